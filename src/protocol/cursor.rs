@@ -1,0 +1,219 @@
+//! Cursors: texts that name a set of changes.
+//!
+//! A cursor is `"<epoch>:<xmin>:<xmax>:<xip,...>"`. The epoch says which history of which database it belongs to; the
+//! rest is that database's own idea of what is visible, in the text form of Postgres' `pg_snapshot`: all transactions
+//! below `xmin`, and those below `xmax` that are not listed, are contained. SQLite has one writer, so there it is
+//! `<n>:<n>:` with n one more than the newest change id ever given.
+//!
+//! Nothing here compares cursors by order: the only question anybody may ask is whether one [covers](Cursor::covers)
+//! another.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The longest cursor text that is taken. Some 400 transactions in flight at once fit.
+pub const MAX_LEN: usize = 8 * 1024;
+
+/// A set of changes of one history of one database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    epoch: Arc<str>,
+    snapshot: Snapshot,
+}
+
+/// Which transactions are contained: all below `xmin`, and those below `xmax` that are not in `xip`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Snapshot {
+    xmin: u64,
+    xmax: u64,
+    /// Ascending, each at least `xmin` and below `xmax`.
+    xip: Arc<[u64]>,
+}
+
+/// Why a text is not a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CursorError(&'static str);
+
+impl Cursor {
+    /// A cursor of a database whose changes become visible in the order of their numbers: all below `next`.
+    pub fn counter(epoch: impl Into<Arc<str>>, next: u64) -> Self {
+        Self { epoch: epoch.into(), snapshot: Snapshot { xmin: next, xmax: next, xip: Arc::new([]) } }
+    }
+
+    /// Which history this belongs to.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// What is contained.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Whether every change that `other` contains is contained here. Different epochs never cover each other.
+    pub fn covers(&self, other: &Cursor) -> bool {
+        self.epoch == other.epoch && self.snapshot.covers(&other.snapshot)
+    }
+}
+
+impl Snapshot {
+    /// The number below which everything is contained.
+    pub fn xmin(&self) -> u64 {
+        self.xmin
+    }
+
+    /// The number from which on nothing is contained.
+    pub fn xmax(&self) -> u64 {
+        self.xmax
+    }
+
+    /// The numbers between the two that are not contained, ascending.
+    pub fn xip(&self) -> &[u64] {
+        &self.xip
+    }
+
+    fn covers(&self, other: &Snapshot) -> bool {
+        // What `other` contains from our xmax on: there must be nothing.
+        let beyond = other.xmax.saturating_sub(self.xmax);
+        let listed = other.xip.iter().filter(|id| **id >= self.xmax).count() as u64;
+        // What we miss below other's xmax: `other` must miss it too.
+        beyond == listed && self.xip.iter().filter(|id| **id < other.xmax).all(|id| other.xip.binary_search(id).is_ok())
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        if text.len() > MAX_LEN {
+            return Err(CursorError("longer than 8 KiB"));
+        }
+        let mut parts = text.split(':');
+        let (Some(epoch), Some(xmin), Some(xmax), Some(xip), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(CursorError("expected <epoch>:<xmin>:<xmax>:<xip>"));
+        };
+        if epoch.is_empty() || !epoch.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+            return Err(CursorError("the epoch is letters, digits, `-` and `_`"));
+        }
+        let (xmin, xmax) = (number(xmin)?, number(xmax)?);
+        let xip =
+            if xip.is_empty() { Vec::new() } else { xip.split(',').map(number).collect::<Result<Vec<_>, _>>()? };
+        let ordered = xmin <= xmax
+            && xip.windows(2).all(|pair| pair[0] < pair[1])
+            && xip.first().is_none_or(|first| *first >= xmin)
+            && xip.last().is_none_or(|last| *last < xmax);
+        if !ordered {
+            return Err(CursorError("the numbers are out of order"));
+        }
+        Ok(Self { epoch: epoch.into(), snapshot: Snapshot { xmin, xmax, xip: xip.into() } })
+    }
+}
+
+/// Digits only: `u64::from_str` would also take a sign.
+fn number(text: &str) -> Result<u64, CursorError> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(CursorError("not a number"));
+    }
+    text.parse().map_err(|_| CursorError("not a number"))
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}:", self.epoch, self.snapshot.xmin, self.snapshot.xmax)?;
+        for (at, id) in self.snapshot.xip.iter().enumerate() {
+            write!(f, "{}{id}", if at == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for CursorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a cursor: {}", self.0)
+    }
+}
+
+impl std::error::Error for CursorError {}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(feature = "server")]
+super::openapi_text!(Cursor, "cursor");
+
+#[cfg(test)]
+mod tests {
+    use super::Cursor;
+
+    fn cursor(text: &str) -> Cursor {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn text_round_trips() {
+        for text in ["a:1:1:", "run-1:5:9:5,7", "E_2:0:0:", "x:18446744073709551615:18446744073709551615:"] {
+            assert_eq!(cursor(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "a",
+            "a:1",
+            "a:1:1",
+            "a:1:1::",
+            ":1:1:",
+            "a:2:1:",
+            "a:1:3:3",
+            "a:1:4:3,2",
+            "a:+1:1:",
+            "a:1:3:,",
+            "ä:1:1:",
+            "a:::",
+            "a:1:99999999999999999999:",
+        ] {
+            assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
+        assert!(format!("a:1:1:{}", " ".repeat(9000)).parse::<Cursor>().is_err());
+    }
+
+    /// Every pair of small snapshots, against the definition: all that is visible in one is visible in the other.
+    #[test]
+    fn covers_is_set_inclusion() {
+        let mut all = Vec::new();
+        for xmin in 0..5u64 {
+            for xmax in xmin..5 {
+                for bits in 0..(1u64 << (xmax - xmin)) {
+                    let xip: Vec<String> =
+                        (xmin..xmax).filter(|id| bits >> (id - xmin) & 1 == 1).map(|id| id.to_string()).collect();
+                    all.push(cursor(&format!("e:{xmin}:{xmax}:{}", xip.join(","))));
+                }
+            }
+        }
+        let contains = |c: &Cursor, id: u64| id < c.snapshot.xmax && !c.snapshot.xip.contains(&id);
+        for a in &all {
+            for b in &all {
+                let included = (0..6).all(|id| !contains(b, id) || contains(a, id));
+                assert_eq!(a.covers(b), included, "{a} covers {b}");
+            }
+        }
+        assert!(!cursor("e:9:9:").covers(&cursor("f:1:1:")));
+    }
+}

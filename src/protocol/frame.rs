@@ -1,0 +1,316 @@
+//! Frames: the messages of a stream, the same on WebSocket and server-sent events.
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Stats, Task, Timestamp};
+use super::{Cursor, Notice, ReadModel, Watched};
+
+/// One message from the server.
+///
+/// On the wire `{"type", "payload", "cursor"}`, and where they say something `"more"`, `"count"` and `"spread_ms"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// What it says.
+    #[serde(flatten)]
+    pub kind: FrameKind,
+    /// Everything sent up to and with this frame is contained.
+    pub cursor: Cursor,
+    /// More frames with the same cursor follow at once; a reader comes back only with the cursor of the last of them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// How many changes were merged into this notice; left out when it is one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
+    /// Wait a random share of this many milliseconds before asking, so that many screens do not ask at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread_ms: Option<u32>,
+}
+
+impl Frame {
+    /// A frame that is the only one with its cursor.
+    pub fn new(kind: FrameKind, cursor: Cursor) -> Self {
+        Self { kind, cursor, more: false, count: 1, spread_ms: None }
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
+macro_rules! frames {
+    ($($(#[$doc:meta])* $kind:literal $name:ident($payload:ty),)*) => {
+        /// What a frame says.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "type", content = "payload")]
+        pub enum FrameKind {
+            $($(#[$doc])* #[serde(rename = $kind)] $name($payload),)*
+            /// Something changed, and where.
+            #[serde(untagged)]
+            Notice(Notice),
+        }
+
+        impl FrameKind {
+            /// The kinds that are not notices.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            /// The text in `type`.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(FrameKind::$name(_) => $kind,)*
+                    FrameKind::Notice(notice) => notice.kind(),
+                }
+            }
+
+            #[cfg(feature = "server")]
+            fn schemas(registry: &mut poem_openapi::registry::Registry) -> Vec<(&'static str, poem_openapi::registry::MetaSchemaRef)> {
+                use poem_openapi::types::Type;
+                $(<$payload>::register(registry);)*
+                let mut all = vec![$(($kind, <$payload>::schema_ref())),*];
+                all.extend(Notice::schemas(registry));
+                all
+            }
+        }
+    };
+}
+
+frames! {
+    /// The first frame of a stream that starts afresh: everything watched is stale.
+    "snapshot" Snapshot(Box<SnapshotPayload>),
+    /// The first frame of a stream that continues: what is not listed has not changed.
+    "resumed" Resumed(Resumed),
+    /// Many notices merged into what they make stale.
+    "stale" Stale(Stale),
+    /// The answer to `watch`.
+    "watching" Watching(Watching),
+    /// Nothing happened, and the connection works.
+    "heartbeat" Heartbeat(Heartbeat),
+    /// Everything watched is stale.
+    "resync" Resync(Resync),
+    /// The server is going away, or its database is.
+    "closing" Closing(Closing),
+}
+
+/// A reader's view of a message: a frame it knows, or something it must take for "anything may have changed".
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Incoming {
+    /// A frame of this contract.
+    Frame(Frame),
+    /// A kind that came later, or a payload that does not parse.
+    Unknown(serde::de::IgnoredAny),
+}
+
+/// What a stream that starts afresh begins with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct SnapshotPayload {
+    /// The overview's figures.
+    pub stats: Stats,
+    /// The first page of tasks, the last changed first.
+    pub tasks: Vec<Task>,
+    /// The server's clock.
+    pub server_time: Timestamp,
+    /// Milliseconds between heartbeats.
+    pub heartbeat_ms: u32,
+    /// The version of the contract.
+    pub version: String,
+}
+
+/// What a stream that continues begins with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct Resumed {
+    /// The server's clock.
+    pub server_time: Timestamp,
+    /// Milliseconds between heartbeats.
+    pub heartbeat_ms: u32,
+    /// The version of the contract.
+    pub version: String,
+    /// What changed since the cursor the reader came with. Everything else it holds is certified at this frame's cursor.
+    pub stale: Vec<Watched>,
+}
+
+/// Many notices merged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct Stale {
+    /// What they make stale.
+    pub read_models: Vec<Watched>,
+}
+
+/// What the server now sends notices for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct Watching {
+    /// What was asked for. A model whose held answer does not cover this frame's cursor is stale.
+    pub read_models: Vec<Watched>,
+}
+
+/// A sign of life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct Heartbeat {
+    /// The server's clock.
+    pub server_time: Timestamp,
+}
+
+/// A reader lagged, or what it came with cannot be continued.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct Resync {
+    /// Why, for a log.
+    pub reason: String,
+}
+
+/// The stream ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct Closing {
+    /// Come back after a random share of this many milliseconds.
+    pub retry_ms: u32,
+}
+
+/// The one message from a client, on WebSocket only: what it looks at now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "payload")]
+pub enum WatchFrame {
+    /// Narrows the stream; sending it again replaces it.
+    #[serde(rename = "watch")]
+    Watch(Watch),
+}
+
+/// What to narrow a stream to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct Watch {
+    /// At most [`Watch::MAX`] of them.
+    pub read_models: Vec<Watched>,
+}
+
+impl Watch {
+    /// How many read models one stream may be narrowed to. Enough for any screen; a bound on what each notice costs.
+    pub const MAX: usize = 256;
+
+    /// The message as the wire has it.
+    pub fn frame(models: impl IntoIterator<Item = ReadModel>) -> WatchFrame {
+        WatchFrame::Watch(Watch { read_models: models.into_iter().map(Watched::One).collect() })
+    }
+}
+
+#[cfg(feature = "server")]
+mod openapi {
+    use std::borrow::Cow;
+
+    use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+    use poem_openapi::types::{ToJSON, Type};
+
+    use super::{Cursor, Frame, FrameKind};
+
+    /// A frame is described as one object schema for each kind, told apart by `type`.
+    impl Type for Frame {
+        const IS_REQUIRED: bool = true;
+        type RawValueType = Self;
+        type RawElementValueType = Self;
+
+        fn name() -> Cow<'static, str> {
+            "Frame".into()
+        }
+
+        fn schema_ref() -> MetaSchemaRef {
+            MetaSchemaRef::Reference(Self::name().into_owned())
+        }
+
+        fn register(registry: &mut Registry) {
+            registry.create_schema::<Self, _>(Self::name().into_owned(), |registry| {
+                let one_of = FrameKind::schemas(registry)
+                    .into_iter()
+                    .map(|(kind, payload)| MetaSchemaRef::Inline(Box::new(frame_schema(kind, payload))))
+                    .collect();
+                MetaSchema { description: Some("One message of a stream."), one_of, ..MetaSchema::ANY }
+            });
+        }
+
+        fn as_raw_value(&self) -> Option<&Self> {
+            Some(self)
+        }
+
+        fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+            Box::new(std::iter::once(self))
+        }
+    }
+
+    fn frame_schema(kind: &'static str, payload: MetaSchemaRef) -> MetaSchema {
+        let mut of_kind = MetaSchema::new("string");
+        of_kind.enum_items = vec![kind.into()];
+        let inline = |schema| MetaSchemaRef::Inline(Box::new(schema));
+        MetaSchema {
+            required: vec!["type", "payload", "cursor"],
+            properties: vec![
+                ("type", inline(of_kind)),
+                ("payload", payload),
+                ("cursor", Cursor::schema_ref()),
+                ("more", bool::schema_ref()),
+                ("count", u32::schema_ref()),
+                ("spread_ms", u32::schema_ref()),
+            ],
+            ..MetaSchema::new("object")
+        }
+    }
+
+    impl ToJSON for Frame {
+        fn to_json(&self) -> Option<serde_json::Value> {
+            serde_json::to_value(self).ok()
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "server")]
+mod tests {
+    use super::{Frame, FrameKind, Heartbeat, Incoming, WatchFrame};
+    use crate::protocol::Notice;
+
+    #[test]
+    fn a_notice_reads_as_the_contract_says() {
+        let text = r#"{"type":"event.logged","payload":{"event_id":"0190b0a0-0000-7000-8000-000000000001","task_id":"0190b0a0-0000-7000-8000-000000000002","project":"p"},"cursor":"e:5:5:","more":true,"count":3}"#;
+        let Ok(Incoming::Frame(frame)) = serde_json::from_str(text) else { panic!("not a frame") };
+        assert!(matches!(frame.kind, FrameKind::Notice(Notice::EventLogged(_))));
+        assert_eq!((frame.more, frame.count, frame.spread_ms), (true, 3, None));
+        assert_eq!(serde_json::to_string(&frame).expect("json"), text);
+    }
+
+    #[test]
+    fn the_fields_may_come_in_any_order() {
+        let text = r#"{"cursor":"e:5:5:","payload":{"server_time":"2026-01-01T00:00:00.000Z"},"type":"heartbeat"}"#;
+        let frame: Frame = serde_json::from_str(text).expect("a frame");
+        assert!(matches!(frame.kind, FrameKind::Heartbeat(Heartbeat { .. })));
+    }
+
+    #[test]
+    fn what_is_not_known_is_unknown_and_not_an_error() {
+        for text in [
+            r#"{"type":"task.renamed","payload":{"task_id":1},"cursor":"e:5:5:"}"#,
+            r#"{"type":"event.logged","payload":{},"cursor":"e:5:5:"}"#,
+            r#"{"type":"heartbeat","payload":{"server_time":"x"},"cursor":"garbage"}"#,
+            r#"[]"#,
+        ] {
+            assert!(matches!(serde_json::from_str(text), Ok(Incoming::Unknown(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn watch_takes_models_and_every_task() {
+        let text = r#"{"type":"watch","payload":{"read_models":["overview","task:*"]}}"#;
+        let frame: WatchFrame = serde_json::from_str(text).expect("a watch");
+        assert_eq!(serde_json::to_string(&frame).expect("json"), text);
+        assert!(serde_json::from_str::<WatchFrame>(r#"{"type":"watch","payload":{"read_models":["nope"]}}"#).is_err());
+    }
+}
