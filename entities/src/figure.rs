@@ -1,0 +1,18 @@
+//! A count that the triggers keep.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "figures")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub project: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub figure: String,
+    pub value: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,48 @@
+//! Sessions: the runs of agents on tasks.
+
+crate::migration!(
+    "m0003_sessions",
+    "
+create table sessions (
+    id text primary key not null default ({fresh_id}) constraint id_is_a_uuid check ({is_id:id}),
+    task_id text not null references tasks (id) on delete cascade,
+    source text not null default 'sql',
+    runtime_session_id text,
+    status text not null default 'running'
+        constraint status_is_known check (status in ('running', 'completed', 'errored', 'lost')),
+    summary text,
+    started_at integer not null default ({now}),
+    ended_at integer
+) strict;
+create index sessions_task on sessions (task_id, started_at);
+
+create trigger sessions_started after insert on sessions begin
+    insert into changes (kind, project, task_id, object_id)
+        select 'session.started', project, id, new.id from tasks where id = new.task_id;
+end;
+
+create trigger sessions_stay before update of id, task_id on sessions
+when new.id is not old.id or new.task_id is not old.task_id begin
+    select raise(abort, 'a session keeps its id and its task');
+end;
+
+create trigger sessions_updated after update on sessions
+when new.source is not old.source or new.runtime_session_id is not old.runtime_session_id
+    or new.status is not old.status or new.summary is not old.summary
+    or new.started_at is not old.started_at or new.ended_at is not old.ended_at begin
+    insert into changes (kind, project, task_id, object_id)
+        select 'session.ended', project, id, new.id from tasks
+        where id = new.task_id and old.status = 'running' and new.status <> 'running';
+    insert into changes (kind, project, task_id, parent_task_id)
+        select 'task.updated', project, id, parent_task_id from tasks
+        where id = new.task_id and not (old.status = 'running' and new.status <> 'running');
+    update sessions set ended_at = {now}
+        where id = new.id and ended_at is null and status <> 'running' and old.status = 'running';
+end;
+
+create trigger sessions_deleted after delete on sessions begin
+    insert into changes (kind, project, task_id, parent_task_id)
+        select 'task.updated', project, id, parent_task_id from tasks where id = old.task_id;
+end;
+"
+);
