@@ -1,1 +1,2 @@
+//! `requery`: parse, start tracing, run the command.
 fn main() {}

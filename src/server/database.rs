@@ -1,0 +1,396 @@
+//! The database file: who may read it, who may write it, and whether it is still the one that was opened.
+//!
+//! One writer, a few readers, each read in one snapshot. Every transaction that reads begins with its cursor, in the
+//! same snapshot as the data, so that an answer never claims to contain more than it does. A cursor is only minted
+//! while the run that opened the file is in it: a file that was replaced or restored under the server gives errors,
+//! not answers, until it is opened anew as a new run.
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use requery_entities::run;
+use requery_migrations::{Migrator, MigratorTrait};
+use sea_orm::{
+    ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+use tokio::sync::Notify;
+
+use crate::protocol::Cursor;
+
+mod location;
+pub use location::{Location, LocationError};
+
+/// How long a statement waits for another process that holds the write lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for its turn on a connection. Past that the database is overloaded and 503 is the truth.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that read at the same time. More only queue for the same two or four cores.
+const READERS: u32 = 4;
+
+/// What is said while the file is not the one that was opened.
+const REPLACED: &str = "another database took its place";
+
+/// A handle on the database; clones are the same database.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    location: Location,
+    state: ArcSwap<State>,
+    bell: Notify,
+    /// Held while the server lives: two servers on one file would each miss what the other folds and prunes.
+    _lock: File,
+}
+
+enum State {
+    Open(Connections),
+    Away(String),
+}
+
+#[derive(Clone)]
+struct Connections {
+    epoch: Arc<str>,
+    file: Option<FileId>,
+    writer: DatabaseConnection,
+    readers: DatabaseConnection,
+}
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It is not usable now; the text says why.
+    #[error("the database is away: {0}")]
+    Away(String),
+    /// Another process holds the write lock, or too many requests wait.
+    #[error("the database is busy")]
+    Busy,
+    /// A statement failed.
+    #[error(transparent)]
+    Db(DbErr),
+}
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder or the lock file cannot be made.
+    #[error("could not use {path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another server has it.
+    #[error("another requery serves {path}", path = .0.display())]
+    InUse(PathBuf),
+    /// It is damaged.
+    #[error("{path} is damaged: {detail}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says about it.
+        detail: String,
+    },
+    /// It could not be opened, or its schema not be brought up to date.
+    #[error("could not open {path}: {source}", path = path.display())]
+    Db {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: DbErr,
+    },
+}
+
+/// One snapshot of the database.
+pub struct ReadTransaction {
+    cursor: Cursor,
+    transaction: DatabaseTransaction,
+}
+
+/// The one transaction that writes; dropped, it rolls back.
+pub struct WriteTransaction {
+    database: Database,
+    connections: Connections,
+    transaction: DatabaseTransaction,
+}
+
+/// Which file a path names: its device and its inode.
+type FileId = (u64, u64);
+
+impl Database {
+    /// Opens the file, makes it if there is none, brings its schema up to date and opens a run.
+    pub async fn open(location: Location) -> Result<Self, OpenError> {
+        let lock = lock(location.path())?;
+        let connections = Connections::open(&location).await?;
+        let state = ArcSwap::from_pointee(State::Open(connections));
+        Ok(Self(Arc::new(Inner { location, state, bell: Notify::new(), _lock: lock })))
+    }
+
+    /// Closes what is open and opens the file again, as a new run.
+    pub async fn reopen(&self) -> Result<(), OpenError> {
+        self.close("it is being opened anew").await;
+        match Connections::open(&self.0.location).await {
+            Ok(connections) => {
+                self.0.state.store(Arc::new(State::Open(connections)));
+                Ok(())
+            }
+            Err(error) => {
+                self.0.state.store(Arc::new(State::Away(error.to_string())));
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives every request this answer until it is opened again.
+    pub async fn close(&self, reason: &str) {
+        if let State::Open(open) = &*self.0.state.swap(Arc::new(State::Away(reason.to_owned()))) {
+            open.clone().close().await;
+        }
+    }
+
+    /// One snapshot to read from, its cursor read first.
+    pub async fn begin_read(&self) -> Result<ReadTransaction, DatabaseError> {
+        let connections = self.connections()?;
+        let transaction = connections.readers.begin().await.map_err(DatabaseError::from)?;
+        let cursor = cursor_in(&transaction, &connections.epoch).await?;
+        Ok(ReadTransaction { cursor, transaction })
+    }
+
+    /// The transaction that writes. Waits for its turn.
+    pub async fn begin_write(&self) -> Result<WriteTransaction, DatabaseError> {
+        let connections = self.connections()?;
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let transaction = connections.writer.begin_with_options(options).await?;
+        Ok(WriteTransaction { database: self.clone(), connections, transaction })
+    }
+
+    /// Wakes whoever tails the log.
+    pub fn ring(&self) {
+        self.0.bell.notify_one();
+    }
+
+    /// Until the bell was rung since the last time.
+    pub async fn rung(&self) {
+        self.0.bell.notified().await;
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        self.0.location.path()
+    }
+
+    /// The run whose cursors are minted now; none while the database is away.
+    pub fn epoch(&self) -> Option<Arc<str>> {
+        self.connections().ok().map(|open| open.epoch)
+    }
+
+    /// Whether the path still names the file that is open.
+    pub fn is_in_place(&self) -> bool {
+        self.connections().is_ok_and(|open| open.file == file_id(self.path()))
+    }
+
+    /// A connection of its own, that no request waits for.
+    pub(super) async fn connect_apart(&self) -> Result<DatabaseConnection, DatabaseError> {
+        Ok(connect(&self.0.location, 1, true).await?)
+    }
+
+    fn connections(&self) -> Result<Connections, DatabaseError> {
+        match &**self.0.state.load() {
+            State::Open(open) => Ok(open.clone()),
+            State::Away(reason) => Err(DatabaseError::Away(reason.clone())),
+        }
+    }
+}
+
+impl ReadTransaction {
+    /// What the snapshot contains.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+}
+
+impl Deref for ReadTransaction {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+}
+
+impl WriteTransaction {
+    /// Makes it true, then wakes whoever tails the log. The cursor is minted after the commit and so contains it.
+    pub async fn commit(self) -> Result<Cursor, DatabaseError> {
+        self.transaction.commit().await?;
+        self.database.ring();
+        if file_id(self.database.path()) != self.connections.file {
+            return Err(DatabaseError::Away(REPLACED.to_owned()));
+        }
+        cursor_in(&self.connections.writer, &self.connections.epoch).await
+    }
+}
+
+impl Deref for WriteTransaction {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+}
+
+impl Connections {
+    async fn open(location: &Location) -> Result<Self, OpenError> {
+        let path = || location.path().to_owned();
+        let as_open_error = |source: DbErr| match damage(&source) {
+            Some(detail) => OpenError::Damaged { path: path(), detail },
+            None => OpenError::Db { path: path(), source },
+        };
+        let writer = connect(location, 1, false).await.map_err(as_open_error)?;
+        let opened = async {
+            check(&writer).await?;
+            Migrator::up(&writer, None).await?;
+            let epoch = begin_run(&writer).await?;
+            let readers = connect(location, READERS, true).await?;
+            Ok(Self { epoch, file: file_id(location.path()), writer: writer.clone(), readers })
+        };
+        match opened.await {
+            Ok(open) => Ok(open),
+            Err(error) => {
+                let _ = writer.close().await;
+                Err(as_open_error(error))
+            }
+        }
+    }
+
+    async fn close(self) {
+        let _ = self.readers.close().await;
+        let _ = self.writer.close().await;
+    }
+}
+
+/// What a snapshot of `connection` contains. Fails when the run is not in the file: then it is not the one we opened.
+async fn cursor_in(connection: &impl ConnectionTrait, epoch: &Arc<str>) -> Result<Cursor, DatabaseError> {
+    const SQL: &str = "select (select seq from sqlite_sequence where name = 'changes') as last, \
+        exists (select 1 from runs where token = ?) as ours";
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), SQL, [epoch.as_ref().into()]);
+    let row = connection.query_one_raw(statement).await?.ok_or(DatabaseError::Busy)?;
+    let (last, ours) = (row.try_get::<Option<i64>>("", "last")?, row.try_get::<bool>("", "ours")?);
+    if !ours {
+        return Err(DatabaseError::Away(REPLACED.to_owned()));
+    }
+    Ok(Cursor::counter(epoch.clone(), last.unwrap_or(0).unsigned_abs() + 1))
+}
+
+async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
+    let token = uuid::Uuid::now_v7().simple().to_string();
+    let last = writer
+        .query_one_raw(Statement::from_string(
+            writer.get_database_backend(),
+            "select seq from sqlite_sequence where name = 'changes'",
+        ))
+        .await?
+        .map(|row| row.try_get::<i64>("", "seq"))
+        .transpose()?;
+    let row = run::ActiveModel {
+        id: ActiveValue::NotSet,
+        token: ActiveValue::Set(token.clone()),
+        begins: ActiveValue::Set(last.unwrap_or(0) + 1),
+        started_at: ActiveValue::NotSet,
+    };
+    run::Entity::insert(row).exec(writer).await?;
+    Ok(token.into())
+}
+
+/// Refuses a file that SQLite itself finds fault with. Only the first fault is looked for, and only in the structure.
+async fn check(writer: &DatabaseConnection) -> Result<(), DbErr> {
+    let row = writer
+        .query_one_raw(Statement::from_string(writer.get_database_backend(), "select count(*) from sqlite_master"))
+        .await?;
+    row.map(|_| ()).ok_or_else(|| DbErr::Custom("no answer".to_owned()))
+}
+
+async fn connect(location: &Location, connections: u32, read_only: bool) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(location.url());
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |options| {
+            options
+                .create_if_missing(!read_only)
+                .busy_timeout(BUSY_TIMEOUT)
+                .foreign_keys(true)
+                .pragma("journal_mode", "wal")
+                .pragma("synchronous", "normal")
+                .pragma("query_only", if read_only { "on" } else { "off" })
+        });
+    sea_orm::Database::connect(options).await
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        |source| OpenError::Io { path, source }
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+    }
+    // Beside the database and never the database itself: closing a file drops every lock this process has on it.
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let beside = PathBuf::from(beside);
+    let file = File::options().create(true).truncate(false).write(true).open(&beside).map_err(io(&beside))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(source)) => Err(io(&beside)(source)),
+    }
+}
+
+/// SQLite's primary result code.
+fn code(error: &DbErr) -> Option<i32> {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return None;
+    };
+    error.as_database_error()?.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+/// What is wrong with the file, where that is what `error` says.
+fn damage(error: &DbErr) -> Option<String> {
+    const CORRUPT: i32 = 11;
+    const NOT_A_DATABASE: i32 = 26;
+    matches!(code(error)?, CORRUPT | NOT_A_DATABASE).then(|| error.to_string())
+}
+
+impl From<DbErr> for DatabaseError {
+    fn from(error: DbErr) -> Self {
+        const BUSY: i32 = 5;
+        const LOCKED: i32 = 6;
+        if let Some(detail) = damage(&error) {
+            return DatabaseError::Away(detail);
+        }
+        match (&error, code(&error)) {
+            (DbErr::ConnectionAcquire(_), _) | (_, Some(BUSY | LOCKED)) => DatabaseError::Busy,
+            _ => DatabaseError::Db(error),
+        }
+    }
+}
