@@ -1,1 +1,3 @@
-//! stub
+//! The core without I/O.
+
+pub mod invalidation;
