@@ -25,6 +25,11 @@ impl Random {
         Duration::from_millis(((self.draw() >> 32) * (u64::from(ms) + 1)) >> 32)
     }
 
+    /// `span`, give or take up to a quarter.
+    pub(super) fn about(&mut self, span: Duration) -> Duration {
+        span - span / 4 + self.share(span / 2)
+    }
+
     /// How long to wait after `failures` in a row: full jitter under a ceiling that doubles.
     pub(super) fn backoff(&mut self, settings: &Settings, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);

@@ -178,7 +178,8 @@ impl<K: Clone + Ord> Refetcher<K> {
     /// The stream continues where it left us at `since`: of what it did not list, nothing changed up to `mark.cursor`.
     pub(super) fn certify(&mut self, since: &Cursor, listed: impl Fn(&K) -> bool, mark: Mark<'_>, now: Duration) {
         for (key, slot) in &mut self.slots {
-            if listed(key) || !slot.certify(since, mark) {
+            let safety_at = now + self.random.about(self.settings.safety);
+            if listed(key) || !slot.certify(since, mark, safety_at) {
                 let wait = mark.spread.map(|spread| self.random.share(spread.min(self.settings.longest_wait)));
                 slot.mark(mark, wait, &self.settings, now);
             }
@@ -232,8 +233,7 @@ impl<K: Clone + Ord> Refetcher<K> {
                 return Verdict::Drop;
             }
         };
-        let quarter = self.settings.safety / 4;
-        let safety = self.settings.safety - quarter + self.random.share(quarter * 2);
+        let safety = self.random.about(self.settings.safety);
         slot.handle_answer(cursor, gone, backoff, safety, now)
     }
 

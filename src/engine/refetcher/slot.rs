@@ -125,7 +125,7 @@ impl Slot {
 
     /// The stream continues from `since` and did not list this. Whether what is held is therefore true at
     /// `mark.cursor`; if so, it is adopted there.
-    pub(super) fn certify(&mut self, since: &Cursor, mark: Mark<'_>) -> bool {
+    pub(super) fn certify(&mut self, since: &Cursor, mark: Mark<'_>, safety_at: Duration) -> bool {
         let (None, Some(held), Some(to)) = (&self.doubt, &self.cursor, mark.cursor) else { return false };
         // Either the stream spoke of it up to `since`, or what is held was read no earlier.
         let unbroken = self.confirmed || held.covers(since);
@@ -135,11 +135,15 @@ impl Slot {
             // What was read past `since` may contain changes that the new history never saw.
             unbroken && since.covers(held)
         };
-        if true_there && !held.covers(to) {
+        if !true_there {
+            return false;
+        }
+        self.safety_at = Some(safety_at);
+        if !held.covers(to) {
             self.leave_other_epoch(to);
             self.cursor = Some(to.clone());
         }
-        true_there
+        true
     }
 
     /// Begins a fetch: why, and what it has to contain where an answer fell short before.

@@ -1,0 +1,4 @@
+//! One test binary.
+
+mod engine;
+mod simulation;
