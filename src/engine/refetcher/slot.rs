@@ -88,6 +88,12 @@ impl Slot {
     pub(super) fn mark(&mut self, mark: Mark<'_>, wait: Option<Duration>, settings: &Settings, now: Duration) {
         if let Some(cursor) = mark.cursor {
             if self.cursor.as_ref().is_some_and(|held| held.covers(cursor)) {
+                // What was wanted of another history than the one that is held and spoken of will never come.
+                let obsolete = |need: &Cursor| need.epoch() != cursor.epoch();
+                if let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.need.as_ref().is_some_and(obsolete)) {
+                    doubt.need = Some(cursor.clone());
+                    self.doubt.take_if(|doubt| !doubt.unseen);
+                }
                 return;
             }
             self.leave_other_epoch(cursor);
