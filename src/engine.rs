@@ -121,8 +121,9 @@ impl Engine {
     /// Somebody looks at `model` from now on.
     pub fn watch(&mut self, model: ReadModel, now: Duration) {
         self.narrowing_due = true;
-        let confirmed = self.connection.speaks_of(&model);
-        self.refetcher.watch(model, confirmed, now);
+        // What the stream said before anybody looked was not heard: an answer has to be no older.
+        let heard = self.connection.heard_cursor().filter(|_| self.connection.speaks_of(&model)).cloned();
+        self.refetcher.watch(model, heard.as_ref(), now);
     }
 
     /// Nobody looks at `model` any more.
@@ -209,9 +210,7 @@ impl Engine {
             FrameKind::Closing(closing) => self.connection.handle_closing(closing.retry_ms, now),
             FrameKind::Notice(_) | FrameKind::Stale(_) | FrameKind::Heartbeat(_) | FrameKind::Resync(_) => {}
         }
-        if !frame.more {
-            self.connection.handle_cursor(cursor);
-        }
+        self.connection.handle_cursor(cursor, frame.more);
     }
 
     /// A fetch ended. Says whether what it brought is to be shown.

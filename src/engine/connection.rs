@@ -23,6 +23,8 @@ pub(super) struct Connection {
     ids: u32,
     /// Where a new connection continues.
     cursor: Option<Cursor>,
+    /// What the last frame spoke of.
+    heard_cursor: Option<Cursor>,
     heard_at: Option<Duration>,
     to_close: Option<ConnectionId>,
 }
@@ -109,6 +111,7 @@ impl Connection {
             losses: 0,
             ids: 0,
             cursor: None,
+            heard_cursor: None,
             heard_at: None,
             to_close: None,
         }
@@ -165,9 +168,12 @@ impl Connection {
         self.lose(Some(wait), now);
     }
 
-    /// Everything up to this was heard.
-    pub(super) fn handle_cursor(&mut self, cursor: &Cursor) {
-        self.cursor = Some(cursor.clone());
+    /// Everything up to this was heard; not yet all of it where `more` follows.
+    pub(super) fn handle_cursor(&mut self, cursor: &Cursor, more: bool) {
+        self.heard_cursor = Some(cursor.clone());
+        if !more {
+            self.cursor = Some(cursor.clone());
+        }
     }
 
     /// A person looks: no waiting.
@@ -266,6 +272,10 @@ impl Connection {
             Phase::Linked(link) => link.since.as_ref(),
             Phase::Waiting { .. } | Phase::Closed(_) | Phase::Disabled => None,
         }
+    }
+
+    pub(super) fn heard_cursor(&self) -> Option<&Cursor> {
+        self.heard_cursor.as_ref()
     }
 
     pub(super) fn heard_at(&self) -> Option<Duration> {

@@ -141,14 +141,14 @@ impl<K: Clone + Ord> Refetcher<K> {
         Self { settings, random, slots: BTreeMap::new(), hidden: false, tickets: 0 }
     }
 
-    /// `confirmed` is whether a change to it would be heard of already.
-    pub(super) fn watch(&mut self, key: K, confirmed: bool, now: Duration) {
+    /// `heard` is up to where the stream spoke, if a change to it would be heard of already.
+    pub(super) fn watch(&mut self, key: K, heard: Option<&Cursor>, now: Duration) {
         let slot = self.slots.entry(key).or_default();
         slot.watched = true;
         // What the stream did not speak of may have changed since it was asked for.
-        if !confirmed || !slot.confirmed || !slot.is_held() {
-            slot.mark(Mark { at_once: true, ..Mark::new(Why::Watched, None) }, None, &self.settings, now);
-            slot.confirmed = confirmed;
+        if heard.is_none() || !slot.confirmed || !slot.is_held() {
+            slot.mark(Mark { at_once: true, ..Mark::new(Why::Watched, heard) }, None, &self.settings, now);
+            slot.confirmed = heard.is_some();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use requery::engine::{Action, ConnectionId, Engine, Fetch, Loss, Outcome, Settings, Status, Ticket, Verdict, Why};
+use requery::engine::{Action, ConnectionId, Engine, Fetch, Loss, Outcome, Settings, Status, Ticket, Verdict};
 use requery::protocol::{
     Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, WatchFrame, Watched, Watching,
 };
@@ -91,14 +91,15 @@ pub struct World {
     caching: u64,
     spread: u32,
     lagging: bool,
-    /// Fetches that were not for safety alone.
+    /// How many fetches there were.
     pub asked: usize,
 }
 
 impl World {
     pub fn new(seed: u64, duplex: bool) -> Self {
         let mut world = Self {
-            engine: Engine::new(Settings::default(), seed),
+            // Without the safety refetch, which would make good whatever is lost.
+            engine: Engine::new(Settings { safety: Duration::from_secs(1_000_000), ..Settings::default() }, seed),
             server: Server::new(),
             stream: None,
             store: BTreeMap::new(),
@@ -239,7 +240,7 @@ impl World {
                     self.later(there, Event::ToServer(id, watch.read_models));
                 }
                 Action::Fetch(fetch) => {
-                    self.asked += usize::from(fetch.why != Why::Safety);
+                    self.asked += 1;
                     let shown = self.store.get(&fetch.model).copied();
                     // Some requests take very long, some are never answered.
                     let there = if failed { there + self.roll(40_000) } else { there };
