@@ -6,5 +6,8 @@ mod app;
 
 mod layers;
 
+mod engine;
+mod simulation;
+
 mod database;
 mod streams;
