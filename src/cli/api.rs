@@ -90,8 +90,8 @@ impl Api {
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path()));
+        // The paths are our own, so they always join.
+        let url = self.base.join(path).unwrap_or_else(|_| self.base.clone());
         self.http.request(method, url).header(header::CONTENT_TYPE, "application/json")
     }
 }
