@@ -53,6 +53,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr()?;
     let folder = tempfile::Builder::new().prefix("requery-demo-").tempdir().context("no room for a database")?;
     let config = Config::new(folder.path().join("demo.db").into());
+    anyhow::ensure!(config.admits(address), "{address} can be reached by others; the demo is for this machine alone");
     let shutdown = CancellationToken::new();
     let ready = CancellationToken::new();
 
