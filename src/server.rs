@@ -5,3 +5,11 @@
 //! [`sse`] write a feed to a socket. No code here publishes a notice: what is sent always comes from the log.
 
 pub mod database;
+
+pub mod error;
+
+pub mod ingest;
+
+pub mod read;
+
+pub mod http;
