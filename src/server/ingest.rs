@@ -14,6 +14,10 @@ pub mod event;
 
 pub mod bookmark;
 
+pub mod hook;
+
+pub mod text;
+
 mod bounds;
 
 /// Whether a write made its row or found it.
