@@ -1,0 +1,147 @@
+//! Takes what the hooks of coding agents report.
+//!
+//! A record becomes at most a few rows: the task of its session, its run, an entry of the timeline. What to make of it
+//! is decided without I/O: `record` reads the body, `catalogue` says what each hook does to the timeline, `status` where
+//! the task stands after it, `row` what the entry looks like. This file and `store` read the two rows that this needs
+//! and write the result. Nothing here follows a path that a record names or runs a command it quotes.
+//!
+//! A hook keeps an agent waiting, so it costs few statements and each of them finds its row by an index.
+
+mod catalogue;
+mod fingerprint;
+mod place;
+mod record;
+mod row;
+mod status;
+mod store;
+mod tool;
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use self::catalogue::{Effect, End, Hook};
+use self::record::Record;
+use self::row::Row;
+use self::status::{Agent, Fresh, Titled};
+use super::text::NotJson;
+use crate::protocol::model::EventState;
+use crate::protocol::{EventId, SessionId};
+
+/// The runtime whose hook it is. It follows from the endpoint: the records themselves do not tell the two apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Claude Code.
+    ClaudeCode,
+    /// Codex.
+    Codex,
+}
+
+impl Source {
+    /// The text in `tasks.source`, and the last part of the endpoint.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "claude-code",
+            Self::Codex => "codex",
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a record was not taken. Nothing was written then.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// It lacks what a record cannot do without.
+    #[error("{field} {detail}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// It is not JSON.
+    #[error("not JSON: {detail}")]
+    NotJson {
+        /// What is wrong, and where.
+        detail: String,
+    },
+    /// The database did not do it.
+    #[error("could not take a hook")]
+    Db(#[from] DbErr),
+}
+
+impl From<NotJson> for HookError {
+    fn from(NotJson { detail }: NotJson) -> Self {
+        Self::NotJson { detail }
+    }
+}
+
+/// Takes one record, inside a write transaction. The same delivery is taken once.
+///
+/// # Errors
+/// The body or the delivery is not valid, and nothing was written; or the database failed, and the transaction is to be
+/// rolled back.
+pub async fn take(
+    tx: &impl ConnectionTrait,
+    source: Source,
+    delivery: Option<&str>,
+    body: &[u8],
+    now_ms: i64,
+) -> Result<(), HookError> {
+    let record = Record::parse(source, body)?;
+    if let Some(delivery) = delivery {
+        let id = uuid::Uuid::parse_str(delivery.trim())
+            .map_err(|_| HookError::Invalid { field: "Requery-Delivery", detail: "is not a UUID".into() })?;
+        if !store::deliver(tx, &id.hyphenated().to_string(), now_ms).await? {
+            return Ok(());
+        }
+    }
+    let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
+    let found = store::find_task(tx, source, &record.session_id).await?;
+    let mut agent = found.as_ref().map_or_else(|| Agent::new(&record), store::StoredTask::agent);
+    let known = match &found {
+        Some(task) => store::find_event(tx, &task.id, &record, &agent).await?,
+        None => None,
+    };
+    let step = agent.take(&record, known.as_ref().map(|event| event.state), &fresh);
+
+    let task_id = match found {
+        Some(task) => task.save(tx, &record, &mut agent, step.decides, now_ms).await?,
+        None => store::start_task(tx, &record, &mut agent, now_ms).await?,
+    };
+    let timeline = store::Timeline { tx, source, task_id: &task_id, now_ms };
+    timeline.save_runs(&record, &step).await?;
+    timeline.abandon(&step.abandoned).await?;
+    let session = agent.session();
+    let state = match record.row().1 {
+        Effect::None => return Ok(()),
+        Effect::Log => None,
+        Effect::Begin(_) => Some(EventState::Running),
+        Effect::End(_, End::Ok) => Some(EventState::Ok),
+        Effect::End(_, End::Failed) => Some(EventState::Failed),
+        Effect::End(_, End::Denied) => Some(EventState::Denied),
+    };
+    match (known, state) {
+        (Some(event), Some(state)) => {
+            let unfinished = matches!(event.state, EventState::Running | EventState::Abandoned);
+            if unfinished && state != EventState::Running {
+                timeline.end(event, state, Row::of(&record)).await?;
+            }
+        }
+        (Some(_), None) => {}
+        (None, state) => timeline.log(fresh.event, session, Row::of(&record), state, record.external_id()).await?,
+    }
+    if record.hook == Hook::PermissionDenied {
+        timeline.log(EventId::fresh().to_string(), session, Row::of_denial(&record), None, None).await?;
+    }
+    Ok(())
+}
+
+/// Whether a title that a record brings is better than the one there is: a name of the session always is, and the first
+/// thing the person said is better than the folder.
+fn is_better(new: Titled, old: Titled) -> bool {
+    new == Titled::Session || new > old
+}

@@ -1,0 +1,75 @@
+//! A short stand-in for a JSON value: equal values have equal ones, whatever the order of their keys.
+//!
+//! It is stored, so it must be the same after an upgrade, which the standard library's hasher does not promise.
+
+use serde_json::Value;
+
+/// FNV-1a over the texts and the value.
+pub fn of(texts: &[&str], value: &Value) -> u64 {
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    texts.iter().for_each(|text| hash.text(text));
+    hash.value(value);
+    hash.0
+}
+
+struct Fnv(u64);
+
+impl Fnv {
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// With its length, so that two texts never read as one.
+    fn text(&mut self, text: &str) {
+        self.bytes(&(text.len() as u64).to_le_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.bytes(b"n"),
+            Value::Bool(yes) => self.bytes(if *yes { b"t" } else { b"f" }),
+            Value::Number(number) => self.text(&number.to_string()),
+            Value::String(text) => {
+                self.bytes(b"s");
+                self.text(text);
+            }
+            Value::Array(items) => {
+                self.bytes(b"[");
+                items.iter().for_each(|item| self.value(item));
+                self.bytes(b"]");
+            }
+            Value::Object(fields) => {
+                self.bytes(b"{");
+                let mut fields: Vec<_> = fields.iter().collect();
+                fields.sort_by_key(|(key, _)| *key);
+                for (key, value) in fields {
+                    self.text(key);
+                    self.value(value);
+                }
+                self.bytes(b"}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::of;
+
+    #[test]
+    fn equal_values_have_equal_fingerprints() {
+        assert_eq!(of(&["a"], &json!({"x": 1, "y": [2]})), of(&["a"], &json!({"y": [2], "x": 1})));
+        assert_ne!(of(&["a"], &json!({"x": 1})), of(&["a"], &json!({"x": "1"})));
+        assert_ne!(of(&["a", "b"], &json!(null)), of(&["ab", ""], &json!(null)));
+    }
+
+    #[test]
+    fn what_is_stored_is_found_again_by_the_next_version() {
+        assert_eq!(of(&["", "Bash"], &json!({"command": "true"})), 0xbebba21b344941ac);
+    }
+}

@@ -1,0 +1,238 @@
+//! Scripts of records, and where the task stands after each.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use super::{Agent, Fresh};
+use crate::protocol::model::EventState;
+use crate::server::ingest::hook::Source;
+use crate::server::ingest::hook::catalogue::{Effect, End};
+use crate::server::ingest::hook::record::Record;
+
+/// One record a line: hook, then `key=value`. What comes out: the status after each, with what else followed.
+#[track_caller]
+fn check(script: &str, expected: &str) {
+    let mut agent: Option<Agent> = None;
+    let mut rows: HashMap<String, EventState> = HashMap::new();
+    let mut outcome = String::new();
+    for (at, line) in script.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+        let mut words = line.split_whitespace();
+        let mut body = json!({"session_id": "s", "hook_event_name": words.next()});
+        for (key, value) in words.filter_map(|word| word.split_once('=')) {
+            body[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        }
+        let record = Record::parse(Source::ClaudeCode, body.to_string().as_bytes()).expect("a record");
+        let fresh = Fresh { session: format!("run{at}"), event: format!("row{at}") };
+        let mut next = agent.take().unwrap_or_else(|| Agent::new(&record));
+        let known = record.key().and_then(|key| rows.get(&key).copied());
+        let step = next.take(&record, known, &fresh);
+        if let (Some(key), effect) = (record.key(), record.row().1) {
+            match (effect, known) {
+                (Effect::Begin(_), None) => {
+                    rows.insert(key, EventState::Running);
+                }
+                (Effect::End(_, End::Ok), None | Some(EventState::Running)) => {
+                    rows.insert(key, EventState::Ok);
+                }
+                (_, _) => {}
+            }
+        }
+        // What is remembered survives being written down.
+        let text = serde_json::to_string(&next).expect("JSON");
+        agent = Some(serde_json::from_str(&text).expect("an agent"));
+        let (status, reason) = next.status();
+        outcome += status.as_str();
+        for (what, ids) in [
+            ("", reason.map(str::to_owned)),
+            ("lost ", step.lost),
+            ("began ", step.began),
+            ("ended ", step.ended),
+            ("abandoned ", (!step.abandoned.is_empty()).then(|| step.abandoned.join(" "))),
+        ] {
+            outcome += &ids.map(|ids| format!(" {what}{ids}")).unwrap_or_default();
+        }
+        outcome += "\n";
+    }
+    let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).skip(1).collect();
+    assert_eq!(outcome, expected.trim_end_matches(' ').trim_end_matches('\n').to_owned() + "\n");
+}
+
+#[test]
+fn a_turn() {
+    check(
+        "SessionStart source=startup
+         UserPromptSubmit prompt=hi
+         PreToolUse tool_use_id=a tool_name=Bash
+         PostToolUse tool_use_id=a tool_name=Bash
+         Stop
+         Notification notification_type=idle_prompt
+         SessionEnd reason=exit",
+        "
+         waiting ready began run0
+         running
+         running
+         running
+         waiting finished
+         waiting finished
+         completed ended run0",
+    );
+}
+
+#[test]
+fn a_permission_is_lifted_by_the_call_it_held_up() {
+    check(
+        r#"UserPromptSubmit prompt=hi
+         PreToolUse tool_use_id=a tool_name=Bash tool_input={"command":"make"}
+         PreToolUse tool_use_id=b tool_name=Bash tool_input={"command":"ls"}
+         PermissionRequest tool_name=Bash tool_input={"description":"Builds","command":"make"}
+         PostToolUse tool_use_id=b tool_name=Bash tool_input={"command":"ls"}
+         PostToolUse tool_use_id=a tool_name=Bash tool_input={"command":"make"}"#,
+        "
+         running began run0
+         running
+         running
+         waiting permission
+         waiting permission
+         running",
+    );
+}
+
+#[test]
+fn a_refused_permission_ends_with_the_turn() {
+    check(
+        r#"UserPromptSubmit prompt=hi
+         PreToolUse tool_use_id=a tool_name=Bash
+         PermissionRequest tool_name=Bash
+         PermissionRequest tool_name=Bash agent_id=sub
+         UserPromptSubmit prompt=no
+         SubagentStop agent_id=sub"#,
+        "
+         running began run0
+         running
+         waiting permission
+         waiting permission
+         waiting permission abandoned row1
+         running",
+    );
+}
+
+#[test]
+fn a_notification_blocks_only_where_nothing_does() {
+    check(
+        "UserPromptSubmit prompt=hi
+         PreToolUse tool_use_id=a tool_name=Bash
+         Notification notification_type=permission_prompt
+         PostToolUse tool_use_id=z tool_name=Bash
+         PostToolUse tool_use_id=a tool_name=Bash
+         PreToolUse tool_use_id=q tool_name=AskUserQuestion
+         Notification notification_type=permission_prompt
+         PostToolUse tool_use_id=q tool_name=AskUserQuestion
+         Notification notification_type=idle_prompt",
+        "
+         running began run0
+         running
+         waiting permission
+         waiting permission
+         running
+         waiting question
+         waiting question
+         running
+         waiting idle",
+    );
+}
+
+#[test]
+fn an_error_heals_with_the_next_work_of_the_main_thread() {
+    check(
+        "UserPromptSubmit prompt=hi
+         StopFailure error=overloaded
+         PreToolUse tool_use_id=s tool_name=Read agent_id=sub
+         SessionEnd reason=exit
+         SessionStart source=resume
+         StopFailure error=overloaded
+         PreToolUse tool_use_id=m tool_name=Read",
+        "
+         running began run0
+         errored
+         errored
+         errored ended run0 abandoned row2
+         waiting ready began run4
+         errored
+         running",
+    );
+}
+
+#[test]
+fn only_agents_in_the_background_keep_a_task_running() {
+    check(
+        r#"UserPromptSubmit prompt=hi
+         Stop background_tasks=[{"type":"shell"}]
+         UserPromptSubmit prompt=hi
+         Stop background_tasks=[{"type":"shell"},{"type":"MCP_task"}]
+         SubagentStop agent_id=x
+         Stop background_tasks=[null,3,{"type":null}]"#,
+        "
+         running began run0
+         waiting finished
+         running
+         running
+         running
+         waiting finished",
+    );
+}
+
+#[test]
+fn late_and_repeated_records_change_nothing() {
+    check(
+        "PostToolUse tool_use_id=a tool_name=Bash
+         Stop
+         PreToolUse tool_use_id=a tool_name=Bash
+         SessionEnd reason=exit
+         PreToolUse tool_use_id=a tool_name=Bash
+         SubagentStop agent_id=x
+         SessionEnd reason=exit
+         UserPromptSubmit prompt=hi",
+        "
+         running began run0
+         waiting finished
+         waiting finished
+         completed ended run0
+         completed
+         completed
+         completed
+         running began run7",
+    );
+}
+
+#[test]
+fn a_start_without_an_end_before_it_closes_the_older_run() {
+    check(
+        "SessionStart source=startup
+         UserPromptSubmit prompt=hi
+         PreToolUse tool_use_id=a tool_name=Bash
+         SubagentStart agent_id=sub
+         SessionStart source=compact
+         SessionStart source=resume",
+        "
+         waiting ready began run0
+         running
+         running
+         running
+         running
+         waiting ready lost run0 began run5 abandoned row2 row3",
+    );
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let calls: String = (0..300).map(|at| format!("PreToolUse tool_use_id=t{at} tool_name=Bash\n")).collect();
+    let mut expected = String::from("\nrunning began run0");
+    for at in 1..300 {
+        expected += "\nrunning";
+        if at >= super::MAX_OPEN {
+            expected += &format!(" abandoned row{}", at - super::MAX_OPEN);
+        }
+    }
+    check(&calls, &expected);
+}

@@ -1,0 +1,232 @@
+//! What a tool call is about, from its name and its input: family, title, the few facts worth a field of their own.
+
+use serde_json::{Map, Value};
+
+use super::record::Record;
+use crate::protocol::model::ToolFamily;
+
+/// What a tool works on; none for one that is not known.
+pub fn family(name: &str) -> Option<ToolFamily> {
+    match name {
+        "Bash" | "BashOutput" | "KillShell" | "KillBash" | "TaskOutput" | "TaskStop" | "Monitor" | "PowerShell"
+        | "shell" | "local_shell" | "exec_command" | "write_stdin" => Some(ToolFamily::Terminal),
+        "Edit" | "MultiEdit" | "Write" | "NotebookEdit" | "apply_patch" => Some(ToolFamily::File),
+        "Read" | "NotebookRead" | "LS" | "Glob" | "Grep" | "WebFetch" | "WebSearch" | "ToolSearch" | "LSP"
+        | "web_search" | "view_image" => Some(ToolFamily::Explore),
+        "Agent" | "Task" | "Skill" | "SlashCommand" | "SendMessage" | "TeamCreate" | "TeamDelete" | "Workflow"
+        | "spawn_agent" | "send_input" | "wait_agent" => Some(ToolFamily::Agent),
+        "TodoWrite" | "TodoRead" | "TaskCreate" | "TaskUpdate" | "TaskGet" | "TaskList" | "update_plan" => {
+            Some(ToolFamily::Todo)
+        }
+        "AskUserQuestion" | "ExitPlanMode" | "EnterPlanMode" | "request_user_input" => Some(ToolFamily::Question),
+        "ListMcpResourcesTool" | "ReadMcpResourceTool" => Some(ToolFamily::Mcp),
+        _ if name.starts_with("mcp__") => Some(ToolFamily::Mcp),
+        _ => None,
+    }
+}
+
+/// A call in one line, such as `Bash: cargo test` or `Edit src/main.rs`.
+pub fn title(record: &Record) -> String {
+    let name = record.text("tool_name").unwrap_or("Tool");
+    let input = |field: &str| record.value("tool_input").and_then(|input| input.get(field)?.as_str());
+    if let Some(path) = file_path(record) {
+        return format!("{name} {}", relative(path, record.cwd()));
+    }
+    if let Some(called) = name.strip_prefix("mcp__") {
+        return called.replacen("__", ": ", 1);
+    }
+    let about = match family(name) {
+        Some(ToolFamily::Terminal) => input("command").or(input("description")),
+        Some(ToolFamily::Explore) => input("pattern").or(input("query")).or(input("url")).or(input("path")),
+        Some(ToolFamily::Agent) => input("description").or(input("skill")).or(input("command")),
+        Some(ToolFamily::Todo) => input("subject").or(input("taskId")),
+        Some(ToolFamily::Question) => first_question(record).or(input("plan")),
+        Some(ToolFamily::File | ToolFamily::Mcp) | None => input("command").or(input("description")),
+    };
+    match about.filter(|about| !about.trim().is_empty()) {
+        Some(about) => format!("{name}: {about}"),
+        None => name.to_owned(),
+    }
+}
+
+/// The facts of a call: what a screen may want without reading input and response.
+pub fn facts(record: &Record) -> Map<String, Value> {
+    let mut facts = Map::new();
+    let mut fact = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            facts.insert(name.to_owned(), value);
+        }
+    };
+    let input = |field: &str| record.value("tool_input").and_then(|input| input.get(field)?.as_str()).map(Value::from);
+    let name = record.text("tool_name").unwrap_or_default();
+    fact("tool", record.text("tool_name").map(Value::from));
+    fact("tool_use_id", record.id("tool_use_id").map(Value::from));
+    fact("file_path", file_path(record).map(Value::from));
+    fact("description", input("description"));
+    if family(name) == Some(ToolFamily::Terminal) {
+        fact("command", input("command"));
+        fact("command_class", input("command").and_then(|command| Some(command_class(command.as_str()?).into())));
+        fact("exit_status", exit_status(record).map(Value::from));
+    }
+    fact("duration_ms", record.value("duration_ms").and_then(Value::as_u64).map(Value::from));
+    fact("interrupted", record.value("is_interrupt").and_then(Value::as_bool).filter(|yes| *yes).map(Value::from));
+    fact("reason", record.text("reason").map(Value::from));
+    facts
+}
+
+/// What a command is for: `test`, `build`, `lint` or `other`. The first that fits of its parts, tests before the rest.
+pub fn command_class(command: &str) -> &'static str {
+    let commands = || command.split(['&', '|', ';', '\n']).map(words);
+    let any = |class: fn(&[&str]) -> bool| commands().any(|words| class(&words));
+    if any(is_test) {
+        "test"
+    } else if any(is_lint) {
+        "lint"
+    } else if any(is_build) {
+        "build"
+    } else {
+        "other"
+    }
+}
+
+/// The words of a command, without what only says how it is run.
+fn words(command: &str) -> Vec<&str> {
+    let runner = |word: &&str| {
+        word.contains('=')
+            || matches!(*word, "sudo" | "time" | "env" | "npx" | "bunx" | "uv" | "poetry" | "pipenv" | "run" | "exec")
+    };
+    let mut words: Vec<_> = command.split_whitespace().collect();
+    let manager = matches!(words.first(), Some(&("npm" | "pnpm" | "yarn" | "bun")));
+    let skipped = words.iter().take_while(|word| runner(word)).count();
+    words.drain(..skipped);
+    if manager {
+        words.retain(|word| *word != "run");
+    }
+    if words.len() > 2 && words[0].starts_with("python") && words[1] == "-m" {
+        words.drain(..2);
+    }
+    words
+}
+
+fn is_test(words: &[&str]) -> bool {
+    match words {
+        ["pytest" | "jest" | "vitest" | "mocha" | "ctest" | "rspec" | "phpunit" | "tox" | "nox" | "playwright", ..] => {
+            true
+        }
+        ["cargo", "test" | "nextest" | "t", ..] => true,
+        [
+            "npm" | "pnpm" | "yarn" | "bun" | "go" | "make" | "just" | "mix" | "dotnet" | "mvn" | "gradle"
+            | "./gradlew" | "node" | "deno" | "swift" | "zig" | "bazel" | "rails",
+            what,
+            ..,
+        ] => is_named(what, "test"),
+        _ => false,
+    }
+}
+
+fn is_lint(words: &[&str]) -> bool {
+    match words {
+        [
+            "eslint" | "ruff" | "flake8" | "pylint" | "mypy" | "pyright" | "prettier" | "rustfmt" | "gofmt" | "black"
+            | "shellcheck" | "stylelint" | "biome" | "golangci-lint" | "clang-format" | "clang-tidy" | "rubocop"
+            | "hadolint" | "typos",
+            ..,
+        ] => true,
+        ["cargo", "clippy" | "fmt" | "deny" | "audit", ..] | ["go", "vet" | "fmt", ..] | ["tsc", "--noEmit", ..] => {
+            true
+        }
+        ["npm" | "pnpm" | "yarn" | "bun" | "make" | "just", what, ..] => {
+            ["lint", "format", "fmt", "typecheck"].iter().any(|class| is_named(what, class))
+        }
+        _ => false,
+    }
+}
+
+fn is_build(words: &[&str]) -> bool {
+    match words {
+        ["make" | "cmake" | "ninja" | "tsc" | "webpack" | "gcc" | "g++" | "clang" | "rustc" | "javac"] => true,
+        ["cmake" | "ninja" | "tsc" | "webpack" | "gcc" | "g++" | "clang" | "rustc" | "javac", ..] => true,
+        ["cargo", "build" | "b" | "check" | "c" | "doc", ..]
+        | ["docker", "build" | "buildx", ..]
+        | ["vite", "build", ..] => true,
+        [
+            "npm" | "pnpm" | "yarn" | "bun" | "go" | "make" | "just" | "dotnet" | "swift" | "zig" | "bazel" | "next"
+            | "./gradlew" | "gradle" | "mvn",
+            what,
+            ..,
+        ] => ["build", "compile", "package", "all"].iter().any(|class| is_named(what, class)),
+        _ => false,
+    }
+}
+
+/// Whether a script is of a class: `test`, `test:unit`, `unit-test`, `--test`.
+fn is_named(script: &str, class: &str) -> bool {
+    script.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == class)
+}
+
+/// How a command ended, where the runtime says so: in a field, or in the first line of the error.
+fn exit_status(record: &Record) -> Option<i64> {
+    let response = record.value("tool_response");
+    let said = response.and_then(|response| {
+        let code = |at: &Value| ["exit_code", "exitCode", "exit_status"].iter().find_map(|name| at.get(name)?.as_i64());
+        code(response).or_else(|| code(response.get("metadata")?))
+    });
+    said.or_else(|| record.text("error")?.strip_prefix("Exit code ")?.split_whitespace().next()?.parse().ok())
+}
+
+/// The file that a call reads or changes; of a patch, the first.
+fn file_path(record: &Record) -> Option<&str> {
+    let input = record.value("tool_input")?;
+    let named = ["file_path", "notebook_path"].iter().find_map(|field| input.get(field)?.as_str());
+    named.or_else(|| {
+        let patch = (record.text("tool_name") == Some("apply_patch")).then(|| input.get("command")?.as_str())??;
+        patch.lines().find_map(|line| {
+            ["*** Update File: ", "*** Add File: ", "*** Delete File: "].iter().find_map(|mark| line.strip_prefix(mark))
+        })
+    })
+}
+
+/// A path as seen from the folder the agent works in.
+fn relative<'a>(path: &'a str, cwd: Option<&str>) -> &'a str {
+    let inside = cwd.and_then(|cwd| path.strip_prefix(cwd)?.strip_prefix(['/', '\\']));
+    inside.filter(|inside| !inside.is_empty()).unwrap_or(path)
+}
+
+fn first_question(record: &Record) -> Option<&str> {
+    record.value("tool_input")?.get("questions")?.get(0)?.get("question")?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{command_class, family};
+    use crate::protocol::model::ToolFamily;
+
+    #[test]
+    fn commands_have_a_class() {
+        for (command, class) in [
+            ("cargo test -p api", "test"),
+            ("cd web && npm run test:unit", "test"),
+            ("CI=1 npx vitest run", "test"),
+            ("python -m pytest -q | tail -n 20", "test"),
+            ("go test ./...", "test"),
+            ("cargo build --release", "build"),
+            ("pnpm build", "build"),
+            ("make", "build"),
+            ("cargo clippy --all-targets", "lint"),
+            ("npx tsc --noEmit", "lint"),
+            ("npm run lint -- --fix", "lint"),
+            ("git status --short", "other"),
+            ("echo test", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(command_class(command), class, "{command}");
+        }
+    }
+
+    #[test]
+    fn tools_have_a_family() {
+        assert_eq!(family("mcp__tracker__search"), Some(ToolFamily::Mcp));
+        assert_eq!(family("Bash"), Some(ToolFamily::Terminal));
+        assert_eq!(family("SomethingNew"), None);
+    }
+}

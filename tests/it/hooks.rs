@@ -1,0 +1,333 @@
+//! What agents report becomes what people see.
+//!
+//! Two recordings of agents at work are taken record by record; `figures.json` says what must be there afterwards, and
+//! after which records the status of a task changed. `hostile.jsonl` holds bodies that no client sends on purpose: each
+//! is either taken whole or leaves nothing behind.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use requery::server::ingest::hook::{self, HookError, Source};
+use requery_entities::{event, session, task};
+use requery_migrations::{Migrator, MigratorTrait};
+use sea_orm::{
+    ColumnTrait, ConnectOptions, Database, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    TransactionTrait,
+};
+use serde_json::{Value, json};
+
+/// 2026-01-31T09:30:00Z.
+const START: i64 = 1_769_851_800_000;
+
+#[tokio::test]
+async fn a_busy_day_gives_its_figures() {
+    check_figures("claude-code-busy-day.jsonl", Source::ClaudeCode).await;
+}
+
+#[tokio::test]
+async fn two_sessions_of_codex_give_their_figures() {
+    check_figures("codex-two-sessions.jsonl", Source::Codex).await;
+}
+
+/// The whole recording, then the whole of it again: what has an id of its own is there once.
+async fn check_figures(file: &str, source: Source) {
+    let all: Vec<Value> = serde_json::from_str(&read("figures.json")).expect("figures");
+    let expected = all.into_iter().find(|figures| figures["file"] == file).expect("the file's figures");
+    let store = Store::open().await;
+    let mut moves: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for (at, line) in read(file).lines().enumerate() {
+        let line: Value = serde_json::from_str(line).expect("a line");
+        let now = START + line["at_ms"].as_i64().expect("a time");
+        store.take_at(source, line["body"].to_string().as_bytes(), now).await.expect("taken");
+        let session_id = line["body"]["session_id"].as_str().expect("a session").to_owned();
+        let task = store.task(&session_id).await.expect("its task");
+        let before = moves.entry(session_id).or_default();
+        if before.last().is_none_or(|last| last[2] != task.status) {
+            before.push(json!([at + 1, line["body"]["hook_event_name"], task.status]));
+            assert_eq!(task.status_since, now, "line {}", at + 1);
+        }
+    }
+    assert_figures(&store, &expected, &moves).await;
+
+    let once = store.counts_of_own_ids().await;
+    for line in read(file).lines() {
+        let line: Value = serde_json::from_str(line).expect("a line");
+        store.take(source, line["body"].to_string().as_bytes()).await.expect("taken again");
+    }
+    assert_eq!(store.counts_of_own_ids().await, once, "a second pass added rows");
+}
+
+async fn assert_figures(store: &Store, expected: &Value, moves: &BTreeMap<String, Vec<Value>>) {
+    let tasks = task::Entity::find().all(&store.db).await.expect("tasks");
+    let rows = event::Entity::find().order_by_asc(event::Column::Position).all(&store.db).await.expect("events");
+    let runs = session::Entity::find().order_by_asc(session::Column::StartedAt).all(&store.db).await.expect("runs");
+    let tools: Vec<_> = rows.iter().filter(|row| row.kind == "tool").collect();
+    assert_eq!(
+        json!({
+            "tasks_total": tasks.len(),
+            "tasks_per_status": count(tasks.iter().map(|task| task.status.clone())),
+            "runs_total": runs.len(),
+            "rows_total": rows.len(),
+            "rows_per_kind": count(rows.iter().map(|row| row.kind.clone())),
+            "tool_rows_per_state": count(tools.iter().filter_map(|row| row.state.clone())),
+            "tool_rows_per_family": count(tools.iter().filter_map(|row| row.family.clone())),
+            "tool_rows_per_name": count(tools.iter().filter_map(|row| Some(known(row)["tool"].as_str()?.to_owned()))),
+        }),
+        Value::Object(
+            expected
+                .as_object()
+                .expect("figures")
+                .iter()
+                .filter(|(figure, _)| !["file", "records", "records_per_hook", "tasks"].contains(&figure.as_str()))
+                .map(|(figure, value)| (figure.clone(), value.clone()))
+                .collect()
+        )
+    );
+    for expected in expected["tasks"].as_array().expect("tasks") {
+        let id = expected["session_id"].as_str().expect("a session");
+        let task = tasks.iter().find(|task| task.external_id.as_deref() == Some(id)).expect("its task");
+        let rows: Vec<_> = rows.iter().filter(|row| row.task_id == task.id).collect();
+        let of = |kind: &'static str| rows.iter().filter(move |row| row.kind == kind);
+        let part = |row: &&&event::Model| {
+            row.external_id.as_deref().unwrap_or_default().split_once(':').map(|p| p.1.to_owned())
+        };
+        let runs = runs.iter().filter(|run| run.task_id == task.id).map(|run| {
+            let started = of("session.started").any(|row| row.session_id.as_deref() == Some(&run.id));
+            let ended = if run.status == "lost" { Some("lost") } else { run.summary.as_deref() };
+            assert_eq!(run.ended_at.is_some(), run.status != "running", "{id}");
+            json!([if started { "SessionStart" } else { "implied" }, ended])
+        });
+        let unfinished = of("tool").filter(|row| !matches!(row.state.as_deref(), Some("ok" | "failed")));
+        let word = |row: &event::Model, done: &str, open: &str| match row.state.as_deref() {
+            Some("ok") => done.to_owned(),
+            Some("running") => open.to_owned(),
+            other => other.unwrap_or_default().to_owned(),
+        };
+        assert_eq!(
+            json!({
+                "session_id": id,
+                "title": task.title,
+                "workspace": task.workspace,
+                "status": task.status,
+                "records": expected["records"],
+                "runs": runs.collect::<Vec<_>>(),
+                "rows_per_kind": count(rows.iter().map(|row| row.kind.clone())),
+                "tool_states": count(of("tool").filter_map(|row| row.state.clone())),
+                "tools_not_finished": sorted(unfinished.map(|row| json!([part(&row), known(row)["tool"], row.state]))),
+                "subagents": sorted(of("subagent")
+                    .map(|row| json!([part(&row), known(row)["agent_type"].as_str().unwrap_or(""), word(row, "finished", "running")]))),
+                "todos": sorted(of("todo").map(|row| json!([part(&row), word(row, "completed", "open")]))),
+                "status_moves": moves[id],
+            }),
+            *expected
+        );
+        assert_eq!(task.event_count, rows.len() as i64);
+        assert_eq!(Some(task.project.as_str()), task.workspace.as_deref().and_then(|path| path.rsplit('/').next()));
+        let reason = task.waiting_reason.as_deref();
+        assert_eq!(reason, (task.status == "waiting").then_some("finished"), "{id}");
+    }
+}
+
+fn known(row: &event::Model) -> Value {
+    row.metadata.as_deref().map_or(Value::Null, |text| serde_json::from_str(text).expect("JSON"))
+}
+
+fn count(words: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
+    words.fold(BTreeMap::new(), |mut counts, word| {
+        *counts.entry(word).or_default() += 1;
+        counts
+    })
+}
+
+fn sorted(rows: impl Iterator<Item = Value>) -> Vec<Value> {
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by_key(Value::to_string);
+    rows
+}
+
+fn read(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hooks").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A database in a folder of its own.
+struct Store {
+    db: DatabaseConnection,
+    _folder: tempfile::TempDir,
+}
+
+impl Store {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file: PathBuf = folder.path().join("test.db");
+        let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", file.display()));
+        options.max_connections(1).sqlx_logging(false);
+        let db = Database::connect(options).await.expect("a database");
+        Migrator::up(&db, None).await.expect("a schema");
+        Self { db, _folder: folder }
+    }
+
+    async fn take(&self, source: Source, body: &[u8]) -> Result<(), HookError> {
+        self.take_at(source, body, START).await
+    }
+
+    async fn take_at(&self, source: Source, body: &[u8], now_ms: i64) -> Result<(), HookError> {
+        self.deliver(source, None, body, now_ms).await
+    }
+
+    async fn deliver(&self, source: Source, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
+        let tx = self.db.begin().await.expect("a transaction");
+        let taken = hook::take(&tx, source, id, body, now_ms).await;
+        match &taken {
+            // A refused record has written nothing: committing it shows that.
+            Ok(()) | Err(HookError::Invalid { .. } | HookError::NotJson { .. }) => {
+                tx.commit().await.expect("committed")
+            }
+            Err(HookError::Db(error)) => panic!("{error}"),
+        }
+        taken
+    }
+
+    async fn task(&self, session_id: &str) -> Option<task::Model> {
+        task::Entity::find().filter(task::Column::ExternalId.eq(session_id)).one(&self.db).await.expect("a query")
+    }
+
+    async fn events(&self) -> Vec<event::Model> {
+        event::Entity::find().order_by_asc(event::Column::Position).all(&self.db).await.expect("events")
+    }
+
+    async fn counts(&self) -> (u64, u64, u64) {
+        let tasks = task::Entity::find().count(&self.db).await.expect("a count");
+        let events = event::Entity::find().count(&self.db).await.expect("a count");
+        (tasks, session::Entity::find().count(&self.db).await.expect("a count"), events)
+    }
+
+    /// Tasks, and rows by kind of what the runtimes give ids.
+    async fn counts_of_own_ids(&self) -> (u64, BTreeMap<String, u64>) {
+        let rows = self.events().await.into_iter().map(|row| row.kind);
+        (self.counts().await.0, count(rows.filter(|kind| matches!(kind.as_str(), "tool" | "subagent" | "todo"))))
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_is_taken_once() {
+    let store = Store::open().await;
+    let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
+    let id = "0190b0a0-0000-7000-8000-00000000000f";
+    for delivery in [id, id, "0190B0A0-0000-7000-8000-00000000000F"] {
+        store.deliver(Source::ClaudeCode, Some(delivery), prompt, START).await.expect("taken");
+    }
+    assert_eq!(store.counts().await, (1, 1, 1));
+    store
+        .deliver(Source::ClaudeCode, Some("0190b0a0-0000-7000-8000-000000000010"), prompt, START)
+        .await
+        .expect("taken");
+    assert_eq!(store.counts().await, (1, 1, 2));
+    let refused = store.deliver(Source::ClaudeCode, Some("again"), prompt, START).await.expect_err("refused");
+    assert_eq!(refused.to_string(), "Requery-Delivery is not a UUID");
+    // A refused body has not used its delivery up.
+    let fresh = Some("0190b0a0-0000-7000-8000-000000000011");
+    store.deliver(Source::ClaudeCode, fresh, b"{}", START).await.expect_err("refused");
+    store.deliver(Source::ClaudeCode, fresh, prompt, START).await.expect("taken");
+    assert_eq!(store.counts().await, (1, 1, 3));
+}
+
+#[tokio::test]
+async fn the_same_session_of_two_runtimes_is_two_tasks() {
+    let store = Store::open().await;
+    let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
+    store.take(Source::ClaudeCode, prompt).await.expect("taken");
+    store.take(Source::Codex, prompt).await.expect("taken");
+    assert_eq!(store.counts().await, (2, 2, 2));
+}
+
+#[tokio::test]
+async fn hostile_bodies_are_taken_whole_or_not_at_all() {
+    let store = Store::open().await;
+    for (at, line) in read("hostile.jsonl").lines().enumerate() {
+        let line: Value = serde_json::from_str(line).expect("a line");
+        let raw = line["raw"].as_str().expect("a body");
+        let body = match line["encoding"].as_str() {
+            Some("latin1") => raw.chars().map(|c| u8::try_from(u32::from(c)).expect("one byte")).collect(),
+            _ => raw.as_bytes().to_vec(),
+        };
+        let expect = line["expect"].as_str().expect("what is expected");
+        check_hostile(&store, at, &line["why"].to_string(), &body, expect).await;
+    }
+    let with = |fields: &str| format!(r#"{{"session_id":"big","cwd":"/home/dev/x",{fields}}}"#);
+    let keys: Vec<_> = (0..5000).map(|at| format!(r#""k{at}":{at}"#)).collect();
+    let huge = [
+        (
+            "a long prompt",
+            with(&format!(r#""hook_event_name":"UserPromptSubmit","prompt":"{}""#, "A".repeat(1_000_000))),
+        ),
+        (
+            "a long emoji prompt",
+            with(&format!(r#""hook_event_name":"UserPromptSubmit","prompt":"{}""#, "🐦".repeat(100_000))),
+        ),
+        ("a long name", with(&format!(r#""hook_event_name":"{}""#, "E".repeat(65_536)))),
+        ("many keys", with(&format!(r#""hook_event_name":"PreToolUse","tool_input":{{{}}}"#, keys.join(",")))),
+        ("a long id", format!(r#"{{"session_id":"{}","hook_event_name":"Stop"}}"#, "s".repeat(100_000))),
+        (
+            "long everything",
+            with(&format!(
+                r#""hook_event_name":"PostToolUse","tool_use_id":"t","tool_name":"{0}","reason":"{0}","tool_input":{{"command":"{0}","file_path":"{0}","description":"{0}"}},"agent_type":"{0}","tool_response":"{0}""#,
+                "x".repeat(300_000)
+            )),
+        ),
+        ("deep objects", "{\"a\":".repeat(10_000)),
+        ("deep arrays", with(&format!(r#""hook_event_name":"PostToolUse","tool_response":{}"#, "[".repeat(10_000)))),
+    ];
+    for (at, (why, body)) in huge.iter().enumerate() {
+        check_hostile(&store, at, why, body.as_bytes(), "either").await;
+    }
+    for row in store.events().await {
+        assert!(row.title.chars().count() <= 500, "{}", row.title);
+        assert!(row.metadata.is_none_or(|metadata| metadata.len() <= 64 * 1024), "{}", row.title);
+    }
+}
+
+async fn check_hostile(store: &Store, at: usize, why: &str, body: &[u8], expect: &str) {
+    let before = store.counts().await;
+    let taken = store.take(Source::ClaudeCode, body).await;
+    let after = store.counts().await;
+    match (&taken, expect) {
+        (Ok(()), "ingest") => assert_eq!((after.0, after.1), (before.0 + 1, before.1 + 1), "{why}"),
+        (Ok(()), "either") => {}
+        (Err(_), "either" | "no_rows") => assert_eq!(after, before, "{why}"),
+        (_, _) => panic!("{why}: expected {expect}, was {taken:?}"),
+    }
+    let valid =
+        json!({"session_id": format!("valid {at} {why}"), "hook_event_name": "UserPromptSubmit", "prompt": "p"});
+    store.take(Source::ClaudeCode, valid.to_string().as_bytes()).await.expect("a valid body is taken as usual");
+    assert_eq!(store.counts().await, (after.0 + 1, after.1 + 1, after.2 + 1), "{why}");
+}
+
+/// A hook that finds nothing new leaves no trace in the change log.
+#[tokio::test]
+async fn a_repeated_record_makes_no_notice() {
+    let store = Store::open().await;
+    let record = |hook: &str| {
+        json!({"session_id": "s", "hook_event_name": hook, "cwd": "/home/dev/shop", "tool_use_id": "t",
+            "tool_name": "Bash", "tool_input": {"command": "cargo test"}, "tool_response": {"stdout": "ok"}})
+        .to_string()
+    };
+    for hook in ["PreToolUse", "PostToolUse"] {
+        store.take(Source::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
+    }
+    let changes = || async {
+        use sea_orm::PaginatorTrait as _;
+        requery_entities::change::Entity::find().count(&store.db).await.expect("a count")
+    };
+    let before = changes().await;
+    for hook in ["PostToolUse", "PreToolUse", "PostToolUseFailure"] {
+        store.take(Source::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
+    }
+    assert_eq!(changes().await, before);
+    let row = store.events().await.remove(0);
+    assert_eq!(
+        (row.title.as_str(), row.state.as_deref(), row.body.as_deref()),
+        ("Bash: cargo test", Some("ok"), Some("ok"))
+    );
+    assert_eq!(known(&row)["command_class"], "test");
+}
