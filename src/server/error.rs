@@ -1,21 +1,22 @@
 //! What a caller is told when a request fails: RFC 9457 problem details, whoever found the fault.
 //!
-//! The framework's own errors are translated here too, so that a wrong path and a wrong body read alike. What went
-//! wrong inside is logged, once, and never told.
+//! What went wrong inside is logged, once, and never told.
 
 use std::time::Duration;
 
-use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
+use poem::error::ResponseError;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
-use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError};
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
 use sea_orm::DbErr;
 use serde::Serialize;
 
 use super::database::DatabaseError;
 use super::ingest::hook::HookError;
 use super::ingest::{Invalid, WriteError};
-use crate::protocol::{AT_LEAST_HEADER, CURSOR_HEADER, Cursor};
+use crate::protocol::{CURSOR_HEADER, Cursor};
 
 /// The media type of a problem.
 pub const PROBLEM: &str = "application/problem+json";
@@ -45,6 +46,12 @@ pub enum ApiError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The request is not one that can be answered here, as in a stream that is asked for without an upgrade.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Who asks, or from where, is not allowed to.
+    #[error("{0}")]
+    Forbidden(String),
     /// What the path names is not there. Told with the cursor of what was read, where something was.
     #[error("there is no {what} {id}")]
     NotFound {
@@ -124,32 +131,30 @@ impl ApiError {
         Self::Invalid(vec![Invalid { field: field.into(), detail: detail.into() }])
     }
 
+    /// A request that cannot be answered here.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::BadRequest(detail.into())
+    }
+
+    /// Who asks, or from where, is not allowed to.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::Forbidden(detail.into())
+    }
+
+    /// Not now, and soon perhaps.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::Unavailable { detail: detail.into(), retry_after: BUSY }
+    }
+
     /// A fault of ours. Logged here, because the caller is told nothing of it.
     pub fn internal(what: &str, error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %error, "could not {what}: {error}");
         Self::Internal
     }
 
-    /// What the framework could not do, in our words. `path` and `allow` are of the request.
-    pub fn from_framework(error: &poem::Error, path: &str, allow: Option<String>) -> Self {
-        if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
-            Self::invalid(*name, reason)
-        } else if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
-            if name.eq_ignore_ascii_case(AT_LEAST_HEADER) {
-                Self::Header { name: (*name).to_owned(), detail: reason.clone() }
-            } else {
-                Self::invalid(*name, reason)
-            }
-        } else if let Some(error) = error.downcast_ref::<ContentTypeError>() {
-            Self::MediaType(error.to_string())
-        } else if error.is::<MethodNotAllowedError>() {
-            Self::MethodNotAllowed { allow: allow.unwrap_or_default() }
-        } else if error.is::<NotFoundError>() {
-            Self::NoSuchPath(path.to_owned())
-        } else {
-            tracing::error!(error = %error, "could not answer a request for {path}: {error}");
-            Self::Internal
-        }
+    /// The answer.
+    pub fn response(self) -> Response {
+        self.into_response()
     }
 
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
@@ -158,6 +163,8 @@ impl ApiError {
             Self::Body(_) => (StatusCode::BAD_REQUEST, "body", "The body did not arrive"),
             Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "timeout", "The body did not arrive in time"),
             Self::Header { .. } => (StatusCode::BAD_REQUEST, "header", "A header does not parse"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Not a request that can be answered"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found", "Not there"),
             Self::NoSuchPath(_) => (StatusCode::NOT_FOUND, "no-such-path", "No such path"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method", "No such method here"),
@@ -213,14 +220,20 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// What an error answer looks like is added to the document as a whole, by status: see `http::document`.
-impl poem_openapi::ApiResponse for ApiError {
-    fn meta() -> poem_openapi::registry::MetaResponses {
-        poem_openapi::registry::MetaResponses { responses: Vec::new() }
+/// Any operation can fail. Which other failures one can have follows from what it takes: see `http::document`.
+impl ApiResponse for ApiError {
+    fn meta() -> MetaResponses {
+        let failed = MetaResponse {
+            description: "The server failed.",
+            status: Some(500),
+            status_range: None,
+            content: vec![MetaMediaType { content_type: PROBLEM, schema: Problem::schema_ref() }],
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![failed] }
     }
 
-    fn register(registry: &mut poem_openapi::registry::Registry) {
-        use poem_openapi::types::Type;
+    fn register(registry: &mut Registry) {
         Problem::register(registry);
     }
 }

@@ -18,9 +18,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::protocol::write::{
-    EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
-};
+use crate::protocol::write::{EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch};
 use crate::server::error::ApiError;
 use crate::server::ingest::text;
 
@@ -195,14 +193,13 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
     let mut parser = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize(&mut parser) {
         Ok(value) => parser.end().map(|()| value).map_err(not_json),
-        Err(error) if error.inner().is_data() => {
-            // The parser stops at the first wrong value, and what follows may be no JSON at all.
+        Err(error) => {
+            // The parser stops at the first value that does not fit: whether all of it is JSON is yet to be seen.
             serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
             let field = error.path().to_string();
             let field = if field == "." { "body".to_owned() } else { field };
             Err(ApiError::invalid(field, reason(error.inner())))
         }
-        Err(error) => Err(not_json(error.into_inner())),
     }
 }
 

@@ -33,12 +33,8 @@ pub async fn save(
         let title = new.title.unwrap_or_else(|| row.title.clone());
         let note = new.note.or_else(|| row.note.clone());
         if (&title, &note) != (&row.title, &row.note) {
-            let next = bookmark::ActiveModel {
-                id: Set(row.id),
-                title: Set(title),
-                note: Set(note),
-                ..Default::default()
-            };
+            let next =
+                bookmark::ActiveModel { id: Set(row.id), title: Set(title), note: Set(note), ..Default::default() };
             bookmark::Entity::update(next).exec_without_returning(tx).await?;
         }
         return Ok((id, Saved::There));
@@ -85,10 +81,11 @@ async fn target(
 ) -> Result<Target, WriteError> {
     match (task_id, event_id) {
         (of, Some(event_id)) => {
-            let row = event::Entity::find()
-                .filter(event::Column::Id.eq(event_id.as_str()))
-                .select_only()
-                .columns([event::Column::TaskId, event::Column::Title, event::Column::Kind]);
+            let row = event::Entity::find().filter(event::Column::Id.eq(event_id.as_str())).select_only().columns([
+                event::Column::TaskId,
+                event::Column::Title,
+                event::Column::Kind,
+            ]);
             let Some((task_id, title, kind)) = row.into_tuple::<(String, String, String)>().one(tx).await? else {
                 return Err(WriteError::invalid("event_id", format!("there is no event {event_id}")));
             };

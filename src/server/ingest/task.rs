@@ -18,11 +18,7 @@ const TASK: &str = "task";
 const API: &str = "api";
 
 /// Begins a task. The same id below the same parent is the same task, and stays as it is.
-pub async fn start(
-    tx: &impl ConnectionTrait,
-    new: NewTask,
-    now_ms: i64,
-) -> Result<(TaskId, Saved), WriteError> {
+pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
     let mut bounds = Bounds::new();
     bounds.needed("title", &new.title, bounds::LINE);
     bounds.project(new.project.as_deref());
