@@ -22,8 +22,6 @@ pub mod change_log;
 
 pub mod database;
 
-mod error;
-mod http;
 pub mod read;
 
 pub mod ingest;

@@ -1,0 +1,32 @@
+//! `requery openapi`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use requery::server::http::document;
+
+/// Which document to print, or where to write them.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Print the AsyncAPI document of the streams instead of the OpenAPI document of REST.
+    #[arg(long, conflicts_with = "write")]
+    pub asyncapi: bool,
+    /// Write openapi.json and asyncapi.json into this folder instead of printing one.
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
+}
+
+/// Prints a document, or writes both.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.write {
+        Some(folder) => {
+            for (name, text) in [("openapi.json", document::openapi()), ("asyncapi.json", document::asyncapi())] {
+                let path = folder.join(name);
+                std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+            }
+        }
+        None => print!("{}", if args.asyncapi { document::asyncapi() } else { document::openapi() }),
+    }
+    Ok(ExitCode::SUCCESS)
+}

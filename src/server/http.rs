@@ -1,0 +1,144 @@
+//! REST: each operation extracts, calls one verb or one read model in one transaction, and converts.
+//!
+//! The document that describes the operations is made from them and checked in; see [`document`]. Nothing here touches
+//! a table, and nothing here decides anything: that is done by `ingest` and `read`.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
+use poem::middleware::CatchPanic;
+use poem::web::Html;
+use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route};
+use poem_openapi::Tags;
+use poem_openapi::error::{ParseParamError, ParsePathError};
+
+use super::database::Database;
+use super::error::ApiError;
+use super::read::{Place, Window};
+use crate::protocol::AT_LEAST_HEADER;
+
+mod overview;
+
+mod task;
+
+mod timeline;
+
+mod bookmark;
+
+mod hook;
+
+mod health;
+
+mod answer;
+
+mod body;
+
+mod paths;
+use paths::Paths;
+
+pub mod document;
+
+/// The groups of operations in the document.
+#[derive(Tags)]
+enum Group {
+    /// What screens show, and ask for again when a notice makes it stale.
+    Read,
+    /// What agents report. Each answer is sent after the commit and carries a cursor that contains it.
+    Write,
+    /// What the hooks of coding agents send, as they send it.
+    Hooks,
+    /// Whether the server works.
+    Health,
+}
+
+/// REST and its documents: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/openapi.json` and `/asyncapi.json`.
+///
+/// Failures leave it as errors; [`problems`] makes answers of them.
+pub fn api(database: Database) -> Route {
+    let service = Arc::new(document::service(&database).into_endpoint());
+    let openapi = document::openapi();
+    let docs = document::swagger_ui(&openapi);
+    let json = |text: String| poem::endpoint::make_sync(move |_| text.clone().with_content_type("application/json"));
+    Route::new()
+        .at("/docs", poem::get(poem::endpoint::make_sync(move |_| Html(docs.clone()))))
+        .at("/openapi.json", poem::get(json(openapi)))
+        .at("/asyncapi.json", poem::get(json(document::asyncapi())))
+        .at("/healthz", service.clone())
+        .at("/readyz", service.clone())
+        .nest_no_strip("/api", service)
+}
+
+/// Answers every failure of `endpoint` with problem details, a panic included.
+pub fn problems<E: Endpoint + 'static>(endpoint: E) -> impl Endpoint<Output = Response> + 'static {
+    let paths = Arc::new(Paths::of(&document::openapi()));
+    endpoint.with(CatchPanic::new().with_handler(panicked)).around(move |endpoint, request: Request| {
+        let paths = paths.clone();
+        async move {
+            let path = request.uri().path().to_owned();
+            let answer = endpoint.call(request).await;
+            Ok(answer.unwrap_or_else(|error| response_to(&error, &path, &paths)))
+        }
+    })
+}
+
+fn panicked(_: Box<dyn Any + Send>) -> ApiError {
+    // The panic itself was told by its hook.
+    tracing::error!("a request panicked");
+    ApiError::Internal
+}
+
+/// A failure as problem details: ours, or the framework's in our words.
+fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
+    let translated = if let Some(ours) = error.downcast_ref::<ApiError>() {
+        return ours.as_response();
+    } else if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
+        let place = name.trim_start_matches("param").parse().unwrap_or(0);
+        ApiError::invalid(paths.parameter(path, place).unwrap_or(name), reason)
+    } else if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
+        if name.eq_ignore_ascii_case(AT_LEAST_HEADER) {
+            ApiError::Header { name: (*name).to_owned(), detail: reason.clone() }
+        } else {
+            ApiError::invalid(*name, reason)
+        }
+    } else if error.is::<MethodNotAllowedError>() {
+        ApiError::MethodNotAllowed { allow: paths.allow(path).unwrap_or_default().to_owned() }
+    } else if error.is::<NotFoundError>() {
+        ApiError::NoSuchPath(path.to_owned())
+    } else {
+        tracing::error!(error = %error, "could not answer a request for {path}: {error}");
+        ApiError::Internal
+    };
+    translated.as_response()
+}
+
+/// The one place where REST reads a clock.
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How many rows a page has where nobody says.
+fn default_limit() -> u32 {
+    50
+}
+
+/// Which part of a list is asked for.
+fn window<P: Place>(before: Option<String>, after: Option<String>) -> Result<Window<P>, ApiError> {
+    let place = |field, token: &str| {
+        P::parse(token).ok_or_else(|| ApiError::invalid(field, "is not a place in this list: send what a page gave"))
+    };
+    match (before, after) {
+        (None, None) => Ok(Window::Newest),
+        (Some(token), None) => place("before", &token).map(Window::Before),
+        (None, Some(token)) => place("after", &token).map(Window::After),
+        (Some(_), Some(_)) => Err(ApiError::invalid("after", "cannot be given together with before")),
+    }
+}
+
+/// A row that was written a moment ago, in the same transaction, is not there. Only a trigger of somebody else's can do
+/// that.
+fn missing(what: &'static str, id: &impl ToString) -> ApiError {
+    ApiError::NotFound { what, id: id.to_string(), cursor: None }
+}

@@ -1,0 +1,266 @@
+//! Request bodies: bounded, repaired, parsed into the wire's types, refused by naming the field.
+//!
+//! The framework would read any length and say only that something is wrong. Here a body has a longest length and a
+//! longest time, what cannot be stored is replaced before it is parsed, and a value of the wrong type is named by its
+//! path.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use poem::error::ReadBodyError;
+use poem::http::header;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::protocol::write::{EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch};
+use crate::server::error::ApiError;
+use crate::server::ingest::text;
+
+const MIB: usize = 1024 * 1024;
+/// How long a body may take to arrive. The longest one does, on any line an agent works over.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many events one request can log.
+const BATCH: usize = 1000;
+
+/// A body that is one of the wire's types.
+pub(super) struct Json<T>(pub(super) T);
+
+/// A body as it came: what a hook was given.
+pub(super) struct Raw(pub(super) Vec<u8>);
+
+/// A type that bodies are parsed into.
+pub(super) trait Taken: Sized + Send {
+    /// The longest body in bytes.
+    const LIMIT: usize;
+
+    fn schema_ref() -> MetaSchemaRef;
+    fn register(registry: &mut Registry);
+    fn parse(text: &str) -> Result<Self, ApiError>;
+}
+
+macro_rules! taken {
+    ($($name:ty)*) => {$(
+        impl Taken for $name {
+            const LIMIT: usize = MIB;
+
+            fn schema_ref() -> MetaSchemaRef {
+                <$name as Type>::schema_ref()
+            }
+
+            fn register(registry: &mut Registry) {
+                <$name as Type>::register(registry);
+            }
+
+            fn parse(text: &str) -> Result<Self, ApiError> {
+                parse::<Object<Self>>(text).map(|object| object.0)
+            }
+        }
+    )*};
+}
+
+taken! { NewTask TaskPatch Purge NewSession SessionPatch EventPatch SaveBookmark }
+
+/// One event, or several of them as `{"events": [...]}`.
+pub(super) enum Events {
+    One(Box<NewEvent>),
+    Batch(Vec<NewEvent>),
+}
+
+impl Taken for Events {
+    const LIMIT: usize = 8 * MIB;
+
+    fn schema_ref() -> MetaSchemaRef {
+        let events = MetaSchema {
+            items: Some(Box::new(NewEvent::schema_ref())),
+            max_items: Some(BATCH),
+            description: Some("All of them are logged, or none."),
+            ..MetaSchema::new("array")
+        };
+        let batch = MetaSchema {
+            required: vec!["events"],
+            properties: vec![("events", MetaSchemaRef::Inline(Box::new(events)))],
+            ..MetaSchema::new("object")
+        };
+        let one_of = vec![NewEvent::schema_ref(), MetaSchemaRef::Inline(Box::new(batch))];
+        MetaSchemaRef::Inline(Box::new(MetaSchema { one_of, ..MetaSchema::ANY }))
+    }
+
+    fn register(registry: &mut Registry) {
+        NewEvent::register(registry);
+    }
+
+    fn parse(text: &str) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        struct Batch {
+            events: Bounded<NewEvent>,
+        }
+        #[derive(Deserialize)]
+        struct Either {
+            events: Option<IgnoredAny>,
+        }
+        match parse::<Object<Either>>(text)?.0.events {
+            Some(_) => parse::<Object<Batch>>(text).map(|batch| Self::Batch(batch.0.events.0)),
+            None => parse::<Object<NewEvent>>(text).map(|event| Self::One(Box::new(event.0))),
+        }
+    }
+}
+
+impl<'a, T: Taken> ApiExtractor<'a> for Json<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(json_of(T::schema_ref()))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        if let Some(said) = request.content_type().filter(|said| !is_json(said)) {
+            return Err(ApiError::MediaType(said.to_owned()).into());
+        }
+        let bytes = read(request, body, T::LIMIT).await?;
+        if let Err(error) = std::str::from_utf8(&bytes) {
+            return Err(ApiError::NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())).into());
+        }
+        let text = text::repair(&bytes).map_err(|error| ApiError::NotJson(error.detail))?;
+        Ok(Self(T::parse(&text)?))
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Raw {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(json_of(MetaSchemaRef::Inline(Box::new(MetaSchema::new("object")))))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self(read(request, body, 8 * MIB).await?))
+    }
+}
+
+fn json_of(schema: MetaSchemaRef) -> MetaRequest {
+    MetaRequest {
+        description: None,
+        content: vec![MetaMediaType { content_type: "application/json", schema }],
+        required: true,
+    }
+}
+
+/// `application/json` and its kin, with or without parameters.
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if said.is_some_and(|length: usize| length > limit) {
+        return Err(ApiError::TooLarge { limit });
+    }
+    let body = body.take().map_err(|error| ApiError::internal("read a body", &error))?;
+    match tokio::time::timeout(PATIENCE, body.into_bytes_limit(limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(ApiError::TooLarge { limit }),
+        Ok(Err(error)) => Err(ApiError::Body(error.to_string())),
+        Err(_) => Err(ApiError::Timeout(PATIENCE)),
+    }
+}
+
+/// Text that is no JSON is refused as that, with the place; a value of a wrong type with its path.
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
+    let not_json = |error: serde_json::Error| ApiError::NotJson(error.to_string());
+    let mut parser = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize(&mut parser) {
+        Ok(value) => parser.end().map(|()| value).map_err(not_json),
+        Err(error) => {
+            // The parser stops at the first value that does not fit: whether all of it is JSON is yet to be seen.
+            serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
+            let field = error.path().to_string();
+            let field = if field == "." { "body".to_owned() } else { field };
+            Err(ApiError::invalid(field, reason(error.inner())))
+        }
+    }
+}
+
+/// What the parser says, without ` at line 1 column 20`: the path says it better.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned()
+}
+
+/// A JSON object. A derived type would also take an array of its fields' values.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectOf<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOf<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectOf(PhantomData))
+    }
+}
+
+/// A list of at most [`BATCH`] objects. The bound holds while it is parsed: a few bytes each would become hundreds.
+struct Bounded<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListOf<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListOf<T> {
+            type Value = Bounded<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {BATCH}")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Bounded<T>, A::Error> {
+                let mut taken = Vec::new();
+                while taken.len() < BATCH {
+                    match list.next_element::<Object<T>>()? {
+                        Some(one) => taken.push(one.0),
+                        None => return Ok(Bounded(taken)),
+                    }
+                }
+                match list.next_element::<IgnoredAny>()? {
+                    Some(_) => Err(A::Error::custom(format!("more than {BATCH}"))),
+                    None => Ok(Bounded(taken)),
+                }
+            }
+        }
+
+        deserializer.deserialize_seq(ListOf(PhantomData))
+    }
+}

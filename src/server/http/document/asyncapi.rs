@@ -1,0 +1,132 @@
+//! The AsyncAPI document of the streams, made from the same types.
+
+use std::collections::HashSet;
+
+use poem_openapi::registry::Registry;
+use poem_openapi::types::Type;
+use serde_json::{Map, Value, json};
+
+use super::{TITLE, schema, text};
+use crate::protocol::{Cursor, Frame, VERSION, Watch};
+
+const ABOUT: &str = "The streams of requery. Each message is one JSON object, a frame; the frames and their order are \
+    the same on both channels. The first frame of a stream is `snapshot`, or `resumed` where `since` can be continued. \
+    A notice says that something changed and where, never what it became: ask for that again over REST. A type that is \
+    not known here makes everything stale that is watched.";
+
+/// The document, as it is checked in.
+pub fn asyncapi() -> String {
+    let mut schemas = schemas();
+    let frames = frames(&mut schemas);
+    let references = |channel: &str| -> Vec<Value> {
+        frames.keys().map(|kind| json!({ "$ref": format!("#/channels/{channel}/messages/{kind}") })).collect()
+    };
+    let messages = || -> Map<String, Value> {
+        let reference = |kind: &String| json!({ "$ref": format!("#/components/messages/{kind}") });
+        frames.keys().map(|kind| (kind.clone(), reference(kind))).collect()
+    };
+    let mut on_websocket = messages();
+    on_websocket.insert("watch".to_owned(), json!({ "$ref": "#/components/messages/watch" }));
+    let mut components = frames.clone();
+    components.insert("watch".to_owned(), watch());
+    let query = json!({
+        "type": "object",
+        "properties": {
+            "project": {
+                "type": "string",
+                "description": "Only what changes in this project; left out: in all.",
+            },
+            "since": { "type": "string", "description": "The cursor of the last frame the client has." },
+        },
+    });
+    text(&json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": format!("{TITLE} streams"),
+            "version": VERSION,
+            "description": ABOUT,
+            "license": { "name": "MIT OR Apache-2.0" },
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "websocket": {
+                "address": "/ws",
+                "title": "WebSocket",
+                "description": "Text messages. The client sends `watch` and nothing else.",
+                "messages": on_websocket,
+                "bindings": { "ws": { "method": "GET", "query": query } },
+            },
+            "events": {
+                "address": "/api/v1/stream",
+                "title": "Server-sent events",
+                "description": "`data:` is the frame, `id:` its cursor, left out where `more` follows. No `event:`. \
+                    `Last-Event-ID` wins over `since`.",
+                "messages": messages(),
+            },
+        },
+        "operations": {
+            "sendFrames": {
+                "action": "send",
+                "channel": { "$ref": "#/channels/websocket" },
+                "summary": "What changes",
+                "messages": references("websocket"),
+            },
+            "receiveWatch": {
+                "action": "receive",
+                "channel": { "$ref": "#/channels/websocket" },
+                "summary": "What the client looks at now; it is answered with `watching`",
+                "messages": [{ "$ref": "#/channels/websocket/messages/watch" }],
+            },
+            "sendEvents": {
+                "action": "send",
+                "channel": { "$ref": "#/channels/events" },
+                "summary": "What changes",
+                "messages": references("events"),
+                "bindings": { "http": { "method": "GET", "query": query } },
+            },
+        },
+        "components": { "messages": components, "schemas": schemas },
+    }))
+}
+
+fn schemas() -> Map<String, Value> {
+    let mut registry = Registry::new();
+    Cursor::register(&mut registry);
+    Frame::register(&mut registry);
+    Watch::register(&mut registry);
+    let mut schemas = match serde_json::to_value(&registry.schemas) {
+        Ok(Value::Object(schemas)) => schemas,
+        Ok(_) | Err(_) => Map::new(),
+    };
+    schema::mend_schemas(&mut schemas, &HashSet::new());
+    schemas.values_mut().for_each(schema::json_schema);
+    schemas
+}
+
+/// A message for each kind of frame. The schema of all frames becomes one of each kind.
+fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
+    let all = schemas.remove(Frame::name().as_ref()).unwrap_or_default();
+    let kinds = all["oneOf"].as_array().cloned().unwrap_or_default();
+    let message = |frame: Value| {
+        let kind = frame["properties"]["type"]["enum"][0].as_str()?.to_owned();
+        let payload = frame["properties"]["payload"]["$ref"].as_str()?.rsplit('/').next()?.to_owned();
+        let summary = schemas.get(&payload)?["description"].clone();
+        Some((kind.clone(), json!({ "name": kind, "summary": summary, "payload": frame })))
+    };
+    kinds.into_iter().filter_map(message).collect()
+}
+
+fn watch() -> Value {
+    json!({
+        "name": "watch",
+        "summary": "Narrows the stream to these read models; sent again, it replaces what was said before.",
+        "payload": {
+            "type": "object",
+            "required": ["type", "payload"],
+            "properties": {
+                "type": { "type": "string", "enum": ["watch"] },
+                "payload": { "$ref": "#/components/schemas/Watch" },
+            },
+        },
+    })
+}

@@ -1,0 +1,70 @@
+//! Adds examples with which every operation can be tried, top to bottom, without copying an id.
+
+use serde_json::{Value, json};
+
+const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
+const SESSION: &str = "0190b0a0-0000-7000-8000-000000000002";
+const EVENT: &str = "0190b0a0-0000-7000-8000-000000000003";
+const BOOKMARK: &str = "0190b0a0-0000-7000-8000-000000000004";
+const DELIVERY: &str = "0190b0a0-0000-7000-8000-000000000005";
+
+/// Adds an example to every body and every id.
+pub(super) fn add(document: &mut Value) {
+    super::for_each_operation(document, |_, _, operation| {
+        let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            let required = parameter["required"] == json!(true);
+            let example = match parameter["name"].as_str() {
+                Some("task_id") if required => TASK,
+                Some("session_id") => SESSION,
+                Some("event_id") => EVENT,
+                Some("bookmark_id") => BOOKMARK,
+                Some("Requery-Delivery") => DELIVERY,
+                _ => continue,
+            };
+            parameter["example"] = json!(example);
+        }
+        if let Some(body) = operation.get_mut("requestBody")
+            && let Some(example) = body_of(&id)
+        {
+            body["content"]["application/json"]["example"] = example;
+        }
+    });
+}
+
+fn body_of(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "start_task" => json!({
+            "task_id": TASK,
+            "title": "Make the tests pass",
+            "project": "demo",
+            "workspace": "/home/ada/demo",
+            "source": "api",
+        }),
+        "update_task" => json!({ "status": "waiting", "waiting_reason": "question" }),
+        "purge_tasks" => json!({ "project": "demo", "status": "completed" }),
+        "start_session" => json!({ "session_id": SESSION, "runtime_session_id": "run-1" }),
+        "update_session" => json!({ "status": "completed", "summary": "All tests pass." }),
+        "log_events" => json!({
+            "events": [
+                { "event_id": EVENT, "kind": "user.message", "title": "Make the tests pass" },
+                { "kind": "tool", "family": "terminal", "state": "ok", "title": "cargo test", "metadata": { "exit": 0 } },
+            ],
+        }),
+        "update_event" => json!({ "title": "Make all tests pass" }),
+        "save_bookmark" => json!({ "bookmark_id": BOOKMARK, "task_id": TASK, "note": "Show this to the others." }),
+        "hook_claude_code" => json!({
+            "hook_event_name": "UserPromptSubmit",
+            "session_id": SESSION,
+            "cwd": "/home/ada/demo",
+            "prompt": "Make the tests pass",
+        }),
+        "hook_codex" => json!({
+            "hook_event_name": "UserPromptSubmit",
+            "session_id": SESSION,
+            "cwd": "/home/ada/demo",
+            "prompt": "Make the tests pass",
+        }),
+        _ => return None,
+    })
+}

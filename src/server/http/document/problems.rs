@@ -1,0 +1,59 @@
+//! Adds to each operation the answers that report a failure: they follow from what it takes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::server::error::PROBLEM;
+
+/// Adds the failures of every operation.
+pub(super) fn add(document: &mut Value) {
+    super::for_each_operation(document, |path, method, operation| {
+        let failures = failures(path, method, operation);
+        let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+        let mut all: BTreeMap<String, Value> = std::mem::take(responses).into_iter().collect();
+        all.extend(
+            failures.into_iter().map(|(status, description)| (status.to_string(), problem(status, description))),
+        );
+        responses.extend(all);
+    });
+}
+
+fn failures(path: &str, method: &str, operation: &Map<String, Value>) -> Vec<(u16, &'static str)> {
+    if path == "/healthz" {
+        return Vec::new();
+    }
+    if path == "/readyz" {
+        return vec![(503, "The database is away.")];
+    }
+    let takes_body = operation.contains_key("requestBody");
+    let is_hook = path.contains("/hooks/");
+    let makes_rows = operation["responses"].get("201").is_some();
+    let all = [
+        (true, 403, "The `Host` or the `Origin` is not allowed."),
+        (takes_body, 400, "The body is not JSON, is not UTF-8, nests deeper than 64, or broke off."),
+        (!takes_body && method == "get", 400, "A header does not parse."),
+        (path.contains('{'), 404, "What the path names is not there."),
+        (takes_body, 408, "The body did not arrive within 30 seconds."),
+        (makes_rows, 409, "The id is taken by something else."),
+        (takes_body, 413, "The body is too long."),
+        (takes_body && !is_hook, 415, "The body is not `application/json`."),
+        (true, 422, "A field or a parameter cannot be taken as it is; `errors` names it."),
+        (true, 500, "The server failed."),
+        (true, 503, "The database is away or busy, or the server is going away: come back after `Retry-After`."),
+    ];
+    all.into_iter().filter_map(|(fits, status, description)| fits.then_some((status, description))).collect()
+}
+
+fn problem(status: u16, description: &str) -> Value {
+    let mut problem = json!({
+        "description": description,
+        "content": { PROBLEM: { "schema": { "$ref": "#/components/schemas/Problem" } } },
+    });
+    if status == 503 {
+        problem["headers"] = json!({
+            "Retry-After": { "description": "Seconds.", "required": true, "schema": { "type": "integer" } },
+        });
+    }
+    problem
+}

@@ -1,0 +1,119 @@
+//! Mends what the framework says about types.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value, json};
+
+const SCHEMAS: &str = "#/components/schemas/";
+
+/// Makes the schemas of a whole OpenAPI document say what is true on the wire.
+pub(super) fn mend(document: &mut Value) {
+    let mut sent = HashSet::new();
+    super::for_each_operation(document, |_, _, operation| {
+        if let Some(body) = operation.get("requestBody") {
+            references(body, &mut sent);
+        }
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(parameter) = parameter.as_object_mut() else { continue };
+            parameter.remove("explode");
+            if let Some(schema) = parameter.get_mut("schema") {
+                fold(schema);
+            }
+        }
+    });
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        mend_schemas(schemas, &sent);
+    }
+    without_defaults(document);
+    if let Some(document) = document.as_object_mut() {
+        document.retain(|_, value| *value != json!([]));
+    }
+}
+
+/// The same for schemas on their own. In those of bodies that are `sent` to the server optional fields can be left out
+/// or be `null`; in all others every field is there, and an optional one can be `null`.
+pub(super) fn mend_schemas(schemas: &mut Map<String, Value>, sent: &HashSet<String>) {
+    let known = schemas.clone();
+    for (name, schema) in schemas {
+        let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
+        let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { continue };
+        for (field, property) in properties.iter_mut() {
+            let comment = fold(property);
+            if !required.iter().any(|name| name == field) {
+                make_nullable(property, comment, &known);
+            }
+        }
+        let all: Vec<Value> = properties.keys().map(|field| json!(field)).collect();
+        if !sent.contains(name) {
+            schema["required"] = json!(all);
+        }
+    }
+}
+
+/// A schema of OpenAPI 3.0 in the words of JSON Schema, which has no `nullable`.
+pub fn json_schema(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if map.remove("nullable") == Some(json!(true))
+                && let Some(kind) = map.get("type").cloned()
+            {
+                map.insert("type".to_owned(), json!([kind, "null"]));
+            }
+            map.values_mut().for_each(json_schema);
+        }
+        Value::Array(all) => all.iter_mut().for_each(json_schema),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A reference that was given a comment is an `allOf` of both: makes it the reference again and hands back the comment.
+fn fold(schema: &mut Value) -> Option<Value> {
+    let comment = schema.get("description").cloned();
+    let reference = schema.get("allOf").and_then(|all| all.get(0)).filter(|first| first.get("$ref").is_some()).cloned();
+    if let Some(reference) = reference {
+        *schema = reference;
+    }
+    comment
+}
+
+/// Says that a value can be `null`. What is referred to cannot say it, so it is written out; here those are enums.
+fn make_nullable(schema: &mut Value, comment: Option<Value>, known: &Map<String, Value>) {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix(SCHEMAS));
+    if let Some(written_out) = name.and_then(|name| known.get(name)).cloned() {
+        *schema = written_out;
+    }
+    if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
+    schema["nullable"] = json!(true);
+    if let Some(comment) = comment {
+        schema["description"] = comment;
+    }
+}
+
+/// The names of all schemas that are referred to.
+fn references(value: &Value, names: &mut HashSet<String>) {
+    match value {
+        Value::Object(map) => {
+            let name = map.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix(SCHEMAS));
+            names.extend(name.map(str::to_owned));
+            map.values().for_each(|value| references(value, names));
+        }
+        Value::Array(all) => all.iter().for_each(|value| references(value, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// `"deprecated": false` and the like say nothing.
+fn without_defaults(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.get("deprecated") == Some(&json!(false)) {
+                map.remove("deprecated");
+            }
+            map.values_mut().for_each(without_defaults);
+        }
+        Value::Array(all) => all.iter_mut().for_each(without_defaults),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,26 @@
+//! Whether the server works: for whoever starts it and whoever sends it requests.
+
+use poem_openapi::OpenApi;
+
+use super::Group;
+use super::answer::Done;
+use crate::server::database::Database;
+use crate::server::error::ApiError;
+
+pub(super) struct HealthApi(pub(super) Database);
+
+#[OpenApi(tag = "Group::Health")]
+impl HealthApi {
+    /// The server runs
+    ///
+    /// It says nothing of the database: a server whose database is away is not mended by starting it again.
+    #[oai(path = "/healthz", method = "get", operation_id = "alive")]
+    async fn alive(&self) {}
+
+    /// The server can answer: its database is there
+    #[oai(path = "/readyz", method = "get", operation_id = "ready")]
+    async fn ready(&self) -> Result<Done, ApiError> {
+        let tx = self.0.begin_read().await?;
+        Ok(Done { cursor: tx.cursor().clone() })
+    }
+}

@@ -1,0 +1,174 @@
+//! What happens on a task: its sessions and its events.
+
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use serde::Serialize;
+
+use super::answer::{Changed, Done, Kept, Read};
+use super::body::{Events, Json};
+use super::{Group, missing, now_ms, window};
+use crate::protocol::model::{Event, EventPage, EventsLogged, Session};
+use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
+use crate::protocol::{Cursor, EventId, SessionId, TaskId};
+use crate::server::database::Database;
+use crate::server::error::ApiError;
+use crate::server::ingest;
+use crate::server::read;
+
+pub(super) struct TimelineApi(pub(super) Database);
+
+#[OpenApi(prefix_path = "/api/v1")]
+impl TimelineApi {
+    /// The events of a task, the newest first
+    #[oai(path = "/tasks/:task_id/timeline", method = "get", operation_id = "timeline", tag = "Group::Read")]
+    #[allow(clippy::too_many_arguments)]
+    async fn timeline(
+        &self,
+        /// The task.
+        task_id: Path<TaskId>,
+        /// How many at most.
+        #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<u32>,
+        /// Those that follow: the `next` of the page before.
+        before: Query<Option<String>>,
+        /// Those that precede: the `previous` of the page after.
+        after: Query<Option<String>>,
+        /// The `ETag` of the answer the caller has.
+        #[oai(name = "If-None-Match")]
+        held: Header<Option<String>>,
+        /// A cursor the answer has to contain, where it is of this database's history.
+        #[oai(name = "Requery-At-Least")]
+        _at_least: Header<Option<Cursor>>,
+    ) -> Result<Read<EventPage>, ApiError> {
+        let window = window(before.0, after.0)?;
+        let tx = self.0.begin_read().await?;
+        let cursor = tx.cursor().clone();
+        match read::timeline::page(&*tx, &task_id.0, &window, limit.0.into()).await? {
+            Some(page) => Read::new(&page, cursor, held.0.as_deref()),
+            None => Err(ApiError::NotFound { what: "task", id: task_id.0.to_string(), cursor: Some(cursor) }),
+        }
+    }
+
+    /// Begin a session: a run of an agent on a task
+    ///
+    /// Sent again with the same `session_id` on the same task it changes nothing, and answers 200 with the session.
+    #[oai(path = "/tasks/:task_id/sessions", method = "post", operation_id = "start_session", tag = "Group::Write")]
+    async fn start_session(
+        &self,
+        /// The task.
+        task_id: Path<TaskId>,
+        body: Json<NewSession>,
+    ) -> Result<Kept<Session>, ApiError> {
+        let tx = self.0.begin_write().await?;
+        let (id, saved) = ingest::session::start(&*tx, &task_id.0, body.0, now_ms()).await?;
+        let session = read::task::session_of(&*tx, &id).await?.ok_or_else(|| missing("session", &id))?;
+        Kept::new(saved, &session, tx.commit().await?)
+    }
+
+    /// Change or end a session
+    #[oai(path = "/sessions/:session_id", method = "patch", operation_id = "update_session", tag = "Group::Write")]
+    async fn update_session(
+        &self,
+        /// The session.
+        session_id: Path<SessionId>,
+        body: Json<SessionPatch>,
+    ) -> Result<Changed<Session>, ApiError> {
+        let tx = self.0.begin_write().await?;
+        ingest::session::update(&*tx, &session_id.0, body.0, now_ms()).await?;
+        let session = read::task::session_of(&*tx, &session_id.0).await?;
+        Changed::new(&session.ok_or_else(|| missing("session", &session_id.0))?, tx.commit().await?)
+    }
+
+    /// Log events on a task
+    ///
+    /// One, or up to 1,000 as `{"events": [...]}`: all of them are logged, or none. One whose `event_id` is on this task
+    /// already is left as it is. 201 if any is new.
+    #[oai(path = "/tasks/:task_id/events", method = "post", operation_id = "log_events", tag = "Group::Write")]
+    async fn log(
+        &self,
+        /// The task.
+        task_id: Path<TaskId>,
+        body: Json<Events>,
+    ) -> Result<Kept<Logged>, ApiError> {
+        let tx = self.0.begin_write().await?;
+        match body.0 {
+            Events::One(event) => {
+                let logged = ingest::event::log(&*tx, &task_id.0, *event, now_ms()).await?;
+                let event = read::timeline::named(&*tx, &logged.ids).await?.pop();
+                let event = event.ok_or_else(|| missing("task", &task_id.0))?;
+                Kept::new(logged.saved, &Logged::One(Box::new(event)), tx.commit().await?)
+            }
+            Events::Batch(events) => {
+                let logged = ingest::event::log_all(&*tx, &task_id.0, events, now_ms()).await?;
+                let items = read::timeline::named(&*tx, &logged.ids).await?;
+                Kept::new(logged.saved, &Logged::Batch(EventsLogged { items }), tx.commit().await?)
+            }
+        }
+    }
+
+    /// Change an event
+    ///
+    /// What is left out stays; metadata is replaced as a whole.
+    #[oai(path = "/events/:event_id", method = "patch", operation_id = "update_event", tag = "Group::Write")]
+    async fn update(
+        &self,
+        /// The event.
+        event_id: Path<EventId>,
+        body: Json<EventPatch>,
+    ) -> Result<Changed<Event>, ApiError> {
+        let tx = self.0.begin_write().await?;
+        ingest::event::update(&*tx, &event_id.0, body.0).await?;
+        let event = read::timeline::named(&*tx, std::slice::from_ref(&event_id.0)).await?.pop();
+        Changed::new(&event.ok_or_else(|| missing("event", &event_id.0))?, tx.commit().await?)
+    }
+
+    /// Delete an event, and the bookmark of it
+    #[oai(path = "/events/:event_id", method = "delete", operation_id = "delete_event", tag = "Group::Write")]
+    async fn delete(
+        &self,
+        /// The event.
+        event_id: Path<EventId>,
+    ) -> Result<Done, ApiError> {
+        let tx = self.0.begin_write().await?;
+        ingest::event::delete(&*tx, &event_id.0).await?;
+        Ok(Done { cursor: tx.commit().await? })
+    }
+}
+
+/// What was logged, in the form it was sent: one event, or the list of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Logged {
+    One(Box<Event>),
+    Batch(EventsLogged),
+}
+
+impl Type for Logged {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Logged".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        let one_of = vec![Event::schema_ref(), EventsLogged::schema_ref()];
+        MetaSchemaRef::Inline(Box::new(MetaSchema { one_of, ..MetaSchema::ANY }))
+    }
+
+    fn register(registry: &mut Registry) {
+        Event::register(registry);
+        EventsLogged::register(registry);
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}

@@ -1,0 +1,231 @@
+//! Logging, changing and deleting events.
+
+use std::collections::{HashMap, HashSet};
+
+use requery_entities::{event, session, task};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
+
+use super::bounds::{self, Bounds};
+use super::task::not_found;
+use super::{Saved, WriteError};
+use crate::protocol::model::Metadata;
+use crate::protocol::write::{EventPatch, NewEvent};
+use crate::protocol::{EventId, TaskId};
+
+const EVENT: &str = "event";
+/// The most characters of a kind.
+const KIND: usize = 64;
+/// Rows in one statement. More would not be faster, and SQLite bounds the values of one.
+const ROWS: usize = 100;
+
+/// The events one request is about, in its order, and whether any of them is new.
+#[derive(Debug)]
+pub struct Logged {
+    /// The events.
+    pub ids: Vec<EventId>,
+    /// New if any is.
+    pub saved: Saved,
+}
+
+/// Logs one event on a task.
+pub async fn log(
+    tx: &impl ConnectionTrait,
+    task_id: &TaskId,
+    new: NewEvent,
+    now_ms: i64,
+) -> Result<Logged, WriteError> {
+    let mut bounds = Bounds::new();
+    let (session, row) = row(&mut bounds, task_id, new, now_ms);
+    bounds.finish()?;
+    insert(tx, task_id, vec![(session.map(|id| (id, "session_id".to_owned())), row)]).await
+}
+
+/// Logs events on a task, all of them or none.
+pub async fn log_all(
+    tx: &impl ConnectionTrait,
+    task_id: &TaskId,
+    new: Vec<NewEvent>,
+    now_ms: i64,
+) -> Result<Logged, WriteError> {
+    let mut bounds = Bounds::new();
+    let mut rows = Vec::with_capacity(new.len());
+    for (at, new) in new.into_iter().enumerate() {
+        bounds.enter(format!("events[{at}]."));
+        let (session, row) = row(&mut bounds, task_id, new, now_ms);
+        rows.push((session.map(|id| (id, format!("events[{at}].session_id"))), row));
+    }
+    bounds.finish()?;
+    insert(tx, task_id, rows).await
+}
+
+/// Changes what is said and leaves the rest. Metadata is replaced as a whole.
+pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) -> Result<(), WriteError> {
+    let mut bounds = Bounds::new();
+    bounds.characters("title", patch.title.as_deref(), bounds::LINE);
+    let metadata = patch.metadata.map(|metadata| text(&mut bounds, &metadata));
+    bounds.finish()?;
+
+    let Some(row) = event::Entity::find().filter(event::Column::Id.eq(id.as_str())).one(tx).await? else {
+        return Err(WriteError::NotFound { what: EVENT, id: id.to_string() });
+    };
+    let (body, truncated) = patch.body.map(cut).unzip();
+    let mut next = event::ActiveModel { position: Set(row.position), ..Default::default() };
+    let mut changed = false;
+    macro_rules! change {
+        ($($field:ident = $value:expr),* $(,)?) => {$(
+            if let Some(value) = $value && value != row.$field {
+                next.$field = Set(value);
+                changed = true;
+            }
+        )*};
+    }
+    change! {
+        family = patch.family.map(|family| Some(family.to_string())),
+        lane = patch.lane.map(|lane| Some(lane.to_string())),
+        state = patch.state.map(|state| Some(state.to_string())),
+        title = patch.title,
+        body = body.map(Some),
+        truncated = truncated,
+        metadata = metadata.map(Some),
+    }
+    if changed {
+        event::Entity::update(next).exec_without_returning(tx).await?;
+    }
+    Ok(())
+}
+
+/// Deletes an event, and the bookmark of it.
+pub async fn delete(tx: &impl ConnectionTrait, id: &EventId) -> Result<(), WriteError> {
+    let deleted = event::Entity::delete_many().filter(event::Column::Id.eq(id.as_str())).exec(tx).await?;
+    if deleted.rows_affected == 0 {
+        return Err(WriteError::NotFound { what: EVENT, id: id.to_string() });
+    }
+    Ok(())
+}
+
+/// A session that is named, and the field that names it.
+type Named = Option<(String, String)>;
+
+async fn insert(
+    tx: &impl ConnectionTrait,
+    task_id: &TaskId,
+    rows: Vec<(Named, (EventId, event::ActiveModel))>,
+) -> Result<Logged, WriteError> {
+    if task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
+        return Err(not_found(task_id));
+    }
+    sessions_are_there(tx, task_id, &rows).await?;
+    let there = tasks_of(tx, rows.iter().map(|(_, (id, _))| id)).await?;
+    let mut seen = HashSet::new();
+    let mut ids = Vec::with_capacity(rows.len());
+    let mut fresh = Vec::with_capacity(rows.len());
+    for (_, (id, row)) in rows {
+        match there.get(id.as_str()) {
+            Some(of) if of == task_id.as_str() => {}
+            Some(_) => {
+                return Err(WriteError::Conflict { what: EVENT, id: id.to_string(), detail: "is of another task" });
+            }
+            None if seen.insert(id.clone()) => fresh.push(row),
+            None => {}
+        }
+        ids.push(id);
+    }
+    let saved = if fresh.is_empty() { Saved::There } else { Saved::New };
+    let mut fresh = fresh.into_iter().peekable();
+    while fresh.peek().is_some() {
+        let rows: Vec<_> = fresh.by_ref().take(ROWS).collect();
+        event::Entity::insert_many(rows).exec_without_returning(tx).await?;
+    }
+    Ok(Logged { ids, saved })
+}
+
+/// Which of these events there are, and of which tasks.
+async fn tasks_of(
+    tx: &impl ConnectionTrait,
+    ids: impl Iterator<Item = &EventId>,
+) -> Result<HashMap<String, String>, WriteError> {
+    let there = event::Entity::find()
+        .filter(event::Column::Id.is_in(ids.map(EventId::as_str)))
+        .select_only()
+        .columns([event::Column::Id, event::Column::TaskId]);
+    Ok(there.into_tuple::<(String, String)>().all(tx).await?.into_iter().collect())
+}
+
+async fn sessions_are_there(
+    tx: &impl ConnectionTrait,
+    task_id: &TaskId,
+    rows: &[(Named, (EventId, event::ActiveModel))],
+) -> Result<(), WriteError> {
+    let named: HashSet<&str> = rows.iter().filter_map(|(named, _)| Some(named.as_ref()?.0.as_str())).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let there = session::Entity::find()
+        .filter(session::Column::Id.is_in(named))
+        .filter(session::Column::TaskId.eq(task_id.as_str()))
+        .select_only()
+        .column(session::Column::Id);
+    let there: HashSet<String> = there.into_tuple::<String>().all(tx).await?.into_iter().collect();
+    let mut bounds = Bounds::new();
+    for (id, field) in rows.iter().filter_map(|(named, _)| named.as_ref()) {
+        if !there.contains(id) {
+            bounds.refuse(field, format!("there is no session {id} on this task"));
+        }
+    }
+    bounds.finish()
+}
+
+fn row(
+    bounds: &mut Bounds,
+    task_id: &TaskId,
+    new: NewEvent,
+    now_ms: i64,
+) -> (Option<String>, (EventId, event::ActiveModel)) {
+    let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_';
+    bounds.needed("kind", &new.kind, KIND);
+    if !new.kind.bytes().all(named) {
+        bounds.refuse("kind", "has something else than lower-case letters, digits, `.` and `_`");
+    }
+    bounds.characters("title", new.title.as_deref(), bounds::LINE);
+    let metadata = new.metadata.map(|metadata| text(bounds, &metadata));
+    let created_at = bounds.time("created_at", new.created_at.as_ref()).unwrap_or(now_ms);
+    let (body, truncated) = new.body.map(cut).unzip();
+    let id = new.event_id.unwrap_or_else(EventId::fresh);
+    let session = new.session_id.map(|id| id.to_string());
+    let row = event::ActiveModel {
+        position: NotSet,
+        id: Set(id.to_string()),
+        task_id: Set(task_id.to_string()),
+        session_id: Set(session.clone()),
+        kind: Set(new.kind),
+        family: Set(new.family.map(|family| family.to_string())),
+        lane: Set(new.lane.map(|lane| lane.to_string())),
+        state: Set(new.state.map(|state| state.to_string())),
+        title: Set(new.title.unwrap_or_default()),
+        body: Set(body),
+        metadata: Set(metadata),
+        truncated: Set(truncated.flatten()),
+        external_id: NotSet,
+        created_at: Set(created_at),
+        updated_at: Set(now_ms),
+    };
+    (session, (id, row))
+}
+
+fn text(bounds: &mut Bounds, metadata: &Metadata) -> String {
+    // Maps of JSON values with text for keys: nothing in them can fail to be JSON.
+    let text = serde_json::to_string(metadata).unwrap_or_else(|_| "{}".to_owned());
+    bounds.bytes("metadata", Some(&text));
+    text
+}
+
+/// A body as long as it may be, and its whole size if that was longer.
+fn cut(mut body: String) -> (String, Option<i64>) {
+    let whole = body.len();
+    if whole <= bounds::TEXT {
+        return (body, None);
+    }
+    body.truncate(body.floor_char_boundary(bounds::TEXT));
+    (body, i64::try_from(whole).ok())
+}

@@ -1,0 +1,60 @@
+//! Bookmarks.
+
+use requery_entities::{bookmark, task};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
+
+use super::page::{self, Moment, Window};
+use super::{id, reference, time};
+use crate::protocol::model::{Bookmark, BookmarkPage};
+use crate::protocol::{BookmarkId, TaskId};
+
+/// Which bookmarks a page lists.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those of tasks of this project.
+    pub project: Option<String>,
+    /// Only those of this task and of its events.
+    pub task_id: Option<TaskId>,
+}
+
+/// Bookmarks, the last changed first.
+pub async fn page(
+    tx: &impl ConnectionTrait,
+    filter: &Filter,
+    window: &Window<Moment>,
+    limit: u64,
+) -> Result<BookmarkPage, DbErr> {
+    let mut query = bookmark::Entity::find();
+    if let Some(task_id) = &filter.task_id {
+        query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
+    }
+    if let Some(project) = &filter.project {
+        let of_project = task::Entity::find()
+            .select_only()
+            .column(task::Column::Id)
+            .filter(task::Column::Project.eq(project))
+            .into_query();
+        query = query.filter(bookmark::Column::TaskId.in_subquery(of_project));
+    }
+    let query = page::by_moment(query, (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
+    let page = page::page(query.all(tx).await?, window, limit, |row| Moment::new(row.updated_at, &row.id));
+    let items = page.rows.into_iter().map(bookmark).collect::<Result<_, _>>()?;
+    Ok(BookmarkPage { items, next: page.next, previous: page.previous })
+}
+
+/// One bookmark.
+pub async fn one(tx: &impl ConnectionTrait, bookmark_id: &BookmarkId) -> Result<Option<Bookmark>, DbErr> {
+    bookmark::Entity::find_by_id(bookmark_id.as_str()).one(tx).await?.map(bookmark).transpose()
+}
+
+fn bookmark(row: bookmark::Model) -> Result<Bookmark, DbErr> {
+    Ok(Bookmark {
+        bookmark_id: id(&row.id)?,
+        task_id: id(&row.task_id)?,
+        event_id: reference(row.event_id.as_deref()),
+        title: row.title,
+        note: row.note,
+        created_at: time(row.created_at),
+        updated_at: time(row.updated_at),
+    })
+}

@@ -1,0 +1,124 @@
+//! The overview: figures that are kept, never counted.
+//!
+//! The counts of tasks and sources are in `figures` with the row that changed them. Those of events are folded from
+//! the log a while later, so what the log has from there on is added here, in the same snapshot.
+
+use std::collections::BTreeMap;
+
+use requery_entities::task;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement,
+};
+
+use super::{count, id, time};
+use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
+
+/// How many waiting tasks are listed.
+const NEEDS_YOU: u64 = 100;
+/// How many hours of activity are told, the newest of them the last that saw any.
+const HOURS: i64 = 24;
+const HOUR_MS: i64 = 3_600_000;
+
+const FIGURES: &str = "
+select figure as name, sum(value) as value from figures
+where (figure < 'hour.' or figure >= 'hour/') and (?1 is null or project = ?1) group by figure";
+
+const FOLDED_HOURS: &str = "
+select cast(substr(figure, 6) as integer) as hour, sum(value) as events from figures
+where figure >= 'hour.' and figure < 'hour/' and (?1 is null or project = ?1)
+group by hour having sum(value) > 0 order by hour desc limit ?2";
+
+const LOGGED_HOURS: &str = "
+select at / 3600000 as hour, count(*) as events from changes
+where id >= (select next from folded) and kind = 'event.logged' and (?1 is null or project = ?1) group by hour";
+
+/// The figures of one project, or of all there are.
+pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Overview, DbErr> {
+    let figures = Figure::find_by_statement(statement(tx, FIGURES, [project.into()])).all(tx).await?;
+    let folded = Hour::find_by_statement(statement(tx, FOLDED_HOURS, [project.into(), HOURS.into()])).all(tx).await?;
+    let logged = Hour::find_by_statement(statement(tx, LOGGED_HOURS, [project.into()])).all(tx).await?;
+
+    let mut stats = Stats::default();
+    let mut sources = Vec::new();
+    // A task that goes before its events are folded takes them from the figure first: only the sum is never negative.
+    let mut events: i64 = logged.iter().map(|hour| hour.events).sum();
+    for Figure { name, value: signed } in figures {
+        let value = count(signed);
+        if let Some(status) = name.strip_prefix("tasks.").and_then(TaskStatus::parse) {
+            stats.total_tasks += value;
+            match status {
+                TaskStatus::Running => stats.running_tasks = value,
+                TaskStatus::Waiting => stats.waiting_tasks = value,
+                TaskStatus::Completed => stats.completed_tasks = value,
+                TaskStatus::Errored => stats.errored_tasks = value,
+            }
+        } else if let Some(source) = name.strip_prefix("source.").filter(|_| value > 0) {
+            sources.push(SourceCount { source: source.to_owned(), tasks: value });
+        } else if name == "events" {
+            events += signed;
+        }
+    }
+    stats.total_events = count(events);
+    sources.sort_by(|a, b| b.tasks.cmp(&a.tasks).then_with(|| a.source.cmp(&b.source)));
+    Ok(Overview {
+        stats,
+        needs_you: needs_you(tx, project).await?,
+        activity: activity(folded.into_iter().chain(logged)),
+        sources,
+    })
+}
+
+async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Vec<NeedsYou>, DbErr> {
+    let mut waiting = task::Entity::find().filter(task::Column::Status.eq(TaskStatus::Waiting.as_str()));
+    if let Some(project) = project {
+        waiting = waiting.filter(task::Column::Project.eq(project));
+    }
+    let rows = waiting
+        .select_only()
+        .columns([
+            task::Column::Id,
+            task::Column::Title,
+            task::Column::Project,
+            task::Column::WaitingReason,
+            task::Column::StatusSince,
+        ])
+        .order_by_asc(task::Column::StatusSince)
+        .order_by_asc(task::Column::Id)
+        .limit(NEEDS_YOU)
+        .into_tuple::<(String, String, String, Option<String>, i64)>()
+        .all(tx)
+        .await?;
+    rows.into_iter()
+        .map(|(task_id, title, project, reason, since)| {
+            Ok(NeedsYou { task_id: id(&task_id)?, title, project, reason, since: time(since) })
+        })
+        .collect()
+}
+
+fn activity(hours: impl Iterator<Item = Hour>) -> Vec<Activity> {
+    let mut events = BTreeMap::<i64, u64>::new();
+    for hour in hours {
+        *events.entry(hour.hour).or_default() += count(hour.events);
+    }
+    let newest = events.last_key_value().map_or(0, |(hour, _)| *hour);
+    events
+        .range(newest - HOURS + 1..)
+        .map(|(hour, events)| Activity { hour: time(hour.saturating_mul(HOUR_MS)), events: *events })
+        .collect()
+}
+
+#[derive(FromQueryResult)]
+struct Figure {
+    name: String,
+    value: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Hour {
+    hour: i64,
+    events: i64,
+}
+
+fn statement<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [sea_orm::Value; N]) -> Statement {
+    Statement::from_sql_and_values(tx.get_database_backend(), sql, values)
+}

@@ -1,0 +1,166 @@
+//! Pages by key: a page says where it ends, and the next one begins there.
+//!
+//! Rows that come, go or move between two pages shift nothing else. Nobody counts and nobody skips, so the last page
+//! costs what the first does.
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
+
+/// A place between two rows. On the wire it is an opaque text.
+pub trait Place: Sized {
+    /// The text.
+    fn token(&self) -> String;
+    /// The place that `token` names, if it is one of this kind.
+    fn parse(token: &str) -> Option<Self>;
+}
+
+/// A place among rows that are ordered by a time and, within it, by their id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    ms: i64,
+    id: String,
+}
+
+/// A place in a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position(i64);
+
+/// Which rows of a list are asked for; the newest come first.
+#[derive(Clone, Debug)]
+pub enum Window<P> {
+    /// From the newest row on.
+    Newest,
+    /// Those that follow: the older ones.
+    Before(P),
+    /// Those that precede: the newer ones.
+    After(P),
+}
+
+/// Some rows of a list and where the others are.
+pub(super) struct Page<R> {
+    pub(super) rows: Vec<R>,
+    pub(super) next: Option<String>,
+    pub(super) previous: Option<String>,
+}
+
+/// The bits of a negative time sort it after all others in the text; nothing but equality is asked of a token.
+fn hex(value: i64) -> String {
+    format!("{value:016x}")
+}
+
+fn number(hex: &str) -> Option<i64> {
+    let digits = hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    digits.then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(u64::cast_signed)
+}
+
+impl Moment {
+    pub(super) fn new(ms: i64, id: &str) -> Self {
+        Self { ms, id: id.to_owned() }
+    }
+}
+
+impl Place for Moment {
+    fn token(&self) -> String {
+        format!("{}{}", hex(self.ms), self.id.replace('-', ""))
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        let (ms, id) = token.split_at_checked(16)?;
+        let id = uuid::Uuid::try_parse(id).ok().filter(|_| id.len() == 32)?;
+        Some(Self { ms: number(ms)?, id: id.hyphenated().to_string() })
+    }
+}
+
+impl Position {
+    pub(super) fn new(position: i64) -> Self {
+        Self(position)
+    }
+}
+
+impl Place for Position {
+    fn token(&self) -> String {
+        hex(self.0)
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        number(token).map(Self)
+    }
+}
+
+/// Narrows a query to the rows of a window, and one more that tells whether there are others behind them.
+///
+/// The two columns are compared as one row value: an index on both then leads straight to the first row.
+pub(super) fn by_moment<E: EntityTrait>(
+    query: Select<E>,
+    (time, id): (E::Column, E::Column),
+    window: &Window<Moment>,
+    limit: u64,
+) -> Select<E> {
+    let columns = || Expr::tuple([Expr::col(time.as_column_ref()), Expr::col(id.as_column_ref())]);
+    let value = |at: &Moment| Expr::tuple([Expr::val(at.ms), Expr::val(at.id.clone())]);
+    let (query, order) = match window {
+        Window::Newest => (query, Order::Desc),
+        Window::Before(at) => (query.filter(columns().lt(value(at))), Order::Desc),
+        Window::After(at) => (query.filter(columns().gt(value(at))), Order::Asc),
+    };
+    query.order_by(time, order.clone()).order_by(id, order).limit(limit + 1)
+}
+
+/// As [`by_moment`], by a single column.
+pub(super) fn by_position<E: EntityTrait>(
+    query: Select<E>,
+    position: E::Column,
+    window: &Window<Position>,
+    limit: u64,
+) -> Select<E> {
+    let (query, order) = match window {
+        Window::Newest => (query, Order::Desc),
+        Window::Before(at) => (query.filter(position.lt(at.0)), Order::Desc),
+        Window::After(at) => (query.filter(position.gt(at.0)), Order::Asc),
+    };
+    query.order_by(position, order).limit(limit + 1)
+}
+
+/// Makes a page of what such a query found.
+pub(super) fn page<R, P: Place>(mut rows: Vec<R>, window: &Window<P>, limit: u64, place: impl Fn(&R) -> P) -> Page<R> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let others = rows.len() > limit;
+    rows.truncate(limit);
+    if matches!(window, Window::After(_)) {
+        rows.reverse();
+    }
+    // There are rows behind a page where the query found one more, and on the side the caller came from.
+    let (older, newer) = match window {
+        Window::Newest => (others, false),
+        Window::Before(_) => (others, true),
+        Window::After(_) => (true, others),
+    };
+    let next = rows.last().filter(|_| older).map(|row| place(row).token());
+    let previous = rows.first().filter(|_| newer).map(|row| place(row).token());
+    Page { rows, next, previous }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Moment, Place, Position};
+
+    #[test]
+    fn tokens_round_trip() {
+        for ms in [0, 1, 1_700_000_000_000, -1, i64::MIN, i64::MAX] {
+            let moment = Moment::new(ms, "0190b0a0-0000-7000-8000-00000000000f");
+            assert_eq!(Moment::parse(&moment.token()), Some(moment));
+            assert_eq!(Position::parse(&Position::new(ms).token()), Some(Position::new(ms)));
+        }
+    }
+
+    #[test]
+    fn anything_else_is_no_token() {
+        let id = "0190b0a0000070008000000000000001";
+        for text in ["", "0", "000000000000000g", "+00000000000000f", "ä000000000000000", "00000000000000000", id] {
+            assert_eq!(Moment::parse(text), None, "{text}");
+            assert_eq!(Position::parse(text), None, "{text}");
+        }
+        assert_eq!(Moment::parse(&format!("0000000000000000{}", &id[1..])), None);
+        assert_eq!(Moment::parse(&format!("0000000000000000{{{id}}}")), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Tasks: pages of them, and one with what is drawn around it.
+
+use requery_entities::{session, task};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+
+use super::page::{self, Moment, Window};
+use super::{count, id, reference, time, timeline};
+use crate::protocol::model::{
+    ChildTask, Session, SessionStatus, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus, Timestamp,
+};
+use crate::protocol::{SessionId, TaskId};
+
+/// How many sessions and children a detail shows; beyond it only their number is told.
+const SHOWN: u64 = 100;
+/// How many events a detail begins with.
+const EVENTS: u64 = 50;
+
+/// Which tasks a page lists.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those of this project.
+    pub project: Option<String>,
+    /// Only those that stand so.
+    pub status: Option<TaskStatus>,
+    /// Only the parts of this task.
+    pub parent: Option<TaskId>,
+}
+
+/// Tasks, the last changed first.
+pub async fn page(
+    tx: &impl ConnectionTrait,
+    filter: &Filter,
+    window: &Window<Moment>,
+    limit: u64,
+) -> Result<TaskPage, DbErr> {
+    let mut query = task::Entity::find();
+    if let Some(project) = &filter.project {
+        query = query.filter(task::Column::Project.eq(project));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(task::Column::Status.eq(status.as_str()));
+    }
+    if let Some(parent) = &filter.parent {
+        query = query.filter(task::Column::ParentTaskId.eq(parent.as_str()));
+    }
+    let query = page::by_moment(query, (task::Column::ChangedAt, task::Column::Id), window, limit);
+    let rows = query.into_partial_model::<Row>().all(tx).await?;
+    let page = page::page(rows, window, limit, |row| Moment::new(row.changed_at, &row.id));
+    let items = page.rows.into_iter().map(Task::try_from).collect::<Result<_, _>>()?;
+    Ok(TaskPage { items, next: page.next, previous: page.previous })
+}
+
+/// One task, without what is around it.
+pub async fn summary(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Option<Task>, DbErr> {
+    let row = task::Entity::find_by_id(task_id.as_str()).into_partial_model::<Row>().one(tx).await?;
+    row.map(Task::try_from).transpose()
+}
+
+/// One task with its sessions, its parts and its newest events.
+pub async fn detail(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Option<TaskDetail>, DbErr> {
+    let Some(task) = summary(tx, task_id).await? else { return Ok(None) };
+    let sessions = session::Entity::find().filter(session::Column::TaskId.eq(task_id.as_str()));
+    let children = task::Entity::find().filter(task::Column::ParentTaskId.eq(task_id.as_str()));
+    let shown_sessions = sessions
+        .clone()
+        .order_by_desc(session::Column::StartedAt)
+        .order_by_desc(session::Column::Id)
+        .limit(SHOWN)
+        .all(tx)
+        .await?;
+    let shown_children = children
+        .clone()
+        .order_by_desc(task::Column::CreatedAt)
+        .order_by_desc(task::Column::Id)
+        .limit(SHOWN)
+        .into_partial_model::<ChildRow>()
+        .all(tx)
+        .await?;
+    // Where all are shown, their number is known.
+    let all_of = |shown: usize| (shown as u64) < SHOWN;
+    let figures = TaskFigures {
+        events: task.event_count,
+        sessions: match shown_sessions.len() {
+            shown if all_of(shown) => shown as u64,
+            _ => sessions.count(tx).await?,
+        },
+        children: match shown_children.len() {
+            shown if all_of(shown) => shown as u64,
+            _ => children.count(tx).await?,
+        },
+    };
+    Ok(Some(TaskDetail {
+        task,
+        sessions: shown_sessions.into_iter().map(session).collect::<Result<_, _>>()?,
+        children: shown_children.into_iter().map(ChildTask::try_from).collect::<Result<_, _>>()?,
+        figures,
+        timeline: timeline::newest(tx, task_id, EVENTS).await?,
+    }))
+}
+
+/// One session.
+pub async fn session_of(tx: &impl ConnectionTrait, session_id: &SessionId) -> Result<Option<Session>, DbErr> {
+    session::Entity::find_by_id(session_id.as_str()).one(tx).await?.map(session).transpose()
+}
+
+/// Whether there is such a task.
+pub(super) async fn exists(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<bool, DbErr> {
+    Ok(task::Entity::find_by_id(task_id.as_str()).count(tx).await? > 0)
+}
+
+/// A task's row without what only the ingest of hooks reads.
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "task::Entity")]
+struct Row {
+    id: String,
+    title: String,
+    project: String,
+    status: String,
+    mode: String,
+    parent_task_id: Option<String>,
+    parent_session_id: Option<String>,
+    workspace: Option<String>,
+    source: String,
+    waiting_reason: Option<String>,
+    status_since: i64,
+    summary: Option<String>,
+    event_count: i64,
+    changed_at: i64,
+    created_at: i64,
+}
+
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "task::Entity")]
+struct ChildRow {
+    id: String,
+    title: String,
+    project: String,
+    status: String,
+    mode: String,
+    waiting_reason: Option<String>,
+    status_since: i64,
+    created_at: i64,
+}
+
+impl TryFrom<Row> for Task {
+    type Error = DbErr;
+
+    fn try_from(row: Row) -> Result<Self, DbErr> {
+        let status = status(&row.status)?;
+        Ok(Task {
+            task_id: id(&row.id)?,
+            title: row.title,
+            project: row.project,
+            status,
+            mode: mode(&row.mode),
+            parent_task_id: reference(row.parent_task_id.as_deref()),
+            parent_session_id: reference(row.parent_session_id.as_deref()),
+            workspace: row.workspace,
+            source: row.source,
+            waiting_reason: row.waiting_reason.filter(|_| waits(status)),
+            waiting_since: waits(status).then(|| time(row.status_since)),
+            summary: row.summary,
+            event_count: count(row.event_count),
+            created_at: time(row.created_at),
+            changed_at: time(row.changed_at),
+            ended_at: ended_at(status, row.status_since),
+        })
+    }
+}
+
+impl TryFrom<ChildRow> for ChildTask {
+    type Error = DbErr;
+
+    fn try_from(row: ChildRow) -> Result<Self, DbErr> {
+        let status = status(&row.status)?;
+        Ok(ChildTask {
+            task_id: id(&row.id)?,
+            title: row.title,
+            project: row.project,
+            status,
+            mode: mode(&row.mode),
+            waiting_reason: row.waiting_reason.filter(|_| waits(status)),
+            created_at: time(row.created_at),
+            ended_at: ended_at(status, row.status_since),
+        })
+    }
+}
+
+fn session(row: session::Model) -> Result<Session, DbErr> {
+    Ok(Session {
+        session_id: id(&row.id)?,
+        task_id: id(&row.task_id)?,
+        source: row.source,
+        runtime_session_id: row.runtime_session_id,
+        status: SessionStatus::parse(&row.status).unwrap_or(SessionStatus::Lost),
+        summary: row.summary,
+        started_at: time(row.started_at),
+        ended_at: row.ended_at.map(time),
+    })
+}
+
+fn status(text: &str) -> Result<TaskStatus, DbErr> {
+    TaskStatus::parse(text).ok_or_else(|| DbErr::Type(format!("`{text}` is no status of a task")))
+}
+
+fn mode(text: &str) -> TaskMode {
+    TaskMode::parse(text).unwrap_or(TaskMode::Primary)
+}
+
+fn waits(status: TaskStatus) -> bool {
+    status == TaskStatus::Waiting
+}
+
+fn ended_at(status: TaskStatus, since: i64) -> Option<Timestamp> {
+    match status {
+        TaskStatus::Completed | TaskStatus::Errored => Some(time(since)),
+        TaskStatus::Running | TaskStatus::Waiting => None,
+    }
+}

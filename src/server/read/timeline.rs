@@ -1,0 +1,74 @@
+//! Timelines: the events of a task, the newest first.
+
+use std::collections::HashMap;
+
+use requery_entities::event;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+
+use super::page::{self, Position, Window};
+use super::{count, id, reference, task, time};
+use crate::protocol::model::{Event, EventPage, EventState, Lane, Timeline, ToolFamily};
+use crate::protocol::{EventId, TaskId};
+
+/// Events of a task; nothing if there is no such task.
+pub async fn page(
+    tx: &impl ConnectionTrait,
+    task_id: &TaskId,
+    window: &Window<Position>,
+    limit: u64,
+) -> Result<Option<EventPage>, DbErr> {
+    let page = rows(tx, task_id, window, limit).await?;
+    // Only an empty timeline can be that of a task that is not there.
+    if page.rows.is_empty() && !task::exists(tx, task_id).await? {
+        return Ok(None);
+    }
+    let items = page.rows.into_iter().map(event).collect::<Result<_, _>>()?;
+    Ok(Some(EventPage { items, next: page.next, previous: page.previous }))
+}
+
+/// The events a task's detail begins with.
+pub(super) async fn newest(tx: &impl ConnectionTrait, task_id: &TaskId, limit: u64) -> Result<Timeline, DbErr> {
+    let page = rows(tx, task_id, &Window::Newest, limit).await?;
+    let items = page.rows.into_iter().map(event).collect::<Result<_, _>>()?;
+    Ok(Timeline { items, next: page.next })
+}
+
+/// These events, in this order; one that is named twice is there twice.
+pub async fn named(tx: &impl ConnectionTrait, ids: &[EventId]) -> Result<Vec<Event>, DbErr> {
+    let query = event::Entity::find().filter(event::Column::Id.is_in(ids.iter().map(EventId::as_str)));
+    let rows = query.all(tx).await?.into_iter().map(event);
+    let rows: HashMap<EventId, Event> =
+        rows.map(|row| row.map(|row| (row.event_id.clone(), row))).collect::<Result<_, _>>()?;
+    Ok(ids.iter().filter_map(|id| rows.get(id).cloned()).collect())
+}
+
+async fn rows(
+    tx: &impl ConnectionTrait,
+    task_id: &TaskId,
+    window: &Window<Position>,
+    limit: u64,
+) -> Result<page::Page<event::Model>, DbErr> {
+    let query = event::Entity::find().filter(event::Column::TaskId.eq(task_id.as_str()));
+    let rows = page::by_position(query, event::Column::Position, window, limit).all(tx).await?;
+    Ok(page::page(rows, window, limit, |row| Position::new(row.position)))
+}
+
+fn event(row: event::Model) -> Result<Event, DbErr> {
+    let family = row.family.as_deref().and_then(ToolFamily::parse);
+    Ok(Event {
+        event_id: id(&row.id)?,
+        task_id: id(&row.task_id)?,
+        session_id: reference(row.session_id.as_deref()),
+        position: count(row.position),
+        lane: row.lane.as_deref().and_then(Lane::parse).unwrap_or_else(|| Lane::of(&row.kind, family)),
+        kind: row.kind,
+        family,
+        state: row.state.as_deref().and_then(EventState::parse),
+        title: row.title,
+        body: row.body,
+        metadata: row.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        truncated: row.truncated.map(count),
+        created_at: time(row.created_at),
+        updated_at: time(row.updated_at),
+    })
+}

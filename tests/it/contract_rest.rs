@@ -1,0 +1,289 @@
+//! The documents and the wire say the same: checked-in files are those the types make, live answers fit their schemas,
+//! and serde writes what the schemas describe.
+
+use poem_openapi::types::ToJSON;
+use requery::protocol::model::{
+    Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, Lane, NeedsYou, Overview,
+    Purged, Session, SessionStatus, SourceCount, Stats, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus,
+    Timeline, Timestamp, ToolFamily,
+};
+use requery::protocol::write::{
+    EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
+};
+use requery::protocol::{
+    BookmarkDeleted, BookmarkSaved, Closing, EventLogged, EventUpdated, Heartbeat, Resumed, Resync, SessionEnded,
+    SessionStarted, SnapshotPayload, Stale, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged, Watch,
+    Watching,
+};
+use requery::server::http::document;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::rest::{Client, TASK};
+
+const ID: &str = "0190b0a0-0000-7000-8000-00000000000a";
+const TIME: &str = "2026-01-31T09:30:00.000Z";
+
+#[test]
+fn the_checked_in_documents_are_the_generated_ones() {
+    for (name, made) in [("openapi.json", document::openapi()), ("asyncapi.json", document::asyncapi())] {
+        let path = format!("{}/openapi/{name}", env!("CARGO_MANIFEST_DIR"));
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(there == made, "{name} is old: run `requery openapi --write openapi`");
+    }
+}
+
+/// Both ways of writing each type of the wire give the same bytes: the schema that the one has is true of the other.
+#[test]
+fn serde_writes_what_the_schemas_describe() {
+    let task = json!({
+        "task_id": ID, "title": "a", "project": "p", "status": "waiting", "mode": "primary", "parent_task_id": null,
+        "parent_session_id": ID, "workspace": "/w", "source": "api", "waiting_reason": null, "waiting_since": TIME,
+        "summary": "s", "event_count": 3, "created_at": TIME, "changed_at": TIME, "ended_at": null,
+    });
+    let session = json!({
+        "session_id": ID, "task_id": ID, "source": "api", "runtime_session_id": "r", "status": "lost", "summary": null,
+        "started_at": TIME, "ended_at": TIME,
+    });
+    let child = json!({
+        "task_id": ID, "title": "a", "project": "p", "status": "errored", "mode": "background", "waiting_reason": "x",
+        "created_at": TIME, "ended_at": TIME,
+    });
+    let event = json!({
+        "event_id": ID, "task_id": ID, "session_id": null, "position": 7, "kind": "tool", "family": "terminal",
+        "lane": "git", "state": "ok", "title": "t", "body": "b\"\n", "metadata": {"a": {"z": 1, "b": [1.5, null]}},
+        "truncated": 70000, "created_at": TIME, "updated_at": TIME,
+    });
+    let bookmark = json!({
+        "bookmark_id": ID, "task_id": ID, "event_id": null, "title": "t", "note": "n", "created_at": TIME,
+        "updated_at": TIME,
+    });
+    let stats = json!({
+        "total_tasks": 1, "running_tasks": 2, "waiting_tasks": 3, "completed_tasks": 4, "errored_tasks": 5,
+        "total_events": 6,
+    });
+    let needs_you = json!({"task_id": ID, "title": "t", "project": "p", "reason": null, "since": TIME});
+    let activity = json!({"hour": TIME, "events": 3});
+    let source = json!({"source": "api", "tasks": 3});
+    let figures = json!({"events": 1, "sessions": 2, "children": 3});
+    let timeline = json!({"items": [event], "next": null});
+    let page = |item: &Value| json!({"items": [item], "next": "n", "previous": null});
+
+    check::<Task>(&task);
+    check::<Session>(&session);
+    check::<ChildTask>(&child);
+    check::<Event>(&event);
+    check::<Bookmark>(&bookmark);
+    check::<Stats>(&stats);
+    check::<NeedsYou>(&needs_you);
+    check::<Activity>(&activity);
+    check::<SourceCount>(&source);
+    check::<TaskFigures>(&figures);
+    check::<Timeline>(&timeline);
+    check::<TaskPage>(&page(&task));
+    check::<EventPage>(&page(&event));
+    check::<BookmarkPage>(&page(&bookmark));
+    check::<EventsLogged>(&json!({"items": [event]}));
+    check::<Purged>(&json!({"count": 3}));
+    check::<Overview>(&json!({
+        "stats": stats, "needs_you": [needs_you], "activity": [activity], "sources": [source],
+    }));
+    check::<TaskDetail>(&json!({
+        "task": task, "sessions": [session], "children": [child], "figures": figures, "timeline": timeline,
+    }));
+    for status in TaskStatus::ALL {
+        check::<TaskStatus>(&json!(status.as_str()));
+    }
+    for word in Lane::ALL {
+        check::<Lane>(&json!(word.as_str()));
+    }
+    for word in ToolFamily::ALL {
+        check::<ToolFamily>(&json!(word.as_str()));
+    }
+    for word in EventState::ALL {
+        check::<EventState>(&json!(word.as_str()));
+    }
+    for word in SessionStatus::ALL {
+        check::<SessionStatus>(&json!(word.as_str()));
+    }
+    for word in TaskMode::ALL {
+        check::<TaskMode>(&json!(word.as_str()));
+    }
+    check::<Timestamp>(&json!(TIME));
+}
+
+#[test]
+fn serde_writes_bodies_as_the_schemas_describe() {
+    check::<NewTask>(&json!({
+        "task_id": ID, "title": "t", "project": "p", "status": "running", "mode": "primary", "parent_task_id": ID,
+        "parent_session_id": ID, "workspace": "/w", "source": "s", "waiting_reason": "r", "waiting_since": TIME,
+        "summary": "s", "created_at": TIME,
+    }));
+    check::<TaskPatch>(&json!({
+        "title": "t", "project": "p", "status": "running", "mode": "primary", "workspace": "/w", "waiting_reason": "r",
+        "waiting_since": TIME, "summary": "s",
+    }));
+    check::<Purge>(&json!({"status": "completed", "older_than": TIME, "project": "p"}));
+    check::<NewSession>(&json!({
+        "session_id": ID, "source": "s", "runtime_session_id": "r", "started_at": TIME,
+    }));
+    check::<SessionPatch>(&json!({"status": "lost", "summary": "s", "ended_at": TIME}));
+    check::<NewEvent>(&json!({
+        "event_id": ID, "session_id": ID, "kind": "tool", "family": "mcp", "lane": "git", "state": "ok", "title": "t",
+        "body": "b", "metadata": {"a": 1}, "created_at": TIME,
+    }));
+    check::<EventPatch>(&json!({
+        "family": "mcp", "lane": "git", "state": "ok", "title": "t", "body": "b", "metadata": {"a": 1},
+    }));
+    check::<SaveBookmark>(&json!({"bookmark_id": ID, "task_id": ID, "event_id": ID, "title": "t", "note": "n"}));
+}
+
+#[test]
+fn serde_writes_frames_as_the_schemas_describe() {
+    let of_task = json!({"task_id": ID, "project": "p", "parent_task_id": null});
+    let of = |what: &str| json!({what: ID, "task_id": ID, "project": "p"});
+    check::<TaskStarted>(&of_task);
+    check::<TaskUpdated>(&of_task);
+    check::<TaskDeleted>(&of_task);
+    check::<TaskCompleted>(&json!({"task_id": ID, "project": "p", "parent_task_id": ID, "status": "errored"}));
+    check::<TasksPurged>(&json!({"count": 3, "project": "p"}));
+    check::<SessionStarted>(&of("session_id"));
+    check::<SessionEnded>(&of("session_id"));
+    check::<EventLogged>(&of("event_id"));
+    check::<EventUpdated>(&of("event_id"));
+    check::<BookmarkSaved>(&of("bookmark_id"));
+    check::<BookmarkDeleted>(&of("bookmark_id"));
+
+    let beats = json!({"server_time": TIME, "heartbeat_ms": 25000, "version": "1.0"});
+    let with = |more: Value| {
+        let mut all = beats.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    check::<Resumed>(&with(json!({"stale": ["overview", "task:*", format!("task:{ID}")]})));
+    check::<SnapshotPayload>(&json!({
+        "stats": serde_json::to_value(Stats::default()).unwrap(), "tasks": [], "server_time": TIME,
+        "heartbeat_ms": 25000, "version": "1.0",
+    }));
+    check::<Stale>(&json!({"read_models": ["bookmarks"]}));
+    check::<Watching>(&json!({"read_models": ["bookmarks"]}));
+    check::<Watch>(&json!({"read_models": ["overview"]}));
+    check::<Heartbeat>(&json!({"server_time": TIME}));
+    check::<Resync>(&json!({"reason": "r"}));
+    check::<Closing>(&json!({"retry_ms": 3}));
+}
+
+#[track_caller]
+fn check<T: DeserializeOwned + Serialize + ToJSON>(sample: &Value) {
+    let value: T = serde_json::from_value(sample.clone()).unwrap();
+    let by_serde = serde_json::to_string(&value).unwrap();
+    assert_eq!(by_serde, sample.to_string());
+    assert_eq!(by_serde, value.to_json().unwrap_or_default().to_string());
+}
+
+/// Every operation is tried as the document shows it, and every answer fits the schema the document has for it.
+#[tokio::test]
+async fn the_examples_work_and_the_answers_fit() {
+    let document: Value = serde_json::from_str(&document::openapi()).unwrap();
+    let client = Client::of(&App::start().await);
+    let order = [
+        "start_task",
+        "start_task",
+        "update_task",
+        "start_session",
+        "log_events",
+        "update_event",
+        "save_bookmark",
+        "save_bookmark",
+        "update_session",
+        "overview",
+        "tasks",
+        "task",
+        "timeline",
+        "bookmarks",
+        "delete_bookmark",
+        "delete_event",
+        "purge_tasks",
+        "delete_task",
+        "task",
+        "hook_claude_code",
+        "hook_codex",
+        "alive",
+        "ready",
+    ];
+    for id in order {
+        let (path, method, operation) = operation(&document, id);
+        let mut url = path.to_owned();
+        let mut headers = Vec::new();
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let Some(example) = parameter["example"].as_str() else { continue };
+            let name = parameter["name"].as_str().unwrap();
+            match parameter["in"].as_str().unwrap() {
+                "path" => url = url.replace(&format!("{{{name}}}"), example),
+                "header" => headers.push((name, example.to_owned())),
+                other => panic!("{id}: an example in {other}"),
+            }
+        }
+        let body = operation.pointer("/requestBody/content/application~1json");
+        if let Some(body) = body {
+            fits(&document, &body["schema"], &body["example"], id);
+        }
+        let text = body.map(|body| body["example"].to_string());
+        let answer = client.send(&method.to_uppercase(), &url, text, &headers).await;
+        let described = &operation["responses"][answer.status.to_string()];
+        assert!(described.is_object(), "{id}: {} is not described: {}", answer.status, answer.text);
+        match described["content"].as_object().into_iter().flatten().next() {
+            Some((media_type, content)) => {
+                assert_eq!(answer.header("content-type"), *media_type, "{id}");
+                fits(&document, &content["schema"], &answer.json(), id);
+            }
+            None => assert_eq!(answer.text, "", "{id}"),
+        }
+        for (name, header) in described["headers"].as_object().into_iter().flatten() {
+            assert!(header["required"] != json!(true) || !answer.header(name).is_empty(), "{id}: no {name}");
+        }
+    }
+    assert_eq!(client.get(&format!("/api/v1/tasks/{TASK}")).await.status, 404);
+}
+
+fn operation<'a>(document: &'a Value, id: &str) -> (&'a str, &'a str, &'a Value) {
+    let operations = document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().iter().map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    });
+    operations.into_iter().find(|(_, _, operation)| operation["operationId"] == id).unwrap()
+}
+
+#[track_caller]
+fn fits(document: &Value, schema: &Value, value: &Value, what: &str) {
+    let mut schema = schema.clone();
+    schema["components"] = document["components"].clone();
+    document::json_schema(&mut schema);
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let faults: Vec<String> = validator.iter_errors(value).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{what}: {faults:?}\n{value:#}");
+}
+
+/// Every reference leads somewhere, and both documents name every kind of frame.
+#[test]
+fn the_documents_hold_together() {
+    for text in [document::openapi(), document::asyncapi()] {
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let mut parts = vec![&document];
+        while let Some(part) = parts.pop() {
+            if let Some(reference) = part["$ref"].as_str() {
+                assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+            }
+            assert!(part.get("allOf").is_none(), "{part}");
+            match part {
+                Value::Object(map) => parts.extend(map.values()),
+                Value::Array(all) => parts.extend(all),
+                _ => {}
+            }
+        }
+        for kind in requery::protocol::FrameKind::KINDS.iter().chain(requery::protocol::Notice::KINDS) {
+            assert!(text.contains(&format!("\"{kind}\"")), "{kind}");
+        }
+    }
+}

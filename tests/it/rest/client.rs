@@ -1,0 +1,116 @@
+//! Requests as short as the tests want them.
+
+use std::sync::Arc;
+
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::app::App;
+
+/// The task that the examples of the documents and most tests use.
+pub const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
+
+/// A client of one server.
+pub struct Client {
+    http: reqwest::Client,
+    root: String,
+    /// Keeps the database of a server that the test itself does not hold on to.
+    _folder: Arc<TempDir>,
+}
+
+/// An answer, read to its end.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Client {
+    pub fn of(app: &App) -> Self {
+        Self { http: reqwest::Client::new(), root: app.url(""), _folder: app.folder.clone() }
+    }
+
+    /// Sends a body as JSON, unless a header says otherwise.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<impl Into<reqwest::Body>>,
+        headers: &[(&str, String)],
+    ) -> Answer {
+        let mut request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.root));
+        if let Some(body) = body {
+            request = request.body(body);
+            if !headers.iter().any(|(name, _)| *name == "content-type") {
+                request = request.header("content-type", "application/json");
+            }
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Answer { status, headers, text: answer.text().await.unwrap() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, None::<String>, &[]).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, None::<String>, &[]).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, Some(body.to_string()), &[]).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send("PATCH", path, Some(body.to_string()), &[]).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send("PUT", path, Some(body.to_string()), &[]).await
+    }
+
+    /// A task with this title and what else is said; its id.
+    pub async fn task(&self, title: &str, more: Value) -> String {
+        let mut body = serde_json::json!({ "title": title });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = self.post("/api/v1/tasks", body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.text_at("/task_id")
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// What is at a place of the body.
+    pub fn at(&self, pointer: &str) -> Value {
+        self.json().pointer(pointer).cloned().unwrap_or_else(|| panic!("no {pointer}: {}", self.text))
+    }
+
+    pub fn text_at(&self, pointer: &str) -> String {
+        self.at(pointer).as_str().unwrap_or_else(|| panic!("{pointer} is no text: {}", self.text)).to_owned()
+    }
+
+    /// A header's value; empty without it.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The problem that this is: its status and the fields it names.
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.text);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert!(problem["type"].as_str().unwrap().starts_with("/problems/"), "{problem}");
+        assert!(!problem["detail"].as_str().unwrap().is_empty(), "{problem}");
+        let fields = problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap());
+        [self.status.to_string().as_str()].into_iter().chain(fields).collect::<Vec<_>>().join(" ")
+    }
+}

@@ -1,0 +1,187 @@
+//! Every kind of failure is a problem that names what is wrong, and changes nothing.
+
+use serde_json::json;
+
+use super::{Client, TASK};
+use crate::app::App;
+
+#[tokio::test]
+async fn paths_and_methods() {
+    let client = Client::of(&App::start().await);
+    for path in ["/api", "/api/v1", "/api/v1/nothing", "/api/v2/tasks", "/api/v1/tasks/1/2/3"] {
+        assert_eq!(client.get(path).await.problem(), "404", "{path}");
+    }
+    for (method, path, allow) in [
+        ("PUT", "/api/v1/tasks", "GET, POST, HEAD"),
+        ("DELETE", "/api/v1/overview", "GET, HEAD"),
+        ("POST", "/api/v1/tasks/x", "GET, PATCH, DELETE, HEAD"),
+        ("GET", "/api/v1/tasks/purge", "POST"),
+        ("GET", "/api/v1/hooks/codex", "POST"),
+    ] {
+        let answer = client.send(method, path, None::<String>, &[]).await;
+        assert_eq!((answer.problem().as_str(), answer.header("allow")), ("405", allow), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn parameters() {
+    let client = Client::of(&App::start().await);
+    for (path, problem) in [
+        ("/api/v1/tasks/nonsense", "422 task_id"),
+        ("/api/v1/tasks/nonsense/timeline", "422 task_id"),
+        ("/api/v1/tasks?limit=0", "422 limit"),
+        ("/api/v1/tasks?limit=201", "422 limit"),
+        ("/api/v1/tasks?limit=-1", "422 limit"),
+        ("/api/v1/tasks?limit=many", "422 limit"),
+        ("/api/v1/tasks?status=odd", "422 status"),
+        ("/api/v1/tasks?parent=odd", "422 parent"),
+        ("/api/v1/tasks?before=odd", "422 before"),
+        ("/api/v1/tasks?after=", "422 after"),
+        ("/api/v1/bookmarks?task_id=odd", "422 task_id"),
+        ("/api/v1/bookmarks?before=0000000000000001", "422 before"),
+    ] {
+        assert_eq!(client.get(path).await.problem(), problem, "{path}");
+    }
+    let token = "0000000000000001";
+    let both = format!("/api/v1/tasks/{TASK}/timeline?before={token}&after={token}");
+    assert_eq!(client.get(&both).await.problem(), "422 after");
+    assert_eq!(client.get(&format!("/api/v1/tasks/{TASK}/timeline")).await.problem(), "404");
+    assert_eq!(client.patch("/api/v1/sessions/x", json!({})).await.problem(), "422 session_id");
+    assert_eq!(client.delete("/api/v1/bookmarks/x").await.problem(), "422 bookmark_id");
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let deep = format!(r#"{{"title":"t","x":{}{}}}"#, "[".repeat(64), "]".repeat(64));
+    let bodies: [&[u8]; 8] = [
+        b"",
+        b"{",
+        b"{\"title\":\"t\"} x",
+        b"{\"title\":5, oops",
+        b"{\"title\":\"a\0b\"}",
+        b"{\"title\":\"\xff\"}",
+        b"\xff\xfe{\0}\0",
+        deep.as_bytes(),
+    ];
+    for body in bodies {
+        let answer = client.send("POST", "/api/v1/tasks", Some(body.to_vec()), &[]).await;
+        assert_eq!(answer.problem(), "400", "{}: {}", String::from_utf8_lossy(body), answer.text);
+    }
+    assert_eq!(app.sql("select count(*) from tasks"), "0");
+}
+
+#[tokio::test]
+async fn bodies_of_the_wrong_shape() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    for (body, problem) in [
+        (json!(null), "422 body"),
+        (json!([]), "422 body"),
+        (json!("text"), "422 body"),
+        (json!({}), "422 title"),
+        (json!({"title": null}), "422 title"),
+        (json!({"title": 5}), "422 title"),
+        (json!({"title": ""}), "422 title"),
+        (json!({"title": "t", "task_id": "x"}), "422 task_id"),
+        (json!({"title": "t", "status": "odd"}), "422 status"),
+        (json!({"title": "t", "mode": {}}), "422 mode"),
+    ] {
+        assert_eq!(client.post("/api/v1/tasks", body.clone()).await.problem(), problem, "{body}");
+    }
+    assert_eq!(app.sql("select count(*) from tasks"), "0");
+    let id = client.task("t", json!({"unknown": {"a": 1}, "project": null})).await;
+    let events = format!("/api/v1/tasks/{id}/events");
+    for (body, problem) in [
+        (json!([]), "422 body"),
+        (json!({"events": 5}), "422 events"),
+        (json!({"events": [5]}), "422 events[0]"),
+        (json!({"events": [["x", "y"]]}), "422 events[0]"),
+        (json!({"events": [{"kind": "log"}, {"kind": "log", "metadata": []}]}), "422 events[1].metadata"),
+        (json!({"kind": "log", "metadata": 5}), "422 metadata"),
+        (json!({}), "422 kind"),
+    ] {
+        assert_eq!(client.post(&events, body.clone()).await.problem(), problem, "{body}");
+    }
+    assert_eq!(app.sql("select count(*) from events"), "0");
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_replaced() {
+    let client = Client::of(&App::start().await);
+    let body = r#"{"title":"a\u0000b \ud83d \\u0000 \ud83d\udc26 \udc26\ud83d","summary":"\ud83dx"}"#;
+    let answer = client.send("POST", "/api/v1/tasks", Some(body), &[]).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    assert_eq!(answer.at("/title"), "a\u{fffd}b \u{fffd} \\u0000 🐦 \u{fffd}\u{fffd}");
+    assert_eq!(answer.at("/summary"), "\u{fffd}x");
+}
+
+#[tokio::test]
+async fn lengths_and_media_types() {
+    let client = Client::of(&App::start().await);
+    let id = client.task("t", json!({})).await;
+    let padded = |size: usize| format!("{{\"title\":\"t\",\"kind\":\"log\",\"pad\":\"{}\"}}", "x".repeat(size));
+    let events = format!("/api/v1/tasks/{id}/events");
+    let sent = async |path: &str, body: String| client.send("POST", path, Some(body), &[]).await.status;
+    assert_eq!(sent("/api/v1/tasks", padded(1024 * 1024 - 100)).await, 201);
+    assert_eq!(sent("/api/v1/tasks", padded(1024 * 1024)).await, 413);
+    assert_eq!(sent(&events, padded(8 * 1024 * 1024 - 100)).await, 201);
+    assert_eq!(sent(&events, padded(8 * 1024 * 1024)).await, 413);
+    assert_eq!(sent("/api/v1/hooks/codex", padded(8 * 1024 * 1024)).await, 413);
+
+    let typed = async |kind: &str| {
+        let headers = [("content-type", kind.to_owned())];
+        client.send("POST", "/api/v1/tasks", Some(r#"{"title":"t"}"#), &headers).await
+    };
+    for kind in ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/x+json"] {
+        assert_eq!(typed(kind).await.status, 201, "{kind}");
+    }
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "json"] {
+        assert_eq!(typed(kind).await.problem(), "415", "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn hooks_are_taken_once_and_refused_by_name() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let hook =
+        json!({"hook_event_name": "UserPromptSubmit", "session_id": TASK, "cwd": "/w", "prompt": "p"}).to_string();
+    let delivery = [("requery-delivery", TASK.to_owned()), ("content-type", "text/plain".to_owned())];
+    for _ in 0..2 {
+        let taken = client.send("POST", "/api/v1/hooks/claude-code", Some(hook.clone()), &delivery).await;
+        assert_eq!((taken.status, taken.text.as_str()), (204, ""), "{}", taken.text);
+        assert!(!taken.header("requery-cursor").is_empty());
+    }
+    assert_eq!(app.sql("select count(*) from tasks; select count(*) from deliveries"), "1\n1");
+    let wrong = client.send("POST", "/api/v1/hooks/codex", Some("no json"), &[]).await;
+    assert_eq!(wrong.problem(), "400");
+    let odd = [("requery-delivery", "odd".to_owned())];
+    let wrong = client.send("POST", "/api/v1/hooks/codex", Some(hook), &odd).await;
+    assert_eq!(wrong.problem(), "422 Requery-Delivery");
+}
+
+/// Another process holds the write lock for longer than anybody waits for it.
+#[tokio::test]
+async fn a_database_that_is_busy_says_when_to_come_back() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let mut other = std::process::Command::new("sqlite3")
+        .arg(app.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    use std::io::{BufRead, Write};
+    other.stdin.as_mut().unwrap().write_all(b"begin immediate; select 'locked';\n").unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(other.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "locked\n");
+    let refused = client.post("/api/v1/tasks", json!({"title": "t"})).await;
+    assert_eq!((refused.problem().as_str(), refused.header("retry-after")), ("503", "1"));
+    assert_eq!(client.get("/api/v1/overview").await.status, 200);
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    assert_eq!(client.post("/api/v1/tasks", json!({"title": "t"})).await.status, 201);
+}
