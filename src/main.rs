@@ -1,2 +1,31 @@
 //! `requery`: parse, start tracing, run the command.
-fn main() {}
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+mod cli;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let filter = EnvFilter::try_from_env("REQUERY_LOG").unwrap_or_else(|_| EnvFilter::new(cli.default_log()));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let ran = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(cli.run()));
+    match ran {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("requery: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -4,12 +4,122 @@
 //! tails that log, [`hub`] merges what it finds for a short window and hands it to every [`feed`], and [`ws`] and
 //! [`sse`] write a feed to a socket. No code here publishes a notice: what is sent always comes from the log.
 
+pub mod config;
+
+mod listen;
+
+mod app;
+pub mod gate;
+
+mod sse;
+mod ws;
+
+pub mod feed;
+
+pub mod hub;
+
+pub mod change_log;
+
 pub mod database;
 
-pub mod error;
-
-pub mod ingest;
+pub mod http;
 
 pub mod read;
 
-pub mod http;
+pub mod ingest;
+
+pub mod error;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use config::Config;
+use database::{Database, DatabaseError, OpenError};
+
+/// How many batches of the log may wait for the hub. The hub is always quick; this only decouples the two.
+const TAILED: usize = 16;
+/// The longest a client waits before it comes back after the server went away, so that they do not all come at once.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long streams may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Everyone who reaches the address could read and write everything.
+    #[error(
+        "{0} can be reached by others, and nobody is asked who they are; --insecure-no-auth serves it all the same"
+    )]
+    Exposed(SocketAddr),
+    /// The listener has no address.
+    #[error("the listener has no address: {0}")]
+    Listener(#[from] std::io::Error),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database was opened and then could not be read.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Serves on `listener` until `shutdown`.
+pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    run_and_tell(listener, config, shutdown, || ()).await
+}
+
+/// The same, and calls `ready` when the first request will be answered.
+pub async fn run_and_tell(
+    listener: TcpListener,
+    config: Config,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(),
+) -> Result<(), RunError> {
+    let address = listener.local_addr()?;
+    if !config.admits(address) {
+        return Err(RunError::Exposed(address));
+    }
+    let database = Database::open(config.database.clone()).await?;
+    let cursor = database.begin_read().await?.cursor().clone();
+    let hub = hub::Hub::new(cursor.clone());
+
+    // These outlive the streams, so that a stream's last frames still come.
+    let (background, ended) = (TaskTracker::new(), CancellationToken::new());
+    let (sink, tailed) = mpsc::channel(TAILED);
+    background.spawn(change_log::tail(database.clone(), cursor, sink, ended.clone()));
+    background.spawn(hub::run(hub.clone(), tailed, config.window, ended.clone()));
+    let upkeep = change_log::upkeep::keep(database.clone(), config.retention);
+    background.spawn(ended.clone().run_until_cancelled_owned(upkeep));
+
+    let streams = app::Streams {
+        source: feed::Source {
+            database: database.clone(),
+            hub: hub.clone(),
+            heartbeat: config.heartbeat,
+            retry: RETRY,
+        },
+        places: Arc::new(Semaphore::new(config.max_streams)),
+        tasks: TaskTracker::new(),
+        draining: shutdown.clone(),
+    };
+    let gate = gate::Gate::new(address, &config.allow_hosts, &config.allow_origins);
+    let goodbye = async {
+        shutdown.cancelled().await;
+        hub.close();
+    };
+    let app = app::app(gate, streams.clone());
+    ready();
+    tokio::join!(listen::serve(listener, app, shutdown.clone()), goodbye);
+    streams.tasks.close();
+    let _ = tokio::time::timeout(GOODBYE, streams.tasks.wait()).await;
+    ended.cancel();
+    background.close();
+    background.wait().await;
+    database.close("the server ended").await;
+    Ok(())
+}

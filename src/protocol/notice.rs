@@ -24,8 +24,27 @@ macro_rules! notices {
             $($(#[$doc])* #[serde(rename = $kind)] $name($name),)*
         }
 
-        impl Notice {
+        /// What a notice is about, without where.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum NoticeKind { $($(#[$doc])* $name,)* }
+
+        impl NoticeKind {
             /// Every kind there is, in the order of the catalogue.
+            pub const ALL: &'static [NoticeKind] = &[$(NoticeKind::$name),*];
+
+            /// The text in `type`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(NoticeKind::$name => $kind,)* }
+            }
+
+            /// The kind whose text this is.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($kind => Some(NoticeKind::$name),)* _ => None }
+            }
+        }
+
+        impl Notice {
+            /// The text of every kind there is, in the order of the catalogue.
             pub const KINDS: &'static [&'static str] = &[$($kind),*];
 
             /// The text in `type`.

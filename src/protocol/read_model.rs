@@ -44,6 +44,14 @@ impl Watched {
             Watched::EveryTask => matches!(model, ReadModel::Task(_)),
         }
     }
+
+    /// Whether anything is both here and there.
+    pub fn meets(&self, other: &Watched) -> bool {
+        match other {
+            Watched::One(model) => self.includes(model),
+            Watched::EveryTask => !matches!(self, Watched::One(ReadModel::Overview | ReadModel::Bookmarks)),
+        }
+    }
 }
 
 impl From<ReadModel> for Watched {

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -56,6 +57,8 @@ enum State {
 struct Connections {
     epoch: Arc<str>,
     file: Option<FileId>,
+    /// The highest cursor minted in this run: a file that holds less than it was restored from an older copy.
+    minted: Arc<AtomicU64>,
     writer: DatabaseConnection,
     readers: DatabaseConnection,
 }
@@ -157,7 +160,11 @@ impl Database {
     pub async fn begin_read(&self) -> Result<ReadTransaction, DatabaseError> {
         let connections = self.connections()?;
         let transaction = connections.readers.begin().await.map_err(DatabaseError::from)?;
-        let cursor = cursor_in(&transaction, &connections.epoch).await?;
+        let (cursor, news) = connections.mint(&transaction).await?;
+        if news {
+            // Another process wrote it: whoever tails the log should know it as soon as a reader does.
+            self.ring();
+        }
         Ok(ReadTransaction { cursor, transaction })
     }
 
@@ -192,14 +199,14 @@ impl Database {
         self.connections().ok().map(|open| open.epoch)
     }
 
+    /// The highest number that any cursor of this run has.
+    pub(super) fn minted(&self) -> u64 {
+        self.connections().map_or(0, |open| open.minted.load(Ordering::SeqCst))
+    }
+
     /// Whether the path still names the file that is open.
     pub fn is_in_place(&self) -> bool {
         self.connections().is_ok_and(|open| open.file == file_id(self.path()))
-    }
-
-    /// A connection of its own, that no request waits for.
-    pub(super) async fn connect_apart(&self) -> Result<DatabaseConnection, DatabaseError> {
-        Ok(connect(&self.0.location, 1, true).await?)
     }
 
     fn connections(&self) -> Result<Connections, DatabaseError> {
@@ -233,7 +240,7 @@ impl WriteTransaction {
         if file_id(self.database.path()) != self.connections.file {
             return Err(DatabaseError::Away(REPLACED.to_owned()));
         }
-        cursor_in(&self.connections.writer, &self.connections.epoch).await
+        Ok(self.connections.mint(&self.connections.writer).await?.0)
     }
 }
 
@@ -258,7 +265,8 @@ impl Connections {
             Migrator::up(&writer, None).await?;
             let epoch = begin_run(&writer).await?;
             let readers = connect(location, READERS, true).await?;
-            Ok(Self { epoch, file: file_id(location.path()), writer: writer.clone(), readers })
+            let minted = Arc::default();
+            Ok(Self { epoch, file: file_id(location.path()), minted, writer: writer.clone(), readers })
         };
         match opened.await {
             Ok(open) => Ok(open),
@@ -269,23 +277,27 @@ impl Connections {
         }
     }
 
+    /// What a snapshot of `connection` contains, and whether that is more than any before. Fails when the run is not
+    /// in the file: then it is not the one we opened.
+    async fn mint(&self, connection: &impl ConnectionTrait) -> Result<(Cursor, bool), DatabaseError> {
+        const SQL: &str = "select (select seq from sqlite_sequence where name = 'changes') as last, \
+            exists (select 1 from runs where token = ?) as ours";
+        let values = [self.epoch.as_ref().into()];
+        let statement = Statement::from_sql_and_values(connection.get_database_backend(), SQL, values);
+        let row = connection.query_one_raw(statement).await?.ok_or(DatabaseError::Busy)?;
+        let (last, ours) = (row.try_get::<Option<i64>>("", "last")?, row.try_get::<bool>("", "ours")?);
+        if !ours {
+            return Err(DatabaseError::Away(REPLACED.to_owned()));
+        }
+        let next = last.unwrap_or(0).unsigned_abs() + 1;
+        let before = self.minted.fetch_max(next, Ordering::SeqCst);
+        Ok((Cursor::counter(self.epoch.clone(), next), before < next))
+    }
+
     async fn close(self) {
         let _ = self.readers.close().await;
         let _ = self.writer.close().await;
     }
-}
-
-/// What a snapshot of `connection` contains. Fails when the run is not in the file: then it is not the one we opened.
-async fn cursor_in(connection: &impl ConnectionTrait, epoch: &Arc<str>) -> Result<Cursor, DatabaseError> {
-    const SQL: &str = "select (select seq from sqlite_sequence where name = 'changes') as last, \
-        exists (select 1 from runs where token = ?) as ours";
-    let statement = Statement::from_sql_and_values(connection.get_database_backend(), SQL, [epoch.as_ref().into()]);
-    let row = connection.query_one_raw(statement).await?.ok_or(DatabaseError::Busy)?;
-    let (last, ours) = (row.try_get::<Option<i64>>("", "last")?, row.try_get::<bool>("", "ours")?);
-    if !ours {
-        return Err(DatabaseError::Away(REPLACED.to_owned()));
-    }
-    Ok(Cursor::counter(epoch.clone(), last.unwrap_or(0).unsigned_abs() + 1))
 }
 
 async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {

@@ -181,7 +181,7 @@ impl Store {
         match &taken {
             // A refused record has written nothing: committing it shows that.
             Ok(()) | Err(HookError::Invalid { .. } | HookError::NotJson { .. }) => {
-                tx.commit().await.expect("committed")
+                tx.commit().await.expect("committed");
             }
             Err(HookError::Db(error)) => panic!("{error}"),
         }

@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::time::Duration;
 
-use poem::error::ReadBodyError;
+use futures_util::StreamExt;
 use poem::http::header;
-use poem::{Request, RequestBody};
+use poem::{Body, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -25,6 +26,9 @@ use crate::server::ingest::text;
 const MIB: usize = 1024 * 1024;
 /// How long a body may take to arrive. The longest one does, on any line an agent works over.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How much of a body that is too long is read all the same: a caller that is still sending would otherwise find the
+/// connection broken, and never the answer.
+const LINGER: usize = 8 * MIB;
 /// How many events one request can log.
 const BATCH: usize = 1000;
 
@@ -175,16 +179,32 @@ fn is_json(content_type: &str) -> bool {
 
 async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError> {
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if said.is_some_and(|length: usize| length > limit) {
+    let said: usize = said.unwrap_or(0);
+    if said > limit + LINGER {
         return Err(ApiError::TooLarge { limit });
     }
     let body = body.take().map_err(|error| ApiError::internal("read a body", &error))?;
-    match tokio::time::timeout(PATIENCE, body.into_bytes_limit(limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(ApiError::TooLarge { limit }),
-        Ok(Err(error)) => Err(ApiError::Body(error.to_string())),
-        Err(_) => Err(ApiError::Timeout(PATIENCE)),
+    let all = collect(body, said > limit, limit);
+    tokio::time::timeout(PATIENCE, all).await.unwrap_or(Err(ApiError::Timeout(PATIENCE)))
+}
+
+async fn collect(body: Body, mut too_large: bool, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let mut chunks = pin!(body.into_bytes_stream());
+    let (mut bytes, mut passed_over) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| ApiError::Body(error.to_string()))?;
+        too_large |= bytes.len() + chunk.len() > limit;
+        if too_large {
+            bytes = Vec::new();
+            passed_over += chunk.len();
+        } else {
+            bytes.extend_from_slice(&chunk);
+        }
+        if passed_over > LINGER {
+            break;
+        }
     }
+    if too_large { Err(ApiError::TooLarge { limit }) } else { Ok(bytes) }
 }
 
 /// Text that is no JSON is refused as that, with the place; a value of a wrong type with its path.

@@ -119,7 +119,7 @@ fn is_test(words: &[&str]) -> bool {
             | "./gradlew" | "node" | "deno" | "swift" | "zig" | "bazel" | "rails",
             what,
             ..,
-        ] => is_named(what, "test"),
+        ] => is_named(what, "test") || is_named(what, "e2e"),
         _ => false,
     }
 }
@@ -209,6 +209,7 @@ mod tests {
             ("CI=1 npx vitest run", "test"),
             ("python -m pytest -q | tail -n 20", "test"),
             ("go test ./...", "test"),
+            ("npm run e2e -- --headed", "test"),
             ("cargo build --release", "build"),
             ("pnpm build", "build"),
             ("make", "build"),

@@ -1,0 +1,82 @@
+//! The command line: one file a command.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use requery::server::database::Location;
+
+mod migrate;
+mod serve;
+
+/// Keeps every open screen true.
+///
+/// Without a command it serves: `requery` is `requery serve`.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Args,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve: REST, streams and the documents on one port.
+    Serve(serve::Args),
+    /// Bring the database's schema up to date and end.
+    Migrate(migrate::Args),
+}
+
+impl Cli {
+    /// What is logged unless `REQUERY_LOG` says otherwise.
+    pub fn default_log(&self) -> &'static str {
+        match &self.command {
+            None | Some(Command::Serve(_)) => "requery=info,warn",
+            Some(_) => "requery=warn,error",
+        }
+    }
+
+    /// Runs the command.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Migrate(args) => migrate::run(args).await,
+        }
+    }
+}
+
+/// Where the database is unless it is said: a file in the user's data folder.
+fn database(url: Option<&str>) -> anyhow::Result<Location> {
+    use etcetera::BaseStrategy;
+
+    match url {
+        Some(url) => url.parse().with_context(|| format!("--database-url {url}")),
+        None => {
+            let folders = etcetera::choose_base_strategy()
+                .context("there is no home folder to keep the database in; --database-url names a file")?;
+            let file: PathBuf = folders.data_dir().join("requery").join("requery.db");
+            Ok(file.into())
+        }
+    }
+}
+
+/// Until the person or the system asks the process to end.
+async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

@@ -1,0 +1,119 @@
+//! `requery demo`: a server with a team at work, to see what there is to see.
+//!
+//! The team is simulated; everything else is not. It knows only the server's address and goes through the public API,
+//! as agents of anyone's would.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use requery::server::config::Config;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::api::Api;
+
+mod texts;
+
+mod stage;
+
+mod coder;
+mod person;
+mod release;
+
+use stage::Stage;
+
+/// How the demo is run.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Address to listen on; a free port is taken where it is in use.
+    #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373")]
+    pub listen: String,
+    /// How many agents work at once, besides the person who looks after them.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub agents: u16,
+    /// How many times faster than people and agents are.
+    #[arg(long, default_value = "1", value_parser = speed)]
+    pub speed: f64,
+    /// What the team does is drawn from this number: the same one, the same work.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(times) if (0.01..=1000.0).contains(&times) => Ok(times),
+        _ => Err("expected a number from 0.01 to 1000".to_owned()),
+    }
+}
+
+/// Serves and plays until asked to end.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let listener = listen(&args.listen).await?;
+    let address = listener.local_addr()?;
+    let folder = tempfile::Builder::new().prefix("requery-demo-").tempdir().context("no room for a database")?;
+    let config = Config::new(folder.path().join("demo.db").into());
+    anyhow::ensure!(config.admits(address), "{address} can be reached by others; the demo is for this machine alone");
+    let shutdown = CancellationToken::new();
+    let ready = CancellationToken::new();
+
+    let server = {
+        let (ready, shutdown) = (ready.clone(), shutdown.clone());
+        tokio::spawn(requery::server::run_and_tell(listener, config, shutdown, move || ready.cancel()))
+    };
+    let url = format!("http://{address}");
+    let team = async {
+        ready.cancelled().await;
+        println!("requery demo serves {url} with {} agents at work", args.agents);
+        println!("  try every operation   {url}/docs");
+        println!("  watch it live         requery watch --server {url}");
+        println!("  Ctrl-C ends it and removes its database");
+        play(&url, &args).await
+    };
+    tokio::pin!(server);
+    let ended = tokio::select! {
+        served = &mut server => served?.map_err(anyhow::Error::from),
+        played = team => played,
+        () = super::asked_to_end() => Ok(()),
+    };
+    shutdown.cancel();
+    if !server.is_finished() {
+        let _ = server.await;
+    }
+    folder.close().context("could not remove the demo's database")?;
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+            let free = TcpListener::bind(format!("{host}:0")).await;
+            let free = free.with_context(|| format!("could not listen on any port of {host}"))?;
+            println!("{address} is in use; the demo takes port {} instead", free.local_addr()?.port());
+            Ok(free)
+        }
+        bound => bound.with_context(|| format!("could not listen on {address}")),
+    }
+}
+
+/// The team at work; it never ends by itself.
+async fn play(url: &str, args: &Args) -> anyhow::Result<()> {
+    let api = Api::at(url)?;
+    let stage = |number: u64| Stage::new(api.clone(), args.speed, args.seed.wrapping_mul(1000).wrapping_add(number));
+    let mut team = JoinSet::new();
+    team.spawn(person::look_after(stage(0)));
+    for number in 1..=u64::from(args.agents) {
+        let stage = stage(number);
+        // The first releases, so that even a team of one shows what tasks of tasks are.
+        match number % 4 {
+            1 => team.spawn(release::work(stage)),
+            3 => team.spawn(coder::work(stage, coder::Runtime::Codex)),
+            _ => team.spawn(coder::work(stage, coder::Runtime::ClaudeCode)),
+        };
+    }
+    while let Some(ended) = team.join_next().await {
+        ended.context("an agent of the demo broke down")?;
+    }
+    Ok(())
+}

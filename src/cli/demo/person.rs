@@ -1,0 +1,100 @@
+//! The person who looks after the team: marks what is worth a second look and clears away what is done.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use requery::protocol::model::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::stage::Stage;
+use super::texts::{NOTES, PROJECTS};
+
+/// How long finished tasks are left to be looked at, once everything has been shown.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// What a person does with what agents did.
+#[derive(Clone, Copy)]
+enum Deed {
+    MarkTask,
+    MarkEvent,
+    Unmark,
+    Delete,
+    Purge,
+}
+
+/// One deed after another.
+pub async fn look_after(mut stage: Stage) {
+    // Each once, early; then as it comes.
+    let tour = [Deed::MarkTask, Deed::MarkEvent, Deed::Unmark, Deed::MarkTask, Deed::Delete, Deed::Purge];
+    for deed in tour {
+        stage.pause(5.0, 8.0).await;
+        // What there is nothing for yet is tried again.
+        while !attempt(&mut stage, deed, Duration::ZERO).await {
+            stage.pause(2.0, 3.0).await;
+        }
+    }
+    loop {
+        stage.pause(6.0, 20.0).await;
+        let deed = stage.one_of(&[Deed::MarkTask, Deed::MarkEvent, Deed::MarkEvent, Deed::Unmark, Deed::Purge]);
+        attempt(&mut stage, deed, KEPT).await;
+    }
+}
+
+/// Whether there was anything to do it to.
+async fn attempt(stage: &mut Stage, deed: Deed, kept: Duration) -> bool {
+    match deed {
+        Deed::MarkTask => mark_task(stage).await.is_some(),
+        Deed::MarkEvent => mark_event(stage).await.is_some(),
+        Deed::Unmark => unmark(stage).await.is_some(),
+        Deed::Delete => delete(stage).await.is_some(),
+        Deed::Purge => purge(stage, kept).await,
+    }
+}
+
+async fn mark_task(stage: &mut Stage) -> Option<()> {
+    let task = any(stage, "api/v1/tasks?limit=20").await?;
+    let mark = json!({"task_id": task["task_id"], "note": stage.one_of(NOTES)});
+    stage.call(Method::PUT, "api/v1/bookmarks", mark).await.map(drop)
+}
+
+async fn mark_event(stage: &mut Stage) -> Option<()> {
+    let task = any(stage, "api/v1/tasks?limit=20").await?;
+    let event = any(stage, &format!("api/v1/tasks/{}/timeline?limit=20", task["task_id"].as_str()?)).await?;
+    let mark = json!({"event_id": event["event_id"], "task_id": task["task_id"], "note": stage.one_of(NOTES)});
+    stage.call(Method::PUT, "api/v1/bookmarks", mark).await.map(drop)
+}
+
+async fn unmark(stage: &mut Stage) -> Option<()> {
+    let mark = any(stage, "api/v1/bookmarks").await?;
+    let path = format!("api/v1/bookmarks/{}", mark["bookmark_id"].as_str()?);
+    stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
+}
+
+async fn delete(stage: &mut Stage) -> Option<()> {
+    let task = any(stage, "api/v1/tasks?status=completed").await?;
+    let path = format!("api/v1/tasks/{}", task["task_id"].as_str()?);
+    stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
+}
+
+/// One project at a time, and only what has been there for a while.
+async fn purge(stage: &mut Stage, kept: Duration) -> bool {
+    let before = SystemTime::now().checked_sub(kept).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let before = before.and_then(|time| i64::try_from(time.as_millis()).ok()).map(Timestamp::from_ms);
+    let first = stage.dice.usize(0..PROJECTS.len());
+    for at in 0..PROJECTS.len() {
+        let project = PROJECTS[(first + at) % PROJECTS.len()].name;
+        let purge = json!({"project": project, "older_than": before});
+        let purged = stage.call(Method::POST, "api/v1/tasks/purge", purge).await.unwrap_or_default();
+        if purged["count"].as_u64().unwrap_or_default() > 0 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Any row of a page.
+async fn any(stage: &mut Stage, path: &str) -> Option<Value> {
+    let page = stage.call(Method::GET, path, Value::Null).await?;
+    let rows = page["items"].as_array().filter(|rows| !rows.is_empty())?;
+    Some(rows[stage.dice.usize(0..rows.len())].clone())
+}

@@ -1,0 +1,241 @@
+//! `requery replay`: what agents once reported, reported again.
+//!
+//! It takes the way of a hook, so that what is tried out is what agents will meet. Records are sent one at a time, in
+//! order: where a task stands depends on it. A record that may or may not have arrived is sent again under the same
+//! delivery, which the server takes once.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::fs::File;
+use tokio::io::{AsyncBufRead, BufReader};
+use tokio::time::Instant;
+
+use super::api::{Api, CallError};
+
+mod recording;
+
+use recording::{Line, Recording};
+
+/// The first wait for a server that is away; each doubles up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait: someone looks at it.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How a recording is replayed.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Recording to replay: a line of JSON for each record, as in {"at_ms": 1200, "body": {...}}
+    pub file: PathBuf,
+    /// How many times faster than it was recorded; 0 or max does not wait at all.
+    #[arg(long, default_value = "1", value_parser = Speed::parse)]
+    pub speed: Speed,
+    /// Server to send it to.
+    #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
+    pub server: String,
+    /// Runtime it was recorded from, for lines that do not say [default: what the name of the file says, else claude-code]
+    #[arg(long)]
+    pub source: Option<Source>,
+    /// How long to wait for a server that is away, as in 30s [default: for ever]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub give_up_after: Option<Duration>,
+}
+
+/// The runtimes whose hooks the server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Source {
+    /// Claude Code.
+    ClaudeCode,
+    /// Codex.
+    Codex,
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "claude-code",
+            Self::Codex => "codex",
+        }
+    }
+
+    fn of_file(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        if name.contains("codex") { Self::Codex } else { Self::ClaudeCode }
+    }
+}
+
+/// How much faster than recorded; none: without waiting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed(Option<f64>);
+
+impl Speed {
+    fn parse(text: &str) -> Result<Self, String> {
+        match (text, text.parse::<f64>()) {
+            ("max", _) => Ok(Self(None)),
+            (_, Ok(0.0)) => Ok(Self(None)),
+            (_, Ok(times)) if times.is_finite() && times > 0.0 => Ok(Self(Some(times))),
+            _ => Err("expected a number such as 1, 0.5 or 20, or max".to_owned()),
+        }
+    }
+
+    /// How long after the beginning a record is due.
+    fn due(self, at_ms: Option<f64>) -> Duration {
+        let seconds = self.0.zip(at_ms).map(|(times, at_ms)| at_ms / 1000.0 / times);
+        seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
+    }
+}
+
+/// Replays a recording.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let api = Api::at(&args.server)?;
+    let open = async {
+        let file = File::open(&args.file).await?;
+        let size = file.metadata().await?.len();
+        std::io::Result::Ok((file, size))
+    };
+    let (file, size) = open.await.with_context(|| format!("could not open {}", args.file.display()))?;
+    let mut replay = Replay {
+        api,
+        speed: args.speed,
+        source: args.source.unwrap_or_else(|| Source::of_file(&args.file)),
+        give_up_after: args.give_up_after,
+        told: Told::new(size),
+        tally: Tally::default(),
+    };
+    let began = Instant::now();
+    let interrupted = tokio::select! {
+        played = replay.play(Recording::new(BufReader::new(file))) => {
+            if let Err(error) = played {
+                replay.told.bar.finish_and_clear();
+                println!("{}", replay.tally.summary(began.elapsed()));
+                return Err(error);
+            }
+            false
+        }
+        () = super::asked_to_end() => true,
+    };
+    replay.told.bar.finish_and_clear();
+    println!("{}{}", if interrupted { "interrupted: " } else { "" }, replay.tally.summary(began.elapsed()));
+    Ok(match (interrupted, replay.tally.failed) {
+        // What shells use for a command that Ctrl-C ended.
+        (true, _) => ExitCode::from(130),
+        (false, 0) => ExitCode::SUCCESS,
+        (false, _) => ExitCode::FAILURE,
+    })
+}
+
+struct Replay {
+    api: Api,
+    speed: Speed,
+    source: Source,
+    give_up_after: Option<Duration>,
+    told: Told,
+    tally: Tally,
+}
+
+/// What became of the lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    sent: u64,
+    failed: u64,
+    retried: u64,
+}
+
+impl Tally {
+    fn summary(&self, took: Duration) -> String {
+        let seconds = took.as_secs_f64();
+        format!("{} lines sent, {} failed, {} retried in {seconds:.1} s", self.sent, self.failed, self.retried)
+    }
+}
+
+impl Replay {
+    async fn play<R: AsyncBufRead + Unpin>(&mut self, mut recording: Recording<R>) -> anyhow::Result<()> {
+        let mut began = Instant::now();
+        while let Some((number, line)) = recording.next().await? {
+            let sent = match line {
+                Ok(line) => {
+                    tokio::time::sleep_until(began + self.speed.due(line.at_ms)).await;
+                    let (sent, away) = self.send(number, line).await?;
+                    // The rest keeps its pace rather than catching up in a burst.
+                    began += away;
+                    sent
+                }
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(()) => self.tally.sent += 1,
+                Err(error) => {
+                    self.tally.failed += 1;
+                    self.told.tell(&format!("line {number}: {error}"));
+                }
+            }
+            self.told.bar.set_position(recording.read);
+            self.told.bar.set_message(format!("line {number}"));
+        }
+        Ok(())
+    }
+
+    /// Sends a line until the server takes or refuses it; and for how long the server was away.
+    async fn send(&mut self, number: u64, line: Line) -> anyhow::Result<(Result<(), String>, Duration)> {
+        let source = match line.source.as_deref().map(|source| Source::from_str(source, false)) {
+            Some(Ok(source)) => source,
+            Some(Err(_)) => return Ok((Err("its source is neither claude-code nor codex".to_owned()), Duration::ZERO)),
+            None => self.source,
+        };
+        let delivery = uuid::Uuid::now_v7().hyphenated().to_string();
+        let (mut wait, mut gone) = (FIRST_WAIT, None);
+        loop {
+            match self.api.hook(source.as_str(), &delivery, line.body.clone()).await {
+                Ok(()) => {
+                    let away = gone.map(|since: Instant| since.elapsed()).unwrap_or_default();
+                    if gone.is_some() {
+                        self.told.tell("the server is back");
+                    }
+                    return Ok((Ok(()), away));
+                }
+                Err(CallError::Refused { status, detail }) => {
+                    let away = gone.map(|since: Instant| since.elapsed()).unwrap_or_default();
+                    return Ok((Err(format!("refused with {status}: {detail}")), away));
+                }
+                Err(CallError::Away { why, after }) => {
+                    if gone.is_none() {
+                        self.told.tell(&format!("line {number} waits for the server: {why}"));
+                    }
+                    let since = *gone.get_or_insert_with(Instant::now);
+                    if self.give_up_after.is_some_and(|patience| since.elapsed() >= patience) {
+                        anyhow::bail!("gave up at line {number}: {} {why}", self.api.base());
+                    }
+                    let jittered = wait.mul_f64(0.5 + fastrand::f64() / 2.0);
+                    tokio::time::sleep(jittered.max(after.unwrap_or_default().min(LONGEST_WAIT))).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                    self.tally.retried += 1;
+                }
+            }
+        }
+    }
+}
+
+/// What the person is told on the way: a bar on a terminal, lines elsewhere.
+struct Told {
+    bar: ProgressBar,
+}
+
+impl Told {
+    fn new(size: u64) -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed}, {eta} left");
+        // Drawn on stderr, and nowhere if that is no terminal.
+        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr());
+        Self { bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
+    }
+
+    fn tell(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! `requery serve`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use requery::server::config::Config;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How the server is run. Every setting can also be given in the environment.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373")]
+    pub listen: String,
+    /// Database file, as `sqlite:/path/to/file` or a path [default: requery/requery.db in your data folder]
+    #[arg(long, env = "REQUERY_DATABASE_URL")]
+    pub database_url: Option<String>,
+    /// Name under which the server may be asked for, besides its own addresses; may be given several times.
+    #[arg(long, env = "REQUERY_ALLOW_HOST", value_delimiter = ',')]
+    pub allow_host: Vec<String>,
+    /// Origin whose pages may ask, as in `https://example.org`; may be given several times.
+    #[arg(long, env = "REQUERY_ALLOW_ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<String>,
+    /// Serve an address that others can reach although nobody is asked who they are.
+    #[arg(long, env = "REQUERY_INSECURE_NO_AUTH")]
+    pub insecure_no_auth: bool,
+    /// Time between heartbeats of a stream.
+    #[arg(long, env = "REQUERY_HEARTBEAT", default_value = "25s", value_parser = span)]
+    pub heartbeat: Duration,
+    /// How long notices are held back to be merged.
+    #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = span)]
+    pub window: Duration,
+    /// How long the change log is kept for those who come back.
+    #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = span)]
+    pub retention: Duration,
+    /// How many streams may be open at once.
+    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = 10_000)]
+    pub max_streams: usize,
+}
+
+/// A length of time as a person writes it, at least a millisecond.
+fn span(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| format!("{error} (as in 40ms, 25s, 7days)"))?;
+    if span < Duration::from_millis(1) || span > Duration::from_secs(366 * 24 * 3600) {
+        return Err("from 1ms to 366days".to_owned());
+    }
+    Ok(span)
+}
+
+/// Serves until asked to end.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = Config {
+        allow_hosts: args.allow_host,
+        allow_origins: args.allow_origin,
+        insecure_no_auth: args.insecure_no_auth,
+        heartbeat: args.heartbeat,
+        window: args.window,
+        retention: args.retention,
+        max_streams: args.max_streams,
+        ..Config::new(super::database(args.database_url.as_deref())?)
+    };
+    let listener =
+        TcpListener::bind(&args.listen).await.with_context(|| format!("could not listen on {}", args.listen))?;
+    let shutdown = CancellationToken::new();
+    let ending = shutdown.clone();
+    tokio::spawn(async move {
+        super::asked_to_end().await;
+        ending.cancel();
+    });
+    let address = listener.local_addr()?;
+    let path = config.database.path().display().to_string();
+    let ready = || {
+        println!("requery serves http://{address}");
+        println!("  try every operation   http://{address}/docs");
+        println!("  watch it live         requery watch --server http://{address}");
+        println!("  database              {path}");
+    };
+    requery::server::run_and_tell(listener, config, shutdown, ready).await?;
+    Ok(ExitCode::SUCCESS)
+}

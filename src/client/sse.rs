@@ -1,0 +1,141 @@
+//! The stream as server-sent events, for networks that let no WebSocket through.
+
+use reqwest::header::ACCEPT;
+use reqwest::{Response, StatusCode};
+
+use super::fetch::Target;
+use super::transport::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
+use crate::protocol::Cursor;
+
+/// Opens a stream and hands on what comes until it ends.
+pub(super) async fn run(target: Target, since: Option<Cursor>, events: Events) -> Closed {
+    let mut url = target.url("api/v1/stream");
+    if let Some(since) = since {
+        url.query_pairs_mut().append_pair("since", &since.to_string());
+    }
+    let request = target.http.get(url).header(ACCEPT, "text/event-stream").send();
+    let mut response: Response = match tokio::time::timeout(PATIENCE, request).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Closed::lost(error),
+        Err(_) => return Closed::lost("no answer"),
+    };
+    match response.status() {
+        StatusCode::OK => {}
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Closed::Refused(status.to_string()),
+        status => return Closed::lost(status),
+    }
+    if !events.connected(false).await {
+        return Closed::lost("given up");
+    }
+    let mut reader = Reader::default();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                for message in reader.read(&chunk) {
+                    if !events.message(incoming(&message)).await {
+                        return Closed::lost("given up");
+                    }
+                }
+            }
+            Ok(None) => return Closed::lost("the stream ended"),
+            Err(error) => return Closed::lost(error),
+        }
+        if reader.size() > MAX_MESSAGE {
+            return Closed::lost("a message is too large");
+        }
+    }
+}
+
+/// Cuts a stream into messages as the HTML standard says. Of the fields only `data` counts: what `id` and `retry` say,
+/// the frames say too, and a named event is not ours.
+#[derive(Debug, Default)]
+struct Reader {
+    line: Vec<u8>,
+    data: Vec<u8>,
+    /// The event has a name.
+    named: bool,
+    /// The last line ended with a carriage return: a line feed now belongs to that end.
+    after_return: bool,
+    /// Something was read: a byte order mark may only come first.
+    begun: bool,
+}
+
+impl Reader {
+    /// The data of each message that `bytes` completes.
+    fn read(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        for byte in bytes {
+            let after_return = std::mem::take(&mut self.after_return);
+            match byte {
+                b'\n' if after_return => {}
+                b'\n' => messages.extend(self.end_line()),
+                b'\r' => {
+                    self.after_return = true;
+                    messages.extend(self.end_line());
+                }
+                byte => self.line.push(*byte),
+            }
+        }
+        messages
+    }
+
+    /// How much is kept for a message that is not complete.
+    fn size(&self) -> usize {
+        self.line.len() + self.data.len()
+    }
+
+    fn end_line(&mut self) -> Option<Vec<u8>> {
+        let line = std::mem::take(&mut self.line);
+        let mark: &[u8] = if self.begun { b"" } else { b"\xEF\xBB\xBF" };
+        self.begun = true;
+        let line = line.strip_prefix(mark).unwrap_or(&line);
+        if line.is_empty() {
+            let mut data = std::mem::take(&mut self.data);
+            let named = std::mem::take(&mut self.named);
+            return data.pop().filter(|_| !named).map(|_| data);
+        }
+        let (field, value) = match line.iter().position(|byte| *byte == b':') {
+            Some(at) => (&line[..at], &line[at + 1..]),
+            None => (line, &b""[..]),
+        };
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"data" => {
+                self.data.extend_from_slice(value);
+                self.data.push(b'\n');
+            }
+            b"event" => self.named = !value.is_empty() && value != b"message",
+            _ => {}
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reader;
+
+    /// Whole, and byte by byte.
+    fn check(stream: &str, expected: &[&str]) {
+        let text = |messages: Vec<Vec<u8>>| -> Vec<String> {
+            messages.into_iter().map(|message| String::from_utf8(message).expect("text")).collect()
+        };
+        assert_eq!(text(Reader::default().read(stream.as_bytes())), expected, "{stream:?}");
+        let mut reader = Reader::default();
+        let pieces = stream.as_bytes().chunks(1).flat_map(|piece| reader.read(piece)).collect();
+        assert_eq!(text(pieces), expected, "{stream:?} in pieces");
+    }
+
+    #[test]
+    fn messages() {
+        check("data: a\n\n", &["a"]);
+        check("data:a\ndata: b\n\ndata:  c\n\n", &["a\nb", " c"]);
+        check("data\n\n", &[""]);
+        check(": a comment\n\nid: 1\nretry: 5\n\n", &[]);
+        check("data: a\r\n\r\ndata: b\r\rdata: c\n\n", &["a", "b", "c"]);
+        check("\u{feff}data: a\n\n\u{feff}data: b\n\n", &["a"]);
+        check("event: other\ndata: a\n\ndata: b\n\n", &["b"]);
+        check("data: not complete\n", &[]);
+        check("datum: a\ndata:: b\n\n", &[": b"]);
+    }
+}

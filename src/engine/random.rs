@@ -1,0 +1,46 @@
+//! A small source of chance that is the same for the same seed: jitter needs to differ between screens, not to be
+//! unpredictable, and a test needs to know it.
+
+use std::time::Duration;
+
+use super::Settings;
+
+/// SplitMix64.
+#[derive(Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Another source, so that the draws of one part do not depend on those of the other.
+    pub(super) fn split(&mut self) -> Self {
+        Self(self.draw())
+    }
+
+    /// A share of `span`, in whole milliseconds, both ends possible.
+    pub(super) fn share(&mut self, span: Duration) -> Duration {
+        let ms = u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+        Duration::from_millis(((self.draw() >> 32) * (u64::from(ms) + 1)) >> 32)
+    }
+
+    /// `span`, give or take up to a quarter.
+    pub(super) fn about(&mut self, span: Duration) -> Duration {
+        span - span / 4 + self.share(span / 2)
+    }
+
+    /// How long to wait after `failures` in a row: full jitter under a ceiling that doubles.
+    pub(super) fn backoff(&mut self, settings: &Settings, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(16);
+        self.share(settings.backoff_first.saturating_mul(1 << doublings).min(settings.backoff_most))
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,119 @@
+//! The app: what answers where, and the gate in front of all of it.
+
+use std::sync::Arc;
+
+use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::middleware::CatchPanic;
+use poem::web::Query;
+use poem::{Endpoint, EndpointExt, FromRequest, Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::error::ApiError;
+use super::feed::{self, Feed};
+use super::gate::Gate;
+use super::{http, sse, ws};
+use crate::protocol::{AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER};
+
+/// What every stream needs.
+#[derive(Clone)]
+pub struct Streams {
+    /// Where the frames come from.
+    pub source: feed::Source,
+    /// One place for each open stream.
+    pub places: Arc<Semaphore>,
+    /// The WebSockets that are open.
+    pub tasks: TaskTracker,
+    /// Set when the server ends: no new streams.
+    pub draining: CancellationToken,
+}
+
+#[derive(serde::Deserialize)]
+struct StreamQuery {
+    project: Option<String>,
+    since: Option<String>,
+}
+
+/// Everything the server answers, behind the gate.
+pub fn app(gate: Gate, streams: Streams) -> impl Endpoint<Output = Response> + 'static {
+    let api = http::api(streams.source.database.clone());
+    let (by_websocket, by_events) = (streams.clone(), streams);
+    let routes = api
+        .at("/ws", poem::get(poem::endpoint::make(move |request| websocket(by_websocket.clone(), request))))
+        .at("/api/v1/stream", poem::get(poem::endpoint::make(move |request| events(by_events.clone(), request))));
+    http::problems(routes.with(CatchPanic::new())).around(move |routes, request| {
+        let admitted = gate.check(request.original_uri(), request.headers());
+        async move {
+            Ok(match admitted {
+                Err(refusal) => ApiError::forbidden(refusal.to_string()).response(),
+                Ok(None) => routes.get_response(request).await,
+                Ok(Some(origin)) if request.method() == Method::OPTIONS => preflight(&origin),
+                Ok(Some(origin)) => {
+                    let mut response = routes.get_response(request).await;
+                    allow(response.headers_mut(), &origin);
+                    response
+                }
+            })
+        }
+    })
+}
+
+async fn websocket(streams: Streams, request: Request) -> poem::Result<Response> {
+    let key = match ws::upgrade_key(request.headers()) {
+        Ok(key) => key,
+        Err(error) => return Ok(ApiError::bad_request(error.to_string()).response()),
+    };
+    let (feed, place) = match open(&streams, &request).await {
+        Ok(open) => open,
+        Err(error) => return Ok(error.response()),
+    };
+    let heartbeat = streams.source.heartbeat;
+    Ok(ws::accept(&request, &key, &streams.tasks, move |socket| async move {
+        ws::run(socket, feed, heartbeat).await;
+        drop(place);
+    }))
+}
+
+async fn events(streams: Streams, request: Request) -> poem::Result<Response> {
+    match open(&streams, &request).await {
+        Ok((feed, place)) => Ok(sse::response(feed, streams.source.retry, place)),
+        Err(error) => Ok(error.response()),
+    }
+}
+
+async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaphorePermit), ApiError> {
+    if streams.draining.is_cancelled() {
+        return Err(ApiError::unavailable("the server is going away"));
+    }
+    let query = Query::<StreamQuery>::from_request_without_body(request).await;
+    let Query(query) = query.map_err(|error| ApiError::bad_request(format!("query: {error}")))?;
+    let place = streams.places.clone().try_acquire_owned();
+    let place = place.map_err(|_| ApiError::unavailable("as many streams are open as this server serves"))?;
+    // What a browser sends by itself when it comes back is newer than the URL it began with.
+    let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let wanted = feed::Request { project: query.project, since: last.or(query.since) };
+    Ok((Feed::open(streams.source.clone(), wanted).await?, place))
+}
+
+fn preflight(origin: &HeaderValue) -> Response {
+    let mut response = Response::builder()
+        .status(StatusCode::NO_CONTENT)
+        .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE")
+        .header(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            format!("content-type, if-none-match, last-event-id, {AT_LEAST_HEADER}, {DELIVERY_HEADER}"),
+        )
+        .header(header::ACCESS_CONTROL_MAX_AGE, "600")
+        .finish();
+    allow(response.headers_mut(), origin);
+    response
+}
+
+fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    for name in [CURSOR_HEADER, "etag", "retry-after"] {
+        headers.append(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(name));
+    }
+}

@@ -1,0 +1,169 @@
+//! The bell of SQLite, and the one connection that reads the log.
+//!
+//! A write of this process rings [`Database::ring`] after its commit. One of another process shows as a new
+//! `PRAGMA data_version`, which costs microseconds on a connection that is kept: asked every 5 ms while something
+//! happens and every 40 ms when nothing does.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use requery_entities::change;
+use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use sea_orm::{DbErr, RuntimeErr};
+
+use crate::server::database::{Database, DatabaseError};
+
+/// How often other processes' writes are looked for while something happens: the share of a core it costs is about 1 %.
+const ACTIVE: Duration = Duration::from_millis(5);
+/// The same when nothing does: within the 50 ms a person does not notice.
+const IDLE: Duration = Duration::from_millis(40);
+/// How often a file that was written is looked at anew.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the whole of it is, and up to which size: some 100 ms of one core.
+const CHECK_EVERY: Duration = Duration::from_secs(30);
+const CHECKED_WHOLE: u64 = 64 * 1024 * 1024;
+/// How long after the last change it counts as active.
+const STAY_ACTIVE: Duration = Duration::from_secs(2);
+
+/// Wakes whoever waits for changes, and reads them.
+pub(super) struct Bell {
+    connection: SqliteConnection,
+    version: i64,
+    last_change: Option<Instant>,
+    probe: Probe,
+}
+
+impl Bell {
+    pub(super) async fn connect(database: &Database) -> Result<Self, DatabaseError> {
+        let mut connection = connect(database.path()).await?;
+        let version = data_version(&mut connection).await?;
+        Ok(Self { connection, version, last_change: None, probe: Probe::default() })
+    }
+
+    /// The changes from `next` on, at most `most` of them.
+    pub(super) async fn changes(&mut self, next: u64, most: u64) -> Result<Vec<change::Model>, DatabaseError> {
+        const SQL: &str = "select id, kind, project, task_id, parent_task_id, object_id, status, count, at \
+            from changes where id >= ? order by id limit ?";
+        let rows = sqlx::query(SQL)
+            .bind(next.cast_signed())
+            .bind(most.cast_signed())
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(error)?;
+        rows.iter().map(row).collect::<Result<_, _>>().map_err(error)
+    }
+
+    /// Whether what was read until `next`, its last row being `seen`, is still the past of this file.
+    ///
+    /// A file restored through SQLite keeps its inode: it shows by the run that is not in it, by a log that ends
+    /// earlier, or by another row where the last one was.
+    pub(super) async fn check(
+        &mut self,
+        database: &Database,
+        epoch: &str,
+        next: u64,
+        seen: Option<&change::Model>,
+    ) -> Result<(), DatabaseError> {
+        const SQL: &str = "select exists (select 1 from runs where token = ?), \
+            coalesce((select seq from sqlite_sequence where name = 'changes'), 0)";
+        // Asked before the file is: what was minted by then must be in it.
+        let next = next.max(database.minted());
+        let facts = sqlx::query(SQL).bind(epoch).fetch_one(&mut self.connection).await.map_err(error)?;
+        let (ours, last) = (facts.get::<bool, _>(0), facts.get::<i64, _>(1).unsigned_abs());
+        let restored = !ours || last + 1 < next;
+        let same = match seen {
+            Some(seen) if !restored => self.changes(seen.id.unsigned_abs(), 1).await?.first() == Some(seen),
+            _ => !restored,
+        };
+        if same { Ok(()) } else { Err(DatabaseError::Away("its past is not what it was".to_owned())) }
+    }
+
+    /// Looks often for a while.
+    pub(super) fn stay_awake(&mut self) {
+        self.last_change = Some(Instant::now());
+    }
+
+    /// Until something may have been appended.
+    pub(super) async fn wait(&mut self, database: &Database) -> Result<(), DatabaseError> {
+        loop {
+            let active = self.last_change.is_some_and(|at| at.elapsed() < STAY_ACTIVE);
+            let pause = if active { ACTIVE } else { IDLE };
+            if tokio::time::timeout(pause, database.rung()).await.is_ok() {
+                return Ok(());
+            }
+            if !database.is_in_place() {
+                return Err(DatabaseError::Away("the file was moved or replaced".to_owned()));
+            }
+            self.probe.look(database.path()).await?;
+            let version = data_version(&mut self.connection).await?;
+            if version != self.version {
+                self.version = version;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Looks whether the file was overwritten in place, behind SQLite's back: nothing SQLite keeps in memory shows that.
+#[derive(Default)]
+struct Probe {
+    written: Option<SystemTime>,
+    looked: Option<Instant>,
+    checked: Option<Instant>,
+}
+
+impl Probe {
+    /// Opens the file anew if it was written since the last look. A checkpoint writes it too, so this is bounded: the
+    /// first page once a second, the whole of a file that is not large twice a minute.
+    async fn look(&mut self, path: &Path) -> Result<(), DatabaseError> {
+        if self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        let Ok(file) = std::fs::metadata(path) else { return Ok(()) };
+        let written = file.modified().ok();
+        if self.written == written {
+            return Ok(());
+        }
+        let mut fresh = connect(path).await?;
+        sqlx::query("select count(*) from sqlite_master").fetch_one(&mut fresh).await.map_err(error)?;
+        if file.len() <= CHECKED_WHOLE && self.checked.is_none_or(|at| at.elapsed() >= CHECK_EVERY) {
+            self.checked = Some(Instant::now());
+            let row = sqlx::query("pragma quick_check(1)").fetch_one(&mut fresh).await.map_err(error)?;
+            let found: String = row.get(0);
+            if found != "ok" {
+                return Err(DatabaseError::Away(format!("it is damaged: {found}")));
+            }
+        }
+        self.written = written;
+        fresh.close().await.map_err(error)
+    }
+}
+
+async fn connect(path: &Path) -> Result<SqliteConnection, DatabaseError> {
+    let options = SqliteConnectOptions::new().filename(path).pragma("query_only", "on").disable_statement_logging();
+    SqliteConnection::connect_with(&options).await.map_err(error)
+}
+
+async fn data_version(connection: &mut SqliteConnection) -> Result<i64, DatabaseError> {
+    let row = sqlx::query("pragma data_version").fetch_one(connection).await.map_err(error)?;
+    Ok(row.get(0))
+}
+
+fn row(row: &sqlx::sqlite::SqliteRow) -> Result<change::Model, sqlx::Error> {
+    Ok(change::Model {
+        id: row.try_get(0)?,
+        kind: row.try_get(1)?,
+        project: row.try_get(2)?,
+        task_id: row.try_get(3)?,
+        parent_task_id: row.try_get(4)?,
+        object_id: row.try_get(5)?,
+        status: row.try_get(6)?,
+        count: row.try_get(7)?,
+        at: row.try_get(8)?,
+    })
+}
+
+fn error(error: sqlx::Error) -> DatabaseError {
+    DbErr::Query(RuntimeErr::SqlxError(error.into())).into()
+}

@@ -1,0 +1,112 @@
+//! What is done with the log a while later: it is folded into the figures, and what nobody can ask for is pruned.
+//!
+//! Both write, so both wait for their turn and never hold up the tail.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, Statement};
+
+use crate::server::database::{Database, DatabaseError};
+
+/// How often figures are folded: a reader adds up what is newer, so this bounds what that costs.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
+/// How many changes one transaction folds or prunes. A writer waits for it some milliseconds.
+const AT_ONCE: i64 = 10_000;
+/// How often the log is pruned.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How long a delivery is remembered. Agents send again within minutes.
+const DELIVERIES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Folds and prunes for as long as it is polled.
+pub async fn keep(database: Database, retention: Duration) {
+    let mut fold = tokio::time::interval(FOLD_EVERY);
+    fold.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pruned: Option<tokio::time::Instant> = None;
+    loop {
+        fold.tick().await;
+        report("fold the change log", fold_all(&database).await);
+        if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            pruned = Some(tokio::time::Instant::now());
+            let now = chrono::Utc::now().timestamp_millis();
+            report("prune the change log", prune(&database, now, retention).await);
+        }
+    }
+}
+
+fn report(what: &str, result: Result<(), DatabaseError>) {
+    match result {
+        // Tried again soon; whoever made it busy or took it away is told of elsewhere.
+        Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_)) => {}
+        Err(error) => tracing::error!(%error, "could not {what}"),
+    }
+}
+
+/// Adds the part of the log that is not in the figures yet.
+pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
+    loop {
+        let read = database.begin_read().await?;
+        let end = read.cursor().snapshot().xmax().cast_signed();
+        let folded = number(&*read, "select next from folded", []).await?;
+        drop(read);
+        if folded >= end {
+            return Ok(());
+        }
+        fold(database).await?;
+    }
+}
+
+async fn fold(database: &Database) -> Result<(), DatabaseError> {
+    let write = database.begin_write().await?;
+    let next = number(&*write, "select next from folded", []).await?;
+    let last = number(&*write, "select coalesce(max(id), 0) from changes where id < ?", [next + AT_ONCE]).await?;
+    let end = last.max(next - 1) + 1;
+    for figure in ["'events'", "'hour.' || (at / 3600000)"] {
+        let sql = format!(
+            "insert into figures (project, figure, value) \
+             select project, {figure}, count(*) from changes \
+             where id >= ? and id < ? and kind = 'event.logged' group by 1, 2 \
+             on conflict (project, figure) do update set value = value + excluded.value"
+        );
+        execute(&*write, &sql, [next, end]).await?;
+    }
+    execute(&*write, "update folded set next = ?", [end]).await?;
+    write.commit().await?;
+    Ok(())
+}
+
+/// Deletes changes that are older than `retention`, and deliveries nobody sends again. The newest change stays: the
+/// floor of the log is its oldest row.
+pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Result<(), DatabaseError> {
+    let before = |kept: Duration| now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
+    loop {
+        let write = database.begin_write().await?;
+        let changes = execute(
+            &*write,
+            "delete from changes where id in (select id from changes \
+             where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?) and at < ?",
+            [AT_ONCE, before(retention)],
+        )
+        .await?;
+        let deliveries = execute(
+            &*write,
+            "delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)",
+            [before(DELIVERIES_KEPT), AT_ONCE],
+        )
+        .await?;
+        write.commit().await?;
+        if changes.max(deliveries) < AT_ONCE.unsigned_abs() {
+            return Ok(());
+        }
+    }
+}
+
+async fn number<const N: usize>(db: &impl ConnectionTrait, sql: &str, values: [i64; N]) -> Result<i64, DbErr> {
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values.map(Into::into));
+    let row = db.query_one_raw(statement).await?.ok_or_else(|| DbErr::RecordNotFound(sql.to_owned()))?;
+    row.try_get_by_index(0)
+}
+
+async fn execute<const N: usize>(db: &impl ConnectionTrait, sql: &str, values: [i64; N]) -> Result<u64, DbErr> {
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values.map(Into::into));
+    Ok(db.execute_raw(statement).await?.rows_affected())
+}

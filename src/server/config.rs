@@ -1,0 +1,48 @@
+//! The settings of a server: one struct, passed down.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::database::Location;
+
+/// What a server is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The database file.
+    pub database: Location,
+    /// Names under which the server may be asked for besides its own addresses, without a port.
+    pub allow_hosts: Vec<String>,
+    /// Pages of other origins that may ask, as a browser writes them: `https://example.org`.
+    pub allow_origins: Vec<String>,
+    /// Serve addresses that others can reach although anyone who can may read and write everything.
+    pub insecure_no_auth: bool,
+    /// Time between heartbeats, 25 s. Under the 60 s after which most proxies cut what is silent, twice over.
+    pub heartbeat: Duration,
+    /// How long notices are held back to be merged, 40 ms: less than a person notices.
+    pub window: Duration,
+    /// How long the change log is kept, 7 days: a laptop closed over a holiday still continues where it was.
+    pub retention: Duration,
+    /// How many streams may be open at once, 10,000: some 60 MB of them.
+    pub max_streams: usize,
+}
+
+impl Config {
+    /// The defaults, for a database.
+    pub fn new(database: Location) -> Self {
+        Self {
+            database,
+            allow_hosts: Vec::new(),
+            allow_origins: Vec::new(),
+            insecure_no_auth: false,
+            heartbeat: Duration::from_secs(25),
+            window: Duration::from_millis(40),
+            retention: Duration::from_secs(7 * 24 * 3600),
+            max_streams: 10_000,
+        }
+    }
+
+    /// Whether it may be served at `address`.
+    pub fn admits(&self, address: SocketAddr) -> bool {
+        address.ip().is_loopback() || self.insecure_no_auth
+    }
+}

@@ -1,0 +1,152 @@
+//! Who may come in: a request must name a host that is ours, and a page that sends it an origin that is allowed.
+//!
+//! A server on loopback is reached by every page the person opens. Without these two checks any of them could read and
+//! write here: through a name that resolves to 127.0.0.1, or by just sending requests.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use poem::http::{HeaderMap, HeaderValue, Uri, header};
+
+/// The checks of one server.
+#[derive(Clone)]
+pub struct Gate(Arc<Allowed>);
+
+struct Allowed {
+    hosts: Vec<String>,
+    any_host_by_address: bool,
+    origins: Vec<String>,
+}
+
+/// Why a request is turned away.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It names no host, or one that is not ours.
+    #[error("host {0:?} is not served here; --allow-host adds one")]
+    Host(String),
+    /// It comes from a page that is not allowed to.
+    #[error("origin {0:?} may not ask here; --allow-origin adds one")]
+    Origin(String),
+}
+
+impl Gate {
+    /// For a server at `address`.
+    pub fn new(address: SocketAddr, hosts: &[String], origins: &[String]) -> Self {
+        let mut all = vec!["localhost".to_owned()];
+        all.push(bare(address.ip()));
+        if address.ip().is_loopback() {
+            all.extend(["127.0.0.1".to_owned(), "[::1]".to_owned()]);
+        }
+        all.extend(hosts.iter().map(|host| host.to_ascii_lowercase()));
+        let origins = origins.iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase()).collect();
+        // A name can be made to resolve to us, an address cannot.
+        Self(Arc::new(Allowed { hosts: all, any_host_by_address: address.ip().is_unspecified(), origins }))
+    }
+
+    /// Lets a request in, or says why not. A page of another origin that may ask is named: its browser wants to be told.
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+        let named = match headers.get(header::HOST) {
+            Some(host) => String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase(),
+            None => uri.authority().map(|authority| authority.as_str().to_ascii_lowercase()).unwrap_or_default(),
+        };
+        let host = without_port(&named);
+        let by_address = || self.0.any_host_by_address && host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        if !self.0.hosts.iter().any(|allowed| allowed == host) && !by_address() {
+            return Err(Refusal::Host(named));
+        }
+        let mut other = None;
+        for origin in headers.get_all(header::ORIGIN) {
+            let text = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
+            let own = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) == Some(&named);
+            if !own && !self.0.origins.contains(&text) {
+                return Err(Refusal::Origin(text));
+            }
+            other = (!own).then(|| origin.clone());
+        }
+        Ok(other)
+    }
+}
+
+/// An address as a URL has it.
+fn bare(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+    use super::Gate;
+
+    fn check(listen: &str, headers: &[(&str, &str)]) -> bool {
+        let gate = Gate::new(
+            listen.parse().expect("an address"),
+            &["Agents.example".to_owned()],
+            &["https://board.example/".to_owned()],
+        );
+        let map: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| {
+                (name.parse::<HeaderName>().expect("a name"), HeaderValue::from_str(value).expect("a value"))
+            })
+            .collect();
+        gate.check(&Uri::from_static("/api/v1/tasks"), &map).is_ok()
+    }
+
+    #[test]
+    fn own_names_come_in() {
+        for host in
+            ["localhost:7373", "127.0.0.1", "127.0.0.1:7373", "[::1]:7373", "[::1]", "agents.example:80", "LOCALHOST"]
+        {
+            assert!(check("127.0.0.1:7373", &[("host", host)]), "{host}");
+        }
+        assert!(check("0.0.0.0:7373", &[("host", "192.168.1.7:7373")]));
+    }
+
+    #[test]
+    fn other_names_do_not() {
+        for host in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:7373",
+            "192.168.1.7:7373",
+            "[::1",
+            "localhost@evil.example",
+        ] {
+            assert!(!check("127.0.0.1:7373", &[("host", host)]), "{host}");
+        }
+        assert!(!check("127.0.0.1:7373", &[]));
+        assert!(!check("0.0.0.0:7373", &[("host", "evil.example")]));
+    }
+
+    #[test]
+    fn pages_of_ours_and_of_those_allowed() {
+        let host = ("host", "localhost:7373");
+        for origin in ["http://localhost:7373", "https://board.example"] {
+            assert!(check("127.0.0.1:7373", &[host, ("origin", origin)]), "{origin}");
+        }
+        assert!(check("127.0.0.1:7373", &[host]));
+        for origin in [
+            "http://localhost:3000",
+            "https://evil.example",
+            "null",
+            "",
+            "http://localhost:7373.evil.example",
+            "https://board.example.evil",
+        ] {
+            assert!(!check("127.0.0.1:7373", &[host, ("origin", origin)]), "{origin}");
+        }
+        assert!(!check("127.0.0.1:7373", &[host, ("origin", "http://localhost:7373"), ("origin", "null")]));
+    }
+}

@@ -1,0 +1,93 @@
+//! The accept loop: connections in, requests to an endpoint, with a bound on each thing a peer can hold.
+//!
+//! poem brings a loop of its own. This one sets TCP_NODELAY, ends connections that never finish their headers or never
+//! take their answers, backs off when the process runs out of files instead of spinning, and waits for what is under
+//! way when the server ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use poem::endpoint::{DynEndpoint, ToDynEndpoint};
+use poem::http::uri::Scheme;
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Endpoint, Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// How many connections are served at once, streams not counted after their upgrade.
+const MAX_CONNECTIONS: usize = 16_384;
+/// How long a request may take to send its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a peer may leave unread what was sent to it. Frees what a half-open or stuck connection holds.
+const UNREAD_TIMEOUT_MS: u32 = 60_000;
+/// How long to wait after an accept that failed, so that running out of files does not take a core.
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// How long answers under way may take when the server ends.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Serves `endpoint` until `shutdown`, then waits a moment for what is under way.
+pub async fn serve(
+    listener: TcpListener,
+    endpoint: impl Endpoint<Output = Response> + 'static,
+    shutdown: CancellationToken,
+) {
+    let endpoint: Arc<dyn DynEndpoint<Output = Response>> = Arc::new(ToDynEndpoint(endpoint));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (socket, remote, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(BACK_OFF).await;
+                continue;
+            }
+        };
+        let _ = socket.set_nodelay(true);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD_TIMEOUT_MS);
+        let local = socket.local_addr().unwrap_or(remote);
+        let endpoint = endpoint.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let endpoint = endpoint.clone();
+            let request = Request::from((
+                request,
+                LocalAddr(Addr::SocketAddr(local)),
+                RemoteAddr(Addr::SocketAddr(remote)),
+                Scheme::HTTP,
+            ));
+            async move { Ok::<_, std::convert::Infallible>(endpoint.get_response(request).await.into()) }
+        });
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error, "a connection ended badly");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, std::net::SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (socket, remote) = listener.accept().await?;
+    Ok((socket, remote, place))
+}

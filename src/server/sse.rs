@@ -1,0 +1,48 @@
+//! A feed as server-sent events: `data:` the frame, `id:` the cursor a browser comes back with.
+//!
+//! No `event:` field, since browsers drop events nobody listens for. A frame that is followed by others with the same
+//! cursor has no `id:`, so that a client never comes back with a cursor it has only half.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use poem::http::header;
+use poem::{Body, Response};
+use tokio_stream::Stream;
+
+use super::feed::{Burst, Feed, Line};
+
+/// The answer that carries `feed`; `held` is dropped when it ends.
+pub fn response<H: Send + Sync + 'static>(feed: Feed, retry: Duration, held: H) -> Response {
+    Response::builder()
+        .header(header::CONTENT_TYPE, "text/event-stream")
+        .header(header::CACHE_CONTROL, "no-store")
+        // Proxies that collect answers would hold notices back.
+        .header("x-accel-buffering", "no")
+        .body(Body::from_bytes_stream(events(feed, retry, held)))
+}
+
+fn events<H>(feed: Feed, retry: Duration, held: H) -> impl Stream<Item = std::io::Result<Vec<u8>>> {
+    feed.map(move |burst| {
+        let _ = &held;
+        let mut text = String::new();
+        match burst {
+            Burst::Lines(lines) => lines.iter().for_each(|line| event(&mut text, line)),
+            Burst::Last(line) => {
+                text.push_str(&format!("retry: {}\n", retry.as_millis()));
+                event(&mut text, &line);
+            }
+        }
+        Ok(text.into_bytes())
+    })
+}
+
+fn event(text: &mut String, line: &Line) {
+    // JSON holds no line ends, so one data line is the whole of it.
+    text.push_str("data: ");
+    text.push_str(&line.text);
+    if let Some(cursor) = &line.cursor {
+        text.push_str(&format!("\nid: {cursor}"));
+    }
+    text.push_str("\n\n");
+}

@@ -1,0 +1,216 @@
+//! A feed over WebSocket.
+//!
+//! The handshake is answered here and the socket driven by tungstenite directly, so that a frame is encoded once for
+//! all streams and an idle connection costs kilobytes. What a client does wrong is answered with the close code that
+//! names it. A peer that does not take what it is sent, or says nothing for two and a half heartbeats, is let go.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::{Request, Response};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+use tokio_util::task::TaskTracker;
+
+use super::feed::{Burst, Feed};
+use crate::protocol::{Watch, WatchFrame};
+
+/// The longest message a client may send: room for 256 read models.
+const MAX_MESSAGE: usize = 16 * 1024;
+/// What is read at once. Clients send next to nothing, and this is held by every connection.
+const READ_BUFFER: usize = 1024;
+/// What may wait to be written: a first frame, whose fifty tasks are bounded, fits many times.
+const MAX_WRITE_BUFFER: usize = 4 * 1024 * 1024;
+/// How long a peer may take to accept what it is sent before it is let go.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer that did something wrong may take to read the close frame.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Close codes (RFC 6455, 7.4.1).
+mod code {
+    pub(super) const PROTOCOL: u16 = 1002;
+    pub(super) const UNSUPPORTED: u16 = 1003;
+    pub(super) const NOT_TEXT: u16 = 1007;
+    pub(super) const POLICY: u16 = 1008;
+    pub(super) const TOO_BIG: u16 = 1009;
+    pub(super) const SERVER_FAULT: u16 = 1011;
+    pub(super) const RESTART: u16 = 1012;
+}
+
+/// Why a connection ends, if it is the server that ends it.
+type End = Option<(u16, &'static str)>;
+
+/// What a request lacks to become a WebSocket.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a WebSocket upgrade: {0}")]
+pub struct NotAnUpgrade(&'static str);
+
+/// The key of a request to upgrade.
+pub fn upgrade_key(headers: &HeaderMap) -> Result<HeaderValue, NotAnUpgrade> {
+    let has = |name, word: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+    };
+    if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") {
+        return Err(NotAnUpgrade("Connection: Upgrade and Upgrade: websocket are missing"));
+    }
+    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(NotAnUpgrade("Sec-WebSocket-Version is not 13"));
+    }
+    headers.get(header::SEC_WEBSOCKET_KEY).cloned().ok_or(NotAnUpgrade("Sec-WebSocket-Key is missing"))
+}
+
+/// Answers 101; once the connection is upgraded, `run` gets the socket, as one of `tasks`.
+pub fn accept<F>(
+    request: &Request,
+    key: &HeaderValue,
+    tasks: &TaskTracker,
+    run: impl FnOnce(poem::Upgraded) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = ()> + Send,
+{
+    let Ok(upgrade) = request.take_upgrade() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into();
+    };
+    tasks.spawn(async move {
+        match upgrade.await {
+            Ok(socket) => run(socket).await,
+            Err(error) => tracing::debug!(%error, "an upgrade did not happen"),
+        }
+    });
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+        .finish()
+}
+
+/// Sends `feed` to `socket` until either ends.
+pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: S, mut feed: Feed, heartbeat: Duration) {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
+    let mut socket = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
+    if let Some((code, reason)) = exchange(&mut socket, &mut feed, heartbeat).await {
+        close(&mut socket, code, reason).await;
+    }
+}
+
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    feed: &mut Feed,
+    heartbeat: Duration,
+) -> End {
+    let mut heard = Instant::now();
+    let mut ping = tokio::time::interval_at(heard + heartbeat, heartbeat);
+    loop {
+        tokio::select! {
+            burst = feed.next() => match burst {
+                Some(Burst::Lines(lines)) => {
+                    let messages = lines.into_iter().map(|line| Message::Text(line.text));
+                    if !send(socket, messages).await {
+                        return None;
+                    }
+                }
+                Some(Burst::Last(line)) => {
+                    send(socket, [Message::Text(line.text)]).await;
+                    return Some((code::RESTART, "come back later"));
+                }
+                None => return Some((code::SERVER_FAULT, "the stream ended")),
+            },
+            message = socket.next() => {
+                heard = Instant::now();
+                match message {
+                    Some(Ok(message)) => match hear(&message) {
+                        Ok(Some(watch)) => {
+                            let line = feed.watch(watch);
+                            if !send(socket, [Message::Text(line.text)]).await {
+                                return None;
+                            }
+                        }
+                        Ok(None) => {}
+                        Err(end) => return Some(end),
+                    },
+                    Some(Err(error)) => return fault(&error),
+                    None => return None,
+                }
+            }
+            _ = ping.tick() => {
+                if heard.elapsed() > heartbeat * 5 / 2 || !send(socket, [Message::Ping(Bytes::new())]).await {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Writes all of them, then flushes once. False when the peer does not take them.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    messages: impl IntoIterator<Item = Message>,
+) -> bool {
+    let written = async {
+        for message in messages {
+            socket.feed(message).await?;
+        }
+        socket.flush().await
+    };
+    matches!(timeout(WRITE_TIMEOUT, written).await, Ok(Ok(())))
+}
+
+fn hear(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
+    let text = match message {
+        Message::Text(text) => text,
+        Message::Binary(_) => return Err((code::UNSUPPORTED, "text frames only")),
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(None),
+    };
+    match serde_json::from_str(text) {
+        Ok(WatchFrame::Watch(watch)) if watch.read_models.len() > Watch::MAX => {
+            Err((code::POLICY, "payload.read_models: at most 256"))
+        }
+        Ok(WatchFrame::Watch(watch)) => Ok(Some(watch)),
+        Err(error) if error.is_data() => {
+            Err((code::POLICY, "expected {type: watch, payload: {read_models: [overview, bookmarks, task:<id>]}}"))
+        }
+        Err(_) => Err((code::NOT_TEXT, "not JSON")),
+    }
+}
+
+fn fault(error: &Error) -> End {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Capacity(_) => {
+            Some((code::TOO_BIG, "a message is at most 16 KiB"))
+        }
+        Error::Utf8(_) => Some((code::NOT_TEXT, "not UTF-8")),
+        Error::Protocol(_) => Some((code::PROTOCOL, "not the WebSocket protocol")),
+        _ => None,
+    }
+}
+
+/// Says why, and gives the peer a moment to read it: closing a socket with unread input would take the reason back.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, code: u16, reason: &str) {
+    let mut frame = vec![0x88, 2 + reason.len().min(123) as u8];
+    frame.extend(code.to_be_bytes());
+    frame.extend(reason.bytes().take(123));
+    let linger = async {
+        let _ = socket.flush().await;
+        let raw = socket.get_mut();
+        raw.write_all(&frame).await?;
+        raw.shutdown().await?;
+        let mut sink = [0; 1024];
+        while raw.read(&mut sink).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(LINGER, linger).await;
+}

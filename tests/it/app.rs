@@ -1,0 +1,196 @@
+//! A real server on a free port with a database of its own, and the ways people reach it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use requery::server::config::Config;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take before a test fails: a bound, not an expectation.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running server.
+pub struct App {
+    pub address: SocketAddr,
+    pub folder: Arc<TempDir>,
+    shutdown: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl App {
+    /// A server with an empty database.
+    pub async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    /// The same, with other settings.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(Arc::new(TempDir::new().unwrap()), change).await
+    }
+
+    /// A server on the database in `folder`.
+    pub async fn start_in(folder: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::new(folder.path().join("requery.db").into());
+        change(&mut config);
+        // On threads of its own: a test that blocks, as while another process writes, must not hold up the server.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let (ready, is_ready) = tokio::sync::oneshot::channel();
+        let ending = shutdown.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                let ready = || ready.send(()).unwrap();
+                requery::server::run_and_tell(listener, config, ending, ready).await.unwrap();
+            });
+        });
+        timeout(PATIENCE, is_ready).await.unwrap().unwrap();
+        Self { address, folder, shutdown, thread }
+    }
+
+    /// Ends the server as Ctrl-C does and gives back its folder.
+    pub async fn stop(self) -> Arc<TempDir> {
+        self.shutdown.cancel();
+        let thread = self.thread;
+        tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
+        self.folder
+    }
+
+    /// Begins to end it.
+    pub fn begin_stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("requery.db")
+    }
+
+    /// Runs SQL in another process, with that program's own defaults.
+    pub fn sql(&self, sql: &str) -> String {
+        sqlite3(&self.path(), sql)
+    }
+
+    /// A WebSocket; `query` as in `?project=p`.
+    pub async fn ws(&self, query: &str) -> Ws {
+        let (socket, _) = connect_async(format!("ws://{}/ws{query}", self.address)).await.unwrap();
+        Ws(socket)
+    }
+
+    /// A stream of server-sent events.
+    pub async fn sse(&self, query: &str, headers: &str) -> Sse {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        let host = self.address;
+        let request = format!("GET /api/v1/stream{query} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut sse = Sse(BufReader::new(socket));
+        while !sse.line().await.is_empty() {}
+        sse
+    }
+}
+
+/// Runs SQL with the `sqlite3` program.
+pub fn sqlite3(path: &Path, sql: &str) -> String {
+    let output = Command::new("sqlite3").arg("-cmd").arg(".timeout 5000").arg(path).arg(sql).output().unwrap();
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// A WebSocket client.
+pub struct Ws(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Ws {
+    /// The next frame that is text.
+    pub async fn frame(&mut self) -> Value {
+        match self.next().await {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("not a frame: {other:?}"),
+        }
+    }
+
+    /// The next message that is no ping.
+    pub async fn next(&mut self) -> Message {
+        loop {
+            match timeout(PATIENCE, self.0.next()).await.expect("nothing came").expect("the end").unwrap() {
+                Message::Ping(_) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether nothing but pings comes for a while.
+    pub async fn is_silent(&mut self, wait: Duration) -> bool {
+        let speaks = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Ping(_))) => {}
+                    other => return other,
+                }
+            }
+        };
+        timeout(wait, speaks).await.is_err()
+    }
+
+    pub async fn send(&mut self, message: Message) {
+        self.0.send(message).await.unwrap();
+    }
+
+    pub async fn watch(&mut self, models: &[&str]) -> Value {
+        let text = serde_json::json!({"type": "watch", "payload": {"read_models": models}}).to_string();
+        self.send(Message::Text(text.into())).await;
+        self.frame().await
+    }
+
+    /// The code and reason of the close frame that comes next.
+    pub async fn closed(&mut self) -> (u16, String) {
+        match self.next().await {
+            Message::Close(Some(frame)) => (frame.code.into(), frame.reason.to_string()),
+            other => panic!("not closed: {other:?}"),
+        }
+    }
+}
+
+/// A reader of server-sent events, of the raw bytes.
+pub struct Sse(BufReader<TcpStream>);
+
+impl Sse {
+    /// A line without its end; of the chunked coding everything but the lines of events is passed over.
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("nothing came").unwrap();
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    }
+
+    /// The next event's frame and id.
+    pub async fn event(&mut self) -> (Value, Option<String>) {
+        let (mut data, mut id) = (None, None);
+        loop {
+            let line = self.line().await;
+            if let Some(text) = line.strip_prefix("data: ") {
+                data = Some(serde_json::from_str(text).unwrap());
+            } else if let Some(text) = line.strip_prefix("id: ") {
+                id = Some(text.to_owned());
+            } else if line.is_empty() && data.is_some() {
+                return (data.unwrap(), id);
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What happens to the file under a running server.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::app::{App, PATIENCE, Ws, sqlite3};
+
+fn epoch(frame: &Value) -> String {
+    frame["cursor"].as_str().unwrap().split(':').next().unwrap().to_owned()
+}
+
+async fn until(ws: &mut Ws, kind: &str) -> Value {
+    loop {
+        let frame = ws.frame().await;
+        if frame["type"] == kind {
+            return frame;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_renamed_over_is_opened_anew() {
+    let app = App::start().await;
+    app.sql("insert into tasks (title) values ('before')");
+    let other = app.folder.path().join("other.db");
+    app.sql(&format!("vacuum into '{}'", other.display()));
+    sqlite3(&other, "update tasks set title = 'after'");
+    let mut ws = app.ws("").await;
+    let first = ws.frame().await;
+    fs::rename(&other, app.path()).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", app.path().display()));
+    }
+    let resync = until(&mut ws, "resync").await;
+    assert_ne!(epoch(&resync), epoch(&first));
+    app.sql("insert into tasks (title) values ('later')");
+    assert_eq!(epoch(&until(&mut ws, "task.started").await), epoch(&resync));
+    // What was known of the old file is worth nothing in the new one.
+    let cursor = first["cursor"].as_str().unwrap();
+    let again = app.ws(&format!("?since={cursor}")).await.frame().await;
+    assert_eq!(again["payload"]["tasks"][0]["title"], "later");
+}
+
+#[tokio::test]
+async fn a_file_restored_through_sqlite_is_opened_anew() {
+    let app = App::start().await;
+    app.sql("insert into tasks (title) values ('kept')");
+    let copy = app.folder.path().join("copy.db");
+    app.sql(&format!(".backup '{}'", copy.display()));
+    app.sql("insert into tasks (title) values ('lost')");
+    let mut ws = app.ws("").await;
+    let first = ws.frame().await;
+    app.sql(&format!(".restore '{}'", copy.display()));
+    let resync = until(&mut ws, "resync").await;
+    assert_ne!(epoch(&resync), epoch(&first));
+    let again = app.ws(&format!("?since={}", first["cursor"].as_str().unwrap())).await.frame().await;
+    assert_eq!(again["type"], "snapshot");
+}
+
+#[tokio::test]
+async fn a_file_overwritten_in_place_is_away_until_it_is_whole() {
+    let app = App::start().await;
+    app.sql("insert into tasks (title) values ('kept')");
+    let copy = app.folder.path().join("copy.db");
+    app.sql(&format!("vacuum into '{}'", copy.display()));
+    let mut ws = app.ws("").await;
+    ws.frame().await;
+    // So that nothing of it is left in the log beside it, from which SQLite would mend it.
+    while app.sql("pragma wal_checkpoint(truncate)") != "0|0|0" {}
+    fs::write(app.path(), vec![b'x'; 100_000]).unwrap();
+    until(&mut ws, "closing").await;
+    assert_eq!(ws.closed().await.0, 1012);
+    let status = || async { reqwest::get(app.url("/readyz")).await.unwrap().status().as_u16() };
+    assert_eq!(status().await, 503);
+    assert_eq!(reqwest::get(app.url("/healthz")).await.unwrap().status(), 200);
+    fs::rename(&copy, app.path()).unwrap();
+    let whole = async {
+        while status().await != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, whole).await.unwrap();
+    assert_eq!(app.ws("").await.frame().await["payload"]["tasks"][0]["title"], "kept");
+}
+
+#[tokio::test]
+async fn two_servers_on_one_file_are_one_too_many() {
+    let app = App::start().await;
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_requery"))
+        .args(["--listen", "127.0.0.1:0", "--database-url"])
+        .arg(app.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another requery serves"), "{output:?}");
+}

@@ -1,0 +1,366 @@
+//! Runs the scripts in `tests/vectors` and compares what the engine does with what they say.
+//!
+//! `tests/vectors/README.md` describes the format. With `UPDATE_VECTORS=1` the traces are written anew instead.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use requery::engine::{Action, ConnectionId, Engine, Loss, Outcome, Settings, Status, Ticket, Verdict};
+use requery::protocol::model::{FinalStatus, Stats, Timestamp};
+use requery::protocol::{
+    BookmarkDeleted, BookmarkSaved, Closing, Cursor, EventLogged, EventUpdated, Frame, FrameKind, Heartbeat, Incoming,
+    Notice, ReadModel, Resumed, Resync, SessionEnded, SessionStarted, SnapshotPayload, Stale, TaskCompleted,
+    TaskDeleted, TaskId, TaskStarted, TaskUpdated, TasksPurged, WatchFrame, Watched, Watching,
+};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
+
+#[test]
+fn vectors() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let update = std::env::var_os("UPDATE_VECTORS").is_some();
+    let mut wrong = Vec::new();
+    let mut scripts = 0;
+    for entry in std::fs::read_dir(&folder).expect("tests/vectors") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
+        scripts += 1;
+        let written = std::fs::read_to_string(&path).expect("a script");
+        let produced = run(&written);
+        if update {
+            std::fs::write(&path, produced).expect("to write");
+        } else if produced != written {
+            wrong.push(format!("{}: the engine does\n{produced}", path.display()));
+        }
+    }
+    assert!(scripts > 0, "no scripts in {}", folder.display());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The script with the trace that the engine produces for it.
+pub fn run(script: &str) -> String {
+    let seed = script.lines().find_map(|line| line.strip_prefix("seed ")).map_or(1, |seed| seed.parse().expect("seed"));
+    let mut run = Run {
+        engine: Engine::new(Settings::default(), seed),
+        now: Duration::ZERO,
+        connections: Vec::new(),
+        tickets: BTreeMap::new(),
+        status: Status::Connecting,
+        text: String::new(),
+    };
+    for line in script.lines().filter(|line| !line.starts_with('>')) {
+        let Some((at, input)) = line.split_once(' ').filter(|_| line.starts_with(|first: char| first.is_ascii_digit()))
+        else {
+            run.text += line;
+            run.text += "\n";
+            continue;
+        };
+        let at = Duration::from_millis(at.parse().unwrap_or_else(|_| panic!("not a time: {line}")));
+        run.advance(at);
+        run.text += line;
+        run.text += "\n";
+        run.input(input);
+        run.drive();
+    }
+    run.text
+}
+
+struct Run {
+    engine: Engine,
+    now: Duration,
+    connections: Vec<ConnectionId>,
+    /// Every fetch of each read model, the last one last.
+    tickets: BTreeMap<ReadModel, Vec<Ticket>>,
+    status: Status,
+    text: String,
+}
+
+impl Run {
+    /// Lets the time up to `to` pass, but not `to` itself.
+    fn advance(&mut self, to: Duration) {
+        assert!(self.now <= to, "the script goes back in time at {to:?}");
+        for _ in 0..10_000 {
+            let Some(at) = self.engine.poll_timeout().filter(|at| *at < to) else {
+                self.now = to;
+                return;
+            };
+            self.now = self.now.max(at);
+            self.drive();
+        }
+        panic!("the engine does not rest at {:?}", self.now);
+    }
+
+    fn drive(&mut self) {
+        for step in 0.. {
+            let Some(action) = self.engine.poll(self.now) else { break };
+            assert!(step < 10_000, "the engine does not end at {:?}", self.now);
+            match action {
+                Action::Disconnect(_) => self.say("disconnect"),
+                Action::Connect { id, since } => {
+                    self.connections.push(id);
+                    self.say(&format!("connect{}", since.map(|c| format!(" since {}", short(&c))).unwrap_or_default()));
+                }
+                Action::Send(_, WatchFrame::Watch(watch)) => {
+                    let models: Vec<String> = watch.read_models.iter().map(|model| name(model)).collect();
+                    self.say(format!("send watch {}", models.join(",")).trim_end());
+                }
+                Action::Fetch(fetch) => {
+                    let at_least = fetch.at_least.map(|c| format!(" at-least {}", short(&c))).unwrap_or_default();
+                    self.say(&format!("fetch {} why {}{at_least}", name(&fetch.model.clone().into()), fetch.why));
+                    self.tickets.entry(fetch.model).or_default().push(fetch.ticket);
+                }
+            }
+        }
+        let status = self.engine.status();
+        if status != self.status {
+            self.say(&match &status {
+                Status::Connecting => "status connecting".into(),
+                Status::Live => "status live".into(),
+                Status::CatchingUp => "status catching up".into(),
+                Status::Reconnecting { next_try: Some(at) } => format!("status reconnecting at {}", at.as_millis()),
+                Status::Reconnecting { next_try: None } => "status reconnecting now".into(),
+                Status::Offline => "status offline".into(),
+                Status::Closed { reason } => format!("status closed: {reason}"),
+                Status::Disabled => "status disabled".into(),
+            });
+            self.status = status;
+        }
+    }
+
+    fn say(&mut self, what: &str) {
+        writeln!(self.text, "> {} {what}", self.now.as_millis()).expect("a string");
+    }
+
+    fn input(&mut self, input: &str) {
+        let now = self.now;
+        let (old, words) = match input.strip_prefix("old ") {
+            Some(rest) => (1, rest),
+            None => (0, input),
+        };
+        let words: Vec<&str> = words.split(' ').collect();
+        let connection = |run: &Run| *run.connections.iter().rev().nth(old).expect("no such connection");
+        match words.as_slice() {
+            ["wait"] => {}
+            ["watch", model] => self.engine.watch(read_model(model), now),
+            ["watch", model, "to", last] => {
+                for task in number(model)..=number(last) {
+                    self.engine.watch(read_model(&format!("task:t{task}")), now);
+                }
+            }
+            ["unwatch", model] => self.engine.unwatch(&read_model(model), now),
+            ["invalidate", model] => self.engine.invalidate(&read_model(model), None, now),
+            ["invalidate", model, at] => self.engine.invalidate(&read_model(model), Some(&cursor(at)), now),
+            ["connected"] => self.engine.handle_connected(connection(self), true, now),
+            ["connected", "sse"] => self.engine.handle_connected(connection(self), false, now),
+            ["disconnected"] => self.engine.handle_disconnected(connection(self), Loss::Lost, now),
+            ["refused", reason @ ..] => {
+                self.engine.handle_disconnected(connection(self), Loss::Refused(reason.join(" ")), now);
+            }
+            ["frame", frame @ ..] => self.engine.handle_frame(connection(self), &incoming(frame), now),
+            ["hidden"] => self.engine.handle_hidden(),
+            ["visible"] => self.engine.handle_visible(now),
+            ["offline"] => self.engine.handle_offline(),
+            ["online"] => self.engine.handle_online(now),
+            ["disable"] => self.engine.disable(),
+            ["enable"] => self.engine.enable(now),
+            ["show", model] => {
+                let model = read_model(model);
+                let held = self.engine.held(&model);
+                let mut text = format!("{}:", name(&model.clone().into()));
+                match held {
+                    None => text += " unknown",
+                    Some(held) => {
+                        write!(text, " held {}", held.cursor.map_or("nothing".into(), short)).expect("a string");
+                        let flags = [
+                            (!held.watched, "unwatched"),
+                            (held.stale, "stale"),
+                            (held.in_flight, "in flight"),
+                            (held.gone, "gone"),
+                            (held.failures > 0, "failing"),
+                        ];
+                        for (_, flag) in flags.iter().filter(|(on, _)| *on) {
+                            text += ", ";
+                            text += flag;
+                        }
+                        if let Some(age) = self.engine.age(&model, now) {
+                            write!(text, ", age {}", age.as_millis()).expect("a string");
+                        }
+                    }
+                }
+                self.say(&text);
+            }
+            [verb @ ("answer" | "same" | "gone" | "failed"), model, rest @ ..] => {
+                let named = read_model(model);
+                let ticket = *self.tickets[&named].iter().rev().nth(old).expect("no such fetch");
+                let at = rest.first().filter(|_| *verb != "failed").map(|text| cursor(text));
+                let outcome = match (*verb, &at) {
+                    ("answer", Some(at)) => Outcome::Fresh(at),
+                    ("same", Some(at)) => Outcome::NotModified(at),
+                    ("gone", at) => Outcome::Gone(at.as_ref()),
+                    _ => Outcome::Failed {
+                        retry_after: rest.first().map(|ms| Duration::from_millis(ms.parse().expect("milliseconds"))),
+                    },
+                };
+                let verdict = self.engine.handle_fetched(ticket, outcome, now);
+                if *verb != "failed" {
+                    let at = at.map_or(String::new(), |at| format!(" {}", short(&at)));
+                    let verdict = if verdict == Verdict::Keep { "keep" } else { "drop" };
+                    self.say(&format!("{verdict} {model}{at}"));
+                }
+            }
+            _ => panic!("not an input: {input}"),
+        }
+    }
+}
+
+fn incoming(words: &[&str]) -> Incoming {
+    let (options, words): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| **word == "more" || word.contains('=') || **word == "");
+    let option = |name: &str| {
+        options.iter().find_map(|option| option.strip_prefix(name)).map(|ms| ms.parse().expect("a number"))
+    };
+    if words == ["unknown"] {
+        return Incoming::Unknown(serde::de::IgnoredAny);
+    }
+    let [kind, at, rest @ ..] = words.as_slice() else { panic!("not a frame: {words:?}") };
+    let models = || -> Vec<Watched> {
+        let listed = rest.first().map(|list| list.split(',').map(watched).collect());
+        listed.unwrap_or_default()
+    };
+    let heartbeat_ms = option("heartbeat=").unwrap_or(25_000);
+    let kind = match *kind {
+        "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
+            stats: Stats::default(),
+            tasks: Vec::new(),
+            server_time: time(),
+            heartbeat_ms,
+            version: "1.0".into(),
+        })),
+        "resumed" => {
+            FrameKind::Resumed(Resumed { server_time: time(), heartbeat_ms, version: "1.0".into(), stale: models() })
+        }
+        "stale" => FrameKind::Stale(Stale { read_models: models() }),
+        "watching" => FrameKind::Watching(Watching { read_models: models() }),
+        "heartbeat" => FrameKind::Heartbeat(Heartbeat { server_time: time() }),
+        "resync" => FrameKind::Resync(Resync { reason: "lagged".into() }),
+        "closing" => FrameKind::Closing(Closing { retry_ms: rest[0].parse().expect("milliseconds") }),
+        notice_kind => FrameKind::Notice(notice(notice_kind, rest)),
+    };
+    let mut frame = Frame::new(kind, cursor(at));
+    frame.more = options.contains(&"more");
+    frame.spread_ms = option("spread=");
+    Incoming::Frame(frame)
+}
+
+/// `kind [task [of parent]]`.
+fn notice(kind: &str, words: &[&str]) -> Notice {
+    let project = || String::from("p");
+    let task_id = || task(words.first().expect("a task"));
+    let parent_task_id = match words {
+        [_, "of", parent] => Some(task(parent)),
+        _ => None,
+    };
+    match kind {
+        "task.started" => Notice::TaskStarted(TaskStarted { task_id: task_id(), project: project(), parent_task_id }),
+        "task.updated" => Notice::TaskUpdated(TaskUpdated { task_id: task_id(), project: project(), parent_task_id }),
+        "task.completed" => Notice::TaskCompleted(TaskCompleted {
+            task_id: task_id(),
+            project: project(),
+            parent_task_id,
+            status: FinalStatus::Completed,
+        }),
+        "task.deleted" => Notice::TaskDeleted(TaskDeleted { task_id: task_id(), project: project(), parent_task_id }),
+        "tasks.purged" => Notice::TasksPurged(TasksPurged { count: 1, project: project() }),
+        "session.started" => Notice::SessionStarted(SessionStarted {
+            session_id: uuid(1).parse().expect("an id"),
+            task_id: task_id(),
+            project: project(),
+        }),
+        "session.ended" => Notice::SessionEnded(SessionEnded {
+            session_id: uuid(1).parse().expect("an id"),
+            task_id: task_id(),
+            project: project(),
+        }),
+        "event.logged" => Notice::EventLogged(EventLogged {
+            event_id: uuid(1).parse().expect("an id"),
+            task_id: task_id(),
+            project: project(),
+        }),
+        "event.updated" => Notice::EventUpdated(EventUpdated {
+            event_id: uuid(1).parse().expect("an id"),
+            task_id: task_id(),
+            project: project(),
+        }),
+        "bookmark.saved" => Notice::BookmarkSaved(BookmarkSaved {
+            bookmark_id: uuid(1).parse().expect("an id"),
+            task_id: task_id(),
+            project: project(),
+        }),
+        "bookmark.deleted" => Notice::BookmarkDeleted(BookmarkDeleted {
+            bookmark_id: uuid(1).parse().expect("an id"),
+            task_id: task_id(),
+            project: project(),
+        }),
+        _ => panic!("not a kind: {kind}"),
+    }
+}
+
+/// `a:5` is `a:5:5:`; everything else is a cursor in full.
+pub fn cursor(text: &str) -> Cursor {
+    match text.split_once(':') {
+        Some((epoch, next)) if !next.contains(':') => Cursor::counter(epoch, next.parse().expect("a number")),
+        _ => text.parse().unwrap_or_else(|error| panic!("{text}: {error}")),
+    }
+}
+
+fn short(cursor: &Cursor) -> String {
+    let snapshot = cursor.snapshot();
+    if snapshot.xmin() == snapshot.xmax() && snapshot.xip().is_empty() {
+        format!("{}:{}", cursor.epoch(), snapshot.xmax())
+    } else {
+        cursor.to_string()
+    }
+}
+
+pub fn uuid(number: u64) -> String {
+    format!("00000000-0000-7000-8000-{number:012}")
+}
+
+/// `t1` is the task whose id ends in 1.
+pub fn task(text: &str) -> TaskId {
+    uuid(number(text)).parse().expect("an id")
+}
+
+fn number(text: &str) -> u64 {
+    text.rsplit('t').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("not a task: {text}"))
+}
+
+fn watched(text: &str) -> Watched {
+    if text == "task:*" { Watched::EveryTask } else { Watched::One(read_model(text)) }
+}
+
+fn read_model(text: &str) -> ReadModel {
+    match text.strip_prefix("task:") {
+        Some(id) => ReadModel::Task(task(id)),
+        None => text.parse().unwrap_or_else(|error| panic!("{text}: {error}")),
+    }
+}
+
+fn name(watched: &Watched) -> String {
+    match watched {
+        Watched::One(ReadModel::Task(id)) => {
+            format!("task:t{}", id.as_str()[24..].trim_start_matches('0'))
+        }
+        other => other.to_string(),
+    }
+}
+
+pub fn time() -> Timestamp {
+    let text: StrDeserializer<'_, Error> = "2026-01-01T00:00:00.000Z".into_deserializer();
+    Timestamp::deserialize(text).expect("a time")
+}

@@ -1,0 +1,13 @@
+//! One test binary: real servers on port 0, real databases, real sockets.
+
+#![allow(clippy::unwrap_used)]
+
+mod app;
+
+mod layers;
+
+mod engine;
+mod simulation;
+
+mod database;
+mod streams;

@@ -1,0 +1,143 @@
+//! The simulated server: a database with a change log, and what a stream of it says.
+
+use std::collections::BTreeMap;
+
+use requery::protocol::{
+    BookmarkSaved, Cursor, EventLogged, EventUpdated, Frame, FrameKind, Notice, ReadModel, Resumed, SnapshotPayload,
+    TaskDeleted, TaskStarted, TasksPurged, Watched, model::Stats,
+};
+
+use crate::engine::{task, time, uuid};
+
+/// What each read model holds: any two states of it differ; none is "there is no such thing".
+pub type Contents = BTreeMap<ReadModel, Option<u64>>;
+
+pub struct Server {
+    /// The state after each change; the first is the beginning.
+    history: Vec<Contents>,
+    /// What was noted of each change.
+    log: Vec<Notice>,
+    /// Each run with the number of changes at which it began.
+    runs: Vec<(String, usize)>,
+    /// The log does not reach back beyond this.
+    floor: usize,
+    contents: u64,
+    started: u32,
+}
+
+pub fn models() -> Vec<ReadModel> {
+    let tasks = (1..5).map(|number| ReadModel::Task(task(&format!("t{number}"))));
+    [ReadModel::Overview].into_iter().chain(tasks).chain([ReadModel::Bookmarks]).collect()
+}
+
+impl Server {
+    pub fn new() -> Self {
+        let contents = models().into_iter().map(|model| (model, Some(0))).collect();
+        let runs = vec![("run0".into(), 0)];
+        Self { history: vec![contents], log: Vec::new(), runs, floor: 0, contents: 0, started: 0 }
+    }
+
+    pub fn changes(&self) -> usize {
+        self.log.len()
+    }
+
+    pub fn cursor(&self, changes: usize) -> Cursor {
+        Cursor::counter(self.runs.last().expect("a run").0.as_str(), changes as u64)
+    }
+
+    pub fn contents(&self, changes: usize) -> &Contents {
+        &self.history[changes]
+    }
+
+    /// Writes something; which read models show it is written down here a second time on purpose.
+    pub fn change(&mut self, kind: u8, number: u8) {
+        let (task_id, parent) = (task(&format!("t{number}")), task(&format!("t{}", number % 4 + 1)));
+        let project = String::from("p");
+        let id = uuid(9);
+        let of = |id: &_| ReadModel::Task(Clone::clone(id));
+        let mut next = self.history.last().expect("a state").clone();
+        let mut touch = |models: &[ReadModel]| {
+            for model in models {
+                self.contents += 1;
+                next.insert(model.clone(), Some(self.contents));
+            }
+        };
+        let notice = match kind {
+            0 | 1 => {
+                touch(&[ReadModel::Overview, of(&task_id)]);
+                Notice::EventLogged(EventLogged { event_id: id.parse().expect("an id"), task_id, project })
+            }
+            2 => {
+                touch(&[of(&task_id)]);
+                Notice::EventUpdated(EventUpdated { event_id: id.parse().expect("an id"), task_id, project })
+            }
+            3 => {
+                touch(&[ReadModel::Bookmarks]);
+                Notice::BookmarkSaved(BookmarkSaved { bookmark_id: id.parse().expect("an id"), task_id, project })
+            }
+            4 => {
+                touch(&[ReadModel::Overview, of(&task_id), of(&parent)]);
+                Notice::TaskStarted(TaskStarted { task_id, project, parent_task_id: Some(parent) })
+            }
+            _ if number % 2 == 0 => {
+                touch(&[ReadModel::Overview, of(&parent), ReadModel::Bookmarks]);
+                next.insert(of(&task_id), None);
+                Notice::TaskDeleted(TaskDeleted { task_id, project, parent_task_id: Some(parent) })
+            }
+            _ => {
+                touch(&models());
+                Notice::TasksPurged(TasksPurged { count: 1, project })
+            }
+        };
+        self.history.push(next);
+        self.log.push(notice);
+    }
+
+    /// Starts again, with the last `lost` changes gone.
+    pub fn restart(&mut self, lost: usize) {
+        let left = self.log.len().saturating_sub(lost);
+        self.log.truncate(left);
+        self.history.truncate(left + 1);
+        self.runs.retain(|(_, began)| *began <= left);
+        self.floor = self.floor.min(left);
+        self.started += 1;
+        self.runs.push((format!("run{}", self.started), left));
+    }
+
+    pub fn prune(&mut self) {
+        self.floor = self.log.len();
+    }
+
+    pub fn notices(&self, from: usize) -> &[Notice] {
+        &self.log[from..]
+    }
+
+    pub fn first_frame(&self, since: Option<&Cursor>) -> Frame {
+        let heartbeat_ms = 25_000;
+        let version = String::from("1.0");
+        let kind = match since.and_then(|since| self.continued(since)) {
+            None => FrameKind::Snapshot(Box::new(SnapshotPayload {
+                stats: Stats::default(),
+                tasks: Vec::new(),
+                server_time: time(),
+                heartbeat_ms,
+                version,
+            })),
+            Some(from) => {
+                let (then, now) = (&self.history[from], self.history.last().expect("a state"));
+                // What changed and changed back is listed too; here nothing does.
+                let changed = now.iter().filter(|(model, content)| then[*model] != **content);
+                let stale = changed.map(|(model, _)| Watched::One(model.clone())).collect();
+                FrameKind::Resumed(Resumed { server_time: time(), heartbeat_ms, version, stale })
+            }
+        };
+        Frame::new(kind, self.cursor(self.changes()))
+    }
+
+    fn continued(&self, since: &Cursor) -> Option<usize> {
+        let at = self.runs.iter().position(|(run, _)| run == since.epoch())?;
+        let changes = usize::try_from(since.snapshot().xmax()).ok()?;
+        let within = self.runs.get(at + 1).is_none_or(|(_, began)| changes <= *began);
+        (within && changes >= self.floor && changes <= self.changes()).then_some(changes)
+    }
+}

@@ -1,0 +1,404 @@
+//! The network between the simulated server and the engine, and the store of what is shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use requery::engine::{Action, ConnectionId, Engine, Fetch, Loss, Outcome, Settings, Status, Ticket, Verdict};
+use requery::protocol::{
+    Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, WatchFrame, Watched, Watching,
+};
+
+use super::server::{Server, models};
+use crate::engine::time;
+
+/// What happens to the world.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    Change {
+        kind: u8,
+        task: u8,
+    },
+    Watch(u8),
+    Unwatch(u8),
+    /// The connection is lost, and both ends know.
+    Cut,
+    /// The connection is lost, and the client does not know.
+    HalfOpen,
+    /// The server starts again, with that many changes gone.
+    Restart {
+        lost: u8,
+    },
+    Prune,
+    /// The next flush is merged into one frame.
+    Lag,
+    /// A frame of a kind that nobody knows.
+    Strange,
+    Hidden(bool),
+    Offline(bool),
+    Disabled(bool),
+    /// Percent of what fails, and how slow the rest is.
+    Network {
+        failing: u8,
+        slow: u16,
+    },
+    /// Percent of answers that come from a cache.
+    Caching(u8),
+    Spread(u32),
+}
+
+enum Event {
+    Connected(ConnectionId, Option<Cursor>),
+    Refused(ConnectionId),
+    Lost(ConnectionId),
+    ToClient(ConnectionId, Incoming),
+    ToServer(ConnectionId, Vec<Watched>),
+    Flush(ConnectionId),
+    Heartbeat(ConnectionId),
+    Request(Fetch<ReadModel>, Option<Option<u64>>),
+    Answer(Ticket, ReadModel, Answer),
+}
+
+enum Answer {
+    Fresh(Cursor, Option<u64>),
+    Same(Cursor, Option<u64>),
+    Failed,
+}
+
+struct Stream {
+    id: ConnectionId,
+    sent: usize,
+    narrowed: Option<Vec<Watched>>,
+    flushing: bool,
+    /// Nothing is delivered out of order.
+    busy_until: u64,
+    dead: bool,
+}
+
+pub struct World {
+    engine: Engine,
+    server: Server,
+    stream: Option<Stream>,
+    store: BTreeMap<ReadModel, Option<u64>>,
+    cursors: BTreeMap<ReadModel, Cursor>,
+    watched: BTreeSet<ReadModel>,
+    events: BTreeMap<(u64, u64), Event>,
+    events_ever: u64,
+    now: u64,
+    dice: u64,
+    duplex: bool,
+    failing: u64,
+    slow: u64,
+    caching: u64,
+    spread: u32,
+    lagging: bool,
+    /// How many fetches there were.
+    pub asked: usize,
+}
+
+impl World {
+    pub fn new(seed: u64, duplex: bool) -> Self {
+        let mut world = Self {
+            // Without the safety refetch, which would make good whatever is lost.
+            engine: Engine::new(Settings { safety: Duration::from_secs(1_000_000), ..Settings::default() }, seed),
+            server: Server::new(),
+            stream: None,
+            store: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            events: BTreeMap::new(),
+            events_ever: 0,
+            now: 0,
+            dice: seed,
+            duplex,
+            failing: 0,
+            slow: 10,
+            caching: 0,
+            spread: 0,
+            lagging: false,
+            asked: 0,
+        };
+        world.apply(Op::Watch(0));
+        world
+    }
+
+    pub fn apply(&mut self, op: Op) {
+        let now = self.time();
+        match op {
+            Op::Change { kind, task } => {
+                self.server.change(kind, task);
+                let delay = if self.slow > 10 { self.roll(40) } else { 0 };
+                if let Some(stream) = self.stream.as_mut().filter(|stream| !stream.flushing) {
+                    stream.flushing = true;
+                    let id = stream.id;
+                    self.later(delay, Event::Flush(id));
+                }
+            }
+            Op::Watch(at) => {
+                let model = models()[usize::from(at)].clone();
+                self.watched.insert(model.clone());
+                self.engine.watch(model, now);
+            }
+            Op::Unwatch(at) => {
+                let model = models()[usize::from(at)].clone();
+                self.watched.remove(&model);
+                self.engine.unwatch(&model, now);
+            }
+            Op::Cut => {
+                if let Some(stream) = self.stream.take() {
+                    self.later(0, Event::Lost(stream.id));
+                }
+            }
+            Op::HalfOpen => {
+                if let Some(stream) = &mut self.stream {
+                    stream.dead = true;
+                }
+            }
+            Op::Restart { lost } => {
+                self.server.restart(lost.into());
+                self.apply(Op::Cut);
+            }
+            Op::Prune => self.server.prune(),
+            Op::Lag => self.lagging = true,
+            Op::Strange => self.deliver(Incoming::Unknown(serde::de::IgnoredAny)),
+            Op::Hidden(true) => self.engine.handle_hidden(),
+            Op::Hidden(false) => self.engine.handle_visible(now),
+            Op::Offline(true) => self.engine.handle_offline(),
+            Op::Offline(false) => self.engine.handle_online(now),
+            Op::Disabled(true) => {
+                self.engine.disable();
+                self.stream = None;
+            }
+            Op::Disabled(false) => self.engine.enable(now),
+            Op::Network { failing, slow } => (self.failing, self.slow) = (failing.into(), slow.into()),
+            Op::Caching(percent) => self.caching = percent.into(),
+            Op::Spread(ms) => self.spread = ms,
+        }
+        self.drive();
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn mend(&mut self) {
+        for op in [
+            Op::Network { failing: 0, slow: 10 },
+            Op::Caching(0),
+            Op::Spread(0),
+            Op::Hidden(false),
+            Op::Offline(false),
+            Op::Disabled(false),
+        ] {
+            self.apply(op);
+        }
+        self.lagging = false;
+    }
+
+    pub fn unwatch_all(&mut self) {
+        (0..models().len()).for_each(|at| self.apply(Op::Unwatch(at as u8)));
+    }
+
+    pub fn check_settled(&self) {
+        assert_eq!(self.engine.status(), Status::Live, "at {}", self.now);
+        let database = self.server.contents(self.server.changes());
+        for model in &self.watched {
+            let held = self.engine.held(model).expect("watched");
+            assert!(!held.stale, "{model} is still stale: {held:?}");
+            let shown = self.store.get(model).expect("something is shown");
+            assert_eq!(shown, &database[model], "what is shown of {model}: {held:?}");
+            assert_eq!(held.gone, database[model].is_none(), "{model}");
+        }
+    }
+
+    pub fn run_for(&mut self, ms: u64) {
+        let end = self.now + ms;
+        for _ in 0..100_000 {
+            let event = self.events.keys().next().map(|(at, _)| *at);
+            let timeout = self.engine.poll_timeout().map(|at| (at.as_millis() as u64).max(self.now));
+            let Some(at) = [event, timeout].into_iter().flatten().min().filter(|at| *at <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(at);
+            if event.is_some_and(|at| at <= self.now)
+                && let Some((_, event)) = self.events.pop_first()
+            {
+                self.handle(event);
+            }
+            self.drive();
+        }
+        panic!("the world does not rest at {}", self.now);
+    }
+
+    fn drive(&mut self) {
+        for step in 0.. {
+            assert!(step < 1_000, "the engine does not end at {}", self.now);
+            let Some(action) = self.engine.poll(self.time()) else { break };
+            let (there, failed) = (self.roll(self.slow) + 1, self.roll(100) < self.failing);
+            match action {
+                Action::Disconnect(id) => self.stream = self.stream.take().filter(|stream| stream.id != id),
+                Action::Connect { id, .. } if failed => self.later(there, Event::Refused(id)),
+                Action::Connect { id, since } => self.later(there, Event::Connected(id, since)),
+                Action::Send(id, WatchFrame::Watch(watch)) => {
+                    self.later(there, Event::ToServer(id, watch.read_models));
+                }
+                Action::Fetch(fetch) => {
+                    self.asked += 1;
+                    let shown = self.store.get(&fetch.model).copied();
+                    // Some requests take very long, some are never answered.
+                    let there = if failed { there + self.roll(40_000) } else { there };
+                    self.later(there, Event::Request(fetch, shown));
+                }
+            }
+        }
+        for model in models() {
+            let Some(cursor) = self.engine.held(&model).and_then(|held| held.cursor).cloned() else { continue };
+            if let Some(before) = self.cursors.get(&model).filter(|before| before.epoch() == cursor.epoch()) {
+                assert!(cursor.covers(before), "{model} went back from {before} to {cursor}");
+            }
+            self.cursors.insert(model, cursor);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.time();
+        match event {
+            Event::Connected(id, since) => {
+                let sent = self.server.changes();
+                self.stream =
+                    Some(Stream { id, sent, narrowed: None, flushing: false, busy_until: self.now, dead: false });
+                self.engine.handle_connected(id, self.duplex, now);
+                let mut frame = self.server.first_frame(since.as_ref());
+                frame.spread_ms = (self.spread > 0).then_some(self.spread);
+                self.deliver(Incoming::Frame(frame));
+                self.later(25_000, Event::Heartbeat(id));
+            }
+            Event::Refused(id) | Event::Lost(id) => self.engine.handle_disconnected(id, Loss::Lost, now),
+            Event::ToClient(id, incoming) => {
+                // What was on its way when the connection was lost may still arrive.
+                self.engine.handle_frame(id, &incoming, now);
+            }
+            Event::ToServer(id, watched) => {
+                if let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id && !stream.dead) {
+                    // What was not sent yet for the old set is not sent: the answer's cursor says so.
+                    stream.narrowed = Some(watched.clone());
+                    self.flush();
+                    let cursor = self.server.cursor(self.server.changes());
+                    let kind = FrameKind::Watching(Watching { read_models: watched });
+                    self.deliver(Incoming::Frame(Frame::new(kind, cursor)));
+                }
+            }
+            Event::Flush(id) => {
+                if self.stream.as_ref().is_some_and(|stream| stream.id == id) {
+                    self.flush();
+                }
+            }
+            Event::Heartbeat(id) => {
+                if self.stream.as_ref().is_some_and(|stream| stream.id == id && !stream.dead) {
+                    self.flush();
+                    let cursor = self.server.cursor(self.server.changes());
+                    let kind = FrameKind::Heartbeat(Heartbeat { server_time: time() });
+                    self.deliver(Incoming::Frame(Frame::new(kind, cursor)));
+                    self.later(25_000, Event::Heartbeat(id));
+                }
+            }
+            Event::Request(fetch, shown) => {
+                let answer = self.answer(&fetch, shown);
+                let back = self.roll(self.slow) + 1;
+                self.later(back, Event::Answer(fetch.ticket, fetch.model, answer));
+            }
+            Event::Answer(ticket, model, answer) => self.take(ticket, model, answer),
+        }
+    }
+
+    fn answer(&mut self, fetch: &Fetch<ReadModel>, shown: Option<Option<u64>>) -> Answer {
+        if self.roll(100) < self.failing {
+            return Answer::Failed;
+        }
+        let mut changes = self.server.changes();
+        if self.roll(100) < self.caching {
+            let cached = changes - (self.roll(4) as usize).min(changes);
+            let wanted = fetch.at_least.as_ref().filter(|at| at.epoch() == self.server.cursor(0).epoch());
+            if wanted.is_none_or(|at_least| self.server.cursor(cached).covers(at_least)) {
+                changes = cached;
+            }
+        }
+        let content = self.server.contents(changes)[&fetch.model];
+        let cursor = self.server.cursor(changes);
+        if shown == Some(content) && content.is_some() {
+            Answer::Same(cursor, content)
+        } else {
+            Answer::Fresh(cursor, content)
+        }
+    }
+
+    fn take(&mut self, ticket: Ticket, model: ReadModel, answer: Answer) {
+        let now = self.time();
+        let (outcome, content) = match &answer {
+            Answer::Fresh(cursor, Some(content)) => (Outcome::Fresh(cursor), Some(*content)),
+            Answer::Fresh(cursor, None) => (Outcome::Gone(Some(cursor)), None),
+            Answer::Same(cursor, content) => (Outcome::NotModified(cursor), *content),
+            Answer::Failed => (Outcome::Failed { retry_after: None }, None),
+        };
+        if self.engine.handle_fetched(ticket, outcome, now) == Verdict::Keep {
+            if matches!(answer, Answer::Same(..)) {
+                assert_eq!(self.store.get(&model), Some(&content), "not modified, but another is shown");
+            }
+            self.store.insert(model, content);
+        }
+    }
+
+    /// Sends what was not sent yet.
+    fn flush(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        stream.flushing = false;
+        let from = std::mem::replace(&mut stream.sent, self.server.changes());
+        let narrowed = stream.narrowed.clone();
+        let cursor = self.server.cursor(self.server.changes());
+        let wanted =
+            |watched: &Watched| narrowed.as_ref().is_none_or(|all| all.iter().any(|one| overlap(one, watched)));
+        let stale = |notice| requery::engine::invalidation::stale(notice).filter(&wanted);
+        let notices: Vec<_> =
+            self.server.notices(from).iter().filter(|notice| stale(notice).next().is_some()).cloned().collect();
+        let mut frames: Vec<FrameKind> = if self.lagging && from % 2 == 0 && !notices.is_empty() {
+            vec![FrameKind::Resync(Resync { reason: "lagged".into() })]
+        } else if self.lagging {
+            let merged: BTreeSet<Watched> = notices.iter().flat_map(stale).collect();
+            vec![FrameKind::Stale(Stale { read_models: merged.into_iter().collect() })]
+        } else {
+            notices.into_iter().map(FrameKind::Notice).collect()
+        };
+        self.lagging = false;
+        let Some(last) = frames.pop() else { return };
+        for kind in frames {
+            self.deliver(Incoming::Frame(Frame { more: true, ..Frame::new(kind, cursor.clone()) }));
+        }
+        self.deliver(Incoming::Frame(Frame::new(last, cursor)));
+    }
+
+    fn deliver(&mut self, incoming: Incoming) {
+        let delay = if self.slow > 10 { self.roll(self.slow) } else { 5 };
+        let Some(stream) = self.stream.as_mut().filter(|stream| !stream.dead) else { return };
+        stream.busy_until = stream.busy_until.max(self.now + delay);
+        let (id, at) = (stream.id, stream.busy_until);
+        self.later(at - self.now, Event::ToClient(id, incoming));
+    }
+
+    fn later(&mut self, delay: u64, event: Event) {
+        self.events_ever += 1;
+        self.events.insert((self.now + delay, self.events_ever), event);
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_millis(self.now)
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.dice >> 33) % sides.max(1)
+    }
+}
+
+fn overlap(one: &Watched, other: &Watched) -> bool {
+    match (one, other) {
+        (Watched::One(one), all) | (all, Watched::One(one)) => all.includes(one),
+        (Watched::EveryTask, Watched::EveryTask) => true,
+    }
+}

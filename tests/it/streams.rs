@@ -1,0 +1,266 @@
+//! Streams: first frames, notices, narrowing, coming back, and what happens to those who misbehave.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::app::App;
+
+const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
+const OTHER: &str = "0190b0a0-0000-7000-8000-000000000002";
+
+fn kind(frame: &Value) -> &str {
+    frame["type"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_a_snapshot_and_goes_on_with_notices() {
+    let app = App::start().await;
+    let mut ws = app.ws("").await;
+    let first = ws.frame().await;
+    assert_eq!(kind(&first), "snapshot");
+    assert_eq!(first["payload"]["heartbeat_ms"], 25_000);
+    assert_eq!(first["payload"]["version"], "1.0");
+
+    app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'a', 'p')"));
+    let notice = ws.frame().await;
+    assert_eq!(kind(&notice), "task.started");
+    assert_eq!(notice["payload"], json!({"task_id": TASK, "project": "p", "parent_task_id": null}));
+    assert_eq!(notice.get("more"), None);
+}
+
+#[tokio::test]
+async fn both_transports_carry_the_same_frames_in_the_same_order() {
+    let app = App::start().await;
+    let (mut ws, mut sse) = (app.ws("").await, app.sse("", "").await);
+    assert_eq!(kind(&ws.frame().await), "snapshot");
+    assert_eq!(kind(&sse.event().await.0), "snapshot");
+    app.sql(&format!(
+        "begin; insert into tasks (id, title) values ('{TASK}', 'a'), ('{OTHER}', 'b'); \
+         insert into events (task_id, kind) values ('{TASK}', 'log'), ('{TASK}', 'log'), ('{OTHER}', 'log'); commit"
+    ));
+    let mut kinds = Vec::new();
+    for at in 0..4 {
+        let (by_ws, (by_sse, id)) = (ws.frame().await, sse.event().await);
+        assert_eq!(by_ws, by_sse);
+        let more = at < 3;
+        assert_eq!(by_ws.get("more"), more.then_some(&json!(true)));
+        assert_eq!(id.is_none(), more, "only the last of a flush has an id");
+        kinds.push((kind(&by_ws).to_owned(), by_ws.get("count").cloned()));
+    }
+    let expected =
+        [("task.started", None), ("task.started", None), ("event.logged", Some(json!(2))), ("event.logged", None)];
+    assert_eq!(kinds, expected.map(|(kind, count)| (kind.to_owned(), count)));
+}
+
+#[tokio::test]
+async fn a_stream_of_one_project_hears_of_no_other() {
+    let app = App::start().await;
+    let mut ws = app.ws("?project=%C3%A9%20%26%3D").await;
+    ws.frame().await;
+    app.sql("insert into tasks (title, project) values ('a', 'other')");
+    app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'b', 'é &=')"));
+    assert_eq!(ws.frame().await["payload"]["task_id"], TASK);
+}
+
+#[tokio::test]
+async fn a_narrowed_stream_hears_of_what_is_watched() {
+    let app = App::start().await;
+    app.sql(&format!("insert into tasks (id, title) values ('{TASK}', 'a'), ('{OTHER}', 'b')"));
+    let mut ws = app.ws("").await;
+    ws.frame().await;
+    let watching = ws.watch(&[&format!("task:{TASK}")]).await;
+    assert_eq!(kind(&watching), "watching");
+    assert_eq!(watching["payload"]["read_models"], json!([format!("task:{TASK}")]));
+    app.sql(&format!("update tasks set title = 'x' where id = '{OTHER}'"));
+    app.sql(&format!("update tasks set title = 'x' where id = '{TASK}'"));
+    while kind(&ws.frame().await) != "task.updated" {
+        // Its start may be told again: the flush that holds it also holds what came after the snapshot.
+    }
+
+    assert_eq!(kind(&ws.watch(&["bookmarks"]).await), "watching");
+    app.sql(&format!("update tasks set title = 'y'; insert into bookmarks (task_id) values ('{OTHER}')"));
+    assert_eq!(kind(&ws.frame().await), "bookmark.saved");
+
+    assert_eq!(kind(&ws.watch(&["task:*"]).await), "watching");
+    app.sql("delete from bookmarks; update tasks set title = 'z'");
+    assert_eq!(kind(&ws.frame().await), "task.updated");
+}
+
+#[tokio::test]
+async fn who_comes_back_is_told_what_changed_and_nothing_else() {
+    let app = App::start().await;
+    app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'a', 'p'), ('{OTHER}', 'b', 'q')"));
+    let since = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();
+
+    let unchanged = app.ws(&format!("?since={since}")).await.frame().await;
+    assert_eq!((kind(&unchanged), &unchanged["payload"]["stale"]), ("resumed", &json!([])));
+
+    app.sql(&format!("update tasks set title = 'x' where id = '{TASK}'"));
+    let changed = app.ws(&format!("?since={since}")).await.frame().await;
+    assert_eq!(changed["payload"]["stale"], json!(["overview", format!("task:{TASK}")]));
+    let elsewhere = app.ws(&format!("?since={since}&project=q")).await.frame().await;
+    assert_eq!(elsewhere["payload"]["stale"], json!([]));
+    // What a browser sends wins over the URL it began with.
+    let now = changed["cursor"].as_str().unwrap();
+    let (event, _) = app.sse(&format!("?since={since}"), &format!("Last-Event-ID: {now}\r\n")).await.event().await;
+    assert_eq!((kind(&event), &event["payload"]["stale"]), ("resumed", &json!([])));
+
+    let folder = app.stop().await;
+    let app = App::start_in(folder, |_| ()).await;
+    let again = app.ws(&format!("?since={since}")).await.frame().await;
+    assert_eq!((kind(&again), &again["payload"]["stale"]), ("resumed", &changed["payload"]["stale"]));
+    assert_ne!(again["cursor"].as_str().unwrap().split(':').next(), since.split(':').next(), "a new run");
+}
+
+#[tokio::test]
+async fn what_cannot_be_continued_starts_afresh() {
+    let app = App::start().await;
+    app.sql("insert into tasks (title) values ('a'), ('b')");
+    let cursor = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();
+    let epoch = cursor.split(':').next().unwrap();
+    let beyond = format!("{epoch}:99:99:");
+    let long = "x".repeat(9_000);
+    for since in
+        ["", "garbage", "e:1:1:", "%F0%9F", beyond.as_str(), &format!("{epoch}:1:3:2"), &format!("{epoch}:0:0:"), &long]
+    {
+        let first = app.ws(&format!("?since={since}")).await.frame().await;
+        assert_eq!(kind(&first), "snapshot", "{since}");
+    }
+    // A log that was pruned past it, and more changes than are told one by one.
+    app.sql("delete from changes where id < 2");
+    assert_eq!(kind(&app.ws(&format!("?since={epoch}:1:1:")).await.frame().await), "snapshot");
+    assert_eq!(kind(&app.ws(&format!("?since={epoch}:2:2:")).await.frame().await), "resumed");
+    app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1001) insert into tasks (title) select i from n");
+    assert_eq!(kind(&app.ws(&format!("?since={cursor}")).await.frame().await), "snapshot");
+}
+
+#[tokio::test]
+async fn a_burst_is_merged_into_what_it_makes_stale() {
+    let app = App::start().await;
+    let mut ws = app.ws("").await;
+    ws.frame().await;
+    app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 100) insert into tasks (title) select i from n");
+    let frame = ws.frame().await;
+    assert_eq!(kind(&frame), "stale");
+    assert_eq!(frame["payload"]["read_models"].as_array().unwrap().len(), 101);
+    app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1000) insert into tasks (title) select i from n");
+    assert_eq!(kind(&ws.frame().await), "resync");
+    // Whoever looks at the overview alone is told of it alone.
+    ws.watch(&["overview"]).await;
+    app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1000) insert into tasks (title) select i from n");
+    let frame = ws.frame().await;
+    assert_eq!((kind(&frame), frame.get("more")), ("resync", None));
+}
+
+#[tokio::test]
+async fn heartbeats_come_and_carry_the_cursor() {
+    let app = App::start_with(|config| config.heartbeat = Duration::from_millis(100)).await;
+    let mut ws = app.ws("").await;
+    let cursor = ws.frame().await["cursor"].clone();
+    let beat = ws.frame().await;
+    assert_eq!((kind(&beat), &beat["cursor"]), ("heartbeat", &cursor));
+    let (_, mut sse) = (ws, app.sse("", "").await);
+    sse.event().await;
+    assert_eq!(kind(&sse.event().await.0), "heartbeat");
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_is_let_go() {
+    let app = App::start_with(|config| config.heartbeat = Duration::from_millis(100)).await;
+    let mut socket = upgrade(&app).await;
+    // It answers no ping. Everything sent to it is read, then the server ends the connection.
+    let mut all = Vec::new();
+    tokio::time::timeout(crate::app::PATIENCE, socket.read_to_end(&mut all)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_ends_says_when_to_come_back() {
+    let app = App::start().await;
+    let (mut ws, mut sse) = (app.ws("").await, app.sse("", "").await);
+    ws.frame().await;
+    sse.event().await;
+    app.begin_stop();
+    let closing = ws.frame().await;
+    assert_eq!((kind(&closing), &closing["payload"]), ("closing", &json!({"retry_ms": 2000})));
+    assert_eq!(ws.closed().await.0, 1012);
+    assert_eq!(kind(&sse.event().await.0), "closing");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_client_does_wrong_is_named_by_its_close_code() {
+    let app = App::start().await;
+    let too_many = json!({"type": "watch", "payload": {"read_models": vec!["overview"; 257]}}).to_string();
+    let cases = [
+        (Message::Text("nope".into()), 1007),
+        (Message::Text("[]".into()), 1008),
+        (Message::Text(r#"{"type":"look","payload":{}}"#.into()), 1008),
+        (Message::Text(r#"{"type":"watch","payload":{"read_models":["task:1"]}}"#.into()), 1008),
+        (Message::Text(too_many.into()), 1008),
+        (Message::Text("x".repeat(17_000).into()), 1009),
+        (Message::Binary(vec![1, 2].into()), 1003),
+    ];
+    for (message, code) in cases {
+        let mut ws = app.ws("").await;
+        ws.frame().await;
+        ws.send(message.clone()).await;
+        assert_eq!(ws.closed().await.0, code, "{message:?}");
+    }
+    // Bytes that are no WebSocket frame, an unmasked one, and text that is not UTF-8.
+    for (bytes, code) in [
+        (&[0x91u8, 0x80, 0, 0, 0, 0][..], 1002),
+        (&[0x81, 0x01, b'x'][..], 1002),
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xff][..], 1007),
+    ] {
+        let mut socket = upgrade(&app).await;
+        socket.write_all(bytes).await.unwrap();
+        let mut all = Vec::new();
+        tokio::time::timeout(crate::app::PATIENCE, socket.read_to_end(&mut all)).await.unwrap().unwrap();
+        let code = u16::to_be_bytes(code);
+        assert!(all.windows(4).any(|four| four[0] == 0x88 && four[2..4] == code), "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_never_reads_holds_up_nobody() {
+    let app = App::start().await;
+    let stuck = upgrade(&app).await;
+    let mut ws = app.ws("").await;
+    ws.frame().await;
+    for round in 0..20 {
+        app.sql(&format!("insert into tasks (title) values ('{round}')"));
+        assert_eq!(kind(&ws.frame().await), "task.started");
+    }
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn strangers_are_turned_away_everywhere() {
+    let app = App::start().await;
+    let http = reqwest::Client::new();
+    for path in ["/ws", "/api/v1/stream", "/api/v1/overview", "/docs", "/healthz", "/api/v1/hooks/claude-code"] {
+        let by_host = http.get(app.url(path)).header("host", "evil.example").send().await.unwrap();
+        assert_eq!(by_host.status(), 403, "{path}");
+        assert_eq!(by_host.headers()["content-type"], "application/problem+json", "{path}");
+        let by_origin = http.get(app.url(path)).header("origin", "https://evil.example").send().await.unwrap();
+        assert_eq!(by_origin.status(), 403, "{path}");
+    }
+}
+
+/// A WebSocket of which only the handshake and the first bytes are done by a client that knows how.
+async fn upgrade(app: &App) -> TcpStream {
+    let mut socket = TcpStream::connect(app.address).await.unwrap();
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        app.address
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    socket.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 101");
+    socket
+}
