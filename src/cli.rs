@@ -7,8 +7,19 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use requery::server::database::Location;
 
-mod migrate;
 mod serve;
+
+mod watch;
+
+mod replay;
+
+mod demo;
+
+mod openapi;
+
+mod migrate;
+
+mod api;
 
 /// Keeps every open screen true.
 ///
@@ -26,6 +37,14 @@ pub struct Cli {
 enum Command {
     /// Serve: REST, streams and the documents on one port.
     Serve(serve::Args),
+    /// Watch in the terminal what changes, as it changes.
+    Watch(watch::Args),
+    /// Feed a recording of an agent's hooks through the API, at its own pace.
+    Replay(replay::Args),
+    /// Serve a temporary database with a simulated team of agents at work.
+    Demo(demo::Args),
+    /// Print the document of the API.
+    Openapi(openapi::Args),
     /// Bring the database's schema up to date and end.
     Migrate(migrate::Args),
 }
@@ -34,7 +53,7 @@ impl Cli {
     /// What is logged unless `REQUERY_LOG` says otherwise.
     pub fn default_log(&self) -> &'static str {
         match &self.command {
-            None | Some(Command::Serve(_)) => "requery=info,warn",
+            None | Some(Command::Serve(_) | Command::Demo(_)) => "requery=info,warn",
             Some(_) => "requery=warn,error",
         }
     }
@@ -43,6 +62,10 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(args) => serve::run(args).await,
+            Command::Watch(args) => watch::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Replay(args) => replay::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Openapi(args) => openapi::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
         }
     }

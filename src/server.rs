@@ -22,11 +22,11 @@ pub mod change_log;
 
 pub mod database;
 
-pub mod http;
-
 pub mod read;
 
 pub mod ingest;
+
+pub mod http;
 
 pub mod error;
 

@@ -9,5 +9,10 @@ mod layers;
 mod engine;
 mod simulation;
 
+mod contract_rest;
 mod database;
+mod rest;
 mod streams;
+
+mod commands;
+mod hooks;

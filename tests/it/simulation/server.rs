@@ -41,6 +41,11 @@ impl Server {
         self.log.len()
     }
 
+    /// With how many changes the server started.
+    pub fn began(&self) -> usize {
+        self.runs.last().expect("a run").1
+    }
+
     pub fn cursor(&self, changes: usize) -> Cursor {
         Cursor::counter(self.runs.last().expect("a run").0.as_str(), changes as u64)
     }
@@ -124,10 +129,10 @@ impl Server {
                 version,
             })),
             Some(from) => {
-                let (then, now) = (&self.history[from], self.history.last().expect("a state"));
-                // What changed and changed back is listed too; here nothing does.
-                let changed = now.iter().filter(|(model, content)| then[*model] != **content);
-                let stale = changed.map(|(model, _)| Watched::One(model.clone())).collect();
+                // What changed and changed back is listed too: an answer may have been read in between.
+                let states = &self.history[from..];
+                let changed = |model: &ReadModel| states.windows(2).any(|pair| pair[0][model] != pair[1][model]);
+                let stale = models().into_iter().filter(changed).map(Watched::One).collect();
                 FrameKind::Resumed(Resumed { server_time: time(), heartbeat_ms, version, stale })
             }
         };

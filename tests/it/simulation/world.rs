@@ -314,7 +314,8 @@ impl World {
         }
         let mut changes = self.server.changes();
         if self.roll(100) < self.caching {
-            let cached = changes - (self.roll(4) as usize).min(changes);
+            // A cache is as old as its server at most.
+            let cached = changes.saturating_sub(self.roll(4) as usize).max(self.server.began());
             let wanted = fetch.at_least.as_ref().filter(|at| at.epoch() == self.server.cursor(0).epoch());
             if wanted.is_none_or(|at_least| self.server.cursor(cached).covers(at_least)) {
                 changes = cached;
