@@ -1,0 +1,146 @@
+//! What the triggers cost whoever writes events: the same inserts with and without them, by turns.
+
+use std::path::Path;
+use std::time::Instant;
+
+use requery::server::change_log::upkeep;
+use requery::server::database::Database;
+use requery_migrations::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use tempfile::TempDir;
+
+use crate::rows::{self, BATCH};
+use crate::server::runtime;
+use crate::table::{Limit, Row};
+
+const ROUNDS: usize = 9;
+const SINGLE: usize = 1_000;
+const BATCHES: usize = 200;
+/// Events come from many agents at once.
+const TASKS: usize = 20;
+
+pub fn measure() -> Vec<Row> {
+    runtime().block_on(async {
+        let folder = TempDir::new().unwrap();
+        let (path, bare) = (folder.path().join("with.db"), folder.path().join("without.db"));
+        let database = Database::open(path.clone().into()).await.unwrap();
+        let with = Writer::new(&path).await;
+        let without = Writer::new(&bare).await;
+        without.drop_triggers().await;
+
+        let mut single = Figures::default();
+        let mut batched = Figures::default();
+        for round in 0..=ROUNDS {
+            let once_more = round > 0;
+            // Who begins alternates: the second has the warmer caches and the dirtier disk.
+            for first in [round % 2 == 0, round % 2 == 1] {
+                let writer = if first { &with } else { &without };
+                let mut folding = 0.0;
+                let one_by_one = writer.insert_single().await;
+                if first {
+                    folding = fold(&database).await;
+                }
+                single.note(once_more, first, one_by_one, folding, SINGLE);
+                let in_batches = writer.insert_batches().await;
+                if first {
+                    folding = fold(&database).await;
+                }
+                batched.note(once_more, first, in_batches, folding, BATCHES * BATCH);
+            }
+        }
+        database.close("measured").await;
+        let mut rows = single.rows("one event a transaction");
+        rows.extend(batched.rows("events by the hundred"));
+        rows
+    })
+}
+
+/// Seconds until the figures hold what the log has.
+async fn fold(database: &Database) -> f64 {
+    let began = Instant::now();
+    upkeep::fold_all(database).await.unwrap();
+    began.elapsed().as_secs_f64()
+}
+
+struct Writer {
+    db: DatabaseConnection,
+    tasks: Vec<String>,
+}
+
+impl Writer {
+    async fn new(path: &Path) -> Self {
+        let db = rows::connect(path).await;
+        Migrator::up(&db, None).await.unwrap();
+        let tasks = rows::tasks(&db, TASKS).await;
+        Self { db, tasks }
+    }
+
+    async fn drop_triggers(&self) {
+        let named = "select name from sqlite_master where type = 'trigger' and tbl_name = 'events'";
+        let named = sea_orm::Statement::from_string(self.db.get_database_backend(), named);
+        for row in self.db.query_all_raw(named).await.unwrap() {
+            let name: String = row.try_get("", "name").unwrap();
+            self.db.execute_unprepared(&format!("drop trigger {name}")).await.unwrap();
+        }
+    }
+
+    /// Seconds for single events, each in a transaction of its own.
+    async fn insert_single(&self) -> f64 {
+        let began = Instant::now();
+        for task in self.tasks.iter().cycle().take(SINGLE) {
+            let write = self.begin().await;
+            rows::insert(&write, task).await;
+            write.commit().await.unwrap();
+        }
+        began.elapsed().as_secs_f64()
+    }
+
+    /// Seconds for batches, each a statement and a transaction.
+    async fn insert_batches(&self) -> f64 {
+        let began = Instant::now();
+        for _ in 0..BATCHES {
+            let write = self.begin().await;
+            rows::insert_many(&write, self.tasks.iter().cycle().take(BATCH)).await;
+            write.commit().await.unwrap();
+        }
+        began.elapsed().as_secs_f64()
+    }
+
+    async fn begin(&self) -> sea_orm::DatabaseTransaction {
+        let mode = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+        self.db.begin_with_options(options).await.unwrap()
+    }
+}
+
+/// Rates of one kind of writing, events a second.
+#[derive(Default)]
+struct Figures {
+    with: Vec<f64>,
+    without: Vec<f64>,
+    all_in: Vec<f64>,
+}
+
+impl Figures {
+    fn note(&mut self, counts: bool, with: bool, seconds: f64, folding: f64, events: usize) {
+        let events = events as f64;
+        match (counts, with) {
+            (false, _) => {}
+            (true, true) => {
+                self.with.push(events / seconds);
+                self.all_in.push(events / (seconds + folding));
+            }
+            (true, false) => self.without.push(events / seconds),
+        }
+    }
+
+    fn rows(&self, what: &str) -> Vec<Row> {
+        let ratio = |some: &[f64]| some.iter().zip(&self.without).map(|(with, without)| with / without).collect();
+        let thousands = |some: &[f64]| some.iter().map(|rate| rate / 1e3).collect();
+        vec![
+            Row::new(format!("{what}, rate with the triggers to without"), ratio(&self.with), "", Limit::AtLeast(0.75)),
+            Row::new(format!("{what}, the same and the figures folded"), ratio(&self.all_in), "", Limit::Open),
+            Row::new(format!("{what}, with the triggers"), thousands(&self.with), "k/s", Limit::Open),
+        ]
+    }
+}
