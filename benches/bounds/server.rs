@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
 use requery::server::config::Config;
@@ -56,6 +56,8 @@ impl Drop for Inside {
 pub struct Outside {
     pub address: SocketAddr,
     child: Child,
+    /// Kept open, since the server goes on to say things.
+    _said: BufReader<ChildStdout>,
 }
 
 impl Outside {
@@ -68,9 +70,10 @@ impl Outside {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
         let address = line.trim().rsplit('/').next().unwrap().parse().expect("the server tells its address first");
-        Self { address, child }
+        Self { address, child, _said: said }
     }
 
     pub fn process(&self) -> u32 {

@@ -14,8 +14,10 @@ use crate::server::runtime;
 use crate::table::{Limit, Row};
 
 const ROUNDS: usize = 9;
-const SINGLE: usize = 1_000;
-const BATCHES: usize = 200;
+/// A round is made of short turns of each, so that whatever else the machine does meets both.
+const TURNS: usize = 10;
+const SINGLE: usize = 100;
+const BATCHES: usize = 20;
 /// Events come from many agents at once.
 const TASKS: usize = 20;
 
@@ -31,21 +33,21 @@ pub fn measure() -> Vec<Row> {
         let mut single = Figures::default();
         let mut batched = Figures::default();
         for round in 0..=ROUNDS {
-            let once_more = round > 0;
-            // Who begins alternates: the second has the warmer caches and the dirtier disk.
-            for first in [round % 2 == 0, round % 2 == 1] {
-                let writer = if first { &with } else { &without };
-                let mut folding = 0.0;
-                let one_by_one = writer.insert_single().await;
-                if first {
-                    folding = fold(&database).await;
+            let (mut one_by_one, mut by_the_hundred) = (Seconds::default(), Seconds::default());
+            for turn in 0..TURNS {
+                // Who begins alternates: the second has the warmer caches and the dirtier disk.
+                for triggers in [turn % 2 == 0, turn % 2 == 1] {
+                    let writer = if triggers { &with } else { &without };
+                    one_by_one.add(triggers, writer.insert_single().await);
+                    one_by_one.fold += if triggers { fold(&database).await } else { 0.0 };
+                    by_the_hundred.add(triggers, writer.insert_batches().await);
+                    by_the_hundred.fold += if triggers { fold(&database).await } else { 0.0 };
                 }
-                single.note(once_more, first, one_by_one, folding, SINGLE);
-                let in_batches = writer.insert_batches().await;
-                if first {
-                    folding = fold(&database).await;
-                }
-                batched.note(once_more, first, in_batches, folding, BATCHES * BATCH);
+            }
+            // The first warms up.
+            if round > 0 {
+                single.note(&one_by_one, TURNS * SINGLE);
+                batched.note(&by_the_hundred, TURNS * BATCHES * BATCH);
             }
         }
         database.close("measured").await;
@@ -113,6 +115,20 @@ impl Writer {
     }
 }
 
+/// What one round of one kind of writing took.
+#[derive(Default)]
+struct Seconds {
+    with: f64,
+    without: f64,
+    fold: f64,
+}
+
+impl Seconds {
+    fn add(&mut self, triggers: bool, seconds: f64) {
+        *(if triggers { &mut self.with } else { &mut self.without }) += seconds;
+    }
+}
+
 /// Rates of one kind of writing, events a second.
 #[derive(Default)]
 struct Figures {
@@ -122,16 +138,11 @@ struct Figures {
 }
 
 impl Figures {
-    fn note(&mut self, counts: bool, with: bool, seconds: f64, folding: f64, events: usize) {
+    fn note(&mut self, seconds: &Seconds, events: usize) {
         let events = events as f64;
-        match (counts, with) {
-            (false, _) => {}
-            (true, true) => {
-                self.with.push(events / seconds);
-                self.all_in.push(events / (seconds + folding));
-            }
-            (true, false) => self.without.push(events / seconds),
-        }
+        self.with.push(events / seconds.with);
+        self.without.push(events / seconds.without);
+        self.all_in.push(events / (seconds.with + seconds.fold));
     }
 
     fn rows(&self, what: &str) -> Vec<Row> {
