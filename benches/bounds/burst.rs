@@ -19,7 +19,7 @@ const ROUNDS: usize = 5;
 const BURST: usize = 1_000;
 /// A burst is written in parts, so that its notices come over most of the time it may take.
 const PARTS: usize = 50;
-const BETWEEN: Duration = Duration::from_millis(4);
+const BETWEEN: Duration = Duration::from_millis(2);
 /// Longer than max wait: a burst comes after quiet, and what is still to be asked for is asked for.
 const QUIET: Duration = Duration::from_millis(1_200);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,7 +40,8 @@ pub fn measure() -> Vec<Row> {
         let everywhere: Vec<_> = tasks.iter().collect();
         let on_one = vec![&tasks[0]; BURST];
         let mut rows = Vec::new();
-        for (what, targets) in [("one task", on_one), ("a thousand tasks", everywhere)] {
+        // Of the thousand tasks the one that is watched changes with the first of them: only the overview with the last.
+        for (what, targets, last) in [("one task", on_one, 2), ("a thousand tasks", everywhere, 1)] {
             let mut most = Vec::new();
             while most.len() < ROUNDS {
                 tokio::time::sleep(QUIET).await;
@@ -48,10 +49,11 @@ pub fn measure() -> Vec<Row> {
                 let began = Instant::now();
                 let cursor = burst(&server, &targets).await;
                 let took = began.elapsed();
-                until_fresh(&mut watches[..2], Some(&cursor)).await;
+                until_fresh(&mut watches[..last], Some(&cursor)).await;
                 tokio::time::sleep(QUIET).await;
-                // A machine that was busy elsewhere made two bursts of it.
-                if took < Settings::default().max_wait {
+                until_fresh(&mut watches, None).await;
+                // Where the machine was busy elsewhere it was no burst, or the last notice came too late to be of it.
+                if took < Settings::default().max_wait / 2 {
                     most.push(asked.lock().unwrap().values().copied().max().unwrap_or(0).into());
                 }
             }

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::machine;
+use crate::rows;
 use crate::server::{Outside, runtime};
 use crate::socket::Shared;
 use crate::table::{Limit, Row};
@@ -14,6 +15,8 @@ const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 5_000;
 /// Opened side by side.
 const AT_ONCE: usize = 50;
+/// So that the first frame has a whole page of them.
+const TASKS: usize = 60;
 /// Short, so that each connection has had its heartbeats and pings when it is measured.
 const HEARTBEAT: &str = "3s";
 const SETTLE: Duration = Duration::from_secs(7);
@@ -27,7 +30,9 @@ pub fn measure() -> Vec<Row> {
 /// Resident kilobytes of the server for each connection.
 async fn round() -> f64 {
     let folder = TempDir::new().unwrap();
-    let server = Outside::start(&folder.path().join("requery.db"), &["--heartbeat", HEARTBEAT]);
+    let path = folder.path().join("requery.db");
+    let server = Outside::start(&path, &["--heartbeat", HEARTBEAT]);
+    rows::tasks(&rows::connect(&path).await, TASKS).await;
     // What the first connections bring with them is the server's, not theirs.
     let mut open = JoinSet::new();
     connect(&mut open, &server, AT_ONCE).await;

@@ -19,8 +19,8 @@ use crate::table::{Limit, Row, quantile};
 /// The argument that makes this program a writer.
 pub const WRITER: &str = "--write-events";
 
-const ROUNDS: usize = 4;
-const CHANGES: usize = 60;
+const ROUNDS: usize = 3;
+const CHANGES: usize = 100;
 /// Thrown away: the first of everything is slow.
 const WARM_UP: usize = 5;
 /// The server looks often for two seconds after a change, so the third is quiet.
