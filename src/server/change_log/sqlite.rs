@@ -86,13 +86,13 @@ impl Bell {
     /// Until something may have been appended.
     pub(super) async fn wait(&mut self, database: &Database) -> Result<(), DatabaseError> {
         loop {
+            if !database.is_in_place() {
+                return Err(DatabaseError::Away("the file was moved or replaced".to_owned()));
+            }
             let active = self.last_change.is_some_and(|at| at.elapsed() < STAY_ACTIVE);
             let pause = if active { ACTIVE } else { IDLE };
             if tokio::time::timeout(pause, database.rung()).await.is_ok() {
                 return Ok(());
-            }
-            if !database.is_in_place() {
-                return Err(DatabaseError::Away("the file was moved or replaced".to_owned()));
             }
             self.probe.look(database.path()).await?;
             let version = data_version(&mut self.connection).await?;
