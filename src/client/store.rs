@@ -155,6 +155,8 @@ struct Entry {
     watchers: usize,
     /// The driver told the engine that it is watched.
     known: bool,
+    /// A body came that was not published yet.
+    replaced: bool,
     /// The tags of the parts of the body.
     etags: Vec<Option<String>>,
 }
@@ -201,10 +203,9 @@ impl Store {
     pub(super) fn replace(&self, model: &ReadModel, body: Body, etags: Vec<Option<String>>) {
         if let Some(entry) = self.entries().get_mut(model) {
             entry.etags = etags;
+            entry.replaced = true;
             entry.views.send_if_modified(|view| {
                 view.body = Some(body);
-                // What is fresh again shows it at the same moment; this makes sure that it counts as news.
-                view.state = State::Loading;
                 false
             });
         }
@@ -231,8 +232,9 @@ impl Store {
                 Held { stale: true, .. } => State::Stale,
                 Held { stale: false, .. } => State::Fresh,
             };
+            let replaced = std::mem::take(&mut entry.replaced);
             news |= entry.views.send_if_modified(|view| {
-                let changed = view.state != state || view.failures != held.failures;
+                let changed = replaced || view.state != state || view.failures != held.failures;
                 view.state = state;
                 view.failures = held.failures;
                 view.cursor = held.cursor.cloned();

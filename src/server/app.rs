@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use poem::middleware::CatchPanic;
 use poem::web::Query;
 use poem::{Endpoint, EndpointExt, FromRequest, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,7 +41,7 @@ pub fn app(gate: Gate, streams: Streams) -> impl Endpoint<Output = Response> + '
     let routes = api
         .at("/ws", poem::get(poem::endpoint::make(move |request| websocket(by_websocket.clone(), request))))
         .at("/api/v1/stream", poem::get(poem::endpoint::make(move |request| events(by_events.clone(), request))));
-    http::problems(routes.with(CatchPanic::new())).around(move |routes, request| {
+    http::problems(routes).around(move |routes, request| {
         let admitted = gate.check(request.original_uri(), request.headers());
         async move {
             Ok(match admitted {

@@ -1,6 +1,6 @@
 //! The change log: the only source of notices.
 //!
-//! The database's triggers append to `changes`; [`Tail`] reads what it has not read yet and hands it on with the cursor
+//! The database's triggers append to `changes`; [`tail`] reads what it has not read yet and hands it on with the cursor
 //! that contains it. A bell only wakes it: what is sent always comes from the table, so a lost ring costs milliseconds
 //! and never a notice. [`since`] asks the same table what a client that comes back has missed, and [`upkeep`] folds it
 //! into the figures and prunes it.

@@ -129,15 +129,16 @@ impl Database {
     /// Opens the file, makes it if there is none, brings its schema up to date and opens a run.
     pub async fn open(location: Location) -> Result<Self, OpenError> {
         let lock = lock(location.path())?;
-        let connections = Connections::open(&location).await?;
+        let connections = Connections::open(&location, false).await?;
         let state = ArcSwap::from_pointee(State::Open(connections));
         Ok(Self(Arc::new(Inner { location, state, bell: Notify::new(), _lock: lock })))
     }
 
-    /// Closes what is open and opens the file again, as a new run.
+    /// Closes what is open and opens the file again, as a new run. What earlier runs told may be of another history,
+    /// so none of their cursors continues.
     pub async fn reopen(&self) -> Result<(), OpenError> {
         self.close("it is being opened anew").await;
-        match Connections::open(&self.0.location).await {
+        match Connections::open(&self.0.location, true).await {
             Ok(connections) => {
                 self.0.state.store(Arc::new(State::Open(connections)));
                 Ok(())
@@ -253,7 +254,7 @@ impl Deref for WriteTransaction {
 }
 
 impl Connections {
-    async fn open(location: &Location) -> Result<Self, OpenError> {
+    async fn open(location: &Location, in_doubt: bool) -> Result<Self, OpenError> {
         let path = || location.path().to_owned();
         let as_open_error = |source: DbErr| match damage(&source) {
             Some(detail) => OpenError::Damaged { path: path(), detail },
@@ -263,6 +264,9 @@ impl Connections {
         let opened = async {
             check(&writer).await?;
             Migrator::up(&writer, None).await?;
+            if in_doubt {
+                run::Entity::delete_many().exec(&writer).await?;
+            }
             let epoch = begin_run(&writer).await?;
             let readers = connect(location, READERS, true).await?;
             let minted = Arc::default();

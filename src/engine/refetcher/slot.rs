@@ -101,7 +101,7 @@ impl Slot {
         let idle = self.stirred_at.is_none_or(|at| now.saturating_sub(at) > settings.max_wait);
         self.stirred_at = Some(now);
         let in_flight = self.flight.is_some();
-        let doubt = self.doubt.get_or_insert_with(|| Doubt {
+        let doubt = self.doubt.get_or_insert(Doubt {
             why: mark.why,
             since: now,
             first: None,
@@ -259,10 +259,8 @@ impl Slot {
     fn leave_other_epoch(&mut self, cursor: &Cursor) {
         let other = |old: &Option<Cursor>| old.as_ref().is_some_and(|old| old.epoch() != cursor.epoch());
         let needed = self.doubt.as_ref().is_some_and(|doubt| other(&doubt.need));
-        if other(&self.cursor) || needed {
-            if let Some(flight) = &mut self.flight {
-                flight.outdated = true;
-            }
+        if let Some(flight) = self.flight.as_mut().filter(|_| needed || other(&self.cursor)) {
+            flight.outdated = true;
         }
         if other(&self.cursor) {
             self.cursor = None;

@@ -8,8 +8,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use poem::error::ReadBodyError;
-use poem::http::header;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
@@ -17,6 +15,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use tokio::io::AsyncReadExt;
 
 use crate::protocol::write::{EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch};
 use crate::server::error::ApiError;
@@ -25,6 +24,8 @@ use crate::server::ingest::text;
 const MIB: usize = 1024 * 1024;
 /// How long a body may take to arrive. The longest one does, on any line an agent works over.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How much of a body beyond its limit is read to throw it away.
+const PASSED_OVER: u64 = 16 * 1024 * 1024;
 /// How many events one request can log.
 const BATCH: usize = 1000;
 
@@ -132,7 +133,7 @@ impl<'a, T: Taken> ApiExtractor<'a> for Json<T> {
         if let Some(said) = request.content_type().filter(|said| !is_json(said)) {
             return Err(ApiError::MediaType(said.to_owned()).into());
         }
-        let bytes = read(request, body, T::LIMIT).await?;
+        let bytes = read(body, T::LIMIT).await?;
         if let Err(error) = std::str::from_utf8(&bytes) {
             return Err(ApiError::NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())).into());
         }
@@ -150,12 +151,8 @@ impl<'a> ApiExtractor<'a> for Raw {
         Some(json_of(MetaSchemaRef::Inline(Box::new(MetaSchema::new("object")))))
     }
 
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        Ok(Self(read(request, body, 8 * MIB).await?))
+    async fn from_request(_: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
+        Ok(Self(read(body, 8 * MIB).await?))
     }
 }
 
@@ -173,15 +170,20 @@ fn is_json(content_type: &str) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-async fn read(request: &Request, body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if said.is_some_and(|length: usize| length > limit) {
-        return Err(ApiError::TooLarge { limit });
-    }
+async fn read(body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError> {
     let body = body.take().map_err(|error| ApiError::internal("read a body", &error))?;
-    match tokio::time::timeout(PATIENCE, body.into_bytes_limit(limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(ApiError::TooLarge { limit }),
+    let mut reader = body.into_async_read();
+    let mut bytes = Vec::new();
+    let mut within = (&mut reader).take(limit as u64 + 1);
+    match tokio::time::timeout(PATIENCE, within.read_to_end(&mut bytes)).await {
+        Ok(Ok(_)) if bytes.len() <= limit => Ok(bytes),
+        Ok(Ok(_)) => {
+            // Whoever is cut off while sending never reads the answer; one who sends for ever is cut off all the same.
+            let (mut rest, mut nowhere) = (reader.take(PASSED_OVER), tokio::io::sink());
+            let rest = tokio::io::copy(&mut rest, &mut nowhere);
+            let _ = tokio::time::timeout(PATIENCE, rest).await;
+            Err(ApiError::TooLarge { limit })
+        }
         Ok(Err(error)) => Err(ApiError::Body(error.to_string())),
         Err(_) => Err(ApiError::Timeout(PATIENCE)),
     }
