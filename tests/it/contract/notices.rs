@@ -54,11 +54,7 @@ const STORY: &[Step] = &[
         "update tasks set status = 'completed', title = 'done', summary = 's' where id = '{b}'",
         "task.completed task_id=b project=p parent_task_id=a status=completed",
     ),
-    (
-        r#"PATCH /api/v1/tasks/{b} {"status":"completed"}"#,
-        "update tasks set status = 'completed' where id = '{b}'",
-        "",
-    ),
+    (r#"PATCH /api/v1/tasks/{b} {"status":"completed"}"#, "update tasks set status = 'completed' where id = '{b}'", ""),
     (
         r#"PATCH /api/v1/tasks/{b} {"status":"completed","title":"done well"}"#,
         "update tasks set status = 'completed', title = 'done well' where id = '{b}'",
@@ -103,11 +99,7 @@ const STORY: &[Step] = &[
         "update sessions set summary = 'half' where id = '{s}'",
         "task.updated task_id=a project=p parent_task_id=null",
     ),
-    (
-        r#"PATCH /api/v1/sessions/{s} {"summary":"half"}"#,
-        "update sessions set summary = 'half' where id = '{s}'",
-        "",
-    ),
+    (r#"PATCH /api/v1/sessions/{s} {"summary":"half"}"#, "update sessions set summary = 'half' where id = '{s}'", ""),
     (
         r#"PATCH /api/v1/sessions/{s} {"status":"completed","summary":"whole"}"#,
         "update sessions set status = 'completed', summary = 'whole' where id = '{s}'",
@@ -183,8 +175,8 @@ const STORY: &[Step] = &[
         "update tasks set project = 'q' where id = '{a}'",
         "task.updated task_id=a project=p parent_task_id=null
          task.updated task_id=a project=q parent_task_id=null
-         bookmark.saved bookmark_id=n task_id=a project=p x2
-         bookmark.saved bookmark_id=n task_id=a project=q x2",
+         bookmark.saved bookmark_id=m task_id=a project=p x2
+         bookmark.saved bookmark_id=m task_id=a project=q x2",
     ),
     (
         "DELETE /api/v1/bookmarks/{m}",
@@ -195,10 +187,14 @@ const STORY: &[Step] = &[
     (
         "DELETE /api/v1/events/{e}",
         "delete from events where id = '{e}'",
-        "event.updated event_id=e task_id=a project=q
-         bookmark.deleted bookmark_id=n task_id=a project=q",
+        "bookmark.deleted bookmark_id=n task_id=a project=q
+         event.updated event_id=e task_id=a project=q",
     ),
-    ("DELETE /api/v1/events/{e1}", "delete from events where id = '{e1}'", "event.updated event_id=e1 task_id=a project=q"),
+    (
+        "DELETE /api/v1/events/{e1}",
+        "delete from events where id = '{e1}'",
+        "event.updated event_id=e1 task_id=a project=q",
+    ),
     // Deletions of a whole tree: what belongs to the tasks goes in silence.
     (
         "DELETE /api/v1/tasks/{a}",

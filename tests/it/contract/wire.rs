@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use jsonschema::Validator;
 use requery::server::change_log::upkeep;
-use requery::server::database::Database;
+use requery::server::database::{Database, OpenError};
 use requery::server::http::document;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
-use crate::app::{App, Sse, Ws, sqlite3};
+use crate::app::{App, PATIENCE, Sse, Ws, sqlite3};
 use crate::rest::Client;
 
 /// What every named id begins with.
@@ -130,7 +131,7 @@ impl Wire {
 /// Whether what is counted as it changes is what counting gives.
 pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]) {
     let path = folder.path().join("requery.db");
-    let database = Database::open(path.clone().into()).await.unwrap();
+    let database = open(&path).await;
     upkeep::fold_all(&database).await.unwrap();
     database.close("it was counted").await;
     let kept = sqlite3(&path, "select project, figure, value from figures where value <> 0 order by 1, 2");
@@ -157,6 +158,20 @@ pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)])
             or event_id not in (select id from events)";
     assert_eq!(sqlite3(&path, orphans), "", "rows without a task");
     assert_eq!(sqlite3(&path, "select * from purging"), "");
+}
+
+/// The database at `path`, which the server that just ended no longer holds. A process begun meanwhile by another test
+/// may hold it until its own program runs, so this is tried again.
+pub async fn open(path: &Path) -> Database {
+    let opened = async {
+        loop {
+            match Database::open(path.to_owned().into()).await {
+                Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
+                opened => return opened.unwrap(),
+            }
+        }
+    };
+    timeout(PATIENCE, opened).await.unwrap()
 }
 
 /// The id with this name, of at most six letters.
@@ -208,7 +223,7 @@ fn line(frame: &Value) -> String {
     line
 }
 
-fn name(text: &str) -> String {
+pub fn name(text: &str) -> String {
     if let Some(hex) = text.strip_prefix(NAMED) {
         let bytes = (0..hex.len()).step_by(2).filter_map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok());
         return bytes.filter(|byte| *byte != 0).map(char::from).collect();
