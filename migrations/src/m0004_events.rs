@@ -55,9 +55,9 @@ when new.session_id is not old.session_id or new.kind is not old.kind or new.fam
 end;
 
 create trigger events_deleted after delete on events begin
+    delete from bookmarks where event_id = old.id;
     insert into changes (kind, project, task_id, object_id)
         select 'event.updated', project, id, old.id from tasks where id = old.task_id;
-    delete from bookmarks where event_id = old.id;
 end;
 "
 );
