@@ -104,12 +104,13 @@ end;
 create trigger tasks_updated after update of
     title, project, status, mode, parent_task_id, parent_session_id, workspace, source, external_id, waiting_reason,
     status_since, summary, created_at on tasks
-when new.title is not old.title or new.project is not old.project or new.status is not old.status
+when (new.title is not old.title or new.project is not old.project or new.status is not old.status
     or new.mode is not old.mode or new.parent_task_id is not old.parent_task_id
     or new.parent_session_id is not old.parent_session_id or new.workspace is not old.workspace
     or new.source is not old.source or new.external_id is not old.external_id
     or new.waiting_reason is not old.waiting_reason or new.status_since is not old.status_since
-    or new.summary is not old.summary or new.created_at is not old.created_at begin
+    or new.summary is not old.summary or new.created_at is not old.created_at)
+    and not exists (select 1 from settling where id = new.id) begin
     -- Whoever shows it where it was.
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.updated', old.project, new.id, old.parent_task_id
@@ -123,12 +124,14 @@ when new.title is not old.title or new.project is not old.project or new.status 
         select 'bookmark.saved', side.project, new.id, bookmarks.id
         from bookmarks, (select old.project as project union all select new.project) as side
         where bookmarks.task_id = new.id and new.project is not old.project;
+    insert into settling (id) select new.id where new.status is not old.status;
     update tasks set
         changed_at = max({now}, changed_at + 1),
         status_since = iif(new.status is not old.status and new.status_since is old.status_since, {now}, status_since),
         waiting_reason = iif(new.status is not old.status and new.waiting_reason is old.waiting_reason,
             null, waiting_reason)
         where id = new.id;
+    delete from settling where id = new.id;
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks
