@@ -47,21 +47,34 @@ create view task_tree (root, id) as
 
 -- What INSERT OR REPLACE is about to remove: it fires no delete trigger. The note stays where the insert is then
 -- ignored or becomes an update; the next one overwrites it, and a deletion clears it, so a note found after an insert
--- is always of the row that this very insert replaced.
+-- of a row that is gone, or has its id, is always of the one that this very insert replaced.
 create table replaced (
     task_id text primary key not null,
     project text not null,
     parent_task_id text,
     status text not null,
     source text not null,
+    external_id text,
     event_count integer not null
 ) strict, without rowid;
+create index replaced_external on replaced (source, external_id) where external_id is not null;
 
 create trigger tasks_replacing before insert on tasks
-when exists (select 1 from tasks where id = new.id) begin
-    delete from replaced where task_id = new.id;
-    insert into replaced (task_id, project, parent_task_id, status, source, event_count)
-        select id, project, parent_task_id, status, source, event_count from tasks where id = new.id;
+when exists (select 1 from tasks where id = new.id or (source = new.source and external_id = new.external_id)) begin
+    delete from replaced where task_id in
+        (select id from tasks where id = new.id or (source = new.source and external_id = new.external_id));
+    insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
+        select id, project, parent_task_id, status, source, external_id, event_count from tasks
+        where id = new.id or (source = new.source and external_id = new.external_id);
+end;
+
+create trigger tasks_taking before update of source, external_id on tasks
+when exists (select 1 from tasks where source = new.source and external_id = new.external_id and id <> new.id) begin
+    delete from replaced where task_id in
+        (select id from tasks where source = new.source and external_id = new.external_id and id <> new.id);
+    insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
+        select id, project, parent_task_id, status, source, external_id, event_count from tasks
+        where source = new.source and external_id = new.external_id and id <> new.id;
 end;
 
 create trigger tasks_started after insert on tasks begin
@@ -94,6 +107,20 @@ when exists (select 1 from replaced where task_id = new.id) begin
     update figures set value = value - (select event_count from replaced where task_id = new.id)
         where figure = 'events' and project = (select project from replaced where task_id = new.id);
     delete from replaced where task_id = new.id;
+end;
+
+-- REPLACE by what a runtime calls the task would take another one away, with all it has. Whoever means to write that
+-- one says so with ON CONFLICT.
+create trigger tasks_replaced_another after insert on tasks
+when exists (select 1 from replaced where source = new.source and external_id = new.external_id
+    and task_id <> new.id and not exists (select 1 from tasks where id = replaced.task_id)) begin
+    select raise(abort, 'another task has this source and external_id');
+end;
+
+create trigger tasks_took_another after update of source, external_id on tasks
+when exists (select 1 from replaced where source = new.source and external_id = new.external_id
+    and task_id <> new.id and not exists (select 1 from tasks where id = replaced.task_id)) begin
+    select raise(abort, 'another task has this source and external_id');
 end;
 
 create trigger tasks_keep_their_id before update of id on tasks when new.id is not old.id begin

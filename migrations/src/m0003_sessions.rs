@@ -16,6 +16,11 @@ create table sessions (
 ) strict;
 create index sessions_task on sessions (task_id, started_at);
 
+create trigger sessions_fit before insert on sessions
+when exists (select 1 from sessions where id = new.id and task_id <> new.task_id) begin
+    select raise(abort, 'a session keeps its id and its task');
+end;
+
 create trigger sessions_started after insert on sessions begin
     insert into changes (kind, project, task_id, object_id)
         select 'session.started', project, id, new.id from tasks where id = new.task_id;
