@@ -162,7 +162,8 @@ async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result<Option<i64
     let Some(run) = read.query_one_raw(statement).await? else { return Ok(None) };
     let (ends, floor) = (run.try_get::<Option<i64>>("", "ends")?, run.try_get::<Option<i64>>("", "floor")?);
     let within_its_run = ends.is_none_or(|ends| first <= ends);
-    let above_the_floor = floor.is_none_or(|floor| floor <= first);
+    // A log without rows tells nothing: its floor is what comes next.
+    let above_the_floor = floor.unwrap_or(now.cast_signed()) <= first;
     Ok((within_its_run && above_the_floor && first > 0).then_some(first))
 }
 

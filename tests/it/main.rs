@@ -9,6 +9,7 @@ mod layers;
 mod engine;
 mod simulation;
 
+mod contract;
 mod contract_rest;
 mod database;
 mod rest;
