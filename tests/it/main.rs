@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod app;
+mod proxy;
+mod viewer;
 
 mod layers;
 
@@ -16,3 +18,5 @@ mod streams;
 
 mod commands;
 mod hooks;
+
+mod story;
