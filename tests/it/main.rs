@@ -19,4 +19,5 @@ mod streams;
 mod commands;
 mod hooks;
 
+mod property;
 mod story;

@@ -96,7 +96,8 @@ impl Shared {
         let upgrade = matches!(client.peek(&mut first).await, Ok(read) if first[..read].starts_with(b"GET /ws"));
         if upgrade && !self.state.borrow().upgrades {
             let _ = client.read(&mut [0; 4096]).await;
-            let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let _ =
+                client.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
             return;
         }
         let Ok(server) = TcpStream::connect(self.target).await else { return };

@@ -38,21 +38,21 @@ async fn a_day_of_agents() {
     let beside = sqlite3(&server.database(), sql);
     seen(&viewers, "written beside").await;
     let replays = [
-        replay("claude-code-busy-day.jsonl", &server.url(), "4000"),
-        replay("codex-two-sessions.jsonl", &server.url(), "600"),
+        replay("claude-code-busy-day.jsonl", &server.url(), "400"),
+        replay("codex-two-sessions.jsonl", &server.url(), "60"),
     ];
 
     logged(&by_socket, 60).await;
-    server.kill().await;
+    server.kill_in_the_middle().await;
     // Nobody serves it and nobody hears of it, yet it is in the log.
     sqlite3(&server.database(), &format!("update tasks set title = 'while it was away' where id = '{beside}'"));
     server.serve().await;
     seen(&viewers, "while it was away").await;
-    let bookmark = rest.write("PUT", "/api/v1/bookmarks", &json!({ "task_id": beside, "note": "look here" })).await;
-    assert_eq!(bookmark.0, 201);
+    let bookmark = json!({ "task_id": beside, "note": "look here" });
+    assert_eq!(rest.write("PUT", "/api/v1/bookmarks", bookmark).await, Some(201));
 
     logged(&by_events, 180).await;
-    server.kill().await;
+    server.kill_in_the_middle().await;
     server.serve().await;
     sqlite3(&server.database(), &format!("update tasks set title = 'and back' where id = '{beside}'"));
     seen(&viewers, "and back").await;
@@ -95,7 +95,6 @@ async fn one_write_beside_the_server_costs_one_refetch_of_each_view() {
     let mut detail = Watching::start(&["--task", &id, "--server", &task_way.url()]);
     overview.until("overview", "fresh").await;
     detail.until(&task.to_string(), "fresh").await;
-    // Both streams speak of what is watched once a write that only others care about was taken in silence.
     let before = (overview_way.asked(), task_way.asked());
 
     sqlite3(&server.database(), &format!("update tasks set title = 'x' where id = '{id}'"));
@@ -137,9 +136,11 @@ impl Server {
         self.child = serve(self.address, &self.database()).await;
     }
 
-    /// Ends it without a word.
-    async fn kill(&mut self) {
+    /// Ends it without a word, while records are still to come.
+    async fn kill_in_the_middle(&mut self) {
         self.child.kill().await.unwrap();
+        let taken: u64 = sqlite3(&self.database(), "select count(*) from deliveries").parse().unwrap();
+        assert!((1..RECORDS).contains(&taken), "{taken} of {RECORDS} records were taken");
     }
 
     fn url(&self) -> String {
