@@ -13,6 +13,7 @@ mod simulation;
 
 mod contract_rest;
 mod database;
+mod lag;
 mod rest;
 mod streams;
 

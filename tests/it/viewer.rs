@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use requery::client::{Body, Client, Config, State, Status, Watch};
 use requery::engine::Settings;
-use requery::protocol::{CURSOR_HEADER, Cursor, ReadModel};
+use requery::protocol::{Cursor, ReadModel};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::sqlite3;
 
 /// How long it may take until everything is true again: a bound, not an expectation.
-pub const SETTLED: Duration = Duration::from_secs(30);
+pub const SETTLED: Duration = Duration::from_secs(20);
 
 /// Nobody asks without a reason within a test: what is missed stays missed, and is seen.
 pub fn without_safety(settings: Settings) -> Settings {
@@ -188,12 +188,6 @@ impl Rest {
             404 => None,
             status => panic!("{path}: {status}"),
         }
-    }
-
-    /// What an answer contains now.
-    pub async fn cursor(&self) -> Cursor {
-        let answer = self.http.get(format!("{}/api/v1/bookmarks", self.root)).send().await.unwrap();
-        answer.headers()[CURSOR_HEADER].to_str().unwrap().parse().unwrap()
     }
 
     /// Writes, and says the status; none where nobody answered.

@@ -105,7 +105,7 @@ impl World {
     pub const HOOKS: usize = 7;
 
     /// In a hurry, so that a case takes a second.
-    pub fn settings() -> Settings {
+    fn settings() -> Settings {
         Settings {
             quiet: Duration::from_millis(5),
             max_wait: Duration::from_millis(40),
