@@ -18,7 +18,8 @@ fn op() -> impl Strategy<Value = Op> {
     let model = || 0..World::MODELS;
     prop_oneof![
         10 => prop::collection::vec(write(), 1..8).prop_map(Op::Writes),
-        4 => prop::collection::vec(sql(), 1..4).prop_map(Op::Sql),
+        4 => (any::<bool>(), prop::collection::vec(sql(), 1..4))
+            .prop_map(|(at_once, statements)| Op::Sql { at_once, statements }),
         4 => (0..60u64).prop_map(Op::Pause),
         3 => (viewer(), model()).prop_map(|(viewer, model)| Op::Watch { viewer, model }),
         2 => (viewer(), model()).prop_map(|(viewer, model)| Op::Unwatch { viewer, model }),

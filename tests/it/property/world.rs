@@ -20,8 +20,11 @@ use crate::viewer::{Rest, SETTLED, Viewer, settle};
 pub enum Op {
     /// Through the API, all at once, while the next things happen.
     Writes(Vec<Write>),
-    /// Beside the server, one after the other.
-    Sql(Vec<Sql>),
+    /// Beside the server, in one transaction or each in its own.
+    Sql {
+        at_once: bool,
+        statements: Vec<Sql>,
+    },
     Pause(u64),
     Watch {
         viewer: usize,
@@ -124,7 +127,7 @@ impl World {
         for (name, upgrades) in [("by WebSocket", true), ("by events", false)] {
             let proxy = Proxy::start(app.address, upgrades).await;
             let viewer = Viewer::connect(name, &proxy.url(), Self::settings());
-            (0..4).for_each(|model| viewer.watch(read_model(model)));
+            (0..Self::MODELS).for_each(|model| viewer.watch(read_model(model)));
             proxies.push(Arc::new(proxy));
             viewers.push(viewer);
         }
@@ -142,8 +145,9 @@ impl World {
                     });
                 }
             }
-            Op::Sql(statements) => {
+            Op::Sql { at_once, statements } => {
                 let sql: String = statements.iter().map(statement).collect();
+                let sql = if at_once { format!("begin immediate; {sql} commit;") } else { sql };
                 let path = self.app().path();
                 tokio::task::spawn_blocking(move || sqlite3(&path, &sql)).await.unwrap();
             }
@@ -334,7 +338,10 @@ fn statement(sql: &Sql) -> String {
             format!("update tasks set project = iif(project = 'p', 'q', 'p') where id = '{}';", id(0, *task))
         }
         Sql::Many(tasks) => format!("{}insert into tasks (title) select 'one of many ' || n from n;", rows(*tasks)),
-        Sql::RolledBack(task) => format!("begin; delete from tasks where id = '{}'; rollback;", id(0, *task)),
+        Sql::RolledBack(task) => format!(
+            "savepoint undone; delete from tasks where id = '{}'; rollback to undone; release undone;",
+            id(0, *task)
+        ),
         Sql::Prune => {
             "delete from changes where id < (select next from folded) and id < (select max(id) from changes);"
                 .to_owned()
