@@ -25,6 +25,9 @@ const CHECKED_WHOLE: u64 = 64 * 1024 * 1024;
 /// How long after the last change it counts as active.
 const STAY_ACTIVE: Duration = Duration::from_secs(2);
 
+/// What is said when the path names another file, or none.
+const MOVED: &str = "the file was moved or replaced";
+
 /// Wakes whoever waits for changes, and reads them.
 pub(super) struct Bell {
     connection: SqliteConnection,
@@ -66,6 +69,10 @@ impl Bell {
     ) -> Result<(), DatabaseError> {
         const SQL: &str = "select exists (select 1 from runs where token = ?), \
             coalesce((select seq from sqlite_sequence where name = 'changes'), 0)";
+        // Here too, since who rings all the time never lets us wait.
+        if !database.is_in_place() {
+            return Err(DatabaseError::Away(MOVED.to_owned()));
+        }
         // Asked before the file is: what was minted by then must be in it.
         let next = next.max(database.minted());
         let facts = sqlx::query(SQL).bind(epoch).fetch_one(&mut self.connection).await.map_err(error)?;
@@ -92,7 +99,7 @@ impl Bell {
                 return Ok(());
             }
             if !database.is_in_place() {
-                return Err(DatabaseError::Away("the file was moved or replaced".to_owned()));
+                return Err(DatabaseError::Away(MOVED.to_owned()));
             }
             self.probe.look(database.path()).await?;
             let version = data_version(&mut self.connection).await?;
@@ -127,7 +134,11 @@ impl Probe {
         }
         let mut fresh = connect(path).await?;
         sqlx::query("select count(*) from sqlite_master").fetch_one(&mut fresh).await.map_err(error)?;
-        if file.len() <= CHECKED_WHOLE && self.checked.is_none_or(|at| at.elapsed() >= CHECK_EVERY) {
+        if file.len() <= CHECKED_WHOLE {
+            if self.checked.is_some_and(|at| at.elapsed() < CHECK_EVERY) {
+                // Not looked through yet: `written` stays as it was until that is done.
+                return fresh.close().await.map_err(error);
+            }
             self.checked = Some(Instant::now());
             let row = sqlx::query("pragma quick_check(1)").fetch_one(&mut fresh).await.map_err(error)?;
             let found: String = row.get(0);

@@ -58,8 +58,9 @@ pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
 async fn fold(database: &Database) -> Result<(), DatabaseError> {
     let write = database.begin_write().await?;
     let next = number(&*write, "select next from folded", []).await?;
-    let last = number(&*write, "select coalesce(max(id), 0) from changes where id < ?", [next + AT_ONCE]).await?;
-    let end = last.max(next - 1) + 1;
+    // Up to what was ever given out, not to what is there: somebody may have deleted the newest rows.
+    let last = number(&*write, "select coalesce(max(seq), 0) from sqlite_sequence where name = 'changes'", []).await?;
+    let end = (last + 1).min(next + AT_ONCE);
     for figure in ["'events'", "'hour.' || (at / 3600000)"] {
         let sql = format!(
             "insert into figures (project, figure, value) \
