@@ -2,6 +2,7 @@
 //! asked for.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,12 +24,15 @@ struct Shared {
     /// The connections there are; cancelled, they end.
     connections: Mutex<CancellationToken>,
     asked: Mutex<Vec<String>>,
+    answers: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Default)]
 struct State {
     upgrades: bool,
     stalled: bool,
+    /// Of so many answers one is lost together with its connection; none if zero.
+    lossy: usize,
     delay: Duration,
 }
 
@@ -38,7 +42,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, _) = watch::channel(State { upgrades, ..State::default() });
-        let shared = Arc::new(Shared { target, state, connections: Mutex::default(), asked: Mutex::default() });
+        let (connections, asked, answers) = Default::default();
+        let shared = Arc::new(Shared { target, state, connections, asked, answers });
         let ended = CancellationToken::new();
         let (serving, ending) = (shared.clone(), ended.clone());
         tokio::spawn(ending.run_until_cancelled_owned(async move {
@@ -69,6 +74,11 @@ impl Proxy {
     /// Each piece takes this long to come back from the server.
     pub fn delay(&self, delay: Duration) {
         self.shared.state.send_modify(|state| state.delay = delay);
+    }
+
+    /// Of so many answers one never comes: what was asked for is done, and who asked does not know.
+    pub fn lose_one_of(&self, answers: usize) {
+        self.shared.state.send_modify(|state| state.lossy = answers);
     }
 
     /// What was asked for so far: the method and the path of each request, in order of each connection.
@@ -118,7 +128,7 @@ impl Shared {
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
         note: impl Fn(&[u8]),
-        delayed: bool,
+        back: bool,
     ) {
         let mut state = self.state.subscribe();
         let mut piece = vec![0; 16 * 1024];
@@ -128,8 +138,11 @@ impl Shared {
             if state.wait_for(|state| !state.stalled).await.is_err() {
                 return;
             }
-            let delay = state.borrow().delay;
-            if delayed && !delay.is_zero() {
+            let State { delay, lossy, .. } = *state.borrow();
+            if back && lossy > 0 && self.answers.fetch_add(1, Ordering::Relaxed) % lossy == lossy - 1 {
+                return;
+            }
+            if back && !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
             if to.write_all(&piece[..read]).await.is_err() {

@@ -121,6 +121,8 @@ impl World {
 
     pub async fn new() -> Self {
         let app = App::start_with(|_| ()).await;
+        let there: String = (0..Self::TASKS - 2).map(|task| statement(&Sql::Insert(task))).collect();
+        app.sql(&there);
         let rest = Rest::at(app.url(""));
         let mut proxies = Vec::new();
         let mut viewers = Vec::new();
