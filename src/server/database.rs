@@ -407,11 +407,16 @@ impl From<DbErr> for DatabaseError {
     fn from(error: DbErr) -> Self {
         const BUSY: i32 = 5;
         const LOCKED: i32 = 6;
+        const READ_ONLY: i32 = 8;
+        const IO_ERROR: i32 = 10;
+        const FULL: i32 = 13;
+        const CANNOT_OPEN: i32 = 14;
         if let Some(detail) = damage(&error) {
             return DatabaseError::Away(detail);
         }
         match (&error, code(&error)) {
             (DbErr::ConnectionAcquire(_), _) | (_, Some(BUSY | LOCKED)) => DatabaseError::Busy,
+            (_, Some(READ_ONLY | IO_ERROR | FULL | CANNOT_OPEN)) => DatabaseError::Away(error.to_string()),
             _ => DatabaseError::Db(error),
         }
     }
