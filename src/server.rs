@@ -85,11 +85,20 @@ pub async fn run_and_tell(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
-    let address = listener.local_addr()?;
-    if !config.admits(address) {
-        return Err(RunError::Exposed(address));
-    }
+    admitted(&listener, &config)?;
     let database = Database::open(config.database.clone()).await?;
+    run_on(database, listener, config, shutdown, ready).await
+}
+
+/// The same on a database that is open, for whoever writes to it in the same process; closes it at the end.
+pub async fn run_on(
+    database: Database,
+    listener: TcpListener,
+    config: Config,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(),
+) -> Result<(), RunError> {
+    let address = admitted(&listener, &config)?;
     let cursor = database.begin_read().await?.cursor().clone();
     let hub = hub::Hub::new(cursor.clone());
 
@@ -140,4 +149,10 @@ pub async fn run_and_tell(
         Some(Ok(())) => Err(RunError::Broken("it ended".to_owned())),
         Some(Err(panic)) => Err(RunError::Broken(panic.to_string())),
     }
+}
+
+/// The address, if it may be served. Asked before a database is opened, which makes one where there is none.
+fn admitted(listener: &TcpListener, config: &Config) -> Result<SocketAddr, RunError> {
+    let address = listener.local_addr()?;
+    if config.admits(address) { Ok(address) } else { Err(RunError::Exposed(address)) }
 }
