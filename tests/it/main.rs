@@ -3,16 +3,23 @@
 #![allow(clippy::unwrap_used)]
 
 mod app;
+mod proxy;
+mod viewer;
 
 mod layers;
 
 mod engine;
 mod simulation;
 
+mod contract;
 mod contract_rest;
 mod database;
+mod lag;
 mod rest;
 mod streams;
 
 mod commands;
 mod hooks;
+
+mod property;
+mod story;
