@@ -13,7 +13,7 @@ mod simulation;
 
 mod contract_rest;
 mod database;
-mod lag;
+mod feed;
 mod rest;
 mod streams;
 
