@@ -12,21 +12,21 @@ pub struct Args {
     /// Print the AsyncAPI document of the streams instead of the OpenAPI document of REST.
     #[arg(long, conflicts_with = "write")]
     pub asyncapi: bool,
-    /// Write openapi.json and asyncapi.json into this folder instead of printing one.
+    /// Write openapi.json, asyncapi.json and invalidation.json into this folder instead of printing one.
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
 }
 
-/// Prints a document, or writes both.
+/// Prints a document, or writes all.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.write {
         Some(folder) => {
-            for (name, text) in [("openapi.json", document::openapi()), ("asyncapi.json", document::asyncapi())] {
+            for (name, text) in document::all() {
                 let path = folder.join(name);
                 std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
             }
         }
-        None => print!("{}", if args.asyncapi { document::asyncapi() } else { document::openapi() }),
+        None => super::print(&if args.asyncapi { document::asyncapi() } else { document::openapi() })?,
     }
     Ok(ExitCode::SUCCESS)
 }

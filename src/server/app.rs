@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use poem::middleware::CatchPanic;
 use poem::web::Query;
 use poem::{Endpoint, EndpointExt, FromRequest, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,7 +41,7 @@ pub fn app(gate: Gate, streams: Streams) -> impl Endpoint<Output = Response> + '
     let routes = api
         .at("/ws", poem::get(poem::endpoint::make(move |request| websocket(by_websocket.clone(), request))))
         .at("/api/v1/stream", poem::get(poem::endpoint::make(move |request| events(by_events.clone(), request))));
-    http::problems(routes.with(CatchPanic::new())).around(move |routes, request| {
+    http::problems(routes).around(move |routes, request| {
         let admitted = gate.check(request.original_uri(), request.headers());
         async move {
             Ok(match admitted {
@@ -93,7 +92,12 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     // What a browser sends by itself when it comes back is newer than the URL it began with.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::Request { project: query.project, since: last.or(query.since) };
-    Ok((Feed::open(streams.source.clone(), wanted).await?, place))
+    let feed = Feed::open(streams.source.clone(), wanted).await?;
+    // It may have begun to listen only after everyone was told of the end.
+    if streams.draining.is_cancelled() {
+        return Err(ApiError::unavailable("the server is going away"));
+    }
+    Ok((feed, place))
 }
 
 fn preflight(origin: &HeaderValue) -> Response {

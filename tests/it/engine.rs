@@ -106,7 +106,7 @@ impl Run {
                     self.say(&format!("connect{}", since.map(|c| format!(" since {}", short(&c))).unwrap_or_default()));
                 }
                 Action::Send(_, WatchFrame::Watch(watch)) => {
-                    let models: Vec<String> = watch.read_models.iter().map(|model| name(model)).collect();
+                    let models: Vec<String> = watch.read_models.iter().map(name).collect();
                     self.say(format!("send watch {}", models.join(",")).trim_end());
                 }
                 Action::Fetch(fetch) => {
@@ -220,7 +220,7 @@ impl Run {
 
 fn incoming(words: &[&str]) -> Incoming {
     let (options, words): (Vec<&str>, Vec<&str>) =
-        words.iter().partition(|word| **word == "more" || word.contains('=') || **word == "");
+        words.iter().partition(|word| **word == "more" || word.contains('=') || word.is_empty());
     let option = |name: &str| {
         options.iter().find_map(|option| option.strip_prefix(name)).map(|ms| ms.parse().expect("a number"))
     };

@@ -11,6 +11,7 @@ mod layers;
 mod engine;
 mod simulation;
 
+mod contract;
 mod contract_rest;
 mod database;
 mod feed;

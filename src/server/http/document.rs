@@ -1,6 +1,6 @@
-//! The documents that describe the wire: OpenAPI for REST, AsyncAPI for the streams.
+//! The documents that describe the wire: OpenAPI for REST, AsyncAPI for the streams, and what notices make stale.
 //!
-//! Both are made from the types themselves and checked in; a test fails when the files are old. What the framework says
+//! All are made from the types themselves and checked in; a test fails when the files are old. What the framework says
 //! about types is mended on the way, because generators of clients stumble over it: fields that may be `null` are not
 //! marked, a reference with a comment becomes an `allOf`, answers leave out that all fields are always there.
 
@@ -26,6 +26,9 @@ use crate::server::database::Database;
 
 mod asyncapi;
 pub use asyncapi::asyncapi;
+
+mod invalidation;
+pub use invalidation::invalidation;
 
 mod examples;
 
@@ -55,6 +58,11 @@ pub(super) fn service(database: &Database) -> OpenApiService<Operations, ()> {
         HealthApi(database()),
     );
     OpenApiService::new(operations, TITLE, VERSION)
+}
+
+/// Every document with the name of its file.
+pub fn all() -> [(&'static str, String); 3] {
+    [("openapi.json", openapi()), ("asyncapi.json", asyncapi()), ("invalidation.json", invalidation())]
 }
 
 /// The OpenAPI document of REST and of the stream of server-sent events, as it is checked in.

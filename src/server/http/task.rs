@@ -53,6 +53,7 @@ impl TaskApi {
     /// Begin a task
     ///
     /// Sent again with the same `task_id` and the same parent it changes nothing, and answers 200 with the task.
+    /// Tasks can be part of one another 100 levels deep.
     #[oai(path = "/tasks", method = "post", operation_id = "start_task", tag = "Group::Write")]
     async fn start(&self, body: Json<NewTask>) -> Result<Kept<Task>, ApiError> {
         let tx = self.0.begin_write().await?;

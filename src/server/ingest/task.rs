@@ -2,7 +2,7 @@
 
 use requery_entities::task;
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
+use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect, Statement};
 
 use super::bounds::{self, Bounds};
 use super::{Saved, WriteError};
@@ -16,6 +16,10 @@ pub use purge::purge;
 const TASK: &str = "task";
 /// Where tasks come from that do not say.
 const API: &str = "api";
+
+/// How deep tasks can be within one another. Deleting a tree goes down it by triggers, and SQLite stops those after a
+/// thousand levels.
+const DEPTH: i64 = 100;
 
 /// Begins a task. The same id below the same parent is the same task, and stays as it is.
 pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
@@ -43,6 +47,10 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
     }
     let inherited = match &new.parent_task_id {
         Some(parent) => match project_of(tx, parent).await? {
+            Some(_) if depth_of(tx, parent).await? >= DEPTH => {
+                let detail = format!("task {parent} is {DEPTH} levels deep, and nothing can be below it");
+                return Err(WriteError::invalid("parent_task_id", detail));
+            }
             Some(project) => project,
             None => return Err(WriteError::invalid("parent_task_id", format!("there is no task {parent}"))),
         },
@@ -137,4 +145,18 @@ async fn parent_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Opti
 async fn project_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<String>, WriteError> {
     let project = task::Entity::find_by_id(id.as_str()).select_only().column(task::Column::Project);
     Ok(project.into_tuple::<String>().one(tx).await?)
+}
+
+/// How many tasks there are from this one up to the top of its tree, as far as it matters.
+async fn depth_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<i64, WriteError> {
+    const SQL: &str = "
+        with recursive up (parent, depth) as (
+            select parent_task_id, 1 from tasks where id = ?1
+            union all
+            select tasks.parent_task_id, depth + 1 from up join tasks on tasks.id = up.parent where depth < ?2
+        )
+        select max(depth) as depth from up";
+    let values = [id.as_str().into(), DEPTH.into()];
+    let row = tx.query_one_raw(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).await?;
+    Ok(row.map(|row| row.try_get::<Option<i64>>("", "depth")).transpose()?.flatten().unwrap_or(0))
 }

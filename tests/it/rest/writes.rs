@@ -254,6 +254,32 @@ async fn a_purge_takes_finished_trees() {
     assert_eq!(counts(json!({"older_than": "2126-01-01T00:00:00Z"})).await, 3);
 }
 
+/// Deeper than the triggers of one deletion can go, made by hand: a purge still clears it.
+#[tokio::test]
+async fn trees_are_only_so_deep() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let mut parent = client.task("top", json!({})).await;
+    let top = parent.clone();
+    for _ in 1..100 {
+        parent = client.task("below", json!({"parent_task_id": parent})).await;
+    }
+    let deeper = client.post("/api/v1/tasks", json!({"title": "deeper", "parent_task_id": parent})).await;
+    assert_eq!(deeper.problem(), "422 parent_task_id");
+    assert_eq!(client.delete(&format!("/api/v1/tasks/{top}")).await.status, 204);
+    assert_eq!(app.sql("select count(*) from tasks"), "0");
+
+    let id = |at: &str| format!("printf('%08x-0000-7000-8000-000000000001', {at})");
+    app.sql(&format!(
+        "with recursive n (i) as (select 1 union all select i + 1 from n where i < 1500)
+        insert into tasks (id, title, status, parent_task_id)
+            select {}, 't', 'completed', iif(i > 1, {}, null) from n",
+        id("i"),
+        id("i - 1")
+    ));
+    assert_eq!(client.post("/api/v1/tasks/purge", json!({})).await.at("/count"), 1500);
+}
+
 /// What the writers' limits are, and that they are counted as people count.
 #[tokio::test]
 async fn texts_have_limits() {

@@ -84,7 +84,7 @@ impl Server {
                 touch(&[ReadModel::Overview, of(&task_id), of(&parent)]);
                 Notice::TaskStarted(TaskStarted { task_id, project, parent_task_id: Some(parent) })
             }
-            _ if number % 2 == 0 => {
+            _ if number.is_multiple_of(2) => {
                 touch(&[ReadModel::Overview, of(&parent), ReadModel::Bookmarks]);
                 next.insert(of(&task_id), None);
                 Notice::TaskDeleted(TaskDeleted { task_id, project, parent_task_id: Some(parent) })

@@ -24,7 +24,7 @@ pub(super) fn mend(document: &mut Value) {
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
         mend_schemas(schemas, &sent);
     }
-    without_defaults(document);
+    tidy(document);
     if let Some(document) = document.as_object_mut() {
         document.retain(|_, value| *value != json!([]));
     }
@@ -104,16 +104,21 @@ fn references(value: &Value, names: &mut HashSet<String>) {
     }
 }
 
-/// `"deprecated": false` and the like say nothing.
-fn without_defaults(value: &mut Value) {
+/// `"deprecated": false` says nothing, and a bound of whole numbers is a whole number.
+fn tidy(value: &mut Value) {
     match value {
+        Value::Number(number) => {
+            if let Some(whole) = number.as_f64().filter(|bound| bound.fract() == 0.0 && number.is_f64()) {
+                *value = json!(whole as i64);
+            }
+        }
         Value::Object(map) => {
             if map.get("deprecated") == Some(&json!(false)) {
                 map.remove("deprecated");
             }
-            map.values_mut().for_each(without_defaults);
+            map.values_mut().for_each(tidy);
         }
-        Value::Array(all) => all.iter_mut().for_each(without_defaults),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Array(all) => all.iter_mut().for_each(tidy),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }

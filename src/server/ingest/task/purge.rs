@@ -10,9 +10,6 @@ use super::super::WriteError;
 use super::super::bounds::Bounds;
 use crate::protocol::write::Purge;
 
-/// Rows above this depth of a tree go leaf by leaf, the cheap way; what is left below goes at once.
-const LEVELS: usize = 32;
-
 const SELECT: &str = "
 insert into purging (task_id)
 with recursive tree (root, id) as (
@@ -32,12 +29,13 @@ const TELL: &str = "
 insert into purges (project, count, at)
 select project, count(*), ?1 from tasks where id in (select task_id from purging) group by project order by project";
 
-/// Leaves first: deleting a task that has others below it makes the database look for all of those.
+/// Leaves first: deleting a task that has others below it makes the database look for all of those, and a trigger that
+/// goes down a tree of a thousand levels is stopped.
 const DELETE_LEAVES: &str = "
 delete from tasks where id in (select task_id from purging)
-    and id not in (select parent_task_id from tasks where parent_task_id is not null)";
+    and not exists (select 1 from tasks below where below.parent_task_id = tasks.id)";
 
-const DELETE_REST: &str = "delete from tasks where id in (select task_id from purging)";
+const FORGET_DELETED: &str = "delete from purging where task_id not in (select id from tasks)";
 
 /// Deletes the finished trees that are meant, and tells how many tasks went.
 pub async fn purge(tx: &impl ConnectionTrait, which: Purge, now_ms: i64) -> Result<u64, WriteError> {
@@ -47,19 +45,15 @@ pub async fn purge(tx: &impl ConnectionTrait, which: Purge, now_ms: i64) -> Resu
 
     let status = which.status.map(|status| status.to_string());
     execute(tx, SELECT, vec![status.into(), which.project.into(), older_than.into()]).await?;
-    let told = execute(tx, TELL, vec![now_ms.into()]).await?;
+    execute(tx, TELL, vec![now_ms.into()]).await?;
     let mut count = 0;
-    if told > 0 {
-        for _ in 0..LEVELS {
-            match execute(tx, DELETE_LEAVES, Vec::new()).await? {
-                0 => break,
-                deleted => count += deleted,
-            }
+    loop {
+        match execute(tx, DELETE_LEAVES, Vec::new()).await? {
+            0 => return Ok(count),
+            deleted => count += deleted,
         }
-        count += execute(tx, DELETE_REST, Vec::new()).await?;
-        execute(tx, "delete from purging", Vec::new()).await?;
+        execute(tx, FORGET_DELETED, Vec::new()).await?;
     }
-    Ok(count)
 }
 
 async fn execute(tx: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<u64, WriteError> {
