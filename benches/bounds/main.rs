@@ -29,8 +29,11 @@ use std::process::ExitCode;
 
 use table::Row;
 
-/// Each bound by its name, in the order in which they are measured.
-const BOUNDS: &[(&str, fn() -> Vec<Row>)] = &[
+/// A name to ask for it by, and what measures it.
+type Bound = (&'static str, fn() -> Vec<Row>);
+
+/// In the order in which they are measured.
+const BOUNDS: &[Bound] = &[
     ("latency", latency::measure),
     ("triggers", triggers::measure),
     ("idle", idle::measure),
