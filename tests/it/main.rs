@@ -14,7 +14,7 @@ mod simulation;
 mod contract;
 mod contract_rest;
 mod database;
-mod lag;
+mod feed;
 mod rest;
 mod streams;
 
