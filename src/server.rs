@@ -26,6 +26,8 @@ pub mod read;
 
 pub mod ingest;
 
+mod spool;
+
 pub mod http;
 
 pub mod error;
@@ -95,6 +97,11 @@ pub async fn run_and_tell(
     background.spawn(hub::run(hub.clone(), tailed, config.window, ended.clone()));
     let upkeep = change_log::upkeep::keep(database.clone(), config.retention);
     background.spawn(ended.clone().run_until_cancelled_owned(upkeep));
+
+    if let Some(base) = &config.spool {
+        let spool = crate::spool::Spool::of(base, &address.ip().to_string(), address.port());
+        background.spawn(ended.clone().run_until_cancelled_owned(spool::take_in(database.clone(), spool)));
+    }
 
     let streams = app::Streams {
         source: feed::Source {
