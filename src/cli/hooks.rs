@@ -216,7 +216,9 @@ fn change(
 ) -> anyhow::Result<Done> {
     for _ in 0..TRIES {
         let settings = Settings::read(path)?;
-        let Some(change) = new(&settings).map_err(|flaw| settings.flaw(&flaw))? else { return Ok(Done::Nothing) };
+        let changed =
+            new(&settings).map_err(|flaw| anyhow::anyhow!("{}; nothing was changed", settings.flaw(&flaw)))?;
+        let Some(change) = changed else { return Ok(Done::Nothing) };
         let text = match &change {
             Change::Text(text) => Some(text.as_str()),
             Change::Gone => None,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod app;
+mod home;
 
 mod layers;
 
@@ -15,4 +16,6 @@ mod rest;
 mod streams;
 
 mod commands;
+mod forwarder;
 mod hooks;
+mod install;

@@ -200,5 +200,31 @@ fn flawed(path: &Path, text: &str, flaw: &Flaw) -> anyhow::Error {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().trim_start_matches('\u{feff}').chars().count() + 1;
     let (path, what) = (path.display(), &flaw.what);
-    anyhow::anyhow!("{path}, line {line}, column {column}: {what}; nothing was changed")
+    anyhow::anyhow!("{path}, line {line}, column {column}: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::Settings;
+
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/er/settings.json");
+        let missing = Settings::read(&path).expect("read");
+        assert!(missing.replace(Some("{\"ours\": 1}")).expect("written"));
+        let read = Settings::read(&path).expect("read");
+        assert!(!missing.replace(Some("{}")).expect("noticed"), "it was made meanwhile");
+        fs::write(&path, "{\"theirs\": 1}").expect("written");
+        for new in [Some("{}"), None] {
+            assert!(!read.replace(new).expect("noticed"));
+            assert_eq!(fs::read_to_string(&path).expect("read"), "{\"theirs\": 1}");
+        }
+        assert!(Settings::read(&path).expect("read").replace(None).expect("removed"));
+        assert!(!read.replace(Some("{}")).expect("noticed"), "it was removed meanwhile");
+        let left = fs::read_dir(folder.path().join("deep/er")).expect("a folder").count();
+        assert_eq!(left, 0, "a temporary file is left");
+    }
 }
