@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -100,6 +101,8 @@ impl Home {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
         assert_eq!(line, Some(format!("requery serves http://{listen}")));
+        // What else it says has to go somewhere.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Served { child, url: format!("http://{listen}") }
     }
 }
@@ -127,6 +130,12 @@ impl Served {
     pub async fn get(&self, path: &str) -> Value {
         let answer = reqwest::get(format!("{}{path}", self.url)).await.unwrap();
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    /// Which changes there are.
+    pub async fn cursor(&self) -> String {
+        let answer = reqwest::get(format!("{}/api/v1/overview", self.url)).await.unwrap();
+        answer.headers()["requery-cursor"].to_str().unwrap().to_owned()
     }
 
     /// Waits until so many events were logged; more would be one too many.
@@ -171,9 +180,16 @@ impl Served {
     }
 }
 
-/// A port on which nobody listens.
+/// A port on which nobody listens, and that the system gives to nobody: below those it hands out by itself.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
+    loop {
+        let port = base + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub fn fixtures(folder: &str) -> PathBuf {

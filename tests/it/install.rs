@@ -241,11 +241,11 @@ async fn each_installed_command_brings_its_record() {
         for line in recording.lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             let Some(command) = commands.remove(line["body"]["hook_event_name"].as_str().unwrap()) else { continue };
-            let before = served.get("/api/v1/tasks").await;
+            let before = served.cursor().await;
             let mut shell = std::process::Command::new("sh");
             shell.arg("-c").arg(&command[0]);
             silent(home.at_home(shell), line["body"].to_string().as_bytes());
-            assert_ne!(served.get("/api/v1/tasks").await, before, "{command:?}");
+            assert_ne!(served.cursor().await, before, "{line}");
             events += 1;
         }
         assert_eq!((agent, events), (agent, if agent == "codex" { 11 } else { 21 }), "left: {commands:?}");
