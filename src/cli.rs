@@ -113,6 +113,17 @@ fn state_folder() -> anyhow::Result<PathBuf> {
     Ok(folders.state_dir().unwrap_or_else(|| folders.data_dir()).join("requery"))
 }
 
+/// Writes to the output. Whoever reads it may have had enough: that is no failure.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// Until the person or the system asks the process to end.
 async fn asked_to_end() {
     use tokio::signal::unix::{SignalKind, signal};

@@ -51,6 +51,10 @@ create table deliveries (
 ) strict, without rowid;
 create index deliveries_at on deliveries (at);
 
+-- Rows to which their own trigger is putting the last touches. Where recursive triggers are on that fires it again, and
+-- it is no news of its own.
+create table settling (id text primary key not null) strict, without rowid;
+
 -- Tasks that a purge is about to delete: their deletions are silent, the purge itself is told once for each project.
 create table purging (task_id text primary key not null) strict, without rowid;
 

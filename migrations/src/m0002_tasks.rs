@@ -47,21 +47,34 @@ create view task_tree (root, id) as
 
 -- What INSERT OR REPLACE is about to remove: it fires no delete trigger. The note stays where the insert is then
 -- ignored or becomes an update; the next one overwrites it, and a deletion clears it, so a note found after an insert
--- is always of the row that this very insert replaced.
+-- of a row that is gone, or has its id, is always of the one that this very insert replaced.
 create table replaced (
     task_id text primary key not null,
     project text not null,
     parent_task_id text,
     status text not null,
     source text not null,
+    external_id text,
     event_count integer not null
 ) strict, without rowid;
+create index replaced_external on replaced (source, external_id) where external_id is not null;
 
 create trigger tasks_replacing before insert on tasks
-when exists (select 1 from tasks where id = new.id) begin
-    delete from replaced where task_id = new.id;
-    insert into replaced (task_id, project, parent_task_id, status, source, event_count)
-        select id, project, parent_task_id, status, source, event_count from tasks where id = new.id;
+when exists (select 1 from tasks where id = new.id or (source = new.source and external_id = new.external_id)) begin
+    delete from replaced where task_id in
+        (select id from tasks where id = new.id or (source = new.source and external_id = new.external_id));
+    insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
+        select id, project, parent_task_id, status, source, external_id, event_count from tasks
+        where id = new.id or (source = new.source and external_id = new.external_id);
+end;
+
+create trigger tasks_taking before update of source, external_id on tasks
+when exists (select 1 from tasks where source = new.source and external_id = new.external_id and id <> new.id) begin
+    delete from replaced where task_id in
+        (select id from tasks where source = new.source and external_id = new.external_id and id <> new.id);
+    insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
+        select id, project, parent_task_id, status, source, external_id, event_count from tasks
+        where source = new.source and external_id = new.external_id and id <> new.id;
 end;
 
 create trigger tasks_started after insert on tasks begin
@@ -96,6 +109,20 @@ when exists (select 1 from replaced where task_id = new.id) begin
     delete from replaced where task_id = new.id;
 end;
 
+-- REPLACE by what a runtime calls the task would take another one away, with all it has. Whoever means to write that
+-- one says so with ON CONFLICT.
+create trigger tasks_replaced_another after insert on tasks
+when exists (select 1 from replaced where source = new.source and external_id = new.external_id
+    and task_id <> new.id and not exists (select 1 from tasks where id = replaced.task_id)) begin
+    select raise(abort, 'another task has this source and external_id');
+end;
+
+create trigger tasks_took_another after update of source, external_id on tasks
+when exists (select 1 from replaced where source = new.source and external_id = new.external_id
+    and task_id <> new.id and not exists (select 1 from tasks where id = replaced.task_id)) begin
+    select raise(abort, 'another task has this source and external_id');
+end;
+
 create trigger tasks_keep_their_id before update of id on tasks when new.id is not old.id begin
     select raise(abort, 'the id of a task never changes');
 end;
@@ -104,12 +131,13 @@ end;
 create trigger tasks_updated after update of
     title, project, status, mode, parent_task_id, parent_session_id, workspace, source, external_id, waiting_reason,
     status_since, summary, created_at on tasks
-when new.title is not old.title or new.project is not old.project or new.status is not old.status
+when (new.title is not old.title or new.project is not old.project or new.status is not old.status
     or new.mode is not old.mode or new.parent_task_id is not old.parent_task_id
     or new.parent_session_id is not old.parent_session_id or new.workspace is not old.workspace
     or new.source is not old.source or new.external_id is not old.external_id
     or new.waiting_reason is not old.waiting_reason or new.status_since is not old.status_since
-    or new.summary is not old.summary or new.created_at is not old.created_at begin
+    or new.summary is not old.summary or new.created_at is not old.created_at)
+    and not exists (select 1 from settling where id = new.id) begin
     -- Whoever shows it where it was.
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.updated', old.project, new.id, old.parent_task_id
@@ -123,12 +151,14 @@ when new.title is not old.title or new.project is not old.project or new.status 
         select 'bookmark.saved', side.project, new.id, bookmarks.id
         from bookmarks, (select old.project as project union all select new.project) as side
         where bookmarks.task_id = new.id and new.project is not old.project;
+    insert into settling (id) select new.id where new.status is not old.status;
     update tasks set
         changed_at = max({now}, changed_at + 1),
         status_since = iif(new.status is not old.status and new.status_since is old.status_since, {now}, status_since),
         waiting_reason = iif(new.status is not old.status and new.waiting_reason is old.waiting_reason,
             null, waiting_reason)
         where id = new.id;
+    delete from settling where id = new.id;
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks

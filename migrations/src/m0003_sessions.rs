@@ -16,6 +16,11 @@ create table sessions (
 ) strict;
 create index sessions_task on sessions (task_id, started_at);
 
+create trigger sessions_fit before insert on sessions
+when exists (select 1 from sessions where id = new.id and task_id <> new.task_id) begin
+    select raise(abort, 'a session keeps its id and its task');
+end;
+
 create trigger sessions_started after insert on sessions begin
     insert into changes (kind, project, task_id, object_id)
         select 'session.started', project, id, new.id from tasks where id = new.task_id;
@@ -27,17 +32,20 @@ when new.id is not old.id or new.task_id is not old.task_id begin
 end;
 
 create trigger sessions_updated after update on sessions
-when new.source is not old.source or new.runtime_session_id is not old.runtime_session_id
+when (new.source is not old.source or new.runtime_session_id is not old.runtime_session_id
     or new.status is not old.status or new.summary is not old.summary
-    or new.started_at is not old.started_at or new.ended_at is not old.ended_at begin
+    or new.started_at is not old.started_at or new.ended_at is not old.ended_at)
+    and not exists (select 1 from settling where id = new.id) begin
     insert into changes (kind, project, task_id, object_id)
         select 'session.ended', project, id, new.id from tasks
         where id = new.task_id and old.status = 'running' and new.status <> 'running';
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.updated', project, id, parent_task_id from tasks
         where id = new.task_id and not (old.status = 'running' and new.status <> 'running');
-    update sessions set ended_at = {now}
-        where id = new.id and ended_at is null and status <> 'running' and old.status = 'running';
+    insert into settling (id) select new.id
+        where new.ended_at is null and new.status <> 'running' and old.status = 'running';
+    update sessions set ended_at = {now} where id in (select id from settling where id = new.id);
+    delete from settling where id = new.id;
 end;
 
 create trigger sessions_deleted after delete on sessions begin

@@ -29,6 +29,12 @@ create table events (
 create index events_task on events (task_id, position);
 create unique index events_external on events (task_id, external_id) where external_id is not null;
 
+create trigger events_fit before insert on events
+when exists (select 1 from events where (id = new.id or position = new.position)
+    and (id <> new.id or task_id <> new.task_id)) begin
+    select raise(abort, 'an event keeps its id, its task and its position');
+end;
+
 create trigger events_logged after insert on events begin
     insert into changes (kind, project, task_id, object_id)
         select 'event.logged', project, id, new.id from tasks where id = new.task_id;
@@ -36,6 +42,12 @@ create trigger events_logged after insert on events begin
     -- Apart from the count, so that the indexes on it are left alone by all but the first event of a millisecond.
     update tasks set changed_at = new.created_at where id = new.task_id and changed_at < new.created_at;
     -- The figures follow from the log, a while later: doing it here would cost every writer more than the event does.
+end;
+
+-- The one that REPLACE removed for its external id is gone without its trigger.
+create trigger events_replaced after insert on events when new.external_id is not null begin
+    delete from bookmarks where task_id = new.task_id and event_id is not null
+        and not exists (select 1 from events where id = bookmarks.event_id);
 end;
 
 create trigger events_stay before update of id, task_id, position on events
@@ -55,9 +67,9 @@ when new.session_id is not old.session_id or new.kind is not old.kind or new.fam
 end;
 
 create trigger events_deleted after delete on events begin
+    delete from bookmarks where event_id = old.id;
     insert into changes (kind, project, task_id, object_id)
         select 'event.updated', project, id, old.id from tasks where id = old.task_id;
-    delete from bookmarks where event_id = old.id;
 end;
 "
 );

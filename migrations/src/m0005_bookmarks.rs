@@ -24,6 +24,12 @@ when new.event_id is not null and not exists
     select raise(abort, 'a bookmark of an event names the task of that event');
 end;
 
+create trigger bookmarks_keep before insert on bookmarks
+when exists (select 1 from bookmarks where id = new.id
+    and (task_id is not new.task_id or event_id is not new.event_id)) begin
+    select raise(abort, 'a bookmark keeps its id and what it marks');
+end;
+
 create trigger bookmarks_saved after insert on bookmarks begin
     insert into changes (kind, project, task_id, object_id)
         select 'bookmark.saved', project, id, new.id from tasks where id = new.task_id;

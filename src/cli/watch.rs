@@ -9,7 +9,8 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Context;
-use requery::client::{Body, Client, Config, View, Watch};
+use console::Term;
+use requery::client::{Body, Client, Config, State, View, Watch};
 use requery::protocol::{ReadModel, TaskId};
 use tokio::time::MissedTickBehavior;
 
@@ -22,10 +23,10 @@ pub struct Args {
     /// Only this project.
     #[arg(long)]
     pub project: Option<String>,
-    /// Watch this task instead of the overview; may be given more than once.
+    /// Watch this task too; may be given more than once.
     #[arg(long, value_name = "ID")]
     pub task: Vec<TaskId>,
-    /// Watch the bookmarks instead of the overview.
+    /// Watch the bookmarks too.
     #[arg(long)]
     pub bookmarks: bool,
     /// Print one JSON object a line, for each change of what is held.
@@ -51,7 +52,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let shown = tokio::select! {
         shown = shown => shown,
-        interrupted = tokio::signal::ctrl_c() => interrupted,
+        () = super::asked_to_end() => Ok(()),
     };
     match shown {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -60,19 +61,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn models(args: &Args) -> Vec<ReadModel> {
-    let mut models: Vec<ReadModel> = args.task.iter().cloned().map(ReadModel::Task).collect();
-    models.extend(args.bookmarks.then_some(ReadModel::Bookmarks));
-    if models.is_empty() {
-        models.push(ReadModel::Overview);
-    }
-    models
+    let tasks = args.task.iter().cloned().map(ReadModel::Task);
+    std::iter::once(ReadModel::Overview).chain(tasks).chain(args.bookmarks.then_some(ReadModel::Bookmarks)).collect()
 }
 
 async fn print_json(client: &Client, watches: &mut [Watch], body: bool) -> io::Result<()> {
     let mut changes = client.changes();
     loop {
         for watch in &mut *watches {
-            if let Some(view) = watch.news() {
+            // That an answer is in doubt is no change of what is held: the line comes with the answer that ends the doubt.
+            if let Some(view) = watch.news().filter(|view| view.state != State::Stale || view.error.is_some()) {
                 print(&json_line(watch.model(), &view, body))?;
             }
         }
@@ -134,7 +132,10 @@ async fn draw(client: &Client, server: &str, watches: &[Watch]) -> io::Result<()
     let _restored = screen::Alternate::enter()?;
     let mut drawn = String::new();
     loop {
-        let picture = screen::picture(client, server, watches);
+        let (rows, columns) = Term::stdout().size();
+        let now_ms = chrono::Utc::now().timestamp_millis();
+        let room = screen::Room { rows: rows.into(), columns: columns.into(), now_ms };
+        let picture = screen::picture(client, server, watches, room);
         if picture != drawn {
             print_raw(&picture)?;
             drawn = picture;

@@ -5,7 +5,7 @@
 //! and never a notice. [`since`] asks the same table what a client that comes back has missed, and [`upkeep`] folds it
 //! into the figures and prunes it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use requery_entities::change;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
@@ -48,6 +48,7 @@ pub enum Tailed {
 pub async fn tail(database: Database, from: Cursor, sink: mpsc::Sender<Tailed>, shutdown: CancellationToken) {
     let ended = shutdown.run_until_cancelled(async {
         let mut from = from;
+        let mut reopened: Option<Instant> = None;
         // The receiver is gone only when the server ends.
         while !sink.is_closed() {
             let error = match follow(&database, from.clone(), &sink).await {
@@ -55,10 +56,15 @@ pub async fn tail(database: Database, from: Cursor, sink: mpsc::Sender<Tailed>, 
                 Err(error) => error,
             };
             tracing::warn!(%error, "the change log cannot be followed; opening the database anew");
+            // What opens and then cannot be followed, time and again, takes no core and no disk.
+            if let Some(at) = reopened {
+                tokio::time::sleep(RETRY.saturating_sub(at.elapsed())).await;
+            }
             from = match reopen(&database, &sink).await {
                 Some(cursor) => cursor,
                 None => return,
             };
+            reopened = Some(Instant::now());
         }
     });
     ended.await;
@@ -162,7 +168,8 @@ async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result<Option<i64
     let Some(run) = read.query_one_raw(statement).await? else { return Ok(None) };
     let (ends, floor) = (run.try_get::<Option<i64>>("", "ends")?, run.try_get::<Option<i64>>("", "floor")?);
     let within_its_run = ends.is_none_or(|ends| first <= ends);
-    let above_the_floor = floor.is_none_or(|floor| floor <= first);
+    // A log without rows tells nothing: its floor is what comes next.
+    let above_the_floor = floor.unwrap_or(now.cast_signed()) <= first;
     Ok((within_its_run && above_the_floor && first > 0).then_some(first))
 }
 

@@ -15,8 +15,7 @@ use super::change_log::Tailed;
 use crate::protocol::{Cursor, Frame, FrameKind, Notice};
 
 mod window;
-pub use window::Window;
-use window::{Flushed, Merged};
+pub use window::{Flushed, Merged, Window};
 
 /// How many flushes a listener may lag behind: ten seconds of the narrowest window. What they hold is shared, so a
 /// slow listener costs nothing but its own place.

@@ -2,16 +2,16 @@
 //!
 //! poem brings a loop of its own. This one sets TCP_NODELAY, ends connections that never finish their headers or never
 //! take their answers, backs off when the process runs out of files instead of spinning, and waits for what is under
-//! way when the server ends.
+//! way when the server ends. It speaks HTTP/1.1 alone: no browser asks for more without TLS, and telling the versions
+//! apart would wait for ever for a first byte.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::endpoint::{DynEndpoint, ToDynEndpoint};
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
@@ -19,12 +19,14 @@ use poem::{Addr, Endpoint, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How many connections are served at once, streams not counted after their upgrade.
 const MAX_CONNECTIONS: usize = 16_384;
 /// How long a request may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a peer may leave unread what was sent to it. Frees what a half-open or stuck connection holds.
+#[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT_MS: u32 = 60_000;
 /// How long to wait after an accept that failed, so that running out of files does not take a core.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -39,10 +41,11 @@ pub async fn serve(
 ) {
     let endpoint: Arc<dyn DynEndpoint<Output = Response>> = Arc::new(ToDynEndpoint(endpoint));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128);
+    let connections = TaskTracker::new();
+    // HTTP/1.1 alone: browsers speak 2 only over TLS, which is a proxy's matter, and telling the two apart would wait
+    // for a first line without a bound.
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -57,6 +60,8 @@ pub async fn serve(
             }
         };
         let _ = socket.set_nodelay(true);
+        // Elsewhere the system's own limit on sending again has to do.
+        #[cfg(target_os = "linux")]
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD_TIMEOUT_MS);
         let local = socket.local_addr().unwrap_or(remote);
         let endpoint = endpoint.clone();
@@ -70,17 +75,26 @@ pub async fn serve(
             ));
             async move { Ok::<_, std::convert::Infallible>(endpoint.get_response(request).await.into()) }
         });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended badly");
+        let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
+        let ending = shutdown.clone();
+        connections.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = ending.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended badly");
             }
             drop(place);
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    connections.close();
+    let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
 }
 
 async fn accept(

@@ -7,8 +7,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::database::{Database, DatabaseError, WriteTransaction};
-use super::ingest::hook::{self, HookError, Source};
+use sea_orm::DbErr;
+
+use super::database::{Database, DatabaseError};
+use super::ingest::hook::{self, Delivery, Source};
 use crate::spool::{Claim, Record, Spool};
 
 /// How often it is looked for: a hook that found records waiting has put its own behind them.
@@ -28,7 +30,7 @@ enum TakeInError {
     #[error("the database did not take it")]
     Database(#[from] DatabaseError),
     #[error("the database did not take it")]
-    Hook(#[source] HookError),
+    Hook(#[source] DbErr),
 }
 
 /// Takes in what waits, for as long as it is polled.
@@ -122,23 +124,22 @@ struct Settled {
     delivered: Vec<String>,
     hopeless: Vec<String>,
     /// Why the rest was not tried.
-    stopped: Option<HookError>,
+    stopped: Option<DbErr>,
 }
 
 async fn take_all(database: &Database, read: Read) -> Result<Settled, TakeInError> {
     let tx = database.begin_write().await?;
     let mut settled = Settled::default();
     for (name, record) in &read {
-        match take(&tx, record.as_ref()).await {
-            Ok(()) => settled.delivered.push(name.clone()),
-            Err(Some(HookError::Db(_))) => {
-                drop(tx);
-                return take_each(database, read).await;
-            }
-            Err(why) => {
-                tell(name, why.as_ref());
-                settled.hopeless.push(name.clone());
-            }
+        match delivery(name, record.as_ref()) {
+            Some(delivery) => match hook::take(&*tx, delivery, happened(record.as_ref())).await {
+                Ok(()) => settled.delivered.push(name.clone()),
+                Err(_) => {
+                    drop(tx);
+                    return take_each(database, read).await;
+                }
+            },
+            None => settled.hopeless.push(name.clone()),
         }
     }
     tx.commit().await?;
@@ -149,40 +150,43 @@ async fn take_all(database: &Database, read: Read) -> Result<Settled, TakeInErro
 /// the way for ever, so it is put aside; if it takes none, it is the database that is to blame.
 async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInError> {
     let mut settled = Settled::default();
-    let mut refused = None;
+    let mut refused: Option<(String, DbErr)> = None;
     for (name, record) in read {
+        let Some(delivery) = delivery(&name, record.as_ref()) else {
+            settled.hopeless.push(name);
+            continue;
+        };
         let tx = database.begin_write().await?;
-        match take(&tx, record.as_ref()).await {
+        match hook::take(&*tx, delivery, happened(record.as_ref())).await {
             Ok(()) => {
                 tx.commit().await?;
-                settled.hopeless.extend(refused.take().map(|(name, _)| name));
+                if let Some((name, error)) = refused.take() {
+                    tracing::warn!(record = name, "could not take in {name}, which a hook left: {error}");
+                    settled.hopeless.push(name);
+                }
                 settled.delivered.push(name);
             }
-            Err(Some(error @ HookError::Db(_))) if refused.is_none() => {
-                tell(&name, Some(&error));
-                refused = Some((name, error));
-            }
-            Err(Some(error @ HookError::Db(_))) => return Ok(Settled { stopped: Some(error), ..settled }),
-            Err(why) => {
-                tell(&name, why.as_ref());
-                settled.hopeless.push(name);
-            }
+            Err(error) if refused.is_none() => refused = Some((name, error)),
+            Err(error) => return Ok(Settled { stopped: Some(error), ..settled }),
         }
     }
     Ok(Settled { stopped: refused.map(|(_, error)| error), ..settled })
 }
 
-/// Takes one. Refused without a reason: it is no record.
-async fn take(tx: &WriteTransaction, record: Option<&Record>) -> Result<(), Option<HookError>> {
-    let record = record.ok_or(None)?;
-    let source = Source::parse(&record.source).ok_or(None)?;
-    let happened = hook::happened(record.at_ms, chrono::Utc::now().timestamp_millis());
-    hook::take(&**tx, source, Some(&record.delivery), &record.body, happened).await.map_err(Some)
+/// What a file holds. None, and told: nothing that can be taken.
+fn delivery(name: &str, record: Option<&Record>) -> Option<Delivery> {
+    let read = match record.and_then(|record| Some((record, Source::parse(&record.source)?))) {
+        Some((record, source)) => {
+            Delivery::read(source, Some(&record.delivery), &record.body).map_err(|error| error.to_string())
+        }
+        None => Err("it is no whole record".to_owned()),
+    };
+    read.inspect_err(|why| tracing::warn!(record = name, "could not take in {name}, which a hook left: {why}")).ok()
 }
 
-fn tell(name: &str, why: Option<&HookError>) {
-    let why = why.map_or_else(|| "it is no whole record".to_owned(), HookError::to_string);
-    tracing::warn!(record = name, "could not take in {name}, which a hook left: {why}");
+fn happened(record: Option<&Record>) -> i64 {
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    record.map_or(now_ms, |record| hook::happened(record.at_ms, now_ms))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -4,14 +4,18 @@
 
 mod app;
 mod home;
+mod proxy;
+mod viewer;
 
 mod layers;
 
 mod engine;
 mod simulation;
 
+mod contract;
 mod contract_rest;
 mod database;
+mod lag;
 mod rest;
 mod streams;
 
@@ -19,3 +23,6 @@ mod commands;
 mod forwarder;
 mod hooks;
 mod install;
+
+mod property;
+mod story;

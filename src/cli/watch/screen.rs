@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use console::{Alignment, pad_str, truncate_str};
 use requery::client::{Client, State, Status, View, Watch};
 use requery::protocol::ReadModel;
-use requery::protocol::model::{BookmarkPage, Overview, TaskDetail, TaskPage, TaskStatus};
+use requery::protocol::model::{BookmarkPage, Overview, TaskDetail, TaskPage, TaskStatus, Timestamp};
 
-/// How many rows of each table are shown.
-const ROWS: usize = 20;
+/// The fewest rows of a table, however low the terminal is.
+const FEWEST_ROWS: usize = 3;
+/// The width of an age, as in `59 min ago`.
+const AGE: usize = 10;
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
@@ -74,23 +77,31 @@ pub(super) fn line(model: &ReadModel, view: &View) -> String {
     line
 }
 
-/// The whole screen, from its first cell.
-pub(super) fn picture(client: &Client, server: &str, watches: &[Watch]) -> String {
+/// A terminal's size in cells, and the time it is.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) now_ms: i64,
+}
+
+/// The whole screen, from its first cell. No line is longer than the terminal is wide, none is below its last.
+pub(super) fn picture(client: &Client, server: &str, watches: &[Watch], room: Room) -> String {
     let mut text = format!("{BOLD}requery{PLAIN} {} - {}\n", harmless(server), status(client));
+    // Each read model gets its share; what surrounds a table takes five lines.
+    let rows = (room.rows.saturating_sub(1) / watches.len().max(1)).saturating_sub(5).max(FEWEST_ROWS);
+    let table = Table { rows, room };
     for watch in watches {
         let view = watch.view();
         let age = view.age().map(|age| format!(", as of {}", span(age))).unwrap_or_default();
         let error = view.error.as_deref().map(|error| format!(" - {}", harmless(error))).unwrap_or_default();
         let _ = writeln!(text, "\n{BOLD}{}{PLAIN} {DIM}{}{age}{error}{PLAIN}", watch.model(), view.state.as_str());
-        let Some(body) = &view.body else { continue };
-        if view.state == State::Gone {
-            continue;
-        }
+        let Some(body) = view.body.as_ref().filter(|_| view.state != State::Gone) else { continue };
         let drawn = body
             .overview()
-            .map(|parsed| parsed.map(|(overview, tasks)| draw_overview(&overview, &tasks)))
-            .or_else(|| body.task().map(|parsed| parsed.map(|detail| draw_task(&detail))))
-            .or_else(|| body.bookmarks().map(|parsed| parsed.map(|page| draw_bookmarks(&page))));
+            .map(|parsed| parsed.map(|(overview, tasks)| table.overview(&overview, &tasks)))
+            .or_else(|| body.task().map(|parsed| parsed.map(|detail| table.task(&detail))))
+            .or_else(|| body.bookmarks().map(|parsed| parsed.map(|page| table.bookmarks(&page))));
         match drawn {
             Some(Ok(drawn)) => text += &drawn,
             Some(Err(error)) => drop(writeln!(text, "the server speaks of something newer than this program: {error}")),
@@ -98,84 +109,99 @@ pub(super) fn picture(client: &Client, server: &str, watches: &[Watch]) -> Strin
         }
     }
     // Each line clears what was behind it, the last everything below: nothing flickers.
-    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\r\n"))
+    let lines = text.lines().take(room.rows).map(|line| format!("{}\x1b[K", truncate_str(line, room.columns, "…")));
+    format!("\x1b[H{}\x1b[J", lines.collect::<Vec<_>>().join("\r\n"))
 }
 
-fn draw_overview(overview: &Overview, tasks: &TaskPage) -> String {
-    let stats = &overview.stats;
-    let mut text = format!(
-        "{} tasks: {} running, {} waiting, {} completed, {} errored; {} events\n",
-        stats.total_tasks,
-        stats.running_tasks,
-        stats.waiting_tasks,
-        stats.completed_tasks,
-        stats.errored_tasks,
-        stats.total_events
-    );
-    if !overview.needs_you.is_empty() {
-        let _ = writeln!(text, "\n{BOLD}needs you{PLAIN}");
-    }
-    for task in overview.needs_you.iter().take(ROWS) {
-        let reason = task.reason.as_deref().unwrap_or("waiting");
-        row(&mut text, &[(&task.title, 50), (reason, 12), (&task.project, 20), (task.since.as_str(), 24)]);
-    }
-    let _ = writeln!(text, "\n{BOLD}tasks{PLAIN}");
-    for task in tasks.items.iter().take(ROWS) {
-        let events = task.event_count.to_string();
-        let cells =
-            [(&*task.title, 50), (task.status.as_str(), 12), (&task.project, 20), (task.changed_at.as_str(), 24)];
-        let mark = if task.status == TaskStatus::Waiting { "!" } else { " " };
-        text += mark;
-        row(&mut text, &[cells[0], cells[1], cells[2], cells[3], (&events, 8)]);
-    }
-    more(&mut text, tasks.items.len(), tasks.next.is_some());
-    text
+/// Draws tables of so many rows.
+struct Table {
+    rows: usize,
+    room: Room,
 }
 
-fn draw_task(detail: &TaskDetail) -> String {
-    let (task, figures) = (&detail.task, &detail.figures);
-    let mut text = format!("{} - {}", harmless(&task.title), task.status);
-    if let Some(reason) = &task.waiting_reason {
-        let _ = write!(text, " ({})", harmless(reason));
+impl Table {
+    fn overview(&self, overview: &Overview, tasks: &TaskPage) -> String {
+        let stats = &overview.stats;
+        let mut text = format!(
+            "{} tasks: {} running, {} waiting, {} completed, {} errored; {} events\n",
+            stats.total_tasks,
+            stats.running_tasks,
+            stats.waiting_tasks,
+            stats.completed_tasks,
+            stats.errored_tasks,
+            stats.total_events
+        );
+        if !overview.needs_you.is_empty() {
+            let _ = writeln!(text, "\n{BOLD}needs you{PLAIN}");
+        }
+        let waiting = overview.needs_you.len().min(self.rows / 2);
+        for task in &overview.needs_you[..waiting] {
+            let reason = task.reason.as_deref().unwrap_or("waiting");
+            text += &self.row(&task.title, &[(reason, 12), (&task.project, 16), (&self.ago(&task.since), AGE)]);
+        }
+        more(&mut text, overview.needs_you.len() > waiting);
+        let _ = writeln!(text, "\n{BOLD}tasks{PLAIN}");
+        for task in tasks.items.iter().take(self.rows - waiting) {
+            let events = format!("{} events", task.event_count);
+            let mark = if task.status == TaskStatus::Waiting { "! " } else { "  " };
+            let changed = self.ago(&task.changed_at);
+            let cells = [(task.status.as_str(), 10), (&*task.project, 16), (&*events, 12), (&*changed, AGE)];
+            text += &self.row(&format!("{mark}{}", task.title), &cells);
+        }
+        more(&mut text, tasks.items.len() > self.rows - waiting || tasks.next.is_some());
+        text
     }
-    let _ = writeln!(text, "\n{} events, {} sessions, {} parts", figures.events, figures.sessions, figures.children);
-    for event in detail.timeline.items.iter().take(ROWS) {
-        row(&mut text, &[(event.created_at.as_str(), 24), (&event.kind, 20), (&event.title, 70)]);
+
+    fn task(&self, detail: &TaskDetail) -> String {
+        let (task, figures) = (&detail.task, &detail.figures);
+        let mut text = format!("{} - {}", harmless(&task.title), task.status);
+        if let Some(reason) = &task.waiting_reason {
+            let _ = write!(text, " ({})", harmless(reason));
+        }
+        let _ =
+            writeln!(text, "\n{} events, {} sessions, {} parts", figures.events, figures.sessions, figures.children);
+        for event in detail.timeline.items.iter().take(self.rows) {
+            let state = event.state.map_or("", |state| state.as_str());
+            text += &self.row(&event.title, &[(&event.kind, 20), (state, 10), (&self.ago(&event.created_at), AGE)]);
+        }
+        more(&mut text, detail.timeline.items.len() > self.rows || detail.timeline.next.is_some());
+        text
     }
-    more(&mut text, detail.timeline.items.len(), detail.timeline.next.is_some());
-    text
+
+    fn bookmarks(&self, page: &BookmarkPage) -> String {
+        let mut text = String::new();
+        for bookmark in page.items.iter().take(self.rows) {
+            let note = bookmark.note.as_deref().unwrap_or_default();
+            text += &self.row(&bookmark.title, &[(note, 30), (&self.ago(&bookmark.updated_at), AGE)]);
+        }
+        more(&mut text, page.items.len() > self.rows || page.next.is_some());
+        text
+    }
+
+    /// A line: what is left of the width for `first`, then cells of fixed widths.
+    fn row(&self, first: &str, cells: &[(&str, usize)]) -> String {
+        let taken: usize = cells.iter().map(|(_, width)| width + 1).sum();
+        let width = self.room.columns.saturating_sub(taken + 2).clamp(12, 80);
+        let cell = |text: &str, width| pad_str(&harmless(text), width, Alignment::Left, Some("…")).into_owned();
+        let mut line = format!(" {}", cell(first, width));
+        for (text, width) in cells {
+            line.push(' ');
+            line += &cell(text, *width);
+        }
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        line
+    }
+
+    fn ago(&self, time: &Timestamp) -> String {
+        span(Duration::from_millis(self.room.now_ms.saturating_sub(time.as_ms()).max(0).unsigned_abs()))
+    }
 }
 
-fn draw_bookmarks(page: &BookmarkPage) -> String {
-    let mut text = String::new();
-    for bookmark in page.items.iter().take(ROWS) {
-        let note = bookmark.note.as_deref().unwrap_or_default();
-        row(&mut text, &[(&bookmark.title, 50), (note, 50), (bookmark.updated_at.as_str(), 24)]);
-    }
-    more(&mut text, page.items.len(), page.next.is_some());
-    text
-}
-
-fn row(text: &mut String, cells: &[(&str, usize)]) {
-    for (cell, width) in cells {
-        let cell = cut(&harmless(cell), *width);
-        let _ = write!(text, " {cell:width$}");
-    }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-}
-
-fn more(text: &mut String, rows: usize, beyond: bool) {
-    if rows > ROWS || beyond {
+fn more(text: &mut String, beyond: bool) {
+    if beyond {
         let _ = writeln!(text, "{DIM} ...{PLAIN}");
     }
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width - 1).chain(['…']).collect()
 }
 
 fn span(age: Duration) -> String {
@@ -183,7 +209,8 @@ fn span(age: Duration) -> String {
         0 => "now".into(),
         seconds @ 1..60 => format!("{seconds} s ago"),
         seconds @ 60..3600 => format!("{} min ago", seconds / 60),
-        seconds => format!("{} h ago", seconds / 3600),
+        seconds @ 3600..172_800 => format!("{} h ago", seconds / 3600),
+        seconds => format!("{} d ago", seconds / 86_400),
     }
 }
 
@@ -202,7 +229,7 @@ fn harmless(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, harmless};
+    use super::{Room, Table, harmless};
 
     #[test]
     fn nothing_steers_the_terminal() {
@@ -211,8 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut() {
-        assert_eq!(cut("abcdef", 4), "abc…");
-        assert_eq!(cut("abcd", 4), "abcd");
+    fn a_row_is_as_wide_as_its_cells_whatever_the_script() {
+        let table = Table { rows: 3, room: Room { rows: 10, columns: 40, now_ms: 0 } };
+        assert_eq!(
+            table.row("a title that is too long for it", &[("running", 10)]),
+            " a title that is too long f… running\n"
+        );
+        assert_eq!(table.row("日本", &[("x", 3), ("y", 3)]), format!(" 日本{} x   y\n", " ".repeat(26)));
     }
 }

@@ -9,7 +9,7 @@ use super::{Group, now_ms};
 use crate::protocol::AT_HEADER;
 use crate::server::database::Database;
 use crate::server::error::ApiError;
-use crate::server::ingest::hook::{self, Source};
+use crate::server::ingest::hook::{self, Delivery, Source};
 
 pub(super) struct HookApi(pub(super) Database);
 
@@ -54,17 +54,18 @@ impl HookApi {
         at: Option<&str>,
         body: &[u8],
     ) -> Result<Done, ApiError> {
-        let now_ms = now_ms();
-        let at_ms = match at.map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
-            None => now_ms,
-            Some((_, Ok(at))) => hook::happened(at.timestamp_millis(), now_ms),
+        let delivery = Delivery::read(source, delivery, body)?;
+        let at = match at.map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
+            None => None,
+            Some((_, Ok(at))) => Some(at.timestamp_millis()),
             Some((text, Err(error))) => {
                 let detail = format!("{text:?} is not a time as in 2026-01-31T09:30:00Z: {error}");
                 return Err(ApiError::Header { name: AT_HEADER.to_owned(), detail });
             }
         };
         let tx = self.0.begin_write().await?;
-        hook::take(&*tx, source, delivery, body, at_ms).await?;
+        let now_ms = now_ms();
+        hook::take(&*tx, delivery, at.map_or(now_ms, |at| hook::happened(at, now_ms))).await?;
         Ok(Done { cursor: tx.commit().await? })
     }
 }

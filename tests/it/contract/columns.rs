@@ -1,0 +1,227 @@
+//! Every column of every table: changed by plain SQL, each is told once, kept by the database itself, or refused.
+//!
+//! The columns are read from the database, so that one added later without its trigger fails here.
+
+use super::Wire;
+
+/// Tables that no screen shows.
+const KEPT: &str = "changes deliveries figures folded purges purging replaced runs seaql_migrations settling";
+
+/// Columns that the triggers keep, and the one thing in a task that no screen shows.
+const SILENT: &[&str] =
+    &["tasks.ingest_state", "tasks.event_count", "tasks.changed_at", "events.updated_at", "bookmarks.updated_at"];
+
+/// Columns that never change.
+const REFUSED: &[(&str, &str)] = &[
+    ("tasks.id", "the id of a task never changes"),
+    ("sessions.id", "a session keeps its id and its task"),
+    ("sessions.task_id", "a session keeps its id and its task"),
+    ("events.position", "an event keeps its id, its task and its position"),
+    ("events.id", "an event keeps its id, its task and its position"),
+    ("events.task_id", "an event keeps its id, its task and its position"),
+    ("bookmarks.id", "a bookmark keeps its id and what it marks"),
+    ("bookmarks.task_id", "a bookmark keeps its id and what it marks"),
+    ("bookmarks.event_id", "a bookmark keeps its id and what it marks"),
+];
+
+/// Columns that are told where they were and where they are.
+const MOVED: &[&str] = &["tasks.project", "tasks.parent_task_id"];
+
+/// What to write where not any text will do.
+const VALUES: &[(&str, &str)] = &[
+    ("tasks.id", "'{other}'"),
+    ("tasks.status", "'waiting'"),
+    ("tasks.mode", "'background'"),
+    ("tasks.parent_task_id", "'{b}'"),
+    ("sessions.id", "'{other}'"),
+    ("sessions.task_id", "'{b}'"),
+    ("sessions.status", "'completed'"),
+    ("events.id", "'{other}'"),
+    ("events.task_id", "'{b}'"),
+    ("events.family", "'mcp'"),
+    ("events.lane", "'git'"),
+    ("events.state", "'ok'"),
+    ("events.metadata", "'{\"k\":1}'"),
+    ("bookmarks.id", "'{other}'"),
+    ("bookmarks.task_id", "'{b}'"),
+    ("bookmarks.event_id", "null"),
+];
+
+#[tokio::test]
+async fn every_column_is_told_once_or_kept_or_refused() {
+    every_column("").await;
+}
+
+#[tokio::test]
+async fn the_same_with_recursive_triggers() {
+    every_column("pragma recursive_triggers = on; ").await;
+}
+
+#[tokio::test]
+async fn the_same_with_foreign_keys() {
+    every_column("pragma foreign_keys = on; ").await;
+}
+
+async fn every_column(pragmas: &'static str) {
+    let mut wire = Wire::start_with(pragmas).await;
+    wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b')").await;
+    wire.write("insert into sessions (id, task_id) values ('{s}', '{a}')").await;
+    wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')").await;
+    wire.write("insert into bookmarks (id, task_id, event_id) values ('{m}', '{a}', '{e}')").await;
+    wire.told().await;
+    let tables =
+        wire.sql("select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name");
+    let mut seen = 0;
+    for table in tables.lines().filter(|table| !KEPT.split(' ').any(|kept| kept == *table)) {
+        let row = match table {
+            "tasks" => "{a}",
+            "sessions" => "{s}",
+            "events" => "{e}",
+            "bookmarks" => "{m}",
+            other => panic!("is anything of {other} on a screen?"),
+        };
+        let columns = wire.sql(&format!("select name, type from pragma_table_info('{table}')"));
+        for (column, kind) in columns.lines().map(|line| line.split_once('|').unwrap()) {
+            let name = format!("{table}.{column}");
+            let known = VALUES.iter().find(|(known, _)| *known == name);
+            let value = known.map(|(_, value)| (*value).to_owned()).unwrap_or_else(|| match kind {
+                "INTEGER" => format!("coalesce({column}, 0) + 1"),
+                _ => "'x'".to_owned(),
+            });
+            let write = format!("update {table} set {column} = {value} where id = '{row}'");
+            if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+                wire.refuses(&write, reason).await;
+                continue;
+            }
+            wire.write(&write).await;
+            let told = wire.told().await;
+            let expected = match name.as_str() {
+                name if SILENT.contains(&name) => 0,
+                name if MOVED.contains(&name) => told_of_both(name, &told),
+                _ => 1,
+            };
+            assert_eq!(told.len(), expected, "{write}: {told:?}");
+            // Written again it is no change.
+            if !value.contains('+') {
+                wire.check(&write, "").await;
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen} columns");
+}
+
+/// How many frames there are of a task that moved, its bookmark included where that moved as well.
+fn told_of_both(name: &str, told: &[String]) -> usize {
+    assert_eq!(told.iter().filter(|line| line.starts_with("task.updated task_id=a ")).count(), 2, "{told:?}");
+    let bookmarks = if name == "tasks.project" { 2 } else { 0 };
+    assert_eq!(told.iter().filter(|line| line.starts_with("bookmark.saved bookmark_id=m ")).count(), bookmarks);
+    2 + bookmarks
+}
+
+/// A direct insert needs no more than what nobody else can know.
+#[tokio::test]
+async fn inserts_have_sane_defaults() {
+    let mut wire = Wire::start().await;
+    wire.check("insert into tasks (title) values ('a')", "task.started task_id=? project= parent_task_id=null").await;
+    wire.write("insert into tasks (id, title) values ('{a}', 'a')").await;
+    wire.told().await;
+    wire.check("insert into sessions (task_id) values ('{a}')", "session.started session_id=? task_id=a project=")
+        .await;
+    wire.check(
+        "insert into events (task_id, kind) values ('{a}', 'log')",
+        "event.logged event_id=? task_id=a project=",
+    )
+    .await;
+    wire.check("insert into bookmarks (task_id) values ('{a}')", "bookmark.saved bookmark_id=? task_id=a project=")
+        .await;
+    let task = wire.sql(
+        "select project, status, mode, source, event_count, parent_task_id is null, waiting_reason is null from tasks
+         where title = 'a' and id <> '{a}'",
+    );
+    assert_eq!(task, "|running|primary|sql|0|1|1");
+    assert_eq!(wire.sql("select source, status, ended_at is null from sessions"), "sql|running|1");
+    assert_eq!(wire.sql("select position, title, body is null, lane is null from events"), "1||1|1");
+    // Ids are UUIDs of version 7 whose time is now, and no two are the same.
+    wire.write(
+        "with recursive n (i) as (select 1 union select i + 1 from n where i < 500)
+         insert into events (task_id, kind) select '{a}', 'log' from n",
+    )
+    .await;
+    let h = "[0-9a-f]";
+    let shape = format!("{}-{}-7{}-[89ab]{}-{}", h.repeat(8), h.repeat(4), h.repeat(3), h.repeat(3), h.repeat(12));
+    for table in ["tasks", "sessions", "events", "bookmarks"] {
+        let column = if table == "sessions" { "started_at" } else { "created_at" };
+        let odd = wire.sql(&format!(
+            "select id, {column} from {table} where id <> '{{a}}' and (id not glob '{shape}'
+                or substr(id, 1, 8) || substr(id, 10, 4) <> printf('%012x', {column})
+                or abs({column} - (julianday('now') - 2440587.5) * 86400000.0) > 60000)"
+        ));
+        assert_eq!(odd, "", "{table}");
+    }
+    assert_eq!(wire.sql("select count(distinct id) from events"), "501");
+    wire.figures_hold(&[]).await;
+}
+
+/// What the database refuses names the rule.
+#[tokio::test]
+async fn bad_rows_are_refused_by_name() {
+    let mut wire = Wire::start().await;
+    wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b')").await;
+    wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')").await;
+    wire.write("insert into bookmarks (id, task_id) values ('{m}', '{a}')").await;
+    wire.write("insert into bookmarks (task_id, event_id) values ('{a}', '{e}')").await;
+    wire.told().await;
+    let upper = super::id("x").to_uppercase();
+    for (write, rule) in [
+        ("insert into tasks (id, title) values ('1', 'a')", "id_is_a_uuid"),
+        (&*format!("insert into tasks (id, title) values ('{upper}', 'a')"), "id_is_a_uuid"),
+        ("insert into tasks (title) values (null)", "NOT NULL constraint failed: tasks.title"),
+        ("insert into tasks (title) values ('')", "title_is_1_to_500_characters"),
+        ("insert into tasks (title) values (printf('%501d', 1))", "title_is_1_to_500_characters"),
+        ("update tasks set title = ''", "title_is_1_to_500_characters"),
+        ("insert into tasks (title, project) values ('a', printf('%129d', 1))", "project_is_at_most_128_characters"),
+        ("insert into tasks (title, project) values ('a', 'a' || char(10))", "project_has_no_control_characters"),
+        ("insert into tasks (title, project) values ('a', char(127))", "project_has_no_control_characters"),
+        ("insert into tasks (title, project) values ('a', char(133) || 'b')", "project_has_no_control_characters"),
+        ("insert into tasks (title, status) values ('a', 'done')", "status_is_known"),
+        ("update tasks set status = 'Completed'", "status_is_known"),
+        ("insert into tasks (title, mode) values ('a', 'b')", "mode_is_known"),
+        ("insert into tasks (title, created_at) values ('a', 'today')", "cannot store TEXT value in INTEGER column"),
+        ("insert into sessions (task_id, status) values ('{a}', 'waiting')", "status_is_known"),
+        ("insert into sessions (status) values ('running')", "NOT NULL constraint failed: sessions.task_id"),
+        ("insert into events (id, task_id, kind) values ('e', '{a}', 'log')", "id_is_a_uuid"),
+        ("insert into events (task_id, kind) values ('{a}', '')", "kind_is_1_to_64_lower_case"),
+        ("insert into events (task_id, kind) values ('{a}', 'Tool')", "kind_is_1_to_64_lower_case"),
+        ("insert into events (task_id, kind) values ('{a}', 'a b')", "kind_is_1_to_64_lower_case"),
+        ("insert into events (task_id, kind) values ('{a}', printf('%065d', 1))", "kind_is_1_to_64_lower_case"),
+        ("insert into events (task_id) values ('{a}')", "NOT NULL constraint failed: events.kind"),
+        ("update events set family = 'x'", "family_is_known"),
+        ("update events set lane = 'x'", "lane_is_known"),
+        ("update events set state = 'x'", "state_is_known"),
+        ("update events set title = printf('%501d', 1)", "title_is_at_most_500_characters"),
+        ("update events set body = printf('%65537d', 1)", "body_is_at_most_64_kib"),
+        ("update events set metadata = '[]'", "metadata_is_a_json_object"),
+        ("update events set metadata = '{'", "malformed JSON"),
+        ("insert into bookmarks (task_id) values ('{a}')", "UNIQUE constraint failed: bookmarks.task_id"),
+        (
+            "insert into bookmarks (task_id, event_id) values ('{a}', '{e}')",
+            "UNIQUE constraint failed: bookmarks.event_id",
+        ),
+        (
+            "insert into bookmarks (task_id, event_id) values ('{b}', '{e}')",
+            "a bookmark of an event names the task of that event",
+        ),
+        ("insert into bookmarks (task_id, event_id) values ('{a}', '{x}')", "names the task of that event"),
+        ("update bookmarks set note = printf('%65537d', 1)", "note_is_at_most_64_kib"),
+        ("update bookmarks set title = printf('%501d', 1)", "title_is_at_most_500_characters"),
+    ] {
+        wire.refuses(write, rule).await;
+    }
+    // What is as long as it may be is taken.
+    wire.write("insert into tasks (title, project) values (printf('%500d', 1), printf('%128d', 1))").await;
+    wire.write("update tasks set project = 'é\u{a0}&\u{3000}' where id = '{a}'").await;
+    wire.write("insert into events (task_id, kind, body) values ('{a}', printf('%064d', 1), printf('%65536d', 1))")
+        .await;
+    wire.figures_hold(&[]).await;
+}

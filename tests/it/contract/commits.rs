@@ -1,0 +1,196 @@
+//! A notice never precedes its commit, and a transaction that is undone gives none.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Wire;
+use super::wire::expand;
+use crate::app::{App, PATIENCE};
+
+/// Long enough for anything that is told at once to have been.
+const WHILE: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn nothing_is_told_before_its_commit() {
+    let mut wire = Wire::start().await;
+    let mut other = Sqlite::open(&wire.app);
+    other.run("begin immediate; insert into tasks (id, title) values ('{a}', 'a');");
+    is_silent(&mut wire).await;
+    other.run("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log');");
+    is_silent(&mut wire).await;
+    // Nor does anyone see it.
+    assert_eq!(reqwest::get(wire.app.url(&expand("/api/v1/tasks/{a}"))).await.unwrap().status(), 404);
+    other.run("commit;");
+    let expected =
+        ["task.started task_id=a project= parent_task_id=null", "event.logged event_id=e task_id=a project="];
+    assert_eq!(wire.told().await, expected);
+    other.end();
+    wire.figures_hold(&[]).await;
+}
+
+#[tokio::test]
+async fn what_is_undone_is_not_told() {
+    let mut wire = Wire::start().await;
+    wire.write("insert into tasks (id, title) values ('{a}', 'a')").await;
+    wire.told().await;
+    let mut other = Sqlite::open(&wire.app);
+    other.run("begin; insert into tasks (title) values ('x'); delete from tasks where id = '{a}'; rollback;");
+    assert_eq!(wire.told().await, [""; 0]);
+    // A part of a transaction, too; and the ids it would have had are not missed.
+    other.run(
+        "begin; update tasks set title = 'A' where id = '{a}'; savepoint s; insert into tasks (title) values ('y');
+         rollback to s; insert into events (id, task_id, kind) values ('{e}', '{a}', 'log'); commit;",
+    );
+    let expected =
+        ["task.updated task_id=a project= parent_task_id=null", "event.logged event_id=e task_id=a project="];
+    assert_eq!(wire.told().await, expected);
+    // A statement that fails half-way, and a writer that is gone before it commits.
+    let half = "insert into tasks (title) values ('z'), ('')";
+    wire.refuses(half, "title_is_1_to_500_characters").await;
+    other.run("begin immediate; insert into tasks (title) values ('w');");
+    other.kill();
+    assert_eq!(wire.told().await, [""; 0]);
+    wire.figures_hold(&[]).await;
+}
+
+/// A request that has to wait for another writer is told after it.
+#[tokio::test]
+async fn writers_take_turns_and_are_told_in_turn() {
+    let mut wire = Wire::start().await;
+    let mut other = Sqlite::open(&wire.app);
+    other.run("begin immediate; insert into tasks (id, title) values ('{a}', 'a');");
+    let body = expand(r#"{"task_id":"{b}","title":"b"}"#);
+    let request = reqwest::Client::new()
+        .post(wire.app.url("/api/v1/tasks"))
+        .header("content-type", "application/json")
+        .body(body)
+        .send();
+    let request = tokio::spawn(request);
+    is_silent(&mut wire).await;
+    other.run("commit;");
+    assert_eq!(timeout(PATIENCE, request).await.unwrap().unwrap().unwrap().status(), 201);
+    let expected =
+        ["task.started task_id=a project= parent_task_id=null", "task.started task_id=b project= parent_task_id=null"];
+    assert_eq!(wire.told().await, expected);
+    other.end();
+    wire.figures_hold(&[]).await;
+}
+
+/// Two processes and the server, each as fast as it can: every change is told, none twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_at_once_lose_nothing() {
+    const EACH: usize = 100;
+    let mut wire = Wire::start().await;
+    wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b'), ('{c}', 'c')").await;
+    wire.told().await;
+    let writers = ["{a}", "{b}"].map(|task| {
+        let path = wire.app.path();
+        let sql = expand(&format!("insert into events (task_id, kind) values ('{task}', 'log');")).repeat(EACH);
+        tokio::task::spawn_blocking(move || super::wire::try_sqlite3(&path, &sql).unwrap())
+    });
+    for at in 0..EACH {
+        wire.write(&format!(r#"POST /api/v1/tasks/{{c}}/events {{"kind":"log","title":"{at}"}}"#)).await;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    for line in wire.told().await {
+        let task = line.strip_prefix("event.logged event_id=? task_id=").unwrap();
+        let (task, rest) = task.split_once(' ').unwrap();
+        let count = rest.split_once(" x").map_or(1, |(_, count)| count.parse().unwrap());
+        *counts.entry(task.to_owned()).or_default() += count;
+    }
+    assert_eq!(counts, ["a", "b", "c"].map(|task| (task.to_owned(), EACH)).into());
+    wire.figures_hold(&[]).await;
+}
+
+/// Server-sent events, byte by byte: the data, then the id, and nothing else.
+#[tokio::test]
+async fn the_bytes_of_an_event_are_these() {
+    let app = App::start().await;
+    let mut socket = TcpStream::connect(app.address).await.unwrap();
+    // Of HTTP/1.0 the answer is not chunked: what comes is what was written.
+    let request = format!("GET /api/v1/stream HTTP/1.0\r\nHost: {}\r\n\r\n", app.address);
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut read = String::new();
+    let mut until = async |end: &str, from: usize| -> String {
+        while !read[from..].ends_with(end) {
+            let mut some = [0; 4096];
+            let count = timeout(PATIENCE, socket.read(&mut some)).await.expect("nothing came").unwrap();
+            assert!(count > 0, "{read}");
+            read.push_str(std::str::from_utf8(&some[..count]).unwrap());
+        }
+        read[from..].to_owned()
+    };
+    let first = until("\n\n", 0).await;
+    let (head, snapshot) = first.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-type: text/event-stream"), "{head}");
+    assert!(snapshot.starts_with(r#"data: {"type":"snapshot","payload":{"stats":{"#), "{snapshot}");
+    let epoch = snapshot.rsplit_once("\nid: ").unwrap().1.split(':').next().unwrap();
+    app.sql(&expand(
+        "begin; insert into tasks (id, title, project) values ('{a}', 'a', 'p \"é\"'); \
+         insert into events (id, task_id, kind) values ('{e}', '{a}', 'log'), ('{f}', '{a}', 'log'); commit",
+    ));
+    let expected = expand(
+        r#"data: {"type":"task.started","payload":{"task_id":"{a}","project":"p \"é\"","parent_task_id":null},"cursor":"EPOCH:4:4:","more":true}
+
+data: {"type":"event.logged","payload":{"event_id":"{f}","task_id":"{a}","project":"p \"é\""},"cursor":"EPOCH:4:4:","count":2}
+id: EPOCH:4:4:
+
+"#,
+    )
+    .replace("EPOCH", epoch);
+    assert_eq!(until(":4:4:\n\n", first.len()).await, expected);
+}
+
+async fn is_silent(wire: &mut Wire) {
+    let said = timeout(WHILE, wire.ws.frame()).await;
+    assert!(said.is_err(), "{said:?}");
+}
+
+/// The `sqlite3` program, kept open.
+struct Sqlite {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Sqlite {
+    fn open(app: &App) -> Self {
+        let mut child = Command::new("sqlite3")
+            .args(["-bail", "-cmd", ".timeout 5000"])
+            .arg(app.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, input, output }
+    }
+
+    /// Runs statements to their end.
+    fn run(&mut self, sql: &str) {
+        writeln!(self.input, "{}\n.print done", expand(sql)).unwrap();
+        let mut line = String::new();
+        while line.trim() != "done" {
+            line.clear();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "it failed: {sql}");
+        }
+    }
+
+    fn end(mut self) {
+        drop(self.input);
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}

@@ -1,0 +1,203 @@
+//! Rows that meet others: `or ignore`, `or replace`, upserts, unique columns.
+//!
+//! A replaced row fires no delete trigger unless recursive triggers are on; what went must be told all the same.
+
+use super::Wire;
+
+const REPLACE: [&str; 4] = [
+    "",
+    "pragma foreign_keys = on; ",
+    "pragma recursive_triggers = on; ",
+    "pragma foreign_keys = on; pragma recursive_triggers = on; ",
+];
+
+/// Two tasks that a runtime knows, the first with something of everything.
+const ROWS: &str = "
+    insert into tasks (id, title, project, source, external_id) values
+        ('{a}', 'a', 'p', 'cli', 'one'), ('{b}', 'b', 'q', 'cli', 'two');
+    insert into sessions (id, task_id) values ('{s}', '{a}');
+    insert into events (id, task_id, kind, external_id) values
+        ('{e}', '{a}', 'log', 'call'), ('{f}', '{a}', 'log', null), ('{g}', '{b}', 'log', null);
+    insert into bookmarks (id, task_id, event_id) values ('{m}', '{a}', null), ('{n}', '{a}', '{f}'), ('{o}', '{a}', '{e}')";
+
+#[tokio::test]
+async fn what_is_ignored_is_not_told() {
+    for pragmas in REPLACE {
+        let mut wire = with_rows(pragmas).await;
+        for write in [
+            "insert or ignore into tasks (id, title) values ('{a}', 'x')",
+            "insert or ignore into tasks (title, source, external_id) values ('x', 'cli', 'one')",
+            "insert or ignore into sessions (id, task_id) values ('{s}', '{a}')",
+            "insert or ignore into events (id, task_id, kind) values ('{e}', '{a}', 'log')",
+            "insert or ignore into events (task_id, kind, external_id) values ('{a}', 'log', 'call')",
+            "insert or ignore into bookmarks (task_id) values ('{a}')",
+            "insert or ignore into bookmarks (task_id, event_id) values ('{a}', '{f}')",
+            "insert into tasks (id, title) values ('{a}', 'x') on conflict do nothing",
+            "update or ignore tasks set external_id = 'two' where id = '{a}'",
+        ] {
+            wire.check(write, "").await;
+        }
+        // What was ignored leaves nothing behind that a later write would trip over.
+        wire.check("delete from tasks where id = '{b}'", "task.deleted task_id=b project=q parent_task_id=null").await;
+        wire.check(
+            "insert into tasks (id, title, source, external_id) values ('{b}', 'b', 'cli', 'two')",
+            "task.started task_id=b project= parent_task_id=null",
+        )
+        .await;
+        wire.check(
+            "update tasks set external_id = 'three' where id = '{a}'",
+            "task.updated task_id=a project=p parent_task_id=null",
+        )
+        .await;
+        wire.check(
+            "insert into tasks (id, title, source, external_id) values ('{c}', 'c', 'cli', 'one')",
+            "task.started task_id=c project= parent_task_id=null",
+        )
+        .await;
+        wire.figures_hold(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upsert_is_told_as_what_it_did() {
+    for pragmas in REPLACE {
+        let mut wire = with_rows(pragmas).await;
+        let upsert = "insert into tasks (id, title, project) values ('{c}', 'c', 'p')
+            on conflict (id) do update set title = excluded.title || '!'";
+        wire.check(upsert, "task.started task_id=c project=p parent_task_id=null").await;
+        wire.check(upsert, "task.updated task_id=c project=p parent_task_id=null").await;
+        wire.check(upsert, "").await;
+        wire.check(
+            "insert into tasks (title, source, external_id) values ('x', 'cli', 'one')
+                 on conflict (source, external_id) where external_id is not null do update set status = 'completed'",
+            "task.completed task_id=a project=p parent_task_id=null status=completed",
+        )
+        .await;
+        wire.check(
+            "insert into events (task_id, kind, external_id) values ('{a}', 'log', 'call')
+                 on conflict (task_id, external_id) where external_id is not null do update set state = 'ok'",
+            "event.updated event_id=e task_id=a project=p",
+        )
+        .await;
+        // One that was updated is not one that was replaced.
+        wire.check("delete from tasks where id = '{c}'", "task.deleted task_id=c project=p parent_task_id=null").await;
+        wire.check(upsert, "task.started task_id=c project=p parent_task_id=null").await;
+        wire.figures_hold(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_task_went_and_another_came() {
+    for pragmas in REPLACE {
+        let mut wire = with_rows(pragmas).await;
+        wire.check(
+            "replace into tasks (id, title, project, status) values ('{a}', 'A', 'q', 'waiting')",
+            "task.deleted task_id=a project=p parent_task_id=null
+             task.started task_id=a project=q parent_task_id=null",
+        )
+        .await;
+        // What it had went where the one went in full; else it stays with the other.
+        let stays = pragmas.is_empty();
+        assert_eq!(wire.sql("select count(*) from events where task_id = '{a}'"), if stays { "2" } else { "0" });
+        assert_eq!(wire.sql("select event_count from tasks where id = '{a}'"), if stays { "2" } else { "0" });
+        wire.check("delete from tasks where id = '{a}'", "task.deleted task_id=a project=q parent_task_id=null").await;
+        wire.figures_hold(&[]).await;
+    }
+}
+
+/// What its runtime calls a task names another row than its id does: that one does not go unsaid.
+#[tokio::test]
+async fn a_task_is_not_replaced_by_what_its_runtime_calls_it() {
+    for pragmas in REPLACE {
+        let mut wire = with_rows(pragmas).await;
+        wire.write("insert into tasks (id, title, parent_task_id) values ('{k}', 'k', '{a}')").await;
+        wire.told().await;
+        let replace =
+            "replace into tasks (id, title, project, source, external_id) values ('{c}', 'c', 'r', 'cli', 'one')";
+        let update = "update or replace tasks set external_id = 'two' where external_id = 'one'";
+        if pragmas.contains("recursive_triggers") {
+            // There the triggers of the one that goes say so.
+            wire.check(
+                replace,
+                "task.deleted task_id=k project= parent_task_id=a
+                 task.deleted task_id=a project=p parent_task_id=null
+                 task.started task_id=c project=r parent_task_id=null",
+            )
+            .await;
+            wire.check(
+                update,
+                "task.deleted task_id=b project=q parent_task_id=null
+                 task.updated task_id=c project=r parent_task_id=null",
+            )
+            .await;
+        } else {
+            wire.refuses(replace, "another task has this source and external_id").await;
+            wire.refuses(update, "another task has this source and external_id").await;
+        }
+        wire.figures_hold(&[]).await;
+    }
+}
+
+/// The id of a part says whose it is: no other task can take it.
+#[tokio::test]
+async fn no_task_takes_another_ones_parts() {
+    for pragmas in REPLACE {
+        let mut wire = with_rows(pragmas).await;
+        for (write, reason) in [
+            ("replace into sessions (id, task_id) values ('{s}', '{b}')", "a session keeps its id and its task"),
+            (
+                "replace into events (id, task_id, kind) values ('{e}', '{b}', 'log')",
+                "an event keeps its id, its task and its position",
+            ),
+            (
+                "replace into events (position, task_id, kind) values (1, '{b}', 'log')",
+                "an event keeps its id, its task and its position",
+            ),
+            ("replace into bookmarks (id, task_id) values ('{m}', '{b}')", "a bookmark keeps its id and what it marks"),
+        ] {
+            wire.refuses(write, reason).await;
+        }
+        wire.figures_hold(&[]).await;
+    }
+}
+
+/// A part that is replaced within its task: whoever shows it asks for it again.
+#[tokio::test]
+async fn a_part_replaced_in_its_task_is_told() {
+    for pragmas in REPLACE {
+        let mut wire = with_rows(pragmas).await;
+        for (write, told) in [
+            (
+                "replace into sessions (id, task_id) values ('{s}', '{a}')",
+                "session.started session_id=s task_id=a project=p",
+            ),
+            (
+                "replace into events (id, task_id, kind) values ('{f}', '{a}', 'tool')",
+                "event.logged event_id=f task_id=a project=p",
+            ),
+            (
+                "replace into events (id, task_id, kind, external_id) values ('{h}', '{a}', 'tool', 'call')",
+                "event.logged event_id=h task_id=a project=p",
+            ),
+            (
+                "replace into bookmarks (id, task_id) values ('{q}', '{a}')",
+                "bookmark.saved bookmark_id=q task_id=a project=p",
+            ),
+        ] {
+            wire.write(write).await;
+            let all = wire.told().await;
+            assert!(all.iter().any(|line| line == told), "{pragmas}{write}: {all:?}");
+            // Where the row's own going is told as well, it is told of the same task.
+            assert!(all.iter().all(|line| line.ends_with("project=p") || line.contains("task_id=a ")), "{all:?}");
+        }
+        assert_eq!(wire.sql("select count(*) from bookmarks where event_id not in (select id from events)"), "0");
+        wire.figures_hold(&[("a", 2)]).await;
+    }
+}
+
+async fn with_rows(pragmas: &'static str) -> Wire {
+    let mut wire = Wire::start_with(pragmas).await;
+    wire.write(ROWS).await;
+    wire.told().await;
+    wire
+}

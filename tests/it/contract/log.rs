@@ -1,0 +1,148 @@
+//! The log a while later: folded, pruned, and what those who come back are told then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use requery::server::change_log::upkeep;
+use requery::server::database::Database;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::wire::{expand, figures_hold};
+use crate::app::{App, PATIENCE, sqlite3};
+
+const YEAR_3000: i64 = 32_503_680_000_000;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[tokio::test]
+async fn a_cursor_below_the_floor_starts_afresh_and_one_above_continues() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    // Each an hour after the last.
+    sqlite3(&path, &expand("insert into tasks (id, title) values ('{a}', 'a')"));
+    for _ in 0..9 {
+        sqlite3(&path, "update tasks set title = title || '!'");
+    }
+    sqlite3(&path, "update changes set at = id * 3600000");
+    let epoch = database.epoch().unwrap().to_string();
+    upkeep::fold_all(&database).await.unwrap();
+    // The first five are older than five hours at half past ten.
+    upkeep::prune(&database, 10 * 3_600_000 + 1, Duration::from_secs(5 * 3600)).await.unwrap();
+    assert_eq!(sqlite3(&path, "select min(id), max(id) from changes"), "6|10");
+    let app = serve(folder, database).await;
+    let first = async |next: u64| {
+        let frame = app.ws(&format!("?since={epoch}:{next}:{next}:")).await.frame().await;
+        format!("{} {}", frame["type"].as_str().unwrap(), frame["payload"]["stale"])
+    };
+    let stale = expand(r#"resumed ["overview","task:{a}"]"#);
+    for (next, expected) in [
+        (1, "snapshot null"),
+        (5, "snapshot null"),
+        // This one lacks the sixth and what came later, all of which is there.
+        (6, stale.as_str()),
+        (10, stale.as_str()),
+        (11, "resumed []"),
+        (12, "snapshot null"),
+    ] {
+        assert_eq!(first(next).await, expected, "{next}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_never_given_twice() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    sqlite3(&path, "insert into tasks (title) values ('a'), ('b'), ('c')");
+    upkeep::fold_all(&database).await.unwrap();
+    upkeep::prune(&database, YEAR_3000, DAY).await.unwrap();
+    // The newest stays, so that the floor is known.
+    assert_eq!(sqlite3(&path, "select id from changes"), "3");
+    assert_eq!(database.begin_read().await.unwrap().cursor().snapshot().xmax(), 4);
+    sqlite3(&path, "insert into tasks (title) values ('d')");
+    assert_eq!(sqlite3(&path, "select max(id) from changes"), "4");
+    // Not even after somebody emptied it.
+    sqlite3(&path, "delete from changes; insert into tasks (title) values ('e')");
+    assert_eq!(sqlite3(&path, "select id from changes"), "5");
+    assert_eq!(database.begin_read().await.unwrap().cursor().snapshot().xmax(), 6);
+}
+
+/// A log without rows tells nothing, so nobody is told that nothing changed.
+#[tokio::test]
+async fn an_emptied_log_continues_nobody_but_who_has_it_all() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    let epoch = database.epoch().unwrap().to_string();
+    sqlite3(&path, "insert into tasks (title) values ('a'), ('b')");
+    sqlite3(&path, "delete from changes");
+    let app = serve(folder, database).await;
+    for (next, expected) in [(1, "snapshot"), (2, "snapshot"), (3, "resumed")] {
+        let first = app.ws(&format!("?since={epoch}:{next}:{next}:")).await.frame().await;
+        assert_eq!(first["type"], expected, "{next}");
+    }
+}
+
+/// However many changes are missing, what is folded ends where the log does.
+#[tokio::test]
+async fn an_emptied_log_is_folded_to_its_end() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    sqlite3(&path, &expand("insert into tasks (id, title) values ('{a}', 'a')"));
+    sqlite3(&path, "update sqlite_sequence set seq = 25000 where name = 'changes'; delete from changes");
+    timeout(PATIENCE, upkeep::fold_all(&database)).await.unwrap().unwrap();
+    assert_eq!(sqlite3(&path, "select next from folded"), "25001");
+    sqlite3(&path, &expand("insert into events (task_id, kind) values ('{a}', 'log')"));
+    upkeep::fold_all(&database).await.unwrap();
+    assert_eq!(sqlite3(&path, "select next from folded"), "25002");
+    assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "1");
+}
+
+#[tokio::test]
+async fn what_is_not_folded_is_not_pruned() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    sqlite3(&path, &expand("insert into tasks (id, title) values ('{a}', 'a')"));
+    let many = "with recursive n (i) as (select 1 union select i + 1 from n where i < 25000)
+        insert into events (task_id, kind) select '{a}', 'log' from n";
+    sqlite3(&path, &expand(many));
+    upkeep::prune(&database, YEAR_3000, DAY).await.unwrap();
+    assert_eq!(sqlite3(&path, "select count(*) from changes"), "25001");
+    // More than is folded or pruned at once.
+    upkeep::fold_all(&database).await.unwrap();
+    assert_eq!(sqlite3(&path, "select next from folded"), "25002");
+    assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "25000");
+    // Folded again, nothing is counted twice.
+    upkeep::fold_all(&database).await.unwrap();
+    assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "25000");
+    database.close("it is counted").await;
+    drop(database);
+    figures_hold(&folder, &[]).await;
+    let database = super::wire::open(&path).await;
+    upkeep::prune(&database, YEAR_3000, DAY).await.unwrap();
+    assert_eq!(sqlite3(&path, "select id from changes"), "25001");
+    assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "25000");
+}
+
+#[tokio::test]
+async fn deliveries_are_forgotten_after_a_week() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    let day: i64 = 24 * 3_600_000;
+    sqlite3(&path, &format!("insert into deliveries (id, at) values ('old', {day}), ('new', {})", 2 * day));
+    upkeep::prune(&database, 8 * day + 1, DAY).await.unwrap();
+    assert_eq!(sqlite3(&path, "select id from deliveries"), "new");
+}
+
+/// A database that no server holds.
+async fn open() -> (Arc<TempDir>, Database) {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let database = Database::open(folder.path().join("requery.db").into()).await.unwrap();
+    (folder, database)
+}
+
+/// A server on it, which prunes nothing by itself.
+async fn serve(folder: Arc<TempDir>, database: Database) -> App {
+    database.close("it is served").await;
+    drop(database);
+    drop(super::wire::open(&folder.path().join("requery.db")).await);
+    App::start_in(folder, |config| config.retention = 365_000 * DAY).await
+}

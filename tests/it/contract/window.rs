@@ -1,0 +1,279 @@
+//! The window, told the time: what goes out when, and merged how.
+//!
+//! A script has a line for each thing heard, `<ms> <what>`; what goes out is written the same way, with the number of
+//! the line whose cursor it carries.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use requery::protocol::{
+    Cursor, EventLogged, Notice, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged, model::FinalStatus,
+};
+use requery::server::hub::{Flushed, Window};
+
+use super::id;
+
+const BASE: Duration = Duration::from_millis(40);
+
+#[test]
+fn the_first_after_quiet_goes_out_at_once() {
+    check("0 event a", "0 @1 event.logged a");
+    check(
+        "0 event a
+         1000 event a",
+        "0 @1 event.logged a
+         1000 @2 event.logged a",
+    );
+    // Quiet is a whole window without a flush, not without a change.
+    check(
+        "0 event a
+         39 event a
+         40 event a
+         80 event a
+         120 event a",
+        "0 @1 event.logged a
+         40 @2 event.logged a
+         80 @3 event.logged a
+         120 @4 event.logged a
+         160 @5 event.logged a",
+    );
+}
+
+#[test]
+fn later_ones_go_out_once_for_each_window() {
+    check(
+        "0 event a
+         1 event a
+         10 event b
+         39 event a
+         41 task a
+         79 event a
+         200 event a",
+        "0 @1 event.logged a
+         40 @4 event.logged a x2, event.logged b
+         80 @6 task.updated a, event.logged a
+         200 @7 event.logged a",
+    );
+}
+
+#[test]
+fn one_goes_out_for_each_kind_and_task_and_place() {
+    check(
+        "0 task z
+         1 task a, event a, task b, event a, task a, event b
+         40 nothing",
+        "0 @1 task.updated z
+         40 @2 task.updated a x2, event.logged a x2, task.updated b, event.logged b",
+    );
+    // A task in two projects, or below two parents, is told of in both; the newest of a kind is the one that is told.
+    check(
+        "0 task z
+         1 task a, task a of q, task a below b, task a, started a, deleted a, completed a errored, completed a completed",
+        "0 @1 task.updated z
+         40 @2 task.updated a x2, task.updated a of q, task.updated a below b, task.started a, task.deleted a, task.completed a completed x2",
+    );
+    // What purges count adds up, for each project.
+    check(
+        "0 purged 1
+         1 purged 2, purged 3 of q, purged 4",
+        "0 @1 tasks.purged 1
+         40 @2 tasks.purged 6 x2, tasks.purged 3 of q",
+    );
+}
+
+#[test]
+fn it_widens_under_load_and_narrows_again() {
+    // One notice for 20,000 listeners is not heavy, one for 20,001 is.
+    check(
+        "0 listeners 20000
+         0 event a
+         1 event a",
+        "0 @2 event.logged a
+         40 @3 event.logged a",
+    );
+    check(
+        "0 listeners 20001
+         0 event a
+         1 event a
+         81 event a
+         241 event a
+         561 event a
+         881 event a
+         1000 listeners 1
+         1001 event a
+         1202 event a
+         1362 event a
+         1442 event a
+         1482 event a
+         1521 event a",
+        "0 @2 event.logged a
+         80 @3 event.logged a
+         240 @4 event.logged a
+         560 @5 event.logged a
+         880 @6 event.logged a
+         1200 @9 event.logged a x2
+         1360 @10 event.logged a
+         1440 @11 event.logged a
+         1480 @12 event.logged a
+         1520 @13 event.logged a
+         1560 @14 event.logged a",
+    );
+}
+
+#[test]
+fn a_doubt_takes_the_place_of_what_waits() {
+    check("0 doubt", "0 @1 doubt: because");
+    check(
+        "0 event a
+         1 event a
+         2 doubt
+         3 event b
+         41 event c",
+        "0 @1 event.logged a
+         40 @4 doubt: because
+         80 @5 event.logged c",
+    );
+}
+
+#[test]
+fn what_is_too_much_is_a_doubt() {
+    check(
+        "0 event a
+         1 tasks 10000",
+        "0 @1 event.logged a
+         40 @2 10000 notices",
+    );
+    check(
+        "0 event a
+         1 tasks 10000
+         2 task 7
+         3 event b
+         41 event a",
+        "0 @1 event.logged a
+         40 @4 doubt: too much changed at once
+         80 @5 event.logged a",
+    );
+    check("0 tasks 10001", "0 @1 doubt: too much changed at once");
+}
+
+#[test]
+fn what_is_forgotten_does_not_go_out() {
+    check(
+        "0 event a
+         1 event a
+         2 clear
+         90 event b
+         91 doubt
+         92 clear
+         93 event c",
+        "0 @1 event.logged a
+         90 @4 event.logged b
+         130 @7 event.logged c",
+    );
+}
+
+/// Runs the script as the hub does: what is due goes out before what is heard at the same time.
+#[track_caller]
+fn check(script: &str, expected: &str) {
+    let mut window = Window::new(BASE);
+    let mut listeners = 1;
+    let mut out = String::new();
+    for (number, line) in script.lines().map(str::trim).enumerate() {
+        let (ms, what) = line.split_once(' ').unwrap();
+        let now = Duration::from_millis(ms.parse().unwrap());
+        while let Some(due) = window.poll_timeout().filter(|due| *due <= now) {
+            flush(&mut window, due, listeners, &mut out);
+        }
+        let cursor = Cursor::counter("e", number as u64 + 1);
+        match what.split_once(' ').unwrap_or((what, "")) {
+            ("listeners", count) => listeners = count.parse().unwrap(),
+            ("doubt", _) => window.handle_doubt("because", cursor, now),
+            ("clear", _) => window.clear(),
+            ("nothing", _) => window.handle_notices(Vec::new(), cursor, now),
+            ("tasks", count) => {
+                let tasks = 0..count.parse::<u64>().unwrap();
+                window.handle_notices(tasks.map(|at| notice(&format!("task {at}"))).collect(), cursor, now);
+            }
+            _ => window.handle_notices(what.split(", ").map(notice).collect(), cursor, now),
+        }
+        flush(&mut window, now, listeners, &mut out);
+    }
+    while let Some(due) = window.poll_timeout() {
+        flush(&mut window, due, listeners, &mut out);
+    }
+    let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).collect();
+    assert!(out == expected, "{script}\n  gave:\n{out}  expected:\n{expected}");
+}
+
+fn flush(window: &mut Window, now: Duration, listeners: usize, out: &mut String) {
+    let due = window.poll_timeout().filter(|due| *due <= now);
+    let flushed = window.poll_flush(now, listeners);
+    assert!(due.is_some() || flushed.is_none(), "nothing goes out before it is due");
+    let ms = now.as_millis();
+    match flushed {
+        None => {}
+        Some(Flushed::Doubt { reason, cursor }) => {
+            writeln!(out, "{ms} @{} doubt: {reason}", cursor.snapshot().xmax()).unwrap();
+        }
+        Some(Flushed::Notices { merged, cursor }) if merged.len() > 100 => {
+            writeln!(out, "{ms} @{} {} notices", cursor.snapshot().xmax(), merged.len()).unwrap();
+        }
+        Some(Flushed::Notices { merged, cursor }) => {
+            let told = merged.iter().map(|one| match one.count {
+                1 => text(&one.notice),
+                count => format!("{} x{count}", text(&one.notice)),
+            });
+            let told = told.collect::<Vec<_>>().join(", ");
+            writeln!(out, "{ms} @{} {told}", cursor.snapshot().xmax()).unwrap();
+        }
+    }
+}
+
+/// `event a`, `task a of q`, `completed a errored`, `purged 3`.
+fn notice(text: &str) -> Notice {
+    let (rest, project) = text.split_once(" of ").unwrap_or((text, ""));
+    let (rest, parent) = rest.split_once(" below ").map_or((rest, None), |(rest, parent)| (rest, Some(parent)));
+    let project = project.to_owned();
+    let parent_task_id = parent.map(|parent| id(parent).parse().unwrap());
+    let mut words = rest.split(' ');
+    let (kind, name) = (words.next().unwrap(), words.next().unwrap());
+    let task_id = id(name).parse().unwrap();
+    match kind {
+        "event" => Notice::EventLogged(EventLogged { event_id: id("e").parse().unwrap(), task_id, project }),
+        "task" => Notice::TaskUpdated(TaskUpdated { task_id, project, parent_task_id }),
+        "started" => Notice::TaskStarted(TaskStarted { task_id, project, parent_task_id }),
+        "deleted" => Notice::TaskDeleted(TaskDeleted { task_id, project, parent_task_id }),
+        "purged" => Notice::TasksPurged(TasksPurged { count: name.parse().unwrap(), project }),
+        "completed" => {
+            let status = FinalStatus::parse(words.next().unwrap()).unwrap();
+            Notice::TaskCompleted(TaskCompleted { task_id, project, parent_task_id, status })
+        }
+        other => panic!("what is {other}?"),
+    }
+}
+
+fn text(notice: &Notice) -> String {
+    let mut text = notice.kind().to_owned();
+    if let Some(task) = notice.task_id() {
+        write!(text, " {}", super::wire::name(task.as_str())).unwrap();
+    }
+    let parent = match notice {
+        Notice::TasksPurged(purged) => {
+            write!(text, " {}", purged.count).unwrap();
+            None
+        }
+        Notice::TaskCompleted(completed) => {
+            write!(text, " {}", completed.status.as_str()).unwrap();
+            completed.parent_task_id.as_ref()
+        }
+        Notice::TaskUpdated(updated) => updated.parent_task_id.as_ref(),
+        _ => None,
+    };
+    if let Some(parent) = parent {
+        write!(text, " below {}", super::wire::name(parent.as_str())).unwrap();
+    }
+    if !notice.project().is_empty() {
+        write!(text, " of {}", notice.project()).unwrap();
+    }
+    text
+}

@@ -1,0 +1,295 @@
+//! A server, both of its streams, and writes by name.
+//!
+//! `{a}` in a write is the id named `a`; in what is told that id reads `a` again, and an id nobody named `?`.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonschema::Validator;
+use requery::server::change_log::upkeep;
+use requery::server::database::{Database, OpenError};
+use requery::server::http::document;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::app::{App, PATIENCE, Sse, Ws, sqlite3};
+use crate::rest::Client;
+
+/// What every named id begins with.
+const NAMED: &str = "0190b0a0-0000-7000-8000-";
+/// A write that can be told from all others.
+const SENTINEL: &str = "insert into tasks (title, project) values ('sentinel', 'sentinel')";
+
+/// A server and what it says.
+pub struct Wire {
+    pub app: App,
+    pub ws: Ws,
+    pub sse: Sse,
+    client: Client,
+    schemas: Schemas,
+    /// What another process says before it writes.
+    pub pragmas: &'static str,
+}
+
+impl Wire {
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// A server whose database others write with these pragmas.
+    pub async fn start_with(pragmas: &'static str) -> Self {
+        let app = App::start_with(|config| config.window = Duration::from_millis(5)).await;
+        let (mut ws, mut sse) = (app.ws("").await, app.sse("", "").await);
+        let schemas = Schemas::read();
+        schemas.check(&ws.frame().await);
+        schemas.check(&sse.event().await.0);
+        Self { client: Client::of(&app), app, ws, sse, schemas, pragmas }
+    }
+
+    /// A write, a request or a statement, and the frames it gives.
+    pub async fn check(&mut self, write: &str, expected: &str) {
+        self.write(write).await;
+        let told = self.told().await;
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert!(told == expected, "{write}\n  told:\n{}\n  expected:\n{}", told.join("\n"), expected.join("\n"));
+    }
+
+    /// A write that fails with this in its message and is told to nobody.
+    pub async fn refuses(&mut self, write: &str, reason: &str) {
+        let failed = match Request::parse(write) {
+            Some(request) => {
+                let answer = self.send(request).await;
+                assert!(answer.status >= 400, "{write}: {}", answer.text);
+                format!("{} {}", answer.status, answer.text)
+            }
+            None => self.try_sql(write).expect_err(write),
+        };
+        assert!(failed.contains(reason), "{write}\n{failed}\nnot: {reason}");
+        assert_eq!(self.told().await, [""; 0], "{write}");
+    }
+
+    /// One write: a request such as `POST /path {}`, else SQL in one transaction of another process.
+    pub async fn write(&mut self, write: &str) {
+        match Request::parse(write) {
+            Some(request) => {
+                let answer = self.send(request).await;
+                assert!(answer.status < 300, "{write}: {} {}", answer.status, answer.text);
+            }
+            None => drop(self.try_sql(write).unwrap_or_else(|error| panic!("{write}\n{error}"))),
+        }
+    }
+
+    /// Everything said until now, a line for each frame.
+    pub async fn told(&mut self) -> Vec<String> {
+        self.app.sql(SENTINEL);
+        self.told_until("task.started task_id=? project=sentinel parent_task_id=null").await
+    }
+
+    /// Everything up to this line, which is left out.
+    pub async fn told_until(&mut self, last: &str) -> Vec<String> {
+        let mut told = Vec::new();
+        loop {
+            let (frame, (event, id)) = (self.ws.frame().await, self.sse.event().await);
+            assert_eq!(frame.to_string(), event.to_string(), "both streams say the same");
+            let more = frame.get("more").is_some();
+            assert_eq!(id.as_deref(), frame["cursor"].as_str().filter(|_| !more), "{frame}");
+            self.schemas.check(&frame);
+            let line = line(&frame);
+            if line == last {
+                return told;
+            }
+            told.push(line);
+        }
+    }
+
+    /// What `sqlite3` prints.
+    pub fn sql(&self, sql: &str) -> String {
+        self.app.sql(&format!("{}{}", self.pragmas, expand(sql)))
+    }
+
+    /// What is where the tables themselves say something else: nothing, once the log is folded. `event_count` counts
+    /// the events ever logged, so deleted ones are given.
+    pub async fn figures_hold(self, deleted_events: &[(&str, i64)]) {
+        let folder = self.app.stop().await;
+        figures_hold(&folder, deleted_events).await;
+    }
+
+    fn try_sql(&self, sql: &str) -> Result<String, String> {
+        try_sqlite3(&self.app.path(), &format!("{}begin immediate; {}; commit", self.pragmas, expand(sql)))
+    }
+
+    async fn send(&self, Request { method, path, body }: Request) -> crate::rest::Answer {
+        self.client.send(&method, &path, body, &[]).await
+    }
+}
+
+/// Whether what is counted as it changes is what counting gives.
+pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]) {
+    let path = folder.path().join("requery.db");
+    let database = open(&path).await;
+    upkeep::fold_all(&database).await.unwrap();
+    database.close("it was counted").await;
+    let kept = sqlite3(&path, "select project, figure, value from figures where value <> 0 order by 1, 2");
+    let counted = sqlite3(
+        &path,
+        "select project, 'tasks.' || status as figure, count(*) from tasks group by 1, 2
+         union all select project, 'source.' || source, count(*) from tasks group by 1, 2
+         union all select project, 'events', sum(event_count) from tasks group by 1 having sum(event_count) > 0
+         union all select project, 'hour.' || (at / 3600000), count(*) from changes where kind = 'event.logged'
+             group by 1, 2
+         order by 1, 2",
+    );
+    assert_eq!(kept, counted, "the figures");
+    let off = sqlite3(
+        &path,
+        "select id, event_count - (select count(*) from events where task_id = tasks.id) as gone
+         from tasks where gone <> 0 order by id",
+    );
+    let expected: Vec<_> = deleted_events.iter().map(|(name, gone)| format!("{}|{gone}", id(name))).collect();
+    assert_eq!(off.lines().collect::<Vec<_>>(), expected, "tasks.event_count");
+    let orphans = "select 'session', id from sessions where task_id not in (select id from tasks)
+        union all select 'event', id from events where task_id not in (select id from tasks)
+        union all select 'bookmark', id from bookmarks where task_id not in (select id from tasks)
+            or event_id not in (select id from events)";
+    assert_eq!(sqlite3(&path, orphans), "", "rows without a task");
+    assert_eq!(sqlite3(&path, "select task_id from purging union all select id from settling"), "");
+}
+
+/// The database at `path`, which the server that just ended no longer holds. A process begun meanwhile by another test
+/// may hold it until its own program runs, so this is tried again.
+pub async fn open(path: &Path) -> Database {
+    let opened = async {
+        loop {
+            match Database::open(path.to_owned().into()).await {
+                Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
+                opened => return opened.unwrap(),
+            }
+        }
+    };
+    timeout(PATIENCE, opened).await.unwrap()
+}
+
+/// The id with this name, of at most six letters.
+pub fn id(name: &str) -> String {
+    let hex = name.bytes().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
+    format!("{NAMED}{hex:0>12}")
+}
+
+/// Puts ids where their names are.
+pub fn expand(text: &str) -> String {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        expanded.push_str(before);
+        match after.split_once('}') {
+            Some((name, after)) if is_name(name) => {
+                expanded.push_str(&id(name));
+                rest = after;
+            }
+            _ => {
+                expanded.push('{');
+                rest = after;
+            }
+        }
+    }
+    expanded + rest
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// A frame in a line: its type, all of its payload, and for how many changes it stands.
+fn line(frame: &Value) -> String {
+    let mut line = frame["type"].as_str().unwrap().to_owned();
+    for (key, value) in frame["payload"].as_object().unwrap() {
+        let value = match value {
+            Value::String(text) => name(text),
+            other => other.to_string(),
+        };
+        write!(line, " {key}={value}").unwrap();
+    }
+    if let Some(count) = frame.get("count") {
+        write!(line, " x{count}").unwrap();
+    }
+    line
+}
+
+pub fn name(text: &str) -> String {
+    if let Some(hex) = text.strip_prefix(NAMED) {
+        let bytes = (0..hex.len()).step_by(2).filter_map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok());
+        return bytes.filter(|byte| *byte != 0).map(char::from).collect();
+    }
+    if text.parse::<requery::protocol::TaskId>().is_ok() { "?".to_owned() } else { text.to_owned() }
+}
+
+/// Runs SQL with the `sqlite3` program; what it says where that fails.
+pub fn try_sqlite3(path: &Path, sql: &str) -> Result<String, String> {
+    let output = Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(path).arg(sql).output().unwrap();
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).unwrap().trim_end().to_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+struct Request {
+    method: String,
+    path: String,
+    body: Option<String>,
+}
+
+impl Request {
+    fn parse(write: &str) -> Option<Self> {
+        let (method, rest) = write.split_once(" /api/")?;
+        let (path, body) = rest.split_once(' ').map_or((rest, None), |(path, body)| (path, Some(expand(body))));
+        Some(Self { method: method.to_owned(), path: format!("/api/{}", expand(path)), body })
+    }
+}
+
+/// What both documents say a frame is.
+pub struct Schemas {
+    openapi: Validator,
+    asyncapi: HashMap<String, Validator>,
+}
+
+impl Schemas {
+    pub fn read() -> Self {
+        let file = |name: &str| -> Value {
+            let path = format!("{}/openapi/{name}", env!("CARGO_MANIFEST_DIR"));
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+        };
+        let validator = |document: &Value, schema: &Value, convert: bool| {
+            let mut schema = schema.clone();
+            schema["components"] = document["components"].clone();
+            if convert {
+                document::json_schema(&mut schema);
+            }
+            jsonschema::validator_for(&schema).unwrap()
+        };
+        let (openapi, asyncapi) = (file("openapi.json"), file("asyncapi.json"));
+        let messages = asyncapi["components"]["messages"].as_object().unwrap().iter();
+        Self {
+            openapi: validator(&openapi, &openapi["components"]["schemas"]["Frame"], true),
+            asyncapi: messages
+                .map(|(kind, message)| (kind.clone(), validator(&asyncapi, &message["payload"], false)))
+                .collect(),
+        }
+    }
+
+    pub fn check(&self, frame: &Value) {
+        let kind = frame["type"].as_str().unwrap();
+        for validator in [&self.openapi, &self.asyncapi[kind]] {
+            let faults: Vec<String> = validator.iter_errors(frame).map(|fault| fault.to_string()).collect();
+            assert!(faults.is_empty(), "{faults:?}\n{frame:#}");
+        }
+    }
+}
