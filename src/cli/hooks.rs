@@ -12,6 +12,13 @@ use anyhow::Context;
 use super::hook::Server;
 use super::replay::Source;
 
+/// A line on the output. Whoever reads it may have had enough.
+macro_rules! say {
+    ($($text:tt)*) => {
+        crate::cli::print(&format!("{}\n", format_args!($($text)*)))?
+    };
+}
+
 mod agent;
 
 mod settings;
@@ -128,16 +135,16 @@ fn install(args: &Install) -> anyhow::Result<()> {
     })?;
     let (count, path) = (wanted.len(), path.display());
     match done {
-        Done::Nothing => println!("the hooks of {agent} are in {path} already"),
+        Done::Nothing => say!("the hooks of {agent} are in {path} already"),
         Done::Shown => {}
         Done::Changed { backup } => {
-            println!("{count} hooks of {agent} are in {path} now");
+            say!("{count} hooks of {agent} are in {path} now");
             if let Some(backup) = backup {
-                println!("  as it was before      {}", backup.display());
+                say!("  as it was before      {}", backup.display());
             }
-            println!("  what they run         {command}");
+            say!("  what they run         {command}");
             for line in agent::advice(agent, scope, &agent::settings(agent, scope)?).into_iter().chain(note) {
-                println!("  {line}");
+                say!("  {line}");
             }
         }
     }
@@ -175,10 +182,10 @@ fn uninstall(which: &Which) -> anyhow::Result<()> {
         Ok(Some(if made_for_ours { Change::Gone } else { Change::Text(rest) }))
     })?;
     match done {
-        Done::Nothing => println!("there are no hooks of {agent} of ours in {}", path.display()),
+        Done::Nothing => say!("there are no hooks of {agent} of ours in {}", path.display()),
         Done::Shown => {}
         Done::Changed { .. } => {
-            println!("the hooks of {agent} are out of {} again", path.display());
+            say!("the hooks of {agent} are out of {} again", path.display());
             if let Some((backup, _)) = backup.filter(|_| restored) {
                 // The file says the same.
                 let _ = std::fs::remove_file(backup);
@@ -226,8 +233,8 @@ fn change(
         if dry_run {
             let name = path.display();
             let of = |there| if there { name.to_string() } else { "/dev/null".to_owned() };
-            println!("--- {}\n+++ {}", of(settings.is_there()), of(text.is_some()));
-            print!("{}", diff::unified(settings.text(), text.unwrap_or_default()));
+            say!("--- {}\n+++ {}", of(settings.is_there()), of(text.is_some()));
+            super::print(&diff::unified(settings.text(), text.unwrap_or_default()))?;
             return Ok(Done::Shown);
         }
         settings.check_writable()?;

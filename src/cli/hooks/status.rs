@@ -47,7 +47,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let agents = args.agent.map_or_else(|| vec![Source::ClaudeCode, Source::Codex], |agent| vec![agent]);
     let mut servers = BTreeSet::new();
     for agent in &agents {
-        println!("{agent}");
+        say!("{agent}");
         for (scope, name, left_out) in [(Scope::User, "user", args.project), (Scope::Project, "project", args.user)] {
             if left_out {
                 continue;
@@ -57,10 +57,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 Ok(found) => found,
                 Err(error) => (format!("{error:#}"), Vec::new()),
             };
-            println!("  {name:<13} {told}");
+            say!("  {name:<13} {told}");
             for hook in installed {
                 if !Path::new(&hook.program).is_file() {
-                    println!("  {:<13} {} is gone: install again", "", hook.program);
+                    say!("  {:<13} {} is gone: install again", "", hook.program);
                 }
                 servers.extend(hook.server.or_else(|| Some(super::super::DEFAULT_SERVER.to_owned())));
             }
@@ -73,10 +73,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let base = args.spool.map_or_else(super::super::spool, Ok)?;
     for server in servers {
-        println!("server {server}");
-        tell_server(&server, &agents).await;
+        say!("server {server}");
+        tell_server(&server, &agents).await?;
         let spool = Server::parse(&server).map(|server| Spool::of(&base, &server.host, server.port));
-        println!("  {:<13} {}", "spooled", spool.map_or_else(|error| error.to_string(), |spool| waiting(&spool)));
+        say!("  {:<13} {}", "spooled", spool.map_or_else(|error| error.to_string(), |spool| waiting(&spool)));
     }
     Ok(())
 }
@@ -100,22 +100,26 @@ fn installed(path: &Path, agent: Source) -> anyhow::Result<(String, Vec<Installe
     Ok((format!("{} hooks in {path}{off}", found.len()), installed))
 }
 
-async fn tell_server(server: &str, agents: &[Source]) {
+async fn tell_server(server: &str, agents: &[Source]) -> anyhow::Result<()> {
     let api = match Api::at(server) {
         Ok(api) => api,
-        Err(error) => return println!("  {:<13} {error:#}", "answers"),
+        Err(error) => {
+            say!("  {:<13} {error:#}", "answers");
+            return Ok(());
+        }
     };
     let heard = tokio::time::timeout(PATIENCE, heard(&api, agents)).await;
     match heard {
-        Err(_) => println!("  {:<13} no, not within {} s", "answers", PATIENCE.as_secs()),
-        Ok(Err(error)) => println!("  {:<13} no: {error}", "answers"),
+        Err(_) => say!("  {:<13} no, not within {} s", "answers", PATIENCE.as_secs()),
+        Ok(Err(error)) => say!("  {:<13} no: {error}", "answers"),
         Ok(Ok(heard)) => {
-            println!("  {:<13} yes", "answers");
+            say!("  {:<13} yes", "answers");
             for (agent, at) in agents.iter().zip(heard) {
-                println!("  {:<13} {agent}: {}", "last heard", at.as_deref().map_or("never".to_owned(), ago));
+                say!("  {:<13} {agent}: {}", "last heard", at.as_deref().map_or("never".to_owned(), ago));
             }
         }
     }
+    Ok(())
 }
 
 /// When the newest task of each agent changed, or its newest event was logged.
