@@ -19,7 +19,14 @@ mod openapi;
 
 mod migrate;
 
+pub mod hook;
+
+mod hooks;
+
 mod api;
+
+/// Where the server is unless it is said.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:7373";
 
 /// Keeps every open screen true.
 ///
@@ -43,6 +50,10 @@ enum Command {
     Replay(replay::Args),
     /// Serve a temporary database with a simulated team of agents at work.
     Demo(demo::Args),
+    /// Hand on what an agent's hook is given on standard input; prints nothing and always succeeds.
+    Hook(hook::Args),
+    /// Put the hooks into an agent's settings, take them out again, or say how they are.
+    Hooks(hooks::Args),
     /// Print the document of the API.
     Openapi(openapi::Args),
     /// Bring the database's schema up to date and end.
@@ -65,6 +76,9 @@ impl Cli {
             Command::Watch(args) => watch::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Replay(args) => replay::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            // Its arguments were read before: see `main`.
+            Command::Hook(_) => Ok(ExitCode::SUCCESS),
+            Command::Hooks(args) => hooks::run(args).await,
             Command::Openapi(args) => openapi::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
         }
@@ -84,6 +98,19 @@ fn database(url: Option<&str>) -> anyhow::Result<Location> {
             Ok(file.into())
         }
     }
+}
+
+/// Where hooks leave what they could not deliver unless it is said.
+fn spool() -> anyhow::Result<PathBuf> {
+    state_folder().map(|folder| folder.join("spool"))
+}
+
+/// What is kept on this machine between two runs.
+fn state_folder() -> anyhow::Result<PathBuf> {
+    use etcetera::BaseStrategy;
+
+    let folders = etcetera::choose_base_strategy().context("there is no home folder")?;
+    Ok(folders.state_dir().unwrap_or_else(|| folders.data_dir()).join("requery"))
 }
 
 /// Writes to the output. Whoever reads it may have had enough: that is no failure.

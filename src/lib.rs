@@ -13,4 +13,7 @@ pub mod engine;
 pub mod client;
 
 #[cfg(feature = "server")]
+pub mod spool;
+
+#[cfg(feature = "server")]
 pub mod server;

@@ -9,6 +9,10 @@ use tracing_subscriber::EnvFilter;
 mod cli;
 
 fn main() -> ExitCode {
+    // Before all that could cost time, fail or print: an agent waits for it.
+    if let Some(asked) = cli::hook::Asked::parse(std::env::args_os()) {
+        return cli::hook::run(asked);
+    }
     let cli = cli::Cli::parse();
     let filter = EnvFilter::try_from_env("REQUERY_LOG").unwrap_or_else(|_| EnvFilter::new(cli.default_log()));
     tracing_subscriber::fmt()

@@ -43,3 +43,5 @@ pub const CURSOR_HEADER: &str = "requery-cursor";
 pub const AT_LEAST_HEADER: &str = "requery-at-least";
 /// Header on a hook: a UUID; the same delivery is taken once.
 pub const DELIVERY_HEADER: &str = "requery-delivery";
+/// Header on a hook that comes late: when it happened, RFC 3339.
+pub const AT_HEADER: &str = "requery-at";

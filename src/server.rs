@@ -26,6 +26,8 @@ pub mod read;
 
 pub mod ingest;
 
+mod spool;
+
 pub mod http;
 
 pub mod error;
@@ -110,6 +112,13 @@ pub async fn run_on(
     let upkeep = change_log::upkeep::keep(database.clone(), config.retention);
     background.spawn(ended.clone().run_until_cancelled_owned(upkeep).map(|_| ()));
 
+    let mut spooled = None;
+    if let Some(base) = &config.spool {
+        let spool = crate::spool::Spool::of(base, &address.ip().to_string(), address.port());
+        // Beside the rest: the server is as good as ever without it.
+        spooled = Some(tokio::spawn(ended.clone().run_until_cancelled_owned(spool::take_in(database.clone(), spool))));
+    }
+
     let stop = shutdown.child_token();
     let streams = app::Streams {
         source: feed::Source {
@@ -143,6 +152,9 @@ pub async fn run_on(
     let _ = tokio::time::timeout(GOODBYE, streams.tasks.wait()).await;
     ended.cancel();
     while background.join_next().await.is_some() {}
+    if let Some(spooled) = spooled {
+        let _ = spooled.await;
+    }
     database.close("the server ended").await;
     match broken {
         None => Ok(()),

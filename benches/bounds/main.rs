@@ -23,6 +23,8 @@ mod burst;
 
 mod binary;
 
+mod hook;
+
 mod fanout;
 
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ const BOUNDS: &[Bound] = &[
     ("idle", idle::measure),
     ("burst", burst::measure),
     ("binary", binary::measure),
+    ("hook", hook::measure),
     ("fanout", fanout::measure),
 ];
 

@@ -1,5 +1,6 @@
 //! `requery serve`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub struct Args {
     /// How many streams may be open at once.
     #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = 10_000)]
     pub max_streams: usize,
+    /// Folder from which what hooks could not deliver is taken in [default: requery/spool in your state folder]
+    #[arg(long, env = "REQUERY_SPOOL")]
+    pub spool: Option<PathBuf>,
 }
 
 /// A length of time as a person writes it, at least a millisecond.
@@ -59,6 +63,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         window: args.window,
         retention: args.retention,
         max_streams: args.max_streams,
+        // Without a home there is no spool that a hook could have written either.
+        spool: args.spool.or_else(|| super::spool().ok()),
         ..Config::new(super::database(args.database_url.as_deref())?)
     };
     let listener =

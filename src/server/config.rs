@@ -1,6 +1,7 @@
 //! The settings of a server: one struct, passed down.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::database::Location;
@@ -24,6 +25,8 @@ pub struct Config {
     pub retention: Duration,
     /// How many streams may be open at once, 10,000: some 60 MB of them.
     pub max_streams: usize,
+    /// Folder in which hooks leave what they could not deliver, none: what is left for this address is taken in.
+    pub spool: Option<PathBuf>,
 }
 
 impl Config {
@@ -38,6 +41,7 @@ impl Config {
             window: Duration::from_millis(40),
             retention: Duration::from_secs(7 * 24 * 3600),
             max_streams: 10_000,
+            spool: None,
         }
     }
 

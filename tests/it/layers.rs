@@ -8,6 +8,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("src/protocol", &["crate::engine", "crate::client", "crate::server", "sea_orm", "tokio"]),
     ("src/engine", &["crate::client", "crate::server", "sea_orm", "tokio", "serde_json", "Instant::now", "SystemTime"]),
     ("src/client", &["crate::server", "sea_orm", "poem"]),
+    ("src/spool", &["crate::", "tokio", "sea_orm"]),
     ("src/server", &["crate::client"]),
     ("src/server/http", &["requery_entities", "sea_orm"]),
     ("src/server/ws", &["requery_entities", "sea_orm", "server::database"]),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod app;
+mod home;
 mod proxy;
 mod viewer;
 
@@ -19,7 +20,9 @@ mod rest;
 mod streams;
 
 mod commands;
+mod forwarder;
 mod hooks;
+mod install;
 
 mod property;
 mod story;

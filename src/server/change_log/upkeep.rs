@@ -14,8 +14,8 @@ const FOLD_EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: i64 = 10_000;
 /// How often the log is pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
-/// How long a delivery is remembered. Agents send again within minutes.
-const DELIVERIES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a delivery is remembered. Agents send again within minutes; what was spooled is at most a week old.
+const DELIVERIES_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// Folds and prunes for as long as it is polled.
 pub async fn keep(database: Database, retention: Duration) {

@@ -6,6 +6,7 @@ use poem_openapi::param::Header;
 use super::answer::Done;
 use super::body::Raw;
 use super::{Group, now_ms};
+use crate::protocol::AT_HEADER;
 use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::ingest::hook::{self, Delivery, Source};
@@ -21,9 +22,12 @@ impl HookApi {
         /// A UUID: the same delivery is taken once.
         #[oai(name = "Requery-Delivery")]
         delivery: Header<Option<String>>,
+        /// When it happened, RFC 3339, for one that is sent late; at most a week ago. Else it happened now.
+        #[oai(name = "Requery-At")]
+        at: Header<Option<String>>,
         body: Raw,
     ) -> Result<Done, ApiError> {
-        self.take(Source::ClaudeCode, delivery.0.as_deref(), &body.0).await
+        self.take(Source::ClaudeCode, delivery.0.as_deref(), at.0.as_deref(), &body.0).await
     }
 
     /// Take what a hook of Codex was given
@@ -33,17 +37,35 @@ impl HookApi {
         /// A UUID: the same delivery is taken once.
         #[oai(name = "Requery-Delivery")]
         delivery: Header<Option<String>>,
+        /// When it happened, RFC 3339, for one that is sent late; at most a week ago. Else it happened now.
+        #[oai(name = "Requery-At")]
+        at: Header<Option<String>>,
         body: Raw,
     ) -> Result<Done, ApiError> {
-        self.take(Source::Codex, delivery.0.as_deref(), &body.0).await
+        self.take(Source::Codex, delivery.0.as_deref(), at.0.as_deref(), &body.0).await
     }
 }
 
 impl HookApi {
-    async fn take(&self, source: Source, delivery: Option<&str>, body: &[u8]) -> Result<Done, ApiError> {
+    async fn take(
+        &self,
+        source: Source,
+        delivery: Option<&str>,
+        at: Option<&str>,
+        body: &[u8],
+    ) -> Result<Done, ApiError> {
         let delivery = Delivery::read(source, delivery, body)?;
+        let at = match at.map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
+            None => None,
+            Some((_, Ok(at))) => Some(at.timestamp_millis()),
+            Some((text, Err(error))) => {
+                let detail = format!("{text:?} is not a time as in 2026-01-31T09:30:00Z: {error}");
+                return Err(ApiError::Header { name: AT_HEADER.to_owned(), detail });
+            }
+        };
         let tx = self.0.begin_write().await?;
-        hook::take(&*tx, delivery, now_ms()).await?;
+        let now_ms = now_ms();
+        hook::take(&*tx, delivery, at.map_or(now_ms, |at| hook::happened(at, now_ms))).await?;
         Ok(Done { cursor: tx.commit().await? })
     }
 }

@@ -43,6 +43,11 @@ impl Source {
             Self::Codex => "codex",
         }
     }
+
+    /// The runtime of that text.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::ClaudeCode, Self::Codex].into_iter().find(|source| source.as_str() == text)
+    }
 }
 
 impl std::fmt::Display for Source {
@@ -74,6 +79,14 @@ impl From<NotJson> for HookError {
     fn from(NotJson { detail }: NotJson) -> Self {
         Self::NotJson { detail }
     }
+}
+
+/// How far back a record may have happened. What waited for longer than this is shown as of then.
+const LATE_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// When a record happened that says so itself: not in the future, and at most a week ago.
+pub fn happened(at_ms: i64, now_ms: i64) -> i64 {
+    at_ms.clamp(now_ms - LATE_MS, now_ms)
 }
 
 /// What a hook sent, read and found good.

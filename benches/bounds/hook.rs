@@ -1,0 +1,64 @@
+//! What an agent waits for at each of its hooks: the command that hands it on, from its cold start to its end.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::server::Outside;
+use crate::table::{Limit, Row, quantile};
+
+const HOOKS: usize = 200;
+/// Each takes its whole time.
+const HANGING: usize = 11;
+
+pub fn measure() -> Vec<Row> {
+    let folder = TempDir::new().unwrap();
+    let spool = folder.path().join("spool");
+    let options = ["--spool", spool.to_str().unwrap()];
+    let server = Outside::start(&folder.path().join("requery.db"), &options);
+    let there = times(&server.address.to_string(), &options, HOOKS);
+    drop(server);
+
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let away = times(&nobody, &options, HOOKS);
+
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hanging.local_addr().unwrap().to_string();
+    let hangs = (0..HANGING).flat_map(|round| {
+        // A spool of its own each time: a server that hangs is not asked again at once.
+        let spool = folder.path().join(format!("spool-{round}"));
+        times(&address, &["--spool", spool.to_str().unwrap()], 1)
+    });
+    let rows = |what: &str, times: Vec<f64>, most: f64| {
+        let slow = vec![quantile(&times, 0.99)];
+        [
+            Row::new(format!("an agent's hook, start to end, {what}"), times, " ms", Limit::AtMost(most)),
+            Row::new("  the same, 99 of 100", slow, " ms", Limit::Open),
+        ]
+    };
+    let mut all = Vec::new();
+    all.extend(rows("the server there", there, 20.0));
+    all.extend(rows("no server, 0 to 199 records waiting", away, 15.0));
+    all.push(Row::new("an agent's hook, start to end, the server hangs", hangs.collect(), " ms", Limit::AtMost(300.0)));
+    all
+}
+
+fn times(address: &str, options: &[&str], hooks: usize) -> Vec<f64> {
+    let time = |number| {
+        let body = format!(
+            r#"{{"session_id":"s","hook_event_name":"PostToolUse","cwd":"/work","tool_name":"Bash","tool_use_id":"{number}","tool_input":{{"command":"cargo test"}},"tool_response":"{}"}}"#,
+            "ok ".repeat(1000)
+        );
+        let mut command = Command::new(env!("CARGO_BIN_EXE_requery"));
+        command.args(["hook", "claude-code", "--server", &format!("http://{address}")]).args(options);
+        let began = Instant::now();
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+        began.elapsed().as_secs_f64() * 1e3
+    };
+    (0..hooks).map(time).collect()
+}

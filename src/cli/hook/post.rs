@@ -1,0 +1,196 @@
+//! As much of HTTP as a hook needs: one request after the other, each answered or not in time.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use chrono::SecondsFormat;
+use requery::protocol::{AT_HEADER, DELIVERY_HEADER};
+use requery::spool::Record;
+use reqwest::Url;
+
+/// The longest head of an answer. Ours are a few hundred bytes.
+const HEAD: usize = 16 * 1024;
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its name or address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What its paths begin with, without a slash at the end.
+    path: String,
+}
+
+impl Server {
+    /// From a URL.
+    ///
+    /// # Errors
+    /// It is not the `http:` URL of a server, or it holds a password, which has no place in a settings file.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let url = Url::parse(text).with_context(|| format!("--server {text}: not a URL"))?;
+        let host = url.host_str().filter(|_| url.scheme() == "http");
+        let host = host.with_context(|| format!("--server {text}: expected http://host:port"))?;
+        anyhow::ensure!(url.username().is_empty() && url.password().is_none(), "--server: leave out who you are");
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port().unwrap_or(80),
+            path: url.path().trim_end_matches('/').to_owned(),
+        })
+    }
+
+    fn addresses(&self, until: Instant) -> Vec<SocketAddr> {
+        let addresses = match self.host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) if self.host == "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            Err(_) => {
+                // Nobody can tell a resolver to be quick.
+                let (found, is_found) = mpsc::channel();
+                let name = (self.host.clone(), self.port);
+                let asked = std::thread::Builder::new().spawn(move || {
+                    let addresses = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+                    let _ = found.send(addresses.unwrap_or_default());
+                });
+                let found = asked.ok().and_then(|_| is_found.recv_timeout(left(until)).ok());
+                return found.unwrap_or_default();
+            }
+        };
+        addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect()
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The server has it.
+    Taken,
+    /// The server says that it is not one, and will say so next time.
+    Refused,
+    /// Nobody took it. Silent: the time was up.
+    Away {
+        /// Whether it took all the time there was to find out.
+        silent: bool,
+    },
+}
+
+/// A connection that is opened when it is needed, and may be used until the time is up.
+pub struct Connection<'a> {
+    server: &'a Server,
+    until: Instant,
+    stream: Option<TcpStream>,
+}
+
+impl<'a> Connection<'a> {
+    /// To a server.
+    pub fn to(server: &'a Server, until: Instant) -> Self {
+        Self { server, until, stream: None }
+    }
+
+    /// Sends a record; one that is sent late says when it happened.
+    pub fn send(&mut self, record: &Record, late: bool) -> Sent {
+        match self.try_send(record, late) {
+            Ok(sent) => sent,
+            Err(_) => {
+                self.stream = None;
+                Sent::Away { silent: left(self.until).is_zero() }
+            }
+        }
+    }
+
+    fn try_send(&mut self, record: &Record, late: bool) -> std::io::Result<Sent> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => self.connect()?,
+        };
+        let Server { host, port, path } = self.server;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let Record { source, delivery, at_ms, body } = record;
+        let mut request = format!(
+            "POST {path}/api/v1/hooks/{source} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n{DELIVERY_HEADER}: {delivery}\r\n",
+            body.len()
+        );
+        if let Some(at) = chrono::DateTime::from_timestamp_millis(*at_ms).filter(|_| late) {
+            request += &format!("{AT_HEADER}: {}\r\n", at.to_rfc3339_opts(SecondsFormat::Millis, true));
+        }
+        request += "\r\n";
+        let mut request = request.into_bytes();
+        request.extend_from_slice(body);
+        self.write(&mut stream, &request)?;
+        let head = self.read_head(&mut stream)?;
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        if status == "204" {
+            self.stream = Some(stream);
+        }
+        let problem = head.to_ascii_lowercase().contains("application/problem+json");
+        Ok(match status {
+            _ if !head.starts_with("HTTP/1.") => Sent::Away { silent: false },
+            _ if status.starts_with('2') => Sent::Taken,
+            // Only from who speaks as this server does: another program on its port knows nothing about records.
+            "400" | "413" | "422" if problem => Sent::Refused,
+            _ => Sent::Away { silent: false },
+        })
+    }
+
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        let mut failed = ErrorKind::AddrNotAvailable.into();
+        for address in self.server.addresses(self.until) {
+            match TcpStream::connect_timeout(&address, self.left()?) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    fn write(&self, stream: &mut TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            stream.set_write_timeout(Some(self.left()?))?;
+            match stream.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Whoever refuses a long body may have said so and closed.
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_head(&self, stream: &mut TcpStream) -> std::io::Result<String> {
+        let mut head = Vec::new();
+        let mut chunk = [0; 1024];
+        loop {
+            stream.set_read_timeout(Some(self.left()?))?;
+            match stream.read(&mut chunk) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(length) => head.extend_from_slice(&chunk[..length]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if let Some(end) = head.windows(4).position(|end| end == b"\r\n\r\n") {
+                return Ok(String::from_utf8_lossy(&head[..end]).into_owned());
+            }
+            if head.len() > HEAD {
+                return Err(ErrorKind::InvalidData.into());
+            }
+        }
+    }
+
+    fn left(&self) -> std::io::Result<Duration> {
+        Some(left(self.until)).filter(|left| !left.is_zero()).ok_or_else(|| ErrorKind::TimedOut.into())
+    }
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}

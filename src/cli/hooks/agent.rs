@@ -1,0 +1,154 @@
+//! What each agent calls its hooks, and where it looks for them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::super::replay::Source;
+
+/// Whose settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The person's, for all projects.
+    User,
+    /// Those of the project in the current folder.
+    Project,
+}
+
+/// Hooks that every version of Claude Code knows.
+const CLAUDE_ALWAYS: &[&str] = &[
+    "SessionStart",
+    "SessionEnd",
+    "UserPromptSubmit",
+    "PreToolUse",
+    "PostToolUse",
+    "Notification",
+    "Stop",
+    "SubagentStop",
+    "PreCompact",
+];
+
+/// Hooks that came later. Those whose output or mere presence would change what it does are left out: `WorktreeCreate`
+/// and `WorktreeRemove` replace what it does itself, `FileChanged` says what to watch, `MessageDisplay` runs with every
+/// line; and those that say nothing new.
+const CLAUDE_LATER: &[&str] = &[
+    "PostToolUseFailure",
+    "PermissionRequest",
+    "PermissionDenied",
+    "UserPromptExpansion",
+    "StopFailure",
+    "SubagentStart",
+    "PostCompact",
+    "TaskCreated",
+    "TaskCompleted",
+    "TeammateIdle",
+    "Elicitation",
+    "ElicitationResult",
+    "InstructionsLoaded",
+    "ConfigChange",
+    "CwdChanged",
+];
+
+/// Before this version one name it does not know made Claude Code ignore the whole settings file.
+const CLAUDE_TOLERANT: [u32; 3] = [2, 1, 101];
+
+const CODEX: &[&str] = &[
+    "SessionStart",
+    "SessionEnd",
+    "UserPromptSubmit",
+    "PreToolUse",
+    "PermissionRequest",
+    "PostToolUse",
+    "PreCompact",
+    "PostCompact",
+    "SubagentStart",
+    "SubagentStop",
+    "Stop",
+];
+
+/// How long an agent may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The hooks to register, and why not all.
+pub fn events(agent: Source) -> (Vec<&'static str>, Option<String>) {
+    match agent {
+        // It passes over what it does not know.
+        Source::Codex => (CODEX.to_vec(), None),
+        Source::ClaudeCode => match version("claude") {
+            Some(version) if version < CLAUDE_TOLERANT => {
+                let [major, minor, patch] = version;
+                let note = format!(
+                    "Claude Code {major}.{minor}.{patch} ignores settings with hooks it does not know, so only those \
+                     that every version knows are registered; install again after an update"
+                );
+                (CLAUDE_ALWAYS.to_vec(), Some(note))
+            }
+            Some(_) | None => ([CLAUDE_ALWAYS, CLAUDE_LATER].concat(), None),
+        },
+    }
+}
+
+/// The file in which an agent looks for hooks. A project's is the one that is not shared, where there is one.
+pub fn settings(agent: Source, scope: Scope) -> anyhow::Result<PathBuf> {
+    let (variable, folder, of_user, of_project) = match agent {
+        Source::ClaudeCode => ("CLAUDE_CONFIG_DIR", ".claude", "settings.json", "settings.local.json"),
+        Source::Codex => ("CODEX_HOME", ".codex", "hooks.json", "hooks.json"),
+    };
+    match scope {
+        Scope::User => {
+            let named = std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+            let home = || etcetera::home_dir().context("there is no home folder");
+            let folder = named.map_or_else(|| Ok::<_, anyhow::Error>(home()?.join(folder)), Ok)?;
+            Ok(folder.join(of_user))
+        }
+        Scope::Project => {
+            let here = std::env::current_dir().context("there is no current folder")?;
+            Ok(here.join(folder).join(of_project))
+        }
+    }
+}
+
+/// What the person should know after the hooks are in a file.
+pub fn advice(agent: Source, scope: Scope, path: &Path) -> Vec<String> {
+    let mut advice = Vec::new();
+    match agent {
+        Source::ClaudeCode => advice.push("sessions that are open already use them after a restart".to_owned()),
+        Source::Codex => {
+            advice.push("Codex runs them after you have trusted them: /hooks".to_owned());
+            if scope == Scope::Project {
+                advice.push(
+                    "Codex has no hooks for a project that are yours alone: if others share this folder, keep the file \
+                     out of what you share"
+                        .to_owned(),
+                );
+            }
+            let config = std::fs::read_to_string(path.with_file_name("config.toml")).unwrap_or_default();
+            if config.lines().any(|line| line.starts_with("[hooks") || line.starts_with("[[hooks")) {
+                advice.push("config.toml beside it has hooks too: Codex runs both, and says so".to_owned());
+            }
+        }
+    }
+    advice
+}
+
+fn version(program: &str) -> Option<[u32; 3]> {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let until = Instant::now() + PATIENCE;
+    while child.try_wait().ok()?.is_none() {
+        if Instant::now() > until {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let numbers: Option<Vec<u32>> =
+        text.split_whitespace().next()?.split('.').map(|number| number.parse().ok()).collect();
+    numbers?.try_into().ok()
+}

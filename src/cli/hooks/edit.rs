@@ -1,0 +1,213 @@
+//! Puts our hooks into the text of a settings file and takes them out again. All else stays, byte for byte.
+//!
+//! No I/O here. What is put in follows the file's own line ends and indentation, one line for each hook.
+
+use std::collections::BTreeSet;
+
+use super::json::{Flaw, Kind, Node};
+
+/// One of our hooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The agent's name for what happens.
+    pub event: String,
+    /// What is run then.
+    pub command: String,
+    /// How long it may take, in seconds.
+    pub timeout: u32,
+}
+
+/// Containers that stay although they are empty: the person's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    hooks: bool,
+    events: BTreeSet<String>,
+}
+
+impl Kept {
+    /// What a text had before anything was put in.
+    pub fn of(text: &str) -> Self {
+        let hooks = Node::parse(text).ok();
+        let hooks = hooks.as_ref().and_then(|root| root.get("hooks"));
+        Self {
+            hooks: hooks.is_some(),
+            events: hooks.iter().flat_map(|hooks| hooks.members()).map(|member| member.key.clone()).collect(),
+        }
+    }
+}
+
+/// Those of the hooks in a text whose command is one of ours, in order.
+///
+/// # Errors
+/// It is not JSON.
+pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<Hook>, Flaw> {
+    let mut found = Vec::new();
+    if text_is_blank(text) {
+        return Ok(found);
+    }
+    let root = Node::parse(text)?;
+    for member in root.get("hooks").iter().flat_map(|hooks| hooks.members()) {
+        for entry in member.value.items().iter().filter_map(|group| group.get("hooks")).flat_map(Node::items) {
+            if let Some(command) = entry.get("command").and_then(Node::text).filter(|command| ours(command)) {
+                let timeout = entry.get("timeout").and_then(|node| text[node.start..node.end].parse().ok());
+                found.push(Hook {
+                    event: member.key.clone(),
+                    command: command.to_owned(),
+                    timeout: timeout.unwrap_or_default(),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The text with these hooks added. A text without anything becomes one.
+///
+/// # Errors
+/// It is not JSON, or what should hold hooks is something else.
+pub fn add(text: &str, hooks: &[Hook]) -> Result<String, Flaw> {
+    let mut text = text.to_owned();
+    if text_is_blank(&text) {
+        let mark = if text.starts_with('\u{feff}') { "\u{feff}" } else { "" };
+        text = format!("{mark}{{}}{}", line_end(&text));
+    }
+    for hook in hooks {
+        let root = Node::parse(&text)?;
+        expect_object(&root, "the settings")?;
+        let layout = Layout::of(&text, &root);
+        if root.get("hooks").is_none() {
+            text = append(&text, &root, "\"hooks\": {}", &layout, 1);
+        }
+        let root = Node::parse(&text)?;
+        let all = root.get("hooks").ok_or_else(|| Flaw::at(root.start, "there are no hooks"))?;
+        expect_object(all, "hooks")?;
+        let group = format!(
+            r#"{{ "hooks": [{{ "type": "command", "command": {}, "timeout": {} }}] }}"#,
+            serde_json::Value::from(hook.command.as_str()),
+            hook.timeout
+        );
+        match all.get(&hook.event) {
+            None => {
+                let member = format!("{}: [{group}]", serde_json::Value::from(hook.event.as_str()));
+                text = append(&text, all, &member, &layout, 2);
+            }
+            Some(groups) if matches!(groups.kind, Kind::Array(_)) => {
+                text = append(&text, groups, &group, &Layout { indent: None, ..layout }, 3);
+            }
+            Some(other) => return Err(Flaw::at(other.start, format!("hooks.{} is not a list", hook.event))),
+        }
+    }
+    Ok(text)
+}
+
+/// The text without our hooks, and without what is empty for it.
+///
+/// # Errors
+/// It is not JSON.
+pub fn remove(text: &str, ours: impl Fn(&str) -> bool, kept: &Kept) -> Result<String, Flaw> {
+    let mut text = text.to_owned();
+    if text_is_blank(&text) {
+        return Ok(text);
+    }
+    while let Some(shorter) = remove_one(&text, &Node::parse(&text)?, &ours, kept) {
+        text = shorter;
+    }
+    Ok(text)
+}
+
+/// Whether nothing is in it, or only an object without members.
+pub fn is_empty(text: &str) -> bool {
+    text_is_blank(text)
+        || Node::parse(text).is_ok_and(|root| matches!(&root.kind, Kind::Object(members) if members.is_empty()))
+}
+
+fn text_is_blank(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_ascii().is_empty()
+}
+
+fn expect_object(node: &Node, what: &str) -> Result<(), Flaw> {
+    match node.kind {
+        Kind::Object(_) => Ok(()),
+        Kind::Array(_) | Kind::Text(_) | Kind::Word => Err(Flaw::at(node.start, format!("{what}: expected an object"))),
+    }
+}
+
+/// How a text is laid out.
+struct Layout {
+    line_end: &'static str,
+    /// What one level is indented by; none: everything is on one line.
+    indent: Option<String>,
+}
+
+impl Layout {
+    fn of(text: &str, root: &Node) -> Self {
+        let indent = match root.parts().first() {
+            None => Some("  ".to_owned()),
+            Some((first, _)) => text[root.start + 1..*first].rsplit_once('\n').map(|(_, indent)| indent.to_owned()),
+        };
+        Self { line_end: line_end(text), indent }
+    }
+}
+
+fn line_end(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
+/// Puts an item behind the last one of a container, in the way in which that one is behind what precedes it.
+fn append(text: &str, container: &Node, item: &str, layout: &Layout, depth: usize) -> String {
+    let parts = container.parts();
+    let Some((start, end)) = parts.last().copied() else {
+        let (open, close) = (&text[..=container.start], &text[container.end - 1..]);
+        return match &layout.indent {
+            Some(indent) => {
+                let line = |depth| format!("{}{}", layout.line_end, indent.repeat(depth));
+                format!("{open}{}{item}{}{close}", line(depth), line(depth - 1))
+            }
+            None => format!("{open}{item}{close}"),
+        };
+    };
+    let before = match parts.len() {
+        1 => container.start + 1,
+        more => parts[more - 2].1,
+    };
+    let between = text[before..start].trim_start_matches(|c: char| c.is_ascii_whitespace() && parts.len() > 1);
+    let between = between.strip_prefix(',').unwrap_or(&text[before..start]);
+    format!("{},{between}{item}{}", &text[..end], &text[end..])
+}
+
+/// Removes the first of our hooks, with all that then holds nothing any more.
+fn remove_one(text: &str, root: &Node, ours: impl Fn(&str) -> bool, kept: &Kept) -> Option<String> {
+    let at = root.members().iter().rposition(|member| member.key == "hooks")?;
+    let hooks = &root.members()[at].value;
+    for (in_hooks, member) in hooks.members().iter().enumerate() {
+        for (in_event, group) in member.value.items().iter().enumerate() {
+            let Some(entries) = group.get("hooks") else { continue };
+            let is_ours = |entry: &Node| entry.get("command").and_then(Node::text).is_some_and(&ours);
+            let Some(in_group) = entries.items().iter().position(is_ours) else { continue };
+            return Some(if entries.items().len() > 1 {
+                cut(text, entries, in_group)
+            } else if member.value.items().len() > 1 || kept.events.contains(&member.key) {
+                cut(text, &member.value, in_event)
+            } else if hooks.members().len() > 1 || kept.hooks {
+                cut(text, hooks, in_hooks)
+            } else {
+                cut(text, root, at)
+            });
+        }
+    }
+    None
+}
+
+/// Cuts the item out of its container, so that putting it there and cutting it out again is nothing.
+fn cut(text: &str, container: &Node, item: usize) -> String {
+    let parts = container.parts();
+    let (from, to) = match (item.checked_sub(1), parts.get(item + 1)) {
+        (Some(before), None) => (parts[before].1, parts[item].1),
+        (_, Some(next)) => (parts[item].0, next.0),
+        (None, None) => (container.start + 1, container.end - 1),
+    };
+    format!("{}{}", &text[..from], &text[to..])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+use super::{Hook, Kept, add, find, remove};
+
+fn hooks() -> Vec<Hook> {
+    let hook = |event: &str| Hook { event: event.into(), command: "/x/requery hook codex".into(), timeout: 3 };
+    vec![hook("Stop"), hook("PreToolUse")]
+}
+
+fn ours(command: &str) -> bool {
+    command.starts_with("/x/requery")
+}
+
+#[test]
+fn what_is_added_follows_what_is_there() {
+    let stop = r#"[{ "hooks": [{ "type": "command", "command": "/x/requery hook codex", "timeout": 3 }] }]"#;
+    let both = |open: &str, between: &str, close: &str| {
+        format!("{open}\"Stop\": {stop},{between}\"PreToolUse\": {stop}{close}")
+    };
+    for (before, after) in [
+        ("", both("{\n  \"hooks\": {\n    ", "\n    ", "\n  }\n}\n")),
+        ("\r\n", both("{\r\n  \"hooks\": {\r\n    ", "\r\n    ", "\r\n  }\r\n}\r\n")),
+        ("{}", both("{\n  \"hooks\": {\n    ", "\n    ", "\n  }\n}")),
+        ("{\n\t\"a\": 1\n}", both("{\n\t\"a\": 1,\n\t\"hooks\": {\n\t\t", "\n\t\t", "\n\t}\n}")),
+        ("{\"a\":1}", both("{\"a\":1,\"hooks\": {", "", "}}")),
+        ("{ \"a\": 1 , \"b\": 2 }", both("{ \"a\": 1 , \"b\": 2, \"hooks\": {", "", "} }")),
+        ("{\n \"hooks\": {}, \"z\": [1,\n2] }", both("{\n \"hooks\": {\n  ", "\n  ", "\n }, \"z\": [1,\n2] }")),
+    ] {
+        let added = add(before, &hooks()).expect("added");
+        assert_eq!(added, after);
+        assert_eq!(find(&added, ours).expect("found"), hooks());
+    }
+}
+
+#[test]
+fn what_the_person_changes_in_between_stays() {
+    let before = "{\n  \"hooks\": {\n    \"Stop\": [\n      {\n        \"hooks\": [{ \"type\": \"command\", \"command\": \"say done\" }]\n      }\n    ]\n  },\n  \"model\": \"opus\"\n}\n";
+    let installed = add(before, &hooks()).expect("added");
+    let edit =
+        |text: &str| text.replace("opus\"", "sonnet\",\n  \"env\": { \"A\": \"é\" }").replace("say done", "say bye");
+    let removed = remove(&edit(&installed), ours, &Kept::of(before)).expect("removed");
+    assert_eq!(removed, edit(before));
+    // Something behind ours, too.
+    let behind = installed.replacen("}] }]\n  },", "}] }],\n    \"Mine\": []\n  },", 1);
+    let removed = remove(&behind, ours, &Kept::of(before)).expect("removed");
+    assert_eq!(removed, before.replacen("    ]\n  },", "    ],\n    \"Mine\": []\n  },", 1));
+}
+
+#[test]
+fn a_hook_of_theirs_beside_ours_stays() {
+    let text = r#"{"hooks": {"Stop": [{"matcher": "", "hooks": [{"command": "mine"}, {"command": "/x/requery hook codex"}]}]}}"#;
+    let rest = r#"{"hooks": {"Stop": [{"matcher": "", "hooks": [{"command": "mine"}]}]}}"#;
+    assert_eq!(remove(text, ours, &Kept::default()).expect("removed"), rest);
+}
+
+#[test]
+fn what_cannot_be_understood_is_told_with_its_place() {
+    for (text, at, what) in [
+        ("{\n  // mine\n}", 4, "a comment, which JSON does not have"),
+        ("{\"a\": 1 /* x */}", 8, "a comment, which JSON does not have"),
+        ("{\"a\": 1,}", 7, "a comma with nothing behind it"),
+        ("{\"a\": nul}", 6, "expected a value"),
+        ("{\"a\" 1}", 5, "expected a colon"),
+        ("{a: 1}", 1, "expected a name in quotes"),
+        ("{\"a\": \"x", 6, "a text that does not end"),
+        ("{\"a\": 1} x", 9, "expected nothing more"),
+        ("{\"a\": 1", 7, "expected a comma or }"),
+        ("[]", 0, "the settings: expected an object"),
+        ("{\"hooks\": []}", 10, "hooks: expected an object"),
+        ("{\"hooks\": {\"Stop\": {}}}", 19, "hooks.Stop is not a list"),
+    ] {
+        let flaw = add(text, &hooks()).expect_err(text);
+        assert_eq!((flaw.at, flaw.what.as_str()), (at, what), "{text}");
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(add(&deep, &hooks()).is_err());
+}

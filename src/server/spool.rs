@@ -1,0 +1,194 @@
+//! Takes in what hooks could not deliver while no server answered.
+//!
+//! In the order in which it came and under the deliveries it was first sent with, so that nothing overtakes and nothing
+//! doubles, whenever either side is killed. It runs beside everything else: nobody waits for it, and files are read on
+//! threads that may wait.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use sea_orm::DbErr;
+
+use super::database::{Database, DatabaseError};
+use super::ingest::hook::{self, Delivery, Source};
+use crate::spool::{Claim, Record, Spool};
+
+/// How often it is looked for: a hook that found records waiting has put its own behind them.
+const EVERY: Duration = Duration::from_secs(1);
+/// How many records one transaction takes in. A writer waits for it some milliseconds.
+const AT_ONCE: usize = 32;
+/// How many bytes of records are held in memory, one record more or less.
+const HELD: usize = 4 * 1024 * 1024;
+/// How long to wait for a hook that is putting a record there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why nothing was taken in this time.
+#[derive(Debug, thiserror::Error)]
+enum TakeInError {
+    #[error("could not use {0}")]
+    Folder(String, #[source] io::Error),
+    #[error("the database did not take it")]
+    Database(#[from] DatabaseError),
+    #[error("the database did not take it")]
+    Hook(#[source] DbErr),
+}
+
+/// Takes in what waits, for as long as it is polled.
+pub async fn take_in(database: Database, spool: Spool) {
+    let mut told = None;
+    loop {
+        match round(&database, &spool).await {
+            Ok(0) => told = None,
+            Ok(taken) => {
+                tracing::info!(taken, "took in {taken} records of hooks that had waited");
+                told = None;
+                continue;
+            }
+            Err(error) => {
+                // Once, not every second.
+                let text =
+                    format!("{error}: {}", std::error::Error::source(&error).map_or(String::new(), |s| s.to_string()));
+                if told.as_ref() != Some(&text) {
+                    tracing::warn!("could not take in what hooks left: {text}");
+                    told = Some(text);
+                }
+            }
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Takes in what waits now; how many records that were.
+async fn round(database: &Database, spool: &Spool) -> Result<usize, TakeInError> {
+    let folder = || spool.folder().display().to_string();
+    let failed = |error| TakeInError::Folder(folder(), error);
+    let claimed = {
+        let spool = spool.clone();
+        blocking(move || {
+            if spool.is_empty() {
+                return Ok(None);
+            }
+            let Some(claim) = spool.claim()? else { return Ok(None) };
+            claim.sweep();
+            let names = claim.waiting()?;
+            Ok(Some((claim, names)))
+        })
+        .await
+        .map_err(failed)?
+    };
+    let Some((mut claim, mut names)) = claimed else { return Ok(0) };
+    let mut taken = 0;
+    while !names.is_empty() {
+        let (back, rest, read) = blocking(move || read(claim, names)).await.map_err(failed)?;
+        (claim, names) = (back, rest);
+        let mut settled = take_all(database, read).await?;
+        let stopped = settled.stopped.take();
+        taken += settled.delivered.len();
+        claim = blocking(move || {
+            let delivered: Vec<&str> = settled.delivered.iter().map(String::as_str).collect();
+            let hopeless: Vec<&str> = settled.hopeless.iter().map(String::as_str).collect();
+            claim.settle(&delivered, &hopeless, Instant::now() + PATIENCE)?;
+            Ok(claim)
+        })
+        .await
+        .map_err(failed)?;
+        if let Some(error) = stopped {
+            // What comes behind it must not overtake it.
+            return Err(TakeInError::Hook(error));
+        }
+    }
+    Ok(taken)
+}
+
+type Read = Vec<(String, Option<Record>)>;
+
+/// The next few records; none where a file is not one.
+fn read(claim: Claim, mut names: Vec<String>) -> io::Result<(Claim, Vec<String>, Read)> {
+    let (mut read, mut bytes) = (Vec::new(), 0);
+    let mut rest = names.drain(..);
+    while read.len() < AT_ONCE && bytes < HELD {
+        let Some(name) = rest.next() else { break };
+        if let Some(record) = claim.read(&name)? {
+            let record = record.ok();
+            bytes += record.as_ref().map_or(0, |record| record.body.len());
+            read.push((name, record));
+        }
+    }
+    let rest = rest.collect();
+    Ok((claim, rest, read))
+}
+
+/// What became of records.
+#[derive(Default)]
+struct Settled {
+    delivered: Vec<String>,
+    hopeless: Vec<String>,
+    /// Why the rest was not tried.
+    stopped: Option<DbErr>,
+}
+
+async fn take_all(database: &Database, read: Read) -> Result<Settled, TakeInError> {
+    let tx = database.begin_write().await?;
+    let mut settled = Settled::default();
+    for (name, record) in &read {
+        match delivery(name, record.as_ref()) {
+            Some(delivery) => match hook::take(&*tx, delivery, happened(record.as_ref())).await {
+                Ok(()) => settled.delivered.push(name.clone()),
+                Err(_) => {
+                    drop(tx);
+                    return take_each(database, read).await;
+                }
+            },
+            None => settled.hopeless.push(name.clone()),
+        }
+    }
+    tx.commit().await?;
+    Ok(settled)
+}
+
+/// The same one by one, after the database refused one of them. One that it refuses while it takes the next would be in
+/// the way for ever, so it is put aside; if it takes none, it is the database that is to blame.
+async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInError> {
+    let mut settled = Settled::default();
+    let mut refused: Option<(String, DbErr)> = None;
+    for (name, record) in read {
+        let Some(delivery) = delivery(&name, record.as_ref()) else {
+            settled.hopeless.push(name);
+            continue;
+        };
+        let tx = database.begin_write().await?;
+        match hook::take(&*tx, delivery, happened(record.as_ref())).await {
+            Ok(()) => {
+                tx.commit().await?;
+                if let Some((name, error)) = refused.take() {
+                    tracing::warn!(record = name, "could not take in {name}, which a hook left: {error}");
+                    settled.hopeless.push(name);
+                }
+                settled.delivered.push(name);
+            }
+            Err(error) if refused.is_none() => refused = Some((name, error)),
+            Err(error) => return Ok(Settled { stopped: Some(error), ..settled }),
+        }
+    }
+    Ok(Settled { stopped: refused.map(|(_, error)| error), ..settled })
+}
+
+/// What a file holds. None, and told: nothing that can be taken.
+fn delivery(name: &str, record: Option<&Record>) -> Option<Delivery> {
+    let read = match record.and_then(|record| Some((record, Source::parse(&record.source)?))) {
+        Some((record, source)) => {
+            Delivery::read(source, Some(&record.delivery), &record.body).map_err(|error| error.to_string())
+        }
+        None => Err("it is no whole record".to_owned()),
+    };
+    read.inspect_err(|why| tracing::warn!(record = name, "could not take in {name}, which a hook left: {why}")).ok()
+}
+
+fn happened(record: Option<&Record>) -> i64 {
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    record.map_or(now_ms, |record| hook::happened(record.at_ms, now_ms))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}

@@ -1,0 +1,312 @@
+//! `requery hook`: what an agent reports arrives once and in order, and the agent never feels it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::app::{App, PATIENCE};
+use crate::home::{Home, Served, check_silent, free_port, silent};
+
+/// What a hook may take at most, and as much again for a machine that is busy with other tests.
+const AT_MOST: Duration = Duration::from_millis(600);
+
+fn prompt(session: usize, number: usize) -> String {
+    json!({
+        "session_id": format!("session-{session}"),
+        "hook_event_name": "UserPromptSubmit",
+        "cwd": format!("/work/{session}"),
+        "prompt": format!("number {number}"),
+    })
+    .to_string()
+}
+
+/// So many prompts of so many agents, each of which waits for its own hooks only.
+fn send(home: &Home, port: u16, sessions: usize, numbers: std::ops::Range<usize>) {
+    let url = format!("http://127.0.0.1:{port}");
+    std::thread::scope(|scope| {
+        for session in 0..sessions {
+            let (url, numbers) = (&url, numbers.clone());
+            scope.spawn(move || {
+                for number in numbers {
+                    home.hook(&["claude-code", "--server", url], prompt(session, number).as_bytes());
+                }
+            });
+        }
+    });
+}
+
+/// Everything is there, once, in order.
+async fn check_all(served: &Served, sessions: usize, numbers: usize) {
+    served.logged(sessions * numbers).await;
+    let timelines = served.timelines().await;
+    assert_eq!(timelines.len(), sessions);
+    for (workspace, events) in timelines {
+        let titles: Vec<_> = events.iter().map(|event| event["title"].as_str().unwrap().to_owned()).collect();
+        let expected: Vec<_> = (0..numbers).map(|number| format!("number {number}")).collect();
+        assert_eq!(titles, expected, "{workspace}");
+        let times: Vec<_> = events.iter().map(|event| event["created_at"].as_str().unwrap().to_owned()).collect();
+        assert!(times.is_sorted(), "{workspace}: {times:?}");
+    }
+}
+
+#[tokio::test]
+async fn five_hundred_hooks_without_a_server_are_there_when_it_is_back() {
+    let home = Home::new();
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    send(&home, port, 5, 0..100);
+    assert_eq!(home.waiting(port), 500);
+    let told = home.run(&["hooks", "status", "--server", &url]);
+    assert!(told.contains("  answers       no: ") && told.contains("  spooled       500 records wait ("), "{told}");
+
+    let before = chrono::Utc::now();
+    let served = home.serve(port, &[]).await;
+    // Those that come while it catches up come behind.
+    send(&home, port, 5, 100..102);
+    check_all(&served, 5, 102).await;
+    let first = &served.timelines().await[0].1[0];
+    let at = chrono::DateTime::parse_from_rfc3339(first["created_at"].as_str().unwrap()).unwrap();
+    assert!(at < before, "it happened before the server was there: {at}");
+    assert_eq!(home.waiting(port), 0);
+    let told = home.run(&["hooks", "status", "--server", &url]);
+    assert!(told.contains("  answers       yes\n") && told.contains("  spooled       nothing\n"), "{told}");
+}
+
+#[tokio::test]
+async fn a_server_killed_while_it_catches_up_takes_each_record_once() {
+    let home = Home::new();
+    let port = free_port();
+    send(&home, port, 3, 0..40);
+    for wait in [0, 5, 10, 20] {
+        let served = home.serve(port, &[]).await;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        served.kill().await;
+    }
+    check_all(&home.serve(port, &[]).await, 3, 40).await;
+}
+
+/// As where the server is on another machine, and nobody but hooks sees the spool.
+#[tokio::test]
+async fn the_next_hooks_take_in_what_waits() {
+    let home = Home::new();
+    let port = free_port();
+    send(&home, port, 3, 0..10);
+    let served = home.serve(port, &["--spool", "elsewhere"]).await;
+    let (mut numbers, until) = (10, Instant::now() + PATIENCE);
+    while home.waiting(port) > 0 {
+        send(&home, port, 3, numbers..numbers + 1);
+        numbers += 1;
+        assert!(Instant::now() < until, "{} wait", home.waiting(port));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    check_all(&served, 3, numbers).await;
+}
+
+/// A server that does this with every connection.
+fn server(answer: impl Fn(&mut std::net::TcpStream) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            answer(&mut stream);
+            // Closed only with the test.
+            open.push(stream);
+        }
+    });
+    port
+}
+
+fn answering(text: &'static str) -> u16 {
+    server(move |stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(text.as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+    })
+}
+
+#[test]
+fn whatever_the_server_does_the_agent_goes_on_and_the_record_is_kept() {
+    let problem =
+        "HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/problem+json\r\nContent-Length: 2\r\n\r\n{}";
+    for (why, port, kept) in [
+        ("is not there", free_port(), 1),
+        ("hangs", server(|_| ()), 1),
+        ("closes at once", answering(""), 1),
+        ("closes half-way", answering("HTTP/1.1 204 No Con"), 1),
+        ("closes within the head", answering("HTTP/1.1 204 No Content\r\nDate: x\r\n"), 1),
+        ("answers 500", answering("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"), 1),
+        (
+            "answers 503",
+            answering("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n"),
+            1,
+        ),
+        ("is another program", answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), 1),
+        ("speaks another language", answering("220 mail.example ESMTP\r\n\r\n"), 1),
+        ("knows that it is no record", answering(problem), 0),
+        ("has taken it", answering("HTTP/1.1 204 No Content\r\n\r\n"), 0),
+    ] {
+        let home = Home::new();
+        let url = format!("http://127.0.0.1:{port}");
+        let began = Instant::now();
+        home.hook(&["claude-code", "--server", &url], prompt(0, 0).as_bytes());
+        let took = began.elapsed();
+        assert!(took < AT_MOST, "{why}: {took:?}");
+        assert_eq!(home.waiting(port), kept, "{why}");
+        home.hook(&["codex", "--server", &url], prompt(0, 1).as_bytes());
+        assert_eq!(home.waiting(port), 2 * kept, "{why}");
+    }
+}
+
+#[test]
+fn a_server_that_hangs_costs_one_hook_its_time_and_not_every_one() {
+    let home = Home::new();
+    let port = server(|_| ());
+    let url = format!("http://127.0.0.1:{port}");
+    let mut times = Vec::new();
+    for number in 0..5 {
+        let began = Instant::now();
+        home.hook(&["claude-code", "--server", &url], prompt(0, number).as_bytes());
+        times.push(began.elapsed());
+    }
+    let slow = times.iter().filter(|took| **took > Duration::from_millis(200)).count();
+    assert!(slow <= 2, "{times:?}");
+    assert_eq!(home.waiting(port), 5);
+}
+
+#[test]
+fn whatever_the_agent_does_nothing_shows() {
+    let home = Home::new();
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let hook = ["claude-code", "--server", &url];
+    home.hook(&hook, b"");
+    home.hook(&hook, b" \n");
+    assert_eq!(home.waiting(port), 0, "nothing said is nothing to hand on");
+    home.hook(&hook, &vec![b' '; 9 * 1024 * 1024]);
+    assert_eq!(home.waiting(port), 0, "longer than any record");
+    // Whether it is a record the server says.
+    home.hook(&hook, b"\xff\xfe garbage");
+    assert_eq!(home.waiting(port), 1);
+    for args in [
+        &[][..],
+        &["claude"],
+        &["--server"],
+        &["claude-code", "--server", "https://x"],
+        &["claude-code", "--server", "::"],
+        &["--nonsense", "claude-code", "more", "--server", &url],
+        &["codex", "--spool=/proc/nowhere", "--server", &url],
+        &["codex", "--spool=/dev/null", "--server", &url],
+    ] {
+        home.hook(args, prompt(0, 0).as_bytes());
+    }
+    assert!(home.run(&["hook", "--help"]).contains("Usage: requery hook"));
+
+    for (home_of, name) in [("/dev/null", "no folder"), ("", "nothing"), ("/proc", "not writable")] {
+        let mut command = home.requery(&["hook", "claude-code", "--server", &url]);
+        command.env("HOME", home_of);
+        let began = Instant::now();
+        silent(command, prompt(0, 0).as_bytes());
+        assert!(began.elapsed() < AT_MOST, "a home that is {name}");
+    }
+}
+
+#[test]
+fn an_input_that_never_ends_is_taken_if_it_is_whole() {
+    let home = Home::new();
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let whole = prompt(0, 0);
+    for (input, kept) in [(&whole[..whole.len() - 1], 0), (&whole[..], 1), ("", 1)] {
+        let mut command = home.requery(&["hook", "claude-code", "--server", &url]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let began = Instant::now();
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        check_silent(&child.wait_with_output().unwrap());
+        assert!(began.elapsed() < AT_MOST, "{:?}", began.elapsed());
+        drop(stdin);
+        assert_eq!(home.waiting(port), kept, "{input}");
+    }
+    // Closed from the start, and nobody reads what it might say.
+    let closed = |line: &str| {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(line).env("REQUERY_SERVER", &url);
+        let mut shell = home.at_home(shell);
+        shell.env("REQUERY_SERVER", &url);
+        assert!(shell.status().unwrap().success(), "{line}");
+    };
+    let program = env!("CARGO_BIN_EXE_requery");
+    closed(&format!("{program} hook claude-code <&- >&- 2>&-"));
+    closed(&format!("echo '{whole}' | {program} hook claude-code >&- 2>&-"));
+    assert_eq!(home.waiting(port), 2);
+}
+
+#[tokio::test]
+async fn what_is_half_written_or_not_a_record_is_put_aside() {
+    let home = Home::new();
+    let port = free_port();
+    send(&home, port, 1, 0..3);
+    home.hook(&["codex", "--server", &format!("http://127.0.0.1:{port}")], b"not JSON");
+    let queue = home.spool(port).join("queue");
+    let whole = fs::read(queue.join("0000000000000002")).unwrap();
+    fs::write(queue.join("0000000000000000"), &whole[..whole.len() - 7]).unwrap();
+    fs::write(queue.join("0000000000000001-copy"), b"").unwrap();
+    fs::write(queue.join("zzz"), vec![0; 100_000]).unwrap();
+    fs::write(home.spool(port).join("part-left"), &whole).unwrap();
+    fs::create_dir(queue.join("folder")).unwrap();
+    check_all(&home.serve(port, &[]).await, 1, 3).await;
+    let until = Instant::now() + PATIENCE;
+    while home.waiting(port) > 0 {
+        assert!(Instant::now() < until, "{} wait", home.waiting(port));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let told = home.run(&["hooks", "status", "--server", &format!("http://127.0.0.1:{port}")]);
+    assert!(told.contains("  spooled       nothing; 5 that nobody can read are in "), "{told}");
+    send(&home, port, 1, 3..4);
+}
+
+#[tokio::test]
+async fn a_server_whose_spool_cannot_be_used_serves() {
+    for spool in [Path::new("/dev/null"), Path::new("/proc/nowhere")] {
+        let app = App::start_with(|config| config.spool = Some(spool.to_owned())).await;
+        assert!(reqwest::get(app.url("/api/v1/overview")).await.unwrap().status().is_success());
+        app.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_late_hook_says_when_it_happened() {
+    let app = App::start().await;
+    let client = reqwest::Client::new();
+    let now = chrono::Utc::now();
+    for (number, (at, expected)) in [
+        (now - chrono::Duration::hours(3), now - chrono::Duration::hours(3)),
+        (now - chrono::Duration::days(30), now - chrono::Duration::days(7)),
+        (now + chrono::Duration::days(1), now),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let hook = client.post(app.url("/api/v1/hooks/codex")).header("content-type", "application/json");
+        let hook = hook.header("requery-at", at.to_rfc3339()).body(prompt(number, 0));
+        assert_eq!(hook.send().await.unwrap().status(), 204);
+        let tasks = reqwest::get(app.url("/api/v1/tasks")).await.unwrap().text().await.unwrap();
+        let tasks: Value = serde_json::from_str(&tasks).unwrap();
+        let of_session = |task: &&Value| task["workspace"] == format!("/work/{number}");
+        let task = tasks["items"].as_array().unwrap().iter().find(of_session).unwrap();
+        let began = chrono::DateTime::parse_from_rfc3339(task["created_at"].as_str().unwrap()).unwrap();
+        assert!((began.to_utc() - expected).num_seconds().abs() < 30, "{at}: {began}");
+    }
+    let hook = client.post(app.url("/api/v1/hooks/codex")).header("content-type", "application/json");
+    let refused = hook.header("requery-at", "yesterday").body(prompt(9, 0)).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    assert!(refused.text().await.unwrap().contains("requery-at"));
+}

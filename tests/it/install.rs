@@ -1,0 +1,259 @@
+//! `requery hooks`: the person's settings are theirs, before, with and after our hooks.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::home::{Home, fixtures, free_port, silent};
+
+const AGENTS: [&str; 2] = ["claude-code", "codex"];
+const SCOPES: [&str; 2] = ["--user", "--project"];
+
+/// The settings files of the corpus whose name says that they are refused, or those that are not.
+fn corpus(refused: bool) -> Vec<PathBuf> {
+    let files = fs::read_dir(fixtures("settings")).unwrap().map(|file| file.unwrap().path());
+    let is_json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    let found: Vec<_> = files.filter(is_json).filter(|path| name(path).starts_with("refused") == refused).collect();
+    assert!(found.len() > 5);
+    found
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+fn settings(home: &Home, agent: &str, scope: &str) -> PathBuf {
+    let (folder, of_user, of_project) = match agent {
+        "codex" => (".codex", "hooks.json", "hooks.json"),
+        _ => (".claude", "settings.json", "settings.local.json"),
+    };
+    match scope {
+        "--user" => home.path(folder).join(of_user),
+        _ => home.project().join(folder).join(of_project),
+    }
+}
+
+fn write(path: &Path, text: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// The value of a settings file; of one without anything in it an object without members.
+fn value(text: &[u8]) -> Value {
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let text = text.trim_start_matches('\u{feff}');
+    if text.trim().is_empty() { json!({}) } else { serde_json::from_str(text).unwrap() }
+}
+
+/// Our commands by event.
+fn ours(settings: &Value) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (event, groups) in settings["hooks"].as_object().into_iter().flatten() {
+        for hook in groups.as_array().unwrap().iter().flat_map(|group| group["hooks"].as_array().unwrap()) {
+            if let Some(command) = hook["command"].as_str().filter(|command| command.starts_with(program())) {
+                found.entry(event.clone()).or_default().push(command.to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_requery")
+}
+
+#[test]
+fn after_uninstall_every_file_is_what_it_was() {
+    for file in corpus(false) {
+        for (agent, scope) in AGENTS.iter().flat_map(|agent| SCOPES.map(|scope| (*agent, scope))) {
+            let home = Home::new();
+            let (path, name) = (settings(&home, agent, scope), name(&file));
+            let fill = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("AGENT", agent).into_bytes();
+            let before = fill(fs::read(&file).unwrap());
+            let expected = fs::read(file.with_extension("expected")).map(fill).unwrap_or(before.clone());
+            write(&path, &before);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+
+            let told = home.run(&["hooks", "install", "--agent", agent, scope]);
+            let installed = fs::read(&path).unwrap();
+            let found = ours(&value(&installed));
+            assert_eq!(found.len(), if agent == "codex" { 11 } else { 24 }, "{name}: {told}");
+            for (event, commands) in found {
+                assert_eq!(commands, [format!("{} hook {agent}", program())], "{name}: {event}");
+            }
+            let backup = told.lines().find_map(|line| line.trim().strip_prefix("as it was before"));
+            assert_eq!(fs::read(backup.unwrap().trim()).unwrap(), before, "{name}");
+
+            home.run(&["hooks", "install", "--agent", agent, scope]);
+            assert_eq!(fs::read(&path).unwrap(), installed, "{name}: installing again is nothing");
+
+            home.run(&["hooks", "uninstall", "--agent", agent, scope]);
+            let after = fs::read(&path).unwrap();
+            assert_eq!(String::from_utf8_lossy(&after), String::from_utf8_lossy(&expected), "{name} {agent} {scope}");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+            let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
+            assert_eq!(left, if name.starts_with("older") && scope == "--user" { 2 } else { 1 }, "{name}");
+        }
+    }
+}
+
+/// An agent writes its settings anew when the person allows something, in its own layout.
+#[test]
+fn what_changes_in_between_stays() {
+    for file in corpus(false) {
+        let name = name(&file);
+        if name == "two-of-a-name.json" {
+            continue;
+        }
+        let home = Home::new();
+        let path = settings(&home, "claude-code", "--project");
+        let before = String::from_utf8(fs::read(&file).unwrap()).unwrap().replace("AGENT", "claude-code");
+        let expected = fs::read(file.with_extension("expected")).unwrap_or(before.clone().into_bytes());
+        let allowed = |text: &[u8]| {
+            let mut settings = value(text);
+            settings["allowed since"] = json!(["Bash(git status)"]);
+            serde_json::to_string_pretty(&settings).unwrap() + "\n"
+        };
+        write(&path, before.as_bytes());
+        home.run(&["hooks", "install", "--agent", "claude-code", "--project"]);
+        fs::write(&path, allowed(&fs::read(&path).unwrap())).unwrap();
+        home.run(&["hooks", "uninstall", "--agent", "claude-code", "--project"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), allowed(&expected), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_not_touched_and_told_with_its_place() {
+    for file in corpus(true) {
+        let home = Home::new();
+        let path = settings(&home, "claude-code", "--user");
+        let before = fs::read(&file).unwrap();
+        write(&path, &before);
+        let told = home.refused(&["hooks", "install", "--agent", "claude-code"]);
+        let expected = fs::read_to_string(file.with_extension("expected")).unwrap();
+        assert!(told.contains(&format!("settings.json, {expected}")), "{}: {told}", name(&file));
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no backup of what was not changed");
+        home.run(&["hooks", "status"]);
+    }
+}
+
+#[test]
+fn a_file_that_was_not_there_is_gone_again() {
+    for scope in SCOPES {
+        let home = Home::new();
+        let path = settings(&home, "claude-code", scope);
+        let shown = home.run(&["hooks", "install", "--agent", "claude-code", scope, "--dry-run"]);
+        assert!(shown.starts_with("--- /dev/null\n+++ ") && shown.contains("\n+    \"Stop\": [{"), "{shown}");
+        assert!(!path.exists());
+        home.run(&["hooks", "install", "--agent", "claude-code", scope]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let shown = home.run(&["hooks", "uninstall", "--agent", "claude-code", scope, "--dry-run"]);
+        assert!(shown.contains("\n+++ /dev/null\n"), "{shown}");
+        home.run(&["hooks", "uninstall", "--agent", "claude-code", scope]);
+        assert!(!path.exists());
+        home.run(&["hooks", "uninstall", "--agent", "claude-code", scope]);
+        assert_eq!(fs::read_dir(home.project()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let home = Home::new();
+    let (path, file) = (settings(&home, "claude-code", "--user"), home.path("dotfiles/claude.json"));
+    write(&file, b"{\n  \"model\": \"opus\"\n}\n");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    symlink("../dotfiles/claude.json", &path).unwrap();
+    for _ in 0..2 {
+        home.run(&["hooks", "install", "--agent", "claude-code"]);
+        assert_eq!(ours(&value(&fs::read(&file).unwrap())).len(), 24);
+        home.run(&["hooks", "uninstall", "--agent", "claude-code"]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "{\n  \"model\": \"opus\"\n}\n");
+        assert_eq!(fs::read_link(&path).unwrap(), Path::new("../dotfiles/claude.json"));
+    }
+    // To where nothing is yet.
+    fs::remove_file(&file).unwrap();
+    home.run(&["hooks", "install", "--agent", "claude-code"]);
+    assert_eq!(ours(&value(&fs::read(&file).unwrap())).len(), 24);
+}
+
+#[test]
+fn a_file_that_is_read_only_stays_as_it_is() {
+    let home = Home::new();
+    let path = settings(&home, "claude-code", "--user");
+    write(&path, b"{}");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    let told = home.refused(&["hooks", "install", "--agent", "claude-code"]);
+    assert_eq!(told, format!("requery: {} is read-only; nothing was changed\n", path.display()));
+    assert_eq!(fs::read(&path).unwrap(), b"{}");
+}
+
+#[test]
+fn an_agent_is_given_no_name_that_it_would_stumble_over() {
+    for (version, hooks) in [("2.1.92 (Claude Code)", 9), ("2.1.101 (Claude Code)", 24), ("beta", 24)] {
+        let home = Home::new();
+        home.program("claude", &format!("echo '{version}'"));
+        let told = home.run(&["hooks", "install", "--agent", "claude-code"]);
+        let found = ours(&value(&fs::read(settings(&home, "claude-code", "--user")).unwrap()));
+        assert_eq!(found.len(), hooks, "{version}: {told}");
+        assert_eq!(told.contains("2.1.92"), hooks == 9, "{told}");
+    }
+}
+
+#[test]
+fn another_server_is_named_and_a_secret_is_not() {
+    let home = Home::new();
+    let install = ["hooks", "install", "--agent", "codex", "--server"];
+    home.run(&[&install[..], &["http://board.example:8080/requery"]].concat());
+    let found = ours(&value(&fs::read(settings(&home, "codex", "--user")).unwrap()));
+    let expected = format!("{} hook codex --server http://board.example:8080/requery", program());
+    assert_eq!(found["Stop"], [expected]);
+    for (server, why) in [
+        ("http://ada:secret@board.example", "leave out who you are"),
+        ("https://board.example", "expected http://host:port"),
+        ("board", "not a URL"),
+    ] {
+        let told = home.refused(&[&install[..], &[server]].concat());
+        assert!(told.contains(why), "{told}");
+    }
+    // The new place replaces the old one.
+    home.run(&["hooks", "install", "--agent", "codex"]);
+    let found = ours(&value(&fs::read(settings(&home, "codex", "--user")).unwrap()));
+    assert_eq!(found["Stop"], [format!("{} hook codex", program())]);
+}
+
+/// What an agent would do: each installed command gets the recorded input of its hook.
+#[tokio::test]
+async fn each_installed_command_brings_its_record() {
+    for (agent, recording) in [("claude-code", "claude-code-busy-day.jsonl"), ("codex", "codex-two-sessions.jsonl")] {
+        let home = Home::new();
+        let port = free_port();
+        let served = home.serve(port, &[]).await;
+        let url = format!("http://127.0.0.1:{port}");
+        home.run(&["hooks", "install", "--agent", agent, "--project", "--server", &url]);
+        let path = settings(&home, agent, "--project");
+        let mut commands = ours(&value(&fs::read(&path).unwrap()));
+        let recording = fs::read_to_string(fixtures("hooks").join(recording)).unwrap();
+        let mut events = 0;
+        for line in recording.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let Some(command) = commands.remove(line["body"]["hook_event_name"].as_str().unwrap()) else { continue };
+            let before = served.cursor().await;
+            let mut shell = std::process::Command::new("sh");
+            shell.arg("-c").arg(&command[0]);
+            silent(home.at_home(shell), line["body"].to_string().as_bytes());
+            assert_ne!(served.cursor().await, before, "{line}");
+            events += 1;
+        }
+        assert_eq!((agent, events), (agent, if agent == "codex" { 11 } else { 21 }), "left: {commands:?}");
+        let told = home.run(&["hooks", "status", "--agent", agent]);
+        assert!(told.contains(&format!("{} hooks in", if agent == "codex" { 11 } else { 24 })), "{told}");
+        assert!(told.contains("  answers       yes\n") && told.contains(" ago ("), "{told}");
+        assert!(told.contains("  spooled       nothing\n"), "{told}");
+        home.run(&["hooks", "uninstall", "--agent", agent, "--project"]);
+        assert!(!path.exists());
+    }
+}
