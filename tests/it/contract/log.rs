@@ -123,12 +123,12 @@ async fn what_is_not_folded_is_not_pruned() {
 }
 
 #[tokio::test]
-async fn deliveries_are_forgotten_after_a_week() {
+async fn deliveries_are_forgotten_a_day_after_what_was_kept_for_a_week() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     let day: i64 = 24 * 3_600_000;
     sqlite3(&path, &format!("insert into deliveries (id, at) values ('old', {day}), ('new', {})", 2 * day));
-    upkeep::prune(&database, 8 * day + 1, DAY).await.unwrap();
+    upkeep::prune(&database, 9 * day + 1, DAY).await.unwrap();
     assert_eq!(sqlite3(&path, "select id from deliveries"), "new");
 }
 
