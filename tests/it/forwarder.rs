@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::app::{App, PATIENCE};
 use crate::home::{Home, Served, check_silent, free_port, silent};
 
-/// What a hook may take at most, and as much again for a machine that is busy with other tests.
-const AT_MOST: Duration = Duration::from_millis(600);
+/// A hook ends by itself within 300 ms; this only tells one that hangs from a machine that is busy.
+const AT_MOST: Duration = Duration::from_secs(5);
 
 fn prompt(session: usize, number: usize) -> String {
     json!({
@@ -99,7 +99,11 @@ async fn the_next_hooks_take_in_what_waits() {
     let served = home.serve(port, &["--spool", "elsewhere"]).await;
     let (mut numbers, until) = (10, Instant::now() + PATIENCE);
     while home.waiting(port) > 0 {
-        send(&home, port, 3, numbers..numbers + 1);
+        // One after the other: of three at once only one takes in what waits, and the others go behind it.
+        for session in 0..3 {
+            let url = format!("http://127.0.0.1:{port}");
+            home.hook(&["claude-code", "--server", &url], prompt(session, numbers).as_bytes());
+        }
         numbers += 1;
         assert!(Instant::now() < until, "{} wait", home.waiting(port));
         tokio::time::sleep(Duration::from_millis(50)).await;
