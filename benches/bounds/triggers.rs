@@ -15,7 +15,7 @@ use crate::table::{Limit, Row};
 
 const ROUNDS: usize = 9;
 /// A round is made of short turns of each, so that whatever else the machine does meets both.
-const TURNS: usize = 10;
+const TURNS: usize = 15;
 const SINGLE: usize = 100;
 const BATCHES: usize = 20;
 /// Events come from many agents at once.

@@ -38,9 +38,11 @@ end;
 create trigger events_logged after insert on events begin
     insert into changes (kind, project, task_id, object_id)
         select 'event.logged', project, id, new.id from tasks where id = new.task_id;
-    update tasks set event_count = event_count + 1 where id = new.task_id;
-    -- Apart from the count, so that the indexes on it are left alone by all but the first event of a millisecond.
-    update tasks set changed_at = new.created_at where id = new.task_id and changed_at < new.created_at;
+    -- One of the two: the indexes on changed_at are left alone by all but the first event of a millisecond, and the row
+    -- is written once.
+    update tasks set event_count = event_count + 1 where id = new.task_id and changed_at >= new.created_at;
+    update tasks set event_count = event_count + 1, changed_at = new.created_at
+        where id = new.task_id and changed_at < new.created_at;
     -- The figures follow from the log, a while later: doing it here would cost every writer more than the event does.
 end;
 
