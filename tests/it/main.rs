@@ -13,6 +13,7 @@ mod contract;
 mod contract_rest;
 mod database;
 mod rest;
+mod search;
 mod streams;
 
 mod commands;
