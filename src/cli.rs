@@ -86,6 +86,17 @@ fn database(url: Option<&str>) -> anyhow::Result<Location> {
     }
 }
 
+/// Writes to the output. Whoever reads it may have had enough: that is no failure.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// Until the person or the system asks the process to end.
 async fn asked_to_end() {
     use tokio::signal::unix::{SignalKind, signal};

@@ -36,8 +36,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -65,6 +67,9 @@ pub enum RunError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// What follows the log or keeps it ended before the server did.
+    #[error("a part of the server broke: {0}")]
+    Broken(String),
     /// The database was opened and then could not be read.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -82,25 +87,36 @@ pub async fn run_and_tell(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
-    let address = listener.local_addr()?;
-    if !config.admits(address) {
-        return Err(RunError::Exposed(address));
-    }
+    admitted(&listener, &config)?;
     let database = Database::open(config.database.clone()).await?;
+    run_on(database, listener, config, shutdown, ready).await
+}
+
+/// The same on a database that is open, for whoever writes to it in the same process; closes it at the end.
+pub async fn run_on(
+    database: Database,
+    listener: TcpListener,
+    config: Config,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(),
+) -> Result<(), RunError> {
+    let address = admitted(&listener, &config)?;
     let cursor = database.begin_read().await?.cursor().clone();
     let hub = hub::Hub::new(cursor.clone());
 
     // These outlive the streams, so that a stream's last frames still come.
-    let (background, ended) = (TaskTracker::new(), CancellationToken::new());
+    let (mut background, ended) = (JoinSet::new(), CancellationToken::new());
     let (sink, tailed) = mpsc::channel(TAILED);
     let news = Arc::new(Notify::new());
     background.spawn(change_log::tail(database.clone(), cursor, sink, news.clone(), ended.clone()));
     background.spawn(hub::run(hub.clone(), tailed, config.window, ended.clone()));
     let upkeep = change_log::upkeep::keep(database.clone(), config.retention);
-    background.spawn(ended.clone().run_until_cancelled_owned(upkeep));
+    background.spawn(ended.clone().run_until_cancelled_owned(upkeep).map(|_| ()));
     let index = search::Index::new(database.clone(), news);
-    background.spawn(ended.clone().run_until_cancelled_owned(search::upkeep::keep(index.clone())));
+    let follow = search::upkeep::keep(index.clone());
+    background.spawn(ended.clone().run_until_cancelled_owned(follow).map(|_| ()));
 
+    let stop = shutdown.child_token();
     let streams = app::Streams {
         source: feed::Source {
             database: database.clone(),
@@ -110,21 +126,39 @@ pub async fn run_and_tell(
         },
         places: Arc::new(Semaphore::new(config.max_streams)),
         tasks: TaskTracker::new(),
-        draining: shutdown.clone(),
+        draining: stop.clone(),
     };
     let gate = gate::Gate::new(address, &config.allow_hosts, &config.allow_origins);
     let goodbye = async {
-        shutdown.cancelled().await;
+        stop.cancelled().await;
         hub.close();
     };
     let app = app::app(gate, streams.clone(), index);
     ready();
-    tokio::join!(listen::serve(listener, app, shutdown.clone()), goodbye);
+    let mut serving = std::pin::pin!(async { tokio::join!(listen::serve(listener, app, stop.clone()), goodbye) });
+    let broken = tokio::select! {
+        _ = &mut serving => None,
+        broken = background.join_next() => {
+            // Without it the streams would look alive and be deaf.
+            stop.cancel();
+            serving.await;
+            broken
+        }
+    };
     streams.tasks.close();
     let _ = tokio::time::timeout(GOODBYE, streams.tasks.wait()).await;
     ended.cancel();
-    background.close();
-    background.wait().await;
+    while background.join_next().await.is_some() {}
     database.close("the server ended").await;
-    Ok(())
+    match broken {
+        None => Ok(()),
+        Some(Ok(())) => Err(RunError::Broken("it ended".to_owned())),
+        Some(Err(panic)) => Err(RunError::Broken(panic.to_string())),
+    }
+}
+
+/// The address, if it may be served. Asked before a database is opened, which makes one where there is none.
+fn admitted(listener: &TcpListener, config: &Config) -> Result<SocketAddr, RunError> {
+    let address = listener.local_addr()?;
+    if config.admits(address) { Ok(address) } else { Err(RunError::Exposed(address)) }
 }

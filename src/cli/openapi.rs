@@ -26,7 +26,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
             }
         }
-        None => print!("{}", if args.asyncapi { document::asyncapi() } else { document::openapi() }),
+        None => super::print(&if args.asyncapi { document::asyncapi() } else { document::openapi() })?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -72,10 +72,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr()?;
     let path = config.database.path().display().to_string();
     let ready = || {
-        println!("requery serves http://{address}");
-        println!("  try every operation   http://{address}/docs");
-        println!("  watch it live         requery watch --server http://{address}");
-        println!("  database              {path}");
+        // A server whose output nobody reads serves all the same.
+        let _ = super::print(&format!(
+            "requery serves http://{address}\n  \
+             try every operation   http://{address}/docs\n  \
+             watch it live         requery watch --server http://{address}\n  \
+             database              {path}\n"
+        ));
     };
     requery::server::run_and_tell(listener, config, shutdown, ready).await?;
     Ok(ExitCode::SUCCESS)

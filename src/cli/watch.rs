@@ -52,7 +52,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let shown = tokio::select! {
         shown = shown => shown,
-        interrupted = tokio::signal::ctrl_c() => interrupted,
+        () = super::asked_to_end() => Ok(()),
     };
     match shown {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -69,6 +69,8 @@ pub(super) fn http() -> reqwest::Result<reqwest::Client> {
         .connect_timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
+        // The stream goes straight to the server, so what is fetched because of it has to as well.
+        .no_proxy()
         .user_agent(concat!("requery/", env!("CARGO_PKG_VERSION")))
         .build()
 }

@@ -93,7 +93,12 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     // What a browser sends by itself when it comes back is newer than the URL it began with.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::Request { project: query.project, since: last.or(query.since) };
-    Ok((Feed::open(streams.source.clone(), wanted).await?, place))
+    let feed = Feed::open(streams.source.clone(), wanted).await?;
+    // It may have begun to listen only after everyone was told of the end.
+    if streams.draining.is_cancelled() {
+        return Err(ApiError::unavailable("the server is going away"));
+    }
+    Ok((feed, place))
 }
 
 fn preflight(origin: &HeaderValue) -> Response {

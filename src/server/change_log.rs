@@ -6,7 +6,7 @@
 //! into the figures and prunes it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use requery_entities::change;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
@@ -56,6 +56,7 @@ pub async fn tail(
 ) {
     let ended = shutdown.run_until_cancelled(async {
         let mut from = from;
+        let mut reopened: Option<Instant> = None;
         // The receiver is gone only when the server ends.
         while !sink.is_closed() {
             let error = match follow(&database, from.clone(), &sink, &news).await {
@@ -63,10 +64,15 @@ pub async fn tail(
                 Err(error) => error,
             };
             tracing::warn!(%error, "the change log cannot be followed; opening the database anew");
+            // What opens and then cannot be followed, time and again, takes no core and no disk.
+            if let Some(at) = reopened {
+                tokio::time::sleep(RETRY.saturating_sub(at.elapsed())).await;
+            }
             from = match reopen(&database, &sink).await {
                 Some(cursor) => cursor,
                 None => return,
             };
+            reopened = Some(Instant::now());
         }
     });
     ended.await;

@@ -77,16 +77,16 @@ pub enum DatabaseError {
     Db(DbErr),
 }
 
-/// Why the database could not be opened.
+/// Why the database could not be opened. Each says all of it, so none has a source that would be told again.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The folder or the lock file cannot be made.
-    #[error("could not use {path}: {source}", path = path.display())]
+    #[error("could not use {path}: {why}", path = path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// Another server has it.
     #[error("another requery serves {path}", path = .0.display())]
@@ -100,12 +100,12 @@ pub enum OpenError {
         detail: String,
     },
     /// It could not be opened, or its schema not be brought up to date.
-    #[error("could not open {path}: {source}", path = path.display())]
+    #[error("could not open {path}: {why}", path = path.display())]
     Db {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: DbErr,
+        why: DbErr,
     },
 }
 
@@ -241,7 +241,8 @@ impl WriteTransaction {
         if file_id(self.database.path()) != self.connections.file {
             return Err(DatabaseError::Away(REPLACED.to_owned()));
         }
-        Ok(self.connections.mint(&self.connections.writer).await?.0)
+        // Not on the writer, where others wait for their turn.
+        Ok(self.connections.mint(&self.connections.readers).await?.0)
     }
 }
 
@@ -258,27 +259,31 @@ impl Connections {
         let path = || location.path().to_owned();
         let as_open_error = |source: DbErr| match damage(&source) {
             Some(detail) => OpenError::Damaged { path: path(), detail },
-            None => OpenError::Db { path: path(), source },
+            None => OpenError::Db { path: path(), why: source },
         };
         let writer = connect(location, 1, false).await.map_err(as_open_error)?;
         let opened = async {
-            check(&writer).await?;
-            Migrator::up(&writer, None).await?;
-            if in_doubt {
-                run::Entity::delete_many().exec(&writer).await?;
+            if in_doubt && let Some(detail) = fault(&writer).await.map_err(as_open_error)? {
+                return Err(OpenError::Damaged { path: path(), detail });
             }
-            let epoch = begin_run(&writer).await?;
-            let readers = connect(location, READERS, true).await?;
-            let minted = Arc::default();
-            Ok(Self { epoch, file: file_id(location.path()), minted, writer: writer.clone(), readers })
+            Self::begin(location, &writer, in_doubt).await.map_err(as_open_error)
         };
-        match opened.await {
-            Ok(open) => Ok(open),
-            Err(error) => {
-                let _ = writer.close().await;
-                Err(as_open_error(error))
-            }
+        let opened = opened.await;
+        if opened.is_err() {
+            let _ = writer.close().await;
         }
+        opened
+    }
+
+    async fn begin(location: &Location, writer: &DatabaseConnection, in_doubt: bool) -> Result<Self, DbErr> {
+        Migrator::up(writer, None).await?;
+        if in_doubt {
+            run::Entity::delete_many().exec(writer).await?;
+        }
+        let epoch = begin_run(writer).await?;
+        let readers = connect(location, READERS, true).await?;
+        let minted = Arc::default();
+        Ok(Self { epoch, file: file_id(location.path()), minted, writer: writer.clone(), readers })
     }
 
     /// What a snapshot of `connection` contains, and whether that is more than any before. Fails when the run is not
@@ -324,12 +329,13 @@ async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
     Ok(token.into())
 }
 
-/// Refuses a file that SQLite itself finds fault with. Only the first fault is looked for, and only in the structure.
-async fn check(writer: &DatabaseConnection) -> Result<(), DbErr> {
-    let row = writer
-        .query_one_raw(Statement::from_string(writer.get_database_backend(), "select count(*) from sqlite_master"))
-        .await?;
-    row.map(|_| ()).ok_or_else(|| DbErr::Custom("no answer".to_owned()))
+/// The first fault that SQLite finds in the structure of the file, whatever its size: a file in doubt is not served
+/// before it was looked through.
+async fn fault(writer: &DatabaseConnection) -> Result<Option<String>, DbErr> {
+    let statement = Statement::from_string(writer.get_database_backend(), "pragma quick_check(1)");
+    let row = writer.query_one_raw(statement).await?;
+    let found = row.map(|row| row.try_get_by_index::<String>(0)).transpose()?;
+    Ok(found.filter(|found| found != "ok"))
 }
 
 async fn connect(location: &Location, connections: u32, read_only: bool) -> Result<DatabaseConnection, DbErr> {
@@ -362,7 +368,7 @@ fn file_id(path: &Path) -> Option<FileId> {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let io = |path: &Path| {
         let path = path.to_owned();
-        |source| OpenError::Io { path, source }
+        |why| OpenError::Io { path, why }
     };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(io(folder))?;
@@ -401,11 +407,16 @@ impl From<DbErr> for DatabaseError {
     fn from(error: DbErr) -> Self {
         const BUSY: i32 = 5;
         const LOCKED: i32 = 6;
+        const READ_ONLY: i32 = 8;
+        const IO_ERROR: i32 = 10;
+        const FULL: i32 = 13;
+        const CANNOT_OPEN: i32 = 14;
         if let Some(detail) = damage(&error) {
             return DatabaseError::Away(detail);
         }
         match (&error, code(&error)) {
             (DbErr::ConnectionAcquire(_), _) | (_, Some(BUSY | LOCKED)) => DatabaseError::Busy,
+            (_, Some(READ_ONLY | IO_ERROR | FULL | CANNOT_OPEN)) => DatabaseError::Away(error.to_string()),
             _ => DatabaseError::Db(error),
         }
     }

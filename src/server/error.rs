@@ -270,7 +270,6 @@ impl From<HookError> for ApiError {
         match error {
             HookError::Invalid { field, detail } => Self::invalid(field, detail),
             HookError::NotJson { detail } => Self::NotJson(detail),
-            HookError::Db(error) => error.into(),
         }
     }
 }

@@ -45,9 +45,11 @@ impl Gate {
 
     /// Lets a request in, or says why not. A page of another origin that may ask is named: its browser wants to be told.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
-        let named = match headers.get(header::HOST) {
-            Some(host) => String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase(),
-            None => uri.authority().map(|authority| authority.as_str().to_ascii_lowercase()).unwrap_or_default(),
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let named = match (hosts.next(), hosts.next()) {
+            (Some(_), Some(_)) => return Err(Refusal::Host("two of them".to_owned())),
+            (Some(host), None) => String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase(),
+            (None, _) => uri.authority().map(|authority| authority.as_str().to_ascii_lowercase()).unwrap_or_default(),
         };
         let host = without_port(&named);
         let by_address = || self.0.any_host_by_address && host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
@@ -94,12 +96,11 @@ mod tests {
             &["Agents.example".to_owned()],
             &["https://board.example/".to_owned()],
         );
-        let map: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| {
-                (name.parse::<HeaderName>().expect("a name"), HeaderValue::from_str(value).expect("a value"))
-            })
-            .collect();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).expect("a value");
+            map.append(name.parse::<HeaderName>().expect("a name"), value);
+        }
         gate.check(&Uri::from_static("/api/v1/tasks"), &map).is_ok()
     }
 
@@ -127,6 +128,7 @@ mod tests {
             assert!(!check("127.0.0.1:7373", &[("host", host)]), "{host}");
         }
         assert!(!check("127.0.0.1:7373", &[]));
+        assert!(!check("127.0.0.1:7373", &[("host", "localhost"), ("host", "evil.example")]));
         assert!(!check("0.0.0.0:7373", &[("host", "evil.example")]));
     }
 

@@ -106,7 +106,8 @@ fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
             ApiError::invalid(*name, reason)
         }
     } else if error.is::<MethodNotAllowedError>() {
-        ApiError::MethodNotAllowed { allow: paths.allow(path).unwrap_or_default().to_owned() }
+        // What the document does not have, as itself and the page that shows it, is there to be read.
+        ApiError::MethodNotAllowed { allow: paths.allow(path).unwrap_or("GET, HEAD").to_owned() }
     } else if error.is::<NotFoundError>() {
         ApiError::NoSuchPath(path.to_owned())
     } else {

@@ -2,7 +2,8 @@
 //!
 //! poem brings a loop of its own. This one sets TCP_NODELAY, ends connections that never finish their headers or never
 //! take their answers, backs off when the process runs out of files instead of spinning, and waits for what is under
-//! way when the server ends.
+//! way when the server ends. It speaks HTTP/1.1 alone: no browser asks for more without TLS, and telling the versions
+//! apart would wait for ever for a first byte.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ const MAX_CONNECTIONS: usize = 16_384;
 /// How long a request may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a peer may leave unread what was sent to it. Frees what a half-open or stuck connection holds.
+#[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT_MS: u32 = 60_000;
 /// How long to wait after an accept that failed, so that running out of files does not take a core.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -58,6 +60,8 @@ pub async fn serve(
             }
         };
         let _ = socket.set_nodelay(true);
+        // Elsewhere the system's own limit on sending again has to do.
+        #[cfg(target_os = "linux")]
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD_TIMEOUT_MS);
         let local = socket.local_addr().unwrap_or(remote);
         let endpoint = endpoint.clone();

@@ -175,7 +175,12 @@ fn hear(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
         Message::Binary(_) => return Err((code::UNSUPPORTED, "text frames only")),
         Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(None),
     };
-    match serde_json::from_str(text) {
+    // A struct could also be read from an array; the contract has objects.
+    let parsed = serde_json::from_str::<serde_json::Value>(text).and_then(|value| {
+        let objects = value.is_object() && value.get("payload").is_some_and(serde_json::Value::is_object);
+        serde_json::from_value(if objects { value } else { serde_json::Value::Null })
+    });
+    match parsed {
         Ok(WatchFrame::Watch(watch)) if watch.read_models.len() > Watch::MAX => {
             Err((code::POLICY, "payload.read_models: at most 256"))
         }

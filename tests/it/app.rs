@@ -26,6 +26,7 @@ pub struct App {
     pub address: SocketAddr,
     pub folder: Arc<TempDir>,
     shutdown: CancellationToken,
+    crash: CancellationToken,
     thread: JoinHandle<()>,
 }
 
@@ -42,30 +43,45 @@ impl App {
 
     /// A server on the database in `folder`.
     pub async fn start_in(folder: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), folder, change).await
+    }
+
+    /// The same at an address, where one may have been before.
+    pub async fn start_at(address: SocketAddr, folder: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(folder.path().join("requery.db").into());
         change(&mut config);
         // On threads of its own: a test that blocks, as while another process writes, must not hold up the server.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
+        let (shutdown, crash) = (CancellationToken::new(), CancellationToken::new());
         let (ready, is_ready) = tokio::sync::oneshot::channel();
-        let ending = shutdown.clone();
+        let (ending, crashing) = (shutdown.clone(), crash.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(async {
+            runtime.block_on(crashing.run_until_cancelled(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 let ready = || ready.send(()).unwrap();
                 requery::server::run_and_tell(listener, config, ending, ready).await.unwrap();
-            });
+            }));
         });
         timeout(PATIENCE, is_ready).await.unwrap().unwrap();
-        Self { address, folder, shutdown, thread }
+        Self { address, folder, shutdown, crash, thread }
     }
 
     /// Ends the server as Ctrl-C does and gives back its folder.
     pub async fn stop(self) -> Arc<TempDir> {
         self.shutdown.cancel();
+        self.ended().await
+    }
+
+    /// Ends the server in the middle of whatever it does and gives back its folder.
+    pub async fn crash(self) -> Arc<TempDir> {
+        self.crash.cancel();
+        self.ended().await
+    }
+
+    async fn ended(self) -> Arc<TempDir> {
         let thread = self.thread;
         tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
         self.folder

@@ -66,6 +66,35 @@ async fn a_replay_gives_the_figures_of_its_recording() {
     assert!(server.end().await.0.success());
 }
 
+#[tokio::test]
+async fn a_watcher_goes_straight_to_the_server_whatever_proxy_there_is() {
+    let server = Served::start(&["serve", "--listen", "127.0.0.1:0", "--database-url", "requery.db"]).await;
+    let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
+    watch.args(["watch", "--json", "--server", &server.url]).env("http_proxy", "http://127.0.0.1:9");
+    let mut watch = watch.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("a process");
+    let mut lines = BufReader::new(watch.stdout.take().expect("its output")).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("text");
+    let line: Value = serde_json::from_str(&line.expect("a line")).expect("JSON");
+    assert_eq!(line["state"], "fresh", "{line}");
+}
+
+#[tokio::test]
+async fn a_reader_that_has_had_enough_is_no_failure() {
+    let mut openapi = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
+    let mut openapi = openapi.arg("openapi").stdout(Stdio::piped()).spawn().expect("a process");
+    drop(openapi.stdout.take());
+    assert!(openapi.wait().await.expect("it ends").success());
+}
+
+#[tokio::test]
+async fn a_failure_is_told_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serve = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
+    serve.args(["--listen", "127.0.0.1:0", "--database-url"]).arg(folder.path());
+    let told = String::from_utf8(serve.output().await.expect("it ends").stderr).expect("text");
+    assert_eq!(told.matches("unable to open database file").count(), 1, "{told}");
+}
+
 /// A command that serves, in a folder of its own.
 struct Served {
     url: String,

@@ -8,6 +8,8 @@ use wire::{Wire, id};
 
 mod notices;
 
+mod frames;
+
 mod columns;
 
 mod cascades;

@@ -1,8 +1,11 @@
 //! What happens to the file under a running server.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+use requery::server::change_log::upkeep;
+use requery::server::database::Database;
 use serde_json::Value;
 
 use crate::app::{App, PATIENCE, Ws, sqlite3};
@@ -83,6 +86,40 @@ async fn a_file_overwritten_in_place_is_away_until_it_is_whole() {
     };
     tokio::time::timeout(PATIENCE, whole).await.unwrap();
     assert_eq!(app.ws("").await.frame().await["payload"]["tasks"][0]["title"], "kept");
+}
+
+/// Its first page is whole, so that it opens: only looking through all of it tells.
+#[tokio::test]
+async fn a_file_damaged_in_its_midst_is_away_until_it_is_whole() {
+    let app = App::start().await;
+    app.sql(
+        "insert into tasks (title) with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000) \
+         select i || printf('%0400d', 0) from n",
+    );
+    let copy = app.folder.path().join("copy.db");
+    app.sql(&format!("vacuum into '{}'", copy.display()));
+    while app.sql("pragma wal_checkpoint(truncate)") != "0|0|0" {}
+    let mut ws = app.ws("").await;
+    ws.frame().await;
+    let file = fs::OpenOptions::new().write(true).open(app.path()).unwrap();
+    file.write_all_at(&[b'x'; 20 * 4096], 100 * 4096).unwrap();
+    tokio::time::timeout(PATIENCE * 2, until(&mut ws, "closing")).await.unwrap();
+    let status = || async { reqwest::get(app.url("/readyz")).await.unwrap().status().as_u16() };
+    let still_away = tokio::time::timeout(Duration::from_secs(2), async { while status().await == 503 {} }).await;
+    assert!(still_away.is_err());
+    fs::rename(&copy, app.path()).unwrap();
+    let whole = async { while status().await == 503 {} };
+    tokio::time::timeout(PATIENCE, whole).await.unwrap();
+}
+
+/// As somebody does who wants the space back.
+#[tokio::test]
+async fn a_log_that_somebody_emptied_is_folded_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("requery.db");
+    let database = Database::open(path.clone().into()).await.unwrap();
+    sqlite3(&path, "insert into tasks (title) values ('a'); delete from changes");
+    tokio::time::timeout(PATIENCE, upkeep::fold_all(&database)).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use requery::server::ingest::hook::{self, HookError, Source};
+use requery::server::ingest::hook::{self, Delivery, HookError, Source};
 use requery_entities::{event, session, task};
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -176,16 +176,11 @@ impl Store {
     }
 
     async fn deliver(&self, source: Source, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
+        let delivery = Delivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
-        let taken = hook::take(&tx, source, id, body, now_ms).await;
-        match &taken {
-            // A refused record has written nothing: committing it shows that.
-            Ok(()) | Err(HookError::Invalid { .. } | HookError::NotJson { .. }) => {
-                tx.commit().await.expect("committed");
-            }
-            Err(HookError::Db(error)) => panic!("{error}"),
-        }
-        taken
+        hook::take(&tx, delivery, now_ms).await.expect("taken");
+        tx.commit().await.expect("committed");
+        Ok(())
     }
 
     async fn task(&self, session_id: &str) -> Option<task::Model> {

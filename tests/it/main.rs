@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod app;
+mod proxy;
+mod viewer;
 
 mod layers;
 
@@ -12,9 +14,13 @@ mod simulation;
 mod contract;
 mod contract_rest;
 mod database;
+mod lag;
 mod rest;
 mod search;
 mod streams;
 
 mod commands;
 mod hooks;
+
+mod property;
+mod story;

@@ -36,8 +36,13 @@ fn gap() -> impl Strategy<Value = u64> {
     prop_oneof![6 => 0..60u64, 3 => 60..800u64, 1 => 800..40_000u64]
 }
 
+/// How many cases are tried: as many as `REQUERY_CASES` says.
+pub fn cases(otherwise: u32) -> u32 {
+    std::env::var("REQUERY_CASES").map_or(otherwise, |cases| cases.parse().expect("REQUERY_CASES is a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(1500), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_shown_becomes_what_is_stored(

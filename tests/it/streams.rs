@@ -198,6 +198,8 @@ async fn what_a_client_does_wrong_is_named_by_its_close_code() {
     let cases = [
         (Message::Text("nope".into()), 1007),
         (Message::Text("[]".into()), 1008),
+        (Message::Text(r#"["watch",{"read_models":[]}]"#.into()), 1008),
+        (Message::Text(r#"{"type":"watch","payload":[["overview"]]}"#.into()), 1008),
         (Message::Text(r#"{"type":"look","payload":{}}"#.into()), 1008),
         (Message::Text(r#"{"type":"watch","payload":{"read_models":["task:1"]}}"#.into()), 1008),
         (Message::Text(too_many.into()), 1008),

@@ -25,6 +25,9 @@ const CHECKED_WHOLE: u64 = 64 * 1024 * 1024;
 /// How long after the last change it counts as active.
 const STAY_ACTIVE: Duration = Duration::from_secs(2);
 
+/// What is said when the path names another file, or none.
+const MOVED: &str = "the file was moved or replaced";
+
 /// Wakes whoever waits for changes, and reads them.
 pub(super) struct Bell {
     connection: SqliteConnection,
@@ -87,7 +90,7 @@ impl Bell {
     pub(super) async fn wait(&mut self, database: &Database) -> Result<(), DatabaseError> {
         loop {
             if !database.is_in_place() {
-                return Err(DatabaseError::Away("the file was moved or replaced".to_owned()));
+                return Err(DatabaseError::Away(MOVED.to_owned()));
             }
             let active = self.last_change.is_some_and(|at| at.elapsed() < STAY_ACTIVE);
             let pause = if active { ACTIVE } else { IDLE };
@@ -127,7 +130,11 @@ impl Probe {
         }
         let mut fresh = connect(path).await?;
         sqlx::query("select count(*) from sqlite_master").fetch_one(&mut fresh).await.map_err(error)?;
-        if file.len() <= CHECKED_WHOLE && self.checked.is_none_or(|at| at.elapsed() >= CHECK_EVERY) {
+        if file.len() <= CHECKED_WHOLE {
+            if self.checked.is_some_and(|at| at.elapsed() < CHECK_EVERY) {
+                // Not looked through yet: `written` stays as it was until that is done.
+                return fresh.close().await.map_err(error);
+            }
             self.checked = Some(Instant::now());
             let row = sqlx::query("pragma quick_check(1)").fetch_one(&mut fresh).await.map_err(error)?;
             let found: String = row.get(0);

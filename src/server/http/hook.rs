@@ -8,7 +8,7 @@ use super::body::Raw;
 use super::{Group, now_ms};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
-use crate::server::ingest::hook::{self, Source};
+use crate::server::ingest::hook::{self, Delivery, Source};
 
 pub(super) struct HookApi(pub(super) Database);
 
@@ -41,8 +41,9 @@ impl HookApi {
 
 impl HookApi {
     async fn take(&self, source: Source, delivery: Option<&str>, body: &[u8]) -> Result<Done, ApiError> {
+        let delivery = Delivery::read(source, delivery, body)?;
         let tx = self.0.begin_write().await?;
-        hook::take(&*tx, source, delivery, body, now_ms()).await?;
+        hook::take(&*tx, delivery, now_ms()).await?;
         Ok(Done { cursor: tx.commit().await? })
     }
 }

@@ -51,7 +51,7 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// Why a record was not taken. Nothing was written then.
+/// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     /// It lacks what a record cannot do without.
@@ -68,9 +68,6 @@ pub enum HookError {
         /// What is wrong, and where.
         detail: String,
     },
-    /// The database did not do it.
-    #[error("could not take a hook")]
-    Db(#[from] DbErr),
 }
 
 impl From<NotJson> for HookError {
@@ -79,25 +76,41 @@ impl From<NotJson> for HookError {
     }
 }
 
+/// What a hook sent, read and found good.
+pub struct Delivery {
+    record: Record,
+    id: Option<String>,
+}
+
+impl Delivery {
+    /// Reads a body and its delivery's id. It needs no transaction, so that nobody waits for a long body to be parsed.
+    ///
+    /// # Errors
+    /// One of the two is not valid.
+    pub fn read(source: Source, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
+        let record = Record::parse(source, body)?;
+        let id = match id.map(|id| uuid::Uuid::parse_str(id.trim())) {
+            Some(Ok(id)) => Some(id.hyphenated().to_string()),
+            Some(Err(_)) => {
+                return Err(HookError::Invalid { field: "Requery-Delivery", detail: "is not a UUID".into() });
+            }
+            None => None,
+        };
+        Ok(Self { record, id })
+    }
+}
+
 /// Takes one record, inside a write transaction. The same delivery is taken once.
 ///
 /// # Errors
-/// The body or the delivery is not valid, and nothing was written; or the database failed, and the transaction is to be
-/// rolled back.
-pub async fn take(
-    tx: &impl ConnectionTrait,
-    source: Source,
-    delivery: Option<&str>,
-    body: &[u8],
-    now_ms: i64,
-) -> Result<(), HookError> {
-    let record = Record::parse(source, body)?;
-    if let Some(delivery) = delivery {
-        let id = uuid::Uuid::parse_str(delivery.trim())
-            .map_err(|_| HookError::Invalid { field: "Requery-Delivery", detail: "is not a UUID".into() })?;
-        if !store::deliver(tx, &id.hyphenated().to_string(), now_ms).await? {
-            return Ok(());
-        }
+/// The database failed, and the transaction is to be rolled back.
+pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, now_ms: i64) -> Result<(), DbErr> {
+    let Delivery { record, id } = delivery;
+    let source = record.source;
+    if let Some(id) = id
+        && !store::deliver(tx, &id, now_ms).await?
+    {
+        return Ok(());
     }
     let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
     let found = store::find_task(tx, source, &record.session_id).await?;

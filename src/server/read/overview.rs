@@ -102,7 +102,7 @@ fn activity(hours: impl Iterator<Item = Hour>) -> Vec<Activity> {
     }
     let newest = events.last_key_value().map_or(0, |(hour, _)| *hour);
     events
-        .range(newest - HOURS + 1..)
+        .range(newest.saturating_sub(HOURS - 1)..)
         .map(|(hour, events)| Activity { hour: time(hour.saturating_mul(HOUR_MS)), events: *events })
         .collect()
 }

@@ -256,13 +256,13 @@ impl Request {
 }
 
 /// What both documents say a frame is.
-struct Schemas {
+pub struct Schemas {
     openapi: Validator,
     asyncapi: HashMap<String, Validator>,
 }
 
 impl Schemas {
-    fn read() -> Self {
+    pub fn read() -> Self {
         let file = |name: &str| -> Value {
             let path = format!("{}/openapi/{name}", env!("CARGO_MANIFEST_DIR"));
             serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -285,7 +285,7 @@ impl Schemas {
         }
     }
 
-    fn check(&self, frame: &Value) {
+    pub fn check(&self, frame: &Value) {
         let kind = frame["type"].as_str().unwrap();
         for validator in [&self.openapi, &self.asyncapi[kind]] {
             let faults: Vec<String> = validator.iter_errors(frame).map(|fault| fault.to_string()).collect();

@@ -1,9 +1,10 @@
 //! Every kind of failure is a problem that names what is wrong, and changes nothing.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Client, TASK};
-use crate::app::App;
+use crate::app::{App, PATIENCE};
 
 #[tokio::test]
 async fn paths_and_methods() {
@@ -17,6 +18,8 @@ async fn paths_and_methods() {
         ("POST", "/api/v1/tasks/x", "GET, PATCH, DELETE, HEAD"),
         ("GET", "/api/v1/tasks/purge", "POST"),
         ("GET", "/api/v1/hooks/codex", "POST"),
+        ("DELETE", "/docs", "GET, HEAD"),
+        ("POST", "/ws", "GET, HEAD"),
     ] {
         let answer = client.send(method, path, None::<String>, &[]).await;
         assert_eq!((answer.problem().as_str(), answer.header("allow")), ("405", allow), "{method} {path}");
@@ -184,4 +187,15 @@ async fn a_database_that_is_busy_says_when_to_come_back() {
     drop(other.stdin.take());
     other.wait().unwrap();
     assert_eq!(client.post("/api/v1/tasks", json!({"title": "t"})).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_nothing_is_let_go() {
+    let app = App::start().await;
+    for begun in ["", "PRI * HTTP/2.0"] {
+        let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        let ended = tokio::time::timeout(PATIENCE, socket.read(&mut [0; 64])).await;
+        assert!(matches!(ended, Ok(Ok(_) | Err(_))), "still there after {begun:?}");
+    }
 }

@@ -1,0 +1,135 @@
+//! How often a watcher asks again for a burst of notices: a real server, the real client, and a proxy that counts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use requery::client::{Client, Config, State, Watch};
+use requery::engine::Settings;
+use requery::protocol::{Cursor, ReadModel};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::rows;
+use crate::server::{Inside, runtime};
+use crate::table::{Limit, Row};
+
+const ROUNDS: usize = 5;
+const BURST: usize = 1_000;
+/// A burst is written in parts, so that its notices come over most of the time it may take.
+const PARTS: usize = 50;
+const BETWEEN: Duration = Duration::from_millis(4);
+/// Longer than max wait: a burst comes after quiet, and what is still to be asked for is asked for.
+const QUIET: Duration = Duration::from_millis(1_200);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn measure() -> Vec<Row> {
+    let server = Inside::start();
+    runtime().block_on(async {
+        let write = server.database.begin_write().await.unwrap();
+        let tasks = rows::tasks(&*write, BURST).await;
+        write.commit().await.unwrap();
+        let (address, asked) = count(server.address).await;
+        let client = Client::connect(Config::new(format!("http://{address}"))).unwrap();
+        let watched = tasks[0].parse().unwrap();
+        let models = [ReadModel::Overview, ReadModel::Task(watched), ReadModel::Bookmarks];
+        let mut watches = models.map(|model| client.watch(model));
+        until_fresh(&mut watches, None).await;
+
+        let everywhere: Vec<_> = tasks.iter().collect();
+        let on_one = vec![&tasks[0]; BURST];
+        let mut rows = Vec::new();
+        for (what, targets) in [("one task", on_one), ("a thousand tasks", everywhere)] {
+            let mut most = Vec::new();
+            while most.len() < ROUNDS {
+                tokio::time::sleep(QUIET).await;
+                asked.lock().unwrap().clear();
+                let began = Instant::now();
+                let cursor = burst(&server, &targets).await;
+                let took = began.elapsed();
+                until_fresh(&mut watches[..2], Some(&cursor)).await;
+                tokio::time::sleep(QUIET).await;
+                // A machine that was busy elsewhere made two bursts of it.
+                if took < Settings::default().max_wait {
+                    most.push(asked.lock().unwrap().values().copied().max().unwrap_or(0).into());
+                }
+            }
+            let what = format!("fetches of a read model for {BURST} notices of {what}, the most");
+            rows.push(Row::new(what, most, "", Limit::AtMost(2.0)));
+        }
+        rows
+    })
+}
+
+async fn burst(server: &Inside, targets: &[&String]) -> Cursor {
+    let mut last = None;
+    for part in targets.chunks(BURST / PARTS) {
+        let write = server.database.begin_write().await.unwrap();
+        rows::insert_many(&*write, part.iter().copied()).await;
+        last = Some(write.commit().await.unwrap());
+        tokio::time::sleep(BETWEEN).await;
+    }
+    last.unwrap()
+}
+
+/// Until each shows what contains `cursor`.
+async fn until_fresh(watches: &mut [Watch], cursor: Option<&Cursor>) {
+    for watch in watches {
+        let shown = async {
+            loop {
+                let view = watch.view();
+                let contained = match (cursor, &view.cursor) {
+                    (Some(cursor), Some(shown)) => shown.covers(cursor),
+                    (cursor, _) => cursor.is_none(),
+                };
+                if contained && view.state == State::Fresh {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, shown).await.expect("what is shown never became what is stored");
+    }
+}
+
+type Asked = Arc<Mutex<BTreeMap<String, u32>>>;
+
+/// Passes everything on to `server`, and counts what is asked for through the address it gives.
+async fn count(server: SocketAddr) -> (SocketAddr, Asked) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Asked::default();
+    let counted = asked.clone();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = TcpStream::connect(server).await.unwrap();
+            let (from_client, mut to_client) = client.into_split();
+            let (mut from_server, to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+            tokio::spawn(pass(from_client, to_server, counted.clone()));
+        }
+    });
+    (address, asked)
+}
+
+async fn pass(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    asked: Asked,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        // The client sends the next request when it has the answer to the last, and each in one piece.
+        if let Some(path) = buffer[..read].strip_prefix(b"GET ") {
+            let path = String::from_utf8_lossy(path.split(|byte| *byte == b' ').next().unwrap()).into_owned();
+            *asked.lock().unwrap().entry(path).or_default() += 1;
+        }
+        to.write_all(&buffer[..read]).await?;
+    }
+}

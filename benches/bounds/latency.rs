@@ -1,0 +1,126 @@
+//! From a commit to its frame in a watcher's hands.
+//!
+//! Timed from just before the commit until a client on the loopback device has read the frame: more than what it takes
+//! to hand the frame to its socket, never less.
+
+use std::net::SocketAddr;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+
+use crate::machine::now;
+use crate::rows;
+use crate::server::{Inside, runtime};
+use crate::socket::{Blocking, events_of};
+use crate::table::{Limit, Row, quantile};
+
+/// The argument that makes this program a writer.
+pub const WRITER: &str = "--write-events";
+
+const ROUNDS: usize = 4;
+const CHANGES: usize = 60;
+/// Thrown away: the first of everything is slow.
+const WARM_UP: usize = 5;
+/// The server looks often for two seconds after a change, so the third is quiet.
+const QUIET_ROUNDS: usize = 3;
+const QUIET_CHANGES: usize = 5;
+const QUIET: u64 = 2_300;
+/// Changes are this far apart, and a random share of a tenth more: no step with anything that ticks.
+const APART: u64 = 100;
+/// How long any frame may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub fn measure() -> Vec<Row> {
+    let server = Inside::start();
+    let frames = listen(server.address);
+    let task = runtime().block_on(async {
+        let write = server.database.begin_write().await.unwrap();
+        let task = rows::tasks(&*write, 1).await.remove(0);
+        write.commit().await.unwrap();
+        task
+    });
+    let beside = |times: usize, pause: u64| {
+        let program = std::env::current_exe().unwrap();
+        let mut writer = Command::new(program);
+        writer.arg(WRITER).arg(server.database.path()).args([&task, &times.to_string(), &pause.to_string()]);
+        let written = String::from_utf8(writer.stderr(Stdio::inherit()).output().unwrap().stdout).unwrap();
+        delays(&written.lines().map(|line| line.parse().unwrap()).collect::<Vec<_>>(), &frames)
+    };
+    delays(&write_here(&server, &task, WARM_UP), &frames);
+    let here: Vec<_> = (0..ROUNDS).map(|_| delays(&write_here(&server, &task, CHANGES), &frames)).collect();
+    let there: Vec<_> = (0..ROUNDS).map(|_| beside(CHANGES, APART)).collect();
+    let after_quiet: Vec<_> = (0..QUIET_ROUNDS).map(|_| beside(QUIET_CHANGES, QUIET)).collect();
+    let row = |what: &str, share: f64, rounds: &[Vec<f64>], limit| {
+        let percent = share * 100.0;
+        let values = rounds.iter().map(|round| quantile(round, share)).collect();
+        Row::new(format!("commit to frame, {what}, p{percent:.0}"), values, " ms", limit)
+    };
+    vec![
+        row("written by the server", 0.5, &here, Limit::AtMost(1.0)),
+        row("written by the server", 0.99, &here, Limit::AtMost(5.0)),
+        row("written by another process", 0.5, &there, Limit::AtMost(10.0)),
+        row("written by another process", 0.99, &there, Limit::Open),
+        row("written by another process after quiet", 0.5, &after_quiet, Limit::AtMost(50.0)),
+    ]
+}
+
+/// Takes the time of each event's frame.
+fn listen(address: SocketAddr) -> Receiver<u64> {
+    let mut socket = Blocking::open(address);
+    let (sender, frames) = channel();
+    std::thread::spawn(move || {
+        while let Some(frame) = socket.frame() {
+            let at = now();
+            for _ in 0..events_of(&frame) {
+                let _ = sender.send(at);
+            }
+        }
+    });
+    frames
+}
+
+/// From each commit to the frame of its event, in milliseconds.
+fn delays(written: &[u64], frames: &Receiver<u64>) -> Vec<f64> {
+    let delay = |at: &u64| (frames.recv_timeout(PATIENCE).expect("a frame is lost") as f64 - *at as f64) / 1e6;
+    written.iter().map(delay).collect()
+}
+
+fn write_here(server: &Inside, task: &str, times: usize) -> Vec<u64> {
+    runtime().block_on(async {
+        let mut written = Vec::new();
+        for _ in 0..times {
+            pause(APART).await;
+            let write = server.database.begin_write().await.unwrap();
+            rows::insert(&*write, task).await;
+            written.push(now());
+            write.commit().await.unwrap();
+        }
+        written
+    })
+}
+
+/// Writes events as a process of its own and tells when it committed each: PATH TASK TIMES PAUSE.
+pub fn write(arguments: impl Iterator<Item = String>) -> ExitCode {
+    let arguments: Vec<_> = arguments.collect();
+    let [path, task, times, pause_ms] = arguments.as_slice() else { return ExitCode::FAILURE };
+    runtime().block_on(async {
+        let db = rows::connect(path.as_ref()).await;
+        for _ in 0..times.parse().unwrap() {
+            pause(pause_ms.parse().unwrap()).await;
+            let mode = Some(SqliteTransactionMode::Immediate);
+            let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+            let write = db.begin_with_options(options).await.unwrap();
+            rows::insert(&write, task).await;
+            let at = now();
+            write.commit().await.unwrap();
+            println!("{at}");
+        }
+    });
+    ExitCode::SUCCESS
+}
+
+async fn pause(ms: u64) {
+    tokio::time::sleep(Duration::from_micros(ms * 1000 + fastrand::u64(..ms * 100))).await;
+}

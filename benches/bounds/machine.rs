@@ -1,0 +1,54 @@
+//! The machine that is measured on.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+
+/// One line on it.
+pub fn describe() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let info = rustix::system::sysinfo();
+    let memory = info.totalram as f64 * f64::from(info.mem_unit) / f64::from(1 << 30);
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let system = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("unknown system");
+    let kernel = rustix::system::uname();
+    format!(
+        "{cores} cores, {memory:.0} GB, {}, {} {}, {}, load {:.1}",
+        system.trim_matches('"'),
+        kernel.sysname().to_string_lossy(),
+        kernel.release().to_string_lossy(),
+        chrono::Utc::now().format("%Y-%m-%d"),
+        info.loads[0] as f64 / f64::from(1 << 16),
+    )
+}
+
+/// Thousands of connections are thousands of files; the servers that are started inherit this.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+        let text = |limit: Option<u64>| limit.map_or("no limit".to_owned(), |limit| limit.to_string());
+        println!("open files: raised from {} to {}", text(limit.current), text(limit.maximum));
+    }
+}
+
+/// Nanoseconds of the clock that all processes share and nobody sets.
+pub fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// What the kernel says of a process: its resident memory in bytes.
+pub fn resident(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim_end_matches("kB").trim().parse::<f64>().unwrap() * 1024.0
+}
+
+/// The time that it has spent on a processor, in seconds.
+pub fn processor_time(process: u32) -> f64 {
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The name in brackets may hold anything; the fields are counted from behind it.
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
+}

@@ -1,0 +1,65 @@
+//! Rows as agents write them, through the entities.
+
+use requery::protocol::{EventId, TaskId};
+use requery_entities::{event, task};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, EntityTrait};
+
+/// Events in one statement: what the server's own batches have.
+pub const BATCH: usize = 100;
+
+/// A connection as any program opens it that writes a lot.
+pub async fn connect(path: &std::path::Path) -> DatabaseConnection {
+    let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", path.display()));
+    options.max_connections(1).test_before_acquire(false).sqlx_logging(false);
+    options.map_sqlx_sqlite_opts(|options| options.pragma("journal_mode", "wal").pragma("synchronous", "normal"));
+    Database::connect(options).await.unwrap()
+}
+
+/// Makes tasks and gives their ids.
+pub async fn tasks(db: &impl ConnectionTrait, count: usize) -> Vec<String> {
+    let ids: Vec<_> = (0..count).map(|_| TaskId::fresh().to_string()).collect();
+    for some in ids.chunks(BATCH) {
+        let rows = some.iter().map(|id| task::ActiveModel {
+            id: Set(id.clone()),
+            title: Set("Port the settings page to the new form components".to_owned()),
+            project: Set("acme-web".to_owned()),
+            ..Default::default()
+        });
+        task::Entity::insert_many(rows).exec_without_returning(db).await.unwrap();
+    }
+    ids
+}
+
+/// A tool call of usual size.
+pub fn event(task_id: &str) -> event::ActiveModel {
+    let now = chrono::Utc::now().timestamp_millis();
+    event::ActiveModel {
+        position: NotSet,
+        id: Set(EventId::fresh().to_string()),
+        task_id: Set(task_id.to_owned()),
+        session_id: Set(None),
+        kind: Set("tool".to_owned()),
+        family: Set(Some("terminal".to_owned())),
+        lane: Set(None),
+        state: Set(Some("ok".to_owned())),
+        title: Set("cargo test --workspace".to_owned()),
+        body: Set(Some("test result: ok. 212 passed; 0 failed; 0 ignored\n".repeat(5))),
+        metadata: Set(Some(r#"{"exit_code":0,"duration_ms":8123}"#.to_owned())),
+        truncated: Set(None),
+        external_id: NotSet,
+        created_at: Set(now),
+        updated_at: Set(now),
+    }
+}
+
+/// Inserts one event.
+pub async fn insert(db: &impl ConnectionTrait, task_id: &str) {
+    event::Entity::insert(event(task_id)).exec_without_returning(db).await.unwrap();
+}
+
+/// Inserts one event on each of these tasks in one statement.
+pub async fn insert_many<'a>(db: &impl ConnectionTrait, task_ids: impl IntoIterator<Item = &'a String>) {
+    let rows = task_ids.into_iter().map(|id| event(id));
+    event::Entity::insert_many(rows).exec_without_returning(db).await.unwrap();
+}

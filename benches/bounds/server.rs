@@ -1,0 +1,100 @@
+//! Servers to measure: one in this process, whose database handle can be written to, and the binary in its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
+
+use requery::server::config::Config;
+use requery::server::database::Database;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A server on threads of its own in this process, with an empty database. Ends when dropped.
+pub struct Inside {
+    pub address: SocketAddr,
+    pub database: Database,
+    _folder: TempDir,
+    shutdown: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Inside {
+    pub fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let config = Config::new(folder.path().join("requery.db").into());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let (opened, is_open) = std::sync::mpsc::channel();
+        let ending = shutdown.clone();
+        let thread = std::thread::spawn(move || {
+            runtime().block_on(async {
+                let database = Database::open(config.database.clone()).await.unwrap();
+                let (handle, listener) = (database.clone(), TcpListener::from_std(listener).unwrap());
+                let ready = || opened.send(handle).unwrap();
+                requery::server::run_on(database, listener, config, ending, ready).await.unwrap();
+            });
+        });
+        let database = is_open.recv().unwrap();
+        Self { address, database, _folder: folder, shutdown, thread: Some(thread) }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The release binary in a process of its own. Killed when dropped.
+pub struct Outside {
+    pub address: SocketAddr,
+    child: Child,
+    /// Kept open, since the server goes on to say things.
+    _said: BufReader<ChildStdout>,
+}
+
+impl Outside {
+    pub fn start(database: &Path, options: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_requery"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--database-url"])
+            .arg(database)
+            .args(options)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        let address = line.trim().rsplit('/').next().unwrap().parse().expect("the server tells its address first");
+        Self { address, child, _said: said }
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as the system would.
+    pub fn stop(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Two threads, as the machines have that the bounds are meant for.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}

@@ -1,0 +1,157 @@
+//! What the triggers cost whoever writes events: the same inserts with and without them, by turns.
+
+use std::path::Path;
+use std::time::Instant;
+
+use requery::server::change_log::upkeep;
+use requery::server::database::Database;
+use requery_migrations::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use tempfile::TempDir;
+
+use crate::rows::{self, BATCH};
+use crate::server::runtime;
+use crate::table::{Limit, Row};
+
+const ROUNDS: usize = 9;
+/// A round is made of short turns of each, so that whatever else the machine does meets both.
+const TURNS: usize = 10;
+const SINGLE: usize = 100;
+const BATCHES: usize = 20;
+/// Events come from many agents at once.
+const TASKS: usize = 20;
+
+pub fn measure() -> Vec<Row> {
+    runtime().block_on(async {
+        let folder = TempDir::new().unwrap();
+        let (path, bare) = (folder.path().join("with.db"), folder.path().join("without.db"));
+        let database = Database::open(path.clone().into()).await.unwrap();
+        let with = Writer::new(&path).await;
+        let without = Writer::new(&bare).await;
+        without.drop_triggers().await;
+
+        let mut single = Figures::default();
+        let mut batched = Figures::default();
+        for round in 0..=ROUNDS {
+            let (mut one_by_one, mut by_the_hundred) = (Seconds::default(), Seconds::default());
+            for turn in 0..TURNS {
+                // Who begins alternates: the second has the warmer caches and the dirtier disk.
+                for triggers in [turn % 2 == 0, turn % 2 == 1] {
+                    let writer = if triggers { &with } else { &without };
+                    one_by_one.add(triggers, writer.insert_single().await);
+                    one_by_one.fold += if triggers { fold(&database).await } else { 0.0 };
+                    by_the_hundred.add(triggers, writer.insert_batches().await);
+                    by_the_hundred.fold += if triggers { fold(&database).await } else { 0.0 };
+                }
+            }
+            // The first warms up.
+            if round > 0 {
+                single.note(&one_by_one, TURNS * SINGLE);
+                batched.note(&by_the_hundred, TURNS * BATCHES * BATCH);
+            }
+        }
+        database.close("measured").await;
+        let mut rows = single.rows("one event a transaction");
+        rows.extend(batched.rows("events by the hundred"));
+        rows
+    })
+}
+
+/// Seconds until the figures hold what the log has.
+async fn fold(database: &Database) -> f64 {
+    let began = Instant::now();
+    upkeep::fold_all(database).await.unwrap();
+    began.elapsed().as_secs_f64()
+}
+
+struct Writer {
+    db: DatabaseConnection,
+    tasks: Vec<String>,
+}
+
+impl Writer {
+    async fn new(path: &Path) -> Self {
+        let db = rows::connect(path).await;
+        Migrator::up(&db, None).await.unwrap();
+        let tasks = rows::tasks(&db, TASKS).await;
+        Self { db, tasks }
+    }
+
+    async fn drop_triggers(&self) {
+        let named = "select name from sqlite_master where type = 'trigger' and tbl_name = 'events'";
+        let named = sea_orm::Statement::from_string(self.db.get_database_backend(), named);
+        for row in self.db.query_all_raw(named).await.unwrap() {
+            let name: String = row.try_get("", "name").unwrap();
+            self.db.execute_unprepared(&format!("drop trigger {name}")).await.unwrap();
+        }
+    }
+
+    /// Seconds for single events, each in a transaction of its own.
+    async fn insert_single(&self) -> f64 {
+        let began = Instant::now();
+        for task in self.tasks.iter().cycle().take(SINGLE) {
+            let write = self.begin().await;
+            rows::insert(&write, task).await;
+            write.commit().await.unwrap();
+        }
+        began.elapsed().as_secs_f64()
+    }
+
+    /// Seconds for batches, each a statement and a transaction.
+    async fn insert_batches(&self) -> f64 {
+        let began = Instant::now();
+        for _ in 0..BATCHES {
+            let write = self.begin().await;
+            rows::insert_many(&write, self.tasks.iter().cycle().take(BATCH)).await;
+            write.commit().await.unwrap();
+        }
+        began.elapsed().as_secs_f64()
+    }
+
+    async fn begin(&self) -> sea_orm::DatabaseTransaction {
+        let mode = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+        self.db.begin_with_options(options).await.unwrap()
+    }
+}
+
+/// What one round of one kind of writing took.
+#[derive(Default)]
+struct Seconds {
+    with: f64,
+    without: f64,
+    fold: f64,
+}
+
+impl Seconds {
+    fn add(&mut self, triggers: bool, seconds: f64) {
+        *(if triggers { &mut self.with } else { &mut self.without }) += seconds;
+    }
+}
+
+/// Rates of one kind of writing, events a second.
+#[derive(Default)]
+struct Figures {
+    with: Vec<f64>,
+    without: Vec<f64>,
+    all_in: Vec<f64>,
+}
+
+impl Figures {
+    fn note(&mut self, seconds: &Seconds, events: usize) {
+        let events = events as f64;
+        self.with.push(events / seconds.with);
+        self.without.push(events / seconds.without);
+        self.all_in.push(events / (seconds.with + seconds.fold));
+    }
+
+    fn rows(&self, what: &str) -> Vec<Row> {
+        let ratio = |some: &[f64]| some.iter().zip(&self.without).map(|(with, without)| with / without).collect();
+        let thousands = |some: &[f64]| some.iter().map(|rate| rate / 1e3).collect();
+        vec![
+            Row::new(format!("{what}, rate with the triggers to without"), ratio(&self.with), "", Limit::AtLeast(0.75)),
+            Row::new(format!("{what}, the same and the figures folded"), ratio(&self.all_in), "", Limit::Open),
+            Row::new(format!("{what}, with the triggers"), thousands(&self.with), "k/s", Limit::Open),
+        ]
+    }
+}

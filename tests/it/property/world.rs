@@ -1,0 +1,353 @@
+//! A server with its database, two people who look at it over networks of their own, and what can happen to all of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use requery::client::Status;
+use requery::engine::Settings;
+use requery::protocol::{ReadModel, TaskId};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::app::{App, sqlite3};
+use crate::proxy::Proxy;
+use crate::viewer::{Rest, SETTLED, Viewer, settle};
+
+/// Something that happens. Numbers name one of a few, so that things meet.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Through the API, all at once, while the next things happen.
+    Writes(Vec<Write>),
+    /// Beside the server, in one transaction or each in its own.
+    Sql {
+        at_once: bool,
+        statements: Vec<Sql>,
+    },
+    Pause(u64),
+    Watch {
+        viewer: usize,
+        model: u8,
+    },
+    Unwatch {
+        viewer: usize,
+        model: u8,
+    },
+    Cut(usize),
+    /// Nothing goes through for a while: connections look alive, requests hang, streams lag.
+    Stall {
+        viewer: usize,
+        ms: u64,
+    },
+    Delay {
+        viewer: usize,
+        ms: u64,
+    },
+    Restart(End),
+}
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Stopped,
+    Crashed,
+}
+
+#[derive(Clone, Debug)]
+pub enum Write {
+    Start { task: u8, child: bool },
+    Status { task: u8, status: usize },
+    Title(u8),
+    Log { task: u8, event: u8 },
+    Update { task: u8, event: u8 },
+    Drop { task: u8, event: u8 },
+    Begin(u8),
+    End(u8),
+    Mark(u8),
+    Unmark(u8),
+    Delete(u8),
+    Purge,
+    Hook { session: u8, hook: usize },
+}
+
+#[derive(Clone, Debug)]
+pub enum Sql {
+    RenameAll,
+    Insert(u8),
+    Replace(u8),
+    Delete(u8),
+    Log { task: u8, events: u32 },
+    DropEvents(u8),
+    Move { task: u8, parent: u8 },
+    Project(u8),
+    Many(u32),
+    RolledBack(u8),
+    Prune,
+    Strange,
+}
+
+/// What an agent may report, in any order.
+const HOOKS: [&str; World::HOOKS] =
+    ["SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "PermissionRequest", "Stop", "SessionEnd"];
+
+pub struct World {
+    app: Option<App>,
+    rest: Rest,
+    proxies: Vec<Arc<Proxy>>,
+    viewers: Vec<Viewer>,
+    writing: JoinSet<()>,
+    probes: u32,
+}
+
+impl World {
+    pub const VIEWERS: usize = 2;
+    pub const TASKS: u8 = 6;
+    /// The overview, the bookmarks and each task.
+    pub const MODELS: u8 = 2 + Self::TASKS;
+    pub const HOOKS: usize = 7;
+
+    /// In a hurry, so that a case takes a second.
+    fn settings() -> Settings {
+        Settings {
+            quiet: Duration::from_millis(5),
+            max_wait: Duration::from_millis(40),
+            backoff_first: Duration::from_millis(10),
+            backoff_most: Duration::from_millis(150),
+            longest_wait: Duration::from_millis(100),
+            ..Settings::default()
+        }
+    }
+
+    pub async fn new() -> Self {
+        let app = App::start_with(|_| ()).await;
+        let there: String = (0..Self::TASKS - 2).map(|task| statement(&Sql::Insert(task))).collect();
+        app.sql(&there);
+        let rest = Rest::at(app.url(""));
+        let mut proxies = Vec::new();
+        let mut viewers = Vec::new();
+        for (name, upgrades) in [("by WebSocket", true), ("by events", false)] {
+            let proxy = Proxy::start(app.address, upgrades).await;
+            let viewer = Viewer::connect(name, &proxy.url(), Self::settings());
+            (0..Self::MODELS).for_each(|model| viewer.watch(read_model(model)));
+            proxies.push(Arc::new(proxy));
+            viewers.push(viewer);
+        }
+        Self { app: Some(app), rest, proxies, viewers, writing: JoinSet::new(), probes: 0 }
+    }
+
+    pub async fn apply(&mut self, op: Op) {
+        match op {
+            Op::Writes(writes) => {
+                for write in writes {
+                    let rest = self.rest.clone();
+                    self.writing.spawn(async move {
+                        let (method, path, body) = request(&write);
+                        rest.write(method, &path, body).await;
+                    });
+                }
+            }
+            Op::Sql { at_once, statements } => {
+                let sql: String = statements.iter().map(statement).collect();
+                let sql = if at_once { format!("begin immediate; {sql} commit;") } else { sql };
+                let path = self.app().path();
+                tokio::task::spawn_blocking(move || sqlite3(&path, &sql)).await.unwrap();
+            }
+            Op::Pause(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Op::Watch { viewer, model } => self.viewers[viewer].watch(read_model(model)),
+            Op::Unwatch { viewer, model } => self.viewers[viewer].unwatch(&read_model(model)),
+            Op::Cut(viewer) => self.proxies[viewer].cut(),
+            Op::Stall { viewer, ms } => {
+                let proxy = self.proxies[viewer].clone();
+                proxy.stall(true);
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    proxy.stall(false);
+                });
+            }
+            Op::Delay { viewer, ms } => self.proxies[viewer].delay(Duration::from_millis(ms)),
+            Op::Restart(end) => self.restart(end).await,
+        }
+    }
+
+    /// Ends the server and starts it again on the same file, where it was.
+    pub async fn restart(&mut self, end: End) {
+        let app = self.app.take().unwrap();
+        let address = app.address;
+        let folder: Arc<TempDir> = match end {
+            End::Stopped => app.stop().await,
+            End::Crashed => app.crash().await,
+        };
+        self.app = Some(App::start_at(address, folder, |_| ()).await);
+    }
+
+    pub fn cut(&self) {
+        self.proxies.iter().for_each(|proxy| proxy.cut());
+    }
+
+    /// The network is good again, every write is done, and everyone looks at the bookmarks.
+    pub async fn mend(&mut self) {
+        for proxy in &self.proxies {
+            proxy.stall(false);
+            proxy.delay(Duration::ZERO);
+        }
+        while let Some(written) = self.writing.join_next().await {
+            written.unwrap();
+        }
+        self.viewers.iter().for_each(|viewer| viewer.watch(ReadModel::Bookmarks));
+        let (method, path, body) = request(&Write::Start { task: 0, child: false });
+        assert!(self.rest.write(method, &path, body).await.is_some());
+    }
+
+    pub async fn settle(&self) {
+        let viewers: Vec<&Viewer> = self.viewers.iter().collect();
+        settle(&viewers, &self.rest, &self.app().path()).await;
+    }
+
+    /// Saves a bookmark and waits until everyone shows it: then everyone heard all that was said before.
+    pub async fn probe(&mut self) {
+        self.probes += 1;
+        let note = format!("probe {}", self.probes);
+        let saved = self.rest.write("PUT", "/api/v1/bookmarks", json!({ "task_id": task(0), "note": note })).await;
+        assert!(matches!(saved, Some(200 | 201)), "{saved:?}");
+        self.settle().await;
+    }
+
+    /// How much everyone asked for so far, and how many streams they opened.
+    pub fn asked(&self) -> Vec<(usize, usize)> {
+        self.proxies.iter().map(|proxy| (proxy.asked().len(), proxy.streams())).collect()
+    }
+
+    pub fn asked_since(&self, before: &[(usize, usize)]) -> Vec<String> {
+        self.proxies.iter().zip(before).flat_map(|(proxy, (asked, _))| proxy.asked().split_off(*asked)).collect()
+    }
+
+    /// Until everyone has a new stream.
+    pub async fn reconnected(&self, before: &[(usize, usize)]) {
+        for ((viewer, proxy), (_, streams)) in self.viewers.iter().zip(&self.proxies).zip(before) {
+            let mut changes = viewer.client.changes();
+            let connected = async {
+                while proxy.streams() == *streams || viewer.client.status() != Status::Live {
+                    assert!(changes.next().await);
+                }
+            };
+            let connected = timeout(SETTLED, connected).await;
+            assert!(connected.is_ok(), "{} is {:?}", viewer.name, viewer.client.status());
+        }
+    }
+
+    pub async fn end(mut self) {
+        drop(self.viewers);
+        self.app.take().unwrap().stop().await;
+    }
+
+    fn app(&self) -> &App {
+        self.app.as_ref().unwrap()
+    }
+}
+
+fn read_model(number: u8) -> ReadModel {
+    match number {
+        0 => ReadModel::Overview,
+        1 => ReadModel::Bookmarks,
+        task_number => ReadModel::Task(task(task_number - 2)),
+    }
+}
+
+fn task(number: u8) -> TaskId {
+    id(0, number).parse().unwrap()
+}
+
+fn id(kind: u16, number: u8) -> String {
+    format!("0190b0a0-0000-7000-8000-{kind:04x}000000{number:02x}")
+}
+
+/// An event's id says which task it is of.
+fn event(task: u8, event: u8) -> String {
+    id(1, task * 16 + event)
+}
+
+fn request(write: &Write) -> (&'static str, String, Value) {
+    let of = |task: u8, rest: &str| format!("/api/v1/tasks/{}{rest}", id(0, task));
+    let text = || format!("at {}", fastrand::u32(..));
+    let nothing = Value::Null;
+    match write {
+        Write::Start { task, child } => {
+            // A task is below one with a smaller number, so that no task is above itself.
+            let parent = (*child && *task > 0).then(|| id(0, task / 2));
+            let body = json!({ "task_id": id(0, *task), "title": text(), "project": "p", "parent_task_id": parent });
+            ("POST", "/api/v1/tasks".to_owned(), body)
+        }
+        Write::Status { task, status } => {
+            let status = ["running", "waiting", "completed", "errored"][*status];
+            ("PATCH", of(*task, ""), json!({ "status": status }))
+        }
+        Write::Title(task) => ("PATCH", of(*task, ""), json!({ "title": text() })),
+        Write::Log { task, event: number } => {
+            let body = json!({ "event_id": event(*task, *number), "kind": "log", "title": text() });
+            ("POST", of(*task, "/events"), body)
+        }
+        Write::Update { task, event: number } => {
+            ("PATCH", format!("/api/v1/events/{}", event(*task, *number)), json!({ "title": text() }))
+        }
+        Write::Drop { task, event: number } => ("DELETE", format!("/api/v1/events/{}", event(*task, *number)), nothing),
+        Write::Begin(task) => ("POST", of(*task, "/sessions"), json!({ "session_id": id(2, *task) })),
+        Write::End(task) => ("PATCH", format!("/api/v1/sessions/{}", id(2, *task)), json!({ "status": "completed" })),
+        Write::Mark(task) => {
+            let body = json!({ "bookmark_id": id(3, *task), "task_id": id(0, *task), "note": text() });
+            ("PUT", "/api/v1/bookmarks".to_owned(), body)
+        }
+        Write::Unmark(task) => ("DELETE", format!("/api/v1/bookmarks/{}", id(3, *task)), nothing),
+        Write::Delete(task) => ("DELETE", of(*task, ""), nothing),
+        Write::Purge => ("POST", "/api/v1/tasks/purge".to_owned(), json!({})),
+        Write::Hook { session, hook } => {
+            let body = json!({
+                "session_id": id(4, *session), "cwd": "/home/dev/app", "hook_event_name": HOOKS[*hook],
+                "prompt": text(), "tool_name": "Bash", "tool_input": { "command": "ls" }, "tool_use_id": "toolu_1",
+            });
+            ("POST", "/api/v1/hooks/claude-code".to_owned(), body)
+        }
+    }
+}
+
+fn statement(sql: &Sql) -> String {
+    let rows =
+        |most: u32| format!("with recursive n (n) as (select 1 union all select n + 1 from n where n < {most}) ");
+    match sql {
+        Sql::RenameAll => "update tasks set title = 'renamed ' || hex(randomblob(2));".to_owned(),
+        Sql::Insert(task) => format!("insert or ignore into tasks (id, title) values ('{}', 'by sql');", id(0, *task)),
+        Sql::Replace(task) => {
+            let task = id(0, *task);
+            format!("insert or replace into tasks (id, title, project) values ('{task}', 'replaced', 'q');")
+        }
+        Sql::Delete(task) => format!("delete from tasks where id = '{}';", id(0, *task)),
+        Sql::Log { task, events } => format!(
+            "{}insert into events (task_id, kind, title) select id, 'log', 'entry ' || n from tasks, n where id = '{}';",
+            rows(*events),
+            id(0, *task)
+        ),
+        Sql::DropEvents(task) => format!("delete from events where task_id = '{}' and position % 2;", id(0, *task)),
+        Sql::Move { task, parent } => {
+            let (above, below) = (task.min(parent), task.max(parent));
+            format!(
+                "update tasks set parent_task_id = (select id from tasks where id = '{}') where id = '{}' and {};",
+                id(0, *above),
+                id(0, *below),
+                above < below
+            )
+        }
+        Sql::Project(task) => {
+            format!("update tasks set project = iif(project = 'p', 'q', 'p') where id = '{}';", id(0, *task))
+        }
+        Sql::Many(tasks) => format!("{}insert into tasks (title) select 'one of many ' || n from n;", rows(*tasks)),
+        Sql::RolledBack(task) => format!(
+            "savepoint undone; delete from tasks where id = '{}'; rollback to undone; release undone;",
+            id(0, *task)
+        ),
+        Sql::Prune => {
+            "delete from changes where id < (select next from folded) and id < (select max(id) from changes);"
+                .to_owned()
+        }
+        Sql::Strange => "insert into changes (kind, project) values ('of.tomorrow', '');".to_owned(),
+    }
+}

@@ -1,0 +1,255 @@
+//! A day of agents, as the recordings have it: while people look on, the server is killed twice and other programs
+//! write to its database. Nothing is lost, nothing is there twice, and every screen ends up true without a hand on it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use requery::engine::Settings;
+use requery::protocol::ReadModel;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::app::sqlite3;
+use crate::proxy::Proxy;
+use crate::viewer::{Rest, Viewer, settle};
+
+/// Far more than any of this takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many records the recordings have, and how many events they make.
+const RECORDS: u64 = 622 + 54;
+const EVENTS: u64 = 347 + 35;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_of_agents() {
+    let mut server = Server::start().await;
+    let hasty = Settings { backoff_most: Duration::from_secs(2), ..Settings::default() };
+    let by_socket = Viewer::follow("by WebSocket", &server.url(), hasty.clone());
+    let proxy = Proxy::start(server.address, false).await;
+    let by_events = Viewer::follow("by events", &proxy.url(), hasty);
+    let viewers = [&by_socket, &by_events];
+    let rest = Rest::at(server.url());
+
+    let sql = "insert into tasks (title) values ('written beside'); select id from tasks where source = 'sql'";
+    let beside = sqlite3(&server.database(), sql);
+    seen(&viewers, "written beside").await;
+    // Now and then what an agent reported is taken and it never learns of that.
+    let lossy = Proxy::start(server.address, false).await;
+    lossy.lose_one_of(20);
+    let replays = [
+        replay("claude-code-busy-day.jsonl", &lossy.url(), "1000"),
+        replay("codex-two-sessions.jsonl", &lossy.url(), "60"),
+    ];
+
+    logged(&by_socket, 60).await;
+    server.kill_in_the_middle().await;
+    // Nobody serves it and nobody hears of it, yet it is in the log.
+    sqlite3(&server.database(), &format!("update tasks set title = 'while it was away' where id = '{beside}'"));
+    server.serve().await;
+    seen(&viewers, "while it was away").await;
+    let bookmark = json!({ "task_id": beside, "note": "look here" });
+    assert_eq!(rest.write("PUT", "/api/v1/bookmarks", bookmark).await, Some(201));
+
+    logged(&by_events, 180).await;
+    server.kill_in_the_middle().await;
+    server.serve().await;
+    sqlite3(&server.database(), &format!("update tasks set title = 'and back' where id = '{beside}'"));
+    seen(&viewers, "and back").await;
+
+    let mut retried = 0;
+    for replay in replays {
+        retried += replay.await.unwrap();
+    }
+    assert!(retried > RECORDS / 20, "{retried} records were sent again");
+    settle(&viewers, &rest, &server.database()).await;
+    for viewer in viewers {
+        assert_eq!(viewer.stats()["total_events"], EVENTS, "{}", viewer.name);
+        // The overview, the bookmarks, seven tasks of agents and one of ours.
+        assert_eq!(viewer.watched().len(), 2 + 7 + 1, "{}", viewer.name);
+    }
+
+    let undisturbed = Server::start().await;
+    replay("claude-code-busy-day.jsonl", &undisturbed.url(), "max").await.unwrap();
+    replay("codex-two-sessions.jsonl", &undisturbed.url(), "max").await.unwrap();
+    for database in [server.database(), undisturbed.database()] {
+        assert_eq!(sqlite3(&database, "select count(*) from deliveries"), RECORDS.to_string());
+    }
+    assert_eq!(contents(&server.database()), contents(&undisturbed.database()));
+
+    // A write to what the agents made is seen like any other.
+    sqlite3(&server.database(), "update tasks set title = 'renamed' where source = 'codex' and status = 'completed'");
+    seen(&viewers, "renamed").await;
+    settle(&viewers, &rest, &server.database()).await;
+}
+
+/// What `sqlite3` changes is asked for once by whoever watches it, and not again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_write_beside_the_server_costs_one_refetch_of_each_view() {
+    let server = Server::start().await;
+    let insert = "insert into tasks (title) values ('one'), ('two'); select id from tasks where title = 'one'";
+    let id = sqlite3(&server.database(), insert);
+    let task = ReadModel::Task(id.parse().unwrap());
+    let way = Proxy::start(server.address, true).await;
+    let mut watching = Watching::start(&["--task", &id, "--server", &way.url()]);
+    let mut fresh = BTreeSet::new();
+    while fresh.len() < 2 {
+        let told = watching.line().await;
+        assert_eq!(told["state"], "fresh");
+        fresh.insert(told["read_model"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(fresh, BTreeSet::from(["overview".to_owned(), task.to_string()]));
+    let before = way.asked().len();
+
+    sqlite3(&server.database(), &format!("update tasks set title = 'x' where id = '{id}'"));
+    let mut told = [watching.line().await, watching.line().await];
+    told.sort_by_key(|line| line["read_model"].to_string());
+    for line in &told {
+        assert_eq!((&line["why"], &line["state"]), (&json!("task.updated"), &json!("fresh")));
+    }
+    assert_eq!(told[0]["body"]["tasks"]["items"][0]["title"], "x");
+    assert_eq!(told[1]["body"]["task"]["title"], "x");
+    // This is about what does not happen, so a second of it is watched.
+    let more = timeout(Duration::from_secs(1), watching.line()).await;
+    assert!(more.is_err(), "told again: {more:?}");
+    let mut asked = way.asked().split_off(before);
+    asked.sort();
+    assert_eq!(asked, ["GET /api/v1/overview", "GET /api/v1/tasks", &format!("GET /api/v1/tasks/{id}")]);
+}
+
+/// The binary, serving a database of its own at an address that stays.
+struct Server {
+    address: SocketAddr,
+    folder: TempDir,
+    child: Child,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = serve(address, &folder.path().join("requery.db")).await;
+        Self { address, folder, child }
+    }
+
+    /// Starts it again where it was.
+    async fn serve(&mut self) {
+        self.child = serve(self.address, &self.database()).await;
+    }
+
+    /// Ends it without a word, while records are still to come.
+    async fn kill_in_the_middle(&mut self) {
+        self.child.kill().await.unwrap();
+        let taken: u64 = sqlite3(&self.database(), "select count(*) from deliveries").parse().unwrap();
+        assert!((1..RECORDS).contains(&taken), "{taken} of {RECORDS} records were taken");
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("requery.db")
+    }
+}
+
+async fn serve(address: SocketAddr, database: &Path) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_requery"))
+        .args(["serve", "--listen", &address.to_string(), "--database-url"])
+        .arg(database)
+        .env("REQUERY_LOG", "error")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = timeout(PATIENCE, lines.next_line()).await.expect("it serves in time").unwrap();
+    assert_eq!(first.expect("it serves"), format!("requery serves http://{address}"));
+    // What else it says must not fill the pipe, nor find it closed.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    child
+}
+
+/// Replays a recording to its end; how often it had to send something again.
+fn replay(file: &'static str, url: &str, speed: &'static str) -> tokio::task::JoinHandle<u64> {
+    let url = url.to_owned();
+    tokio::spawn(async move {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hooks").join(file);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_requery"));
+        command.arg("replay").arg(&file).args(["--speed", speed, "--server", &url]).kill_on_drop(true);
+        let output = timeout(PATIENCE, command.output()).await.expect("it ends in time").unwrap();
+        let summary = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && summary.contains(" 0 failed, "), "{summary}");
+        let retried = summary.split(" retried").next().and_then(|text| text.rsplit(' ').next());
+        retried.unwrap().parse().unwrap()
+    })
+}
+
+/// Until `viewer` shows at least so many events.
+async fn logged(viewer: &Viewer, events: u64) {
+    until(viewer, |viewer| viewer.stats()["total_events"].as_u64().is_some_and(|logged| logged >= events)).await;
+}
+
+/// Until everyone shows a task of this title.
+async fn seen(viewers: &[&Viewer], title: &str) {
+    for viewer in viewers {
+        until(viewer, |viewer| viewer.titles().iter().any(|shown| shown == title)).await;
+    }
+}
+
+async fn until(viewer: &Viewer, shown: impl Fn(&Viewer) -> bool) {
+    let mut changes = viewer.client.changes();
+    let waited = async {
+        while !shown(viewer) {
+            assert!(changes.next().await, "{} is gone", viewer.name);
+        }
+    };
+    let waited = timeout(PATIENCE, waited).await;
+    assert!(waited.is_ok(), "{} shows {:?} {}", viewer.name, viewer.titles(), viewer.stats());
+}
+
+/// What agents reported, without what differs from one day to the next: ids and times.
+fn contents(database: &Path) -> Vec<Value> {
+    let sql = "
+        select json_array('task', source, external_id, title, project, status, mode, workspace, waiting_reason, summary,
+            event_count, created_at <= status_since)
+            from tasks where source <> 'sql' order by source, external_id;
+        select json_array('session', tasks.external_id, row_number() over of_task, sessions.source,
+            runtime_session_id, sessions.status, sessions.summary, ended_at is not null)
+            from sessions join tasks on tasks.id = task_id
+            window of_task as (partition by task_id order by sessions.rowid)
+            order by tasks.external_id, sessions.rowid;
+        select json_array('event', tasks.external_id, row_number() over of_task, kind, family, lane, state,
+            events.title, body, json(metadata), truncated, events.external_id,
+            (select count(*) from sessions before where before.task_id = events.task_id and before.rowid <=
+                (select rowid from sessions own where own.id = session_id)))
+            from events join tasks on tasks.id = task_id
+            window of_task as (partition by task_id order by position)
+            order by tasks.external_id, position;
+        select json_array('rows', kind, state, count(*)) from events group by kind, state order by kind, state;";
+    let rows = sqlite3(database, sql);
+    rows.lines().map(|row| serde_json::from_str(row).unwrap_or_else(|error| panic!("{error}: {row}"))).collect()
+}
+
+/// `requery watch --json`, and what it says.
+struct Watching {
+    lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+    _child: Child,
+}
+
+impl Watching {
+    fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_requery"));
+        command.args(["watch", "--json", "--body"]).args(args).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        Self { lines: BufReader::new(child.stdout.take().unwrap()).lines(), _child: child }
+    }
+
+    async fn line(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next_line().await.unwrap().expect("it watches")).unwrap()
+    }
+}
