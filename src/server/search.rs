@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const WITHIN_REACH: u64 = 1_000;
 /// How many searches run at once: the other connections are for the screens.
 const AT_ONCE: usize = 2;
+/// How long one waits for its turn. Past that 503 is the truth.
+const TURN: Duration = Duration::from_secs(5);
 
 /// The index, as those see it who ask it; clones are the same.
 #[derive(Clone)]
@@ -64,7 +66,9 @@ impl Index {
 
     /// A snapshot whose index has what was written before, if that is so within a moment.
     pub async fn begin(&self) -> Result<Search<'_>, DatabaseError> {
-        let turn = self.turns.acquire().await.map_err(|_| DatabaseError::Busy)?;
+        let Ok(Ok(turn)) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
+            return Err(DatabaseError::Busy);
+        };
         let (tx, state) = self.snapshot().await?;
         let end = tx.cursor().snapshot().xmax();
         let missing = end.saturating_sub(state.reached());
