@@ -2,7 +2,8 @@
 //!
 //! A write goes through [`database`] in one transaction; the database's own triggers append to its log. [`change_log`]
 //! tails that log, [`hub`] merges what it finds for a short window and hands it to every [`feed`], and `ws` and
-//! `sse` write a feed to a socket. No code here publishes a notice: what is sent always comes from the log.
+//! `sse` write a feed to a socket; [`search`] follows it with an index of its words. No code here publishes a notice:
+//! what is sent always comes from the log.
 
 pub mod config;
 
@@ -22,6 +23,8 @@ pub mod change_log;
 
 pub mod database;
 
+pub mod search;
+
 pub mod read;
 
 pub mod ingest;
@@ -38,7 +41,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -107,10 +110,14 @@ pub async fn run_on(
     // These outlive the streams, so that a stream's last frames still come.
     let (mut background, ended) = (JoinSet::new(), CancellationToken::new());
     let (sink, tailed) = mpsc::channel(TAILED);
-    background.spawn(change_log::tail(database.clone(), cursor, sink, ended.clone()));
+    let news = Arc::new(Notify::new());
+    background.spawn(change_log::tail(database.clone(), cursor, sink, news.clone(), ended.clone()));
     background.spawn(hub::run(hub.clone(), tailed, config.window, ended.clone()));
     let upkeep = change_log::upkeep::keep(database.clone(), config.retention);
     background.spawn(ended.clone().run_until_cancelled_owned(upkeep).map(|_| ()));
+    let index = search::Index::new(database.clone(), news);
+    let follow = search::upkeep::keep(index.clone());
+    background.spawn(ended.clone().run_until_cancelled_owned(follow).map(|_| ()));
 
     let mut spooled = None;
     if let Some(base) = &config.spool {
@@ -136,7 +143,7 @@ pub async fn run_on(
         stop.cancelled().await;
         hub.close();
     };
-    let app = app::app(gate, streams.clone());
+    let app = app::app(gate, streams.clone(), index);
     ready();
     let mut serving = std::pin::pin!(async { tokio::join!(listen::serve(listener, app, stop.clone()), goodbye) });
     let broken = tokio::select! {

@@ -27,6 +27,8 @@ mod hook;
 
 mod fanout;
 
+mod search;
+
 use std::process::ExitCode;
 
 use table::Row;
@@ -43,6 +45,7 @@ const BOUNDS: &[Bound] = &[
     ("binary", binary::measure),
     ("hook", hook::measure),
     ("fanout", fanout::measure),
+    ("search", search::measure),
 ];
 
 fn main() -> ExitCode {

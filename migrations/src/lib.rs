@@ -13,6 +13,7 @@ mod m0002_tasks;
 mod m0003_sessions;
 mod m0004_events;
 mod m0005_bookmarks;
+mod m0006_search;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::{DbErr, MigrationTrait, SchemaManager, async_trait};
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_sessions::Migration),
             Box::new(m0004_events::Migration),
             Box::new(m0005_bookmarks::Migration),
+            Box::new(m0006_search::Migration),
         ]
     }
 }

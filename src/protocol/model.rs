@@ -15,6 +15,10 @@ pub use detail::{
     Bookmark, BookmarkPage, Event, EventPage, EventsLogged, Metadata, Purged, TaskDetail, TaskFigures, TaskPage,
     Timeline,
 };
+#[cfg(any(feature = "server", feature = "client"))]
+mod search;
+#[cfg(any(feature = "server", feature = "client"))]
+pub use search::{SearchHit, SearchResults, Snippet};
 
 /// A time: RFC 3339 in UTC with milliseconds, as in `2026-01-31T09:30:00.000Z`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -103,6 +107,16 @@ macro_rules! words {
 }
 
 words! {
+    /// What a search finds.
+    SearchKind {
+        /// A task, by its title or its summary.
+        Task = "task",
+        /// An event, by its title or its body.
+        Event = "event",
+        /// A bookmark, by its title or its note.
+        Bookmark = "bookmark",
+    }
+
     /// Where a task stands.
     TaskStatus {
         /// An agent works on it.

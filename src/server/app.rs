@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::error::ApiError;
 use super::feed::{self, Feed};
 use super::gate::Gate;
+use super::search::Index;
 use super::{http, sse, ws};
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER};
 
@@ -35,8 +36,8 @@ struct StreamQuery {
 }
 
 /// Everything the server answers, behind the gate.
-pub fn app(gate: Gate, streams: Streams) -> impl Endpoint<Output = Response> + 'static {
-    let api = http::api(streams.source.database.clone());
+pub fn app(gate: Gate, streams: Streams, index: Index) -> impl Endpoint<Output = Response> + 'static {
+    let api = http::api(streams.source.database.clone(), index);
     let (by_websocket, by_events) = (streams.clone(), streams);
     let routes = api
         .at("/ws", poem::get(poem::endpoint::make(move |request| websocket(by_websocket.clone(), request))))

@@ -5,11 +5,12 @@
 //! and never a notice. [`since`] asks the same table what a client that comes back has missed, and [`upkeep`] folds it
 //! into the figures and prunes it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use requery_entities::change;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::database::{Database, DatabaseError, ReadTransaction};
@@ -44,14 +45,21 @@ pub enum Tailed {
 
 /// Hands on what is appended to the log, from now on and until `shutdown`.
 ///
-/// Whatever happens to the file is survived: it is opened anew as soon as that is possible.
-pub async fn tail(database: Database, from: Cursor, sink: mpsc::Sender<Tailed>, shutdown: CancellationToken) {
+/// Whatever happens to the file is survived: it is opened anew as soon as that is possible. `news` is rung for others who
+/// follow the log in their own time.
+pub async fn tail(
+    database: Database,
+    from: Cursor,
+    sink: mpsc::Sender<Tailed>,
+    news: Arc<Notify>,
+    shutdown: CancellationToken,
+) {
     let ended = shutdown.run_until_cancelled(async {
         let mut from = from;
         let mut reopened: Option<Instant> = None;
         // The receiver is gone only when the server ends.
         while !sink.is_closed() {
-            let error = match follow(&database, from.clone(), &sink).await {
+            let error = match follow(&database, from.clone(), &sink, &news).await {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
@@ -75,6 +83,7 @@ async fn follow(
     database: &Database,
     from: Cursor,
     sink: &mpsc::Sender<Tailed>,
+    news: &Notify,
 ) -> Result<std::convert::Infallible, DatabaseError> {
     let mut bell = sqlite::Bell::connect(database).await?;
     let mut next = from.snapshot().xmax();
@@ -84,6 +93,7 @@ async fn follow(
             let rows = bell.changes(next, BATCH).await?;
             let Some(last) = rows.last() else { break };
             bell.stay_awake();
+            news.notify_one();
             next = last.id.unsigned_abs() + 1;
             let full = rows.len() as u64 == BATCH;
             let cursor = Cursor::counter(from.epoch(), next);

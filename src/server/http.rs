@@ -17,6 +17,7 @@ use poem_openapi::error::{ParseParamError, ParsePathError};
 use super::database::Database;
 use super::error::ApiError;
 use super::read::{Place, Window};
+use super::search::Index;
 use crate::protocol::AT_LEAST_HEADER;
 
 mod overview;
@@ -26,6 +27,8 @@ mod task;
 mod timeline;
 
 mod bookmark;
+
+mod search;
 
 mod hook;
 
@@ -56,8 +59,8 @@ enum Group {
 /// REST and its documents: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/openapi.json` and `/asyncapi.json`.
 ///
 /// Failures leave it as errors; [`problems`] makes answers of them.
-pub fn api(database: Database) -> Route {
-    let service = Arc::new(document::service(&database).into_endpoint());
+pub fn api(database: Database, index: Index) -> Route {
+    let service = Arc::new(document::service(&database, index).into_endpoint());
     let openapi = document::openapi();
     let docs = document::swagger_ui(&openapi);
     let json = |text: String| poem::endpoint::make_sync(move |_| text.clone().with_content_type("application/json"));

@@ -18,6 +18,8 @@ pub mod timeline;
 
 pub mod bookmark;
 
+pub mod search;
+
 mod page;
 pub use page::{Moment, Place, Position, Window};
 

@@ -4,8 +4,8 @@
 use poem_openapi::types::ToJSON;
 use requery::protocol::model::{
     Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, Lane, NeedsYou, Overview,
-    Purged, Session, SessionStatus, SourceCount, Stats, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus,
-    Timeline, Timestamp, ToolFamily,
+    Purged, SearchHit, SearchKind, SearchResults, Session, SessionStatus, Snippet, SourceCount, Stats, Task,
+    TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus, Timeline, Timestamp, ToolFamily,
 };
 use requery::protocol::write::{
     EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
@@ -93,6 +93,17 @@ fn serde_writes_what_the_schemas_describe() {
     check::<TaskDetail>(&json!({
         "task": task, "sessions": [session], "children": [child], "figures": figures, "timeline": timeline,
     }));
+    let snippet = json!({"text": "…a", "marks": [[1, 2]]});
+    check::<Snippet>(&snippet);
+    let hit = json!({
+        "kind": "bookmark", "task_id": ID, "event_id": null, "bookmark_id": ID, "project": "p", "title": "t",
+        "title_marks": [[0, 1]], "snippet": snippet, "at": TIME,
+    });
+    check::<SearchHit>(&hit);
+    check::<SearchResults>(&json!({"items": [hit], "complete": true}));
+    for kind in SearchKind::ALL {
+        check::<SearchKind>(&json!(kind.as_str()));
+    }
     for status in TaskStatus::ALL {
         check::<TaskStatus>(&json!(status.as_str()));
     }
@@ -203,6 +214,7 @@ async fn the_examples_work_and_the_answers_fit() {
         "task",
         "timeline",
         "bookmarks",
+        "search",
         "delete_bookmark",
         "delete_event",
         "purge_tasks",
@@ -223,6 +235,7 @@ async fn the_examples_work_and_the_answers_fit() {
             match parameter["in"].as_str().unwrap() {
                 "path" => url = url.replace(&format!("{{{name}}}"), example),
                 "header" => headers.push((name, example.to_owned())),
+                "query" => url = format!("{url}?{name}={}", example.replace(' ', "%20")),
                 other => panic!("{id}: an example in {other}"),
             }
         }

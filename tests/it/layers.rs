@@ -15,7 +15,8 @@ const RULES: &[(&str, &[&str])] = &[
     ("src/server/sse", &["requery_entities", "sea_orm", "server::database"]),
     ("src/server/hub", &["requery_entities", "sea_orm", "database::", "poem"]),
     ("src/server/read", &["ingest", "crate::engine"]),
-    ("src/server/change_log", &["ingest", "read::", "hub", "feed", "poem", "crate::engine"]),
+    ("src/server/change_log", &["ingest", "search", "read::", "hub", "feed", "poem", "crate::engine"]),
+    ("src/server/search", &["ingest", "read::", "change_log", "hub", "feed", "poem", "crate::engine"]),
     ("migrations/src", &["requery_entities"]),
     ("entities/src", &["requery_migrations", "async fn"]),
 ];

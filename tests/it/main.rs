@@ -17,6 +17,7 @@ mod contract_rest;
 mod database;
 mod feed;
 mod rest;
+mod search;
 mod streams;
 
 mod commands;

@@ -19,10 +19,12 @@ use super::bookmark::BookmarkApi;
 use super::health::HealthApi;
 use super::hook::HookApi;
 use super::overview::OverviewApi;
+use super::search::SearchApi;
 use super::task::TaskApi;
 use super::timeline::TimelineApi;
 use crate::protocol::{Frame, VERSION, Watch};
 use crate::server::database::Database;
+use crate::server::search::Index;
 
 mod asyncapi;
 pub use asyncapi::asyncapi;
@@ -44,16 +46,17 @@ const ABOUT: &str = "Keeps every open screen true: tells each one what changed, 
     carries `Requery-Cursor`, which names the changes it contains, and every read an `ETag`. Unknown query parameters \
     and body fields are ignored; times are RFC 3339 in UTC.";
 
-type Operations = (OverviewApi, TaskApi, TimelineApi, BookmarkApi, HookApi, HealthApi);
+type Operations = (OverviewApi, TaskApi, TimelineApi, BookmarkApi, SearchApi, HookApi, HealthApi);
 
 /// The operations, ready to answer.
-pub(super) fn service(database: &Database) -> OpenApiService<Operations, ()> {
+pub(super) fn service(database: &Database, index: Index) -> OpenApiService<Operations, ()> {
     let database = || database.clone();
     let operations = (
         OverviewApi(database()),
         TaskApi(database()),
         TimelineApi(database()),
         BookmarkApi(database()),
+        SearchApi(index),
         HookApi(database()),
         HealthApi(database()),
     );

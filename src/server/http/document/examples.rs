@@ -20,6 +20,7 @@ pub(super) fn add(document: &mut Value) {
                 Some("event_id") => EVENT,
                 Some("bookmark_id") => BOOKMARK,
                 Some("Requery-Delivery") => DELIVERY,
+                Some("q") => "make tests*",
                 _ => continue,
             };
             parameter["example"] = json!(example);

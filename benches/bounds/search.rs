@@ -1,0 +1,191 @@
+//! How long a search takes among a million events, and what the index costs whoever writes them.
+//!
+//! The events are written first and indexed then, as when a database from before is opened; that takes some minutes.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use requery::protocol::EventId;
+use requery_entities::event;
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ConnectionTrait, EntityTrait};
+
+use crate::rows;
+use crate::server::{Inside, runtime};
+use crate::table::{Limit, Row, quantile};
+
+const EVENTS: usize = 1_000_000;
+/// Events in one transaction, in statements of a hundred.
+const AT_ONCE: usize = 5_000;
+const TASKS: usize = 1_000;
+const ROUNDS: usize = 5;
+const ASKED: usize = 200;
+/// Turns and events of each, for what the index costs.
+const TURNS: usize = 10;
+const WRITTEN: usize = 1_000;
+
+pub fn measure() -> Vec<Row> {
+    let mut all = runtime().block_on(cost());
+    let server = Inside::start();
+    all.extend(runtime().block_on(async {
+        let text = Text::new();
+        fill(&server, &text).await;
+        let began = Instant::now();
+        let slowest = build(&server).await;
+        let built = began.elapsed().as_secs_f64();
+        let mut rows = vec![
+            Row::new("building the search index of a million events", vec![built], " s", Limit::Open),
+            Row::new("the longest that a write waited meanwhile", vec![slowest], " ms", Limit::Open),
+        ];
+        rows.extend(ask(server.address, "the commonest word", "q=the", true).await);
+        let (common, rare) = (&text.words[0], &text.words[text.words.len() / 2]);
+        for (what, query) in [
+            ("three common words", format!("q=the+{common}+{}", text.words[1])),
+            ("a phrase of common words", format!("q=%22{common}+{}%22", text.words[1])),
+            ("a rare word", format!("q={rare}")),
+            ("what begins with `th`", "q=th*".to_owned()),
+            ("the commonest word in another project", "q=the&project=other".to_owned()),
+        ] {
+            rows.extend(ask(server.address, what, &query, false).await);
+        }
+        rows
+    }));
+    all
+}
+
+/// Words as often as words are: the first is everywhere.
+struct Text {
+    words: Vec<String>,
+}
+
+impl Text {
+    fn new() -> Self {
+        fastrand::seed(1);
+        let word = |_| (0..fastrand::usize(3..11)).map(|_| fastrand::lowercase()).collect();
+        Self { words: (0..50_000).map(word).collect() }
+    }
+
+    fn word(&self) -> &str {
+        // What comes half as far down the list comes twice as often.
+        let place = (self.words.len() as f64).powf(fastrand::f64()) as usize;
+        &self.words[place.min(self.words.len() - 1)]
+    }
+
+    fn event(&self, task_id: &str) -> event::ActiveModel {
+        let words = |count| (0..count).map(|_| self.word()).collect::<Vec<_>>().join(" ");
+        event::ActiveModel {
+            id: Set(EventId::fresh().to_string()),
+            title: Set(format!("cargo test -p {}", self.word())),
+            body: Set(Some(format!("{}: the {} in src/{}.rs", self.word(), words(40), self.word()))),
+            ..rows::event(task_id)
+        }
+    }
+}
+
+async fn fill(server: &Inside, text: &Text) {
+    let write = server.database.begin_write().await.unwrap();
+    let tasks = rows::tasks(&*write, TASKS).await;
+    write.execute_unprepared("update tasks set project = 'other' where rowid = 1").await.unwrap();
+    write.commit().await.unwrap();
+    for _ in 0..EVENTS / AT_ONCE {
+        let write = server.database.begin_write().await.unwrap();
+        for _ in 0..AT_ONCE / rows::BATCH {
+            let events = (0..rows::BATCH).map(|_| text.event(&tasks[fastrand::usize(..TASKS)]));
+            event::Entity::insert_many(events).exec_without_returning(&*write).await.unwrap();
+        }
+        write.commit().await.unwrap();
+    }
+}
+
+/// Until all of it is indexed; the most milliseconds that a write of one event took meanwhile.
+async fn build(server: &Inside) -> f64 {
+    let client = reqwest::Client::new();
+    let write = server.database.begin_write().await.unwrap();
+    let task = rows::tasks(&*write, 1).await.remove(0);
+    write.commit().await.unwrap();
+    let mut slowest = Duration::ZERO;
+    loop {
+        for _ in 0..20 {
+            let began = Instant::now();
+            let write = server.database.begin_write().await.unwrap();
+            rows::insert(&*write, &task).await;
+            write.commit().await.unwrap();
+            slowest = slowest.max(began.elapsed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let found = get(&client, server.address, "q=the").await;
+        if found.ends_with("\"complete\":true}") {
+            return slowest.as_secs_f64() * 1e3;
+        }
+    }
+}
+
+async fn get(client: &reqwest::Client, address: SocketAddr, query: &str) -> String {
+    let answer = client.get(format!("http://{address}/api/v1/search?{query}")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.text().await.unwrap()
+}
+
+/// The times of one query over HTTP, each after the one before.
+async fn ask(address: SocketAddr, what: &str, query: &str, held: bool) -> Vec<Row> {
+    let client = reqwest::Client::new();
+    let mut rounds = Vec::new();
+    for round in 0..=ROUNDS {
+        let mut times = Vec::new();
+        for _ in 0..ASKED {
+            let began = Instant::now();
+            get(&client, address, query).await;
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        // The first warms up.
+        if round > 0 {
+            rounds.push(times);
+        }
+    }
+    let row = |share: f64, most: f64| {
+        let limit = if held { Limit::AtMost(most) } else { Limit::Open };
+        let values = rounds.iter().map(|times| quantile(times, share)).collect();
+        Row::new(format!("search among a million events, {what}, p{:.0}", share * 100.0), values, " ms", limit)
+    };
+    vec![row(0.5, 20.0), row(0.99, 100.0)]
+}
+
+/// What a server writes with the index following, and without: by turns.
+async fn cost() -> Vec<Row> {
+    let (with, without) = (Inside::start(), Inside::start());
+    let write = without.database.begin_write().await.unwrap();
+    // Without it the index cannot be kept.
+    write.execute_unprepared("drop table searched").await.unwrap();
+    write.commit().await.unwrap();
+    let text = Text::new();
+    let mut tasks = Vec::new();
+    for server in [&with, &without] {
+        let write = server.database.begin_write().await.unwrap();
+        tasks.push(rows::tasks(&*write, 20).await);
+        write.commit().await.unwrap();
+    }
+    let (mut one_by_one, mut ratios) = (Vec::new(), Vec::new());
+    for turn in 0..=TURNS {
+        let mut rates = [0.0; 2];
+        for side in [turn % 2, 1 - turn % 2] {
+            let server = [&with, &without][side];
+            let began = Instant::now();
+            for task in tasks[side].iter().cycle().take(WRITTEN) {
+                let write = server.database.begin_write().await.unwrap();
+                event::Entity::insert(text.event(task)).exec_without_returning(&*write).await.unwrap();
+                write.commit().await.unwrap();
+            }
+            rates[side] = WRITTEN as f64 / began.elapsed().as_secs_f64();
+            // So that the one does not pay for the other.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        if turn > 0 {
+            one_by_one.push(rates[0] / 1e3);
+            ratios.push(rates[0] / rates[1]);
+        }
+    }
+    vec![
+        Row::new("one event a transaction in a server, rate with the search index to without", ratios, "", Limit::Open),
+        Row::new("one event a transaction in a server, with the search index", one_by_one, "k/s", Limit::Open),
+    ]
+}

@@ -1,0 +1,58 @@
+//! Search.
+
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Query};
+
+use super::Group;
+use super::answer::Read;
+use crate::protocol::model::SearchResults;
+use crate::protocol::{Cursor, TaskId};
+use crate::server::error::ApiError;
+use crate::server::read;
+use crate::server::search::Index;
+
+/// The most characters of a query: what somebody types, or a line that somebody pastes.
+const LONGEST: usize = 500;
+
+pub(super) struct SearchApi(pub(super) Index);
+
+fn default_limit() -> u32 {
+    20
+}
+
+#[OpenApi(prefix_path = "/api/v1", tag = "Group::Read")]
+impl SearchApi {
+    /// Tasks, events and bookmarks that have all these words, the best of the newest first
+    ///
+    /// Case and accents do not count. `"two words"` and `foo_bar` have to stand as they are, `begin*` takes what begins
+    /// so; nothing else has a meaning, and any text is a query. The index follows what is written within moments:
+    /// `Requery-Cursor` names the changes it has, and `complete` says whether that is everything.
+    #[oai(path = "/search", method = "get", operation_id = "search")]
+    #[allow(clippy::too_many_arguments)]
+    async fn search(
+        &self,
+        /// What to look for: at most 500 characters. Without a word in it nothing is found.
+        q: Query<String>,
+        /// Only in this project; left out: in all.
+        project: Query<Option<String>>,
+        /// Only in this task, its events and bookmarks.
+        task_id: Query<Option<TaskId>>,
+        /// How many at most.
+        #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "100")))]
+        limit: Query<u32>,
+        /// The `ETag` of the answer the caller has.
+        #[oai(name = "If-None-Match")]
+        held: Header<Option<String>>,
+        /// A cursor the index should contain; it is waited for at most a tenth of a second.
+        #[oai(name = "Requery-At-Least")]
+        _at_least: Header<Option<Cursor>>,
+    ) -> Result<Read<SearchResults>, ApiError> {
+        if q.0.chars().count() > LONGEST {
+            return Err(ApiError::invalid("q", format!("is longer than {LONGEST} characters")));
+        }
+        let filter = read::search::Filter { project: project.0, task_id: task_id.0 };
+        let search = self.0.begin().await?;
+        let items = read::search::search(&*search.tx, &q.0, &filter, limit.0).await?;
+        Read::new(&SearchResults { items, complete: search.complete }, search.cursor.clone(), held.0.as_deref())
+    }
+}

@@ -1,0 +1,111 @@
+//! Search: an index of the words of tasks, events and bookmarks, which follows the change log.
+//!
+//! No trigger feeds it and no write waits for it: [`upkeep`] reads what the log says has changed, looks at the rows as
+//! they are now, and brings the index there in transactions of some milliseconds. So the index is always a little
+//! behind; a reader waits for a moment, and is then told how far it got. [`words`] says what a word is, [`query`] what
+//! is asked for. What is shown is not here: the answer is read from the rows, in `read::search`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+
+use super::database::{Database, DatabaseError, ReadTransaction};
+use crate::protocol::{Cursor, TaskId};
+
+pub mod query;
+pub mod words;
+
+pub mod upkeep;
+
+mod follow;
+mod gone;
+mod rows;
+mod state;
+mod write;
+
+use query::Query;
+use state::State;
+
+/// How long a reader waits for the index to hold what was written before it asked.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How many changes behind that can be hoped for.
+const WITHIN_REACH: u64 = 1_000;
+/// How many searches run at once: the other connections are for the screens.
+const AT_ONCE: usize = 2;
+/// How long one waits for its turn. Past that 503 is the truth.
+const TURN: Duration = Duration::from_secs(5);
+
+/// The index, as those see it who ask it; clones are the same.
+#[derive(Clone)]
+pub struct Index {
+    database: Database,
+    /// Rung when the log has grown.
+    news: Arc<Notify>,
+    /// The first change that is not in the index, as far as is known.
+    reached: watch::Sender<u64>,
+    turns: Arc<Semaphore>,
+}
+
+/// A snapshot to search in.
+pub struct Search<'a> {
+    /// The snapshot.
+    pub tx: ReadTransaction,
+    /// What the index of this snapshot contains.
+    pub cursor: Cursor,
+    /// Whether that is all the snapshot has.
+    pub complete: bool,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Index {
+    /// That of a database. `news` is rung when its log has grown.
+    pub fn new(database: Database, news: Arc<Notify>) -> Self {
+        Self { database, news, reached: watch::Sender::new(0), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// A snapshot whose index has what was written before, if that is so within a moment.
+    pub async fn begin(&self) -> Result<Search<'_>, DatabaseError> {
+        let Ok(Ok(turn)) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
+            return Err(DatabaseError::Busy);
+        };
+        let (tx, state) = self.snapshot().await?;
+        let end = tx.cursor().snapshot().xmax();
+        let missing = end.saturating_sub(state.reached());
+        let (tx, state) = if missing == 0 || missing > WITHIN_REACH || state.stage.is_some() {
+            (tx, state)
+        } else {
+            drop(tx);
+            let mut reached = self.reached.subscribe();
+            let _ = tokio::time::timeout(PATIENCE, reached.wait_for(|reached| *reached >= end)).await;
+            self.snapshot().await?
+        };
+        // An index that is being built holds some of everything, and all of nothing.
+        let reached = if state.stage.is_some() { 1 } else { state.reached().max(1) };
+        let cursor = Cursor::counter(tx.cursor().epoch(), reached);
+        let complete = state.stage.is_none() && reached >= tx.cursor().snapshot().xmax();
+        Ok(Search { tx, cursor, complete, _turn: turn })
+    }
+
+    async fn snapshot(&self) -> Result<(ReadTransaction, State), DatabaseError> {
+        let tx = self.database.begin_read().await?;
+        let state = State::read(&*tx).await?;
+        Ok((tx, state))
+    }
+}
+
+/// What the index is asked for `query` within a project or a task.
+pub fn expression(query: &Query, project: Option<&str>, task_id: Option<&TaskId>) -> String {
+    let project = project.map(scope_of_project);
+    let task = task_id.map(|task_id| scope_of_task(task_id.as_str()));
+    query.expression(&project.into_iter().chain(task).collect::<Vec<_>>())
+}
+
+/// A project as a word: any text is a project.
+fn scope_of_project(project: &str) -> String {
+    project.bytes().fold("p".to_owned(), |word, byte| format!("{word}{byte:02x}"))
+}
+
+fn scope_of_task(task_id: &str) -> String {
+    format!("t{}", task_id.replace('-', ""))
+}

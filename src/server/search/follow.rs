@@ -1,0 +1,233 @@
+//! What the log says has changed, brought into the index.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+
+use super::rows::{self, Row, Table};
+use super::state::State;
+use super::upkeep::{AT_ONCE, rest};
+use super::write::{BYTES, Batch};
+use super::{Index, gone};
+use crate::protocol::NoticeKind;
+use crate::server::database::{DatabaseError, ReadTransaction};
+
+/// A row of the log.
+#[derive(FromQueryResult)]
+struct Change {
+    id: i64,
+    kind: String,
+    project: Vec<u8>,
+    task_id: Option<String>,
+    object_id: Option<String>,
+}
+
+/// What a change is about.
+enum About<'a> {
+    Task(&'a str),
+    Event(&'a str, &'a str),
+    Bookmark(&'a str),
+    Purge,
+    Nothing,
+}
+
+impl Change {
+    fn about(&self) -> About<'_> {
+        let (task, object) = (self.task_id.as_deref(), self.object_id.as_deref());
+        let Some(kind) = NoticeKind::parse(&self.kind) else { return About::Nothing };
+        match kind {
+            NoticeKind::TaskStarted | NoticeKind::TaskUpdated | NoticeKind::TaskCompleted | NoticeKind::TaskDeleted => {
+                task.map_or(About::Nothing, About::Task)
+            }
+            NoticeKind::EventLogged | NoticeKind::EventUpdated => match (task, object) {
+                (Some(task), Some(event)) => About::Event(task, event),
+                _ => About::Nothing,
+            },
+            NoticeKind::BookmarkSaved | NoticeKind::BookmarkDeleted => object.map_or(About::Nothing, About::Bookmark),
+            NoticeKind::TasksPurged => About::Purge,
+            NoticeKind::SessionStarted | NoticeKind::SessionEnded => About::Nothing,
+        }
+    }
+}
+
+/// How a task is, and how the index knows it.
+#[derive(FromQueryResult)]
+struct Known {
+    task_id: String,
+    is_there: bool,
+    project: Option<Vec<u8>>,
+    /// The project its documents are under, if it has any.
+    indexed: Option<Vec<u8>>,
+    /// What a task that the index does not know has already: it was there before, or came before its task.
+    events: i64,
+    bytes: i64,
+}
+
+/// Brings the next changes, up to `end`, into the index. For how long that held up others.
+pub(super) async fn follow(
+    index: &Index,
+    tx: ReadTransaction,
+    state: &State,
+    end: i64,
+) -> Result<Duration, DatabaseError> {
+    let changes = changes(&*tx, state.next).await?;
+    let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
+        changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    let tasks = ids(|one| if let About::Task(id) = one.about() { Some(id) } else { None });
+    let events = ids(|one| if let About::Event(_, id) = one.about() { Some(id) } else { None });
+    let bookmarks = ids(|one| if let About::Bookmark(id) = one.about() { Some(id) } else { None });
+
+    // First what takes more than one step: then nothing of it is left, and the rest is this one.
+    let known = known(&*tx, &tasks).await?;
+    let mut young: Vec<&str> = Vec::new();
+    // The tasks to look for what is gone, and whether to look at all they have.
+    let mut mend = BTreeMap::<String, bool>::new();
+    for task in &known {
+        let of_task = |one: &&Change| matches!(one.about(), About::Task(id) if id == task.task_id);
+        match &task.indexed {
+            None if !task.is_there || task.events == 0 => {}
+            None if task.events <= i64::from(AT_ONCE) && task.bytes <= BYTES as i64 => young.push(&task.task_id),
+            None => _ = mend.insert(task.task_id.clone(), true),
+            Some(_) if !task.is_there => _ = mend.insert(task.task_id.clone(), false),
+            Some(indexed) => {
+                let replaced = |one: &Change| NoticeKind::parse(&one.kind) == Some(NoticeKind::TaskDeleted);
+                let moved = |one: &Change| one.project != *indexed;
+                if task.project.as_ref() != Some(indexed)
+                    || changes.iter().filter(of_task).any(|one| replaced(one) || moved(one))
+                {
+                    mend.insert(task.task_id.clone(), true);
+                }
+            }
+        }
+    }
+    let gone_events: BTreeSet<String> = gone::events(&*tx, &events).await?.into_iter().collect();
+    for change in &changes {
+        if let About::Event(task, event) = change.about()
+            && gone_events.contains(event)
+        {
+            mend.entry(task.to_owned()).or_insert(false);
+        }
+    }
+    let purged = changes.iter().any(|one| matches!(one.about(), About::Purge));
+    let mut held = Duration::ZERO;
+    let tx = if mend.is_empty() && !purged {
+        tx
+    } else {
+        drop(tx);
+        if purged {
+            for task_id in gone::tasks(&index.database).await? {
+                mend.insert(task_id, false);
+            }
+        }
+        for (task_id, whole) in &mend {
+            if *whole {
+                held += whole_task(index, task_id).await?;
+            }
+            held += gone::sweep(index, task_id).await?;
+        }
+        index.database.begin_read().await?
+    };
+
+    let before = State::read(&*tx).await?;
+    let mut after = before.clone();
+    let mut batch = Batch { gone: gone::bookmarks(&*tx, &bookmarks).await?, ..Batch::default() };
+    let mut rows = HashMap::<(Table, String), Vec<Row>>::new();
+    for (table, ids) in [(Table::Tasks, &tasks), (Table::Events, &events), (Table::Bookmarks, &bookmarks)] {
+        for row in table.named(&*tx, ids).await? {
+            rows.entry((table, row.id.clone())).or_default().push(row);
+        }
+    }
+    for row in rows::events_of_all(&*tx, &young, AT_ONCE * AT_ONCE).await? {
+        let with_task = rows.entry((Table::Tasks, row.task_id.clone())).or_default();
+        with_task.push(row);
+    }
+    let mut taken = BTreeSet::new();
+    after.next = changes.last().map_or(end, |last| last.id + 1);
+    for change in &changes {
+        let key = match change.about() {
+            About::Task(id) => (Table::Tasks, id),
+            About::Event(_, id) => (Table::Events, id),
+            About::Bookmark(id) => (Table::Bookmarks, id),
+            About::Purge | About::Nothing => continue,
+        };
+        let mut these = rows.remove(&(key.0, key.1.to_owned())).unwrap_or_default();
+        these.retain(|row| taken.insert((row.task_id.clone(), row.position, row.bookmark_id.clone())));
+        if !batch.holds(these.iter().map(Row::bytes).sum()) {
+            after.next = change.id;
+            break;
+        }
+        these.into_iter().for_each(|row| batch.add(row, &mut after, false));
+    }
+    drop(tx);
+    held += batch.write(&index.database, &before, &after).await?;
+    index.reached.send_replace(after.reached());
+    Ok(held)
+}
+
+/// Indexes everything a task has, wherever it was indexed before.
+async fn whole_task(index: &Index, task_id: &str) -> Result<Duration, DatabaseError> {
+    let mut held = Duration::ZERO;
+    let mut project = None;
+    let (mut position, mut bookmark) = (i64::MIN, Some(String::new()));
+    loop {
+        let (tx, before) = index.snapshot().await?;
+        let mut after = before.clone();
+        let mut batch = Batch::default();
+        let Some(task) = Table::Tasks.named(&*tx, &[task_id]).await?.pop() else { return Ok(held) };
+        if project.get_or_insert_with(|| task.project()) != &task.project() {
+            (project, position, bookmark) = (None, i64::MIN, Some(String::new()));
+            continue;
+        }
+        let rows = rows::events_of(&*tx, task_id, position, AT_ONCE).await?;
+        let mut done = false;
+        if !rows.is_empty() {
+            let positions: Vec<Option<i64>> = rows.iter().map(|row| row.position).collect();
+            let taken = batch.take(rows, &mut after, false);
+            position = positions[taken - 1].unwrap_or(position);
+        } else if let Some(after_bookmark) = &bookmark {
+            let rows = rows::bookmarks_of(&*tx, task_id, after_bookmark, AT_ONCE).await?;
+            let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+            let taken = batch.take(rows, &mut after, false);
+            bookmark = taken.checked_sub(1).map(|last| ids[last].clone());
+        } else {
+            batch.settled = vec![(task_id.to_owned(), task.project())];
+            batch.take(vec![task], &mut after, false);
+            done = true;
+        }
+        drop(tx);
+        let this = batch.write(&index.database, &before, &after).await?;
+        held += this;
+        if done {
+            return Ok(held);
+        }
+        rest(this).await;
+    }
+}
+
+async fn changes(tx: &impl ConnectionTrait, next: i64) -> Result<Vec<Change>, DbErr> {
+    const SQL: &str = "select id, kind, cast(project as blob) as project, task_id, object_id from changes \
+        where id >= ? order by id limit ?";
+    let values = [next.into(), AT_ONCE.into()];
+    Change::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).all(tx).await
+}
+
+async fn known(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<Known>, DbErr> {
+    const SQL: &str = "
+        select value as task_id, t.id is not null as is_there, cast(t.project as blob) as project,
+            cast(s.project as blob) as indexed, coalesce(has.events, 0) as events, coalesce(has.bytes, 0) as bytes
+        from json_each(?1) left join tasks t on t.id = value left join search_tasks s on s.task_id = value
+        left join (
+            select j.value as task_id,
+                (select count(*) from (select 1 from events where task_id = j.value limit ?2 + 1)) as events,
+                (select sum(octet_length(title) + coalesce(octet_length(body), 0))
+                    from (select title, body from events where task_id = j.value limit ?2 + 1)) as bytes
+            from json_each(?1) j where not exists (select 1 from search_tasks where task_id = j.value)
+        ) has on has.task_id = value";
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values = [rows::list(tasks).into(), AT_ONCE.into()];
+    Known::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).all(tx).await
+}

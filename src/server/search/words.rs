@@ -1,0 +1,185 @@
+//! Words: what of a text can be searched for, and where in the text it stands.
+//!
+//! One function reads what is indexed, what is asked and what is shown, so the three cannot disagree. Case, accents and
+//! other marks do not count. `foo_bar`, `a/b.rs` and `--flag` are several words in a row, and so is what is written
+//! without spaces: there each character is a word. An emoji is one too.
+
+use std::ops::Range;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// What is longer, as in encoded files, is known by its beginning.
+const LONGEST: usize = 64;
+
+/// Calls `visit` with each word, folded, and where it stands in bytes.
+pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
+    let mut word = Word::default();
+    for (at, c) in text.char_indices() {
+        let end = at + c.len_utf8();
+        match kind(c) {
+            Kind::Part => word.push(c, at..end),
+            Kind::Mark if word.length > 0 => word.push(c, at..end),
+            Kind::Mark | Kind::Nothing => {}
+            Kind::Alone => {
+                word.end(&mut visit);
+                word.push(c, at..end);
+                word.end(&mut visit);
+            }
+            Kind::Between => word.end(&mut visit),
+        }
+    }
+    word.end(&mut visit);
+}
+
+/// The words of a text, with one space between them.
+pub fn folded(text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    each(text, |word, _| {
+        if !all.is_empty() {
+            all.push(' ');
+        }
+        all.push_str(word);
+    });
+    all
+}
+
+#[derive(Default)]
+struct Word {
+    text: String,
+    range: Range<usize>,
+    /// In characters of the original.
+    length: usize,
+}
+
+impl Word {
+    fn push(&mut self, c: char, range: Range<usize>) {
+        if self.length == 0 {
+            self.range.start = range.start;
+        }
+        self.range.end = range.end;
+        self.length += 1;
+        if self.length <= LONGEST {
+            fold(c, &mut self.text);
+        }
+    }
+
+    fn end(&mut self, visit: &mut impl FnMut(&str, Range<usize>)) {
+        if !self.text.is_empty() {
+            visit(&self.text, self.range.clone());
+        }
+        self.text.clear();
+        self.length = 0;
+    }
+}
+
+/// What a character is to the word it stands in.
+enum Kind {
+    Part,
+    /// Belongs to what it follows.
+    Mark,
+    /// A word by itself.
+    Alone,
+    /// As if it were not there: it is not seen either.
+    Nothing,
+    Between,
+}
+
+fn kind(c: char) -> Kind {
+    if c.is_ascii() {
+        return if c.is_ascii_alphanumeric() { Kind::Part } else { Kind::Between };
+    }
+    match u32::from(c) {
+        // Hyphenation, joiners, directions.
+        0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2069 | 0xFE00..=0xFE0F | 0xFEFF => Kind::Nothing,
+        // Arrows, technical and other symbols, emoji; not the tones of skin.
+        0x2190..=0x23FF | 0x2600..=0x27BF | 0x2B00..=0x2BFF | 0x1F000..=0x1F3FA | 0x1F400..=0x1FAFF => Kind::Alone,
+        // Written without spaces: Thai, Lao, Burmese, Khmer, Han, kana.
+        0x0E00..=0x0EFF
+        | 0x1000..=0x109F
+        | 0x1780..=0x17FF
+        | 0x2E80..=0x2FDF
+        | 0x3005..=0x3007
+        | 0x3021..=0x3029
+        | 0x3040..=0x3098
+        | 0x309B..=0x30FF
+        | 0x31F0..=0x31FF
+        | 0x3400..=0x4DBF
+        | 0x4E00..=0x9FFF
+        | 0xF900..=0xFAFF
+        | 0xFF66..=0xFF9D
+        | 0x20000..=0x3FFFF
+            if c.is_alphanumeric() || is_combining_mark(c) =>
+        {
+            Kind::Alone
+        }
+        _ if is_combining_mark(c) => Kind::Mark,
+        _ if c.is_alphanumeric() => Kind::Part,
+        _ => Kind::Between,
+    }
+}
+
+fn fold(c: char, word: &mut String) {
+    if c.is_ascii() {
+        word.push(c.to_ascii_lowercase());
+        return;
+    }
+    if !c.is_alphanumeric() && !is_combining_mark(c) {
+        word.push(c);
+        return;
+    }
+    for part in c.nfkd().flat_map(char::to_lowercase) {
+        match part {
+            'ς' => word.push('σ'),
+            part if part.is_alphanumeric() || (is_combining_mark(part) && !is_accent(part)) => word.push(part),
+            _ => {}
+        }
+    }
+}
+
+/// Marks that writers leave out: accents, the points of Hebrew and Arabic, the voicing of kana.
+fn is_accent(c: char) -> bool {
+    matches!(u32::from(c),
+        0x0300..=0x036F | 0x0591..=0x05C7 | 0x0610..=0x061A | 0x064B..=0x065F | 0x0670 | 0x06D6..=0x06ED
+        | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20FF | 0x3099..=0x309A | 0xFE20..=0xFE2F)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{each, folded};
+
+    #[test]
+    fn words_are_folded_alike_however_they_are_written() {
+        for (text, words) in [
+            ("", ""),
+            (" \t\n.,;!?\0\u{1b}[0m", "0m"),
+            ("Make the TESTS pass!", "make the tests pass"),
+            ("src/server/read_model.rs:12", "src server read model rs 12"),
+            ("foo_bar --dry-run fooBar x86_64", "foo bar dry run foobar x86 64"),
+            ("Größe Ångström naïve café", "große angstrom naive cafe"),
+            ("cafe\u{301} İstanbul ΟΔΟΣ ὁδός", "cafe istanbul οδοσ οδοσ"),
+            ("ﬁle ① ½ Ⅷ", "file 1 12 viii"),
+            ("שָׁלוֹם مُحَمَّد", "שלום محمد"),
+            ("pass\u{202e}word co\u{ad}operate", "password cooperate"),
+            ("検索する ガラス", "検 索 す る カ ラ ス"),
+            ("ก็ได้", "ก ็ ไ ด ้"),
+            ("हिन्दी 한국어", "हिन्दी 한국어"),
+            ("✗ failed 👩🏽\u{200d}💻", "✗ failed 👩 💻"),
+        ] {
+            assert_eq!(folded(text), folded(words), "{text}");
+            if words.is_ascii() {
+                assert_eq!(folded(text), words);
+            }
+        }
+        assert_eq!(folded(&"Ab".repeat(1000)).len(), 64);
+    }
+
+    #[test]
+    fn each_word_knows_its_place() {
+        let text = "über_all: 検x, e\u{301}té";
+        let mut found = Vec::new();
+        each(text, |word, range| found.push((word.to_owned(), &text[range])));
+        let found: Vec<(&str, &str)> = found.iter().map(|(word, place)| (word.as_str(), *place)).collect();
+        assert_eq!(found, [("uber", "über"), ("all", "all"), ("検", "検"), ("x", "x"), ("ete", "e\u{301}té")]);
+    }
+}

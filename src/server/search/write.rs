@@ -1,0 +1,187 @@
+//! The one place where the index is written: one transaction for some documents and for how far that gets us.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+use serde_json::json;
+
+use super::rows::Row;
+use super::state::State;
+use super::{scope_of_project, scope_of_task, words};
+use crate::server::database::{Database, DatabaseError};
+
+/// How much text one transaction takes: some milliseconds for whoever waits to write.
+pub(super) const BYTES: usize = 64 * 1024;
+/// How many pages of the index are merged with each transaction: about as much as it added, for each level.
+const MERGED: i64 = 16;
+
+/// What one transaction does.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Rows whose documents are made, or made again.
+    pub(super) rows: Vec<(i64, Row)>,
+    /// Documents that go.
+    pub(super) gone: Vec<i64>,
+    /// Tasks that have no document any more.
+    pub(super) gone_task: Option<String>,
+    /// Tasks all of whose documents are under this project.
+    pub(super) settled: Vec<(String, String)>,
+    pub(super) bytes: usize,
+}
+
+impl Batch {
+    /// Takes rows as long as there is room, and at least one; how many.
+    pub(super) fn take(&mut self, rows: Vec<Row>, state: &mut State, walking: bool) -> usize {
+        let mut taken = 0;
+        for row in rows {
+            if !row.is_indexed() && !self.holds(row.bytes()) {
+                break;
+            }
+            self.add(row, state, walking);
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Takes a row that is not as the index has it.
+    pub(super) fn add(&mut self, row: Row, state: &mut State, walking: bool) {
+        if !row.is_indexed() {
+            self.bytes += row.bytes();
+            let document = row.document.unwrap_or_else(|| state.new_document(walking));
+            self.rows.push((document, row));
+        }
+    }
+
+    /// Whether rows with so much text fit into it all at once.
+    pub(super) fn holds(&self, bytes: usize) -> bool {
+        self.rows.is_empty() || self.bytes + bytes <= BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.gone.is_empty() && self.gone_task.is_none() && self.settled.is_empty()
+    }
+
+    /// Writes it, unless somebody else went on from `before`. For how long that held up others.
+    pub(super) async fn write(
+        mut self,
+        database: &Database,
+        before: &State,
+        after: &State,
+    ) -> Result<Duration, DatabaseError> {
+        if self.is_empty() && before == after {
+            return Ok(Duration::ZERO);
+        }
+        // New documents go in by their ids: the index then writes them at once.
+        self.rows.sort_by_key(|(document, _)| *document);
+        let tasks = json!(self.rows.iter().map(|(_, row)| json!([row.task_id, row.project()])).collect::<Vec<_>>());
+        let documents = json!(self.rows.iter().map(|(id, row)| document(*id, row)).collect::<Vec<_>>());
+        let indexed = json!(self.rows.iter().map(|(id, row)| indexed(*id, row)).collect::<Vec<_>>());
+        let replaced = self.rows.iter().filter_map(|(_, row)| row.document);
+        let unindexed = json!(replaced.chain(self.gone.iter().copied()).collect::<Vec<_>>());
+
+        let tx = database.begin_write().await?;
+        let began = Instant::now();
+        if move_on(&*tx, before, after).await? == 0 {
+            return Err(DatabaseError::Busy);
+        }
+        for (task_id, project) in &self.settled {
+            run(&*tx, SETTLE, [task_id.as_str().into(), project.as_str().into()]).await?;
+        }
+        if unindexed != json!([]) {
+            run(&*tx, UNINDEX, [unindexed.to_string().into()]).await?;
+        }
+        if !self.gone.is_empty() {
+            run(&*tx, FORGET, [json!(self.gone).to_string().into()]).await?;
+        }
+        if let Some(task_id) = &self.gone_task {
+            run(&*tx, FORGET_TASK, [task_id.as_str().into()]).await?;
+        }
+        if !self.rows.is_empty() {
+            run(&*tx, KNOW_TASKS, [tasks.to_string().into()]).await?;
+            run(&*tx, KNOW, [documents.to_string().into()]).await?;
+            run(&*tx, INDEX, [indexed.to_string().into()]).await?;
+            run(&*tx, MERGE, [MERGED.into()]).await?;
+        }
+        tx.commit().await?;
+        Ok(began.elapsed())
+    }
+}
+
+/// Merges a little more of the index. Whether there is more to merge, and for how long it held up others.
+pub(super) async fn merge(database: &Database) -> Result<(bool, Duration), DatabaseError> {
+    let tx = database.begin_write().await?;
+    let began = Instant::now();
+    let before = written(&*tx).await?;
+    run(&*tx, MERGE, [MERGED.into()]).await?;
+    // By its own account a merge that had nothing to do changes a single row.
+    let more = written(&*tx).await? - before > 1;
+    tx.commit().await?;
+    Ok((more, began.elapsed()))
+}
+
+/// Begins to walk all rows. Documents of the walk get ids below those of what is written meanwhile.
+pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
+    let tx = database.begin_write().await?;
+    run(&*tx, BEGIN_WALK, []).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+const BEGIN_WALK: &str = "
+update searched set (next, document, stage, stage_at, stage_document) = (select next, document + room, 'tasks', null,
+    document + room - 1 from (select
+        coalesce((select seq from sqlite_sequence where name = 'changes'), 0) + 1 as next,
+        (select count(*) from tasks) + (select count(*) from bookmarks)
+            + (select coalesce(max(position), 0) from events) as room))";
+
+const SETTLE: &str = "insert into search_tasks (task_id, project) values (?, ?) \
+    on conflict (task_id) do update set project = excluded.project";
+const UNINDEX: &str = "delete from search_index where rowid in (select value from json_each(?))";
+const FORGET: &str = "delete from search_documents where id in (select value from json_each(?))";
+const FORGET_TASK: &str = "delete from search_tasks where task_id = ?1 \
+    and not exists (select 1 from search_documents where task = search_tasks.number)";
+const KNOW_TASKS: &str = "insert into search_tasks (task_id, project) \
+    select value ->> 0, value ->> 1 from json_each(?) where true on conflict (task_id) do nothing";
+const KNOW: &str = "insert into search_documents (id, task, position, bookmark_id, fingerprint) \
+    select value ->> 0, (select number from search_tasks where task_id = value ->> 1), \
+        value ->> 2, value ->> 3, value ->> 4 \
+    from json_each(?) where true on conflict (id) do update set fingerprint = excluded.fingerprint";
+const INDEX: &str = "insert into search_index (rowid, title, text, scope) \
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(?)";
+const MERGE: &str = "insert into search_index (search_index, rank) values ('merge', ?)";
+
+fn document(id: i64, row: &Row) -> serde_json::Value {
+    json!([id, row.task_id, row.position, row.bookmark_id, row.fresh_fingerprint()])
+}
+
+fn indexed(id: i64, row: &Row) -> serde_json::Value {
+    let scope = format!("{} {}", scope_of_project(&row.project()), scope_of_task(&row.task_id));
+    json!([id, words::folded(&row.title()), words::folded(&row.text()), scope])
+}
+
+async fn move_on(tx: &impl ConnectionTrait, before: &State, after: &State) -> Result<u64, DbErr> {
+    const SQL: &str = "update searched set next = ?, document = ?, stage = ?, stage_at = ?, stage_document = ? \
+        where next = ? and document = ? and stage is ? and stage_at is ?";
+    let values = [
+        after.next.into(),
+        after.document.into(),
+        after.stage.clone().into(),
+        after.stage_at.clone().into(),
+        after.stage_document.into(),
+        before.next.into(),
+        before.document.into(),
+        before.stage.clone().into(),
+        before.stage_at.clone().into(),
+    ];
+    run(tx, SQL, values).await
+}
+
+async fn run<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [Value; N]) -> Result<u64, DbErr> {
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    Ok(tx.execute_raw(statement).await?.rows_affected())
+}
+
+async fn written(tx: &impl ConnectionTrait) -> Result<i64, DbErr> {
+    let statement = Statement::from_string(tx.get_database_backend(), "select total_changes() as n");
+    tx.query_one_raw(statement).await?.map_or(Ok(0), |row| row.try_get("", "n"))
+}

@@ -1,0 +1,388 @@
+//! Search: whatever is written, by whomever, is found a moment later, and what is gone is not.
+
+use std::time::{Duration, Instant};
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use requery::protocol::Cursor;
+use requery::server::search::query::Query;
+use serde_json::{Value, json};
+
+use crate::app::{App, PATIENCE, sqlite3};
+use crate::rest::{Answer, Client};
+
+/// What is found for `query`, as in `q=word&project=p`.
+async fn search(client: &Client, query: &str) -> Answer {
+    let answer = client.get(&format!("/api/v1/search?{query}")).await;
+    assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+    answer
+}
+
+/// The kinds and titles that are found, in order, once the index holds everything.
+async fn titles(client: &Client, query: &str) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let answer = search(client, query).await.json();
+        if answer["complete"] == json!(true) {
+            let title =
+                |item: &Value| format!("{} {}", item["kind"].as_str().unwrap(), item["title"].as_str().unwrap());
+            return answer["items"].as_array().unwrap().iter().map(title).collect();
+        }
+        assert!(began.elapsed() < PATIENCE, "the index never holds everything");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The same without order.
+async fn all(client: &Client, query: &str) -> Vec<String> {
+    let mut all = titles(client, query).await;
+    all.sort();
+    all
+}
+
+const NONE: [&str; 0] = [];
+
+#[tokio::test]
+async fn tasks_events_and_bookmarks_are_found_whoever_wrote_them() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let task = client.task("Port the Settings page", json!({"summary": "done with élan", "project": "p"})).await;
+    let events = format!("/api/v1/tasks/{task}/events");
+    let body = json!({"kind": "tool", "title": "cargo test", "body": "error in src/read_model.rs: élan"});
+    let event = client.post(&events, body).await.text_at("/event_id");
+    let body = json!({"task_id": task, "event_id": event, "title": "look", "note": "so much Elan"});
+    let bookmark = client.put("/api/v1/bookmarks", body).await.text_at("/bookmark_id");
+    assert_eq!(all(&client, "q=ELAN").await, ["bookmark look", "event cargo test", "task Port the Settings page"]);
+    assert_eq!(titles(&client, "q=settings").await, ["task Port the Settings page"]);
+    assert_eq!(titles(&client, "q=read_model").await, ["event cargo test"]);
+    assert_eq!(titles(&client, "q=%22test%20cargo%22").await, NONE);
+    assert_eq!(titles(&client, "q=car*%20elan").await, ["event cargo test"]);
+
+    let found = search(&client, "q=look").await;
+    let expected = json!({
+        "kind": "bookmark", "task_id": task, "event_id": event, "bookmark_id": bookmark, "project": "p",
+        "title": "look", "title_marks": [[0, 4]], "snippet": {"text": "so much Elan", "marks": []},
+    });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(found.at(&format!("/items/0/{field}")), *value, "{field}");
+    }
+    let found = search(&client, "q=read_model").await;
+    assert_eq!(found.at("/items/0/snippet"), json!({"text": "error in src/read_model.rs: élan", "marks": [[13, 23]]}));
+
+    // With that program's own defaults; rows without a text and with one that is none.
+    app.sql(&format!(
+        "insert into tasks (title) values ('by hand'); insert into events (task_id, kind, title, body)
+            values ('{task}', 'log', 'hand made', cast(x'68616e6400ff' as text));
+         insert into bookmarks (task_id, note) values ('{task}', 'a hand full');"
+    ));
+    let began = Instant::now();
+    while all(&client, "q=hand").await != ["bookmark ", "event hand made", "task by hand"] {
+        assert!(began.elapsed() < PATIENCE);
+    }
+}
+
+#[tokio::test]
+async fn what_changes_or_goes_is_followed() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let task = client.task("alpha", json!({"project": "p"})).await;
+    let other = client.task("beta", json!({"project": "p", "parent_task_id": task})).await;
+    let events = format!("/api/v1/tasks/{task}/events");
+    let many: Vec<Value> = (0..450).map(|n| json!({"kind": "log", "title": format!("gamma {n}")})).collect();
+    let logged = client.post(&events, json!({"events": many})).await;
+    let first = logged.text_at("/items/0/event_id");
+    client.post(&format!("/api/v1/tasks/{other}/events"), json!({"kind": "log", "title": "delta"})).await;
+    client.put("/api/v1/bookmarks", json!({"task_id": task, "title": "mark", "note": "epsilon"})).await;
+    assert_eq!(titles(&client, "q=gamma&limit=100").await.len(), 100);
+    assert_eq!(all(&client, "q=epsilon").await, ["bookmark mark"]);
+
+    client.patch(&format!("/api/v1/events/{first}"), json!({"title": "zeta"})).await;
+    client.patch(&format!("/api/v1/tasks/{task}"), json!({"title": "eta"})).await;
+    assert_eq!(titles(&client, "q=zeta").await, ["event zeta"]);
+    assert_eq!(titles(&client, "q=alpha").await, NONE);
+    assert_eq!(titles(&client, "q=eta").await, ["task eta"]);
+
+    // All it has moves with it, and none of it stays behind.
+    client.patch(&format!("/api/v1/tasks/{task}"), json!({"project": "q"})).await;
+    assert_eq!(titles(&client, "q=gamma&project=p").await, NONE);
+    assert_eq!(titles(&client, "q=gamma&project=q&limit=100").await.len(), 100);
+    assert_eq!(titles(&client, "q=epsilon&project=q").await, ["bookmark mark"]);
+    assert_eq!(titles(&client, "q=delta&project=p").await, ["event delta"]);
+
+    client.delete(&format!("/api/v1/events/{first}")).await;
+    assert_eq!(titles(&client, "q=zeta").await, NONE);
+    app.sql(&format!("delete from events where task_id = '{task}' and title like 'gamma 1%'; delete from bookmarks"));
+    assert_eq!(titles(&client, "q=gamma%2017").await, NONE);
+    assert_eq!(titles(&client, "q=gamma%2027").await, ["event gamma 27"]);
+    assert_eq!(titles(&client, "q=epsilon").await, NONE);
+
+    // A whole tree.
+    client.delete(&format!("/api/v1/tasks/{task}")).await;
+    assert_eq!(all(&client, "q=gamma").await, NONE);
+    assert_eq!(all(&client, "q=delta").await, NONE);
+    assert_eq!(index_size(&app), "0 0 0");
+
+    let task = client.task("theta", json!({"status": "completed"})).await;
+    client.post(&format!("/api/v1/tasks/{task}/events"), json!({"kind": "log", "title": "theta"})).await;
+    assert_eq!(all(&client, "q=theta").await, ["event theta", "task theta"]);
+    client.post("/api/v1/tasks/purge", json!({})).await;
+    assert_eq!(all(&client, "q=theta").await, NONE);
+    assert_eq!(index_size(&app), "0 0 0");
+}
+
+/// What the index holds on to.
+fn index_size(app: &App) -> String {
+    app.sql(
+        "select (select count(*) from search_tasks) || ' ' || (select count(*) from search_documents) || ' '
+            || (select count(*) from search_index_docsize)",
+    )
+}
+
+#[tokio::test]
+async fn rows_that_replace_others_or_precede_their_task_are_found() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let task = client.task("alpha", json!({})).await;
+    client.post(&format!("/api/v1/tasks/{task}/events"), json!({"kind": "log", "title": "beta"})).await;
+    assert_eq!(titles(&client, "q=beta").await, ["event beta"]);
+    app.sql(&format!("insert or replace into tasks (id, title, project) values ('{task}', 'gamma', 'p')"));
+    assert_eq!(all(&client, "q=gamma&project=p").await, ["task gamma"]);
+    assert_eq!(titles(&client, "q=beta&project=p").await, ["event beta"]);
+    assert_eq!(titles(&client, "q=alpha").await, NONE);
+
+    let late = "0190b0a0-0000-7000-8000-0000000000aa";
+    let rows = (0..300).map(|n| format!("('{late}', 'log', 'early {n}')")).collect::<Vec<_>>().join(",");
+    app.sql(&format!("insert into events (task_id, kind, title) values {rows}"));
+    assert_eq!(titles(&client, "q=early").await, NONE);
+    app.sql(&format!("insert into tasks (id, title) values ('{late}', 'late')"));
+    assert_eq!(titles(&client, "q=early&limit=100").await.len(), 100);
+    assert_eq!(titles(&client, &format!("q=early%207&task_id={late}")).await, ["event early 7"]);
+}
+
+#[tokio::test]
+async fn filters_are_exact() {
+    let client = Client::of(&App::start().await);
+    for project in ["", "a", "a b", "a\"b", "é", "%", "a*"] {
+        let task = client.task(&format!("word in {project}"), json!({"project": project})).await;
+        client.post(&format!("/api/v1/tasks/{task}/events"), json!({"kind": "log", "title": "word"})).await;
+    }
+    assert_eq!(titles(&client, "q=word").await.len(), 14);
+    for (project, title) in [("", ""), ("a", "a"), ("a%20b", "a b"), ("a%22b", "a\"b"), ("%C3%A9", "é"), ("a*", "a*")]
+    {
+        let found = all(&client, &format!("q=word&project={project}")).await;
+        assert_eq!(found, ["event word".to_owned(), format!("task word in {title}")], "{project}");
+    }
+    for project in ["b", "A", "e", "a%20"] {
+        assert_eq!(titles(&client, &format!("q=word&project={project}")).await, NONE, "{project}");
+    }
+    let task = search(&client, "q=word&project=a").await.text_at("/items/0/task_id");
+    assert_eq!(titles(&client, &format!("q=word&task_id={task}")).await.len(), 2);
+    assert_eq!(titles(&client, &format!("q=word&task_id={task}&project=b")).await, NONE);
+    assert_eq!(titles(&client, &format!("q=word&limit=1&task_id={task}")).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_best_of_the_newest_come_first() {
+    let client = Client::of(&App::start().await);
+    let task = client.task("t", json!({})).await;
+    let long = format!("fox {}", "and so on ".repeat(50));
+    let texts = [("one", long.as_str()), ("two", "a fox"), ("fox three", "in the title"), ("four", "a fox")];
+    let events: Vec<Value> =
+        texts.iter().map(|(title, body)| json!({"kind": "log", "title": title, "body": body})).collect();
+    client.post(&format!("/api/v1/tasks/{task}/events"), json!({"events": events})).await;
+    let found = titles(&client, "q=fox").await;
+    assert_eq!(found, ["event fox three", "event four", "event two", "event one"]);
+}
+
+#[tokio::test]
+async fn parameters_are_refused_by_name() {
+    let client = Client::of(&App::start().await);
+    client.task("x", json!({})).await;
+    for (query, problem) in [
+        ("", "422 q"),
+        ("q=x&limit=0", "422 limit"),
+        ("q=x&limit=101", "422 limit"),
+        ("q=x&task_id=odd", "422 task_id"),
+        (&format!("q={}", "x".repeat(501)), "422 q"),
+        (&format!("q={}", "%C3%A9".repeat(501)), "422 q"),
+    ] {
+        assert_eq!(client.get(&format!("/api/v1/search?{query}")).await.problem(), problem, "{query}");
+    }
+    assert_eq!(search(&client, &format!("q={}", "%C3%A9".repeat(500))).await.at("/items"), json!([]));
+    let answer = search(&client, "q=x").await;
+    let tag = answer.header("etag").to_owned();
+    let again = client.send("GET", "/api/v1/search?q=x", None::<String>, &[("if-none-match", tag)]).await;
+    assert_eq!(again.status, 304);
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// Any text is a query: it is answered, whatever the index's own syntax would make of it.
+#[tokio::test]
+async fn no_query_is_wrong() {
+    let client = Client::of(&App::start().await);
+    let task = client.task("NOT foo* OR \"bar\" AND NEAR(x, 5) title:y ^z {a}", json!({})).await;
+    assert_eq!(titles(&client, "q=near").await.len(), 1);
+    for nothing in ["", " ", "\"", "\"\"", "*", "'", "--", ";", "()", "\0", "\u{feff}", "\u{301}\u{301}", "-:^+{}~"] {
+        assert_eq!(titles(&client, &format!("q={}", encoded(nothing))).await, NONE, "{nothing:?}");
+    }
+    for query in [
+        "NOT",
+        "foo*",
+        "OR",
+        "AND",
+        "NEAR(x, 5)",
+        "title:y",
+        "^z",
+        "{a}",
+        "\"bar",
+        "bar\"",
+        "near\0x",
+        "not'",
+        "foo\\",
+        "x;drop table tasks",
+        "a b c d e f g h i j k l m n o p q r s t u v w x y z 1 2 3 4 5 6 7 8 9",
+    ] {
+        let found = search(&client, &format!("q={}", encoded(query))).await;
+        assert_eq!(found.at("/items").as_array().unwrap().len() == 1, query.len() < 15, "{query}: {}", found.text);
+    }
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let any = proptest::collection::vec(
+        proptest::prop_oneof![
+            proptest::char::any().prop_map(|c| c.to_string()),
+            proptest::sample::select(vec![
+                "\"", "*", " ", "^", ":", "(", ")", "NEAR", "AND", "OR", "NOT", "{title}", "-", "+", "'", "\0",
+                "\u{202e}", "a", "foo", "_", ",", "\\"
+            ])
+            .prop_map(str::to_owned),
+        ],
+        0..40,
+    );
+    for _ in 0..150 {
+        let text = any.new_tree(&mut runner).unwrap().current().concat();
+        let path = format!("/api/v1/search?q={}", encoded(&text));
+        let answer = client.get(&path).await;
+        assert!(matches!(answer.status, 200 | 422), "{text:?}: {}", answer.text);
+        // What is stored is found by itself, if there is a word in it.
+        let kept = text.replace('\0', "");
+        client.patch(&format!("/api/v1/tasks/{task}"), json!({ "summary": kept })).await;
+        let found = titles(&client, &format!("q={}", encoded(&kept))).await;
+        assert_eq!(found.len(), usize::from(!Query::parse(&kept).is_empty()), "{kept:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_continues_and_what_the_log_lost_is_built_again() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let task = client.task("alpha", json!({})).await;
+    client.post(&format!("/api/v1/tasks/{task}/events"), json!({"kind": "log", "title": "alpha"})).await;
+    assert_eq!(all(&client, "q=alpha").await, ["event alpha", "task alpha"]);
+    let folder = app.stop().await;
+    let path = folder.path().join("requery.db");
+
+    // What is written meanwhile.
+    sqlite3(
+        &path,
+        &format!(
+            "update tasks set title = 'beta'; insert into events (task_id, kind, title) values ('{task}', 'log', 'beta')"
+        ),
+    );
+    let app = App::start_in(folder, |_| ()).await;
+    let client = Client::of(&app);
+    assert_eq!(all(&client, "q=beta").await, ["event beta", "task beta"]);
+    assert_eq!(all(&client, "q=alpha").await, ["event alpha"]);
+    let folder = app.stop().await;
+
+    // The same, and nothing tells of it.
+    sqlite3(
+        &path,
+        &format!(
+            "delete from events where title = 'alpha'; update tasks set project = 'p', title = 'gamma';
+             insert into events (task_id, kind, title) values ('{task}', 'log', 'gamma');
+             insert into bookmarks (task_id, note) values ('{task}', 'gamma');
+             delete from changes where id < (select max(id) from changes)"
+        ),
+    );
+    let app = App::start_in(folder, |_| ()).await;
+    let client = Client::of(&app);
+    assert_eq!(all(&client, "q=gamma&project=p").await, ["bookmark ", "event gamma", "task gamma"]);
+    assert_eq!(all(&client, "q=beta&project=p").await, ["event beta"]);
+    assert_eq!(all(&client, "q=alpha").await, NONE);
+    assert_eq!(app.sql("select count(*) from search_documents"), "4");
+}
+
+/// A database that was written before there was an index, and an index that has to be made anew.
+#[tokio::test]
+async fn an_index_is_built_while_others_write() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let task = client.task("old", json!({})).await;
+    let folder = app.stop().await;
+    let path = folder.path().join("requery.db");
+    sqlite3(
+        &path,
+        &format!(
+            "with recursive n (n) as (select 1 union all select n + 1 from n where n < 20000)
+             insert into events (task_id, kind, title, body) select '{task}', 'log', 'number ' || n, 'a text of it' from n;
+             update searched set next = 0, stage = null"
+        ),
+    );
+    let app = App::start_in(folder, |_| ()).await;
+    let client = Client::of(&app);
+    let mut slowest = Duration::ZERO;
+    let mut written = 0;
+    while search(&client, "q=number").await.at("/complete") == json!(false) {
+        let began = Instant::now();
+        let body = json!({"kind": "log", "title": format!("written {written}")});
+        let answer = client.post(&format!("/api/v1/tasks/{task}/events"), body).await;
+        assert_eq!(answer.status, 201);
+        slowest = slowest.max(began.elapsed());
+        written += 1;
+    }
+    assert!(slowest < Duration::from_secs(2), "a write waited {slowest:?}");
+    assert_eq!(titles(&client, "q=%22number%201%22").await, ["event number 1"]);
+    // The newest of a thousand and more that are alike.
+    assert_eq!(titles(&client, "q=text&limit=1").await, ["event number 20000"]);
+    let fts = app.sql("select count(*) from search_index_docsize");
+    assert_eq!(fts, (20_001 + written).to_string());
+}
+
+#[tokio::test]
+async fn the_answer_says_how_far_the_index_is() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let cursor = |answer: &Answer| answer.header("requery-cursor").parse::<Cursor>().unwrap();
+    for n in 0..20 {
+        let wrote = client.post("/api/v1/tasks", json!({"title": format!("word{n}")})).await;
+        let began = Instant::now();
+        let found = search(&client, &format!("q=word{n}")).await;
+        assert!(began.elapsed() < Duration::from_secs(5));
+        let complete = found.at("/complete") == json!(true);
+        assert_eq!(complete, cursor(&found).covers(&cursor(&wrote)));
+        assert!(!complete || found.at("/items/0/title") == json!(format!("word{n}")));
+    }
+    // Nobody can index: the answer comes all the same, and says so.
+    let mut other = std::process::Command::new("sqlite3")
+        .arg(app.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    use std::io::{BufRead, Write};
+    let mut lines = std::io::BufReader::new(other.stdout.take().unwrap());
+    let stdin = other.stdin.as_mut().unwrap();
+    stdin.write_all(b"insert into tasks (title) values ('behind'); begin immediate; select 'locked';\n").unwrap();
+    lines.read_line(&mut String::new()).unwrap();
+    let began = Instant::now();
+    let found = search(&client, "q=behind").await;
+    if found.at("/complete") == json!(false) {
+        assert_eq!(found.at("/items"), json!([]));
+        assert!(began.elapsed() >= Duration::from_millis(100), "it did not wait");
+    }
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    assert_eq!(titles(&client, "q=behind").await, ["task behind"]);
+}
