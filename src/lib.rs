@@ -13,6 +13,9 @@ pub mod engine;
 pub mod client;
 
 #[cfg(feature = "server")]
+pub mod process;
+
+#[cfg(feature = "server")]
 pub mod spool;
 
 #[cfg(feature = "server")]

@@ -45,3 +45,5 @@ pub const AT_LEAST_HEADER: &str = "requery-at-least";
 pub const DELIVERY_HEADER: &str = "requery-delivery";
 /// Header on a hook that comes late: when it happened, RFC 3339.
 pub const AT_HEADER: &str = "requery-at";
+/// Header on a hook: the process of the agent, as the forwarder names it. Only a server on the same machine can use it.
+pub const PROCESS_HEADER: &str = "requery-process";

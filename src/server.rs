@@ -31,6 +31,8 @@ pub mod ingest;
 
 mod spool;
 
+mod reaper;
+
 pub mod http;
 
 pub mod error;
@@ -115,6 +117,8 @@ pub async fn run_on(
     background.spawn(hub::run(hub.clone(), tailed, config.window, ended.clone()));
     let upkeep = change_log::upkeep::keep(database.clone(), config.retention);
     background.spawn(ended.clone().run_until_cancelled_owned(upkeep).map(|_| ()));
+    let reaper = reaper::keep(database.clone(), config.patience);
+    background.spawn(ended.clone().run_until_cancelled_owned(reaper).map(|_| ()));
     let index = search::Index::new(database.clone(), news);
     let follow = search::upkeep::keep(index.clone());
     background.spawn(ended.clone().run_until_cancelled_owned(follow).map(|_| ()));

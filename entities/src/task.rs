@@ -16,13 +16,17 @@ pub struct Model {
     pub workspace: Option<String>,
     pub source: String,
     pub external_id: Option<String>,
-    pub waiting_reason: Option<String>,
+    pub status_reason: Option<String>,
     pub status_since: i64,
     pub summary: Option<String>,
     pub ingest_state: Option<String>,
     pub event_count: i64,
     pub changed_at: i64,
     pub created_at: i64,
+    pub heard_at: Option<i64>,
+    pub process: Option<String>,
+    pub stale_since: Option<i64>,
+    pub stale_reason: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

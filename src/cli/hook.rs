@@ -12,6 +12,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use requery::process::Process;
 use requery::spool::{Record, Spool};
 use serde::de::IgnoredAny;
 
@@ -107,6 +108,7 @@ fn forward(asked: Asked, began: Instant) {
     let Some(source) = asked.agent else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let record = Record {
+        process: Process::above(&[agent(&source)]).map(|process| process.to_string()),
         source,
         delivery: uuid::Uuid::now_v7().hyphenated().to_string(),
         at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
@@ -128,6 +130,14 @@ fn forward(asked: Asked, began: Instant) {
         && silent
     {
         spool.note_silence();
+    }
+}
+
+/// What an agent's process is called.
+fn agent(source: &str) -> &str {
+    match source {
+        "claude-code" => "claude",
+        other => other,
     }
 }
 

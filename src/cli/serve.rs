@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use requery::server::config::Config;
+use requery::server::ingest::hook::silence::Patience;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,12 @@ pub struct Args {
     /// How many streams may be open at once.
     #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = 10_000)]
     pub max_streams: usize,
+    /// How long nothing may be heard of an agent at work before its task is flagged stale.
+    #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = span)]
+    pub stale_after: Duration,
+    /// How long nothing may be heard of an agent whose task is flagged before it is given up as lost.
+    #[arg(long, env = "REQUERY_LOST_AFTER", default_value = "24h", value_parser = span)]
+    pub lost_after: Duration,
     /// Folder from which what hooks could not deliver is taken in [default: requery/spool in your state folder]
     #[arg(long, env = "REQUERY_SPOOL")]
     pub spool: Option<PathBuf>,
@@ -63,6 +70,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         window: args.window,
         retention: args.retention,
         max_streams: args.max_streams,
+        patience: Patience { stale_after: args.stale_after, lost_after: args.lost_after },
         // Without a home there is no spool that a hook could have written either.
         spool: args.spool.or_else(|| super::spool().ok()),
         ..Config::new(super::database(args.database_url.as_deref())?)

@@ -121,7 +121,7 @@ words! {
     TaskStatus {
         /// An agent works on it.
         Running = "running",
-        /// It waits for a person; why is in `waiting_reason`.
+        /// It waits for a person; why is in `status_reason`.
         Waiting = "waiting",
         /// Done.
         Completed = "completed",
@@ -143,6 +143,14 @@ words! {
         Primary = "primary",
         /// It runs on its own.
         Background = "background",
+    }
+
+    /// Why a task is flagged stale.
+    StaleReason {
+        /// Nothing was heard of its agent for a while.
+        Silent = "silent",
+        /// The process of its agent is gone.
+        Gone = "gone",
     }
 
     /// Where a run of an agent stands.
@@ -286,10 +294,15 @@ pub struct Task {
     pub workspace: Option<String>,
     /// The runtime it came from: `claude-code`, `codex`, `api` or any other.
     pub source: String,
-    /// Why it waits, while it does: `ready`, `permission`, `question`, `idle`, `finished` or any other.
-    pub waiting_reason: Option<String>,
+    /// Why it stands so: it waits for being `ready`, for a `permission`, a `question`, being `idle`, having `finished` its
+    /// turn, or for anything else; it errored for being `lost`, or for what its agent said.
+    pub status_reason: Option<String>,
     /// Since when it waits, while it does.
     pub waiting_since: Option<Timestamp>,
+    /// Flagged stale: since when nothing was heard of its agent, so that its status may no longer be true.
+    pub stale_since: Option<Timestamp>,
+    /// Why it is flagged stale, while it is.
+    pub stale_reason: Option<StaleReason>,
     /// How it ended or what it found.
     pub summary: Option<String>,
     /// How many events were ever logged on it.
@@ -316,8 +329,10 @@ pub struct ChildTask {
     pub status: TaskStatus,
     /// Whether a person looks at its agent.
     pub mode: TaskMode,
-    /// Why it waits, while it does.
-    pub waiting_reason: Option<String>,
+    /// Why it waits or errored.
+    pub status_reason: Option<String>,
+    /// Flagged stale: since when nothing was heard of its agent.
+    pub stale_since: Option<Timestamp>,
     /// When it was begun.
     pub created_at: Timestamp,
     /// When it was completed or errored.
@@ -378,7 +393,7 @@ pub struct Overview {
     pub sources: Vec<SourceCount>,
 }
 
-/// A task that waits for a person.
+/// A task that waits for a person, or whose agent is not heard of any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct NeedsYou {
@@ -388,10 +403,28 @@ pub struct NeedsYou {
     pub title: String,
     /// The project it belongs to.
     pub project: String,
-    /// Why it waits.
+    /// Why it waits; or `silent` or `gone`, where it is flagged stale.
     pub reason: Option<String>,
-    /// Since when.
+    /// Since when it waits, or since when nothing was heard of its agent.
     pub since: Timestamp,
+}
+
+/// When agents were heard of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct HooksHeard {
+    /// The agents whose hooks ever came.
+    pub agents: Vec<AgentHeard>,
+}
+
+/// When one was heard of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+pub struct AgentHeard {
+    /// The agent: `claude-code` or `codex`.
+    pub agent: String,
+    /// When its last hook came, or happened if it came late.
+    pub heard_at: Timestamp,
 }
 
 /// How busy one hour was.

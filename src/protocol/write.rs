@@ -61,8 +61,8 @@ bodies! {
         workspace: Option<String>,
         /// The runtime it comes from. Left out: `api`.
         source: Option<String>,
-        /// Why it waits, if it does.
-        waiting_reason: Option<String>,
+        /// Why it waits or errored, if it does.
+        status_reason: Option<String>,
         /// Since when it waits, if it does. Left out: now.
         waiting_since: Option<Timestamp>,
         /// How it ended or what it found.
@@ -83,8 +83,8 @@ bodies! {
         mode: Option<TaskMode>,
         /// The folder its agent works in.
         workspace: Option<String>,
-        /// Why it waits, if it does; it goes when the task no longer waits.
-        waiting_reason: Option<String>,
+        /// Why it waits or errored, if it does; it goes when the status changes.
+        status_reason: Option<String>,
         /// Since when it waits.
         waiting_since: Option<Timestamp>,
         /// How it ended or what it found.

@@ -14,7 +14,7 @@ use super::feed::{self, Feed};
 use super::gate::Gate;
 use super::search::Index;
 use super::{http, sse, ws};
-use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER};
+use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 
 /// What every stream needs.
 #[derive(Clone)]
@@ -107,7 +107,10 @@ fn preflight(origin: &HeaderValue) -> Response {
         .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE")
         .header(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            format!("content-type, if-none-match, last-event-id, {AT_LEAST_HEADER}, {DELIVERY_HEADER}, {AT_HEADER}"),
+            format!(
+                "content-type, if-none-match, last-event-id, {AT_LEAST_HEADER}, {DELIVERY_HEADER}, {AT_HEADER}, \
+                 {PROCESS_HEADER}"
+            ),
         )
         .header(header::ACCESS_CONTROL_MAX_AGE, "600")
         .finish();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::database::Location;
+use super::ingest::hook::silence::Patience;
 
 /// What a server is told.
 #[derive(Clone, Debug)]
@@ -25,6 +26,9 @@ pub struct Config {
     pub retention: Duration,
     /// How many streams may be open at once, 10,000: some 60 MB of them.
     pub max_streams: usize,
+    /// For how long an agent may be silent before its task is flagged stale, and before it is given up: 30 minutes and
+    /// 24 hours.
+    pub patience: Patience,
     /// Folder in which hooks leave what they could not deliver, none: what is left for this address is taken in.
     pub spool: Option<PathBuf>,
 }
@@ -41,6 +45,7 @@ impl Config {
             window: Duration::from_millis(40),
             retention: Duration::from_secs(7 * 24 * 3600),
             max_streams: 10_000,
+            patience: Patience::default(),
             spool: None,
         }
     }

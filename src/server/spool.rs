@@ -176,9 +176,9 @@ async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInErr
 /// What a file holds. None, and told: nothing that can be taken.
 fn delivery(name: &str, record: Option<&Record>) -> Option<Delivery> {
     let read = match record.and_then(|record| Some((record, Source::parse(&record.source)?))) {
-        Some((record, source)) => {
-            Delivery::read(source, Some(&record.delivery), &record.body).map_err(|error| error.to_string())
-        }
+        Some((record, source)) => Delivery::read(source, Some(&record.delivery), &record.body)
+            .map(|delivery| delivery.of(record.process.as_ref().and_then(|process| process.parse().ok()).as_ref()))
+            .map_err(|error| error.to_string()),
         None => Err("it is no whole record".to_owned()),
     };
     read.inspect_err(|why| tracing::warn!(record = name, "could not take in {name}, which a hook left: {why}")).ok()

@@ -1,9 +1,11 @@
 //! One record as a file: a line about it, then its body.
 
 /// What the line begins with: the format and its version.
-const MAGIC: &str = "requery-spool-1";
+const MAGIC: &str = "requery-spool-2";
+/// Where a record does not say which process it is of.
+const NONE: &str = "-";
 /// The longest line.
-const LINE: usize = 256;
+const LINE: usize = 512;
 
 /// What a hook was given, and what it needs to be delivered later.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Record {
     pub delivery: String,
     /// When it happened, in milliseconds since 1970.
     pub at_ms: i64,
+    /// The process of the agent, as it is named to the server, where it is known: a text without spaces.
+    pub process: Option<String>,
     /// What the hook was given.
     pub body: Vec<u8>,
 }
@@ -26,9 +30,9 @@ pub struct Broken;
 impl Record {
     /// As a file.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { source, delivery, at_ms, body } = self;
-        let (length, sum) = (body.len(), self.checksum());
-        let mut text = format!("{MAGIC} {source} {delivery} {at_ms} {length} {sum:016x}\n").into_bytes();
+        let Self { source, delivery, at_ms, body, .. } = self;
+        let (process, length, sum) = (self.process(), body.len(), self.checksum());
+        let mut text = format!("{MAGIC} {source} {delivery} {at_ms} {process} {length} {sum:016x}\n").into_bytes();
         text.extend_from_slice(body);
         text
     }
@@ -40,7 +44,7 @@ impl Record {
     pub fn decode(text: &[u8]) -> Result<Self, Broken> {
         let end = text.iter().take(LINE).position(|byte| *byte == b'\n').ok_or(Broken)?;
         let line = str::from_utf8(&text[..end]).map_err(|_| Broken)?;
-        let [MAGIC, source, delivery, at_ms, length, sum] = line.split(' ').collect::<Vec<_>>()[..] else {
+        let [MAGIC, source, delivery, at_ms, process, length, sum] = line.split(' ').collect::<Vec<_>>()[..] else {
             return Err(Broken);
         };
         let body = text[end + 1..].to_vec();
@@ -48,10 +52,15 @@ impl Record {
             source: source.to_owned(),
             delivery: delivery.to_owned(),
             at_ms: at_ms.parse().map_err(|_| Broken)?,
+            process: Some(process.to_owned()).filter(|process| process != NONE),
             body,
         };
         let whole = length == record.body.len().to_string() && sum == format!("{:016x}", record.checksum());
         if whole { Ok(record) } else { Err(Broken) }
+    }
+
+    fn process(&self) -> &str {
+        self.process.as_deref().unwrap_or(NONE)
     }
 
     /// FNV-1a over everything, eight bytes at a time: it tells a torn file, not a forged one.
@@ -64,7 +73,10 @@ impl Record {
                 mix(sum, u64::from_le_bytes(word))
             })
         };
-        let head = bytes(bytes(0xcbf2_9ce4_8422_2325, self.source.as_bytes()), self.delivery.as_bytes());
+        let mut head = 0xcbf2_9ce4_8422_2325;
+        for text in [&self.source, &self.delivery, self.process()] {
+            head = bytes(head, text.as_bytes());
+        }
         bytes(mix(mix(head, self.at_ms.cast_unsigned()), self.body.len() as u64), &self.body)
     }
 }

@@ -3,9 +3,9 @@
 
 use poem_openapi::types::ToJSON;
 use requery::protocol::model::{
-    Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, Lane, NeedsYou, Overview,
-    Purged, SearchHit, SearchKind, SearchResults, Session, SessionStatus, Snippet, SourceCount, Stats, Task,
-    TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus, Timeline, Timestamp, ToolFamily,
+    Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, HooksHeard, Lane,
+    NeedsYou, Overview, Purged, SearchHit, SearchKind, SearchResults, Session, SessionStatus, Snippet, SourceCount,
+    StaleReason, Stats, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus, Timeline, Timestamp, ToolFamily,
 };
 use requery::protocol::write::{
     EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
@@ -40,16 +40,16 @@ fn the_checked_in_documents_are_the_generated_ones() {
 fn serde_writes_what_the_schemas_describe() {
     let task = json!({
         "task_id": ID, "title": "a", "project": "p", "status": "waiting", "mode": "primary", "parent_task_id": null,
-        "parent_session_id": ID, "workspace": "/w", "source": "api", "waiting_reason": null, "waiting_since": TIME,
-        "summary": "s", "event_count": 3, "created_at": TIME, "changed_at": TIME, "ended_at": null,
+        "parent_session_id": ID, "workspace": "/w", "source": "api", "status_reason": null, "waiting_since": TIME,
+        "stale_since": TIME, "stale_reason": "gone", "summary": "s", "event_count": 3, "created_at": TIME, "changed_at": TIME, "ended_at": null,
     });
     let session = json!({
         "session_id": ID, "task_id": ID, "source": "api", "runtime_session_id": "r", "status": "lost", "summary": null,
         "started_at": TIME, "ended_at": TIME,
     });
     let child = json!({
-        "task_id": ID, "title": "a", "project": "p", "status": "errored", "mode": "background", "waiting_reason": "x",
-        "created_at": TIME, "ended_at": TIME,
+        "task_id": ID, "title": "a", "project": "p", "status": "errored", "mode": "background", "status_reason": "x",
+        "stale_since": null, "created_at": TIME, "ended_at": TIME,
     });
     let event = json!({
         "event_id": ID, "task_id": ID, "session_id": null, "position": 7, "kind": "tool", "family": "terminal",
@@ -100,6 +100,7 @@ fn serde_writes_what_the_schemas_describe() {
         "title_marks": [[0, 1]], "snippet": snippet, "at": TIME,
     });
     check::<SearchHit>(&hit);
+    check::<HooksHeard>(&json!({"agents": [{"agent": "codex", "heard_at": TIME}]}));
     check::<SearchResults>(&json!({"items": [hit], "complete": true}));
     for kind in SearchKind::ALL {
         check::<SearchKind>(&json!(kind.as_str()));
@@ -119,6 +120,9 @@ fn serde_writes_what_the_schemas_describe() {
     for word in SessionStatus::ALL {
         check::<SessionStatus>(&json!(word.as_str()));
     }
+    for word in StaleReason::ALL {
+        check::<StaleReason>(&json!(word.as_str()));
+    }
     for word in TaskMode::ALL {
         check::<TaskMode>(&json!(word.as_str()));
     }
@@ -129,11 +133,11 @@ fn serde_writes_what_the_schemas_describe() {
 fn serde_writes_bodies_as_the_schemas_describe() {
     check::<NewTask>(&json!({
         "task_id": ID, "title": "t", "project": "p", "status": "running", "mode": "primary", "parent_task_id": ID,
-        "parent_session_id": ID, "workspace": "/w", "source": "s", "waiting_reason": "r", "waiting_since": TIME,
+        "parent_session_id": ID, "workspace": "/w", "source": "s", "status_reason": "r", "waiting_since": TIME,
         "summary": "s", "created_at": TIME,
     }));
     check::<TaskPatch>(&json!({
-        "title": "t", "project": "p", "status": "running", "mode": "primary", "workspace": "/w", "waiting_reason": "r",
+        "title": "t", "project": "p", "status": "running", "mode": "primary", "workspace": "/w", "status_reason": "r",
         "waiting_since": TIME, "summary": "s",
     }));
     check::<Purge>(&json!({"status": "completed", "older_than": TIME, "project": "p"}));

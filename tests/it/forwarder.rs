@@ -75,6 +75,10 @@ async fn five_hundred_hooks_without_a_server_are_there_when_it_is_back() {
     assert_eq!(home.waiting(port), 0);
     let told = home.run(&["hooks", "status", "--server", &url]);
     assert!(told.contains("  answers       yes\n") && told.contains("  spooled       nothing\n"), "{told}");
+    assert!(
+        told.contains("  last heard    claude-code: ") && told.contains("  last heard    codex: never\n"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,9 @@
 //! after which records the status of a task changed. `hostile.jsonl` holds bodies that no client sends on purpose: each
 //! is either taken whole or leaves nothing behind.
 
+mod orders;
+mod silence;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -31,8 +34,7 @@ async fn two_sessions_of_codex_give_their_figures() {
 
 /// The whole recording, then the whole of it again: what has an id of its own is there once.
 async fn check_figures(file: &str, source: Source) {
-    let all: Vec<Value> = serde_json::from_str(&read("figures.json")).expect("figures");
-    let expected = all.into_iter().find(|figures| figures["file"] == file).expect("the file's figures");
+    let expected = figures(file);
     let store = Store::open().await;
     let mut moves: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (at, line) in read(file).lines().enumerate() {
@@ -47,7 +49,11 @@ async fn check_figures(file: &str, source: Source) {
             assert_eq!(task.status_since, now, "line {}", at + 1);
         }
     }
-    assert_figures(&store, &expected, &moves).await;
+    for task in expected["tasks"].as_array().expect("tasks") {
+        let id = task["session_id"].as_str().expect("a session");
+        assert_eq!(json!(moves[id]), task["status_moves"], "{id}");
+    }
+    assert_figures(&store, &expected).await;
 
     let once = store.counts_of_own_ids().await;
     for line in read(file).lines() {
@@ -57,7 +63,13 @@ async fn check_figures(file: &str, source: Source) {
     assert_eq!(store.counts_of_own_ids().await, once, "a second pass added rows");
 }
 
-async fn assert_figures(store: &Store, expected: &Value, moves: &BTreeMap<String, Vec<Value>>) {
+/// What must be there after a recording.
+fn figures(file: &str) -> Value {
+    let all: Vec<Value> = serde_json::from_str(&read("figures.json")).expect("figures");
+    all.into_iter().find(|figures| figures["file"] == file).expect("the file's figures")
+}
+
+async fn assert_figures(store: &Store, expected: &Value) {
     let tasks = task::Entity::find().all(&store.db).await.expect("tasks");
     let rows = event::Entity::find().order_by_asc(event::Column::Position).all(&store.db).await.expect("events");
     let runs = session::Entity::find().order_by_asc(session::Column::StartedAt).all(&store.db).await.expect("runs");
@@ -117,14 +129,18 @@ async fn assert_figures(store: &Store, expected: &Value, moves: &BTreeMap<String
                 "subagents": sorted(of("subagent")
                     .map(|row| json!([part(&row), known(row)["agent_type"].as_str().unwrap_or(""), word(row, "finished", "running")]))),
                 "todos": sorted(of("todo").map(|row| json!([part(&row), word(row, "completed", "open")]))),
-                "status_moves": moves[id],
+                "status_moves": expected["status_moves"],
             }),
             *expected
         );
         assert_eq!(task.event_count, rows.len() as i64);
         assert_eq!(Some(task.project.as_str()), task.workspace.as_deref().and_then(|path| path.rsplit('/').next()));
-        let reason = task.waiting_reason.as_deref();
-        assert_eq!(reason, (task.status == "waiting").then_some("finished"), "{id}");
+        let reason = match task.status.as_str() {
+            "waiting" => Some("finished"),
+            "errored" => Some("billing_error"),
+            _ => None,
+        };
+        assert_eq!(task.status_reason.as_deref(), reason, "{id}");
     }
 }
 
@@ -153,18 +169,30 @@ fn read(file: &str) -> String {
 /// A database in a folder of its own.
 struct Store {
     db: DatabaseConnection,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Store {
     async fn open() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let file: PathBuf = folder.path().join("test.db");
+        let db = Self::connect(folder.path()).await;
+        Migrator::up(&db, None).await.expect("a schema");
+        Self { db, folder }
+    }
+
+    /// The same file, of which nothing is remembered.
+    async fn reopen(self) -> Self {
+        self.db.close().await.expect("closed");
+        let db = Self::connect(self.folder.path()).await;
+        Self { db, ..self }
+    }
+
+    async fn connect(folder: &Path) -> DatabaseConnection {
+        let file: PathBuf = folder.join("test.db");
         let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", file.display()));
         options.max_connections(1).sqlx_logging(false);
-        let db = Database::connect(options).await.expect("a database");
-        Migrator::up(&db, None).await.expect("a schema");
-        Self { db, _folder: folder }
+        options.map_sqlx_sqlite_opts(|options| options.pragma("synchronous", "off"));
+        Database::connect(options).await.expect("a database")
     }
 
     async fn take(&self, source: Source, body: &[u8]) -> Result<(), HookError> {

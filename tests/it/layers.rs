@@ -17,6 +17,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("src/server/read", &["ingest", "crate::engine"]),
     ("src/server/change_log", &["ingest", "search", "read::", "hub", "feed", "poem", "crate::engine"]),
     ("src/server/search", &["ingest", "read::", "change_log", "hub", "feed", "poem", "crate::engine"]),
+    ("src/process", &["crate::"]),
     ("migrations/src", &["requery_entities"]),
     ("entities/src", &["requery_migrations", "async fn"]),
 ];

@@ -215,7 +215,7 @@ async fn until(viewer: &Viewer, shown: impl Fn(&Viewer) -> bool) {
 /// What agents reported, without what differs from one day to the next: ids and times.
 fn contents(database: &Path) -> Vec<Value> {
     let sql = "
-        select json_array('task', source, external_id, title, project, status, mode, workspace, waiting_reason, summary,
+        select json_array('task', source, external_id, title, project, status, mode, workspace, status_reason, summary,
             event_count, created_at <= status_since)
             from tasks where source <> 'sql' order by source, external_id;
         select json_array('session', tasks.external_id, row_number() over of_task, sessions.source,

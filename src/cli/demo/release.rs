@@ -111,7 +111,7 @@ async fn part(stage: &mut Stage, release: &Work, title: &str, commands: &[&str],
 async fn approve(stage: &mut Stage, task: &Work) -> Option<()> {
     log(stage, task, json!([{"kind": "permission.requested", "title": "Sign with the release key?"}])).await?;
     let path = format!("api/v1/tasks/{}", task.id);
-    stage.call(Method::PATCH, &path, json!({"status": "waiting", "waiting_reason": "permission"})).await?;
+    stage.call(Method::PATCH, &path, json!({"status": "waiting", "status_reason": "permission"})).await?;
     stage.pause(4.0, 9.0).await;
     stage.call(Method::PATCH, &path, json!({"status": "running"})).await.map(drop)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::SecondsFormat;
-use requery::protocol::{AT_HEADER, DELIVERY_HEADER};
+use requery::protocol::{AT_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 use requery::spool::Record;
 use reqwest::Url;
 
@@ -107,7 +107,7 @@ impl<'a> Connection<'a> {
         };
         let Server { host, port, path } = self.server;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let Record { source, delivery, at_ms, body } = record;
+        let Record { source, delivery, at_ms, process, body } = record;
         let mut request = format!(
             "POST {path}/api/v1/hooks/{source} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n{DELIVERY_HEADER}: {delivery}\r\n",
@@ -115,6 +115,9 @@ impl<'a> Connection<'a> {
         );
         if let Some(at) = chrono::DateTime::from_timestamp_millis(*at_ms).filter(|_| late) {
             request += &format!("{AT_HEADER}: {}\r\n", at.to_rfc3339_opts(SecondsFormat::Millis, true));
+        }
+        if let Some(process) = process {
+            request += &format!("{PROCESS_HEADER}: {process}\r\n");
         }
         request += "\r\n";
         let mut request = request.into_bytes();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use requery::protocol::model::HooksHeard;
 use requery::spool::Spool;
 use reqwest::Method;
 use serde_json::Value;
@@ -19,8 +20,6 @@ use super::settings::Settings;
 
 /// How long the server may take: a person waits for it.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How many pages of tasks are looked through for one of an agent.
-const PAGES: usize = 5;
 
 /// Whose hooks.
 #[derive(clap::Args, Debug)]
@@ -122,25 +121,13 @@ async fn tell_server(server: &str, agents: &[Source]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When the newest task of each agent changed, or its newest event was logged.
+/// When each agent was last heard of.
 async fn heard(api: &Api, agents: &[Source]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
-    let mut heard: Vec<Option<String>> = vec![None; agents.len()];
-    let mut path = "api/v1/tasks?limit=200".to_owned();
-    for _ in 0..PAGES {
-        let page = api.call(Method::GET, &path, &Value::Null).await?;
-        for task in page["items"].as_array().into_iter().flatten() {
-            for (agent, heard) in agents.iter().zip(&mut heard) {
-                if heard.is_none() && task["source"] == agent.as_str() {
-                    *heard = task["changed_at"].as_str().map(str::to_owned);
-                }
-            }
-        }
-        match page["next"].as_str() {
-            Some(next) if heard.iter().any(Option::is_none) => path = format!("api/v1/tasks?limit=200&before={next}"),
-            _ => break,
-        }
-    }
-    Ok(heard)
+    let answer = api.call(Method::GET, "api/v1/hooks", &Value::Null).await?;
+    // A server whose answer is of another form has not heard of any.
+    let heard = serde_json::from_value(answer).map_or_else(|_| Vec::new(), |HooksHeard { agents }| agents);
+    let at = |agent: &Source| heard.iter().find(|one| one.agent == agent.as_str()).map(|one| one.heard_at.to_string());
+    Ok(agents.iter().map(at).collect())
 }
 
 fn ago(at: &str) -> String {

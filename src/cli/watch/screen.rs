@@ -7,7 +7,7 @@ use std::time::Duration;
 use console::{Alignment, pad_str, truncate_str};
 use requery::client::{Client, State, Status, View, Watch};
 use requery::protocol::ReadModel;
-use requery::protocol::model::{BookmarkPage, Overview, TaskDetail, TaskPage, TaskStatus, Timestamp};
+use requery::protocol::model::{BookmarkPage, Overview, StaleReason, TaskDetail, TaskPage, TaskStatus, Timestamp};
 
 /// The fewest rows of a table, however low the terminal is.
 const FEWEST_ROWS: usize = 3;
@@ -145,7 +145,8 @@ impl Table {
             let events = format!("{} events", task.event_count);
             let mark = if task.status == TaskStatus::Waiting { "! " } else { "  " };
             let changed = self.ago(&task.changed_at);
-            let cells = [(task.status.as_str(), 10), (&*task.project, 16), (&*events, 12), (&*changed, AGE)];
+            let status = if task.stale_since.is_some() { "stale" } else { task.status.as_str() };
+            let cells = [(status, 10), (&*task.project, 16), (&*events, 12), (&*changed, AGE)];
             text += &self.row(&format!("{mark}{}", task.title), &cells);
         }
         more(&mut text, tasks.items.len() > self.rows - waiting || tasks.next.is_some());
@@ -155,8 +156,15 @@ impl Table {
     fn task(&self, detail: &TaskDetail) -> String {
         let (task, figures) = (&detail.task, &detail.figures);
         let mut text = format!("{} - {}", harmless(&task.title), task.status);
-        if let Some(reason) = &task.waiting_reason {
+        if let Some(reason) = &task.status_reason {
             let _ = write!(text, " ({})", harmless(reason));
+        }
+        if let Some(since) = &task.stale_since {
+            let why = match task.stale_reason {
+                Some(StaleReason::Gone) => "its process is gone, last heard of",
+                Some(StaleReason::Silent) | None => "stale, last heard of",
+            };
+            let _ = write!(text, " - {why} {}", self.ago(since));
         }
         let _ =
             writeln!(text, "\n{} events, {} sessions, {} parts", figures.events, figures.sessions, figures.children);

@@ -3,20 +3,36 @@
 use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 
-use super::answer::Done;
+use super::answer::{Done, Read};
 use super::body::Raw;
 use super::{Group, now_ms};
-use crate::protocol::AT_HEADER;
+use crate::process::Process;
+use crate::protocol::model::HooksHeard;
+use crate::protocol::{AT_HEADER, PROCESS_HEADER};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::ingest::hook::{self, Delivery, Source};
+use crate::server::read;
 
 pub(super) struct HookApi(pub(super) Database);
 
-#[OpenApi(prefix_path = "/api/v1/hooks", tag = "Group::Hooks")]
+#[OpenApi(prefix_path = "/api/v1", tag = "Group::Hooks")]
 impl HookApi {
+    /// When the hooks of each agent were last heard of
+    #[oai(path = "/hooks", method = "get", operation_id = "hooks_heard")]
+    async fn heard(
+        &self,
+        /// The `ETag` of the answer the caller has.
+        #[oai(name = "If-None-Match")]
+        held: Header<Option<String>>,
+    ) -> Result<Read<HooksHeard>, ApiError> {
+        let tx = self.0.begin_read().await?;
+        let heard = read::heard::heard(&*tx).await?;
+        Read::new(&heard, tx.cursor().clone(), held.0.as_deref())
+    }
+
     /// Take what a hook of Claude Code was given
-    #[oai(path = "/claude-code", method = "post", operation_id = "hook_claude_code")]
+    #[oai(path = "/hooks/claude-code", method = "post", operation_id = "hook_claude_code")]
     async fn claude_code(
         &self,
         /// A UUID: the same delivery is taken once.
@@ -25,13 +41,16 @@ impl HookApi {
         /// When it happened, RFC 3339, for one that is sent late; at most a week ago. Else it happened now.
         #[oai(name = "Requery-At")]
         at: Header<Option<String>>,
+        /// The process of the agent, as the forwarder names it. A server of another machine ignores it.
+        #[oai(name = "Requery-Process")]
+        process: Header<Option<String>>,
         body: Raw,
     ) -> Result<Done, ApiError> {
-        self.take(Source::ClaudeCode, delivery.0.as_deref(), at.0.as_deref(), &body.0).await
+        self.take(Source::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
     }
 
     /// Take what a hook of Codex was given
-    #[oai(path = "/codex", method = "post", operation_id = "hook_codex")]
+    #[oai(path = "/hooks/codex", method = "post", operation_id = "hook_codex")]
     async fn codex(
         &self,
         /// A UUID: the same delivery is taken once.
@@ -40,9 +59,12 @@ impl HookApi {
         /// When it happened, RFC 3339, for one that is sent late; at most a week ago. Else it happened now.
         #[oai(name = "Requery-At")]
         at: Header<Option<String>>,
+        /// The process of the agent, as the forwarder names it. A server of another machine ignores it.
+        #[oai(name = "Requery-Process")]
+        process: Header<Option<String>>,
         body: Raw,
     ) -> Result<Done, ApiError> {
-        self.take(Source::Codex, delivery.0.as_deref(), at.0.as_deref(), &body.0).await
+        self.take(Source::Codex, &delivery.0, &at.0, &process.0, &body.0).await
     }
 }
 
@@ -50,12 +72,20 @@ impl HookApi {
     async fn take(
         &self,
         source: Source,
-        delivery: Option<&str>,
-        at: Option<&str>,
+        delivery: &Option<String>,
+        at: &Option<String>,
+        process: &Option<String>,
         body: &[u8],
     ) -> Result<Done, ApiError> {
-        let delivery = Delivery::read(source, delivery, body)?;
-        let at = match at.map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
+        let delivery = Delivery::read(source, delivery.as_deref(), body)?;
+        let process = match process.as_deref().map(str::parse::<Process>) {
+            None => None,
+            Some(Ok(process)) => Some(process),
+            Some(Err(error)) => {
+                return Err(ApiError::Header { name: PROCESS_HEADER.to_owned(), detail: error.to_string() });
+            }
+        };
+        let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
             None => None,
             Some((_, Ok(at))) => Some(at.timestamp_millis()),
             Some((text, Err(error))) => {
@@ -65,6 +95,7 @@ impl HookApi {
         };
         let tx = self.0.begin_write().await?;
         let now_ms = now_ms();
+        let delivery = delivery.of(process.as_ref());
         hook::take(&*tx, delivery, at.map_or(now_ms, |at| hook::happened(at, now_ms))).await?;
         Ok(Done { cursor: tx.commit().await? })
     }

@@ -12,6 +12,7 @@ mod fingerprint;
 mod place;
 mod record;
 mod row;
+pub mod silence;
 mod status;
 mod store;
 mod tool;
@@ -23,6 +24,7 @@ use self::record::Record;
 use self::row::Row;
 use self::status::{Agent, Fresh, Titled};
 use super::text::NotJson;
+use crate::process::Process;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
 
@@ -93,6 +95,7 @@ pub fn happened(at_ms: i64, now_ms: i64) -> i64 {
 pub struct Delivery {
     record: Record,
     id: Option<String>,
+    process: Option<String>,
 }
 
 impl Delivery {
@@ -109,7 +112,12 @@ impl Delivery {
             }
             None => None,
         };
-        Ok(Self { record, id })
+        Ok(Self { record, id, process: None })
+    }
+
+    /// Says which process the agent is.
+    pub fn of(self, process: Option<&Process>) -> Self {
+        Self { process: process.map(Process::to_string), ..self }
     }
 }
 
@@ -118,7 +126,7 @@ impl Delivery {
 /// # Errors
 /// The database failed, and the transaction is to be rolled back.
 pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, now_ms: i64) -> Result<(), DbErr> {
-    let Delivery { record, id } = delivery;
+    let Delivery { record, id, process } = delivery;
     let source = record.source;
     if let Some(id) = id
         && !store::deliver(tx, &id, now_ms).await?
@@ -135,8 +143,8 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, now_ms: i64) ->
     let step = agent.take(&record, known.as_ref().map(|event| event.state), &fresh);
 
     let task_id = match found {
-        Some(task) => task.save(tx, &record, &mut agent, step.decides, now_ms).await?,
-        None => store::start_task(tx, &record, &mut agent, now_ms).await?,
+        Some(task) => task.save(tx, &record, process.as_deref(), &mut agent, step.decides, now_ms).await?,
+        None => store::start_task(tx, &record, process.as_deref(), &mut agent, now_ms).await?,
     };
     let timeline = store::Timeline { tx, source, task_id: &task_id, now_ms };
     timeline.save_runs(&record, &step).await?;

@@ -30,7 +30,7 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         bounds.needed("source", source, bounds::SOURCE);
     }
     bounds.characters("workspace", new.workspace.as_deref(), bounds::WORKSPACE);
-    bounds.characters("waiting_reason", new.waiting_reason.as_deref(), bounds::LINE);
+    bounds.characters("status_reason", new.status_reason.as_deref(), bounds::LINE);
     bounds.bytes("summary", new.summary.as_deref());
     let created_at = bounds.time("created_at", new.created_at.as_ref()).unwrap_or(now_ms);
     let waiting_since = bounds.time("waiting_since", new.waiting_since.as_ref());
@@ -60,6 +60,7 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
     let id = new.task_id.unwrap_or_else(TaskId::fresh);
     let status = new.status.unwrap_or(TaskStatus::Running);
     let waits = status == TaskStatus::Waiting;
+    let has_reason = waits || status == TaskStatus::Errored;
     let row = task::ActiveModel {
         id: Set(id.to_string()),
         title: Set(new.title),
@@ -71,10 +72,14 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         workspace: Set(new.workspace),
         source: Set(new.source.unwrap_or_else(|| API.to_owned())),
         external_id: NotSet,
-        waiting_reason: Set(new.waiting_reason.filter(|_| waits)),
+        status_reason: Set(new.status_reason.filter(|_| has_reason)),
         status_since: Set(waiting_since.filter(|_| waits).unwrap_or(now_ms)),
         summary: Set(new.summary),
         ingest_state: NotSet,
+        heard_at: NotSet,
+        process: NotSet,
+        stale_since: NotSet,
+        stale_reason: NotSet,
         event_count: NotSet,
         changed_at: Set(now_ms),
         created_at: Set(created_at),
@@ -91,7 +96,7 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     }
     bounds.project(patch.project.as_deref());
     bounds.characters("workspace", patch.workspace.as_deref(), bounds::WORKSPACE);
-    bounds.characters("waiting_reason", patch.waiting_reason.as_deref(), bounds::LINE);
+    bounds.characters("status_reason", patch.status_reason.as_deref(), bounds::LINE);
     bounds.bytes("summary", patch.summary.as_deref());
     let waiting_since = bounds.time("waiting_since", patch.waiting_since.as_ref());
     bounds.finish()?;
@@ -99,8 +104,10 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     let Some(row) = task::Entity::find_by_id(id.as_str()).one(tx).await? else {
         return Err(not_found(id));
     };
-    // Why and since when it waits are said of a task that waits; another's are not kept.
-    let waits = patch.status.map_or(row.status == TaskStatus::Waiting.as_str(), |to| to == TaskStatus::Waiting);
+    // Why and since when it waits are said of a task that waits, why it errored of one that did; another's are not kept.
+    let status = patch.status.or(TaskStatus::parse(&row.status));
+    let waits = status == Some(TaskStatus::Waiting);
+    let has_reason = waits || status == Some(TaskStatus::Errored);
     let mut next = task::ActiveModel { id: Set(row.id), ..Default::default() };
     let mut changed = false;
     macro_rules! change {
@@ -117,7 +124,7 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
         status = patch.status.map(|status| status.to_string()),
         mode = patch.mode.map(|mode| mode.to_string()),
         workspace = patch.workspace.map(Some),
-        waiting_reason = patch.waiting_reason.filter(|_| waits).map(Some),
+        status_reason = patch.status_reason.filter(|_| has_reason).map(Some),
         status_since = waiting_since.filter(|_| waits),
         summary = patch.summary.map(Some),
     }

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use requery_entities::task;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
 };
 
 use super::{count, id, time};
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
 
-/// How many waiting tasks are listed.
-const NEEDS_YOU: u64 = 100;
+/// How many tasks that need a person are listed.
+const NEEDS_YOU: usize = 100;
 /// How many hours of activity are told, the newest of them the last that saw any.
 const HOURS: i64 = 24;
 const HOUR_MS: i64 = 3_600_000;
@@ -69,26 +70,34 @@ pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Resul
 }
 
 async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Vec<NeedsYou>, DbErr> {
-    let mut waiting = task::Entity::find().filter(task::Column::Status.eq(TaskStatus::Waiting.as_str()));
-    if let Some(project) = project {
-        waiting = waiting.filter(task::Column::Project.eq(project));
+    let waiting = Condition::all()
+        .add(task::Column::Status.eq(TaskStatus::Waiting.as_str()))
+        .add(task::Column::StaleSince.is_null());
+    let stale = Condition::all().add(task::Column::StaleSince.is_not_null());
+    let mut rows = Vec::new();
+    // Each by an index of its own.
+    for (which, reason, since) in [
+        (waiting, task::Column::StatusReason, task::Column::StatusSince),
+        (stale, task::Column::StaleReason, task::Column::StaleSince),
+    ] {
+        let mut query = task::Entity::find().filter(which);
+        if let Some(project) = project {
+            query = query.filter(task::Column::Project.eq(project));
+        }
+        let found = query
+            .select_only()
+            .columns([task::Column::Id, task::Column::Title, task::Column::Project, reason, since])
+            .order_by_asc(since)
+            .order_by_asc(task::Column::Id)
+            .limit(NEEDS_YOU as u64)
+            .into_tuple::<(String, String, String, Option<String>, i64)>()
+            .all(tx)
+            .await?;
+        rows.extend(found);
     }
-    let rows = waiting
-        .select_only()
-        .columns([
-            task::Column::Id,
-            task::Column::Title,
-            task::Column::Project,
-            task::Column::WaitingReason,
-            task::Column::StatusSince,
-        ])
-        .order_by_asc(task::Column::StatusSince)
-        .order_by_asc(task::Column::Id)
-        .limit(NEEDS_YOU)
-        .into_tuple::<(String, String, String, Option<String>, i64)>()
-        .all(tx)
-        .await?;
+    rows.sort_by(|a, b| (a.4, &a.0).cmp(&(b.4, &b.0)));
     rows.into_iter()
+        .take(NEEDS_YOU)
         .map(|(task_id, title, project, reason, since)| {
             Ok(NeedsYou { task_id: id(&task_id)?, title, project, reason, since: time(since) })
         })

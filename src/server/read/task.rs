@@ -9,7 +9,8 @@ use sea_orm::{
 use super::page::{self, Moment, Window};
 use super::{count, id, reference, time, timeline};
 use crate::protocol::model::{
-    ChildTask, Session, SessionStatus, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus, Timestamp,
+    ChildTask, Session, SessionStatus, StaleReason, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus,
+    Timestamp,
 };
 use crate::protocol::{SessionId, TaskId};
 
@@ -124,8 +125,10 @@ struct Row {
     parent_session_id: Option<String>,
     workspace: Option<String>,
     source: String,
-    waiting_reason: Option<String>,
+    status_reason: Option<String>,
     status_since: i64,
+    stale_since: Option<i64>,
+    stale_reason: Option<String>,
     summary: Option<String>,
     event_count: i64,
     changed_at: i64,
@@ -140,8 +143,9 @@ struct ChildRow {
     project: String,
     status: String,
     mode: String,
-    waiting_reason: Option<String>,
+    status_reason: Option<String>,
     status_since: i64,
+    stale_since: Option<i64>,
     created_at: i64,
 }
 
@@ -160,8 +164,10 @@ impl TryFrom<Row> for Task {
             parent_session_id: reference(row.parent_session_id.as_deref()),
             workspace: row.workspace,
             source: row.source,
-            waiting_reason: row.waiting_reason.filter(|_| waits(status)),
+            status_reason: row.status_reason.filter(|_| has_reason(status)),
             waiting_since: waits(status).then(|| time(row.status_since)),
+            stale_since: row.stale_since.map(time),
+            stale_reason: row.stale_reason.as_deref().and_then(StaleReason::parse),
             summary: row.summary,
             event_count: count(row.event_count),
             created_at: time(row.created_at),
@@ -182,7 +188,8 @@ impl TryFrom<ChildRow> for ChildTask {
             project: row.project,
             status,
             mode: mode(&row.mode),
-            waiting_reason: row.waiting_reason.filter(|_| waits(status)),
+            status_reason: row.status_reason.filter(|_| has_reason(status)),
+            stale_since: row.stale_since.map(time),
             created_at: time(row.created_at),
             ended_at: ended_at(status, row.status_since),
         })
@@ -208,6 +215,11 @@ fn status(text: &str) -> Result<TaskStatus, DbErr> {
 
 fn mode(text: &str) -> TaskMode {
     TaskMode::parse(text).unwrap_or(TaskMode::Primary)
+}
+
+/// A reason is kept with a status that needs one.
+fn has_reason(status: TaskStatus) -> bool {
+    matches!(status, TaskStatus::Waiting | TaskStatus::Errored)
 }
 
 fn waits(status: TaskStatus) -> bool {

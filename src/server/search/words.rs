@@ -131,7 +131,8 @@ fn fold(c: char, word: &mut String) {
     for part in c.nfkd().flat_map(char::to_lowercase) {
         match part {
             'ς' => word.push('σ'),
-            part if part.is_alphanumeric() || (is_combining_mark(part) && !is_accent(part)) => word.push(part),
+            // Vowel points count as letters, and are left out all the same.
+            part if !is_accent(part) && (part.is_alphanumeric() || is_combining_mark(part)) => word.push(part),
             _ => {}
         }
     }

@@ -36,7 +36,7 @@ async fn every_other_frame_fits_the_documents() {
     let mut ws = app.ws("").await;
     seen.push(ws.frame().await);
     let cursor = seen[0]["cursor"].as_str().unwrap().to_owned();
-    app.sql(&expand("update tasks set status = 'waiting', waiting_reason = 'why'"));
+    app.sql(&expand("update tasks set status = 'waiting', status_reason = 'why'"));
     seen.push(app.ws(&format!("?since={cursor}")).await.frame().await);
     seen.push(until(&mut ws, "heartbeat").await);
     let models = expand(r#"["overview","bookmarks","task:{a}","task:*"]"#);

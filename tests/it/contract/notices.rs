@@ -44,8 +44,8 @@ const STORY: &[Step] = &[
     ),
     ("PATCH /api/v1/tasks/{b} {}", "update tasks set title = title", ""),
     (
-        r#"PATCH /api/v1/tasks/{b} {"status":"waiting","waiting_reason":"why"}"#,
-        "update tasks set status = 'waiting', waiting_reason = 'why' where id = '{b}'",
+        r#"PATCH /api/v1/tasks/{b} {"status":"waiting","status_reason":"why"}"#,
+        "update tasks set status = 'waiting', status_reason = 'why' where id = '{b}'",
         "task.updated task_id=b project=p parent_task_id=a",
     ),
     // One that completes is told as that, whatever else changes with it.

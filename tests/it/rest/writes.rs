@@ -34,17 +34,17 @@ async fn a_task_is_started_once() {
 async fn waiting_has_a_reason_and_a_time_while_it_lasts() {
     let client = Client::of(&App::start().await);
     let since = "2026-01-31T09:30:00.000Z";
-    let new = json!({"title": "a", "status": "waiting", "waiting_reason": "question", "waiting_since": "2026-01-31T10:30:00+01:00"});
+    let new = json!({"title": "a", "status": "waiting", "status_reason": "question", "waiting_since": "2026-01-31T10:30:00+01:00"});
     let waits = client.post("/api/v1/tasks", new).await;
     assert_eq!(waits.at("/waiting_since"), since);
     let path = format!("/api/v1/tasks/{}", waits.text_at("/task_id"));
     let needs_you = client.get("/api/v1/overview").await.at("/needs_you/0");
     assert_eq!((&needs_you["reason"], &needs_you["since"]), (&json!("question"), &json!(since)));
 
-    let runs = client.patch(&path, json!({"status": "running", "waiting_reason": "kept?"})).await;
-    assert_eq!((runs.status, runs.at("/waiting_reason"), runs.at("/waiting_since")), (200, json!(null), json!(null)));
+    let runs = client.patch(&path, json!({"status": "running", "status_reason": "kept?"})).await;
+    assert_eq!((runs.status, runs.at("/status_reason"), runs.at("/waiting_since")), (200, json!(null), json!(null)));
     let waits = client.patch(&path, json!({"status": "waiting", "waiting_since": since})).await;
-    assert_eq!((waits.at("/waiting_reason"), waits.at("/waiting_since")), (json!(null), json!(since)));
+    assert_eq!((waits.at("/status_reason"), waits.at("/waiting_since")), (json!(null), json!(since)));
     let done = client.patch(&path, json!({"status": "completed", "summary": "s"})).await;
     assert_eq!((done.at("/waiting_since"), done.at("/summary")), (json!(null), json!("s")));
     assert!(done.at("/ended_at").is_string());

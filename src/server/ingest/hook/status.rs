@@ -20,6 +20,9 @@ const MAX_OPEN: usize = 256;
 /// How many requests may wait for a person at once. The oldest is forgotten for the next.
 const MAX_BLOCKS: usize = 32;
 
+/// Why a task errored whose agent was not heard of any more.
+pub const LOST: &str = "lost";
+
 /// What is remembered about an agent between two of its records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agent {
@@ -30,6 +33,12 @@ pub struct Agent {
     open: Vec<Open>,
     #[serde(default)]
     run: Option<Run>,
+    /// What the turn failed of, in the runtime's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Given up because it was not heard of any more; the base is what it was before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lost: bool,
     /// What the task's title was taken from.
     #[serde(default)]
     pub titled: Titled,
@@ -129,7 +138,7 @@ impl Agent {
     /// What is known of an agent before its first record has had its effect.
     pub fn new(first: &Record) -> Self {
         let base = if first.is_work() { Base::Running } else { Base::Ready };
-        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, titled: Titled::default() }
+        Self::at(base, Titled::default())
     }
 
     /// What can be known of an agent whose memory is lost: where its task stands.
@@ -140,14 +149,19 @@ impl Agent {
             TaskStatus::Completed => Base::Completed,
             TaskStatus::Errored => Base::Errored,
         };
-        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, titled: Titled::Session }
+        Self::at(base, Titled::Session)
     }
 
-    /// Where the task stands, and why it waits.
-    pub fn status(&self) -> (TaskStatus, Option<&'static str>) {
+    fn at(base: Base, titled: Titled) -> Self {
+        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, error: None, lost: false, titled }
+    }
+
+    /// Where the task stands, and why it waits or errored.
+    pub fn status(&self) -> (TaskStatus, Option<&str>) {
         match (self.base, self.blocks.first()) {
+            _ if self.lost => (TaskStatus::Errored, Some(LOST)),
             (Base::Completed, _) => (TaskStatus::Completed, None),
-            (Base::Errored, _) => (TaskStatus::Errored, None),
+            (Base::Errored, _) => (TaskStatus::Errored, self.error.as_deref()),
             (_, Some(block)) => (TaskStatus::Waiting, Some(block.on.reason())),
             (Base::Running, None) => (TaskStatus::Running, None),
             (Base::Ready, None) => (TaskStatus::Waiting, Some("ready")),
@@ -168,13 +182,31 @@ impl Agent {
 
     /// Takes a record. `known` is the state of its row, if there is one already.
     pub fn take(&mut self, record: &Record, known: Option<EventState>, fresh: &Fresh) -> Step {
+        // Whoever is heard of is not lost.
+        let was_lost = std::mem::take(&mut self.lost);
         let before = (self.base, self.blocks.clone());
         let mut step = Step::default();
         self.take_run(record, known, fresh, &mut step);
         let said = self.take_status(record, known, &mut step);
         self.take_row(record, known, fresh, &mut step);
-        step.decides = said || before != (self.base, self.blocks.clone());
+        step.decides = said || was_lost || before != (self.base, self.blocks.clone());
         step
+    }
+
+    /// Gives it up: nothing was heard of it for too long.
+    pub fn lose(&mut self) -> Step {
+        self.lost = true;
+        self.blocks.clear();
+        let run = self.run.as_mut().filter(|run| !run.ended);
+        Step {
+            decides: true,
+            lost: run.map(|run| {
+                run.ended = true;
+                run.session.clone()
+            }),
+            abandoned: self.open.drain(..).map(|open| open.event).collect(),
+            ..Step::default()
+        }
     }
 
     fn take_run(&mut self, record: &Record, known: Option<EventState>, fresh: &Fresh, step: &mut Step) {
@@ -275,6 +307,7 @@ impl Agent {
             }
             Hook::StopFailure => {
                 self.base = Base::Errored;
+                self.error = record.id("error").map(str::to_owned);
                 self.end_turn(None, step);
                 true
             }

@@ -28,8 +28,11 @@ pub struct StoredTask {
     project: String,
     workspace: Option<String>,
     status: String,
-    waiting_reason: Option<String>,
+    status_reason: Option<String>,
     ingest_state: Option<String>,
+    heard_at: Option<i64>,
+    process: Option<String>,
+    is_stale: bool,
 }
 
 /// The task of a session, if there is one.
@@ -43,21 +46,14 @@ pub async fn find_task(
         .filter(task::Column::ExternalId.eq(session_id))
         .one(tx)
         .await?;
-    Ok(found.map(|row| StoredTask {
-        id: row.id,
-        title: row.title,
-        project: row.project,
-        workspace: row.workspace,
-        status: row.status,
-        waiting_reason: row.waiting_reason,
-        ingest_state: row.ingest_state,
-    }))
+    Ok(found.map(StoredTask::from))
 }
 
 /// Begins the task of a session.
 pub async fn start_task(
     tx: &impl ConnectionTrait,
     record: &Record,
+    process: Option<&str>,
     agent: &mut Agent,
     now_ms: i64,
 ) -> Result<String, DbErr> {
@@ -79,18 +75,39 @@ pub async fn start_task(
         workspace: Set(record.cwd().map(str::to_owned)),
         source: Set(record.source.as_str().to_owned()),
         external_id: Set(Some(record.session_id.clone())),
-        waiting_reason: Set(reason.map(str::to_owned)),
+        status_reason: Set(reason.map(str::to_owned)),
         status_since: Set(now_ms),
         ingest_state: Set(remembered(agent)),
         changed_at: Set(now_ms),
         created_at: Set(now_ms),
         parent_task_id: NotSet,
         parent_session_id: NotSet,
+        heard_at: Set(Some(now_ms)),
+        process: Set(process.map(str::to_owned)),
+        stale_since: NotSet,
+        stale_reason: NotSet,
         summary: NotSet,
         event_count: NotSet,
     };
     task::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(id)
+}
+
+impl From<task::Model> for StoredTask {
+    fn from(row: task::Model) -> Self {
+        Self {
+            id: row.id,
+            title: row.title,
+            project: row.project,
+            workspace: row.workspace,
+            status: row.status,
+            status_reason: row.status_reason,
+            ingest_state: row.ingest_state,
+            heard_at: row.heard_at,
+            process: row.process,
+            is_stale: row.stale_since.is_some(),
+        }
+    }
 }
 
 impl StoredTask {
@@ -100,22 +117,28 @@ impl StoredTask {
         remembered.unwrap_or_else(|| Agent::recalled(TaskStatus::parse(&self.status).unwrap_or(TaskStatus::Running)))
     }
 
-    /// Writes what the record changed about it. Where nothing did, the row is left alone and makes no notice.
+    /// Writes what the record changed about it, and that its agent was heard of. Where nothing changed that somebody
+    /// can see, that makes no notice.
     pub async fn save(
         self,
         tx: &impl ConnectionTrait,
         record: &Record,
+        process: Option<&str>,
         agent: &mut Agent,
         decides: bool,
         now_ms: i64,
     ) -> Result<String, DbErr> {
-        let mut row = task::ActiveModel::default();
-        let mut changed = false;
+        let mut row = task::ActiveModel { heard_at: Set(self.heard_at.max(Some(now_ms))), ..Default::default() };
+        if process.is_some() && process != self.process.as_deref() {
+            row.process = Set(process.map(str::to_owned));
+        }
+        if self.is_stale {
+            (row.stale_since, row.stale_reason) = (Set(None), Set(None));
+        }
         if let Some((titled, title)) = place::title(record).filter(|(titled, _)| is_better(*titled, agent.titled)) {
             agent.titled = titled;
             if title != self.title {
                 row.title = Set(title);
-                changed = true;
             }
         }
         if let Some(cwd) = record.cwd().filter(|_| self.workspace.is_none()) {
@@ -123,24 +146,31 @@ impl StoredTask {
             if self.project.is_empty() {
                 row.project = Set(place::project(cwd));
             }
-            changed = true;
         }
+        self.stand(&mut row, agent, decides, now_ms);
+        task::Entity::update_many().set(row).filter(task::Column::Id.eq(&self.id)).exec(tx).await?;
+        Ok(self.id)
+    }
+
+    /// Writes that it is given up.
+    pub async fn save_lost(self, tx: &impl ConnectionTrait, agent: &Agent, now_ms: i64) -> Result<(), DbErr> {
+        let mut row = task::ActiveModel::default();
+        self.stand(&mut row, agent, true, now_ms);
+        task::Entity::update_many().set(row).filter(task::Column::Id.eq(&self.id)).exec(tx).await.map(drop)
+    }
+
+    /// Where it stands, and what is remembered about its agent.
+    fn stand(&self, row: &mut task::ActiveModel, agent: &Agent, decides: bool, now_ms: i64) {
         let (status, reason) = agent.status();
-        if decides && (status.as_str(), reason) != (self.status.as_str(), self.waiting_reason.as_deref()) {
+        if decides && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
             row.status = Set(status.as_str().to_owned());
-            row.waiting_reason = Set(reason.map(str::to_owned));
+            row.status_reason = Set(reason.map(str::to_owned));
             row.status_since = Set(now_ms);
-            changed = true;
         }
         let state = remembered(agent);
         if state != self.ingest_state {
             row.ingest_state = Set(state);
-            changed = true;
         }
-        if changed {
-            task::Entity::update_many().set(row).filter(task::Column::Id.eq(&self.id)).exec(tx).await?;
-        }
-        Ok(self.id)
     }
 }
 
@@ -192,9 +222,7 @@ pub struct Timeline<'a, C> {
 impl<C: ConnectionTrait> Timeline<'_, C> {
     /// Ends and begins runs.
     pub async fn save_runs(&self, record: &Record, step: &Step) -> Result<(), DbErr> {
-        if let Some(lost) = &step.lost {
-            self.end_run(lost, SessionStatus::Lost, None).await?;
-        }
+        self.lose_run(step).await?;
         if let Some(began) = &step.began {
             let row = session::ActiveModel {
                 id: Set(began.clone()),
@@ -212,6 +240,14 @@ impl<C: ConnectionTrait> Timeline<'_, C> {
             self.end_run(ended, SessionStatus::Completed, record.id("reason")).await?;
         }
         Ok(())
+    }
+
+    /// Ends a run that did not say so.
+    pub async fn lose_run(&self, step: &Step) -> Result<(), DbErr> {
+        match &step.lost {
+            Some(lost) => self.end_run(lost, SessionStatus::Lost, None).await,
+            None => Ok(()),
+        }
     }
 
     async fn end_run(&self, id: &str, status: SessionStatus, summary: Option<&str>) -> Result<(), DbErr> {

@@ -123,7 +123,7 @@ mod tests {
         let text = format!("one {} one two three {}", "é ".repeat(300), "x ".repeat(300));
         let shown = shown("one two three", &text);
         assert!(
-            shown.starts_with("…é é") && shown.contains("é [one] [two] [three] x") && shown.ends_with("…"),
+            shown.starts_with("…é é") && shown.contains("é  [one] [two] [three] x") && shown.ends_with("…"),
             "{shown}"
         );
         let solid = "a".repeat(100_000);

@@ -4,43 +4,26 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use super::{Agent, Fresh};
+use super::{Agent, Fresh, Step};
 use crate::protocol::model::EventState;
 use crate::server::ingest::hook::Source;
 use crate::server::ingest::hook::catalogue::{Effect, End};
 use crate::server::ingest::hook::record::Record;
 
-/// One record a line: hook, then `key=value`. What comes out: the status after each, with what else followed.
+/// One record a line: hook, then `key=value`; or `lose`. What comes out: the status after each, with what else followed.
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut agent: Option<Agent> = None;
     let mut rows: HashMap<String, EventState> = HashMap::new();
     let mut outcome = String::new();
     for (at, line) in script.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
-        let mut words = line.split_whitespace();
-        let mut body = json!({"session_id": "s", "hook_event_name": words.next()});
-        for (key, value) in words.filter_map(|word| word.split_once('=')) {
-            body[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-        }
-        let record = Record::parse(Source::ClaudeCode, body.to_string().as_bytes()).expect("a record");
-        let fresh = Fresh { session: format!("run{at}"), event: format!("row{at}") };
-        let mut next = agent.take().unwrap_or_else(|| Agent::new(&record));
-        let known = record.key().and_then(|key| rows.get(&key).copied());
-        let step = next.take(&record, known, &fresh);
-        if let (Some(key), effect) = (record.key(), record.row().1) {
-            match (effect, known) {
-                (Effect::Begin(_), None) => {
-                    rows.insert(key, EventState::Running);
-                }
-                (Effect::End(_, End::Ok), None | Some(EventState::Running)) => {
-                    rows.insert(key, EventState::Ok);
-                }
-                (_, _) => {}
+        let (next, step) = match agent.take() {
+            Some(mut agent) if line == "lose" => {
+                let step = agent.lose();
+                (agent, step)
             }
-        }
-        // What is remembered survives being written down.
-        let text = serde_json::to_string(&next).expect("JSON");
-        agent = Some(serde_json::from_str(&text).expect("an agent"));
+            agent => take(agent, at, line, &mut rows),
+        };
         let (status, reason) = next.status();
         outcome += status.as_str();
         for (what, ids) in [
@@ -53,9 +36,37 @@ fn check(script: &str, expected: &str) {
             outcome += &ids.map(|ids| format!(" {what}{ids}")).unwrap_or_default();
         }
         outcome += "\n";
+        // What is remembered survives being written down.
+        let text = serde_json::to_string(&next).expect("JSON");
+        agent = Some(serde_json::from_str(&text).expect("an agent"));
     }
     let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).skip(1).collect();
     assert_eq!(outcome, expected.trim_end_matches(' ').trim_end_matches('\n').to_owned() + "\n");
+}
+
+fn take(agent: Option<Agent>, at: usize, line: &str, rows: &mut HashMap<String, EventState>) -> (Agent, Step) {
+    let mut words = line.split_whitespace();
+    let mut body = json!({"session_id": "s", "hook_event_name": words.next()});
+    for (key, value) in words.filter_map(|word| word.split_once('=')) {
+        body[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    }
+    let record = Record::parse(Source::ClaudeCode, body.to_string().as_bytes()).expect("a record");
+    let fresh = Fresh { session: format!("run{at}"), event: format!("row{at}") };
+    let mut next = agent.unwrap_or_else(|| Agent::new(&record));
+    let known = record.key().and_then(|key| rows.get(&key).copied());
+    let step = next.take(&record, known, &fresh);
+    if let (Some(key), effect) = (record.key(), record.row().1) {
+        match (effect, known) {
+            (Effect::Begin(_), None) => {
+                rows.insert(key, EventState::Running);
+            }
+            (Effect::End(_, End::Ok), None | Some(EventState::Running)) => {
+                rows.insert(key, EventState::Ok);
+            }
+            (_, _) => {}
+        }
+    }
+    (next, step)
 }
 
 #[test]
@@ -154,11 +165,11 @@ fn an_error_heals_with_the_next_work_of_the_main_thread() {
          PreToolUse tool_use_id=m tool_name=Read",
         "
          running began run0
-         errored
-         errored
-         errored ended run0 abandoned row2
+         errored overloaded
+         errored overloaded
+         errored overloaded ended run0 abandoned row2
          waiting ready began run4
-         errored
+         errored overloaded
          running",
     );
 }
@@ -235,4 +246,52 @@ fn what_is_remembered_is_bounded() {
         }
     }
     check(&calls, &expected);
+}
+
+#[test]
+fn one_that_is_given_up_and_heard_of_again_goes_on() {
+    check(
+        r#"SessionStart source=startup
+         UserPromptSubmit prompt=hi
+         PreToolUse tool_use_id=a tool_name=Bash
+         PermissionRequest tool_name=Bash
+         lose
+         PostToolUse tool_use_id=a tool_name=Bash
+         lose
+         PreToolUse tool_use_id=b tool_name=Bash
+         lose
+         SessionStart source=resume
+         lose
+         SessionEnd reason=exit"#,
+        "
+         waiting ready began run0
+         running
+         running
+         waiting permission
+         errored lost lost run0 abandoned row2
+         running
+         errored lost
+         running began run7
+         errored lost lost run7 abandoned row7
+         waiting ready began run9
+         errored lost lost run9
+         completed",
+    );
+}
+
+#[test]
+fn a_turn_that_failed_says_of_what() {
+    check(
+        "UserPromptSubmit prompt=hi
+         StopFailure error=overloaded
+         SessionEnd reason=exit
+         SessionStart source=resume
+         StopFailure",
+        "
+         running began run0
+         errored overloaded
+         errored overloaded ended run0
+         waiting ready began run3
+         errored",
+    );
 }

@@ -1,0 +1,23 @@
+//! When the hooks of each agent were last heard of.
+
+use requery_entities::task;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::time;
+use crate::protocol::model::{AgentHeard, HooksHeard};
+
+/// By agent.
+pub async fn heard(tx: &impl ConnectionTrait) -> Result<HooksHeard, DbErr> {
+    let rows = task::Entity::find()
+        .filter(task::Column::HeardAt.is_not_null())
+        .select_only()
+        .column(task::Column::Source)
+        .column_as(task::Column::HeardAt.max(), "heard_at")
+        .group_by(task::Column::Source)
+        .order_by_asc(task::Column::Source)
+        .into_tuple::<(String, i64)>()
+        .all(tx)
+        .await?;
+    let agents = rows.into_iter().map(|(agent, at)| AgentHeard { agent, heard_at: time(at) });
+    Ok(HooksHeard { agents: agents.collect() })
+}

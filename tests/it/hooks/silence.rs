@@ -1,0 +1,201 @@
+//! Agents that are not heard of any more: by exact times, and with a process that is killed.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use requery::server::ingest::hook::Source;
+use requery::server::ingest::hook::silence::{self, Patience};
+use requery_entities::{session, task};
+use sea_orm::{EntityTrait, TransactionTrait};
+use serde_json::{Value, json};
+
+use super::{START, Store, read};
+use crate::app::{App, PATIENCE};
+use crate::home::Home;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+
+impl Store {
+    /// Looks after silent agents as of a time, having listened all along.
+    async fn look(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
+        let found = silence::judge_all(&self.db, Patience::default(), START, now_ms, is_alive).await.expect("judged");
+        let tx = self.db.begin().await.expect("a transaction");
+        for judgement in &found {
+            silence::carry_out(&tx, judgement, now_ms).await.expect("carried out");
+        }
+        tx.commit().await.expect("committed");
+    }
+
+    /// Status, its reason and the flag of each task, by the beginning of its session's id.
+    async fn standing(&self) -> BTreeMap<String, String> {
+        let tasks = task::Entity::find().all(&self.db).await.expect("tasks");
+        let word = |text: Option<String>| text.map(|text| format!(" {text}")).unwrap_or_default();
+        tasks
+            .into_iter()
+            .map(|task| {
+                let stale = task.stale_since.map(|since| format!(" since {}", since - START)).unwrap_or_default();
+                let standing = task.status + &word(task.status_reason) + &word(task.stale_reason) + &stale;
+                (task.external_id.expect("a session").chars().take(8).collect(), standing)
+            })
+            .collect()
+    }
+
+    async fn standing_of(&self, session: &str) -> String {
+        self.standing().await.remove(session).expect("its task")
+    }
+}
+
+fn record(hook: &str, more: &Value) -> Vec<u8> {
+    let mut body = json!({"session_id": "agent", "hook_event_name": hook, "cwd": "/home/dev/shop"});
+    body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+    body.to_string().into_bytes()
+}
+
+/// As the clock moves on, exactly the agent that was killed is flagged, and a day later given up.
+#[tokio::test]
+async fn after_the_busy_day_one_agent_is_missing() {
+    let store = Store::open().await;
+    for line in read("claude-code-busy-day.jsonl").lines() {
+        let line: Value = serde_json::from_str(line).expect("a line");
+        let now = START + line["at_ms"].as_i64().expect("a time");
+        store.take_at(Source::ClaudeCode, line["body"].to_string().as_bytes(), now).await.expect("taken");
+    }
+    let mut standing = BTreeMap::from(
+        [
+            ("e88b7591", "completed"),
+            ("780c4b16", "waiting finished"),
+            ("bd8ec9a1", "completed"),
+            ("e4039782", "running"),
+            ("4ca67353", "errored billing_error"),
+        ]
+        .map(|(session, standing)| (session.to_owned(), standing.to_owned())),
+    );
+    let heard = 1_328_631;
+    for (at, missing) in [
+        (heard + 30 * MINUTE - 1, "running"),
+        (heard + 30 * MINUTE, "running silent since 1328631"),
+        (heard + 24 * HOUR - 1, "running silent since 1328631"),
+        (heard + 24 * HOUR, "errored lost"),
+        (heard + 1000 * HOUR, "errored lost"),
+    ] {
+        store.look(START + at, |_| None).await;
+        standing.insert("e4039782".to_owned(), missing.to_owned());
+        assert_eq!(store.standing().await, standing, "{at}");
+    }
+    // Its run ended then, and what was still open is closed.
+    let runs = session::Entity::find().all(&store.db).await.expect("runs");
+    let lost: Vec<_> = runs.iter().filter(|run| run.status == "lost").collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0].ended_at, Some(START + heard + 24 * HOUR));
+    let events = store.events().await;
+    let open =
+        events.iter().filter(|event| event.task_id == lost[0].task_id && event.state.as_deref() == Some("running"));
+    assert_eq!(open.count(), 0);
+    let abandoned = events.iter().filter(|event| event.state.as_deref() == Some("abandoned"));
+    assert_eq!(abandoned.count(), 2 + 3, "two calls and a subagent more");
+}
+
+/// Whatever its agent says takes the flag back, and even the end.
+#[tokio::test]
+async fn who_is_heard_of_again_is_not_lost() {
+    let store = Store::open().await;
+    let take = async |hook: &str, more: Value, at: i64| {
+        store.take_at(Source::ClaudeCode, &record(hook, &more), START + at).await.expect("taken");
+        store.standing_of("agent").await
+    };
+    let call = json!({"tool_name": "Bash", "tool_use_id": "a", "tool_input": {"command": "make"}});
+    assert_eq!(take("UserPromptSubmit", json!({"prompt": "hi"}), 0).await, "running");
+    assert_eq!(take("PreToolUse", call.clone(), 10).await, "running");
+    let look = async |at: i64| {
+        store.look(START + at, |_| None).await;
+        store.standing_of("agent").await
+    };
+    assert_eq!(look(30 * MINUTE + 10).await, "running silent since 10");
+    // One that makes no row counts as well.
+    assert_eq!(take("PostToolBatch", json!({}), 31 * MINUTE).await, "running");
+    assert_eq!(look(61 * MINUTE - 1).await, "running");
+    assert_eq!(look(61 * MINUTE).await, format!("running silent since {}", 31 * MINUTE));
+    assert_eq!(look(31 * MINUTE + 24 * HOUR).await, "errored lost");
+    assert_eq!(take("PostToolUse", call, 26 * HOUR).await, "running");
+    assert_eq!(store.events().await.last().expect("the call").state.as_deref(), Some("ok"));
+    assert_eq!(take("Stop", json!({}), 27 * HOUR).await, "waiting finished");
+    assert_eq!(look(1000 * HOUR).await, "waiting finished", "a person may take any time");
+    // A late record is no later sign of life than it is.
+    assert_eq!(take("UserPromptSubmit", json!({"prompt": "on"}), 1001 * HOUR).await, "running");
+    assert_eq!(take("Notification", json!({"message": "m"}), 1000 * HOUR).await, "running");
+    assert_eq!(look(1001 * HOUR + 30 * MINUTE - 1).await, "running");
+    assert_eq!(look(1001 * HOUR + 30 * MINUTE).await, format!("running silent since {}", 1001 * HOUR));
+}
+
+/// What others wrote about a task stands, and a task of theirs is never judged.
+#[tokio::test]
+async fn only_those_whose_hooks_are_heard_are_judged() {
+    use sea_orm::ConnectionTrait;
+    let store = Store::open().await;
+    store.take(Source::ClaudeCode, &record("UserPromptSubmit", &json!({"prompt": "hi"}))).await.expect("taken");
+    let sql =
+        "update tasks set status = 'completed'; insert into tasks (title, external_id) values ('by hand', 'byhand')";
+    store.db.execute_unprepared(sql).await.expect("written");
+    store.look(START + 1000 * HOUR, |_| Some(false)).await;
+    let standing = store.standing().await;
+    assert_eq!((&*standing["agent"], &*standing["byhand"]), ("completed", "running"));
+    // A person who sets it right takes the flag away.
+    store.db.execute_unprepared("update tasks set status = 'running' where external_id = 'agent'").await.expect("set");
+    store.look(START + 1000 * HOUR, |_| None).await;
+    assert_eq!(store.standing_of("agent").await, "running silent since 0");
+    store.db.execute_unprepared("update tasks set status = 'waiting' where external_id = 'agent'").await.expect("set");
+    assert_eq!(store.standing_of("agent").await, "waiting");
+}
+
+/// A killed agent is missed within moments, whatever it was at, and found again when it is resumed.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_killed_agent_is_missed() {
+    let patience = Patience { stale_after: Duration::from_secs(3), lost_after: Duration::from_secs(3600) };
+    let app = App::start_with(|config| config.patience = patience).await;
+    let home = Home::new();
+    let url = format!("http://{}", app.address);
+    let claude = format!("'{}' hook claude-code --server {url} < \"$1\"\nread -r _", env!("CARGO_BIN_EXE_requery"));
+    home.program("claude", &claude);
+    let run = |record: &[u8]| {
+        let input = home.path("record.json");
+        std::fs::write(&input, record).unwrap();
+        let mut command = std::process::Command::new(home.path("bin/claude"));
+        command.arg(&input).stdin(Stdio::piped()).stdout(Stdio::null());
+        home.at_home(command).spawn().unwrap()
+    };
+    let until = async |wanted: Value| {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let answer = reqwest::get(format!("{url}/api/v1/overview")).await.unwrap();
+            let overview: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+            let needs_you = overview["needs_you"].as_array().unwrap();
+            let reasons: Vec<_> = needs_you.iter().map(|task| task["reason"].clone()).collect();
+            if json!(reasons) == wanted {
+                return overview;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{overview}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mut agent = run(&record("Stop", &json!({})));
+    until(json!(["finished"])).await;
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    until(json!(["gone"])).await;
+    let mut agent = run(&record("UserPromptSubmit", &json!({"prompt": "go on"})));
+    until(json!([])).await;
+    // Esc: the process is there, and nothing is heard.
+    let overview = until(json!(["silent"])).await;
+    assert_eq!(overview["stats"]["running_tasks"], 1);
+    let detail = format!("{url}/api/v1/tasks/{}", overview["needs_you"][0]["task_id"].as_str().unwrap());
+    let detail: Value = serde_json::from_str(&reqwest::get(detail).await.unwrap().text().await.unwrap()).unwrap();
+    assert_eq!(detail["task"]["stale_reason"], "silent");
+    assert_eq!(detail["task"]["stale_since"], overview["needs_you"][0]["since"]);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    until(json!(["gone"])).await;
+    app.stop().await;
+}
