@@ -4,6 +4,7 @@
 //! after which records the status of a task changed. `hostile.jsonl` holds bodies that no client sends on purpose: each
 //! is either taken whole or leaves nothing behind.
 
+mod hostile;
 mod orders;
 mod silence;
 
@@ -253,6 +254,22 @@ async fn a_delivery_is_taken_once() {
     store.deliver(Source::ClaudeCode, fresh, b"{}", START).await.expect_err("refused");
     store.deliver(Source::ClaudeCode, fresh, prompt, START).await.expect("taken");
     assert_eq!(store.counts().await, (1, 1, 3));
+}
+
+/// A name that is said with every record does not undo what a person wrote; a new one does.
+#[tokio::test]
+async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
+    use sea_orm::ConnectionTrait;
+    let store = Store::open().await;
+    let named = async |hook: &str, title: &str| {
+        let record = json!({"session_id": "s", "hook_event_name": hook, "session_title": title, "prompt": "p"});
+        store.take(Source::ClaudeCode, record.to_string().as_bytes()).await.expect("taken");
+        store.task("s").await.expect("its task").title
+    };
+    assert_eq!(named("SessionStart", "first").await, "first");
+    store.db.execute_unprepared("update tasks set title = 'mine'").await.expect("written");
+    assert_eq!(named("UserPromptSubmit", "first").await, "mine");
+    assert_eq!(named("Stop", "second").await, "second");
 }
 
 #[tokio::test]

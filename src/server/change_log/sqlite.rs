@@ -110,7 +110,8 @@ impl Bell {
 /// Looks whether the file was overwritten in place, behind SQLite's back: nothing SQLite keeps in memory shows that.
 #[derive(Default)]
 struct Probe {
-    written: Option<SystemTime>,
+    /// When it was written, and how long it is.
+    written: Option<(SystemTime, u64)>,
     looked: Option<Instant>,
     checked: Option<Instant>,
 }
@@ -124,7 +125,7 @@ impl Probe {
         }
         self.looked = Some(Instant::now());
         let Ok(file) = std::fs::metadata(path) else { return Ok(()) };
-        let written = file.modified().ok();
+        let written = file.modified().ok().map(|at| (at, file.len()));
         if self.written == written {
             return Ok(());
         }

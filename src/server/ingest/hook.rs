@@ -174,8 +174,11 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, now_ms: i64) ->
     Ok(())
 }
 
-/// Whether a title that a record brings is better than the one there is: a name of the session always is, and the first
-/// thing the person said is better than the folder.
-fn is_better(new: Titled, old: Titled) -> bool {
-    new == Titled::Session || new > old
+/// Whether a title that a record brings is better than the one there is: a new name of the session always is, and the
+/// first thing the person said is better than the folder. A name that is said again does not undo what a person wrote.
+fn is_better((titled, title): &(Titled, String), agent: &Agent) -> bool {
+    match titled {
+        Titled::Session => agent.named.as_ref() != Some(title),
+        Titled::Folder | Titled::Prompt => *titled > agent.titled,
+    }
 }

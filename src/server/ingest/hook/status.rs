@@ -42,6 +42,9 @@ pub struct Agent {
     /// What the task's title was taken from.
     #[serde(default)]
     pub titled: Titled,
+    /// The name that the session had last: one that is said again is no news.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
 }
 
 /// What the main thread is at.
@@ -153,7 +156,7 @@ impl Agent {
     }
 
     fn at(base: Base, titled: Titled) -> Self {
-        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, error: None, lost: false, titled }
+        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, error: None, lost: false, titled, named: None }
     }
 
     /// Where the task stands, and why it waits or errored.
@@ -167,6 +170,14 @@ impl Agent {
             (Base::Ready, None) => (TaskStatus::Waiting, Some("ready")),
             (Base::Idle, None) => (TaskStatus::Waiting, Some("idle")),
             (Base::Finished, None) => (TaskStatus::Waiting, Some("finished")),
+        }
+    }
+
+    /// Notes what its task is called, and after what.
+    pub fn entitle(&mut self, titled: Titled, title: &str) {
+        self.titled = titled;
+        if titled == Titled::Session {
+            self.named = Some(title.to_owned());
         }
     }
 

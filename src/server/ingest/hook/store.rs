@@ -60,7 +60,7 @@ pub async fn start_task(
     let id = TaskId::fresh().to_string();
     let title = match place::title(record) {
         Some((titled, title)) => {
-            agent.titled = titled;
+            agent.entitle(titled, &title);
             title
         }
         None => place::first_title(record),
@@ -135,8 +135,8 @@ impl StoredTask {
         if self.is_stale {
             (row.stale_since, row.stale_reason) = (Set(None), Set(None));
         }
-        if let Some((titled, title)) = place::title(record).filter(|(titled, _)| is_better(*titled, agent.titled)) {
-            agent.titled = titled;
+        if let Some((titled, title)) = place::title(record).filter(|title| is_better(title, agent)) {
+            agent.entitle(titled, &title);
             if title != self.title {
                 row.title = Set(title);
             }
