@@ -39,6 +39,7 @@ mod answer;
 mod body;
 
 mod paths;
+mod wording;
 use paths::Paths;
 
 pub mod document;
@@ -98,12 +99,12 @@ fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
         return ours.as_response();
     } else if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
         let place = name.trim_start_matches("param").parse().unwrap_or(0);
-        ApiError::invalid(paths.parameter(path, place).unwrap_or(name), reason)
+        ApiError::invalid(paths.parameter(path, place).unwrap_or(name), wording::plain(reason))
     } else if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
         if name.eq_ignore_ascii_case(AT_LEAST_HEADER) {
             ApiError::Header { name: (*name).to_owned(), detail: reason.clone() }
         } else {
-            ApiError::invalid(*name, reason)
+            ApiError::invalid(*name, wording::plain(reason))
         }
     } else if error.is::<MethodNotAllowedError>() {
         // What the document does not have, as itself and the page that shows it, is there to be read.
