@@ -1,17 +1,24 @@
 //! Which process of this machine an agent is, so named that no later one is taken for it.
 //!
-//! A process that is killed says nothing, and its number is given out again. So its name holds the boot of the machine,
-//! the name space of its number, its user, its number and when it began. Only whoever runs in the same place and as the
-//! same user can say whether it is still there; anybody else does not know, and neither does anyone on a system without
+//! A process that is killed says nothing, and its number is given out again. So its name holds the machine, its boot, the
+//! name space of its number, its user, its number and when it began. Only whoever runs in the same place and as the same
+//! user can say whether it is still there; anybody else does not know, and neither does anyone on a system without
 //! `/proc`.
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 
 /// How far up from a hook its agent may be: a shell or two, a wrapper, a version manager.
 const GENERATIONS: usize = 8;
+/// The name space of process ids that a machine itself has, outside of containers.
+const OUTERMOST: u64 = 0xEFFF_FFFC;
+/// Where a machine has no id.
+const NONE: &str = "-";
+/// What the system says of a process that is not there.
+const ESRCH: i32 = 3;
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +31,8 @@ pub struct Process {
 
 /// Where process ids mean the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+pub struct Place {
+    machine: String,
     boot: String,
     space: u64,
     user: u32,
@@ -32,37 +40,57 @@ struct Place {
 
 /// A text that names no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not the name of a process, as in <boot>:<name space>:<user>:<id>:<ticks>")]
+#[error("is not the name of a process, as in <machine>:<boot>:<name space>:<user>:<id>:<ticks>")]
 pub struct NoProcess;
 
 impl Process {
-    /// The nearest process above this one that has one of these names. None: there is none, or nobody can tell.
-    pub fn above(names: &[&str]) -> Option<Self> {
+    /// The nearest process above this one that has this name. None: there is none, or nobody can tell.
+    pub fn above(name: &str) -> Option<Self> {
         let mut id = std::os::unix::process::parent_id();
         for _ in 0..GENERATIONS {
-            let stat = Stat::read(id)?;
-            if names.contains(&stat.name.as_str()) {
+            let stat = Stat::read(id).ok()??;
+            if stat.name == name {
                 return Some(Self { place: Place::here()?, id, began: stat.began });
             }
             id = stat.parent;
         }
         None
     }
+}
 
-    /// Whether it is still there. None: it is of another place.
-    pub fn is_alive(&self) -> Option<bool> {
-        if Place::here()? != self.place {
-            return None;
+impl Place {
+    /// That of this process. None: the system does not say.
+    pub fn here() -> Option<Self> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let machine = Some(machine.trim()).filter(|id| is_hex(id) && id.len() == 32).unwrap_or(NONE);
+        Some(Self {
+            machine: machine.to_owned(),
+            boot: boot.trim().to_owned(),
+            space: fs::metadata("/proc/self/ns/pid").ok()?.ino(),
+            user: fs::metadata("/proc/self").ok()?.uid(),
+        })
+    }
+
+    /// Whether a process is still there. None: it is of another place, or the system does not say.
+    pub fn has(&self, process: &Process) -> Option<bool> {
+        let place = &process.place;
+        if place == self {
+            // One that has ended and that nobody has buried yet does nothing any more.
+            let is_it = |stat: Stat| stat.began == process.began && !matches!(stat.state, 'Z' | 'X' | 'x');
+            return Some(Stat::read(process.id).ok()?.is_some_and(is_it));
         }
-        // One that has ended and that nobody has buried yet does nothing any more.
-        Some(Stat::read(self.id).is_some_and(|stat| stat.began == self.began && !matches!(stat.state, 'Z' | 'X' | 'x')))
+        // Nothing outlives the boot of its machine. Containers are another matter: their machines can look alike.
+        let same_machine = place.machine == self.machine && place.machine != NONE;
+        let restarted = same_machine && place.boot != self.boot && place.space == OUTERMOST && self.space == OUTERMOST;
+        restarted.then_some(false)
     }
 }
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place: Place { boot, space, user }, id, began } = self;
-        write!(f, "{boot}:{space}:{user}:{id}:{began}")
+        let Self { place: Place { machine, boot, space, user }, id, began } = self;
+        write!(f, "{machine}:{boot}:{space}:{user}:{id}:{began}")
     }
 }
 
@@ -70,10 +98,14 @@ impl FromStr for Process {
     type Err = NoProcess;
 
     fn from_str(text: &str) -> Result<Self, NoProcess> {
-        let [boot, space, user, id, began] = text.split(':').collect::<Vec<_>>()[..] else { return Err(NoProcess) };
-        let is_boot = boot.len() == 36 && boot.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        let [machine, boot, space, user, id, began] = text.split(':').collect::<Vec<_>>()[..] else {
+            return Err(NoProcess);
+        };
+        let is_machine = machine == NONE || (machine.len() == 32 && is_hex(machine));
+        let is_boot = boot.len() == 36 && boot.split('-').all(is_hex);
         let process = Self {
             place: Place {
+                machine: machine.to_owned(),
                 boot: boot.to_owned(),
                 space: space.parse().map_err(|_| NoProcess)?,
                 user: user.parse().map_err(|_| NoProcess)?,
@@ -81,17 +113,12 @@ impl FromStr for Process {
             id: id.parse().map_err(|_| NoProcess)?,
             began: began.parse().map_err(|_| NoProcess)?,
         };
-        if is_boot { Ok(process) } else { Err(NoProcess) }
+        if is_machine && is_boot { Ok(process) } else { Err(NoProcess) }
     }
 }
 
-impl Place {
-    fn here() -> Option<Self> {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        let space = fs::metadata("/proc/self/ns/pid").ok()?.ino();
-        let user = fs::metadata("/proc/self").ok()?.uid();
-        Some(Self { boot: boot.trim().to_owned(), space, user })
-    }
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What the system says about a process.
@@ -103,8 +130,13 @@ struct Stat {
 }
 
 impl Stat {
-    fn read(id: u32) -> Option<Self> {
-        Self::parse(&String::from_utf8_lossy(&fs::read(format!("/proc/{id}/stat")).ok()?))
+    /// None: there is no such process.
+    fn read(id: u32) -> io::Result<Option<Self>> {
+        match fs::read(format!("/proc/{id}/stat")) {
+            Ok(text) => Ok(Self::parse(&String::from_utf8_lossy(&text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The name is in brackets and may hold brackets and spaces itself.
@@ -122,19 +154,36 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, Stat};
+    use super::{OUTERMOST, Place, Process, Stat};
+
+    const TEXT: &str =
+        "0123456789abcdef0123456789abcdef:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:4026531836:1000:4711:987654";
 
     #[test]
     fn a_name_says_what_it_says_and_nothing_else_is_one() {
-        let text = "0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:4026531836:1000:4711:987654";
-        assert_eq!(text.parse::<Process>().expect("a process").to_string(), text);
-        // Of another boot.
-        assert_ne!(text.parse::<Process>().expect("a process").is_alive(), Some(true));
+        for text in [TEXT, &format!("-{}", &TEXT[32..])] {
+            assert_eq!(text.parse::<Process>().expect("a process").to_string(), text);
+        }
         for text in
-            ["", "1", &text[1..], &text.replace("4711", "-1"), &format!("{text}:1"), &text.replace("0f7a", "../.")]
+            ["", "1", &TEXT[1..], &TEXT.replace("4711", "-1"), &format!("{TEXT}:1"), &TEXT.replace("0f7a", "../.")]
         {
             assert!(text.parse::<Process>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn nothing_outlives_the_boot_of_its_machine() {
+        let process = TEXT.parse::<Process>().expect("a process");
+        let here = |change: &dyn Fn(&mut Place)| {
+            let mut place = process.place.clone();
+            change(&mut place);
+            place.has(&process)
+        };
+        let boot = "1f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11";
+        assert_eq!(here(&|place| place.boot = boot.into()), Some(false));
+        assert_eq!(here(&|place| place.user = 1), None);
+        assert_eq!(here(&|place| (place.boot, place.machine) = (boot.into(), "0".repeat(32))), None);
+        assert_eq!(here(&|place| (place.boot, place.space) = (boot.into(), OUTERMOST + 1)), None);
     }
 
     #[test]
@@ -146,14 +195,15 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_process_is_there_until_it_ends() {
+        let here = Place::here().expect("a place");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
-        let stat = Stat::read(child.id()).expect("its stat");
-        let process = Process { place: super::Place::here().expect("a place"), id: child.id(), began: stat.began };
-        assert_eq!(process.is_alive(), Some(true));
+        let stat = Stat::read(child.id()).expect("readable").expect("there");
+        let process = Process { place: here.clone(), id: child.id(), began: stat.began };
+        assert_eq!(here.has(&process), Some(true));
         let later = Process { began: stat.began + 1, ..process.clone() };
-        assert_eq!(later.is_alive(), Some(false), "its number was given to another");
+        assert_eq!(here.has(&later), Some(false), "its number was given to another");
         child.kill().expect("killed");
         child.wait().expect("buried");
-        assert_eq!(process.is_alive(), Some(false));
+        assert_eq!(here.has(&process), Some(false));
     }
 }

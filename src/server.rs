@@ -117,15 +117,16 @@ pub async fn run_on(
     background.spawn(hub::run(hub.clone(), tailed, config.window, ended.clone()));
     let upkeep = change_log::upkeep::keep(database.clone(), config.retention);
     background.spawn(ended.clone().run_until_cancelled_owned(upkeep).map(|_| ()));
-    let reaper = reaper::keep(database.clone(), config.patience);
-    background.spawn(ended.clone().run_until_cancelled_owned(reaper).map(|_| ()));
     let index = search::Index::new(database.clone(), news);
     let follow = search::upkeep::keep(index.clone());
     background.spawn(ended.clone().run_until_cancelled_owned(follow).map(|_| ()));
 
+    let spool = |base| crate::spool::Spool::of(base, &address.ip().to_string(), address.port());
+    let spool = config.spool.as_deref().map(spool);
+    let reaper = reaper::keep(database.clone(), config.patience, spool.clone());
+    background.spawn(ended.clone().run_until_cancelled_owned(reaper).map(|_| ()));
     let mut spooled = None;
-    if let Some(base) = &config.spool {
-        let spool = crate::spool::Spool::of(base, &address.ip().to_string(), address.port());
+    if let Some(spool) = spool {
         // Beside the rest: the server is as good as ever without it.
         spooled = Some(tokio::spawn(ended.clone().run_until_cancelled_owned(spool::take_in(database.clone(), spool))));
     }

@@ -11,11 +11,14 @@ alter table tasks rename column waiting_reason to status_reason;
 -- that it learns of by hooks; no screen shows them, so they are not logged.
 alter table tasks add column heard_at integer;
 alter table tasks add column process text;
--- Since when nothing was heard of an agent that should be at work: the flag, and why it was set.
+-- Since when an agent that should be at work is missed: the flag, and why it was set.
 alter table tasks add column stale_since integer;
 alter table tasks add column stale_reason text
     constraint stale_reason_is_known check (stale_reason in ('silent', 'gone'));
 create index tasks_stale on tasks (stale_since) where stale_since is not null;
+create index tasks_heard on tasks (source, heard_at) where heard_at is not null;
+-- Those that were heard of before this was kept.
+update tasks set heard_at = changed_at where ingest_state is not null;
 
 -- Not for event_count, changed_at, ingest_state, heard_at and process: those are no news of their own. The flag goes when
 -- the status changes.

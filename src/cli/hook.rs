@@ -108,7 +108,7 @@ fn forward(asked: Asked, began: Instant) {
     let Some(source) = asked.agent else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let record = Record {
-        process: Process::above(&[agent(&source)]).map(|process| process.to_string()),
+        process: Process::above(agent(&source)).map(|process| process.to_string()),
         source,
         delivery: uuid::Uuid::now_v7().hyphenated().to_string(),
         at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::database::{Database, DatabaseError};
 use super::ingest::hook::silence::{self, Patience};
-use crate::process::Process;
+use crate::process::{Place, Process};
+use crate::spool::Spool;
 
 /// How often it looks: as soon as this a person sees that a process is gone.
 const EVERY: Duration = Duration::from_secs(5);
@@ -13,14 +14,24 @@ const OFTEN: Duration = Duration::from_millis(100);
 /// How many tasks one transaction changes. A writer waits for it some milliseconds.
 const AT_ONCE: usize = 32;
 
-/// Looks for as long as it is polled.
-pub async fn keep(database: Database, patience: Patience) {
-    let listening_since = now_ms();
+/// For how long a spool that is not empty is waited for: it holds what was heard while nobody listened. A minute takes in
+/// what a spool can hold.
+const SPOOLED: Duration = Duration::from_secs(60);
+
+/// Looks for as long as it is polled, but not while hooks wait in `spool`.
+pub async fn keep(database: Database, patience: Patience, spool: Option<Spool>) {
     let every = (patience.stale_after / 10).clamp(OFTEN, EVERY);
+    let mut watch = Watch::begin(now_ms(), every);
+    let mut waited = Duration::ZERO;
     loop {
-        // Before the first look there is time to take in what was heard while nobody listened.
         tokio::time::sleep(every).await;
-        match look(&database, patience, listening_since).await {
+        watch.look(now_ms());
+        if waited < SPOOLED && spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
+            waited += every;
+            continue;
+        }
+        waited = Duration::ZERO;
+        match look(&database, patience, watch.since).await {
             // Tried again soon; whoever made it busy or took it away is told of elsewhere.
             Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_)) => {}
             Err(error) => tracing::error!(%error, "could not look for silent agents"),
@@ -28,8 +39,32 @@ pub async fn keep(database: Database, patience: Patience) {
     }
 }
 
+/// Since when somebody listens without a break. A machine that slept heard nothing, and no agent on it could speak.
+struct Watch {
+    since: i64,
+    looked: i64,
+    longest: u64,
+}
+
+impl Watch {
+    fn begin(now_ms: i64, every: Duration) -> Self {
+        // A look that comes late is no break.
+        let longest = (every * 4 + EVERY).as_millis();
+        Self { since: now_ms, looked: now_ms, longest: u64::try_from(longest).unwrap_or(u64::MAX) }
+    }
+
+    fn look(&mut self, now_ms: i64) {
+        if now_ms.abs_diff(self.looked) > self.longest {
+            self.since = now_ms;
+        }
+        self.looked = now_ms;
+    }
+}
+
 async fn look(database: &Database, patience: Patience, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
+    let place = Place::here();
+    let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.begin_read().await?;
     let judgements = silence::judge_all(&*read, patience, listening_since, now_ms, is_alive).await?;
     drop(read);
@@ -43,10 +78,25 @@ async fn look(database: &Database, patience: Patience, listening_since: i64) -> 
     Ok(())
 }
 
-fn is_alive(process: &str) -> Option<bool> {
-    process.parse::<Process>().ok()?.is_alive()
-}
-
 fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EVERY, Watch};
+
+    #[test]
+    fn a_machine_that_slept_has_not_listened() {
+        let mut watch = Watch::begin(1_000, EVERY);
+        for now in [6_000, 11_500, 30_000, 55_000] {
+            watch.look(now);
+            assert_eq!(watch.since, 1_000, "{now}");
+        }
+        watch.look(81_000);
+        assert_eq!(watch.since, 81_000);
+        // A clock that was set back.
+        watch.look(1_000);
+        assert_eq!(watch.since, 1_000);
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sea_orm::DbErr;
 
 use super::database::{Database, DatabaseError};
-use super::ingest::hook::{self, Delivery, Source};
+use super::ingest::hook::{self, Delivery, Heard, Source};
 use crate::spool::{Claim, Record, Spool};
 
 /// How often it is looked for: a hook that found records waiting has put its own behind them.
@@ -132,7 +132,7 @@ async fn take_all(database: &Database, read: Read) -> Result<Settled, TakeInErro
     let mut settled = Settled::default();
     for (name, record) in &read {
         match delivery(name, record.as_ref()) {
-            Some(delivery) => match hook::take(&*tx, delivery, happened(record.as_ref())).await {
+            Some(delivery) => match hook::take(&*tx, delivery, heard(record.as_ref())).await {
                 Ok(()) => settled.delivered.push(name.clone()),
                 Err(_) => {
                     drop(tx);
@@ -157,7 +157,7 @@ async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInErr
             continue;
         };
         let tx = database.begin_write().await?;
-        match hook::take(&*tx, delivery, happened(record.as_ref())).await {
+        match hook::take(&*tx, delivery, heard(record.as_ref())).await {
             Ok(()) => {
                 tx.commit().await?;
                 if let Some((name, error)) = refused.take() {
@@ -184,9 +184,9 @@ fn delivery(name: &str, record: Option<&Record>) -> Option<Delivery> {
     read.inspect_err(|why| tracing::warn!(record = name, "could not take in {name}, which a hook left: {why}")).ok()
 }
 
-fn happened(record: Option<&Record>) -> i64 {
+fn heard(record: Option<&Record>) -> Heard {
     let now_ms = chrono::Utc::now().timestamp_millis();
-    record.map_or(now_ms, |record| hook::happened(record.at_ms, now_ms))
+    record.map_or(Heard::Now(now_ms), |record| Heard::late(record.at_ms, now_ms))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

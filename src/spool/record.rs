@@ -1,9 +1,9 @@
 //! One record as a file: a line about it, then its body.
 
 /// What the line begins with: the format and its version.
-const MAGIC: &str = "requery-spool-2";
-/// Where a record does not say which process it is of.
-const NONE: &str = "-";
+const MAGIC: &str = "requery-spool-1";
+/// The same of a record that says which process it is of.
+const WITH_PROCESS: &str = "requery-spool-2";
 /// The longest line.
 const LINE: usize = 512;
 
@@ -30,9 +30,13 @@ pub struct Broken;
 impl Record {
     /// As a file.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { source, delivery, at_ms, body, .. } = self;
-        let (process, length, sum) = (self.process(), body.len(), self.checksum());
-        let mut text = format!("{MAGIC} {source} {delivery} {at_ms} {process} {length} {sum:016x}\n").into_bytes();
+        let Self { source, delivery, at_ms, process, body } = self;
+        let (length, sum) = (body.len(), self.checksum());
+        let line = match process {
+            Some(process) => format!("{WITH_PROCESS} {source} {delivery} {at_ms} {process} {length} {sum:016x}\n"),
+            None => format!("{MAGIC} {source} {delivery} {at_ms} {length} {sum:016x}\n"),
+        };
+        let mut text = line.into_bytes();
         text.extend_from_slice(body);
         text
     }
@@ -44,23 +48,23 @@ impl Record {
     pub fn decode(text: &[u8]) -> Result<Self, Broken> {
         let end = text.iter().take(LINE).position(|byte| *byte == b'\n').ok_or(Broken)?;
         let line = str::from_utf8(&text[..end]).map_err(|_| Broken)?;
-        let [MAGIC, source, delivery, at_ms, process, length, sum] = line.split(' ').collect::<Vec<_>>()[..] else {
-            return Err(Broken);
+        let (source, delivery, at_ms, process, length, sum) = match line.split(' ').collect::<Vec<_>>()[..] {
+            [MAGIC, source, delivery, at_ms, length, sum] => (source, delivery, at_ms, None, length, sum),
+            [WITH_PROCESS, source, delivery, at_ms, process, length, sum] => {
+                (source, delivery, at_ms, Some(process.to_owned()), length, sum)
+            }
+            _ => return Err(Broken),
         };
         let body = text[end + 1..].to_vec();
         let record = Self {
             source: source.to_owned(),
             delivery: delivery.to_owned(),
             at_ms: at_ms.parse().map_err(|_| Broken)?,
-            process: Some(process.to_owned()).filter(|process| process != NONE),
+            process,
             body,
         };
         let whole = length == record.body.len().to_string() && sum == format!("{:016x}", record.checksum());
         if whole { Ok(record) } else { Err(Broken) }
-    }
-
-    fn process(&self) -> &str {
-        self.process.as_deref().unwrap_or(NONE)
     }
 
     /// FNV-1a over everything, eight bytes at a time: it tells a torn file, not a forged one.
@@ -74,7 +78,7 @@ impl Record {
             })
         };
         let mut head = 0xcbf2_9ce4_8422_2325;
-        for text in [&self.source, &self.delivery, self.process()] {
+        for text in [Some(&self.source), Some(&self.delivery), self.process.as_ref()].into_iter().flatten() {
             head = bytes(head, text.as_bytes());
         }
         bytes(mix(mix(head, self.at_ms.cast_unsigned()), self.body.len() as u64), &self.body)

@@ -8,7 +8,13 @@ fn soon() -> Instant {
 }
 
 fn record(number: usize, body: &[u8]) -> Record {
-    Record { source: "codex".into(), delivery: format!("d-{number}"), at_ms: 7, process: None, body: body.to_vec() }
+    Record {
+        source: "codex".into(),
+        delivery: format!("d-{number}"),
+        at_ms: 7,
+        process: number.is_multiple_of(2).then(|| format!("-:{number}")),
+        body: body.to_vec(),
+    }
 }
 
 fn spool() -> (tempfile::TempDir, Spool) {

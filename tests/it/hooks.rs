@@ -11,7 +11,7 @@ mod silence;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use requery::server::ingest::hook::{self, Delivery, HookError, Source};
+use requery::server::ingest::hook::{self, Delivery, Heard, HookError, Source};
 use requery_entities::{event, session, task};
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -175,9 +175,16 @@ struct Store {
 
 impl Store {
     async fn open() -> Self {
+        let store = Self::open_at(0).await;
+        Migrator::up(&store.db, None).await.expect("a schema");
+        store
+    }
+
+    /// With the schema as it was after so many migrations.
+    async fn open_at(migrations: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let db = Self::connect(folder.path()).await;
-        Migrator::up(&db, None).await.expect("a schema");
+        Migrator::up(&db, Some(migrations)).await.expect("a schema");
         Self { db, folder }
     }
 
@@ -207,7 +214,7 @@ impl Store {
     async fn deliver(&self, source: Source, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         let delivery = Delivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
-        hook::take(&tx, delivery, now_ms).await.expect("taken");
+        hook::take(&tx, delivery, Heard::Now(now_ms)).await.expect("taken");
         tx.commit().await.expect("committed");
         Ok(())
     }

@@ -7,11 +7,11 @@ use super::answer::{Done, Read};
 use super::body::Raw;
 use super::{Group, now_ms};
 use crate::process::Process;
+use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
-use crate::protocol::{AT_HEADER, PROCESS_HEADER};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
-use crate::server::ingest::hook::{self, Delivery, Source};
+use crate::server::ingest::hook::{self, Delivery, Heard, Source};
 use crate::server::read;
 
 pub(super) struct HookApi(pub(super) Database);
@@ -19,6 +19,8 @@ pub(super) struct HookApi(pub(super) Database);
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Hooks")]
 impl HookApi {
     /// When the hooks of each agent were last heard of
+    ///
+    /// For whoever looks whether they arrive; no notice says when it changes.
     #[oai(path = "/hooks", method = "get", operation_id = "hooks_heard")]
     async fn heard(
         &self,
@@ -41,7 +43,7 @@ impl HookApi {
         /// When it happened, RFC 3339, for one that is sent late; at most a week ago. Else it happened now.
         #[oai(name = "Requery-At")]
         at: Header<Option<String>>,
-        /// The process of the agent, as the forwarder names it. A server of another machine ignores it.
+        /// The process of the agent, as the forwarder names it. Who cannot tell what it is ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
         body: Raw,
@@ -59,7 +61,7 @@ impl HookApi {
         /// When it happened, RFC 3339, for one that is sent late; at most a week ago. Else it happened now.
         #[oai(name = "Requery-At")]
         at: Header<Option<String>>,
-        /// The process of the agent, as the forwarder names it. A server of another machine ignores it.
+        /// The process of the agent, as the forwarder names it. Who cannot tell what it is ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
         body: Raw,
@@ -78,13 +80,8 @@ impl HookApi {
         body: &[u8],
     ) -> Result<Done, ApiError> {
         let delivery = Delivery::read(source, delivery.as_deref(), body)?;
-        let process = match process.as_deref().map(str::parse::<Process>) {
-            None => None,
-            Some(Ok(process)) => Some(process),
-            Some(Err(error)) => {
-                return Err(ApiError::Header { name: PROCESS_HEADER.to_owned(), detail: error.to_string() });
-            }
-        };
+        // It is a hint, and one that cannot be read costs no record.
+        let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
             None => None,
             Some((_, Ok(at))) => Some(at.timestamp_millis()),
@@ -95,8 +92,8 @@ impl HookApi {
         };
         let tx = self.0.begin_write().await?;
         let now_ms = now_ms();
-        let delivery = delivery.of(process.as_ref());
-        hook::take(&*tx, delivery, at.map_or(now_ms, |at| hook::happened(at, now_ms))).await?;
+        let heard = at.map_or(Heard::Now(now_ms), |at| Heard::late(at, now_ms));
+        hook::take(&*tx, delivery.of(process.as_ref()), heard).await?;
         Ok(Done { cursor: tx.commit().await? })
     }
 }

@@ -86,9 +86,26 @@ impl From<NotJson> for HookError {
 /// How far back a record may have happened. What waited for longer than this is shown as of then.
 const LATE_MS: i64 = 7 * 24 * 3600 * 1000;
 
-/// When a record happened that says so itself: not in the future, and at most a week ago.
-pub fn happened(at_ms: i64, now_ms: i64) -> i64 {
-    at_ms.clamp(now_ms - LATE_MS, now_ms)
+/// When a record happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard {
+    /// Now.
+    Now(i64),
+    /// Earlier: it was sent late.
+    Late(i64),
+}
+
+impl Heard {
+    /// When a record happened that says so itself: not in the future, and at most a week ago.
+    pub fn late(at_ms: i64, now_ms: i64) -> Self {
+        Self::Late(at_ms.clamp(now_ms - LATE_MS, now_ms))
+    }
+
+    fn at_ms(self) -> i64 {
+        match self {
+            Self::Now(ms) | Self::Late(ms) => ms,
+        }
+    }
 }
 
 /// What a hook sent, read and found good.
@@ -125,8 +142,9 @@ impl Delivery {
 ///
 /// # Errors
 /// The database failed, and the transaction is to be rolled back.
-pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, now_ms: i64) -> Result<(), DbErr> {
+pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -> Result<(), DbErr> {
     let Delivery { record, id, process } = delivery;
+    let now_ms = heard.at_ms();
     let source = record.source;
     if let Some(id) = id
         && !store::deliver(tx, &id, now_ms).await?
@@ -140,10 +158,11 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, now_ms: i64) ->
         Some(task) => store::find_event(tx, &task.id, &record, &agent).await?,
         None => None,
     };
-    let step = agent.take(&record, known.as_ref().map(|event| event.state), &fresh);
+    let is_news = found.as_ref().is_none_or(|task| task.is_news(heard));
+    let step = agent.take(&record, known.as_ref().map(|event| event.state), is_news, &fresh);
 
     let task_id = match found {
-        Some(task) => task.save(tx, &record, process.as_deref(), &mut agent, step.decides, now_ms).await?,
+        Some(task) => task.save(tx, &record, process.as_deref(), &mut agent, &step, heard).await?,
         None => store::start_task(tx, &record, process.as_deref(), &mut agent, now_ms).await?,
     };
     let timeline = store::Timeline { tx, source, task_id: &task_id, now_ms };

@@ -70,16 +70,21 @@ pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Resul
 }
 
 async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Vec<NeedsYou>, DbErr> {
-    let waiting = Condition::all()
-        .add(task::Column::Status.eq(TaskStatus::Waiting.as_str()))
-        .add(task::Column::StaleSince.is_null());
-    let stale = Condition::all().add(task::Column::StaleSince.is_not_null());
+    let status = |words: &[TaskStatus]| task::Column::Status.is_in(words.iter().map(|status| status.as_str()));
+    let waits = || Condition::all().add(status(&[TaskStatus::Waiting])).add(task::Column::StaleSince.is_null());
+    let asks = Condition::any().add(task::Column::StatusReason.is_in(["permission", "question"]));
+    let stale = Condition::all()
+        .add(status(&[TaskStatus::Running, TaskStatus::Waiting]))
+        .add(task::Column::StaleSince.is_not_null());
+    let (reason, since) = (task::Column::StatusReason, task::Column::StatusSince);
     let mut rows = Vec::new();
-    // Each by an index of its own.
+    // Who asks something first, then who is missed, and what is left for those whose turn is the person's.
     for (which, reason, since) in [
-        (waiting, task::Column::StatusReason, task::Column::StatusSince),
+        (waits().add(asks.clone()), reason, since),
         (stale, task::Column::StaleReason, task::Column::StaleSince),
+        (waits().add(Condition::any().add(asks.not()).add(task::Column::StatusReason.is_null())), reason, since),
     ] {
+        let left = NEEDS_YOU - rows.len();
         let mut query = task::Entity::find().filter(which);
         if let Some(project) = project {
             query = query.filter(task::Column::Project.eq(project));
@@ -89,7 +94,7 @@ async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<V
             .columns([task::Column::Id, task::Column::Title, task::Column::Project, reason, since])
             .order_by_asc(since)
             .order_by_asc(task::Column::Id)
-            .limit(NEEDS_YOU as u64)
+            .limit(left as u64)
             .into_tuple::<(String, String, String, Option<String>, i64)>()
             .all(tx)
             .await?;
@@ -97,7 +102,6 @@ async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<V
     }
     rows.sort_by(|a, b| (a.4, &a.0).cmp(&(b.4, &b.0)));
     rows.into_iter()
-        .take(NEEDS_YOU)
         .map(|(task_id, title, project, reason, since)| {
             Ok(NeedsYou { task_id: id(&task_id)?, title, project, reason, since: time(since) })
         })

@@ -33,7 +33,8 @@ fn another_order(file: &str, random: &fastrand::Rng) -> Vec<(usize, Value)> {
         for at in 1..agent.len() {
             let (before, after) = (&agent[at - 1].1, &agent[at].1);
             let halves = before["hook_event_name"] == "PreToolUse" && before["tool_use_id"] == after["tool_use_id"];
-            if halves && after["hook_event_name"] == "PostToolUse" && random.u8(..4) == 0 {
+            let ends = matches!(after["hook_event_name"].as_str(), Some("PostToolUse" | "PostToolUseFailure"));
+            if halves && ends && random.u8(..4) == 0 {
                 agent.swap(at - 1, at);
             }
         }
@@ -67,7 +68,12 @@ async fn check(file: &str, source: Source, seed: u64) {
         if random.u8(..40) == 0 {
             store = store.reopen().await;
         }
+        if random.u8(..40) == 0 {
+            // Whoever is missed and heard of again is as if nothing had been.
+            store.look(now + 40 * 60_000, |_| None).await;
+        }
     }
+    store.look(now, |_| None).await;
     assert_figures(&store, &figures(file)).await;
 }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use requery::server::ingest::hook::Source;
+use requery::process::Process;
 use requery::server::ingest::hook::silence::{self, Patience};
+use requery::server::ingest::hook::{self, Delivery, Heard, Source};
 use requery_entities::{session, task};
-use sea_orm::{EntityTrait, TransactionTrait};
+use requery_migrations::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, EntityTrait, TransactionTrait};
 use serde_json::{Value, json};
 
 use super::{START, Store, read};
@@ -19,7 +21,7 @@ const HOUR: i64 = 60 * MINUTE;
 
 impl Store {
     /// Looks after silent agents as of a time, having listened all along.
-    async fn look(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
+    pub(super) async fn look(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
         let found = silence::judge_all(&self.db, Patience::default(), START, now_ms, is_alive).await.expect("judged");
         let tx = self.db.begin().await.expect("a transaction");
         for judgement in &found {
@@ -75,8 +77,8 @@ async fn after_the_busy_day_one_agent_is_missing() {
     let heard = 1_328_631;
     for (at, missing) in [
         (heard + 30 * MINUTE - 1, "running"),
-        (heard + 30 * MINUTE, "running silent since 1328631"),
-        (heard + 24 * HOUR - 1, "running silent since 1328631"),
+        (heard + 30 * MINUTE, "running silent since 3128631"),
+        (heard + 24 * HOUR - 1, "running silent since 3128631"),
         (heard + 24 * HOUR, "errored lost"),
         (heard + 1000 * HOUR, "errored lost"),
     ] {
@@ -106,47 +108,110 @@ async fn who_is_heard_of_again_is_not_lost() {
         store.standing_of("agent").await
     };
     let call = json!({"tool_name": "Bash", "tool_use_id": "a", "tool_input": {"command": "make"}});
+    let late = async |hook: &str, at: i64, now: i64| {
+        let delivery = Delivery::read(Source::ClaudeCode, None, &record(hook, &json!({"message": "m"}))).expect("read");
+        let tx = store.db.begin().await.expect("a transaction");
+        hook::take(&tx, delivery, Heard::late(START + at, START + now)).await.expect("taken");
+        tx.commit().await.expect("committed");
+        store.standing_of("agent").await
+    };
     assert_eq!(take("UserPromptSubmit", json!({"prompt": "hi"}), 0).await, "running");
     assert_eq!(take("PreToolUse", call.clone(), 10).await, "running");
     let look = async |at: i64| {
         store.look(START + at, |_| None).await;
         store.standing_of("agent").await
     };
-    assert_eq!(look(30 * MINUTE + 10).await, "running silent since 10");
+    assert_eq!(look(30 * MINUTE + 10).await, format!("running silent since {}", 30 * MINUTE + 10));
     // One that makes no row counts as well.
     assert_eq!(take("PostToolBatch", json!({}), 31 * MINUTE).await, "running");
     assert_eq!(look(61 * MINUTE - 1).await, "running");
-    assert_eq!(look(61 * MINUTE).await, format!("running silent since {}", 31 * MINUTE));
+    assert_eq!(look(62 * MINUTE).await, format!("running silent since {}", 61 * MINUTE));
     assert_eq!(look(31 * MINUTE + 24 * HOUR).await, "errored lost");
+    // What happened before the last that was heard of and came late is no sign of life.
+    assert_eq!(late("Notification", 30 * MINUTE, 25 * HOUR).await, "errored lost");
+    let runs = async || session::Entity::find().all(&store.db).await.expect("runs");
+    assert_eq!(runs().await[0].status, "lost");
     assert_eq!(take("PostToolUse", call, 26 * HOUR).await, "running");
-    assert_eq!(store.events().await.last().expect("the call").state.as_deref(), Some("ok"));
+    let run = runs().await.remove(0);
+    assert_eq!((run.status.as_str(), run.ended_at), ("running", None), "it goes on");
+    let calls = store.events().await.into_iter().filter(|event| event.kind == "tool");
+    assert_eq!(calls.map(|call| call.state).collect::<Vec<_>>(), [Some("ok".to_owned())]);
     assert_eq!(take("Stop", json!({}), 27 * HOUR).await, "waiting finished");
     assert_eq!(look(1000 * HOUR).await, "waiting finished", "a person may take any time");
     // A late record is no later sign of life than it is.
     assert_eq!(take("UserPromptSubmit", json!({"prompt": "on"}), 1001 * HOUR).await, "running");
-    assert_eq!(take("Notification", json!({"message": "m"}), 1000 * HOUR).await, "running");
+    assert_eq!(late("Notification", 1000 * HOUR, 1001 * HOUR + 1).await, "running");
     assert_eq!(look(1001 * HOUR + 30 * MINUTE - 1).await, "running");
-    assert_eq!(look(1001 * HOUR + 30 * MINUTE).await, format!("running silent since {}", 1001 * HOUR));
+    let flagged = format!("running silent since {}", 1001 * HOUR + 30 * MINUTE);
+    assert_eq!(look(1001 * HOUR + 30 * MINUTE).await, flagged);
 }
 
 /// What others wrote about a task stands, and a task of theirs is never judged.
 #[tokio::test]
 async fn only_those_whose_hooks_are_heard_are_judged() {
-    use sea_orm::ConnectionTrait;
     let store = Store::open().await;
     store.take(Source::ClaudeCode, &record("UserPromptSubmit", &json!({"prompt": "hi"}))).await.expect("taken");
-    let sql =
-        "update tasks set status = 'completed'; insert into tasks (title, external_id) values ('by hand', 'byhand')";
-    store.db.execute_unprepared(sql).await.expect("written");
+    let sql = async |sql: &str| store.db.execute_unprepared(sql).await.expect("written");
+    sql("update tasks set status = 'completed'; insert into tasks (title, external_id) values ('by hand', 'byhand')")
+        .await;
     store.look(START + 1000 * HOUR, |_| Some(false)).await;
     let standing = store.standing().await;
     assert_eq!((&*standing["agent"], &*standing["byhand"]), ("completed", "running"));
-    // A person who sets it right takes the flag away.
-    store.db.execute_unprepared("update tasks set status = 'running' where external_id = 'agent'").await.expect("set");
-    store.look(START + 1000 * HOUR, |_| None).await;
-    assert_eq!(store.standing_of("agent").await, "running silent since 0");
-    store.db.execute_unprepared("update tasks set status = 'waiting' where external_id = 'agent'").await.expect("set");
+    // Who sets it to another status has it judged from then on, and is not overruled in a moment.
+    sql("update tasks set status = 'running' where external_id = 'agent'").await;
+    let now = chrono::Utc::now().timestamp_millis();
+    store.look(now + 29 * MINUTE, |_| None).await;
+    assert_eq!(store.standing_of("agent").await, "running");
+    for after in [31 * MINUTE, 23 * HOUR] {
+        store.look(now + after, |_| None).await;
+        assert!(store.standing_of("agent").await.starts_with("running silent since "), "{after}");
+    }
+    sql("update tasks set status = 'waiting' where external_id = 'agent'").await;
     assert_eq!(store.standing_of("agent").await, "waiting");
+}
+
+/// A process that is gone was that of a run; the next run is another, even one that does not say which.
+#[tokio::test]
+async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
+    let store = Store::open().await;
+    let take = async |hook: &str, process: Option<&str>| {
+        let process = process.map(|text| text.parse::<Process>().expect("a process"));
+        let delivery = Delivery::read(Source::ClaudeCode, None, &record(hook, &json!({"prompt": "p"}))).expect("read");
+        hook::take(&store.db, delivery.of(process.as_ref()), Heard::Now(START)).await.expect("taken");
+    };
+    let look = async |gone: &str| {
+        store.look(START + 1, |process| Some(!process.ends_with(gone))).await;
+        store.standing_of("agent").await
+    };
+    let process = |id: u32| format!("-:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:1:1:{id}:1");
+    take("SessionStart", Some(&process(7))).await;
+    take("UserPromptSubmit", None).await;
+    assert_eq!(look(":7:1").await, "running gone since 1", "a record that does not say leaves it as it was");
+    take("Stop", Some(&process(8))).await;
+    assert_eq!(look(":7:1").await, "waiting finished");
+    assert_eq!(look(":8:1").await, "waiting finished gone since 1");
+    take("Stop", None).await;
+    assert_eq!(look(":8:1").await, "waiting finished", "it was heard of, so it is not the one that is gone");
+    take("Stop", Some(&process(9))).await;
+    take("SessionStart", None).await;
+    assert_eq!(look(":9:1").await, "waiting ready");
+}
+
+/// A database of before has its agents, and they are missed like others.
+#[tokio::test]
+async fn who_was_heard_of_before_the_upgrade_is_missed() {
+    let store = Store::open_at(6).await;
+    let sql = async |sql: &str| store.db.execute_unprepared(sql).await.expect("written");
+    let insert = "insert into tasks (title, source, external_id, status, ingest_state, waiting_reason) values";
+    sql(&format!("{insert} ('a', 'claude-code', 'agent', 'running', '{{\"base\":\"running\"}}', null)")).await;
+    sql(&format!("{insert} ('b', 'codex', 'other', 'waiting', '{{\"base\":\"idle\"}}', 'idle')")).await;
+    sql("insert into tasks (title, external_id) values ('c', 'byhand')").await;
+    Migrator::up(&store.db, None).await.expect("a schema");
+    let now = chrono::Utc::now().timestamp_millis();
+    store.look(now + HOUR, |_| None).await;
+    let standing = store.standing().await;
+    assert!(standing["agent"].starts_with("running silent since "), "{standing:?}");
+    assert_eq!((&*standing["other"], &*standing["byhand"]), ("waiting idle", "running"));
 }
 
 /// A killed agent is missed within moments, whatever it was at, and found again when it is resumed.

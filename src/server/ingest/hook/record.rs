@@ -97,6 +97,11 @@ impl Record {
         self.hook == Hook::SessionStart && self.text("source") == Some("compact")
     }
 
+    /// Whether a run begins with it.
+    pub fn begins(&self) -> bool {
+        self.hook == Hook::SessionStart && !self.is_compacted()
+    }
+
     /// The kind of the event it makes, and what it does to it.
     pub fn row(&self) -> (&'static str, Effect) {
         match (self.hook.row(), self.text("action")) {

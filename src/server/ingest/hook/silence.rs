@@ -42,49 +42,50 @@ impl Default for Patience {
 pub struct Agent {
     /// Where the task stands.
     pub status: TaskStatus,
-    /// When the agent was last heard of.
+    /// When the agent was last heard of, or its status was last set by anybody.
     pub heard_at: i64,
     /// Whether its process is still there; none: nobody can tell.
     pub is_alive: Option<bool>,
-    /// Why it is flagged, if it is.
-    pub stale: Option<StaleReason>,
+    /// Why it is flagged and since when, if it is.
+    pub stale: Option<(StaleReason, i64)>,
 }
 
 /// What follows from a silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing.
-    Leave,
-    /// The task is flagged.
-    Flag(StaleReason),
+    /// The task is flagged, as of then.
+    Flag(StaleReason, i64),
     /// The agent is given up.
     Lose,
 }
 
-/// Judges a silence. Whoever judges has been listening since `listening_since`: of what was before, it cannot know.
-pub fn judge(agent: Agent, patience: Patience, listening_since: i64, now_ms: i64) -> Verdict {
+/// Judges a silence; none: it is to be left. Whoever judges has been listening since `listening_since`: of what was
+/// before, it cannot know.
+pub fn judge(agent: Agent, patience: Patience, listening_since: i64, now_ms: i64) -> Option<Verdict> {
     let Agent { status, heard_at, is_alive, stale } = agent;
-    let for_longer_than = |since: i64, span: Duration| {
-        u128::try_from(now_ms.saturating_sub(since)).is_ok_and(|silence| silence >= span.as_millis())
-    };
     let is_gone = is_alive == Some(false);
+    let stale_from = heard_at.max(listening_since).saturating_add(ms(patience.stale_after));
     let is_silent = match status {
-        TaskStatus::Running => for_longer_than(heard_at.max(listening_since), patience.stale_after),
+        TaskStatus::Running => now_ms >= stale_from,
         // A person may take any time to answer.
         TaskStatus::Waiting => false,
-        TaskStatus::Completed | TaskStatus::Errored => return Verdict::Leave,
+        TaskStatus::Completed | TaskStatus::Errored => return None,
     };
     match stale {
-        // One whose process is there may have been stopped with Esc, but it is not lost.
-        Some(_)
-            if (is_gone || is_silent) && is_alive != Some(true) && for_longer_than(heard_at, patience.lost_after) =>
-        {
-            Verdict::Lose
+        None if is_gone => Some(Verdict::Flag(StaleReason::Gone, now_ms)),
+        None => is_silent.then_some(Verdict::Flag(StaleReason::Silent, stale_from)),
+        Some((StaleReason::Silent, since)) if is_gone => Some(Verdict::Flag(StaleReason::Gone, since)),
+        Some((_, since)) => {
+            let left = patience.lost_after.saturating_sub(patience.stale_after);
+            // One whose process is there may have been stopped with Esc, but it is not lost.
+            let is_missed = is_gone || (is_silent && is_alive.is_none());
+            (is_missed && now_ms >= since.saturating_add(ms(left))).then_some(Verdict::Lose)
         }
-        None | Some(StaleReason::Silent) if is_gone => Verdict::Flag(StaleReason::Gone),
-        None if is_silent => Verdict::Flag(StaleReason::Silent),
-        None | Some(_) => Verdict::Leave,
     }
+}
+
+fn ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A task that is judged.
@@ -93,8 +94,10 @@ pub fn judge(agent: Agent, patience: Patience, listening_since: i64, now_ms: i64
 struct Row {
     id: String,
     status: String,
+    status_since: i64,
     heard_at: Option<i64>,
     process: Option<String>,
+    stale_since: Option<i64>,
     stale_reason: Option<String>,
 }
 
@@ -102,6 +105,7 @@ struct Row {
 #[derive(Debug)]
 pub struct Judgement {
     id: String,
+    status: TaskStatus,
     heard_at: i64,
     verdict: Verdict,
 }
@@ -134,29 +138,28 @@ pub async fn judge_all(
         judgements.extend(rows.into_iter().filter_map(|row| {
             let agent = Agent {
                 status: TaskStatus::parse(&row.status)?,
-                heard_at: row.heard_at?,
+                heard_at: row.heard_at?.max(row.status_since),
                 is_alive: row.process.as_deref().and_then(&is_alive),
-                stale: row.stale_reason.as_deref().and_then(StaleReason::parse),
+                stale: row.stale_reason.as_deref().and_then(StaleReason::parse).zip(row.stale_since),
             };
-            let verdict = judge(agent, patience, listening_since, now_ms);
-            (verdict != Verdict::Leave).then_some(Judgement { id: row.id, heard_at: agent.heard_at, verdict })
+            let verdict = judge(agent, patience, listening_since, now_ms)?;
+            Some(Judgement { id: row.id, status: agent.status, heard_at: row.heard_at?, verdict })
         }));
     }
 }
 
 /// Carries a judgement out, inside a write transaction. An agent that was heard of meanwhile is left alone.
 pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms: i64) -> Result<(), DbErr> {
-    let Judgement { id, heard_at, verdict } = judgement;
+    let Judgement { id, status, heard_at, verdict } = judgement;
     let as_it_was = task::Entity::find()
         .filter(task::Column::Id.eq(id))
         .filter(task::Column::HeardAt.eq(*heard_at))
-        .filter(task::Column::Status.is_in([TaskStatus::Running.as_str(), TaskStatus::Waiting.as_str()]));
+        .filter(task::Column::Status.eq(status.as_str()));
     let Some(row) = as_it_was.one(tx).await? else { return Ok(()) };
     match verdict {
-        Verdict::Leave => Ok(()),
-        Verdict::Flag(reason) => {
+        Verdict::Flag(reason, since) => {
             let flag = task::ActiveModel {
-                stale_since: Set(Some(*heard_at)),
+                stale_since: Set(Some(*since)),
                 stale_reason: Set(Some(reason.as_str().to_owned())),
                 ..Default::default()
             };
@@ -179,59 +182,57 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
 mod tests {
     use std::time::Duration;
 
-    use super::{Agent, Patience, Verdict, judge};
-    use crate::protocol::model::{StaleReason, TaskStatus};
+    use super::Verdict::{Flag, Lose};
+    use super::{Agent, Patience, judge};
+    use crate::protocol::model::StaleReason::{Gone, Silent};
+    use crate::protocol::model::TaskStatus::{Completed, Errored, Running, Waiting};
 
-    const PATIENCE: Patience = Patience { stale_after: Duration::from_secs(30), lost_after: Duration::from_secs(1000) };
+    const PATIENCE: Patience =
+        Patience { stale_after: Duration::from_millis(30), lost_after: Duration::from_millis(1000) };
 
-    /// Last heard of at 100 s; who judges listens since 50 s.
-    #[track_caller]
-    fn check(status: TaskStatus, is_alive: Option<bool>, stale: Option<StaleReason>, at_ms: i64, expected: Verdict) {
-        let agent = Agent { status, heard_at: 100_000, is_alive, stale };
-        assert_eq!(judge(agent, PATIENCE, 50_000, at_ms), expected, "{agent:?} at {at_ms}");
-    }
-
+    /// Last heard of at 100; who judges listens since 50.
     #[test]
     fn a_silence_is_judged_by_its_length_and_by_the_process() {
-        use StaleReason::{Gone, Silent};
-        use TaskStatus::{Completed, Errored, Running, Waiting};
-        use Verdict::{Flag, Leave, Lose};
-        const LOST: i64 = 1_100_000;
-        for (status, is_alive, stale, at_ms, expected) in [
+        const LOST: i64 = 1_100;
+        for (status, is_alive, stale, now_ms, expected) in [
             // A clock that was set back is no silence.
-            (Running, None, None, 0, Leave),
-            (Running, None, None, 129_999, Leave),
-            (Running, None, None, 130_000, Flag(Silent)),
-            (Running, Some(true), None, 130_000, Flag(Silent)),
-            (Running, Some(false), None, 100_000, Flag(Gone)),
-            (Running, None, Some(Silent), LOST - 1, Leave),
-            (Running, Some(false), Some(Silent), 140_000, Flag(Gone)),
-            (Running, Some(false), Some(Gone), LOST - 1, Leave),
-            // First the flag, even if nobody looked for long.
-            (Running, None, None, LOST, Flag(Silent)),
-            (Running, None, Some(Silent), LOST, Lose),
-            (Running, Some(false), Some(Gone), LOST, Lose),
-            (Running, Some(true), Some(Silent), LOST, Leave),
+            (Running, None, None, 0, None),
+            (Running, None, None, 129, None),
+            (Running, None, None, 130, Some(Flag(Silent, 130))),
+            (Running, Some(true), None, 131, Some(Flag(Silent, 130))),
+            (Running, Some(false), None, 110, Some(Flag(Gone, 110))),
+            (Running, Some(false), Some((Silent, 130)), 140, Some(Flag(Gone, 130))),
+            (Running, None, Some((Silent, 130)), LOST - 1, None),
+            (Running, Some(false), Some((Gone, 130)), LOST - 1, None),
+            (Running, None, Some((Silent, 130)), LOST, Some(Lose)),
+            (Running, Some(false), Some((Gone, 130)), LOST, Some(Lose)),
+            (Running, Some(true), Some((Silent, 130)), LOST, None),
+            // It is given time from when it was first missed, however late that was.
+            (Running, Some(false), None, LOST, Some(Flag(Gone, LOST))),
+            (Running, Some(false), Some((Gone, LOST)), LOST + 969, None),
+            (Running, Some(false), Some((Gone, LOST)), LOST + 970, Some(Lose)),
             // A person may take any time, but not if there is nobody to be answered.
-            (Waiting, None, None, LOST, Leave),
-            (Waiting, Some(true), None, LOST, Leave),
-            (Waiting, Some(false), None, 100_000, Flag(Gone)),
-            (Waiting, Some(false), Some(Gone), LOST, Lose),
-            (Waiting, None, Some(Gone), LOST, Leave),
-            (Completed, Some(false), None, LOST, Leave),
-            (Errored, Some(false), None, LOST, Leave),
+            (Waiting, None, None, LOST, None),
+            (Waiting, Some(true), None, LOST, None),
+            (Waiting, Some(false), None, 100, Some(Flag(Gone, 100))),
+            (Waiting, Some(false), Some((Gone, 100)), LOST, Some(Lose)),
+            (Waiting, None, Some((Gone, 100)), LOST, None),
+            (Completed, Some(false), None, LOST, None),
+            (Errored, Some(false), None, LOST, None),
         ] {
-            check(status, is_alive, stale, at_ms, expected);
+            let agent = Agent { status, heard_at: 100, is_alive, stale };
+            assert_eq!(judge(agent, PATIENCE, 50, now_ms), expected, "{agent:?} at {now_ms}");
         }
     }
 
     #[test]
     fn what_was_before_it_listened_it_cannot_know() {
-        let agent = Agent { status: TaskStatus::Running, heard_at: 0, is_alive: None, stale: None };
-        assert_eq!(judge(agent, PATIENCE, 5_000_000, 5_029_999), Verdict::Leave);
-        assert_eq!(judge(agent, PATIENCE, 5_000_000, 5_030_000), Verdict::Flag(StaleReason::Silent));
-        let flagged = Agent { stale: Some(StaleReason::Silent), ..agent };
-        assert_eq!(judge(flagged, PATIENCE, 5_000_000, 5_029_999), Verdict::Leave);
-        assert_eq!(judge(flagged, PATIENCE, 5_000_000, 5_030_000), Verdict::Lose);
+        let agent = Agent { status: Running, heard_at: 0, is_alive: None, stale: None };
+        let since = 5_000;
+        assert_eq!(judge(agent, PATIENCE, since, since + 29), None);
+        assert_eq!(judge(agent, PATIENCE, since, since + 100), Some(Flag(Silent, since + 30)));
+        let flagged = Agent { stale: Some((Silent, 30)), ..agent };
+        assert_eq!(judge(flagged, PATIENCE, since, since + 29), None);
+        assert_eq!(judge(flagged, PATIENCE, since, since + 30), Some(Lose));
     }
 }

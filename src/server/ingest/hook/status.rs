@@ -90,6 +90,9 @@ struct Open {
     part: Part,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
+    /// Of a tool call: what a request to allow it has in common with it.
+    #[serde(default)]
+    call: u64,
 }
 
 /// A run of the client, the newest; ended or not.
@@ -99,6 +102,9 @@ struct Run {
     /// Whether a SessionStart began it, rather than the first record that came.
     started: bool,
     ended: bool,
+    /// It did not end by itself, but was given up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lost: bool,
 }
 
 /// What a title was taken from; a later one is better.
@@ -127,6 +133,8 @@ pub struct Fresh {
 pub struct Step {
     /// Whether the record says where the task stands. If not, nobody else's word on it is overruled.
     pub decides: bool,
+    /// A run that was given up and goes on.
+    pub revived: Option<String>,
     /// A run that ended without saying so.
     pub lost: Option<String>,
     /// A run that begins.
@@ -191,12 +199,17 @@ impl Agent {
         self.run.as_ref().map(|run| run.session.as_str())
     }
 
-    /// Takes a record. `known` is the state of its row, if there is one already.
-    pub fn take(&mut self, record: &Record, known: Option<EventState>, fresh: &Fresh) -> Step {
-        // Whoever is heard of is not lost.
-        let was_lost = std::mem::take(&mut self.lost);
+    /// Takes a record. `known` is the state of its row, if there is one already; `is_news` whether it is later than all
+    /// that was heard before.
+    pub fn take(&mut self, record: &Record, known: Option<EventState>, is_news: bool, fresh: &Fresh) -> Step {
         let before = (self.base, self.blocks.clone());
         let mut step = Step::default();
+        // Whoever is heard of is not lost.
+        let was_lost = self.lost && is_news;
+        if was_lost {
+            self.lost = false;
+            step.revived = self.revive(record);
+        }
         self.take_run(record, known, fresh, &mut step);
         let said = self.take_status(record, known, &mut step);
         self.take_row(record, known, fresh, &mut step);
@@ -212,7 +225,7 @@ impl Agent {
         Step {
             decides: true,
             lost: run.map(|run| {
-                run.ended = true;
+                (run.ended, run.lost) = (true, true);
                 run.session.clone()
             }),
             abandoned: self.open.drain(..).map(|open| open.event).collect(),
@@ -220,8 +233,16 @@ impl Agent {
         }
     }
 
+    /// Goes on with the run that was given up, unless a record begins another.
+    fn revive(&mut self, record: &Record) -> Option<String> {
+        let run = self.run.as_mut().filter(|run| run.lost)?;
+        run.lost = false;
+        run.ended = record.begins();
+        (!run.ended).then(|| run.session.clone())
+    }
+
     fn take_run(&mut self, record: &Record, known: Option<EventState>, fresh: &Fresh, step: &mut Step) {
-        let starts = record.hook == Hook::SessionStart && !record.is_compacted();
+        let starts = record.begins();
         let begins = match &mut self.run {
             None => true,
             Some(run) if starts && !run.ended && !run.started => {
@@ -243,7 +264,7 @@ impl Agent {
             }
         };
         if begins {
-            self.run = Some(Run { session: fresh.session.clone(), started: starts, ended: false });
+            self.run = Some(Run { session: fresh.session.clone(), started: starts, ended: false, lost: false });
             step.began = Some(fresh.session.clone());
         }
         if let Some(run) = self.run.as_mut().filter(|run| record.hook == Hook::SessionEnd && !run.ended) {
@@ -272,9 +293,8 @@ impl Agent {
                 if thread.is_none() {
                     self.base = Base::Running;
                 }
-                self.lift(|block| {
-                    block.thread.as_deref() == thread && matches!(block.on, On::Approval(_) | On::Notice { .. })
-                });
+                // Whoever goes on was answered, or told what to do instead.
+                self.lift(|block| block.thread.as_deref() == thread && !matches!(block.on, On::Elicitation(_)));
                 if matches!(record.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode")) {
                     self.block(thread, On::Answer(record.key().unwrap_or_default()));
                 }
@@ -282,8 +302,12 @@ impl Agent {
             }
             Hook::PostToolUse | Hook::PostToolUseFailure | Hook::PermissionDenied => {
                 let (call, key) = (record.call(), record.key().unwrap_or_default());
+                // The person may have changed what is called, and answers become part of it.
+                let begun = self.open.iter().find(|open| open.key == key).map(|open| open.call);
                 self.lift(|block| match &block.on {
-                    On::Approval(approval) => block.thread.as_deref() == thread && *approval == call,
+                    On::Approval(approval) => {
+                        block.thread.as_deref() == thread && (*approval == call || Some(*approval) == begun)
+                    }
                     On::Answer(answer) => *answer == key,
                     On::Notice { open, .. } => open.is_empty() || open.contains(&key),
                     On::Elicitation(_) => false,
@@ -384,7 +408,8 @@ impl Agent {
                     step.abandoned.push(self.open.remove(0).event);
                 }
                 let thread = record.thread().map(str::to_owned);
-                self.open.push(Open { key, event: fresh.event.clone(), part, thread });
+                let call = if part == Part::Tool { record.call() } else { 0 };
+                self.open.push(Open { key, event: fresh.event.clone(), part, thread, call });
             }
             Effect::End(..) => self.open.retain(|open| open.key != key),
             Effect::Begin(_) | Effect::None | Effect::Log => {}

@@ -3,13 +3,13 @@
 use requery_entities::{delivery, event, session, task};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::{Map, Value};
 
 use super::record::Record;
 use super::row::Row;
 use super::status::{Agent, Step};
-use super::{Source, is_better, place};
+use super::{Heard, Source, is_better, place};
 use crate::protocol::TaskId;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskMode, TaskStatus};
 
@@ -31,7 +31,6 @@ pub struct StoredTask {
     status_reason: Option<String>,
     ingest_state: Option<String>,
     heard_at: Option<i64>,
-    process: Option<String>,
     is_stale: bool,
 }
 
@@ -104,7 +103,6 @@ impl From<task::Model> for StoredTask {
             status_reason: row.status_reason,
             ingest_state: row.ingest_state,
             heard_at: row.heard_at,
-            process: row.process,
             is_stale: row.stale_since.is_some(),
         }
     }
@@ -117,6 +115,14 @@ impl StoredTask {
         remembered.unwrap_or_else(|| Agent::recalled(TaskStatus::parse(&self.status).unwrap_or(TaskStatus::Running)))
     }
 
+    /// Whether a record is a sign of life: one that happened before the last that was heard of is none.
+    pub fn is_news(&self, heard: Heard) -> bool {
+        match heard {
+            Heard::Now(_) => true,
+            Heard::Late(at) => self.heard_at.is_none_or(|last| at > last),
+        }
+    }
+
     /// Writes what the record changed about it, and that its agent was heard of. Where nothing changed that somebody
     /// can see, that makes no notice.
     pub async fn save(
@@ -125,15 +131,20 @@ impl StoredTask {
         record: &Record,
         process: Option<&str>,
         agent: &mut Agent,
-        decides: bool,
-        now_ms: i64,
+        step: &Step,
+        heard: Heard,
     ) -> Result<String, DbErr> {
-        let mut row = task::ActiveModel { heard_at: Set(self.heard_at.max(Some(now_ms))), ..Default::default() };
-        if process.is_some() && process != self.process.as_deref() {
-            row.process = Set(process.map(str::to_owned));
-        }
-        if self.is_stale {
-            (row.stale_since, row.stale_reason) = (Set(None), Set(None));
+        let now_ms = heard.at_ms();
+        let mut row = <task::ActiveModel as Default>::default();
+        if self.is_news(heard) {
+            row.heard_at = Set(Some(now_ms));
+            // A new run is another process, and one that was missed and is heard of is not the one that was looked for.
+            if process.is_some() || step.began.is_some() || self.is_stale {
+                row.process = Set(process.map(str::to_owned));
+            }
+            if self.is_stale {
+                (row.stale_since, row.stale_reason) = (Set(None), Set(None));
+            }
         }
         if let Some((titled, title)) = place::title(record).filter(|title| is_better(title, agent)) {
             agent.entitle(titled, &title);
@@ -147,14 +158,16 @@ impl StoredTask {
                 row.project = Set(place::project(cwd));
             }
         }
-        self.stand(&mut row, agent, decides, now_ms);
-        task::Entity::update_many().set(row).filter(task::Column::Id.eq(&self.id)).exec(tx).await?;
+        self.stand(&mut row, agent, step.decides, now_ms);
+        if row.is_changed() {
+            task::Entity::update_many().set(row).filter(task::Column::Id.eq(&self.id)).exec(tx).await?;
+        }
         Ok(self.id)
     }
 
     /// Writes that it is given up.
     pub async fn save_lost(self, tx: &impl ConnectionTrait, agent: &Agent, now_ms: i64) -> Result<(), DbErr> {
-        let mut row = task::ActiveModel::default();
+        let mut row = <task::ActiveModel as Default>::default();
         self.stand(&mut row, agent, true, now_ms);
         task::Entity::update_many().set(row).filter(task::Column::Id.eq(&self.id)).exec(tx).await.map(drop)
     }
@@ -220,8 +233,23 @@ pub struct Timeline<'a, C> {
 }
 
 impl<C: ConnectionTrait> Timeline<'_, C> {
+    /// Goes on with a run that was given up.
+    async fn revive(&self, run: &str) -> Result<(), DbErr> {
+        let row = session::ActiveModel {
+            status: Set(SessionStatus::Running.as_str().to_owned()),
+            ended_at: Set(None),
+            ..Default::default()
+        };
+        let lost = session::Column::Status.eq(SessionStatus::Lost.as_str());
+        let update = session::Entity::update_many().set(row).filter(session::Column::Id.eq(run)).filter(lost);
+        update.exec(self.tx).await.map(drop)
+    }
+
     /// Ends and begins runs.
     pub async fn save_runs(&self, record: &Record, step: &Step) -> Result<(), DbErr> {
+        if let Some(revived) = &step.revived {
+            self.revive(revived).await?;
+        }
         self.lose_run(step).await?;
         if let Some(began) = &step.began {
             let row = session::ActiveModel {

@@ -28,6 +28,7 @@ fn check(script: &str, expected: &str) {
         outcome += status.as_str();
         for (what, ids) in [
             ("", reason.map(str::to_owned)),
+            ("again ", step.revived),
             ("lost ", step.lost),
             ("began ", step.began),
             ("ended ", step.ended),
@@ -54,7 +55,7 @@ fn take(agent: Option<Agent>, at: usize, line: &str, rows: &mut HashMap<String, 
     let fresh = Fresh { session: format!("run{at}"), event: format!("row{at}") };
     let mut next = agent.unwrap_or_else(|| Agent::new(&record));
     let known = record.key().and_then(|key| rows.get(&key).copied());
-    let step = next.take(&record, known, &fresh);
+    let step = next.take(&record, known, true, &fresh);
     if let (Some(key), effect) = (record.key(), record.row().1) {
         match (effect, known) {
             (Effect::Begin(_), None) => {
@@ -269,13 +270,13 @@ fn one_that_is_given_up_and_heard_of_again_goes_on() {
          running
          waiting permission
          errored lost lost run0 abandoned row2
-         running
-         errored lost
-         running began run7
-         errored lost lost run7 abandoned row7
+         running again run0
+         errored lost lost run0
+         running again run0
+         errored lost lost run0 abandoned row7
          waiting ready began run9
          errored lost lost run9
-         completed",
+         completed again run9 ended run9",
     );
 }
 
@@ -293,5 +294,37 @@ fn a_turn_that_failed_says_of_what() {
          errored overloaded ended run0
          waiting ready began run3
          errored",
+    );
+}
+
+/// Claude Code asks for the permission to ask, and the answers become part of what the call was given.
+#[test]
+fn an_answered_question_holds_nothing_up() {
+    check(
+        r#"UserPromptSubmit prompt=hi
+         PreToolUse tool_use_id=q tool_name=AskUserQuestion tool_input={"questions":["which?"]}
+         PermissionRequest tool_name=AskUserQuestion tool_input={"questions":["which?"]}
+         PostToolUse tool_use_id=q tool_name=AskUserQuestion tool_input={"questions":["which?"],"answers":["b"]}"#,
+        "
+         running began run0
+         waiting question
+         waiting question
+         running",
+    );
+}
+
+/// No hook says that a plan was sent back with what to do instead: the agent just goes on.
+#[test]
+fn who_goes_on_was_answered() {
+    check(
+        r#"UserPromptSubmit prompt=hi
+         PreToolUse tool_use_id=p tool_name=ExitPlanMode
+         PreToolUse tool_use_id=s tool_name=Read agent_id=sub
+         PreToolUse tool_use_id=r tool_name=Read"#,
+        "
+         running began run0
+         waiting question
+         waiting question
+         running",
     );
 }
