@@ -2,15 +2,19 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use requery::spool::{Record, Spool};
 use tempfile::TempDir;
 
 use crate::server::Outside;
 use crate::table::{Limit, Row, quantile};
 
 const HOOKS: usize = 200;
+/// About as many as fit.
+const WAITING: usize = 16_000;
 /// Each takes its whole time.
 const HANGING: usize = 11;
 
@@ -24,6 +28,9 @@ pub fn measure() -> Vec<Row> {
 
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let away = times(&nobody, &options, HOOKS);
+    let full = folder.path().join("full");
+    fill(&full, &nobody);
+    let behind_many = times(&nobody, &["--spool", full.to_str().unwrap()], HOOKS);
 
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = hanging.local_addr().unwrap().to_string();
@@ -42,8 +49,22 @@ pub fn measure() -> Vec<Row> {
     let mut all = Vec::new();
     all.extend(rows("the server there", there, 20.0));
     all.extend(rows("no server, 0 to 199 records waiting", away, 15.0));
+    all.extend(rows("no server, 16,000 records waiting", behind_many, 15.0));
     all.push(Row::new("an agent's hook, start to end, the server hangs", hangs.collect(), " ms", Limit::AtMost(300.0)));
     all
+}
+
+fn fill(base: &Path, address: &str) {
+    let spool = Spool::of(base, "127.0.0.1", address.rsplit(':').next().unwrap().parse().unwrap());
+    for number in 0..WAITING {
+        let record = Record {
+            source: "claude-code".to_owned(),
+            delivery: format!("0190b0a0-0000-7000-8000-{number:012x}"),
+            at_ms: 0,
+            body: br#"{"session_id":"s","hook_event_name":"Stop","cwd":"/work"}"#.to_vec(),
+        };
+        spool.put(&record, Instant::now() + Duration::from_secs(1)).unwrap();
+    }
 }
 
 fn times(address: &str, options: &[&str], hooks: usize) -> Vec<f64> {

@@ -20,7 +20,7 @@ mod post;
 
 use super::replay::Source;
 pub use post::Server;
-use post::{Connection, Sent};
+use post::{Away, Connection, Sent};
 
 /// When this ends, whatever it is doing. Counted from where this begins, a little after the process did.
 const DEADLINE: Duration = Duration::from_millis(280);
@@ -125,10 +125,16 @@ fn forward(asked: Asked, began: Instant) {
         return;
     }
     let sent = Connection::to(&server, began + SENT_UNTIL).send(&record, false);
-    if let (Sent::Away { silent }, Some(spool)) = (sent, &spool)
+    if let (Sent::Away(away), Some(spool)) = (sent, &spool)
         && spool.put(&record, began + KEPT_UNTIL).is_ok()
-        && silent
     {
+        note(spool, away);
+    }
+}
+
+/// Whether to ask that server again at once.
+fn note(spool: &Spool, away: Away) {
+    if away.silent {
         spool.note_silence();
     }
 }
@@ -147,8 +153,13 @@ fn catch_up(spool: &Spool, server: &Server, began: Instant) {
         return;
     }
     let Ok(Some(claim)) = spool.claim() else { return };
-    let Ok(names) = claim.waiting() else { return };
     let mut connection = Connection::to(server, began + SENT_UNTIL);
+    // Before the list of all that waits is made: while nobody answers it can be long.
+    if let Err(away) = connection.open() {
+        note(spool, away);
+        return;
+    }
+    let Ok(names) = claim.waiting() else { return };
     let (mut delivered, mut hopeless) = (Vec::new(), Vec::new());
     for name in &names {
         if began.elapsed() > CATCH_UP_UNTIL {
@@ -166,10 +177,8 @@ fn catch_up(spool: &Spool, server: &Server, began: Instant) {
         match connection.send(&record, true) {
             Sent::Taken => delivered.push(name.as_str()),
             Sent::Refused => hopeless.push(name.as_str()),
-            Sent::Away { silent } => {
-                if silent {
-                    spool.note_silence();
-                }
+            Sent::Away(away) => {
+                note(spool, away);
                 break;
             }
         }

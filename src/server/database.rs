@@ -72,6 +72,9 @@ pub enum DatabaseError {
     /// Another process holds the write lock, or too many requests wait.
     #[error("the database is busy")]
     Busy,
+    /// The search index does not fit together. It can be made again from the rest, which this says nothing about.
+    #[error("the search index is damaged: {0}")]
+    Index(String),
     /// A statement failed.
     #[error(transparent)]
     Db(DbErr),
@@ -332,10 +335,26 @@ async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
 /// The first fault that SQLite finds in the structure of the file, whatever its size: a file in doubt is not served
 /// before it was looked through.
 async fn fault(writer: &DatabaseConnection) -> Result<Option<String>, DbErr> {
-    let statement = Statement::from_string(writer.get_database_backend(), "pragma quick_check(1)");
-    let row = writer.query_one_raw(statement).await?;
-    let found = row.map(|row| row.try_get_by_index::<String>(0)).transpose()?;
-    Ok(found.filter(|found| found != "ok"))
+    let first = async |sql: String| {
+        let statement = Statement::from_string(writer.get_database_backend(), sql);
+        let row = writer.query_one_raw(statement).await?;
+        row.map(|row| row.try_get_by_index::<String>(0)).transpose()
+    };
+    match first("pragma quick_check(1)".to_owned()).await {
+        // Virtual tables come last: nothing else is wrong.
+        Ok(found) => return Ok(found.filter(|found| found != "ok" && !is_of_index(found))),
+        Err(error) if is_of_index(&error.to_string()) => {}
+        Err(error) => return Err(error),
+    }
+    // With an index that cannot even be opened, nothing is looked at unless it is named.
+    let tables = "select name from sqlite_schema where type = 'table' and rootpage > 0";
+    for row in writer.query_all_raw(Statement::from_string(writer.get_database_backend(), tables)).await? {
+        let name = row.try_get::<String>("", "name")?.replace('"', "\"\"");
+        if let Some(found) = first(format!("pragma quick_check(\"{name}\")")).await?.filter(|found| found != "ok") {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 async fn connect(location: &Location, connections: u32, read_only: bool) -> Result<DatabaseConnection, DbErr> {
@@ -387,13 +406,45 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 
 /// SQLite's primary result code.
 fn code(error: &DbErr) -> Option<i32> {
+    extended_code(error).map(|code| code & 0xff)
+}
+
+fn extended_code(error: &DbErr) -> Option<i32> {
     let (DbErr::Conn(RuntimeErr::SqlxError(error))
     | DbErr::Exec(RuntimeErr::SqlxError(error))
     | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {
         return None;
     };
-    error.as_database_error()?.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// Whether a fault that SQLite finds is one of the search index, the only table of its kind: the file is as good as ever.
+pub(super) fn is_of_index(detail: &str) -> bool {
+    ["fts5", "FTS5", "search_index", "search_words"].iter().any(|about| detail.contains(about))
+}
+
+/// What is wrong with the search index, where that is what `error` says. Not that a query is: that mends nothing.
+fn damage_of_index(error: &DbErr) -> Option<String> {
+    const ERROR: i32 = 1;
+    const CORRUPT: i32 = 11;
+    const CORRUPT_VIRTUAL_TABLE: i32 = 267;
+    const UNUSABLE: [&str; 6] = [
+        "invalid fts5 file format",
+        "vtable constructor failed: search_",
+        "no such fts5 table",
+        "no such table: search_index",
+        "no such table: main.search_index",
+        "no such table: search_words",
+    ];
+    let detail = error.to_string();
+    let index = match extended_code(error)? {
+        CORRUPT_VIRTUAL_TABLE => true,
+        code if code & 0xff == CORRUPT => is_of_index(&detail),
+        code if code & 0xff == ERROR => UNUSABLE.iter().any(|what| detail.contains(what)),
+        _ => false,
+    };
+    index.then_some(detail)
 }
 
 /// What is wrong with the file, where that is what `error` says.
@@ -411,6 +462,9 @@ impl From<DbErr> for DatabaseError {
         const IO_ERROR: i32 = 10;
         const FULL: i32 = 13;
         const CANNOT_OPEN: i32 = 14;
+        if let Some(detail) = damage_of_index(&error) {
+            return DatabaseError::Index(detail);
+        }
         if let Some(detail) = damage(&error) {
             return DatabaseError::Away(detail);
         }

@@ -242,6 +242,10 @@ impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         match error {
             DatabaseError::Away(_) => Self::Unavailable { detail: error.to_string(), retry_after: AWAY },
+            // It is being made again; what is wrong with it is logged there.
+            DatabaseError::Index(_) => {
+                Self::Unavailable { detail: "the search index is being made again".to_owned(), retry_after: BUSY }
+            }
             DatabaseError::Busy => Self::Unavailable { detail: error.to_string(), retry_after: BUSY },
             DatabaseError::Db(error) => Self::internal("use the database", &error),
         }

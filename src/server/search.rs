@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::database::{Database, DatabaseError, ReadTransaction};
@@ -18,12 +19,15 @@ pub mod words;
 
 pub mod upkeep;
 
+mod damage;
 mod follow;
 mod gone;
 mod rows;
 mod state;
+mod vocabulary;
 mod write;
 
+use damage::Damage;
 use query::Query;
 use state::State;
 
@@ -45,6 +49,7 @@ pub struct Index {
     /// The first change that is not in the index, as far as is known.
     reached: watch::Sender<u64>,
     turns: Arc<Semaphore>,
+    damage: Arc<Damage>,
 }
 
 /// A snapshot to search in.
@@ -55,13 +60,25 @@ pub struct Search<'a> {
     pub cursor: Cursor,
     /// Whether that is all the snapshot has.
     pub complete: bool,
+    index: &'a Index,
+    made: u64,
     _turn: SemaphorePermit<'a>,
+}
+
+impl Search<'_> {
+    /// What asking the index failed with. If that says that it is damaged, it is made again.
+    pub fn failed(&self, error: DbErr) -> DatabaseError {
+        let error = DatabaseError::from(error);
+        self.index.heed(&error, self.made);
+        error
+    }
 }
 
 impl Index {
     /// That of a database. `news` is rung when its log has grown.
     pub fn new(database: Database, news: Arc<Notify>) -> Self {
-        Self { database, news, reached: watch::Sender::new(0), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        Self { database, news, reached: watch::Sender::new(0), turns, damage: Arc::default() }
     }
 
     /// A snapshot whose index has what was written before, if that is so within a moment.
@@ -69,6 +86,7 @@ impl Index {
         let Ok(Ok(turn)) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
             return Err(DatabaseError::Busy);
         };
+        let made = self.damage.made();
         let (tx, state) = self.snapshot().await?;
         let end = tx.cursor().snapshot().xmax();
         let missing = end.saturating_sub(state.reached());
@@ -84,7 +102,15 @@ impl Index {
         let reached = if state.stage.is_some() { 1 } else { state.reached().max(1) };
         let cursor = Cursor::counter(tx.cursor().epoch(), reached);
         let complete = state.stage.is_none() && reached >= tx.cursor().snapshot().xmax();
-        Ok(Search { tx, cursor, complete, _turn: turn })
+        Ok(Search { tx, cursor, complete, index: self, made, _turn: turn })
+    }
+
+    /// Has the index that was `made` made again if `error` says that it is damaged.
+    fn heed(&self, error: &DatabaseError, made: u64) {
+        if let DatabaseError::Index(_) = error {
+            self.damage.find(made);
+            self.news.notify_one();
+        }
     }
 
     async fn snapshot(&self) -> Result<(ReadTransaction, State), DatabaseError> {
@@ -95,10 +121,16 @@ impl Index {
 }
 
 /// What the index is asked for `query` within a project or a task.
-pub fn expression(query: &Query, project: Option<&str>, task_id: Option<&TaskId>) -> String {
+pub async fn expression(
+    tx: &impl ConnectionTrait,
+    query: &Query,
+    project: Option<&str>,
+    task_id: Option<&TaskId>,
+) -> Result<String, DbErr> {
     let project = project.map(scope_of_project);
     let task = task_id.map(|task_id| scope_of_task(task_id.as_str()));
-    query.expression(&project.into_iter().chain(task).collect::<Vec<_>>())
+    let words = vocabulary::words(tx, query).await?;
+    Ok(query.expression(&project.into_iter().chain(task).collect::<Vec<_>>(), &words))
 }
 
 /// A project as a word: any text is a project.

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use crate::app::{App, PATIENCE, sqlite3};
 use crate::rest::{Answer, Client};
 
+mod damage;
+
 /// What is found for `query`, as in `q=word&project=p`.
 async fn search(client: &Client, query: &str) -> Answer {
     let answer = client.get(&format!("/api/v1/search?{query}")).await;
@@ -385,4 +387,28 @@ async fn the_answer_says_how_far_the_index_is() {
     drop(other.stdin.take());
     other.wait().unwrap();
     assert_eq!(titles(&client, "q=behind").await, ["task behind"]);
+}
+
+#[tokio::test]
+async fn a_beginning_finds_whatever_begins_so_however_many_words_that_are() {
+    let client = Client::of(&App::start().await);
+    let task = client.task("t", json!({})).await;
+    let events = format!("/api/v1/tasks/{task}/events");
+    let log = async |from: usize, to: usize| {
+        let some: Vec<Value> = (from..to).map(|n| json!({"kind": "log", "title": format!("be{n:03} x")})).collect();
+        client.post(&events, json!({"events": some})).await;
+    };
+    log(0, 3).await;
+    client.post(&events, json!({"kind": "log", "title": "be", "body": "BÉtter bé b bf ae"})).await;
+    assert_eq!(all(&client, "q=be*").await, ["event be", "event be000 x", "event be001 x", "event be002 x"]);
+    assert_eq!(titles(&client, "q=bet*").await, ["event be"]);
+    assert_eq!(titles(&client, "q=be001*%20x*").await, ["event be001 x"]);
+    assert_eq!(titles(&client, "q=be*%20ae*").await, ["event be"]);
+    assert_eq!(titles(&client, "q=beq*").await, NONE);
+    log(3, 90).await;
+    assert_eq!(titles(&client, "q=be*&limit=100").await.len(), 91);
+    log(90, 300).await;
+    assert_eq!(titles(&client, "q=be*&limit=100").await.len(), 100);
+    assert_eq!(all(&client, "q=be*%20ae").await, ["event be"]);
+    assert_eq!(titles(&client, "q=be29*&limit=100").await.len(), 10);
 }

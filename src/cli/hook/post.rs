@@ -69,11 +69,15 @@ pub enum Sent {
     Taken,
     /// The server says that it is not one, and will say so next time.
     Refused,
-    /// Nobody took it. Silent: the time was up.
-    Away {
-        /// Whether it took all the time there was to find out.
-        silent: bool,
-    },
+    /// Nobody took it.
+    Away(Away),
+}
+
+/// A server that does not answer, or is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// Whether it took all the time there was to find out.
+    pub silent: bool,
 }
 
 /// A connection that is opened when it is needed, and may be used until the time is up.
@@ -89,15 +93,30 @@ impl<'a> Connection<'a> {
         Self { server, until, stream: None }
     }
 
+    /// Opens it now.
+    pub fn open(&mut self) -> Result<(), Away> {
+        match self.connect() {
+            Ok(stream) => {
+                self.stream = Some(stream);
+                Ok(())
+            }
+            Err(_) => Err(self.away()),
+        }
+    }
+
     /// Sends a record; one that is sent late says when it happened.
     pub fn send(&mut self, record: &Record, late: bool) -> Sent {
         match self.try_send(record, late) {
             Ok(sent) => sent,
             Err(_) => {
                 self.stream = None;
-                Sent::Away { silent: left(self.until).is_zero() }
+                Sent::Away(self.away())
             }
         }
+    }
+
+    fn away(&self) -> Away {
+        Away { silent: left(self.until).is_zero() }
     }
 
     fn try_send(&mut self, record: &Record, late: bool) -> std::io::Result<Sent> {
@@ -130,11 +149,11 @@ impl<'a> Connection<'a> {
         }
         let problem = head.to_ascii_lowercase().contains("application/problem+json");
         Ok(match status {
-            _ if !head.starts_with("HTTP/1.") => Sent::Away { silent: false },
+            _ if !head.starts_with("HTTP/1.") => Sent::Away(Away { silent: false }),
             _ if status.starts_with('2') => Sent::Taken,
             // Only from who speaks as this server does: another program on its port knows nothing about records.
             "400" | "413" | "422" if problem => Sent::Refused,
-            _ => Sent::Away { silent: false },
+            _ => Sent::Away(Away { silent: false }),
         })
     }
 

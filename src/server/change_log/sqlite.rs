@@ -11,7 +11,7 @@ use requery_entities::change;
 use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use sea_orm::{DbErr, RuntimeErr};
 
-use crate::server::database::{Database, DatabaseError};
+use crate::server::database::{Database, DatabaseError, is_of_index};
 
 /// How often other processes' writes are looked for while something happens: the share of a core it costs is about 1 %.
 const ACTIVE: Duration = Duration::from_millis(5);
@@ -137,9 +137,13 @@ impl Probe {
                 return fresh.close().await.map_err(error);
             }
             self.checked = Some(Instant::now());
-            let row = sqlx::query("pragma quick_check(1)").fetch_one(&mut fresh).await.map_err(error)?;
-            let found: String = row.get(0);
-            if found != "ok" {
+            let row = sqlx::query("pragma quick_check(1)").fetch_one(&mut fresh).await;
+            let found = row.map(|row| row.get::<String, _>(0)).or_else(|failed| match error(failed) {
+                DatabaseError::Index(found) => Ok(found),
+                failed => Err(failed),
+            })?;
+            // A damaged search index is no damaged file: who keeps it makes it again.
+            if found != "ok" && !is_of_index(&found) {
                 return Err(DatabaseError::Away(format!("it is damaged: {found}")));
             }
         }

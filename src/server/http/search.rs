@@ -52,7 +52,8 @@ impl SearchApi {
         }
         let filter = read::search::Filter { project: project.0, task_id: task_id.0 };
         let search = self.0.begin().await?;
-        let items = read::search::search(&*search.tx, &q.0, &filter, limit.0).await?;
+        let found = read::search::search(&*search.tx, &q.0, &filter, limit.0).await;
+        let items = found.map_err(|error| search.failed(error))?;
         Read::new(&SearchResults { items, complete: search.complete }, search.cursor.clone(), held.0.as_deref())
     }
 }

@@ -90,7 +90,7 @@ pub async fn search(tx: &impl ConnectionTrait, q: &str, filter: &Filter, limit: 
         return Ok(Vec::new());
     }
     let project = filter.project.as_deref();
-    let expression = search::expression(&query, project, filter.task_id.as_ref());
+    let expression = search::expression(tx, &query, project, filter.task_id.as_ref()).await?;
     let task_id = filter.task_id.as_ref().map(TaskId::as_str);
     let backend = tx.get_database_backend();
     let values = [expression.into(), project.into(), task_id.into(), RANKED.into(), LOOKED_AT.into()];

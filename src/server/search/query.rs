@@ -3,6 +3,7 @@
 //! Any text is a query. Words in quotes, or joined as in `foo_bar`, have to stand in a row; a `*` behind a word takes
 //! whatever begins with it. Nothing else has a meaning, so nothing can be wrong.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::words;
@@ -64,9 +65,22 @@ impl Query {
         self.clauses.len()
     }
 
-    /// The same for the index, within a scope.
-    pub(super) fn expression(&self, scope: &[String]) -> String {
+    /// What single words only have to begin with.
+    pub(super) fn beginnings(&self) -> impl Iterator<Item = &str> {
+        let alone = self.clauses.iter().filter(|clause| clause.begins && clause.words.len() == 1);
+        alone.map(|clause| clause.words[0].as_str())
+    }
+
+    /// The same for the index, within a scope. `words` has all that begin with a beginning, where they are known.
+    pub(super) fn expression(&self, scope: &[String], words: &BTreeMap<String, Vec<String>>) -> String {
         let clause = |clause: &Clause| {
+            if clause.begins
+                && let [beginning] = clause.words.as_slice()
+                && let Some(words) = words.get(beginning)
+            {
+                let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                return format!("({})", words.join(" OR "));
+            }
             let star = if clause.begins { " *" } else { "" };
             format!("\"{}\"{star}", clause.words.join(" "))
         };
@@ -113,6 +127,8 @@ impl Query {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::Query;
 
     #[test]
@@ -129,13 +145,18 @@ mod tests {
                 r#"{title text} : ("not" AND "a" AND "or" AND "b" AND "near" AND "c" AND "title d" AND "e" AND "f" AND "g" AND "h")"#,
             ),
         ] {
-            assert_eq!(Query::parse(text).expression(&[]), expression, "{text}");
+            assert_eq!(Query::parse(text).expression(&[], &BTreeMap::new()), expression, "{text}");
         }
         for text in ["", " ", "***", "\"\"", "\"", "-- ; ' ` \\ \0 \u{feff}", "\u{301}"] {
             assert!(Query::parse(text).is_empty(), "{text:?}");
         }
-        let scoped = Query::parse("a").expression(&["p61".to_owned(), "t1".to_owned()]);
+        let scoped = Query::parse("a").expression(&["p61".to_owned(), "t1".to_owned()], &BTreeMap::new());
         assert_eq!(scoped, r#"{title text} : ("a") AND scope : "p61" AND scope : "t1""#);
+        let query = Query::parse("a th* ca* \"b th\"*");
+        assert_eq!(query.beginnings().collect::<Vec<_>>(), ["th", "ca"]);
+        let words = BTreeMap::from([("th".to_owned(), vec!["the".to_owned(), "this".to_owned()])]);
+        let expression = r#"{title text} : ("a" AND ("the" OR "this") AND "ca" * AND "b th" *)"#;
+        assert_eq!(query.expression(&[], &words), expression);
         assert_eq!(Query::parse(&"a b c d ".repeat(60)).clauses(), 4);
         let many: String = (0..100).map(|n| format!("{n} ")).collect();
         assert_eq!(Query::parse(&many).clauses(), 32);

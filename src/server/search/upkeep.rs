@@ -4,8 +4,10 @@
 //! repeated, and one that was interrupted is. Where the log does not tell what is missing, all rows are walked, the
 //! newest first, and the index answers meanwhile from what it has.
 
-use std::time::Duration;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::rows::Table;
@@ -23,36 +25,103 @@ const REST: u32 = 2;
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// How often it looks by itself.
 const LOOK: Duration = Duration::from_secs(30);
-/// After something went wrong.
+/// How long to wait after something went wrong: twice as long each time, up to a minute.
 const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long after the last trouble the next is a new one.
+const OVER: Duration = Duration::from_secs(600);
+/// How many kinds of trouble are told of in that time.
+const TOLD: usize = 10;
+/// How soon an index that was made again is made again. What damages it more often is not cured by that.
+const MENDED: Duration = Duration::from_secs(60);
 
-/// Keeps the index for as long as it is polled.
+/// Keeps the index for as long as it is polled, whatever goes wrong.
 pub async fn keep(index: Index) {
-    let mut unmerged = true;
+    let mut keeper = Keeper { unmerged: true, mended: None };
+    let mut trouble = Trouble::default();
     loop {
-        let done = match step(&index).await {
-            Ok(None) if unmerged => write::merge(&index.database).await.map(|(more, held)| {
-                unmerged = more;
-                Some(held)
-            }),
-            Ok(Some(held)) => {
-                unmerged = true;
-                Ok(Some(held))
+        let made = index.damage.made();
+        // A panic is a fault like any other: without the index the server is as good as ever.
+        let done = AssertUnwindSafe(keeper.advance(&index)).catch_unwind().await;
+        let error = match done {
+            Ok(Ok(Some(held))) => {
+                rest(held).await;
+                continue;
             }
-            other => other,
-        };
-        match done {
-            Ok(Some(held)) => rest(held).await,
-            Ok(None) => {
+            Ok(Ok(None)) => {
                 let _ = tokio::time::timeout(LOOK, index.news.notified()).await;
+                continue;
             }
             // Tried again soon; whoever made it busy or took it away is told of elsewhere.
-            Err(DatabaseError::Busy | DatabaseError::Away(_)) => tokio::time::sleep(RETRY).await,
-            Err(error) => {
-                tracing::error!(%error, "could not keep the search index");
+            Ok(Err(DatabaseError::Busy | DatabaseError::Away(_))) => {
                 tokio::time::sleep(RETRY).await;
+                continue;
             }
+            Ok(Err(error)) => {
+                index.heed(&error, made);
+                error.to_string()
+            }
+            Err(_) => "a fault of ours".to_owned(),
+        };
+        if trouble.is_new(&error) {
+            tracing::error!(%error, "could not keep the search index; trying again");
         }
+        tokio::time::sleep(trouble.pause()).await;
+    }
+}
+
+struct Keeper {
+    unmerged: bool,
+    mended: Option<Instant>,
+}
+
+impl Keeper {
+    /// A little of what there is to do. For how long that held up others; none if there was nothing.
+    async fn advance(&mut self, index: &Index) -> Result<Option<Duration>, DatabaseError> {
+        if index.damage.is_found() && self.mended.is_none_or(|at| at.elapsed() > MENDED) {
+            tracing::warn!("the search index is damaged; making it again");
+            let held = index.damage.mend(&index.database).await?;
+            self.mended = Some(Instant::now());
+            return Ok(Some(held));
+        }
+        if let Some(held) = step(index).await? {
+            self.unmerged = true;
+            return Ok(Some(held));
+        }
+        if !self.unmerged {
+            return Ok(None);
+        }
+        let (more, held) = write::merge(&index.database).await?;
+        self.unmerged = more;
+        Ok(Some(held))
+    }
+}
+
+/// What goes wrong again and again: told once, and tried less and less often.
+#[derive(Default)]
+struct Trouble {
+    told: Vec<String>,
+    pause: Duration,
+    last: Option<Instant>,
+}
+
+impl Trouble {
+    /// Whether to tell of it.
+    fn is_new(&mut self, error: &str) -> bool {
+        if self.last.is_none_or(|last| last.elapsed() > OVER) {
+            *self = Self::default();
+        }
+        self.last = Some(Instant::now());
+        self.pause = (self.pause * 2).clamp(RETRY, LONGEST_PAUSE);
+        let new = self.told.len() < TOLD && !self.told.iter().any(|told| told == error);
+        if new {
+            self.told.push(error.to_owned());
+        }
+        new
+    }
+
+    fn pause(&self) -> Duration {
+        self.pause
     }
 }
 
@@ -141,4 +210,20 @@ async fn walk(index: &Index) -> Result<Duration, DatabaseError> {
         }
     }
     Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_PAUSE, RETRY, Trouble};
+
+    #[test]
+    fn what_goes_on_is_told_once_and_tried_less_and_less_often() {
+        let mut trouble = Trouble::default();
+        assert!(trouble.is_new("a"));
+        assert_eq!(trouble.pause(), RETRY);
+        assert!(!trouble.is_new("a") && trouble.is_new("b"));
+        assert_eq!(trouble.pause(), RETRY * 4);
+        assert_eq!((0..100).filter(|n| trouble.is_new(&n.to_string())).count(), 8);
+        assert_eq!(trouble.pause(), LONGEST_PAUSE);
+    }
 }

@@ -12,8 +12,9 @@ use crate::server::database::{Database, DatabaseError};
 
 /// How much text one transaction takes: some milliseconds for whoever waits to write.
 pub(super) const BYTES: usize = 64 * 1024;
-/// How many pages of the index are merged with each transaction: about as much as it added, for each level.
-const MERGED: i64 = 16;
+/// How many pages of the index are merged with each transaction, where there is something to merge: about as much as it
+/// added, for each level.
+const MERGED: i64 = 64;
 
 /// What one transaction does.
 #[derive(Debug, Default)]

@@ -1,0 +1,69 @@
+//! An index that does not fit together: noticed by whoever asks it or writes it, made again from the rows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sea_orm::ConnectionTrait;
+
+use crate::server::database::{Database, DatabaseError};
+
+/// Which index was found damaged, counted by how often it was made again: one that is found so by somebody who still
+/// looks at the one before is not made again for that.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    made: AtomicU64,
+    found: AtomicU64,
+}
+
+impl Damage {
+    /// Which index it is now. Asked before a snapshot of it is taken.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the one that was `made` is damaged.
+    pub(super) fn find(&self, made: u64) {
+        self.found.fetch_max(made + 1, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_found(&self) -> bool {
+        self.found.load(Ordering::SeqCst) > self.made()
+    }
+
+    /// Makes the index again, empty: all rows are to be walked. For how long that held up others.
+    ///
+    /// One transaction, and the only long one: some hundred milliseconds for a million rows.
+    pub(super) async fn mend(&self, database: &Database) -> Result<Duration, DatabaseError> {
+        let tx = database.begin_write().await?;
+        let began = Instant::now();
+        if tx.execute_unprepared(DROP).await.is_err() {
+            // What says how to read it is gone: without that it cannot be dropped either.
+            tx.execute_unprepared(READABLE).await?;
+            tx.execute_unprepared(DROP).await?;
+        }
+        tx.execute_unprepared(MAKE).await?;
+        tx.commit().await?;
+        self.made.fetch_add(1, Ordering::SeqCst);
+        Ok(began.elapsed())
+    }
+}
+
+const DROP: &str = "drop table if exists search_words; drop table if exists search_index";
+
+const READABLE: &str = "
+create table if not exists search_index_config (k primary key, v) without rowid;
+insert or replace into search_index_config (k, v) values ('version', 5)";
+
+/// The same as in its migrations.
+const MAKE: &str = "
+create virtual table search_index using fts5 (
+    title, text, scope, content = '', contentless_delete = 1, tokenize = 'ascii'
+);
+insert into search_index (search_index, rank) values ('automerge', 0);
+insert into search_index (search_index, rank) values ('crisismerge', 1000);
+insert into search_index (search_index, rank) values ('usermerge', 16);
+create virtual table search_words using fts5vocab (search_index, instance);
+delete from search_documents;
+delete from search_tasks;
+update searched set (next, document, stage, stage_at, stage_document) = (0, 1, null, null, null);
+";
