@@ -14,6 +14,7 @@ mod m0003_sessions;
 mod m0004_events;
 mod m0005_bookmarks;
 mod m0006_search;
+mod m0007_usage;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::{DbErr, MigrationTrait, SchemaManager, async_trait};
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_events::Migration),
             Box::new(m0005_bookmarks::Migration),
             Box::new(m0006_search::Migration),
+            Box::new(m0007_usage::Migration),
         ]
     }
 }
