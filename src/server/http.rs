@@ -32,6 +32,8 @@ mod search;
 
 mod hook;
 
+mod transcript;
+
 mod health;
 
 mod answer;

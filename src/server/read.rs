@@ -20,6 +20,8 @@ pub mod bookmark;
 
 pub mod search;
 
+pub mod usage;
+
 mod page;
 pub use page::{Moment, Place, Position, Window};
 

@@ -7,13 +7,13 @@
 //!
 //! A hook keeps an agent waiting, so it costs few statements and each of them finds its row by an index.
 
-mod catalogue;
-mod fingerprint;
-mod place;
-mod record;
-mod row;
-mod status;
-mod store;
+pub(super) mod catalogue;
+pub(super) mod fingerprint;
+pub(super) mod place;
+pub(super) mod record;
+pub(super) mod row;
+pub(super) mod status;
+pub(super) mod store;
 mod tool;
 
 use sea_orm::{ConnectionTrait, DbErr};

@@ -143,6 +143,11 @@ impl Agent {
         Self { base, blocks: Vec::new(), open: Vec::new(), run: None, titled: Titled::Session }
     }
 
+    /// What is known of an agent that worked before anybody listened.
+    pub fn ended(titled: Titled) -> Self {
+        Self { base: Base::Completed, blocks: Vec::new(), open: Vec::new(), run: None, titled }
+    }
+
     /// Where the task stands, and why it waits.
     pub fn status(&self) -> (TaskStatus, Option<&'static str>) {
         match (self.base, self.blocks.first()) {
