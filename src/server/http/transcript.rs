@@ -16,13 +16,13 @@ pub(super) struct TranscriptApi(pub(super) Database);
 impl TranscriptApi {
     /// Take lines of Claude Code's transcripts
     ///
-    /// Any stretch of whole lines, of one session or of several. What was taken before is not taken again. A line that
+    /// Any stretch of whole lines, of one session or of several, at most 5000. What was taken before is not taken again. A line that
     /// cannot be taken is counted and told, and costs the others nothing.
     #[oai(path = "/claude-code", method = "post", operation_id = "import_claude_code")]
     async fn claude_code(&self, body: Lines) -> Result<Changed<Imported>, ApiError> {
         let now_ms = now_ms();
         let read = tokio::task::spawn_blocking(move || Stretch::read(&body.0, now_ms)).await;
-        let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))?;
+        let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
         let tx = self.0.begin_write().await?;
         let imported = transcript::take(&*tx, stretch, now_ms).await?;
         Changed::new(&imported, tx.commit().await?)

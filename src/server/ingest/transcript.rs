@@ -16,8 +16,11 @@
 //! What subagents do is told by the calls that began them; of their own lines only usage is taken. A `summary` is not,
 //! since most files hold those of other sessions. There are no runs: a transcript does not tell where one ended.
 
+use std::collections::HashMap;
+
 use sea_orm::{ConnectionTrait, DbErr};
 
+use super::WriteError;
 use crate::protocol::model::{Imported, SkippedLine};
 
 mod line;
@@ -28,6 +31,8 @@ use session::Session;
 
 mod store;
 
+/// How many lines one request can have: each may be a task, and all are written in one transaction.
+const LINES: u64 = 5000;
 /// How many lines that cannot be taken are told of one by one.
 const REASONS: usize = 20;
 
@@ -41,14 +46,20 @@ pub struct Stretch {
 
 impl Stretch {
     /// Reads lines. Nobody waits for it: it needs no transaction.
-    pub fn read(lines: &[u8], now_ms: i64) -> Self {
+    ///
+    /// # Errors
+    /// There are too many of them.
+    pub fn read(lines: &[u8], now_ms: i64) -> Result<Self, WriteError> {
         let mut stretch = Self::default();
-        let mut numbers = std::collections::HashMap::new();
+        let mut numbers = HashMap::new();
         for (number, line) in (1..).zip(lines.split(|byte| *byte == b'\n')) {
             if line.trim_ascii().is_empty() {
                 continue;
             }
             stretch.told.lines += 1;
+            if stretch.told.lines > LINES {
+                return Err(WriteError::invalid("body", format!("has more than {LINES} lines")));
+            }
             match Line::parse(line, now_ms) {
                 Ok(Line::Nothing) => stretch.told.passed_over += 1,
                 Ok(Line::Title(session_id, titled, title)) => {
@@ -58,16 +69,21 @@ impl Stretch {
                 Err(reason) => stretch.skip(number, reason),
             }
         }
-        stretch
+        Ok(stretch)
     }
 
-    /// What would become of it in an empty database: how many sessions and events, and which lines cannot be taken.
-    pub fn summary(&self) -> (&Imported, usize, usize) {
-        let events = self.sessions.iter().map(Session::events).sum();
-        (&self.told, self.sessions.iter().filter(|session| session.says_something()).count(), events)
+    /// The sessions that would be tasks.
+    pub fn session_ids(&self) -> impl Iterator<Item = &str> {
+        self.sessions.iter().filter(|session| session.says_something()).map(|session| session.id.as_str())
     }
 
-    fn session(&mut self, numbers: &mut std::collections::HashMap<String, usize>, id: String) -> &mut Session {
+    /// What became of the lines so far, with the events that would be new where nothing is known.
+    pub fn told(&self) -> Imported {
+        let events = self.sessions.iter().map(|session| session.entries.len() as u64).sum();
+        Imported { events, ..self.told.clone() }
+    }
+
+    fn session(&mut self, numbers: &mut HashMap<String, usize>, id: String) -> &mut Session {
         let at = *numbers.entry(id).or_insert_with_key(|id| {
             self.sessions.push(Session::new(id.clone()));
             self.sessions.len() - 1

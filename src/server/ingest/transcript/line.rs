@@ -13,6 +13,8 @@ use crate::server::ingest::text;
 const MOST: u64 = 1_000_000_000_000;
 /// How far ahead of ours another machine's clock may be.
 const AHEAD_MS: i64 = 24 * 3600 * 1000;
+/// How many blocks a message can have; those of Claude Code have a few.
+const MAX_BLOCKS: usize = 1000;
 /// The longest name of a model in characters.
 const MAX_MODEL: usize = 128;
 
@@ -73,7 +75,7 @@ pub enum Part {
     /// The agent did.
     Response { id: String, text: String },
     /// The agent's turn broke off.
-    Failure { id: String, text: String },
+    Failure { id: String, text: String, error: Option<String> },
     /// What came before was put into a summary.
     Compaction { id: String, text: String },
     /// The agent called a tool.
@@ -115,7 +117,9 @@ impl Line {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(line: &[u8], now_ms: i64) -> Result<Self, String> {
-        let Value::Object(fields) = text::parse(line).map_err(|error| error.to_string())? else {
+        let Value::Object(fields) =
+            text::parse(line).map_err(|error| error.to_string().replace(" at line 1 column ", " at byte "))?
+        else {
             return Err("not an object".to_owned());
         };
         if fields.get("forkedFrom").is_some_and(Value::is_object) {
@@ -173,7 +177,8 @@ impl Told {
         let content = content(fields)?;
         if is(fields, "isApiErrorMessage") {
             let text = content.texts().collect::<Vec<_>>().join("\n");
-            told.parts.push(Part::Failure { id: line_id(fields, &text), text });
+            let error = said(fields.get("error")).map(str::to_owned);
+            told.parts.push(Part::Failure { id: line_id(fields, &text), text, error });
             return Ok(if is(fields, "isSidechain") { Line::Nothing } else { told.line() });
         }
         told.answer = answer(fields, content.message, told.at_ms)?;
@@ -235,6 +240,9 @@ impl<'a> Content<'a> {
 fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
     let message = fields.get("message").ok_or("message is missing")?.as_object().ok_or("message is not an object")?;
     match message.get("content").unwrap_or(&Value::Null) {
+        Value::Array(blocks) if blocks.len() > MAX_BLOCKS => {
+            Err(format!("message.content has more than {MAX_BLOCKS} blocks"))
+        }
         content @ (Value::Null | Value::String(_) | Value::Array(_)) => Ok(Content { message, content }),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
             Err("message.content is no text and no list".to_owned())

@@ -83,11 +83,6 @@ impl Session {
         !self.entries.is_empty() || !self.answers.is_empty()
     }
 
-    /// How many events it has.
-    pub fn events(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Takes a name; the last of the best.
     pub fn name(&mut self, named: Named, name: String) {
         if self.name.as_ref().is_none_or(|(before, _)| *before <= named) {
@@ -124,7 +119,11 @@ impl Session {
                 self.add(id, at_ms, Hook::UserPromptSubmit, one("prompt", text));
             }
             Part::Response { id, text } => self.add(id, at_ms, Hook::Stop, one("last_assistant_message", text)),
-            Part::Failure { id, text } => self.add(id, at_ms, Hook::StopFailure, one("last_assistant_message", text)),
+            Part::Failure { id, text, error } => {
+                let mut fields = one("last_assistant_message", text);
+                fields.extend(error.map(|error| ("error".to_owned(), Value::String(error))));
+                self.add(id, at_ms, Hook::StopFailure, fields);
+            }
             Part::Compaction { id, text } => self.add(id, at_ms, Hook::PostCompact, one("compact_summary", text)),
             Part::Call { id, name, input } => {
                 let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd});
