@@ -54,6 +54,8 @@ enum Group {
     Write,
     /// What the hooks of coding agents send, as they send it.
     Hooks,
+    /// What coding agents have written down of their sessions.
+    Transcripts,
     /// Whether the server works.
     Health,
 }

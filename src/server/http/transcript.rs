@@ -12,7 +12,7 @@ use crate::server::ingest::transcript::{self, Stretch};
 
 pub(super) struct TranscriptApi(pub(super) Database);
 
-#[OpenApi(prefix_path = "/api/v1/transcripts", tag = "Group::Hooks")]
+#[OpenApi(prefix_path = "/api/v1/transcripts", tag = "Group::Transcripts")]
 impl TranscriptApi {
     /// Take lines of Claude Code's transcripts
     ///

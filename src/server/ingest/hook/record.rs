@@ -13,7 +13,7 @@ use crate::server::ingest::text;
 pub const MAX_ID: usize = 256;
 
 /// The longest path in bytes that is kept; Linux knows no longer ones.
-const MAX_PATH: usize = 4096;
+pub const MAX_PATH: usize = 4096;
 
 /// A hook's record.
 pub struct Record {

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use crate::server::ingest::hook::fingerprint;
-use crate::server::ingest::hook::record::MAX_ID;
+use crate::server::ingest::hook::record::{MAX_ID, MAX_PATH};
 use crate::server::ingest::text;
 
 /// More tokens or millionths of a dollar than this are no count of one answer; the database has the same bound.
@@ -209,7 +209,7 @@ impl Told {
         if !(0..=now_ms.saturating_add(AHEAD_MS)).contains(&at_ms) {
             return Err("timestamp is before 1970 or in the future".to_owned());
         }
-        let cwd = said(fields.get("cwd")).map(str::to_owned);
+        let cwd = said(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH).map(str::to_owned);
         Ok(Self { session_id: session_id(fields)?, at_ms, cwd, parts: Vec::new(), answer: None })
     }
 
