@@ -267,11 +267,19 @@ async fn what_hooks_report_stays_theirs() {
 
     // History that goes on is the hooks' from then on, and what they end is what the transcript began.
     let importer = Importer::start().await;
-    importer.import(read(MAIN)).await;
+    let yesterday = importer.app.sql("select date('now', '-1 day')");
+    let main = String::from_utf8(read(MAIN)).unwrap().replace("2026-01-12", &yesterday);
+    importer.import(main.clone()).await;
     let slept = json!({
         "tool_name": "Bash", "tool_use_id": "toolu_sleep", "tool_input": {"command": "sleep 600"},
         "tool_response": {"stdout": "slept"},
     });
+    // One that waited meanwhile tells what the transcript has told.
+    let late = with("UserPromptSubmit", json!({"prompt": "Mend those too"})).to_string();
+    let at = [("requery-at", format!("{yesterday}T09:05:01Z"))];
+    let store = importer.store();
+    assert_eq!(importer.client.send("POST", "/api/v1/hooks/claude-code", Some(late), &at).await.status, 204);
+    assert_eq!(importer.store(), store);
     importer.hook(with("UserPromptSubmit", json!({"prompt": "Go on"}))).await;
     importer.hook(with("PostToolUse", slept)).await;
     let detail = importer.task(CHECKOUT).await;
@@ -281,7 +289,7 @@ async fn what_hooks_report_stays_theirs() {
         json!(["running", "Checkout: delivery date", 12, "ok"])
     );
     let store = importer.store();
-    importer.import(read(MAIN)).await;
+    importer.import(main).await;
     assert_eq!(importer.store(), store);
 }
 

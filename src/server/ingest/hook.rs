@@ -128,6 +128,10 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, now_ms: i64) ->
     let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
     let found = store::find_task(tx, source, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| Agent::new(&record), store::StoredTask::agent);
+    if agent.imported.is_some() && found.as_ref().is_some_and(|task| now_ms <= task.status_since) {
+        // It comes late, and the session's transcript has told of that time.
+        return Ok(());
+    }
     let known = match &found {
         Some(task) => store::find_event(tx, &task.id, &record, &agent).await?,
         None => None,

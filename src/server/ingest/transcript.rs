@@ -9,7 +9,7 @@
 //!
 //! - A tool call goes by the id that hooks give it. Without a result it is `abandoned`, until a later line has one.
 //! - What was said goes by the answer and the text, or by the line. A task that hooks report has all that from them,
-//!   at its place; only its usage is taken.
+//!   at its place; only its usage is taken. A hook that comes late, of a time that a transcript has told, adds nothing.
 //! - An answer counts once, with the most that any of its lines says, since it is written down while it arrives.
 //!   One that a session copied from another, to go on from there, counts where it was seen first.
 //!
@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::WriteError;
+use super::hook::Source;
 use crate::protocol::model::{Imported, SkippedLine};
 
 mod line;
@@ -29,7 +30,14 @@ use line::Line;
 mod session;
 use session::Session;
 
+mod history;
+
+mod usage;
+
 mod store;
+
+/// Whose transcripts they are.
+const SOURCE: Source = Source::ClaudeCode;
 
 /// How many lines one request can have: each may be a task, and all are written in one transaction.
 const LINES: u64 = 5000;

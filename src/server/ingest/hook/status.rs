@@ -33,6 +33,9 @@ pub struct Agent {
     /// What the task's title was taken from.
     #[serde(default)]
     pub titled: Titled,
+    /// What an import remembers of a session that it took in; with the first hook that is forgotten.
+    #[serde(default, skip_serializing)]
+    pub imported: Option<serde_json::Value>,
 }
 
 /// What the main thread is at.
@@ -129,7 +132,7 @@ impl Agent {
     /// What is known of an agent before its first record has had its effect.
     pub fn new(first: &Record) -> Self {
         let base = if first.is_work() { Base::Running } else { Base::Ready };
-        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, titled: Titled::default() }
+        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, titled: Titled::default(), imported: None }
     }
 
     /// What can be known of an agent whose memory is lost: where its task stands.
@@ -140,12 +143,12 @@ impl Agent {
             TaskStatus::Completed => Base::Completed,
             TaskStatus::Errored => Base::Errored,
         };
-        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, titled: Titled::Session }
+        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, titled: Titled::Session, imported: None }
     }
 
     /// What is known of an agent that worked before anybody listened.
     pub fn ended(titled: Titled) -> Self {
-        Self { base: Base::Completed, blocks: Vec::new(), open: Vec::new(), run: None, titled }
+        Self { base: Base::Completed, blocks: Vec::new(), open: Vec::new(), run: None, titled, imported: None }
     }
 
     /// Where the task stands, and why it waits.

@@ -30,6 +30,8 @@ pub struct StoredTask {
     status: String,
     waiting_reason: Option<String>,
     ingest_state: Option<String>,
+    /// Since when its status is what it is: of history, until when it was told.
+    pub status_since: i64,
 }
 
 /// The task of a session, if there is one.
@@ -51,6 +53,7 @@ pub async fn find_task(
         status: row.status,
         waiting_reason: row.waiting_reason,
         ingest_state: row.ingest_state,
+        status_since: row.status_since,
     }))
 }
 

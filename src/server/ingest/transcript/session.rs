@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use super::SOURCE;
 use super::line::{Answer, Named, Part, Told};
 use crate::protocol::model::EventState;
-use crate::server::ingest::hook::Source;
 use crate::server::ingest::hook::catalogue::Hook;
 use crate::server::ingest::hook::record::Record;
 use crate::server::ingest::hook::row::Row;
@@ -165,7 +165,7 @@ impl Session {
     }
 
     fn row(&self, hook: Hook, fields: Map<String, Value>) -> Row {
-        Row::of(&Record::of(Source::ClaudeCode, self.id.clone(), hook, fields))
+        Row::of(&Record::of(SOURCE, self.id.clone(), hook, fields))
     }
 }
 
@@ -177,6 +177,6 @@ impl LateResult {
             true => (Hook::PostToolUseFailure, EventState::Failed),
             false => (Hook::PostToolUse, EventState::Ok),
         };
-        (Row::of(&Record::of(Source::ClaudeCode, session_id.to_owned(), hook, call)), state)
+        (Row::of(&Record::of(SOURCE, session_id.to_owned(), hook, call)), state)
     }
 }

@@ -5,25 +5,18 @@ use std::collections::HashMap;
 use requery_entities::{event, task};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::line::Named;
+use super::history::History;
 use super::session::{Entry, LateResult, Session};
+use super::{SOURCE, usage};
 use crate::protocol::TaskId;
 use crate::protocol::model::{EventState, Imported, TaskMode, TaskStatus};
-use crate::server::ingest::hook::Source;
-use crate::server::ingest::hook::catalogue::Hook;
 use crate::server::ingest::hook::place;
-use crate::server::ingest::hook::record::Record;
-use crate::server::ingest::hook::status::{Agent, Titled};
 use crate::server::ingest::hook::store::{StoredEvent, Timeline};
 
-const SOURCE: Source = Source::ClaudeCode;
 /// Rows in one statement. More would not be faster, and SQLite bounds the values of one.
 const ROWS: usize = 100;
-/// What `cost_usd` is kept in.
-const MICROS: f64 = 1_000_000.0;
 
 /// Writes a session, and adds to what is told. Hands back the lines whose results have no call.
 pub async fn save(
@@ -56,7 +49,7 @@ pub async fn save(
             None => return Ok(session.results.into_iter().map(|result| result.line).collect()),
         },
     };
-    save_usage(tx, &task_id, &session, told).await?;
+    usage::save(tx, &task_id, &session, told).await?;
     if !is_history {
         // Its hooks tell the rest, each thing at its place.
         return Ok(Vec::new());
@@ -72,88 +65,6 @@ pub async fn save(
         }
     }
     Ok(lost)
-}
-
-/// What is remembered of a task that was made from a transcript. It is kept where the ingest of hooks remembers its
-/// agent: the first hook that reports the session takes over, and it is gone.
-#[derive(Deserialize, Serialize)]
-struct History {
-    /// What the title was taken from.
-    titled: TitledBy,
-    /// The title. Another one is somebody else's and stays.
-    title: String,
-    /// When the prompt was said that the title was taken from.
-    #[serde(default)]
-    prompt_ms: Option<i64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum TitledBy {
-    Folder,
-    Prompt,
-    Agent,
-    Person,
-}
-
-impl History {
-    fn of(row: &task::Model) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Remembered {
-            imported: History,
-        }
-        let remembered: Remembered = serde_json::from_str(row.ingest_state.as_deref()?).ok()?;
-        Some(remembered.imported)
-    }
-
-    /// What the lines of a session say it is called.
-    fn said(session: &Session) -> Self {
-        let titled = |titled, hook, field: &str, text: &str, prompt_ms| {
-            let fields = Map::from_iter([(field.to_owned(), text.into())]);
-            let (_, title) = place::title(&Record::of(SOURCE, String::new(), hook, fields))?;
-            Some(Self { titled, title, prompt_ms })
-        };
-        let by_name = session.name.as_ref().and_then(|(named, name)| {
-            let by = match named {
-                Named::Agent => TitledBy::Agent,
-                Named::Person => TitledBy::Person,
-            };
-            titled(by, Hook::SessionStart, "session_title", name, None)
-        });
-        let by_prompt = session.prompt.as_ref();
-        let by_prompt = || {
-            by_prompt.and_then(|(at, text)| titled(TitledBy::Prompt, Hook::UserPromptSubmit, "prompt", text, Some(*at)))
-        };
-        by_name.or_else(by_prompt).unwrap_or_else(|| {
-            let cwd = session.cwd.as_ref().map(|(_, cwd)| ("cwd".to_owned(), cwd.clone().into()));
-            let record = Record::of(SOURCE, String::new(), Hook::SessionStart, Map::from_iter(cwd));
-            Self { titled: TitledBy::Folder, title: place::first_title(&record), prompt_ms: None }
-        })
-    }
-
-    /// Whether this title takes the place of that one.
-    fn is_better_than(&self, other: &Self) -> bool {
-        match self.titled {
-            TitledBy::Agent | TitledBy::Person => self.titled >= other.titled,
-            TitledBy::Prompt if other.titled == TitledBy::Prompt => self.prompt_ms < other.prompt_ms,
-            TitledBy::Prompt | TitledBy::Folder => self.titled > other.titled,
-        }
-    }
-
-    fn remembered(&self) -> Option<String> {
-        #[derive(Serialize)]
-        struct Remembered<'a> {
-            #[serde(flatten)]
-            agent: Agent,
-            imported: &'a History,
-        }
-        let titled = match self.titled {
-            TitledBy::Folder => Titled::Folder,
-            TitledBy::Prompt => Titled::Prompt,
-            TitledBy::Agent | TitledBy::Person => Titled::Session,
-        };
-        serde_json::to_string(&Remembered { agent: Agent::ended(titled), imported: self }).ok()
-    }
 }
 
 async fn start_task(
@@ -310,80 +221,4 @@ async fn end(
 
 fn is_open(event: &StoredEvent) -> bool {
     matches!(event.state, EventState::Running | EventState::Abandoned)
-}
-
-/// Writes what is not counted yet of the answers, and adds it to what is told.
-async fn save_usage(
-    tx: &impl ConnectionTrait,
-    task_id: &str,
-    session: &Session,
-    told: &mut Imported,
-) -> Result<(), DbErr> {
-    const COUNTED: &str = "
-        select answer_id, usage.task_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
-            cost_usd_micros
-        from usage left join tasks on tasks.id = usage.task_id
-        where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)";
-    const SAVE: &str = "
-        insert into usage (task_id, answer_id, model, input_tokens, output_tokens, cache_read_tokens,
-            cache_write_tokens, cost_usd_micros, at)
-        select ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-            json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-            json_extract(value, '$[6]'), json_extract(value, '$[7]')
-        from json_each(?2) where true
-        on conflict (task_id, answer_id) do update set
-            model = coalesce(excluded.model, model), input_tokens = excluded.input_tokens,
-            output_tokens = excluded.output_tokens, cache_read_tokens = excluded.cache_read_tokens,
-            cache_write_tokens = excluded.cache_write_tokens, cost_usd_micros = excluded.cost_usd_micros,
-            at = min(at, excluded.at)";
-    #[derive(FromQueryResult)]
-    struct Counted {
-        answer_id: String,
-        task_id: String,
-        input_tokens: i64,
-        output_tokens: i64,
-        cache_read_tokens: i64,
-        cache_write_tokens: i64,
-        cost_usd_micros: Option<i64>,
-    }
-    if session.answers.is_empty() {
-        return Ok(());
-    }
-    let backend = tx.get_database_backend();
-    let ids: Vec<_> = session.answers.keys().collect();
-    let values = [task_id.into(), json!(ids).to_string().into(), SOURCE.as_str().into()];
-    let counted = Counted::find_by_statement(Statement::from_sql_and_values(backend, COUNTED, values)).all(tx).await?;
-    let counted: HashMap<&str, &Counted> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
-
-    let mut rows = Vec::new();
-    let mut micros = 0;
-    for answer in session.answers.values() {
-        let (before, cost) = match counted.get(answer.id.as_str()) {
-            // The session that this one goes on from has it.
-            Some(row) if row.task_id != task_id => continue,
-            Some(row) => {
-                let tokens = [row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens];
-                (tokens, row.cost_usd_micros)
-            }
-            None => {
-                told.usage.answers += 1;
-                ([0; 4], None)
-            }
-        };
-        let after: Vec<i64> = answer.tokens.iter().zip(before).map(|(said, before)| (*said).max(before)).collect();
-        let added = |at: usize| (after[at] - before[at]).unsigned_abs();
-        told.usage.input_tokens += added(0);
-        told.usage.output_tokens += added(1);
-        told.usage.cache_read_tokens += added(2);
-        told.usage.cache_write_tokens += added(3);
-        let costs = answer.cost_usd_micros.max(cost);
-        told.usage.answers_with_cost += u64::from(costs.is_some() && cost.is_none());
-        micros += costs.unwrap_or(0) - cost.unwrap_or(0);
-        rows.push(json!([answer.id, answer.model, after[0], after[1], after[2], after[3], costs, answer.at_ms]));
-    }
-    if told.usage.answers_with_cost > 0 {
-        *told.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS;
-    }
-    let values = [task_id.into(), Value::Array(rows).to_string().into()];
-    tx.execute_raw(Statement::from_sql_and_values(backend, SAVE, values)).await.map(drop)
 }
