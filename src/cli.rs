@@ -13,6 +13,8 @@ mod watch;
 
 mod replay;
 
+mod import;
+
 mod demo;
 
 mod openapi;
@@ -24,6 +26,12 @@ pub mod hook;
 mod hooks;
 
 mod api;
+
+mod lines;
+
+mod told;
+
+mod harmless;
 
 /// Where the server is unless it is said.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7373";
@@ -48,6 +56,8 @@ enum Command {
     Watch(watch::Args),
     /// Feed a recording of an agent's hooks through the API, at its own pace.
     Replay(replay::Args),
+    /// Take in the transcripts that Claude Code keeps: tasks, timelines and usage from before the hooks.
+    Import(import::Args),
     /// Serve a temporary database with a simulated team of agents at work.
     Demo(demo::Args),
     /// Hand on what an agent's hook is given on standard input; prints nothing and always succeeds.
@@ -75,6 +85,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args).await,
             Command::Watch(args) => watch::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Replay(args) => replay::run(args).await,
+            Command::Import(args) => import::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             // Its arguments were read before: see `main`.
             Command::Hook(_) => Ok(ExitCode::SUCCESS),

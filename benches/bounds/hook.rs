@@ -58,6 +58,7 @@ fn fill(base: &Path, address: &str) {
     let spool = Spool::of(base, "127.0.0.1", address.rsplit(':').next().unwrap().parse().unwrap());
     for number in 0..WAITING {
         let record = Record {
+            process: None,
             source: "claude-code".to_owned(),
             delivery: format!("0190b0a0-0000-7000-8000-{number:012x}"),
             at_ms: 0,

@@ -14,6 +14,7 @@ mod m0003_sessions;
 mod m0004_events;
 mod m0005_bookmarks;
 mod m0006_search;
+mod m0007_usage;
 mod m0008_silence;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_events::Migration),
             Box::new(m0005_bookmarks::Migration),
             Box::new(m0006_search::Migration),
+            Box::new(m0007_usage::Migration),
             Box::new(m0008_silence::Migration),
         ]
     }

@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use requery::protocol::DELIVERY_HEADER;
+use requery::protocol::model::Imported;
 use reqwest::{Method, StatusCode, Url, header};
 use serde_json::Value;
 
 /// How long an answer may take. The server answers within milliseconds or is in trouble.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The first wait for a server that is away; each doubles up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait: someone looks at it.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How much of an answer that is no problem document is shown.
 const SHOWN: usize = 200;
@@ -72,8 +79,21 @@ impl Api {
     /// # Errors
     /// The server did not take it.
     pub async fn hook(&self, source: &str, delivery: &str, body: String) -> Result<(), CallError> {
-        let request = self.request(Method::POST, &format!("api/v1/hooks/{source}"));
+        let request = self.request(Method::POST, &format!("api/v1/hooks/{source}"), "application/json");
         answer(request.header(DELIVERY_HEADER, delivery).body(body)).await.map(drop)
+    }
+
+    /// Hands over lines of transcripts.
+    ///
+    /// # Errors
+    /// The server did not take them.
+    pub async fn import(&self, lines: Bytes) -> Result<Imported, CallError> {
+        let request = self.request(Method::POST, "api/v1/transcripts/claude-code", "application/x-ndjson");
+        let text = answer(request.body(lines)).await?;
+        serde_json::from_str(&text).map_err(|error| CallError::Refused {
+            status: StatusCode::OK,
+            detail: format!("it answers something else than a server of this version: {error}"),
+        })
     }
 
     /// A request with a body of JSON; the answer's JSON, `null` where it has none.
@@ -81,7 +101,7 @@ impl Api {
     /// # Errors
     /// The server did not do it.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Value, CallError> {
-        let mut request = self.request(method, path);
+        let mut request = self.request(method, path, "application/json");
         if !body.is_null() {
             request = request.body(body.to_string());
         }
@@ -89,10 +109,30 @@ impl Api {
         Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    fn request(&self, method: Method, path: &str, media_type: &str) -> reqwest::RequestBuilder {
         // The paths are our own, so they always join.
         let url = self.base.join(path).unwrap_or_else(|_| self.base.clone());
-        self.http.request(method, url).header(header::CONTENT_TYPE, "application/json")
+        self.http.request(method, url).header(header::CONTENT_TYPE, media_type)
+    }
+}
+
+/// How long to wait for a server that is away before it is tried again.
+pub struct Waits {
+    next: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { next: FIRST_WAIT }
+    }
+}
+
+impl Waits {
+    /// The next wait; not shorter than the server asked for, within reason.
+    pub fn next(&mut self, after: Option<Duration>) -> Duration {
+        let jittered = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.next = (self.next * 2).min(LONGEST_WAIT);
+        jittered.max(after.unwrap_or_default().min(LONGEST_WAIT))
     }
 }
 

@@ -19,7 +19,7 @@ macro_rules! say {
     };
 }
 
-mod agent;
+pub mod agent;
 
 mod settings;
 

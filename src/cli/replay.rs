@@ -10,21 +10,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::time::Instant;
 
-use super::api::{Api, CallError};
+use super::api::{Api, CallError, Waits};
+use super::told::Told;
 
 mod recording;
 
 use recording::{Line, Recording};
-
-/// The first wait for a server that is away; each doubles up to the longest.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait: someone looks at it.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How a recording is replayed.
 #[derive(clap::Args, Debug)]
@@ -179,7 +174,7 @@ impl Replay {
                     self.told.tell(&format!("line {number}: {error}"));
                 }
             }
-            self.told.bar.set_position(recording.read);
+            self.told.bar.set_position(recording.read());
             self.told.bar.set_message(format!("line {number}"));
         }
         Ok(())
@@ -193,7 +188,7 @@ impl Replay {
             None => self.source,
         };
         let delivery = uuid::Uuid::now_v7().hyphenated().to_string();
-        let (mut wait, mut gone) = (FIRST_WAIT, None);
+        let (mut waits, mut gone) = (Waits::default(), None);
         loop {
             match self.api.hook(source.as_str(), &delivery, line.body.clone()).await {
                 Ok(()) => {
@@ -215,31 +210,11 @@ impl Replay {
                     if self.give_up_after.is_some_and(|patience| since.elapsed() >= patience) {
                         anyhow::bail!("gave up at line {number}: {} {why}", self.api.base());
                     }
-                    let jittered = wait.mul_f64(0.5 + fastrand::f64() / 2.0);
-                    tokio::time::sleep(jittered.max(after.unwrap_or_default().min(LONGEST_WAIT))).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                    tokio::time::sleep(waits.next(after)).await;
                     self.tally.retried += 1;
                 }
             }
         }
-    }
-}
-
-/// What the person is told on the way: a bar on a terminal, lines elsewhere.
-struct Told {
-    bar: ProgressBar,
-}
-
-impl Told {
-    fn new(size: u64) -> Self {
-        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed}, {eta} left");
-        // Drawn on stderr, and nowhere if that is no terminal.
-        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr());
-        Self { bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
-    }
-
-    fn tell(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
     }
 }
 

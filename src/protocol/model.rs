@@ -20,6 +20,9 @@ mod search;
 #[cfg(any(feature = "server", feature = "client"))]
 pub use search::{SearchHit, SearchResults, Snippet};
 
+mod usage;
+pub use usage::{Imported, ModelUsage, SkippedLine, Usage};
+
 /// A time: RFC 3339 in UTC with milliseconds, as in `2026-01-31T09:30:00.000Z`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -391,6 +394,8 @@ pub struct Overview {
     pub activity: Vec<Activity>,
     /// How many tasks came from which runtime, the most first.
     pub sources: Vec<SourceCount>,
+    /// What the answers of models cost on these tasks.
+    pub usage: Usage,
 }
 
 /// A task that waits for a person, or whose agent is not heard of any more.

@@ -32,6 +32,8 @@ mod search;
 
 mod hook;
 
+mod transcript;
+
 mod health;
 
 mod answer;
@@ -53,6 +55,8 @@ enum Group {
     Write,
     /// What the hooks of coding agents send, as they send it.
     Hooks,
+    /// What coding agents have written down of their sessions.
+    Transcripts,
     /// Whether the server works.
     Health,
 }

@@ -16,6 +16,8 @@ pub mod bookmark;
 
 pub mod hook;
 
+pub mod transcript;
+
 pub mod text;
 
 mod bounds;

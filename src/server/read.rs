@@ -22,6 +22,8 @@ pub mod search;
 
 pub mod heard;
 
+pub mod usage;
+
 mod page;
 pub use page::{Moment, Place, Position, Window};
 

@@ -3,9 +3,10 @@
 
 use poem_openapi::types::ToJSON;
 use requery::protocol::model::{
-    Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, HooksHeard, Lane,
-    NeedsYou, Overview, Purged, SearchHit, SearchKind, SearchResults, Session, SessionStatus, Snippet, SourceCount,
-    StaleReason, Stats, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus, Timeline, Timestamp, ToolFamily,
+    Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, HooksHeard, Imported,
+    Lane, ModelUsage, NeedsYou, Overview, Purged, SearchHit, SearchKind, SearchResults, Session, SessionStatus,
+    SkippedLine, Snippet, SourceCount, StaleReason, Stats, Task, TaskDetail, TaskFigures, TaskMode, TaskPage,
+    TaskStatus, Timeline, Timestamp, ToolFamily, Usage,
 };
 use requery::protocol::write::{
     EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
@@ -68,6 +69,12 @@ fn serde_writes_what_the_schemas_describe() {
     let activity = json!({"hour": TIME, "events": 3});
     let source = json!({"source": "api", "tasks": 3});
     let figures = json!({"events": 1, "sessions": 2, "children": 3});
+    let usage = json!({
+        "answers": 3, "input_tokens": 1, "output_tokens": 2, "cache_read_tokens": 3, "cache_write_tokens": 4,
+        "cost_usd": 0.25, "answers_with_cost": 2,
+    });
+    let model = json!({"model": null, "usage": usage});
+    let skipped = json!({"line": 3, "reason": "r"});
     let timeline = json!({"items": [event], "next": null});
     let page = |item: &Value| json!({"items": [item], "next": "n", "previous": null});
 
@@ -81,6 +88,12 @@ fn serde_writes_what_the_schemas_describe() {
     check::<Activity>(&activity);
     check::<SourceCount>(&source);
     check::<TaskFigures>(&figures);
+    check::<Usage>(&usage);
+    check::<ModelUsage>(&model);
+    check::<SkippedLine>(&skipped);
+    check::<Imported>(&json!({
+        "lines": 9, "passed_over": 1, "skipped": 2, "reasons": [skipped], "tasks": 3, "events": 4, "usage": usage,
+    }));
     check::<Timeline>(&timeline);
     check::<TaskPage>(&page(&task));
     check::<EventPage>(&page(&event));
@@ -89,9 +102,11 @@ fn serde_writes_what_the_schemas_describe() {
     check::<Purged>(&json!({"count": 3}));
     check::<Overview>(&json!({
         "stats": stats, "needs_you": [needs_you], "activity": [activity], "sources": [source],
+        "usage": usage,
     }));
     check::<TaskDetail>(&json!({
-        "task": task, "sessions": [session], "children": [child], "figures": figures, "timeline": timeline,
+        "task": task, "sessions": [session], "children": [child], "figures": figures, "usage": usage,
+        "models": [model], "timeline": timeline,
     }));
     let snippet = json!({"text": "…a", "marks": [[1, 2]]});
     check::<Snippet>(&snippet);
@@ -226,6 +241,7 @@ async fn the_examples_work_and_the_answers_fit() {
         "task",
         "hook_claude_code",
         "hook_codex",
+        "import_claude_code",
         "alive",
         "ready",
     ];
@@ -247,7 +263,9 @@ async fn the_examples_work_and_the_answers_fit() {
         if let Some(body) = body {
             fits(&document, &body["schema"], &body["example"], id);
         }
-        let text = body.map(|body| body["example"].to_string());
+        let lines = operation.pointer("/requestBody/content/application~1x-ndjson");
+        let lines = lines.map(|lines| lines["example"].as_str().unwrap().to_owned());
+        let text = body.map(|body| body["example"].to_string()).or(lines);
         let answer = client.send(&method.to_uppercase(), &url, text, &headers).await;
         let described = &operation["responses"][answer.status.to_string()];
         assert!(described.is_object(), "{id}: {} is not described: {}", answer.status, answer.text);

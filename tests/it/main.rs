@@ -23,6 +23,7 @@ mod streams;
 mod commands;
 mod forwarder;
 mod hooks;
+mod import;
 mod install;
 
 mod property;

@@ -92,21 +92,33 @@ pub fn events(agent: Source) -> (Vec<&'static str>, Option<String>) {
 
 /// The file in which an agent looks for hooks. A project's is the one that is not shared, where there is one.
 pub fn settings(agent: Source, scope: Scope) -> anyhow::Result<PathBuf> {
-    let (variable, folder, of_user, of_project) = match agent {
-        Source::ClaudeCode => ("CLAUDE_CONFIG_DIR", ".claude", "settings.json", "settings.local.json"),
-        Source::Codex => ("CODEX_HOME", ".codex", "hooks.json", "hooks.json"),
+    let (of_user, of_project) = match agent {
+        Source::ClaudeCode => ("settings.json", "settings.local.json"),
+        Source::Codex => ("hooks.json", "hooks.json"),
     };
     match scope {
-        Scope::User => {
-            let named = std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
-            let home = || etcetera::home_dir().context("there is no home folder");
-            let folder = named.map_or_else(|| Ok::<_, anyhow::Error>(home()?.join(folder)), Ok)?;
-            Ok(folder.join(of_user))
-        }
+        Scope::User => Ok(folder(agent)?.join(of_user)),
         Scope::Project => {
             let here = std::env::current_dir().context("there is no current folder")?;
-            Ok(here.join(folder).join(of_project))
+            Ok(here.join(names(agent).1).join(of_project))
         }
+    }
+}
+
+/// The folder in which an agent keeps what is the person's.
+pub fn folder(agent: Source) -> anyhow::Result<PathBuf> {
+    let (variable, folder) = names(agent);
+    match std::env::var_os(variable).filter(|folder| !folder.is_empty()) {
+        Some(named) => Ok(named.into()),
+        None => Ok(etcetera::home_dir().context("there is no home folder")?.join(folder)),
+    }
+}
+
+/// The variable that names an agent's folder, and the folder's name where that is not set.
+fn names(agent: Source) -> (&'static str, &'static str) {
+    match agent {
+        Source::ClaudeCode => ("CLAUDE_CONFIG_DIR", ".claude"),
+        Source::Codex => ("CODEX_HOME", ".codex"),
     }
 }
 

@@ -3,7 +3,9 @@
 use anyhow::Context;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+use tokio::io::AsyncBufRead;
+
+use crate::cli::lines::{Lines, Read};
 
 /// The longest line in bytes. A record is at most half of it.
 const MAX_LINE: usize = 16 * 1024 * 1024;
@@ -35,17 +37,12 @@ impl Line {
 }
 
 /// The lines of a recording.
-pub struct Recording<R> {
-    reader: R,
-    number: u64,
-    /// How many bytes were read.
-    pub read: u64,
-}
+pub struct Recording<R>(Lines<R>);
 
 impl<R: AsyncBufRead + Unpin> Recording<R> {
     /// The recording that this reads.
     pub fn new(reader: R) -> Self {
-        Self { reader, number: 0, read: 0 }
+        Self(Lines::new(reader, MAX_LINE))
     }
 
     /// The next line that is not blank, with its number; or what is wrong with it.
@@ -54,46 +51,24 @@ impl<R: AsyncBufRead + Unpin> Recording<R> {
     /// The file cannot be read on.
     pub async fn next(&mut self) -> anyhow::Result<Option<(u64, Result<Line, String>)>> {
         loop {
-            self.number += 1;
-            let Some(bytes) = self.bytes().await.with_context(|| format!("could not read line {}", self.number))?
-            else {
-                return Ok(None);
-            };
-            let line = match bytes {
-                Some(bytes) if bytes.trim_ascii().is_empty() => continue,
-                Some(bytes) => match std::str::from_utf8(&bytes) {
+            let next = self.0.next().await;
+            let number = self.0.number;
+            let line = match next.with_context(|| format!("could not read line {number}"))? {
+                None => return Ok(None),
+                Some(Read::Line(bytes)) if bytes.trim_ascii().is_empty() => continue,
+                Some(Read::Line(bytes)) => match std::str::from_utf8(&bytes) {
                     Ok(text) => Line::parse(text),
                     Err(error) => Err(format!("not UTF-8: {error}")),
                 },
-                None => Err(format!("longer than {} MiB", MAX_LINE >> 20)),
+                Some(Read::TooLong) => Err(format!("longer than {} MiB", MAX_LINE >> 20)),
             };
-            return Ok(Some((self.number, line)));
+            return Ok(Some((number, line)));
         }
     }
 
-    /// The bytes of a line; of one that is too long none, and it is skipped without being kept.
-    async fn bytes(&mut self) -> std::io::Result<Option<Option<Vec<u8>>>> {
-        let (mut line, mut length) = (Vec::new(), 0);
-        loop {
-            let chunk = self.reader.fill_buf().await?;
-            let end = chunk.iter().position(|byte| *byte == b'\n');
-            let part = &chunk[..end.unwrap_or(chunk.len())];
-            if length + part.len() <= MAX_LINE {
-                line.extend_from_slice(part);
-            } else {
-                line = Vec::new();
-            }
-            length += part.len();
-            let taken = end.map_or(part.len(), |end| end + 1);
-            self.reader.consume(taken);
-            self.read += taken as u64;
-            if taken == 0 && length == 0 {
-                return Ok(None);
-            }
-            if end.is_some() || taken == 0 {
-                return Ok(Some((length <= MAX_LINE).then_some(line)));
-            }
-        }
+    /// How many bytes were read.
+    pub fn read(&self) -> u64 {
+        self.0.read
     }
 }
 
@@ -111,7 +86,7 @@ mod tests {
             });
         }
         assert_eq!(lines, expected);
-        assert_eq!(recording.read, text.len() as u64);
+        assert_eq!(recording.read(), text.len() as u64);
     }
 
     #[tokio::test]

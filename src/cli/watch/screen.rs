@@ -5,9 +5,14 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use console::{Alignment, pad_str, truncate_str};
+use indicatif::HumanCount;
 use requery::client::{Client, State, Status, View, Watch};
 use requery::protocol::ReadModel;
-use requery::protocol::model::{BookmarkPage, Overview, StaleReason, TaskDetail, TaskPage, TaskStatus, Timestamp};
+use requery::protocol::model::{
+    BookmarkPage, Overview, StaleReason, TaskDetail, TaskPage, TaskStatus, Timestamp, Usage,
+};
+
+use crate::cli::harmless::harmless;
 
 /// The fewest rows of a table, however low the terminal is.
 const FEWEST_ROWS: usize = 3;
@@ -131,6 +136,7 @@ impl Table {
             stats.errored_tasks,
             stats.total_events
         );
+        text += &spent(&overview.usage);
         if !overview.needs_you.is_empty() {
             let _ = writeln!(text, "\n{BOLD}needs you{PLAIN}");
         }
@@ -168,6 +174,7 @@ impl Table {
         }
         let _ =
             writeln!(text, "\n{} events, {} sessions, {} parts", figures.events, figures.sessions, figures.children);
+        text += &spent(&detail.usage);
         for event in detail.timeline.items.iter().take(self.rows) {
             let state = event.state.map_or("", |state| state.as_str());
             text += &self.row(&event.title, &[(&event.kind, 20), (state, 10), (&self.ago(&event.created_at), AGE)]);
@@ -206,6 +213,24 @@ impl Table {
     }
 }
 
+/// What is known of tokens and money, as a line; of neither, none.
+fn spent(usage: &Usage) -> String {
+    if usage.answers == 0 {
+        return String::new();
+    }
+    let sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
+    let tokens = format!("{} tokens sent, {} answered", HumanCount(sent), HumanCount(usage.output_tokens));
+    match usage.cost_usd {
+        None => format!("{tokens}\n"),
+        Some(cost) if usage.answers_with_cost == usage.answers => format!("{tokens}; ${cost:.2}\n"),
+        Some(cost) => format!(
+            "{tokens}; {} of {} answers state their cost, together ${cost:.2}\n",
+            HumanCount(usage.answers_with_cost),
+            HumanCount(usage.answers)
+        ),
+    }
+}
+
 fn more(text: &mut String, beyond: bool) {
     if beyond {
         let _ = writeln!(text, "{DIM} ...{PLAIN}");
@@ -222,27 +247,22 @@ fn span(age: Duration) -> String {
     }
 }
 
-/// Text that cannot steer a terminal: control characters and those that reorder text become their escapes.
-fn harmless(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
-    };
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Room, Table, harmless};
+    use requery::protocol::model::Usage;
+
+    use super::{Room, Table, spent};
 
     #[test]
-    fn nothing_steers_the_terminal() {
-        assert_eq!(harmless("a\x1b[2Jb\r\n\u{9b}c\u{202e}d"), "a\\u{1b}[2Jb\\r\\n\\u{9b}c\\u{202e}d");
-        assert_eq!(harmless("ünïcode 日本"), "ünïcode 日本");
+    fn a_cost_is_told_as_what_it_is() {
+        let mut usage = Usage { answers: 1200, input_tokens: 12_000, output_tokens: 7, ..Usage::default() };
+        assert_eq!(spent(&Usage::default()), "");
+        assert_eq!(spent(&usage), "12,000 tokens sent, 7 answered\n");
+        (usage.cost_usd, usage.answers_with_cost) = (Some(0.5), 3);
+        let some = "12,000 tokens sent, 7 answered; 3 of 1,200 answers state their cost, together $0.50\n";
+        assert_eq!(spent(&usage), some);
+        usage.answers_with_cost = 1200;
+        assert_eq!(spent(&usage), "12,000 tokens sent, 7 answered; $0.50\n");
     }
 
     #[test]

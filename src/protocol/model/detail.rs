@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChildTask, EventState, Lane, Session, Task, Timestamp, ToolFamily};
+use super::{ChildTask, EventState, Lane, ModelUsage, Session, Task, Timestamp, ToolFamily, Usage};
 use crate::protocol::{BookmarkId, EventId, SessionId, TaskId};
 
 /// A JSON object whose keys are the writer's own.
@@ -76,6 +76,10 @@ pub struct TaskDetail {
     pub children: Vec<ChildTask>,
     /// Its counts.
     pub figures: TaskFigures,
+    /// What the answers of models cost on it.
+    pub usage: Usage,
+    /// The same by model, the one with the most answers first; at most 20.
+    pub models: Vec<ModelUsage>,
     /// Its newest events.
     pub timeline: Timeline,
 }

@@ -22,6 +22,8 @@ use crate::server::error::ApiError;
 use crate::server::ingest::text;
 
 const MIB: usize = 1024 * 1024;
+/// The media type of lines of JSON.
+pub(super) const NDJSON: &str = "application/x-ndjson";
 /// How long a body may take to arrive. The longest one does, on any line an agent works over.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much of a body beyond its limit is read to throw it away.
@@ -34,6 +36,9 @@ pub(super) struct Json<T>(pub(super) T);
 
 /// A body as it came: what a hook was given.
 pub(super) struct Raw(pub(super) Vec<u8>);
+
+/// A body as it came: lines of JSON.
+pub(super) struct Lines(pub(super) Vec<u8>);
 
 /// A type that bodies are parsed into.
 pub(super) trait Taken: Sized + Send {
@@ -149,6 +154,22 @@ impl<'a> ApiExtractor<'a> for Raw {
 
     fn request_meta() -> Option<MetaRequest> {
         Some(json_of(MetaSchemaRef::Inline(Box::new(MetaSchema::new("object")))))
+    }
+
+    async fn from_request(_: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
+        Ok(Self(read(body, 8 * MIB).await?))
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Lines {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn request_meta() -> Option<MetaRequest> {
+        let text = || MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
+        let of = |content_type| MetaMediaType { content_type, schema: text() };
+        Some(MetaRequest { description: None, content: vec![of(NDJSON), of("text/plain")], required: true })
     }
 
     async fn from_request(_: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {

@@ -22,6 +22,7 @@ use super::overview::OverviewApi;
 use super::search::SearchApi;
 use super::task::TaskApi;
 use super::timeline::TimelineApi;
+use super::transcript::TranscriptApi;
 use crate::protocol::{Frame, VERSION, Watch};
 use crate::server::database::Database;
 use crate::server::search::Index;
@@ -46,7 +47,7 @@ const ABOUT: &str = "Keeps every open screen true: tells each one what changed, 
     carries `Requery-Cursor`, which names the changes it contains, and every read an `ETag`. Unknown query parameters \
     and body fields are ignored; times are RFC 3339 in UTC.";
 
-type Operations = (OverviewApi, TaskApi, TimelineApi, BookmarkApi, SearchApi, HookApi, HealthApi);
+type Operations = (OverviewApi, TaskApi, TimelineApi, BookmarkApi, SearchApi, HookApi, TranscriptApi, HealthApi);
 
 /// The operations, ready to answer.
 pub(super) fn service(database: &Database, index: Index) -> OpenApiService<Operations, ()> {
@@ -58,6 +59,7 @@ pub(super) fn service(database: &Database, index: Index) -> OpenApiService<Opera
         BookmarkApi(database()),
         SearchApi(index),
         HookApi(database()),
+        TranscriptApi(database()),
         HealthApi(database()),
     );
     OpenApiService::new(operations, TITLE, VERSION)

@@ -7,14 +7,14 @@
 //!
 //! A hook keeps an agent waiting, so it costs few statements and each of them finds its row by an index.
 
-mod catalogue;
-mod fingerprint;
-mod place;
-mod record;
-mod row;
+pub(super) mod catalogue;
+pub(super) mod fingerprint;
+pub(super) mod place;
+pub(super) mod record;
+pub(super) mod row;
 pub mod silence;
-mod status;
-mod store;
+pub(super) mod status;
+pub(super) mod store;
 mod tool;
 
 use sea_orm::{ConnectionTrait, DbErr};
@@ -154,6 +154,10 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
     let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
     let found = store::find_task(tx, source, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| Agent::new(&record), store::StoredTask::agent);
+    if agent.imported.is_some() && found.as_ref().is_some_and(|task| now_ms <= task.status_since) {
+        // It comes late, and the session's transcript has told of that time.
+        return Ok(());
+    }
     let known = match &found {
         Some(task) => store::find_event(tx, &task.id, &record, &agent).await?,
         None => None,

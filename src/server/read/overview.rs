@@ -1,6 +1,6 @@
 //! The overview: figures that are kept, never counted.
 //!
-//! The counts of tasks and sources are in `figures` with the row that changed them. Those of events are folded from
+//! The counts of tasks, sources and usage are in `figures` with the row that changed them. Those of events are folded from
 //! the log a while later, so what the log has from there on is added here, in the same snapshot.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use sea_orm::{
     Statement,
 };
 
+use super::usage::Sums;
 use super::{count, id, time};
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
 
@@ -41,6 +42,7 @@ pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Resul
 
     let mut stats = Stats::default();
     let mut sources = Vec::new();
+    let mut usage = Sums::default();
     // A task that goes before its events are folded takes them from the figure first: only the sum is never negative.
     let mut events: i64 = logged.iter().map(|hour| hour.events).sum();
     for Figure { name, value: signed } in figures {
@@ -57,6 +59,8 @@ pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Resul
             sources.push(SourceCount { source: source.to_owned(), tasks: value });
         } else if name == "events" {
             events += signed;
+        } else {
+            usage.take(&name, signed);
         }
     }
     stats.total_events = count(events);
@@ -66,6 +70,7 @@ pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Resul
         needs_you: needs_you(tx, project).await?,
         activity: activity(folded.into_iter().chain(logged)),
         sources,
+        usage: usage.usage(),
     })
 }
 

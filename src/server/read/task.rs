@@ -7,7 +7,7 @@ use sea_orm::{
 };
 
 use super::page::{self, Moment, Window};
-use super::{count, id, reference, time, timeline};
+use super::{count, id, reference, time, timeline, usage};
 use crate::protocol::model::{
     ChildTask, Session, SessionStatus, StaleReason, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus,
     Timestamp,
@@ -93,11 +93,14 @@ pub async fn detail(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Optio
             _ => children.count(tx).await?,
         },
     };
+    let (usage, models) = usage::of_task(tx, task_id).await?;
     Ok(Some(TaskDetail {
         task,
         sessions: shown_sessions.into_iter().map(session).collect::<Result<_, _>>()?,
         children: shown_children.into_iter().map(ChildTask::try_from).collect::<Result<_, _>>()?,
         figures,
+        usage,
+        models,
         timeline: timeline::newest(tx, task_id, EVENTS).await?,
     }))
 }

@@ -18,7 +18,9 @@ const TREE: &str = "
     insert into events (task_id, kind) select id, 'log' from tasks;
     insert into events (task_id, kind) select id, 'tool' from tasks;
     insert into bookmarks (task_id) select id from tasks;
-    insert into bookmarks (task_id, event_id) select task_id, id from events where kind = 'log'";
+    insert into bookmarks (task_id, event_id) select task_id, id from events where kind = 'log';
+    insert into usage (task_id, answer_id, input_tokens) select id, 'one', 3 from tasks;
+    insert into usage (task_id, answer_id, output_tokens, cost_usd_micros) select id, 'two', 5, 7 from tasks";
 
 #[tokio::test]
 async fn a_tree_goes_task_by_task() {
@@ -54,6 +56,7 @@ async fn everything_at_once_goes_task_by_task() {
         let ids: Vec<_> = told.iter().filter_map(|line| line.strip_prefix("task.deleted task_id=")?.get(..1)).collect();
         assert_eq!((told.len(), ids), (5, vec!["a", "b", "c", "d", "x"]), "{pragmas}: {told:?}");
         assert_eq!(wire.sql("select count(*) from events"), "0", "{pragmas}");
+        assert_eq!(wire.sql("select sum(value) from figures where figure glob 'usage.*'"), "0", "{pragmas}");
         wire.figures_hold(&[]).await;
     }
 }
@@ -112,8 +115,10 @@ async fn deletions_of_parts_are_told_as_news_of_their_task() {
         wire.write("insert into sessions (id, task_id) values ('{s}', '{a}')").await;
         wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log'), ('{f}', '{a}', 'log')").await;
         wire.write("insert into bookmarks (id, task_id, event_id) values ('{m}', '{a}', '{e}')").await;
+        wire.write("insert into usage (task_id, answer_id, input_tokens) values ('{a}', 'one', 3)").await;
         wire.told().await;
         for (write, told) in [
+            ("delete from usage", "task.updated task_id=a project=p parent_task_id=null"),
             ("delete from sessions", "task.updated task_id=a project=p parent_task_id=null"),
             (
                 "delete from events where id = '{e}'",
@@ -121,7 +126,7 @@ async fn deletions_of_parts_are_told_as_news_of_their_task() {
                  event.updated event_id=e task_id=a project=p",
             ),
             ("delete from events", "event.updated event_id=f task_id=a project=p"),
-            ("delete from events; delete from sessions; delete from bookmarks", ""),
+            ("delete from events; delete from sessions; delete from bookmarks; delete from usage", ""),
         ] {
             wire.check(write, told).await;
         }

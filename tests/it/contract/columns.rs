@@ -4,8 +4,9 @@
 
 use super::Wire;
 
-/// Tables that no screen shows, besides those of the search index.
-const KEPT: &str = "changes deliveries figures folded purges purging replaced runs searched seaql_migrations settling";
+/// Tables that no screen shows; nor any that begins with `search`, since what a search finds is no read model.
+const KEPT: &str = "changes deliveries figures folded purges purging replaced runs searched seaql_migrations settling \
+    usage_replaced";
 
 /// Columns that the triggers keep, and what no screen shows of a task.
 const SILENT: &[&str] = &[
@@ -29,6 +30,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("bookmarks.id", "a bookmark keeps its id and what it marks"),
     ("bookmarks.task_id", "a bookmark keeps its id and what it marks"),
     ("bookmarks.event_id", "a bookmark keeps its id and what it marks"),
+    ("usage.task_id", "usage keeps its task, its answer and its project"),
+    ("usage.answer_id", "usage keeps its task, its answer and its project"),
+    ("usage.project", "usage keeps its task, its answer and its project"),
 ];
 
 /// Columns that are told where they were and where they are.
@@ -53,6 +57,8 @@ const VALUES: &[(&str, &str)] = &[
     ("bookmarks.id", "'{other}'"),
     ("bookmarks.task_id", "'{b}'"),
     ("bookmarks.event_id", "null"),
+    ("usage.task_id", "'{b}'"),
+    ("usage.project", "'other'"),
 ];
 
 #[tokio::test]
@@ -76,18 +82,19 @@ async fn every_column(pragmas: &'static str) {
     wire.write("insert into sessions (id, task_id) values ('{s}', '{a}')").await;
     wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')").await;
     wire.write("insert into bookmarks (id, task_id, event_id) values ('{m}', '{a}', '{e}')").await;
+    wire.write("insert into usage (task_id, answer_id) values ('{a}', 'one')").await;
     wire.told().await;
-    let tables = wire.sql(
-        "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'
-            and name not like 'search_%' order by name",
-    );
+    let tables =
+        wire.sql("select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name");
     let mut seen = 0;
-    for table in tables.lines().filter(|table| !KEPT.split(' ').any(|kept| kept == *table)) {
+    let shown = |table: &&str| !table.starts_with("search") && !KEPT.split_whitespace().any(|kept| kept == *table);
+    for table in tables.lines().filter(shown) {
         let row = match table {
-            "tasks" => "{a}",
-            "sessions" => "{s}",
-            "events" => "{e}",
-            "bookmarks" => "{m}",
+            "tasks" => "id = '{a}'",
+            "sessions" => "id = '{s}'",
+            "events" => "id = '{e}'",
+            "bookmarks" => "id = '{m}'",
+            "usage" => "answer_id = 'one'",
             other => panic!("is anything of {other} on a screen?"),
         };
         let columns = wire.sql(&format!("select name, type from pragma_table_info('{table}')"));
@@ -98,7 +105,7 @@ async fn every_column(pragmas: &'static str) {
                 "INTEGER" => format!("coalesce({column}, 0) + 1"),
                 _ => "'x'".to_owned(),
             });
-            let write = format!("update {table} set {column} = {value} where id = '{row}'");
+            let write = format!("update {table} set {column} = {value} where {row}");
             if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
                 wire.refuses(&write, reason).await;
                 continue;
@@ -145,6 +152,11 @@ async fn inserts_have_sane_defaults() {
     .await;
     wire.check("insert into bookmarks (task_id) values ('{a}')", "bookmark.saved bookmark_id=? task_id=a project=")
         .await;
+    wire.check(
+        "insert into usage (task_id, answer_id) values ('{a}', 'one')",
+        "task.updated task_id=a project= parent_task_id=null",
+    )
+    .await;
     let task = wire.sql(
         "select project, status, mode, source, event_count, parent_task_id is null, status_reason is null from tasks
          where title = 'a' and id <> '{a}'",
@@ -152,6 +164,8 @@ async fn inserts_have_sane_defaults() {
     assert_eq!(task, "|running|primary|sql|0|1|1");
     assert_eq!(wire.sql("select source, status, ended_at is null from sessions"), "sql|running|1");
     assert_eq!(wire.sql("select position, title, body is null, lane is null from events"), "1||1|1");
+    let usage = wire.sql("select * from usage").replace(&wire.sql("select at from usage"), "now");
+    assert_eq!(usage, format!("{}|one||0|0|0|0||now|", super::id("a")));
     // Ids are UUIDs of version 7 whose time is now, and no two are the same.
     wire.write(
         "with recursive n (i) as (select 1 union select i + 1 from n where i < 500)
@@ -225,6 +239,29 @@ async fn bad_rows_are_refused_by_name() {
         ("insert into bookmarks (task_id, event_id) values ('{a}', '{x}')", "names the task of that event"),
         ("update bookmarks set note = printf('%65537d', 1)", "note_is_at_most_64_kib"),
         ("update bookmarks set title = printf('%501d', 1)", "title_is_at_most_500_characters"),
+        ("insert into usage (task_id, answer_id) values ('{a}', '')", "answer_id_is_1_to_256_characters"),
+        (
+            "insert into usage (task_id, answer_id) values ('{a}', printf('%257d', 1))",
+            "answer_id_is_1_to_256_characters",
+        ),
+        ("insert into usage (task_id) values ('{a}')", "NOT NULL constraint failed: usage.answer_id"),
+        (
+            "insert into usage (task_id, answer_id, project) values ('{a}', 'x', 'p')",
+            "the project of usage is kept by the database",
+        ),
+        (
+            "insert into usage (task_id, answer_id, output_tokens) values ('{a}', 'x', -1)",
+            "output_tokens_are_0_to_a_trillion",
+        ),
+        (
+            "insert into usage (task_id, answer_id, cost_usd_micros) values ('{a}', 'x', 1000000000001)",
+            "cost_usd_micros_are_0_to_a_trillion",
+        ),
+        (
+            "insert into usage (task_id, answer_id, model) values ('{a}', 'x', printf('%129d', 1))",
+            "model_is_at_most_128",
+        ),
+        ("insert into usage (task_id, answer_id, input_tokens) values ('{a}', 'x', 0.5)", "cannot store REAL value"),
     ] {
         wire.refuses(write, rule).await;
     }

@@ -18,7 +18,9 @@ const ROWS: &str = "
     insert into sessions (id, task_id) values ('{s}', '{a}');
     insert into events (id, task_id, kind, external_id) values
         ('{e}', '{a}', 'log', 'call'), ('{f}', '{a}', 'log', null), ('{g}', '{b}', 'log', null);
-    insert into bookmarks (id, task_id, event_id) values ('{m}', '{a}', null), ('{n}', '{a}', '{f}'), ('{o}', '{a}', '{e}')";
+    insert into bookmarks (id, task_id, event_id) values ('{m}', '{a}', null), ('{n}', '{a}', '{f}'), ('{o}', '{a}', '{e}');
+    insert into usage (task_id, answer_id, input_tokens, cost_usd_micros) values
+        ('{a}', 'one', 3, 4), ('{a}', 'two', 5, null), ('{b}', 'one', 7, 8)";
 
 #[tokio::test]
 async fn what_is_ignored_is_not_told() {
@@ -32,6 +34,8 @@ async fn what_is_ignored_is_not_told() {
             "insert or ignore into events (task_id, kind, external_id) values ('{a}', 'log', 'call')",
             "insert or ignore into bookmarks (task_id) values ('{a}')",
             "insert or ignore into bookmarks (task_id, event_id) values ('{a}', '{f}')",
+            "insert or ignore into usage (task_id, answer_id, input_tokens) values ('{a}', 'one', 9)",
+            "insert into usage (task_id, answer_id) values ('{a}', 'one') on conflict do nothing",
             "insert into tasks (id, title) values ('{a}', 'x') on conflict do nothing",
             "update or ignore tasks set external_id = 'two' where id = '{a}'",
         ] {
@@ -79,6 +83,13 @@ async fn an_upsert_is_told_as_what_it_did() {
             "event.updated event_id=e task_id=a project=p",
         )
         .await;
+        let upsert_usage = "insert into usage (task_id, answer_id, input_tokens) values ('{a}', 'two', 6)
+            on conflict (task_id, answer_id) do update set input_tokens = max(input_tokens, excluded.input_tokens)";
+        wire.check(upsert_usage, "task.updated task_id=a project=p parent_task_id=null").await;
+        wire.check(upsert_usage, "").await;
+        wire.check("delete from usage where answer_id = 'two'", "task.updated task_id=a project=p parent_task_id=null")
+            .await;
+        wire.check(upsert_usage, "task.updated task_id=a project=p parent_task_id=null").await;
         // One that was updated is not one that was replaced.
         wire.check("delete from tasks where id = '{c}'", "task.deleted task_id=c project=p parent_task_id=null").await;
         wire.check(upsert, "task.started task_id=c project=p parent_task_id=null").await;
@@ -183,10 +194,14 @@ async fn a_part_replaced_in_its_task_is_told() {
                 "replace into bookmarks (id, task_id) values ('{q}', '{a}')",
                 "bookmark.saved bookmark_id=q task_id=a project=p",
             ),
+            (
+                "replace into usage (task_id, answer_id, output_tokens) values ('{a}', 'one', 9)",
+                "task.updated task_id=a project=p parent_task_id=null",
+            ),
         ] {
             wire.write(write).await;
             let all = wire.told().await;
-            assert!(all.iter().any(|line| line == told), "{pragmas}{write}: {all:?}");
+            assert!(all.iter().any(|line| line.trim_end_matches(" x2") == told), "{pragmas}{write}: {all:?}");
             // Where the row's own going is told as well, it is told of the same task.
             assert!(all.iter().all(|line| line.ends_with("project=p") || line.contains("task_id=a ")), "{all:?}");
         }

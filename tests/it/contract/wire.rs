@@ -137,11 +137,24 @@ pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)])
     let kept = sqlite3(&path, "select project, figure, value from figures where value <> 0 order by 1, 2");
     let counted = sqlite3(
         &path,
-        "select project, 'tasks.' || status as figure, count(*) from tasks group by 1, 2
+        "create temp view usage_of_tasks as
+             select tasks.project, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens,
+                 usage.cache_write_tokens, usage.cost_usd_micros
+             from usage join tasks on tasks.id = usage.task_id;
+         select project, 'tasks.' || status as figure, count(*) from tasks group by 1, 2
          union all select project, 'source.' || source, count(*) from tasks group by 1, 2
          union all select project, 'events', sum(event_count) from tasks group by 1 having sum(event_count) > 0
          union all select project, 'hour.' || (at / 3600000), count(*) from changes where kind = 'event.logged'
              group by 1, 2
+         union all select * from (
+             select project, 'usage.answers', count(*) as value from usage_of_tasks group by 1
+             union all select project, 'usage.answers_with_cost', count(cost_usd_micros) from usage_of_tasks group by 1
+             union all select project, 'usage.cost_usd_micros', sum(cost_usd_micros) from usage_of_tasks group by 1
+             union all select project, 'usage.input_tokens', sum(input_tokens) from usage_of_tasks group by 1
+             union all select project, 'usage.output_tokens', sum(output_tokens) from usage_of_tasks group by 1
+             union all select project, 'usage.cache_read_tokens', sum(cache_read_tokens) from usage_of_tasks group by 1
+             union all select project, 'usage.cache_write_tokens', sum(cache_write_tokens) from usage_of_tasks group by 1
+         ) where value <> 0
          order by 1, 2",
     );
     assert_eq!(kept, counted, "the figures");
@@ -155,7 +168,8 @@ pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)])
     let orphans = "select 'session', id from sessions where task_id not in (select id from tasks)
         union all select 'event', id from events where task_id not in (select id from tasks)
         union all select 'bookmark', id from bookmarks where task_id not in (select id from tasks)
-            or event_id not in (select id from events)";
+            or event_id not in (select id from events)
+        union all select 'usage', answer_id from usage where task_id not in (select id from tasks)";
     assert_eq!(sqlite3(&path, orphans), "", "rows without a task");
     assert_eq!(sqlite3(&path, "select task_id from purging union all select id from settling"), "");
 }

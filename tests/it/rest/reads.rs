@@ -17,6 +17,10 @@ async fn the_overview_counts_what_there_is() {
                 "total_events": 0,
             },
             "needs_you": [], "activity": [], "sources": [],
+            "usage": {
+                "answers": 0, "input_tokens": 0, "output_tokens": 0, "cache_read_tokens": 0, "cache_write_tokens": 0,
+                "cost_usd": null, "answers_with_cost": 0,
+            },
         })
     );
     let a = client.task("a", json!({"project": "p"})).await;

@@ -7,6 +7,11 @@ const SESSION: &str = "0190b0a0-0000-7000-8000-000000000002";
 const EVENT: &str = "0190b0a0-0000-7000-8000-000000000003";
 const BOOKMARK: &str = "0190b0a0-0000-7000-8000-000000000004";
 const DELIVERY: &str = "0190b0a0-0000-7000-8000-000000000005";
+const TRANSCRIPT: &str = concat!(
+    r#"{"type":"user","uuid":"0190b0a0-0000-7000-8000-000000000006","sessionId":"example","cwd":"/home/ada/demo","#,
+    r#""timestamp":"2026-01-31T09:30:00.000Z","message":{"role":"user","content":"Make the tests pass"}}"#,
+    "\n",
+);
 
 /// Adds an example to every body and every id.
 pub(super) fn add(document: &mut Value) {
@@ -29,6 +34,11 @@ pub(super) fn add(document: &mut Value) {
             && let Some(example) = body_of(&id)
         {
             body["content"]["application/json"]["example"] = example;
+        }
+        if id == "import_claude_code" {
+            for (_, media) in operation["requestBody"]["content"].as_object_mut().into_iter().flatten() {
+                media["example"] = json!(TRANSCRIPT);
+            }
         }
     });
 }

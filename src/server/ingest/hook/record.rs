@@ -10,10 +10,10 @@ use super::{HookError, Source, fingerprint};
 use crate::server::ingest::text;
 
 /// The longest id in bytes that is kept. The runtimes' own have up to 40.
-const MAX_ID: usize = 256;
+pub const MAX_ID: usize = 256;
 
 /// The longest path in bytes that is kept; Linux knows no longer ones.
-const MAX_PATH: usize = 4096;
+pub const MAX_PATH: usize = 4096;
 
 /// A hook's record.
 pub struct Record {
@@ -55,6 +55,11 @@ impl Record {
             None => return invalid("hook_event_name", "is missing"),
         };
         Ok(Self { source, session_id, hook, fields })
+    }
+
+    /// What somebody else than a hook tells, as a hook would have told it.
+    pub fn of(source: Source, session_id: String, hook: Hook, fields: Map<String, Value>) -> Self {
+        Self { source, session_id, hook, fields }
     }
 
     /// A field that is a text and says something.

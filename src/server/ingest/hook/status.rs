@@ -45,6 +45,9 @@ pub struct Agent {
     /// The name that the session had last: one that is said again is no news.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<String>,
+    /// What an import remembers of a session that it took in; with the first hook that is forgotten.
+    #[serde(default, skip_serializing)]
+    pub imported: Option<serde_json::Value>,
 }
 
 /// What the main thread is at.
@@ -163,8 +166,23 @@ impl Agent {
         Self::at(base, Titled::Session)
     }
 
+    /// What is known of an agent that worked before anybody listened.
+    pub fn ended(titled: Titled) -> Self {
+        Self::at(Base::Completed, titled)
+    }
+
     fn at(base: Base, titled: Titled) -> Self {
-        Self { base, blocks: Vec::new(), open: Vec::new(), run: None, error: None, lost: false, titled, named: None }
+        Self {
+            base,
+            blocks: Vec::new(),
+            open: Vec::new(),
+            run: None,
+            error: None,
+            lost: false,
+            titled,
+            named: None,
+            imported: None,
+        }
     }
 
     /// Where the task stands, and why it waits or errored.

@@ -10,8 +10,8 @@ use super::record::Record;
 use super::row::Row;
 use super::status::{Agent, Step};
 use super::{Heard, Source, is_better, place};
-use crate::protocol::TaskId;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskMode, TaskStatus};
+use crate::protocol::{EventId, TaskId};
 
 /// Notes a delivery. False: it was taken before.
 pub async fn deliver(tx: &impl ConnectionTrait, id: &str, now_ms: i64) -> Result<bool, DbErr> {
@@ -32,6 +32,8 @@ pub struct StoredTask {
     ingest_state: Option<String>,
     heard_at: Option<i64>,
     is_stale: bool,
+    /// Since when its status is what it is: of history, until when it was told.
+    pub status_since: i64,
 }
 
 /// The task of a session, if there is one.
@@ -103,6 +105,7 @@ impl From<task::Model> for StoredTask {
             status_reason: row.status_reason,
             ingest_state: row.ingest_state,
             heard_at: row.heard_at,
+            status_since: row.status_since,
             is_stale: row.stale_since.is_some(),
         }
     }
@@ -188,11 +191,14 @@ impl StoredTask {
 }
 
 /// The row that a record begins or ends.
+#[derive(Clone)]
 pub struct StoredEvent {
-    id: String,
+    /// Its id.
+    pub id: String,
     /// How far it is.
     pub state: EventState,
-    metadata: Option<String>,
+    /// What is known of it, as JSON.
+    pub metadata: Option<String>,
 }
 
 /// The row that a record begins or ends, if it is there already.
@@ -333,11 +339,21 @@ impl<C: ConnectionTrait> Timeline<'_, C> {
         state: Option<EventState>,
         external_id: Option<String>,
     ) -> Result<(), DbErr> {
-        let metadata = Some(row.metadata).filter(|metadata| !metadata.is_empty());
         let row = event::ActiveModel {
             id: Set(id),
-            task_id: Set(self.task_id.to_owned()),
             session_id: Set(session.map(str::to_owned)),
+            ..self.event(row, state, external_id)
+        };
+        event::Entity::insert(row).exec_without_returning(self.tx).await.map(drop)
+    }
+
+    /// A row as it is stored, with an id of its own.
+    pub fn event(&self, row: Row, state: Option<EventState>, external_id: Option<String>) -> event::ActiveModel {
+        let metadata = Some(row.metadata).filter(|metadata| !metadata.is_empty());
+        event::ActiveModel {
+            id: Set(EventId::fresh().to_string()),
+            task_id: Set(self.task_id.to_owned()),
+            session_id: Set(None),
             kind: Set(row.kind.to_owned()),
             family: Set(row.family.map(|family| family.as_str().to_owned())),
             lane: Set(Some(Lane::of(row.kind, row.family).as_str().to_owned())),
@@ -350,8 +366,7 @@ impl<C: ConnectionTrait> Timeline<'_, C> {
             created_at: Set(self.now_ms),
             updated_at: Set(self.now_ms),
             position: NotSet,
-        };
-        event::Entity::insert(row).exec_without_returning(self.tx).await.map(drop)
+        }
     }
 }
 

@@ -1,0 +1,25 @@
+//! Text from elsewhere, fit for a terminal.
+
+/// Text that cannot steer a terminal: control characters and those that reorder text become their escapes.
+pub fn harmless(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    };
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(harmless("a\x1b[2Jb\r\n\u{9b}c\u{202e}d"), "a\\u{1b}[2Jb\\r\\n\\u{9b}c\\u{202e}d");
+        assert_eq!(harmless("ünïcode 日本"), "ünïcode 日本");
+    }
+}

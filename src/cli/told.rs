@@ -1,0 +1,24 @@
+//! What the person is told while a command works: a bar on a terminal, lines elsewhere.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar over what there is to do.
+pub struct Told {
+    /// The bar.
+    pub bar: ProgressBar,
+}
+
+impl Told {
+    /// A bar for so many bytes.
+    pub fn new(size: u64) -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed}, {eta} left");
+        // Drawn on stderr, and nowhere if that is no terminal.
+        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr());
+        Self { bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
+    }
+
+    /// Tells a line.
+    pub fn tell(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}

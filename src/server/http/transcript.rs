@@ -1,0 +1,30 @@
+//! What coding agents have written down of their sessions.
+
+use poem_openapi::OpenApi;
+
+use super::answer::Changed;
+use super::body::Lines;
+use super::{Group, now_ms};
+use crate::protocol::model::Imported;
+use crate::server::database::Database;
+use crate::server::error::ApiError;
+use crate::server::ingest::transcript::{self, Stretch};
+
+pub(super) struct TranscriptApi(pub(super) Database);
+
+#[OpenApi(prefix_path = "/api/v1/transcripts", tag = "Group::Transcripts")]
+impl TranscriptApi {
+    /// Take lines of Claude Code's transcripts
+    ///
+    /// Any stretch of whole lines, of one session or of several, at most 5000. What was taken before is not taken again. A line that
+    /// cannot be taken is counted and told, and costs the others nothing.
+    #[oai(path = "/claude-code", method = "post", operation_id = "import_claude_code")]
+    async fn claude_code(&self, body: Lines) -> Result<Changed<Imported>, ApiError> {
+        let now_ms = now_ms();
+        let read = tokio::task::spawn_blocking(move || Stretch::read(&body.0, now_ms)).await;
+        let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
+        let tx = self.0.begin_write().await?;
+        let imported = transcript::take(&*tx, stretch, now_ms).await?;
+        Changed::new(&imported, tx.commit().await?)
+    }
+}

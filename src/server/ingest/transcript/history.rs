@@ -1,0 +1,97 @@
+//! What is remembered of a task that was made from a transcript, and what it is called.
+
+use requery_entities::task;
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+
+use super::SOURCE;
+use super::line::Named;
+use super::session::Session;
+use crate::server::ingest::hook::catalogue::Hook;
+use crate::server::ingest::hook::place;
+use crate::server::ingest::hook::record::Record;
+use crate::server::ingest::hook::status::{Agent, Titled};
+
+/// What is remembered of a task that was made from a transcript. It is kept where the ingest of hooks remembers its
+/// agent: the first hook that reports the session takes over, and it is gone.
+#[derive(Deserialize, Serialize)]
+pub struct History {
+    /// What the title was taken from.
+    titled: TitledBy,
+    /// The title. Another one is somebody else's and stays.
+    pub title: String,
+    /// When the prompt was said that the title was taken from.
+    #[serde(default)]
+    prompt_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum TitledBy {
+    Folder,
+    Prompt,
+    Agent,
+    Person,
+}
+
+impl History {
+    /// That of a task; none for one that somebody else began or reports now.
+    pub fn of(row: &task::Model) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Remembered {
+            imported: History,
+        }
+        let remembered: Remembered = serde_json::from_str(row.ingest_state.as_deref()?).ok()?;
+        Some(remembered.imported)
+    }
+
+    /// What the lines of a session say it is called.
+    pub fn said(session: &Session) -> Self {
+        let titled = |titled, hook, field: &str, text: &str, prompt_ms| {
+            let fields = Map::from_iter([(field.to_owned(), text.into())]);
+            let (_, title) = place::title(&Record::of(SOURCE, String::new(), hook, fields))?;
+            Some(Self { titled, title, prompt_ms })
+        };
+        let by_name = session.name.as_ref().and_then(|(named, name)| {
+            let by = match named {
+                Named::Agent => TitledBy::Agent,
+                Named::Person => TitledBy::Person,
+            };
+            titled(by, Hook::SessionStart, "session_title", name, None)
+        });
+        let by_prompt = session.prompt.as_ref();
+        let by_prompt = || {
+            by_prompt.and_then(|(at, text)| titled(TitledBy::Prompt, Hook::UserPromptSubmit, "prompt", text, Some(*at)))
+        };
+        by_name.or_else(by_prompt).unwrap_or_else(|| {
+            let cwd = session.cwd.as_ref().map(|(_, cwd)| ("cwd".to_owned(), cwd.clone().into()));
+            let record = Record::of(SOURCE, String::new(), Hook::SessionStart, Map::from_iter(cwd));
+            Self { titled: TitledBy::Folder, title: place::first_title(&record), prompt_ms: None }
+        })
+    }
+
+    /// Whether this title takes the place of that one.
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        match self.titled {
+            TitledBy::Agent | TitledBy::Person => self.titled >= other.titled,
+            TitledBy::Prompt if other.titled == TitledBy::Prompt => self.prompt_ms < other.prompt_ms,
+            TitledBy::Prompt | TitledBy::Folder => self.titled > other.titled,
+        }
+    }
+
+    /// As it is kept, so that a hook that comes later reads an agent that has ended.
+    pub fn remembered(&self) -> Option<String> {
+        #[derive(Serialize)]
+        struct Remembered<'a> {
+            #[serde(flatten)]
+            agent: Agent,
+            imported: &'a History,
+        }
+        let titled = match self.titled {
+            TitledBy::Folder => Titled::Folder,
+            TitledBy::Prompt => Titled::Prompt,
+            TitledBy::Agent | TitledBy::Person => Titled::Session,
+        };
+        serde_json::to_string(&Remembered { agent: Agent::ended(titled), imported: self }).ok()
+    }
+}

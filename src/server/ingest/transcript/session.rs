@@ -1,0 +1,182 @@
+//! What the lines of one session tell together, in the rows it will be.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::{Map, Value, json};
+
+use super::SOURCE;
+use super::line::{Answer, Named, Part, Told};
+use crate::protocol::model::EventState;
+use crate::server::ingest::hook::catalogue::Hook;
+use crate::server::ingest::hook::record::Record;
+use crate::server::ingest::hook::row::Row;
+
+/// A session, as far as the lines read tell.
+pub struct Session {
+    /// What its runtime calls it.
+    pub id: String,
+    /// When its first and last lines were written.
+    pub span: Option<(i64, i64)>,
+    /// Its folder: that of its first line.
+    pub cwd: Option<(i64, String)>,
+    /// The best name that it was given.
+    pub name: Option<(Named, String)>,
+    /// The first thing that the person said.
+    pub prompt: Option<(i64, String)>,
+    /// Its events, in the order of the lines.
+    pub entries: Vec<Entry>,
+    /// Results of calls that other lines than these tell of.
+    pub results: Vec<LateResult>,
+    /// What its answers cost.
+    pub answers: BTreeMap<String, Answer>,
+    /// Where the calls are among the entries.
+    calls: HashMap<String, usize>,
+    /// The names that were given.
+    named: HashSet<String>,
+}
+
+/// An event.
+pub struct Entry {
+    /// When.
+    pub at_ms: i64,
+    /// Its name within the session, the same that hooks give it.
+    pub external_id: String,
+    /// What it looks like.
+    pub row: Row,
+    /// For a call, what came of it.
+    pub state: Option<EventState>,
+    /// A call's own fields, until its result is read.
+    call: Option<Map<String, Value>>,
+}
+
+/// What came of a call that was told of before.
+pub struct LateResult {
+    /// The line that tells.
+    pub line: u64,
+    /// When.
+    pub at_ms: i64,
+    /// The name of the call's event.
+    pub external_id: String,
+    fields: Map<String, Value>,
+    failed: bool,
+}
+
+impl Session {
+    /// A session of which nothing is known yet.
+    pub fn new(id: String) -> Self {
+        Self {
+            id,
+            span: None,
+            cwd: None,
+            name: None,
+            prompt: None,
+            entries: Vec::new(),
+            results: Vec::new(),
+            answers: BTreeMap::new(),
+            calls: HashMap::new(),
+            named: HashSet::new(),
+        }
+    }
+
+    /// Whether there is anything to make a task for.
+    pub fn says_something(&self) -> bool {
+        !self.entries.is_empty() || !self.answers.is_empty()
+    }
+
+    /// Takes a name; the last of the best.
+    pub fn name(&mut self, named: Named, name: String) {
+        if self.name.as_ref().is_none_or(|(before, _)| *before <= named) {
+            self.name = Some((named, name));
+        }
+    }
+
+    /// Takes a line.
+    pub fn take(&mut self, told: Told, line: u64) {
+        let at_ms = told.at_ms;
+        let (first, last) = self.span.unwrap_or((at_ms, at_ms));
+        self.span = Some((first.min(at_ms), last.max(at_ms)));
+        if let Some(answer) = told.answer {
+            match self.answers.get_mut(&answer.id) {
+                Some(known) => known.merge(answer),
+                None => drop(self.answers.insert(answer.id.clone(), answer)),
+            }
+        }
+        if let Some(cwd) = told.cwd.as_ref().filter(|_| self.cwd.as_ref().is_none_or(|(at, _)| at_ms < *at)) {
+            self.cwd = Some((at_ms, cwd.clone()));
+        }
+        for part in told.parts {
+            self.take_part(part, at_ms, told.cwd.as_deref(), line);
+        }
+    }
+
+    fn take_part(&mut self, part: Part, at_ms: i64, cwd: Option<&str>, line: u64) {
+        let one = |field: &str, text: String| Map::from_iter([(field.to_owned(), Value::String(text))]);
+        match part {
+            Part::Prompt { id, text } => {
+                if self.prompt.as_ref().is_none_or(|(at, _)| at_ms < *at) {
+                    self.prompt = Some((at_ms, text.clone()));
+                }
+                self.add(id, at_ms, Hook::UserPromptSubmit, one("prompt", text));
+            }
+            Part::Response { id, text } => self.add(id, at_ms, Hook::Stop, one("last_assistant_message", text)),
+            Part::Failure { id, text, error } => {
+                let mut fields = one("last_assistant_message", text);
+                fields.extend(error.map(|error| ("error".to_owned(), Value::String(error))));
+                self.add(id, at_ms, Hook::StopFailure, fields);
+            }
+            Part::Compaction { id, text } => self.add(id, at_ms, Hook::PostCompact, one("compact_summary", text)),
+            Part::Call { id, name, input } => {
+                let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd});
+                let Value::Object(fields) = fields else { return };
+                let external_id = format!("tool:{id}");
+                if self.named.insert(external_id.clone()) {
+                    self.calls.insert(external_id.clone(), self.entries.len());
+                    let row = self.row(Hook::PreToolUse, fields.clone());
+                    let state = Some(EventState::Abandoned);
+                    self.entries.push(Entry { at_ms, external_id, row, state, call: Some(fields) });
+                }
+            }
+            Part::Result { id, failed, response } => {
+                let field = if failed { "error" } else { "tool_response" };
+                let fields = Map::from_iter([(field.to_owned(), response)]);
+                let external_id = format!("tool:{id}");
+                let result = LateResult { line, at_ms, external_id, fields, failed };
+                match self.calls.get(&result.external_id).copied() {
+                    Some(at) => {
+                        // A second result of the same call says nothing new.
+                        if let Some(call) = self.entries[at].call.take() {
+                            let (row, state) = result.end(&self.id, call);
+                            self.entries[at].row = row;
+                            self.entries[at].state = Some(state);
+                        }
+                    }
+                    None => self.results.push(result),
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, external_id: String, at_ms: i64, hook: Hook, fields: Map<String, Value>) {
+        if self.named.insert(external_id.clone()) {
+            let state = (hook == Hook::PostCompact).then_some(EventState::Ok);
+            let row = self.row(hook, fields);
+            self.entries.push(Entry { at_ms, external_id, row, state, call: None });
+        }
+    }
+
+    fn row(&self, hook: Hook, fields: Map<String, Value>) -> Row {
+        Row::of(&Record::of(SOURCE, self.id.clone(), hook, fields))
+    }
+}
+
+impl LateResult {
+    /// How the event of this call looks at its end.
+    pub fn end(self, session_id: &str, mut call: Map<String, Value>) -> (Row, EventState) {
+        call.extend(self.fields);
+        let (hook, state) = match self.failed {
+            true => (Hook::PostToolUseFailure, EventState::Failed),
+            false => (Hook::PostToolUse, EventState::Ok),
+        };
+        (Row::of(&Record::of(SOURCE, session_id.to_owned(), hook, call)), state)
+    }
+}

@@ -1,0 +1,89 @@
+//! What the answers of a session cost: the rows that are there already, and what is added to them.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use serde_json::{Value, json};
+
+use super::SOURCE;
+use super::session::Session;
+use crate::protocol::model::Imported;
+
+/// What `cost_usd` is kept in.
+const MICROS: f64 = 1_000_000.0;
+
+/// Writes what is not counted yet of the answers, and adds it to what is told.
+pub async fn save(
+    tx: &impl ConnectionTrait,
+    task_id: &str,
+    session: &Session,
+    told: &mut Imported,
+) -> Result<(), DbErr> {
+    const COUNTED: &str = "
+        select answer_id, usage.task_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
+            cost_usd_micros
+        from usage left join tasks on tasks.id = usage.task_id
+        where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)";
+    const SAVE: &str = "
+        insert into usage (task_id, answer_id, model, input_tokens, output_tokens, cache_read_tokens,
+            cache_write_tokens, cost_usd_micros, at)
+        select ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+            json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+            json_extract(value, '$[6]'), json_extract(value, '$[7]')
+        from json_each(?2) where true
+        on conflict (task_id, answer_id) do update set
+            model = coalesce(excluded.model, model), input_tokens = excluded.input_tokens,
+            output_tokens = excluded.output_tokens, cache_read_tokens = excluded.cache_read_tokens,
+            cache_write_tokens = excluded.cache_write_tokens, cost_usd_micros = excluded.cost_usd_micros,
+            at = min(at, excluded.at)";
+    #[derive(FromQueryResult)]
+    struct Counted {
+        answer_id: String,
+        task_id: String,
+        input_tokens: i64,
+        output_tokens: i64,
+        cache_read_tokens: i64,
+        cache_write_tokens: i64,
+        cost_usd_micros: Option<i64>,
+    }
+    if session.answers.is_empty() {
+        return Ok(());
+    }
+    let backend = tx.get_database_backend();
+    let ids: Vec<_> = session.answers.keys().collect();
+    let values = [task_id.into(), json!(ids).to_string().into(), SOURCE.as_str().into()];
+    let counted = Counted::find_by_statement(Statement::from_sql_and_values(backend, COUNTED, values)).all(tx).await?;
+    let counted: HashMap<&str, &Counted> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
+
+    let mut rows = Vec::new();
+    let mut micros = 0;
+    for answer in session.answers.values() {
+        let (before, cost) = match counted.get(answer.id.as_str()) {
+            // The session that this one goes on from has it.
+            Some(row) if row.task_id != task_id => continue,
+            Some(row) => {
+                let tokens = [row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens];
+                (tokens, row.cost_usd_micros)
+            }
+            None => {
+                told.usage.answers += 1;
+                ([0; 4], None)
+            }
+        };
+        let after: Vec<i64> = answer.tokens.iter().zip(before).map(|(said, before)| (*said).max(before)).collect();
+        let added = |at: usize| (after[at] - before[at]).unsigned_abs();
+        told.usage.input_tokens += added(0);
+        told.usage.output_tokens += added(1);
+        told.usage.cache_read_tokens += added(2);
+        told.usage.cache_write_tokens += added(3);
+        let costs = answer.cost_usd_micros.max(cost);
+        told.usage.answers_with_cost += u64::from(costs.is_some() && cost.is_none());
+        micros += costs.unwrap_or(0) - cost.unwrap_or(0);
+        rows.push(json!([answer.id, answer.model, after[0], after[1], after[2], after[3], costs, answer.at_ms]));
+    }
+    if told.usage.answers_with_cost > 0 {
+        *told.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS;
+    }
+    let values = [task_id.into(), Value::Array(rows).to_string().into()];
+    tx.execute_raw(Statement::from_sql_and_values(backend, SAVE, values)).await.map(drop)
+}

@@ -1,0 +1,86 @@
+//! Usage: of a task by its models, of a project by the counters.
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+
+use super::count;
+use crate::protocol::TaskId;
+use crate::protocol::model::{ModelUsage, Usage};
+
+/// How many models a detail shows; the rest is in the sum all the same.
+const SHOWN: usize = 20;
+/// What `cost_usd` is kept in.
+const MICROS: f64 = 1_000_000.0;
+
+const OF_TASK: &str = "
+select model, count(*) as answers, sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,
+    sum(cache_read_tokens) as cache_read_tokens, sum(cache_write_tokens) as cache_write_tokens,
+    coalesce(sum(cost_usd_micros), 0) as cost_usd_micros, count(cost_usd_micros) as answers_with_cost
+from usage where task_id = ? group by model order by answers desc, model";
+
+/// What a task cost, and which models it was: those with the most answers first.
+pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usage, Vec<ModelUsage>), DbErr> {
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), OF_TASK, [task_id.as_str().into()]);
+    let rows = Row::find_by_statement(statement).all(tx).await?;
+    let mut total = Sums::default();
+    rows.iter().for_each(|row| total.add(&row.sums));
+    let models = rows.into_iter().take(SHOWN).map(|row| ModelUsage { model: row.model, usage: row.sums.usage() });
+    Ok((total.usage(), models.collect()))
+}
+
+/// Sums as the database keeps them.
+#[derive(Default, FromQueryResult)]
+pub(super) struct Sums {
+    answers: i64,
+    answers_with_cost: i64,
+    cost_usd_micros: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_write_tokens: i64,
+}
+
+impl Sums {
+    /// Takes a counter, if it is one of these.
+    pub(super) fn take(&mut self, figure: &str, value: i64) {
+        match figure {
+            "usage.answers" => self.answers = value,
+            "usage.answers_with_cost" => self.answers_with_cost = value,
+            "usage.cost_usd_micros" => self.cost_usd_micros = value,
+            "usage.input_tokens" => self.input_tokens = value,
+            "usage.output_tokens" => self.output_tokens = value,
+            "usage.cache_read_tokens" => self.cache_read_tokens = value,
+            "usage.cache_write_tokens" => self.cache_write_tokens = value,
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.answers += more.answers;
+        self.answers_with_cost += more.answers_with_cost;
+        self.cost_usd_micros += more.cost_usd_micros;
+        self.input_tokens += more.input_tokens;
+        self.output_tokens += more.output_tokens;
+        self.cache_read_tokens += more.cache_read_tokens;
+        self.cache_write_tokens += more.cache_write_tokens;
+    }
+
+    /// As it is told.
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            answers: count(self.answers),
+            input_tokens: count(self.input_tokens),
+            output_tokens: count(self.output_tokens),
+            cache_read_tokens: count(self.cache_read_tokens),
+            cache_write_tokens: count(self.cache_write_tokens),
+            cost_usd: (self.answers_with_cost > 0).then(|| count(self.cost_usd_micros) as f64 / MICROS),
+            answers_with_cost: count(self.answers_with_cost),
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    model: Option<String>,
+    #[sea_orm(nested)]
+    sums: Sums,
+}

@@ -1,0 +1,133 @@
+//! The command, run as a person runs it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, SystemTime};
+
+use crate::app::App;
+use crate::home::{Home, fixtures, free_port};
+
+/// Copies the transcripts to where Claude Code keeps its own.
+fn with_transcripts(to: &Path) {
+    let mut folders = vec![(fixtures("transcripts"), to.to_owned())];
+    while let Some((from, to)) = folders.pop() {
+        fs::create_dir_all(&to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push((entry.path(), to));
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    // The session that goes on from another one is the newer.
+    for (name, age) in [("notes/old.jsonl", 100), ("notes/resumed.jsonl", 1)] {
+        let file = fs::File::options().append(true).open(to.join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(age * 24 * 3600)).unwrap();
+    }
+}
+
+async fn import(home: &Home, args: &[&str]) -> Output {
+    let command = home.requery(&[&["import"], args].concat());
+    tokio::process::Command::from(command).output().await.unwrap()
+}
+
+fn told(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap())
+}
+
+#[tokio::test]
+async fn everything_there_is_is_taken_once() {
+    let (home, app) = (Home::new(), App::start().await);
+    let projects = home.path(".claude/projects");
+    with_transcripts(&projects);
+    // Links are not followed, not even in a circle; other files are not read.
+    symlink(&projects, projects.join("loop")).unwrap();
+    symlink("/dev/zero", projects.join("zero.jsonl")).unwrap();
+    fs::write(projects.join("notes.txt"), "not a transcript").unwrap();
+
+    let url = app.url("");
+    let first = told(&import(&home, &["--server", &url]).await);
+    let expected = "\
+6 files of 37.72 KiB, 84 lines: 4 new tasks, 26 new events
+12 new answers: 33,816 tokens sent (24,401 of them from the cache), 688 answered; 2 of them state what they cost, together $0.51
+skipped 31 lines:
+  PATH/hostile.jsonl:2: not JSON: expected ident at byte 2
+";
+    let shown = first.1.replace(&projects.display().to_string(), "PATH");
+    assert_eq!((first.0, &shown[..expected.len().min(shown.len())]), (Some(0), expected), "{shown}");
+    assert_eq!(app.sql("select count(*) from tasks"), "4");
+    let again = told(&import(&home, &["--server", &url]).await).1;
+    assert!(again.contains(" 84 lines: 0 new tasks, 0 new events\nskipped 31 lines:\n"), "{again}");
+
+    // A part of it, by another way.
+    let file = projects.join("notes/old.jsonl").display().to_string();
+    let one = told(&import(&home, &[&file, "--server", &url]).await);
+    assert_eq!(one, (Some(0), "1 file of 2.61 KiB, 5 lines: 0 new tasks, 0 new events\n".to_owned()));
+    let since = told(&import(&home, &["--since", "30d", "--server", &url]).await).1;
+    assert!(since.starts_with("5 files of "), "{since}");
+}
+
+#[tokio::test]
+async fn a_dry_run_needs_no_server() {
+    let home = Home::new();
+    with_transcripts(&home.path("elsewhere/projects"));
+    let mut command = home.requery(&["import", "--dry-run", "--server", "nowhere"]);
+    command.env("CLAUDE_CONFIG_DIR", home.path("elsewhere"));
+    let (code, text) = told(&tokio::process::Command::from(command).output().await.unwrap());
+    assert!(text.starts_with("6 files of 37.72 KiB, 84 lines: 4 sessions, 26 events\nskipped 30 lines:\n"), "{text}");
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn long_files_go_in_stretches_and_lines_without_end_are_skipped() {
+    let (home, app) = (Home::new(), App::start().await);
+    let prompt = |at: usize, text: &str| {
+        let time = format!("2026-01-12T{:02}:{:02}:{:02}.000Z", at / 3600, at / 60 % 60, at % 60);
+        format!(
+            r#"{{"type":"user","uuid":"u{at}","sessionId":"long","timestamp":"{time}","message":{{"content":"{text}"}}}}"#
+        )
+    };
+    let mut lines: Vec<String> = (0..2500).map(|at| prompt(at, &format!("line {at}"))).collect();
+    lines[1200] = "x".repeat(8 * 1024 * 1024 + 1);
+    lines[1300] = prompt(1300, &"y".repeat(7 * 1024 * 1024));
+    lines[1400] = "broken".to_owned();
+    lines[1500] = String::new();
+    let file = home.path("odd\x1b[2J name.jsonl");
+    fs::write(&file, lines.join("\n")).unwrap();
+    let url = app.url("");
+    let (code, text) = told(&import(&home, &[&file.display().to_string(), "--server", &url]).await);
+    let expected = "1 file of 15.29 MiB, 2,499 lines: 1 new task, 2,497 new events\nskipped 2 lines:\n";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains(r"odd\u{1b}[2J name.jsonl:1201: longer than 8 MiB"), "{text}");
+    assert!(text.contains(r"odd\u{1b}[2J name.jsonl:1401: not JSON: expected value at byte 1"), "{text}");
+    assert_eq!(code, Some(0));
+    assert_eq!(app.sql("select count(*), max(truncated) from events"), format!("2497|{}", 7 * 1024 * 1024));
+    let times = app.sql("select created_at from events order by position");
+    assert!(times.lines().is_sorted());
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_told() {
+    let home = Home::new();
+    with_transcripts(&home.path(".claude/projects"));
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let away = import(&home, &["--server", &nobody, "--give-up-after", "10ms"]).await;
+    let said = String::from_utf8(away.stderr).unwrap();
+    assert_eq!(away.status.code(), Some(1));
+    assert!(said.contains("waiting for the server: ") && said.contains("gave up: "), "{said}");
+
+    let missing = import(&home, &["/no/such/folder", "--server", &nobody]).await;
+    let said = String::from_utf8(missing.stderr).unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(said.contains("could not read /no/such/folder: ") && said.contains("nothing could be read"), "{said}");
+    // With something to do, what is missing is only told.
+    let app = App::start().await;
+    let file = fixtures("transcripts").join("notes/old.jsonl").display().to_string();
+    let (code, text) = told(&import(&home, &["/no/such/folder", &file, "--server", &app.url("")]).await);
+    assert_eq!(code, Some(0));
+    assert!(text.ends_with("together $0.51\ncould not read 1 path\n"), "{text}");
+}
