@@ -378,3 +378,25 @@ async fn a_repeated_record_makes_no_notice() {
     );
     assert_eq!(known(&row)["command_class"], "test");
 }
+
+/// What the README says of hooks names each of them, with the kind of its row.
+#[test]
+fn the_readme_knows_every_hook() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let catalogue = std::fs::read_to_string(root.join("src/server/ingest/hook/catalogue.rs")).expect("the catalogue");
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README");
+    let mut hooks = 0;
+    for line in catalogue.lines().filter(|line| line.contains(" Effect::") && line.ends_with(',')) {
+        let [hook, kind, effect] = line.split_whitespace().take(3).collect::<Vec<_>>()[..] else { continue };
+        if !kind.starts_with('"') {
+            continue;
+        }
+        hooks += 1;
+        let row = readme.lines().find(|row| row.starts_with("| ") && row.contains(&format!("`{hook}`")));
+        let row = row.unwrap_or_else(|| panic!("the README does not say what becomes of {hook}"));
+        let kind = kind.trim_matches('"');
+        let says = if effect.starts_with("Effect::None") { "none".to_owned() } else { format!("`{kind}`") };
+        assert!(row.contains(&says) || row.contains("the same row") || row.contains("the tool's row"), "{hook}: {row}");
+    }
+    assert!(hooks > 30, "{hooks} hooks");
+}
