@@ -32,6 +32,7 @@ mod lines;
 mod told;
 
 mod harmless;
+pub use harmless::harmless;
 
 /// Where the server is unless it is said.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7373";

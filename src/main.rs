@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     match ran {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("requery: {error:#}");
+            // What a server or a file says of itself may be in it.
+            eprintln!("requery: {}", cli::harmless(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use requery::protocol::model::Imported;
 use requery::server::ingest::transcript::Stretch;
+use serde::de::IgnoredAny;
 use tokio::fs::File;
 use tokio::io::BufReader;
 use tokio::time::Instant;
@@ -130,6 +131,8 @@ impl Import {
                 }
             };
             let line = match line {
+                // It is being written: the next time it will be whole.
+                Read::Line(line) if !lines.ended && serde_json::from_slice::<IgnoredAny>(&line).is_err() => break,
                 Read::Line(line) => line,
                 Read::TooLong => {
                     self.tally.skip_too_long(&name, lines.number, &format!("longer than {} MiB", MAX_LINE >> 20));
@@ -194,7 +197,7 @@ impl Import {
                         self.told.tell(&format!("waiting for the server: {}", harmless(&why)));
                     }
                     let since = *gone.get_or_insert_with(Instant::now);
-                    anyhow::ensure!(since.elapsed() < self.give_up_after, "gave up: {} {why}", api.base());
+                    anyhow::ensure!(since.elapsed() < self.give_up_after, "gave up: {} {}", api.base(), harmless(&why));
                     let rest = self.give_up_after.saturating_sub(since.elapsed());
                     tokio::time::sleep(waits.next(after).min(rest)).await;
                 }

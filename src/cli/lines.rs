@@ -8,6 +8,8 @@ pub struct Lines<R> {
     longest: usize,
     /// The number of the line that was read last; the first is 1.
     pub number: u64,
+    /// Whether that line had an end, and not just the file.
+    pub ended: bool,
     /// How many bytes were read.
     pub read: u64,
 }
@@ -24,7 +26,7 @@ pub enum Read {
 impl<R: AsyncBufRead + Unpin> Lines<R> {
     /// Lines of at most `longest` bytes.
     pub fn new(reader: R, longest: usize) -> Self {
-        Self { reader, longest, number: 0, read: 0 }
+        Self { reader, longest, number: 0, ended: false, read: 0 }
     }
 
     /// The next line.
@@ -51,6 +53,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                 return Ok(None);
             }
             if end.is_some() || taken == 0 {
+                self.ended = end.is_some();
                 return Ok(Some(if length <= self.longest { Read::Line(line) } else { Read::TooLong }));
             }
         }

@@ -398,5 +398,5 @@ fn the_readme_knows_every_hook() {
         let says = if effect.starts_with("Effect::None") { "none".to_owned() } else { format!("`{kind}`") };
         assert!(row.contains(&says) || row.contains("the same row") || row.contains("the tool's row"), "{hook}: {row}");
     }
-    assert!(hooks > 30, "{hooks} hooks");
+    assert!(hooks >= 30, "{hooks} hooks");
 }

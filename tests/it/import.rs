@@ -268,25 +268,35 @@ async fn what_hooks_report_stays_theirs() {
     // History that goes on is the hooks' from then on, and what they end is what the transcript began.
     let importer = Importer::start().await;
     let yesterday = importer.app.sql("select date('now', '-1 day')");
-    let main = String::from_utf8(read(MAIN)).unwrap().replace("2026-01-12", &yesterday);
+    let mut main = String::from_utf8(read(MAIN)).unwrap().replace("2026-01-12", &yesterday);
     importer.import(main.clone()).await;
     let slept = json!({
         "tool_name": "Bash", "tool_use_id": "toolu_sleep", "tool_input": {"command": "sleep 600"},
         "tool_response": {"stdout": "slept"},
     });
-    // One that waited meanwhile tells what the transcript has told.
+    // One that waited meanwhile says where the task stands, and nothing that the transcript has told.
     let late = with("UserPromptSubmit", json!({"prompt": "Mend those too"})).to_string();
     let at = [("requery-at", format!("{yesterday}T09:05:01Z"))];
-    let store = importer.store();
+    let events = || importer.app.sql("select * from events order by position");
+    let before = events();
     assert_eq!(importer.client.send("POST", "/api/v1/hooks/claude-code", Some(late), &at).await.status, 204);
-    assert_eq!(importer.store(), store);
+    assert_eq!((events(), &importer.task(CHECKOUT).await["task"]["status"]), (before, &json!("running")));
+    let late = with("SessionEnd", json!({})).to_string();
+    assert_eq!(importer.client.send("POST", "/api/v1/hooks/claude-code", Some(late), &at).await.status, 204);
+    assert_eq!(importer.task(CHECKOUT).await["task"]["status"], "completed");
+    // A clock that is ahead tells of no time to come: what happens now is not taken for late.
+    let ahead = importer.app.sql("select strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '+10 minutes')");
+    let line = json!({"type": "user", "uuid": "ahead", "sessionId": CHECKOUT, "timestamp": ahead,
+        "message": {"content": "from another clock"}});
+    importer.import(format!("{line}\n")).await;
+    main += &format!("{line}\n");
     importer.hook(with("UserPromptSubmit", json!({"prompt": "Go on"}))).await;
     importer.hook(with("PostToolUse", slept)).await;
     let detail = importer.task(CHECKOUT).await;
     let task = &detail["task"];
     assert_eq!(
-        json!([task["status"], task["title"], task["event_count"], detail["timeline"]["items"][1]["state"]]),
-        json!(["running", "Checkout: delivery date", 12, "ok"])
+        json!([task["status"], task["title"], task["event_count"], detail["timeline"]["items"][2]["state"]]),
+        json!(["running", "Checkout: delivery date", 13, "ok"])
     );
     let store = importer.store();
     importer.import(main).await;

@@ -16,7 +16,8 @@ pub struct Usage {
     pub cache_read_tokens: u64,
     /// Tokens that were sent and written to the cache.
     pub cache_write_tokens: u64,
-    /// What the answers that state a cost cost together, in dollars; none does: `null`. It is all there is only where `answers_with_cost` is `answers`.
+    /// What the answers that state a cost cost together, in dollars; none does: `null`. It is all there is only where
+    /// `answers_with_cost` is `answers`.
     pub cost_usd: Option<f64>,
     /// How many of the answers state a cost.
     pub answers_with_cost: u64,

@@ -16,8 +16,8 @@ pub(super) struct TranscriptApi(pub(super) Database);
 impl TranscriptApi {
     /// Take lines of Claude Code's transcripts
     ///
-    /// Any stretch of whole lines, of one session or of several, at most 5000. What was taken before is not taken again. A line that
-    /// cannot be taken is counted and told, and costs the others nothing.
+    /// Any stretch of whole lines, of one session or of several: at most 5,000 lines that tell of 5,000 events. What was
+    /// taken before is not taken again. A line that cannot be taken is counted and told, and costs the others nothing.
     #[oai(path = "/claude-code", method = "post", operation_id = "import_claude_code")]
     async fn claude_code(&self, body: Lines) -> Result<Changed<Imported>, ApiError> {
         let now_ms = now_ms();

@@ -101,6 +101,10 @@ impl Heard {
         Self::Late(at_ms.clamp(now_ms - LATE_MS, now_ms))
     }
 
+    fn is_late(self) -> bool {
+        matches!(self, Self::Late(_))
+    }
+
     fn at_ms(self) -> i64 {
         match self {
             Self::Now(ms) | Self::Late(ms) => ms,
@@ -154,9 +158,10 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
     let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
     let found = store::find_task(tx, source, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| Agent::new(&record), store::StoredTask::agent);
-    if agent.imported.is_some() && found.as_ref().is_some_and(|task| now_ms <= task.status_since) {
-        // It comes late, and the session's transcript has told of that time.
-        return Ok(());
+    // Of a time that the session's transcript has told of, what has no name of its own is there already.
+    let is_told = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
+    if !is_told {
+        agent.imported = None;
     }
     let known = match &found {
         Some(task) => store::find_event(tx, &task.id, &record, &agent).await?,
@@ -189,9 +194,10 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
             }
         }
         (Some(_), None) => {}
+        (None, _) if is_told && record.external_id().is_none() => {}
         (None, state) => timeline.log(fresh.event, session, Row::of(&record), state, record.external_id()).await?,
     }
-    if record.hook == Hook::PermissionDenied {
+    if record.hook == Hook::PermissionDenied && !is_told {
         timeline.log(EventId::fresh().to_string(), session, Row::of_denial(&record), None, None).await?;
     }
     Ok(())

@@ -9,7 +9,8 @@
 //!
 //! - A tool call goes by the id that hooks give it. Without a result it is `abandoned`, until a later line has one.
 //! - What was said goes by the answer and the text, or by the line. A task that hooks report has all that from them,
-//!   at its place; only its usage is taken. A hook that comes late, of a time that a transcript has told, adds nothing.
+//!   at its place; only its usage is taken. A hook that comes late, of a time that a transcript has told,
+//!   says where the task stands, but adds no row without a name of its own.
 //! - An answer counts once, with the most that any of its lines says, since it is written down while it arrives.
 //!   One that a session copied from another, to go on from there, counts where it was seen first.
 //!
@@ -41,6 +42,8 @@ const SOURCE: Source = Source::ClaudeCode;
 
 /// How many lines one request can have: each may be a task, and all are written in one transaction.
 const LINES: u64 = 5000;
+/// How many events they can tell of: so many are written in some tenths of a second.
+const EVENTS: usize = 5000;
 /// How many lines that cannot be taken are told of one by one.
 const REASONS: usize = 20;
 
@@ -76,6 +79,9 @@ impl Stretch {
                 Ok(Line::Told(told)) => stretch.session(&mut numbers, told.session_id.clone()).take(*told, number),
                 Err(reason) => stretch.skip(number, reason),
             }
+        }
+        if stretch.sessions.iter().map(|session| session.entries.len()).sum::<usize>() > EVENTS {
+            return Err(WriteError::invalid("body", format!("tells of more than {EVENTS} events")));
         }
         Ok(stretch)
     }

@@ -45,8 +45,8 @@ pub struct Agent {
     /// The name that the session had last: one that is said again is no news.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<String>,
-    /// What an import remembers of a session that it took in; with the first hook that is forgotten.
-    #[serde(default, skip_serializing)]
+    /// What an import remembers of a session that it took in, until a hook tells of a later time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<serde_json::Value>,
 }
 
@@ -167,8 +167,8 @@ impl Agent {
     }
 
     /// What is known of an agent that worked before anybody listened.
-    pub fn ended(titled: Titled) -> Self {
-        Self::at(Base::Completed, titled)
+    pub fn ended(titled: Titled, named: Option<String>) -> Self {
+        Self { named, ..Self::at(Base::Completed, titled) }
     }
 
     fn at(base: Base, titled: Titled) -> Self {
@@ -197,6 +197,11 @@ impl Agent {
             (Base::Idle, None) => (TaskStatus::Waiting, Some("idle")),
             (Base::Finished, None) => (TaskStatus::Waiting, Some("finished")),
         }
+    }
+
+    /// Until when an import has told of it.
+    pub fn imported_until(&self) -> Option<i64> {
+        self.imported.as_ref()?.get("until_ms")?.as_i64()
     }
 
     /// Notes what its task is called, and after what.

@@ -32,8 +32,6 @@ pub struct StoredTask {
     ingest_state: Option<String>,
     heard_at: Option<i64>,
     is_stale: bool,
-    /// Since when its status is what it is: of history, until when it was told.
-    pub status_since: i64,
 }
 
 /// The task of a session, if there is one.
@@ -105,7 +103,6 @@ impl From<task::Model> for StoredTask {
             status_reason: row.status_reason,
             ingest_state: row.ingest_state,
             heard_at: row.heard_at,
-            status_since: row.status_since,
             is_stale: row.stale_since.is_some(),
         }
     }

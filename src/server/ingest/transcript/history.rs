@@ -23,6 +23,9 @@ pub struct History {
     /// When the prompt was said that the title was taken from.
     #[serde(default)]
     prompt_ms: Option<i64>,
+    /// Until when transcripts have told of what hooks would tell of.
+    #[serde(default)]
+    pub until_ms: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -47,10 +50,11 @@ impl History {
 
     /// What the lines of a session say it is called.
     pub fn said(session: &Session) -> Self {
+        let until_ms = session.until.unwrap_or(0);
         let titled = |titled, hook, field: &str, text: &str, prompt_ms| {
             let fields = Map::from_iter([(field.to_owned(), text.into())]);
             let (_, title) = place::title(&Record::of(SOURCE, String::new(), hook, fields))?;
-            Some(Self { titled, title, prompt_ms })
+            Some(Self { titled, title, prompt_ms, until_ms })
         };
         let by_name = session.name.as_ref().and_then(|(named, name)| {
             let by = match named {
@@ -66,32 +70,31 @@ impl History {
         by_name.or_else(by_prompt).unwrap_or_else(|| {
             let cwd = session.cwd.as_ref().map(|(_, cwd)| ("cwd".to_owned(), cwd.clone().into()));
             let record = Record::of(SOURCE, String::new(), Hook::SessionStart, Map::from_iter(cwd));
-            Self { titled: TitledBy::Folder, title: place::first_title(&record), prompt_ms: None }
+            Self { titled: TitledBy::Folder, title: place::first_title(&record), prompt_ms: None, until_ms }
         })
     }
 
-    /// Whether this title takes the place of that one.
+    /// Whether this title takes the place of that one. Of two names the later one does.
     pub fn is_better_than(&self, other: &Self) -> bool {
         match self.titled {
-            TitledBy::Agent | TitledBy::Person => self.titled >= other.titled,
+            TitledBy::Agent | TitledBy::Person if self.titled == other.titled => self.until_ms > other.until_ms,
+            TitledBy::Agent | TitledBy::Person => self.titled > other.titled,
             TitledBy::Prompt if other.titled == TitledBy::Prompt => self.prompt_ms < other.prompt_ms,
             TitledBy::Prompt | TitledBy::Folder => self.titled > other.titled,
         }
     }
 
-    /// As it is kept, so that a hook that comes later reads an agent that has ended.
-    pub fn remembered(&self) -> Option<String> {
-        #[derive(Serialize)]
-        struct Remembered<'a> {
-            #[serde(flatten)]
-            agent: Agent,
-            imported: &'a History,
-        }
-        let titled = match self.titled {
-            TitledBy::Folder => Titled::Folder,
-            TitledBy::Prompt => Titled::Prompt,
-            TitledBy::Agent | TitledBy::Person => Titled::Session,
+    /// As it is kept, so that a hook that comes later reads an agent that has ended, or the one that `before` has.
+    pub fn remembered(&self, before: Option<&str>) -> Option<String> {
+        let (titled, named) = match self.titled {
+            TitledBy::Folder => (Titled::Folder, None),
+            TitledBy::Prompt => (Titled::Prompt, None),
+            TitledBy::Agent | TitledBy::Person => (Titled::Session, Some(self.title.clone())),
         };
-        serde_json::to_string(&Remembered { agent: Agent::ended(titled), imported: self }).ok()
+        let before = before.and_then(|before| serde_json::from_str::<Agent>(before).ok());
+        let mut agent = before.unwrap_or_else(|| Agent::ended(titled, named.clone()));
+        (agent.titled, agent.named) = (titled, named);
+        agent.imported = serde_json::to_value(self).ok();
+        serde_json::to_string(&agent).ok()
     }
 }

@@ -209,6 +209,8 @@ impl Told {
         if !(0..=now_ms.saturating_add(AHEAD_MS)).contains(&at_ms) {
             return Err("timestamp is before 1970 or in the future".to_owned());
         }
+        // What another clock has ahead is now: nothing is told of a time to come.
+        let at_ms = at_ms.min(now_ms);
         let cwd = said(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH).map(str::to_owned);
         Ok(Self { session_id: session_id(fields)?, at_ms, cwd, parts: Vec::new(), answer: None })
     }

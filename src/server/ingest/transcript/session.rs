@@ -17,6 +17,8 @@ pub struct Session {
     pub id: String,
     /// When its first and last lines were written.
     pub span: Option<(i64, i64)>,
+    /// Until when these lines tell of what hooks would tell of.
+    pub until: Option<i64>,
     /// Its folder: that of its first line.
     pub cwd: Option<(i64, String)>,
     /// The best name that it was given.
@@ -67,6 +69,7 @@ impl Session {
         Self {
             id,
             span: None,
+            until: None,
             cwd: None,
             name: None,
             prompt: None,
@@ -103,6 +106,9 @@ impl Session {
         }
         if let Some(cwd) = told.cwd.as_ref().filter(|_| self.cwd.as_ref().is_none_or(|(at, _)| at_ms < *at)) {
             self.cwd = Some((at_ms, cwd.clone()));
+        }
+        if !told.parts.is_empty() {
+            self.until = self.until.max(Some(at_ms));
         }
         for part in told.parts {
             self.take_part(part, at_ms, told.cwd.as_deref(), line);

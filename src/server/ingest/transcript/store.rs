@@ -85,7 +85,7 @@ async fn start_task(
         source: Set(SOURCE.as_str().to_owned()),
         external_id: Set(Some(session.id.clone())),
         status_since: Set(last_ms),
-        ingest_state: Set(history.remembered()),
+        ingest_state: Set(history.remembered(None)),
         changed_at: Set(last_ms),
         created_at: Set(first_ms),
         parent_task_id: NotSet,
@@ -106,16 +106,22 @@ async fn start_task(
 async fn update_task(
     tx: &impl ConnectionTrait,
     row: task::Model,
-    history: History,
+    mut history: History,
     session: &Session,
 ) -> Result<(), DbErr> {
     let mut next = task::ActiveModel::default();
     let mut changed = false;
     let said = History::said(session);
-    if row.title == history.title && said.is_better_than(&history) {
-        next.ingest_state = Set(said.remembered());
+    let until_ms = history.until_ms.max(said.until_ms);
+    let is_better = row.title == history.title && said.is_better_than(&history);
+    if is_better {
         changed = said.title != row.title;
-        next.title = if changed { Set(said.title) } else { NotSet };
+        next.title = if changed { Set(said.title.clone()) } else { NotSet };
+        history = said;
+    }
+    if is_better || until_ms > history.until_ms {
+        history.until_ms = until_ms;
+        next.ingest_state = Set(history.remembered(row.ingest_state.as_deref()));
     }
     if let Some((_, cwd)) = session.cwd.as_ref().filter(|_| row.workspace.is_none()) {
         next.workspace = Set(Some(cwd.clone()));

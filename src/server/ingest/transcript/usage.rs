@@ -58,6 +58,7 @@ pub async fn save(
     let mut rows = Vec::new();
     let mut micros = 0;
     for answer in session.answers.values() {
+        let known = counted.contains_key(answer.id.as_str());
         let (before, cost) = match counted.get(answer.id.as_str()) {
             // The session that this one goes on from has it.
             Some(row) if row.task_id != task_id => continue,
@@ -79,10 +80,16 @@ pub async fn save(
         let costs = answer.cost_usd_micros.max(cost);
         told.usage.answers_with_cost += u64::from(costs.is_some() && cost.is_none());
         micros += costs.unwrap_or(0) - cost.unwrap_or(0);
+        if known && after == before && costs == cost {
+            continue;
+        }
         rows.push(json!([answer.id, answer.model, after[0], after[1], after[2], after[3], costs, answer.at_ms]));
     }
-    if told.usage.answers_with_cost > 0 {
+    if told.usage.answers_with_cost > 0 || micros > 0 {
         *told.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS;
+    }
+    if rows.is_empty() {
+        return Ok(());
     }
     let values = [task_id.into(), Value::Array(rows).to_string().into()];
     tx.execute_raw(Statement::from_sql_and_values(backend, SAVE, values)).await.map(drop)
