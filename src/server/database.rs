@@ -17,7 +17,7 @@ use requery_entities::run;
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
     ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::Notify;
 
@@ -25,6 +25,12 @@ use crate::protocol::Cursor;
 
 mod location;
 pub use location::{Location, LocationError};
+
+pub(super) mod health;
+use health::{Health, code, damage, damage_of_index};
+
+mod index;
+use index::IndexDamage;
 
 /// How long a statement waits for another process that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +50,7 @@ struct Inner {
     location: Location,
     state: ArcSwap<State>,
     bell: Notify,
+    index: IndexDamage,
     /// Held while the server lives: two servers on one file would each miss what the other folds and prunes.
     _lock: File,
 }
@@ -75,6 +82,9 @@ pub enum DatabaseError {
     /// The search index does not fit together. It can be made again from the rest, which this says nothing about.
     #[error("the search index is damaged: {0}")]
     Index(String),
+    /// A page is not what it should be: of which table, SQLite does not say.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
     /// A statement failed.
     #[error(transparent)]
     Db(DbErr),
@@ -134,15 +144,19 @@ impl Database {
         let lock = lock(location.path())?;
         let connections = Connections::open(&location, false).await?;
         let state = ArcSwap::from_pointee(State::Open(connections));
-        Ok(Self(Arc::new(Inner { location, state, bell: Notify::new(), _lock: lock })))
+        Ok(Self(Arc::new(Inner { location, state, bell: Notify::new(), index: IndexDamage::default(), _lock: lock })))
     }
 
     /// Closes what is open and opens the file again, as a new run. What earlier runs told may be of another history,
     /// so none of their cursors continues.
     pub async fn reopen(&self) -> Result<(), OpenError> {
         self.close("it is being opened anew").await;
-        match Connections::open(&self.0.location, true).await {
-            Ok(connections) => {
+        match self.open_in_doubt().await {
+            Ok((connections, health)) => {
+                self.0.index.renew();
+                if let Health::Index(_) = health {
+                    self.0.index.find(self.0.index.made());
+                }
                 self.0.state.store(Arc::new(State::Open(connections)));
                 Ok(())
             }
@@ -151,6 +165,25 @@ impl Database {
                 Err(error)
             }
         }
+    }
+
+    /// A file in doubt is not served before it was looked through, whatever its size.
+    async fn open_in_doubt(&self) -> Result<(Connections, Health), OpenError> {
+        let health = if self.path().exists() { self.health().await } else { Ok(Health::Sound) };
+        match health.map_err(as_open_error(&self.0.location))? {
+            Health::File(detail) => Err(OpenError::Damaged { path: self.path().to_owned(), detail }),
+            health => Ok((Connections::open(&self.0.location, true).await?, health)),
+        }
+    }
+
+    /// Looks through the whole file.
+    pub(super) async fn health(&self) -> Result<Health, DbErr> {
+        health::of_file(self.path()).await
+    }
+
+    /// What is known of damage to the search index.
+    pub(super) fn index(&self) -> &IndexDamage {
+        &self.0.index
     }
 
     /// Gives every request this answer until it is opened again.
@@ -259,23 +292,12 @@ impl Deref for WriteTransaction {
 
 impl Connections {
     async fn open(location: &Location, in_doubt: bool) -> Result<Self, OpenError> {
-        let path = || location.path().to_owned();
-        let as_open_error = |source: DbErr| match damage(&source) {
-            Some(detail) => OpenError::Damaged { path: path(), detail },
-            None => OpenError::Db { path: path(), why: source },
-        };
-        let writer = connect(location, 1, false).await.map_err(as_open_error)?;
-        let opened = async {
-            if in_doubt && let Some(detail) = fault(&writer).await.map_err(as_open_error)? {
-                return Err(OpenError::Damaged { path: path(), detail });
-            }
-            Self::begin(location, &writer, in_doubt).await.map_err(as_open_error)
-        };
-        let opened = opened.await;
+        let writer = connect(location, 1, false).await.map_err(as_open_error(location))?;
+        let opened = Self::begin(location, &writer, in_doubt).await;
         if opened.is_err() {
             let _ = writer.close().await;
         }
-        opened
+        opened.map_err(as_open_error(location))
     }
 
     async fn begin(location: &Location, writer: &DatabaseConnection, in_doubt: bool) -> Result<Self, DbErr> {
@@ -332,29 +354,12 @@ async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
     Ok(token.into())
 }
 
-/// The first fault that SQLite finds in the structure of the file, whatever its size: a file in doubt is not served
-/// before it was looked through.
-async fn fault(writer: &DatabaseConnection) -> Result<Option<String>, DbErr> {
-    let first = async |sql: String| {
-        let statement = Statement::from_string(writer.get_database_backend(), sql);
-        let row = writer.query_one_raw(statement).await?;
-        row.map(|row| row.try_get_by_index::<String>(0)).transpose()
-    };
-    match first("pragma quick_check(1)".to_owned()).await {
-        // Virtual tables come last: nothing else is wrong.
-        Ok(found) => return Ok(found.filter(|found| found != "ok" && !is_of_index(found))),
-        Err(error) if is_of_index(&error.to_string()) => {}
-        Err(error) => return Err(error),
+fn as_open_error(location: &Location) -> impl Fn(DbErr) -> OpenError {
+    let path = location.path().to_owned();
+    move |why| match damage(&why) {
+        Some(detail) => OpenError::Damaged { path: path.clone(), detail },
+        None => OpenError::Db { path: path.clone(), why },
     }
-    // With an index that cannot even be opened, nothing is looked at unless it is named.
-    let tables = "select name from sqlite_schema where type = 'table' and rootpage > 0";
-    for row in writer.query_all_raw(Statement::from_string(writer.get_database_backend(), tables)).await? {
-        let name = row.try_get::<String>("", "name")?.replace('"', "\"\"");
-        if let Some(found) = first(format!("pragma quick_check(\"{name}\")")).await?.filter(|found| found != "ok") {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
 }
 
 async fn connect(location: &Location, connections: u32, read_only: bool) -> Result<DatabaseConnection, DbErr> {
@@ -404,56 +409,6 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// SQLite's primary result code.
-fn code(error: &DbErr) -> Option<i32> {
-    extended_code(error).map(|code| code & 0xff)
-}
-
-fn extended_code(error: &DbErr) -> Option<i32> {
-    let (DbErr::Conn(RuntimeErr::SqlxError(error))
-    | DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
-    else {
-        return None;
-    };
-    error.as_database_error()?.code()?.parse().ok()
-}
-
-/// Whether a fault that SQLite finds is one of the search index, the only table of its kind: the file is as good as ever.
-pub(super) fn is_of_index(detail: &str) -> bool {
-    ["fts5", "FTS5", "search_index", "search_words"].iter().any(|about| detail.contains(about))
-}
-
-/// What is wrong with the search index, where that is what `error` says. Not that a query is: that mends nothing.
-fn damage_of_index(error: &DbErr) -> Option<String> {
-    const ERROR: i32 = 1;
-    const CORRUPT: i32 = 11;
-    const CORRUPT_VIRTUAL_TABLE: i32 = 267;
-    const UNUSABLE: [&str; 6] = [
-        "invalid fts5 file format",
-        "vtable constructor failed: search_",
-        "no such fts5 table",
-        "no such table: search_index",
-        "no such table: main.search_index",
-        "no such table: search_words",
-    ];
-    let detail = error.to_string();
-    let index = match extended_code(error)? {
-        CORRUPT_VIRTUAL_TABLE => true,
-        code if code & 0xff == CORRUPT => is_of_index(&detail),
-        code if code & 0xff == ERROR => UNUSABLE.iter().any(|what| detail.contains(what)),
-        _ => false,
-    };
-    index.then_some(detail)
-}
-
-/// What is wrong with the file, where that is what `error` says.
-fn damage(error: &DbErr) -> Option<String> {
-    const CORRUPT: i32 = 11;
-    const NOT_A_DATABASE: i32 = 26;
-    matches!(code(error)?, CORRUPT | NOT_A_DATABASE).then(|| error.to_string())
-}
-
 impl From<DbErr> for DatabaseError {
     fn from(error: DbErr) -> Self {
         const BUSY: i32 = 5;
@@ -466,7 +421,11 @@ impl From<DbErr> for DatabaseError {
             return DatabaseError::Index(detail);
         }
         if let Some(detail) = damage(&error) {
-            return DatabaseError::Away(detail);
+            return if health::is_within(&error) {
+                DatabaseError::Damaged(detail)
+            } else {
+                DatabaseError::Away(detail)
+            };
         }
         match (&error, code(&error)) {
             (DbErr::ConnectionAcquire(_), _) | (_, Some(BUSY | LOCKED)) => DatabaseError::Busy,

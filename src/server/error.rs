@@ -241,11 +241,15 @@ impl ApiResponse for ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Away(_) => Self::Unavailable { detail: error.to_string(), retry_after: AWAY },
-            // It is being made again; what is wrong with it is logged there.
-            DatabaseError::Index(_) => {
-                Self::Unavailable { detail: "the search index is being made again".to_owned(), retry_after: BUSY }
+            DatabaseError::Away(_) | DatabaseError::Damaged(_) => {
+                Self::Unavailable { detail: error.to_string(), retry_after: AWAY }
             }
+            // What is wrong with it is logged where it is made again.
+            DatabaseError::Index(_) => Self::Unavailable {
+                detail: "the search index is damaged; it is made again as soon as it can be, everything else works"
+                    .to_owned(),
+                retry_after: BUSY,
+            },
             DatabaseError::Busy => Self::Unavailable { detail: error.to_string(), retry_after: BUSY },
             DatabaseError::Db(error) => Self::internal("use the database", &error),
         }

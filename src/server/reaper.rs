@@ -33,7 +33,7 @@ pub async fn keep(database: Database, patience: Patience, spool: Option<Spool>) 
         waited = Duration::ZERO;
         match look(&database, patience, watch.since).await {
             // Tried again soon; whoever made it busy or took it away is told of elsewhere.
-            Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_)) => {}
+            Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Damaged(_)) => {}
             Err(error) => tracing::error!(%error, "could not look for silent agents"),
         }
     }

@@ -27,7 +27,6 @@ mod state;
 mod vocabulary;
 mod write;
 
-use damage::Damage;
 use query::Query;
 use state::State;
 
@@ -49,7 +48,6 @@ pub struct Index {
     /// The first change that is not in the index, as far as is known.
     reached: watch::Sender<u64>,
     turns: Arc<Semaphore>,
-    damage: Arc<Damage>,
 }
 
 /// A snapshot to search in.
@@ -66,11 +64,10 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// What asking the index failed with. If that says that it is damaged, it is made again.
+    /// What asking the index failed with. If that says that it is damaged, it is made again; if it says that something
+    /// is, it is looked at.
     pub fn failed(&self, error: DbErr) -> DatabaseError {
-        let error = DatabaseError::from(error);
-        self.index.heed(&error, self.made);
-        error
+        self.index.judge(error.into(), self.made)
     }
 }
 
@@ -78,7 +75,7 @@ impl Index {
     /// That of a database. `news` is rung when its log has grown.
     pub fn new(database: Database, news: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(AT_ONCE));
-        Self { database, news, reached: watch::Sender::new(0), turns, damage: Arc::default() }
+        Self { database, news, reached: watch::Sender::new(0), turns }
     }
 
     /// A snapshot whose index has what was written before, if that is so within a moment.
@@ -86,8 +83,11 @@ impl Index {
         let Ok(Ok(turn)) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
             return Err(DatabaseError::Busy);
         };
-        let made = self.damage.made();
-        let (tx, state) = self.snapshot().await?;
+        let made = self.database.index().made();
+        let (tx, state) = self.snapshot().await.map_err(|error| self.judge(error, made))?;
+        if self.database.index().is_given_up() {
+            return Err(DatabaseError::Index("it could not be made again".to_owned()));
+        }
         let end = tx.cursor().snapshot().xmax();
         let missing = end.saturating_sub(state.reached());
         let (tx, state) = if missing == 0 || missing > WITHIN_REACH || state.stage.is_some() {
@@ -96,20 +96,31 @@ impl Index {
             drop(tx);
             let mut reached = self.reached.subscribe();
             let _ = tokio::time::timeout(PATIENCE, reached.wait_for(|reached| *reached >= end)).await;
-            self.snapshot().await?
+            self.snapshot().await.map_err(|error| self.judge(error, made))?
         };
-        // An index that is being built holds some of everything, and all of nothing.
-        let reached = if state.stage.is_some() { 1 } else { state.reached().max(1) };
+        // An index that is being built holds some of everything, and all of nothing. So does one that is damaged.
+        let whole = state.stage.is_none() && !self.database.index().is_found();
+        let reached = if whole { state.reached().max(1) } else { 1 };
         let cursor = Cursor::counter(tx.cursor().epoch(), reached);
-        let complete = state.stage.is_none() && reached >= tx.cursor().snapshot().xmax();
+        let complete = whole && reached >= tx.cursor().snapshot().xmax();
         Ok(Search { tx, cursor, complete, index: self, made, _turn: turn })
     }
 
-    /// Has the index that was `made` made again if `error` says that it is damaged.
+    /// Has the index that was `made` made again if `error` says that it is damaged, and looked at if it may be.
     fn heed(&self, error: &DatabaseError, made: u64) {
-        if let DatabaseError::Index(_) = error {
-            self.damage.find(made);
-            self.news.notify_one();
+        match error {
+            DatabaseError::Index(_) => self.database.index().find(made),
+            DatabaseError::Damaged(_) if !self.database.index().is_found() => self.database.index().suspect(),
+            DatabaseError::Damaged(_) | DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Db(_) => {}
+        }
+    }
+
+    /// The same, and the error that it is: where the index is known to be damaged, that is what is.
+    fn judge(&self, error: DatabaseError, made: u64) -> DatabaseError {
+        self.heed(&error, made);
+        match error {
+            DatabaseError::Damaged(detail) if self.database.index().is_found() => DatabaseError::Index(detail),
+            error => error,
         }
     }
 

@@ -196,6 +196,41 @@ async fn the_best_of_the_newest_come_first() {
     assert_eq!(found, ["event fox three", "event four", "event two", "event one"]);
 }
 
+/// As an import writes it: what had long happened comes behind what happens, however late it is written.
+#[tokio::test]
+async fn history_is_no_news() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let task = client.task("t", json!({})).await;
+    let events = format!("/api/v1/tasks/{task}/events");
+    client.post(&events, json!({"kind": "log", "title": "fox"})).await;
+    assert_eq!(titles(&client, "q=fox").await, ["event fox"]);
+    app.sql(&format!(
+        "insert into events (task_id, kind, title, created_at) with recursive n (i) as
+            (select 1 union all select i + 1 from n where i < 1500) select '{task}', 'log', 'fox of old ' || i, i from n"
+    ));
+    // Among itself as ever: the newest first.
+    let history = (1402..=1500).rev().map(|n| format!("event fox of old {n}"));
+    let first: Vec<String> = std::iter::once("event fox".to_owned()).chain(history).collect();
+    assert_eq!(titles(&client, "q=fox&limit=100").await, first);
+    // And once more where all rows are walked.
+    let folder = app.stop().await;
+    sqlite3(&folder.path().join("requery.db"), "delete from search_index_config");
+    let app = App::start_in(folder, |_| ()).await;
+    let client = Client::of(&app);
+    let began = Instant::now();
+    while index_size(&app) != "1 1502 1502" || client.get("/api/v1/search?q=fox").await.status != 200 {
+        assert!(began.elapsed() < PATIENCE, "{}", index_size(&app));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(titles(&client, "q=fox&limit=100").await, first);
+    assert_eq!(app.sql("select count(*) from search_documents where id < 0"), "1500");
+    // It goes like anything else.
+    client.delete(&format!("/api/v1/tasks/{task}")).await;
+    assert_eq!(titles(&client, "q=fox").await, NONE);
+    assert_eq!(index_size(&app), "0 0 0");
+}
+
 #[tokio::test]
 async fn parameters_are_refused_by_name() {
     let client = Client::of(&App::start().await);

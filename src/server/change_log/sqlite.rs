@@ -4,14 +4,14 @@
 //! `PRAGMA data_version`, which costs microseconds on a connection that is kept: asked every 5 ms while something
 //! happens and every 40 ms when nothing does.
 
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use requery_entities::change;
-use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use sea_orm::sqlx::{self, Connection, Row, SqliteConnection};
 use sea_orm::{DbErr, RuntimeErr};
 
-use crate::server::database::{Database, DatabaseError, is_of_index};
+use crate::server::database::health::{Health, connect, health};
+use crate::server::database::{Database, DatabaseError};
 
 /// How often other processes' writes are looked for while something happens: the share of a core it costs is about 1 %.
 const ACTIVE: Duration = Duration::from_millis(5);
@@ -97,7 +97,7 @@ impl Bell {
             if tokio::time::timeout(pause, database.rung()).await.is_ok() {
                 return Ok(());
             }
-            self.probe.look(database.path()).await?;
+            self.probe.look(database).await?;
             let version = data_version(&mut self.connection).await?;
             if version != self.version {
                 self.version = version;
@@ -119,17 +119,17 @@ struct Probe {
 impl Probe {
     /// Opens the file anew if it was written since the last look. A checkpoint writes it too, so this is bounded: the
     /// first page once a second, the whole of a file that is not large twice a minute.
-    async fn look(&mut self, path: &Path) -> Result<(), DatabaseError> {
+    async fn look(&mut self, database: &Database) -> Result<(), DatabaseError> {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
             return Ok(());
         }
         self.looked = Some(Instant::now());
-        let Ok(file) = std::fs::metadata(path) else { return Ok(()) };
+        let Ok(file) = std::fs::metadata(database.path()) else { return Ok(()) };
         let written = file.modified().ok().map(|at| (at, file.len()));
         if self.written == written {
             return Ok(());
         }
-        let mut fresh = connect(path).await?;
+        let mut fresh = connect(database.path()).await?;
         sqlx::query("select count(*) from sqlite_master").fetch_one(&mut fresh).await.map_err(error)?;
         if file.len() <= CHECKED_WHOLE {
             if self.checked.is_some_and(|at| at.elapsed() < CHECK_EVERY) {
@@ -137,24 +137,17 @@ impl Probe {
                 return fresh.close().await.map_err(error);
             }
             self.checked = Some(Instant::now());
-            let row = sqlx::query("pragma quick_check(1)").fetch_one(&mut fresh).await;
-            let found = row.map(|row| row.get::<String, _>(0)).or_else(|failed| match error(failed) {
-                DatabaseError::Index(found) => Ok(found),
-                failed => Err(failed),
-            })?;
-            // A damaged search index is no damaged file: who keeps it makes it again.
-            if found != "ok" && !is_of_index(&found) {
-                return Err(DatabaseError::Away(format!("it is damaged: {found}")));
+            let made = database.index().made();
+            match health(&mut fresh).await? {
+                Health::Sound => {}
+                // A damaged index is no damaged file: who keeps it makes it again.
+                Health::Index(_) => database.index().find(made),
+                Health::File(found) => return Err(DatabaseError::Away(format!("it is damaged: {found}"))),
             }
         }
         self.written = written;
         fresh.close().await.map_err(error)
     }
-}
-
-async fn connect(path: &Path) -> Result<SqliteConnection, DatabaseError> {
-    let options = SqliteConnectOptions::new().filename(path).pragma("query_only", "on").disable_statement_logging();
-    SqliteConnection::connect_with(&options).await.map_err(error)
 }
 
 async fn data_version(connection: &mut SqliteConnection) -> Result<i64, DatabaseError> {

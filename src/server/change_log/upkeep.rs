@@ -36,7 +36,7 @@ pub async fn keep(database: Database, retention: Duration) {
 fn report(what: &str, result: Result<(), DatabaseError>) {
     match result {
         // Tried again soon; whoever made it busy or took it away is told of elsewhere.
-        Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_)) => {}
+        Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Damaged(_)) => {}
         Err(error) => tracing::error!(%error, "could not {what}"),
     }
 }

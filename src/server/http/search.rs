@@ -26,7 +26,9 @@ impl SearchApi {
     ///
     /// Case and accents do not count. `"two words"` and `foo_bar` have to stand as they are, `begin*` takes what begins
     /// so; nothing else has a meaning, and any text is a query. The index follows what is written within moments:
-    /// `Requery-Cursor` names the changes it has, and `complete` says whether that is everything.
+    /// `Requery-Cursor` names the changes it has, and `complete` says whether that is everything. The newest 1,000
+    /// matches are ranked; events that had happened more than eight days before they were written, as when transcripts
+    /// are imported, count as older than all others.
     #[oai(path = "/search", method = "get", operation_id = "search")]
     #[allow(clippy::too_many_arguments)]
     async fn search(

@@ -1,51 +1,27 @@
-//! An index that does not fit together: noticed by whoever asks it or writes it, made again from the rows.
+//! An index that does not fit together, made again from the rows.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sea_orm::ConnectionTrait;
 
 use crate::server::database::{Database, DatabaseError};
 
-/// Which index was found damaged, counted by how often it was made again: one that is found so by somebody who still
-/// looks at the one before is not made again for that.
-#[derive(Debug, Default)]
-pub(super) struct Damage {
-    made: AtomicU64,
-    found: AtomicU64,
-}
-
-impl Damage {
-    /// Which index it is now. Asked before a snapshot of it is taken.
-    pub(super) fn made(&self) -> u64 {
-        self.made.load(Ordering::SeqCst)
+/// Makes the index again, empty: all rows are to be walked. For how long that held up others.
+///
+/// One transaction, and the only long one: some hundred milliseconds for a million rows. It fails where SQLite cannot
+/// read the pages that it would free.
+pub(super) async fn mend(database: &Database) -> Result<Duration, DatabaseError> {
+    let tx = database.begin_write().await?;
+    let began = Instant::now();
+    if tx.execute_unprepared(DROP).await.is_err() {
+        // What says how to read it is gone: without that it cannot be dropped either.
+        tx.execute_unprepared(READABLE).await?;
+        tx.execute_unprepared(DROP).await?;
     }
-
-    /// Notes that the one that was `made` is damaged.
-    pub(super) fn find(&self, made: u64) {
-        self.found.fetch_max(made + 1, Ordering::SeqCst);
-    }
-
-    pub(super) fn is_found(&self) -> bool {
-        self.found.load(Ordering::SeqCst) > self.made()
-    }
-
-    /// Makes the index again, empty: all rows are to be walked. For how long that held up others.
-    ///
-    /// One transaction, and the only long one: some hundred milliseconds for a million rows.
-    pub(super) async fn mend(&self, database: &Database) -> Result<Duration, DatabaseError> {
-        let tx = database.begin_write().await?;
-        let began = Instant::now();
-        if tx.execute_unprepared(DROP).await.is_err() {
-            // What says how to read it is gone: without that it cannot be dropped either.
-            tx.execute_unprepared(READABLE).await?;
-            tx.execute_unprepared(DROP).await?;
-        }
-        tx.execute_unprepared(MAKE).await?;
-        tx.commit().await?;
-        self.made.fetch_add(1, Ordering::SeqCst);
-        Ok(began.elapsed())
-    }
+    tx.execute_unprepared(MAKE).await?;
+    tx.commit().await?;
+    database.index().renew();
+    Ok(began.elapsed())
 }
 
 const DROP: &str = "drop table if exists search_words; drop table if exists search_index";

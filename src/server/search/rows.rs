@@ -6,6 +6,9 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement, Value};
 
 /// What `words` makes of a text. Counted up when that changes: every document is then made again.
 const ANALYSIS: u32 = 1;
+/// How long before it was written an event happened that is history, in milliseconds: hooks that could not deliver keep
+/// what they have for a week.
+const HISTORY: i64 = 8 * 24 * 3_600_000;
 
 /// A row, and its document if it has one.
 ///
@@ -21,24 +24,26 @@ pub(super) struct Row {
     pub(super) bookmark_id: Option<String>,
     title: Vec<u8>,
     text: Option<Vec<u8>>,
+    /// When it happened. Of an event.
+    created_at: Option<i64>,
     pub(super) document: Option<i64>,
     fingerprint: Option<i64>,
 }
 
 const EVENTS: &str = "
 select e.id, e.task_id, cast(t.project as blob) as project, e.position, null as bookmark_id,
-    cast(e.title as blob) as title, cast(e.body as blob) as text, d.id as document, d.fingerprint
+    cast(e.title as blob) as title, cast(e.body as blob) as text, e.created_at, d.id as document, d.fingerprint
 from events e join tasks t on t.id = e.task_id left join search_tasks s on s.task_id = e.task_id
     left join search_documents d on d.task = s.number and d.position = e.position ";
 
 const BOOKMARKS: &str = "
 select b.id, b.task_id, cast(t.project as blob) as project, null as position, b.id as bookmark_id,
-    cast(b.title as blob) as title, cast(b.note as blob) as text, d.id as document, d.fingerprint
+    cast(b.title as blob) as title, cast(b.note as blob) as text, null as created_at, d.id as document, d.fingerprint
 from bookmarks b join tasks t on t.id = b.task_id left join search_documents d on d.bookmark_id = b.id ";
 
 const TASKS: &str = "
 select t.id, t.id as task_id, cast(t.project as blob) as project, null as position, null as bookmark_id,
-    cast(t.title as blob) as title, cast(t.summary as blob) as text, d.id as document, d.fingerprint
+    cast(t.title as blob) as title, cast(t.summary as blob) as text, null as created_at, d.id as document, d.fingerprint
 from tasks t left join search_tasks s on s.task_id = t.id
     left join search_documents d on d.task = s.number and d.position is null and d.bookmark_id is null ";
 
@@ -141,6 +146,14 @@ impl Row {
 
     pub(super) fn bytes(&self) -> usize {
         self.title.len() + self.text.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Whether it had long happened when it was written, as what is imported: its id has the time of that.
+    pub(super) fn is_history(&self) -> bool {
+        let written = uuid::Uuid::try_parse(&self.id).ok().filter(|id| id.get_version_num() == 7);
+        let written = written.and_then(|id| id.get_timestamp()).map(|at| at.to_unix());
+        let (Some((seconds, _)), Some(happened)) = (written, self.created_at) else { return false };
+        i64::try_from(seconds).is_ok_and(|seconds| seconds.saturating_mul(1_000).saturating_sub(happened) > HISTORY)
     }
 
     /// What its document is known by.

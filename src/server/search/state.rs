@@ -15,11 +15,19 @@ pub(super) struct State {
     pub(super) stage_at: Option<String>,
     /// The id of the next new document of the walk, downwards.
     pub(super) stage_document: Option<i64>,
+    /// The id of the next new document of what was history when it was written.
+    pub(super) history: i64,
+    /// The same in a walk, downwards.
+    pub(super) walked_history: i64,
 }
 
 impl State {
+    /// How far it is, as the snapshot says. The ids of history are below 0, from a middle with room on both sides.
     pub(super) async fn read(tx: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        const SQL: &str = "select next, document, stage, stage_at, stage_document from searched";
+        const SQL: &str = "select next, document, stage, stage_at, stage_document, \
+            coalesce((select max(id) from search_documents where id < 0) + 1, -(1 << 40)) as history, \
+            coalesce((select min(id) from search_documents where id < 0), -(1 << 40)) - 1 as walked_history \
+            from searched";
         let statement = Statement::from_string(tx.get_database_backend(), SQL);
         Self::find_by_statement(statement).one(tx).await?.ok_or_else(|| DbErr::RecordNotFound("searched".to_owned()))
     }
@@ -28,9 +36,18 @@ impl State {
         u64::try_from(self.next).unwrap_or(0)
     }
 
-    /// The id of a document that is new: above all others, or in the room that was left for a walk.
-    pub(super) fn new_document(&mut self, walking: bool) -> i64 {
+    /// The id of a document that is new: above all others, or in the room that was left for a walk. What was history when
+    /// it was written comes below all that was not, among its own kind in the same order.
+    pub(super) fn new_document(&mut self, history: bool, walking: bool) -> i64 {
         match &mut self.stage_document {
+            _ if history && walking => {
+                self.walked_history -= 1;
+                self.walked_history + 1
+            }
+            _ if history => {
+                self.history += 1;
+                self.history - 1
+            }
             Some(next) if walking => {
                 *next -= 1;
                 *next + 1

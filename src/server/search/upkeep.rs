@@ -13,7 +13,8 @@ use sea_orm::{ConnectionTrait, Statement};
 use super::rows::Table;
 use super::state::State;
 use super::write::{self, Batch};
-use super::{Index, follow, gone};
+use super::{Index, damage, follow, gone};
+use crate::server::database::health::Health;
 use crate::server::database::{DatabaseError, ReadTransaction};
 
 /// How many changes or rows one step looks at.
@@ -32,15 +33,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const OVER: Duration = Duration::from_secs(600);
 /// How many kinds of trouble are told of in that time.
 const TOLD: usize = 10;
-/// How soon an index that was made again is made again. What damages it more often is not cured by that.
+/// How soon an index that was made again is made again, and one that was looked at is looked at again. What damages it
+/// more often is not cured by that.
 const MENDED: Duration = Duration::from_secs(60);
 
 /// Keeps the index for as long as it is polled, whatever goes wrong.
 pub async fn keep(index: Index) {
-    let mut keeper = Keeper { unmerged: true, mended: None };
+    let mut keeper = Keeper { unmerged: true, mended: None, told: false, looked: None };
     let mut trouble = Trouble::default();
     loop {
-        let made = index.damage.made();
+        let made = index.database.index().made();
         // A panic is a fault like any other: without the index the server is as good as ever.
         let done = AssertUnwindSafe(keeper.advance(&index)).catch_unwind().await;
         let error = match done {
@@ -49,7 +51,11 @@ pub async fn keep(index: Index) {
                 continue;
             }
             Ok(Ok(None)) => {
-                let _ = tokio::time::timeout(LOOK, index.news.notified()).await;
+                tokio::select! {
+                    () = index.news.notified() => {}
+                    () = index.database.index().rung() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
                 continue;
             }
             // Tried again soon; whoever made it busy or took it away is told of elsewhere.
@@ -73,16 +79,28 @@ pub async fn keep(index: Index) {
 struct Keeper {
     unmerged: bool,
     mended: Option<Instant>,
+    /// Whether it was told that the index is to be made again.
+    told: bool,
+    looked: Option<Instant>,
 }
 
 impl Keeper {
     /// A little of what there is to do. For how long that held up others; none if there was nothing.
     async fn advance(&mut self, index: &Index) -> Result<Option<Duration>, DatabaseError> {
-        if index.damage.is_found() && self.mended.is_none_or(|at| at.elapsed() > MENDED) {
-            tracing::warn!("the search index is damaged; making it again");
-            let held = index.damage.mend(&index.database).await?;
-            self.mended = Some(Instant::now());
-            return Ok(Some(held));
+        let damage = index.database.index();
+        if damage.is_suspected() && self.looked.is_none_or(|at| at.elapsed() > MENDED) {
+            self.looked = Some(Instant::now());
+            let made = damage.made();
+            let health = index.database.health().await?;
+            damage.looked_at();
+            match health {
+                Health::Sound => {}
+                Health::Index(_) => damage.find(made),
+                Health::File(detail) => return Err(DatabaseError::Damaged(detail)),
+            }
+        }
+        if damage.is_found() && self.mended.is_none_or(|at| at.elapsed() > MENDED) {
+            return self.mend(index).await.map(Some);
         }
         if let Some(held) = step(index).await? {
             self.unmerged = true;
@@ -94,6 +112,31 @@ impl Keeper {
         let (more, held) = write::merge(&index.database).await?;
         self.unmerged = more;
         Ok(Some(held))
+    }
+
+    /// Makes the index again. Where that fails, it is trouble like any other, told once and tried less and less often:
+    /// each try takes the write lock.
+    async fn mend(&mut self, index: &Index) -> Result<Duration, DatabaseError> {
+        if !self.told {
+            tracing::warn!("the search index is damaged; making it again");
+            self.told = true;
+        }
+        let began = Instant::now();
+        match damage::mend(&index.database).await {
+            Ok(held) => {
+                self.mended = Some(began);
+                self.told = false;
+                Ok(held)
+            }
+            // Not open, so nobody waits for a lock.
+            Err(error) if index.database.epoch().is_none() => Err(error),
+            Err(error) => {
+                if !matches!(error, DatabaseError::Busy) {
+                    index.database.index().give_up();
+                }
+                Err(DatabaseError::Index(format!("it cannot be made again, everything else works: {error}")))
+            }
+        }
     }
 }
 

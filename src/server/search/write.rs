@@ -48,7 +48,7 @@ impl Batch {
     pub(super) fn add(&mut self, row: Row, state: &mut State, walking: bool) {
         if !row.is_indexed() {
             self.bytes += row.bytes();
-            let document = row.document.unwrap_or_else(|| state.new_document(walking));
+            let document = row.document.unwrap_or_else(|| state.new_document(row.is_history(), walking));
             self.rows.push((document, row));
         }
     }

@@ -1,5 +1,7 @@
 //! What breaks the index, or the tables it is kept in, breaks nothing else, and not for long.
 
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -77,18 +79,144 @@ async fn a_damaged_index_is_made_again_when_the_file_is_opened() {
         let other = app.folder.path().join("other.db");
         app.sql(&format!("vacuum into '{}'", other.display()));
         sqlite3(&other, &format!("insert into tasks (title) values ('gamma'); {damage}"));
-        std::fs::rename(&other, app.path()).unwrap();
-        for beside in ["requery.db-wal", "requery.db-shm"] {
-            let _ = std::fs::remove_file(app.folder.path().join(beside));
-        }
         let client = Client::of(&app);
-        let began = Instant::now();
-        while !client.get("/api/v1/tasks").await.text.contains("gamma") {
-            assert!(began.elapsed() < PATIENCE, "the file is never served: {damage}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        replace(&app, &other);
+        gamma_is_served(&client, damage).await;
         assert_eq!(found_again(&client, "q=gamma").await, ["task gamma"], "{damage}");
         assert_eq!(found_again(&client, "q=alpha").await, ALPHA, "{damage}");
+    }
+}
+
+/// Puts another file where the server's is.
+fn replace(app: &App, other: &Path) {
+    std::fs::rename(other, app.path()).unwrap();
+    for beside in ["requery.db-wal", "requery.db-shm"] {
+        let _ = std::fs::remove_file(app.folder.path().join(beside));
+    }
+}
+
+async fn gamma_is_served(client: &Client, what: &str) {
+    let began = Instant::now();
+    while !client.get("/api/v1/tasks").await.text.contains("gamma") {
+        assert!(began.elapsed() < PATIENCE, "the file is never served: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Overwrites a page of a file that nobody has open: the one that begins a table.
+fn overwrite_first_page(path: &Path, table: &str) {
+    sqlite3(path, "pragma wal_checkpoint(truncate)");
+    let page: u64 =
+        sqlite3(path, &format!("select rootpage from sqlite_schema where name = '{table}'")).parse().unwrap();
+    let size: u64 = sqlite3(path, "pragma page_size").parse().unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&vec![0xff; size as usize], (page - 1) * size).unwrap();
+}
+
+/// What only looking through the file tells: the index answers as ever.
+#[tokio::test]
+async fn damage_that_no_search_meets_is_mended_too() {
+    let damage = "update search_index_idx set term = x'7a7a'";
+    let damaged = "select count(*) from search_index_idx where term = x'7a7a'";
+    let folder = with_alpha().await.stop().await;
+    sqlite3(&folder.path().join("requery.db"), damage);
+    let app = App::start_in(folder, |_| ()).await;
+    let began = Instant::now();
+    while app.sql(damaged) != "0" {
+        assert!(began.elapsed() < PATIENCE, "the index is never mended");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let client = Client::of(&app);
+    assert_eq!(found_again(&client, "q=alpha").await, ALPHA);
+
+    let other = app.folder.path().join("other.db");
+    app.sql(&format!("vacuum into '{}'", other.display()));
+    sqlite3(&other, &format!("insert into tasks (title) values ('gamma'); {damage}"));
+    replace(&app, &other);
+    gamma_is_served(&client, damage).await;
+    // Not at once: it was mended less than a minute ago. Meanwhile it is not said to be whole.
+    let found = client.get("/api/v1/search?q=alpha").await;
+    assert!(found.status == 503 || found.at("/complete") == json!(false), "{}", found.text);
+}
+
+/// Pages that cannot even be freed: there is no index, and everything else.
+#[tokio::test]
+async fn an_index_that_cannot_be_made_again_takes_nothing_else_away() {
+    for table in ["search_index_data", "search_index_docsize", "search_documents", "search_tasks", "searched"] {
+        let folder = with_alpha().await.stop().await;
+        let path = folder.path().join("requery.db");
+        overwrite_first_page(&path, table);
+        let other = folder.path().join("other.db");
+        std::fs::copy(&path, &other).unwrap();
+        let app = App::start_in(folder, |_| ()).await;
+        let client = Client::of(&app);
+        let given_up = async || {
+            let began = Instant::now();
+            loop {
+                let answer = client.get("/api/v1/search?q=alpha").await;
+                assert_eq!(client.get("/readyz").await.status, 204, "{table}");
+                assert_eq!(client.get("/api/v1/tasks").await.status, 200, "{table}");
+                if answer.status == 503 && answer.text.contains("the search index is damaged") {
+                    break;
+                }
+                assert!(matches!(answer.status, 200 | 503), "{table}: {}", answer.text);
+                assert!(began.elapsed() < PATIENCE, "{table}: {}", answer.text);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        given_up().await;
+        client.task("beta", json!({})).await;
+        // The same of a file that is looked through before it is served.
+        let task = "insert into tasks (title) values ('gamma')";
+        sqlite3(&other, task);
+        replace(&app, &other);
+        gamma_is_served(&client, table).await;
+        given_up().await;
+        client.task("delta", json!({})).await;
+    }
+}
+
+/// What is worth something is looked through whatever is wrong with the index, and whoever else has one.
+#[tokio::test]
+async fn a_damaged_index_hides_no_other_damage() {
+    let theirs = "create virtual table search_index_of_mine using fts5 (a); drop table search_index_of_mine_config";
+    // To drop the one would take its page from the other.
+    let shared = "pragma writable_schema = on; update sqlite_schema set rootpage =
+        (select rootpage from sqlite_schema where name = 'bookmarks') where name = 'search_index_docsize'";
+    for (damage, overwritten, away) in [
+        ("drop table search_index_config", true, true),
+        ("delete from search_index_data", true, true),
+        (theirs, true, true),
+        (theirs, false, false),
+        (shared, false, true),
+    ] {
+        let folder = with_alpha().await.stop().await;
+        let path = folder.path().join("requery.db");
+        sqlite3(&path, &format!("insert into tasks (title) values ('gamma'); {damage}"));
+        if overwritten {
+            overwrite_first_page(&path, "bookmarks");
+        }
+        let app = App::start_in(folder, |_| ()).await;
+        let client = Client::of(&app);
+        if !away {
+            let other = app.folder.path().join("other.db");
+            app.sql(&format!("vacuum into '{}'", other.display()));
+            replace(&app, &other);
+            gamma_is_served(&client, damage).await;
+            continue;
+        }
+        let began = Instant::now();
+        while client.get("/readyz").await.status != 503 {
+            assert!(began.elapsed() < PATIENCE, "the damage is not seen: {damage}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Nor when it is looked through before it is served.
+        let again = tokio::time::timeout(Duration::from_secs(2), async {
+            while client.get("/readyz").await.status == 503 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        assert!(again.await.is_err(), "it is served again: {damage}");
     }
 }
 
