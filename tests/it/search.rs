@@ -403,6 +403,7 @@ async fn the_answer_says_how_far_the_index_is() {
     }
     // Nobody can index: the answer comes all the same, and says so.
     let mut other = std::process::Command::new("sqlite3")
+        .args(["-cmd", ".timeout 30000"])
         .arg(app.path())
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())

@@ -171,6 +171,7 @@ async fn a_database_that_is_busy_says_when_to_come_back() {
     let app = App::start().await;
     let client = Client::of(&app);
     let mut other = std::process::Command::new("sqlite3")
+        .args(["-cmd", ".timeout 30000"])
         .arg(app.path())
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
