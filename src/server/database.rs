@@ -39,6 +39,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that read at the same time. More only queue for the same two or four cores.
 const READERS: u32 = 4;
 
+/// How long a server that is ending, or a child of its process that has not begun yet, may still hold the file.
+const ENDING: Duration = Duration::from_secs(1);
+/// How often that is looked at.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// What is said while the file is not the one that was opened.
 const REPLACED: &str = "another database took its place";
 
@@ -141,7 +146,7 @@ type FileId = (u64, u64);
 impl Database {
     /// Opens the file, makes it if there is none, brings its schema up to date and opens a run.
     pub async fn open(location: Location) -> Result<Self, OpenError> {
-        let lock = lock(location.path())?;
+        let lock = lock(location.path()).await?;
         let connections = Connections::open(&location, false).await?;
         let state = ArcSwap::from_pointee(State::Open(connections));
         Ok(Self(Arc::new(Inner { location, state, bell: Notify::new(), index: IndexDamage::default(), _lock: lock })))
@@ -389,7 +394,7 @@ fn file_id(path: &Path) -> Option<FileId> {
     std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+async fn lock(path: &Path) -> Result<File, OpenError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         |why| OpenError::Io { path, why }
@@ -402,10 +407,16 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     beside.push(".lock");
     let beside = PathBuf::from(beside);
     let file = File::options().create(true).truncate(false).write(true).open(&beside).map_err(io(&beside))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(std::fs::TryLockError::Error(source)) => Err(io(&beside)(source)),
+    let until = tokio::time::Instant::now() + ENDING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            Err(std::fs::TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+            Err(std::fs::TryLockError::Error(source)) => return Err(io(&beside)(source)),
+        }
     }
 }
 
