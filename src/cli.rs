@@ -21,7 +21,7 @@ mod openapi;
 
 mod migrate;
 
-pub mod hook;
+pub mod forward;
 
 mod hooks;
 
@@ -62,7 +62,7 @@ enum Command {
     /// Serve a temporary database with a simulated team of agents at work.
     Demo(demo::Args),
     /// Hand on what an agent's hook is given on standard input; prints nothing and always succeeds.
-    Hook(hook::Args),
+    Hook(forward::Args),
     /// Put the hooks into an agent's settings, take them out again, or say how they are.
     Hooks(hooks::Args),
     /// Print the document of the API.

@@ -13,10 +13,7 @@ pub mod engine;
 pub mod client;
 
 #[cfg(feature = "server")]
-pub mod process;
-
-#[cfg(feature = "server")]
-pub mod spool;
+pub mod agent;
 
 #[cfg(feature = "server")]
 pub mod server;

@@ -10,8 +10,8 @@ mod cli;
 
 fn main() -> ExitCode {
     // Before all that could cost time, fail or print: an agent waits for it.
-    if let Some(asked) = cli::hook::Asked::parse(std::env::args_os()) {
-        return cli::hook::run(asked);
+    if let Some(asked) = cli::forward::Asked::parse(std::env::args_os()) {
+        return cli::forward::run(asked);
     }
     let cli = cli::Cli::parse();
     let filter = EnvFilter::try_from_env("REQUERY_LOG").unwrap_or_else(|_| EnvFilter::new(cli.default_log()));

@@ -7,13 +7,9 @@
 
 pub mod config;
 
-mod listen;
+mod net;
 
-mod app;
-pub mod gate;
-
-mod sse;
-mod ws;
+pub mod access;
 
 pub mod feed;
 
@@ -29,9 +25,7 @@ pub mod read;
 
 pub mod ingest;
 
-mod spool;
-
-mod reaper;
+pub mod agents;
 
 pub mod http;
 
@@ -121,18 +115,20 @@ pub async fn run_on(
     let follow = search::upkeep::keep(index.clone());
     background.spawn(ended.clone().run_until_cancelled_owned(follow).map(|_| ()));
 
-    let spool = |base| crate::spool::Spool::of(base, &address.ip().to_string(), address.port());
+    let spool = |base| crate::agent::spool::Spool::of(base, &address.ip().to_string(), address.port());
     let spool = config.spool.as_deref().map(spool);
-    let reaper = reaper::keep(database.clone(), config.patience, spool.clone());
+    let reaper = agents::silence::keep(database.clone(), config.patience, spool.clone());
     background.spawn(ended.clone().run_until_cancelled_owned(reaper).map(|_| ()));
     let mut spooled = None;
     if let Some(spool) = spool {
         // Beside the rest: the server is as good as ever without it.
-        spooled = Some(tokio::spawn(ended.clone().run_until_cancelled_owned(spool::take_in(database.clone(), spool))));
+        spooled = Some(tokio::spawn(
+            ended.clone().run_until_cancelled_owned(agents::spool_intake::take_in(database.clone(), spool)),
+        ));
     }
 
     let stop = shutdown.child_token();
-    let streams = app::Streams {
+    let streams = http::routes::Streams {
         source: feed::Source {
             database: database.clone(),
             hub: hub.clone(),
@@ -143,14 +139,14 @@ pub async fn run_on(
         tasks: TaskTracker::new(),
         draining: stop.clone(),
     };
-    let gate = gate::Gate::new(address, &config.allow_hosts, &config.allow_origins);
+    let gate = access::gate::Gate::new(address, &config.allow_hosts, &config.allow_origins);
     let goodbye = async {
         stop.cancelled().await;
         hub.close();
     };
-    let app = app::app(gate, streams.clone(), index);
+    let app = http::routes::app(gate, streams.clone(), index);
     ready();
-    let mut serving = std::pin::pin!(async { tokio::join!(listen::serve(listener, app, stop.clone()), goodbye) });
+    let mut serving = std::pin::pin!(async { tokio::join!(net::listen::serve(listener, app, stop.clone()), goodbye) });
     let broken = tokio::select! {
         _ = &mut serving => None,
         broken = background.join_next() => {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use requery::spool::{Record, Spool};
+use requery::agent::spool::{Record, Spool};
 use tempfile::TempDir;
 
 use crate::server::Outside;

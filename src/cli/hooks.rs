@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::hook::Server;
+use super::forward::Server;
 use super::replay::Source;
 
 /// A line on the output. Whoever reads it may have had enough.

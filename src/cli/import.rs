@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use requery::protocol::model::Imported;
-use requery::server::ingest::transcript::Stretch;
+use requery::server::agents::transcripts::Stretch;
 use serde::de::IgnoredAny;
 use tokio::fs::File;
 use tokio::io::BufReader;

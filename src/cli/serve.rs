@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use requery::server::agents::silence::Patience;
 use requery::server::config::Config;
-use requery::server::ingest::hook::silence::Patience;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -13,6 +13,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::database::sqlite::bell::Bell;
 use super::database::{Database, DatabaseError, ReadTransaction};
 use crate::protocol::model::FinalStatus;
 use crate::protocol::{
@@ -20,7 +21,6 @@ use crate::protocol::{
     SessionStarted, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged,
 };
 
-mod sqlite;
 pub mod upkeep;
 
 /// How many changes are read at once. A bound on memory; the rest follows at once.
@@ -85,7 +85,7 @@ async fn follow(
     sink: &mpsc::Sender<Tailed>,
     news: &Notify,
 ) -> Result<std::convert::Infallible, DatabaseError> {
-    let mut bell = sqlite::Bell::connect(database).await?;
+    let mut bell = Bell::connect(database).await?;
     let mut next = from.snapshot().xmax();
     let mut seen: Option<change::Model> = None;
     loop {

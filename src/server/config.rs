@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::agents::silence::Patience;
 use super::database::Location;
-use super::ingest::hook::silence::Patience;
 
 /// What a server is told.
 #[derive(Clone, Debug)]

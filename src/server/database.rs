@@ -23,11 +23,9 @@ use tokio::sync::Notify;
 
 use crate::protocol::Cursor;
 
-mod location;
-pub use location::{Location, LocationError};
-
-pub(super) mod health;
-use health::{Health, code, damage, damage_of_index};
+pub mod sqlite;
+use sqlite::health::{self, Health, code, damage, damage_of_index};
+pub use sqlite::location::{Location, LocationError};
 
 mod index;
 use index::IndexDamage;

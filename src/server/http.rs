@@ -46,6 +46,8 @@ use paths::Paths;
 
 pub mod document;
 
+pub(super) mod routes;
+
 /// The groups of operations in the document.
 #[derive(Tags)]
 enum Group {

@@ -14,10 +14,6 @@ pub mod event;
 
 pub mod bookmark;
 
-pub mod hook;
-
-pub mod transcript;
-
 pub mod text;
 
 mod bounds;

@@ -11,7 +11,7 @@ mod silence;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use requery::server::ingest::hook::{self, Delivery, Heard, HookError, Source};
+use requery::server::agents::hooks::{self, Delivery, Heard, HookError, Source};
 use requery_entities::{event, session, task};
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -214,7 +214,7 @@ impl Store {
     async fn deliver(&self, source: Source, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         let delivery = Delivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
-        hook::take(&tx, delivery, Heard::Now(now_ms)).await.expect("taken");
+        hooks::take(&tx, delivery, Heard::Now(now_ms)).await.expect("taken");
         tx.commit().await.expect("committed");
         Ok(())
     }
@@ -383,7 +383,7 @@ async fn a_repeated_record_makes_no_notice() {
 #[test]
 fn the_readme_knows_every_hook() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let catalogue = std::fs::read_to_string(root.join("src/server/ingest/hook/catalogue.rs")).expect("the catalogue");
+    let catalogue = std::fs::read_to_string(root.join("src/server/agents/hooks/catalogue.rs")).expect("the catalogue");
     let readme = std::fs::read_to_string(root.join("README.md")).expect("the README");
     let mut hooks = 0;
     for line in catalogue.lines().filter(|line| line.contains(" Effect::") && line.ends_with(',')) {

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use requery::agent::spool::Spool;
 use requery::protocol::model::HooksHeard;
-use requery::spool::Spool;
 use reqwest::Method;
 use serde_json::Value;
 
 use super::super::api::Api;
-use super::super::hook::Server;
+use super::super::forward::Server;
 use super::super::replay::Source;
 use super::agent::{self, Scope};
 use super::command::{self, Installed};

@@ -6,12 +6,12 @@ use poem_openapi::param::Header;
 use super::answer::{Done, Read};
 use super::body::Raw;
 use super::{Group, now_ms};
-use crate::process::Process;
+use crate::agent::process::Process;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
+use crate::server::agents::hooks::{self, Delivery, Heard, Source};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
-use crate::server::ingest::hook::{self, Delivery, Heard, Source};
 use crate::server::read;
 
 pub(super) struct HookApi(pub(super) Database);
@@ -93,7 +93,7 @@ impl HookApi {
         let tx = self.0.begin_write().await?;
         let now_ms = now_ms();
         let heard = at.map_or(Heard::Now(now_ms), |at| Heard::late(at, now_ms));
-        hook::take(&*tx, delivery.of(process.as_ref()), heard).await?;
+        hooks::take(&*tx, delivery.of(process.as_ref()), heard).await?;
         Ok(Done { cursor: tx.commit().await? })
     }
 }

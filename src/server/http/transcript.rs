@@ -6,9 +6,9 @@ use super::answer::Changed;
 use super::body::Lines;
 use super::{Group, now_ms};
 use crate::protocol::model::Imported;
+use crate::server::agents::transcripts::{self, Stretch};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
-use crate::server::ingest::transcript::{self, Stretch};
 
 pub(super) struct TranscriptApi(pub(super) Database);
 
@@ -24,7 +24,7 @@ impl TranscriptApi {
         let read = tokio::task::spawn_blocking(move || Stretch::read(&body.0, now_ms)).await;
         let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
         let tx = self.0.begin_write().await?;
-        let imported = transcript::take(&*tx, stretch, now_ms).await?;
+        let imported = transcripts::take(&*tx, stretch, now_ms).await?;
         Changed::new(&imported, tx.commit().await?)
     }
 }

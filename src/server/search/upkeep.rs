@@ -14,7 +14,7 @@ use super::rows::Table;
 use super::state::State;
 use super::write::{self, Batch};
 use super::{Index, damage, follow, gone};
-use crate::server::database::health::Health;
+use crate::server::database::sqlite::health::Health;
 use crate::server::database::{DatabaseError, ReadTransaction};
 
 /// How many changes or rows one step looks at.

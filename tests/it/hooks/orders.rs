@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
-use requery::server::ingest::hook::Source;
+use requery::server::agents::hooks::Source;
 use serde_json::Value;
 
 use super::{START, Store, assert_figures, figures, read};

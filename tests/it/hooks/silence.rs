@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use requery::process::Process;
-use requery::server::ingest::hook::silence::{self, Patience};
-use requery::server::ingest::hook::{self, Delivery, Heard, Source};
+use requery::agent::process::Process;
+use requery::server::agents::hooks::{self, Delivery, Heard, Source};
+use requery::server::agents::silence::{self, Patience};
 use requery_entities::{session, task};
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, EntityTrait, TransactionTrait};
@@ -111,7 +111,7 @@ async fn who_is_heard_of_again_is_not_lost() {
     let late = async |hook: &str, at: i64, now: i64| {
         let delivery = Delivery::read(Source::ClaudeCode, None, &record(hook, &json!({"message": "m"}))).expect("read");
         let tx = store.db.begin().await.expect("a transaction");
-        hook::take(&tx, delivery, Heard::late(START + at, START + now)).await.expect("taken");
+        hooks::take(&tx, delivery, Heard::late(START + at, START + now)).await.expect("taken");
         tx.commit().await.expect("committed");
         store.standing_of("agent").await
     };
@@ -177,7 +177,7 @@ async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
     let take = async |hook: &str, process: Option<&str>| {
         let process = process.map(|text| text.parse::<Process>().expect("a process"));
         let delivery = Delivery::read(Source::ClaudeCode, None, &record(hook, &json!({"prompt": "p"}))).expect("read");
-        hook::take(&store.db, delivery.of(process.as_ref()), Heard::Now(START)).await.expect("taken");
+        hooks::take(&store.db, delivery.of(process.as_ref()), Heard::Now(START)).await.expect("taken");
     };
     let look = async |gone: &str| {
         store.look(START + 1, |process| Some(!process.ends_with(gone))).await;

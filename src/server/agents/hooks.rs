@@ -12,7 +12,6 @@ pub(super) mod fingerprint;
 pub(super) mod place;
 pub(super) mod record;
 pub(super) mod row;
-pub mod silence;
 pub(super) mod status;
 pub(super) mod store;
 mod tool;
@@ -23,10 +22,10 @@ use self::catalogue::{Effect, End, Hook};
 use self::record::Record;
 use self::row::Row;
 use self::status::{Agent, Fresh, Titled};
-use super::text::NotJson;
-use crate::process::Process;
+use crate::agent::process::Process;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
+use crate::server::ingest::text::NotJson;
 
 /// The runtime whose hook it is. It follows from the endpoint: the records themselves do not tell the two apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

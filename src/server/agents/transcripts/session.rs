@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::SOURCE;
 use super::line::{Answer, Named, Part, Told};
 use crate::protocol::model::EventState;
-use crate::server::ingest::hook::catalogue::Hook;
-use crate::server::ingest::hook::record::Record;
-use crate::server::ingest::hook::row::Row;
+use crate::server::agents::hooks::catalogue::Hook;
+use crate::server::agents::hooks::record::Record;
+use crate::server::agents::hooks::row::Row;
 
 /// A session, as far as the lines read tell.
 pub struct Session {

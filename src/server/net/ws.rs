@@ -20,8 +20,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::TaskTracker;
 
-use super::feed::{Burst, Feed, Line};
 use crate::protocol::{Watch, WatchFrame};
+use crate::server::feed::{Burst, Feed, Line};
 
 /// The longest message a client may send: room for 256 read models.
 const MAX_MESSAGE: usize = 16 * 1024;

@@ -12,8 +12,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use requery::process::Process;
-use requery::spool::{Record, Spool};
+use requery::agent::process::Process;
+use requery::agent::spool::{Record, Spool};
 use serde::de::IgnoredAny;
 
 mod post;

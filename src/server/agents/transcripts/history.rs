@@ -7,10 +7,10 @@ use serde_json::Map;
 use super::SOURCE;
 use super::line::Named;
 use super::session::Session;
-use crate::server::ingest::hook::catalogue::Hook;
-use crate::server::ingest::hook::place;
-use crate::server::ingest::hook::record::Record;
-use crate::server::ingest::hook::status::{Agent, Titled};
+use crate::server::agents::hooks::catalogue::Hook;
+use crate::server::agents::hooks::place;
+use crate::server::agents::hooks::record::Record;
+use crate::server::agents::hooks::status::{Agent, Titled};
 
 /// What is remembered of a task that was made from a transcript. It is kept where the ingest of hooks remembers its
 /// agent: the first hook that reports the session takes over, and it is gone.

@@ -10,7 +10,7 @@ use requery_entities::change;
 use sea_orm::sqlx::{self, Connection, Row, SqliteConnection};
 use sea_orm::{DbErr, RuntimeErr};
 
-use crate::server::database::health::{Health, connect, health};
+use super::health::{Health, connect, health};
 use crate::server::database::{Database, DatabaseError};
 
 /// How often other processes' writes are looked for while something happens: the share of a core it costs is about 1 %.
@@ -29,7 +29,7 @@ const STAY_ACTIVE: Duration = Duration::from_secs(2);
 const MOVED: &str = "the file was moved or replaced";
 
 /// Wakes whoever waits for changes, and reads them.
-pub(super) struct Bell {
+pub(in crate::server) struct Bell {
     connection: SqliteConnection,
     version: i64,
     last_change: Option<Instant>,
@@ -37,14 +37,18 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    pub(super) async fn connect(database: &Database) -> Result<Self, DatabaseError> {
+    pub(in crate::server) async fn connect(database: &Database) -> Result<Self, DatabaseError> {
         let mut connection = connect(database.path()).await?;
         let version = data_version(&mut connection).await?;
         Ok(Self { connection, version, last_change: None, probe: Probe::default() })
     }
 
     /// The changes from `next` on, at most `most` of them.
-    pub(super) async fn changes(&mut self, next: u64, most: u64) -> Result<Vec<change::Model>, DatabaseError> {
+    pub(in crate::server) async fn changes(
+        &mut self,
+        next: u64,
+        most: u64,
+    ) -> Result<Vec<change::Model>, DatabaseError> {
         const SQL: &str = "select id, kind, project, task_id, parent_task_id, object_id, status, count, at \
             from changes where id >= ? order by id limit ?";
         let rows = sqlx::query(SQL)
@@ -60,7 +64,7 @@ impl Bell {
     ///
     /// A file restored through SQLite keeps its inode: it shows by the run that is not in it, by a log that ends
     /// earlier, or by another row where the last one was.
-    pub(super) async fn check(
+    pub(in crate::server) async fn check(
         &mut self,
         database: &Database,
         epoch: &str,
@@ -82,12 +86,12 @@ impl Bell {
     }
 
     /// Looks often for a while.
-    pub(super) fn stay_awake(&mut self) {
+    pub(in crate::server) fn stay_awake(&mut self) {
         self.last_change = Some(Instant::now());
     }
 
     /// Until something may have been appended.
-    pub(super) async fn wait(&mut self, database: &Database) -> Result<(), DatabaseError> {
+    pub(in crate::server) async fn wait(&mut self, database: &Database) -> Result<(), DatabaseError> {
         loop {
             if !database.is_in_place() {
                 return Err(DatabaseError::Away(MOVED.to_owned()));

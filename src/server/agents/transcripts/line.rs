@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::server::ingest::hook::fingerprint;
-use crate::server::ingest::hook::record::{MAX_ID, MAX_PATH};
+use crate::server::agents::hooks::fingerprint;
+use crate::server::agents::hooks::record::{MAX_ID, MAX_PATH};
 use crate::server::ingest::text;
 
 /// More tokens or millionths of a dollar than this are no count of one answer; the database has the same bound.

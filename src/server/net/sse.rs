@@ -10,7 +10,7 @@ use poem::http::header;
 use poem::{Body, Response};
 use tokio_stream::Stream;
 
-use super::feed::{Burst, Feed, Line};
+use crate::server::feed::{Burst, Feed, Line};
 
 /// The answer that carries `feed`; `held` is dropped when it ends.
 pub fn response<H: Send + Sync + 'static>(feed: Feed, retry: Duration, held: H) -> Response {

@@ -21,9 +21,9 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::WriteError;
-use super::hook::Source;
+use super::hooks::Source;
 use crate::protocol::model::{Imported, SkippedLine};
+use crate::server::ingest::WriteError;
 
 mod line;
 use line::Line;

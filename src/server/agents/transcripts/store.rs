@@ -12,8 +12,8 @@ use super::session::{Entry, LateResult, Session};
 use super::{SOURCE, usage};
 use crate::protocol::TaskId;
 use crate::protocol::model::{EventState, Imported, TaskMode, TaskStatus};
-use crate::server::ingest::hook::place;
-use crate::server::ingest::hook::store::{StoredEvent, Timeline};
+use crate::server::agents::hooks::place;
+use crate::server::agents::hooks::store::{StoredEvent, Timeline};
 
 /// Rows in one statement. More would not be faster, and SQLite bounds the values of one.
 const ROWS: usize = 100;

@@ -28,7 +28,7 @@ impl Location {
     }
 
     /// What the driver is told. The characters that mean something in a URL are written as such.
-    pub(super) fn url(&self) -> String {
+    pub(in crate::server::database) fn url(&self) -> String {
         let mut url = "sqlite://".to_owned();
         for byte in self.0.as_os_str().as_encoded_bytes() {
             match byte {

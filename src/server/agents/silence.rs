@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::database::{Database, DatabaseError};
-use super::ingest::hook::silence::{self, Patience};
-use crate::process::{Place, Process};
-use crate::spool::Spool;
+use crate::agent::process::{Place, Process};
+use crate::agent::spool::Spool;
+use crate::server::database::{Database, DatabaseError};
+
+mod judgement;
+pub use judgement::{Agent, Judgement, Patience, Verdict, carry_out, judge, judge_all};
 
 /// How often it looks: as soon as this a person sees that a process is gone.
 const EVERY: Duration = Duration::from_secs(5);
@@ -66,12 +68,12 @@ async fn look(database: &Database, patience: Patience, listening_since: i64) -> 
     let place = Place::here();
     let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.begin_read().await?;
-    let judgements = silence::judge_all(&*read, patience, listening_since, now_ms, is_alive).await?;
+    let judgements = judge_all(&*read, patience, listening_since, now_ms, is_alive).await?;
     drop(read);
     for some in judgements.chunks(AT_ONCE) {
         let write = database.begin_write().await?;
         for judgement in some {
-            silence::carry_out(&*write, judgement, now_ms).await?;
+            carry_out(&*write, judgement, now_ms).await?;
         }
         write.commit().await?;
     }

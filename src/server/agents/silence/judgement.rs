@@ -15,9 +15,9 @@ use sea_orm::{
     QuerySelect,
 };
 
-use super::Source;
-use super::store::{StoredTask, Timeline};
 use crate::protocol::model::{StaleReason, TaskStatus};
+use crate::server::agents::hooks::Source;
+use crate::server::agents::hooks::store::{StoredTask, Timeline};
 
 /// How many tasks are looked at in one statement.
 const AT_ONCE: u64 = 1_000;

@@ -9,12 +9,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::error::ApiError;
-use super::feed::{self, Feed};
-use super::gate::Gate;
-use super::search::Index;
-use super::{http, sse, ws};
+use super::{api, problems};
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
+use crate::server::access::gate::Gate;
+use crate::server::error::ApiError;
+use crate::server::feed::{self, Feed};
+use crate::server::net::{sse, ws};
+use crate::server::search::Index;
 
 /// What every stream needs.
 #[derive(Clone)]
@@ -37,12 +38,12 @@ struct StreamQuery {
 
 /// Everything the server answers, behind the gate.
 pub fn app(gate: Gate, streams: Streams, index: Index) -> impl Endpoint<Output = Response> + 'static {
-    let api = http::api(streams.source.database.clone(), index);
+    let api = api(streams.source.database.clone(), index);
     let (by_websocket, by_events) = (streams.clone(), streams);
     let routes = api
         .at("/ws", poem::get(poem::endpoint::make(move |request| websocket(by_websocket.clone(), request))))
         .at("/api/v1/stream", poem::get(poem::endpoint::make(move |request| events(by_events.clone(), request))));
-    http::problems(routes).around(move |routes, request| {
+    problems(routes).around(move |routes, request| {
         let admitted = gate.check(request.original_uri(), request.headers());
         async move {
             Ok(match admitted {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::SecondsFormat;
+use requery::agent::spool::Record;
 use requery::protocol::{AT_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
-use requery::spool::Record;
 use reqwest::Url;
 
 /// The longest head of an answer. Ours are a few hundred bytes.

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{Agent, Fresh, Step};
 use crate::protocol::model::EventState;
-use crate::server::ingest::hook::Source;
-use crate::server::ingest::hook::catalogue::{Effect, End};
-use crate::server::ingest::hook::record::Record;
+use crate::server::agents::hooks::Source;
+use crate::server::agents::hooks::catalogue::{Effect, End};
+use crate::server::agents::hooks::record::Record;
 
 /// One record a line: hook, then `key=value`; or `lose`. What comes out: the status after each, with what else followed.
 #[track_caller]

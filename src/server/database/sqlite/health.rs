@@ -44,7 +44,7 @@ pub(in crate::server) async fn connect(path: &Path) -> Result<SqliteConnection, 
 }
 
 /// Looks through a whole file.
-pub(super) async fn of_file(path: &Path) -> Result<Health, DbErr> {
+pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
     let mut fresh = connect(path).await?;
     let health = health(&mut fresh).await;
     fresh.close().await.map_err(query)?;
@@ -103,7 +103,7 @@ async fn check(connection: &mut SqliteConnection, table: &str) -> Result<Vec<Str
 }
 
 /// What is wrong with the search index, where that is what `error` says. Not that a query is: that mends nothing.
-pub(super) fn damage_of_index(error: &DbErr) -> Option<String> {
+pub(in crate::server) fn damage_of_index(error: &DbErr) -> Option<String> {
     const NO_TABLE: [&str; 3] = ["vtable constructor failed: ", "no such fts5 table: ", "no such table: "];
     let detail = error.to_string();
     let index = match extended_code(error)? {
@@ -126,17 +126,17 @@ fn names_index(detail: &str) -> bool {
 }
 
 /// What is wrong with the file, where that is what `error` says.
-pub(super) fn damage(error: &DbErr) -> Option<String> {
+pub(in crate::server) fn damage(error: &DbErr) -> Option<String> {
     matches!(code(error)?, CORRUPT | NOT_A_DATABASE).then(|| error.to_string())
 }
 
 /// Whether a page of some table is not what it should be, and the file still is a database.
-pub(super) fn is_within(error: &DbErr) -> bool {
+pub(in crate::server) fn is_within(error: &DbErr) -> bool {
     code(error) == Some(CORRUPT)
 }
 
 /// SQLite's primary result code.
-pub(super) fn code(error: &DbErr) -> Option<i32> {
+pub(in crate::server) fn code(error: &DbErr) -> Option<i32> {
     extended_code(error).map(|code| code & 0xff)
 }
 

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 
-use super::database::{Database, DatabaseError};
-use super::ingest::hook::{self, Delivery, Heard, Source};
-use crate::spool::{Claim, Record, Spool};
+use super::hooks::{self, Delivery, Heard, Source};
+use crate::agent::spool::{Claim, Record, Spool};
+use crate::server::database::{Database, DatabaseError};
 
 /// How often it is looked for: a hook that found records waiting has put its own behind them.
 const EVERY: Duration = Duration::from_secs(1);
@@ -132,7 +132,7 @@ async fn take_all(database: &Database, read: Read) -> Result<Settled, TakeInErro
     let mut settled = Settled::default();
     for (name, record) in &read {
         match delivery(name, record.as_ref()) {
-            Some(delivery) => match hook::take(&*tx, delivery, heard(record.as_ref())).await {
+            Some(delivery) => match hooks::take(&*tx, delivery, heard(record.as_ref())).await {
                 Ok(()) => settled.delivered.push(name.clone()),
                 Err(_) => {
                     drop(tx);
@@ -157,7 +157,7 @@ async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInErr
             continue;
         };
         let tx = database.begin_write().await?;
-        match hook::take(&*tx, delivery, heard(record.as_ref())).await {
+        match hooks::take(&*tx, delivery, heard(record.as_ref())).await {
             Ok(()) => {
                 tx.commit().await?;
                 if let Some((name, error)) = refused.take() {

@@ -1,0 +1,3 @@
+//! Access: which requests the server answers at all.
+
+pub mod gate;

@@ -1,0 +1,5 @@
+//! SQLite: where the file is, whether it is sound, and how a write of another process is noticed.
+
+pub(in crate::server) mod bell;
+pub(in crate::server) mod health;
+pub mod location;

@@ -1,0 +1,5 @@
+//! The network: the accept loop, and the two sockets that carry a feed.
+
+pub(super) mod listen;
+pub(super) mod sse;
+pub(super) mod ws;
