@@ -13,6 +13,7 @@ mod engine;
 mod simulation;
 
 mod contract;
+mod contract_page;
 mod contract_rest;
 mod database;
 mod feed;
