@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use requery::agent::runtime::AgentRuntime;
 
+use super::agent_runtime::agent_runtime;
 use super::forward::Server;
-use super::replay::Source;
 
 /// A line on the output. Whoever reads it may have had enough.
 macro_rules! say {
@@ -62,8 +63,8 @@ enum Action {
 #[derive(clap::Args, Debug)]
 struct Which {
     /// Agent whose settings they are.
-    #[arg(long)]
-    agent: Source,
+    #[arg(long, value_parser = agent_runtime())]
+    agent: AgentRuntime,
     /// In the person's settings, for all projects; this is what is done unless --project is given.
     #[arg(long, conflicts_with = "project")]
     user: bool,
@@ -257,7 +258,7 @@ fn elsewhere(scope: Scope) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
-fn command_of(agent: Source, args: &Install) -> anyhow::Result<String> {
+fn command_of(agent: AgentRuntime, args: &Install) -> anyhow::Result<String> {
     Server::parse(&args.server)?;
     let program = std::env::current_exe().context("could not find out where this program is")?;
     let spool = match &args.spool {

@@ -11,7 +11,8 @@ mod silence;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use requery::server::agents::hooks::{self, Delivery, Heard, HookError, Source};
+use requery::agent::runtime::AgentRuntime;
+use requery::server::agents::hooks::{self, Delivery, Heard, HookError};
 use requery_entities::{event, session, task};
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -25,16 +26,16 @@ const START: i64 = 1_769_851_800_000;
 
 #[tokio::test]
 async fn a_busy_day_gives_its_figures() {
-    check_figures("claude-code-busy-day.jsonl", Source::ClaudeCode).await;
+    check_figures("claude-code-busy-day.jsonl", AgentRuntime::ClaudeCode).await;
 }
 
 #[tokio::test]
 async fn two_sessions_of_codex_give_their_figures() {
-    check_figures("codex-two-sessions.jsonl", Source::Codex).await;
+    check_figures("codex-two-sessions.jsonl", AgentRuntime::Codex).await;
 }
 
 /// The whole recording, then the whole of it again: what has an id of its own is there once.
-async fn check_figures(file: &str, source: Source) {
+async fn check_figures(file: &str, source: AgentRuntime) {
     let expected = figures(file);
     let store = Store::open().await;
     let mut moves: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -203,15 +204,15 @@ impl Store {
         Database::connect(options).await.expect("a database")
     }
 
-    async fn take(&self, source: Source, body: &[u8]) -> Result<(), HookError> {
+    async fn take(&self, source: AgentRuntime, body: &[u8]) -> Result<(), HookError> {
         self.take_at(source, body, START).await
     }
 
-    async fn take_at(&self, source: Source, body: &[u8], now_ms: i64) -> Result<(), HookError> {
+    async fn take_at(&self, source: AgentRuntime, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         self.deliver(source, None, body, now_ms).await
     }
 
-    async fn deliver(&self, source: Source, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
+    async fn deliver(&self, source: AgentRuntime, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         let delivery = Delivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
         hooks::take(&tx, delivery, Heard::Now(now_ms)).await.expect("taken");
@@ -246,20 +247,20 @@ async fn a_delivery_is_taken_once() {
     let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
     let id = "0190b0a0-0000-7000-8000-00000000000f";
     for delivery in [id, id, "0190B0A0-0000-7000-8000-00000000000F"] {
-        store.deliver(Source::ClaudeCode, Some(delivery), prompt, START).await.expect("taken");
+        store.deliver(AgentRuntime::ClaudeCode, Some(delivery), prompt, START).await.expect("taken");
     }
     assert_eq!(store.counts().await, (1, 1, 1));
     store
-        .deliver(Source::ClaudeCode, Some("0190b0a0-0000-7000-8000-000000000010"), prompt, START)
+        .deliver(AgentRuntime::ClaudeCode, Some("0190b0a0-0000-7000-8000-000000000010"), prompt, START)
         .await
         .expect("taken");
     assert_eq!(store.counts().await, (1, 1, 2));
-    let refused = store.deliver(Source::ClaudeCode, Some("again"), prompt, START).await.expect_err("refused");
+    let refused = store.deliver(AgentRuntime::ClaudeCode, Some("again"), prompt, START).await.expect_err("refused");
     assert_eq!(refused.to_string(), "Requery-Delivery is not a UUID");
     // A refused body has not used its delivery up.
     let fresh = Some("0190b0a0-0000-7000-8000-000000000011");
-    store.deliver(Source::ClaudeCode, fresh, b"{}", START).await.expect_err("refused");
-    store.deliver(Source::ClaudeCode, fresh, prompt, START).await.expect("taken");
+    store.deliver(AgentRuntime::ClaudeCode, fresh, b"{}", START).await.expect_err("refused");
+    store.deliver(AgentRuntime::ClaudeCode, fresh, prompt, START).await.expect("taken");
     assert_eq!(store.counts().await, (1, 1, 3));
 }
 
@@ -270,7 +271,7 @@ async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
     let store = Store::open().await;
     let named = async |hook: &str, title: &str| {
         let record = json!({"session_id": "s", "hook_event_name": hook, "session_title": title, "prompt": "p"});
-        store.take(Source::ClaudeCode, record.to_string().as_bytes()).await.expect("taken");
+        store.take(AgentRuntime::ClaudeCode, record.to_string().as_bytes()).await.expect("taken");
         store.task("s").await.expect("its task").title
     };
     assert_eq!(named("SessionStart", "first").await, "first");
@@ -283,8 +284,8 @@ async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
 async fn the_same_session_of_two_runtimes_is_two_tasks() {
     let store = Store::open().await;
     let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
-    store.take(Source::ClaudeCode, prompt).await.expect("taken");
-    store.take(Source::Codex, prompt).await.expect("taken");
+    store.take(AgentRuntime::ClaudeCode, prompt).await.expect("taken");
+    store.take(AgentRuntime::Codex, prompt).await.expect("taken");
     assert_eq!(store.counts().await, (2, 2, 2));
 }
 
@@ -336,7 +337,7 @@ async fn hostile_bodies_are_taken_whole_or_not_at_all() {
 
 async fn check_hostile(store: &Store, at: usize, why: &str, body: &[u8], expect: &str) {
     let before = store.counts().await;
-    let taken = store.take(Source::ClaudeCode, body).await;
+    let taken = store.take(AgentRuntime::ClaudeCode, body).await;
     let after = store.counts().await;
     match (&taken, expect) {
         (Ok(()), "ingest") => assert_eq!((after.0, after.1), (before.0 + 1, before.1 + 1), "{why}"),
@@ -346,7 +347,7 @@ async fn check_hostile(store: &Store, at: usize, why: &str, body: &[u8], expect:
     }
     let valid =
         json!({"session_id": format!("valid {at} {why}"), "hook_event_name": "UserPromptSubmit", "prompt": "p"});
-    store.take(Source::ClaudeCode, valid.to_string().as_bytes()).await.expect("a valid body is taken as usual");
+    store.take(AgentRuntime::ClaudeCode, valid.to_string().as_bytes()).await.expect("a valid body is taken as usual");
     assert_eq!(store.counts().await, (after.0 + 1, after.1 + 1, after.2 + 1), "{why}");
 }
 
@@ -360,7 +361,7 @@ async fn a_repeated_record_makes_no_notice() {
         .to_string()
     };
     for hook in ["PreToolUse", "PostToolUse"] {
-        store.take(Source::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
+        store.take(AgentRuntime::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
     }
     let changes = || async {
         use sea_orm::PaginatorTrait as _;
@@ -368,7 +369,7 @@ async fn a_repeated_record_makes_no_notice() {
     };
     let before = changes().await;
     for hook in ["PostToolUse", "PreToolUse", "PostToolUseFailure"] {
-        store.take(Source::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
+        store.take(AgentRuntime::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
     }
     assert_eq!(changes().await, before);
     let row = store.events().await.remove(0);

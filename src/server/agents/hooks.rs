@@ -23,39 +23,10 @@ use self::record::Record;
 use self::row::Row;
 use self::status::{Agent, Fresh, Titled};
 use crate::agent::process::Process;
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
 use crate::server::ingest::text::NotJson;
-
-/// The runtime whose hook it is. It follows from the endpoint: the records themselves do not tell the two apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Claude Code.
-    ClaudeCode,
-    /// Codex.
-    Codex,
-}
-
-impl Source {
-    /// The text in `tasks.source`, and the last part of the endpoint.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClaudeCode => "claude-code",
-            Self::Codex => "codex",
-        }
-    }
-
-    /// The runtime of that text.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::ClaudeCode, Self::Codex].into_iter().find(|source| source.as_str() == text)
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +94,8 @@ impl Delivery {
     ///
     /// # Errors
     /// One of the two is not valid.
-    pub fn read(source: Source, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
-        let record = Record::parse(source, body)?;
+    pub fn read(runtime: AgentRuntime, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
+        let record = Record::parse(runtime, body)?;
         let id = match id.map(|id| uuid::Uuid::parse_str(id.trim())) {
             Some(Ok(id)) => Some(id.hyphenated().to_string()),
             Some(Err(_)) => {
@@ -148,14 +119,14 @@ impl Delivery {
 pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -> Result<(), DbErr> {
     let Delivery { record, id, process } = delivery;
     let now_ms = heard.at_ms();
-    let source = record.source;
+    let runtime = record.runtime;
     if let Some(id) = id
         && !store::deliver(tx, &id, now_ms).await?
     {
         return Ok(());
     }
     let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
-    let found = store::find_task(tx, source, &record.session_id).await?;
+    let found = store::find_task(tx, runtime, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| Agent::new(&record), store::StoredTask::agent);
     // Of a time that the session's transcript has told of, what has no name of its own is there already.
     let is_told = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
@@ -173,7 +144,7 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
         Some(task) => task.save(tx, &record, process.as_deref(), &mut agent, &step, heard).await?,
         None => store::start_task(tx, &record, process.as_deref(), &mut agent, now_ms).await?,
     };
-    let timeline = store::Timeline { tx, source, task_id: &task_id, now_ms };
+    let timeline = store::Timeline { tx, runtime, task_id: &task_id, now_ms };
     timeline.save_runs(&record, &step).await?;
     timeline.abandon(&step.abandoned).await?;
     let session = agent.session();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 
-use super::hooks::{self, Delivery, Heard, Source};
+use super::hooks::{self, Delivery, Heard};
 use crate::agent::spool::{Claim, Record, Spool};
 use crate::server::database::{Database, DatabaseError};
 
@@ -175,8 +175,8 @@ async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInErr
 
 /// What a file holds. None, and told: nothing that can be taken.
 fn delivery(name: &str, record: Option<&Record>) -> Option<Delivery> {
-    let read = match record.and_then(|record| Some((record, Source::parse(&record.source)?))) {
-        Some((record, source)) => Delivery::read(source, Some(&record.delivery), &record.body)
+    let read = match record.and_then(|record| Some((record, record.source.parse().ok()?))) {
+        Some((record, runtime)) => Delivery::read(runtime, Some(&record.delivery), &record.body)
             .map(|delivery| delivery.of(record.process.as_ref().and_then(|process| process.parse().ok()).as_ref()))
             .map_err(|error| error.to_string()),
         None => Err("it is no whole record".to_owned()),

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::hooks::Source;
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{Imported, SkippedLine};
 use crate::server::ingest::WriteError;
 
@@ -38,7 +38,7 @@ mod usage;
 mod store;
 
 /// Whose transcripts they are.
-const SOURCE: Source = Source::ClaudeCode;
+const RUNTIME: AgentRuntime = AgentRuntime::ClaudeCode;
 
 /// How many lines one request can have: each may be a task, and all are written in one transaction.
 const LINES: u64 = 5000;

@@ -7,9 +7,10 @@ use super::answer::{Done, Read};
 use super::body::Raw;
 use super::{Group, now_ms};
 use crate::agent::process::Process;
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
-use crate::server::agents::hooks::{self, Delivery, Heard, Source};
+use crate::server::agents::hooks::{self, Delivery, Heard};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::read;
@@ -48,7 +49,7 @@ impl HookApi {
         process: Header<Option<String>>,
         body: Raw,
     ) -> Result<Done, ApiError> {
-        self.take(Source::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
+        self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
     }
 
     /// Take what a hook of Codex was given
@@ -66,20 +67,20 @@ impl HookApi {
         process: Header<Option<String>>,
         body: Raw,
     ) -> Result<Done, ApiError> {
-        self.take(Source::Codex, &delivery.0, &at.0, &process.0, &body.0).await
+        self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, &body.0).await
     }
 }
 
 impl HookApi {
     async fn take(
         &self,
-        source: Source,
+        runtime: AgentRuntime,
         delivery: &Option<String>,
         at: &Option<String>,
         process: &Option<String>,
         body: &[u8],
     ) -> Result<Done, ApiError> {
-        let delivery = Delivery::read(source, delivery.as_deref(), body)?;
+        let delivery = Delivery::read(runtime, delivery.as_deref(), body)?;
         // It is a hint, and one that cannot be read costs no record.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {

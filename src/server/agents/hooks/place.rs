@@ -22,7 +22,7 @@ pub fn title(record: &Record) -> Option<(Titled, String)> {
 /// The title of a task about which nobody said anything yet: its folder.
 pub fn first_title(record: &Record) -> String {
     let folder = record.cwd().map(|cwd| text::one_line(last_part(cwd), MAX_TITLE));
-    folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.source))
+    folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.runtime))
 }
 
 /// The project of a folder: its last part, which is what people call it. Two checkouts of the same name are one

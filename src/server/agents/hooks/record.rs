@@ -6,7 +6,8 @@
 use serde_json::{Map, Value};
 
 use super::catalogue::{Effect, End, Hook, Part};
-use super::{HookError, Source, fingerprint};
+use super::{HookError, fingerprint};
+use crate::agent::runtime::AgentRuntime;
 use crate::server::ingest::text;
 
 /// The longest id in bytes that is kept. The runtimes' own have up to 40.
@@ -18,7 +19,7 @@ pub const MAX_PATH: usize = 4096;
 /// A hook's record.
 pub struct Record {
     /// The runtime it came from.
-    pub source: Source,
+    pub runtime: AgentRuntime,
     /// The runtime's name for the session: one task for each.
     pub session_id: String,
     /// What happened.
@@ -31,7 +32,7 @@ impl Record {
     ///
     /// # Errors
     /// It is not a JSON object, or names no session or no hook.
-    pub fn parse(source: Source, body: &[u8]) -> Result<Self, HookError> {
+    pub fn parse(runtime: AgentRuntime, body: &[u8]) -> Result<Self, HookError> {
         let invalid = |field, detail: &str| Err(HookError::Invalid { field, detail: detail.into() });
         let fields = match text::parse(body)? {
             Value::Object(fields) => fields,
@@ -54,12 +55,12 @@ impl Record {
             Some(_) => return invalid("hook_event_name", "is not a string"),
             None => return invalid("hook_event_name", "is missing"),
         };
-        Ok(Self { source, session_id, hook, fields })
+        Ok(Self { runtime, session_id, hook, fields })
     }
 
     /// What somebody else than a hook tells, as a hook would have told it.
-    pub fn of(source: Source, session_id: String, hook: Hook, fields: Map<String, Value>) -> Self {
-        Self { source, session_id, hook, fields }
+    pub fn of(runtime: AgentRuntime, session_id: String, hook: Hook, fields: Map<String, Value>) -> Self {
+        Self { runtime, session_id, hook, fields }
     }
 
     /// A field that is a text and says something.

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::record::Record;
 use super::row::Row;
 use super::status::{Agent, Step};
-use super::{Heard, Source, is_better, place};
+use super::{Heard, is_better, place};
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskMode, TaskStatus};
 use crate::protocol::{EventId, TaskId};
 
@@ -37,11 +38,11 @@ pub struct StoredTask {
 /// The task of a session, if there is one.
 pub async fn find_task(
     tx: &impl ConnectionTrait,
-    source: Source,
+    runtime: AgentRuntime,
     session_id: &str,
 ) -> Result<Option<StoredTask>, DbErr> {
     let found = task::Entity::find()
-        .filter(task::Column::Source.eq(source.as_str()))
+        .filter(task::Column::Source.eq(runtime.as_str()))
         .filter(task::Column::ExternalId.eq(session_id))
         .one(tx)
         .await?;
@@ -72,7 +73,7 @@ pub async fn start_task(
         status: Set(status.as_str().to_owned()),
         mode: Set(TaskMode::Primary.as_str().to_owned()),
         workspace: Set(record.cwd().map(str::to_owned)),
-        source: Set(record.source.as_str().to_owned()),
+        source: Set(record.runtime.as_str().to_owned()),
         external_id: Set(Some(record.session_id.clone())),
         status_reason: Set(reason.map(str::to_owned)),
         status_since: Set(now_ms),
@@ -228,7 +229,7 @@ pub struct Timeline<'a, C> {
     /// The transaction.
     pub tx: &'a C,
     /// The runtime.
-    pub source: Source,
+    pub runtime: AgentRuntime,
     /// The task.
     pub task_id: &'a str,
     /// When the record came, which is when it happened: the record itself does not say.
@@ -258,7 +259,7 @@ impl<C: ConnectionTrait> Timeline<'_, C> {
             let row = session::ActiveModel {
                 id: Set(began.clone()),
                 task_id: Set(self.task_id.to_owned()),
-                source: Set(self.source.as_str().to_owned()),
+                source: Set(self.runtime.as_str().to_owned()),
                 runtime_session_id: Set(Some(record.session_id.clone())),
                 status: Set(SessionStatus::Running.as_str().to_owned()),
                 started_at: Set(self.now_ms),

@@ -15,8 +15,8 @@ use sea_orm::{
     QuerySelect,
 };
 
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{StaleReason, TaskStatus};
-use crate::server::agents::hooks::Source;
 use crate::server::agents::hooks::store::{StoredTask, Timeline};
 
 /// How many tasks are looked at in one statement.
@@ -166,12 +166,12 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
             task::Entity::update_many().set(flag).filter(task::Column::Id.eq(id)).exec(tx).await.map(drop)
         }
         Verdict::Lose => {
-            let Some(source) = Source::parse(&row.source) else { return Ok(()) };
+            let Ok(runtime) = row.source.parse::<AgentRuntime>() else { return Ok(()) };
             let task = StoredTask::from(row);
             let mut agent = task.agent();
             let step = agent.lose();
             task.save_lost(tx, &agent, now_ms).await?;
-            let timeline = Timeline { tx, source, task_id: id, now_ms };
+            let timeline = Timeline { tx, runtime, task_id: id, now_ms };
             timeline.lose_run(&step).await?;
             timeline.abandon(&step.abandoned).await
         }

@@ -4,7 +4,7 @@ use requery_entities::task;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::SOURCE;
+use super::RUNTIME;
 use super::line::Named;
 use super::session::Session;
 use crate::server::agents::hooks::catalogue::Hook;
@@ -53,7 +53,7 @@ impl History {
         let until_ms = session.until.unwrap_or(0);
         let titled = |titled, hook, field: &str, text: &str, prompt_ms| {
             let fields = Map::from_iter([(field.to_owned(), text.into())]);
-            let (_, title) = place::title(&Record::of(SOURCE, String::new(), hook, fields))?;
+            let (_, title) = place::title(&Record::of(RUNTIME, String::new(), hook, fields))?;
             Some(Self { titled, title, prompt_ms, until_ms })
         };
         let by_name = session.name.as_ref().and_then(|(named, name)| {
@@ -69,7 +69,7 @@ impl History {
         };
         by_name.or_else(by_prompt).unwrap_or_else(|| {
             let cwd = session.cwd.as_ref().map(|(_, cwd)| ("cwd".to_owned(), cwd.clone().into()));
-            let record = Record::of(SOURCE, String::new(), Hook::SessionStart, Map::from_iter(cwd));
+            let record = Record::of(RUNTIME, String::new(), Hook::SessionStart, Map::from_iter(cwd));
             Self { titled: TitledBy::Folder, title: place::first_title(&record), prompt_ms: None, until_ms }
         })
     }

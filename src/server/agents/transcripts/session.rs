@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::SOURCE;
+use super::RUNTIME;
 use super::line::{Answer, Named, Part, Told};
 use crate::protocol::model::EventState;
 use crate::server::agents::hooks::catalogue::Hook;
@@ -171,7 +171,7 @@ impl Session {
     }
 
     fn row(&self, hook: Hook, fields: Map<String, Value>) -> Row {
-        Row::of(&Record::of(SOURCE, self.id.clone(), hook, fields))
+        Row::of(&Record::of(RUNTIME, self.id.clone(), hook, fields))
     }
 }
 
@@ -183,6 +183,6 @@ impl LateResult {
             true => (Hook::PostToolUseFailure, EventState::Failed),
             false => (Hook::PostToolUse, EventState::Ok),
         };
-        (Row::of(&Record::of(SOURCE, session_id.to_owned(), hook, call)), state)
+        (Row::of(&Record::of(RUNTIME, session_id.to_owned(), hook, call)), state)
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::history::History;
 use super::session::{Entry, LateResult, Session};
-use super::{SOURCE, usage};
+use super::{RUNTIME, usage};
 use crate::protocol::TaskId;
 use crate::protocol::model::{EventState, Imported, TaskMode, TaskStatus};
 use crate::server::agents::hooks::place;
@@ -26,7 +26,7 @@ pub async fn save(
     now_ms: i64,
 ) -> Result<Vec<u64>, DbErr> {
     let found = task::Entity::find()
-        .filter(task::Column::Source.eq(SOURCE.as_str()))
+        .filter(task::Column::Source.eq(RUNTIME.as_str()))
         .filter(task::Column::ExternalId.eq(&session.id))
         .one(tx)
         .await?;
@@ -82,7 +82,7 @@ async fn start_task(
         status: Set(TaskStatus::Completed.as_str().to_owned()),
         mode: Set(TaskMode::Primary.as_str().to_owned()),
         workspace: Set(cwd),
-        source: Set(SOURCE.as_str().to_owned()),
+        source: Set(RUNTIME.as_str().to_owned()),
         external_id: Set(Some(session.id.clone())),
         status_since: Set(last_ms),
         ingest_state: Set(history.remembered(None)),
@@ -188,7 +188,7 @@ async fn log(
     entries.sort_by_key(|entry| entry.at_ms);
     let mut fresh = Vec::new();
     for entry in entries {
-        let timeline = Timeline { tx, source: SOURCE, task_id, now_ms: entry.at_ms };
+        let timeline = Timeline { tx, runtime: RUNTIME, task_id, now_ms: entry.at_ms };
         match (known.get(&entry.external_id), entry.state) {
             (None, state) => {
                 let row = timeline.event(entry.row, state, Some(entry.external_id));
@@ -224,7 +224,7 @@ async fn end(
         call.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let of = [("tool", "tool_name"), ("input", "tool_input"), ("tool_use_id", "tool_use_id")];
     let fields = of.iter().filter_map(|(kept, field)| Some(((*field).to_owned(), begun.get(*kept)?.clone())));
-    let timeline = Timeline { tx, source: SOURCE, task_id, now_ms: result.at_ms };
+    let timeline = Timeline { tx, runtime: RUNTIME, task_id, now_ms: result.at_ms };
     let (row, state) = result.end(session_id, fields.collect());
     timeline.end(call.clone(), state, row).await
 }

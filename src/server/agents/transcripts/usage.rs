@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 use serde_json::{Value, json};
 
-use super::SOURCE;
+use super::RUNTIME;
 use super::session::Session;
 use crate::protocol::model::Imported;
 
@@ -51,7 +51,7 @@ pub async fn save(
     }
     let backend = tx.get_database_backend();
     let ids: Vec<_> = session.answers.keys().collect();
-    let values = [task_id.into(), json!(ids).to_string().into(), SOURCE.as_str().into()];
+    let values = [task_id.into(), json!(ids).to_string().into(), RUNTIME.as_str().into()];
     let counted = Counted::find_by_statement(Statement::from_sql_and_values(backend, COUNTED, values)).all(tx).await?;
     let counted: HashMap<&str, &Counted> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::{Agent, Fresh, Step};
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::EventState;
-use crate::server::agents::hooks::Source;
 use crate::server::agents::hooks::catalogue::{Effect, End};
 use crate::server::agents::hooks::record::Record;
 
@@ -51,7 +51,7 @@ fn take(agent: Option<Agent>, at: usize, line: &str, rows: &mut HashMap<String, 
     for (key, value) in words.filter_map(|word| word.split_once('=')) {
         body[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }
-    let record = Record::parse(Source::ClaudeCode, body.to_string().as_bytes()).expect("a record");
+    let record = Record::parse(AgentRuntime::ClaudeCode, body.to_string().as_bytes()).expect("a record");
     let fresh = Fresh { session: format!("run{at}"), event: format!("row{at}") };
     let mut next = agent.unwrap_or_else(|| Agent::new(&record));
     let known = record.key().and_then(|key| rows.get(&key).copied());
