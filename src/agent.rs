@@ -5,6 +5,8 @@
 
 pub mod runtime;
 
+pub mod hook_catalogue;
+
 pub mod process;
 
 pub mod spool;

@@ -119,7 +119,7 @@ fn install(args: &Install) -> anyhow::Result<()> {
     let command = command_of(agent, args)?;
     let wanted: Vec<Hook> = events
         .into_iter()
-        .map(|event| Hook { event: event.to_owned(), command: command.clone(), timeout: TIMEOUT })
+        .map(|hook| Hook { event: hook.as_str().to_owned(), command: command.clone(), timeout: TIMEOUT })
         .collect();
     let ours = |command: &str| command::read(command, agent).is_some();
     let done = change(&path, dry_run, Some(&backups), |before| {

@@ -11,6 +11,7 @@ mod silence;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use requery::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
 use requery::agent::runtime::AgentRuntime;
 use requery::server::agents::hooks::{self, Delivery, Heard, HookError};
 use requery_entities::{event, session, task};
@@ -20,6 +21,9 @@ use sea_orm::{
     TransactionTrait,
 };
 use serde_json::{Value, json};
+
+/// The page with the table of hooks.
+const MANUAL: &str = "README.md";
 
 /// 2026-01-31T09:30:00Z.
 const START: i64 = 1_769_851_800_000;
@@ -380,24 +384,53 @@ async fn a_repeated_record_makes_no_notice() {
     assert_eq!(known(&row)["command_class"], "test");
 }
 
-/// What the README says of hooks names each of them, with the kind of its row.
+/// The manual's table of hooks says of each hook of the catalogue which row it writes and where the task stands after it,
+/// and names no other hook.
 #[test]
-fn the_readme_knows_every_hook() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let catalogue = std::fs::read_to_string(root.join("src/server/agents/hooks/catalogue.rs")).expect("the catalogue");
-    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README");
-    let mut hooks = 0;
-    for line in catalogue.lines().filter(|line| line.contains(" Effect::") && line.ends_with(',')) {
-        let [hook, kind, effect] = line.split_whitespace().take(3).collect::<Vec<_>>()[..] else { continue };
-        if !kind.starts_with('"') {
-            continue;
+fn the_manual_and_the_catalogue_agree() {
+    let manual = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(MANUAL)).expect("the manual");
+    let table: Vec<[&str; 3]> = manual
+        .lines()
+        .skip_while(|line| *line != "| hook | row | status |")
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect::<Vec<_>>().try_into().ok())
+        .collect();
+    for hook in HookName::ALL {
+        let entry = hook.entry();
+        let name = format!("`{}`", hook.as_str());
+        let rows: Vec<_> = table.iter().filter(|[hooks, ..]| hooks.contains(&name)).collect();
+        let rows_say = |word: &str| rows.iter().any(|[_, row, _]| row.contains(word));
+        let status_says = |word: &str| rows.iter().any(|[.., status]| status.contains(word));
+        assert!(!rows.is_empty(), "{MANUAL} does not have {name}");
+        let kind = match entry.row {
+            RowEffect::None => "none".to_owned(),
+            _ => format!("`{}`", entry.event_kind),
+        };
+        let is_same =
+            matches!(entry.row, RowEffect::End(..)) && (rows_say("the same row") || rows_say("the tool's row"));
+        assert!(rows_say(&kind) || is_same, "{name} writes {kind}: {rows:?}");
+        let statuses: &[&str] = match entry.status {
+            StatusEffect::Unchanged if matches!(entry.row, RowEffect::Begin(PairedRow::Subagent)) => &[],
+            StatusEffect::Unchanged => &["as it was"],
+            StatusEffect::SessionStarts => &["waiting: *ready*"],
+            StatusEffect::SessionEnds => &["completed"],
+            StatusEffect::TurnStarts => &["running"],
+            StatusEffect::TurnEnds => &["waiting: *finished*", "running"],
+            StatusEffect::TurnFails => &["errored"],
+            StatusEffect::ToolCallStarts => &["running", "waiting: *question*"],
+            StatusEffect::ToolCallEnds => &["answered"],
+            StatusEffect::PermissionAsked => &["waiting: *permission*"],
+            StatusEffect::QuestionAsked | StatusEffect::QuestionAnswered => {
+                &["waiting: *question*", "until the result"]
+            }
+            StatusEffect::Notified => &["*permission*", "*question*", "*idle*"],
+            StatusEffect::SubagentEnds => &["what the subagent asked is over"],
+        };
+        for status in statuses {
+            assert!(status_says(status), "{name} leads to {status}: {rows:?}");
         }
-        hooks += 1;
-        let row = readme.lines().find(|row| row.starts_with("| ") && row.contains(&format!("`{hook}`")));
-        let row = row.unwrap_or_else(|| panic!("the README does not say what becomes of {hook}"));
-        let kind = kind.trim_matches('"');
-        let says = if effect.starts_with("Effect::None") { "none".to_owned() } else { format!("`{kind}`") };
-        assert!(row.contains(&says) || row.contains("the same row") || row.contains("the tool's row"), "{hook}: {row}");
     }
-    assert!(hooks >= 30, "{hooks} hooks");
+    for name in table.iter().flat_map(|[hooks, ..]| hooks.split('`').skip(1).step_by(2)) {
+        assert_ne!(HookName::of(name), HookName::Unknown, "{MANUAL} has {name}, the catalogue does not");
+    }
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use requery::agent::hook_catalogue::HookName;
 use requery::agent::runtime::AgentRuntime;
 
 /// Whose settings.
@@ -16,65 +17,17 @@ pub enum Scope {
     Project,
 }
 
-/// Hooks that every version of Claude Code knows.
-const CLAUDE_ALWAYS: &[&str] = &[
-    "SessionStart",
-    "SessionEnd",
-    "UserPromptSubmit",
-    "PreToolUse",
-    "PostToolUse",
-    "Notification",
-    "Stop",
-    "SubagentStop",
-    "PreCompact",
-];
-
-/// Hooks that came later. Those whose output or mere presence would change what it does are left out: `WorktreeCreate`
-/// and `WorktreeRemove` replace what it does itself, `FileChanged` says what to watch, `MessageDisplay` runs with every
-/// line; and those that say nothing new.
-const CLAUDE_LATER: &[&str] = &[
-    "PostToolUseFailure",
-    "PermissionRequest",
-    "PermissionDenied",
-    "UserPromptExpansion",
-    "StopFailure",
-    "SubagentStart",
-    "PostCompact",
-    "TaskCreated",
-    "TaskCompleted",
-    "TeammateIdle",
-    "Elicitation",
-    "ElicitationResult",
-    "InstructionsLoaded",
-    "ConfigChange",
-    "CwdChanged",
-];
-
 /// Before this version one name it does not know made Claude Code ignore the whole settings file.
 const CLAUDE_TOLERANT: [u32; 3] = [2, 1, 101];
-
-const CODEX: &[&str] = &[
-    "SessionStart",
-    "SessionEnd",
-    "UserPromptSubmit",
-    "PreToolUse",
-    "PermissionRequest",
-    "PostToolUse",
-    "PreCompact",
-    "PostCompact",
-    "SubagentStart",
-    "SubagentStop",
-    "Stop",
-];
 
 /// How long an agent may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The hooks to register, and why not all.
-pub fn events(agent: AgentRuntime) -> (Vec<&'static str>, Option<String>) {
+pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
     match agent {
         // It passes over what it does not know.
-        AgentRuntime::Codex => (CODEX.to_vec(), None),
+        AgentRuntime::Codex => (HookName::registered(agent, true), None),
         AgentRuntime::ClaudeCode => match version("claude") {
             Some(version) if version < CLAUDE_TOLERANT => {
                 let [major, minor, patch] = version;
@@ -82,9 +35,9 @@ pub fn events(agent: AgentRuntime) -> (Vec<&'static str>, Option<String>) {
                     "Claude Code {major}.{minor}.{patch} ignores settings with hooks it does not know, so only those \
                      that every version knows are registered; install again after an update"
                 );
-                (CLAUDE_ALWAYS.to_vec(), Some(note))
+                (HookName::registered(agent, false), Some(note))
             }
-            Some(_) | None => ([CLAUDE_ALWAYS, CLAUDE_LATER].concat(), None),
+            Some(_) | None => (HookName::registered(agent, true), None),
         },
     }
 }

@@ -1,13 +1,12 @@
 //! Takes what the hooks of coding agents report.
 //!
 //! A record becomes at most a few rows: the task of its session, its run, an entry of the timeline. What to make of it
-//! is decided without I/O: `record` reads the body, `catalogue` says what each hook does to the timeline, `status` where
+//! is decided without I/O: `record` reads the body, the catalogue of hooks says what each does to the timeline, `status` where
 //! the task stands after it, `row` what the entry looks like. This file and `store` read the two rows that this needs
 //! and write the result. Nothing here follows a path that a record names or runs a command it quotes.
 //!
 //! A hook keeps an agent waiting, so it costs few statements and each of them finds its row by an index.
 
-pub(super) mod catalogue;
 pub(super) mod fingerprint;
 pub(super) mod place;
 pub(super) mod record;
@@ -18,10 +17,10 @@ mod tool;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use self::catalogue::{Effect, End, Hook};
 use self::record::Record;
 use self::row::Row;
 use self::status::{Agent, Fresh, Titled};
+use crate::agent::hook_catalogue::{HookName, RowEffect, RowEnd};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::EventState;
@@ -149,12 +148,12 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
     timeline.abandon(&step.abandoned).await?;
     let session = agent.session();
     let state = match record.row().1 {
-        Effect::None => return Ok(()),
-        Effect::Log => None,
-        Effect::Begin(_) => Some(EventState::Running),
-        Effect::End(_, End::Ok) => Some(EventState::Ok),
-        Effect::End(_, End::Failed) => Some(EventState::Failed),
-        Effect::End(_, End::Denied) => Some(EventState::Denied),
+        RowEffect::None => return Ok(()),
+        RowEffect::Log => None,
+        RowEffect::Begin(_) => Some(EventState::Running),
+        RowEffect::End(_, RowEnd::Ok) => Some(EventState::Ok),
+        RowEffect::End(_, RowEnd::Failed) => Some(EventState::Failed),
+        RowEffect::End(_, RowEnd::Denied) => Some(EventState::Denied),
     };
     match (known, state) {
         (Some(event), Some(state)) => {
@@ -167,7 +166,7 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
         (None, _) if is_told && record.external_id().is_none() => {}
         (None, state) => timeline.log(fresh.event, session, Row::of(&record), state, record.external_id()).await?,
     }
-    if record.hook == Hook::PermissionDenied && !is_told {
+    if record.hook == HookName::PermissionDenied && !is_told {
         timeline.log(EventId::fresh().to_string(), session, Row::of_denial(&record), None, None).await?;
     }
     Ok(())

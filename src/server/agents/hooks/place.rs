@@ -2,6 +2,7 @@
 
 use super::record::Record;
 use super::status::Titled;
+use crate::agent::hook_catalogue::HookName;
 use crate::server::ingest::text;
 
 /// The longest title of a task in code points.
@@ -14,7 +15,7 @@ const MAX_PROJECT: usize = 128;
 pub fn title(record: &Record) -> Option<(Titled, String)> {
     let session = record.text("session_title").map(|title| (Titled::Session, text::one_line(title, MAX_TITLE)));
     session.or_else(|| {
-        let prompt = record.text("prompt").filter(|_| record.hook == super::catalogue::Hook::UserPromptSubmit)?;
+        let prompt = record.text("prompt").filter(|_| record.hook == HookName::UserPromptSubmit)?;
         Some((Titled::Prompt, text::first_line(prompt, MAX_TITLE)))
     })
 }

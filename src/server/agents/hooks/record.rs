@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::catalogue::{Effect, End, Hook, Part};
 use super::{HookError, fingerprint};
+use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
 use crate::server::ingest::text;
 
@@ -23,7 +23,7 @@ pub struct Record {
     /// The runtime's name for the session: one task for each.
     pub session_id: String,
     /// What happened.
-    pub hook: Hook,
+    pub hook: HookName,
     fields: Map<String, Value>,
 }
 
@@ -51,7 +51,7 @@ impl Record {
         };
         let hook = match fields.get("hook_event_name") {
             Some(Value::String(name)) if name.is_empty() => return invalid("hook_event_name", "is empty"),
-            Some(Value::String(name)) => Hook::named(name),
+            Some(Value::String(name)) => HookName::of(name),
             Some(_) => return invalid("hook_event_name", "is not a string"),
             None => return invalid("hook_event_name", "is missing"),
         };
@@ -59,7 +59,7 @@ impl Record {
     }
 
     /// What somebody else than a hook tells, as a hook would have told it.
-    pub fn of(runtime: AgentRuntime, session_id: String, hook: Hook, fields: Map<String, Value>) -> Self {
+    pub fn of(runtime: AgentRuntime, session_id: String, hook: HookName, fields: Map<String, Value>) -> Self {
         Self { runtime, session_id, hook, fields }
     }
 
@@ -100,36 +100,37 @@ impl Record {
 
     /// Whether the session goes on after a compaction rather than starts.
     pub fn is_compacted(&self) -> bool {
-        self.hook == Hook::SessionStart && self.text("source") == Some("compact")
+        self.hook == HookName::SessionStart && self.text("source") == Some("compact")
     }
 
     /// Whether a run begins with it.
     pub fn begins(&self) -> bool {
-        self.hook == Hook::SessionStart && !self.is_compacted()
+        self.hook == HookName::SessionStart && !self.is_compacted()
     }
 
     /// The kind of the event it makes, and what it does to it.
-    pub fn row(&self) -> (&'static str, Effect) {
-        match (self.hook.row(), self.text("action")) {
-            (_, _) if self.is_compacted() => ("context", Effect::Log),
-            ((kind, Effect::End(Part::Question, _)), Some("decline" | "cancel")) => {
-                (kind, Effect::End(Part::Question, End::Denied))
+    pub fn row(&self) -> (&'static str, RowEffect) {
+        let entry = self.hook.entry();
+        match (entry.row, self.text("action")) {
+            (_, _) if self.is_compacted() => ("context", RowEffect::Log),
+            (RowEffect::End(PairedRow::Question, _), Some("decline" | "cancel")) => {
+                (entry.event_kind, RowEffect::End(PairedRow::Question, RowEnd::Denied))
             }
-            (row, _) => row,
+            (row, _) => (entry.event_kind, row),
         }
     }
 
     /// The runtime's name for the row, which is the same for its beginning and its end in any order.
     pub fn external_id(&self) -> Option<String> {
         let (prefix, id) = match self.row().1 {
-            Effect::Begin(part) | Effect::End(part, _) => match part {
-                Part::Tool => ("tool", self.id("tool_use_id")),
-                Part::Subagent => ("subagent", self.id("agent_id")),
-                Part::Todo => ("todo", self.id("task_id")),
-                Part::Question => ("elicitation", self.id("elicitation_id")),
-                Part::Compaction => ("compaction", None),
+            RowEffect::Begin(part) | RowEffect::End(part, _) => match part {
+                PairedRow::Tool => ("tool", self.id("tool_use_id")),
+                PairedRow::Subagent => ("subagent", self.id("agent_id")),
+                PairedRow::Todo => ("todo", self.id("task_id")),
+                PairedRow::Question => ("elicitation", self.id("elicitation_id")),
+                PairedRow::Compaction => ("compaction", None),
             },
-            Effect::None | Effect::Log => return None,
+            RowEffect::None | RowEffect::Log => return None,
         };
         id.map(|id| format!("{prefix}:{id}"))
     }
@@ -137,15 +138,15 @@ impl Record {
     /// What its row is remembered by while it is open; where the runtime gives no id, by what both ends have in common.
     pub fn key(&self) -> Option<String> {
         let part = match self.row().1 {
-            Effect::Begin(part) | Effect::End(part, _) => part,
-            Effect::None | Effect::Log => return None,
+            RowEffect::Begin(part) | RowEffect::End(part, _) => part,
+            RowEffect::None | RowEffect::Log => return None,
         };
         Some(self.external_id().unwrap_or_else(|| match part {
-            Part::Tool => format!("call:{:016x}", self.call()),
-            Part::Subagent => "subagent".into(),
-            Part::Todo => "todo".into(),
-            Part::Compaction => "compaction".into(),
-            Part::Question => format!("elicitation of {}", self.id("mcp_server_name").unwrap_or_default()),
+            PairedRow::Tool => format!("call:{:016x}", self.call()),
+            PairedRow::Subagent => "subagent".into(),
+            PairedRow::Todo => "todo".into(),
+            PairedRow::Compaction => "compaction".into(),
+            PairedRow::Question => format!("elicitation of {}", self.id("mcp_server_name").unwrap_or_default()),
         }))
     }
 
@@ -164,39 +165,7 @@ impl Record {
 
     /// Whether this is work, so that a task that begins with it is running.
     pub fn is_work(&self) -> bool {
-        match self.hook {
-            Hook::UserPromptSubmit
-            | Hook::UserPromptExpansion
-            | Hook::PreToolUse
-            | Hook::PostToolUse
-            | Hook::PostToolUseFailure
-            | Hook::PermissionRequest
-            | Hook::PermissionDenied
-            | Hook::SubagentStart
-            | Hook::PreCompact
-            | Hook::PostCompact => true,
-            Hook::SessionStart => self.is_compacted(),
-            Hook::SessionEnd
-            | Hook::Stop
-            | Hook::StopFailure
-            | Hook::SubagentStop
-            | Hook::TaskCreated
-            | Hook::TaskCompleted
-            | Hook::Elicitation
-            | Hook::ElicitationResult
-            | Hook::Notification
-            | Hook::Setup
-            | Hook::InstructionsLoaded
-            | Hook::ConfigChange
-            | Hook::CwdChanged
-            | Hook::DirectoryAdded
-            | Hook::FileChanged
-            | Hook::WorktreeRemove
-            | Hook::TeammateIdle
-            | Hook::PostToolBatch
-            | Hook::MessageDisplay
-            | Hook::Unknown => false,
-        }
+        self.is_compacted() || self.hook.entry().is_work
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::catalogue::{Effect, Hook, Part};
 use super::record::Record;
 use super::tool;
+use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle};
 use crate::protocol::model::ToolFamily;
 use crate::server::ingest::text::{self, MAX_BODY, MAX_TITLE};
 
@@ -37,7 +37,7 @@ impl Row {
     /// The row of a record.
     pub fn of(record: &Record) -> Self {
         let (kind, effect) = record.row();
-        let tool = matches!(effect, Effect::Begin(Part::Tool) | Effect::End(Part::Tool, _));
+        let tool = matches!(effect, RowEffect::Begin(PairedRow::Tool) | RowEffect::End(PairedRow::Tool, _));
         let family = record.text("tool_name").filter(|_| tool).and_then(tool::family);
         Self::new(kind, family, &title(record), body(record), metadata(record))
     }
@@ -65,77 +65,38 @@ impl Row {
 
 fn title(record: &Record) -> String {
     let text = |field| record.text(field).unwrap_or_default();
-    let with = |title: &str, field| match record.text(field) {
-        Some(detail) => format!("{title} ({detail})"),
-        None => title.to_owned(),
-    };
-    let first_line_or = |field, other: &str| match record.text(field) {
-        Some(text) => text::first_line(text, MAX_TITLE),
-        None => other.to_owned(),
-    };
-    match record.hook {
-        Hook::SessionStart if record.is_compacted() => "Session goes on after a compaction".into(),
-        Hook::SessionStart => with("Session started", "source"),
-        Hook::SessionEnd => with("Session ended", "reason"),
-        Hook::UserPromptSubmit => first_line_or("prompt", "Prompt"),
-        Hook::Stop => first_line_or("last_assistant_message", "Turn ended"),
-        Hook::StopFailure => with("Turn failed", "error"),
-        Hook::PreToolUse
-        | Hook::PostToolUse
-        | Hook::PostToolUseFailure
-        | Hook::PermissionDenied
-        | Hook::PostToolBatch => tool::title(record),
-        Hook::PermissionRequest => format!("Permission for {}", tool::title(record)),
-        Hook::SubagentStart | Hook::SubagentStop => record.text("agent_type").unwrap_or("Helper of the client").into(),
-        Hook::TaskCreated | Hook::TaskCompleted => record.text("task_subject").unwrap_or("Todo").into(),
-        Hook::PreCompact | Hook::PostCompact => with("Compaction", "trigger"),
-        Hook::Elicitation | Hook::ElicitationResult => first_line_or("message", "Question of an MCP server"),
-        Hook::Notification => first_line_or("message", record.text("title").unwrap_or("Notification")),
-        Hook::MessageDisplay => "Message".into(),
-        Hook::InstructionsLoaded => format!("Instructions loaded: {}", text("file_path")),
-        Hook::UserPromptExpansion => first_line_or("prompt", "Prompt expanded"),
-        Hook::ConfigChange => format!("Settings changed: {}", text("file_path")),
-        Hook::CwdChanged => format!("Works in {}", text("new_cwd")),
-        Hook::FileChanged => format!("File changed: {}", text("file_path")),
-        Hook::Setup | Hook::DirectoryAdded | Hook::WorktreeRemove | Hook::TeammateIdle | Hook::Unknown => {
-            record.name().to_owned()
+    match record.hook.entry().title {
+        _ if record.is_compacted() => "Session goes on after a compaction".into(),
+        RowTitle::HookName => record.name().to_owned(),
+        RowTitle::WithDetail(title, field) => match record.text(field) {
+            Some(detail) => format!("{title} ({detail})"),
+            None => title.to_owned(),
+        },
+        RowTitle::Prefixed(prefix, field) => format!("{prefix}{}", text(field)),
+        RowTitle::Field(field, otherwise) => record.text(field).unwrap_or(otherwise).to_owned(),
+        RowTitle::FirstLine(field, otherwise) => first_line(record, field).unwrap_or_else(|| otherwise.to_owned()),
+        RowTitle::FirstLineOrField(field, second, otherwise) => {
+            first_line(record, field).unwrap_or_else(|| record.text(second).unwrap_or(otherwise).to_owned())
         }
+        RowTitle::ToolCall => tool::title(record),
+        RowTitle::ToolCallPermission => format!("Permission for {}", tool::title(record)),
     }
 }
 
+fn first_line(record: &Record, field: &str) -> Option<String> {
+    record.text(field).map(|text| text::first_line(text, MAX_TITLE))
+}
+
 fn body(record: &Record) -> Option<String> {
-    match record.hook {
-        Hook::UserPromptSubmit => own(record, "prompt"),
-        Hook::Stop | Hook::SubagentStop => own(record, "last_assistant_message"),
-        Hook::StopFailure => joined(&[record.text("last_assistant_message"), record.text("error_details")]),
+    match record.hook.entry().body {
+        RowBody::None => None,
+        RowBody::Text(field) => own(record, field),
+        RowBody::Texts(first, second) => joined(&[record.text(first), record.text(second)]),
+        RowBody::Value(field) => record.value(field).map(readable),
         // What it was called with, where that is too long for the metadata; until the answer takes its place.
-        Hook::PreToolUse => record.value("tool_input").filter(|input| size(input) > MAX_INPUT).map(readable),
-        Hook::PostToolUse => record.value("tool_response").and_then(response),
-        Hook::PostToolUseFailure => record.value("error").map(readable),
-        Hook::PermissionDenied => own(record, "reason"),
-        Hook::TaskCreated => own(record, "task_description"),
-        Hook::PostCompact => own(record, "compact_summary"),
-        Hook::PreCompact => own(record, "custom_instructions"),
-        Hook::Elicitation => own(record, "message"),
-        Hook::ElicitationResult => record.value("content").map(readable),
-        Hook::Notification => own(record, "message"),
-        Hook::UserPromptExpansion => own(record, "prompt"),
-        Hook::Unknown => Some(readable(&Value::Object(record.fields().clone()))),
-        Hook::SessionStart
-        | Hook::SessionEnd
-        | Hook::PermissionRequest
-        | Hook::SubagentStart
-        | Hook::TaskCompleted
-        | Hook::Setup
-        | Hook::InstructionsLoaded
-        | Hook::ConfigChange
-        | Hook::CwdChanged
-        | Hook::DirectoryAdded
-        | Hook::FileChanged
-        | Hook::WorktreeRemove
-        | Hook::TeammateIdle
-        | Hook::PostToolBatch
-        | Hook::MessageDisplay => None,
+        RowBody::LongToolInput => record.value("tool_input").filter(|input| size(input) > MAX_INPUT).map(readable),
+        RowBody::ToolResponse => record.value("tool_response").and_then(response),
+        RowBody::Record => Some(readable(&Value::Object(record.fields().clone()))),
     }
 }
 
@@ -166,21 +127,13 @@ fn metadata(record: &Record) -> Map<String, Value> {
         "tool_response",
         "tool_use_id",
     ];
-    if record.hook == Hook::Unknown {
+    if record.hook == HookName::Unknown {
         return Map::new();
     }
     let own = |(key, value): &(&String, &Value)| {
         !value.is_null() && !EVERYWHERE.contains(&key.as_str()) && !IN_THE_BODY.contains(&key.as_str())
     };
-    let calls = matches!(
-        record.hook,
-        Hook::PreToolUse
-            | Hook::PostToolUse
-            | Hook::PostToolUseFailure
-            | Hook::PermissionDenied
-            | Hook::PermissionRequest
-    );
-    let mut metadata = if calls {
+    let mut metadata = if record.hook.is_about_tool_call() {
         tool::facts(record)
     } else {
         record.fields().iter().filter(own).map(|(key, value)| (key.clone(), value.clone())).collect()

@@ -10,8 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Effect, Hook, Part};
 use super::record::Record;
+use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
 use crate::protocol::model::{EventState, TaskStatus};
 
 /// How many rows may be open at once. The oldest is abandoned for the next.
@@ -90,7 +90,7 @@ enum On {
 struct Open {
     key: String,
     event: String,
-    part: Part,
+    part: PairedRow,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
     /// Of a tool call: what a request to allow it has in common with it.
@@ -282,7 +282,7 @@ impl Agent {
             }
             // An echo of the run before is no new run: it came late.
             Some(run) => {
-                let echo = known.is_some() || matches!(record.row().1, Effect::End(..) | Effect::None);
+                let echo = known.is_some() || matches!(record.row().1, RowEffect::End(..) | RowEffect::None);
                 run.ended && record.is_work() && !echo
             }
         };
@@ -290,7 +290,7 @@ impl Agent {
             self.run = Some(Run { session: fresh.session.clone(), started: starts, ended: false, lost: false });
             step.began = Some(fresh.session.clone());
         }
-        if let Some(run) = self.run.as_mut().filter(|run| record.hook == Hook::SessionEnd && !run.ended) {
+        if let Some(run) = self.run.as_mut().filter(|run| record.hook == HookName::SessionEnd && !run.ended) {
             run.ended = true;
             step.ended = Some(run.session.clone());
         }
@@ -299,20 +299,20 @@ impl Agent {
     /// Base and blocks. Returns whether the record says where the task stands even if nothing changed by it.
     fn take_status(&mut self, record: &Record, known: Option<EventState>, step: &mut Step) -> bool {
         let thread = record.thread();
-        match record.hook {
-            Hook::SessionStart if record.is_compacted() => false,
-            Hook::SessionStart => {
+        match record.hook.entry().status {
+            StatusEffect::SessionStarts if record.is_compacted() => false,
+            StatusEffect::SessionStarts => {
                 self.base = Base::Ready;
                 self.blocks.clear();
                 true
             }
-            Hook::UserPromptSubmit | Hook::UserPromptExpansion => {
+            StatusEffect::TurnStarts => {
                 self.base = Base::Running;
                 self.end_turn(None, step);
                 true
             }
-            Hook::PreToolUse if known.is_some() => false,
-            Hook::PreToolUse => {
+            StatusEffect::ToolCallStarts if known.is_some() => false,
+            StatusEffect::ToolCallStarts => {
                 if thread.is_none() {
                     self.base = Base::Running;
                 }
@@ -323,7 +323,7 @@ impl Agent {
                 }
                 thread.is_none()
             }
-            Hook::PostToolUse | Hook::PostToolUseFailure | Hook::PermissionDenied => {
+            StatusEffect::ToolCallEnds => {
                 let (call, key) = (record.call(), record.key().unwrap_or_default());
                 // The person may have changed what is called, and answers become part of it.
                 let begun = self.open.iter().find(|open| open.key == key).map(|open| open.call);
@@ -337,15 +337,15 @@ impl Agent {
                 });
                 false
             }
-            Hook::PermissionRequest => {
+            StatusEffect::PermissionAsked => {
                 self.block(thread, On::Approval(record.call()));
                 false
             }
-            Hook::Elicitation => {
+            StatusEffect::QuestionAsked => {
                 self.block(thread, On::Elicitation(record.key().unwrap_or_default()));
                 false
             }
-            Hook::ElicitationResult => {
+            StatusEffect::QuestionAnswered => {
                 let key = record.key().unwrap_or_default();
                 self.lift(|block| match &block.on {
                     On::Elicitation(elicitation) => *elicitation == key,
@@ -354,28 +354,28 @@ impl Agent {
                 });
                 false
             }
-            Hook::Notification => {
+            StatusEffect::Notified => {
                 self.take_notification(record);
                 false
             }
-            Hook::Stop => {
+            StatusEffect::TurnEnds => {
                 self.base = if works_in_background(record) { Base::Running } else { Base::Finished };
                 self.end_turn(None, step);
                 true
             }
-            Hook::StopFailure => {
+            StatusEffect::TurnFails => {
                 self.base = Base::Errored;
                 self.error = record.id("error").map(str::to_owned);
                 self.end_turn(None, step);
                 true
             }
-            Hook::SubagentStop => {
+            StatusEffect::SubagentEnds => {
                 if thread.is_some() {
                     self.end_turn(thread, step);
                 }
                 false
             }
-            Hook::SessionEnd => {
+            StatusEffect::SessionEnds => {
                 if self.base != Base::Errored {
                     self.base = Base::Completed;
                 }
@@ -384,22 +384,7 @@ impl Agent {
                 true
             }
             // A failed tool is no failed task, and work that ends in the background is no answer of the person's.
-            Hook::SubagentStart
-            | Hook::TaskCreated
-            | Hook::TaskCompleted
-            | Hook::PreCompact
-            | Hook::PostCompact
-            | Hook::Setup
-            | Hook::InstructionsLoaded
-            | Hook::ConfigChange
-            | Hook::CwdChanged
-            | Hook::DirectoryAdded
-            | Hook::FileChanged
-            | Hook::WorktreeRemove
-            | Hook::TeammateIdle
-            | Hook::PostToolBatch
-            | Hook::MessageDisplay
-            | Hook::Unknown => false,
+            StatusEffect::Unchanged => false,
         }
     }
 
@@ -416,7 +401,8 @@ impl Agent {
             Some(_) | None => return,
         };
         if self.blocks.is_empty() {
-            let open = self.open.iter().filter(|open| open.part == Part::Tool).map(|open| open.key.clone()).collect();
+            let open =
+                self.open.iter().filter(|open| open.part == PairedRow::Tool).map(|open| open.key.clone()).collect();
             self.block(None, On::Notice { permission, open });
         }
     }
@@ -426,24 +412,25 @@ impl Agent {
         let Some(key) = record.key() else { return };
         match record.row().1 {
             // A todo outlives turns and runs, so nothing ever has to close it.
-            Effect::Begin(part) if known.is_none() && part != Part::Todo => {
+            RowEffect::Begin(part) if known.is_none() && part != PairedRow::Todo => {
                 if self.open.len() >= MAX_OPEN {
                     step.abandoned.push(self.open.remove(0).event);
                 }
                 let thread = record.thread().map(str::to_owned);
-                let call = if part == Part::Tool { record.call() } else { 0 };
+                let call = if part == PairedRow::Tool { record.call() } else { 0 };
                 self.open.push(Open { key, event: fresh.event.clone(), part, thread, call });
             }
-            Effect::End(..) => self.open.retain(|open| open.key != key),
-            Effect::Begin(_) | Effect::None | Effect::Log => {}
+            RowEffect::End(..) => self.open.retain(|open| open.key != key),
+            RowEffect::Begin(_) | RowEffect::None | RowEffect::Log => {}
         }
     }
 
     /// Ends a turn of a thread: nobody will answer what it asked, and none of its calls will end.
     fn end_turn(&mut self, thread: Option<&str>, step: &mut Step) {
         self.lift(|block| block.thread.as_deref() == thread);
-        let ends =
-            |open: &mut Open| open.thread.as_deref() == thread && matches!(open.part, Part::Tool | Part::Question);
+        let ends = |open: &mut Open| {
+            open.thread.as_deref() == thread && matches!(open.part, PairedRow::Tool | PairedRow::Question)
+        };
         step.abandoned.extend(self.open.extract_if(.., ends).map(|open| open.event));
     }
 

@@ -7,7 +7,7 @@ use serde_json::Map;
 use super::RUNTIME;
 use super::line::Named;
 use super::session::Session;
-use crate::server::agents::hooks::catalogue::Hook;
+use crate::agent::hook_catalogue::HookName;
 use crate::server::agents::hooks::place;
 use crate::server::agents::hooks::record::Record;
 use crate::server::agents::hooks::status::{Agent, Titled};
@@ -61,15 +61,16 @@ impl History {
                 Named::Agent => TitledBy::Agent,
                 Named::Person => TitledBy::Person,
             };
-            titled(by, Hook::SessionStart, "session_title", name, None)
+            titled(by, HookName::SessionStart, "session_title", name, None)
         });
         let by_prompt = session.prompt.as_ref();
         let by_prompt = || {
-            by_prompt.and_then(|(at, text)| titled(TitledBy::Prompt, Hook::UserPromptSubmit, "prompt", text, Some(*at)))
+            by_prompt
+                .and_then(|(at, text)| titled(TitledBy::Prompt, HookName::UserPromptSubmit, "prompt", text, Some(*at)))
         };
         by_name.or_else(by_prompt).unwrap_or_else(|| {
             let cwd = session.cwd.as_ref().map(|(_, cwd)| ("cwd".to_owned(), cwd.clone().into()));
-            let record = Record::of(RUNTIME, String::new(), Hook::SessionStart, Map::from_iter(cwd));
+            let record = Record::of(RUNTIME, String::new(), HookName::SessionStart, Map::from_iter(cwd));
             Self { titled: TitledBy::Folder, title: place::first_title(&record), prompt_ms: None, until_ms }
         })
     }

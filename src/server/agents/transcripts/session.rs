@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::RUNTIME;
 use super::line::{Answer, Named, Part, Told};
+use crate::agent::hook_catalogue::HookName;
 use crate::protocol::model::EventState;
-use crate::server::agents::hooks::catalogue::Hook;
 use crate::server::agents::hooks::record::Record;
 use crate::server::agents::hooks::row::Row;
 
@@ -122,22 +122,22 @@ impl Session {
                 if self.prompt.as_ref().is_none_or(|(at, _)| at_ms < *at) {
                     self.prompt = Some((at_ms, text.clone()));
                 }
-                self.add(id, at_ms, Hook::UserPromptSubmit, one("prompt", text));
+                self.add(id, at_ms, HookName::UserPromptSubmit, one("prompt", text));
             }
-            Part::Response { id, text } => self.add(id, at_ms, Hook::Stop, one("last_assistant_message", text)),
+            Part::Response { id, text } => self.add(id, at_ms, HookName::Stop, one("last_assistant_message", text)),
             Part::Failure { id, text, error } => {
                 let mut fields = one("last_assistant_message", text);
                 fields.extend(error.map(|error| ("error".to_owned(), Value::String(error))));
-                self.add(id, at_ms, Hook::StopFailure, fields);
+                self.add(id, at_ms, HookName::StopFailure, fields);
             }
-            Part::Compaction { id, text } => self.add(id, at_ms, Hook::PostCompact, one("compact_summary", text)),
+            Part::Compaction { id, text } => self.add(id, at_ms, HookName::PostCompact, one("compact_summary", text)),
             Part::Call { id, name, input } => {
                 let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd});
                 let Value::Object(fields) = fields else { return };
                 let external_id = format!("tool:{id}");
                 if self.named.insert(external_id.clone()) {
                     self.calls.insert(external_id.clone(), self.entries.len());
-                    let row = self.row(Hook::PreToolUse, fields.clone());
+                    let row = self.row(HookName::PreToolUse, fields.clone());
                     let state = Some(EventState::Abandoned);
                     self.entries.push(Entry { at_ms, external_id, row, state, call: Some(fields) });
                 }
@@ -162,15 +162,15 @@ impl Session {
         }
     }
 
-    fn add(&mut self, external_id: String, at_ms: i64, hook: Hook, fields: Map<String, Value>) {
+    fn add(&mut self, external_id: String, at_ms: i64, hook: HookName, fields: Map<String, Value>) {
         if self.named.insert(external_id.clone()) {
-            let state = (hook == Hook::PostCompact).then_some(EventState::Ok);
+            let state = (hook == HookName::PostCompact).then_some(EventState::Ok);
             let row = self.row(hook, fields);
             self.entries.push(Entry { at_ms, external_id, row, state, call: None });
         }
     }
 
-    fn row(&self, hook: Hook, fields: Map<String, Value>) -> Row {
+    fn row(&self, hook: HookName, fields: Map<String, Value>) -> Row {
         Row::of(&Record::of(RUNTIME, self.id.clone(), hook, fields))
     }
 }
@@ -180,8 +180,8 @@ impl LateResult {
     pub fn end(self, session_id: &str, mut call: Map<String, Value>) -> (Row, EventState) {
         call.extend(self.fields);
         let (hook, state) = match self.failed {
-            true => (Hook::PostToolUseFailure, EventState::Failed),
-            false => (Hook::PostToolUse, EventState::Ok),
+            true => (HookName::PostToolUseFailure, EventState::Failed),
+            false => (HookName::PostToolUse, EventState::Ok),
         };
         (Row::of(&Record::of(RUNTIME, session_id.to_owned(), hook, call)), state)
     }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::{Agent, Fresh, Step};
+use crate::agent::hook_catalogue::{RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::EventState;
-use crate::server::agents::hooks::catalogue::{Effect, End};
 use crate::server::agents::hooks::record::Record;
 
 /// One record a line: hook, then `key=value`; or `lose`. What comes out: the status after each, with what else followed.
@@ -58,10 +58,10 @@ fn take(agent: Option<Agent>, at: usize, line: &str, rows: &mut HashMap<String, 
     let step = next.take(&record, known, true, &fresh);
     if let (Some(key), effect) = (record.key(), record.row().1) {
         match (effect, known) {
-            (Effect::Begin(_), None) => {
+            (RowEffect::Begin(_), None) => {
                 rows.insert(key, EventState::Running);
             }
-            (Effect::End(_, End::Ok), None | Some(EventState::Running)) => {
+            (RowEffect::End(_, RowEnd::Ok), None | Some(EventState::Running)) => {
                 rows.insert(key, EventState::Ok);
             }
             (_, _) => {}
