@@ -3,7 +3,7 @@
 //! A record becomes at most a few rows: the task of its session, its run, an entry of the timeline. What to make of it
 //! is decided without I/O: `record` reads the body, the catalogue of hooks says what each does to the timeline, `status` where
 //! the task stands after it, `row` what the entry looks like. This file and `store` read the two rows that this needs
-//! and write the result. Nothing here follows a path that a record names or runs a command it quotes.
+//! and call the ingest verbs. Nothing here follows a path that a record names or runs a command it quotes.
 //!
 //! A hook keeps an agent waiting, so it costs few statements and each of them finds its row by an index.
 
@@ -25,6 +25,8 @@ use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
+use crate::server::ingest;
+use crate::server::ingest::event::EventToLog;
 use crate::server::ingest::text::NotJson;
 
 /// Why a record is not taken.
@@ -118,14 +120,13 @@ impl Delivery {
 pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -> Result<(), DbErr> {
     let Delivery { record, id, process } = delivery;
     let now_ms = heard.at_ms();
-    let runtime = record.runtime;
     if let Some(id) = id
-        && !store::deliver(tx, &id, now_ms).await?
+        && !ingest::delivery::note(tx, &id, now_ms).await?
     {
         return Ok(());
     }
     let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
-    let found = store::find_task(tx, runtime, &record.session_id).await?;
+    let found = store::find_task(tx, record.runtime, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| Agent::new(&record), store::StoredTask::agent);
     // Of a time that the session's transcript has told of, what has no name of its own is there already.
     let is_told = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
@@ -140,13 +141,20 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
     let step = agent.take(&record, known.as_ref().map(|event| event.state), is_news, &fresh);
 
     let task_id = match found {
-        Some(task) => task.save(tx, &record, process.as_deref(), &mut agent, &step, heard).await?,
-        None => store::start_task(tx, &record, process.as_deref(), &mut agent, now_ms).await?,
+        Some(task) => {
+            let changes = task.changes(&record, process.as_deref(), &mut agent, &step, heard);
+            ingest::task::change(tx, &task.id, changes).await?;
+            task.id
+        }
+        None => {
+            let task = store::task_to_start(&record, process.as_deref(), &mut agent, now_ms);
+            let id = task.id.to_string();
+            ingest::task::insert(tx, task).await?;
+            id
+        }
     };
-    let timeline = store::Timeline { tx, runtime, task_id: &task_id, now_ms };
-    timeline.save_runs(&record, &step).await?;
-    timeline.abandon(&step.abandoned).await?;
-    let session = agent.session();
+    store::save_runs(tx, &task_id, &record, &step, now_ms).await?;
+    ingest::event::abandon(tx, &step.abandoned).await?;
     let state = match record.row().1 {
         RowEffect::None => return Ok(()),
         RowEffect::Log => None,
@@ -155,19 +163,26 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
         RowEffect::End(_, RowEnd::Failed) => Some(EventState::Failed),
         RowEffect::End(_, RowEnd::Denied) => Some(EventState::Denied),
     };
+    let session_id = agent.session().map(str::to_owned);
     match (known, state) {
         (Some(event), Some(state)) => {
             let unfinished = matches!(event.state, EventState::Running | EventState::Abandoned);
             if unfinished && state != EventState::Running {
-                timeline.end(event, state, Row::of(&record)).await?;
+                ingest::event::finish(tx, &event.id, event.ending(state, Row::of(&record))).await?;
             }
         }
         (Some(_), None) => {}
         (None, _) if is_told && record.external_id().is_none() => {}
-        (None, state) => timeline.log(fresh.event, session, Row::of(&record), state, record.external_id()).await?,
+        (None, state) => {
+            let (external_id, session_id) = (record.external_id(), session_id.clone());
+            let row = Row::of(&record).to_log(&task_id, now_ms);
+            let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
+            ingest::event::insert_all(tx, vec![event]).await?;
+        }
     }
     if record.hook == HookName::PermissionDenied && !is_told {
-        timeline.log(EventId::fresh().to_string(), session, Row::of_denial(&record), None, None).await?;
+        let event = EventToLog { session_id, ..Row::of_denial(&record).to_log(&task_id, now_ms) };
+        ingest::event::insert_all(tx, vec![event]).await?;
     }
     Ok(())
 }

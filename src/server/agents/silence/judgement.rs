@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use requery_entities::task;
-use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -17,7 +16,9 @@ use sea_orm::{
 
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{StaleReason, TaskStatus};
-use crate::server::agents::hooks::store::{StoredTask, Timeline};
+use crate::server::agents::hooks::store::{self, StoredTask};
+use crate::server::ingest;
+use crate::server::ingest::task::TaskChanges;
 
 /// How many tasks are looked at in one statement.
 const AT_ONCE: u64 = 1_000;
@@ -158,22 +159,19 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
     let Some(row) = as_it_was.one(tx).await? else { return Ok(()) };
     match verdict {
         Verdict::Flag(reason, since) => {
-            let flag = task::ActiveModel {
-                stale_since: Set(Some(*since)),
-                stale_reason: Set(Some(reason.as_str().to_owned())),
-                ..Default::default()
-            };
-            task::Entity::update_many().set(flag).filter(task::Column::Id.eq(id)).exec(tx).await.map(drop)
+            let changes = TaskChanges { stale: Some(Some((*reason, *since))), ..TaskChanges::default() };
+            ingest::task::change(tx, id, changes).await
         }
         Verdict::Lose => {
-            let Ok(runtime) = row.source.parse::<AgentRuntime>() else { return Ok(()) };
+            if row.source.parse::<AgentRuntime>().is_err() {
+                return Ok(());
+            }
             let task = StoredTask::from(row);
             let mut agent = task.agent();
             let step = agent.lose();
-            task.save_lost(tx, &agent, now_ms).await?;
-            let timeline = Timeline { tx, runtime, task_id: id, now_ms };
-            timeline.lose_run(&step).await?;
-            timeline.abandon(&step.abandoned).await
+            ingest::task::change(tx, id, task.changes_when_lost(&agent, now_ms)).await?;
+            store::lose_run(tx, &step, now_ms).await?;
+            ingest::event::abandon(tx, &step.abandoned).await
         }
     }
 }

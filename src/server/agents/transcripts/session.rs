@@ -55,8 +55,6 @@ pub struct Entry {
 pub struct LateResult {
     /// The line that tells.
     pub line: u64,
-    /// When.
-    pub at_ms: i64,
     /// The name of the call's event.
     pub external_id: String,
     fields: Map<String, Value>,
@@ -146,7 +144,7 @@ impl Session {
                 let field = if failed { "error" } else { "tool_response" };
                 let fields = Map::from_iter([(field.to_owned(), response)]);
                 let external_id = format!("tool:{id}");
-                let result = LateResult { line, at_ms, external_id, fields, failed };
+                let result = LateResult { line, external_id, fields, failed };
                 match self.calls.get(&result.external_id).copied() {
                     Some(at) => {
                         // A second result of the same call says nothing new.

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::RUNTIME;
 use super::session::Session;
 use crate::protocol::model::Imported;
+use crate::server::ingest;
+use crate::server::ingest::usage::UsageToSave;
 
 /// What `cost_usd` is kept in.
 const MICROS: f64 = 1_000_000.0;
@@ -24,18 +26,6 @@ pub async fn save(
             cost_usd_micros
         from usage left join tasks on tasks.id = usage.task_id
         where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)";
-    const SAVE: &str = "
-        insert into usage (task_id, answer_id, model, input_tokens, output_tokens, cache_read_tokens,
-            cache_write_tokens, cost_usd_micros, at)
-        select ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-            json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-            json_extract(value, '$[6]'), json_extract(value, '$[7]')
-        from json_each(?2) where true
-        on conflict (task_id, answer_id) do update set
-            model = coalesce(excluded.model, model), input_tokens = excluded.input_tokens,
-            output_tokens = excluded.output_tokens, cache_read_tokens = excluded.cache_read_tokens,
-            cache_write_tokens = excluded.cache_write_tokens, cost_usd_micros = excluded.cost_usd_micros,
-            at = min(at, excluded.at)";
     #[derive(FromQueryResult)]
     struct Counted {
         answer_id: String,
@@ -71,7 +61,7 @@ pub async fn save(
                 ([0; 4], None)
             }
         };
-        let after: Vec<i64> = answer.tokens.iter().zip(before).map(|(said, before)| (*said).max(before)).collect();
+        let after: [i64; 4] = std::array::from_fn(|at| answer.tokens[at].max(before[at]));
         let added = |at: usize| (after[at] - before[at]).unsigned_abs();
         told.usage.input_tokens += added(0);
         told.usage.output_tokens += added(1);
@@ -83,14 +73,16 @@ pub async fn save(
         if known && after == before && costs == cost {
             continue;
         }
-        rows.push(json!([answer.id, answer.model, after[0], after[1], after[2], after[3], costs, answer.at_ms]));
+        rows.push(UsageToSave {
+            answer_id: answer.id.clone(),
+            model: answer.model.clone(),
+            tokens: after,
+            cost_usd_micros: costs,
+            at_ms: answer.at_ms,
+        });
     }
     if told.usage.answers_with_cost > 0 || micros > 0 {
         *told.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS;
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let values = [task_id.into(), Value::Array(rows).to_string().into()];
-    tx.execute_raw(Statement::from_sql_and_values(backend, SAVE, values)).await.map(drop)
+    ingest::usage::save(tx, task_id, rows).await
 }
