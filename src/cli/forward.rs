@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use requery::agent::process::Process;
 use requery::agent::runtime::AgentRuntime;
-use requery::agent::spool::{Record, Spool};
+use requery::agent::spool::{Spool, SpooledRecord};
 use serde::de::IgnoredAny;
 
 mod post;
@@ -108,7 +108,7 @@ fn forward(asked: Asked, began: Instant) {
     let Some(body) = read_input(began + READ_UNTIL) else { return };
     let Some(runtime) = asked.agent else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let record = Record {
+    let record = SpooledRecord {
         process: Process::above(runtime.process_name()).map(|process| process.to_string()),
         source: runtime.as_str().to_owned(),
         delivery: uuid::Uuid::now_v7().hyphenated().to_string(),

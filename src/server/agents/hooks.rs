@@ -8,18 +8,18 @@
 //! A hook keeps an agent waiting, so it costs few statements and each of them finds its row by an index.
 
 pub(super) mod fingerprint;
-pub(super) mod place;
+pub(super) mod naming;
 pub(super) mod record;
-pub(super) mod row;
 pub(super) mod status;
 pub(super) mod store;
+pub(super) mod timeline_row;
 mod tool;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use self::record::Record;
-use self::row::Row;
-use self::status::{Agent, Fresh, Titled};
+use self::record::HookRecord;
+use self::status::{AgentMemory, FreshIds, TitleOrigin};
+use self::timeline_row::TimelineRow;
 use crate::agent::hook_catalogue::{HookName, RowEffect, RowEnd};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
@@ -55,21 +55,21 @@ impl From<NotJson> for HookError {
 }
 
 /// How far back a record may have happened. What waited for longer than this is shown as of then.
-const LATE_MS: i64 = 7 * 24 * 3600 * 1000;
+const MAX_LATENESS_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// When a record happened.
 #[derive(Clone, Copy, Debug)]
-pub enum Heard {
+pub enum HookTime {
     /// Now.
     Now(i64),
     /// Earlier: it was sent late.
     Late(i64),
 }
 
-impl Heard {
+impl HookTime {
     /// When a record happened that says so itself: not in the future, and at most a week ago.
     pub fn late(at_ms: i64, now_ms: i64) -> Self {
-        Self::Late(at_ms.clamp(now_ms - LATE_MS, now_ms))
+        Self::Late(at_ms.clamp(now_ms - MAX_LATENESS_MS, now_ms))
     }
 
     fn is_late(self) -> bool {
@@ -84,19 +84,19 @@ impl Heard {
 }
 
 /// What a hook sent, read and found good.
-pub struct Delivery {
-    record: Record,
+pub struct HookDelivery {
+    record: HookRecord,
     id: Option<String>,
     process: Option<String>,
 }
 
-impl Delivery {
+impl HookDelivery {
     /// Reads a body and its delivery's id. It needs no transaction, so that nobody waits for a long body to be parsed.
     ///
     /// # Errors
     /// One of the two is not valid.
     pub fn read(runtime: AgentRuntime, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
-        let record = Record::parse(runtime, body)?;
+        let record = HookRecord::parse(runtime, body)?;
         let id = match id.map(|id| uuid::Uuid::parse_str(id.trim())) {
             Some(Ok(id)) => Some(id.hyphenated().to_string()),
             Some(Err(_)) => {
@@ -117,20 +117,20 @@ impl Delivery {
 ///
 /// # Errors
 /// The database failed, and the transaction is to be rolled back.
-pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -> Result<(), DbErr> {
-    let Delivery { record, id, process } = delivery;
+pub async fn take(tx: &impl ConnectionTrait, delivery: HookDelivery, heard: HookTime) -> Result<(), DbErr> {
+    let HookDelivery { record, id, process } = delivery;
     let now_ms = heard.at_ms();
     if let Some(id) = id
         && !ingest::delivery::note(tx, &id, now_ms).await?
     {
         return Ok(());
     }
-    let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
+    let fresh = FreshIds { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
     let found = store::find_task(tx, record.runtime, &record.session_id).await?;
-    let mut agent = found.as_ref().map_or_else(|| Agent::new(&record), store::StoredTask::agent);
+    let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), store::StoredTask::agent);
     // Of a time that the session's transcript has told of, what has no name of its own is there already.
-    let is_told = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
-    if !is_told {
+    let is_in_transcript = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
+    if !is_in_transcript {
         agent.imported = None;
     }
     let known = match &found {
@@ -168,20 +168,20 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
         (Some(event), Some(state)) => {
             let unfinished = matches!(event.state, EventState::Running | EventState::Abandoned);
             if unfinished && state != EventState::Running {
-                ingest::event::finish(tx, &event.id, event.ending(state, Row::of(&record))).await?;
+                ingest::event::finish(tx, &event.id, event.ending(state, TimelineRow::of(&record))).await?;
             }
         }
         (Some(_), None) => {}
-        (None, _) if is_told && record.external_id().is_none() => {}
+        (None, _) if is_in_transcript && record.external_id().is_none() => {}
         (None, state) => {
             let (external_id, session_id) = (record.external_id(), session_id.clone());
-            let row = Row::of(&record).to_log(&task_id, now_ms);
+            let row = TimelineRow::of(&record).to_log(&task_id, now_ms);
             let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
             ingest::event::insert_all(tx, vec![event]).await?;
         }
     }
-    if record.hook == HookName::PermissionDenied && !is_told {
-        let event = EventToLog { session_id, ..Row::of_denial(&record).to_log(&task_id, now_ms) };
+    if record.hook == HookName::PermissionDenied && !is_in_transcript {
+        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).to_log(&task_id, now_ms) };
         ingest::event::insert_all(tx, vec![event]).await?;
     }
     Ok(())
@@ -189,9 +189,9 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
 
 /// Whether a title that a record brings is better than the one there is: a new name of the session always is, and the
 /// first thing the person said is better than the folder. A name that is said again does not undo what a person wrote.
-fn is_better((titled, title): &(Titled, String), agent: &Agent) -> bool {
+fn is_better_title((titled, title): &(TitleOrigin, String), agent: &AgentMemory) -> bool {
     match titled {
-        Titled::Session => agent.named.as_ref() != Some(title),
-        Titled::Folder | Titled::Prompt => *titled > agent.titled,
+        TitleOrigin::Session => agent.named.as_ref() != Some(title),
+        TitleOrigin::Folder | TitleOrigin::Prompt => *titled > agent.titled,
     }
 }

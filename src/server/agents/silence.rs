@@ -2,33 +2,33 @@
 
 use std::time::Duration;
 
-use crate::agent::process::{Place, Process};
+use crate::agent::process::{Process, ProcessSpace};
 use crate::agent::spool::Spool;
 use crate::server::database::{Database, DatabaseError};
 
 mod judgement;
-pub use judgement::{Agent, Judgement, Patience, Verdict, carry_out, judge, judge_all};
+pub use judgement::{Judgement, SilenceLimits, SilenceVerdict, SilentAgent, carry_out, judge, judge_all};
 
 /// How often it looks: as soon as this a person sees that a process is gone.
-const EVERY: Duration = Duration::from_secs(5);
+const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How often for those with less patience: a tenth of it, but not all the time.
-const OFTEN: Duration = Duration::from_millis(100);
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How many tasks one transaction changes. A writer waits for it some milliseconds.
-const AT_ONCE: usize = 32;
+const JUDGEMENTS_PER_TRANSACTION: usize = 32;
 
 /// For how long a spool that is not empty is waited for: it holds what was heard while nobody listened. A minute takes in
 /// what a spool can hold.
-const SPOOLED: Duration = Duration::from_secs(60);
+const MAX_WAIT_FOR_SPOOL: Duration = Duration::from_secs(60);
 
 /// Looks for as long as it is polled, but not while hooks wait in `spool`.
-pub async fn keep(database: Database, patience: Patience, spool: Option<Spool>) {
-    let every = (patience.stale_after / 10).clamp(OFTEN, EVERY);
-    let mut watch = Watch::begin(now_ms(), every);
+pub async fn keep(database: Database, patience: SilenceLimits, spool: Option<Spool>) {
+    let every = (patience.stale_after / 10).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL);
+    let mut watch = ListeningPeriod::begin(now_ms(), every);
     let mut waited = Duration::ZERO;
     loop {
         tokio::time::sleep(every).await;
         watch.look(now_ms());
-        if waited < SPOOLED && spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
+        if waited < MAX_WAIT_FOR_SPOOL && spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
             waited += every;
             continue;
         }
@@ -42,16 +42,16 @@ pub async fn keep(database: Database, patience: Patience, spool: Option<Spool>) 
 }
 
 /// Since when somebody listens without a break. A machine that slept heard nothing, and no agent on it could speak.
-struct Watch {
+struct ListeningPeriod {
     since: i64,
     looked: i64,
     longest: u64,
 }
 
-impl Watch {
+impl ListeningPeriod {
     fn begin(now_ms: i64, every: Duration) -> Self {
         // A look that comes late is no break.
-        let longest = (every * 4 + EVERY).as_millis();
+        let longest = (every * 4 + MAX_LOOK_INTERVAL).as_millis();
         Self { since: now_ms, looked: now_ms, longest: u64::try_from(longest).unwrap_or(u64::MAX) }
     }
 
@@ -63,14 +63,14 @@ impl Watch {
     }
 }
 
-async fn look(database: &Database, patience: Patience, listening_since: i64) -> Result<(), DatabaseError> {
+async fn look(database: &Database, patience: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
-    let place = Place::here();
+    let place = ProcessSpace::here();
     let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.begin_read().await?;
     let judgements = judge_all(&*read, patience, listening_since, now_ms, is_alive).await?;
     drop(read);
-    for some in judgements.chunks(AT_ONCE) {
+    for some in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
         let write = database.begin_write().await?;
         for judgement in some {
             carry_out(&*write, judgement, now_ms).await?;
@@ -86,11 +86,11 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{EVERY, Watch};
+    use super::{ListeningPeriod, MAX_LOOK_INTERVAL};
 
     #[test]
     fn a_machine_that_slept_has_not_listened() {
-        let mut watch = Watch::begin(1_000, EVERY);
+        let mut watch = ListeningPeriod::begin(1_000, MAX_LOOK_INTERVAL);
         for now in [6_000, 11_500, 30_000, 55_000] {
             watch.look(now);
             assert_eq!(watch.since, 1_000, "{now}");

@@ -10,7 +10,7 @@ use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
-use crate::server::agents::hooks::{self, Delivery, Heard};
+use crate::server::agents::hooks::{self, HookDelivery, HookTime};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::read;
@@ -80,7 +80,7 @@ impl HookApi {
         process: &Option<String>,
         body: &[u8],
     ) -> Result<Done, ApiError> {
-        let delivery = Delivery::read(runtime, delivery.as_deref(), body)?;
+        let delivery = HookDelivery::read(runtime, delivery.as_deref(), body)?;
         // It is a hint, and one that cannot be read costs no record.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
@@ -93,7 +93,7 @@ impl HookApi {
         };
         let tx = self.0.begin_write().await?;
         let now_ms = now_ms();
-        let heard = at.map_or(Heard::Now(now_ms), |at| Heard::late(at, now_ms));
+        let heard = at.map_or(HookTime::Now(now_ms), |at| HookTime::late(at, now_ms));
         hooks::take(&*tx, delivery.of(process.as_ref()), heard).await?;
         Ok(Done { cursor: tx.commit().await? })
     }

@@ -11,13 +11,13 @@ use crate::agent::runtime::AgentRuntime;
 use crate::server::ingest::text;
 
 /// The longest id in bytes that is kept. The runtimes' own have up to 40.
-pub const MAX_ID: usize = 256;
+pub const MAX_ID_BYTES: usize = 256;
 
 /// The longest path in bytes that is kept; Linux knows no longer ones.
-pub const MAX_PATH: usize = 4096;
+pub const MAX_PATH_BYTES: usize = 4096;
 
 /// A hook's record.
-pub struct Record {
+pub struct HookRecord {
     /// The runtime it came from.
     pub runtime: AgentRuntime,
     /// The runtime's name for the session: one task for each.
@@ -27,7 +27,7 @@ pub struct Record {
     fields: Map<String, Value>,
 }
 
-impl Record {
+impl HookRecord {
     /// Reads a body.
     ///
     /// # Errors
@@ -42,8 +42,8 @@ impl Record {
         };
         let session_id = match fields.get("session_id") {
             Some(Value::String(id)) if id.trim().is_empty() => return invalid("session_id", "is empty"),
-            Some(Value::String(id)) if id.len() > MAX_ID => {
-                return invalid("session_id", &format!("is longer than {MAX_ID} bytes"));
+            Some(Value::String(id)) if id.len() > MAX_ID_BYTES => {
+                return invalid("session_id", &format!("is longer than {MAX_ID_BYTES} bytes"));
             }
             Some(Value::String(id)) => id.clone(),
             Some(_) => return invalid("session_id", "is not a string"),
@@ -90,12 +90,12 @@ impl Record {
 
     /// An id that is a text of sane length.
     pub fn id(&self, field: &str) -> Option<&str> {
-        self.text(field).filter(|id| id.len() <= MAX_ID)
+        self.text(field).filter(|id| id.len() <= MAX_ID_BYTES)
     }
 
     /// The folder the agent works in.
     pub fn cwd(&self) -> Option<&str> {
-        self.text("cwd").filter(|path| path.len() <= MAX_PATH)
+        self.text("cwd").filter(|path| path.len() <= MAX_PATH_BYTES)
     }
 
     /// Whether the session goes on after a compaction rather than starts.
@@ -160,7 +160,10 @@ impl Record {
             Some(input) => input.clone(),
             None => Value::Null,
         };
-        fingerprint::of(&[self.thread().unwrap_or_default(), self.text("tool_name").unwrap_or_default()], &input)
+        fingerprint::fingerprint(
+            &[self.thread().unwrap_or_default(), self.text("tool_name").unwrap_or_default()],
+            &input,
+        )
     }
 
     /// Whether this is work, so that a task that begins with it is running.

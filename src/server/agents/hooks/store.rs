@@ -4,10 +4,10 @@ use requery_entities::{event, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::{Map, Value};
 
-use super::record::Record;
-use super::row::Row;
-use super::status::{Agent, Step};
-use super::{Heard, is_better, place};
+use super::record::HookRecord;
+use super::status::{AgentMemory, HookOutcome};
+use super::timeline_row::TimelineRow;
+use super::{HookTime, is_better_title, naming};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::EventId;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskStatus};
@@ -44,17 +44,17 @@ pub async fn find_task(
 }
 
 /// The task to begin for a session.
-pub fn task_to_start(record: &Record, process: Option<&str>, agent: &mut Agent, now_ms: i64) -> TaskToStart {
-    let title = match place::title(record) {
+pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut AgentMemory, now_ms: i64) -> TaskToStart {
+    let title = match naming::title(record) {
         Some((titled, title)) => {
-            agent.entitle(titled, &title);
+            agent.note_title(titled, &title);
             title
         }
-        None => place::first_title(record),
+        None => naming::first_title(record),
     };
     let (status, reason) = agent.status();
     TaskToStart {
-        project: record.cwd().map(place::project).unwrap_or_default(),
+        project: record.cwd().map(naming::project).unwrap_or_default(),
         status,
         status_reason: reason.map(str::to_owned),
         workspace: record.cwd().map(str::to_owned),
@@ -84,27 +84,28 @@ impl From<task::Model> for StoredTask {
 
 impl StoredTask {
     /// What is remembered about its agent. What cannot be read counts as forgotten.
-    pub fn agent(&self) -> Agent {
+    pub fn agent(&self) -> AgentMemory {
         let remembered = self.ingest_state.as_deref().and_then(|state| serde_json::from_str(state).ok());
-        remembered.unwrap_or_else(|| Agent::recalled(TaskStatus::parse(&self.status).unwrap_or(TaskStatus::Running)))
+        remembered
+            .unwrap_or_else(|| AgentMemory::recalled(TaskStatus::parse(&self.status).unwrap_or(TaskStatus::Running)))
     }
 
     /// Whether a record is a sign of life: one that happened before the last that was heard of is none.
-    pub fn is_news(&self, heard: Heard) -> bool {
+    pub fn is_news(&self, heard: HookTime) -> bool {
         match heard {
-            Heard::Now(_) => true,
-            Heard::Late(at) => self.heard_at.is_none_or(|last| at > last),
+            HookTime::Now(_) => true,
+            HookTime::Late(at) => self.heard_at.is_none_or(|last| at > last),
         }
     }
 
     /// The changes that the record makes, and that its agent was heard of. A change that no reader can see makes no notice.
     pub fn changes(
         &self,
-        record: &Record,
+        record: &HookRecord,
         process: Option<&str>,
-        agent: &mut Agent,
-        step: &Step,
-        heard: Heard,
+        agent: &mut AgentMemory,
+        step: &HookOutcome,
+        heard: HookTime,
     ) -> TaskChanges {
         let now_ms = heard.at_ms();
         let mut changes = TaskChanges::default();
@@ -118,24 +119,24 @@ impl StoredTask {
                 changes.stale = Some(None);
             }
         }
-        if let Some((titled, title)) = place::title(record).filter(|title| is_better(title, agent)) {
-            agent.entitle(titled, &title);
+        if let Some((titled, title)) = naming::title(record).filter(|title| is_better_title(title, agent)) {
+            agent.note_title(titled, &title);
             changes.title = Some(title).filter(|title| *title != self.title);
         }
         if let Some(cwd) = record.cwd().filter(|_| self.workspace.is_none()) {
             changes.workspace = Some(cwd.to_owned());
-            changes.project = self.project.is_empty().then(|| place::project(cwd));
+            changes.project = self.project.is_empty().then(|| naming::project(cwd));
         }
         self.stand(changes, agent, step.decides, now_ms)
     }
 
     /// The changes of a task whose agent is given up.
-    pub fn changes_when_lost(&self, agent: &Agent, now_ms: i64) -> TaskChanges {
+    pub fn changes_when_lost(&self, agent: &AgentMemory, now_ms: i64) -> TaskChanges {
         self.stand(TaskChanges::default(), agent, true, now_ms)
     }
 
     /// Adds where it stands, and what is remembered about its agent.
-    fn stand(&self, mut changes: TaskChanges, agent: &Agent, decides: bool, now_ms: i64) -> TaskChanges {
+    fn stand(&self, mut changes: TaskChanges, agent: &AgentMemory, decides: bool, now_ms: i64) -> TaskChanges {
         let (status, reason) = agent.status();
         if decides && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
             changes.status = Some(status);
@@ -165,8 +166,8 @@ pub struct StoredEvent {
 pub async fn find_event(
     tx: &impl ConnectionTrait,
     task_id: &str,
-    record: &Record,
-    agent: &Agent,
+    record: &HookRecord,
+    agent: &AgentMemory,
 ) -> Result<Option<StoredEvent>, DbErr> {
     let find = event::Entity::find();
     let find = match (record.external_id(), record.key()) {
@@ -190,8 +191,8 @@ pub async fn find_event(
 pub async fn save_runs(
     tx: &impl ConnectionTrait,
     task_id: &str,
-    record: &Record,
-    step: &Step,
+    record: &HookRecord,
+    step: &HookOutcome,
     now_ms: i64,
 ) -> Result<(), DbErr> {
     if let Some(revived) = &step.revived {
@@ -215,7 +216,7 @@ pub async fn save_runs(
 }
 
 /// Ends a run that did not say so.
-pub async fn lose_run(tx: &impl ConnectionTrait, step: &Step, now_ms: i64) -> Result<(), DbErr> {
+pub async fn lose_run(tx: &impl ConnectionTrait, step: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
     match &step.lost {
         Some(lost) => session::end(tx, lost, SessionStatus::Lost, None, now_ms).await,
         None => Ok(()),
@@ -224,7 +225,7 @@ pub async fn lose_run(tx: &impl ConnectionTrait, step: &Step, now_ms: i64) -> Re
 
 impl StoredEvent {
     /// Its end. What its beginning knew and its end does not say stays.
-    pub fn ending(&self, state: EventState, end: Row) -> EventEnding {
+    pub fn ending(&self, state: EventState, end: TimelineRow) -> EventEnding {
         let begun = self.metadata.as_deref().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
         let mut metadata = begun.unwrap_or_default();
         metadata.extend(end.metadata);
@@ -237,7 +238,7 @@ impl StoredEvent {
     }
 }
 
-impl Row {
+impl TimelineRow {
     /// The event to log, with an id of its own and in no run.
     pub fn to_log(self, task_id: &str, at_ms: i64) -> EventToLog {
         let metadata = Some(self.metadata).filter(|metadata| !metadata.is_empty());
@@ -260,6 +261,6 @@ impl Row {
     }
 }
 
-fn remembered(agent: &Agent) -> Option<String> {
+fn remembered(agent: &AgentMemory) -> Option<String> {
     serde_json::to_string(agent).ok()
 }

@@ -6,11 +6,11 @@ use requery_entities::task;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement};
 use serde_json::{Map, Value, json};
 
-use super::history::History;
-use super::session::{Entry, LateResult, Session};
+use super::history::ImportedHistory;
+use super::session::{LateResult, TranscriptEvent, TranscriptSession};
 use super::{RUNTIME, usage};
 use crate::protocol::model::{EventState, Imported, TaskStatus};
-use crate::server::agents::hooks::place;
+use crate::server::agents::hooks::naming;
 use crate::server::agents::hooks::store::StoredEvent;
 use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
@@ -19,8 +19,8 @@ use crate::server::ingest::task::{TaskChanges, TaskToStart};
 /// Writes a session, and adds to what is told. Hands back the lines whose results have no call.
 pub async fn save(
     tx: &impl ConnectionTrait,
-    mut session: Session,
-    told: &mut Imported,
+    mut session: TranscriptSession,
+    imported: &mut Imported,
     now_ms: i64,
 ) -> Result<Vec<u64>, DbErr> {
     let found = task::Entity::find()
@@ -31,7 +31,7 @@ pub async fn save(
     let (task_id, is_history) = match found {
         Some(row) => {
             let id = row.id.clone();
-            match History::of(&row) {
+            match ImportedHistory::of(&row) {
                 Some(history) => {
                     update_task(tx, row, history, &session).await?;
                     (id, true)
@@ -39,22 +39,22 @@ pub async fn save(
                 None => (id, false),
             }
         }
-        None => match session.span.filter(|_| session.says_something()) {
+        None => match session.span.filter(|_| session.has_content()) {
             Some(span) => {
-                told.tasks += 1;
+                imported.tasks += 1;
                 (start_task(tx, &session, span).await?, true)
             }
             None => return Ok(session.results.into_iter().map(|result| result.line).collect()),
         },
     };
-    usage::save(tx, &task_id, &session, told).await?;
+    usage::save(tx, &task_id, &session, imported).await?;
     if !is_history {
         // Its hooks tell the rest, each thing at its place.
         return Ok(Vec::new());
     }
     let known = known(tx, &task_id, &session).await?;
     let late = std::mem::take(&mut session.results);
-    told.events += log(tx, &task_id, session.entries, &known, now_ms).await?;
+    imported.events += log(tx, &task_id, session.events, &known, now_ms).await?;
     let mut lost = Vec::new();
     for result in late {
         match known.get(&result.external_id) {
@@ -67,13 +67,13 @@ pub async fn save(
 
 async fn start_task(
     tx: &impl ConnectionTrait,
-    session: &Session,
+    session: &TranscriptSession,
     (first_ms, last_ms): (i64, i64),
 ) -> Result<String, DbErr> {
-    let history = History::said(session);
+    let history = ImportedHistory::said(session);
     let cwd = session.cwd.as_ref().map(|(_, cwd)| cwd.clone());
     let task = TaskToStart {
-        project: cwd.as_deref().map(place::project).unwrap_or_default(),
+        project: cwd.as_deref().map(naming::project).unwrap_or_default(),
         status: TaskStatus::Completed,
         workspace: cwd,
         external_id: Some(session.id.clone()),
@@ -90,26 +90,26 @@ async fn start_task(
 async fn update_task(
     tx: &impl ConnectionTrait,
     row: task::Model,
-    mut history: History,
-    session: &Session,
+    mut history: ImportedHistory,
+    session: &TranscriptSession,
 ) -> Result<(), DbErr> {
     let mut changes = TaskChanges::default();
     let mut is_visible = false;
-    let said = History::said(session);
+    let said = ImportedHistory::said(session);
     let until_ms = history.until_ms.max(said.until_ms);
-    let is_better = row.title == history.title && said.is_better_than(&history);
-    if is_better {
+    let is_better_title = row.title == history.title && said.is_better_than(&history);
+    if is_better_title {
         is_visible = said.title != row.title;
         changes.title = is_visible.then(|| said.title.clone());
         history = said;
     }
-    if is_better || until_ms > history.until_ms {
+    if is_better_title || until_ms > history.until_ms {
         history.until_ms = until_ms;
         changes.ingest_state = Some(history.remembered(row.ingest_state.as_deref()));
     }
     if let Some((_, cwd)) = session.cwd.as_ref().filter(|_| row.workspace.is_none()) {
         changes.workspace = Some(cwd.clone());
-        changes.project = row.project.is_empty().then(|| place::project(cwd));
+        changes.project = row.project.is_empty().then(|| naming::project(cwd));
         is_visible = true;
     }
     let (first_ms, last_ms) = session.span.unwrap_or((row.created_at, row.status_since));
@@ -134,23 +134,23 @@ async fn update_task(
 async fn known(
     tx: &impl ConnectionTrait,
     task_id: &str,
-    session: &Session,
+    session: &TranscriptSession,
 ) -> Result<HashMap<String, StoredEvent>, DbErr> {
     const KNOWN: &str = "
         select external_id, id, state, metadata from events
         where task_id = ? and external_id in (select value from json_each(?))";
     #[derive(FromQueryResult)]
-    struct Row {
+    struct TimelineRow {
         external_id: String,
         id: String,
         state: Option<String>,
         metadata: Option<String>,
     }
     let late = session.results.iter().map(|result| &result.external_id);
-    let names: Vec<_> = session.entries.iter().map(|entry| &entry.external_id).chain(late).collect();
+    let names: Vec<_> = session.events.iter().map(|entry| &entry.external_id).chain(late).collect();
     let values = [task_id.into(), json!(names).to_string().into()];
-    let rows = Row::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), KNOWN, values));
-    let rows = rows.all(tx).await?.into_iter().map(|Row { external_id, id, state, metadata }| {
+    let rows = TimelineRow::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), KNOWN, values));
+    let rows = rows.all(tx).await?.into_iter().map(|TimelineRow { external_id, id, state, metadata }| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);
         (external_id, StoredEvent { id, state, metadata })
     });
@@ -161,13 +161,13 @@ async fn known(
 async fn log(
     tx: &impl ConnectionTrait,
     task_id: &str,
-    mut entries: Vec<Entry>,
+    mut events: Vec<TranscriptEvent>,
     known: &HashMap<String, StoredEvent>,
     now_ms: i64,
 ) -> Result<u64, DbErr> {
-    entries.sort_by_key(|entry| entry.at_ms);
+    events.sort_by_key(|entry| entry.at_ms);
     let mut new = Vec::new();
-    for entry in entries {
+    for entry in events {
         match (known.get(&entry.external_id), entry.state) {
             (None, state) => {
                 let row = entry.row.to_log(task_id, entry.at_ms);

@@ -6,20 +6,20 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 use serde_json::json;
 
 use super::RUNTIME;
-use super::session::Session;
+use super::session::TranscriptSession;
 use crate::protocol::model::Imported;
 use crate::server::ingest;
 use crate::server::ingest::usage::UsageToSave;
 
 /// What `cost_usd` is kept in.
-const MICROS: f64 = 1_000_000.0;
+const MICROS_PER_DOLLAR: f64 = 1_000_000.0;
 
 /// Writes what is not counted yet of the answers, and adds it to what is told.
 pub async fn save(
     tx: &impl ConnectionTrait,
     task_id: &str,
-    session: &Session,
-    told: &mut Imported,
+    session: &TranscriptSession,
+    imported: &mut Imported,
 ) -> Result<(), DbErr> {
     const COUNTED: &str = "
         select answer_id, usage.task_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
@@ -57,18 +57,18 @@ pub async fn save(
                 (tokens, row.cost_usd_micros)
             }
             None => {
-                told.usage.answers += 1;
+                imported.usage.answers += 1;
                 ([0; 4], None)
             }
         };
         let after: [i64; 4] = std::array::from_fn(|at| answer.tokens[at].max(before[at]));
         let added = |at: usize| (after[at] - before[at]).unsigned_abs();
-        told.usage.input_tokens += added(0);
-        told.usage.output_tokens += added(1);
-        told.usage.cache_read_tokens += added(2);
-        told.usage.cache_write_tokens += added(3);
+        imported.usage.input_tokens += added(0);
+        imported.usage.output_tokens += added(1);
+        imported.usage.cache_read_tokens += added(2);
+        imported.usage.cache_write_tokens += added(3);
         let costs = answer.cost_usd_micros.max(cost);
-        told.usage.answers_with_cost += u64::from(costs.is_some() && cost.is_none());
+        imported.usage.answers_with_cost += u64::from(costs.is_some() && cost.is_none());
         micros += costs.unwrap_or(0) - cost.unwrap_or(0);
         if known && after == before && costs == cost {
             continue;
@@ -81,8 +81,8 @@ pub async fn save(
             at_ms: answer.at_ms,
         });
     }
-    if told.usage.answers_with_cost > 0 || micros > 0 {
-        *told.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS;
+    if imported.usage.answers_with_cost > 0 || micros > 0 {
+        *imported.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS_PER_DOLLAR;
     }
     ingest::usage::save(tx, task_id, rows).await
 }

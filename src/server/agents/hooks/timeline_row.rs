@@ -2,23 +2,23 @@
 
 use serde_json::{Map, Value};
 
-use super::record::Record;
+use super::record::HookRecord;
 use super::tool;
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle};
 use crate::protocol::model::ToolFamily;
-use crate::server::ingest::text::{self, MAX_BODY, MAX_TITLE};
+use crate::server::ingest::text::{self, MAX_EVENT_BODY_BYTES, MAX_EVENT_TITLE_CHARACTERS};
 
 /// The longest tool input in bytes of JSON that is kept as it is; of a longer one only what is short.
-const MAX_INPUT: usize = 16 * 1024;
+const MAX_INPUT_BYTES: usize = 16 * 1024;
 
 /// The longest text or list in bytes of JSON that metadata keeps; a longer text is cut, anything else left out.
-const MAX_FIELD: usize = 1024;
+const MAX_FIELD_BYTES: usize = 1024;
 
 /// How many bytes of JSON metadata keeps of an object that is not ours. Twice this, and all is within 64 KiB.
-const MAX_FIELDS: usize = 28 * 1024;
+const MAX_METADATA_BYTES: usize = 28 * 1024;
 
 /// An entry of the timeline, but for its ids, its state and its time.
-pub struct Row {
+pub struct TimelineRow {
     /// Its kind.
     pub kind: &'static str,
     /// For a tool call, what it works on.
@@ -33,9 +33,9 @@ pub struct Row {
     pub metadata: Map<String, Value>,
 }
 
-impl Row {
+impl TimelineRow {
     /// The row of a record.
-    pub fn of(record: &Record) -> Self {
+    pub fn of(record: &HookRecord) -> Self {
         let (kind, effect) = record.row();
         let tool = matches!(effect, RowEffect::Begin(PairedRow::Tool) | RowEffect::End(PairedRow::Tool, _));
         let family = record.text("tool_name").filter(|_| tool).and_then(tool::family);
@@ -43,7 +43,7 @@ impl Row {
     }
 
     /// The second row of a call that was denied: that it was is an entry of its own.
-    pub fn of_denial(record: &Record) -> Self {
+    pub fn of_denial(record: &HookRecord) -> Self {
         let title = format!("Denied {}", tool::title(record));
         Self::new("permission.denied", None, &title, own(record, "reason"), bounded(tool::facts(record)))
     }
@@ -55,15 +55,15 @@ impl Row {
         body: Option<String>,
         metadata: Map<String, Value>,
     ) -> Self {
-        let (body, truncated) = match body.as_deref().map(|body| text::cut(body, MAX_BODY)) {
+        let (body, truncated) = match body.as_deref().map(|body| text::cut(body, MAX_EVENT_BODY_BYTES)) {
             Some((_, None)) | None => (body, None),
             Some((start, whole)) => (Some(start.to_owned()), whole),
         };
-        Self { kind, family, title: text::one_line(title, MAX_TITLE), body, truncated, metadata }
+        Self { kind, family, title: text::one_line(title, MAX_EVENT_TITLE_CHARACTERS), body, truncated, metadata }
     }
 }
 
-fn title(record: &Record) -> String {
+fn title(record: &HookRecord) -> String {
     let text = |field| record.text(field).unwrap_or_default();
     match record.hook.entry().title {
         _ if record.is_compacted() => "Session goes on after a compaction".into(),
@@ -83,25 +83,27 @@ fn title(record: &Record) -> String {
     }
 }
 
-fn first_line(record: &Record, field: &str) -> Option<String> {
-    record.text(field).map(|text| text::first_line(text, MAX_TITLE))
+fn first_line(record: &HookRecord, field: &str) -> Option<String> {
+    record.text(field).map(|text| text::first_line(text, MAX_EVENT_TITLE_CHARACTERS))
 }
 
-fn body(record: &Record) -> Option<String> {
+fn body(record: &HookRecord) -> Option<String> {
     match record.hook.entry().body {
         RowBody::None => None,
         RowBody::Text(field) => own(record, field),
         RowBody::Texts(first, second) => joined(&[record.text(first), record.text(second)]),
         RowBody::Value(field) => record.value(field).map(readable),
         // What it was called with, where that is too long for the metadata; until the answer takes its place.
-        RowBody::LongToolInput => record.value("tool_input").filter(|input| size(input) > MAX_INPUT).map(readable),
+        RowBody::LongToolInput => {
+            record.value("tool_input").filter(|input| size(input) > MAX_INPUT_BYTES).map(readable)
+        }
         RowBody::ToolResponse => record.value("tool_response").and_then(response),
         RowBody::Record => Some(readable(&Value::Object(record.fields().clone()))),
     }
 }
 
 /// The facts of a tool call; of anything else its own fields, but for those that every record has and the body.
-fn metadata(record: &Record) -> Map<String, Value> {
+fn metadata(record: &HookRecord) -> Map<String, Value> {
     const EVERYWHERE: &[&str] = &[
         "session_id",
         "transcript_path",
@@ -145,7 +147,7 @@ fn metadata(record: &Record) -> Map<String, Value> {
     }
     let mut metadata = bounded(metadata);
     match record.value("tool_input") {
-        Some(input) if size(input) <= MAX_INPUT => drop(metadata.insert("input".into(), input.clone())),
+        Some(input) if size(input) <= MAX_INPUT_BYTES => drop(metadata.insert("input".into(), input.clone())),
         Some(Value::Object(input)) => drop(metadata.insert("input".into(), bounded(input.clone()).into())),
         Some(_) | None => {}
     }
@@ -154,11 +156,13 @@ fn metadata(record: &Record) -> Map<String, Value> {
 
 /// What is short of an object, and the beginning of its long texts.
 fn bounded(fields: Map<String, Value>) -> Map<String, Value> {
-    let mut left = MAX_FIELDS;
+    let mut left = MAX_METADATA_BYTES;
     let short = |(key, value): (String, Value)| {
         let value = match value {
-            Value::String(text) if text.len() > MAX_FIELD => format!("{}…", text::cut(&text, MAX_FIELD).0).into(),
-            other if size(&other) > MAX_FIELD + 2 => return None,
+            Value::String(text) if text.len() > MAX_FIELD_BYTES => {
+                format!("{}…", text::cut(&text, MAX_FIELD_BYTES).0).into()
+            }
+            other if size(&other) > MAX_FIELD_BYTES + 2 => return None,
             other => other,
         };
         // What goes around a key is counted generously.
@@ -203,7 +207,7 @@ fn without_binary(value: &Value) -> Value {
         Value::Object(fields) => fields
             .iter()
             .map(|(key, value)| match value {
-                Value::String(text) if matches!(key.as_str(), "base64" | "data") && text.len() > MAX_FIELD => {
+                Value::String(text) if matches!(key.as_str(), "base64" | "data") && text.len() > MAX_FIELD_BYTES => {
                     (key.clone(), format!("({} characters)", text.len()).into())
                 }
                 other => (key.clone(), without_binary(other)),
@@ -215,7 +219,7 @@ fn without_binary(value: &Value) -> Value {
     }
 }
 
-fn own(record: &Record, field: &str) -> Option<String> {
+fn own(record: &HookRecord, field: &str) -> Option<String> {
     record.text(field).map(str::to_owned)
 }
 
@@ -226,8 +230,8 @@ fn joined(texts: &[Option<&str>]) -> Option<String> {
 
 /// How long a value is as JSON.
 fn size(value: &Value) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
+    struct ByteCounter(usize);
+    impl std::io::Write for ByteCounter {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0 += bytes.len();
             Ok(bytes.len())
@@ -237,7 +241,7 @@ fn size(value: &Value) -> usize {
             Ok(())
         }
     }
-    let mut count = Count(0);
+    let mut count = ByteCounter(0);
     // Counting never fails.
     let _ = serde_json::to_writer(&mut count, value);
     count.0
