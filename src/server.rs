@@ -117,14 +117,13 @@ pub async fn run_on(
 
     let spool = |base| crate::agent::spool::Spool::of(base, &address.ip().to_string(), address.port());
     let spool = config.spool.as_deref().map(spool);
-    let reaper = agents::silence::keep(database.clone(), config.patience, spool.clone());
-    background.spawn(ended.clone().run_until_cancelled_owned(reaper).map(|_| ()));
+    let silence = agents::watch_silence(database.clone(), config.silence_limits, spool.clone());
+    background.spawn(ended.clone().run_until_cancelled_owned(silence).map(|_| ()));
     let mut spooled = None;
     if let Some(spool) = spool {
         // Beside the rest: the server is as good as ever without it.
-        spooled = Some(tokio::spawn(
-            ended.clone().run_until_cancelled_owned(agents::spool_intake::take_in(database.clone(), spool)),
-        ));
+        spooled =
+            Some(tokio::spawn(ended.clone().run_until_cancelled_owned(agents::take_in_spool(database.clone(), spool))));
     }
 
     let stop = shutdown.child_token();

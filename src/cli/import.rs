@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use requery::protocol::model::Imported;
-use requery::server::agents::transcripts::TranscriptStretch;
+use requery::server::agents::TranscriptStretch;
 use serde::de::IgnoredAny;
 use tokio::fs::File;
 use tokio::io::BufReader;

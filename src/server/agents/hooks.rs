@@ -117,7 +117,7 @@ impl HookDelivery {
 ///
 /// # Errors
 /// The database failed, and the transaction is to be rolled back.
-pub async fn take(tx: &impl ConnectionTrait, delivery: HookDelivery, heard: HookTime) -> Result<(), DbErr> {
+pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard: HookTime) -> Result<(), DbErr> {
     let HookDelivery { record, id, process } = delivery;
     let now_ms = heard.at_ms();
     if let Some(id) = id

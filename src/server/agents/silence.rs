@@ -1,4 +1,4 @@
-//! Looks after agents that say nothing: asks the clock and the system, and leaves the judging to `ingest`.
+//! Looks after agents that say nothing: asks the clock and the system, and leaves the judging to `judgement`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::agent::spool::Spool;
 use crate::server::database::{Database, DatabaseError};
 
 mod judgement;
-pub use judgement::{Judgement, SilenceLimits, SilenceVerdict, SilentAgent, carry_out, judge, judge_all};
+pub use judgement::{Judgement, SilenceLimits, carry_out, judge_silences};
 
 /// How often it looks: as soon as this a person sees that a process is gone.
 const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const JUDGEMENTS_PER_TRANSACTION: usize = 32;
 const MAX_WAIT_FOR_SPOOL: Duration = Duration::from_secs(60);
 
 /// Looks for as long as it is polled, but not while hooks wait in `spool`.
-pub async fn keep(database: Database, patience: SilenceLimits, spool: Option<Spool>) {
+pub async fn watch_silence(database: Database, patience: SilenceLimits, spool: Option<Spool>) {
     let every = (patience.stale_after / 10).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL);
     let mut watch = ListeningPeriod::begin(now_ms(), every);
     let mut waited = Duration::ZERO;
@@ -33,7 +33,7 @@ pub async fn keep(database: Database, patience: SilenceLimits, spool: Option<Spo
             continue;
         }
         waited = Duration::ZERO;
-        match look(&database, patience, watch.since).await {
+        match run_once(&database, patience, watch.since).await {
             // Tried again soon; whoever made it busy or took it away is told of elsewhere.
             Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Damaged(_)) => {}
             Err(error) => tracing::error!(%error, "could not look for silent agents"),
@@ -63,12 +63,13 @@ impl ListeningPeriod {
     }
 }
 
-async fn look(database: &Database, patience: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
+/// Looks once, and writes what follows.
+async fn run_once(database: &Database, patience: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
     let place = ProcessSpace::here();
     let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.begin_read().await?;
-    let judgements = judge_all(&*read, patience, listening_since, now_ms, is_alive).await?;
+    let judgements = judge_silences(&*read, patience, listening_since, now_ms, is_alive).await?;
     drop(read);
     for some in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
         let write = database.begin_write().await?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 
-use super::hooks::{self, HookDelivery, HookTime};
+use super::hooks::{HookDelivery, HookTime, take_hook};
 use crate::agent::spool::{Spool, SpoolClaim, SpooledRecord};
 use crate::server::database::{Database, DatabaseError};
 
@@ -34,7 +34,7 @@ enum TakeInError {
 }
 
 /// Takes in what waits, for as long as it is polled.
-pub async fn take_in(database: Database, spool: Spool) {
+pub async fn take_in_spool(database: Database, spool: Spool) {
     let mut told = None;
     loop {
         match run_once(&database, &spool).await {
@@ -132,7 +132,7 @@ async fn take_all(database: &Database, read: ReadRecords) -> Result<IntakeOutcom
     let mut settled = IntakeOutcome::default();
     for (name, record) in &read {
         match delivery(name, record.as_ref()) {
-            Some(delivery) => match hooks::take(&*tx, delivery, hook_time(record.as_ref())).await {
+            Some(delivery) => match take_hook(&*tx, delivery, hook_time(record.as_ref())).await {
                 Ok(()) => settled.delivered.push(name.clone()),
                 Err(_) => {
                     drop(tx);
@@ -157,7 +157,7 @@ async fn take_each(database: &Database, read: ReadRecords) -> Result<IntakeOutco
             continue;
         };
         let tx = database.begin_write().await?;
-        match hooks::take(&*tx, delivery, hook_time(record.as_ref())).await {
+        match take_hook(&*tx, delivery, hook_time(record.as_ref())).await {
             Ok(()) => {
                 tx.commit().await?;
                 if let Some((name, error)) = refused.take() {

@@ -119,7 +119,11 @@ impl TranscriptStretch {
 ///
 /// # Errors
 /// The database failed, and the transaction is to be rolled back.
-pub async fn take(tx: &impl ConnectionTrait, mut stretch: TranscriptStretch, now_ms: i64) -> Result<Imported, DbErr> {
+pub async fn take_stretch(
+    tx: &impl ConnectionTrait,
+    mut stretch: TranscriptStretch,
+    now_ms: i64,
+) -> Result<Imported, DbErr> {
     let mut lost = Vec::new();
     for session in std::mem::take(&mut stretch.sessions) {
         lost.extend(store::save(tx, session, &mut stretch.imported, now_ms).await?);

@@ -10,10 +10,9 @@ use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
-use crate::server::agents::hooks::{self, HookDelivery, HookTime};
+use crate::server::agents::{self, HookDelivery, HookTime};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
-use crate::server::read;
 
 pub(super) struct HookApi(pub(super) Database);
 
@@ -30,7 +29,7 @@ impl HookApi {
         held: Header<Option<String>>,
     ) -> Result<Read<HooksHeard>, ApiError> {
         let tx = self.0.begin_read().await?;
-        let heard = read::heard::heard(&*tx).await?;
+        let heard = agents::hooks_last_heard(&*tx).await?;
         Read::new(&heard, tx.cursor().clone(), held.0.as_deref())
     }
 
@@ -94,7 +93,7 @@ impl HookApi {
         let tx = self.0.begin_write().await?;
         let now_ms = now_ms();
         let heard = at.map_or(HookTime::Now(now_ms), |at| HookTime::late(at, now_ms));
-        hooks::take(&*tx, delivery.of(process.as_ref()), heard).await?;
+        agents::take_hook(&*tx, delivery.of(process.as_ref()), heard).await?;
         Ok(Done { cursor: tx.commit().await? })
     }
 }

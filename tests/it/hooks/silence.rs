@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use requery::agent::process::Process;
 use requery::agent::runtime::AgentRuntime;
-use requery::server::agents::hooks::{self, HookDelivery, HookTime};
-use requery::server::agents::silence::{self, SilenceLimits};
+use requery::server::agents::{self, HookDelivery, HookTime, SilenceLimits};
 use requery_entities::{session, task};
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, EntityTrait, TransactionTrait};
@@ -24,10 +23,10 @@ impl Store {
     /// Looks after silent agents as of a time, having listened all along.
     pub(super) async fn look(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
         let found =
-            silence::judge_all(&self.db, SilenceLimits::default(), START, now_ms, is_alive).await.expect("judged");
+            agents::judge_silences(&self.db, SilenceLimits::default(), START, now_ms, is_alive).await.expect("judged");
         let tx = self.db.begin().await.expect("a transaction");
         for judgement in &found {
-            silence::carry_out(&tx, judgement, now_ms).await.expect("carried out");
+            agents::carry_out(&tx, judgement, now_ms).await.expect("carried out");
         }
         tx.commit().await.expect("committed");
     }
@@ -114,7 +113,7 @@ async fn who_is_heard_of_again_is_not_lost() {
         let delivery =
             HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"message": "m"}))).expect("read");
         let tx = store.db.begin().await.expect("a transaction");
-        hooks::take(&tx, delivery, HookTime::late(START + at, START + now)).await.expect("taken");
+        agents::take_hook(&tx, delivery, HookTime::late(START + at, START + now)).await.expect("taken");
         tx.commit().await.expect("committed");
         store.standing_of("agent").await
     };
@@ -181,7 +180,7 @@ async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
         let process = process.map(|text| text.parse::<Process>().expect("a process"));
         let delivery =
             HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"prompt": "p"}))).expect("read");
-        hooks::take(&store.db, delivery.of(process.as_ref()), HookTime::Now(START)).await.expect("taken");
+        agents::take_hook(&store.db, delivery.of(process.as_ref()), HookTime::Now(START)).await.expect("taken");
     };
     let look = async |gone: &str| {
         store.look(START + 1, |process| Some(!process.ends_with(gone))).await;
@@ -222,8 +221,8 @@ async fn who_was_heard_of_before_the_upgrade_is_missed() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_killed_agent_is_missed() {
-    let patience = SilenceLimits { stale_after: Duration::from_secs(3), lost_after: Duration::from_secs(3600) };
-    let app = App::start_with(|config| config.patience = patience).await;
+    let silence_limits = SilenceLimits { stale_after: Duration::from_secs(3), lost_after: Duration::from_secs(3600) };
+    let app = App::start_with(|config| config.silence_limits = silence_limits).await;
     let home = Home::new();
     let url = format!("http://{}", app.address);
     let claude = format!("'{}' hook claude-code --server {url} < \"$1\"\nread -r _", env!("CARGO_BIN_EXE_requery"));

@@ -112,7 +112,7 @@ pub struct Judgement {
 }
 
 /// Judges all tasks whose agents ought to be there. `is_alive` is asked about processes by their names.
-pub async fn judge_all(
+pub async fn judge_silences(
     tx: &impl ConnectionTrait,
     patience: SilenceLimits,
     listening_since: i64,
