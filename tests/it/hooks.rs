@@ -7,6 +7,7 @@
 mod hostile;
 mod orders;
 mod silence;
+mod statements;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
