@@ -17,29 +17,23 @@ pub enum Scope {
     Project,
 }
 
-/// Before this version one name it does not know made Claude Code ignore the whole settings file.
-const CLAUDE_TOLERANT: [u32; 3] = [2, 1, 101];
-
 /// How long an agent may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The hooks to register, and why not all.
 pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
-    match agent {
-        // It passes over what it does not know.
-        AgentRuntime::Codex => (HookName::registered(agent, true), None),
-        AgentRuntime::ClaudeCode => match version("claude") {
-            Some(version) if version < CLAUDE_TOLERANT => {
-                let [major, minor, patch] = version;
-                let note = format!(
-                    "Claude Code {major}.{minor}.{patch} ignores settings with hooks it does not know, so only those \
-                     that every version knows are registered; install again after an update"
-                );
-                (HookName::registered(agent, false), Some(note))
-            }
-            Some(_) | None => (HookName::registered(agent, true), None),
-        },
-    }
+    let older = agent.unknown_hooks_pass_since().and_then(|since| {
+        let version = version(agent.process_name())?;
+        (version < since).then_some(version)
+    });
+    let note = older.map(|[major, minor, patch]| {
+        format!(
+            "{} {major}.{minor}.{patch} ignores settings with hooks it does not know, so only those that every version \
+             knows are registered; install again after an update",
+            agent.product()
+        )
+    });
+    (HookName::registered(agent, older.is_none()), note)
 }
 
 /// The file in which an agent looks for hooks. A project's is the one that is not shared, where there is one.
