@@ -25,7 +25,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("src/server/agents/transcripts", CLOCKS),
     ("src/server/agents/silence/judgement", CLOCKS),
     ("src/server/hub/window", CLOCKS),
-    ("src/server/agents", &["ActiveModel", "Entity::insert", "Entity::update", "Entity::delete"]),
+    ("src/server/agents", &["ActiveModel", "insert into", "Entity::insert", "Entity::update", "Entity::delete"]),
     ("src/server/read", &["ActiveModel"]),
     ("migrations/src", &["requery_entities"]),
     ("entities/src", &["requery_migrations", "async fn"]),
