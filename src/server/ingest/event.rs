@@ -18,11 +18,11 @@ pub use row::{EventEnding, EventToLog, abandon, finish, insert_all};
 
 const EVENT: &str = "event";
 /// The most characters of a kind.
-const KIND: usize = 64;
+const MAX_KIND_CHARACTERS: usize = 64;
 
 /// The events one request is about, in its order, and whether any of them is new.
 #[derive(Debug)]
-pub struct Logged {
+pub struct LoggedEvents {
     /// The events.
     pub ids: Vec<EventId>,
     /// New if any is.
@@ -35,7 +35,7 @@ pub async fn log(
     task_id: &TaskId,
     new: NewEvent,
     now_ms: i64,
-) -> Result<Logged, WriteError> {
+) -> Result<LoggedEvents, WriteError> {
     let mut bounds = Bounds::new();
     let (session, event) = to_log(&mut bounds, task_id, new, now_ms);
     bounds.finish()?;
@@ -48,7 +48,7 @@ pub async fn log_all(
     task_id: &TaskId,
     new: Vec<NewEvent>,
     now_ms: i64,
-) -> Result<Logged, WriteError> {
+) -> Result<LoggedEvents, WriteError> {
     let mut bounds = Bounds::new();
     let mut rows = Vec::with_capacity(new.len());
     for (at, new) in new.into_iter().enumerate() {
@@ -112,7 +112,7 @@ async fn insert(
     tx: &impl ConnectionTrait,
     task_id: &TaskId,
     rows: Vec<(NamedSession, (EventId, EventToLog))>,
-) -> Result<Logged, WriteError> {
+) -> Result<LoggedEvents, WriteError> {
     if task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
         return Err(not_found(task_id));
     }
@@ -134,7 +134,7 @@ async fn insert(
     }
     let saved = if fresh.is_empty() { Saved::There } else { Saved::New };
     insert_all(tx, fresh).await?;
-    Ok(Logged { ids, saved })
+    Ok(LoggedEvents { ids, saved })
 }
 
 /// Which of these events there are, and of which tasks.
@@ -180,7 +180,7 @@ fn to_log(
     now_ms: i64,
 ) -> (Option<String>, (EventId, EventToLog)) {
     let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_';
-    bounds.needed("kind", &new.kind, KIND);
+    bounds.needed("kind", &new.kind, MAX_KIND_CHARACTERS);
     if !new.kind.bytes().all(named) {
         bounds.refuse("kind", "has something else than lower-case letters, digits, `.` and `_`");
     }

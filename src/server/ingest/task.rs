@@ -17,11 +17,11 @@ pub use purge::purge;
 
 const TASK: &str = "task";
 /// Where tasks come from that do not say.
-const API: &str = "api";
+const DEFAULT_SOURCE: &str = "api";
 
 /// How deep tasks can be within one another. Deleting a tree goes down it by triggers, and SQLite stops those after a
 /// thousand levels.
-const DEPTH: i64 = 100;
+const MAX_TASK_DEPTH: i64 = 100;
 
 /// Begins a task. The same id below the same parent is the same task, and stays as it is.
 pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
@@ -49,8 +49,8 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
     }
     let inherited = match &new.parent_task_id {
         Some(parent) => match project_of(tx, parent).await? {
-            Some(_) if depth_of(tx, parent).await? >= DEPTH => {
-                let detail = format!("task {parent} is {DEPTH} levels deep, and nothing can be below it");
+            Some(_) if depth_of(tx, parent).await? >= MAX_TASK_DEPTH => {
+                let detail = format!("task {parent} is {MAX_TASK_DEPTH} levels deep, and nothing can be below it");
                 return Err(WriteError::invalid("parent_task_id", detail));
             }
             Some(project) => project,
@@ -75,7 +75,7 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         workspace: new.workspace,
         summary: new.summary,
         created_at,
-        ..TaskToStart::new(new.title, new.source.unwrap_or_else(|| API.to_owned()), now_ms)
+        ..TaskToStart::new(new.title, new.source.unwrap_or_else(|| DEFAULT_SOURCE.to_owned()), now_ms)
     };
     insert(tx, task).await?;
     Ok((id, Saved::New))
@@ -148,7 +148,7 @@ async fn depth_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<i64, WriteEr
             select tasks.parent_task_id, depth + 1 from up join tasks on tasks.id = up.parent where depth < ?2
         )
         select max(depth) as depth from up";
-    let values = [id.as_str().into(), DEPTH.into()];
+    let values = [id.as_str().into(), MAX_TASK_DEPTH.into()];
     let row = tx.query_one_raw(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).await?;
     Ok(row.map(|row| row.try_get::<Option<i64>>("", "depth")).transpose()?.flatten().unwrap_or(0))
 }

@@ -18,7 +18,7 @@ use crate::protocol::model::{EventState, TaskStatus};
 const MAX_OPEN_ROWS: usize = 256;
 
 /// How many requests may wait for a person at once. The oldest is forgotten for the next.
-const MAX_BLOCKS: usize = 32;
+const MAX_BLOCKS_PER_TASK: usize = 32;
 
 /// Why a task errored whose agent was not heard of any more.
 pub const LOST_REASON: &str = "lost";
@@ -445,7 +445,7 @@ impl AgentMemory {
         if self.blocks.contains(&block) {
             return;
         }
-        if self.blocks.len() >= MAX_BLOCKS {
+        if self.blocks.len() >= MAX_BLOCKS_PER_TASK {
             self.blocks.remove(0);
         }
         self.blocks.push(block);

@@ -14,7 +14,7 @@ const MAX_USAGE_COUNT: u64 = 1_000_000_000_000;
 /// How far ahead of ours another machine's clock may be.
 const MAX_CLOCK_LEAD_MS: i64 = 24 * 3600 * 1000;
 /// How many blocks a message can have; those of Claude Code have a few.
-const MAX_BLOCKS: usize = 1000;
+const MAX_BLOCKS_PER_MESSAGE: usize = 1000;
 /// The longest name of a model in characters.
 const MAX_MODEL_CHARACTERS: usize = 128;
 
@@ -248,8 +248,8 @@ impl<'a> Content<'a> {
 fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
     let message = fields.get("message").ok_or("message is missing")?.as_object().ok_or("message is not an object")?;
     match message.get("content").unwrap_or(&Value::Null) {
-        Value::Array(blocks) if blocks.len() > MAX_BLOCKS => {
-            Err(format!("message.content has more than {MAX_BLOCKS} blocks"))
+        Value::Array(blocks) if blocks.len() > MAX_BLOCKS_PER_MESSAGE => {
+            Err(format!("message.content has more than {MAX_BLOCKS_PER_MESSAGE} blocks"))
         }
         content @ (Value::Null | Value::String(_) | Value::Array(_)) => Ok(Content { message, content }),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => {

@@ -136,11 +136,11 @@ async fn known(
     task_id: &str,
     session: &TranscriptSession,
 ) -> Result<HashMap<String, StoredEvent>, DbErr> {
-    const KNOWN: &str = "
+    const SELECT_KNOWN_EVENTS: &str = "
         select external_id, id, state, metadata from events
         where task_id = ? and external_id in (select value from json_each(?))";
     #[derive(FromQueryResult)]
-    struct TimelineRow {
+    struct KnownEvent {
         external_id: String,
         id: String,
         state: Option<String>,
@@ -149,8 +149,12 @@ async fn known(
     let late = session.results.iter().map(|result| &result.external_id);
     let names: Vec<_> = session.events.iter().map(|entry| &entry.external_id).chain(late).collect();
     let values = [task_id.into(), json!(names).to_string().into()];
-    let rows = TimelineRow::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), KNOWN, values));
-    let rows = rows.all(tx).await?.into_iter().map(|TimelineRow { external_id, id, state, metadata }| {
+    let rows = KnownEvent::find_by_statement(Statement::from_sql_and_values(
+        tx.get_database_backend(),
+        SELECT_KNOWN_EVENTS,
+        values,
+    ));
+    let rows = rows.all(tx).await?.into_iter().map(|KnownEvent { external_id, id, state, metadata }| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);
         (external_id, StoredEvent { id, state, metadata })
     });

@@ -21,13 +21,13 @@ pub async fn save(
     session: &TranscriptSession,
     imported: &mut Imported,
 ) -> Result<(), DbErr> {
-    const COUNTED: &str = "
+    const SELECT_COUNTED_ANSWERS: &str = "
         select answer_id, usage.task_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
             cost_usd_micros
         from usage left join tasks on tasks.id = usage.task_id
         where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)";
     #[derive(FromQueryResult)]
-    struct Counted {
+    struct CountedAnswer {
         answer_id: String,
         task_id: String,
         input_tokens: i64,
@@ -42,8 +42,11 @@ pub async fn save(
     let backend = tx.get_database_backend();
     let ids: Vec<_> = session.answers.keys().collect();
     let values = [task_id.into(), json!(ids).to_string().into(), RUNTIME.as_str().into()];
-    let counted = Counted::find_by_statement(Statement::from_sql_and_values(backend, COUNTED, values)).all(tx).await?;
-    let counted: HashMap<&str, &Counted> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
+    let counted =
+        CountedAnswer::find_by_statement(Statement::from_sql_and_values(backend, SELECT_COUNTED_ANSWERS, values))
+            .all(tx)
+            .await?;
+    let counted: HashMap<&str, &CountedAnswer> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
 
     let mut rows = Vec::new();
     let mut micros = 0;
