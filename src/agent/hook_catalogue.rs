@@ -67,7 +67,7 @@ pub enum StatusEffect {
     TurnFails,
     /// A tool call begins.
     ToolCallStarts,
-    /// A tool call ends, whichever way.
+    /// A tool call ends: it succeeded, it failed or it was denied.
     ToolCallEnds,
     /// A tool call needs the person's permission.
     PermissionAsked,
@@ -75,7 +75,7 @@ pub enum StatusEffect {
     QuestionAsked,
     /// The question of an MCP server has its answer.
     QuestionAnswered,
-    /// The notification's own type says which.
+    /// A notification, whose own type names the effect.
     Notified,
     /// A subagent ends.
     SubagentEnds,

@@ -39,7 +39,7 @@ pub struct TaskToStart {
     pub external_id: Option<String>,
     /// Its summary.
     pub summary: Option<String>,
-    /// What the ingest of hooks remembers of the agent, as JSON.
+    /// The memory of the ingest of hooks about the agent, as JSON.
     pub ingest_state: Option<String>,
     /// The time of the last hook. None: no hook reports on this task.
     pub heard_at: Option<i64>,
@@ -52,7 +52,7 @@ pub struct TaskToStart {
 }
 
 impl TaskToStart {
-    /// A task that runs since `at_ms`, of which nothing else is known.
+    /// A task that runs since `at_ms`; every other field has its default.
     pub fn new(title: String, source: String, at_ms: i64) -> Self {
         Self {
             id: TaskId::fresh(),
@@ -96,7 +96,7 @@ pub struct TaskChanges {
     pub workspace: Option<String>,
     /// Its summary.
     pub summary: Option<String>,
-    /// What the ingest of hooks remembers of the agent.
+    /// The memory of the ingest of hooks about the agent.
     pub ingest_state: Option<Option<String>>,
     /// The time of the last hook.
     pub heard_at: Option<i64>,
