@@ -20,8 +20,6 @@ pub mod bookmark;
 
 pub mod search;
 
-pub mod heard;
-
 pub mod usage;
 
 mod page;

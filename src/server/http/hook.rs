@@ -7,12 +7,12 @@ use super::answer::{Done, Read};
 use super::body::Raw;
 use super::{Group, now_ms};
 use crate::agent::process::Process;
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
-use crate::server::agents::hooks::{self, Delivery, Heard, Source};
+use crate::server::agents::{self, HookDelivery, HookTime};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
-use crate::server::read;
 
 pub(super) struct HookApi(pub(super) Database);
 
@@ -29,7 +29,7 @@ impl HookApi {
         held: Header<Option<String>>,
     ) -> Result<Read<HooksHeard>, ApiError> {
         let tx = self.0.begin_read().await?;
-        let heard = read::heard::heard(&*tx).await?;
+        let heard = agents::hooks_last_heard(&*tx).await?;
         Read::new(&heard, tx.cursor().clone(), held.0.as_deref())
     }
 
@@ -48,7 +48,7 @@ impl HookApi {
         process: Header<Option<String>>,
         body: Raw,
     ) -> Result<Done, ApiError> {
-        self.take(Source::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
+        self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
     }
 
     /// Take what a hook of Codex was given
@@ -66,20 +66,20 @@ impl HookApi {
         process: Header<Option<String>>,
         body: Raw,
     ) -> Result<Done, ApiError> {
-        self.take(Source::Codex, &delivery.0, &at.0, &process.0, &body.0).await
+        self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, &body.0).await
     }
 }
 
 impl HookApi {
     async fn take(
         &self,
-        source: Source,
+        runtime: AgentRuntime,
         delivery: &Option<String>,
         at: &Option<String>,
         process: &Option<String>,
         body: &[u8],
     ) -> Result<Done, ApiError> {
-        let delivery = Delivery::read(source, delivery.as_deref(), body)?;
+        let delivery = HookDelivery::read(runtime, delivery.as_deref(), body)?;
         // It is a hint, and one that cannot be read costs no record.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
@@ -92,8 +92,8 @@ impl HookApi {
         };
         let tx = self.0.begin_write().await?;
         let now_ms = now_ms();
-        let heard = at.map_or(Heard::Now(now_ms), |at| Heard::late(at, now_ms));
-        hooks::take(&*tx, delivery.of(process.as_ref()), heard).await?;
+        let heard = at.map_or(HookTime::Now(now_ms), |at| HookTime::late(at, now_ms));
+        agents::take_hook(&*tx, delivery.of(process.as_ref()), heard).await?;
         Ok(Done { cursor: tx.commit().await? })
     }
 }

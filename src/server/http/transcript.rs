@@ -6,7 +6,7 @@ use super::answer::Changed;
 use super::body::Lines;
 use super::{Group, now_ms};
 use crate::protocol::model::Imported;
-use crate::server::agents::transcripts::{self, Stretch};
+use crate::server::agents::{self, TranscriptStretch};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
 
@@ -21,10 +21,10 @@ impl TranscriptApi {
     #[oai(path = "/claude-code", method = "post", operation_id = "import_claude_code")]
     async fn claude_code(&self, body: Lines) -> Result<Changed<Imported>, ApiError> {
         let now_ms = now_ms();
-        let read = tokio::task::spawn_blocking(move || Stretch::read(&body.0, now_ms)).await;
+        let read = tokio::task::spawn_blocking(move || TranscriptStretch::read(&body.0, now_ms)).await;
         let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
         let tx = self.0.begin_write().await?;
-        let imported = transcripts::take(&*tx, stretch, now_ms).await?;
+        let imported = agents::take_stretch(&*tx, stretch, now_ms).await?;
         Changed::new(&imported, tx.commit().await?)
     }
 }
