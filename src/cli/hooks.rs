@@ -220,7 +220,7 @@ fn change(
     path: &Path,
     dry_run: bool,
     backups: Option<&Backups>,
-    mut new: impl FnMut(&Settings) -> Result<Option<Change>, json::Flaw>,
+    mut new: impl FnMut(&Settings) -> Result<Option<Change>, json::SettingsFlaw>,
 ) -> anyhow::Result<Done> {
     for _ in 0..TRIES {
         let settings = Settings::read(path)?;

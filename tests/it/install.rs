@@ -125,18 +125,21 @@ fn what_changes_in_between_stays() {
     }
 }
 
+/// Neither client reads a settings file with a comment or a trailing comma: Claude Code 2.1.197 and 2.1.332 and Codex
+/// 0.169.0, each run with such files on 26 November 2026, ran none of the hooks in them (`src/cli/hooks/json.rs`).
 #[test]
-fn what_is_not_understood_is_not_touched_and_told_with_its_place() {
-    for file in corpus(true) {
+fn a_file_that_no_agent_would_read_is_refused_with_the_place_of_its_flaw() {
+    for (agent, file) in AGENTS.iter().flat_map(|agent| corpus(true).into_iter().map(move |file| (agent, file))) {
         let home = Home::new();
-        let path = settings(&home, "claude-code", "--user");
+        let path = settings(&home, agent, "--user");
         let before = fs::read(&file).unwrap();
         write(&path, &before);
-        let told = home.refused(&["hooks", "install", "--agent", "claude-code"]);
+        let told = home.refused(&["hooks", "install", "--agent", agent]);
         let expected = fs::read_to_string(file.with_extension("expected")).unwrap();
-        assert!(told.contains(&format!("settings.json, {expected}")), "{}: {told}", name(&file));
+        let expected = format!("{}, {expected}", path.display());
+        assert!(told.contains(&expected), "{}: {told}", name(&file));
         assert_eq!(fs::read(&path).unwrap(), before);
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no backup of what was not changed");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no backup of an unchanged file");
         home.run(&["hooks", "status"]);
     }
 }

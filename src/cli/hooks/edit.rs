@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::json::{Flaw, Kind, Node};
+use super::json::{JsonNode, SettingsFlaw};
 
 /// One of our hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +27,10 @@ pub struct Kept {
 impl Kept {
     /// What a text had before anything was put in.
     pub fn of(text: &str) -> Self {
-        let hooks = Node::parse(text).ok();
-        let hooks = hooks.as_ref().and_then(|root| root.get("hooks"));
+        let hooks = JsonNode::parse(text).ok().and_then(|root| root.get("hooks"));
         Self {
             hooks: hooks.is_some(),
-            events: hooks.iter().flat_map(|hooks| hooks.members()).map(|member| member.key.clone()).collect(),
+            events: hooks.iter().flat_map(JsonNode::members).map(|member| member.key).collect(),
         }
     }
 }
@@ -40,21 +39,17 @@ impl Kept {
 ///
 /// # Errors
 /// It is not JSON.
-pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<Hook>, Flaw> {
+pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<Hook>, SettingsFlaw> {
     let mut found = Vec::new();
     if text_is_blank(text) {
         return Ok(found);
     }
-    let root = Node::parse(text)?;
-    for member in root.get("hooks").iter().flat_map(|hooks| hooks.members()) {
-        for entry in member.value.items().iter().filter_map(|group| group.get("hooks")).flat_map(Node::items) {
-            if let Some(command) = entry.get("command").and_then(Node::text).filter(|command| ours(command)) {
-                let timeout = entry.get("timeout").and_then(|node| text[node.start..node.end].parse().ok());
-                found.push(Hook {
-                    event: member.key.clone(),
-                    command: command.to_owned(),
-                    timeout: timeout.unwrap_or_default(),
-                });
+    for member in JsonNode::parse(text)?.get("hooks").iter().flat_map(JsonNode::members) {
+        let groups = member.value.items();
+        for entry in groups.iter().filter_map(|group| group.get("hooks")).flat_map(|entries| entries.items()) {
+            if let Some(command) = entry.get("command").and_then(|node| node.string()).filter(|command| ours(command)) {
+                let timeout = entry.get("timeout").and_then(|node| node.source.parse().ok());
+                found.push(Hook { event: member.key.clone(), command, timeout: timeout.unwrap_or_default() });
             }
         }
     }
@@ -65,22 +60,22 @@ pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<Hook>, Flaw> 
 ///
 /// # Errors
 /// It is not JSON, or what should hold hooks is something else.
-pub fn add(text: &str, hooks: &[Hook]) -> Result<String, Flaw> {
+pub fn add(text: &str, hooks: &[Hook]) -> Result<String, SettingsFlaw> {
     let mut text = text.to_owned();
     if text_is_blank(&text) {
         let mark = if text.starts_with('\u{feff}') { "\u{feff}" } else { "" };
         text = format!("{mark}{{}}{}", line_end(&text));
     }
     for hook in hooks {
-        let root = Node::parse(&text)?;
+        let root = JsonNode::parse(&text)?;
         expect_object(&root, "the settings")?;
         let layout = Layout::of(&text, &root);
         if root.get("hooks").is_none() {
             text = append(&text, &root, "\"hooks\": {}", &layout, 1);
         }
-        let root = Node::parse(&text)?;
-        let all = root.get("hooks").ok_or_else(|| Flaw::at(root.start, "there are no hooks"))?;
-        expect_object(all, "hooks")?;
+        let root = JsonNode::parse(&text)?;
+        let all = root.get("hooks").ok_or_else(|| SettingsFlaw::at(root.start, "there are no hooks"))?;
+        expect_object(&all, "hooks")?;
         let group = format!(
             r#"{{ "hooks": [{{ "type": "command", "command": {}, "timeout": {} }}] }}"#,
             serde_json::Value::from(hook.command.as_str()),
@@ -89,12 +84,12 @@ pub fn add(text: &str, hooks: &[Hook]) -> Result<String, Flaw> {
         match all.get(&hook.event) {
             None => {
                 let member = format!("{}: [{group}]", serde_json::Value::from(hook.event.as_str()));
-                text = append(&text, all, &member, &layout, 2);
+                text = append(&text, &all, &member, &layout, 2);
             }
-            Some(groups) if matches!(groups.kind, Kind::Array(_)) => {
-                text = append(&text, groups, &group, &Layout { indent: None, ..layout }, 3);
+            Some(groups) if groups.is_array() => {
+                text = append(&text, &groups, &group, &Layout { indent: None, ..layout }, 3);
             }
-            Some(other) => return Err(Flaw::at(other.start, format!("hooks.{} is not a list", hook.event))),
+            Some(other) => return Err(SettingsFlaw::at(other.start, format!("hooks.{} is not a list", hook.event))),
         }
     }
     Ok(text)
@@ -104,12 +99,12 @@ pub fn add(text: &str, hooks: &[Hook]) -> Result<String, Flaw> {
 ///
 /// # Errors
 /// It is not JSON.
-pub fn remove(text: &str, ours: impl Fn(&str) -> bool, kept: &Kept) -> Result<String, Flaw> {
+pub fn remove(text: &str, ours: impl Fn(&str) -> bool, kept: &Kept) -> Result<String, SettingsFlaw> {
     let mut text = text.to_owned();
     if text_is_blank(&text) {
         return Ok(text);
     }
-    while let Some(shorter) = remove_one(&text, &Node::parse(&text)?, &ours, kept) {
+    while let Some(shorter) = remove_one(&text, &JsonNode::parse(&text)?, &ours, kept) {
         text = shorter;
     }
     Ok(text)
@@ -117,19 +112,15 @@ pub fn remove(text: &str, ours: impl Fn(&str) -> bool, kept: &Kept) -> Result<St
 
 /// Whether nothing is in it, or only an object without members.
 pub fn is_empty(text: &str) -> bool {
-    text_is_blank(text)
-        || Node::parse(text).is_ok_and(|root| matches!(&root.kind, Kind::Object(members) if members.is_empty()))
+    text_is_blank(text) || JsonNode::parse(text).is_ok_and(|root| root.is_object() && root.members().is_empty())
 }
 
 fn text_is_blank(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_ascii().is_empty()
 }
 
-fn expect_object(node: &Node, what: &str) -> Result<(), Flaw> {
-    match node.kind {
-        Kind::Object(_) => Ok(()),
-        Kind::Array(_) | Kind::Text(_) | Kind::Word => Err(Flaw::at(node.start, format!("{what}: expected an object"))),
-    }
+fn expect_object(node: &JsonNode, what: &str) -> Result<(), SettingsFlaw> {
+    if node.is_object() { Ok(()) } else { Err(SettingsFlaw::at(node.start, format!("{what}: expected an object"))) }
 }
 
 /// How a text is laid out.
@@ -140,7 +131,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(text: &str, root: &Node) -> Self {
+    fn of(text: &str, root: &JsonNode) -> Self {
         let indent = match root.parts().first() {
             None => Some("  ".to_owned()),
             Some((first, _)) => text[root.start + 1..*first].rsplit_once('\n').map(|(_, indent)| indent.to_owned()),
@@ -154,7 +145,7 @@ fn line_end(text: &str) -> &'static str {
 }
 
 /// Puts an item behind the last one of a container, in the way in which that one is behind what precedes it.
-fn append(text: &str, container: &Node, item: &str, layout: &Layout, depth: usize) -> String {
+fn append(text: &str, container: &JsonNode, item: &str, layout: &Layout, depth: usize) -> String {
     let parts = container.parts();
     let Some((start, end)) = parts.last().copied() else {
         let (open, close) = (&text[..=container.start], &text[container.end - 1..]);
@@ -176,16 +167,19 @@ fn append(text: &str, container: &Node, item: &str, layout: &Layout, depth: usiz
 }
 
 /// Removes the first of our hooks, with all that then holds nothing any more.
-fn remove_one(text: &str, root: &Node, ours: impl Fn(&str) -> bool, kept: &Kept) -> Option<String> {
-    let at = root.members().iter().rposition(|member| member.key == "hooks")?;
-    let hooks = &root.members()[at].value;
+fn remove_one(text: &str, root: &JsonNode, ours: impl Fn(&str) -> bool, kept: &Kept) -> Option<String> {
+    let settings = root.members();
+    let at = settings.iter().rposition(|member| member.key == "hooks")?;
+    let hooks = &settings[at].value;
     for (in_hooks, member) in hooks.members().iter().enumerate() {
         for (in_event, group) in member.value.items().iter().enumerate() {
             let Some(entries) = group.get("hooks") else { continue };
-            let is_ours = |entry: &Node| entry.get("command").and_then(Node::text).is_some_and(&ours);
+            let is_ours = |entry: &JsonNode| {
+                entry.get("command").and_then(|node| node.string()).is_some_and(|command| ours(&command))
+            };
             let Some(in_group) = entries.items().iter().position(is_ours) else { continue };
             return Some(if entries.items().len() > 1 {
-                cut(text, entries, in_group)
+                cut(text, &entries, in_group)
             } else if member.value.items().len() > 1 || kept.events.contains(&member.key) {
                 cut(text, &member.value, in_event)
             } else if hooks.members().len() > 1 || kept.hooks {
@@ -199,7 +193,7 @@ fn remove_one(text: &str, root: &Node, ours: impl Fn(&str) -> bool, kept: &Kept)
 }
 
 /// Cuts the item out of its container, so that putting it there and cutting it out again is nothing.
-fn cut(text: &str, container: &Node, item: usize) -> String {
+fn cut(text: &str, container: &JsonNode, item: usize) -> String {
     let parts = container.parts();
     let (from, to) = match (item.checked_sub(1), parts.get(item + 1)) {
         (Some(before), None) => (parts[before].1, parts[item].1),

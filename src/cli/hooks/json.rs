@@ -1,236 +1,181 @@
-//! JSON with the places where things stand in the text, so that a text can be changed without being written anew.
+//! JSON values with the place at which each stands in the text, so that a text can be changed without being written anew.
+//!
+//! `serde_json` decides whether a text is JSON and where it is not. It accepts exactly the files that the agents accept:
+//! Claude Code reads its settings with JavaScript's `JSON.parse`, Codex reads its `hooks.json` with `serde_json`. A parser
+//! that accepts more would let our hooks into a file that the agent then ignores without a word to us.
+//!
+//! Comments and trailing commas are refused for that reason. Each client was run offline on 26 November 2026, once for
+//! each file, with a `SessionStart` hook that creates a file:
+//!
+//! | file | Claude Code 2.1.197 and 2.1.332 | Codex 0.169.0 |
+//! | --- | --- | --- |
+//! | plain JSON | runs the hook | runs the hook |
+//! | a `//` comment, before or inside the object | ignores the file | ignores the file |
+//! | a `/* */` comment | ignores the file | ignores the file |
+//! | a trailing comma, in an array or in an object | ignores the file | ignores the file |
+//!
+//! The results were the same for the user's file and for the project's file. An ignored file costs Claude Code all other
+//! settings in it, too. Codex and Claude Code 2.1.332 print a warning; Claude Code 2.1.197 prints none.
+//!
+//! The crate `jsonc-parser` was tried for this and does not do. Of the settings files in `tests/fixtures/settings` its
+//! syntax tree does not bring back `minified`, `on-one-line`, `trailing-spaces` and `two-of-a-name` when a hook is added
+//! and removed; it lays out each hook over ten lines; and with all of its options off it still accepts comments (in the
+//! syntax tree), line breaks inside strings and spaces that are none in JSON.
 
-use serde::de::IgnoredAny;
+use serde::Deserializer;
+use serde::de::{Deserialize, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// How deep a text may be nested. Settings are a handful deep.
-const DEEPEST: usize = 512;
-
-/// A value.
-#[derive(Debug)]
-pub struct Node {
-    /// Where it begins.
+/// A value of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct JsonNode<'a> {
+    /// The byte of the text at which the value begins.
     pub start: usize,
-    /// Where it ends.
+    /// The byte of the text behind the value.
     pub end: usize,
-    /// What it is.
-    pub kind: Kind,
-}
-
-/// What a value is.
-#[derive(Debug)]
-pub enum Kind {
-    /// An object's members in order.
-    Object(Vec<Member>),
-    /// An array's values in order.
-    Array(Vec<Node>),
-    /// A text, without its escapes.
-    Text(String),
-    /// A number, `true`, `false` or `null`.
-    Word,
+    /// The value as it stands in the text.
+    pub source: &'a str,
 }
 
 /// A member of an object.
-#[derive(Debug)]
-pub struct Member {
-    /// Where its key begins.
+#[derive(Clone, Debug)]
+pub struct JsonMember<'a> {
+    /// The byte of the text at which the key begins.
     pub start: usize,
-    /// Its key, without escapes.
+    /// The key, without its escapes.
     pub key: String,
-    /// Its value.
-    pub value: Node,
+    /// The value.
+    pub value: JsonNode<'a>,
 }
 
-/// What is wrong with a text, and where.
+/// Why a text is no settings file, and the place of the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
-    /// The byte.
+pub struct SettingsFlaw {
+    /// The byte of the text.
     pub at: usize,
-    /// What is there.
-    pub what: String,
+    /// The reason.
+    pub reason: String,
 }
 
-impl Flaw {
-    /// At a byte.
-    pub fn at(at: usize, what: impl Into<String>) -> Self {
-        Self { at, what: what.into() }
+impl SettingsFlaw {
+    /// A flaw at a byte of the text.
+    pub fn at(at: usize, reason: impl Into<String>) -> Self {
+        Self { at, reason: reason.into() }
+    }
+
+    /// Words for the error of the parser. A comment and a trailing comma get their own words, since many editors accept
+    /// both in a settings file.
+    fn of_syntax(json: &str, error: &serde_json::Error) -> Self {
+        if error.is_eof() {
+            return Self::at(json.len(), "the text ends too early");
+        }
+        let line_start: usize = json.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let at = json.floor_char_boundary(line_start + error.column().saturating_sub(1));
+        let (before, rest) = json.as_bytes().split_at(at);
+        if rest.starts_with(b"//") || rest.starts_with(b"/*") {
+            return Self::at(at, "a comment, which JSON does not have");
+        }
+        let before = before.trim_ascii_end();
+        if (rest.starts_with(b"}") || rest.starts_with(b"]")) && before.ends_with(b",") {
+            return Self::at(before.len() - 1, "a comma with nothing behind it");
+        }
+        // The parser names the line at the end of its message; a flaw has its own place.
+        let message = error.to_string();
+        Self::at(at, message.split(" at line ").next().unwrap_or_default())
     }
 }
 
-impl Node {
-    /// Reads a text. A byte order mark is passed over.
+impl<'a> JsonNode<'a> {
+    /// The value of a whole text. A byte order mark in front of it is passed over.
     ///
     /// # Errors
-    /// It is not JSON.
-    pub fn parse(text: &str) -> Result<Self, Flaw> {
-        let mut reader = Reader { text, at: if text.starts_with('\u{feff}') { 3 } else { 0 } };
-        let node = reader.value(0)?;
-        reader.blank()?;
-        match reader.peek() {
-            None => Ok(node),
-            Some(_) => Err(Flaw::at(reader.at, "expected nothing more")),
-        }
+    /// The text is not JSON.
+    pub fn parse(text: &'a str) -> Result<Self, SettingsFlaw> {
+        let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mark = text.len() - json.len();
+        let raw: &RawValue = serde_json::from_str(json).map_err(|error| {
+            let flaw = SettingsFlaw::of_syntax(json, &error);
+            SettingsFlaw { at: flaw.at + mark, ..flaw }
+        })?;
+        Ok(Self { start: 0, end: text.len(), source: text }.child(raw))
     }
 
-    /// The last member of that key: where there are several, the last one counts.
-    pub fn get(&self, key: &str) -> Option<&Self> {
-        match &self.kind {
-            Kind::Object(members) => members.iter().rev().find(|member| member.key == key).map(|member| &member.value),
-            Kind::Array(_) | Kind::Text(_) | Kind::Word => None,
-        }
+    /// The value of the last member of that key: `JSON.parse` lets the last of several win.
+    pub fn get(&self, key: &str) -> Option<Self> {
+        self.members().into_iter().rev().find(|member| member.key == key).map(|member| member.value)
     }
 
-    /// The text that it is.
-    pub fn text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Text(text) => Some(text),
-            Kind::Object(_) | Kind::Array(_) | Kind::Word => None,
-        }
+    /// The text of a string, without its escapes.
+    pub fn string(&self) -> Option<String> {
+        serde_json::from_str(self.source).ok()
     }
 
-    /// The values of an array; of anything else none.
-    pub fn items(&self) -> &[Self] {
-        match &self.kind {
-            Kind::Array(items) => items,
-            Kind::Object(_) | Kind::Text(_) | Kind::Word => &[],
-        }
+    /// Whether the value is an object.
+    pub fn is_object(&self) -> bool {
+        self.source.starts_with('{')
     }
 
-    /// The members of an object; of anything else none.
-    pub fn members(&self) -> &[Member] {
-        match &self.kind {
-            Kind::Object(members) => members,
-            Kind::Array(_) | Kind::Text(_) | Kind::Word => &[],
-        }
+    /// Whether the value is an array.
+    pub fn is_array(&self) -> bool {
+        self.source.starts_with('[')
     }
 
-    /// Where what it contains stands, each with its key.
-    pub fn parts(&self) -> Vec<(usize, usize)> {
-        match &self.kind {
-            Kind::Object(members) => members.iter().map(|member| (member.start, member.value.end)).collect(),
-            Kind::Array(items) => items.iter().map(|item| (item.start, item.end)).collect(),
-            Kind::Text(_) | Kind::Word => Vec::new(),
-        }
-    }
-}
-
-struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    /// The values of an array; none of any other value.
+    pub fn items(&self) -> Vec<Self> {
+        let items: Vec<&RawValue> = serde_json::from_str(self.source).unwrap_or_default();
+        items.into_iter().map(|item| self.child(item)).collect()
     }
 
-    fn blank(&mut self) -> Result<(), Flaw> {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-        let rest = &self.text[self.at..];
-        if rest.starts_with("//") || rest.starts_with("/*") {
-            return Err(Flaw::at(self.at, "a comment, which JSON does not have"));
-        }
-        Ok(())
-    }
-
-    fn value(&mut self, depth: usize) -> Result<Node, Flaw> {
-        self.blank()?;
-        let start = self.at;
-        if depth > DEEPEST {
-            return Err(Flaw::at(start, format!("nested more than {DEEPEST} deep")));
-        }
-        let kind = match self.peek() {
-            None => return Err(Flaw::at(start, "the text ends where a value is expected")),
-            Some(b'{') => {
-                let mut members = Vec::new();
-                self.list(b'}', |reader| {
-                    let start = reader.at;
-                    if reader.peek() != Some(b'"') {
-                        return Err(Flaw::at(start, "expected a name in quotes"));
-                    }
-                    let key = reader.string()?;
-                    reader.blank()?;
-                    if reader.peek() != Some(b':') {
-                        return Err(Flaw::at(reader.at, "expected a colon"));
-                    }
-                    reader.at += 1;
-                    members.push(Member { start, key, value: reader.value(depth + 1)? });
-                    Ok(())
-                })?;
-                Kind::Object(members)
-            }
-            Some(b'[') => {
-                let mut items = Vec::new();
-                self.list(b']', |reader| {
-                    items.push(reader.value(depth + 1)?);
-                    Ok(())
-                })?;
-                Kind::Array(items)
-            }
-            Some(b'"') => Kind::Text(self.string()?),
-            Some(_) => {
-                let rest = &self.text[start..];
-                let word = rest.split([',', ':', '[', ']', '{', '}', '"', '/', ' ', '\t', '\n', '\r']).next();
-                let word = word.unwrap_or_default();
-                if serde_json::from_str::<IgnoredAny>(word).is_err() {
-                    return Err(Flaw::at(start, "expected a value"));
-                }
-                self.at += word.len();
-                Kind::Word
-            }
+    /// The members of an object; none of any other value.
+    pub fn members(&self) -> Vec<JsonMember<'a>> {
+        let RawMembers(members) = serde_json::from_str(self.source).unwrap_or_default();
+        let member = |(key, value)| {
+            let key = self.child(key);
+            // Half of a surrogate pair is legal in a file, but no string of Rust holds it. None of our keys has one.
+            let name = key.string().unwrap_or_else(|| key.source.to_owned());
+            JsonMember { start: key.start, key: name, value: self.child(value) }
         };
-        Ok(Node { start, end: self.at, kind })
+        members.into_iter().map(member).collect()
     }
 
-    fn list(&mut self, close: u8, mut item: impl FnMut(&mut Self) -> Result<(), Flaw>) -> Result<(), Flaw> {
-        self.at += 1;
-        let mut comma = None;
-        loop {
-            self.blank()?;
-            if self.peek() == Some(close) {
-                if let Some(comma) = comma {
-                    return Err(Flaw::at(comma, "a comma with nothing behind it"));
-                }
-                self.at += 1;
-                return Ok(());
-            }
-            item(self)?;
-            self.blank()?;
-            match self.peek() {
-                Some(b',') => {
-                    comma = Some(self.at);
-                    self.at += 1;
-                }
-                Some(found) if found == close => comma = None,
-                _ => return Err(Flaw::at(self.at, format!("expected a comma or {}", char::from(close)))),
-            }
-        }
+    /// The places of the items or members: from the first byte to the byte behind the last.
+    pub fn parts(&self) -> Vec<(usize, usize)> {
+        let members = self.members().into_iter().map(|member| (member.start, member.value.end));
+        members.chain(self.items().into_iter().map(|item| (item.start, item.end))).collect()
     }
 
-    fn string(&mut self) -> Result<String, Flaw> {
-        let start = self.at;
-        self.at += 1;
-        loop {
-            match self.peek() {
-                None => return Err(Flaw::at(start, "a text that does not end")),
-                Some(b'"') => break,
-                Some(b'\\') => self.at += 2,
-                Some(_) => self.at += 1,
-            }
-        }
-        self.at += 1;
-        let text = self.text.get(start..self.at).unwrap_or_default();
-        // A lone half of a surrogate pair is legal in a file, and no key or command of ours has one.
-        serde_json::from_str(text).or_else(|error| match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(_) => Err(Flaw::at(start, format!("not a text: {}", plain(&error)))),
-        })
+    /// A value inside of this one. The parser borrows it from the text, so its address says where it stands.
+    fn child(&self, raw: &'a RawValue) -> Self {
+        let source = raw.get();
+        let start = self.start + (source.as_ptr().addr() - self.source.as_ptr().addr());
+        Self { start, end: start + source.len(), source }
     }
 }
 
-/// What a parser says, without the place in its part of the text.
-fn plain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
+/// The keys and values of an object in order, several of one key included.
+#[derive(Default)]
+struct RawMembers<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for RawMembers<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = RawMembers<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(RawMembers(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
 }

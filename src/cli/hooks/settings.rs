@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::json::Flaw;
+use super::json::SettingsFlaw;
 
 /// What backups are called, behind the name of the file and before the time.
 const BACKUP: &str = ".requery-backup-";
@@ -32,7 +32,7 @@ impl Settings {
         let text = match fs::read(&file) {
             Ok(bytes) => Some(String::from_utf8(bytes).map_err(|error| {
                 let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
-                flawed(path, &valid, &Flaw::at(valid.len(), "not UTF-8"))
+                flawed(path, &valid, &SettingsFlaw::at(valid.len(), "not UTF-8"))
             })?),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("could not read {}", path.display())),
@@ -51,7 +51,7 @@ impl Settings {
     }
 
     /// What is wrong with what is in it, as a person can find it.
-    pub fn flaw(&self, flaw: &Flaw) -> anyhow::Error {
+    pub fn flaw(&self, flaw: &SettingsFlaw) -> anyhow::Error {
         flawed(&self.path, self.text(), flaw)
     }
 
@@ -195,12 +195,12 @@ fn target(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn flawed(path: &Path, text: &str, flaw: &Flaw) -> anyhow::Error {
+fn flawed(path: &Path, text: &str, flaw: &SettingsFlaw) -> anyhow::Error {
     let before = text.get(..flaw.at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().trim_start_matches('\u{feff}').chars().count() + 1;
-    let (path, what) = (path.display(), &flaw.what);
-    anyhow::anyhow!("{path}, line {line}, column {column}: {what}")
+    let (path, reason) = (path.display(), &flaw.reason);
+    anyhow::anyhow!("{path}, line {line}, column {column}: {reason}")
 }
 
 #[cfg(test)]

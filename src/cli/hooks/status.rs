@@ -16,7 +16,7 @@ use super::super::forward::Server;
 use super::agent::{self, Scope};
 use super::command::{self, Installed};
 use super::edit;
-use super::json::Node;
+use super::json::JsonNode;
 use super::settings::Settings;
 
 /// How long the server may take: a person waits for it.
@@ -90,10 +90,8 @@ fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<In
     if found.is_empty() {
         return Ok((format!("not installed ({path})"), Vec::new()));
     }
-    let off = Node::parse(settings.text()).ok().is_some_and(|root| {
-        let node = root.get("disableAllHooks");
-        node.is_some_and(|node| &settings.text()[node.start..node.end] == "true")
-    });
+    let off = JsonNode::parse(settings.text()).ok().and_then(|root| root.get("disableAllHooks"));
+    let off = off.is_some_and(|node| node.source == "true");
     let off = if off { ", but disableAllHooks is set" } else { "" };
     let commands: BTreeSet<&str> = found.iter().map(|hook| hook.command.as_str()).collect();
     let installed = commands.into_iter().filter_map(|command| command::read(command, agent)).collect();

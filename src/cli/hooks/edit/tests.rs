@@ -55,21 +55,28 @@ fn a_hook_of_theirs_beside_ours_stays() {
 fn what_cannot_be_understood_is_told_with_its_place() {
     for (text, at, what) in [
         ("{\n  // mine\n}", 4, "a comment, which JSON does not have"),
-        ("{\"a\": 1 /* x */}", 8, "a comment, which JSON does not have"),
+        ("/* mine */ {}", 0, "a comment, which JSON does not have"),
+        ("{} // mine", 3, "a comment, which JSON does not have"),
+        ("\u{feff}{\"a\": 1 /* x */}", 11, "a comment, which JSON does not have"),
+        ("{\"a\": [1, // x\n 2]}", 10, "a comment, which JSON does not have"),
         ("{\"a\": 1,}", 7, "a comma with nothing behind it"),
-        ("{\"a\": nul}", 6, "expected a value"),
-        ("{\"a\" 1}", 5, "expected a colon"),
-        ("{a: 1}", 1, "expected a name in quotes"),
-        ("{\"a\": \"x", 6, "a text that does not end"),
-        ("{\"a\": 1} x", 9, "expected nothing more"),
-        ("{\"a\": 1", 7, "expected a comma or }"),
+        ("{\"a\": [1 ,\n]}", 9, "a comma with nothing behind it"),
+        ("{\"a\": nul}", 9, "expected ident"),
+        ("{\"a\":\u{a0}1}", 5, "expected value"),
+        ("{\"a\" 1}", 5, "expected `:`"),
+        ("{a: 1}", 1, "key must be a string"),
+        ("{\"a\": 1} x", 9, "trailing characters"),
+        ("{\"a\": \"x", 8, "the text ends too early"),
+        ("{\"a\": 1", 7, "the text ends too early"),
         ("[]", 0, "the settings: expected an object"),
         ("{\"hooks\": []}", 10, "hooks: expected an object"),
         ("{\"hooks\": {\"Stop\": {}}}", 19, "hooks.Stop is not a list"),
     ] {
         let flaw = add(text, &hooks()).expect_err(text);
-        assert_eq!((flaw.at, flaw.what.as_str()), (at, what), "{text}");
+        assert_eq!((flaw.at, flaw.reason.as_str()), (at, what), "{text}");
     }
+    let flaw = add("{\"a\": \"x\ny\"}", &hooks()).expect_err("a line break in a string");
+    assert!(flaw.reason.starts_with("control character"), "{flaw:?}");
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(add(&deep, &hooks()).is_err());
 }
