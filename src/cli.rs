@@ -31,10 +31,10 @@ mod lines;
 
 mod agent_runtime;
 
-mod told;
+mod progress;
 
-mod harmless;
-pub use harmless::harmless;
+mod terminal_text;
+pub use terminal_text::escape_control_characters;
 
 /// Where the server is unless it is said.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7373";
@@ -48,29 +48,29 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: serve::Args,
+    serve: serve::ServeArgs,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve: REST, streams and the documents on one port.
-    Serve(serve::Args),
+    Serve(serve::ServeArgs),
     /// Watch in the terminal what changes, as it changes.
-    Watch(watch::Args),
+    Watch(watch::WatchArgs),
     /// Feed a recording of an agent's hooks through the API, at its own pace.
-    Replay(replay::Args),
+    Replay(replay::ReplayArgs),
     /// Take in the transcripts that Claude Code keeps: tasks, timelines and usage from before the hooks.
-    Import(import::Args),
+    Import(import::ImportArgs),
     /// Serve a temporary database with a simulated team of agents at work.
-    Demo(demo::Args),
+    Demo(demo::DemoArgs),
     /// Hand on what an agent's hook is given on standard input; prints nothing and always succeeds.
-    Hook(forward::Args),
+    Hook(forward::HookArgs),
     /// Put the hooks into an agent's settings, take them out again, or say how they are.
-    Hooks(hooks::Args),
+    Hooks(hooks::HooksArgs),
     /// Print the document of the API.
-    Openapi(openapi::Args),
+    Openapi(openapi::OpenapiArgs),
     /// Bring the database's schema up to date and end.
-    Migrate(migrate::Args),
+    Migrate(migrate::MigrateArgs),
 }
 
 impl Cli {

@@ -10,8 +10,8 @@ mod cli;
 
 fn main() -> ExitCode {
     // Before all that could cost time, fail or print: an agent waits for it.
-    if let Some(asked) = cli::forward::Asked::parse(std::env::args_os()) {
-        return cli::forward::run(asked);
+    if let Some(invocation) = cli::forward::HookInvocation::parse(std::env::args_os()) {
+        return cli::forward::run(invocation);
     }
     let cli = cli::Cli::parse();
     let filter = EnvFilter::try_from_env("REQUERY_LOG").unwrap_or_else(|_| EnvFilter::new(cli.default_log()));
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // What a server or a file says of itself may be in it.
-            eprintln!("requery: {}", cli::harmless(&format!("{error:#}")));
+            eprintln!("requery: {}", cli::escape_control_characters(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

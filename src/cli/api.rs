@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode, Url, header};
 use serde_json::Value;
 
 /// How long an answer may take. The server answers within milliseconds or is in trouble.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The first wait for a server that is away; each doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -18,7 +18,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How much of an answer that is no problem document is shown.
-const SHOWN: usize = 200;
+const MAX_SHOWN_CHARS: usize = 200;
 
 /// A server.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ impl Api {
             base.set_path(&format!("{}/", base.path()));
         }
         let http = reqwest::Client::builder()
-            .timeout(PATIENCE)
+            .timeout(ANSWER_TIMEOUT)
             .tcp_nodelay(true)
             .no_proxy()
             .user_agent(concat!("requery/", env!("CARGO_PKG_VERSION")))
@@ -164,14 +164,14 @@ fn detail(text: &str) -> String {
     let problem: Option<Value> = serde_json::from_str(text).ok();
     match problem.as_ref().and_then(|problem| problem.get("detail").or_else(|| problem.get("title"))?.as_str()) {
         Some(detail) => detail.to_owned(),
-        None => text.chars().take(SHOWN).collect::<String>().trim().to_owned(),
+        None => text.chars().take(MAX_SHOWN_CHARS).collect::<String>().trim().to_owned(),
     }
 }
 
 /// The innermost reason: what reqwest says around it is for programmers.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("no answer within {} s", PATIENCE.as_secs());
+        return format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
     }
     let mut reason: &dyn std::error::Error = error;
     while let Some(source) = reason.source() {

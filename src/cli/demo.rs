@@ -22,11 +22,11 @@ mod coder;
 mod person;
 mod release;
 
-use stage::Stage;
+use stage::DemoStage;
 
 /// How the demo is run.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct DemoArgs {
     /// Address to listen on; a free port is taken where it is in use.
     #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373")]
     pub listen: String,
@@ -49,7 +49,7 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 /// Serves and plays until asked to end.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr()?;
     let folder = tempfile::Builder::new().prefix("requery-demo-").tempdir().context("no room for a database")?;
@@ -99,9 +99,10 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// The team at work; it never ends by itself.
-async fn play(url: &str, args: &Args) -> anyhow::Result<()> {
+async fn play(url: &str, args: &DemoArgs) -> anyhow::Result<()> {
     let api = Api::at(url)?;
-    let stage = |number: u64| Stage::new(api.clone(), args.speed, args.seed.wrapping_mul(1000).wrapping_add(number));
+    let stage =
+        |number: u64| DemoStage::new(api.clone(), args.speed, args.seed.wrapping_mul(1000).wrapping_add(number));
     let mut team = JoinSet::new();
     team.spawn(person::look_after(stage(0)));
     for number in 1..=u64::from(args.agents) {

@@ -20,8 +20,8 @@ use serde::de::IgnoredAny;
 mod post;
 
 use super::agent_runtime::agent_runtime;
-pub use post::Server;
-use post::{Away, Connection, Sent};
+pub use post::ServerAddress;
+use post::{DeliveryOutcome, ForwardConnection, ServerAway};
 
 /// When this ends, whatever it is doing. Counted from where this begins, a little after the process did.
 const DEADLINE: Duration = Duration::from_millis(280);
@@ -30,18 +30,18 @@ const READ_UNTIL: Duration = Duration::from_millis(150);
 /// Until when the server may answer; what is left is for writing it down.
 const SENT_UNTIL: Duration = Duration::from_millis(230);
 /// Until when others may hold the spool.
-const KEPT_UNTIL: Duration = Duration::from_millis(265);
+const SPOOLED_UNTIL: Duration = Duration::from_millis(265);
 /// Until when one more record that waited is sent, so that catching up costs the agent little.
 const CATCH_UP_UNTIL: Duration = Duration::from_millis(60);
 /// For how long a server that did not answer in time is not asked again: it costs every hook the whole time.
-const SILENT: Duration = Duration::from_secs(5);
+const SILENCE_PAUSE: Duration = Duration::from_secs(5);
 /// The longest record, as the server has it. A longer one is read to its end, so that the agent can write it, and dropped.
-const LONGEST: usize = 8 * 1024 * 1024;
-const CHUNK: usize = 64 * 1024;
+const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
+const INPUT_CHUNK_BYTES: usize = 64 * 1024;
 
-/// What a hook does. Only for its help: [`Asked::parse`] reads the arguments.
+/// What a hook does. Only for its help: [`HookInvocation::parse`] reads the arguments.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct HookArgs {
     /// Agent whose hook it is.
     #[arg(value_parser = agent_runtime())]
     pub agent: AgentRuntime,
@@ -54,20 +54,20 @@ pub struct Args {
 }
 
 /// What the arguments ask for, as far as they make sense.
-pub struct Asked {
+pub struct HookInvocation {
     agent: Option<AgentRuntime>,
     server: Option<String>,
     spool: Option<PathBuf>,
 }
 
-impl Asked {
+impl HookInvocation {
     /// Reads the arguments of a process. None: it is another command, or help is asked for.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<Self> {
         let mut args = args.into_iter().skip(1);
         if args.next()? != "hook" {
             return None;
         }
-        let mut asked = Self { agent: None, server: None, spool: None };
+        let mut invocation = Self { agent: None, server: None, spool: None };
         while let Some(arg) = args.next() {
             let text = arg.to_string_lossy().into_owned();
             let (name, value) = match text.split_once('=') {
@@ -76,25 +76,27 @@ impl Asked {
             };
             match name {
                 "-h" | "--help" => return None,
-                "--server" => asked.server = value.or_else(|| args.next()).and_then(|value| value.into_string().ok()),
-                "--spool" => asked.spool = value.or_else(|| args.next()).map(PathBuf::from),
-                name => asked.agent = name.parse().ok().or(asked.agent),
+                "--server" => {
+                    invocation.server = value.or_else(|| args.next()).and_then(|value| value.into_string().ok());
+                }
+                "--spool" => invocation.spool = value.or_else(|| args.next()).map(PathBuf::from),
+                name => invocation.agent = name.parse().ok().or(invocation.agent),
             }
         }
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        asked.server = asked.server.or_else(|| set("REQUERY_SERVER")?.into_string().ok());
-        asked.spool = asked.spool.or_else(|| set("REQUERY_SPOOL").map(PathBuf::from));
-        Some(asked)
+        invocation.server = invocation.server.or_else(|| set("REQUERY_SERVER")?.into_string().ok());
+        invocation.spool = invocation.spool.or_else(|| set("REQUERY_SPOOL").map(PathBuf::from));
+        Some(invocation)
     }
 }
 
 /// Does what is asked, and ends the process.
-pub fn run(asked: Asked) -> ExitCode {
+pub fn run(invocation: HookInvocation) -> ExitCode {
     let began = Instant::now();
     std::panic::set_hook(Box::new(|_| ()));
     let (done, is_done) = mpsc::channel::<()>();
     let hook = thread::Builder::new().spawn(move || {
-        forward(asked, began);
+        forward(invocation, began);
         drop(done);
     });
     if hook.is_ok() {
@@ -104,9 +106,9 @@ pub fn run(asked: Asked) -> ExitCode {
     std::process::exit(0)
 }
 
-fn forward(asked: Asked, began: Instant) {
+fn forward(invocation: HookInvocation, began: Instant) {
     let Some(body) = read_input(began + READ_UNTIL) else { return };
-    let Some(runtime) = asked.agent else { return };
+    let Some(runtime) = invocation.agent else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let record = SpooledRecord {
         process: Process::above(runtime.process_name()).map(|process| process.to_string()),
@@ -115,38 +117,40 @@ fn forward(asked: Asked, began: Instant) {
         at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
         body,
     };
-    let Ok(server) = Server::parse(asked.server.as_deref().unwrap_or(super::DEFAULT_SERVER)) else { return };
-    let base = asked.spool.or_else(|| super::spool().ok());
+    let Ok(server) = ServerAddress::parse(invocation.server.as_deref().unwrap_or(super::DEFAULT_SERVER)) else {
+        return;
+    };
+    let base = invocation.spool.or_else(|| super::spool().ok());
     let spool = base.map(|base| Spool::of(&base, &server.host, server.port));
     if let Some(spool) = &spool
         && !spool.is_empty()
-        && spool.put(&record, began + KEPT_UNTIL).is_ok()
+        && spool.put(&record, began + SPOOLED_UNTIL).is_ok()
     {
         catch_up(spool, &server, began);
         return;
     }
-    let sent = Connection::to(&server, began + SENT_UNTIL).send(&record, false);
-    if let (Sent::Away(away), Some(spool)) = (sent, &spool)
-        && spool.put(&record, began + KEPT_UNTIL).is_ok()
+    let sent = ForwardConnection::to(&server, began + SENT_UNTIL).send(&record, false);
+    if let (DeliveryOutcome::Away(away), Some(spool)) = (sent, &spool)
+        && spool.put(&record, began + SPOOLED_UNTIL).is_ok()
     {
         note(spool, away);
     }
 }
 
 /// Whether to ask that server again at once.
-fn note(spool: &Spool, away: Away) {
+fn note(spool: &Spool, away: ServerAway) {
     if away.silent {
         spool.note_silence();
     }
 }
 
 /// Sends what waits, in order, as long as there is time; if nobody else does.
-fn catch_up(spool: &Spool, server: &Server, began: Instant) {
-    if spool.was_silent(SILENT) {
+fn catch_up(spool: &Spool, server: &ServerAddress, began: Instant) {
+    if spool.was_silent(SILENCE_PAUSE) {
         return;
     }
     let Ok(Some(claim)) = spool.claim() else { return };
-    let mut connection = Connection::to(server, began + SENT_UNTIL);
+    let mut connection = ForwardConnection::to(server, began + SENT_UNTIL);
     // Before the list of all that waits is made: while nobody answers it can be long.
     if let Err(away) = connection.open() {
         note(spool, away);
@@ -168,16 +172,16 @@ fn catch_up(spool: &Spool, server: &Server, began: Instant) {
             Err(_) => break,
         };
         match connection.send(&record, true) {
-            Sent::Taken => delivered.push(name.as_str()),
-            Sent::Refused => hopeless.push(name.as_str()),
-            Sent::Away(away) => {
+            DeliveryOutcome::Taken => delivered.push(name.as_str()),
+            DeliveryOutcome::Refused => hopeless.push(name.as_str()),
+            DeliveryOutcome::Away(away) => {
                 note(spool, away);
                 break;
             }
         }
     }
     if !(delivered.is_empty() && hopeless.is_empty()) {
-        let _ = claim.settle(&delivered, &hopeless, began + KEPT_UNTIL);
+        let _ = claim.settle(&delivered, &hopeless, began + SPOOLED_UNTIL);
     }
 }
 
@@ -186,7 +190,7 @@ fn read_input(until: Instant) -> Option<Vec<u8>> {
     let (chunks, read) = mpsc::sync_channel::<Vec<u8>>(4);
     let reader = thread::Builder::new().spawn(move || {
         let mut input = std::io::stdin().lock();
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = vec![0; INPUT_CHUNK_BYTES];
         loop {
             match input.read(&mut chunk) {
                 Ok(0) => return,
@@ -205,7 +209,7 @@ fn read_input(until: Instant) -> Option<Vec<u8>> {
     let ended = loop {
         match read.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(chunk) => {
-                too_long |= body.len() + chunk.len() > LONGEST;
+                too_long |= body.len() + chunk.len() > MAX_RECORD_BYTES;
                 if !too_long {
                     body.extend_from_slice(&chunk);
                 }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use requery::agent::runtime::AgentRuntime;
 
 use super::agent_runtime::agent_runtime;
-use super::forward::Server;
+use super::forward::ServerAddress;
 
 /// A line on the output. Whoever reads it may have had enough.
 macro_rules! say {
@@ -33,19 +33,19 @@ mod diff;
 
 mod status;
 
-use agent::Scope;
-use edit::{Hook, Kept};
-use settings::{Backups, Settings};
+use agent::SettingsScope;
+use edit::{HookCommand, KeptContainers};
+use settings::{SettingsBackups, SettingsFile};
 
 /// How long a hook may take before its agent goes on without it, in seconds: ten times what it takes at most, and what
 /// Codex allows for the end of a session.
-const TIMEOUT: u32 = 3;
+const HOOK_TIMEOUT_SECONDS: u32 = 3;
 /// How often a file is tried again that somebody else writes at the same time.
-const TRIES: usize = 5;
+const MAX_WRITE_ATTEMPTS: usize = 5;
 
 /// What to do with hooks.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct HooksArgs {
     #[command(subcommand)]
     action: Action,
 }
@@ -57,11 +57,11 @@ enum Action {
     /// Take our hooks out of an agent's settings, and leave the rest as it is.
     Uninstall(Uninstall),
     /// Say where hooks are installed, whether the server answers, when it last heard, and what waits.
-    Status(status::Args),
+    Status(status::HooksStatusArgs),
 }
 
 #[derive(clap::Args, Debug)]
-struct Which {
+struct SettingsChoice {
     /// Agent whose settings they are.
     #[arg(long, value_parser = agent_runtime())]
     agent: AgentRuntime,
@@ -76,16 +76,16 @@ struct Which {
     dry_run: bool,
 }
 
-impl Which {
-    fn scope(&self) -> Scope {
-        if self.project { Scope::Project } else { Scope::User }
+impl SettingsChoice {
+    fn scope(&self) -> SettingsScope {
+        if self.project { SettingsScope::Project } else { SettingsScope::User }
     }
 }
 
 #[derive(clap::Args, Debug)]
 struct Install {
     #[command(flatten)]
-    which: Which,
+    choice: SettingsChoice,
     /// Server the hooks send to.
     #[arg(long, env = "REQUERY_SERVER", default_value = super::DEFAULT_SERVER)]
     server: String,
@@ -97,48 +97,52 @@ struct Install {
 #[derive(clap::Args, Debug)]
 struct Uninstall {
     #[command(flatten)]
-    which: Which,
+    choice: SettingsChoice,
 }
 
 /// Does it.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: HooksArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Install(args) => install(&args)?,
-        Action::Uninstall(args) => uninstall(&args.which)?,
+        Action::Uninstall(args) => uninstall(&args.choice)?,
         Action::Status(args) => status::run(args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn install(args: &Install) -> anyhow::Result<()> {
-    let Which { agent, dry_run, .. } = args.which;
-    let scope = args.which.scope();
+    let SettingsChoice { agent, dry_run, .. } = args.choice;
+    let scope = args.choice.scope();
     let path = agent::settings(agent, scope)?;
-    let backups = Backups::of(&path, elsewhere(scope)?.as_deref())?;
+    let backups = SettingsBackups::of(&path, elsewhere(scope)?.as_deref())?;
     let (events, note) = agent::events(agent);
     let command = command_of(agent, args)?;
-    let wanted: Vec<Hook> = events
+    let wanted: Vec<HookCommand> = events
         .into_iter()
-        .map(|hook| Hook { event: hook.as_str().to_owned(), command: command.clone(), timeout: TIMEOUT })
+        .map(|hook| HookCommand {
+            event: hook.as_str().to_owned(),
+            command: command.clone(),
+            timeout: HOOK_TIMEOUT_SECONDS,
+        })
         .collect();
     let ours = |command: &str| command::read(command, agent).is_some();
     let done = change(&path, dry_run, Some(&backups), |before| {
         let text = before.text();
         let mut found = edit::find(text, ours)?;
-        let order = |hook: &Hook| wanted.iter().position(|wanted| wanted.event == hook.event);
+        let order = |hook: &HookCommand| wanted.iter().position(|wanted| wanted.event == hook.event);
         found.sort_by_key(order);
         if found == wanted {
             return Ok(None);
         }
         // What is ours and empty goes; what else is there stays, empty or not.
-        let others = edit::remove(text, ours, &Kept::default())?;
+        let others = edit::remove(text, ours, &KeptContainers::default())?;
         edit::add(if found.is_empty() { text } else { &others }, &wanted).map(|text| Some(Change::Text(text)))
     })?;
     let (count, path) = (wanted.len(), path.display());
     match done {
-        Done::Nothing => say!("the hooks of {agent} are in {path} already"),
-        Done::Shown => {}
-        Done::Changed { backup } => {
+        ChangeOutcome::Nothing => say!("the hooks of {agent} are in {path} already"),
+        ChangeOutcome::Shown => {}
+        ChangeOutcome::Changed { backup } => {
             say!("{count} hooks of {agent} are in {path} now");
             if let Some(backup) = backup {
                 say!("  as it was before      {}", backup.display());
@@ -152,15 +156,15 @@ fn install(args: &Install) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn uninstall(which: &Which) -> anyhow::Result<()> {
-    let (agent, scope) = (which.agent, which.scope());
+fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
+    let (agent, scope) = (choice.agent, choice.scope());
     let path = agent::settings(agent, scope)?;
     let ours = |command: &str| command::read(command, agent).is_some();
     let without_ours = |text: &str| edit::find(text, ours).is_ok_and(|found| found.is_empty());
-    let backup = Backups::of(&path, elsewhere(scope)?.as_deref())?.newest(without_ours);
+    let backup = SettingsBackups::of(&path, elsewhere(scope)?.as_deref())?.newest(without_ours);
     let original = backup.as_ref().map(|(_, text)| text.as_str());
     let mut restored = false;
-    let done = change(&path, which.dry_run, None, |before| {
+    let done = change(&path, choice.dry_run, None, |before| {
         let text = before.text();
         let found = edit::find(text, ours)?;
         if found.is_empty() {
@@ -176,22 +180,22 @@ fn uninstall(which: &Which) -> anyhow::Result<()> {
         if edit::add("", &found).as_deref() == Ok(text) {
             return Ok(Some(Change::Gone));
         }
-        let rest = edit::remove(text, ours, &original.map(Kept::of).unwrap_or_default())?;
+        let rest = edit::remove(text, ours, &original.map(KeptContainers::of).unwrap_or_default())?;
         restored = original == Some(rest.as_str());
         // Without a backup the file was made for our hooks.
         let made_for_ours = original.is_none() && edit::is_empty(&rest);
         Ok(Some(if made_for_ours { Change::Gone } else { Change::Text(rest) }))
     })?;
     match done {
-        Done::Nothing => say!("there are no hooks of {agent} of ours in {}", path.display()),
-        Done::Shown => {}
-        Done::Changed { .. } => {
+        ChangeOutcome::Nothing => say!("there are no hooks of {agent} of ours in {}", path.display()),
+        ChangeOutcome::Shown => {}
+        ChangeOutcome::Changed { .. } => {
             say!("the hooks of {agent} are out of {} again", path.display());
             if let Some((backup, _)) = backup.filter(|_| restored) {
                 // The file says the same.
                 let _ = std::fs::remove_file(backup);
             }
-            if scope == Scope::Project
+            if scope == SettingsScope::Project
                 && let Some(folder) = path.parent()
             {
                 // If it was made for the file, nothing else is in it.
@@ -209,7 +213,7 @@ enum Change {
 }
 
 /// What became of a file.
-enum Done {
+enum ChangeOutcome {
     Nothing,
     Shown,
     Changed { backup: Option<PathBuf> },
@@ -219,14 +223,14 @@ enum Done {
 fn change(
     path: &Path,
     dry_run: bool,
-    backups: Option<&Backups>,
-    mut new: impl FnMut(&Settings) -> Result<Option<Change>, json::SettingsFlaw>,
-) -> anyhow::Result<Done> {
-    for _ in 0..TRIES {
-        let settings = Settings::read(path)?;
+    backups: Option<&SettingsBackups>,
+    mut new: impl FnMut(&SettingsFile) -> Result<Option<Change>, json::SettingsFlaw>,
+) -> anyhow::Result<ChangeOutcome> {
+    for _ in 0..MAX_WRITE_ATTEMPTS {
+        let settings = SettingsFile::read(path)?;
         let changed =
             new(&settings).map_err(|flaw| anyhow::anyhow!("{}; nothing was changed", settings.flaw(&flaw)))?;
-        let Some(change) = changed else { return Ok(Done::Nothing) };
+        let Some(change) = changed else { return Ok(ChangeOutcome::Nothing) };
         let text = match &change {
             Change::Text(text) => Some(text.as_str()),
             Change::Gone => None,
@@ -236,7 +240,7 @@ fn change(
             let of = |there| if there { name.to_string() } else { "/dev/null".to_owned() };
             say!("--- {}\n+++ {}", of(settings.is_there()), of(text.is_some()));
             super::print(&diff::unified(settings.text(), text.unwrap_or_default()))?;
-            return Ok(Done::Shown);
+            return Ok(ChangeOutcome::Shown);
         }
         settings.check_writable()?;
         let backup = match backups {
@@ -244,22 +248,22 @@ fn change(
             None => None,
         };
         if settings.replace(text)? {
-            return Ok(Done::Changed { backup });
+            return Ok(ChangeOutcome::Changed { backup });
         }
     }
     anyhow::bail!("{}: somebody else writes it all the time; nothing was changed", path.display())
 }
 
 /// Where backups go if not beside the file: a project's folder is shared, and what is in its settings may be secret.
-fn elsewhere(scope: Scope) -> anyhow::Result<Option<PathBuf>> {
+fn elsewhere(scope: SettingsScope) -> anyhow::Result<Option<PathBuf>> {
     match scope {
-        Scope::User => Ok(None),
-        Scope::Project => Ok(Some(super::state_folder()?.join("backups"))),
+        SettingsScope::User => Ok(None),
+        SettingsScope::Project => Ok(Some(super::state_folder()?.join("backups"))),
     }
 }
 
 fn command_of(agent: AgentRuntime, args: &Install) -> anyhow::Result<String> {
-    Server::parse(&args.server)?;
+    ServerAddress::parse(&args.server)?;
     let program = std::env::current_exe().context("could not find out where this program is")?;
     let spool = match &args.spool {
         Some(spool) => Some(std::path::absolute(spool).with_context(|| format!("--spool {}", spool.display()))?),

@@ -18,26 +18,26 @@ use tokio::io::BufReader;
 use tokio::time::Instant;
 
 use super::api::{Api, CallError, Waits};
-use super::harmless::harmless;
-use super::lines::{Lines, Read};
-use super::told::Told;
+use super::lines::{BoundedLine, BoundedLines};
+use super::progress::Progress;
+use super::terminal_text::escape_control_characters;
 
 mod files;
 
 mod tally;
 
-use files::Transcript;
-use tally::Tally;
+use files::TranscriptFile;
+use tally::ImportTally;
 
 /// The longest line in bytes, and the longest body that the server takes.
-const MAX_LINE: usize = 8 * 1024 * 1024;
+const MAX_TRANSCRIPT_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// When a stretch is sent, in bytes and in lines: the server holds its write lock for it, and a hook waits for that.
-const STRETCH: usize = 1024 * 1024;
+const STRETCH_BYTES: usize = 1024 * 1024;
 const STRETCH_LINES: u64 = 1000;
 
 /// What is imported.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct ImportArgs {
     /// Transcripts, or folders of them [default: projects in $CLAUDE_CONFIG_DIR or ~/.claude]
     pub paths: Vec<PathBuf>,
     /// Server to send them to.
@@ -55,24 +55,24 @@ pub struct Args {
 }
 
 /// Imports transcripts.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let api = if args.dry_run { None } else { Some(Api::at(&args.server)?) };
     let paths = if args.paths.is_empty() { vec![files::default_folder()?] } else { args.paths };
     let since = args.since.and_then(|since| SystemTime::now().checked_sub(since));
     let found = tokio::task::spawn_blocking(move || files::find(&paths, since)).await?;
-    let told = Told::new(found.files.iter().map(|file| file.size).sum());
-    found.unreadable.iter().for_each(|line| told.tell(&harmless(line)));
+    let progress = Progress::new(found.files.iter().map(|file| file.size).sum());
+    found.unreadable.iter().for_each(|line| progress.print(&escape_control_characters(line)));
     anyhow::ensure!(!found.files.is_empty() || found.unreadable.is_empty(), "nothing could be read");
 
-    let mut tally = Tally::default();
+    let mut tally = ImportTally::default();
     tally.unreadable = found.unreadable.len() as u64;
     let sessions = HashSet::new();
-    let mut import = Import { api, give_up_after: args.give_up_after, told, tally, sessions, before: 0 };
+    let mut import = Import { api, give_up_after: args.give_up_after, progress, tally, sessions, before: 0 };
     let ended = tokio::select! {
         ended = import.take_all(&found.files) => Some(ended),
         () = super::asked_to_end() => None,
     };
-    import.told.bar.finish_and_clear();
+    import.progress.bar.finish_and_clear();
     let interrupted = if ended.is_none() { "interrupted: " } else { "" };
     super::print(&format!("{interrupted}{}", import.tally.summary(import.api.is_none(), import.sessions.len())))?;
     match ended {
@@ -89,8 +89,8 @@ struct Import {
     /// None: nothing is sent.
     api: Option<Api>,
     give_up_after: Duration,
-    told: Told,
-    tally: Tally,
+    progress: Progress,
+    tally: ImportTally,
     /// Of a run that sends nothing, the sessions that were seen.
     sessions: HashSet<String>,
     /// How many bytes there were before this file.
@@ -98,19 +98,19 @@ struct Import {
 }
 
 impl Import {
-    async fn take_all(&mut self, files: &[Transcript]) -> anyhow::Result<()> {
+    async fn take_all(&mut self, files: &[TranscriptFile]) -> anyhow::Result<()> {
         for file in files {
             let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            self.told.bar.set_message(harmless(&name));
+            self.progress.bar.set_message(escape_control_characters(&name));
             self.take(file).await?;
             self.before += file.size;
-            self.told.bar.set_position(self.before);
+            self.progress.bar.set_position(self.before);
         }
         Ok(())
     }
 
-    async fn take(&mut self, file: &Transcript) -> anyhow::Result<()> {
-        let name = harmless(&file.path.display().to_string());
+    async fn take(&mut self, file: &TranscriptFile) -> anyhow::Result<()> {
+        let name = escape_control_characters(&file.path.display().to_string());
         let opened = match File::open(&file.path).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -118,7 +118,7 @@ impl Import {
                 return Ok(());
             }
         };
-        let mut lines = Lines::new(BufReader::new(opened), MAX_LINE);
+        let mut lines = BoundedLines::new(BufReader::new(opened), MAX_TRANSCRIPT_LINE_BYTES);
         let mut stretch = Vec::new();
         let mut first = 1;
         loop {
@@ -132,26 +132,32 @@ impl Import {
             };
             let line = match line {
                 // It is being written: the next time it will be whole.
-                Read::Line(line) if !lines.ended && serde_json::from_slice::<IgnoredAny>(&line).is_err() => break,
-                Read::Line(line) => line,
-                Read::TooLong => {
-                    self.tally.skip_too_long(&name, lines.number, &format!("longer than {} MiB", MAX_LINE >> 20));
+                BoundedLine::Line(line) if !lines.ended && serde_json::from_slice::<IgnoredAny>(&line).is_err() => {
+                    break;
+                }
+                BoundedLine::Line(line) => line,
+                BoundedLine::TooLong => {
+                    self.tally.skip_too_long(
+                        &name,
+                        lines.number,
+                        &format!("longer than {} MiB", MAX_TRANSCRIPT_LINE_BYTES >> 20),
+                    );
                     // In its place, so that the others keep their numbers.
                     Vec::new()
                 }
             };
-            if !stretch.is_empty() && stretch.len() + line.len() >= STRETCH {
+            if !stretch.is_empty() && stretch.len() + line.len() >= STRETCH_BYTES {
                 self.send(&name, first, std::mem::take(&mut stretch)).await?;
                 first = lines.number;
             }
             stretch.extend_from_slice(&line);
-            if lines.number + 1 - first >= STRETCH_LINES || stretch.len() >= STRETCH {
+            if lines.number + 1 - first >= STRETCH_LINES || stretch.len() >= STRETCH_BYTES {
                 self.send(&name, first, std::mem::take(&mut stretch)).await?;
                 first = lines.number + 1;
             } else {
                 stretch.push(b'\n');
             }
-            self.told.bar.set_position(self.before + lines.read.min(file.size));
+            self.progress.bar.set_position(self.before + lines.read.min(file.size));
         }
         self.tally.files += 1;
         self.tally.bytes += lines.read;
@@ -160,7 +166,7 @@ impl Import {
 
     fn unreadable(&mut self, name: &str, error: &std::io::Error) {
         self.tally.unreadable += 1;
-        self.told.tell(&format!("could not read {name}: {error}"));
+        self.progress.print(&format!("could not read {name}: {error}"));
     }
 
     /// Sends lines of a file, the first of them of this number.
@@ -173,7 +179,7 @@ impl Import {
             None => self.read(&lines)?,
         };
         for skipped in &imported.reasons {
-            self.tally.skip(name, first + skipped.line - 1, &harmless(&skipped.reason));
+            self.tally.skip(name, first + skipped.line - 1, &escape_control_characters(&skipped.reason));
         }
         self.tally.add(&imported);
         Ok(())
@@ -185,7 +191,7 @@ impl Import {
             match api.import(lines.clone()).await {
                 Ok(imported) => {
                     if gone.is_some() {
-                        self.told.tell("the server is back");
+                        self.progress.print("the server is back");
                     }
                     return Ok(imported);
                 }
@@ -194,10 +200,15 @@ impl Import {
                 }
                 Err(CallError::Away { why, after }) => {
                     if gone.is_none() {
-                        self.told.tell(&format!("waiting for the server: {}", harmless(&why)));
+                        self.progress.print(&format!("waiting for the server: {}", escape_control_characters(&why)));
                     }
                     let since = *gone.get_or_insert_with(Instant::now);
-                    anyhow::ensure!(since.elapsed() < self.give_up_after, "gave up: {} {}", api.base(), harmless(&why));
+                    anyhow::ensure!(
+                        since.elapsed() < self.give_up_after,
+                        "gave up: {} {}",
+                        api.base(),
+                        escape_control_characters(&why)
+                    );
                     let rest = self.give_up_after.saturating_sub(since.elapsed());
                     tokio::time::sleep(waits.next(after).min(rest)).await;
                 }

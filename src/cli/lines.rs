@@ -3,7 +3,7 @@
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 /// The lines that a reader gives.
-pub struct Lines<R> {
+pub struct BoundedLines<R> {
     reader: R,
     longest: usize,
     /// The number of the line that was read last; the first is 1.
@@ -16,14 +16,14 @@ pub struct Lines<R> {
 
 /// A line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Read {
+pub enum BoundedLine {
     /// Its bytes, without its end.
     Line(Vec<u8>),
     /// It is longer than any may be; none of it was kept.
     TooLong,
 }
 
-impl<R: AsyncBufRead + Unpin> Lines<R> {
+impl<R: AsyncBufRead + Unpin> BoundedLines<R> {
     /// Lines of at most `longest` bytes.
     pub fn new(reader: R, longest: usize) -> Self {
         Self { reader, longest, number: 0, ended: false, read: 0 }
@@ -33,7 +33,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     ///
     /// # Errors
     /// The reader cannot read on.
-    pub async fn next(&mut self) -> std::io::Result<Option<Read>> {
+    pub async fn next(&mut self) -> std::io::Result<Option<BoundedLine>> {
         self.number += 1;
         let (mut line, mut length) = (Vec::new(), 0);
         loop {
@@ -54,7 +54,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             }
             if end.is_some() || taken == 0 {
                 self.ended = end.is_some();
-                return Ok(Some(if length <= self.longest { Read::Line(line) } else { Read::TooLong }));
+                return Ok(Some(if length <= self.longest { BoundedLine::Line(line) } else { BoundedLine::TooLong }));
             }
         }
     }

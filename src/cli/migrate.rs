@@ -6,14 +6,14 @@ use requery::server::database::Database;
 
 /// Which database to bring up to date.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct MigrateArgs {
     /// Database file, as `sqlite:/path/to/file` or a path [default: requery/requery.db in your data folder]
     #[arg(long, env = "REQUERY_DATABASE_URL")]
     pub database_url: Option<String>,
 }
 
 /// Opens the database, which does it.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let database = Database::open(super::database(args.database_url.as_deref())?).await?;
     println!("{} is up to date", database.path().display());
     database.close("migrated").await;

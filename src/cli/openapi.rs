@@ -8,7 +8,7 @@ use requery::server::http::document;
 
 /// Which document to print, or where to write them.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct OpenapiArgs {
     /// Print the AsyncAPI document of the streams instead of the OpenAPI document of REST.
     #[arg(long, conflicts_with = "write")]
     pub asyncapi: bool,
@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 /// Prints a document, or writes all.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: OpenapiArgs) -> anyhow::Result<ExitCode> {
     match args.write {
         Some(folder) => {
             for (name, text) in document::all() {

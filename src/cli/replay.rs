@@ -16,20 +16,20 @@ use tokio::time::Instant;
 
 use super::agent_runtime::agent_runtime;
 use super::api::{Api, CallError, Waits};
-use super::told::Told;
+use super::progress::Progress;
 
 mod recording;
 
-use recording::{Line, Recording};
+use recording::{RecordedLine, Recording};
 
 /// How a recording is replayed.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct ReplayArgs {
     /// Recording to replay: a line of JSON for each record, as in {"at_ms": 1200, "body": {...}}
     pub file: PathBuf,
     /// How many times faster than it was recorded; 0 or max does not wait at all.
-    #[arg(long, default_value = "1", value_parser = Speed::parse)]
-    pub speed: Speed,
+    #[arg(long, default_value = "1", value_parser = ReplaySpeed::parse)]
+    pub speed: ReplaySpeed,
     /// Server to send it to.
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
     pub server: String,
@@ -50,9 +50,9 @@ fn runtime_of_file(path: &Path) -> AgentRuntime {
 
 /// How much faster than recorded; none: without waiting.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Speed(Option<f64>);
+pub struct ReplaySpeed(Option<f64>);
 
-impl Speed {
+impl ReplaySpeed {
     fn parse(text: &str) -> Result<Self, String> {
         match (text, text.parse::<f64>()) {
             ("max", _) => Ok(Self(None)),
@@ -70,7 +70,7 @@ impl Speed {
 }
 
 /// Replays a recording.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let api = Api::at(&args.server)?;
     let open = async {
         let file = File::open(&args.file).await?;
@@ -83,14 +83,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         speed: args.speed,
         runtime: args.source.unwrap_or_else(|| runtime_of_file(&args.file)),
         give_up_after: args.give_up_after,
-        told: Told::new(size),
-        tally: Tally::default(),
+        progress: Progress::new(size),
+        tally: ReplayTally::default(),
     };
     let began = Instant::now();
     let interrupted = tokio::select! {
         played = replay.play(Recording::new(BufReader::new(file))) => {
             if let Err(error) = played {
-                replay.told.bar.finish_and_clear();
+                replay.progress.bar.finish_and_clear();
                 println!("{}", replay.tally.summary(began.elapsed()));
                 return Err(error);
             }
@@ -98,7 +98,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         () = super::asked_to_end() => true,
     };
-    replay.told.bar.finish_and_clear();
+    replay.progress.bar.finish_and_clear();
     println!("{}{}", if interrupted { "interrupted: " } else { "" }, replay.tally.summary(began.elapsed()));
     Ok(match (interrupted, replay.tally.failed) {
         // What shells use for a command that Ctrl-C ended.
@@ -110,22 +110,22 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 struct Replay {
     api: Api,
-    speed: Speed,
+    speed: ReplaySpeed,
     runtime: AgentRuntime,
     give_up_after: Option<Duration>,
-    told: Told,
-    tally: Tally,
+    progress: Progress,
+    tally: ReplayTally,
 }
 
 /// What became of the lines.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
+struct ReplayTally {
     sent: u64,
     failed: u64,
     retried: u64,
 }
 
-impl Tally {
+impl ReplayTally {
     fn summary(&self, took: Duration) -> String {
         let seconds = took.as_secs_f64();
         format!("{} lines sent, {} failed, {} retried in {seconds:.1} s", self.sent, self.failed, self.retried)
@@ -150,17 +150,17 @@ impl Replay {
                 Ok(()) => self.tally.sent += 1,
                 Err(error) => {
                     self.tally.failed += 1;
-                    self.told.tell(&format!("line {number}: {error}"));
+                    self.progress.print(&format!("line {number}: {error}"));
                 }
             }
-            self.told.bar.set_position(recording.read());
-            self.told.bar.set_message(format!("line {number}"));
+            self.progress.bar.set_position(recording.read());
+            self.progress.bar.set_message(format!("line {number}"));
         }
         Ok(())
     }
 
     /// Sends a line until the server takes or refuses it; and for how long the server was away.
-    async fn send(&mut self, number: u64, line: Line) -> anyhow::Result<(Result<(), String>, Duration)> {
+    async fn send(&mut self, number: u64, line: RecordedLine) -> anyhow::Result<(Result<(), String>, Duration)> {
         let runtime = match line.source.as_deref().map(str::parse) {
             Some(Ok(runtime)) => runtime,
             Some(Err(UnknownRuntime(_))) => {
@@ -176,7 +176,7 @@ impl Replay {
                 Ok(()) => {
                     let away = gone.map(|since: Instant| since.elapsed()).unwrap_or_default();
                     if gone.is_some() {
-                        self.told.tell("the server is back");
+                        self.progress.print("the server is back");
                     }
                     return Ok((Ok(()), away));
                 }
@@ -186,7 +186,7 @@ impl Replay {
                 }
                 Err(CallError::Away { why, after }) => {
                     if gone.is_none() {
-                        self.told.tell(&format!("line {number} waits for the server: {why}"));
+                        self.progress.print(&format!("line {number} waits for the server: {why}"));
                     }
                     let since = *gone.get_or_insert_with(Instant::now);
                     if self.give_up_after.is_some_and(|patience| since.elapsed() >= patience) {

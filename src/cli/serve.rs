@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How the server is run. Every setting can also be given in the environment.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct ServeArgs {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373")]
     pub listen: String,
@@ -61,14 +61,14 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 /// Files the process may have open at once: connections, streams, the database.
-const FILES: u64 = 32_768;
+const OPEN_FILES: u64 = 32_768;
 
 /// Asks for as many open files as there may be connections; the usual 1,024 would end at a tenth of them.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    let wanted = maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
     if current.is_some_and(|current| current < wanted)
         && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_err()
     {
@@ -77,7 +77,7 @@ fn raise_open_files() {
 }
 
 /// Serves until asked to end.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = ServerConfig {
         allow_hosts: args.allow_host,
         allow_origins: args.allow_origin,

@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 /// Shows what a server holds, and keeps it true.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct WatchArgs {
     /// The server's address.
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
     pub server: String,
@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 /// Watches until interrupted, or until nobody reads the output any more.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
     let client = Client::connect(Config { project: args.project.clone(), ..Config::new(args.server.clone()) })?;
     let mut watches: Vec<Watch> = models(&args).into_iter().map(|model| client.watch(model)).collect();
     let shown = async {
@@ -60,7 +60,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-fn models(args: &Args) -> Vec<ReadModel> {
+fn models(args: &WatchArgs) -> Vec<ReadModel> {
     let tasks = args.task.iter().cloned().map(ReadModel::Task);
     std::iter::once(ReadModel::Overview).chain(tasks).chain(args.bookmarks.then_some(ReadModel::Bookmarks)).collect()
 }
@@ -129,13 +129,13 @@ async fn draw(client: &Client, server: &str, watches: &[Watch]) -> io::Result<()
     let mut changes = client.changes();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let _restored = screen::Alternate::enter()?;
+    let _restored = screen::AlternateScreen::enter()?;
     let mut drawn = String::new();
     loop {
         let (rows, columns) = Term::stdout().size();
         let now_ms = chrono::Utc::now().timestamp_millis();
-        let room = screen::Room { rows: rows.into(), columns: columns.into(), now_ms };
-        let picture = screen::picture(client, server, watches, room);
+        let context = screen::ScreenContext { rows: rows.into(), columns: columns.into(), now_ms };
+        let picture = screen::picture(client, server, watches, context);
         if picture != drawn {
             print_raw(&picture)?;
             drawn = picture;

@@ -3,12 +3,12 @@
 use requery::agent::runtime::AgentRuntime;
 use serde_json::{Value, json};
 
-use super::stage::Stage;
-use super::texts::{FOLLOW_UPS, PROJECTS, Project, QUESTIONS, TODOS};
+use super::stage::DemoStage;
+use super::texts::{DemoProject, FOLLOW_UPS, PROJECTS, QUESTIONS, TODOS};
 
 /// One session after another. Claude Code's hooks report todos, questions, subagents and failures. Codex's report less: a
 /// failed command is one whose output says so.
-pub async fn work(mut stage: Stage, runtime: AgentRuntime) {
+pub async fn work(mut stage: DemoStage, runtime: AgentRuntime) {
     // So that a team does not begin on the same second.
     stage.pause(0.0, 4.0).await;
     loop {
@@ -19,15 +19,15 @@ pub async fn work(mut stage: Stage, runtime: AgentRuntime) {
 }
 
 struct Session<'a> {
-    stage: &'a mut Stage,
+    stage: &'a mut DemoStage,
     runtime: AgentRuntime,
-    project: &'static Project,
+    project: &'static DemoProject,
     id: String,
     todos: usize,
 }
 
 impl<'a> Session<'a> {
-    async fn start(stage: &'a mut Stage, runtime: AgentRuntime, project: &'static Project) -> Self {
+    async fn start(stage: &'a mut DemoStage, runtime: AgentRuntime, project: &'static DemoProject) -> Self {
         let id = stage.uuid();
         let mut session = Self { stage, runtime, project, id, todos: 0 };
         session.report("SessionStart", json!({"source": "startup"})).await;

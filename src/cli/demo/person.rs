@@ -6,11 +6,11 @@ use requery::protocol::model::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use super::stage::DemoStage;
 use super::texts::{NOTES, PROJECTS};
 
 /// How long finished tasks are left to be looked at, once everything has been shown.
-const KEPT: Duration = Duration::from_secs(300);
+const FINISHED_TASK_STAYS: Duration = Duration::from_secs(300);
 
 /// What a person does with what agents did.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ enum Deed {
 }
 
 /// One deed after another.
-pub async fn look_after(mut stage: Stage) {
+pub async fn look_after(mut stage: DemoStage) {
     // Each once, early; then as it comes.
     let tour = [Deed::MarkTask, Deed::MarkEvent, Deed::Unmark, Deed::MarkTask, Deed::Delete, Deed::Purge];
     for deed in tour {
@@ -36,12 +36,12 @@ pub async fn look_after(mut stage: Stage) {
     loop {
         stage.pause(6.0, 20.0).await;
         let deed = stage.one_of(&[Deed::MarkTask, Deed::MarkEvent, Deed::MarkEvent, Deed::Unmark, Deed::Purge]);
-        attempt(&mut stage, deed, KEPT).await;
+        attempt(&mut stage, deed, FINISHED_TASK_STAYS).await;
     }
 }
 
 /// Whether there was anything to do it to.
-async fn attempt(stage: &mut Stage, deed: Deed, kept: Duration) -> bool {
+async fn attempt(stage: &mut DemoStage, deed: Deed, kept: Duration) -> bool {
     match deed {
         Deed::MarkTask => mark_task(stage).await.is_some(),
         Deed::MarkEvent => mark_event(stage).await.is_some(),
@@ -51,33 +51,33 @@ async fn attempt(stage: &mut Stage, deed: Deed, kept: Duration) -> bool {
     }
 }
 
-async fn mark_task(stage: &mut Stage) -> Option<()> {
+async fn mark_task(stage: &mut DemoStage) -> Option<()> {
     let task = any(stage, "api/v1/tasks?limit=20").await?;
     let mark = json!({"task_id": task["task_id"], "note": stage.one_of(NOTES)});
     stage.call(Method::PUT, "api/v1/bookmarks", mark).await.map(drop)
 }
 
-async fn mark_event(stage: &mut Stage) -> Option<()> {
+async fn mark_event(stage: &mut DemoStage) -> Option<()> {
     let task = any(stage, "api/v1/tasks?limit=20").await?;
     let event = any(stage, &format!("api/v1/tasks/{}/timeline?limit=20", task["task_id"].as_str()?)).await?;
     let mark = json!({"event_id": event["event_id"], "task_id": task["task_id"], "note": stage.one_of(NOTES)});
     stage.call(Method::PUT, "api/v1/bookmarks", mark).await.map(drop)
 }
 
-async fn unmark(stage: &mut Stage) -> Option<()> {
+async fn unmark(stage: &mut DemoStage) -> Option<()> {
     let mark = any(stage, "api/v1/bookmarks").await?;
     let path = format!("api/v1/bookmarks/{}", mark["bookmark_id"].as_str()?);
     stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
 }
 
-async fn delete(stage: &mut Stage) -> Option<()> {
+async fn delete(stage: &mut DemoStage) -> Option<()> {
     let task = any(stage, "api/v1/tasks?status=completed").await?;
     let path = format!("api/v1/tasks/{}", task["task_id"].as_str()?);
     stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
 }
 
 /// One project at a time, and only what has been there for a while.
-async fn purge(stage: &mut Stage, kept: Duration) -> bool {
+async fn purge(stage: &mut DemoStage, kept: Duration) -> bool {
     let before = SystemTime::now().checked_sub(kept).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let before = before.and_then(|time| i64::try_from(time.as_millis()).ok()).map(Timestamp::from_ms);
     let first = stage.dice.usize(0..PROJECTS.len());
@@ -93,7 +93,7 @@ async fn purge(stage: &mut Stage, kept: Duration) -> bool {
 }
 
 /// Any row of a page.
-async fn any(stage: &mut Stage, path: &str) -> Option<Value> {
+async fn any(stage: &mut DemoStage, path: &str) -> Option<Value> {
     let page = stage.call(Method::GET, path, Value::Null).await?;
     let rows = page["items"].as_array().filter(|rows| !rows.is_empty())?;
     Some(rows[stage.dice.usize(0..rows.len())].clone())

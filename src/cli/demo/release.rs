@@ -3,11 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use super::stage::DemoStage;
 use super::texts::{PROJECTS, RELEASE};
 
 /// One release after another.
-pub async fn work(mut stage: Stage) {
+pub async fn work(mut stage: DemoStage) {
     for number in 0.. {
         // None: somebody deleted what it worked on. So it begins something else.
         release(&mut stage, number).await;
@@ -15,7 +15,7 @@ pub async fn work(mut stage: Stage) {
     }
 }
 
-async fn release(stage: &mut Stage, number: u32) -> Option<()> {
+async fn release(stage: &mut DemoStage, number: u32) -> Option<()> {
     let project = &PROJECTS[stage.dice.usize(0..PROJECTS.len())];
     let title = format!("Release {} 2.{}.{}", project.name, 4 + number, stage.dice.u32(0..10));
     let task = begin(stage, json!({"title": title, "project": project.name, "source": "release-bot"})).await?;
@@ -54,7 +54,7 @@ struct Work {
 
 impl Work {
     /// The tasks it is made of, the oldest first.
-    async fn parts(&self, stage: &mut Stage) -> Vec<String> {
+    async fn parts(&self, stage: &mut DemoStage) -> Vec<String> {
         let path = format!("api/v1/tasks/{}", self.id);
         let detail = stage.call(Method::GET, &path, Value::Null).await.unwrap_or_default();
         let children = detail["children"].as_array().into_iter().flatten().rev();
@@ -62,14 +62,14 @@ impl Work {
     }
 }
 
-async fn begin(stage: &mut Stage, task: Value) -> Option<Work> {
+async fn begin(stage: &mut DemoStage, task: Value) -> Option<Work> {
     let id = id_of(&stage.call(Method::POST, "api/v1/tasks", task).await?, "task_id")?;
     let session = json!({"runtime_session_id": stage.id("run-")});
     let session = stage.call(Method::POST, &format!("api/v1/tasks/{id}/sessions"), session).await?;
     Some(Work { id, session: id_of(&session, "session_id")? })
 }
 
-async fn log(stage: &mut Stage, task: &Work, mut events: Value) -> Option<Vec<String>> {
+async fn log(stage: &mut DemoStage, task: &Work, mut events: Value) -> Option<Vec<String>> {
     for event in events.as_array_mut().into_iter().flatten() {
         event["session_id"] = json!(task.session);
     }
@@ -79,7 +79,7 @@ async fn log(stage: &mut Stage, task: &Work, mut events: Value) -> Option<Vec<St
 }
 
 /// A part of a release: a task of its own that nobody looks at.
-async fn part(stage: &mut Stage, release: &Work, title: &str, commands: &[&str], fails: bool) -> Option<()> {
+async fn part(stage: &mut DemoStage, release: &Work, title: &str, commands: &[&str], fails: bool) -> Option<()> {
     let task = json!({
         "title": title,
         "parent_task_id": release.id,
@@ -108,7 +108,7 @@ async fn part(stage: &mut Stage, release: &Work, title: &str, commands: &[&str],
 }
 
 /// Waits for a person to say yes, which people take their time for.
-async fn approve(stage: &mut Stage, task: &Work) -> Option<()> {
+async fn approve(stage: &mut DemoStage, task: &Work) -> Option<()> {
     log(stage, task, json!([{"kind": "permission.requested", "title": "Sign with the release key?"}])).await?;
     let path = format!("api/v1/tasks/{}", task.id);
     stage.call(Method::PATCH, &path, json!({"status": "waiting", "status_reason": "permission"})).await?;
@@ -116,7 +116,7 @@ async fn approve(stage: &mut Stage, task: &Work) -> Option<()> {
     stage.call(Method::PATCH, &path, json!({"status": "running"})).await.map(drop)
 }
 
-async fn end(stage: &mut Stage, task: &Work, status: &str, summary: &str) -> Option<()> {
+async fn end(stage: &mut DemoStage, task: &Work, status: &str, summary: &str) -> Option<()> {
     let ended = json!({"status": status, "summary": summary});
     stage.call(Method::PATCH, &format!("api/v1/sessions/{}", task.session), ended.clone()).await?;
     stage.call(Method::PATCH, &format!("api/v1/tasks/{}", task.id), ended).await.map(drop)

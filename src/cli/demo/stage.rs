@@ -9,17 +9,17 @@ use tracing::{debug, warn};
 use crate::cli::api::{Api, CallError};
 
 /// How long to wait for a server that is away.
-const AWAY: Duration = Duration::from_millis(500);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Someone's place in the demo.
-pub struct Stage {
+pub struct DemoStage {
     api: Api,
     speed: f64,
     /// The dice. Each actor has its own, so that one does not change another's work.
     pub dice: fastrand::Rng,
 }
 
-impl Stage {
+impl DemoStage {
     /// A place with dice of its own.
     pub fn new(api: Api, speed: f64, seed: u64) -> Self {
         Self { api, speed, dice: fastrand::Rng::with_seed(seed) }
@@ -59,7 +59,7 @@ impl Stage {
                 Ok(()) => return,
                 Err(CallError::Away { why, .. }) => {
                     debug!("the demo waits for its server: {why}");
-                    tokio::time::sleep(AWAY).await;
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Err(refused @ CallError::Refused { .. }) => {
                     warn!("a hook of the demo was refused: {refused}");
@@ -76,7 +76,7 @@ impl Stage {
                 Ok(answer) => return Some(answer),
                 Err(CallError::Away { why, .. }) => {
                     debug!("the demo waits for its server: {why}");
-                    tokio::time::sleep(AWAY).await;
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Err(CallError::Refused { status, .. }) if matches!(status.as_u16(), 404 | 409) => return None,
                 Err(refused @ CallError::Refused { .. }) => {

@@ -1,7 +1,7 @@
 //! What the team works on: made up, and such as people do.
 
 /// A project, and what there is to do in it.
-pub struct Project {
+pub struct DemoProject {
     /// Its name, and its folder's.
     pub name: &'static str,
     /// Files that are read and changed.
@@ -17,8 +17,8 @@ pub struct Project {
 }
 
 /// The projects.
-pub const PROJECTS: &[Project] = &[
-    Project {
+pub const PROJECTS: &[DemoProject] = &[
+    DemoProject {
         name: "storefront",
         files: &["src/cart/totals.ts", "src/cart/coupon.ts", "src/checkout/Summary.tsx", "test/cart/totals.test.ts"],
         test: "npm test -- test/cart",
@@ -39,7 +39,7 @@ pub const PROJECTS: &[Project] = &[
             ),
         ],
     },
-    Project {
+    DemoProject {
         name: "ledger-api",
         files: &["ledger/postings.py", "ledger/models.py", "ledger/reconcile.py", "tests/test_postings.py"],
         test: "pytest -q tests",
@@ -56,7 +56,7 @@ pub const PROJECTS: &[Project] = &[
             ),
         ],
     },
-    Project {
+    DemoProject {
         name: "relay-worker",
         files: &["src/queue.rs", "src/worker.rs", "src/retry.rs", "tests/restart.rs"],
         test: "cargo test --test restart",
@@ -73,7 +73,7 @@ pub const PROJECTS: &[Project] = &[
             ),
         ],
     },
-    Project {
+    DemoProject {
         name: "field-notes",
         files: &["app/import.py", "app/species.py", "templates/day.html", "tests/test_import.py"],
         test: "python -m pytest -q",

@@ -12,11 +12,11 @@ use requery::protocol::{AT_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 use reqwest::Url;
 
 /// The longest head of an answer. Ours are a few hundred bytes.
-const HEAD: usize = 16 * 1024;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerAddress {
     /// Its name or address, without brackets.
     pub host: String,
     /// Its port.
@@ -25,7 +25,7 @@ pub struct Server {
     path: String,
 }
 
-impl Server {
+impl ServerAddress {
     /// From a URL.
     ///
     /// # Errors
@@ -64,37 +64,37 @@ impl Server {
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub enum DeliveryOutcome {
     /// The server has it.
     Taken,
     /// The server says that it is not one, and will say so next time.
     Refused,
     /// Nobody took it.
-    Away(Away),
+    Away(ServerAway),
 }
 
 /// A server that does not answer, or is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Away {
+pub struct ServerAway {
     /// Whether it took all the time there was to find out.
     pub silent: bool,
 }
 
 /// A connection that is opened when it is needed, and may be used until the time is up.
-pub struct Connection<'a> {
-    server: &'a Server,
+pub struct ForwardConnection<'a> {
+    server: &'a ServerAddress,
     until: Instant,
     stream: Option<TcpStream>,
 }
 
-impl<'a> Connection<'a> {
+impl<'a> ForwardConnection<'a> {
     /// To a server.
-    pub fn to(server: &'a Server, until: Instant) -> Self {
+    pub fn to(server: &'a ServerAddress, until: Instant) -> Self {
         Self { server, until, stream: None }
     }
 
     /// Opens it now.
-    pub fn open(&mut self) -> Result<(), Away> {
+    pub fn open(&mut self) -> Result<(), ServerAway> {
         match self.connect() {
             Ok(stream) => {
                 self.stream = Some(stream);
@@ -105,26 +105,26 @@ impl<'a> Connection<'a> {
     }
 
     /// Sends a record; one that is sent late says when it happened.
-    pub fn send(&mut self, record: &SpooledRecord, late: bool) -> Sent {
+    pub fn send(&mut self, record: &SpooledRecord, late: bool) -> DeliveryOutcome {
         match self.try_send(record, late) {
             Ok(sent) => sent,
             Err(_) => {
                 self.stream = None;
-                Sent::Away(self.away())
+                DeliveryOutcome::Away(self.away())
             }
         }
     }
 
-    fn away(&self) -> Away {
-        Away { silent: left(self.until).is_zero() }
+    fn away(&self) -> ServerAway {
+        ServerAway { silent: left(self.until).is_zero() }
     }
 
-    fn try_send(&mut self, record: &SpooledRecord, late: bool) -> std::io::Result<Sent> {
+    fn try_send(&mut self, record: &SpooledRecord, late: bool) -> std::io::Result<DeliveryOutcome> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.connect()?,
         };
-        let Server { host, port, path } = self.server;
+        let ServerAddress { host, port, path } = self.server;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let SpooledRecord { source, delivery, at_ms, process, body } = record;
         let mut request = format!(
@@ -149,11 +149,11 @@ impl<'a> Connection<'a> {
         }
         let problem = head.to_ascii_lowercase().contains("application/problem+json");
         Ok(match status {
-            _ if !head.starts_with("HTTP/1.") => Sent::Away(Away { silent: false }),
-            _ if status.starts_with('2') => Sent::Taken,
+            _ if !head.starts_with("HTTP/1.") => DeliveryOutcome::Away(ServerAway { silent: false }),
+            _ if status.starts_with('2') => DeliveryOutcome::Taken,
             // Only from who speaks as this server does: another program on its port knows nothing about records.
-            "400" | "413" | "422" if problem => Sent::Refused,
-            _ => Sent::Away(Away { silent: false }),
+            "400" | "413" | "422" if problem => DeliveryOutcome::Refused,
+            _ => DeliveryOutcome::Away(ServerAway { silent: false }),
         })
     }
 
@@ -202,7 +202,7 @@ impl<'a> Connection<'a> {
             if let Some(end) = head.windows(4).position(|end| end == b"\r\n\r\n") {
                 return Ok(String::from_utf8_lossy(&head[..end]).into_owned());
             }
-            if head.len() > HEAD {
+            if head.len() > MAX_HEAD_BYTES {
                 return Err(ErrorKind::InvalidData.into());
             }
         }

@@ -10,7 +10,7 @@ use requery::agent::runtime::AgentRuntime;
 
 /// Whose settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum SettingsScope {
     /// The person's, for all projects.
     User,
     /// Those of the project in the current folder.
@@ -18,7 +18,7 @@ pub enum Scope {
 }
 
 /// How long an agent may take to say its version.
-const PATIENCE: Duration = Duration::from_secs(5);
+const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The hooks to register, and why not all.
 pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
@@ -37,10 +37,10 @@ pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
 }
 
 /// The file in which an agent looks for hooks. A project's is the one that is not shared, where there is one.
-pub fn settings(agent: AgentRuntime, scope: Scope) -> anyhow::Result<PathBuf> {
+pub fn settings(agent: AgentRuntime, scope: SettingsScope) -> anyhow::Result<PathBuf> {
     match scope {
-        Scope::User => Ok(folder(agent)?.join(agent.user_settings_file())),
-        Scope::Project => {
+        SettingsScope::User => Ok(folder(agent)?.join(agent.user_settings_file())),
+        SettingsScope::Project => {
             let here = std::env::current_dir().context("there is no current folder")?;
             Ok(here.join(agent.folder_name()).join(agent.project_settings_file()))
         }
@@ -56,13 +56,13 @@ pub fn folder(agent: AgentRuntime) -> anyhow::Result<PathBuf> {
 }
 
 /// What the person should know after the hooks are in a file.
-pub fn advice(agent: AgentRuntime, scope: Scope, path: &Path) -> Vec<String> {
+pub fn advice(agent: AgentRuntime, scope: SettingsScope, path: &Path) -> Vec<String> {
     let mut advice = Vec::new();
     match agent {
         AgentRuntime::ClaudeCode => advice.push("sessions that are open already use them after a restart".to_owned()),
         AgentRuntime::Codex => {
             advice.push("Codex runs them after you have trusted them: /hooks".to_owned());
-            if scope == Scope::Project {
+            if scope == SettingsScope::Project {
                 advice.push(
                     "Codex has no hooks for a project that are yours alone: if others share this folder, keep the file \
                      out of what you share"
@@ -82,7 +82,7 @@ fn version(program: &str) -> Option<[u32; 3]> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + VERSION_TIMEOUT;
     while child.try_wait().ok()?.is_none() {
         if Instant::now() > until {
             let _ = child.kill();

@@ -6,7 +6,7 @@ use requery::agent::runtime::AgentRuntime;
 
 /// The command of one of our hooks, as words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installed {
+pub struct InstalledCommand {
     /// The program.
     pub program: String,
     /// The server it names.
@@ -26,7 +26,7 @@ pub fn write(program: &Path, agent: AgentRuntime, options: &[(&str, &str)]) -> a
 }
 
 /// Reads a command; none if it is not one of ours. A program of that name anywhere is ours: it may have moved.
-pub fn read(command: &str, agent: AgentRuntime) -> Option<Installed> {
+pub fn read(command: &str, agent: AgentRuntime) -> Option<InstalledCommand> {
     let words = words(command)?;
     let [program, hook, of, options @ ..] = words.as_slice() else { return None };
     let name = program.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -34,7 +34,7 @@ pub fn read(command: &str, agent: AgentRuntime) -> Option<Installed> {
         return None;
     }
     let server = options.iter().position(|word| word == "--server").and_then(|at| options.get(at + 1));
-    Some(Installed { program: program.clone(), server: server.cloned() })
+    Some(InstalledCommand { program: program.clone(), server: server.cloned() })
 }
 
 fn quoted(word: &str) -> String {

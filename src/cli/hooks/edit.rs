@@ -8,7 +8,7 @@ use super::json::{JsonNode, SettingsFlaw};
 
 /// One of our hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hook {
+pub struct HookCommand {
     /// The agent's name for what happens.
     pub event: String,
     /// What is run then.
@@ -19,12 +19,12 @@ pub struct Hook {
 
 /// Containers that stay although they are empty: the person's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptContainers {
     hooks: bool,
     events: BTreeSet<String>,
 }
 
-impl Kept {
+impl KeptContainers {
     /// What a text had before anything was put in.
     pub fn of(text: &str) -> Self {
         let hooks = JsonNode::parse(text).ok().and_then(|root| root.get("hooks"));
@@ -39,7 +39,7 @@ impl Kept {
 ///
 /// # Errors
 /// It is not JSON.
-pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<Hook>, SettingsFlaw> {
+pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<HookCommand>, SettingsFlaw> {
     let mut found = Vec::new();
     if text_is_blank(text) {
         return Ok(found);
@@ -49,7 +49,7 @@ pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<Hook>, Settin
         for entry in groups.iter().filter_map(|group| group.get("hooks")).flat_map(|entries| entries.items()) {
             if let Some(command) = entry.get("command").and_then(|node| node.string()).filter(|command| ours(command)) {
                 let timeout = entry.get("timeout").and_then(|node| node.source.parse().ok());
-                found.push(Hook { event: member.key.clone(), command, timeout: timeout.unwrap_or_default() });
+                found.push(HookCommand { event: member.key.clone(), command, timeout: timeout.unwrap_or_default() });
             }
         }
     }
@@ -60,7 +60,7 @@ pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<Hook>, Settin
 ///
 /// # Errors
 /// It is not JSON, or what should hold hooks is something else.
-pub fn add(text: &str, hooks: &[Hook]) -> Result<String, SettingsFlaw> {
+pub fn add(text: &str, hooks: &[HookCommand]) -> Result<String, SettingsFlaw> {
     let mut text = text.to_owned();
     if text_is_blank(&text) {
         let mark = if text.starts_with('\u{feff}') { "\u{feff}" } else { "" };
@@ -99,7 +99,7 @@ pub fn add(text: &str, hooks: &[Hook]) -> Result<String, SettingsFlaw> {
 ///
 /// # Errors
 /// It is not JSON.
-pub fn remove(text: &str, ours: impl Fn(&str) -> bool, kept: &Kept) -> Result<String, SettingsFlaw> {
+pub fn remove(text: &str, ours: impl Fn(&str) -> bool, kept: &KeptContainers) -> Result<String, SettingsFlaw> {
     let mut text = text.to_owned();
     if text_is_blank(&text) {
         return Ok(text);
@@ -167,7 +167,7 @@ fn append(text: &str, container: &JsonNode, item: &str, layout: &Layout, depth: 
 }
 
 /// Removes the first of our hooks, with all that then holds nothing any more.
-fn remove_one(text: &str, root: &JsonNode, ours: impl Fn(&str) -> bool, kept: &Kept) -> Option<String> {
+fn remove_one(text: &str, root: &JsonNode, ours: impl Fn(&str) -> bool, kept: &KeptContainers) -> Option<String> {
     let settings = root.members();
     let at = settings.iter().rposition(|member| member.key == "hooks")?;
     let hooks = &settings[at].value;

@@ -10,10 +10,10 @@ use anyhow::Context;
 use super::json::SettingsFlaw;
 
 /// What backups are called, behind the name of the file and before the time.
-const BACKUP: &str = ".requery-backup-";
+const BACKUP_SUFFIX: &str = ".requery-backup-";
 
 /// A settings file as it was read.
-pub struct Settings {
+pub struct SettingsFile {
     /// As it is named.
     path: PathBuf,
     /// What it is: behind all links.
@@ -22,7 +22,7 @@ pub struct Settings {
     text: Option<String>,
 }
 
-impl Settings {
+impl SettingsFile {
     /// Reads the file.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Settings {
     ///
     /// # Errors
     /// There is no place for it.
-    pub fn back_up(&self, backups: &Backups) -> anyhow::Result<Option<PathBuf>> {
+    pub fn back_up(&self, backups: &SettingsBackups) -> anyhow::Result<Option<PathBuf>> {
         let Some(text) = &self.text else { return Ok(None) };
         if let Some((path, newest)) = backups.newest(|_| true)
             && newest == *text
@@ -78,7 +78,7 @@ impl Settings {
             return Ok(Some(path));
         }
         let time = chrono::Utc::now().format("%Y%m%dT%H%M%S%.6fZ");
-        let path = backups.folder.join(format!("{}{BACKUP}{time}", backups.name));
+        let path = backups.folder.join(format!("{}{BACKUP_SUFFIX}{time}", backups.name));
         let write = || -> io::Result<()> {
             fs::create_dir_all(&backups.folder)?;
             let mode = fs::metadata(&self.file)?.permissions().mode();
@@ -143,12 +143,12 @@ impl Settings {
 }
 
 /// The backups of one settings file.
-pub struct Backups {
+pub struct SettingsBackups {
     folder: PathBuf,
     name: String,
 }
 
-impl Backups {
+impl SettingsBackups {
     /// Of the file at `path`: beside it, or in a folder of ours if what is beside it is shared with others.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Backups {
 
     /// The newest one that `counts`, and what is in it.
     pub fn newest(&self, counts: impl Fn(&str) -> bool) -> Option<(PathBuf, String)> {
-        let prefix = format!("{}{BACKUP}", self.name);
+        let prefix = format!("{}{BACKUP_SUFFIX}", self.name);
         let of_ours = |entry: fs::DirEntry| {
             let path = entry.path();
             path.file_name()?.to_str()?.starts_with(&prefix).then_some(path)
@@ -207,22 +207,22 @@ fn flawed(path: &Path, text: &str, flaw: &SettingsFlaw) -> anyhow::Error {
 mod tests {
     use std::fs;
 
-    use super::Settings;
+    use super::SettingsFile;
 
     #[test]
     fn what_somebody_else_wrote_meanwhile_is_not_overwritten() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deep/er/settings.json");
-        let missing = Settings::read(&path).expect("read");
+        let missing = SettingsFile::read(&path).expect("read");
         assert!(missing.replace(Some("{\"ours\": 1}")).expect("written"));
-        let read = Settings::read(&path).expect("read");
+        let read = SettingsFile::read(&path).expect("read");
         assert!(!missing.replace(Some("{}")).expect("noticed"), "it was made meanwhile");
         fs::write(&path, "{\"theirs\": 1}").expect("written");
         for new in [Some("{}"), None] {
             assert!(!read.replace(new).expect("noticed"));
             assert_eq!(fs::read_to_string(&path).expect("read"), "{\"theirs\": 1}");
         }
-        assert!(Settings::read(&path).expect("read").replace(None).expect("removed"));
+        assert!(SettingsFile::read(&path).expect("read").replace(None).expect("removed"));
         assert!(!read.replace(Some("{}")).expect("noticed"), "it was removed meanwhile");
         let left = fs::read_dir(folder.path().join("deep/er")).expect("a folder").count();
         assert_eq!(left, 0, "a temporary file is left");

@@ -12,19 +12,19 @@ use serde_json::Value;
 
 use super::super::agent_runtime::agent_runtime;
 use super::super::api::Api;
-use super::super::forward::Server;
-use super::agent::{self, Scope};
-use super::command::{self, Installed};
+use super::super::forward::ServerAddress;
+use super::agent::{self, SettingsScope};
+use super::command::{self, InstalledCommand};
 use super::edit;
 use super::json::JsonNode;
-use super::settings::Settings;
+use super::settings::SettingsFile;
 
 /// How long the server may take: a person waits for it.
-const PATIENCE: Duration = Duration::from_secs(3);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whose hooks.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct HooksStatusArgs {
     /// Agent whose hooks they are [default: all]
     #[arg(long, value_parser = agent_runtime())]
     agent: Option<AgentRuntime>,
@@ -43,21 +43,23 @@ pub struct Args {
 }
 
 /// Says it.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: HooksStatusArgs) -> anyhow::Result<()> {
     let agents = args.agent.map_or_else(|| AgentRuntime::ALL.to_vec(), |agent| vec![agent]);
     let mut servers = BTreeSet::new();
     for agent in &agents {
         say!("{agent}");
-        for (scope, name, left_out) in [(Scope::User, "user", args.project), (Scope::Project, "project", args.user)] {
+        for (scope, name, left_out) in
+            [(SettingsScope::User, "user", args.project), (SettingsScope::Project, "project", args.user)]
+        {
             if left_out {
                 continue;
             }
             let path = agent::settings(*agent, scope)?;
-            let (told, installed) = match installed(&path, *agent) {
+            let (summary, installed) = match installed(&path, *agent) {
                 Ok(found) => found,
                 Err(error) => (format!("{error:#}"), Vec::new()),
             };
-            say!("  {name:<13} {told}");
+            say!("  {name:<13} {summary}");
             for hook in installed {
                 if !Path::new(&hook.program).is_file() {
                     say!("  {:<13} {} is gone: install again", "", hook.program);
@@ -74,16 +76,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let base = args.spool.map_or_else(super::super::spool, Ok)?;
     for server in servers {
         say!("server {server}");
-        tell_server(&server, &agents).await?;
-        let spool = Server::parse(&server).map(|server| Spool::of(&base, &server.host, server.port));
+        print_server(&server, &agents).await?;
+        let spool = ServerAddress::parse(&server).map(|server| Spool::of(&base, &server.host, server.port));
         say!("  {:<13} {}", "spooled", spool.map_or_else(|error| error.to_string(), |spool| waiting(&spool)));
     }
     Ok(())
 }
 
 /// What is in a file: in words, and each command once.
-fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<Installed>)> {
-    let settings = Settings::read(path)?;
+fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<InstalledCommand>)> {
+    let settings = SettingsFile::read(path)?;
     let ours = |command: &str| command::read(command, agent).is_some();
     let found = edit::find(settings.text(), ours).map_err(|flaw| settings.flaw(&flaw))?;
     let path = path.display();
@@ -98,7 +100,7 @@ fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<In
     Ok((format!("{} hooks in {path}{off}", found.len()), installed))
 }
 
-async fn tell_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<()> {
+async fn print_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<()> {
     let api = match Api::at(server) {
         Ok(api) => api,
         Err(error) => {
@@ -106,9 +108,9 @@ async fn tell_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<()
             return Ok(());
         }
     };
-    let heard = tokio::time::timeout(PATIENCE, heard(&api, agents)).await;
+    let heard = tokio::time::timeout(STATUS_TIMEOUT, last_heard(&api, agents)).await;
     match heard {
-        Err(_) => say!("  {:<13} no, not within {} s", "answers", PATIENCE.as_secs()),
+        Err(_) => say!("  {:<13} no, not within {} s", "answers", STATUS_TIMEOUT.as_secs()),
         Ok(Err(error)) => say!("  {:<13} no: {error}", "answers"),
         Ok(Ok(heard)) => {
             say!("  {:<13} yes", "answers");
@@ -121,7 +123,7 @@ async fn tell_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<()
 }
 
 /// When each agent was last heard of.
-async fn heard(api: &Api, agents: &[AgentRuntime]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
+async fn last_heard(api: &Api, agents: &[AgentRuntime]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
     let answer = api.call(Method::GET, "api/v1/hooks", &Value::Null).await?;
     // A server whose answer is of another form has not heard of any.
     let heard = serde_json::from_value(answer).map_or_else(|_| Vec::new(), |HooksHeard { agents }| agents);
@@ -137,23 +139,23 @@ fn ago(at: &str) -> String {
 }
 
 fn waiting(spool: &Spool) -> String {
-    let tally = match spool.tally(Instant::now() + PATIENCE) {
+    let tally = match spool.tally(Instant::now() + STATUS_TIMEOUT) {
         Ok(tally) => tally,
         Err(error) => return format!("could not use {}: {error}", spool.folder().display()),
     };
-    let mut told = match tally.waiting {
+    let mut text = match tally.waiting {
         0 => "nothing".to_owned(),
         1 => "1 record waits".to_owned(),
         many => format!("{many} records wait"),
     };
     if tally.waiting > 0 {
-        told += &format!(" ({} KiB in {})", tally.bytes.div_ceil(1024), spool.folder().display());
+        text += &format!(" ({} KiB in {})", tally.bytes.div_ceil(1024), spool.folder().display());
     }
     if tally.dropped > 0 {
-        told += &format!("; {} were dropped because too many waited", tally.dropped);
+        text += &format!("; {} were dropped because too many waited", tally.dropped);
     }
     if tally.aside > 0 {
-        told += &format!("; {} that nobody can read are in {}", tally.aside, spool.folder().join("aside").display());
+        text += &format!("; {} that nobody can read are in {}", tally.aside, spool.folder().join("aside").display());
     }
-    told
+    text
 }

@@ -10,12 +10,12 @@ use requery::agent::runtime::AgentRuntime;
 use super::super::hooks::agent;
 
 /// How deep folders are looked into. Claude Code has its transcripts up to four deep.
-const MAX_DEPTH: usize = 8;
+const MAX_FOLDER_DEPTH: usize = 8;
 /// How many files are taken in one run.
 const MAX_FILES: usize = 100_000;
 
 /// A transcript.
-pub struct Transcript {
+pub struct TranscriptFile {
     /// Where it is.
     pub path: PathBuf,
     /// How long it was when it was found.
@@ -25,9 +25,9 @@ pub struct Transcript {
 
 /// What was found.
 #[derive(Default)]
-pub struct Found {
+pub struct FoundTranscripts {
     /// Transcripts, those that changed last at the end: a session that goes on from another one comes behind it.
-    pub files: Vec<Transcript>,
+    pub files: Vec<TranscriptFile>,
     /// What could not be looked at, in words.
     pub unreadable: Vec<String>,
 }
@@ -41,8 +41,8 @@ pub fn default_folder() -> anyhow::Result<PathBuf> {
 
 /// The transcripts at these paths: files as they are, of folders every `*.jsonl` below them. Links that are met on the
 /// way are not followed.
-pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> Found {
-    let mut found = Found::default();
+pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
+    let mut found = FoundTranscripts::default();
     let mut folders = Vec::new();
     for path in paths {
         match fs::metadata(path) {
@@ -70,7 +70,7 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> Found {
                 }
             };
             if kind.is_dir() {
-                if depth < MAX_DEPTH {
+                if depth < MAX_FOLDER_DEPTH {
                     folders.push((path, depth + 1));
                 }
             } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "jsonl") {
@@ -90,11 +90,11 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> Found {
     found
 }
 
-impl Found {
+impl FoundTranscripts {
     fn add(&mut self, path: PathBuf, metadata: &fs::Metadata, since: Option<SystemTime>) {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         if since.is_none_or(|since| modified >= since) {
-            self.files.push(Transcript { path, size: metadata.len(), modified });
+            self.files.push(TranscriptFile { path, size: metadata.len(), modified });
         }
     }
 

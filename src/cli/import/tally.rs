@@ -5,45 +5,45 @@ use std::fmt::Write;
 use requery::protocol::model::Imported;
 
 /// How many lines that were skipped are told one by one.
-const TOLD: usize = 20;
+const MAX_LISTED_REASONS: usize = 20;
 
 /// What became of the transcripts.
 #[derive(Default)]
-pub struct Tally {
+pub struct ImportTally {
     /// How many files were read.
     pub files: u64,
     /// How long they are together.
     pub bytes: u64,
     /// What could not be read.
     pub unreadable: u64,
-    told: Imported,
+    sum: Imported,
     /// Lines longer than the server would take.
     too_long: u64,
     reasons: Vec<String>,
 }
 
-impl Tally {
+impl ImportTally {
     /// Adds what became of a stretch.
     pub fn add(&mut self, imported: &Imported) {
-        let (told, usage) = (&mut self.told, &imported.usage);
-        told.lines += imported.lines;
-        told.skipped += imported.skipped;
-        told.tasks += imported.tasks;
-        told.events += imported.events;
-        told.usage.answers += usage.answers;
-        told.usage.input_tokens += usage.input_tokens;
-        told.usage.output_tokens += usage.output_tokens;
-        told.usage.cache_read_tokens += usage.cache_read_tokens;
-        told.usage.cache_write_tokens += usage.cache_write_tokens;
-        told.usage.answers_with_cost += usage.answers_with_cost;
+        let (sum, usage) = (&mut self.sum, &imported.usage);
+        sum.lines += imported.lines;
+        sum.skipped += imported.skipped;
+        sum.tasks += imported.tasks;
+        sum.events += imported.events;
+        sum.usage.answers += usage.answers;
+        sum.usage.input_tokens += usage.input_tokens;
+        sum.usage.output_tokens += usage.output_tokens;
+        sum.usage.cache_read_tokens += usage.cache_read_tokens;
+        sum.usage.cache_write_tokens += usage.cache_write_tokens;
+        sum.usage.answers_with_cost += usage.answers_with_cost;
         if let Some(cost) = usage.cost_usd {
-            *told.usage.cost_usd.get_or_insert_default() += cost;
+            *sum.usage.cost_usd.get_or_insert_default() += cost;
         }
     }
 
     /// Notes why a line is skipped; the server counts it.
     pub fn skip(&mut self, file: &str, line: u64, reason: &str) {
-        if self.reasons.len() < TOLD {
+        if self.reasons.len() < MAX_LISTED_REASONS {
             self.reasons.push(format!("{file}:{line}: {reason}"));
         }
     }
@@ -56,13 +56,13 @@ impl Tally {
 
     /// All of it, in lines.
     pub fn summary(&self, dry: bool, sessions: usize) -> String {
-        let (told, usage) = (&self.told, &self.told.usage);
-        let lines = told.lines + self.too_long;
+        let (sum, usage) = (&self.sum, &self.sum.usage);
+        let lines = sum.lines + self.too_long;
         let mut text = format!("{} of {}, {}", count(self.files, "file"), size(self.bytes), count(lines, "line"));
         if dry {
-            let _ = write!(text, ": {}, {}", count(sessions as u64, "session"), count(told.events, "event"));
+            let _ = write!(text, ": {}, {}", count(sessions as u64, "session"), count(sum.events, "event"));
         } else {
-            let _ = write!(text, ": {}, {}", count(told.tasks, "new task"), count(told.events, "new event"));
+            let _ = write!(text, ": {}, {}", count(sum.tasks, "new task"), count(sum.events, "new event"));
             if usage.answers > 0 {
                 let sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
                 let _ = write!(
@@ -79,7 +79,7 @@ impl Tally {
             }
         }
         text.push('\n');
-        let skipped = told.skipped + self.too_long;
+        let skipped = sum.skipped + self.too_long;
         if skipped > 0 {
             let _ = writeln!(text, "skipped {}:", count(skipped, "line"));
             for reason in &self.reasons {
@@ -113,11 +113,11 @@ fn size(bytes: u64) -> String {
 mod tests {
     use requery::protocol::model::{Imported, Usage};
 
-    use super::Tally;
+    use super::ImportTally;
 
     #[test]
     fn a_summary_says_what_is_known_and_no_more() {
-        let mut tally = Tally { files: 1, bytes: 2048, ..Tally::default() };
+        let mut tally = ImportTally { files: 1, bytes: 2048, ..ImportTally::default() };
         assert_eq!(tally.summary(false, 0), "1 file of 2.00 KiB, 0 lines: 0 new tasks, 0 new events\n");
         let usage =
             Usage { answers: 1234, input_tokens: 1, output_tokens: 2, cache_read_tokens: 1000, ..Usage::default() };

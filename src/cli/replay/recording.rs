@@ -5,14 +5,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::AsyncBufRead;
 
-use crate::cli::lines::{Lines, Read};
+use crate::cli::lines::{BoundedLine, BoundedLines};
 
 /// The longest line in bytes. A record is at most half of it.
-const MAX_LINE: usize = 16 * 1024 * 1024;
+const MAX_RECORDED_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A record of a recording.
 #[derive(Debug, PartialEq)]
-pub struct Line {
+pub struct RecordedLine {
     /// When it came, in milliseconds since the recording began; none: right after the one before.
     pub at_ms: Option<f64>,
     /// The runtime it came from, where the line says so.
@@ -21,7 +21,7 @@ pub struct Line {
     pub body: String,
 }
 
-impl Line {
+impl RecordedLine {
     fn parse(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Written<'a> {
@@ -37,30 +37,30 @@ impl Line {
 }
 
 /// The lines of a recording.
-pub struct Recording<R>(Lines<R>);
+pub struct Recording<R>(BoundedLines<R>);
 
 impl<R: AsyncBufRead + Unpin> Recording<R> {
     /// The recording that this reads.
     pub fn new(reader: R) -> Self {
-        Self(Lines::new(reader, MAX_LINE))
+        Self(BoundedLines::new(reader, MAX_RECORDED_LINE_BYTES))
     }
 
     /// The next line that is not blank, with its number; or what is wrong with it.
     ///
     /// # Errors
     /// The file cannot be read on.
-    pub async fn next(&mut self) -> anyhow::Result<Option<(u64, Result<Line, String>)>> {
+    pub async fn next(&mut self) -> anyhow::Result<Option<(u64, Result<RecordedLine, String>)>> {
         loop {
             let next = self.0.next().await;
             let number = self.0.number;
             let line = match next.with_context(|| format!("could not read line {number}"))? {
                 None => return Ok(None),
-                Some(Read::Line(bytes)) if bytes.trim_ascii().is_empty() => continue,
-                Some(Read::Line(bytes)) => match std::str::from_utf8(&bytes) {
-                    Ok(text) => Line::parse(text),
+                Some(BoundedLine::Line(bytes)) if bytes.trim_ascii().is_empty() => continue,
+                Some(BoundedLine::Line(bytes)) => match std::str::from_utf8(&bytes) {
+                    Ok(text) => RecordedLine::parse(text),
                     Err(error) => Err(format!("not UTF-8: {error}")),
                 },
-                Some(Read::TooLong) => Err(format!("longer than {} MiB", MAX_LINE >> 20)),
+                Some(BoundedLine::TooLong) => Err(format!("longer than {} MiB", MAX_RECORDED_LINE_BYTES >> 20)),
             };
             return Ok(Some((number, line)));
         }
@@ -74,7 +74,7 @@ impl<R: AsyncBufRead + Unpin> Recording<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_LINE, Recording};
+    use super::{MAX_RECORDED_LINE_BYTES, Recording};
 
     async fn check(text: &str, expected: &[&str]) {
         let mut recording = Recording::new(text.as_bytes());
@@ -113,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_without_end_is_skipped() {
-        let long = format!("{}\n{{\"body\": 1}}\n", "x".repeat(MAX_LINE + 1));
+        let long = format!("{}\n{{\"body\": 1}}\n", "x".repeat(MAX_RECORDED_LINE_BYTES + 1));
         check(&long, &["1 longer than 16 MiB", "2 at None from None: 1"]).await;
     }
 }

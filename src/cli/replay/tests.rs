@@ -7,11 +7,11 @@ use poem::listener::TcpAcceptor;
 use poem::{EndpointExt, Request, Response, Server};
 
 use super::recording::Recording;
-use super::{AgentRuntime, Api, Replay, Speed, Tally, Told, runtime_of_file};
+use super::{AgentRuntime, Api, Progress, Replay, ReplaySpeed, ReplayTally, runtime_of_file};
 
 /// Plays `lines` to a server that answers with these statuses, 204 afterwards. What comes out: the requests it saw, with
 /// deliveries numbered, and the tally.
-async fn play(lines: &str, answers: &[u16]) -> (Vec<String>, Tally) {
+async fn play(lines: &str, answers: &[u16]) -> (Vec<String>, ReplayTally) {
     let answers: Arc<Mutex<Vec<u16>>> = Arc::new(Mutex::new(answers.iter().rev().copied().collect()));
     let seen: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let endpoint = poem::endpoint::make({
@@ -35,11 +35,11 @@ async fn play(lines: &str, answers: &[u16]) -> (Vec<String>, Tally) {
 
     let mut replay = Replay {
         api: Api::at(&format!("http://{address}")).expect("a URL"),
-        speed: Speed(None),
+        speed: ReplaySpeed(None),
         runtime: AgentRuntime::ClaudeCode,
         give_up_after: None,
-        told: Told::new(lines.len() as u64),
-        tally: Tally::default(),
+        progress: Progress::new(lines.len() as u64),
+        tally: ReplayTally::default(),
     };
     replay.play(Recording::new(lines.as_bytes())).await.expect("played");
     let seen = seen.lock().expect("unpoisoned").clone();
@@ -66,7 +66,7 @@ async fn a_line_is_sent_again_under_the_same_delivery_until_it_is_taken() {
             "1 /api/v1/hooks/codex 2",
         ]
     );
-    assert_eq!(tally, Tally { sent: 2, failed: 0, retried: 2 });
+    assert_eq!(tally, ReplayTally { sent: 2, failed: 0, retried: 2 });
 }
 
 #[tokio::test]
@@ -74,12 +74,12 @@ async fn a_refused_or_broken_line_is_counted_and_not_sent_again() {
     let lines = "{\"body\":1}\nnonsense\n{\"source\":\"other\",\"body\":1}\n{\"body\":2}\n";
     let (requests, tally) = play(lines, &[422]).await;
     assert_eq!(requests, ["0 /api/v1/hooks/claude-code 1", "1 /api/v1/hooks/claude-code 2"]);
-    assert_eq!(tally, Tally { sent: 1, failed: 3, retried: 0 });
+    assert_eq!(tally, ReplayTally { sent: 1, failed: 3, retried: 0 });
 }
 
 #[test]
 fn a_pace_is_scaled() {
-    let due = |speed: &str| Speed::parse(speed).map(|speed| speed.due(Some(1500.0)).as_millis());
+    let due = |speed: &str| ReplaySpeed::parse(speed).map(|speed| speed.due(Some(1500.0)).as_millis());
     assert_eq!(due("1"), Ok(1500));
     assert_eq!(due("20"), Ok(75));
     assert_eq!(due("0.5"), Ok(3000));

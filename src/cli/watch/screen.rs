@@ -1,4 +1,4 @@
-//! What `requery watch` draws. Everything that came from elsewhere passes through [`harmless`].
+//! What `requery watch` draws. Everything that came from elsewhere passes through [`escape_control_characters`].
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use requery::protocol::model::{
     BookmarkPage, Overview, StaleReason, TaskDetail, TaskPage, TaskStatus, Timestamp, Usage,
 };
 
-use crate::cli::harmless::harmless;
+use crate::cli::terminal_text::escape_control_characters;
 
 /// The fewest rows of a table, however low the terminal is.
 const FEWEST_ROWS: usize = 3;
@@ -23,16 +23,16 @@ const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
 /// The terminal's second screen; the first comes back when this is dropped.
-pub(super) struct Alternate;
+pub(super) struct AlternateScreen;
 
-impl Alternate {
+impl AlternateScreen {
     pub(super) fn enter() -> io::Result<Self> {
         io::stdout().write_all(b"\x1b[?1049h\x1b[?25l")?;
         Ok(Self)
     }
 }
 
-impl Drop for Alternate {
+impl Drop for AlternateScreen {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing restored.
         let _ = io::stdout().write_all(b"\x1b[?25h\x1b[?1049l").and_then(|()| io::stdout().flush());
@@ -50,7 +50,7 @@ pub(super) fn status(client: &Client) -> String {
             None => "reconnecting".into(),
         },
         Status::Offline => "offline".into(),
-        Status::Closed { reason } => format!("closed: {}", harmless(&reason)),
+        Status::Closed { reason } => format!("closed: {}", escape_control_characters(&reason)),
         Status::Disabled => "disabled".into(),
     }
 }
@@ -71,35 +71,37 @@ pub(super) fn line(model: &ReadModel, view: &View) -> String {
     }
     if let Some(Ok(detail)) = view.body.as_ref().and_then(|body| body.task()) {
         let task = detail.task;
-        let _ = write!(line, ": {} {}, {} events", harmless(&task.title), task.status, task.event_count);
+        let _ =
+            write!(line, ": {} {}, {} events", escape_control_characters(&task.title), task.status, task.event_count);
     }
     if let Some(Ok(page)) = view.body.as_ref().and_then(|body| body.bookmarks()) {
         let _ = write!(line, ": {} bookmarks", page.items.len());
     }
     if let Some(error) = &view.error {
-        let _ = write!(line, "; {}", harmless(error));
+        let _ = write!(line, "; {}", escape_control_characters(error));
     }
     line
 }
 
 /// A terminal's size in cells, and the time it is.
 #[derive(Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct ScreenContext {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) now_ms: i64,
 }
 
 /// The whole screen, from its first cell. No line is longer than the terminal is wide, none is below its last.
-pub(super) fn picture(client: &Client, server: &str, watches: &[Watch], room: Room) -> String {
-    let mut text = format!("{BOLD}requery{PLAIN} {} - {}\n", harmless(server), status(client));
+pub(super) fn picture(client: &Client, server: &str, watches: &[Watch], context: ScreenContext) -> String {
+    let mut text = format!("{BOLD}requery{PLAIN} {} - {}\n", escape_control_characters(server), status(client));
     // Each read model gets its share; what surrounds a table takes five lines.
-    let rows = (room.rows.saturating_sub(1) / watches.len().max(1)).saturating_sub(5).max(FEWEST_ROWS);
-    let table = Table { rows, room };
+    let rows = (context.rows.saturating_sub(1) / watches.len().max(1)).saturating_sub(5).max(FEWEST_ROWS);
+    let table = Table { rows, context };
     for watch in watches {
         let view = watch.view();
         let age = view.age().map(|age| format!(", as of {}", span(age))).unwrap_or_default();
-        let error = view.error.as_deref().map(|error| format!(" - {}", harmless(error))).unwrap_or_default();
+        let error =
+            view.error.as_deref().map(|error| format!(" - {}", escape_control_characters(error))).unwrap_or_default();
         let _ = writeln!(text, "\n{BOLD}{}{PLAIN} {DIM}{}{age}{error}{PLAIN}", watch.model(), view.state.as_str());
         let Some(body) = view.body.as_ref().filter(|_| view.state != State::Gone) else { continue };
         let drawn = body
@@ -114,14 +116,15 @@ pub(super) fn picture(client: &Client, server: &str, watches: &[Watch], room: Ro
         }
     }
     // Each line clears what was behind it, the last everything below: nothing flickers.
-    let lines = text.lines().take(room.rows).map(|line| format!("{}\x1b[K", truncate_str(line, room.columns, "…")));
+    let lines =
+        text.lines().take(context.rows).map(|line| format!("{}\x1b[K", truncate_str(line, context.columns, "…")));
     format!("\x1b[H{}\x1b[J", lines.collect::<Vec<_>>().join("\r\n"))
 }
 
 /// Draws tables of so many rows.
 struct Table {
     rows: usize,
-    room: Room,
+    context: ScreenContext,
 }
 
 impl Table {
@@ -161,9 +164,9 @@ impl Table {
 
     fn task(&self, detail: &TaskDetail) -> String {
         let (task, figures) = (&detail.task, &detail.figures);
-        let mut text = format!("{} - {}", harmless(&task.title), task.status);
+        let mut text = format!("{} - {}", escape_control_characters(&task.title), task.status);
         if let Some(reason) = &task.status_reason {
-            let _ = write!(text, " ({})", harmless(reason));
+            let _ = write!(text, " ({})", escape_control_characters(reason));
         }
         if let Some(since) = &task.stale_since {
             let why = match task.stale_reason {
@@ -196,8 +199,10 @@ impl Table {
     /// A line: what is left of the width for `first`, then cells of fixed widths.
     fn row(&self, first: &str, cells: &[(&str, usize)]) -> String {
         let taken: usize = cells.iter().map(|(_, width)| width + 1).sum();
-        let width = self.room.columns.saturating_sub(taken + 2).clamp(12, 80);
-        let cell = |text: &str, width| pad_str(&harmless(text), width, Alignment::Left, Some("…")).into_owned();
+        let width = self.context.columns.saturating_sub(taken + 2).clamp(12, 80);
+        let cell = |text: &str, width| {
+            pad_str(&escape_control_characters(text), width, Alignment::Left, Some("…")).into_owned()
+        };
         let mut line = format!(" {}", cell(first, width));
         for (text, width) in cells {
             line.push(' ');
@@ -209,7 +214,7 @@ impl Table {
     }
 
     fn ago(&self, time: &Timestamp) -> String {
-        span(Duration::from_millis(self.room.now_ms.saturating_sub(time.as_ms()).max(0).unsigned_abs()))
+        span(Duration::from_millis(self.context.now_ms.saturating_sub(time.as_ms()).max(0).unsigned_abs()))
     }
 }
 
@@ -251,7 +256,7 @@ fn span(age: Duration) -> String {
 mod tests {
     use requery::protocol::model::Usage;
 
-    use super::{Room, Table, spent};
+    use super::{ScreenContext, Table, spent};
 
     #[test]
     fn a_cost_is_told_as_what_it_is() {
@@ -267,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_row_is_as_wide_as_its_cells_whatever_the_script() {
-        let table = Table { rows: 3, room: Room { rows: 10, columns: 40, now_ms: 0 } };
+        let table = Table { rows: 3, context: ScreenContext { rows: 10, columns: 40, now_ms: 0 } };
         assert_eq!(
             table.row("a title that is too long for it", &[("running", 10)]),
             " a title that is too long f… running\n"

@@ -1,7 +1,7 @@
-use super::{Hook, Kept, add, find, remove};
+use super::{HookCommand, KeptContainers, add, find, remove};
 
-fn hooks() -> Vec<Hook> {
-    let hook = |event: &str| Hook { event: event.into(), command: "/x/requery hook codex".into(), timeout: 3 };
+fn hooks() -> Vec<HookCommand> {
+    let hook = |event: &str| HookCommand { event: event.into(), command: "/x/requery hook codex".into(), timeout: 3 };
     vec![hook("Stop"), hook("PreToolUse")]
 }
 
@@ -36,11 +36,11 @@ fn what_the_person_changes_in_between_stays() {
     let installed = add(before, &hooks()).expect("added");
     let edit =
         |text: &str| text.replace("opus\"", "sonnet\",\n  \"env\": { \"A\": \"é\" }").replace("say done", "say bye");
-    let removed = remove(&edit(&installed), ours, &Kept::of(before)).expect("removed");
+    let removed = remove(&edit(&installed), ours, &KeptContainers::of(before)).expect("removed");
     assert_eq!(removed, edit(before));
     // Something behind ours, too.
     let behind = installed.replacen("}] }]\n  },", "}] }],\n    \"Mine\": []\n  },", 1);
-    let removed = remove(&behind, ours, &Kept::of(before)).expect("removed");
+    let removed = remove(&behind, ours, &KeptContainers::of(before)).expect("removed");
     assert_eq!(removed, before.replacen("    ]\n  },", "    ],\n    \"Mine\": []\n  },", 1));
 }
 
@@ -48,7 +48,7 @@ fn what_the_person_changes_in_between_stays() {
 fn a_hook_of_theirs_beside_ours_stays() {
     let text = r#"{"hooks": {"Stop": [{"matcher": "", "hooks": [{"command": "mine"}, {"command": "/x/requery hook codex"}]}]}}"#;
     let rest = r#"{"hooks": {"Stop": [{"matcher": "", "hooks": [{"command": "mine"}]}]}}"#;
-    assert_eq!(remove(text, ours, &Kept::default()).expect("removed"), rest);
+    assert_eq!(remove(text, ours, &KeptContainers::default()).expect("removed"), rest);
 }
 
 #[test]

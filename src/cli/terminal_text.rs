@@ -1,7 +1,7 @@
 //! Text from elsewhere, fit for a terminal.
 
 /// Text that cannot steer a terminal: control characters and those that reorder text become their escapes.
-pub fn harmless(text: &str) -> String {
+pub fn escape_control_characters(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
@@ -15,11 +15,11 @@ pub fn harmless(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::escape_control_characters;
 
     #[test]
     fn nothing_steers_the_terminal() {
-        assert_eq!(harmless("a\x1b[2Jb\r\n\u{9b}c\u{202e}d"), "a\\u{1b}[2Jb\\r\\n\\u{9b}c\\u{202e}d");
-        assert_eq!(harmless("ünïcode 日本"), "ünïcode 日本");
+        assert_eq!(escape_control_characters("a\x1b[2Jb\r\n\u{9b}c\u{202e}d"), "a\\u{1b}[2Jb\\r\\n\\u{9b}c\\u{202e}d");
+        assert_eq!(escape_control_characters("ünïcode 日本"), "ünïcode 日本");
     }
 }

@@ -3,12 +3,12 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar over what there is to do.
-pub struct Told {
+pub struct Progress {
     /// The bar.
     pub bar: ProgressBar,
 }
 
-impl Told {
+impl Progress {
     /// A bar for so many bytes.
     pub fn new(size: u64) -> Self {
         let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed}, {eta} left");
@@ -18,7 +18,7 @@ impl Told {
     }
 
     /// Tells a line.
-    pub fn tell(&self, line: &str) {
+    pub fn print(&self, line: &str) {
         self.bar.suspend(|| eprintln!("{line}"));
     }
 }
