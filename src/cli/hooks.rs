@@ -1,8 +1,8 @@
 //! `requery hooks`: puts our hooks into an agent's settings and takes them out again.
 //!
-//! The file is the person's. What they wrote stays as it is, byte for byte; a file that cannot be understood is not
-//! touched; a backup is there before anything is changed; the change happens at once or not at all. Ours are known by
-//! their command, which is `requery hook`, so taking them out needs no record of putting them in.
+//! The settings file belongs to its user. The user's text stays as it is, byte for byte. A file that is not JSON is not
+//! touched. A backup exists before the first change, and a change replaces the whole file or does not happen. Our hooks are
+//! recognised by their command, `requery hook`, so an uninstall needs no record of the install.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use requery::agent::runtime::AgentRuntime;
 use super::agent_runtime::agent_runtime;
 use super::forward::ServerAddress;
 
-/// A line on the output. Whoever reads it may have had enough.
+/// Prints a line. A reader that closed the output early is no failure.
 macro_rules! say {
     ($($text:tt)*) => {
         crate::cli::print(&format!("{}\n", format_args!($($text)*)))?
@@ -37,10 +37,10 @@ use agent::SettingsScope;
 use edit::{HookCommand, KeptContainers};
 use settings::{SettingsBackups, SettingsFile};
 
-/// How long a hook may take before its agent goes on without it, in seconds: ten times what it takes at most, and what
-/// Codex allows for the end of a session.
+/// How long a hook may take before its agent goes on without it, in seconds: ten times the forwarder's own deadline, and
+/// the time that Codex allows for the end of a session.
 const HOOK_TIMEOUT_SECONDS: u32 = 3;
-/// How often a file is tried again that somebody else writes at the same time.
+/// How often a change is tried again while another program writes the same file.
 const MAX_WRITE_ATTEMPTS: usize = 5;
 
 /// What to do with hooks.
@@ -100,7 +100,7 @@ struct Uninstall {
     choice: SettingsChoice,
 }
 
-/// Does it.
+/// Runs the chosen action.
 pub async fn run(args: HooksArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Install(args) => install(&args)?,
@@ -134,7 +134,7 @@ fn install(args: &Install) -> anyhow::Result<()> {
         if found == wanted {
             return Ok(None);
         }
-        // What is ours and empty goes; what else is there stays, empty or not.
+        // A container that only held our hooks goes with them; the user's containers stay, empty or not.
         let others = edit::remove(text, ours, &KeptContainers::default())?;
         edit::add(if found.is_empty() { text } else { &others }, &wanted).map(|text| Some(Change::Text(text)))
     })?;
@@ -170,7 +170,7 @@ fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
         if found.is_empty() {
             return Ok(None);
         }
-        // If nobody has touched it since, it is again what it was.
+        // The file is as our install left it: the backup is the text from before.
         if let Some(original) = original
             && edit::add(original, &found).as_deref() == Ok(text)
         {
@@ -192,13 +192,13 @@ fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
         ChangeOutcome::Changed { .. } => {
             say!("the hooks of {agent} are out of {} again", path.display());
             if let Some((backup, _)) = backup.filter(|_| restored) {
-                // The file says the same.
+                // The file has the backup's text again.
                 let _ = std::fs::remove_file(backup);
             }
             if scope == SettingsScope::Project
                 && let Some(folder) = path.parent()
             {
-                // If it was made for the file, nothing else is in it.
+                // Only an empty folder can be removed, and an empty one was made for the file.
                 let _ = std::fs::remove_dir(folder);
             }
         }
@@ -206,20 +206,20 @@ fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is to become of a file.
+/// The new state of a file.
 enum Change {
     Text(String),
     Gone,
 }
 
-/// What became of a file.
+/// The result of a change.
 enum ChangeOutcome {
     Nothing,
     Shown,
     Changed { backup: Option<PathBuf> },
 }
 
-/// Reads a file, changes it and puts it in its place; again if somebody else has written it meanwhile.
+/// Reads a file, changes its text and replaces it. Starts again if another program has written the file meanwhile.
 fn change(
     path: &Path,
     dry_run: bool,
@@ -254,7 +254,8 @@ fn change(
     anyhow::bail!("{}: somebody else writes it all the time; nothing was changed", path.display())
 }
 
-/// Where backups go if not beside the file: a project's folder is shared, and what is in its settings may be secret.
+/// The folder of backups that do not lie beside their file: a project's folder is shared, and its settings may hold
+/// secrets.
 fn elsewhere(scope: SettingsScope) -> anyhow::Result<Option<PathBuf>> {
     match scope {
         SettingsScope::User => Ok(None),

@@ -1,8 +1,8 @@
-//! What the person is told while a command works: a bar on a terminal, lines elsewhere.
+//! The progress of a long command: a bar on a terminal, lines elsewhere.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar over what there is to do.
+/// A progress bar.
 pub struct Progress {
     /// The bar.
     pub bar: ProgressBar,
@@ -17,7 +17,7 @@ impl Progress {
         Self { bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
     }
 
-    /// Tells a line.
+    /// Prints a line above the bar.
     pub fn print(&self, line: &str) {
         self.bar.suspend(|| eprintln!("{line}"));
     }

@@ -1,6 +1,7 @@
-//! Text from elsewhere, fit for a terminal.
+//! Text from servers and files, made safe for a terminal.
 
-/// Text that cannot steer a terminal: control characters and those that reorder text become their escapes.
+/// Replaces control characters, and characters that reorder text, by their escapes, so that the text cannot steer the
+/// terminal.
 pub fn escape_control_characters(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
@@ -18,7 +19,7 @@ mod tests {
     use super::escape_control_characters;
 
     #[test]
-    fn nothing_steers_the_terminal() {
+    fn control_and_reordering_characters_become_escapes() {
         assert_eq!(escape_control_characters("a\x1b[2Jb\r\n\u{9b}c\u{202e}d"), "a\\u{1b}[2Jb\\r\\n\\u{9b}c\\u{202e}d");
         assert_eq!(escape_control_characters("ünïcode 日本"), "ünïcode 日本");
     }

@@ -1,4 +1,4 @@
-//! `requery hooks`: the person's settings are theirs, before, with and after our hooks.
+//! `requery hooks`: the user's settings stay as they are, before, with and after our hooks.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::home::{Home, fixtures, free_port, silent};
 const AGENTS: [&str; 2] = ["claude-code", "codex"];
 const SCOPES: [&str; 2] = ["--user", "--project"];
 
-/// The settings files of the corpus whose name says that they are refused, or those that are not.
+/// The files of the corpus whose name says that they are refused, or all others.
 fn corpus(refused: bool) -> Vec<PathBuf> {
     let files = fs::read_dir(fixtures("settings")).unwrap().map(|file| file.unwrap().path());
     let is_json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
@@ -41,7 +41,7 @@ fn write(path: &Path, text: &[u8]) {
     fs::write(path, text).unwrap();
 }
 
-/// The value of a settings file; of one without anything in it an object without members.
+/// The value of a settings file; an object without members if the file is blank.
 fn value(text: &[u8]) -> Value {
     let text = String::from_utf8(text.to_vec()).unwrap();
     let text = text.trim_start_matches('\u{feff}');
@@ -66,7 +66,7 @@ fn program() -> &'static str {
 }
 
 #[test]
-fn after_uninstall_every_file_is_what_it_was() {
+fn every_file_has_the_same_bytes_after_install_and_uninstall() {
     for file in corpus(false) {
         for (agent, scope) in AGENTS.iter().flat_map(|agent| SCOPES.map(|scope| (*agent, scope))) {
             let home = Home::new();
@@ -88,7 +88,7 @@ fn after_uninstall_every_file_is_what_it_was() {
             assert_eq!(fs::read(backup.unwrap().trim()).unwrap(), before, "{name}");
 
             home.run(&["hooks", "install", "--agent", agent, scope]);
-            assert_eq!(fs::read(&path).unwrap(), installed, "{name}: installing again is nothing");
+            assert_eq!(fs::read(&path).unwrap(), installed, "{name}: a second install changes nothing");
 
             home.run(&["hooks", "uninstall", "--agent", agent, scope]);
             let after = fs::read(&path).unwrap();
@@ -100,9 +100,9 @@ fn after_uninstall_every_file_is_what_it_was() {
     }
 }
 
-/// An agent writes its settings anew when the person allows something, in its own layout.
+/// An agent writes its settings anew, in its own layout, when the user allows an action.
 #[test]
-fn what_changes_in_between_stays() {
+fn changes_between_install_and_uninstall_stay() {
     for file in corpus(false) {
         let name = name(&file);
         if name == "two-of-a-name.json" {
@@ -145,7 +145,7 @@ fn a_file_that_no_agent_would_read_is_refused_with_the_place_of_its_flaw() {
 }
 
 #[test]
-fn a_file_that_was_not_there_is_gone_again() {
+fn a_file_that_was_created_is_removed_again() {
     for scope in SCOPES {
         let home = Home::new();
         let path = settings(&home, "claude-code", scope);
@@ -177,14 +177,14 @@ fn a_link_stays_a_link() {
         assert_eq!(fs::read_to_string(&file).unwrap(), "{\n  \"model\": \"opus\"\n}\n");
         assert_eq!(fs::read_link(&path).unwrap(), Path::new("../dotfiles/claude.json"));
     }
-    // To where nothing is yet.
+    // A link to a file that does not exist.
     fs::remove_file(&file).unwrap();
     home.run(&["hooks", "install", "--agent", "claude-code"]);
     assert_eq!(ours(&value(&fs::read(&file).unwrap())).len(), 24);
 }
 
 #[test]
-fn a_file_that_is_read_only_stays_as_it_is() {
+fn a_read_only_file_stays_as_it_is() {
     let home = Home::new();
     let path = settings(&home, "claude-code", "--user");
     write(&path, b"{}");
@@ -195,7 +195,7 @@ fn a_file_that_is_read_only_stays_as_it_is() {
 }
 
 #[test]
-fn an_agent_is_given_no_name_that_it_would_stumble_over() {
+fn an_old_agent_gets_no_hook_that_it_does_not_know() {
     for (version, hooks) in [("2.1.92 (Claude Code)", 9), ("2.1.101 (Claude Code)", 24), ("beta", 24)] {
         let home = Home::new();
         home.program("claude", &format!("echo '{version}'"));
@@ -228,9 +228,9 @@ fn another_server_is_named_and_a_secret_is_not() {
     assert_eq!(found["Stop"], [format!("{} hook codex", program())]);
 }
 
-/// What an agent would do: each installed command gets the recorded input of its hook.
+/// Does as an agent would: each installed command gets the recorded input of its hook.
 #[tokio::test]
-async fn each_installed_command_brings_its_record() {
+async fn each_installed_command_delivers_its_record() {
     for (agent, recording) in [("claude-code", "claude-code-busy-day.jsonl"), ("codex", "codex-two-sessions.jsonl")] {
         let home = Home::new();
         let port = free_port();

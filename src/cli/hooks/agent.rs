@@ -1,4 +1,4 @@
-//! What each agent calls its hooks, and where it looks for them.
+//! The hooks to register for each agent, and the files in which it looks for them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,19 +8,19 @@ use anyhow::Context;
 use requery::agent::hook_catalogue::HookName;
 use requery::agent::runtime::AgentRuntime;
 
-/// Whose settings.
+/// The reach of a settings file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingsScope {
-    /// The person's, for all projects.
+    /// The user's settings, for all projects.
     User,
-    /// Those of the project in the current folder.
+    /// The settings of the project in the current folder.
     Project,
 }
 
-/// How long an agent may take to say its version.
+/// How long an agent may take to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The hooks to register, and why not all.
+/// The hooks to register, and the reason if some are left out.
 pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
     let older = agent.unknown_hooks_pass_since().and_then(|since| {
         let version = version(agent.process_name())?;
@@ -47,7 +47,7 @@ pub fn settings(agent: AgentRuntime, scope: SettingsScope) -> anyhow::Result<Pat
     }
 }
 
-/// The folder in which an agent keeps what is the person's.
+/// The folder in which an agent keeps the user's files.
 pub fn folder(agent: AgentRuntime) -> anyhow::Result<PathBuf> {
     match std::env::var_os(agent.folder_variable()).filter(|folder| !folder.is_empty()) {
         Some(named) => Ok(named.into()),
@@ -55,7 +55,7 @@ pub fn folder(agent: AgentRuntime) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// What the person should know after the hooks are in a file.
+/// Advice for the user after an install.
 pub fn advice(agent: AgentRuntime, scope: SettingsScope, path: &Path) -> Vec<String> {
     let mut advice = Vec::new();
     match agent {

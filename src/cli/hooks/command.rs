@@ -1,4 +1,4 @@
-//! The command that an agent runs: written for a shell, and known again.
+//! The command that an agent runs: quoted for a shell, and recognised again.
 
 use std::path::Path;
 
@@ -25,7 +25,8 @@ pub fn write(program: &Path, agent: AgentRuntime, options: &[(&str, &str)]) -> a
     Ok(words.join(" "))
 }
 
-/// Reads a command; none if it is not one of ours. A program of that name anywhere is ours: it may have moved.
+/// Reads a command; none if it is not one of ours. The folder of the program does not count, since the program may have
+/// moved.
 pub fn read(command: &str, agent: AgentRuntime) -> Option<InstalledCommand> {
     let words = words(command)?;
     let [program, hook, of, options @ ..] = words.as_slice() else { return None };
@@ -46,7 +47,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// The words of a command. None: it has more than words.
+/// The words of a command; none if it has more than words, such as a pipe.
 fn words(command: &str) -> Option<Vec<String>> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
     let mut chars = command.chars();
@@ -90,7 +91,7 @@ mod tests {
     use super::{read, write};
 
     #[test]
-    fn what_is_written_is_known_again() {
+    fn a_written_command_is_recognised_again() {
         for program in ["/usr/bin/requery", "/home/a b/it's \"here\"/requery", "/été/$HOME/`x`/requery-2"] {
             let options = [("--server", "http://h:1")];
             let command = write(Path::new(program), AgentRuntime::Codex, &options).expect("written");
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_person_wrote_is_not_ours() {
+    fn commands_of_the_user_are_not_ours() {
         for command in [
             "notify requery hook codex",
             "/usr/bin/requery watch",

@@ -30,7 +30,7 @@ mod tests {
     use super::unified;
 
     #[test]
-    fn what_goes_and_comes_with_some_lines_around() {
+    fn changed_lines_have_equal_lines_around_them() {
         let old = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\n";
         let new = "a\nb\nc\nd\nE\nf\ng\nh\ni\nj\nk\nl\nm\n";
         assert_eq!(unified(old, new), "@@ line 2 @@\n b\n c\n d\n-e\n+E\n f\n g\n h\n@@ line 10 @@\n j\n k\n l\n+m\n");

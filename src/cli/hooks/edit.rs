@@ -1,6 +1,6 @@
-//! Puts our hooks into the text of a settings file and takes them out again. All else stays, byte for byte.
+//! Adds our hooks to the text of a settings file and removes them again. The rest of the text stays, byte for byte.
 //!
-//! No I/O here. What is put in follows the file's own line ends and indentation, one line for each hook.
+//! No I/O here. A hook is one line, with the line ends and the indentation of the file.
 
 use std::collections::BTreeSet;
 
@@ -9,15 +9,15 @@ use super::json::{JsonNode, SettingsFlaw};
 /// One of our hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookCommand {
-    /// The agent's name for what happens.
+    /// The agent's name of the event.
     pub event: String,
-    /// What is run then.
+    /// The command that the agent runs at the event.
     pub command: String,
-    /// How long it may take, in seconds.
+    /// How long the command may take, in seconds.
     pub timeout: u32,
 }
 
-/// Containers that stay although they are empty: the person's own.
+/// The user's own containers, which stay although they are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptContainers {
     hooks: bool,
@@ -25,7 +25,7 @@ pub struct KeptContainers {
 }
 
 impl KeptContainers {
-    /// What a text had before anything was put in.
+    /// The containers of a text from before our hooks were added.
     pub fn of(text: &str) -> Self {
         let hooks = JsonNode::parse(text).ok().and_then(|root| root.get("hooks"));
         Self {
@@ -35,10 +35,10 @@ impl KeptContainers {
     }
 }
 
-/// Those of the hooks in a text whose command is one of ours, in order.
+/// The hooks in a text whose command is one of ours, in order.
 ///
 /// # Errors
-/// It is not JSON.
+/// The text is not JSON.
 pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<HookCommand>, SettingsFlaw> {
     let mut found = Vec::new();
     if text_is_blank(text) {
@@ -56,10 +56,10 @@ pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<HookCommand>,
     Ok(found)
 }
 
-/// The text with these hooks added. A text without anything becomes one.
+/// The text with these hooks added. A blank text becomes an object.
 ///
 /// # Errors
-/// It is not JSON, or what should hold hooks is something else.
+/// The text is not JSON, or a value of another type stands in the place of a container of hooks.
 pub fn add(text: &str, hooks: &[HookCommand]) -> Result<String, SettingsFlaw> {
     let mut text = text.to_owned();
     if text_is_blank(&text) {
@@ -95,10 +95,10 @@ pub fn add(text: &str, hooks: &[HookCommand]) -> Result<String, SettingsFlaw> {
     Ok(text)
 }
 
-/// The text without our hooks, and without what is empty for it.
+/// The text without our hooks and without the containers that are empty then, except the ones in `kept`.
 ///
 /// # Errors
-/// It is not JSON.
+/// The text is not JSON.
 pub fn remove(text: &str, ours: impl Fn(&str) -> bool, kept: &KeptContainers) -> Result<String, SettingsFlaw> {
     let mut text = text.to_owned();
     if text_is_blank(&text) {
@@ -110,7 +110,7 @@ pub fn remove(text: &str, ours: impl Fn(&str) -> bool, kept: &KeptContainers) ->
     Ok(text)
 }
 
-/// Whether nothing is in it, or only an object without members.
+/// Whether a text is blank or an object without members.
 pub fn is_empty(text: &str) -> bool {
     text_is_blank(text) || JsonNode::parse(text).is_ok_and(|root| root.is_object() && root.members().is_empty())
 }
@@ -123,10 +123,10 @@ fn expect_object(node: &JsonNode, what: &str) -> Result<(), SettingsFlaw> {
     if node.is_object() { Ok(()) } else { Err(SettingsFlaw::at(node.start, format!("{what}: expected an object"))) }
 }
 
-/// How a text is laid out.
+/// The layout of a text.
 struct Layout {
     line_end: &'static str,
-    /// What one level is indented by; none: everything is on one line.
+    /// The indentation of one level; none if the whole text is on one line.
     indent: Option<String>,
 }
 
@@ -144,7 +144,8 @@ fn line_end(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
-/// Puts an item behind the last one of a container, in the way in which that one is behind what precedes it.
+/// Adds an item behind the last item of a container. The text between the last two items, or in front of the only one, is
+/// the pattern for the text in front of the new one.
 fn append(text: &str, container: &JsonNode, item: &str, layout: &Layout, depth: usize) -> String {
     let parts = container.parts();
     let Some((start, end)) = parts.last().copied() else {
@@ -166,7 +167,7 @@ fn append(text: &str, container: &JsonNode, item: &str, layout: &Layout, depth: 
     format!("{},{between}{item}{}", &text[..end], &text[end..])
 }
 
-/// Removes the first of our hooks, with all that then holds nothing any more.
+/// Removes the first of our hooks, and the containers that are empty then.
 fn remove_one(text: &str, root: &JsonNode, ours: impl Fn(&str) -> bool, kept: &KeptContainers) -> Option<String> {
     let settings = root.members();
     let at = settings.iter().rposition(|member| member.key == "hooks")?;
@@ -192,7 +193,7 @@ fn remove_one(text: &str, root: &JsonNode, ours: impl Fn(&str) -> bool, kept: &K
     None
 }
 
-/// Cuts the item out of its container, so that putting it there and cutting it out again is nothing.
+/// Cuts an item out of its container: the inverse of [`append`].
 fn cut(text: &str, container: &JsonNode, item: usize) -> String {
     let parts = container.parts();
     let (from, to) = match (item.checked_sub(1), parts.get(item + 1)) {

@@ -9,16 +9,16 @@ use anyhow::Context;
 
 use super::json::SettingsFlaw;
 
-/// What backups are called, behind the name of the file and before the time.
+/// The middle of a backup's name: behind the name of the file, before the time.
 const BACKUP_SUFFIX: &str = ".requery-backup-";
 
 /// A settings file as it was read.
 pub struct SettingsFile {
-    /// As it is named.
+    /// The path under which the user knows it.
     path: PathBuf,
-    /// What it is: behind all links.
+    /// The file behind all links.
     file: PathBuf,
-    /// What is in it; none: it is not there.
+    /// The content; none if there is no file.
     text: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl SettingsFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// It is there and cannot be read.
+    /// The file exists and cannot be read.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let file = target(path).with_context(|| format!("could not follow {}", path.display()))?;
         let text = match fs::read(&file) {
@@ -40,36 +40,36 @@ impl SettingsFile {
         Ok(Self { path: path.to_owned(), file, text })
     }
 
-    /// What is in it; nothing if it is not there.
+    /// The content; empty if there is no file.
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }
 
-    /// Whether it is there.
+    /// Whether the file exists.
     pub fn is_there(&self) -> bool {
         self.text.is_some()
     }
 
-    /// What is wrong with what is in it, as a person can find it.
+    /// An error that names the file, and the line and the column of the flaw.
     pub fn flaw(&self, flaw: &SettingsFlaw) -> anyhow::Error {
         flawed(&self.path, self.text(), flaw)
     }
 
-    /// Whether it may be written. The folder decides whether a file can be replaced; that it is read-only says that it
-    /// should not be.
+    /// Checks that the file may be written. The permissions of the folder decide whether a file can be replaced; a
+    /// read-only file says that it should not be.
     ///
     /// # Errors
-    /// It is read-only.
+    /// The file is read-only.
     pub fn check_writable(&self) -> anyhow::Result<()> {
         let readonly = fs::metadata(&self.file).is_ok_and(|file| file.permissions().readonly());
         anyhow::ensure!(!readonly, "{} is read-only; nothing was changed", self.path.display());
         Ok(())
     }
 
-    /// Keeps what is in it, and says where.
+    /// Writes a backup of the content and returns its path.
     ///
     /// # Errors
-    /// There is no place for it.
+    /// The backup cannot be written.
     pub fn back_up(&self, backups: &SettingsBackups) -> anyhow::Result<Option<PathBuf>> {
         let Some(text) = &self.text else { return Ok(None) };
         if let Some((path, newest)) = backups.newest(|_| true)
@@ -90,11 +90,11 @@ impl SettingsFile {
         Ok(Some(path))
     }
 
-    /// Puts `text` in its place, or removes the file. False: somebody else has written it since it was read, and
-    /// nothing was done.
+    /// Replaces the content by `text`, or removes the file. Returns false, without a change, if another program has
+    /// written the file since it was read.
     ///
     /// # Errors
-    /// It cannot be written. It is as it was.
+    /// The file cannot be written. It is as it was.
     pub fn replace(&self, text: Option<&str>) -> anyhow::Result<bool> {
         let path = self.path.display();
         self.try_replace(text).with_context(|| format!("could not write {path}; it is as it was"))
@@ -115,7 +115,7 @@ impl SettingsFile {
         new.write_all(text.as_bytes())?;
         if let Some(before) = before {
             new.as_file().set_permissions(before.permissions())?;
-            // Only root can, and only root needs to.
+            // Only root can change the owner, and only root needs to.
             let _ = std::os::unix::fs::fchown(new.as_file(), Some(before.uid()), Some(before.gid()));
         }
         new.as_file().sync_all()?;
@@ -125,10 +125,10 @@ impl SettingsFile {
         if self.text.is_some() {
             new.persist(&self.file)?;
         } else if let Err(error) = new.persist_noclobber(&self.file) {
-            // Somebody else has just made it.
+            // Another program has just created the file.
             return if error.error.kind() == ErrorKind::AlreadyExists { Ok(false) } else { Err(error.into()) };
         }
-        // The name is in the folder, which is a file too.
+        // The name is stored in the folder, which has to be synced like a file.
         File::open(folder)?.sync_all()?;
         Ok(true)
     }
@@ -149,17 +149,17 @@ pub struct SettingsBackups {
 }
 
 impl SettingsBackups {
-    /// Of the file at `path`: beside it, or in a folder of ours if what is beside it is shared with others.
+    /// The backups of the file at `path`: beside the file, or in a folder of ours if the file's folder is shared.
     ///
     /// # Errors
-    /// It is a link to nowhere.
+    /// A link on the way to the file cannot be followed.
     pub fn of(path: &Path, elsewhere: Option<&Path>) -> anyhow::Result<Self> {
         let file = target(path).with_context(|| format!("could not follow {}", path.display()))?;
         let beside = file.parent().unwrap_or(Path::new("."));
         let folder = match elsewhere {
             None => beside.to_owned(),
             Some(folder) => {
-                // FNV-1a: the same in every version.
+                // FNV-1a, since its result is the same in every version of the program.
                 let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
                 let sum = beside.as_os_str().as_encoded_bytes().iter().copied().fold(0xcbf2_9ce4_8422_2325, mix);
                 folder.join(format!("{sum:016x}"))
@@ -168,7 +168,7 @@ impl SettingsBackups {
         Ok(Self { folder, name: file.file_name().unwrap_or_default().to_string_lossy().into_owned() })
     }
 
-    /// The newest one that `counts`, and what is in it.
+    /// The newest backup for which `counts` is true, and its content.
     pub fn newest(&self, counts: impl Fn(&str) -> bool) -> Option<(PathBuf, String)> {
         let prefix = format!("{}{BACKUP_SUFFIX}", self.name);
         let of_ours = |entry: fs::DirEntry| {
@@ -184,7 +184,7 @@ impl SettingsBackups {
     }
 }
 
-/// The file behind all links, there or not.
+/// The file behind all links, whether it exists or not.
 fn target(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(path) {
@@ -210,7 +210,7 @@ mod tests {
     use super::SettingsFile;
 
     #[test]
-    fn what_somebody_else_wrote_meanwhile_is_not_overwritten() {
+    fn a_write_of_another_program_meanwhile_is_not_overwritten() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("deep/er/settings.json");
         let missing = SettingsFile::read(&path).expect("read");

@@ -1,4 +1,4 @@
-//! `requery hooks status`: whether what an agent does arrives, and if not, where it stops.
+//! `requery hooks status`: whether an agent's records arrive, and otherwise where they stop.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::edit;
 use super::json::JsonNode;
 use super::settings::SettingsFile;
 
-/// How long the server may take: a person waits for it.
+/// How long the server may take for its answer: a person waits for it.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whose hooks.
@@ -42,7 +42,7 @@ pub struct HooksStatusArgs {
     spool: Option<PathBuf>,
 }
 
-/// Says it.
+/// Prints the status.
 pub async fn run(args: HooksStatusArgs) -> anyhow::Result<()> {
     let agents = args.agent.map_or_else(|| AgentRuntime::ALL.to_vec(), |agent| vec![agent]);
     let mut servers = BTreeSet::new();
@@ -83,7 +83,7 @@ pub async fn run(args: HooksStatusArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is in a file: in words, and each command once.
+/// The hooks of ours in a file: in words, and each command once.
 fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<InstalledCommand>)> {
     let settings = SettingsFile::read(path)?;
     let ours = |command: &str| command::read(command, agent).is_some();
@@ -122,10 +122,10 @@ async fn print_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<(
     Ok(())
 }
 
-/// When each agent was last heard of.
+/// The time of each agent's last record.
 async fn last_heard(api: &Api, agents: &[AgentRuntime]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
     let answer = api.call(Method::GET, "api/v1/hooks", &Value::Null).await?;
-    // A server whose answer is of another form has not heard of any.
+    // A server whose answer has another form counts as one without records.
     let heard = serde_json::from_value(answer).map_or_else(|_| Vec::new(), |HooksHeard { agents }| agents);
     let at =
         |agent: &AgentRuntime| heard.iter().find(|one| one.agent == agent.as_str()).map(|one| one.heard_at.to_string());

@@ -10,7 +10,7 @@ fn ours(command: &str) -> bool {
 }
 
 #[test]
-fn what_is_added_follows_what_is_there() {
+fn added_hooks_follow_the_layout_of_the_text() {
     let stop = r#"[{ "hooks": [{ "type": "command", "command": "/x/requery hook codex", "timeout": 3 }] }]"#;
     let both = |open: &str, between: &str, close: &str| {
         format!("{open}\"Stop\": {stop},{between}\"PreToolUse\": {stop}{close}")
@@ -31,28 +31,28 @@ fn what_is_added_follows_what_is_there() {
 }
 
 #[test]
-fn what_the_person_changes_in_between_stays() {
+fn changes_of_the_user_between_install_and_uninstall_stay() {
     let before = "{\n  \"hooks\": {\n    \"Stop\": [\n      {\n        \"hooks\": [{ \"type\": \"command\", \"command\": \"say done\" }]\n      }\n    ]\n  },\n  \"model\": \"opus\"\n}\n";
     let installed = add(before, &hooks()).expect("added");
     let edit =
         |text: &str| text.replace("opus\"", "sonnet\",\n  \"env\": { \"A\": \"é\" }").replace("say done", "say bye");
     let removed = remove(&edit(&installed), ours, &KeptContainers::of(before)).expect("removed");
     assert_eq!(removed, edit(before));
-    // Something behind ours, too.
+    // A member behind our hooks stays, too.
     let behind = installed.replacen("}] }]\n  },", "}] }],\n    \"Mine\": []\n  },", 1);
     let removed = remove(&behind, ours, &KeptContainers::of(before)).expect("removed");
     assert_eq!(removed, before.replacen("    ]\n  },", "    ],\n    \"Mine\": []\n  },", 1));
 }
 
 #[test]
-fn a_hook_of_theirs_beside_ours_stays() {
+fn a_foreign_hook_beside_ours_stays() {
     let text = r#"{"hooks": {"Stop": [{"matcher": "", "hooks": [{"command": "mine"}, {"command": "/x/requery hook codex"}]}]}}"#;
     let rest = r#"{"hooks": {"Stop": [{"matcher": "", "hooks": [{"command": "mine"}]}]}}"#;
     assert_eq!(remove(text, ours, &KeptContainers::default()).expect("removed"), rest);
 }
 
 #[test]
-fn what_cannot_be_understood_is_told_with_its_place() {
+fn a_text_that_is_not_json_is_refused_with_the_place_of_its_flaw() {
     for (text, at, what) in [
         ("{\n  // mine\n}", 4, "a comment, which JSON does not have"),
         ("/* mine */ {}", 0, "a comment, which JSON does not have"),
