@@ -29,8 +29,8 @@ pub use frame::{
 };
 pub use id::{BookmarkId, EventId, IdError, SessionId, TaskId};
 pub use notice::{
-    BookmarkDeleted, BookmarkSaved, EventLogged, EventUpdated, Notice, NoticeKind, SessionEnded, SessionStarted,
-    TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged,
+    BookmarkDeleted, BookmarkSaved, EventLogged, EventUpdated, Notice, NoticeColumns, NoticeFields, NoticeKind,
+    NoticeSubject, SessionEnded, SessionStarted, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged,
 };
 pub use read_model::{ReadModel, ReadModelError, Watched};
 

@@ -39,6 +39,11 @@ macro_rules! ids {
                 &self.0
             }
 
+            /// An id that ends in this number: for samples.
+            pub(super) fn numbered(number: u8) -> Self {
+                Self(format!("00000000-0000-7000-8000-{number:012}").into())
+            }
+
             /// A fresh version 7 id: ids made later sort later.
             #[cfg(feature = "server")]
             pub fn fresh() -> Self {

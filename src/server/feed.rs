@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::change_log;
 use super::database::{Database, DatabaseError, ReadTransaction};
-use super::hub::{Broadcast, Flush, Hub, encode};
+use super::hub::{Broadcast, Encoded, Flush, Hub, encode};
 use super::read;
 use crate::engine::invalidation;
 use crate::protocol::model::Timestamp;
@@ -139,10 +139,10 @@ impl Feed {
             return None;
         }
         self.cursor = flush.cursor.clone();
-        let wanted: Vec<_> = flush.notices.iter().filter(|encoded| self.wants(&encoded.notice)).collect();
+        let wanted: Vec<_> = flush.notices.iter().filter(|encoded| self.wants(encoded)).collect();
         let last = wanted.len().checked_sub(1)?;
         if wanted.len() > MOST_NOTICES {
-            return Some(Burst::Lines(vec![self.merge(wanted.iter().map(|encoded| &encoded.notice))]));
+            return Some(Burst::Lines(vec![self.merge(&wanted)]));
         }
         let lines = wanted.iter().enumerate().map(|(at, encoded)| FeedLine {
             text: encoded.text(&flush.cursor, at < last),
@@ -151,8 +151,8 @@ impl Feed {
         Some(Burst::Lines(lines.collect()))
     }
 
-    fn merge<'a>(&self, notices: impl Iterator<Item = &'a crate::protocol::Notice>) -> FeedLine {
-        let stale: BTreeSet<Watched> = notices.flat_map(invalidation::stale).collect();
+    fn merge(&self, notices: &[&Encoded]) -> FeedLine {
+        let stale: BTreeSet<Watched> = notices.iter().flat_map(|encoded| encoded.stale()).cloned().collect();
         if stale.len() > Watch::MAX {
             return self.line(FrameKind::Resync(Resync { reason: "too much changed at once".to_owned() }));
         }
@@ -167,10 +167,10 @@ impl Feed {
         Some(Burst::Lines(vec![self.line(FrameKind::Resync(Resync { reason: reason.to_owned() }))]))
     }
 
-    fn wants(&self, notice: &crate::protocol::Notice) -> bool {
-        self.project.as_deref().is_none_or(|project| project == notice.project())
+    fn wants(&self, encoded: &Encoded) -> bool {
+        self.project.as_deref().is_none_or(|project| project == encoded.notice.project())
             && self.watched.as_ref().is_none_or(|watched| {
-                invalidation::stale(notice).any(|stale| watched.iter().any(|watched| watched.meets(&stale)))
+                encoded.stale().iter().any(|stale| watched.iter().any(|watched| watched.meets(stale)))
             })
     }
 }

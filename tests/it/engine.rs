@@ -8,11 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use requery::engine::{Action, ConnectionId, Engine, Loss, Outcome, Settings, Status, Ticket, Verdict};
-use requery::protocol::model::{FinalStatus, Stats, Timestamp};
+use requery::protocol::model::{Stats, Timestamp};
 use requery::protocol::{
-    BookmarkDeleted, BookmarkSaved, Closing, Cursor, EventLogged, EventUpdated, Frame, FrameKind, Heartbeat, Incoming,
-    Notice, ReadModel, Resumed, Resync, SessionEnded, SessionStarted, SnapshotPayload, Stale, TaskCompleted,
-    TaskDeleted, TaskId, TaskStarted, TaskUpdated, TasksPurged, WatchFrame, Watched, Watching,
+    Closing, Cursor, Frame, FrameKind, Heartbeat, Incoming, Notice, NoticeColumns, ReadModel, Resumed, Resync,
+    SnapshotPayload, Stale, TaskId, WatchFrame, Watched, Watching,
 };
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -258,56 +257,23 @@ fn incoming(words: &[&str]) -> Incoming {
 }
 
 /// `kind [task [of parent]]`.
-fn notice(kind: &str, words: &[&str]) -> Notice {
-    let project = || String::from("p");
-    let task_id = || task(words.first().expect("a task"));
+pub fn notice(kind: &str, words: &[&str]) -> Notice {
     let parent_task_id = match words {
         [_, "of", parent] => Some(task(parent)),
         _ => None,
     };
-    match kind {
-        "task.started" => Notice::TaskStarted(TaskStarted { task_id: task_id(), project: project(), parent_task_id }),
-        "task.updated" => Notice::TaskUpdated(TaskUpdated { task_id: task_id(), project: project(), parent_task_id }),
-        "task.completed" => Notice::TaskCompleted(TaskCompleted {
-            task_id: task_id(),
-            project: project(),
-            parent_task_id,
-            status: FinalStatus::Completed,
-        }),
-        "task.deleted" => Notice::TaskDeleted(TaskDeleted { task_id: task_id(), project: project(), parent_task_id }),
-        "tasks.purged" => Notice::TasksPurged(TasksPurged { count: 1, project: project() }),
-        "session.started" => Notice::SessionStarted(SessionStarted {
-            session_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "session.ended" => Notice::SessionEnded(SessionEnded {
-            session_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "event.logged" => Notice::EventLogged(EventLogged {
-            event_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "event.updated" => Notice::EventUpdated(EventUpdated {
-            event_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "bookmark.saved" => Notice::BookmarkSaved(BookmarkSaved {
-            bookmark_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "bookmark.deleted" => Notice::BookmarkDeleted(BookmarkDeleted {
-            bookmark_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        _ => panic!("not a kind: {kind}"),
-    }
+    let task_id = words.first().map(|text| task(text));
+    let object_id = uuid(1);
+    let columns = NoticeColumns {
+        kind,
+        project: "p",
+        task_id: task_id.as_ref().map(TaskId::as_str),
+        parent_task_id: parent_task_id.as_ref().map(TaskId::as_str),
+        object_id: Some(&object_id),
+        status: Some("completed"),
+        count: Some(1),
+    };
+    Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {kind} {words:?}"))
 }
 
 /// `a:5` is `a:5:5:`; everything else is a cursor in full.

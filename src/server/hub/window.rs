@@ -97,7 +97,7 @@ impl Window {
                 Some(at) => {
                     let held = &mut self.pending[*at];
                     held.count = held.count.saturating_add(1);
-                    held.notice = newer(&held.notice, notice);
+                    held.notice = notice.merged_with(&held.notice);
                 }
                 None => {
                     self.places.insert(place(&notice), self.pending.len());
@@ -161,29 +161,5 @@ impl Window {
 }
 
 fn place(notice: &Notice) -> Place {
-    let parent = match notice {
-        Notice::TaskStarted(notice) => notice.parent_task_id.clone(),
-        Notice::TaskUpdated(notice) => notice.parent_task_id.clone(),
-        Notice::TaskCompleted(notice) => notice.parent_task_id.clone(),
-        Notice::TaskDeleted(notice) => notice.parent_task_id.clone(),
-        Notice::TasksPurged(_)
-        | Notice::SessionStarted(_)
-        | Notice::SessionEnded(_)
-        | Notice::EventLogged(_)
-        | Notice::EventUpdated(_)
-        | Notice::BookmarkSaved(_)
-        | Notice::BookmarkDeleted(_) => None,
-    };
-    (notice.kind(), notice.task_id().cloned(), notice.project().to_owned(), parent)
-}
-
-/// The newer of two notices of one place. What a purge counts adds up.
-fn newer(held: &Notice, notice: Notice) -> Notice {
-    match (held, notice) {
-        (Notice::TasksPurged(held), Notice::TasksPurged(mut purged)) => {
-            purged.count += held.count;
-            Notice::TasksPurged(purged)
-        }
-        (_, notice) => notice,
-    }
+    (notice.kind(), notice.task_id().cloned(), notice.project().to_owned(), notice.parent_task_id().cloned())
 }
