@@ -28,6 +28,7 @@ use refetcher::{Mark, Refetcher};
 pub use connection::{ConnectionId, Loss, Status};
 pub use refetcher::{Fetch, Held, Outcome, Ticket, Verdict, Why};
 
+use crate::protocol::limits;
 use crate::protocol::{Cursor, FrameKind, Incoming, ReadModel, Watch, WatchFrame, Watched};
 
 /// Keeps every rule that a client has to keep.
@@ -301,7 +302,7 @@ impl Engine {
     /// What the stream should be narrowed to.
     fn watched(&self) -> BTreeSet<Watched> {
         let watched: BTreeSet<Watched> = self.refetcher.watched().cloned().map(Watched::One).collect();
-        if watched.len() <= Watch::MAX {
+        if watched.len() <= limits::WATCHED_READ_MODELS {
             return watched;
         }
         let others = watched.into_iter().filter(|one| !matches!(one, Watched::One(ReadModel::Task(_))));

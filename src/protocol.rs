@@ -16,6 +16,7 @@ use openapi_text::openapi_text;
 mod cursor;
 mod frame;
 mod id;
+pub mod limits;
 pub mod model;
 mod notice;
 mod read_model;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use requery::agent::process::Process;
 use requery::agent::spool::{Record, Spool};
+use requery::protocol::limits;
 use serde::de::IgnoredAny;
 
 mod post;
@@ -35,7 +36,7 @@ const CATCH_UP_UNTIL: Duration = Duration::from_millis(60);
 /// For how long a server that did not answer in time is not asked again: it costs every hook the whole time.
 const SILENT: Duration = Duration::from_secs(5);
 /// The longest record, as the server has it. A longer one is read to its end, so that the agent can write it, and dropped.
-const LONGEST: usize = 8 * 1024 * 1024;
+const LONGEST: usize = limits::LONG_BODY_BYTES;
 const CHUNK: usize = 64 * 1024;
 
 /// What a hook does. Only for its help: [`Asked::parse`] reads the arguments.

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use requery::protocol::limits;
 use requery::protocol::model::Imported;
 use requery::server::agents::transcripts::Stretch;
 use serde::de::IgnoredAny;
@@ -30,7 +31,7 @@ use files::Transcript;
 use tally::Tally;
 
 /// The longest line in bytes, and the longest body that the server takes.
-const MAX_LINE: usize = 8 * 1024 * 1024;
+const MAX_LINE: usize = limits::LONG_BODY_BYTES;
 /// When a stretch is sent, in bytes and in lines: the server holds its write lock for it, and a hook waits for that.
 const STRETCH: usize = 1024 * 1024;
 const STRETCH_LINES: u64 = 1000;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::random::Random;
+use crate::protocol::limits;
 use crate::protocol::{Cursor, ReadModel, Watched};
 
 /// The life of the stream to the server.
@@ -236,7 +237,7 @@ impl Connection {
             duplex: false,
             up_at: None,
             deadline: now + self.settings.patience,
-            heartbeat: HEARTBEAT,
+            heartbeat: limits::HEARTBEAT,
             narrowed: None,
             asked: None,
         }));
@@ -332,8 +333,6 @@ impl Connection {
     }
 }
 
-/// What is assumed until the first frame says it.
-const HEARTBEAT: Duration = Duration::from_secs(25);
 /// No shorter interval is believed: it would lose good connections.
 const HEARTBEAT_LEAST: Duration = Duration::from_secs(1);
 /// Nor a longer one: it would keep dead ones.

@@ -14,8 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest cursor text that is taken. Some 400 transactions in flight at once fit.
-pub const MAX_LEN: usize = 8 * 1024;
+use crate::protocol::limits;
 
 /// A set of changes of one history of one database.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +98,7 @@ impl FromStr for Cursor {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        if text.len() > MAX_LEN {
+        if text.len() > limits::CURSOR_BYTES {
             return Err(CursorError("longer than 8 KiB"));
         }
         let mut parts = text.split(':');

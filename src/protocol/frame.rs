@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Stats, Task, Timestamp};
 use super::{Cursor, Notice, ReadModel, Watched};
+use crate::protocol::limits;
 
 /// One message from the server.
 ///
@@ -197,7 +198,7 @@ pub struct Watch {
 
 impl Watch {
     /// How many read models one stream may be narrowed to. Enough for any screen; a bound on what each notice costs.
-    pub const MAX: usize = 256;
+    pub const MAX: usize = limits::WATCHED_READ_MODELS;
 
     /// The message as the wire has it.
     pub fn frame(models: impl IntoIterator<Item = ReadModel>) -> WatchFrame {

@@ -21,16 +21,12 @@ use super::database::{Database, DatabaseError, ReadTransaction};
 use super::hub::{Broadcast, Encoded, Flush, Hub, encode};
 use super::read;
 use crate::engine::invalidation;
+use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
 use crate::protocol::{
     Closing, Cursor, Frame, FrameKind, Heartbeat, Resumed, Resync, SnapshotPayload, Stale, VERSION, Watch, Watched,
     Watching,
 };
-
-/// How many read models a stream that continues is told of. Past that it starts afresh.
-const MOST_CHANGED: u64 = 1_000;
-/// How many notices of one flush a stream gets one by one. More are merged into what they make stale.
-const MOST_NOTICES: usize = 64;
 
 /// What every feed needs.
 #[derive(Clone)]
@@ -141,7 +137,7 @@ impl Feed {
         self.cursor = flush.cursor.clone();
         let wanted: Vec<_> = flush.notices.iter().filter(|encoded| self.wants(encoded)).collect();
         let last = wanted.len().checked_sub(1)?;
-        if wanted.len() > MOST_NOTICES {
+        if wanted.len() > limits::NOTICES_PER_FLUSH {
             return Some(Burst::Lines(vec![self.merge(&wanted)]));
         }
         let lines = wanted.iter().enumerate().map(|(at, encoded)| FeedLine {
@@ -153,7 +149,7 @@ impl Feed {
 
     fn merge(&self, notices: &[&Encoded]) -> FeedLine {
         let stale: BTreeSet<Watched> = notices.iter().flat_map(|encoded| encoded.stale()).cloned().collect();
-        if stale.len() > Watch::MAX {
+        if stale.len() > limits::WATCHED_READ_MODELS {
             return self.line(FrameKind::Resync(Resync { reason: "too much changed at once".to_owned() }));
         }
         self.line(FrameKind::Stale(Stale { read_models: stale.into_iter().collect() }))
@@ -213,9 +209,11 @@ async fn resumed(
     project: Option<&str>,
 ) -> Result<Option<Resumed>, DatabaseError> {
     let Some(since) = since.and_then(|text| text.parse::<Cursor>().ok()) else { return Ok(None) };
-    let Some(notices) = change_log::since(read, &since, project, MOST_CHANGED * 4).await? else { return Ok(None) };
+    let Some(notices) = change_log::since(read, &since, project, limits::RESUMED_NOTICES).await? else {
+        return Ok(None);
+    };
     let stale: BTreeSet<Watched> = notices.iter().flat_map(invalidation::stale).collect();
-    if stale.len() as u64 > MOST_CHANGED {
+    if stale.len() > limits::RESUMED_READ_MODELS {
         return Ok(None);
     }
     Ok(Some(Resumed {

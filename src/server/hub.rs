@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::invalidation;
+use crate::protocol::limits;
 use crate::protocol::{Cursor, Frame, FrameKind, Notice, Watched};
 
 mod input;
@@ -19,10 +20,6 @@ pub use input::HubInput;
 
 mod window;
 pub use window::{Flushed, Merged, Window};
-
-/// How many flushes a listener may lag behind: ten seconds of the narrowest window. What they hold is shared, so a
-/// slow listener costs nothing but its own place.
-const BACKLOG: usize = 256;
 
 /// A handle on the hub; clones are the same hub.
 #[derive(Clone)]
@@ -95,7 +92,7 @@ pub fn encode(frame: &Frame) -> Utf8Bytes {
 impl Hub {
     /// A hub that has sent everything up to `cursor`.
     pub fn new(cursor: Cursor) -> Self {
-        let (sender, _) = broadcast::channel(BACKLOG);
+        let (sender, _) = broadcast::channel(limits::FLUSHES_BEHIND);
         Self(Arc::new(Inner { sender, latest: Mutex::new(cursor) }))
     }
 

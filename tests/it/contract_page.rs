@@ -123,15 +123,6 @@ fn each_rule_has_a_vector_and_each_vector_a_rule() {
     assert!(missing.is_empty(), "no script in tests/vectors cites the rules {missing:?}");
 }
 
-/// `openapi/invalidation.json` names the read models as seen from the notice; the page names them as the wire does.
-fn as_the_wire_names_it(word: &str) -> &str {
-    match word {
-        "task" => "task:{task_id}",
-        "parent" => "task:{parent_task_id}",
-        other => other,
-    }
-}
-
 #[test]
 fn the_table_of_notices_is_that_of_the_code() {
     let invalidation: Value = serde_json::from_str(&document::invalidation()).expect("JSON");
@@ -149,7 +140,7 @@ fn the_table_of_notices_is_that_of_the_code() {
         let kind = code(&row[0]).concat();
         assert_eq!(set(code(&row[1])), payload(&kind), "the payload of {kind}");
         let stale = invalidation["notices"][&kind].as_array().expect("read models");
-        let stale: Vec<&str> = stale.iter().map(|one| as_the_wire_names_it(one.as_str().expect("a text"))).collect();
+        let stale: Vec<&str> = stale.iter().map(|one| one.as_str().expect("a text")).collect();
         assert_eq!(code(&row[2]), stale, "the read models that {kind} makes stale");
     }
 }

@@ -23,6 +23,7 @@ use self::record::Record;
 use self::row::Row;
 use self::status::{Agent, Fresh, Titled};
 use crate::agent::process::Process;
+use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
 use crate::server::ingest::text::NotJson;
@@ -82,9 +83,6 @@ impl From<NotJson> for HookError {
     }
 }
 
-/// How far back a record may have happened. What waited for longer than this is shown as of then.
-const LATE_MS: i64 = 7 * 24 * 3600 * 1000;
-
 /// When a record happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Heard {
@@ -97,7 +95,7 @@ pub enum Heard {
 impl Heard {
     /// When a record happened that says so itself: not in the future, and at most a week ago.
     pub fn late(at_ms: i64, now_ms: i64) -> Self {
-        Self::Late(at_ms.clamp(now_ms - LATE_MS, now_ms))
+        Self::Late(at_ms.clamp(now_ms - limits::LATE.as_millis() as i64, now_ms))
     }
 
     fn is_late(self) -> bool {

@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::hooks::Source;
+use crate::protocol::limits;
 use crate::protocol::model::{Imported, SkippedLine};
 use crate::server::ingest::WriteError;
 
@@ -39,13 +40,6 @@ mod store;
 
 /// Whose transcripts they are.
 const SOURCE: Source = Source::ClaudeCode;
-
-/// How many lines one request can have: each may be a task, and all are written in one transaction.
-const LINES: u64 = 5000;
-/// How many events they can tell of: so many are written in some tenths of a second.
-const EVENTS: usize = 5000;
-/// How many lines that cannot be taken are told of one by one.
-const REASONS: usize = 20;
 
 /// What the lines of one request tell.
 #[derive(Default)]
@@ -68,8 +62,8 @@ impl Stretch {
                 continue;
             }
             stretch.told.lines += 1;
-            if stretch.told.lines > LINES {
-                return Err(WriteError::invalid("body", format!("has more than {LINES} lines")));
+            if stretch.told.lines > limits::TRANSCRIPT_LINES {
+                return Err(WriteError::invalid("body", format!("has more than {} lines", limits::TRANSCRIPT_LINES)));
             }
             match Line::parse(line, now_ms) {
                 Ok(Line::Nothing) => stretch.told.passed_over += 1,
@@ -80,8 +74,11 @@ impl Stretch {
                 Err(reason) => stretch.skip(number, reason),
             }
         }
-        if stretch.sessions.iter().map(|session| session.entries.len()).sum::<usize>() > EVENTS {
-            return Err(WriteError::invalid("body", format!("tells of more than {EVENTS} events")));
+        if stretch.sessions.iter().map(|session| session.entries.len()).sum::<usize>() > limits::TRANSCRIPT_EVENTS {
+            return Err(WriteError::invalid(
+                "body",
+                format!("tells of more than {} events", limits::TRANSCRIPT_EVENTS),
+            ));
         }
         Ok(stretch)
     }
@@ -107,7 +104,7 @@ impl Stretch {
 
     fn skip(&mut self, line: u64, reason: String) {
         self.told.skipped += 1;
-        if self.told.reasons.len() < REASONS {
+        if self.told.reasons.len() < limits::SKIPPED_LINES {
             self.told.reasons.push(SkippedLine { line, reason });
         }
     }

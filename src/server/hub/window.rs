@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice, TaskId};
 
-/// How many notices wait at most. A window that holds more is a doubt about everything, which costs a screen less.
-const MOST: usize = 10_000;
 /// How many deliveries a flush may cause before the window widens: some 10 ms of one core at half a microsecond each.
 const HEAVY: usize = 20_000;
 /// How much wider than its base a window gets.
@@ -87,7 +86,7 @@ impl Window {
             if self.doubt.is_some() {
                 return;
             }
-            if self.pending.len() >= MOST {
+            if self.pending.len() >= limits::NOTICES_PER_WINDOW {
                 self.doubt = Some("too much changed at once");
                 self.pending.clear();
                 self.places.clear();

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use super::catalogue::{Effect, Hook, Part};
 use super::record::Record;
 use super::tool;
+use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
-use crate::server::ingest::text::{self, MAX_BODY, MAX_TITLE};
+use crate::server::ingest::text;
 
 /// The longest tool input in bytes of JSON that is kept as it is; of a longer one only what is short.
 const MAX_INPUT: usize = 16 * 1024;
@@ -55,11 +56,11 @@ impl Row {
         body: Option<String>,
         metadata: Map<String, Value>,
     ) -> Self {
-        let (body, truncated) = match body.as_deref().map(|body| text::cut(body, MAX_BODY)) {
+        let (body, truncated) = match body.as_deref().map(|body| text::cut(body, limits::TEXT_BYTES)) {
             Some((_, None)) | None => (body, None),
             Some((start, whole)) => (Some(start.to_owned()), whole),
         };
-        Self { kind, family, title: text::one_line(title, MAX_TITLE), body, truncated, metadata }
+        Self { kind, family, title: text::one_line(title, limits::LINE_CHARACTERS), body, truncated, metadata }
     }
 }
 
@@ -70,7 +71,7 @@ fn title(record: &Record) -> String {
         None => title.to_owned(),
     };
     let first_line_or = |field, other: &str| match record.text(field) {
-        Some(text) => text::first_line(text, MAX_TITLE),
+        Some(text) => text::first_line(text, limits::LINE_CHARACTERS),
         None => other.to_owned(),
     };
     match record.hook {

@@ -12,10 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Effect, Hook, Part};
 use super::record::Record;
+use crate::protocol::limits;
 use crate::protocol::model::{EventState, TaskStatus};
-
-/// How many rows may be open at once. The oldest is abandoned for the next.
-const MAX_OPEN: usize = 256;
 
 /// How many requests may wait for a person at once. The oldest is forgotten for the next.
 const MAX_BLOCKS: usize = 32;
@@ -427,7 +425,7 @@ impl Agent {
         match record.row().1 {
             // A todo outlives turns and runs, so nothing ever has to close it.
             Effect::Begin(part) if known.is_none() && part != Part::Todo => {
-                if self.open.len() >= MAX_OPEN {
+                if self.open.len() >= limits::OPEN_ROWS {
                     step.abandoned.push(self.open.remove(0).event);
                 }
                 let thread = record.thread().map(str::to_owned);

@@ -5,16 +5,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::protocol::limits;
 use crate::server::agents::hooks::fingerprint;
-use crate::server::agents::hooks::record::{MAX_ID, MAX_PATH};
+use crate::server::agents::hooks::record::MAX_PATH;
 use crate::server::ingest::text;
 
-/// More tokens or millionths of a dollar than this are no count of one answer; the database has the same bound.
-const MOST: u64 = 1_000_000_000_000;
-/// How far ahead of ours another machine's clock may be.
-const AHEAD_MS: i64 = 24 * 3600 * 1000;
-/// How many blocks a message can have; those of Claude Code have a few.
-const MAX_BLOCKS: usize = 1000;
 /// The longest name of a model in characters.
 const MAX_MODEL: usize = 128;
 
@@ -186,7 +181,8 @@ impl Told {
             told.cwd = None;
             return Ok(told.line());
         }
-        let message_id = content.message.get("id").and_then(Value::as_str).filter(|id| id.len() <= MAX_ID);
+        let message_id =
+            content.message.get("id").and_then(Value::as_str).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
         for text in content.texts() {
             let id = match message_id {
                 Some(id) => format!("answer:{id}:{:016x}", fingerprint::of(&[text], &Value::Null)),
@@ -206,7 +202,7 @@ impl Told {
         let at = fields.get("timestamp").ok_or("timestamp is missing")?;
         let at = at.as_str().and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
         let at_ms = at.ok_or("timestamp is not a time as in 2026-01-31T09:30:00Z")?.timestamp_millis();
-        if !(0..=now_ms.saturating_add(AHEAD_MS)).contains(&at_ms) {
+        if !(0..=now_ms.saturating_add(limits::TRANSCRIPT_AHEAD.as_millis() as i64)).contains(&at_ms) {
             return Err("timestamp is before 1970 or in the future".to_owned());
         }
         // What another clock has ahead is now: nothing is told of a time to come.
@@ -242,8 +238,8 @@ impl<'a> Content<'a> {
 fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
     let message = fields.get("message").ok_or("message is missing")?.as_object().ok_or("message is not an object")?;
     match message.get("content").unwrap_or(&Value::Null) {
-        Value::Array(blocks) if blocks.len() > MAX_BLOCKS => {
-            Err(format!("message.content has more than {MAX_BLOCKS} blocks"))
+        Value::Array(blocks) if blocks.len() > limits::TRANSCRIPT_BLOCKS => {
+            Err(format!("message.content has more than {} blocks", limits::TRANSCRIPT_BLOCKS))
         }
         content @ (Value::Null | Value::String(_) | Value::Array(_)) => Ok(Content { message, content }),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
@@ -261,10 +257,11 @@ fn answer(fields: &Map<String, Value>, message: &Map<String, Value>, at_ms: i64)
         Some(usage) => usage.as_object().ok_or("message.usage is not an object")?,
     };
     let named = [message.get("id"), fields.get("requestId"), fields.get("uuid")].into_iter().find_map(said);
-    let id = named.filter(|id| id.len() <= MAX_ID).ok_or("message.id is missing or longer than 256 bytes")?;
+    let id =
+        named.filter(|id| id.len() <= limits::HOOK_ID_BYTES).ok_or("message.id is missing or longer than 256 bytes")?;
     let count = |field: &str| match usage.get(field) {
         None | Some(Value::Null) => Ok(0),
-        Some(count) => match count.as_u64().filter(|count| *count <= MOST) {
+        Some(count) => match count.as_u64().filter(|count| *count <= limits::ANSWER_TOKENS) {
             Some(count) => Ok(count.cast_signed()),
             None => Err(format!("message.usage.{field} is not a count")),
         },
@@ -272,8 +269,10 @@ fn answer(fields: &Map<String, Value>, message: &Map<String, Value>, at_ms: i64)
     let cost_usd_micros = match fields.get("costUSD") {
         None | Some(Value::Null) => None,
         Some(cost) => {
-            let micros =
-                cost.as_f64().map(|cost| (cost * 1e6).round()).filter(|micros| (0.0..=MOST as f64).contains(micros));
+            let micros = cost
+                .as_f64()
+                .map(|cost| (cost * 1e6).round())
+                .filter(|micros| (0.0..=limits::ANSWER_TOKENS as f64).contains(micros));
             Some(micros.ok_or("costUSD is not an amount")? as i64)
         }
     };
@@ -295,20 +294,22 @@ fn session_id(fields: &Map<String, Value>) -> Result<String, String> {
     match fields.get("sessionId") {
         None | Some(Value::Null) => Err("sessionId is missing".to_owned()),
         Some(Value::String(id)) if id.trim().is_empty() => Err("sessionId is empty".to_owned()),
-        Some(Value::String(id)) if id.len() > MAX_ID => Err(format!("sessionId is longer than {MAX_ID} bytes")),
+        Some(Value::String(id)) if id.len() > limits::HOOK_ID_BYTES => {
+            Err(format!("sessionId is longer than {} bytes", limits::HOOK_ID_BYTES))
+        }
         Some(Value::String(id)) => Ok(id.clone()),
         Some(_) => Err("sessionId is not a text".to_owned()),
     }
 }
 
 fn named_id(block: &Map<String, Value>, field: &str) -> Result<String, String> {
-    let id = said(block.get(field)).filter(|id| id.len() <= MAX_ID);
-    id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {MAX_ID} bytes"))
+    let id = said(block.get(field)).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
+    id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {} bytes", limits::HOOK_ID_BYTES))
 }
 
 /// The name of a line; of one that has none, what it says and when.
 fn line_id(fields: &Map<String, Value>, text: &str) -> String {
-    match said(fields.get("uuid")).filter(|id| id.len() <= MAX_ID) {
+    match said(fields.get("uuid")).filter(|id| id.len() <= limits::HOOK_ID_BYTES) {
         Some(uuid) => format!("line:{uuid}"),
         None => {
             let at = fields.get("timestamp").and_then(Value::as_str).unwrap_or_default();

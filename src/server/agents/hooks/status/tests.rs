@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::{Agent, Fresh, Step};
+use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::server::agents::hooks::Source;
 use crate::server::agents::hooks::catalogue::{Effect, End};
@@ -242,8 +243,8 @@ fn what_is_remembered_is_bounded() {
     let mut expected = String::from("\nrunning began run0");
     for at in 1..300 {
         expected += "\nrunning";
-        if at >= super::MAX_OPEN {
-            expected += &format!(" abandoned row{}", at - super::MAX_OPEN);
+        if at >= limits::OPEN_ROWS {
+            expected += &format!(" abandoned row{}", at - limits::OPEN_ROWS);
         }
     }
     check(&calls, &expected);
