@@ -1,9 +1,22 @@
-//! What a search finds.
+//! The results of a search.
 
 use serde::{Deserialize, Serialize};
 
-use super::{SearchKind, Timestamp};
+use super::Timestamp;
+use super::words::words;
 use crate::protocol::{BookmarkId, EventId, TaskId};
+
+words! {
+    /// What a search finds.
+    SearchKind {
+        /// A task, by its title or its summary.
+        Task = "task",
+        /// An event, by its title or its body.
+        Event = "event",
+        /// A bookmark, by its title or its note.
+        Bookmark = "bookmark",
+    }
+}
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
