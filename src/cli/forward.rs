@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use requery::agent::process::Process;
 use requery::agent::runtime::AgentRuntime;
 use requery::agent::spool::{Spool, SpooledRecord};
+use requery::protocol::limits;
 use serde::de::IgnoredAny;
 
 mod post;
@@ -35,8 +36,6 @@ const SPOOLED_UNTIL: Duration = Duration::from_millis(265);
 const CATCH_UP_UNTIL: Duration = Duration::from_millis(60);
 /// For how long a server that did not answer in time is not asked again: it costs every hook the whole time.
 const SILENCE_PAUSE: Duration = Duration::from_secs(5);
-/// The longest record, as the server has it. A longer one is read to its end, so that the agent can write it, and dropped.
-const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 const INPUT_CHUNK_BYTES: usize = 64 * 1024;
 
 /// What a hook does. Only for its help: [`HookInvocation::parse`] reads the arguments.
@@ -209,7 +208,7 @@ fn read_input(until: Instant) -> Option<Vec<u8>> {
     let ended = loop {
         match read.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(chunk) => {
-                too_long |= body.len() + chunk.len() > MAX_RECORD_BYTES;
+                too_long |= body.len() + chunk.len() > limits::LONG_BODY_BYTES;
                 if !too_long {
                     body.extend_from_slice(&chunk);
                 }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use requery::protocol::limits;
 use requery::protocol::model::Imported;
 use requery::server::agents::TranscriptStretch;
 use serde::de::IgnoredAny;
@@ -29,8 +30,6 @@ mod tally;
 use files::TranscriptFile;
 use tally::ImportTally;
 
-/// The longest line in bytes, and the longest body that the server takes.
-const MAX_TRANSCRIPT_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// When a stretch is sent, in bytes and in lines: the server holds its write lock for it, and a hook waits for that.
 const STRETCH_BYTES: usize = 1024 * 1024;
 const STRETCH_LINES: u64 = 1000;
@@ -118,7 +117,7 @@ impl Import {
                 return Ok(());
             }
         };
-        let mut lines = BoundedLines::new(BufReader::new(opened), MAX_TRANSCRIPT_LINE_BYTES);
+        let mut lines = BoundedLines::new(BufReader::new(opened), limits::LONG_BODY_BYTES);
         let mut stretch = Vec::new();
         let mut first = 1;
         loop {
@@ -140,7 +139,7 @@ impl Import {
                     self.tally.skip_too_long(
                         &name,
                         lines.number,
-                        &format!("longer than {} MiB", MAX_TRANSCRIPT_LINE_BYTES >> 20),
+                        &format!("longer than {} MiB", limits::LONG_BODY_BYTES >> 20),
                     );
                     // In its place, so that the others keep their numbers.
                     Vec::new()

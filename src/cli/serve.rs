@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use requery::protocol::limits;
 use requery::server::agents::SilenceLimits;
 use requery::server::config::ServerConfig;
 use tokio::net::TcpListener;
@@ -38,7 +39,7 @@ pub struct ServeArgs {
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = span)]
     pub retention: Duration,
     /// How many streams may be open at once.
-    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = 10_000)]
+    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS)]
     pub max_streams: usize,
     /// How long nothing may be heard of an agent at work before its task is flagged stale.
     #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = span)]

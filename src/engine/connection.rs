@@ -1,79 +1,84 @@
-//! Whether there is a stream, when it counts as lost, and when to try again.
+//! Whether a stream is open, when it counts as lost, and when to connect again.
 //!
-//! Every connection has a name, and what comes under an old name is not heard: a driver cannot mix them up.
+//! Every connection has an id, and inputs with the id of an earlier connection are ignored: a driver cannot mix them up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Settings;
+use super::EngineSettings;
 use super::random::Random;
+use crate::protocol::limits;
 use crate::protocol::{Cursor, ReadModel, Watched};
 
 /// The life of the stream to the server.
 #[derive(Debug)]
-pub(super) struct Connection {
-    settings: Settings,
+pub(super) struct ConnectionState {
+    settings: EngineSettings,
     random: Random,
     phase: Phase,
     offline: bool,
-    /// No try has succeeded or failed yet since the application wanted a connection.
+    /// No connection has succeeded or failed since the application enabled the engine.
     untried: bool,
-    /// Losses in a row without a good connection between them.
+    /// Losses in a row without a stable connection between them.
     losses: u32,
     ids: u32,
-    /// Where a new connection continues.
-    cursor: Option<Cursor>,
-    /// What the last frame spoke of.
-    heard_cursor: Option<Cursor>,
-    heard_at: Option<Duration>,
+    /// The cursor at which the next connection continues.
+    resume_cursor: Option<Cursor>,
+    /// The cursor of the last frame.
+    last_cursor: Option<Cursor>,
+    last_message_at: Option<Duration>,
+    /// A connection that the driver still has to close.
     to_close: Option<ConnectionId>,
 }
 
-/// Names one connection.
+/// The id of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(u32);
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Loss {
-    /// It failed, or was closed for a reason that passes.
+    /// The connection failed, or was closed for a reason that passes.
     Lost,
-    /// The server does not want us, and would not the next time either.
+    /// The server refuses this client, and would refuse it the next time too.
     Refused(String),
 }
 
-/// How things stand with the server.
+/// The state of the connection to the server, for display. The contract names these states, so the set is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// The first try is under way.
+    /// The first connection is being opened.
     Connecting,
-    /// Connected, and nothing is missing but what is being asked for.
+    /// Connected; read models are stale for moments at most.
     Live,
-    /// Connected, and what was missed is being asked for.
+    /// Connected; read models that changed while disconnected are being fetched.
     CatchingUp,
     /// Not connected.
     Reconnecting {
-        /// When the next try is made; none while it is under way.
+        /// When the next connection is opened; none while it is being opened.
         next_try: Option<Duration>,
     },
     /// Not connected, and the device has no network.
     Offline,
-    /// The server does not want us.
+    /// The server refuses this client.
     Closed {
-        /// What it said.
+        /// The reason, as the server states it.
         reason: String,
     },
-    /// The application wants no connection.
+    /// The application disabled the engine.
     Disabled,
 }
 
-/// What a message is among those of its connection.
+/// Which message of its connection a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// Not of this connection.
-    Nothing,
+pub(super) enum FrameOrder {
+    /// A message of an earlier connection: it does not count.
+    OtherConnection,
+    /// The first message of the open connection.
     First,
-    Next,
+    /// A later message of the open connection.
+    Later,
 }
 
 #[derive(Debug)]
@@ -89,19 +94,19 @@ struct Link {
     id: ConnectionId,
     since: Option<Cursor>,
     duplex: bool,
-    /// When the first frame came.
-    up_at: Option<Duration>,
-    /// Lost unless something comes before.
+    /// When the first frame came; none before it.
+    first_frame_at: Option<Duration>,
+    /// The connection is lost unless a message comes before.
     deadline: Duration,
     heartbeat: Duration,
-    /// What the server sends notices for; none is everything.
+    /// The read models for which the server sends notices; none before the stream is narrowed: all.
     narrowed: Option<BTreeSet<Watched>>,
-    /// What it was asked to send notices for, and until when it has to answer.
+    /// The set in the last unanswered `watch`, and the deadline for the answer.
     asked: Option<(BTreeSet<Watched>, Duration)>,
 }
 
-impl Connection {
-    pub(super) fn new(settings: Settings, random: Random) -> Self {
+impl ConnectionState {
+    pub(super) fn new(settings: EngineSettings, random: Random) -> Self {
         Self {
             settings,
             random,
@@ -110,9 +115,9 @@ impl Connection {
             untried: true,
             losses: 0,
             ids: 0,
-            cursor: None,
-            heard_cursor: None,
-            heard_at: None,
+            resume_cursor: None,
+            last_cursor: None,
+            last_message_at: None,
             to_close: None,
         }
     }
@@ -136,14 +141,14 @@ impl Connection {
         self.to_close = None;
     }
 
-    pub(super) fn handle_message(&mut self, id: ConnectionId, now: Duration) -> Heard {
-        let Some(link) = self.link(id) else { return Heard::Nothing };
-        let first = link.up_at.is_none();
-        link.up_at.get_or_insert(now);
+    pub(super) fn handle_message(&mut self, id: ConnectionId, now: Duration) -> FrameOrder {
+        let Some(link) = self.link(id) else { return FrameOrder::OtherConnection };
+        let first = link.first_frame_at.is_none();
+        link.first_frame_at.get_or_insert(now);
         link.deadline = now + link.silence();
         self.untried = false;
-        self.heard_at = Some(now);
-        if first { Heard::First } else { Heard::Next }
+        self.last_message_at = Some(now);
+        if first { FrameOrder::First } else { FrameOrder::Later }
     }
 
     pub(super) fn handle_heartbeat_interval(&mut self, ms: u32, now: Duration) {
@@ -153,7 +158,7 @@ impl Connection {
         }
     }
 
-    /// The server answered what it was asked for last.
+    /// The server answered the last `watch`.
     pub(super) fn handle_watching(&mut self) {
         if let Phase::Linked(link) = &mut self.phase
             && let Some((asked, _)) = link.asked.take()
@@ -168,16 +173,17 @@ impl Connection {
         self.lose(Some(wait), now);
     }
 
-    /// Everything up to this was heard; not yet all of it where `more` follows.
+    /// A frame with this cursor came. With `more` the next frame has the same cursor, so the stream cannot continue there
+    /// yet.
     pub(super) fn handle_cursor(&mut self, cursor: &Cursor, more: bool) {
-        self.heard_cursor = Some(cursor.clone());
+        self.last_cursor = Some(cursor.clone());
         if !more {
-            self.cursor = Some(cursor.clone());
+            self.resume_cursor = Some(cursor.clone());
         }
     }
 
-    /// A person looks: no waiting.
-    pub(super) fn handle_hurry(&mut self, now: Duration) {
+    /// Ends the wait before the next connection: a person looks at the screen.
+    pub(super) fn connect_at_once(&mut self, now: Duration) {
         if let Phase::Waiting { until } = &mut self.phase {
             *until = now.min(*until);
         }
@@ -189,10 +195,10 @@ impl Connection {
 
     pub(super) fn handle_online(&mut self, now: Duration) {
         self.offline = false;
-        self.handle_hurry(now);
-        let heard_at = self.heard_at.unwrap_or_default();
-        if matches!(&self.phase, Phase::Linked(link) if link.up_at.is_some() && heard_at + link.heartbeat < now) {
-            // The network went and came, and nothing was heard for longer than it should be.
+        self.connect_at_once(now);
+        let last = self.last_message_at.unwrap_or_default();
+        if matches!(&self.phase, Phase::Linked(link) if link.first_frame_at.is_some() && last + link.heartbeat < now) {
+            // The network was away, and the stream has been silent for longer than a heartbeat.
             self.lose(Some(Duration::ZERO), now);
         }
     }
@@ -212,7 +218,7 @@ impl Connection {
         }
     }
 
-    /// Gives up on a connection that is silent for too long.
+    /// Gives up a connection that has been silent for too long.
     pub(super) fn handle_time(&mut self, now: Duration) {
         if matches!(&self.phase, Phase::Linked(link) if link.due() <= now) {
             self.lose(None, now);
@@ -232,23 +238,23 @@ impl Connection {
         let id = ConnectionId(self.ids);
         self.phase = Phase::Linked(Box::new(Link {
             id,
-            since: self.cursor.clone(),
+            since: self.resume_cursor.clone(),
             duplex: false,
-            up_at: None,
+            first_frame_at: None,
             deadline: now + self.settings.patience,
-            heartbeat: HEARTBEAT,
+            heartbeat: limits::HEARTBEAT,
             narrowed: None,
             asked: None,
         }));
-        Some((id, self.cursor.clone()))
+        Some((id, self.resume_cursor.clone()))
     }
 
-    /// Whether the server can be told what to send notices for; one request at a time.
+    /// Whether a `watch` can be sent; only one may be unanswered.
     pub(super) fn may_narrow(&self) -> bool {
-        matches!(&self.phase, Phase::Linked(link) if link.duplex && link.up_at.is_some() && link.asked.is_none())
+        matches!(&self.phase, Phase::Linked(link) if link.duplex && link.first_frame_at.is_some() && link.asked.is_none())
     }
 
-    /// Asks for notices of `watched` alone, unless that is what comes already.
+    /// Narrows the stream to `watched`, unless it is narrowed to that set already.
     pub(super) fn narrow(&mut self, watched: &BTreeSet<Watched>, now: Duration) -> Option<ConnectionId> {
         let Phase::Linked(link) = &mut self.phase else { return None };
         if link.narrowed.as_ref() == Some(watched) {
@@ -258,15 +264,15 @@ impl Connection {
         Some(link.id)
     }
 
-    /// Whether a change to `model` would be heard of.
-    pub(super) fn speaks_of(&self, model: &ReadModel) -> bool {
+    /// Whether the stream sends a notice if `model` changes.
+    pub(super) fn sends_notices_of(&self, model: &ReadModel) -> bool {
         let Phase::Linked(link) = &self.phase else { return false };
         let asked = link.asked.as_ref().map(|(asked, _)| asked);
         let includes = |set: &BTreeSet<Watched>| set.iter().any(|one| one.includes(model));
-        link.up_at.is_some() && [link.narrowed.as_ref(), asked].into_iter().flatten().all(includes)
+        link.first_frame_at.is_some() && [link.narrowed.as_ref(), asked].into_iter().flatten().all(includes)
     }
 
-    /// Where this connection continued.
+    /// The cursor at which this connection continued.
     pub(super) fn since(&self) -> Option<&Cursor> {
         match &self.phase {
             Phase::Linked(link) => link.since.as_ref(),
@@ -274,19 +280,19 @@ impl Connection {
         }
     }
 
-    pub(super) fn heard_cursor(&self) -> Option<&Cursor> {
-        self.heard_cursor.as_ref()
+    pub(super) fn last_cursor(&self) -> Option<&Cursor> {
+        self.last_cursor.as_ref()
     }
 
-    pub(super) fn heard_at(&self) -> Option<Duration> {
-        self.heard_at
+    pub(super) fn last_message_at(&self) -> Option<Duration> {
+        self.last_message_at
     }
 
-    /// Whether asking would be in vain, or is not wanted.
+    /// Whether fetches must wait: the server cannot be reached, or the application disabled the engine.
     pub(super) fn is_barred(&self) -> bool {
         match &self.phase {
             Phase::Waiting { .. } => self.offline,
-            Phase::Linked(link) => self.offline && link.up_at.is_none(),
+            Phase::Linked(link) => self.offline && link.first_frame_at.is_none(),
             Phase::Closed(_) | Phase::Disabled => true,
         }
     }
@@ -301,8 +307,8 @@ impl Connection {
 
     pub(super) fn status(&self, behind: bool) -> Status {
         match &self.phase {
-            Phase::Linked(link) if link.up_at.is_some() && behind => Status::CatchingUp,
-            Phase::Linked(link) if link.up_at.is_some() => Status::Live,
+            Phase::Linked(link) if link.first_frame_at.is_some() && behind => Status::CatchingUp,
+            Phase::Linked(link) if link.first_frame_at.is_some() => Status::Live,
             Phase::Closed(reason) => Status::Closed { reason: reason.clone() },
             Phase::Disabled => Status::Disabled,
             Phase::Linked(_) | Phase::Waiting { .. } if self.offline => Status::Offline,
@@ -321,7 +327,7 @@ impl Connection {
 
     fn lose(&mut self, wait: Option<Duration>, now: Duration) {
         let Phase::Linked(link) = &self.phase else { return };
-        if link.up_at.is_some_and(|up_at| now.saturating_sub(up_at) >= self.settings.stable) {
+        if link.first_frame_at.is_some_and(|at| now.saturating_sub(at) >= self.settings.stable) {
             self.losses = 0;
         }
         self.losses = self.losses.saturating_add(1);
@@ -332,15 +338,13 @@ impl Connection {
     }
 }
 
-/// What is assumed until the first frame says it.
-const HEARTBEAT: Duration = Duration::from_secs(25);
-/// No shorter interval is believed: it would lose good connections.
+/// A shorter announced interval counts as this: it would lose good connections.
 const HEARTBEAT_LEAST: Duration = Duration::from_secs(1);
-/// Nor a longer one: it would keep dead ones.
+/// A longer announced interval counts as this: it would keep dead connections.
 const HEARTBEAT_MOST: Duration = Duration::from_secs(300);
 
 impl Link {
-    /// Two heartbeats missed, and half of one for those that are slow.
+    /// The longest silence of a live connection: two missed heartbeats, and half of one for a slow network.
     fn silence(&self) -> Duration {
         self.heartbeat * 5 / 2
     }

@@ -1,75 +1,58 @@
-//! What each notice makes stale. Every kind is matched by name: a new one does not compile until it is placed here.
+//! The read models that each notice makes stale, as a table of templates with holes.
 //!
-//! A notice that is not known is no [`Notice`] at all; whoever gets one takes everything watched for stale.
+//! `task:{task_id}` is the task whose id stands in the field `task_id` of the notice. The table is text: this code, the
+//! checked-in `openapi/invalidation.json` and clients in other languages read the same templates, and a kind whose
+//! templates come from elsewhere would need no code of its own.
+//!
+//! A message of an unknown kind is no [`Notice`], so it has no row here: a client that receives one treats every read
+//! model it watches as stale.
 
-use crate::protocol::{Notice, ReadModel, TaskId, Watched};
+mod template;
+pub use template::StaleTemplate;
 
-/// A place among the read models, seen from a notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The figures and the first page of tasks.
-    Overview,
-    /// The task that the notice names.
-    Task,
-    /// The task that it is part of, if any.
-    Parent,
-    /// Every task.
-    EveryTask,
-    /// The bookmarks.
-    Bookmarks,
-}
+use crate::protocol::{Notice, NoticeKind, Watched};
 
-impl Place {
-    /// The word for it in a table that other languages read.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Place::Overview => "overview",
-            Place::Task => "task",
-            Place::Parent => "parent",
-            Place::EveryTask => "task:*",
-            Place::Bookmarks => "bookmarks",
-        }
+/// The figures and the first page of tasks.
+const OVERVIEW: StaleTemplate<'static> = StaleTemplate::new("overview");
+/// The bookmarks.
+const BOOKMARKS: StaleTemplate<'static> = StaleTemplate::new("bookmarks");
+/// The task that the notice names.
+const TASK: StaleTemplate<'static> = StaleTemplate::new("task:{task_id}");
+/// The task that this task is part of, if any.
+const PARENT: StaleTemplate<'static> = StaleTemplate::new("task:{parent_task_id}");
+/// Every task.
+const EVERY_TASK: StaleTemplate<'static> = StaleTemplate::new("task:*");
+
+/// The templates of a kind. Each kind has an arm of its own or shares one: a new kind does not compile without.
+pub fn templates(kind: NoticeKind) -> &'static [StaleTemplate<'static>] {
+    match kind {
+        NoticeKind::TaskStarted | NoticeKind::TaskUpdated | NoticeKind::TaskCompleted => &[OVERVIEW, TASK, PARENT],
+        NoticeKind::TaskDeleted => &[OVERVIEW, TASK, PARENT, BOOKMARKS],
+        NoticeKind::TasksPurged => &[OVERVIEW, EVERY_TASK, BOOKMARKS],
+        NoticeKind::SessionStarted | NoticeKind::SessionEnded | NoticeKind::EventLogged => &[OVERVIEW, TASK],
+        NoticeKind::EventUpdated => &[TASK],
+        NoticeKind::BookmarkSaved | NoticeKind::BookmarkDeleted => &[BOOKMARKS],
     }
 }
 
-/// The read models that `notice` makes stale.
+/// The read models that `notice` makes stale: the templates of its kind, filled from its fields.
 pub fn stale(notice: &Notice) -> impl Iterator<Item = Watched> + '_ {
-    let task = |id: &TaskId| Watched::One(ReadModel::Task(id.clone()));
-    places(notice).iter().filter_map(move |place| match place {
-        Place::Overview => Some(Watched::One(ReadModel::Overview)),
-        Place::Task => notice.task_id().map(task),
-        Place::Parent => parent(notice).map(task),
-        Place::EveryTask => Some(Watched::EveryTask),
-        Place::Bookmarks => Some(Watched::One(ReadModel::Bookmarks)),
-    })
+    let fields = notice.fields();
+    templates(notice.notice_kind()).iter().filter_map(move |template| template.fill(&fields))
 }
 
-/// Where `notice` makes things stale.
-pub fn places(notice: &Notice) -> &'static [Place] {
-    match notice {
-        Notice::TaskStarted(_) | Notice::TaskUpdated(_) | Notice::TaskCompleted(_) => {
-            &[Place::Overview, Place::Task, Place::Parent]
+#[cfg(test)]
+mod tests {
+    use super::{stale, templates};
+    use crate::protocol::Notice;
+
+    /// A template with a misspelt model or field would fill to nothing, and screens would stay wrong in silence.
+    #[test]
+    fn every_template_of_every_kind_fills() {
+        for sample in Notice::samples() {
+            let templates = templates(sample.notice_kind());
+            assert!(!templates.is_empty(), "{} makes nothing stale", sample.kind());
+            assert_eq!(stale(&sample).count(), templates.len(), "{}: {templates:?}", sample.kind());
         }
-        Notice::TaskDeleted(_) => &[Place::Overview, Place::Task, Place::Parent, Place::Bookmarks],
-        Notice::TasksPurged(_) => &[Place::Overview, Place::EveryTask, Place::Bookmarks],
-        Notice::SessionStarted(_) | Notice::SessionEnded(_) | Notice::EventLogged(_) => &[Place::Overview, Place::Task],
-        Notice::EventUpdated(_) => &[Place::Task],
-        Notice::BookmarkSaved(_) | Notice::BookmarkDeleted(_) => &[Place::Bookmarks],
-    }
-}
-
-fn parent(notice: &Notice) -> Option<&TaskId> {
-    match notice {
-        Notice::TaskStarted(n) => n.parent_task_id.as_ref(),
-        Notice::TaskUpdated(n) => n.parent_task_id.as_ref(),
-        Notice::TaskCompleted(n) => n.parent_task_id.as_ref(),
-        Notice::TaskDeleted(n) => n.parent_task_id.as_ref(),
-        Notice::TasksPurged(_)
-        | Notice::SessionStarted(_)
-        | Notice::SessionEnded(_)
-        | Notice::EventLogged(_)
-        | Notice::EventUpdated(_)
-        | Notice::BookmarkSaved(_)
-        | Notice::BookmarkDeleted(_) => None,
     }
 }

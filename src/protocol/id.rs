@@ -1,4 +1,4 @@
-//! Identifiers: one type for each kind of thing, so that a task's id cannot be handed where an event's is wanted.
+//! Identifiers: one type for each kind of row, so that a task's id cannot stand where an event's id belongs.
 //!
 //! All are UUIDs in lower-case hyphenated text. The server makes version 7; a caller may bring any version.
 
@@ -37,6 +37,11 @@ macro_rules! ids {
             /// The lower-case hyphenated text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// An id that ends in this number: for samples.
+            pub(super) fn numbered(number: u8) -> Self {
+                Self(format!("00000000-0000-7000-8000-{number:012}").into())
             }
 
             /// A fresh version 7 id: ids made later sort later.

@@ -1,7 +1,18 @@
 //! The catalogue of notices. A kind's text appears here and nowhere else.
 //!
-//! A notice carries ids only, never rows: it says where to look again. What each makes stale is in
+//! A notice carries ids only, never rows: it says where to look again. The read models that a kind makes stale are in
 //! [`engine::invalidation`](crate::engine::invalidation).
+//!
+//! A new kind is one entry in the catalogue. Its accessors, its way from a row of the change log and its schema follow
+//! from its fields; the compiler then demands a [sample](NoticeKind::sample) and an arm in `engine::invalidation`.
+
+mod columns;
+pub use columns::NoticeColumns;
+
+mod fields;
+pub use fields::{NoticeFields, NoticeSubject};
+
+mod samples;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,18 +25,21 @@ macro_rules! notices {
             $(#[$doc])*
             #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
             #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+            #[non_exhaustive]
             pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
         )*
 
         /// Something changed, and where.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "type", content = "payload")]
+        #[non_exhaustive]
         pub enum Notice {
             $($(#[$doc])* #[serde(rename = $kind)] $name($name),)*
         }
 
-        /// What a notice is about, without where.
+        /// The kind of a notice, without the place of the change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
         pub enum NoticeKind { $($(#[$doc])* $name,)* }
 
         impl NoticeKind {
@@ -41,15 +55,50 @@ macro_rules! notices {
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($kind => Some(NoticeKind::$name),)* _ => None }
             }
+
+            /// The thing that this kind is about. It follows from the names of the kind's fields.
+            pub fn subject(self) -> NoticeSubject {
+                match self {
+                    $(NoticeKind::$name => const { NoticeSubject::of_fields(&[$(stringify!($field)),*]) },)*
+                }
+            }
         }
 
         impl Notice {
             /// The text of every kind there is, in the order of the catalogue.
             pub const KINDS: &'static [&'static str] = &[$($kind),*];
 
+            /// The kind.
+            pub fn notice_kind(&self) -> NoticeKind {
+                match self { $(Notice::$name(_) => NoticeKind::$name,)* }
+            }
+
             /// The text in `type`.
             pub fn kind(&self) -> &'static str {
-                match self { $(Notice::$name(_) => $kind,)* }
+                self.notice_kind().as_str()
+            }
+
+            /// The project in which something changed. Every kind has one, because a stream can be of one project.
+            pub fn project(&self) -> &str {
+                match self { $(Notice::$name(notice) => &notice.project,)* }
+            }
+
+            /// The fields by name. A field that the kind lacks is none.
+            pub fn fields(&self) -> NoticeFields<'_> {
+                match self {
+                    $(Notice::$name(notice) => NoticeFields {
+                        $($field: (&notice.$field).into(),)*
+                        ..NoticeFields::default()
+                    },)*
+                }
+            }
+
+            /// The notice that a row of the change log is. None for a kind that came later, and for a row that lacks a
+            /// field of its kind.
+            pub fn from_columns(columns: &NoticeColumns<'_>) -> Option<Self> {
+                Some(match NoticeKind::parse(columns.kind)? {
+                    $(NoticeKind::$name => Notice::$name($name { $($field: columns.$field()?,)* }),)*
+                })
             }
 
             /// Each kind with the schema of its payload.
@@ -176,37 +225,79 @@ notices! {
 }
 
 impl Notice {
-    /// The project in which something changed.
-    pub fn project(&self) -> &str {
-        match self {
-            Notice::TaskStarted(n) => &n.project,
-            Notice::TaskUpdated(n) => &n.project,
-            Notice::TaskCompleted(n) => &n.project,
-            Notice::TaskDeleted(n) => &n.project,
-            Notice::TasksPurged(n) => &n.project,
-            Notice::SessionStarted(n) => &n.project,
-            Notice::SessionEnded(n) => &n.project,
-            Notice::EventLogged(n) => &n.project,
-            Notice::EventUpdated(n) => &n.project,
-            Notice::BookmarkSaved(n) => &n.project,
-            Notice::BookmarkDeleted(n) => &n.project,
+    /// The task it is about; none where it is about a whole project.
+    pub fn task_id(&self) -> Option<&TaskId> {
+        self.fields().task_id
+    }
+
+    /// The task that the task of this notice is part of.
+    pub fn parent_task_id(&self) -> Option<&TaskId> {
+        self.fields().parent_task_id
+    }
+
+    /// This notice for itself and for an `older` one of the same kind and place: the newer fields, with counts added up.
+    pub fn merged_with(mut self, older: &Notice) -> Notice {
+        if let (Notice::TasksPurged(newer), Notice::TasksPurged(older)) = (&mut self, older) {
+            newer.count = newer.count.saturating_add(older.count);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Notice, NoticeColumns, NoticeKind, NoticeSubject};
+
+    #[test]
+    fn samples_are_one_of_each_kind_with_every_field() {
+        let kinds: Vec<NoticeKind> = Notice::samples().map(|sample| sample.notice_kind()).collect();
+        assert_eq!(kinds, NoticeKind::ALL);
+        let texts: Vec<&str> = Notice::samples().map(|sample| sample.kind()).collect();
+        assert_eq!(texts, Notice::KINDS);
+    }
+
+    /// The row that a trigger writes for a notice, read back, is the notice.
+    #[test]
+    fn columns_become_the_same_notice() {
+        for sample in Notice::samples() {
+            let fields = sample.fields();
+            let object_id = ["session_id", "event_id", "bookmark_id"].iter().find_map(|name| fields.text(name));
+            let columns = NoticeColumns {
+                kind: sample.kind(),
+                project: sample.project(),
+                task_id: fields.task_id.map(|id| id.as_str()),
+                parent_task_id: fields.parent_task_id.map(|id| id.as_str()),
+                object_id: object_id.as_deref(),
+                status: fields.status.map(|status| status.as_str()),
+                count: fields.count.map(|count| count.cast_signed()),
+            };
+            assert_eq!(Notice::from_columns(&columns), Some(sample.clone()));
+            assert_eq!(Notice::from_columns(&NoticeColumns { kind: "task.renamed", ..columns }), None);
+            let without_ids = NoticeColumns { kind: columns.kind, ..NoticeColumns::default() };
+            assert_eq!(Notice::from_columns(&without_ids), None, "{}", sample.kind());
         }
     }
 
-    /// The task it is about; none where it is about a whole project.
-    pub fn task_id(&self) -> Option<&TaskId> {
-        match self {
-            Notice::TaskStarted(n) => Some(&n.task_id),
-            Notice::TaskUpdated(n) => Some(&n.task_id),
-            Notice::TaskCompleted(n) => Some(&n.task_id),
-            Notice::TaskDeleted(n) => Some(&n.task_id),
-            Notice::TasksPurged(_) => None,
-            Notice::SessionStarted(n) => Some(&n.task_id),
-            Notice::SessionEnded(n) => Some(&n.task_id),
-            Notice::EventLogged(n) => Some(&n.task_id),
-            Notice::EventUpdated(n) => Some(&n.task_id),
-            Notice::BookmarkSaved(n) => Some(&n.task_id),
-            Notice::BookmarkDeleted(n) => Some(&n.task_id),
+    #[test]
+    fn subject_follows_from_the_fields() {
+        for sample in Notice::samples() {
+            let expected = match sample.kind().split_once('.').map(|(subject, _)| subject) {
+                Some("task") => NoticeSubject::Task,
+                Some("tasks") => NoticeSubject::Project,
+                Some("session") => NoticeSubject::Session,
+                Some("event") => NoticeSubject::Event,
+                Some("bookmark") => NoticeSubject::Bookmark,
+                other => panic!("not a subject: {other:?}"),
+            };
+            assert_eq!(sample.notice_kind().subject(), expected, "{}", sample.kind());
         }
+    }
+
+    #[test]
+    fn merged_purges_add_up() {
+        let purged = NoticeKind::TasksPurged.sample();
+        assert_eq!(purged.clone().merged_with(&purged).fields().count, Some(&12));
+        let updated = NoticeKind::TaskUpdated.sample();
+        assert_eq!(updated.clone().merged_with(&purged), updated);
     }
 }

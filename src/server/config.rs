@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::agents::SilenceLimits;
 use super::database::Location;
+use crate::protocol::limits;
 
 /// What a server is told.
 #[derive(Clone, Debug)]
@@ -41,10 +42,10 @@ impl ServerConfig {
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             insecure_no_auth: false,
-            heartbeat: Duration::from_secs(25),
+            heartbeat: limits::HEARTBEAT,
             window: Duration::from_millis(40),
             retention: Duration::from_secs(7 * 24 * 3600),
-            max_streams: 10_000,
+            max_streams: limits::STREAMS,
             silence_limits: SilenceLimits::default(),
             spool: None,
         }

@@ -18,19 +18,15 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::change_log;
 use super::database::{Database, DatabaseError, ReadTransaction};
-use super::hub::{Broadcast, Flush, Hub, encode};
+use super::hub::{Broadcast, Encoded, Flush, Hub, encode};
 use super::read;
 use crate::engine::invalidation;
+use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
 use crate::protocol::{
     Closing, Cursor, Frame, FrameKind, Heartbeat, Resumed, Resync, SnapshotPayload, Stale, VERSION, Watch, Watched,
     Watching,
 };
-
-/// How many read models a stream that continues is told of. Past that it starts afresh.
-const MOST_CHANGED: u64 = 1_000;
-/// How many notices of one flush a stream gets one by one. More are merged into what they make stale.
-const MOST_NOTICES: usize = 64;
 
 /// What every feed needs.
 #[derive(Clone)]
@@ -139,10 +135,10 @@ impl Feed {
             return None;
         }
         self.cursor = flush.cursor.clone();
-        let wanted: Vec<_> = flush.notices.iter().filter(|encoded| self.wants(&encoded.notice)).collect();
+        let wanted: Vec<_> = flush.notices.iter().filter(|encoded| self.wants(encoded)).collect();
         let last = wanted.len().checked_sub(1)?;
-        if wanted.len() > MOST_NOTICES {
-            return Some(Burst::Lines(vec![self.merge(wanted.iter().map(|encoded| &encoded.notice))]));
+        if wanted.len() > limits::NOTICES_PER_FLUSH {
+            return Some(Burst::Lines(vec![self.merge(&wanted)]));
         }
         let lines = wanted.iter().enumerate().map(|(at, encoded)| FeedLine {
             text: encoded.text(&flush.cursor, at < last),
@@ -151,9 +147,9 @@ impl Feed {
         Some(Burst::Lines(lines.collect()))
     }
 
-    fn merge<'a>(&self, notices: impl Iterator<Item = &'a crate::protocol::Notice>) -> FeedLine {
-        let stale: BTreeSet<Watched> = notices.flat_map(invalidation::stale).collect();
-        if stale.len() > Watch::MAX {
+    fn merge(&self, notices: &[&Encoded]) -> FeedLine {
+        let stale: BTreeSet<Watched> = notices.iter().flat_map(|encoded| encoded.stale()).cloned().collect();
+        if stale.len() > limits::WATCHED_READ_MODELS {
             return self.line(FrameKind::Resync(Resync { reason: "too much changed at once".to_owned() }));
         }
         self.line(FrameKind::Stale(Stale { read_models: stale.into_iter().collect() }))
@@ -167,10 +163,10 @@ impl Feed {
         Some(Burst::Lines(vec![self.line(FrameKind::Resync(Resync { reason: reason.to_owned() }))]))
     }
 
-    fn wants(&self, notice: &crate::protocol::Notice) -> bool {
-        self.project.as_deref().is_none_or(|project| project == notice.project())
+    fn wants(&self, encoded: &Encoded) -> bool {
+        self.project.as_deref().is_none_or(|project| project == encoded.notice.project())
             && self.watched.as_ref().is_none_or(|watched| {
-                invalidation::stale(notice).any(|stale| watched.iter().any(|watched| watched.meets(&stale)))
+                encoded.stale().iter().any(|stale| watched.iter().any(|watched| watched.meets(stale)))
             })
     }
 }
@@ -213,9 +209,11 @@ async fn resumed(
     project: Option<&str>,
 ) -> Result<Option<Resumed>, DatabaseError> {
     let Some(since) = since.and_then(|text| text.parse::<Cursor>().ok()) else { return Ok(None) };
-    let Some(notices) = change_log::since(read, &since, project, MOST_CHANGED * 4).await? else { return Ok(None) };
+    let Some(notices) = change_log::since(read, &since, project, limits::RESUMED_NOTICES).await? else {
+        return Ok(None);
+    };
     let stale: BTreeSet<Watched> = notices.iter().flat_map(invalidation::stale).collect();
-    if stale.len() as u64 > MOST_CHANGED {
+    if stale.len() > limits::RESUMED_READ_MODELS {
         return Ok(None);
     }
     Ok(Some(Resumed {

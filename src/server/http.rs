@@ -19,6 +19,7 @@ use super::error::ApiError;
 use super::read::{Place, Window};
 use super::search::SearchIndex;
 use crate::protocol::AT_LEAST_HEADER;
+use crate::protocol::limits;
 
 mod overview;
 
@@ -132,7 +133,7 @@ fn now_ms() -> i64 {
 
 /// How many rows a page has where nobody says.
 fn default_limit() -> u32 {
-    50
+    limits::PAGE_ROWS_DEFAULT
 }
 
 /// Which part of a list is asked for.

@@ -11,17 +11,15 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::{Cursor, Frame, FrameKind, Notice};
+use crate::engine::invalidation;
+use crate::protocol::limits;
+use crate::protocol::{Cursor, Frame, FrameKind, Notice, Watched};
 
 mod input;
 pub use input::HubInput;
 
 mod window;
 pub use window::{Flushed, Merged, Window};
-
-/// How many flushes a listener may lag behind: ten seconds of the narrowest window. What they hold is shared, so a
-/// slow listener costs nothing but its own place.
-const BACKLOG: usize = 256;
 
 /// A handle on the hub; clones are the same hub.
 #[derive(Clone)]
@@ -63,11 +61,17 @@ pub struct Encoded {
     /// The notice.
     pub notice: Notice,
     count: u32,
+    stale: OnceLock<Box<[Watched]>>,
     last: OnceLock<Utf8Bytes>,
     more: OnceLock<Utf8Bytes>,
 }
 
 impl Encoded {
+    /// The read models that the notice makes stale, worked out once for all streams.
+    pub fn stale(&self) -> &[Watched] {
+        self.stale.get_or_init(|| invalidation::stale(&self.notice).collect())
+    }
+
     /// The frame's text, for a stream to which `more` frames with the same cursor follow or not.
     pub fn text(&self, cursor: &Cursor, more: bool) -> Utf8Bytes {
         let text = if more { &self.more } else { &self.last };
@@ -88,7 +92,7 @@ pub fn encode(frame: &Frame) -> Utf8Bytes {
 impl Hub {
     /// A hub that has sent everything up to `cursor`.
     pub fn new(cursor: Cursor) -> Self {
-        let (sender, _) = broadcast::channel(BACKLOG);
+        let (sender, _) = broadcast::channel(limits::FLUSHES_BEHIND);
         Self(Arc::new(Inner { sender, latest: Mutex::new(cursor) }))
     }
 
@@ -171,8 +175,13 @@ fn broadcast(flushed: Flushed) -> Broadcast {
     match flushed {
         Flushed::Doubt { reason, cursor } => Broadcast::Resync { reason, cursor },
         Flushed::Notices { merged, cursor } => {
-            let encoded =
-                |Merged { notice, count }| Encoded { notice, count, last: OnceLock::new(), more: OnceLock::new() };
+            let encoded = |Merged { notice, count }| Encoded {
+                notice,
+                count,
+                stale: OnceLock::new(),
+                last: OnceLock::new(),
+                more: OnceLock::new(),
+            };
             Broadcast::Flush(Flush { notices: merged.into_iter().map(encoded).collect(), cursor })
         }
     }

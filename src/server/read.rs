@@ -8,6 +8,7 @@ use std::str::FromStr;
 use sea_orm::DbErr;
 
 use super::database::{DatabaseError, ReadTransaction};
+use crate::protocol::limits;
 use crate::protocol::model::{Stats, Task, Timestamp};
 
 pub mod overview;
@@ -29,12 +30,9 @@ pub use page::{Moment, Place, Position, Window};
 pub async fn first_screen(tx: &ReadTransaction, project: Option<&str>) -> Result<(Stats, Vec<Task>), DatabaseError> {
     let filter = task::Filter { project: project.map(str::to_owned), ..task::Filter::default() };
     let overview = overview::overview(&**tx, project).await?;
-    let tasks = task::page(&**tx, &filter, &Window::Newest, FIRST_PAGE).await?;
+    let tasks = task::page(&**tx, &filter, &Window::Newest, limits::PAGE_ROWS_DEFAULT.into()).await?;
     Ok((overview.stats, tasks.items))
 }
-
-/// How many rows a page has where nobody says.
-pub const FIRST_PAGE: u64 = 50;
 
 /// An id that the schema says is one.
 fn id<T: FromStr>(text: &str) -> Result<T, DbErr> {

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use super::change_log::between;
 use super::database::{Database, DatabaseError, Position, ReadTransaction};
 use super::jobs::BackgroundJob;
+use crate::protocol::limits;
 use crate::protocol::{Cursor, TaskId};
 
 pub mod query;
@@ -40,10 +41,6 @@ use state::IndexState;
 const INDEX_TIMEOUT: Duration = Duration::from_millis(100);
 /// How many changes behind that can be hoped for.
 const MOST_AWAITED: u64 = 1_000;
-/// How many searches run at once: the other connections are for the screens.
-const SEARCHES_AT_ONCE: usize = 2;
-/// How long one waits for its turn. Past that 503 is the truth.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The index, as those see it who ask it; clones are the same.
 #[derive(Clone)]
@@ -80,7 +77,7 @@ impl SearchSnapshot<'_> {
 impl SearchIndex {
     /// The index of a database. `log_grew` is rung when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
-        let turns = Arc::new(Semaphore::new(SEARCHES_AT_ONCE));
+        let turns = Arc::new(Semaphore::new(limits::SEARCHES));
         Self { database, log_grew, reached: watch::Sender::new(Position::from_column(0)), turns }
     }
 
@@ -91,7 +88,7 @@ impl SearchIndex {
 
     /// A snapshot whose index has what was written before, if that is so within a moment.
     pub async fn begin(&self) -> Result<SearchSnapshot<'_>, DatabaseError> {
-        let Ok(Ok(turn)) = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await else {
+        let Ok(Ok(turn)) = tokio::time::timeout(limits::SEARCH_WAIT, self.turns.acquire()).await else {
             return Err(DatabaseError::Busy);
         };
         let made = self.database.index().made();

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use requery::engine::Settings;
+use requery::engine::EngineSettings;
 use requery::protocol::model::{
     EVENT_KINDS, EventState, FinalStatus, Lane, SearchKind, SessionStatus, StaleReason, TaskMode, TaskStatus,
     ToolFamily,
@@ -123,15 +123,6 @@ fn each_rule_has_a_vector_and_each_vector_a_rule() {
     assert!(missing.is_empty(), "no script in tests/vectors cites the rules {missing:?}");
 }
 
-/// `openapi/invalidation.json` names the read models as seen from the notice; the page names them as the wire does.
-fn as_the_wire_names_it(word: &str) -> &str {
-    match word {
-        "task" => "task:{task_id}",
-        "parent" => "task:{parent_task_id}",
-        other => other,
-    }
-}
-
 #[test]
 fn the_table_of_notices_is_that_of_the_code() {
     let invalidation: Value = serde_json::from_str(&document::invalidation()).expect("JSON");
@@ -149,7 +140,7 @@ fn the_table_of_notices_is_that_of_the_code() {
         let kind = code(&row[0]).concat();
         assert_eq!(set(code(&row[1])), payload(&kind), "the payload of {kind}");
         let stale = invalidation["notices"][&kind].as_array().expect("read models");
-        let stale: Vec<&str> = stale.iter().map(|one| as_the_wire_names_it(one.as_str().expect("a text"))).collect();
+        let stale: Vec<&str> = stale.iter().map(|one| one.as_str().expect("a text")).collect();
         assert_eq!(code(&row[2]), stale, "the read models that {kind} makes stale");
     }
 }
@@ -345,7 +336,7 @@ fn the_version_is_that_of_the_code() {
 /// The times and sizes that the client rules name are the defaults of the engine.
 #[test]
 fn the_rules_name_the_defaults_of_the_engine() {
-    let settings = Settings::default();
+    let settings = EngineSettings::default();
     let seconds = |span: Duration| match span.as_millis() {
         ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
         ms => format!("{} s", ms as f64 / 1000.0),

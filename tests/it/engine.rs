@@ -7,12 +7,13 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use requery::engine::{Action, ConnectionId, Engine, Loss, Outcome, Settings, Status, Ticket, Verdict};
-use requery::protocol::model::{FinalStatus, Stats, Timestamp};
+use requery::engine::{
+    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket,
+};
+use requery::protocol::model::{Stats, Timestamp};
 use requery::protocol::{
-    BookmarkDeleted, BookmarkSaved, Closing, Cursor, EventLogged, EventUpdated, Frame, FrameKind, Heartbeat, Incoming,
-    Notice, ReadModel, Resumed, Resync, SessionEnded, SessionStarted, SnapshotPayload, Stale, TaskCompleted,
-    TaskDeleted, TaskId, TaskStarted, TaskUpdated, TasksPurged, WatchFrame, Watched, Watching,
+    Closing, Cursor, Frame, FrameKind, Heartbeat, Incoming, Notice, NoticeColumns, ReadModel, Resumed, Resync,
+    SnapshotPayload, Stale, TaskId, WatchFrame, Watched, Watching,
 };
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -46,7 +47,7 @@ fn vectors() {
 pub fn run(script: &str) -> String {
     let seed = script.lines().find_map(|line| line.strip_prefix("seed ")).map_or(1, |seed| seed.parse().expect("seed"));
     let mut run = Run {
-        engine: Engine::new(Settings::default(), seed),
+        engine: Engine::new(EngineSettings::default(), seed),
         now: Duration::ZERO,
         connections: Vec::new(),
         tickets: BTreeMap::new(),
@@ -100,16 +101,16 @@ impl Run {
             let Some(action) = self.engine.poll(self.now) else { break };
             assert!(step < 10_000, "the engine does not end at {:?}", self.now);
             match action {
-                Action::Disconnect(_) => self.say("disconnect"),
-                Action::Connect { id, since } => {
+                EngineAction::Disconnect(_) => self.say("disconnect"),
+                EngineAction::Connect { id, since } => {
                     self.connections.push(id);
                     self.say(&format!("connect{}", since.map(|c| format!(" since {}", short(&c))).unwrap_or_default()));
                 }
-                Action::Send(_, WatchFrame::Watch(watch)) => {
+                EngineAction::Send(_, WatchFrame::Watch(watch)) => {
                     let models: Vec<String> = watch.read_models.iter().map(name).collect();
                     self.say(format!("send watch {}", models.join(",")).trim_end());
                 }
-                Action::Fetch(fetch) => {
+                EngineAction::Fetch(fetch) => {
                     let at_least = fetch.at_least.map(|c| format!(" at-least {}", short(&c))).unwrap_or_default();
                     self.say(&format!("fetch {} why {}{at_least}", name(&fetch.model.clone().into()), fetch.why));
                     self.tickets.entry(fetch.model).or_default().push(fetch.ticket);
@@ -180,7 +181,7 @@ impl Run {
                             (!held.watched, "unwatched"),
                             (held.stale, "stale"),
                             (held.in_flight, "in flight"),
-                            (held.gone, "gone"),
+                            (held.absent, "gone"),
                             (held.failures > 0, "failing"),
                         ];
                         for (_, flag) in flags.iter().filter(|(on, _)| *on) {
@@ -209,7 +210,7 @@ impl Run {
                 let verdict = self.engine.handle_fetched(ticket, outcome, now);
                 if *verb != "failed" {
                     let at = at.map_or(String::new(), |at| format!(" {}", short(&at)));
-                    let verdict = if verdict == Verdict::Keep { "keep" } else { "drop" };
+                    let verdict = if verdict == FetchVerdict::Keep { "keep" } else { "drop" };
                     self.say(&format!("{verdict} {model}{at}"));
                 }
             }
@@ -258,56 +259,23 @@ fn incoming(words: &[&str]) -> Incoming {
 }
 
 /// `kind [task [of parent]]`.
-fn notice(kind: &str, words: &[&str]) -> Notice {
-    let project = || String::from("p");
-    let task_id = || task(words.first().expect("a task"));
+pub fn notice(kind: &str, words: &[&str]) -> Notice {
     let parent_task_id = match words {
         [_, "of", parent] => Some(task(parent)),
         _ => None,
     };
-    match kind {
-        "task.started" => Notice::TaskStarted(TaskStarted { task_id: task_id(), project: project(), parent_task_id }),
-        "task.updated" => Notice::TaskUpdated(TaskUpdated { task_id: task_id(), project: project(), parent_task_id }),
-        "task.completed" => Notice::TaskCompleted(TaskCompleted {
-            task_id: task_id(),
-            project: project(),
-            parent_task_id,
-            status: FinalStatus::Completed,
-        }),
-        "task.deleted" => Notice::TaskDeleted(TaskDeleted { task_id: task_id(), project: project(), parent_task_id }),
-        "tasks.purged" => Notice::TasksPurged(TasksPurged { count: 1, project: project() }),
-        "session.started" => Notice::SessionStarted(SessionStarted {
-            session_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "session.ended" => Notice::SessionEnded(SessionEnded {
-            session_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "event.logged" => Notice::EventLogged(EventLogged {
-            event_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "event.updated" => Notice::EventUpdated(EventUpdated {
-            event_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "bookmark.saved" => Notice::BookmarkSaved(BookmarkSaved {
-            bookmark_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        "bookmark.deleted" => Notice::BookmarkDeleted(BookmarkDeleted {
-            bookmark_id: uuid(1).parse().expect("an id"),
-            task_id: task_id(),
-            project: project(),
-        }),
-        _ => panic!("not a kind: {kind}"),
-    }
+    let task_id = words.first().map(|text| task(text));
+    let object_id = uuid(1);
+    let columns = NoticeColumns {
+        kind,
+        project: "p",
+        task_id: task_id.as_ref().map(TaskId::as_str),
+        parent_task_id: parent_task_id.as_ref().map(TaskId::as_str),
+        object_id: Some(&object_id),
+        status: Some("completed"),
+        count: Some(1),
+    };
+    Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {kind} {words:?}"))
 }
 
 /// `a:5` is `a:5:5:`; everything else is a cursor in full.

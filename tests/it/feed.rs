@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use requery::protocol::{BookmarkDeleted, Cursor, Frame, FrameKind, Notice};
+use requery::protocol::{Cursor, Frame, FrameKind, Notice, NoticeKind};
 use requery::server::database::Database;
 use requery::server::feed::{Burst, Feed, FeedRequest, FeedSource};
 use requery::server::hub::{self, Hub, HubInput};
@@ -92,9 +92,7 @@ impl Stage {
 
     /// Hands on a change and waits until it was sent to whoever listens.
     async fn change(&self, number: u64) {
-        let id = "0190b0a0-0000-7000-8000-000000000001";
-        let (bookmark_id, task_id) = (id.parse().unwrap(), id.parse().unwrap());
-        let notice = Notice::BookmarkDeleted(BookmarkDeleted { bookmark_id, task_id, project: String::new() });
+        let notice = NoticeKind::BookmarkDeleted.sample();
         self.inputs.send(HubInput::Notices(vec![notice])).await.unwrap();
         self.inputs.send(HubInput::Complete(self.at(number))).await.unwrap();
         while !self.source.hub.latest().covers(&self.at(number)) {

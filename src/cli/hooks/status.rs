@@ -126,7 +126,7 @@ async fn print_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<(
 async fn last_heard(api: &Api, agents: &[AgentRuntime]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
     let answer = api.call(Method::GET, "api/v1/hooks", &Value::Null).await?;
     // A server whose answer has another form counts as one without records.
-    let heard = serde_json::from_value(answer).map_or_else(|_| Vec::new(), |HooksHeard { agents }| agents);
+    let heard = serde_json::from_value(answer).map_or_else(|_| Vec::new(), |HooksHeard { agents, .. }| agents);
     let at =
         |agent: &AgentRuntime| heard.iter().find(|one| one.agent == agent.as_str()).map(|one| one.heard_at.to_string());
     Ok(agents.iter().map(at).collect())

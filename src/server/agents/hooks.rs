@@ -23,6 +23,7 @@ use self::timeline_row::TimelineRow;
 use crate::agent::hook_catalogue::{HookName, RowEffect, RowEnd};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
+use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
 use crate::server::ingest;
@@ -54,9 +55,6 @@ impl From<NotJson> for HookError {
     }
 }
 
-/// How far back a record may have happened. What waited for longer than this is shown as of then.
-const MAX_LATENESS_MS: i64 = 7 * 24 * 3600 * 1000;
-
 /// When a record happened.
 #[derive(Clone, Copy, Debug)]
 pub enum HookTime {
@@ -69,7 +67,7 @@ pub enum HookTime {
 impl HookTime {
     /// When a record happened that says so itself: not in the future, and at most a week ago.
     pub fn late(at_ms: i64, now_ms: i64) -> Self {
-        Self::Late(at_ms.clamp(now_ms - MAX_LATENESS_MS, now_ms))
+        Self::Late(at_ms.clamp(now_ms - limits::LATE.as_millis() as i64, now_ms))
     }
 
     fn is_late(self) -> bool {

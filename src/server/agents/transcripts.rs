@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::agent::runtime::AgentRuntime;
+use crate::protocol::limits;
 use crate::protocol::model::{Imported, SkippedLine};
 use crate::server::ingest::WriteError;
 
@@ -39,13 +40,6 @@ mod store;
 
 /// Whose transcripts they are.
 const RUNTIME: AgentRuntime = AgentRuntime::ClaudeCode;
-
-/// How many lines one request can have: each may be a task, and all are written in one transaction.
-const MAX_LINES_PER_REQUEST: u64 = 5000;
-/// How many events they can tell of: so many are written in some tenths of a second.
-const MAX_EVENTS_PER_REQUEST: usize = 5000;
-/// How many lines that cannot be taken are told of one by one.
-const MAX_SKIPPED_REASONS: usize = 20;
 
 /// What the lines of one request tell.
 #[derive(Default)]
@@ -68,8 +62,8 @@ impl TranscriptStretch {
                 continue;
             }
             stretch.imported.lines += 1;
-            if stretch.imported.lines > MAX_LINES_PER_REQUEST {
-                return Err(WriteError::invalid("body", format!("has more than {MAX_LINES_PER_REQUEST} lines")));
+            if stretch.imported.lines > limits::TRANSCRIPT_LINES {
+                return Err(WriteError::invalid("body", format!("has more than {} lines", limits::TRANSCRIPT_LINES)));
             }
             match TranscriptLine::parse(line, now_ms) {
                 Ok(TranscriptLine::Nothing) => stretch.imported.passed_over += 1,
@@ -82,8 +76,11 @@ impl TranscriptStretch {
                 Err(reason) => stretch.skip(number, reason),
             }
         }
-        if stretch.sessions.iter().map(|session| session.events.len()).sum::<usize>() > MAX_EVENTS_PER_REQUEST {
-            return Err(WriteError::invalid("body", format!("tells of more than {MAX_EVENTS_PER_REQUEST} events")));
+        if stretch.sessions.iter().map(|session| session.events.len()).sum::<usize>() > limits::TRANSCRIPT_EVENTS {
+            return Err(WriteError::invalid(
+                "body",
+                format!("tells of more than {} events", limits::TRANSCRIPT_EVENTS),
+            ));
         }
         Ok(stretch)
     }
@@ -109,7 +106,7 @@ impl TranscriptStretch {
 
     fn skip(&mut self, line: u64, reason: String) {
         self.imported.skipped += 1;
-        if self.imported.reasons.len() < MAX_SKIPPED_REASONS {
+        if self.imported.reasons.len() < limits::SKIPPED_LINES {
             self.imported.reasons.push(SkippedLine { line, reason });
         }
     }

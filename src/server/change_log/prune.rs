@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
+use crate::protocol::limits;
 use crate::server::database::{Database, DatabaseError};
 use crate::server::jobs::{BackgroundJob, JobError, Progress};
 
@@ -11,8 +12,6 @@ use crate::server::jobs::{BackgroundJob, JobError, Progress};
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// How many rows one transaction deletes. A writer waits for it some milliseconds.
 const ROWS_PER_TRANSACTION: i64 = 10_000;
-/// How long a delivery is remembered. Agents send again within minutes; a spooled record is at most a week old.
-const DELIVERIES_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// The background job that prunes the log.
 pub struct PruneJob {
@@ -52,7 +51,7 @@ pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Res
         let deliveries = execute(
             &*write,
             "delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)",
-            [before(DELIVERIES_KEPT), ROWS_PER_TRANSACTION],
+            [before(limits::DELIVERY_MEMORY), ROWS_PER_TRANSACTION],
         )
         .await?;
         write.commit().await?;

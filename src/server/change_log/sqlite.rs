@@ -3,10 +3,8 @@
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
 use crate::protocol::Cursor;
+use crate::protocol::limits;
 use crate::server::database::{Position, ReadTransaction};
-
-/// How far behind a cursor may be to be continued. Reading more changes costs more than starting afresh.
-const FURTHEST_BEHIND: u64 = 100_000;
 
 /// Whether the log still tells every change that `cursor` does not contain.
 ///
@@ -18,7 +16,7 @@ pub(super) async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result
         (select min(id) from changes) as floor \
         from runs run where run.token = ?";
     let (first, now) = (cursor.snapshot().xmax(), read.cursor().snapshot().xmax());
-    if cursor.snapshot().xmin() != first || first == 0 || first > now || now - first > FURTHEST_BEHIND {
+    if cursor.snapshot().xmin() != first || first == 0 || first > now || now - first > limits::RESUME_CHANGES {
         return Ok(false);
     }
     let first = i64::try_from(first).unwrap_or(i64::MAX);

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
@@ -17,19 +16,15 @@ use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, 
 use serde::{Deserialize, Deserializer};
 use tokio::io::AsyncReadExt;
 
+use crate::protocol::limits;
 use crate::protocol::write::{EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch};
 use crate::server::error::ApiError;
 use crate::server::ingest::text;
 
-const MIB: usize = 1024 * 1024;
 /// The media type of lines of JSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";
-/// How long a body may take to arrive. The longest one does, on any line an agent works over.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How much of a body beyond its limit is read to throw it away.
 const PASSED_OVER: u64 = 16 * 1024 * 1024;
-/// How many events one request can log.
-const BATCH: usize = 1000;
 
 /// A body that is one of the wire's types.
 pub(super) struct Json<T>(pub(super) T);
@@ -53,7 +48,7 @@ pub(super) trait Taken: Sized + Send {
 macro_rules! taken {
     ($($name:ty)*) => {$(
         impl Taken for $name {
-            const LIMIT: usize = MIB;
+            const LIMIT: usize = limits::BODY_BYTES;
 
             fn schema_ref() -> MetaSchemaRef {
                 <$name as Type>::schema_ref()
@@ -79,12 +74,12 @@ pub(super) enum Events {
 }
 
 impl Taken for Events {
-    const LIMIT: usize = 8 * MIB;
+    const LIMIT: usize = limits::LONG_BODY_BYTES;
 
     fn schema_ref() -> MetaSchemaRef {
         let events = MetaSchema {
             items: Some(Box::new(NewEvent::schema_ref())),
-            max_items: Some(BATCH),
+            max_items: Some(limits::EVENTS_PER_BATCH),
             description: Some("All of them are logged, or none."),
             ..MetaSchema::new("array")
         };
@@ -157,7 +152,7 @@ impl<'a> ApiExtractor<'a> for Raw {
     }
 
     async fn from_request(_: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
-        Ok(Self(read(body, 8 * MIB).await?))
+        Ok(Self(read(body, limits::LONG_BODY_BYTES).await?))
     }
 }
 
@@ -173,7 +168,7 @@ impl<'a> ApiExtractor<'a> for Lines {
     }
 
     async fn from_request(_: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
-        Ok(Self(read(body, 8 * MIB).await?))
+        Ok(Self(read(body, limits::LONG_BODY_BYTES).await?))
     }
 }
 
@@ -196,17 +191,17 @@ async fn read(body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError>
     let mut reader = body.into_async_read();
     let mut bytes = Vec::new();
     let mut within = (&mut reader).take(limit as u64 + 1);
-    match tokio::time::timeout(PATIENCE, within.read_to_end(&mut bytes)).await {
+    match tokio::time::timeout(limits::BODY_TIME, within.read_to_end(&mut bytes)).await {
         Ok(Ok(_)) if bytes.len() <= limit => Ok(bytes),
         Ok(Ok(_)) => {
             // Whoever is cut off while sending never reads the answer; one who sends for ever is cut off all the same.
             let (mut rest, mut nowhere) = (reader.take(PASSED_OVER), tokio::io::sink());
             let rest = tokio::io::copy(&mut rest, &mut nowhere);
-            let _ = tokio::time::timeout(PATIENCE, rest).await;
+            let _ = tokio::time::timeout(limits::BODY_TIME, rest).await;
             Err(ApiError::TooLarge { limit })
         }
         Ok(Err(error)) => Err(ApiError::Body(error.to_string())),
-        Err(_) => Err(ApiError::Timeout(PATIENCE)),
+        Err(_) => Err(ApiError::Timeout(limits::BODY_TIME)),
     }
 }
 
@@ -255,7 +250,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A list of at most [`BATCH`] objects. The bound holds while it is parsed: a few bytes each would become hundreds.
+/// A list of at most [`limits::EVENTS_PER_BATCH`] objects. The bound holds while it is parsed: a few bytes each would become hundreds.
 struct Bounded<T>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
@@ -266,19 +261,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
             type Value = Bounded<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a list of at most {BATCH}")
+                write!(f, "a list of at most {}", limits::EVENTS_PER_BATCH)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Bounded<T>, A::Error> {
                 let mut taken = Vec::new();
-                while taken.len() < BATCH {
+                while taken.len() < limits::EVENTS_PER_BATCH {
                     match list.next_element::<Object<T>>()? {
                         Some(one) => taken.push(one.0),
                         None => return Ok(Bounded(taken)),
                     }
                 }
                 match list.next_element::<IgnoredAny>()? {
-                    Some(_) => Err(A::Error::custom(format!("more than {BATCH}"))),
+                    Some(_) => Err(A::Error::custom(format!("more than {}", limits::EVENTS_PER_BATCH))),
                     None => Ok(Bounded(taken)),
                 }
             }

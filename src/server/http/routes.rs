@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{api, problems};
+use crate::protocol::limits;
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 use crate::server::access::gate::Gate;
 use crate::server::config::ServerConfig;
@@ -20,9 +21,6 @@ use crate::server::feed::{self, Feed};
 use crate::server::hub::Hub;
 use crate::server::net::{sse, ws};
 use crate::server::search::SearchIndex;
-
-/// The longest a client waits before it comes back after the server went away, so that they do not all come at once.
-const RETRY_AFTER_CLOSING: Duration = Duration::from_secs(2);
 
 /// Everything a stream needs.
 #[derive(Clone)]
@@ -40,7 +38,8 @@ pub struct Streams {
 impl Streams {
     /// The streams of one server. `draining` ends them.
     pub fn new(database: Database, hub: Hub, config: &ServerConfig, draining: CancellationToken) -> Self {
-        let source = feed::FeedSource { database, hub, heartbeat: config.heartbeat, retry: RETRY_AFTER_CLOSING };
+        let source =
+            feed::FeedSource { database, hub, heartbeat: config.heartbeat, retry: limits::RETRY_AFTER_CLOSING };
         let permits = Arc::new(Semaphore::new(config.max_streams));
         Self { source, permits, tasks: TaskTracker::new(), draining }
     }

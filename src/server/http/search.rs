@@ -5,19 +5,17 @@ use poem_openapi::param::{Header, Query};
 
 use super::Group;
 use super::answer::Read;
+use crate::protocol::limits;
 use crate::protocol::model::SearchResults;
 use crate::protocol::{Cursor, TaskId};
 use crate::server::error::ApiError;
 use crate::server::read;
 use crate::server::search::SearchIndex;
 
-/// The most characters of a query: what somebody types, or a line that somebody pastes.
-const LONGEST: usize = 500;
-
 pub(super) struct SearchApi(pub(super) SearchIndex);
 
 fn default_limit() -> u32 {
-    20
+    limits::HITS_DEFAULT
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Read")]
@@ -49,8 +47,9 @@ impl SearchApi {
         #[oai(name = "Requery-At-Least")]
         _at_least: Header<Option<Cursor>>,
     ) -> Result<Read<SearchResults>, ApiError> {
-        if q.0.chars().count() > LONGEST {
-            return Err(ApiError::invalid("q", format!("is longer than {LONGEST} characters")));
+        let longest = limits::QUERY_CHARACTERS;
+        if q.0.chars().count() > longest {
+            return Err(ApiError::invalid("q", format!("is longer than {longest} characters")));
         }
         let filter = read::search::Filter { project: project.0, task_id: task_id.0 };
         let search = self.0.begin().await?;

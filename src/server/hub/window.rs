@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice, TaskId};
 
-/// How many notices wait at most. A window that holds more is a doubt about everything, which costs a screen less.
-const MOST: usize = 10_000;
 /// How many deliveries a flush may cause before the window widens: some 10 ms of one core at half a microsecond each.
 const HEAVY: usize = 20_000;
 /// How much wider than its base a window gets.
@@ -87,7 +86,7 @@ impl Window {
             if self.doubt.is_some() {
                 return;
             }
-            if self.pending.len() >= MOST {
+            if self.pending.len() >= limits::NOTICES_PER_WINDOW {
                 self.doubt = Some("too much changed at once");
                 self.pending.clear();
                 self.places.clear();
@@ -97,7 +96,7 @@ impl Window {
                 Some(at) => {
                     let held = &mut self.pending[*at];
                     held.count = held.count.saturating_add(1);
-                    held.notice = newer(&held.notice, notice);
+                    held.notice = notice.merged_with(&held.notice);
                 }
                 None => {
                     self.places.insert(place(&notice), self.pending.len());
@@ -161,29 +160,5 @@ impl Window {
 }
 
 fn place(notice: &Notice) -> Place {
-    let parent = match notice {
-        Notice::TaskStarted(notice) => notice.parent_task_id.clone(),
-        Notice::TaskUpdated(notice) => notice.parent_task_id.clone(),
-        Notice::TaskCompleted(notice) => notice.parent_task_id.clone(),
-        Notice::TaskDeleted(notice) => notice.parent_task_id.clone(),
-        Notice::TasksPurged(_)
-        | Notice::SessionStarted(_)
-        | Notice::SessionEnded(_)
-        | Notice::EventLogged(_)
-        | Notice::EventUpdated(_)
-        | Notice::BookmarkSaved(_)
-        | Notice::BookmarkDeleted(_) => None,
-    };
-    (notice.kind(), notice.task_id().cloned(), notice.project().to_owned(), parent)
-}
-
-/// The newer of two notices of one place. What a purge counts adds up.
-fn newer(held: &Notice, notice: Notice) -> Notice {
-    match (held, notice) {
-        (Notice::TasksPurged(held), Notice::TasksPurged(mut purged)) => {
-            purged.count += held.count;
-            Notice::TasksPurged(purged)
-        }
-        (_, notice) => notice,
-    }
+    (notice.kind(), notice.task_id().cloned(), notice.project().to_owned(), notice.parent_task_id().cloned())
 }

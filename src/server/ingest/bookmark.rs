@@ -5,8 +5,9 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
-use super::bounds::{self, Bounds};
+use super::bounds::Bounds;
 use super::{Saved, WriteError};
+use crate::protocol::limits;
 use crate::protocol::write::SaveBookmark;
 use crate::protocol::{BookmarkId, EventId, TaskId};
 
@@ -19,7 +20,7 @@ pub async fn save(
     now_ms: i64,
 ) -> Result<(BookmarkId, Saved), WriteError> {
     let mut bounds = Bounds::new();
-    bounds.characters("title", new.title.as_deref(), bounds::LINE);
+    bounds.characters("title", new.title.as_deref(), limits::LINE_CHARACTERS);
     bounds.bytes("note", new.note.as_deref());
     bounds.finish()?;
 

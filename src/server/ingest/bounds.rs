@@ -3,20 +3,10 @@
 //! The database has the same bounds for those who write it directly; here they name the field, and all fields that are
 //! wrong at once.
 
+use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
 
 use super::{Invalid, WriteError};
-
-/// What a person reads as one line: titles, reasons.
-pub(super) const LINE: usize = 500;
-/// A project's name.
-pub(super) const PROJECT: usize = 128;
-/// A runtime's name.
-pub(super) const SOURCE: usize = 64;
-/// A folder: what the common systems take.
-pub(super) const WORKSPACE: usize = 4096;
-/// Texts, in bytes: bodies, notes, summaries, metadata.
-pub(super) const TEXT: usize = 64 * 1024;
 
 /// The fields found wrong so far.
 pub(super) struct Bounds {
@@ -57,13 +47,13 @@ impl Bounds {
     }
 
     pub(super) fn bytes(&mut self, field: &str, text: Option<&str>) {
-        if let Some(text) = text.filter(|text| text.len() > TEXT) {
-            self.refuse(field, format!("has {} bytes, at most {TEXT} are taken", text.len()));
+        if let Some(text) = text.filter(|text| text.len() > limits::TEXT_BYTES) {
+            self.refuse(field, format!("has {} bytes, at most {} are taken", text.len(), limits::TEXT_BYTES));
         }
     }
 
     pub(super) fn project(&mut self, project: Option<&str>) {
-        self.characters("project", project, PROJECT);
+        self.characters("project", project, limits::PROJECT_CHARACTERS);
         if project.is_some_and(|project| project.chars().any(char::is_control)) {
             self.refuse("project", "has a control character");
         }

@@ -6,9 +6,10 @@ use requery_entities::{event, session, task};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
-use super::bounds::{self, Bounds};
+use super::bounds::Bounds;
 use super::task::not_found;
 use super::{Saved, WriteError};
+use crate::protocol::limits;
 use crate::protocol::model::Metadata;
 use crate::protocol::write::{EventPatch, NewEvent};
 use crate::protocol::{EventId, TaskId};
@@ -17,9 +18,6 @@ mod row;
 pub use row::{EventEnding, EventToLog, abandon, finish, insert_all};
 
 const EVENT: &str = "event";
-/// The most characters of a kind.
-const MAX_KIND_CHARACTERS: usize = 64;
-
 /// The events one request is about, in its order, and whether any of them is new.
 #[derive(Debug)]
 pub struct LoggedEvents {
@@ -63,7 +61,7 @@ pub async fn log_all(
 /// Changes what is said and leaves the rest. Metadata is replaced as a whole.
 pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) -> Result<(), WriteError> {
     let mut bounds = Bounds::new();
-    bounds.characters("title", patch.title.as_deref(), bounds::LINE);
+    bounds.characters("title", patch.title.as_deref(), limits::LINE_CHARACTERS);
     let metadata = patch.metadata.map(|metadata| text(&mut bounds, &metadata));
     bounds.finish()?;
 
@@ -180,11 +178,11 @@ fn to_log(
     now_ms: i64,
 ) -> (Option<String>, (EventId, EventToLog)) {
     let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_';
-    bounds.needed("kind", &new.kind, MAX_KIND_CHARACTERS);
+    bounds.needed("kind", &new.kind, limits::EVENT_KIND_CHARACTERS);
     if !new.kind.bytes().all(named) {
         bounds.refuse("kind", "has something else than lower-case letters, digits, `.` and `_`");
     }
-    bounds.characters("title", new.title.as_deref(), bounds::LINE);
+    bounds.characters("title", new.title.as_deref(), limits::LINE_CHARACTERS);
     let metadata = new.metadata.map(|metadata| text(bounds, &metadata));
     let created_at = bounds.time("created_at", new.created_at.as_ref()).unwrap_or(now_ms);
     let (body, truncated) = new.body.map(cut).unzip();
@@ -219,9 +217,9 @@ fn text(bounds: &mut Bounds, metadata: &Metadata) -> String {
 /// A body as long as it may be, and its whole size if that was longer.
 fn cut(mut body: String) -> (String, Option<i64>) {
     let whole = body.len();
-    if whole <= bounds::TEXT {
+    if whole <= limits::TEXT_BYTES {
         return (body, None);
     }
-    body.truncate(body.floor_char_boundary(bounds::TEXT));
+    body.truncate(body.floor_char_boundary(limits::TEXT_BYTES));
     (body, i64::try_from(whole).ok())
 }

@@ -4,9 +4,10 @@ use requery_entities::{session, task};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
-use super::bounds::{self, Bounds};
+use super::bounds::Bounds;
 use super::task::not_found;
 use super::{Saved, WriteError};
+use crate::protocol::limits;
 use crate::protocol::model::SessionStatus;
 use crate::protocol::write::{NewSession, SessionPatch};
 use crate::protocol::{SessionId, TaskId};
@@ -37,9 +38,9 @@ pub async fn start(
 ) -> Result<(SessionId, Saved), WriteError> {
     let mut bounds = Bounds::new();
     if let Some(source) = &new.source {
-        bounds.needed("source", source, bounds::SOURCE);
+        bounds.needed("source", source, limits::SOURCE_CHARACTERS);
     }
-    bounds.characters("runtime_session_id", new.runtime_session_id.as_deref(), bounds::LINE);
+    bounds.characters("runtime_session_id", new.runtime_session_id.as_deref(), limits::LINE_CHARACTERS);
     let started_at = bounds.time("started_at", new.started_at.as_ref()).unwrap_or(now_ms);
     bounds.finish()?;
 

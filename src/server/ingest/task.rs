@@ -3,9 +3,10 @@
 use requery_entities::task;
 use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect, Statement};
 
-use super::bounds::{self, Bounds};
+use super::bounds::Bounds;
 use super::{Saved, WriteError};
 use crate::protocol::TaskId;
+use crate::protocol::limits;
 use crate::protocol::model::{TaskMode, TaskStatus};
 use crate::protocol::write::{NewTask, TaskPatch};
 
@@ -19,20 +20,16 @@ const TASK: &str = "task";
 /// Where tasks come from that do not say.
 const DEFAULT_SOURCE: &str = "api";
 
-/// How deep tasks can be within one another. Deleting a tree goes down it by triggers, and SQLite stops those after a
-/// thousand levels.
-const MAX_TASK_DEPTH: i64 = 100;
-
 /// Begins a task. The same id below the same parent is the same task, and stays as it is.
 pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
     let mut bounds = Bounds::new();
-    bounds.needed("title", &new.title, bounds::LINE);
+    bounds.needed("title", &new.title, limits::LINE_CHARACTERS);
     bounds.project(new.project.as_deref());
     if let Some(source) = &new.source {
-        bounds.needed("source", source, bounds::SOURCE);
+        bounds.needed("source", source, limits::SOURCE_CHARACTERS);
     }
-    bounds.characters("workspace", new.workspace.as_deref(), bounds::WORKSPACE);
-    bounds.characters("status_reason", new.status_reason.as_deref(), bounds::LINE);
+    bounds.characters("workspace", new.workspace.as_deref(), limits::WORKSPACE_CHARACTERS);
+    bounds.characters("status_reason", new.status_reason.as_deref(), limits::LINE_CHARACTERS);
     bounds.bytes("summary", new.summary.as_deref());
     let created_at = bounds.time("created_at", new.created_at.as_ref()).unwrap_or(now_ms);
     let waiting_since = bounds.time("waiting_since", new.waiting_since.as_ref());
@@ -49,8 +46,9 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
     }
     let inherited = match &new.parent_task_id {
         Some(parent) => match project_of(tx, parent).await? {
-            Some(_) if depth_of(tx, parent).await? >= MAX_TASK_DEPTH => {
-                let detail = format!("task {parent} is {MAX_TASK_DEPTH} levels deep, and nothing can be below it");
+            Some(_) if depth_of(tx, parent).await? >= limits::TASK_LEVELS => {
+                let detail =
+                    format!("task {parent} is {} levels deep, and nothing can be below it", limits::TASK_LEVELS);
                 return Err(WriteError::invalid("parent_task_id", detail));
             }
             Some(project) => project,
@@ -85,11 +83,11 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
 pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) -> Result<(), WriteError> {
     let mut bounds = Bounds::new();
     if let Some(title) = &patch.title {
-        bounds.needed("title", title, bounds::LINE);
+        bounds.needed("title", title, limits::LINE_CHARACTERS);
     }
     bounds.project(patch.project.as_deref());
-    bounds.characters("workspace", patch.workspace.as_deref(), bounds::WORKSPACE);
-    bounds.characters("status_reason", patch.status_reason.as_deref(), bounds::LINE);
+    bounds.characters("workspace", patch.workspace.as_deref(), limits::WORKSPACE_CHARACTERS);
+    bounds.characters("status_reason", patch.status_reason.as_deref(), limits::LINE_CHARACTERS);
     bounds.bytes("summary", patch.summary.as_deref());
     let waiting_since = bounds.time("waiting_since", patch.waiting_since.as_ref());
     bounds.finish()?;
@@ -148,7 +146,7 @@ async fn depth_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<i64, WriteEr
             select tasks.parent_task_id, depth + 1 from up join tasks on tasks.id = up.parent where depth < ?2
         )
         select max(depth) as depth from up";
-    let values = [id.as_str().into(), MAX_TASK_DEPTH.into()];
+    let values = [id.as_str().into(), limits::TASK_LEVELS.into()];
     let row = tx.query_one_raw(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).await?;
     Ok(row.map(|row| row.try_get::<Option<i64>>("", "depth")).transpose()?.flatten().unwrap_or(0))
 }

@@ -6,14 +6,7 @@
 
 use std::borrow::Cow;
 
-/// The deepest nesting of a JSON body. What writers send has less than ten.
-pub const MAX_JSON_DEPTH: usize = 64;
-
-/// The longest body of an event in bytes; a longer one is cut.
-pub const MAX_EVENT_BODY_BYTES: usize = 64 * 1024;
-
-/// The longest title of an event in code points.
-pub const MAX_EVENT_TITLE_CHARACTERS: usize = 500;
+use crate::protocol::limits;
 
 /// Why a body is not JSON that can be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +19,7 @@ pub struct NotJson {
 /// Parses a body, with everything that cannot be stored replaced.
 ///
 /// # Errors
-/// The body is not one JSON value of the type wanted, or nests deeper than [`MAX_JSON_DEPTH`].
+/// The body is not one JSON value of the type wanted, or nests deeper than [`limits::JSON_DEPTH`].
 pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, NotJson> {
     serde_json::from_str(&repair(body)?).map_err(|error| NotJson { detail: error.to_string() })
 }
@@ -37,7 +30,7 @@ pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, NotJson> 
 /// JSON: everything else is left to the parser.
 ///
 /// # Errors
-/// The body is empty or nests deeper than [`MAX_JSON_DEPTH`]: a parser would recurse as deep.
+/// The body is empty or nests deeper than [`limits::JSON_DEPTH`]: a parser would recurse as deep.
 pub fn repair(body: &[u8]) -> Result<Cow<'_, str>, NotJson> {
     let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
     if text.trim_ascii().is_empty() {
@@ -100,8 +93,8 @@ fn broken_escapes(text: &str) -> Result<Vec<usize>, NotJson> {
     while let Some(&byte) = bytes.get(at) {
         match (quoted, byte) {
             (false, b'"') => quoted = true,
-            (false, b'[' | b'{') if depth == MAX_JSON_DEPTH => {
-                return Err(NotJson { detail: format!("nested deeper than {MAX_JSON_DEPTH} at byte {at}") });
+            (false, b'[' | b'{') if depth == limits::JSON_DEPTH => {
+                return Err(NotJson { detail: format!("nested deeper than {} at byte {at}", limits::JSON_DEPTH) });
             }
             (false, b'[' | b'{') => depth += 1,
             (false, b']' | b'}') => depth = depth.saturating_sub(1),
@@ -133,7 +126,7 @@ fn unit_at(bytes: &[u8], at: usize) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_JSON_DEPTH, cut, first_line, one_line, parse};
+    use super::{cut, first_line, limits, one_line, parse};
 
     #[track_caller]
     fn check(body: &str, expected: &str) {
@@ -165,7 +158,7 @@ mod tests {
     #[test]
     fn depth_is_bounded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(parse::<serde_json::Value>(nested(MAX_JSON_DEPTH).as_bytes()).is_ok());
+        assert!(parse::<serde_json::Value>(nested(limits::JSON_DEPTH).as_bytes()).is_ok());
         let error = parse::<serde_json::Value>(nested(100_000).as_bytes()).expect_err("too deep");
         assert_eq!(error.to_string(), "not JSON: nested deeper than 64 at byte 64");
         assert_eq!(

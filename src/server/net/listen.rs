@@ -21,8 +21,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How many connections are served at once, streams not counted after their upgrade.
-const MAX_CONNECTIONS: usize = 16_384;
+use crate::protocol::limits;
+
 /// How long a request may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a peer may leave unread what was sent to it. Frees what a half-open or stuck connection holds.
@@ -40,7 +40,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let endpoint: Arc<dyn DynEndpoint<Output = Response>> = Arc::new(ToDynEndpoint(endpoint));
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
     let connections = TaskTracker::new();
     // HTTP/1.1 alone: browsers speak 2 only over TLS, which is a proxy's matter, and telling the two apart would wait
     // for a first line without a bound.

@@ -20,11 +20,10 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::TaskTracker;
 
+use crate::protocol::limits;
 use crate::protocol::{Watch, WatchFrame};
 use crate::server::feed::{Burst, Feed, FeedLine};
 
-/// The longest message a client may send: room for 256 read models.
-const MAX_MESSAGE: usize = 16 * 1024;
 /// What is read at once. Clients send next to nothing, and this is held by every connection.
 const READ_BUFFER: usize = 1024;
 /// What tungstenite itself may have to write: pongs, of which only the newest waits.
@@ -108,8 +107,8 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: S, mut feed: Feed, h
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE));
+        .max_message_size(Some(limits::CLIENT_MESSAGE_BYTES))
+        .max_frame_size(Some(limits::CLIENT_MESSAGE_BYTES));
     let mut socket = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
     if let Some((code, reason)) = exchange(&mut socket, &mut feed, heartbeat).await {
         close(&mut socket, code, reason).await;
@@ -210,7 +209,7 @@ fn hear(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
         serde_json::from_value(if objects { value } else { serde_json::Value::Null })
     });
     match parsed {
-        Ok(WatchFrame::Watch(watch)) if watch.read_models.len() > Watch::MAX => {
+        Ok(WatchFrame::Watch(watch)) if watch.read_models.len() > limits::WATCHED_READ_MODELS => {
             Err((code::POLICY, "payload.read_models: at most 256"))
         }
         Ok(WatchFrame::Watch(watch)) => Ok(Some(watch)),

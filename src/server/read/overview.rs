@@ -13,12 +13,9 @@ use sea_orm::{
 
 use super::usage::Sums;
 use super::{count, id, time};
+use crate::protocol::limits;
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
 
-/// How many tasks that need a person are listed.
-const NEEDS_YOU: usize = 100;
-/// How many hours of activity are told, the newest of them the last that saw any.
-const HOURS: i64 = 24;
 const HOUR_MS: i64 = 3_600_000;
 
 const FIGURES: &str = "
@@ -37,7 +34,9 @@ where id >= (select next from folded) and kind = 'event.logged' and (?1 is null 
 /// The figures of one project, or of all there are.
 pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Overview, DbErr> {
     let figures = Figure::find_by_statement(statement(tx, FIGURES, [project.into()])).all(tx).await?;
-    let folded = Hour::find_by_statement(statement(tx, FOLDED_HOURS, [project.into(), HOURS.into()])).all(tx).await?;
+    let folded = Hour::find_by_statement(statement(tx, FOLDED_HOURS, [project.into(), limits::ACTIVITY_HOURS.into()]))
+        .all(tx)
+        .await?;
     let logged = Hour::find_by_statement(statement(tx, LOGGED_HOURS, [project.into()])).all(tx).await?;
 
     let mut stats = Stats::default();
@@ -89,7 +88,7 @@ async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<V
         (stale, task::Column::StaleReason, task::Column::StaleSince),
         (waits().add(Condition::any().add(asks.not()).add(task::Column::StatusReason.is_null())), reason, since),
     ] {
-        let left = NEEDS_YOU - rows.len();
+        let left = limits::NEEDS_YOU_TASKS - rows.len();
         let mut query = task::Entity::find().filter(which);
         if let Some(project) = project {
             query = query.filter(task::Column::Project.eq(project));
@@ -120,7 +119,7 @@ fn activity(hours: impl Iterator<Item = Hour>) -> Vec<Activity> {
     }
     let newest = events.last_key_value().map_or(0, |(hour, _)| *hour);
     events
-        .range(newest.saturating_sub(HOURS - 1)..)
+        .range(newest.saturating_sub(limits::ACTIVITY_HOURS - 1)..)
         .map(|(hour, events)| Activity { hour: time(hour.saturating_mul(HOUR_MS)), events: *events })
         .collect()
 }

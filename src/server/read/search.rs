@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
 use super::{id, reference, time};
 use crate::protocol::TaskId;
+use crate::protocol::limits;
 use crate::protocol::model::{SearchHit, SearchKind};
 use crate::server::search;
 use crate::server::search::query::Query;
@@ -16,8 +17,6 @@ mod snippet;
 
 use rank::Candidate;
 
-/// How many matches are ranked: the newest.
-const RANKED: i64 = 1_000;
 /// How much of a text is looked at to rank it. What is found further down is found all the same.
 const LOOKED_AT: i64 = 2_000;
 
@@ -93,7 +92,7 @@ pub async fn search(tx: &impl ConnectionTrait, q: &str, filter: &Filter, limit: 
     let expression = search::expression(tx, &query, project, filter.task_id.as_ref()).await?;
     let task_id = filter.task_id.as_ref().map(TaskId::as_str);
     let backend = tx.get_database_backend();
-    let values = [expression.into(), project.into(), task_id.into(), RANKED.into(), LOOKED_AT.into()];
+    let values = [expression.into(), project.into(), task_id.into(), limits::RANKED_MATCHES.into(), LOOKED_AT.into()];
     let found = Ranked::find_by_statement(Statement::from_sql_and_values(backend, CANDIDATES, values)).all(tx).await?;
     let candidates = found.into_iter().filter_map(|row| {
         let whole = row.text.as_ref().is_none_or(|text| (text.len() as i64) < LOOKED_AT);

@@ -8,16 +8,12 @@ use sea_orm::{
 
 use super::page::{self, Moment, Window};
 use super::{count, id, reference, time, timeline, usage};
+use crate::protocol::limits;
 use crate::protocol::model::{
     ChildTask, Session, SessionStatus, StaleReason, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus,
     Timestamp,
 };
 use crate::protocol::{SessionId, TaskId};
-
-/// How many sessions and children a detail shows; beyond it only their number is told.
-const SHOWN: u64 = 100;
-/// How many events a detail begins with.
-const EVENTS: u64 = 50;
 
 /// Which tasks a page lists.
 #[derive(Clone, Debug, Default)]
@@ -69,19 +65,19 @@ pub async fn detail(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Optio
         .clone()
         .order_by_desc(session::Column::StartedAt)
         .order_by_desc(session::Column::Id)
-        .limit(SHOWN)
+        .limit(limits::DETAIL_ROWS)
         .all(tx)
         .await?;
     let shown_children = children
         .clone()
         .order_by_desc(task::Column::CreatedAt)
         .order_by_desc(task::Column::Id)
-        .limit(SHOWN)
+        .limit(limits::DETAIL_ROWS)
         .into_partial_model::<ChildRow>()
         .all(tx)
         .await?;
     // Where all are shown, their number is known.
-    let all_of = |shown: usize| (shown as u64) < SHOWN;
+    let all_of = |shown: usize| (shown as u64) < limits::DETAIL_ROWS;
     let figures = TaskFigures {
         events: task.event_count,
         sessions: match shown_sessions.len() {
@@ -101,7 +97,7 @@ pub async fn detail(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Optio
         figures,
         usage,
         models,
-        timeline: timeline::newest(tx, task_id, EVENTS).await?,
+        timeline: timeline::newest(tx, task_id, limits::DETAIL_EVENTS).await?,
     }))
 }
 

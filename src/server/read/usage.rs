@@ -4,10 +4,9 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
 use super::count;
 use crate::protocol::TaskId;
+use crate::protocol::limits;
 use crate::protocol::model::{ModelUsage, Usage};
 
-/// How many models a detail shows; the rest is in the sum all the same.
-const SHOWN: usize = 20;
 /// What `cost_usd` is kept in.
 const MICROS: f64 = 1_000_000.0;
 
@@ -23,7 +22,10 @@ pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usa
     let rows = Row::find_by_statement(statement).all(tx).await?;
     let mut total = Sums::default();
     rows.iter().for_each(|row| total.add(&row.sums));
-    let models = rows.into_iter().take(SHOWN).map(|row| ModelUsage { model: row.model, usage: row.sums.usage() });
+    let models = rows
+        .into_iter()
+        .take(limits::DETAIL_MODELS)
+        .map(|row| ModelUsage { model: row.model, usage: row.sums.usage() });
     Ok((total.usage(), models.collect()))
 }
 

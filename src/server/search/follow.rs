@@ -10,7 +10,7 @@ use super::rows::{self, IndexedRow, IndexedTable};
 use super::state::IndexState;
 use super::write::{BYTES_PER_TRANSACTION, IndexBatch};
 use super::{SearchIndex, removed};
-use crate::protocol::NoticeKind;
+use crate::protocol::{NoticeKind, NoticeSubject};
 use crate::server::change_log::Between;
 use crate::server::database::{DatabaseError, Position, ReadTransaction};
 
@@ -37,17 +37,15 @@ impl Change {
     fn about(&self) -> About<'_> {
         let (task, object) = (self.task_id.as_deref(), self.object_id.as_deref());
         let Some(kind) = NoticeKind::parse(&self.kind) else { return About::Nothing };
-        match kind {
-            NoticeKind::TaskStarted | NoticeKind::TaskUpdated | NoticeKind::TaskCompleted | NoticeKind::TaskDeleted => {
-                task.map_or(About::Nothing, About::Task)
-            }
-            NoticeKind::EventLogged | NoticeKind::EventUpdated => match (task, object) {
+        match kind.subject() {
+            NoticeSubject::Task => task.map_or(About::Nothing, About::Task),
+            NoticeSubject::Event => match (task, object) {
                 (Some(task), Some(event)) => About::Event(task, event),
                 _ => About::Nothing,
             },
-            NoticeKind::BookmarkSaved | NoticeKind::BookmarkDeleted => object.map_or(About::Nothing, About::Bookmark),
-            NoticeKind::TasksPurged => About::Purge,
-            NoticeKind::SessionStarted | NoticeKind::SessionEnded => About::Nothing,
+            NoticeSubject::Bookmark => object.map_or(About::Nothing, About::Bookmark),
+            NoticeSubject::Project => About::Purge,
+            NoticeSubject::Session => About::Nothing,
         }
     }
 }

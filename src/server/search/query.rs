@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::words;
+use crate::protocol::limits;
 
-/// How many of the words and phrases count. Each is looked up; the rest of a pasted page would find nothing more.
-const CLAUSES: usize = 32;
 /// What begins with a single letter is not looked for: that is a large part of everything.
 const SHORTEST_BEGINNING: usize = 2;
 
@@ -119,7 +118,7 @@ impl Query {
         words::each(text, |word, _| clause.words.push(word.to_owned()));
         let Some(last) = clause.words.last() else { return };
         clause.begins = starred && last.chars().count() >= SHORTEST_BEGINNING;
-        if self.clauses.len() < CLAUSES && !self.clauses.contains(&clause) {
+        if self.clauses.len() < limits::QUERY_CLAUSES && !self.clauses.contains(&clause) {
             self.clauses.push(clause);
         }
     }

@@ -9,8 +9,7 @@ use std::ops::Range;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// What is longer, as in encoded files, is known by its beginning.
-const LONGEST: usize = 64;
+use crate::protocol::limits;
 
 /// Calls `visit` with each word, folded, and where it stands in bytes.
 pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
@@ -59,7 +58,7 @@ impl Word {
         }
         self.range.end = range.end;
         self.length += 1;
-        if self.length <= LONGEST {
+        if self.length <= limits::WORD_CHARACTERS {
             fold(c, &mut self.text);
         }
     }

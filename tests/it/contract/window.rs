@@ -6,9 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use requery::protocol::{
-    Cursor, EventLogged, Notice, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged, model::FinalStatus,
-};
+use requery::protocol::{Cursor, Notice, NoticeColumns, NoticeKind};
 use requery::server::hub::{Flushed, Window};
 
 use super::id;
@@ -263,23 +261,28 @@ fn flush(window: &mut Window, now: Duration, listeners: usize, out: &mut String)
 fn notice(text: &str) -> Notice {
     let (rest, project) = text.split_once(" of ").unwrap_or((text, ""));
     let (rest, parent) = rest.split_once(" below ").map_or((rest, None), |(rest, parent)| (rest, Some(parent)));
-    let project = project.to_owned();
-    let parent_task_id = parent.map(|parent| id(parent).parse().unwrap());
     let mut words = rest.split(' ');
     let (kind, name) = (words.next().unwrap(), words.next().unwrap());
-    let task_id = id(name).parse().unwrap();
-    match kind {
-        "event" => Notice::EventLogged(EventLogged { event_id: id("e").parse().unwrap(), task_id, project }),
-        "task" => Notice::TaskUpdated(TaskUpdated { task_id, project, parent_task_id }),
-        "started" => Notice::TaskStarted(TaskStarted { task_id, project, parent_task_id }),
-        "deleted" => Notice::TaskDeleted(TaskDeleted { task_id, project, parent_task_id }),
-        "purged" => Notice::TasksPurged(TasksPurged { count: name.parse().unwrap(), project }),
-        "completed" => {
-            let status = FinalStatus::parse(words.next().unwrap()).unwrap();
-            Notice::TaskCompleted(TaskCompleted { task_id, project, parent_task_id, status })
-        }
-        other => panic!("what is {other}?"),
-    }
+    let kind = match kind {
+        "event" => NoticeKind::EventLogged,
+        "task" => NoticeKind::TaskUpdated,
+        "started" => NoticeKind::TaskStarted,
+        "deleted" => NoticeKind::TaskDeleted,
+        "purged" => NoticeKind::TasksPurged,
+        "completed" => NoticeKind::TaskCompleted,
+        other => panic!("not a kind: {other}"),
+    };
+    let parent = parent.map(id);
+    let columns = NoticeColumns {
+        kind: kind.as_str(),
+        project,
+        task_id: Some(&id(name)),
+        parent_task_id: parent.as_deref(),
+        object_id: Some(&id("e")),
+        status: words.next(),
+        count: name.parse().ok(),
+    };
+    Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {text}"))
 }
 
 fn text(notice: &Notice) -> String {
@@ -287,19 +290,14 @@ fn text(notice: &Notice) -> String {
     if let Some(task) = notice.task_id() {
         write!(text, " {}", super::wire::name(task.as_str())).unwrap();
     }
-    let parent = match notice {
-        Notice::TasksPurged(purged) => {
-            write!(text, " {}", purged.count).unwrap();
-            None
-        }
-        Notice::TaskCompleted(completed) => {
-            write!(text, " {}", completed.status.as_str()).unwrap();
-            completed.parent_task_id.as_ref()
-        }
-        Notice::TaskUpdated(updated) => updated.parent_task_id.as_ref(),
-        _ => None,
-    };
-    if let Some(parent) = parent {
+    let fields = notice.fields();
+    if let Some(count) = fields.count {
+        write!(text, " {count}").unwrap();
+    }
+    if let Some(status) = fields.status {
+        write!(text, " {status}").unwrap();
+    }
+    if let Some(parent) = fields.parent_task_id {
         write!(text, " below {}", super::wire::name(parent.as_str())).unwrap();
     }
     if !notice.project().is_empty() {

@@ -61,7 +61,7 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer { name: "server::jobs", uses: &["server::database"], crates: None, never: &[] },
     Layer { name: "server::jobs::trouble", uses: &[], crates: Some(&[]), never: &["async"] },
-    Layer { name: "server::hub", uses: &["protocol"], crates: None, never: &[] },
+    Layer { name: "server::hub", uses: &["protocol", "engine::invalidation"], crates: None, never: &[] },
     Layer { name: "server::hub::window", uses: &["protocol"], crates: Some(&[]), never: &["async"] },
     Layer {
         name: "server::feed",

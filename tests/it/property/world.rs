@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use requery::client::Status;
-use requery::engine::Settings;
+use requery::engine::EngineSettings;
 use requery::protocol::{ReadModel, TaskId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -108,15 +108,14 @@ impl World {
     pub const HOOKS: usize = 7;
 
     /// In a hurry, so that a case takes a second.
-    fn settings() -> Settings {
-        Settings {
-            quiet: Duration::from_millis(5),
-            max_wait: Duration::from_millis(40),
-            backoff_first: Duration::from_millis(10),
-            backoff_most: Duration::from_millis(150),
-            longest_wait: Duration::from_millis(100),
-            ..Settings::default()
-        }
+    fn settings() -> EngineSettings {
+        let mut settings = EngineSettings::default();
+        settings.quiet = Duration::from_millis(5);
+        settings.max_wait = Duration::from_millis(40);
+        settings.backoff_first = Duration::from_millis(10);
+        settings.backoff_most = Duration::from_millis(150);
+        settings.longest_wait = Duration::from_millis(100);
+        settings
     }
 
     pub async fn new() -> Self {

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use requery::protocol::{
-    BookmarkSaved, Cursor, EventLogged, EventUpdated, Frame, FrameKind, Notice, ReadModel, Resumed, SnapshotPayload,
-    TaskDeleted, TaskStarted, TasksPurged, Watched, model::Stats,
-};
+use requery::protocol::{Cursor, Frame, FrameKind, Notice, ReadModel, Resumed, SnapshotPayload, Watched, model::Stats};
 
-use crate::engine::{task, time, uuid};
+use crate::engine::{notice, task, time};
 
 /// What each read model holds: any two states of it differ; none is "there is no such thing".
 pub type Contents = BTreeMap<ReadModel, Option<u64>>;
@@ -56,9 +53,10 @@ impl Server {
 
     /// Writes something; which read models show it is written down here a second time on purpose.
     pub fn change(&mut self, kind: u8, number: u8) {
-        let (task_id, parent) = (task(&format!("t{number}")), task(&format!("t{}", number % 4 + 1)));
-        let project = String::from("p");
-        let id = uuid(9);
+        let (name, parent_name) = (format!("t{number}"), format!("t{}", number % 4 + 1));
+        let (task_id, parent) = (task(&name), task(&parent_name));
+        let of_task = |kind| notice(kind, &[&name]);
+        let of_child = |kind| notice(kind, &[&name, "of", &parent_name]);
         let of = |id: &_| ReadModel::Task(Clone::clone(id));
         let mut next = self.history.last().expect("a state").clone();
         let mut touch = |models: &[ReadModel]| {
@@ -67,35 +65,35 @@ impl Server {
                 next.insert(model.clone(), Some(self.contents));
             }
         };
-        let notice = match kind {
+        let change = match kind {
             0 | 1 => {
                 touch(&[ReadModel::Overview, of(&task_id)]);
-                Notice::EventLogged(EventLogged { event_id: id.parse().expect("an id"), task_id, project })
+                of_task("event.logged")
             }
             2 => {
                 touch(&[of(&task_id)]);
-                Notice::EventUpdated(EventUpdated { event_id: id.parse().expect("an id"), task_id, project })
+                of_task("event.updated")
             }
             3 => {
                 touch(&[ReadModel::Bookmarks]);
-                Notice::BookmarkSaved(BookmarkSaved { bookmark_id: id.parse().expect("an id"), task_id, project })
+                of_task("bookmark.saved")
             }
             4 => {
                 touch(&[ReadModel::Overview, of(&task_id), of(&parent)]);
-                Notice::TaskStarted(TaskStarted { task_id, project, parent_task_id: Some(parent) })
+                of_child("task.started")
             }
             _ if number.is_multiple_of(2) => {
                 touch(&[ReadModel::Overview, of(&parent), ReadModel::Bookmarks]);
                 next.insert(of(&task_id), None);
-                Notice::TaskDeleted(TaskDeleted { task_id, project, parent_task_id: Some(parent) })
+                of_child("task.deleted")
             }
             _ => {
                 touch(&models());
-                Notice::TasksPurged(TasksPurged { count: 1, project })
+                notice("tasks.purged", &[])
             }
         };
         self.history.push(next);
-        self.log.push(notice);
+        self.log.push(change);
     }
 
     /// Starts again, with the last `lost` changes gone.

@@ -3,28 +3,23 @@
 use super::record::HookRecord;
 use super::status::TitleOrigin;
 use crate::agent::hook_catalogue::HookName;
+use crate::protocol::limits;
 use crate::server::ingest::text;
-
-/// The longest title of a task in code points.
-const MAX_TASK_TITLE_CHARACTERS: usize = 80;
-
-/// The longest name of a project in code points.
-const MAX_PROJECT_CHARACTERS: usize = 128;
 
 /// The title a record brings, and what it was taken from: the name of the session, else the first thing the person said.
 pub fn title(record: &HookRecord) -> Option<(TitleOrigin, String)> {
     let session = record
         .text("session_title")
-        .map(|title| (TitleOrigin::Session, text::one_line(title, MAX_TASK_TITLE_CHARACTERS)));
+        .map(|title| (TitleOrigin::Session, text::one_line(title, limits::HOOK_TITLE_CHARACTERS)));
     session.or_else(|| {
         let prompt = record.text("prompt").filter(|_| record.hook == HookName::UserPromptSubmit)?;
-        Some((TitleOrigin::Prompt, text::first_line(prompt, MAX_TASK_TITLE_CHARACTERS)))
+        Some((TitleOrigin::Prompt, text::first_line(prompt, limits::HOOK_TITLE_CHARACTERS)))
     })
 }
 
 /// The title of a task about which nobody said anything yet: its folder.
 pub fn first_title(record: &HookRecord) -> String {
-    let folder = record.cwd().map(|cwd| text::one_line(last_part(cwd), MAX_TASK_TITLE_CHARACTERS));
+    let folder = record.cwd().map(|cwd| text::one_line(last_part(cwd), limits::HOOK_TITLE_CHARACTERS));
     folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.runtime))
 }
 
@@ -34,7 +29,7 @@ pub fn project(cwd: &str) -> String {
     let name = last_part(cwd).trim();
     name.chars()
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .take(MAX_PROJECT_CHARACTERS)
+        .take(limits::PROJECT_CHARACTERS)
         .collect()
 }
 

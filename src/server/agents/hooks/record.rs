@@ -8,10 +8,8 @@ use serde_json::{Map, Value};
 use super::{HookError, fingerprint};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
+use crate::protocol::limits;
 use crate::server::ingest::text;
-
-/// The longest id in bytes that is kept. The runtimes' own have up to 40.
-pub const MAX_ID_BYTES: usize = 256;
 
 /// The longest path in bytes that is kept; Linux knows no longer ones.
 pub const MAX_PATH_BYTES: usize = 4096;
@@ -42,8 +40,8 @@ impl HookRecord {
         };
         let session_id = match fields.get("session_id") {
             Some(Value::String(id)) if id.trim().is_empty() => return invalid("session_id", "is empty"),
-            Some(Value::String(id)) if id.len() > MAX_ID_BYTES => {
-                return invalid("session_id", &format!("is longer than {MAX_ID_BYTES} bytes"));
+            Some(Value::String(id)) if id.len() > limits::HOOK_ID_BYTES => {
+                return invalid("session_id", &format!("is longer than {} bytes", limits::HOOK_ID_BYTES));
             }
             Some(Value::String(id)) => id.clone(),
             Some(_) => return invalid("session_id", "is not a string"),
@@ -90,7 +88,7 @@ impl HookRecord {
 
     /// An id that is a text of sane length.
     pub fn id(&self, field: &str) -> Option<&str> {
-        self.text(field).filter(|id| id.len() <= MAX_ID_BYTES)
+        self.text(field).filter(|id| id.len() <= limits::HOOK_ID_BYTES)
     }
 
     /// The folder the agent works in.

@@ -12,10 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::record::HookRecord;
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
+use crate::protocol::limits;
 use crate::protocol::model::{EventState, TaskStatus};
-
-/// How many rows may be open at once. The oldest is abandoned for the next.
-const MAX_OPEN_ROWS: usize = 256;
 
 /// How many requests may wait for a person at once. The oldest is forgotten for the next.
 const MAX_BLOCKS_PER_TASK: usize = 32;
@@ -419,7 +417,7 @@ impl AgentMemory {
         match record.row().1 {
             // A todo outlives turns and runs, so nothing ever has to close it.
             RowEffect::Begin(part) if known.is_none() && part != PairedRow::Todo => {
-                if self.open.len() >= MAX_OPEN_ROWS {
+                if self.open.len() >= limits::OPEN_ROWS {
                     step.abandoned.push(self.open.remove(0).event);
                 }
                 let thread = record.thread().map(str::to_owned);

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use super::record::HookRecord;
 use super::tool;
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle};
+use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
-use crate::server::ingest::text::{self, MAX_EVENT_BODY_BYTES, MAX_EVENT_TITLE_CHARACTERS};
+use crate::server::ingest::text;
 
 /// The longest tool input in bytes of JSON that is kept as it is; of a longer one only what is short.
 const MAX_INPUT_BYTES: usize = 16 * 1024;
@@ -55,11 +56,11 @@ impl TimelineRow {
         body: Option<String>,
         metadata: Map<String, Value>,
     ) -> Self {
-        let (body, truncated) = match body.as_deref().map(|body| text::cut(body, MAX_EVENT_BODY_BYTES)) {
+        let (body, truncated) = match body.as_deref().map(|body| text::cut(body, limits::TEXT_BYTES)) {
             Some((_, None)) | None => (body, None),
             Some((start, whole)) => (Some(start.to_owned()), whole),
         };
-        Self { kind, family, title: text::one_line(title, MAX_EVENT_TITLE_CHARACTERS), body, truncated, metadata }
+        Self { kind, family, title: text::one_line(title, limits::LINE_CHARACTERS), body, truncated, metadata }
     }
 }
 
@@ -84,7 +85,7 @@ fn title(record: &HookRecord) -> String {
 }
 
 fn first_line(record: &HookRecord, field: &str) -> Option<String> {
-    record.text(field).map(|text| text::first_line(text, MAX_EVENT_TITLE_CHARACTERS))
+    record.text(field).map(|text| text::first_line(text, limits::LINE_CHARACTERS))
 }
 
 fn body(record: &HookRecord) -> Option<String> {

@@ -5,16 +5,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::protocol::limits;
 use crate::server::agents::hooks::fingerprint;
-use crate::server::agents::hooks::record::{MAX_ID_BYTES, MAX_PATH_BYTES};
+use crate::server::agents::hooks::record::MAX_PATH_BYTES;
 use crate::server::ingest::text;
 
-/// More tokens or millionths of a dollar than this are no count of one answer; the database has the same bound.
-const MAX_USAGE_COUNT: u64 = 1_000_000_000_000;
-/// How far ahead of ours another machine's clock may be.
-const MAX_CLOCK_LEAD_MS: i64 = 24 * 3600 * 1000;
-/// How many blocks a message can have; those of Claude Code have a few.
-const MAX_BLOCKS_PER_MESSAGE: usize = 1000;
 /// The longest name of a model in characters.
 const MAX_MODEL_CHARACTERS: usize = 128;
 
@@ -188,7 +183,8 @@ impl TranscriptEntry {
             entry.cwd = None;
             return Ok(entry.line());
         }
-        let message_id = content.message.get("id").and_then(Value::as_str).filter(|id| id.len() <= MAX_ID_BYTES);
+        let message_id =
+            content.message.get("id").and_then(Value::as_str).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
         for text in content.texts() {
             let id = match message_id {
                 Some(id) => format!("answer:{id}:{:016x}", fingerprint::fingerprint(&[text], &Value::Null)),
@@ -208,7 +204,7 @@ impl TranscriptEntry {
         let at = fields.get("timestamp").ok_or("timestamp is missing")?;
         let at = at.as_str().and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
         let at_ms = at.ok_or("timestamp is not a time as in 2026-01-31T09:30:00Z")?.timestamp_millis();
-        if !(0..=now_ms.saturating_add(MAX_CLOCK_LEAD_MS)).contains(&at_ms) {
+        if !(0..=now_ms.saturating_add(limits::TRANSCRIPT_AHEAD.as_millis() as i64)).contains(&at_ms) {
             return Err("timestamp is before 1970 or in the future".to_owned());
         }
         // What another clock has ahead is now: nothing is told of a time to come.
@@ -248,8 +244,8 @@ impl<'a> Content<'a> {
 fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
     let message = fields.get("message").ok_or("message is missing")?.as_object().ok_or("message is not an object")?;
     match message.get("content").unwrap_or(&Value::Null) {
-        Value::Array(blocks) if blocks.len() > MAX_BLOCKS_PER_MESSAGE => {
-            Err(format!("message.content has more than {MAX_BLOCKS_PER_MESSAGE} blocks"))
+        Value::Array(blocks) if blocks.len() > limits::TRANSCRIPT_BLOCKS => {
+            Err(format!("message.content has more than {} blocks", limits::TRANSCRIPT_BLOCKS))
         }
         content @ (Value::Null | Value::String(_) | Value::Array(_)) => Ok(Content { message, content }),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
@@ -271,10 +267,11 @@ fn answer(
         Some(usage) => usage.as_object().ok_or("message.usage is not an object")?,
     };
     let named = [message.get("id"), fields.get("requestId"), fields.get("uuid")].into_iter().find_map(said);
-    let id = named.filter(|id| id.len() <= MAX_ID_BYTES).ok_or("message.id is missing or longer than 256 bytes")?;
+    let id =
+        named.filter(|id| id.len() <= limits::HOOK_ID_BYTES).ok_or("message.id is missing or longer than 256 bytes")?;
     let count = |field: &str| match usage.get(field) {
         None | Some(Value::Null) => Ok(0),
-        Some(count) => match count.as_u64().filter(|count| *count <= MAX_USAGE_COUNT) {
+        Some(count) => match count.as_u64().filter(|count| *count <= limits::ANSWER_TOKENS) {
             Some(count) => Ok(count.cast_signed()),
             None => Err(format!("message.usage.{field} is not a count")),
         },
@@ -285,7 +282,7 @@ fn answer(
             let micros = cost
                 .as_f64()
                 .map(|cost| (cost * 1e6).round())
-                .filter(|micros| (0.0..=MAX_USAGE_COUNT as f64).contains(micros));
+                .filter(|micros| (0.0..=limits::ANSWER_TOKENS as f64).contains(micros));
             Some(micros.ok_or("costUSD is not an amount")? as i64)
         }
     };
@@ -307,8 +304,8 @@ fn session_id(fields: &Map<String, Value>) -> Result<String, String> {
     match fields.get("sessionId") {
         None | Some(Value::Null) => Err("sessionId is missing".to_owned()),
         Some(Value::String(id)) if id.trim().is_empty() => Err("sessionId is empty".to_owned()),
-        Some(Value::String(id)) if id.len() > MAX_ID_BYTES => {
-            Err(format!("sessionId is longer than {MAX_ID_BYTES} bytes"))
+        Some(Value::String(id)) if id.len() > limits::HOOK_ID_BYTES => {
+            Err(format!("sessionId is longer than {} bytes", limits::HOOK_ID_BYTES))
         }
         Some(Value::String(id)) => Ok(id.clone()),
         Some(_) => Err("sessionId is not a text".to_owned()),
@@ -316,13 +313,13 @@ fn session_id(fields: &Map<String, Value>) -> Result<String, String> {
 }
 
 fn named_id(block: &Map<String, Value>, field: &str) -> Result<String, String> {
-    let id = said(block.get(field)).filter(|id| id.len() <= MAX_ID_BYTES);
-    id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {MAX_ID_BYTES} bytes"))
+    let id = said(block.get(field)).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
+    id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {} bytes", limits::HOOK_ID_BYTES))
 }
 
 /// The name of a line; of one that has none, what it says and when.
 fn line_id(fields: &Map<String, Value>, text: &str) -> String {
-    match said(fields.get("uuid")).filter(|id| id.len() <= MAX_ID_BYTES) {
+    match said(fields.get("uuid")).filter(|id| id.len() <= limits::HOOK_ID_BYTES) {
         Some(uuid) => format!("line:{uuid}"),
         None => {
             let at = fields.get("timestamp").and_then(Value::as_str).unwrap_or_default();

@@ -1,38 +1,17 @@
-//! What each notice makes stale, as a table that clients in other languages read.
+//! The read models that each notice makes stale, as a table that clients in other languages read.
 
 use serde_json::{Map, Value, json};
 
 use super::text;
-use crate::engine::invalidation::places;
-use crate::protocol::{Notice, VERSION};
+use crate::engine::invalidation::templates;
+use crate::protocol::{NoticeKind, VERSION};
 
-/// The table, as it is checked in: for each kind of notice the places it makes stale. `task` is the task it names,
-/// `parent` the one in its `parent_task_id`, `task:*` every task.
+/// The table, as it is checked in: for each kind of notice the templates of the read models it makes stale. `{field}`
+/// stands for the field of that name in the payload; a template whose field is `null` is left out. `task:*` is every
+/// task.
 pub fn invalidation() -> String {
-    let id = "00000000-0000-7000-8000-000000000000";
-    // One payload that has the fields of every kind: unknown fields are ignored.
-    let payload = json!({
-        "task_id": id, "session_id": id, "event_id": id, "bookmark_id": id, "project": "", "parent_task_id": id,
-        "status": "completed", "count": 1,
-    });
-    let stale = |kind: &&str| {
-        let notice: Notice = serde_json::from_value(json!({ "type": kind, "payload": payload })).ok()?;
-        let places: Vec<Value> = places(&notice).iter().map(|place| json!(place.as_str())).collect();
-        Some(((*kind).to_owned(), Value::Array(places)))
-    };
-    let notices: Map<String, Value> = Notice::KINDS.iter().filter_map(stale).collect();
+    let templates_of = |kind: NoticeKind| -> Vec<String> { templates(kind).iter().map(ToString::to_string).collect() };
+    let notices: Map<String, Value> =
+        NoticeKind::ALL.iter().map(|kind| (kind.as_str().to_owned(), json!(templates_of(*kind)))).collect();
     text(&json!({ "version": VERSION, "notices": notices, "anything_else": ["everything watched"] }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Notice, Value, invalidation};
-
-    #[test]
-    fn every_kind_is_in_the_table() {
-        let table: Value = serde_json::from_str(&invalidation()).expect("JSON");
-        for kind in Notice::KINDS {
-            assert!(table["notices"][kind].as_array().is_some_and(|places| !places.is_empty()), "{kind}");
-        }
-    }
 }

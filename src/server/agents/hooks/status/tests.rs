@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{AgentMemory, FreshIds, HookOutcome};
 use crate::agent::hook_catalogue::{RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
+use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::server::agents::hooks::record::HookRecord;
 
@@ -247,8 +248,8 @@ fn what_is_remembered_is_bounded() {
     let mut expected = String::from("\nrunning began run0");
     for at in 1..300 {
         expected += "\nrunning";
-        if at >= super::MAX_OPEN_ROWS {
-            expected += &format!(" abandoned row{}", at - super::MAX_OPEN_ROWS);
+        if at >= limits::OPEN_ROWS {
+            expected += &format!(" abandoned row{}", at - limits::OPEN_ROWS);
         }
     }
     check(&calls, &expected);

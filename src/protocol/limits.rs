@@ -1,0 +1,200 @@
+//! Every limit of the contract, written once.
+//!
+//! A limit is a number that a client, a writer or an operator can reach, with the answer it gets then. Pauses between
+//! retries, sizes of background steps and other figures that only one file needs are not limits: they stay where they
+//! are used. Bounds that the database enforces on writers who bypass the server are in the migrations, which use
+//! literals on purpose.
+
+use std::time::Duration;
+
+// --- cursors ---------------------------------------------------------------------------------------------------------
+
+/// The longest text of a cursor, in bytes. A longer text is no cursor: a stream starts afresh, `Requery-At-Least` is
+/// answered with 400. Some 400 transactions in flight at once fit.
+pub const CURSOR_BYTES: usize = 8 * 1024;
+
+/// How many changes a `since` may be behind. An older one gets a `snapshot`: reading more of the log costs more than
+/// starting afresh.
+pub const RESUME_CHANGES: u64 = 100_000;
+
+/// How many read models a `resumed` frame lists. More get a `snapshot`: no screen shows as many.
+pub const RESUMED_READ_MODELS: usize = 1_000;
+
+/// How many changes that differ in kind, task, project or parent are merged into one `resumed` frame. More get a
+/// `snapshot`. Four notices for each read model of a full frame.
+pub const RESUMED_NOTICES: u64 = 4 * RESUMED_READ_MODELS as u64;
+
+// --- streams ---------------------------------------------------------------------------------------------------------
+
+/// The default time between two heartbeats: proxies cut a connection that is silent for 60 s, so two fit before that.
+pub const HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// How many read models one stream may be narrowed to, and how many one `stale` frame lists. A longer `watch` closes
+/// the WebSocket with 1008; instead of a longer `stale` the server sends `resync`. Enough for any screen, and a bound on
+/// the work for each notice.
+pub const WATCHED_READ_MODELS: usize = 256;
+
+/// The longest message from a client, in bytes. A longer one closes the WebSocket with 1009. A full `watch` needs
+/// 12 KiB.
+pub const CLIENT_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// How many notices of one flush a stream receives one by one. More are merged into one `stale` frame, which costs the
+/// client less than the single notices.
+pub const NOTICES_PER_FLUSH: usize = 64;
+
+/// How many notices wait in one window. More become a `resync`, which costs a client less. A bound on memory: some
+/// 2 MB.
+pub const NOTICES_PER_WINDOW: usize = 10_000;
+
+/// How many flushes a stream may lag behind the server. A stream that lags further gets a `resync`. Some ten seconds of
+/// the busiest server.
+pub const FLUSHES_BEHIND: usize = 256;
+
+/// How many streams are open at once by default. A further one gets 503. Some 60 MB.
+pub const STREAMS: usize = 10_000;
+
+/// How many connections are open at once. A further one waits until the server accepts it. More than the streams, so
+/// that REST is still answered beside them.
+pub const CONNECTIONS: usize = 16_384;
+
+// --- bodies ----------------------------------------------------------------------------------------------------------
+
+/// The longest JSON body of one object, in bytes. A longer one gets 413. A body with every field at its own limit needs
+/// a fifth.
+pub const BODY_BYTES: usize = 1024 * 1024;
+
+/// The longest body of events, of a hook or of transcripts, in bytes. A longer one gets 413. Agents report whole files.
+pub const LONG_BODY_BYTES: usize = 8 * 1024 * 1024;
+
+/// The time in which a body has to arrive. A slower one gets 408. The longest body does, on any line an agent works over.
+pub const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// The deepest nesting of JSON. Deeper gets 400: a parser would recurse as deep. Writers send less than ten levels.
+pub const JSON_DEPTH: usize = 64;
+
+/// How many events one request logs. More get 422. So many are written in some tens of milliseconds.
+pub const EVENTS_PER_BATCH: usize = 1_000;
+
+// --- fields ----------------------------------------------------------------------------------------------------------
+
+/// The longest line of text, in code points: titles, reasons, names that a runtime gives its sessions. A longer one gets
+/// 422.
+pub const LINE_CHARACTERS: usize = 500;
+
+/// The longest name of a project, in code points. A longer one gets 422; from a hook it is cut.
+pub const PROJECT_CHARACTERS: usize = 128;
+
+/// The longest name of a runtime (`source`), in code points. A longer one gets 422.
+pub const SOURCE_CHARACTERS: usize = 64;
+
+/// The longest path of a folder, in code points. A longer one gets 422. The common systems take no longer paths.
+pub const WORKSPACE_CHARACTERS: usize = 4096;
+
+/// The longest text, in bytes: summaries, notes, metadata as JSON, bodies of events. A longer one gets 422; the body of
+/// an event is cut instead, and `truncated` has its size.
+pub const TEXT_BYTES: usize = 64 * 1024;
+
+/// The longest kind of an event, in characters. A longer one gets 422.
+pub const EVENT_KIND_CHARACTERS: usize = 64;
+
+/// How many levels of tasks are within one another. A deeper task gets 422. Triggers delete a tree level by level, and
+/// SQLite ends them after 1,000 levels.
+pub const TASK_LEVELS: i64 = 100;
+
+// --- pages and read models -------------------------------------------------------------------------------------------
+
+/// The most rows of a page. More get 422.
+pub const PAGE_ROWS: u32 = 200;
+
+/// The rows of a page for a request without `limit`, and of the first pages inside other answers.
+pub const PAGE_ROWS_DEFAULT: u32 = 50;
+
+/// How many tasks that need a person an overview lists. The others are left out; no person works through as many.
+pub const NEEDS_YOU_TASKS: usize = 100;
+
+/// How many hours of activity an overview covers, up to the newest hour with events.
+pub const ACTIVITY_HOURS: i64 = 24;
+
+/// How many sessions and how many children a task's detail lists. The others are left out; `figures` has their number.
+pub const DETAIL_ROWS: u64 = 100;
+
+/// How many of its newest events a task's detail has. The timeline has the older ones.
+pub const DETAIL_EVENTS: u64 = 50;
+
+/// How many models a task's detail lists. The others are left out; `usage` has the sum over all.
+pub const DETAIL_MODELS: usize = 20;
+
+// --- search ----------------------------------------------------------------------------------------------------------
+
+/// The longest query, in code points. A longer one gets 422. A person types less; a pasted line fits.
+pub const QUERY_CHARACTERS: usize = 500;
+
+/// How many words and phrases of a query count. The rest is ignored.
+pub const QUERY_CLAUSES: usize = 32;
+
+/// How many characters of a word count, in the index and in a query. The rest is ignored.
+pub const WORD_CHARACTERS: usize = 64;
+
+/// The most hits of a search. More get 422.
+pub const HITS: u32 = 100;
+
+/// The hits of a search without `limit`.
+pub const HITS_DEFAULT: u32 = 20;
+
+/// How many of the newest matches are ranked. Older matches are not found, so that each word costs the same.
+pub const RANKED_MATCHES: i64 = 1_000;
+
+/// How many searches run at once. A further one waits for [`SEARCH_WAIT`]: searches must leave connections for reads.
+pub const SEARCHES: usize = 2;
+
+/// How long a search waits for its turn. Then it gets 503.
+pub const SEARCH_WAIT: Duration = Duration::from_secs(5);
+
+// --- hooks and transcripts -------------------------------------------------------------------------------------------
+
+/// How long ago `Requery-At` may be. An older time counts as this long ago.
+pub const LATE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long the server remembers a `Requery-Delivery`. A later repetition is taken again. Longer than [`LATE`], so that a
+/// spooled record is never taken twice.
+pub const DELIVERY_MEMORY: Duration = Duration::from_secs(8 * 24 * 3600);
+
+/// The longest `session_id` of a hook, in bytes. A longer one gets 422.
+pub const HOOK_ID_BYTES: usize = 256;
+
+/// The longest title that a hook gives a task, in code points. A longer one is cut: it is a line in a list.
+pub const HOOK_TITLE_CHARACTERS: usize = 80;
+
+/// How many rows of one agent are open at once. Beyond it the oldest becomes `abandoned`.
+pub const OPEN_ROWS: usize = 256;
+
+/// How many lines of transcripts one request has. More get 422: each may be a task, and all are written in one
+/// transaction.
+pub const TRANSCRIPT_LINES: u64 = 5_000;
+
+/// How many events the transcripts of one request tell of. More get 422. So many are written in some tenths of a second.
+pub const TRANSCRIPT_EVENTS: usize = 5_000;
+
+/// How many blocks one message of a transcript has. A line with more is skipped.
+pub const TRANSCRIPT_BLOCKS: usize = 1_000;
+
+/// The most tokens, or millionths of a dollar, of one answer of a model. A line with more is skipped: it would make every
+/// sum absurd.
+pub const ANSWER_TOKENS: u64 = 1_000_000_000_000;
+
+/// How far the clock of a transcript may be ahead of the server's. A line further ahead is skipped.
+pub const TRANSCRIPT_AHEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// How many lines that were skipped are reported one by one. The others are counted.
+pub const SKIPPED_LINES: usize = 20;
+
+// --- answers of a server that cannot answer now ----------------------------------------------------------------------
+
+/// `Retry-After` while the database is away: it is tried again every second, and a person has to act first.
+pub const RETRY_WHILE_AWAY: Duration = Duration::from_secs(5);
+
+/// `Retry-After` of every other 503.
+pub const RETRY_WHILE_BUSY: Duration = Duration::from_secs(1);
+
+/// `retry_ms` of `closing`: a restarting server is back by then.
+pub const RETRY_AFTER_CLOSING: Duration = Duration::from_secs(2);

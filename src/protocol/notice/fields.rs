@@ -1,0 +1,103 @@
+//! The fields of a notice by name, and the thing a kind is about. Both follow from the catalogue, so that code which
+//! treats every kind alike has no arm for each of them.
+
+use crate::protocol::model::FinalStatus;
+use crate::protocol::{BookmarkId, EventId, SessionId, TaskId};
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+        /// The fields of one notice, whichever kind it is. A field that the kind lacks is none.
+        ///
+        /// A kind with a field of another name or type does not compile until the field has a place here.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct NoticeFields<'a> { $($(#[$doc])* pub $field: Option<&'a $type>,)* }
+
+        impl NoticeFields<'_> {
+            /// The text of the field with this name, as the wire has it. None where the kind lacks the field, or where
+            /// its value is `null`.
+            pub fn text(&self, name: &str) -> Option<String> {
+                match name { $(stringify!($field) => self.$field.map(ToString::to_string),)* _ => None }
+            }
+        }
+    };
+}
+
+fields! {
+    /// The task that changed, or to which the changed row belongs.
+    task_id: TaskId,
+    /// The task that this task is part of.
+    parent_task_id: TaskId,
+    /// The session that changed.
+    session_id: SessionId,
+    /// The event that changed.
+    event_id: EventId,
+    /// The bookmark that changed.
+    bookmark_id: BookmarkId,
+    /// The project in which the change happened.
+    project: String,
+    /// How the task ended.
+    status: FinalStatus,
+    /// How many tasks the notice stands for.
+    count: u64,
+}
+
+/// The thing that a kind of notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NoticeSubject {
+    /// Many tasks of one project, without their ids.
+    Project,
+    /// One task.
+    Task,
+    /// One session of a task.
+    Session,
+    /// One event of a task.
+    Event,
+    /// One bookmark.
+    Bookmark,
+}
+
+impl NoticeSubject {
+    /// The subject of a kind with these fields: the row that the kind names, or else the task, or else the project.
+    pub(super) const fn of_fields(fields: &[&str]) -> Self {
+        if contains(fields, "session_id") {
+            NoticeSubject::Session
+        } else if contains(fields, "event_id") {
+            NoticeSubject::Event
+        } else if contains(fields, "bookmark_id") {
+            NoticeSubject::Bookmark
+        } else if contains(fields, "task_id") {
+            NoticeSubject::Task
+        } else {
+            NoticeSubject::Project
+        }
+    }
+}
+
+/// `fields.contains(&wanted)`, which is not `const`.
+const fn contains(fields: &[&str], wanted: &str) -> bool {
+    let mut at = 0;
+    while at < fields.len() {
+        if is_same(fields[at].as_bytes(), wanted.as_bytes()) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+/// `one == other`, which is not `const`.
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < one.len() {
+        if one[at] != other[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}

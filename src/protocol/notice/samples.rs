@@ -1,0 +1,44 @@
+//! One sample of each kind. Documents and tests iterate them, so that a new kind is part of each document and test at
+//! once; a kind without a sample does not compile.
+
+use super::{
+    BookmarkDeleted, BookmarkSaved, EventLogged, EventUpdated, Notice, NoticeKind, SessionEnded, SessionStarted,
+    TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged,
+};
+use crate::protocol::model::FinalStatus;
+use crate::protocol::{BookmarkId, EventId, SessionId, TaskId};
+
+impl Notice {
+    /// One notice of each kind, in the order of the catalogue. Every field that can be `null` has a value.
+    pub fn samples() -> impl Iterator<Item = Notice> {
+        NoticeKind::ALL.iter().map(|kind| kind.sample())
+    }
+}
+
+impl NoticeKind {
+    /// A notice of this kind. Every field that can be `null` has a value, and no two ids are the same.
+    pub fn sample(self) -> Notice {
+        let task_id = TaskId::numbered(1);
+        let parent_task_id = Some(TaskId::numbered(2));
+        let session_id = SessionId::numbered(3);
+        let event_id = EventId::numbered(4);
+        let bookmark_id = BookmarkId::numbered(5);
+        let project = "demo".to_owned();
+        let status = FinalStatus::Completed;
+        match self {
+            NoticeKind::TaskStarted => Notice::TaskStarted(TaskStarted { task_id, project, parent_task_id }),
+            NoticeKind::TaskUpdated => Notice::TaskUpdated(TaskUpdated { task_id, project, parent_task_id }),
+            NoticeKind::TaskCompleted => {
+                Notice::TaskCompleted(TaskCompleted { task_id, project, parent_task_id, status })
+            }
+            NoticeKind::TaskDeleted => Notice::TaskDeleted(TaskDeleted { task_id, project, parent_task_id }),
+            NoticeKind::TasksPurged => Notice::TasksPurged(TasksPurged { count: 6, project }),
+            NoticeKind::SessionStarted => Notice::SessionStarted(SessionStarted { session_id, task_id, project }),
+            NoticeKind::SessionEnded => Notice::SessionEnded(SessionEnded { session_id, task_id, project }),
+            NoticeKind::EventLogged => Notice::EventLogged(EventLogged { event_id, task_id, project }),
+            NoticeKind::EventUpdated => Notice::EventUpdated(EventUpdated { event_id, task_id, project }),
+            NoticeKind::BookmarkSaved => Notice::BookmarkSaved(BookmarkSaved { bookmark_id, task_id, project }),
+            NoticeKind::BookmarkDeleted => Notice::BookmarkDeleted(BookmarkDeleted { bookmark_id, task_id, project }),
+        }
+    }
+}
