@@ -9,10 +9,8 @@
 
 mod driver;
 mod fetch;
-mod sse;
 mod store;
-mod transport;
-mod ws;
+mod stream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::fetch::{Answer, Target};
 use super::store::Store;
-use super::transport::{Closed, Event, Transport, Way};
+use super::stream::{Closed, Event, Transport, Way};
 use crate::engine::{Action, ConnectionId, Engine, Loss, Outcome, Settings, Status, Ticket, Verdict};
 use crate::protocol::ReadModel;
 

@@ -188,8 +188,8 @@ pub const DRIVERS: &[&str] = &[
     "client",
     "client::driver",
     "client::fetch",
-    "client::sse",
-    "client::ws",
+    "client::stream::sse",
+    "client::stream::ws",
     "agent::spool",
     "server::agents::silence",
     "server::agents::spool_intake",
@@ -230,8 +230,8 @@ pub const EXCEPTIONS: &[Exception] = &[
     exception("server::agents::hooks", "protocol::id::*::fresh", FRESH),
     exception("server::agents::hooks::store", "protocol::id::*::fresh", FRESH),
     exception("server::agents::transcripts::store", "protocol::id::TaskId::fresh", FRESH),
-    exception("client::transport", "client::sse", CIRCLE),
-    exception("client::transport", "client::ws", CIRCLE),
+    exception("client::stream", "client::stream::sse", CIRCLE),
+    exception("client::stream", "client::stream::ws", CIRCLE),
     exception("server::read::timeline", "server::read::task", CIRCLE),
 ];
 

@@ -3,8 +3,8 @@
 use reqwest::header::ACCEPT;
 use reqwest::{Response, StatusCode};
 
-use super::fetch::Target;
-use super::transport::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
+use super::super::fetch::Target;
+use super::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
 use crate::protocol::Cursor;
 
 /// Opens a stream and hands on what comes until it ends.

@@ -4,6 +4,9 @@
 //! The queues are short on purpose: a driver that does not keep up leaves the rest in the network, and the server,
 //! which waits for nobody, merges it.
 
+mod sse;
+mod ws;
+
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -11,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::fetch::Target;
-use super::{sse, ws};
 use crate::protocol::{Cursor, Incoming, WatchFrame};
 
 /// How long to wait for each step of opening, and for a message to be taken.
