@@ -4,22 +4,18 @@
 //! The queues are short on purpose: a driver that does not keep up leaves the rest in the network, and the server,
 //! which waits for nobody, merges it.
 
+mod link;
 mod sse;
 mod ws;
-
-use std::fmt::Display;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::fetch::Target;
-use crate::protocol::{Cursor, Incoming, WatchFrame};
+use crate::protocol::{Cursor, WatchFrame};
+use link::Events;
 
-/// How long to wait for each step of opening, and for a message to be taken.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// No message is larger: the first frame brings a page of tasks, all others are small.
-pub(super) const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+pub(super) use link::{Closed, Event};
 
 const QUEUE: usize = 64;
 
@@ -28,43 +24,6 @@ const QUEUE: usize = 64;
 pub(super) enum Way {
     WebSocket,
     Sse,
-}
-
-/// What a stream brought.
-#[derive(Debug)]
-pub(super) enum Event {
-    Connected { duplex: bool },
-    Message(Incoming),
-    Closed(Closed),
-}
-
-/// Why a stream ended.
-#[derive(Debug)]
-pub(super) enum Closed {
-    Lost(String),
-    Refused(String),
-    /// HTTP works, upgrades do not.
-    NotUpgraded(String),
-}
-
-impl Closed {
-    pub(super) fn lost(why: impl Display) -> Self {
-        Closed::Lost(why.to_string())
-    }
-}
-
-/// Where a stream hands on what comes. Says `false` once nobody listens.
-#[derive(Clone, Debug)]
-pub(super) struct Events(mpsc::Sender<Event>);
-
-impl Events {
-    pub(super) async fn connected(&self, duplex: bool) -> bool {
-        self.0.send(Event::Connected { duplex }).await.is_ok()
-    }
-
-    pub(super) async fn message(&self, incoming: Incoming) -> bool {
-        self.0.send(Event::Message(incoming)).await.is_ok()
-    }
 }
 
 /// A stream that is open or being opened.
@@ -105,9 +64,4 @@ impl Transport {
     pub(super) fn send(&self, frame: WatchFrame) -> bool {
         self.outgoing.try_send(frame).is_ok()
     }
-}
-
-/// A message as a frame; what cannot be read is unknown, which the engine takes for "anything may have changed".
-pub(super) fn incoming(json: &[u8]) -> Incoming {
-    serde_json::from_slice(json).unwrap_or(Incoming::Unknown(serde::de::IgnoredAny))
 }

@@ -3,8 +3,8 @@
 use reqwest::header::ACCEPT;
 use reqwest::{Response, StatusCode};
 
-use super::super::fetch::Target;
-use super::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
+use super::link::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
+use crate::client::fetch::Target;
 use crate::protocol::Cursor;
 
 /// Opens a stream and hands on what comes until it ends.

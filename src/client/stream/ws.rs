@@ -10,8 +10,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::super::fetch::Target;
-use super::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
+use super::link::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
+use crate::client::fetch::Target;
 use crate::protocol::{Cursor, Incoming, WatchFrame};
 
 /// Tungstenite clears its read buffer before each read: a small one is faster, and enough for notices.

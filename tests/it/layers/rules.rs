@@ -230,8 +230,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     exception("server::agents::hooks", "protocol::id::*::fresh", FRESH),
     exception("server::agents::hooks::store", "protocol::id::*::fresh", FRESH),
     exception("server::agents::transcripts::store", "protocol::id::TaskId::fresh", FRESH),
-    exception("client::stream", "client::stream::sse", CIRCLE),
-    exception("client::stream", "client::stream::ws", CIRCLE),
     exception("server::read::timeline", "server::read::task", CIRCLE),
 ];
 
