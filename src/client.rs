@@ -7,53 +7,26 @@
 //!
 //! What is absent: rules. When to ask again, when to reconnect and what to believe is the engine's matter.
 
+mod config;
 mod driver;
 mod fetch;
 mod store;
 mod stream;
+mod view;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::Url;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use crate::engine::{Status, Why};
-pub use store::{Body, State, View, Watch};
+pub use config::{Config, ConnectError};
+pub use store::Watch;
+pub use view::{Body, State, View};
 
-use crate::engine::Settings;
 use crate::protocol::ReadModel;
 use store::Store;
-
-/// What to connect to.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where the server is: `http://127.0.0.1:7373`, perhaps with a path.
-    pub server: String,
-    /// One project; none is all of them.
-    pub project: Option<String>,
-    /// How patient to be.
-    pub settings: Settings,
-}
-
-impl Config {
-    /// All projects of the server at this address.
-    pub fn new(server: impl Into<String>) -> Self {
-        Self { server: server.into(), project: None, settings: Settings::default() }
-    }
-}
-
-/// Why there is nothing to connect to.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The address is none.
-    #[error("{0:?} is not the address of a server (expected for example http://127.0.0.1:7373)")]
-    Address(String),
-    /// The HTTP client could not be made.
-    #[error("could not set up HTTP")]
-    Http(#[source] reqwest::Error),
-}
 
 /// A connection to a server, and what is held of it. Ends when dropped.
 #[derive(Debug)]
@@ -69,7 +42,7 @@ impl Client {
     ///
     /// Must be called within a tokio runtime.
     pub fn connect(config: Config) -> Result<Self, ConnectError> {
-        let address = address(&config.server).ok_or_else(|| ConnectError::Address(config.server.clone()))?;
+        let address = config::address(&config.server).ok_or_else(|| ConnectError::Address(config.server.clone()))?;
         let http = fetch::http().map_err(ConnectError::Http)?;
         let store = Arc::new(Store::default());
         let (sender, status) = watch::channel(Status::Connecting);
@@ -123,33 +96,5 @@ impl Changes {
             changed = self.store.changed() => changed.is_ok(),
             changed = self.status.changed() => changed.is_ok(),
         }
-    }
-}
-
-/// The address with a path that others can be put behind.
-fn address(text: &str) -> Option<Url> {
-    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let mut url = Url::parse(&text).ok().filter(|url| url.scheme() == "http" && url.has_host())?;
-    url.set_query(None);
-    url.set_fragment(None);
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
-    }
-    Some(url)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn addresses() {
-        let check = |text, expected: Option<&str>| assert_eq!(address(text).as_ref().map(|url| url.as_str()), expected);
-        check("http://127.0.0.1:7373", Some("http://127.0.0.1:7373/"));
-        check("localhost:7373", Some("http://localhost:7373/"));
-        check("http://proxy/requery?x=1#y", Some("http://proxy/requery/"));
-        check("https://example.org", None);
-        check("", None);
-        check("http://", None);
     }
 }

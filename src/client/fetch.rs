@@ -8,7 +8,8 @@ use futures_util::future::try_join_all;
 use reqwest::header::{ACCEPT, ETAG, HeaderMap, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 
-use super::store::{Body, Known};
+use super::store::Known;
+use super::view::Body;
 use crate::protocol::{AT_LEAST_HEADER, CURSOR_HEADER, Cursor, ReadModel};
 
 /// No request takes longer. Above what a busy server needs, below what a person waits.

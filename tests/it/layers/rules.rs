@@ -222,7 +222,7 @@ pub struct Exception {
 }
 
 pub const EXCEPTIONS: &[Exception] = &[
-    exception("client::store", ".elapsed", "the age of a value is asked without a time"),
+    exception("client::view", ".elapsed", "the age of a value is asked without a time"),
     exception("server::ingest::bookmark", "protocol::id::BookmarkId::fresh", FRESH),
     exception("server::ingest::event", "protocol::id::EventId::fresh", FRESH),
     exception("server::ingest::session", "protocol::id::SessionId::fresh", FRESH),
