@@ -2,7 +2,7 @@
 //!
 //! [`Client::connect`] starts a task that drives the [engine](crate::engine): it opens a stream (WebSocket, or
 //! server-sent events where upgrades do not get through), fetches over REST and keeps the newest body of each read
-//! model. [`Client::watch`] hands out a [`Watch`]: always the newest [`View`], never a queue of them, so that nothing
+//! model. [`Client::watch`] hands out a [`WatchHandle`]: always the newest [`View`], never a queue of them, so that nothing
 //! waits for a reader and nothing grows.
 //!
 //! What is absent: rules. When to ask again, when to reconnect and what to believe is the engine's matter.
@@ -21,9 +21,9 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use crate::engine::{Status, Why};
-pub use config::{Config, ConnectError};
-pub use store::Watch;
-pub use view::{Body, State, View};
+pub use config::{ClientConfig, ConnectError};
+pub use store::WatchHandle;
+pub use view::{Body, View, ViewState};
 
 use crate::protocol::ReadModel;
 use store::Store;
@@ -41,19 +41,19 @@ impl Client {
     /// Begins to connect, and goes on doing so: a server that is away is no error but a [`Status`].
     ///
     /// Must be called within a tokio runtime.
-    pub fn connect(config: Config) -> Result<Self, ConnectError> {
+    pub fn connect(config: ClientConfig) -> Result<Self, ConnectError> {
         let address = config::address(&config.server).ok_or_else(|| ConnectError::Address(config.server.clone()))?;
         let http = fetch::http().map_err(ConnectError::Http)?;
         let store = Arc::new(Store::default());
         let (sender, status) = watch::channel(Status::Connecting);
         let started = Instant::now();
-        let target = fetch::Target { http, address, project: config.project };
-        let driver = driver::Driver::new(target, config.settings, Arc::clone(&store), sender, started);
+        let endpoint = fetch::ServerEndpoint { http, address, project: config.project };
+        let driver = driver::Driver::new(endpoint, config.settings, Arc::clone(&store), sender, started);
         Ok(Self { store, status, started, _driver: AbortOnDropHandle::new(tokio::spawn(driver.run())) })
     }
 
     /// Looks at `model` until the handle is dropped.
-    pub fn watch(&self, model: ReadModel) -> Watch {
+    pub fn watch(&self, model: ReadModel) -> WatchHandle {
         Store::watch(&self.store, model)
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use console::Term;
-use requery::client::{Body, Client, Config, State, View, Watch};
+use requery::client::{Body, Client, ClientConfig, View, ViewState, WatchHandle};
 use requery::protocol::{ReadModel, TaskId};
 use tokio::time::MissedTickBehavior;
 
@@ -39,8 +39,9 @@ pub struct Args {
 
 /// Watches until interrupted, or until nobody reads the output any more.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let client = Client::connect(Config { project: args.project.clone(), ..Config::new(args.server.clone()) })?;
-    let mut watches: Vec<Watch> = models(&args).into_iter().map(|model| client.watch(model)).collect();
+    let client =
+        Client::connect(ClientConfig { project: args.project.clone(), ..ClientConfig::new(args.server.clone()) })?;
+    let mut watches: Vec<WatchHandle> = models(&args).into_iter().map(|model| client.watch(model)).collect();
     let shown = async {
         if args.json {
             print_json(&client, &mut watches, args.body).await
@@ -65,12 +66,14 @@ fn models(args: &Args) -> Vec<ReadModel> {
     std::iter::once(ReadModel::Overview).chain(tasks).chain(args.bookmarks.then_some(ReadModel::Bookmarks)).collect()
 }
 
-async fn print_json(client: &Client, watches: &mut [Watch], body: bool) -> io::Result<()> {
+async fn print_json(client: &Client, watches: &mut [WatchHandle], body: bool) -> io::Result<()> {
     let mut changes = client.changes();
     loop {
         for watch in &mut *watches {
             // That an answer is in doubt is no change of what is held: the line comes with the answer that ends the doubt.
-            if let Some(view) = watch.news().filter(|view| view.state != State::Stale || view.error.is_some()) {
+            if let Some(view) =
+                watch.view_if_changed().filter(|view| view.state != ViewState::Stale || view.error.is_some())
+            {
                 print(&json_line(watch.model(), &view, body))?;
             }
         }
@@ -105,7 +108,7 @@ fn json_line(model: &ReadModel, view: &View, body: bool) -> String {
     line.to_string()
 }
 
-async fn print_lines(client: &Client, watches: &mut [Watch]) -> io::Result<()> {
+async fn print_lines(client: &Client, watches: &mut [WatchHandle]) -> io::Result<()> {
     let mut changes = client.changes();
     let mut status = String::new();
     loop {
@@ -115,7 +118,7 @@ async fn print_lines(client: &Client, watches: &mut [Watch]) -> io::Result<()> {
             status = now;
         }
         for watch in &mut *watches {
-            if let Some(view) = watch.news() {
+            if let Some(view) = watch.view_if_changed() {
                 print(&screen::line(watch.model(), &view))?;
             }
         }
@@ -125,7 +128,7 @@ async fn print_lines(client: &Client, watches: &mut [Watch]) -> io::Result<()> {
     }
 }
 
-async fn draw(client: &Client, server: &str, watches: &[Watch]) -> io::Result<()> {
+async fn draw(client: &Client, server: &str, watches: &[WatchHandle]) -> io::Result<()> {
     let mut changes = client.changes();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -6,7 +6,7 @@ use crate::engine::Settings;
 
 /// What to connect to.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct ClientConfig {
     /// Where the server is: `http://127.0.0.1:7373`, perhaps with a path.
     pub server: String,
     /// One project; none is all of them.
@@ -15,7 +15,7 @@ pub struct Config {
     pub settings: Settings,
 }
 
-impl Config {
+impl ClientConfig {
     /// All projects of the server at this address.
     pub fn new(server: impl Into<String>) -> Self {
         Self { server: server.into(), project: None, settings: Settings::default() }

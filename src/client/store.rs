@@ -8,19 +8,19 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
-use super::view::{Body, State, View};
+use super::view::{Body, View, ViewState};
 use crate::engine::Held;
 use crate::protocol::ReadModel;
 
 /// Looks at a read model, until it is dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub struct WatchHandle {
     model: ReadModel,
     views: watch::Receiver<View>,
     store: Arc<Store>,
 }
 
-impl Watch {
+impl WatchHandle {
     /// What it looks at.
     pub fn model(&self) -> &ReadModel {
         &self.model
@@ -32,7 +32,7 @@ impl Watch {
     }
 
     /// What is held now, if that is news since this was asked last.
-    pub fn news(&mut self) -> Option<View> {
+    pub fn view_if_changed(&mut self) -> Option<View> {
         self.views.has_changed().unwrap_or(false).then(|| self.views.borrow_and_update().clone())
     }
 
@@ -42,7 +42,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for WatchHandle {
     fn drop(&mut self) {
         if let Some(entry) = self.store.entries().get_mut(&self.model) {
             entry.watchers = entry.watchers.saturating_sub(1);
@@ -54,18 +54,18 @@ impl Drop for Watch {
 /// Everything that is held. Shared by the driver, which writes, and the handles.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    entries: Mutex<BTreeMap<ReadModel, Entry>>,
+    entries: Mutex<BTreeMap<ReadModel, StoreEntry>>,
     revision: watch::Sender<u64>,
     /// Who watches what changed.
     pub(super) wake: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct StoreEntry {
     views: watch::Sender<View>,
     watchers: usize,
     /// The driver told the engine that it is watched.
-    known: bool,
+    watched_in_engine: bool,
     /// A body came that was not published yet.
     replaced: bool,
     /// The tags of the parts of the body.
@@ -74,20 +74,20 @@ struct Entry {
 
 /// What a fetch may build upon.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct HeldBody {
     pub(super) body: Option<Body>,
     pub(super) etags: Vec<Option<String>>,
 }
 
 impl Store {
-    pub(super) fn watch(store: &Arc<Self>, model: ReadModel) -> Watch {
+    pub(super) fn watch(store: &Arc<Self>, model: ReadModel) -> WatchHandle {
         let mut entries = store.entries();
         let entry = entries.entry(model.clone()).or_default();
         entry.watchers += 1;
         let views = entry.views.subscribe();
         drop(entries);
         store.wake.notify_one();
-        Watch { model, views, store: Arc::clone(store) }
+        WatchHandle { model, views, store: Arc::clone(store) }
     }
 
     pub(super) fn revision(&self) -> watch::Receiver<u64> {
@@ -95,19 +95,21 @@ impl Store {
     }
 
     /// Who began and who ceased to be watched since this was asked last.
-    pub(super) fn turns(&self) -> Vec<(ReadModel, bool)> {
-        let mut turns = Vec::new();
-        for (model, entry) in self.entries().iter_mut().filter(|(_, entry)| entry.known != (entry.watchers > 0)) {
-            entry.known = entry.watchers > 0;
-            turns.push((model.clone(), entry.known));
+    pub(super) fn take_watch_changes(&self) -> Vec<(ReadModel, bool)> {
+        let mut changes = Vec::new();
+        for (model, entry) in
+            self.entries().iter_mut().filter(|(_, entry)| entry.watched_in_engine != (entry.watchers > 0))
+        {
+            entry.watched_in_engine = entry.watchers > 0;
+            changes.push((model.clone(), entry.watched_in_engine));
         }
-        turns
+        changes
     }
 
-    pub(super) fn known(&self, model: &ReadModel) -> Known {
+    pub(super) fn held_body(&self, model: &ReadModel) -> HeldBody {
         let entries = self.entries();
-        let Some(entry) = entries.get(model) else { return Known::default() };
-        Known { body: entry.views.borrow().body.clone(), etags: entry.etags.clone() }
+        let Some(entry) = entries.get(model) else { return HeldBody::default() };
+        HeldBody { body: entry.views.borrow().body.clone(), etags: entry.etags.clone() }
     }
 
     /// Takes a body; it is seen with the next [`publish`](Self::publish).
@@ -134,17 +136,17 @@ impl Store {
     /// Shows what the engine says of each read model, with the time when it was last known to be true, and forgets
     /// what nobody looks at and the engine forgot.
     pub(super) fn publish<'a>(&self, held: impl Fn(&ReadModel) -> Option<(Held<'a>, Option<Instant>)>) {
-        let mut news = false;
+        let mut changed_any = false;
         self.entries().retain(|model, entry| {
             let Some((held, true_at)) = held(model) else { return entry.watchers > 0 };
             let state = match held {
-                Held { gone: true, stale: false, .. } => State::Gone,
-                Held { taken_at: None, .. } => State::Loading,
-                Held { stale: true, .. } => State::Stale,
-                Held { stale: false, .. } => State::Fresh,
+                Held { gone: true, stale: false, .. } => ViewState::NotFound,
+                Held { taken_at: None, .. } => ViewState::Loading,
+                Held { stale: true, .. } => ViewState::Stale,
+                Held { stale: false, .. } => ViewState::Fresh,
             };
             let replaced = std::mem::take(&mut entry.replaced);
-            news |= entry.views.send_if_modified(|view| {
+            changed_any |= entry.views.send_if_modified(|view| {
                 let changed = replaced || view.state != state || view.failures != held.failures;
                 view.state = state;
                 view.failures = held.failures;
@@ -155,7 +157,7 @@ impl Store {
             });
             true
         });
-        if news {
+        if changed_any {
             self.revision.send_modify(|revision| *revision += 1);
         }
     }
@@ -165,7 +167,7 @@ impl Store {
         self.entries().clear();
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<ReadModel, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ReadModel, StoreEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,53 +11,53 @@ mod ws;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::fetch::Target;
+use super::fetch::ServerEndpoint;
 use crate::protocol::{Cursor, WatchFrame};
-use link::Events;
+use link::StreamSender;
 
-pub(super) use link::{Closed, Event};
+pub(super) use link::{StreamEnd, StreamItem};
 
-const QUEUE: usize = 64;
+const STREAM_QUEUE: usize = 64;
 
 /// How the stream comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum StreamKind {
     WebSocket,
     Sse,
 }
 
 /// A stream that is open or being opened.
 #[derive(Debug)]
-pub(super) struct Transport {
-    events: mpsc::Receiver<Event>,
+pub(super) struct ServerStream {
+    items: mpsc::Receiver<StreamItem>,
     outgoing: mpsc::Sender<WatchFrame>,
     _task: AbortOnDropHandle<()>,
 }
 
-impl Transport {
-    pub(super) fn open(way: Way, target: Target, since: Option<Cursor>) -> Self {
-        let (sender, events) = mpsc::channel(QUEUE);
+impl ServerStream {
+    pub(super) fn open(kind: StreamKind, endpoint: ServerEndpoint, since: Option<Cursor>) -> Self {
+        let (sender, items) = mpsc::channel(STREAM_QUEUE);
         let (outgoing, to_send) = mpsc::channel(1);
         let task = async move {
-            let handle = Events(sender.clone());
-            let closed = match way {
-                Way::WebSocket => ws::run(target, since, handle, to_send).await,
-                Way::Sse => sse::run(target, since, handle).await,
+            let items_out = StreamSender(sender.clone());
+            let end = match kind {
+                StreamKind::WebSocket => ws::run(endpoint, since, items_out, to_send).await,
+                StreamKind::Sse => sse::run(endpoint, since, items_out).await,
             };
             // Nobody may listen any more.
-            let _ = sender.send(Event::Closed(closed)).await;
+            let _ = sender.send(StreamItem::Ended(end)).await;
         };
-        Self { events, outgoing, _task: AbortOnDropHandle::new(tokio::spawn(task)) }
+        Self { items, outgoing, _task: AbortOnDropHandle::new(tokio::spawn(task)) }
     }
 
-    /// What came next. After `Closed` nothing does.
-    pub(super) async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+    /// What came next. After `Ended` nothing does.
+    pub(super) async fn next(&mut self) -> Option<StreamItem> {
+        self.items.recv().await
     }
 
     /// What came already.
-    pub(super) fn ready(&mut self) -> Option<Event> {
-        self.events.try_recv().ok()
+    pub(super) fn ready(&mut self) -> Option<StreamItem> {
+        self.items.try_recv().ok()
     }
 
     /// Sends `frame`, or says `false`: the server takes nothing.

@@ -47,7 +47,7 @@ impl Body {
 
 /// How far a view can be trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
+pub enum ViewState {
     /// Nothing came yet.
     #[default]
     Loading,
@@ -56,17 +56,17 @@ pub enum State {
     /// Something changed; it is asked for again.
     Stale,
     /// There is no such thing (any more).
-    Gone,
+    NotFound,
 }
 
-impl State {
+impl ViewState {
     /// A word for it.
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Loading => "loading",
-            State::Fresh => "fresh",
-            State::Stale => "stale",
-            State::Gone => "gone",
+            ViewState::Loading => "loading",
+            ViewState::Fresh => "fresh",
+            ViewState::Stale => "stale",
+            ViewState::NotFound => "gone",
         }
     }
 }
@@ -79,7 +79,7 @@ pub struct View {
     /// The changes that it contains.
     pub cursor: Option<Cursor>,
     /// How far it can be trusted.
-    pub state: State,
+    pub state: ViewState,
     /// How many fetches failed since the last that did not.
     pub failures: u32,
     /// Why the last fetch failed, if it did.

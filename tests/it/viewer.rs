@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use requery::client::{Body, Client, Config, State, Status, Watch};
+use requery::client::{Body, Client, ClientConfig, Status, ViewState, WatchHandle};
 use requery::engine::Settings;
 use requery::protocol::{Cursor, ReadModel};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub fn without_safety(settings: Settings) -> Settings {
 pub struct Viewer {
     pub name: &'static str,
     pub client: Arc<Client>,
-    watches: Arc<Mutex<BTreeMap<ReadModel, Watch>>>,
+    watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle>>>,
     wrong: Arc<Mutex<Vec<String>>>,
     _observer: AbortOnDropHandle<()>,
 }
@@ -46,7 +46,7 @@ impl Viewer {
     }
 
     fn open(name: &'static str, server: &str, settings: Settings, follow: bool) -> Self {
-        let config = Config { settings: without_safety(settings), ..Config::new(server) };
+        let config = ClientConfig { settings: without_safety(settings), ..ClientConfig::new(server) };
         let client = Arc::new(Client::connect(config).unwrap());
         let (watches, wrong) = (Arc::default(), Arc::default());
         let observer = observe(client.clone(), Arc::clone(&watches), Arc::clone(&wrong), follow);
@@ -89,8 +89,8 @@ impl Viewer {
         }
         for model in self.watched() {
             let answer = rest.body(&model).await;
-            let Some(view) = self.watches.lock().unwrap().get(&model).map(Watch::view) else { continue };
-            let state = if answer.is_none() { State::Gone } else { State::Fresh };
+            let Some(view) = self.watches.lock().unwrap().get(&model).map(WatchHandle::view) else { continue };
+            let state = if answer.is_none() { ViewState::NotFound } else { ViewState::Fresh };
             if view.state != state {
                 found.push(format!("{model} is {:?} for {:?} at {:?}", view.state, view.why, view.cursor));
             } else if answer.is_some() && view.body != answer {
@@ -109,7 +109,7 @@ impl Viewer {
 /// Watches what appears, and that no cursor ever goes back.
 async fn observe(
     client: Arc<Client>,
-    watches: Arc<Mutex<BTreeMap<ReadModel, Watch>>>,
+    watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle>>>,
     wrong: Arc<Mutex<Vec<String>>>,
     follow: bool,
 ) {

@@ -10,48 +10,48 @@ use tokio::sync::mpsc;
 use crate::protocol::Incoming;
 
 /// How long to wait for each step of opening, and for a message to be taken.
-pub(in crate::client) const PATIENCE: Duration = Duration::from_secs(10);
+pub(in crate::client) const STREAM_STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// No message is larger: the first frame brings a page of tasks, all others are small.
-pub(in crate::client) const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+pub(in crate::client) const MAX_STREAM_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// What a stream brought.
 #[derive(Debug)]
-pub(in crate::client) enum Event {
+pub(in crate::client) enum StreamItem {
     Connected { duplex: bool },
-    Message(Incoming),
-    Closed(Closed),
+    Frame(Incoming),
+    Ended(StreamEnd),
 }
 
 /// Why a stream ended.
 #[derive(Debug)]
-pub(in crate::client) enum Closed {
+pub(in crate::client) enum StreamEnd {
     Lost(String),
     Refused(String),
     /// HTTP works, upgrades do not.
     NotUpgraded(String),
 }
 
-impl Closed {
-    pub(in crate::client) fn lost(why: impl Display) -> Self {
-        Closed::Lost(why.to_string())
+impl StreamEnd {
+    pub(in crate::client) fn lost(reason: impl Display) -> Self {
+        StreamEnd::Lost(reason.to_string())
     }
 }
 
 /// Where a stream hands on what comes. Says `false` once nobody listens.
 #[derive(Clone, Debug)]
-pub(in crate::client) struct Events(pub(super) mpsc::Sender<Event>);
+pub(in crate::client) struct StreamSender(pub(super) mpsc::Sender<StreamItem>);
 
-impl Events {
+impl StreamSender {
     pub(in crate::client) async fn connected(&self, duplex: bool) -> bool {
-        self.0.send(Event::Connected { duplex }).await.is_ok()
+        self.0.send(StreamItem::Connected { duplex }).await.is_ok()
     }
 
-    pub(in crate::client) async fn message(&self, incoming: Incoming) -> bool {
-        self.0.send(Event::Message(incoming)).await.is_ok()
+    pub(in crate::client) async fn frame(&self, incoming: Incoming) -> bool {
+        self.0.send(StreamItem::Frame(incoming)).await.is_ok()
     }
 }
 
 /// A message as a frame; what cannot be read is unknown, which the engine takes for "anything may have changed".
-pub(in crate::client) fn incoming(json: &[u8]) -> Incoming {
+pub(in crate::client) fn frame_from_json(json: &[u8]) -> Incoming {
     serde_json::from_slice(json).unwrap_or(Incoming::Unknown(serde::de::IgnoredAny))
 }

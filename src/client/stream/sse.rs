@@ -3,45 +3,45 @@
 use reqwest::header::ACCEPT;
 use reqwest::{Response, StatusCode};
 
-use super::link::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
-use crate::client::fetch::Target;
+use super::link::{MAX_STREAM_MESSAGE, STREAM_STEP_TIMEOUT, StreamEnd, StreamSender, frame_from_json};
+use crate::client::fetch::ServerEndpoint;
 use crate::protocol::Cursor;
 
 /// Opens a stream and hands on what comes until it ends.
-pub(super) async fn run(target: Target, since: Option<Cursor>, events: Events) -> Closed {
-    let mut url = target.url("api/v1/stream");
+pub(super) async fn run(endpoint: ServerEndpoint, since: Option<Cursor>, items: StreamSender) -> StreamEnd {
+    let mut url = endpoint.url("api/v1/stream");
     if let Some(since) = since {
         url.query_pairs_mut().append_pair("since", &since.to_string());
     }
-    let request = target.http.get(url).header(ACCEPT, "text/event-stream").send();
-    let mut response: Response = match tokio::time::timeout(PATIENCE, request).await {
+    let request = endpoint.http.get(url).header(ACCEPT, "text/event-stream").send();
+    let mut response: Response = match tokio::time::timeout(STREAM_STEP_TIMEOUT, request).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Closed::lost(error),
-        Err(_) => return Closed::lost("no answer"),
+        Ok(Err(error)) => return StreamEnd::lost(error),
+        Err(_) => return StreamEnd::lost("no answer"),
     };
     match response.status() {
         StatusCode::OK => {}
-        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Closed::Refused(status.to_string()),
-        status => return Closed::lost(status),
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return StreamEnd::Refused(status.to_string()),
+        status => return StreamEnd::lost(status),
     }
-    if !events.connected(false).await {
-        return Closed::lost("given up");
+    if !items.connected(false).await {
+        return StreamEnd::lost("given up");
     }
-    let mut reader = Reader::default();
+    let mut reader = SseMessageReader::default();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
                 for message in reader.read(&chunk) {
-                    if !events.message(incoming(&message)).await {
-                        return Closed::lost("given up");
+                    if !items.frame(frame_from_json(&message)).await {
+                        return StreamEnd::lost("given up");
                     }
                 }
             }
-            Ok(None) => return Closed::lost("the stream ended"),
-            Err(error) => return Closed::lost(error),
+            Ok(None) => return StreamEnd::lost("the stream ended"),
+            Err(error) => return StreamEnd::lost(error),
         }
-        if reader.size() > MAX_MESSAGE {
-            return Closed::lost("a message is too large");
+        if reader.size() > MAX_STREAM_MESSAGE {
+            return StreamEnd::lost("a message is too large");
         }
     }
 }
@@ -49,7 +49,7 @@ pub(super) async fn run(target: Target, since: Option<Cursor>, events: Events) -
 /// Cuts a stream into messages as the HTML standard says. Of the fields only `data` counts: what `id` and `retry` say,
 /// the frames say too, and a named event is not ours.
 #[derive(Debug, Default)]
-struct Reader {
+struct SseMessageReader {
     line: Vec<u8>,
     data: Vec<u8>,
     /// The event has a name.
@@ -60,7 +60,7 @@ struct Reader {
     begun: bool,
 }
 
-impl Reader {
+impl SseMessageReader {
     /// The data of each message that `bytes` completes.
     fn read(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
@@ -113,15 +113,15 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::Reader;
+    use super::SseMessageReader;
 
     /// Whole, and byte by byte.
     fn check(stream: &str, expected: &[&str]) {
         let text = |messages: Vec<Vec<u8>>| -> Vec<String> {
             messages.into_iter().map(|message| String::from_utf8(message).expect("text")).collect()
         };
-        assert_eq!(text(Reader::default().read(stream.as_bytes())), expected, "{stream:?}");
-        let mut reader = Reader::default();
+        assert_eq!(text(SseMessageReader::default().read(stream.as_bytes())), expected, "{stream:?}");
+        let mut reader = SseMessageReader::default();
         let pieces = stream.as_bytes().chunks(1).flat_map(|piece| reader.read(piece)).collect();
         assert_eq!(text(pieces), expected, "{stream:?} in pieces");
     }
