@@ -39,8 +39,9 @@ pub struct Args {
 
 /// Watches until interrupted, or until nobody reads the output any more.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let client =
-        Client::connect(ClientConfig { project: args.project.clone(), ..ClientConfig::new(args.server.clone()) })?;
+    let mut config = ClientConfig::new(args.server.clone());
+    config.project.clone_from(&args.project);
+    let client = Client::connect(config)?;
     let mut watches: Vec<WatchHandle> = models(&args).into_iter().map(|model| client.watch(model)).collect();
     let shown = async {
         if args.json {
@@ -96,14 +97,8 @@ fn json_line(model: &ReadModel, view: &View, body: bool) -> String {
         line["error"] = serde_json::Value::String(error.to_string());
     }
     if body {
-        let part = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).unwrap_or_default();
-        line["body"] = match &view.body {
-            Some(Body::Overview { figures, tasks }) => {
-                serde_json::json!({ "overview": part(figures), "tasks": part(tasks) })
-            }
-            Some(Body::Task(json) | Body::Bookmarks(json)) => part(json),
-            None => serde_json::Value::Null,
-        };
+        let parse = |json: bytes::Bytes| serde_json::from_slice(&json).unwrap_or_default();
+        line["body"] = view.body.as_ref().map(Body::to_json).map(parse).unwrap_or_default();
     }
     line.to_string()
 }

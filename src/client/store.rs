@@ -12,7 +12,10 @@ use super::view::{Body, View, ViewState};
 use crate::engine::Held;
 use crate::protocol::ReadModel;
 
-/// Looks at a read model, until it is dropped.
+/// Keeps one read model current until the handle is dropped.
+///
+/// After that the store keeps the bodies of the read models that were watched last (the setting `remembered` says how
+/// many), so that a new handle has a body at once.
 #[derive(Debug)]
 pub struct WatchHandle {
     model: ReadModel,
@@ -21,22 +24,26 @@ pub struct WatchHandle {
 }
 
 impl WatchHandle {
-    /// What it looks at.
+    /// The watched read model.
     pub fn model(&self) -> &ReadModel {
         &self.model
     }
 
-    /// What is held now.
+    /// The newest view. Does not count as seen for [`changed`](Self::changed).
     pub fn view(&self) -> View {
         self.views.borrow().clone()
     }
 
-    /// What is held now, if that is news since this was asked last.
+    /// The newest view, or `None` if it did not change since the last call of this method or of
+    /// [`changed`](Self::changed), or since the handle was made.
     pub fn view_if_changed(&mut self) -> Option<View> {
         self.views.has_changed().unwrap_or(false).then(|| self.views.borrow_and_update().clone())
     }
 
-    /// Waits until something else is held than when this was asked last. Says `false` once the client is gone.
+    /// Waits until the body, the state or the number of failures changes. Returns `false` once the client is dropped.
+    ///
+    /// A change that happened since the last call (or since the handle was made) returns at once, and several changes
+    /// may be reported as one. The call can be cancelled without losing a change. A new age alone is not a change.
     pub async fn changed(&mut self) -> bool {
         self.views.changed().await.is_ok()
     }
