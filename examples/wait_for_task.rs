@@ -77,7 +77,7 @@ async fn wait(server: &str, id: &str) -> Result<TaskEnd, Box<dyn Error>> {
     }
 }
 
-/// The status in a fresh view. A stale view says nothing: an agent may have resumed a completed task since.
+/// The status in a fresh view. A stale view is skipped: an agent may have resumed a completed task since.
 fn task_status(view: &View) -> Result<Option<TaskStatus>, Box<dyn Error>> {
     let Some(body) = view.body.as_ref().filter(|_| view.state == ViewState::Fresh) else { return Ok(None) };
     Ok(body.task().transpose()?.map(|detail| detail.task.status))

@@ -22,7 +22,7 @@ pub struct ClientConfig {
     /// Only `http` is supported. The scheme may be left out. A path is kept as a prefix of every request, for a server
     /// behind a reverse proxy. A query and a fragment are ignored.
     pub server: String,
-    /// The project whose tasks, events and bookmarks the client sees. Default: `None`, which is all projects.
+    /// The client sees the tasks, events and bookmarks of this project. Default: `None`, which is all projects.
     pub project: Option<String>,
     /// Debounce, timeouts, retries and limits. Default: the default settings of the engine.
     pub settings: Settings,

@@ -1,4 +1,4 @@
-//! Does what the engine says: the only place of the client that reads a clock.
+//! The driver: performs the engine's actions. No other file of the client passes the time to the engine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use super::stream::{ServerStream, StreamEnd, StreamItem, StreamKind};
 use crate::engine::{Action, ConnectionId, Engine, Loss, Outcome, Settings, Status, Ticket, Verdict};
 use crate::protocol::ReadModel;
 
-/// After so many failed upgrades in a row the stream comes as server-sent events.
+/// After this many failed upgrades in a row the driver opens the stream as server-sent events.
 const FAILED_UPGRADES_BEFORE_SSE: u32 = 2;
-/// The longest a reason from elsewhere is passed on.
+/// A refusal's text comes from the server and is shown to people, so it is cut to this many characters.
 const MAX_REFUSAL_REASON: usize = 200;
 
 type Fetching = BoxFuture<'static, (Ticket, ReadModel, FetchAnswer)>;
@@ -58,7 +58,8 @@ impl Driver {
                 Some((ticket, model, answer)) = self.fetches.next() => self.handle_answer(ticket, &model, answer),
                 () = sleep_until(self.started, timeout) => {}
             }
-            // A flush brings many frames at once: hear them all before acting on them.
+            // The server flushes many frames at once. The engine sees all of them before the driver acts, so that one
+            // fetch serves them all.
             while let Some(item) = self.stream.as_mut().and_then(|(_, _, stream)| stream.ready()) {
                 self.handle_stream_item(item);
             }
@@ -115,7 +116,7 @@ impl Driver {
         let (id, kind) = (*id, *kind);
         match item {
             StreamItem::Connected { duplex } => {
-                // A stream that works says nothing against trying the better kind the next time.
+                // Server-sent events work, but WebSocket costs less. Allow one attempt to upgrade at the next connect.
                 self.failed_upgrades = if kind == StreamKind::WebSocket { 0 } else { FAILED_UPGRADES_BEFORE_SSE - 1 };
                 self.engine.handle_connected(id, duplex, now);
             }
@@ -133,7 +134,7 @@ impl Driver {
                         Loss::Lost
                     }
                     StreamEnd::Refused(reason) => {
-                        warn!("the server refused us: {reason}");
+                        warn!("the server refused the connection: {reason}");
                         Loss::Refused(reason.chars().take(MAX_REFUSAL_REASON).collect())
                     }
                 };

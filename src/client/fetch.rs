@@ -1,4 +1,4 @@
-//! Asks for a read model over REST: conditional, bounded in time and size.
+//! Fetches a read model over REST, with conditional requests and with bounds for time and size.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use super::store::HeldBody;
 use super::view::Body;
 use crate::protocol::{AT_LEAST_HEADER, CURSOR_HEADER, Cursor, ReadModel};
 
-/// No request takes longer. Above what a busy server needs, below what a person waits.
+/// The timeout of each request. A busy server needs less, and a person would not wait longer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// No answer is larger. A page of events with all their texts stays below it.
+/// The largest accepted answer, in bytes. A page of events with full texts is smaller.
 const MAX_ANSWER_BODY: usize = 16 * 1024 * 1024;
 
-/// Where to ask.
+/// The address of the server, and the HTTP client for it.
 #[derive(Clone, Debug)]
 pub(super) struct ServerEndpoint {
     pub(super) http: reqwest::Client,
-    /// Ends with a slash.
+    /// The path ends with a slash.
     pub(super) address: Url,
     pub(super) project: Option<String>,
 }
 
-/// What came.
+/// The result of a fetch.
 #[derive(Debug)]
 pub(super) enum FetchAnswer {
     Fresh { cursor: Cursor, body: Body, etags: Vec<Option<String>> },
@@ -35,7 +35,7 @@ pub(super) enum FetchAnswer {
     Failed { error: Arc<str>, retry_after: Option<Duration> },
 }
 
-/// Why nothing of use came.
+/// The reason why a fetch has no usable answer.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("could not reach the server")]
@@ -52,14 +52,14 @@ enum FetchError {
     NotJson,
     #[error("the parts of the answer come from different databases")]
     Torn,
-    #[error("there is no such thing")]
+    #[error("the server knows no such resource")]
     Missing(Option<Cursor>),
 }
 
-/// One part of a read model.
+/// The answer to one request. The overview has two such parts.
 struct AnswerPart {
     cursor: Cursor,
-    /// None where the one that is known is right.
+    /// `None` after `304 Not Modified`: the part that the store holds is current.
     json: Option<Bytes>,
     etag: Option<String>,
 }
@@ -70,7 +70,7 @@ pub(super) fn http() -> reqwest::Result<reqwest::Client> {
         .connect_timeout(FETCH_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
-        // The stream goes straight to the server, so what is fetched because of it has to as well.
+        // The stream connects to the server directly. Fetches have to reach the same server.
         .no_proxy()
         .user_agent(concat!("requery/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -87,7 +87,7 @@ impl ServerEndpoint {
         url
     }
 
-    /// Asks for `model`; `held` is what need not be sent again.
+    /// Fetches `model`. The server does not send parts of `held` again if they are current.
     pub(super) async fn fetch(self, model: ReadModel, held: HeldBody, at_least: Option<Cursor>) -> FetchAnswer {
         let urls = match &model {
             ReadModel::Overview => vec![self.url("api/v1/overview"), self.url("api/v1/tasks")],
@@ -159,7 +159,8 @@ impl ServerEndpoint {
     }
 }
 
-/// The parts of a read model as one answer, which contains what the older of them does.
+/// Joins the parts of a read model. The answer takes the cursor of the oldest part, because it contains no more changes
+/// than that part.
 fn combine(model: &ReadModel, fetched: Vec<AnswerPart>, held: Vec<Bytes>) -> Result<FetchAnswer, FetchError> {
     let mut cursors = fetched.iter().map(|part| &part.cursor);
     let mut cursor = cursors.next().ok_or(FetchError::Torn)?;
@@ -190,7 +191,7 @@ fn combine(model: &ReadModel, fetched: Vec<AnswerPart>, held: Vec<Bytes>) -> Res
     Ok(FetchAnswer::Fresh { cursor, body, etags })
 }
 
-/// What `combine` puts together again.
+/// The inverse of [`combine`].
 fn body_parts(body: &Body) -> Vec<Bytes> {
     match body {
         Body::Overview { figures, tasks } => vec![figures.clone(), tasks.clone()],

@@ -1,6 +1,6 @@
-//! What is held of each read model, and who looks at it.
+//! The store: the newest view of each read model, and the number of its watchers.
 //!
-//! Only the newest is kept. A view that nobody looks at any more stays as long as the engine remembers its read model.
+//! Older views are not kept. A view without watchers stays as long as the engine remembers its read model.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,12 +58,12 @@ impl Drop for WatchHandle {
     }
 }
 
-/// Everything that is held. Shared by the driver, which writes, and the handles.
+/// The views of all read models. The driver writes them, the handles read them.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     entries: Mutex<BTreeMap<ReadModel, StoreEntry>>,
     revision: watch::Sender<u64>,
-    /// Who watches what changed.
+    /// Wakes the driver after a handle was made or dropped.
     pub(super) wake: Notify,
 }
 
@@ -71,15 +71,15 @@ pub(super) struct Store {
 struct StoreEntry {
     views: watch::Sender<View>,
     watchers: usize,
-    /// The driver told the engine that it is watched.
+    /// The engine knows that the read model is watched.
     watched_in_engine: bool,
-    /// A body came that was not published yet.
+    /// The body is new and was not published yet.
     replaced: bool,
-    /// The tags of the parts of the body.
+    /// The `ETag` of each part of the body.
     etags: Vec<Option<String>>,
 }
 
-/// What a fetch may build upon.
+/// The body of an earlier answer, so that a fetch can be conditional.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeldBody {
     pub(super) body: Option<Body>,
@@ -101,7 +101,7 @@ impl Store {
         self.revision.subscribe()
     }
 
-    /// Who began and who ceased to be watched since this was asked last.
+    /// The read models that gained their first watcher (`true`) or lost their last one (`false`) since the last call.
     pub(super) fn take_watch_changes(&self) -> Vec<(ReadModel, bool)> {
         let mut changes = Vec::new();
         for (model, entry) in
@@ -119,7 +119,7 @@ impl Store {
         HeldBody { body: entry.views.borrow().body.clone(), etags: entry.etags.clone() }
     }
 
-    /// Takes a body; it is seen with the next [`publish`](Self::publish).
+    /// Stores a body. The handles see it after the next [`publish`](Self::publish).
     pub(super) fn replace(&self, model: &ReadModel, body: Body, etags: Vec<Option<String>>) {
         if let Some(entry) = self.entries().get_mut(model) {
             entry.etags = etags;
@@ -140,8 +140,10 @@ impl Store {
         }
     }
 
-    /// Shows what the engine says of each read model, with the time when it was last known to be true, and forgets
-    /// what nobody looks at and the engine forgot.
+    /// Copies the engine's knowledge of each read model into its view, and removes entries without watchers that the
+    /// engine has forgotten.
+    ///
+    /// `held` returns the engine's knowledge and the last moment at which the body was known to be current.
     pub(super) fn publish<'a>(&self, held: impl Fn(&ReadModel) -> Option<(Held<'a>, Option<Instant>)>) {
         let mut changed_any = false;
         self.entries().retain(|model, entry| {
@@ -169,7 +171,7 @@ impl Store {
         }
     }
 
-    /// Whoever waits for news waits no longer.
+    /// Ends the waiting calls of all handles: dropping the senders closes their channels.
     pub(super) fn close(&self) {
         self.entries().clear();
     }

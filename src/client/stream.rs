@@ -1,8 +1,8 @@
-//! One stream, whichever way it comes: a task that reads it, a short queue of what it brought, a short queue of what to
-//! send. Ends when dropped.
+//! One stream from the server, over WebSocket or server-sent events: a task that reads it, a short queue of items that
+//! arrived, and a short queue of frames to send. The stream ends when it is dropped.
 //!
-//! The queues are short on purpose: a driver that does not keep up leaves the rest in the network, and the server,
-//! which waits for nobody, merges it.
+//! The queues are short on purpose. If the driver falls behind, later messages stay in the network. The server never
+//! waits for a reader, so it merges them.
 
 mod link;
 mod sse;
@@ -17,9 +17,10 @@ use link::StreamSender;
 
 pub(super) use link::{StreamEnd, StreamItem};
 
+/// The number of items that may wait for the driver. When the queue is full, the stream's task stops to read.
 const STREAM_QUEUE: usize = 64;
 
-/// How the stream comes.
+/// The transport of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamKind {
     WebSocket,
@@ -44,23 +45,24 @@ impl ServerStream {
                 StreamKind::WebSocket => ws::run(endpoint, since, items_out, to_send).await,
                 StreamKind::Sse => sse::run(endpoint, since, items_out).await,
             };
-            // Nobody may listen any more.
+            // The driver may have dropped the stream already. The end is then of no use.
             let _ = sender.send(StreamItem::Ended(end)).await;
         };
         Self { items, outgoing, _task: AbortOnDropHandle::new(tokio::spawn(task)) }
     }
 
-    /// What came next. After `Ended` nothing does.
+    /// Waits for the next item. `Ended` is the last one.
     pub(super) async fn next(&mut self) -> Option<StreamItem> {
         self.items.recv().await
     }
 
-    /// What came already.
+    /// An item that has arrived already. Does not wait.
     pub(super) fn ready(&mut self) -> Option<StreamItem> {
         self.items.try_recv().ok()
     }
 
-    /// Sends `frame`, or says `false`: the server takes nothing.
+    /// Queues `frame` for sending. Returns `false` if the previous frame still waits because the server does not
+    /// read, or if the stream cannot send.
     pub(super) fn send(&self, frame: WatchFrame) -> bool {
         self.outgoing.try_send(frame).is_ok()
     }

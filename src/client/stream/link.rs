@@ -1,6 +1,6 @@
-//! The shapes that a stream and its two ways share: what a way hands on, why it ended, and its limits.
+//! The types and limits that both transports share: the items that a transport delivers, and the reasons for its end.
 //!
-//! A leaf: the ways import this file, never their parent.
+//! The transports import this file and never their parent, so that no import runs in a circle.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 
 use crate::protocol::Incoming;
 
-/// How long to wait for each step of opening, and for a message to be taken.
+/// The timeout of each step of opening a stream, and of sending one message.
 pub(in crate::client) const STREAM_STEP_TIMEOUT: Duration = Duration::from_secs(10);
-/// No message is larger: the first frame brings a page of tasks, all others are small.
+/// The largest accepted message, in bytes. The first frame holds a page of tasks, all others are small.
 pub(in crate::client) const MAX_STREAM_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// What a stream brought.
+/// An item that a transport delivers.
 #[derive(Debug)]
 pub(in crate::client) enum StreamItem {
     Connected { duplex: bool },
@@ -22,12 +22,14 @@ pub(in crate::client) enum StreamItem {
     Ended(StreamEnd),
 }
 
-/// Why a stream ended.
+/// The reason for the end of a stream, with a text for the log.
 #[derive(Debug)]
 pub(in crate::client) enum StreamEnd {
+    /// The connection failed, or the server closed it for a passing reason.
     Lost(String),
+    /// The server rejects this client and would reject it again.
     Refused(String),
-    /// HTTP works, upgrades do not.
+    /// HTTP works, but the upgrade to WebSocket does not.
     NotUpgraded(String),
 }
 
@@ -37,7 +39,7 @@ impl StreamEnd {
     }
 }
 
-/// Where a stream hands on what comes. Says `false` once nobody listens.
+/// The sending side of a transport. Its methods return `false` once the driver has dropped the stream.
 #[derive(Clone, Debug)]
 pub(in crate::client) struct StreamSender(pub(super) mpsc::Sender<StreamItem>);
 
@@ -51,7 +53,7 @@ impl StreamSender {
     }
 }
 
-/// A message as a frame; what cannot be read is unknown, which the engine takes for "anything may have changed".
+/// Parses a message. A message that cannot be parsed becomes `Unknown`, which makes every read model stale.
 pub(in crate::client) fn frame_from_json(json: &[u8]) -> Incoming {
     serde_json::from_slice(json).unwrap_or(Incoming::Unknown(serde::de::IgnoredAny))
 }

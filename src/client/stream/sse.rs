@@ -1,4 +1,4 @@
-//! The stream as server-sent events, for networks that let no WebSocket through.
+//! The stream over server-sent events, for networks that block WebSocket.
 
 use reqwest::header::ACCEPT;
 use reqwest::{Response, StatusCode};
@@ -7,7 +7,7 @@ use super::link::{MAX_STREAM_MESSAGE, STREAM_STEP_TIMEOUT, StreamEnd, StreamSend
 use crate::client::fetch::ServerEndpoint;
 use crate::protocol::Cursor;
 
-/// Opens a stream and hands on what comes until it ends.
+/// Opens a stream and delivers its items until it ends.
 pub(super) async fn run(endpoint: ServerEndpoint, since: Option<Cursor>, items: StreamSender) -> StreamEnd {
     let mut url = endpoint.url("api/v1/stream");
     if let Some(since) = since {
@@ -25,7 +25,7 @@ pub(super) async fn run(endpoint: ServerEndpoint, since: Option<Cursor>, items: 
         status => return StreamEnd::lost(status),
     }
     if !items.connected(false).await {
-        return StreamEnd::lost("given up");
+        return StreamEnd::lost("the client ended the stream");
     }
     let mut reader = SseMessageReader::default();
     loop {
@@ -33,7 +33,7 @@ pub(super) async fn run(endpoint: ServerEndpoint, since: Option<Cursor>, items: 
             Ok(Some(chunk)) => {
                 for message in reader.read(&chunk) {
                     if !items.frame(frame_from_json(&message)).await {
-                        return StreamEnd::lost("given up");
+                        return StreamEnd::lost("the client ended the stream");
                     }
                 }
             }
@@ -46,22 +46,22 @@ pub(super) async fn run(endpoint: ServerEndpoint, since: Option<Cursor>, items: 
     }
 }
 
-/// Cuts a stream into messages as the HTML standard says. Of the fields only `data` counts: what `id` and `retry` say,
-/// the frames say too, and a named event is not ours.
+/// Cuts a stream into messages by the rules of the HTML standard. Only the field `data` is used: the frames repeat the
+/// content of `id` and `retry`, and the server sends no event with a name.
 #[derive(Debug, Default)]
 struct SseMessageReader {
     line: Vec<u8>,
     data: Vec<u8>,
-    /// The event has a name.
+    /// The current message has a name.
     named: bool,
-    /// The last line ended with a carriage return: a line feed now belongs to that end.
+    /// The last line ended with a carriage return. A line feed that follows belongs to the same line end.
     after_return: bool,
-    /// Something was read: a byte order mark may only come first.
+    /// The first line was read. A byte order mark is allowed only before it.
     begun: bool,
 }
 
 impl SseMessageReader {
-    /// The data of each message that `bytes` completes.
+    /// Reads `bytes` and returns the data of each message that they complete.
     fn read(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         for byte in bytes {
@@ -79,7 +79,7 @@ impl SseMessageReader {
         messages
     }
 
-    /// How much is kept for a message that is not complete.
+    /// The number of bytes that are kept for the incomplete message.
     fn size(&self) -> usize {
         self.line.len() + self.data.len()
     }
@@ -115,7 +115,7 @@ impl SseMessageReader {
 mod tests {
     use super::SseMessageReader;
 
-    /// Whole, and byte by byte.
+    /// Reads `stream` in one piece, and again byte by byte.
     fn check(stream: &str, expected: &[&str]) {
         let text = |messages: Vec<Vec<u8>>| -> Vec<String> {
             messages.into_iter().map(|message| String::from_utf8(message).expect("text")).collect()

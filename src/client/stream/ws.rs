@@ -14,10 +14,11 @@ use super::link::{MAX_STREAM_MESSAGE, STREAM_STEP_TIMEOUT, StreamEnd, StreamSend
 use crate::client::fetch::ServerEndpoint;
 use crate::protocol::{Cursor, Incoming, WatchFrame};
 
-/// Tungstenite clears its read buffer before each read: a small one is faster, and enough for notices.
+/// The size of the read buffer, in bytes. Tungstenite clears the buffer before each read, so a small one is faster.
+/// Notices fit into it.
 const CLIENT_READ_BUFFER: usize = 4 * 1024;
 
-/// Opens a stream and hands on what comes until it ends.
+/// Opens a stream and delivers its items until it ends.
 pub(super) async fn run(
     endpoint: ServerEndpoint,
     since: Option<Cursor>,
@@ -29,9 +30,9 @@ pub(super) async fn run(
         url.query_pairs_mut().append_pair("since", &since.to_string());
     }
     let (Some(host), Some(port)) = (url.host_str().map(str::to_owned), url.port_or_known_default()) else {
-        return StreamEnd::lost("no host");
+        return StreamEnd::lost("the address has no host");
     };
-    // The URL is http, and says ws in a handshake.
+    // The handshake needs the scheme `ws`. The endpoint's scheme is always `http`.
     let request = match format!("ws{}", url.as_str().trim_start_matches("http")).into_client_request() {
         Ok(request) => request,
         Err(error) => return StreamEnd::lost(error),
@@ -54,7 +55,7 @@ pub(super) async fn run(
         Ok(Err(Error::Http(response))) => {
             return match response.status().as_u16() {
                 401 | 403 => StreamEnd::Refused(response.status().to_string()),
-                // The server itself, and it has no room now.
+                // These come from the server itself when it is full. They do not mean that upgrades fail.
                 429 | 503 => StreamEnd::lost(response.status()),
                 _ => StreamEnd::NotUpgraded(response.status().to_string()),
             };
@@ -64,7 +65,7 @@ pub(super) async fn run(
         Err(_) => return StreamEnd::NotUpgraded("no answer".into()),
     };
     if !items.connected(true).await {
-        return StreamEnd::lost("given up");
+        return StreamEnd::lost("the client ended the stream");
     }
     loop {
         tokio::select! {
@@ -80,14 +81,14 @@ pub(super) async fn run(
                     Some(Err(error)) => return StreamEnd::lost(error),
                 };
                 if !items.frame(incoming).await {
-                    return StreamEnd::lost("given up");
+                    return StreamEnd::lost("the client ended the stream");
                 }
             }
             frame = outgoing.recv() => {
                 let Some(frame) = frame else {
-                    // Nobody listens any more: say so, but do not wait for it.
+                    // The driver has dropped the stream. Close it, and ignore the result.
                     let _ = timeout(STREAM_STEP_TIMEOUT, socket.close(None)).await;
-                    return StreamEnd::lost("given up");
+                    return StreamEnd::lost("the client ended the stream");
                 };
                 let text = match serde_json::to_string(&frame) {
                     Ok(text) => text,
@@ -96,7 +97,7 @@ pub(super) async fn run(
                 match timeout(STREAM_STEP_TIMEOUT, socket.send(Message::text(text))).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return StreamEnd::lost(error),
-                    Err(_) => return StreamEnd::lost("the server takes nothing"),
+                    Err(_) => return StreamEnd::lost("the server does not read"),
                 }
             }
         }
