@@ -1,63 +1,57 @@
-//! The client: keeps what somebody watches as it is on the server.
+//! The client: keeps local copies of read models equal to the server's.
 //!
-//! [`Client::connect`] starts a task that drives the [engine](crate::engine): it opens a stream (WebSocket, or
-//! server-sent events where upgrades do not get through), fetches over REST and keeps the newest body of each read
-//! model. [`Client::watch`] hands out a [`Watch`]: always the newest [`View`], never a queue of them, so that nothing
-//! waits for a reader and nothing grows.
+//! [`Client::connect`] starts a task that drives the [engine](crate::engine). The task opens a stream (WebSocket, or
+//! server-sent events where a proxy blocks upgrades), fetches over REST and stores the newest body of each watched
+//! read model. [`Client::watch`] returns a [`WatchHandle`]. A handle always shows the newest [`View`] and never queues
+//! older ones, so a slow reader costs no memory and delays no other reader.
 //!
-//! What is absent: rules. When to ask again, when to reconnect and what to believe is the engine's matter.
+//! The rules are absent here. The engine decides when to fetch again, when to reconnect and which answer to keep.
+//!
+//! ```no_run
+//! use requery::client::{Client, ClientConfig, ViewState};
+//! use requery::protocol::ReadModel;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect(ClientConfig::new("http://127.0.0.1:7373"))?;
+//! let mut watch = client.watch(ReadModel::Bookmarks);
+//! while watch.changed().await {
+//!     let view = watch.view();
+//!     if view.state == ViewState::Fresh
+//!         && let Some(page) = view.body.as_ref().and_then(|body| body.bookmarks())
+//!     {
+//!         println!("{} bookmarks", page?.items.len());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The folder `examples` of the repository holds three complete programs.
 
+mod config;
 mod driver;
 mod fetch;
-mod sse;
 mod store;
-mod transport;
-mod ws;
+mod stream;
+mod view;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::Url;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use crate::engine::{Status, Why};
-pub use store::{Body, State, View, Watch};
+pub use config::{ClientConfig, ConnectError};
+pub use store::WatchHandle;
+pub use view::{Body, BodyError, View, ViewState};
 
-use crate::engine::EngineSettings;
 use crate::protocol::ReadModel;
 use store::Store;
 
-/// What to connect to.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where the server is: `http://127.0.0.1:7373`, perhaps with a path.
-    pub server: String,
-    /// One project; none is all of them.
-    pub project: Option<String>,
-    /// How patient to be.
-    pub settings: EngineSettings,
-}
-
-impl Config {
-    /// All projects of the server at this address.
-    pub fn new(server: impl Into<String>) -> Self {
-        Self { server: server.into(), project: None, settings: EngineSettings::default() }
-    }
-}
-
-/// Why there is nothing to connect to.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The address is none.
-    #[error("{0:?} is not the address of a server (expected for example http://127.0.0.1:7373)")]
-    Address(String),
-    /// The HTTP client could not be made.
-    #[error("could not set up HTTP")]
-    Http(#[source] reqwest::Error),
-}
-
-/// A connection to a server, and what is held of it. Ends when dropped.
+/// A connection to one server, and the store of the read models that are watched.
+///
+/// Dropping the client ends the connection and every waiting call on its handles. The handles keep their last view.
 #[derive(Debug)]
 pub struct Client {
     store: Arc<Store>,
@@ -67,31 +61,42 @@ pub struct Client {
 }
 
 impl Client {
-    /// Begins to connect, and goes on doing so: a server that is away is no error but a [`Status`].
+    /// Starts the client in the background and returns at once.
     ///
-    /// Must be called within a tokio runtime.
-    pub fn connect(config: Config) -> Result<Self, ConnectError> {
-        let address = address(&config.server).ok_or_else(|| ConnectError::Address(config.server.clone()))?;
-        let http = fetch::http().map_err(ConnectError::Http)?;
+    /// The client connects, and connects again after each loss, until it is dropped. A server that does not answer is
+    /// a [`Status`], not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Address`] if the address is not usable, [`ConnectError::Http`] if HTTP cannot be set up.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, or in one without I/O and time.
+    pub fn connect(config: ClientConfig) -> Result<Self, ConnectError> {
+        let address = config::address(&config.server).ok_or_else(|| ConnectError::Address(config.server.clone()))?;
+        let http = fetch::http().map_err(|error| ConnectError::Http(error.into()))?;
         let store = Arc::new(Store::default());
         let (sender, status) = watch::channel(Status::Connecting);
         let started = Instant::now();
-        let target = fetch::Target { http, address, project: config.project };
-        let driver = driver::Driver::new(target, config.settings, Arc::clone(&store), sender, started);
+        let endpoint = fetch::ServerEndpoint { http, address, project: config.project };
+        let driver = driver::Driver::new(endpoint, config.settings, Arc::clone(&store), sender, started);
         Ok(Self { store, status, started, _driver: AbortOnDropHandle::new(tokio::spawn(driver.run())) })
     }
 
-    /// Looks at `model` until the handle is dropped.
-    pub fn watch(&self, model: ReadModel) -> Watch {
+    /// Keeps `model` current until the returned handle is dropped.
+    ///
+    /// Several handles of one read model share its fetches and its body.
+    pub fn watch(&self, model: ReadModel) -> WatchHandle {
         Store::watch(&self.store, model)
     }
 
-    /// How things stand with the server.
+    /// The state of the connection.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// How long until the next try to connect, while there is one to wait for.
+    /// The time until the next attempt to connect. `None` unless the client waits for one.
     pub fn until_next_try(&self) -> Option<Duration> {
         match &*self.status.borrow() {
             Status::Reconnecting { next_try: Some(at) } => Some(at.saturating_sub(self.started.elapsed())),
@@ -99,7 +104,9 @@ impl Client {
         }
     }
 
-    /// Wakes whenever the status or anything that is watched changed.
+    /// Returns a way to wait for changes of the status and of every watched read model.
+    ///
+    /// The first wait may report a change from before this call.
     pub fn changes(&self) -> Changes {
         Changes { store: self.store.revision(), status: self.status.clone() }
     }
@@ -111,7 +118,7 @@ impl Drop for Client {
     }
 }
 
-/// Wakes whenever something changed; several changes may be one.
+/// Waits for changes of a [`Client`].
 #[derive(Debug)]
 pub struct Changes {
     store: watch::Receiver<u64>,
@@ -119,39 +126,14 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Waits for the next change. Says `false` once the client is gone.
+    /// Waits until the status or a watched read model changes. Returns `false` once the client is dropped.
+    ///
+    /// Changes that happened since the last call return at once, and several changes may be reported as one. The call
+    /// can be cancelled without losing a change.
     pub async fn next(&mut self) -> bool {
         tokio::select! {
             changed = self.store.changed() => changed.is_ok(),
             changed = self.status.changed() => changed.is_ok(),
         }
-    }
-}
-
-/// The address with a path that others can be put behind.
-fn address(text: &str) -> Option<Url> {
-    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let mut url = Url::parse(&text).ok().filter(|url| url.scheme() == "http" && url.has_host())?;
-    url.set_query(None);
-    url.set_fragment(None);
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
-    }
-    Some(url)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn addresses() {
-        let check = |text, expected: Option<&str>| assert_eq!(address(text).as_ref().map(|url| url.as_str()), expected);
-        check("http://127.0.0.1:7373", Some("http://127.0.0.1:7373/"));
-        check("localhost:7373", Some("http://localhost:7373/"));
-        check("http://proxy/requery?x=1#y", Some("http://proxy/requery/"));
-        check("https://example.org", None);
-        check("", None);
-        check("http://", None);
     }
 }

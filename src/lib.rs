@@ -17,3 +17,8 @@ pub mod agent;
 
 #[cfg(feature = "server")]
 pub mod server;
+
+/// Compiles the examples of the README.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use requery::client::{Client, Config, State, Watch};
+use requery::client::{Client, ClientConfig, ViewState, WatchHandle};
 use requery::engine::EngineSettings;
 use requery::protocol::{Cursor, ReadModel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +31,7 @@ pub fn measure() -> Vec<Row> {
         let tasks = rows::tasks(&*write, BURST).await;
         write.commit().await.unwrap();
         let (address, asked) = count(server.address).await;
-        let client = Client::connect(Config::new(format!("http://{address}"))).unwrap();
+        let client = Client::connect(ClientConfig::new(format!("http://{address}"))).unwrap();
         let watched = tasks[0].parse().unwrap();
         let models = [ReadModel::Overview, ReadModel::Task(watched), ReadModel::Bookmarks];
         let mut watches = models.map(|model| client.watch(model));
@@ -76,7 +76,7 @@ async fn burst(server: &Inside, targets: &[&String]) -> Cursor {
 }
 
 /// Until each shows what contains `cursor`.
-async fn until_fresh(watches: &mut [Watch], cursor: Option<&Cursor>) {
+async fn until_fresh(watches: &mut [WatchHandle], cursor: Option<&Cursor>) {
     for watch in watches {
         let shown = async {
             loop {
@@ -85,7 +85,7 @@ async fn until_fresh(watches: &mut [Watch], cursor: Option<&Cursor>) {
                     (Some(cursor), Some(shown)) => shown.covers(cursor),
                     (cursor, _) => cursor.is_none(),
                 };
-                if contained && view.state == State::Fresh {
+                if contained && view.state == ViewState::Fresh {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;

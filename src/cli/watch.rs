@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use console::Term;
-use requery::client::{Body, Client, Config, State, View, Watch};
+use requery::client::{Body, Client, ClientConfig, View, ViewState, WatchHandle};
 use requery::protocol::{ReadModel, TaskId};
 use tokio::time::MissedTickBehavior;
 
@@ -39,8 +39,10 @@ pub struct WatchArgs {
 
 /// Watches until interrupted, or until nobody reads the output any more.
 pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
-    let client = Client::connect(Config { project: args.project.clone(), ..Config::new(args.server.clone()) })?;
-    let mut watches: Vec<Watch> = models(&args).into_iter().map(|model| client.watch(model)).collect();
+    let mut config = ClientConfig::new(args.server.clone());
+    config.project.clone_from(&args.project);
+    let client = Client::connect(config)?;
+    let mut watches: Vec<WatchHandle> = models(&args).into_iter().map(|model| client.watch(model)).collect();
     let shown = async {
         if args.json {
             print_json(&client, &mut watches, args.body).await
@@ -65,12 +67,14 @@ fn models(args: &WatchArgs) -> Vec<ReadModel> {
     std::iter::once(ReadModel::Overview).chain(tasks).chain(args.bookmarks.then_some(ReadModel::Bookmarks)).collect()
 }
 
-async fn print_json(client: &Client, watches: &mut [Watch], body: bool) -> io::Result<()> {
+async fn print_json(client: &Client, watches: &mut [WatchHandle], body: bool) -> io::Result<()> {
     let mut changes = client.changes();
     loop {
         for watch in &mut *watches {
             // That an answer is in doubt is no change of what is held: the line comes with the answer that ends the doubt.
-            if let Some(view) = watch.news().filter(|view| view.state != State::Stale || view.error.is_some()) {
+            if let Some(view) =
+                watch.view_if_changed().filter(|view| view.state != ViewState::Stale || view.error.is_some())
+            {
                 print(&json_line(watch.model(), &view, body))?;
             }
         }
@@ -93,19 +97,13 @@ fn json_line(model: &ReadModel, view: &View, body: bool) -> String {
         line["error"] = serde_json::Value::String(error.to_string());
     }
     if body {
-        let part = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).unwrap_or_default();
-        line["body"] = match &view.body {
-            Some(Body::Overview { figures, tasks }) => {
-                serde_json::json!({ "overview": part(figures), "tasks": part(tasks) })
-            }
-            Some(Body::Task(json) | Body::Bookmarks(json)) => part(json),
-            None => serde_json::Value::Null,
-        };
+        let parse = |json: bytes::Bytes| serde_json::from_slice(&json).unwrap_or_default();
+        line["body"] = view.body.as_ref().map(Body::to_json).map(parse).unwrap_or_default();
     }
     line.to_string()
 }
 
-async fn print_lines(client: &Client, watches: &mut [Watch]) -> io::Result<()> {
+async fn print_lines(client: &Client, watches: &mut [WatchHandle]) -> io::Result<()> {
     let mut changes = client.changes();
     let mut status = String::new();
     loop {
@@ -115,7 +113,7 @@ async fn print_lines(client: &Client, watches: &mut [Watch]) -> io::Result<()> {
             status = now;
         }
         for watch in &mut *watches {
-            if let Some(view) = watch.news() {
+            if let Some(view) = watch.view_if_changed() {
                 print(&screen::line(watch.model(), &view))?;
             }
         }
@@ -125,7 +123,7 @@ async fn print_lines(client: &Client, watches: &mut [Watch]) -> io::Result<()> {
     }
 }
 
-async fn draw(client: &Client, server: &str, watches: &[Watch]) -> io::Result<()> {
+async fn draw(client: &Client, server: &str, watches: &[WatchHandle]) -> io::Result<()> {
     let mut changes = client.changes();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);

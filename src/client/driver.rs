@@ -1,4 +1,4 @@
-//! Does what the engine says: the only place of the client that reads a clock.
+//! The driver: performs the engine's actions. No other file of the client passes the time to the engine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,33 +9,33 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::fetch::{Answer, Target};
+use super::fetch::{FetchAnswer, ServerEndpoint};
 use super::store::Store;
-use super::transport::{Closed, Event, Transport, Way};
-use crate::engine::{ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket};
+use super::stream::{ServerStream, StreamEnd, StreamItem, StreamKind};
+use crate::engine::{EngineAction, ConnectionId, Engine, Loss, Outcome, EngineSettings, Status, Ticket, FetchVerdict};
 use crate::protocol::ReadModel;
 
-/// After so many failed upgrades in a row the stream comes as server-sent events.
-const UPGRADES: u32 = 2;
-/// The longest a reason from elsewhere is passed on.
-const REASON: usize = 200;
+/// After this many failed upgrades in a row the driver opens the stream as server-sent events.
+const FAILED_UPGRADES_BEFORE_SSE: u32 = 2;
+/// A refusal's text comes from the server and is shown to people, so it is cut to this many characters.
+const MAX_REFUSAL_REASON: usize = 200;
 
-type Fetching = BoxFuture<'static, (Ticket, ReadModel, Answer)>;
+type Fetching = BoxFuture<'static, (Ticket, ReadModel, FetchAnswer)>;
 
 pub(super) struct Driver {
-    target: Target,
+    endpoint: ServerEndpoint,
     engine: Engine,
     store: Arc<Store>,
     status: watch::Sender<Status>,
     started: Instant,
-    stream: Option<(ConnectionId, Way, Transport)>,
+    stream: Option<(ConnectionId, StreamKind, ServerStream)>,
     fetches: FuturesUnordered<Fetching>,
     failed_upgrades: u32,
 }
 
 impl Driver {
     pub(super) fn new(
-        target: Target,
+        endpoint: ServerEndpoint,
         settings: EngineSettings,
         store: Arc<Store>,
         status: watch::Sender<Status>,
@@ -43,7 +43,7 @@ impl Driver {
     ) -> Self {
         let engine = Engine::new(settings, fastrand::u64(..));
         let fetches = FuturesUnordered::new();
-        Self { target, engine, store, status, started, stream: None, fetches, failed_upgrades: 0 }
+        Self { endpoint, engine, store, status, started, stream: None, fetches, failed_upgrades: 0 }
     }
 
     pub(super) async fn run(mut self) {
@@ -54,13 +54,14 @@ impl Driver {
             let store = Arc::clone(&self.store);
             tokio::select! {
                 () = store.wake.notified() => {}
-                event = next(&mut self.stream) => self.handle_event(event),
+                item = next(&mut self.stream) => self.handle_stream_item(item),
                 Some((ticket, model, answer)) = self.fetches.next() => self.handle_answer(ticket, &model, answer),
                 () = sleep_until(self.started, timeout) => {}
             }
-            // A flush brings many frames at once: hear them all before acting on them.
-            while let Some(event) = self.stream.as_mut().and_then(|(_, _, transport)| transport.ready()) {
-                self.handle_event(event);
+            // The server flushes many frames at once. The engine sees all of them before the driver acts, so that one
+            // fetch serves them all.
+            while let Some(item) = self.stream.as_mut().and_then(|(_, _, stream)| stream.ready()) {
+                self.handle_stream_item(item);
             }
         }
     }
@@ -71,7 +72,7 @@ impl Driver {
 
     fn act(&mut self) {
         let now = self.now();
-        for (model, watched) in self.store.turns() {
+        for (model, watched) in self.store.take_watch_changes() {
             if watched {
                 self.engine.watch(model, now);
             } else {
@@ -82,12 +83,16 @@ impl Driver {
             match action {
                 EngineAction::Disconnect(id) => self.stream = self.stream.take().filter(|(open, ..)| *open != id),
                 EngineAction::Connect { id, since } => {
-                    let way = if self.failed_upgrades < UPGRADES { Way::WebSocket } else { Way::Sse };
-                    debug!("connecting to {} ({way:?})", self.target.address);
-                    self.stream = Some((id, way, Transport::open(way, self.target.clone(), since)));
+                    let kind = if self.failed_upgrades < FAILED_UPGRADES_BEFORE_SSE {
+                        StreamKind::WebSocket
+                    } else {
+                        StreamKind::Sse
+                    };
+                    debug!("connecting to {} ({kind:?})", self.endpoint.address);
+                    self.stream = Some((id, kind, ServerStream::open(kind, self.endpoint.clone(), since)));
                 }
                 EngineAction::Send(id, frame) => {
-                    let sent = self.stream.as_ref().is_some_and(|(_, _, transport)| transport.send(frame));
+                    let sent = self.stream.as_ref().is_some_and(|(_, _, stream)| stream.send(frame));
                     if !sent {
                         self.stream = None;
                         self.engine.handle_disconnected(id, Loss::Lost, now);
@@ -95,9 +100,9 @@ impl Driver {
                 }
                 EngineAction::Fetch(fetch) => {
                     debug!(model = %fetch.model, why = %fetch.why, "fetching {}", fetch.model);
-                    let (target, known) = (self.target.clone(), self.store.known(&fetch.model));
+                    let (endpoint, held) = (self.endpoint.clone(), self.store.held_body(&fetch.model));
                     self.fetches.push(Box::pin(async move {
-                        let answer = target.fetch(fetch.model.clone(), known, fetch.at_least).await;
+                        let answer = endpoint.fetch(fetch.model.clone(), held, fetch.at_least).await;
                         (fetch.ticket, fetch.model, answer)
                     }));
                 }
@@ -105,32 +110,32 @@ impl Driver {
         }
     }
 
-    fn handle_event(&mut self, event: Event) {
+    fn handle_stream_item(&mut self, item: StreamItem) {
         let now = self.now();
-        let Some((id, way, _)) = self.stream.as_ref() else { return };
-        let (id, way) = (*id, *way);
-        match event {
-            Event::Connected { duplex } => {
-                // A stream that works says nothing against trying the better way the next time.
-                self.failed_upgrades = if way == Way::WebSocket { 0 } else { UPGRADES - 1 };
+        let Some((id, kind, _)) = self.stream.as_ref() else { return };
+        let (id, kind) = (*id, *kind);
+        match item {
+            StreamItem::Connected { duplex } => {
+                // Server-sent events work, but WebSocket costs less. Allow one attempt to upgrade at the next connect.
+                self.failed_upgrades = if kind == StreamKind::WebSocket { 0 } else { FAILED_UPGRADES_BEFORE_SSE - 1 };
                 self.engine.handle_connected(id, duplex, now);
             }
-            Event::Message(incoming) => self.engine.handle_frame(id, &incoming, now),
-            Event::Closed(closed) => {
+            StreamItem::Frame(incoming) => self.engine.handle_frame(id, &incoming, now),
+            StreamItem::Ended(end) => {
                 self.stream = None;
-                let loss = match closed {
-                    Closed::Lost(why) => {
-                        info!("lost the stream: {why}");
+                let loss = match end {
+                    StreamEnd::Lost(reason) => {
+                        info!("lost the stream: {reason}");
                         Loss::Lost
                     }
-                    Closed::NotUpgraded(why) => {
-                        info!("no WebSocket: {why}");
+                    StreamEnd::NotUpgraded(reason) => {
+                        info!("no WebSocket: {reason}");
                         self.failed_upgrades += 1;
                         Loss::Lost
                     }
-                    Closed::Refused(why) => {
-                        warn!("the server refused us: {why}");
-                        Loss::Refused(why.chars().take(REASON).collect())
+                    StreamEnd::Refused(reason) => {
+                        warn!("the server refused the connection: {reason}");
+                        Loss::Refused(reason.chars().take(MAX_REFUSAL_REASON).collect())
                     }
                 };
                 self.engine.handle_disconnected(id, loss, now);
@@ -138,24 +143,24 @@ impl Driver {
         }
     }
 
-    fn handle_answer(&mut self, ticket: Ticket, model: &ReadModel, answer: Answer) {
+    fn handle_answer(&mut self, ticket: Ticket, model: &ReadModel, answer: FetchAnswer) {
         let now = self.now();
         let outcome = match &answer {
-            Answer::Fresh { cursor, .. } => Outcome::Fresh(cursor),
-            Answer::NotModified { cursor } => Outcome::NotModified(cursor),
-            Answer::Gone { cursor } => Outcome::Gone(cursor.as_ref()),
-            Answer::Failed { retry_after, .. } => Outcome::Failed { retry_after: *retry_after },
+            FetchAnswer::Fresh { cursor, .. } => Outcome::Fresh(cursor),
+            FetchAnswer::NotModified { cursor } => Outcome::NotModified(cursor),
+            FetchAnswer::NotFound { cursor } => Outcome::Gone(cursor.as_ref()),
+            FetchAnswer::Failed { retry_after, .. } => Outcome::Failed { retry_after: *retry_after },
         };
         let verdict = self.engine.handle_fetched(ticket, outcome, now);
         match answer {
-            Answer::Fresh { body, etags, .. } if verdict == FetchVerdict::Keep => {
+            FetchAnswer::Fresh { body, etags, .. } if verdict == FetchVerdict::Keep => {
                 self.store.note_error(model, None);
                 self.store.replace(model, body, etags);
             }
-            Answer::Fresh { .. } | Answer::NotModified { .. } | Answer::Gone { .. } => {
+            FetchAnswer::Fresh { .. } | FetchAnswer::NotModified { .. } | FetchAnswer::NotFound { .. } => {
                 self.store.note_error(model, None);
             }
-            Answer::Failed { error, .. } => {
+            FetchAnswer::Failed { error, .. } => {
                 info!("{error}");
                 self.store.note_error(model, Some(error));
             }
@@ -179,10 +184,10 @@ impl Driver {
     }
 }
 
-async fn next(stream: &mut Option<(ConnectionId, Way, Transport)>) -> Event {
+async fn next(stream: &mut Option<(ConnectionId, StreamKind, ServerStream)>) -> StreamItem {
     match stream {
-        Some((_, _, transport)) => {
-            transport.next().await.unwrap_or_else(|| Event::Closed(Closed::lost("the stream ended")))
+        Some((_, _, stream)) => {
+            stream.next().await.unwrap_or_else(|| StreamItem::Ended(StreamEnd::lost("the stream ended")))
         }
         None => std::future::pending().await,
     }

@@ -1,4 +1,4 @@
-//! Asks for a read model over REST: conditional, bounded in time and size.
+//! Fetches a read model over REST, with conditional requests and with bounds for time and size.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,42 +8,43 @@ use futures_util::future::try_join_all;
 use reqwest::header::{ACCEPT, ETAG, HeaderMap, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 
-use super::store::{Body, Known};
+use super::store::HeldBody;
+use super::view::Body;
 use crate::protocol::{AT_LEAST_HEADER, CURSOR_HEADER, Cursor, ReadModel};
 
-/// No request takes longer. Above what a busy server needs, below what a person waits.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// No answer is larger. A page of events with all their texts stays below it.
-const MAX_BODY: usize = 16 * 1024 * 1024;
+/// The timeout of each request. A busy server needs less, and a person would not wait longer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest accepted answer, in bytes. A page of events with full texts is smaller.
+const MAX_ANSWER_BODY: usize = 16 * 1024 * 1024;
 
-/// Where to ask.
+/// The address of the server, and the HTTP client for it.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct ServerEndpoint {
     pub(super) http: reqwest::Client,
-    /// Ends with a slash.
+    /// The path ends with a slash.
     pub(super) address: Url,
     pub(super) project: Option<String>,
 }
 
-/// What came.
+/// The result of a fetch.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum FetchAnswer {
     Fresh { cursor: Cursor, body: Body, etags: Vec<Option<String>> },
     NotModified { cursor: Cursor },
-    Gone { cursor: Option<Cursor> },
+    NotFound { cursor: Option<Cursor> },
     Failed { error: Arc<str>, retry_after: Option<Duration> },
 }
 
-/// Why nothing of use came.
+/// The reason why a fetch has no usable answer.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("could not reach the server")]
     Http(#[from] reqwest::Error),
-    #[error("the server took longer than {} s", TIMEOUT.as_secs())]
+    #[error("the server took longer than {} s", FETCH_TIMEOUT.as_secs())]
     Slow,
     #[error("the server answered {status}")]
     Status { status: StatusCode, retry_after: Option<Duration> },
-    #[error("the answer is larger than {} MiB", MAX_BODY / 1024 / 1024)]
+    #[error("the answer is larger than {} MiB", MAX_ANSWER_BODY / 1024 / 1024)]
     Large,
     #[error("the answer names no cursor")]
     NoCursor,
@@ -51,14 +52,14 @@ enum FetchError {
     NotJson,
     #[error("the parts of the answer come from different databases")]
     Torn,
-    #[error("there is no such thing")]
+    #[error("the server knows no such resource")]
     Missing(Option<Cursor>),
 }
 
-/// One part of a read model.
-struct Part {
+/// The answer to one request. The overview has two such parts.
+struct AnswerPart {
     cursor: Cursor,
-    /// None where the one that is known is right.
+    /// `None` after `304 Not Modified`: the part that the store holds is current.
     json: Option<Bytes>,
     etag: Option<String>,
 }
@@ -66,16 +67,16 @@ struct Part {
 /// An HTTP client for one server.
 pub(super) fn http() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
-        .connect_timeout(TIMEOUT)
+        .connect_timeout(FETCH_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
-        // The stream goes straight to the server, so what is fetched because of it has to as well.
+        // The stream connects to the server directly. Fetches have to reach the same server.
         .no_proxy()
         .user_agent(concat!("requery/", env!("CARGO_PKG_VERSION")))
         .build()
 }
 
-impl Target {
+impl ServerEndpoint {
     /// The URL of `path` with the project.
     pub(super) fn url(&self, path: &str) -> Url {
         let mut url = self.address.clone();
@@ -86,41 +87,43 @@ impl Target {
         url
     }
 
-    /// Asks for `model`; `known` is what need not be sent again.
-    pub(super) async fn fetch(self, model: ReadModel, known: Known, at_least: Option<Cursor>) -> Answer {
+    /// Fetches `model`. The server does not send parts of `held` again if they are current.
+    pub(super) async fn fetch(self, model: ReadModel, held: HeldBody, at_least: Option<Cursor>) -> FetchAnswer {
         let urls = match &model {
             ReadModel::Overview => vec![self.url("api/v1/overview"), self.url("api/v1/tasks")],
             ReadModel::Task(id) => vec![Self { project: None, ..self.clone() }.url(&format!("api/v1/tasks/{id}"))],
             ReadModel::Bookmarks => vec![self.url("api/v1/bookmarks")],
         };
-        let known_parts = known.body.as_ref().map(parts).unwrap_or_default();
+        let held_parts = held.body.as_ref().map(body_parts).unwrap_or_default();
         let asked = urls.into_iter().enumerate().map(|(at, url)| {
-            let etag = known.etags.get(at).filter(|_| known_parts.len() > at).cloned().flatten();
+            let etag = held.etags.get(at).filter(|_| held_parts.len() > at).cloned().flatten();
             self.ask(url, etag, at_least.as_ref())
         });
-        match try_join_all(asked).await.and_then(|fetched| combine(&model, fetched, known_parts)) {
+        match try_join_all(asked).await.and_then(|fetched| combine(&model, fetched, held_parts)) {
             Ok(answer) => answer,
-            Err(FetchError::Missing(cursor)) if matches!(model, ReadModel::Task(_)) => Answer::Gone { cursor },
+            Err(FetchError::Missing(cursor)) if matches!(model, ReadModel::Task(_)) => FetchAnswer::NotFound { cursor },
             Err(error) => {
                 let retry_after = match &error {
                     FetchError::Status { retry_after, .. } => *retry_after,
                     _ => None,
                 };
-                Answer::Failed { error: format!("could not load {model}: {error}").into(), retry_after }
+                FetchAnswer::Failed { error: format!("could not load {model}: {error}").into(), retry_after }
             }
         }
     }
 
-    async fn ask(&self, url: Url, etag: Option<String>, at_least: Option<&Cursor>) -> Result<Part, FetchError> {
-        tokio::time::timeout(TIMEOUT, self.ask_patiently(url, etag, at_least)).await.map_err(|_| FetchError::Slow)?
+    async fn ask(&self, url: Url, etag: Option<String>, at_least: Option<&Cursor>) -> Result<AnswerPart, FetchError> {
+        tokio::time::timeout(FETCH_TIMEOUT, self.ask_without_timeout(url, etag, at_least))
+            .await
+            .map_err(|_| FetchError::Slow)?
     }
 
-    async fn ask_patiently(
+    async fn ask_without_timeout(
         &self,
         url: Url,
         etag: Option<String>,
         at_least: Option<&Cursor>,
-    ) -> Result<Part, FetchError> {
+    ) -> Result<AnswerPart, FetchError> {
         let mut request = self.http.get(url).header(ACCEPT, "application/json");
         if let Some(etag) = &etag {
             request = request.header(IF_NONE_MATCH, etag);
@@ -130,34 +133,35 @@ impl Target {
         }
         let mut response = request.send().await?;
         let headers = response.headers();
-        let cursor = text(headers, CURSOR_HEADER).and_then(|text| text.parse::<Cursor>().ok());
+        let cursor = header_text(headers, CURSOR_HEADER).and_then(|text| text.parse::<Cursor>().ok());
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if etag.is_some() => {
-                return Ok(Part { cursor: cursor.ok_or(FetchError::NoCursor)?, json: None, etag });
+                return Ok(AnswerPart { cursor: cursor.ok_or(FetchError::NoCursor)?, json: None, etag });
             }
             StatusCode::NOT_FOUND => return Err(FetchError::Missing(cursor)),
             status => {
-                let seconds = text(headers, RETRY_AFTER.as_str()).and_then(|text| text.parse().ok());
+                let seconds = header_text(headers, RETRY_AFTER.as_str()).and_then(|text| text.parse().ok());
                 return Err(FetchError::Status { status, retry_after: seconds.map(Duration::from_secs) });
             }
         }
         let cursor = cursor.ok_or(FetchError::NoCursor)?;
-        let etag = text(headers, ETAG.as_str()).map(str::to_owned);
+        let etag = header_text(headers, ETAG.as_str()).map(str::to_owned);
         let mut json = BytesMut::new();
         while let Some(chunk) = response.chunk().await? {
-            if json.len() + chunk.len() > MAX_BODY {
+            if json.len() + chunk.len() > MAX_ANSWER_BODY {
                 return Err(FetchError::Large);
             }
             json.extend_from_slice(&chunk);
         }
         serde_json::from_slice::<serde::de::IgnoredAny>(&json).map_err(|_| FetchError::NotJson)?;
-        Ok(Part { cursor, json: Some(json.freeze()), etag })
+        Ok(AnswerPart { cursor, json: Some(json.freeze()), etag })
     }
 }
 
-/// The parts of a read model as one answer, which contains what the older of them does.
-fn combine(model: &ReadModel, fetched: Vec<Part>, known: Vec<Bytes>) -> Result<Answer, FetchError> {
+/// Joins the parts of a read model. The answer takes the cursor of the oldest part, because it contains no more changes
+/// than that part.
+fn combine(model: &ReadModel, fetched: Vec<AnswerPart>, held: Vec<Bytes>) -> Result<FetchAnswer, FetchError> {
     let mut cursors = fetched.iter().map(|part| &part.cursor);
     let mut cursor = cursors.next().ok_or(FetchError::Torn)?;
     for other in cursors {
@@ -167,13 +171,13 @@ fn combine(model: &ReadModel, fetched: Vec<Part>, known: Vec<Bytes>) -> Result<A
     }
     let cursor = cursor.clone();
     if fetched.iter().all(|part| part.json.is_none()) {
-        return Ok(Answer::NotModified { cursor });
+        return Ok(FetchAnswer::NotModified { cursor });
     }
-    let mut known = known.into_iter();
+    let mut held = held.into_iter();
     let mut json = Vec::new();
     let mut etags = Vec::new();
     for part in fetched {
-        let old = known.next();
+        let old = held.next();
         json.push(part.json.or(old).ok_or(FetchError::Torn)?);
         etags.push(part.etag);
     }
@@ -184,17 +188,17 @@ fn combine(model: &ReadModel, fetched: Vec<Part>, known: Vec<Bytes>) -> Result<A
         ReadModel::Task(_) => Body::Task(next()?),
         ReadModel::Bookmarks => Body::Bookmarks(next()?),
     };
-    Ok(Answer::Fresh { cursor, body, etags })
+    Ok(FetchAnswer::Fresh { cursor, body, etags })
 }
 
-/// What `combine` puts together again.
-fn parts(body: &Body) -> Vec<Bytes> {
+/// The inverse of [`combine`].
+fn body_parts(body: &Body) -> Vec<Bytes> {
     match body {
         Body::Overview { figures, tasks } => vec![figures.clone(), tasks.clone()],
         Body::Task(json) | Body::Bookmarks(json) => vec![json.clone()],
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -1,137 +1,55 @@
-//! What is held of each read model, and who looks at it.
+//! The store: the newest view of each read model, and the number of its watchers.
 //!
-//! Only the newest is kept. A view that nobody looks at any more stays as long as the engine remembers its read model.
+//! Older views are not kept. A view without watchers stays as long as the engine remembers its read model.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
-use crate::engine::{Held, Why};
-use crate::protocol::model::{BookmarkPage, Overview, TaskDetail, TaskPage};
-use crate::protocol::{Cursor, ReadModel};
+use super::view::{Body, View, ViewState};
+use crate::engine::Held;
+use crate::protocol::ReadModel;
 
-/// The JSON of a read model, as the server sent it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// Of the overview.
-    Overview {
-        /// An [`Overview`].
-        figures: Bytes,
-        /// The first [`TaskPage`].
-        tasks: Bytes,
-    },
-    /// A [`TaskDetail`].
-    Task(Bytes),
-    /// A [`BookmarkPage`].
-    Bookmarks(Bytes),
-}
-
-impl Body {
-    /// The overview, if this is one.
-    pub fn overview(&self) -> Option<serde_json::Result<(Overview, TaskPage)>> {
-        let Body::Overview { figures, tasks } = self else { return None };
-        Some(serde_json::from_slice(figures).and_then(|figures| Ok((figures, serde_json::from_slice(tasks)?))))
-    }
-
-    /// The task, if this is one.
-    pub fn task(&self) -> Option<serde_json::Result<TaskDetail>> {
-        let Body::Task(json) = self else { return None };
-        Some(serde_json::from_slice(json))
-    }
-
-    /// The bookmarks, if this is them.
-    pub fn bookmarks(&self) -> Option<serde_json::Result<BookmarkPage>> {
-        let Body::Bookmarks(json) = self else { return None };
-        Some(serde_json::from_slice(json))
-    }
-}
-
-/// How far a view can be trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// Nothing came yet.
-    #[default]
-    Loading,
-    /// As far as anybody has said, it is right.
-    Fresh,
-    /// Something changed; it is asked for again.
-    Stale,
-    /// There is no such thing (any more).
-    Gone,
-}
-
-impl State {
-    /// A word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Loading => "loading",
-            State::Fresh => "fresh",
-            State::Stale => "stale",
-            State::Gone => "gone",
-        }
-    }
-}
-
-/// What is held of a read model.
-#[derive(Clone, Debug, Default)]
-pub struct View {
-    /// The newest body; of what is gone, the last it had.
-    pub body: Option<Body>,
-    /// The changes that it contains.
-    pub cursor: Option<Cursor>,
-    /// How far it can be trusted.
-    pub state: State,
-    /// How many fetches failed since the last that did not.
-    pub failures: u32,
-    /// Why the last fetch failed, if it did.
-    pub error: Option<Arc<str>>,
-    /// Why it was last asked for.
-    pub why: Option<Why>,
-    /// When it was last known to be true.
-    true_at: Option<Instant>,
-}
-
-impl View {
-    /// How long ago it was last known to be true.
-    pub fn age(&self) -> Option<Duration> {
-        self.true_at.map(|at| at.elapsed())
-    }
-}
-
-/// Looks at a read model, until it is dropped.
+/// Keeps one read model current until the handle is dropped.
+///
+/// After that the store keeps the bodies of the read models that were watched last (the setting `remembered` says how
+/// many), so that a new handle has a body at once.
 #[derive(Debug)]
-pub struct Watch {
+pub struct WatchHandle {
     model: ReadModel,
     views: watch::Receiver<View>,
     store: Arc<Store>,
 }
 
-impl Watch {
-    /// What it looks at.
+impl WatchHandle {
+    /// The watched read model.
     pub fn model(&self) -> &ReadModel {
         &self.model
     }
 
-    /// What is held now.
+    /// The newest view. Does not count as seen for [`changed`](Self::changed).
     pub fn view(&self) -> View {
         self.views.borrow().clone()
     }
 
-    /// What is held now, if that is news since this was asked last.
-    pub fn news(&mut self) -> Option<View> {
+    /// The newest view, or `None` if it did not change since the last call of this method or of
+    /// [`changed`](Self::changed), or since the handle was made.
+    pub fn view_if_changed(&mut self) -> Option<View> {
         self.views.has_changed().unwrap_or(false).then(|| self.views.borrow_and_update().clone())
     }
 
-    /// Waits until something else is held than when this was asked last. Says `false` once the client is gone.
+    /// Waits until the body, the state or the number of failures changes. Returns `false` once the client is dropped.
+    ///
+    /// A change that happened since the last call (or since the handle was made) returns at once, and several changes
+    /// may be reported as one. The call can be cancelled without losing a change. A new age alone is not a change.
     pub async fn changed(&mut self) -> bool {
         self.views.changed().await.is_ok()
     }
 }
 
-impl Drop for Watch {
+impl Drop for WatchHandle {
     fn drop(&mut self) {
         if let Some(entry) = self.store.entries().get_mut(&self.model) {
             entry.watchers = entry.watchers.saturating_sub(1);
@@ -140,66 +58,68 @@ impl Drop for Watch {
     }
 }
 
-/// Everything that is held. Shared by the driver, which writes, and the handles.
+/// The views of all read models. The driver writes them, the handles read them.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    entries: Mutex<BTreeMap<ReadModel, Entry>>,
+    entries: Mutex<BTreeMap<ReadModel, StoreEntry>>,
     revision: watch::Sender<u64>,
-    /// Who watches what changed.
+    /// Wakes the driver after a handle was made or dropped.
     pub(super) wake: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct StoreEntry {
     views: watch::Sender<View>,
     watchers: usize,
-    /// The driver told the engine that it is watched.
-    known: bool,
-    /// A body came that was not published yet.
+    /// The engine knows that the read model is watched.
+    watched_in_engine: bool,
+    /// The body is new and was not published yet.
     replaced: bool,
-    /// The tags of the parts of the body.
+    /// The `ETag` of each part of the body.
     etags: Vec<Option<String>>,
 }
 
-/// What a fetch may build upon.
+/// The body of an earlier answer, so that a fetch can be conditional.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct HeldBody {
     pub(super) body: Option<Body>,
     pub(super) etags: Vec<Option<String>>,
 }
 
 impl Store {
-    pub(super) fn watch(store: &Arc<Self>, model: ReadModel) -> Watch {
+    pub(super) fn watch(store: &Arc<Self>, model: ReadModel) -> WatchHandle {
         let mut entries = store.entries();
         let entry = entries.entry(model.clone()).or_default();
         entry.watchers += 1;
         let views = entry.views.subscribe();
         drop(entries);
         store.wake.notify_one();
-        Watch { model, views, store: Arc::clone(store) }
+        WatchHandle { model, views, store: Arc::clone(store) }
     }
 
     pub(super) fn revision(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
 
-    /// Who began and who ceased to be watched since this was asked last.
-    pub(super) fn turns(&self) -> Vec<(ReadModel, bool)> {
-        let mut turns = Vec::new();
-        for (model, entry) in self.entries().iter_mut().filter(|(_, entry)| entry.known != (entry.watchers > 0)) {
-            entry.known = entry.watchers > 0;
-            turns.push((model.clone(), entry.known));
+    /// The read models that gained their first watcher (`true`) or lost their last one (`false`) since the last call.
+    pub(super) fn take_watch_changes(&self) -> Vec<(ReadModel, bool)> {
+        let mut changes = Vec::new();
+        for (model, entry) in
+            self.entries().iter_mut().filter(|(_, entry)| entry.watched_in_engine != (entry.watchers > 0))
+        {
+            entry.watched_in_engine = entry.watchers > 0;
+            changes.push((model.clone(), entry.watched_in_engine));
         }
-        turns
+        changes
     }
 
-    pub(super) fn known(&self, model: &ReadModel) -> Known {
+    pub(super) fn held_body(&self, model: &ReadModel) -> HeldBody {
         let entries = self.entries();
-        let Some(entry) = entries.get(model) else { return Known::default() };
-        Known { body: entry.views.borrow().body.clone(), etags: entry.etags.clone() }
+        let Some(entry) = entries.get(model) else { return HeldBody::default() };
+        HeldBody { body: entry.views.borrow().body.clone(), etags: entry.etags.clone() }
     }
 
-    /// Takes a body; it is seen with the next [`publish`](Self::publish).
+    /// Stores a body. The handles see it after the next [`publish`](Self::publish).
     pub(super) fn replace(&self, model: &ReadModel, body: Body, etags: Vec<Option<String>>) {
         if let Some(entry) = self.entries().get_mut(model) {
             entry.etags = etags;
@@ -220,20 +140,22 @@ impl Store {
         }
     }
 
-    /// Shows what the engine says of each read model, with the time when it was last known to be true, and forgets
-    /// what nobody looks at and the engine forgot.
+    /// Copies the engine's knowledge of each read model into its view, and removes entries without watchers that the
+    /// engine has forgotten.
+    ///
+    /// `held` returns the engine's knowledge and the last moment at which the body was known to be current.
     pub(super) fn publish<'a>(&self, held: impl Fn(&ReadModel) -> Option<(Held<'a>, Option<Instant>)>) {
-        let mut news = false;
+        let mut changed_any = false;
         self.entries().retain(|model, entry| {
             let Some((held, true_at)) = held(model) else { return entry.watchers > 0 };
             let state = match held {
-                Held { absent: true, stale: false, .. } => State::Gone,
-                Held { taken_at: None, .. } => State::Loading,
-                Held { stale: true, .. } => State::Stale,
-                Held { stale: false, .. } => State::Fresh,
+                Held { absent: true, stale: false, .. } => ViewState::NotFound,
+                Held { taken_at: None, .. } => ViewState::Loading,
+                Held { stale: true, .. } => ViewState::Stale,
+                Held { stale: false, .. } => ViewState::Fresh,
             };
             let replaced = std::mem::take(&mut entry.replaced);
-            news |= entry.views.send_if_modified(|view| {
+            changed_any |= entry.views.send_if_modified(|view| {
                 let changed = replaced || view.state != state || view.failures != held.failures;
                 view.state = state;
                 view.failures = held.failures;
@@ -244,17 +166,17 @@ impl Store {
             });
             true
         });
-        if news {
+        if changed_any {
             self.revision.send_modify(|revision| *revision += 1);
         }
     }
 
-    /// Whoever waits for news waits no longer.
+    /// Ends the waiting calls of all handles: dropping the senders closes their channels.
     pub(super) fn close(&self) {
         self.entries().clear();
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<ReadModel, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ReadModel, StoreEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,6 +26,7 @@ mod search;
 mod streams;
 
 mod commands;
+mod examples;
 mod forwarder;
 mod hooks;
 mod import;

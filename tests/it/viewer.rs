@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use requery::client::{Body, Client, Config, State, Status, Watch};
+use requery::client::{Body, Client, ClientConfig, Status, ViewState, WatchHandle};
 use requery::engine::EngineSettings;
 use requery::protocol::{Cursor, ReadModel};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub fn without_safety(mut settings: EngineSettings) -> EngineSettings {
 pub struct Viewer {
     pub name: &'static str,
     pub client: Arc<Client>,
-    watches: Arc<Mutex<BTreeMap<ReadModel, Watch>>>,
+    watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle>>>,
     wrong: Arc<Mutex<Vec<String>>>,
     _observer: AbortOnDropHandle<()>,
 }
@@ -47,7 +47,7 @@ impl Viewer {
     }
 
     fn open(name: &'static str, server: &str, settings: EngineSettings, follow: bool) -> Self {
-        let config = Config { settings: without_safety(settings), ..Config::new(server) };
+        let config = ClientConfig::new(server).with_settings(without_safety(settings));
         let client = Arc::new(Client::connect(config).unwrap());
         let (watches, wrong) = (Arc::default(), Arc::default());
         let observer = observe(client.clone(), Arc::clone(&watches), Arc::clone(&wrong), follow);
@@ -90,8 +90,8 @@ impl Viewer {
         }
         for model in self.watched() {
             let answer = rest.body(&model).await;
-            let Some(view) = self.watches.lock().unwrap().get(&model).map(Watch::view) else { continue };
-            let state = if answer.is_none() { State::Gone } else { State::Fresh };
+            let Some(view) = self.watches.lock().unwrap().get(&model).map(WatchHandle::view) else { continue };
+            let state = if answer.is_none() { ViewState::NotFound } else { ViewState::Fresh };
             if view.state != state {
                 found.push(format!("{model} is {:?} for {:?} at {:?}", view.state, view.why, view.cursor));
             } else if answer.is_some() && view.body != answer {
@@ -110,7 +110,7 @@ impl Viewer {
 /// Watches what appears, and that no cursor ever goes back.
 async fn observe(
     client: Arc<Client>,
-    watches: Arc<Mutex<BTreeMap<ReadModel, Watch>>>,
+    watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle>>>,
     wrong: Arc<Mutex<Vec<String>>>,
     follow: bool,
 ) {
@@ -226,6 +226,7 @@ fn shown(body: &Body) -> Value {
             ])
         }
         Body::Bookmarks(page) => json!(rows(&read(page)["items"], &["bookmark_id", "title", "note"])),
+        other => panic!("a read model that the tests do not know: {other:?}"),
     }
 }
 
@@ -279,9 +280,6 @@ fn read(json: &[u8]) -> Value {
 fn show(body: &Option<Body>) -> String {
     match body {
         None => "nothing".to_owned(),
-        Some(Body::Overview { figures, tasks }) => {
-            format!("{} {}", String::from_utf8_lossy(figures), String::from_utf8_lossy(tasks))
-        }
-        Some(Body::Task(json) | Body::Bookmarks(json)) => String::from_utf8_lossy(json).into_owned(),
+        Some(body) => String::from_utf8_lossy(&body.to_json()).into_owned(),
     }
 }

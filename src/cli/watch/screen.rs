@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use console::{Alignment, pad_str, truncate_str};
 use indicatif::HumanCount;
-use requery::client::{Client, State, Status, View, Watch};
+use requery::client::{Client, Status, View, ViewState, WatchHandle};
 use requery::protocol::ReadModel;
 use requery::protocol::model::{
     BookmarkPage, Overview, StaleReason, TaskDetail, TaskPage, TaskStatus, Timestamp, Usage,
@@ -92,7 +92,7 @@ pub(super) struct ScreenContext {
 }
 
 /// The whole screen, from its first cell. No line is longer than the terminal is wide, none is below its last.
-pub(super) fn picture(client: &Client, server: &str, watches: &[Watch], context: ScreenContext) -> String {
+pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], context: ScreenContext) -> String {
     let mut text = format!("{BOLD}requery{PLAIN} {} - {}\n", escape_control_characters(server), status(client));
     // Each read model gets its share; what surrounds a table takes five lines.
     let rows = (context.rows.saturating_sub(1) / watches.len().max(1)).saturating_sub(5).max(FEWEST_ROWS);
@@ -103,7 +103,7 @@ pub(super) fn picture(client: &Client, server: &str, watches: &[Watch], context:
         let error =
             view.error.as_deref().map(|error| format!(" - {}", escape_control_characters(error))).unwrap_or_default();
         let _ = writeln!(text, "\n{BOLD}{}{PLAIN} {DIM}{}{age}{error}{PLAIN}", watch.model(), view.state.as_str());
-        let Some(body) = view.body.as_ref().filter(|_| view.state != State::Gone) else { continue };
+        let Some(body) = view.body.as_ref().filter(|_| view.state != ViewState::NotFound) else { continue };
         let drawn = body
             .overview()
             .map(|parsed| parsed.map(|(overview, tasks)| table.overview(&overview, &tasks)))

@@ -188,8 +188,8 @@ pub const DRIVERS: &[&str] = &[
     "client",
     "client::driver",
     "client::fetch",
-    "client::sse",
-    "client::ws",
+    "client::stream::sse",
+    "client::stream::ws",
     "agent::spool",
     "server::agents::silence",
     "server::agents::spool_intake",
@@ -222,7 +222,7 @@ pub struct Exception {
 }
 
 pub const EXCEPTIONS: &[Exception] = &[
-    exception("client::store", ".elapsed", "the age of a value is asked without a time"),
+    exception("client::view", ".elapsed", "the age of a value is asked without a time"),
     exception("server::ingest::bookmark", "protocol::id::BookmarkId::fresh", FRESH),
     exception("server::ingest::event", "protocol::id::EventId::fresh", FRESH),
     exception("server::ingest::session", "protocol::id::SessionId::fresh", FRESH),
@@ -230,8 +230,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     exception("server::agents::hooks", "protocol::id::*::fresh", FRESH),
     exception("server::agents::hooks::store", "protocol::id::*::fresh", FRESH),
     exception("server::agents::transcripts::store", "protocol::id::TaskId::fresh", FRESH),
-    exception("client::transport", "client::sse", CIRCLE),
-    exception("client::transport", "client::ws", CIRCLE),
     exception("server::read::timeline", "server::read::task", CIRCLE),
 ];
 

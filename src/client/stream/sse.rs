@@ -1,67 +1,67 @@
-//! The stream as server-sent events, for networks that let no WebSocket through.
+//! The stream over server-sent events, for networks that block WebSocket.
 
 use reqwest::header::ACCEPT;
 use reqwest::{Response, StatusCode};
 
-use super::fetch::Target;
-use super::transport::{Closed, Events, MAX_MESSAGE, PATIENCE, incoming};
+use super::link::{MAX_STREAM_MESSAGE, STREAM_STEP_TIMEOUT, StreamEnd, StreamSender, frame_from_json};
+use crate::client::fetch::ServerEndpoint;
 use crate::protocol::Cursor;
 
-/// Opens a stream and hands on what comes until it ends.
-pub(super) async fn run(target: Target, since: Option<Cursor>, events: Events) -> Closed {
-    let mut url = target.url("api/v1/stream");
+/// Opens a stream and delivers its items until it ends.
+pub(super) async fn run(endpoint: ServerEndpoint, since: Option<Cursor>, items: StreamSender) -> StreamEnd {
+    let mut url = endpoint.url("api/v1/stream");
     if let Some(since) = since {
         url.query_pairs_mut().append_pair("since", &since.to_string());
     }
-    let request = target.http.get(url).header(ACCEPT, "text/event-stream").send();
-    let mut response: Response = match tokio::time::timeout(PATIENCE, request).await {
+    let request = endpoint.http.get(url).header(ACCEPT, "text/event-stream").send();
+    let mut response: Response = match tokio::time::timeout(STREAM_STEP_TIMEOUT, request).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Closed::lost(error),
-        Err(_) => return Closed::lost("no answer"),
+        Ok(Err(error)) => return StreamEnd::lost(error),
+        Err(_) => return StreamEnd::lost("no answer"),
     };
     match response.status() {
         StatusCode::OK => {}
-        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Closed::Refused(status.to_string()),
-        status => return Closed::lost(status),
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return StreamEnd::Refused(status.to_string()),
+        status => return StreamEnd::lost(status),
     }
-    if !events.connected(false).await {
-        return Closed::lost("given up");
+    if !items.connected(false).await {
+        return StreamEnd::lost("the client ended the stream");
     }
-    let mut reader = Reader::default();
+    let mut reader = SseMessageReader::default();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
                 for message in reader.read(&chunk) {
-                    if !events.message(incoming(&message)).await {
-                        return Closed::lost("given up");
+                    if !items.frame(frame_from_json(&message)).await {
+                        return StreamEnd::lost("the client ended the stream");
                     }
                 }
             }
-            Ok(None) => return Closed::lost("the stream ended"),
-            Err(error) => return Closed::lost(error),
+            Ok(None) => return StreamEnd::lost("the stream ended"),
+            Err(error) => return StreamEnd::lost(error),
         }
-        if reader.size() > MAX_MESSAGE {
-            return Closed::lost("a message is too large");
+        if reader.size() > MAX_STREAM_MESSAGE {
+            return StreamEnd::lost("a message is too large");
         }
     }
 }
 
-/// Cuts a stream into messages as the HTML standard says. Of the fields only `data` counts: what `id` and `retry` say,
-/// the frames say too, and a named event is not ours.
+/// Cuts a stream into messages by the rules of the HTML standard. Only the field `data` is used: the frames repeat the
+/// content of `id` and `retry`, and the server sends no event with a name.
 #[derive(Debug, Default)]
-struct Reader {
+struct SseMessageReader {
     line: Vec<u8>,
     data: Vec<u8>,
-    /// The event has a name.
+    /// The current message has a name.
     named: bool,
-    /// The last line ended with a carriage return: a line feed now belongs to that end.
+    /// The last line ended with a carriage return. A line feed that follows belongs to the same line end.
     after_return: bool,
-    /// Something was read: a byte order mark may only come first.
+    /// The first line was read. A byte order mark is allowed only before it.
     begun: bool,
 }
 
-impl Reader {
-    /// The data of each message that `bytes` completes.
+impl SseMessageReader {
+    /// Reads `bytes` and returns the data of each message that they complete.
     fn read(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         for byte in bytes {
@@ -79,7 +79,7 @@ impl Reader {
         messages
     }
 
-    /// How much is kept for a message that is not complete.
+    /// The number of bytes that are kept for the incomplete message.
     fn size(&self) -> usize {
         self.line.len() + self.data.len()
     }
@@ -113,15 +113,15 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::Reader;
+    use super::SseMessageReader;
 
-    /// Whole, and byte by byte.
+    /// Reads `stream` in one piece, and again byte by byte.
     fn check(stream: &str, expected: &[&str]) {
         let text = |messages: Vec<Vec<u8>>| -> Vec<String> {
             messages.into_iter().map(|message| String::from_utf8(message).expect("text")).collect()
         };
-        assert_eq!(text(Reader::default().read(stream.as_bytes())), expected, "{stream:?}");
-        let mut reader = Reader::default();
+        assert_eq!(text(SseMessageReader::default().read(stream.as_bytes())), expected, "{stream:?}");
+        let mut reader = SseMessageReader::default();
         let pieces = stream.as_bytes().chunks(1).flat_map(|piece| reader.read(piece)).collect();
         assert_eq!(text(pieces), expected, "{stream:?} in pieces");
     }

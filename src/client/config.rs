@@ -1,0 +1,93 @@
+//! The configuration of a client, and the errors of a configuration that cannot work.
+
+use std::error::Error;
+
+use reqwest::Url;
+
+use crate::engine::EngineSettings;
+
+/// The server that a client connects to, and the client's timings.
+///
+/// ```
+/// use requery::client::ClientConfig;
+///
+/// let config = ClientConfig::new("http://127.0.0.1:7373").with_project("website");
+/// assert_eq!(config.project.as_deref(), Some("website"));
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The address of the server, as in `http://127.0.0.1:7373`.
+    ///
+    /// Only `http` is supported. The scheme may be left out. A path is kept as a prefix of every request, for a server
+    /// behind a reverse proxy. A query and a fragment are ignored.
+    pub server: String,
+    /// The client sees the tasks, events and bookmarks of this project. Default: `None`, which is all projects.
+    pub project: Option<String>,
+    /// Debounce, timeouts, retries and limits. Default: the default settings of the engine.
+    pub settings: EngineSettings,
+}
+
+impl ClientConfig {
+    /// A configuration for the server at this address, with all projects and the default settings.
+    ///
+    /// The address is checked by [`Client::connect`](super::Client::connect).
+    pub fn new(server: impl Into<String>) -> Self {
+        Self { server: server.into(), project: None, settings: EngineSettings::default() }
+    }
+
+    /// Limits the client to one project.
+    #[must_use]
+    pub fn with_project(self, project: impl Into<String>) -> Self {
+        Self { project: Some(project.into()), ..self }
+    }
+
+    /// Replaces the timings and limits.
+    #[must_use]
+    pub fn with_settings(self, settings: EngineSettings) -> Self {
+        Self { settings, ..self }
+    }
+}
+
+/// The reason why [`Client::connect`](super::Client::connect) could not begin.
+///
+/// A server that does not answer is not among the reasons: the client keeps trying, and
+/// [`Client::status`](super::Client::status) says so.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// [`ClientConfig::server`] is not an `http` address. Holds the rejected text.
+    #[error("{0:?} is not the address of a server (expected for example http://127.0.0.1:7373)")]
+    Address(String),
+    /// The HTTP library could not be set up. Holds its error.
+    #[error("could not set up HTTP")]
+    Http(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Parses the address of a server. The path of the result ends with a slash, so that other paths can be appended.
+pub(super) fn address(text: &str) -> Option<Url> {
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let mut url = Url::parse(&text).ok().filter(|url| url.scheme() == "http" && url.has_host())?;
+    url.set_query(None);
+    url.set_fragment(None);
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn addresses() {
+        let check = |text, expected: Option<&str>| assert_eq!(address(text).as_ref().map(|url| url.as_str()), expected);
+        check("http://127.0.0.1:7373", Some("http://127.0.0.1:7373/"));
+        check("localhost:7373", Some("http://localhost:7373/"));
+        check("http://proxy/requery?x=1#y", Some("http://proxy/requery/"));
+        check("https://example.org", None);
+        check("", None);
+        check("http://", None);
+    }
+}
