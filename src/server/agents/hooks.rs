@@ -175,13 +175,13 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
         (None, _) if is_in_transcript && record.external_id().is_none() => {}
         (None, state) => {
             let (external_id, session_id) = (record.external_id(), session_id.clone());
-            let row = TimelineRow::of(&record).to_log(&task_id, now_ms);
+            let row = TimelineRow::of(&record).into_event(&task_id, now_ms);
             let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
             ingest::event::insert_all(tx, vec![event]).await?;
         }
     }
     if record.hook == HookName::PermissionDenied && !is_in_transcript {
-        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).to_log(&task_id, now_ms) };
+        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).into_event(&task_id, now_ms) };
         ingest::event::insert_all(tx, vec![event]).await?;
     }
     Ok(())
