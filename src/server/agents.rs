@@ -5,6 +5,13 @@
 //! left in the spool, the other looks for silent agents. The known agents, their hooks and their spool are in
 //! [`crate::agent`], which the command line uses as well.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::database::Database;
+use super::jobs::Jobs;
+use crate::agent::spool::Spool;
+
 mod hooks;
 pub use hooks::{HookDelivery, HookError, HookTime, take_hook};
 
@@ -15,8 +22,23 @@ mod last_heard;
 pub(super) use last_heard::hooks_last_heard;
 
 mod silence;
-pub(super) use silence::watch_silence;
 pub use silence::{Judgement, SilenceLimits, carry_out, judge_silences};
 
 mod spool_intake;
-pub(super) use spool_intake::take_in_spool;
+
+/// Starts the background jobs of the agents: the search for silent agents, and the intake of spooled hook records.
+///
+/// `spools` is the folder with one spool for each server, and `address` names the spool of this one.
+pub(super) fn start_jobs(
+    jobs: &mut Jobs,
+    database: &Database,
+    silence_limits: SilenceLimits,
+    spools: Option<&Path>,
+    address: SocketAddr,
+) {
+    let spool = spools.map(|base| Spool::of(base, &address.ip().to_string(), address.port()));
+    jobs.start_repeated(silence::SilenceJob::new(database.clone(), silence_limits, spool.clone()));
+    if let Some(spool) = spool {
+        jobs.start_repeated(spool_intake::SpoolIntakeJob { database: database.clone(), spool });
+    }
+}

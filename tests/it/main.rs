@@ -5,9 +5,13 @@
 mod app;
 mod home;
 mod proxy;
+mod sources;
 mod viewer;
 
+mod crates;
 mod layers;
+mod lengths;
+mod names;
 
 mod engine;
 mod simulation;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::agent::process::{Process, ProcessSpace};
 use crate::agent::spool::Spool;
 use crate::server::database::{Database, DatabaseError};
+use crate::server::jobs::{BackgroundJob, JobError, Progress};
 
 mod judgement;
 pub use judgement::{Judgement, SilenceLimits, carry_out, judge_silences};
@@ -20,24 +21,46 @@ const JUDGEMENTS_PER_TRANSACTION: usize = 32;
 /// what a spool can hold.
 const MAX_WAIT_FOR_SPOOL: Duration = Duration::from_secs(60);
 
-/// Looks for as long as it is polled, but not while hooks wait in `spool`.
-pub async fn watch_silence(database: Database, patience: SilenceLimits, spool: Option<Spool>) {
-    let every = (patience.stale_after / 10).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL);
-    let mut watch = ListeningPeriod::begin(now_ms(), every);
-    let mut waited = Duration::ZERO;
-    loop {
-        tokio::time::sleep(every).await;
-        watch.look(now_ms());
-        if waited < MAX_WAIT_FOR_SPOOL && spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
-            waited += every;
-            continue;
+/// The background job that looks for silent agents. It does not judge while hooks wait in the spool.
+pub struct SilenceJob {
+    database: Database,
+    limits: SilenceLimits,
+    spool: Option<Spool>,
+    every: Duration,
+    listening: ListeningPeriod,
+    waited_for_spool: Duration,
+    is_first_step: bool,
+}
+
+impl SilenceJob {
+    /// The job that looks from now on.
+    pub fn new(database: Database, limits: SilenceLimits, spool: Option<Spool>) -> Self {
+        let every = (limits.stale_after / 10).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL);
+        let listening = ListeningPeriod::begin(now_ms(), every);
+        Self { database, limits, spool, every, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
+    }
+}
+
+impl BackgroundJob for SilenceJob {
+    const PURPOSE: &'static str = "look for silent agents";
+
+    async fn step(&mut self) -> Result<Progress, JobError> {
+        // The server has only begun to listen, and an agent that is there gets the time to say so.
+        if std::mem::take(&mut self.is_first_step) {
+            return Ok(Progress::Idle);
         }
-        waited = Duration::ZERO;
-        match run_once(&database, patience, watch.since).await {
-            // Tried again soon; whoever made it busy or took it away is told of elsewhere.
-            Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Damaged(_)) => {}
-            Err(error) => tracing::error!(%error, "could not look for silent agents"),
+        self.listening.look(now_ms());
+        if self.waited_for_spool < MAX_WAIT_FOR_SPOOL && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
+            self.waited_for_spool += self.every;
+            return Ok(Progress::Idle);
         }
+        self.waited_for_spool = Duration::ZERO;
+        run_once(&self.database, self.limits, self.listening.since).await?;
+        Ok(Progress::Idle)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.every).await;
     }
 }
 
@@ -64,12 +87,12 @@ impl ListeningPeriod {
 }
 
 /// Looks once, and writes what follows.
-async fn run_once(database: &Database, patience: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
+async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
     let place = ProcessSpace::here();
     let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.begin_read().await?;
-    let judgements = judge_silences(&*read, patience, listening_since, now_ms, is_alive).await?;
+    let judgements = judge_silences(&*read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
     for some in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
         let write = database.begin_write().await?;

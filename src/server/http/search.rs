@@ -9,12 +9,12 @@ use crate::protocol::model::SearchResults;
 use crate::protocol::{Cursor, TaskId};
 use crate::server::error::ApiError;
 use crate::server::read;
-use crate::server::search::Index;
+use crate::server::search::SearchIndex;
 
 /// The most characters of a query: what somebody types, or a line that somebody pastes.
 const LONGEST: usize = 500;
 
-pub(super) struct SearchApi(pub(super) Index);
+pub(super) struct SearchApi(pub(super) SearchIndex);
 
 fn default_limit() -> u32 {
     20

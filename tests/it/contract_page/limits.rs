@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use requery::protocol::Watch;
-use requery::server::config::Config;
+use requery::server::config::ServerConfig;
 use requery::server::http::document;
 use serde_json::Value;
 
@@ -133,15 +133,15 @@ fn every_limit_of_the_code_is_in_the_table_with_its_value() {
 
 #[test]
 fn defaults_of_settings_are_marked_and_right() {
-    let config = Config::new(std::env::temp_dir().join("never-opened.db").into());
+    let config = ServerConfig::new(std::env::temp_dir().join("never-opened.db").into());
     let ms = |span: Duration| Amount::Time(u64::try_from(span.as_millis()).expect("a short time"));
     for (limit, default) in [
         ("heartbeat interval", ms(config.heartbeat)),
         ("window of merged notices", ms(config.window)),
         ("age of the change log", ms(config.retention)),
         ("open streams", Amount::Count(config.max_streams as u64)),
-        ("silence of a running agent", ms(config.patience.stale_after)),
-        ("silence of an agent until it is lost", ms(config.patience.lost_after)),
+        ("silence of a running agent", ms(config.silence_limits.stale_after)),
+        ("silence of an agent until it is lost", ms(config.silence_limits.lost_after)),
     ] {
         let value = value_of(limit);
         assert!(value.contains('*') && amounts(&value).contains(&default), "{limit}: {value}, not {default:?}");
