@@ -128,7 +128,7 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
     let fresh = FreshIds { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
     let found = store::find_task(tx, record.runtime, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), store::StoredTask::agent);
-    // Of a time that the session's transcript has told of, what has no name of its own is there already.
+    // A transcript already imported this period: do not log rows without their own id again.
     let is_in_transcript = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
     if !is_in_transcript {
         agent.imported = None;
