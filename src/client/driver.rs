@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::fetch::{FetchAnswer, ServerEndpoint};
 use super::store::Store;
 use super::stream::{ServerStream, StreamEnd, StreamItem, StreamKind};
-use crate::engine::{EngineAction, ConnectionId, Engine, Loss, Outcome, EngineSettings, Status, Ticket, FetchVerdict};
+use crate::engine::{ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket};
 use crate::protocol::ReadModel;
 
 /// After this many failed upgrades in a row the driver opens the stream as server-sent events.

@@ -36,7 +36,7 @@ pub trait BackgroundJob: Send + 'static {
     const PURPOSE: &'static str;
 
     /// Does some of the work.
-    fn step(&mut self) -> impl Future<Output = Result<Progress, JobError>> + Send;
+    fn step(&mut self) -> impl Future<Output = Result<StepProgress, JobError>> + Send;
 
     /// Waits until there can be work again.
     fn wait(&mut self) -> impl Future<Output = ()> + Send;
@@ -44,7 +44,7 @@ pub trait BackgroundJob: Send + 'static {
 
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum StepProgress {
     /// There is more to do, after a rest that leaves the write lock to others.
     More {
         /// How long the job rests.
@@ -117,11 +117,11 @@ async fn repeat<J: BackgroundJob>(mut job: J) {
     let mut trouble = TroubleLog::default();
     loop {
         let failure = match AssertUnwindSafe(job.step()).catch_unwind().await {
-            Ok(Ok(Progress::More { rest })) => {
+            Ok(Ok(StepProgress::More { rest })) => {
                 tokio::time::sleep(rest).await;
                 continue;
             }
-            Ok(Ok(Progress::Idle)) => {
+            Ok(Ok(StepProgress::Idle)) => {
                 job.wait().await;
                 continue;
             }

@@ -126,7 +126,7 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
     let fresh = FreshIds { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
     let found = store::find_task(tx, record.runtime, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), store::StoredTask::agent);
-    // Of a time that the session's transcript has told of, what has no name of its own is there already.
+    // A transcript already imported this period: do not log rows without their own id again.
     let is_in_transcript = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
     if !is_in_transcript {
         agent.imported = None;
@@ -173,13 +173,13 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
         (None, _) if is_in_transcript && record.external_id().is_none() => {}
         (None, state) => {
             let (external_id, session_id) = (record.external_id(), session_id.clone());
-            let row = TimelineRow::of(&record).to_log(&task_id, now_ms);
+            let row = TimelineRow::of(&record).into_event(&task_id, now_ms);
             let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
             ingest::event::insert_all(tx, vec![event]).await?;
         }
     }
     if record.hook == HookName::PermissionDenied && !is_in_transcript {
-        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).to_log(&task_id, now_ms) };
+        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).into_event(&task_id, now_ms) };
         ingest::event::insert_all(tx, vec![event]).await?;
     }
     Ok(())

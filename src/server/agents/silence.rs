@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::agent::process::{Process, ProcessSpace};
 use crate::agent::spool::Spool;
 use crate::server::database::{Database, DatabaseError};
-use crate::server::jobs::{BackgroundJob, JobError, Progress};
+use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 mod judgement;
 pub use judgement::{Judgement, SilenceLimits, carry_out, judge_silences};
@@ -44,19 +44,19 @@ impl SilenceJob {
 impl BackgroundJob for SilenceJob {
     const PURPOSE: &'static str = "look for silent agents";
 
-    async fn step(&mut self) -> Result<Progress, JobError> {
+    async fn step(&mut self) -> Result<StepProgress, JobError> {
         // The server has only begun to listen, and an agent that is there gets the time to say so.
         if std::mem::take(&mut self.is_first_step) {
-            return Ok(Progress::Idle);
+            return Ok(StepProgress::Idle);
         }
         self.listening.look(now_ms());
         if self.waited_for_spool < MAX_WAIT_FOR_SPOOL && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
             self.waited_for_spool += self.every;
-            return Ok(Progress::Idle);
+            return Ok(StepProgress::Idle);
         }
         self.waited_for_spool = Duration::ZERO;
         run_once(&self.database, self.limits, self.listening.since).await?;
-        Ok(Progress::Idle)
+        Ok(StepProgress::Idle)
     }
 
     async fn wait(&mut self) {
@@ -87,12 +87,12 @@ impl ListeningPeriod {
 }
 
 /// Looks once, and writes what follows.
-async fn run_once(database: &Database, patience: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
+async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
     let place = ProcessSpace::here();
     let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.begin_read().await?;
-    let judgements = judge_silences(&*read, patience, listening_since, now_ms, is_alive).await?;
+    let judgements = judge_silences(&*read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
     for some in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
         let write = database.begin_write().await?;

@@ -12,7 +12,7 @@ use sea_orm::DbErr;
 use super::hooks::{HookDelivery, HookTime, take_hook};
 use crate::agent::spool::{Spool, SpoolClaim, SpooledRecord};
 use crate::server::database::{Database, DatabaseError};
-use crate::server::jobs::{BackgroundJob, JobError, Progress};
+use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often it is looked for: a hook that found records waiting has put its own behind them.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,12 +45,12 @@ pub struct SpoolIntakeJob {
 impl BackgroundJob for SpoolIntakeJob {
     const PURPOSE: &'static str = "take in the records that hooks left in the spool";
 
-    async fn step(&mut self) -> Result<Progress, JobError> {
+    async fn step(&mut self) -> Result<StepProgress, JobError> {
         match run_once(&self.database, &self.spool).await {
-            Ok(0) => Ok(Progress::Idle),
+            Ok(0) => Ok(StepProgress::Idle),
             Ok(taken) => {
                 tracing::info!(taken, "took in {taken} records of hooks that had waited");
-                Ok(Progress::More { rest: Duration::ZERO })
+                Ok(StepProgress::More { rest: Duration::ZERO })
             }
             Err(TakeInError::Database(error)) => Err(error.into()),
             Err(error) => {

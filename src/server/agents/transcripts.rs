@@ -71,7 +71,7 @@ impl TranscriptStretch {
                     stretch.session(&mut numbers, session_id).name(titled, title);
                 }
                 Ok(TranscriptLine::Entry(entry)) => {
-                    stretch.session(&mut numbers, entry.session_id.clone()).take(*entry, number)
+                    stretch.session(&mut numbers, entry.session_id.clone()).take(*entry, number);
                 }
                 Err(reason) => stretch.skip(number, reason),
             }

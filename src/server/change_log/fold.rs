@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 
 use super::{Between, between};
 use crate::server::database::{Database, DatabaseError, Position};
-use crate::server::jobs::{BackgroundJob, JobError, Progress};
+use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often figures are folded: a reader adds up what is newer, so this bounds what that costs.
 const FOLD_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,9 +22,9 @@ pub struct FoldJob(pub Database);
 impl BackgroundJob for FoldJob {
     const PURPOSE: &'static str = "fold the change log into the figures";
 
-    async fn step(&mut self) -> Result<Progress, JobError> {
+    async fn step(&mut self) -> Result<StepProgress, JobError> {
         fold_all(&self.0).await?;
-        Ok(Progress::Idle)
+        Ok(StepProgress::Idle)
     }
 
     async fn wait(&mut self) {

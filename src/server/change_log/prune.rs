@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbErr, Statement};
 
 use crate::protocol::limits;
 use crate::server::database::{Database, DatabaseError};
-use crate::server::jobs::{BackgroundJob, JobError, Progress};
+use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the log is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
@@ -24,9 +24,9 @@ pub struct PruneJob {
 impl BackgroundJob for PruneJob {
     const PURPOSE: &'static str = "prune the change log";
 
-    async fn step(&mut self) -> Result<Progress, JobError> {
+    async fn step(&mut self) -> Result<StepProgress, JobError> {
         prune(&self.database, chrono::Utc::now().timestamp_millis(), self.retention).await?;
-        Ok(Progress::Idle)
+        Ok(StepProgress::Idle)
     }
 
     async fn wait(&mut self) {

@@ -8,7 +8,7 @@ use super::pace::rest_after;
 use super::{SearchIndex, rebuild, step, write};
 use crate::server::database::DatabaseError;
 use crate::server::database::sqlite::health::Health;
-use crate::server::jobs::{BackgroundJob, JobError, Progress};
+use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the job looks at the log without being woken.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
@@ -90,11 +90,11 @@ impl IndexJob {
 impl BackgroundJob for IndexJob {
     const PURPOSE: &'static str = "keep the search index";
 
-    async fn step(&mut self) -> Result<Progress, JobError> {
+    async fn step(&mut self) -> Result<StepProgress, JobError> {
         let made = self.index.database.index().made();
         match self.advance().await {
-            Ok(Some(held)) => Ok(Progress::More { rest: rest_after(held) }),
-            Ok(None) => Ok(Progress::Idle),
+            Ok(Some(held)) => Ok(StepProgress::More { rest: rest_after(held) }),
+            Ok(None) => Ok(StepProgress::Idle),
             Err(error @ (DatabaseError::Busy | DatabaseError::Away(_))) => Err(error.into()),
             // Damage that other jobs leave to the database is this job's own business.
             Err(error) => {

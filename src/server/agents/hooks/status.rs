@@ -231,7 +231,7 @@ impl AgentMemory {
     ) -> HookOutcome {
         let before = (self.base, self.blocks.clone());
         let mut step = HookOutcome::default();
-        // Whoever is heard of is not lost.
+        // An agent whose hook arrives is not lost.
         let was_lost = self.lost && is_news;
         if was_lost {
             self.lost = false;
@@ -284,7 +284,7 @@ impl AgentMemory {
                 }
                 true
             }
-            // An echo of the run before is no new run: it came late.
+            // A late end record belongs to the previous run.
             Some(run) => {
                 let echo = known.is_some() || matches!(record.row().1, RowEffect::End(..) | RowEffect::None);
                 run.ended && record.is_work() && !echo
@@ -320,7 +320,7 @@ impl AgentMemory {
                 if thread.is_none() {
                     self.base = BaseStatus::Running;
                 }
-                // Whoever goes on was answered, or told what to do instead.
+                // The next tool call of a thread shows that its earlier request was answered or refused.
                 self.lift(|block| block.thread.as_deref() == thread && !matches!(block.on, BlockCause::Elicitation(_)));
                 if matches!(record.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode")) {
                     self.block(thread, BlockCause::Answer(record.key().unwrap_or_default()));

@@ -240,7 +240,7 @@ impl StoredEvent {
 
 impl TimelineRow {
     /// The event to log, with an id of its own and in no run.
-    pub fn to_log(self, task_id: &str, at_ms: i64) -> EventToLog {
+    pub fn into_event(self, task_id: &str, at_ms: i64) -> EventToLog {
         let metadata = Some(self.metadata).filter(|metadata| !metadata.is_empty());
         EventToLog {
             id: EventId::fresh().to_string(),

@@ -123,7 +123,7 @@ impl TranscriptSession {
                 self.add(id, at_ms, HookName::UserPromptSubmit, one("prompt", text));
             }
             EntryPart::Response { id, text } => {
-                self.add(id, at_ms, HookName::Stop, one("last_assistant_message", text))
+                self.add(id, at_ms, HookName::Stop, one("last_assistant_message", text));
             }
             EntryPart::Failure { id, text, error } => {
                 let mut fields = one("last_assistant_message", text);
@@ -131,7 +131,7 @@ impl TranscriptSession {
                 self.add(id, at_ms, HookName::StopFailure, fields);
             }
             EntryPart::Compaction { id, text } => {
-                self.add(id, at_ms, HookName::PostCompact, one("compact_summary", text))
+                self.add(id, at_ms, HookName::PostCompact, one("compact_summary", text));
             }
             EntryPart::Call { id, name, input } => {
                 let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd});

@@ -174,7 +174,7 @@ async fn log(
     for entry in events {
         match (known.get(&entry.external_id), entry.state) {
             (None, state) => {
-                let row = entry.row.to_log(task_id, entry.at_ms);
+                let row = entry.row.into_event(task_id, entry.at_ms);
                 new.push(EventToLog { state, external_id: Some(entry.external_id), updated_at: now_ms, ..row });
             }
             (Some(event), Some(state @ (EventState::Ok | EventState::Failed))) if is_open(event) => {

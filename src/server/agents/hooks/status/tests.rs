@@ -321,7 +321,7 @@ fn an_answered_question_holds_nothing_up() {
 
 /// No hook says that a plan was sent back with what to do instead: the agent just goes on.
 #[test]
-fn who_goes_on_was_answered() {
+fn next_tool_call_lifts_the_block() {
     check(
         r#"UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=p tool_name=ExitPlanMode
