@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use crate::engine::{Status, Why};
 pub use store::{Body, State, View, Watch};
 
-use crate::engine::Settings;
+use crate::engine::EngineSettings;
 use crate::protocol::ReadModel;
 use store::Store;
 
@@ -36,13 +36,13 @@ pub struct Config {
     /// One project; none is all of them.
     pub project: Option<String>,
     /// How patient to be.
-    pub settings: Settings,
+    pub settings: EngineSettings,
 }
 
 impl Config {
     /// All projects of the server at this address.
     pub fn new(server: impl Into<String>) -> Self {
-        Self { server: server.into(), project: None, settings: Settings::default() }
+        Self { server: server.into(), project: None, settings: EngineSettings::default() }
     }
 }
 

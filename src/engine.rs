@@ -6,7 +6,7 @@
 //! runs natively, in a browser and in a simulation. Randomness comes from a seed.
 //!
 //! - [`invalidation`]: what each notice makes stale.
-//! - [`Connection`](connection): whether there is a stream, and when to try again.
+//! - [`connection`]: whether there is a stream, and when to try again.
 //! - [`Refetcher`](refetcher): which answers are held, which are in doubt, and when each is asked for again. It knows
 //!   nothing of tasks.
 //!
@@ -21,12 +21,12 @@ pub mod refetcher;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use connection::{Connection, Heard};
+use connection::{ConnectionState, FrameOrder};
 use random::Random;
 use refetcher::{Mark, Refetcher};
 
 pub use connection::{ConnectionId, Loss, Status};
-pub use refetcher::{Fetch, Held, Outcome, Ticket, Verdict, Why};
+pub use refetcher::{Fetch, FetchVerdict, Held, Outcome, Ticket, Why};
 
 use crate::protocol::limits;
 use crate::protocol::{Cursor, FrameKind, Incoming, ReadModel, Watch, WatchFrame, Watched};
@@ -34,7 +34,7 @@ use crate::protocol::{Cursor, FrameKind, Incoming, ReadModel, Watch, WatchFrame,
 /// Keeps every rule that a client has to keep.
 #[derive(Debug)]
 pub struct Engine {
-    connection: Connection,
+    connection: ConnectionState,
     refetcher: Refetcher<ReadModel>,
     /// The history that the stream spoke of last.
     epoch: Option<Box<str>>,
@@ -44,7 +44,7 @@ pub struct Engine {
 
 /// How patient to be.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct EngineSettings {
     /// A read model is asked for once no notice came for this long. Long enough for one write's notices to gather,
     /// too short to be seen.
     pub quiet: Duration,
@@ -71,7 +71,7 @@ pub struct Settings {
     pub longest_wait: Duration,
 }
 
-impl Default for Settings {
+impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             quiet: Duration::from_millis(50),
@@ -91,7 +91,7 @@ impl Default for Settings {
 
 /// What a driver has to do now.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum EngineAction {
     /// Close this connection; nothing that still comes from it counts.
     Disconnect(ConnectionId),
     /// Open a stream, and say this id with whatever comes of it.
@@ -109,10 +109,10 @@ pub enum Action {
 
 impl Engine {
     /// Watches nothing and is about to connect.
-    pub fn new(settings: Settings, seed: u64) -> Self {
+    pub fn new(settings: EngineSettings, seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self {
-            connection: Connection::new(settings.clone(), random.split()),
+            connection: ConnectionState::new(settings.clone(), random.split()),
             refetcher: Refetcher::new(settings, random),
             epoch: None,
             narrowing_due: false,
@@ -123,7 +123,7 @@ impl Engine {
     pub fn watch(&mut self, model: ReadModel, now: Duration) {
         self.narrowing_due = true;
         // What the stream said before anybody looked was not heard: an answer has to be no older.
-        let heard = self.connection.heard_cursor().filter(|_| self.connection.speaks_of(&model)).cloned();
+        let heard = self.connection.last_cursor().filter(|_| self.connection.sends_notices_of(&model)).cloned();
         self.refetcher.watch(model, heard.as_ref(), now);
     }
 
@@ -139,7 +139,7 @@ impl Engine {
         self.refetcher.mark(|key| key == model, Mark { at_once: true, ..Mark::new(Why::Asked, cursor) }, now);
     }
 
-    /// The stream is open. `duplex` is whether [`Action::Send`] can be done on it.
+    /// The stream is open. `duplex` is whether [`EngineAction::Send`] can be done on it.
     pub fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: Duration) {
         self.connection.handle_connected(id, duplex, now);
     }
@@ -153,18 +153,18 @@ impl Engine {
     pub fn handle_frame(&mut self, id: ConnectionId, incoming: &Incoming, now: Duration) {
         let heard = self.connection.handle_message(id, now);
         let first = match heard {
-            Heard::Nothing => return,
-            Heard::First => true,
-            Heard::Next => false,
+            FrameOrder::OtherConnection => return,
+            FrameOrder::First => true,
+            FrameOrder::Later => false,
         };
         if first {
             self.narrowing_due = true;
             // The server is there: whoever waits after a failure may try again.
-            self.refetcher.forgive();
+            self.refetcher.clear_backoff();
         }
         let Incoming::Frame(frame) = incoming else {
             self.refetcher.mark(|_| true, Mark { behind: true, ..Mark::new(Why::Unknown, None) }, now);
-            self.refetcher.confirm(|_| first, None, now);
+            self.refetcher.add_to_stream(|_| first, None, now);
             return;
         };
         let cursor = &frame.cursor;
@@ -179,7 +179,7 @@ impl Engine {
             FrameKind::Resumed(resumed) if first => {
                 let listed = |model: &ReadModel| resumed.stale.iter().any(|stale| stale.includes(model));
                 match self.connection.since() {
-                    Some(since) => self.refetcher.certify(since, listed, missed, now),
+                    Some(since) => self.refetcher.handle_resumed(since, listed, missed, now),
                     None => self.refetcher.mark(|_| true, missed, now),
                 }
             }
@@ -199,14 +199,14 @@ impl Engine {
             FrameKind::Watching(_) | FrameKind::Heartbeat(_) | FrameKind::Closing(_) => {}
         }
         // A new stream speaks of everything until it is narrowed.
-        self.refetcher.confirm(|_| first, None, now);
+        self.refetcher.add_to_stream(|_| first, None, now);
         match &frame.kind {
             FrameKind::Snapshot(snapshot) => self.connection.handle_heartbeat_interval(snapshot.heartbeat_ms, now),
             FrameKind::Resumed(resumed) => self.connection.handle_heartbeat_interval(resumed.heartbeat_ms, now),
             FrameKind::Watching(watching) => {
                 self.connection.handle_watching();
                 let sent = |model: &ReadModel| watching.read_models.iter().any(|sent| sent.includes(model));
-                self.refetcher.confirm(sent, Some(mark), now);
+                self.refetcher.add_to_stream(sent, Some(mark), now);
             }
             FrameKind::Closing(closing) => self.connection.handle_closing(closing.retry_ms, now),
             FrameKind::Notice(_) | FrameKind::Stale(_) | FrameKind::Heartbeat(_) | FrameKind::Resync(_) => {}
@@ -215,7 +215,7 @@ impl Engine {
     }
 
     /// A fetch ended. Says whether what it brought is to be shown.
-    pub fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: Duration) -> Verdict {
+    pub fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: Duration) -> FetchVerdict {
         self.refetcher.handle_fetched(ticket, outcome, now)
     }
 
@@ -227,7 +227,7 @@ impl Engine {
     /// The screen is seen (again), or was brought to the front.
     pub fn handle_visible(&mut self, now: Duration) {
         self.refetcher.set_hidden(false);
-        self.connection.handle_hurry(now);
+        self.connection.connect_at_once(now);
     }
 
     /// The device has no network.
@@ -238,7 +238,7 @@ impl Engine {
     /// The device has network (again).
     pub fn handle_online(&mut self, now: Duration) {
         self.connection.handle_online(now);
-        self.refetcher.forgive();
+        self.refetcher.clear_backoff();
     }
 
     /// The application wants no connection and no fetches.
@@ -249,33 +249,33 @@ impl Engine {
     /// The application wants them again; also the way out of [`Status::Closed`].
     pub fn enable(&mut self, now: Duration) {
         self.connection.enable(now);
-        self.refetcher.forgive();
+        self.refetcher.clear_backoff();
     }
 
     /// What to do now; to be asked until there is nothing more.
-    pub fn poll(&mut self, now: Duration) -> Option<Action> {
+    pub fn poll(&mut self, now: Duration) -> Option<EngineAction> {
         self.connection.handle_time(now);
         self.refetcher.handle_time(now);
         if let Some(id) = self.connection.poll_disconnect() {
-            return Some(Action::Disconnect(id));
+            return Some(EngineAction::Disconnect(id));
         }
         if let Some((id, since)) = self.connection.poll_connect(now) {
-            return Some(Action::Connect { id, since });
+            return Some(EngineAction::Connect { id, since });
         }
         if self.narrowing_due && self.connection.may_narrow() {
             self.narrowing_due = false;
             let watched = self.watched();
             if let Some(id) = self.connection.narrow(&watched, now) {
                 // What is left out is not spoken of any more; what is added is once the server says so.
-                self.refetcher.leave(|model| !watched.iter().any(|one| one.includes(model)));
+                self.refetcher.remove_from_stream(|model| !watched.iter().any(|one| one.includes(model)));
                 let watch = Watch { read_models: watched.into_iter().collect() };
-                return Some(Action::Send(id, WatchFrame::Watch(watch)));
+                return Some(EngineAction::Send(id, WatchFrame::Watch(watch)));
             }
         }
         if self.connection.is_barred() {
             return None;
         }
-        self.refetcher.poll(now).map(Action::Fetch)
+        self.refetcher.poll(now).map(EngineAction::Fetch)
     }
 
     /// When to ask [`poll`](Self::poll) again if nothing happens before.
@@ -296,7 +296,7 @@ impl Engine {
 
     /// How long ago what is held of `model` was last known to be true.
     pub fn age(&self, model: &ReadModel, now: Duration) -> Option<Duration> {
-        self.refetcher.true_at(model, self.connection.heard_at()).map(|at| now.saturating_sub(at))
+        self.refetcher.true_at(model, self.connection.last_message_at()).map(|at| now.saturating_sub(at))
     }
 
     /// What the stream should be narrowed to.

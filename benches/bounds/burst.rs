@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use requery::client::{Client, Config, State, Watch};
-use requery::engine::Settings;
+use requery::engine::EngineSettings;
 use requery::protocol::{Cursor, ReadModel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,7 +53,7 @@ pub fn measure() -> Vec<Row> {
                 tokio::time::sleep(QUIET).await;
                 until_fresh(&mut watches, None).await;
                 // Where the machine was busy elsewhere it was no burst, or the last notice came too late to be of it.
-                if took < Settings::default().max_wait / 2 {
+                if took < EngineSettings::default().max_wait / 2 {
                     most.push(asked.lock().unwrap().values().copied().max().unwrap_or(0).into());
                 }
             }

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use super::fetch::{Answer, Target};
 use super::store::Store;
 use super::transport::{Closed, Event, Transport, Way};
-use crate::engine::{Action, ConnectionId, Engine, Loss, Outcome, Settings, Status, Ticket, Verdict};
+use crate::engine::{ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket};
 use crate::protocol::ReadModel;
 
 /// After so many failed upgrades in a row the stream comes as server-sent events.
@@ -36,7 +36,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(
         target: Target,
-        settings: Settings,
+        settings: EngineSettings,
         store: Arc<Store>,
         status: watch::Sender<Status>,
         started: Instant,
@@ -80,20 +80,20 @@ impl Driver {
         }
         while let Some(action) = self.engine.poll(now) {
             match action {
-                Action::Disconnect(id) => self.stream = self.stream.take().filter(|(open, ..)| *open != id),
-                Action::Connect { id, since } => {
+                EngineAction::Disconnect(id) => self.stream = self.stream.take().filter(|(open, ..)| *open != id),
+                EngineAction::Connect { id, since } => {
                     let way = if self.failed_upgrades < UPGRADES { Way::WebSocket } else { Way::Sse };
                     debug!("connecting to {} ({way:?})", self.target.address);
                     self.stream = Some((id, way, Transport::open(way, self.target.clone(), since)));
                 }
-                Action::Send(id, frame) => {
+                EngineAction::Send(id, frame) => {
                     let sent = self.stream.as_ref().is_some_and(|(_, _, transport)| transport.send(frame));
                     if !sent {
                         self.stream = None;
                         self.engine.handle_disconnected(id, Loss::Lost, now);
                     }
                 }
-                Action::Fetch(fetch) => {
+                EngineAction::Fetch(fetch) => {
                     debug!(model = %fetch.model, why = %fetch.why, "fetching {}", fetch.model);
                     let (target, known) = (self.target.clone(), self.store.known(&fetch.model));
                     self.fetches.push(Box::pin(async move {
@@ -148,7 +148,7 @@ impl Driver {
         };
         let verdict = self.engine.handle_fetched(ticket, outcome, now);
         match answer {
-            Answer::Fresh { body, etags, .. } if verdict == Verdict::Keep => {
+            Answer::Fresh { body, etags, .. } if verdict == FetchVerdict::Keep => {
                 self.store.note_error(model, None);
                 self.store.replace(model, body, etags);
             }

@@ -227,7 +227,7 @@ impl Store {
         self.entries().retain(|model, entry| {
             let Some((held, true_at)) = held(model) else { return entry.watchers > 0 };
             let state = match held {
-                Held { gone: true, stale: false, .. } => State::Gone,
+                Held { absent: true, stale: false, .. } => State::Gone,
                 Held { taken_at: None, .. } => State::Loading,
                 Held { stale: true, .. } => State::Stale,
                 Held { stale: false, .. } => State::Fresh,

@@ -5,15 +5,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Settings;
+use super::EngineSettings;
 use super::random::Random;
 use crate::protocol::limits;
 use crate::protocol::{Cursor, ReadModel, Watched};
 
 /// The life of the stream to the server.
 #[derive(Debug)]
-pub(super) struct Connection {
-    settings: Settings,
+pub(super) struct ConnectionState {
+    settings: EngineSettings,
     random: Random,
     phase: Phase,
     offline: bool,
@@ -23,10 +23,10 @@ pub(super) struct Connection {
     losses: u32,
     ids: u32,
     /// Where a new connection continues.
-    cursor: Option<Cursor>,
+    resume_cursor: Option<Cursor>,
     /// What the last frame spoke of.
-    heard_cursor: Option<Cursor>,
-    heard_at: Option<Duration>,
+    last_cursor: Option<Cursor>,
+    last_message_at: Option<Duration>,
     to_close: Option<ConnectionId>,
 }
 
@@ -68,13 +68,15 @@ pub enum Status {
     Disabled,
 }
 
-/// What a message is among those of its connection.
+/// Which message of its connection a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// Not of this connection.
-    Nothing,
+pub(super) enum FrameOrder {
+    /// A message of an earlier connection: it does not count.
+    OtherConnection,
+    /// The first message of the open connection.
     First,
-    Next,
+    /// A later message of the open connection.
+    Later,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ struct Link {
     since: Option<Cursor>,
     duplex: bool,
     /// When the first frame came.
-    up_at: Option<Duration>,
+    first_frame_at: Option<Duration>,
     /// Lost unless something comes before.
     deadline: Duration,
     heartbeat: Duration,
@@ -101,8 +103,8 @@ struct Link {
     asked: Option<(BTreeSet<Watched>, Duration)>,
 }
 
-impl Connection {
-    pub(super) fn new(settings: Settings, random: Random) -> Self {
+impl ConnectionState {
+    pub(super) fn new(settings: EngineSettings, random: Random) -> Self {
         Self {
             settings,
             random,
@@ -111,9 +113,9 @@ impl Connection {
             untried: true,
             losses: 0,
             ids: 0,
-            cursor: None,
-            heard_cursor: None,
-            heard_at: None,
+            resume_cursor: None,
+            last_cursor: None,
+            last_message_at: None,
             to_close: None,
         }
     }
@@ -137,14 +139,14 @@ impl Connection {
         self.to_close = None;
     }
 
-    pub(super) fn handle_message(&mut self, id: ConnectionId, now: Duration) -> Heard {
-        let Some(link) = self.link(id) else { return Heard::Nothing };
-        let first = link.up_at.is_none();
-        link.up_at.get_or_insert(now);
+    pub(super) fn handle_message(&mut self, id: ConnectionId, now: Duration) -> FrameOrder {
+        let Some(link) = self.link(id) else { return FrameOrder::OtherConnection };
+        let first = link.first_frame_at.is_none();
+        link.first_frame_at.get_or_insert(now);
         link.deadline = now + link.silence();
         self.untried = false;
-        self.heard_at = Some(now);
-        if first { Heard::First } else { Heard::Next }
+        self.last_message_at = Some(now);
+        if first { FrameOrder::First } else { FrameOrder::Later }
     }
 
     pub(super) fn handle_heartbeat_interval(&mut self, ms: u32, now: Duration) {
@@ -171,14 +173,14 @@ impl Connection {
 
     /// Everything up to this was heard; not yet all of it where `more` follows.
     pub(super) fn handle_cursor(&mut self, cursor: &Cursor, more: bool) {
-        self.heard_cursor = Some(cursor.clone());
+        self.last_cursor = Some(cursor.clone());
         if !more {
-            self.cursor = Some(cursor.clone());
+            self.resume_cursor = Some(cursor.clone());
         }
     }
 
     /// A person looks: no waiting.
-    pub(super) fn handle_hurry(&mut self, now: Duration) {
+    pub(super) fn connect_at_once(&mut self, now: Duration) {
         if let Phase::Waiting { until } = &mut self.phase {
             *until = now.min(*until);
         }
@@ -190,9 +192,9 @@ impl Connection {
 
     pub(super) fn handle_online(&mut self, now: Duration) {
         self.offline = false;
-        self.handle_hurry(now);
-        let heard_at = self.heard_at.unwrap_or_default();
-        if matches!(&self.phase, Phase::Linked(link) if link.up_at.is_some() && heard_at + link.heartbeat < now) {
+        self.connect_at_once(now);
+        let last = self.last_message_at.unwrap_or_default();
+        if matches!(&self.phase, Phase::Linked(link) if link.first_frame_at.is_some() && last + link.heartbeat < now) {
             // The network went and came, and nothing was heard for longer than it should be.
             self.lose(Some(Duration::ZERO), now);
         }
@@ -233,20 +235,20 @@ impl Connection {
         let id = ConnectionId(self.ids);
         self.phase = Phase::Linked(Box::new(Link {
             id,
-            since: self.cursor.clone(),
+            since: self.resume_cursor.clone(),
             duplex: false,
-            up_at: None,
+            first_frame_at: None,
             deadline: now + self.settings.patience,
             heartbeat: limits::HEARTBEAT,
             narrowed: None,
             asked: None,
         }));
-        Some((id, self.cursor.clone()))
+        Some((id, self.resume_cursor.clone()))
     }
 
     /// Whether the server can be told what to send notices for; one request at a time.
     pub(super) fn may_narrow(&self) -> bool {
-        matches!(&self.phase, Phase::Linked(link) if link.duplex && link.up_at.is_some() && link.asked.is_none())
+        matches!(&self.phase, Phase::Linked(link) if link.duplex && link.first_frame_at.is_some() && link.asked.is_none())
     }
 
     /// Asks for notices of `watched` alone, unless that is what comes already.
@@ -260,11 +262,11 @@ impl Connection {
     }
 
     /// Whether a change to `model` would be heard of.
-    pub(super) fn speaks_of(&self, model: &ReadModel) -> bool {
+    pub(super) fn sends_notices_of(&self, model: &ReadModel) -> bool {
         let Phase::Linked(link) = &self.phase else { return false };
         let asked = link.asked.as_ref().map(|(asked, _)| asked);
         let includes = |set: &BTreeSet<Watched>| set.iter().any(|one| one.includes(model));
-        link.up_at.is_some() && [link.narrowed.as_ref(), asked].into_iter().flatten().all(includes)
+        link.first_frame_at.is_some() && [link.narrowed.as_ref(), asked].into_iter().flatten().all(includes)
     }
 
     /// Where this connection continued.
@@ -275,19 +277,19 @@ impl Connection {
         }
     }
 
-    pub(super) fn heard_cursor(&self) -> Option<&Cursor> {
-        self.heard_cursor.as_ref()
+    pub(super) fn last_cursor(&self) -> Option<&Cursor> {
+        self.last_cursor.as_ref()
     }
 
-    pub(super) fn heard_at(&self) -> Option<Duration> {
-        self.heard_at
+    pub(super) fn last_message_at(&self) -> Option<Duration> {
+        self.last_message_at
     }
 
     /// Whether asking would be in vain, or is not wanted.
     pub(super) fn is_barred(&self) -> bool {
         match &self.phase {
             Phase::Waiting { .. } => self.offline,
-            Phase::Linked(link) => self.offline && link.up_at.is_none(),
+            Phase::Linked(link) => self.offline && link.first_frame_at.is_none(),
             Phase::Closed(_) | Phase::Disabled => true,
         }
     }
@@ -302,8 +304,8 @@ impl Connection {
 
     pub(super) fn status(&self, behind: bool) -> Status {
         match &self.phase {
-            Phase::Linked(link) if link.up_at.is_some() && behind => Status::CatchingUp,
-            Phase::Linked(link) if link.up_at.is_some() => Status::Live,
+            Phase::Linked(link) if link.first_frame_at.is_some() && behind => Status::CatchingUp,
+            Phase::Linked(link) if link.first_frame_at.is_some() => Status::Live,
             Phase::Closed(reason) => Status::Closed { reason: reason.clone() },
             Phase::Disabled => Status::Disabled,
             Phase::Linked(_) | Phase::Waiting { .. } if self.offline => Status::Offline,
@@ -322,7 +324,7 @@ impl Connection {
 
     fn lose(&mut self, wait: Option<Duration>, now: Duration) {
         let Phase::Linked(link) = &self.phase else { return };
-        if link.up_at.is_some_and(|up_at| now.saturating_sub(up_at) >= self.settings.stable) {
+        if link.first_frame_at.is_some_and(|at| now.saturating_sub(at) >= self.settings.stable) {
             self.losses = 0;
         }
         self.losses = self.losses.saturating_add(1);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Settings;
+use super::EngineSettings;
 
 /// SplitMix64.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Random {
     }
 
     /// How long to wait after `failures` in a row: full jitter under a ceiling that doubles.
-    pub(super) fn backoff(&mut self, settings: &Settings, failures: u32) -> Duration {
+    pub(super) fn backoff(&mut self, settings: &EngineSettings, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         self.share(settings.backoff_first.saturating_mul(1 << doublings).min(settings.backoff_most))
     }

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use slot::Slot;
 
-use super::Settings;
+use super::EngineSettings;
 use super::random::Random;
 use crate::protocol::Cursor;
 
 /// Asks again for what is stale and watched: debounced, one at a time for each read model, until it succeeds.
 #[derive(Debug)]
 pub struct Refetcher<K> {
-    settings: Settings,
+    settings: EngineSettings,
     random: Random,
     slots: BTreeMap<K, Slot>,
     hidden: bool,
@@ -88,7 +88,7 @@ pub enum Outcome<'a> {
 /// What to do with what a fetch brought.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FetchVerdict {
     /// Show it.
     Keep,
     /// It is older than what is shown, or nobody waits for it any more.
@@ -107,7 +107,7 @@ pub struct Held<'a> {
     /// It was asked for and not answered yet.
     pub in_flight: bool,
     /// It does not exist (any more).
-    pub gone: bool,
+    pub absent: bool,
     /// How many fetches failed since the last that did not.
     pub failures: u32,
     /// Why it was last asked for.
@@ -137,7 +137,7 @@ impl<'a> Mark<'a> {
 }
 
 impl<K: Clone + Ord> Refetcher<K> {
-    pub(super) fn new(settings: Settings, random: Random) -> Self {
+    pub(super) fn new(settings: EngineSettings, random: Random) -> Self {
         Self { settings, random, slots: BTreeMap::new(), hidden: false, tickets: 0 }
     }
 
@@ -146,19 +146,19 @@ impl<K: Clone + Ord> Refetcher<K> {
         let slot = self.slots.entry(key).or_default();
         slot.watched = true;
         // What the stream did not speak of may have changed since it was asked for.
-        if heard.is_none() || !slot.confirmed || !slot.is_held() {
+        if heard.is_none() || !slot.on_stream || !slot.is_held() {
             slot.mark(Mark { at_once: true, ..Mark::new(Why::Watched, heard) }, None, &self.settings, now);
-            slot.confirmed = heard.is_some();
+            slot.on_stream = heard.is_some();
         }
     }
 
     pub(super) fn unwatch(&mut self, key: &K, now: Duration) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         slot.watched = false;
-        slot.left_at = now;
+        slot.unwatched_at = now;
         let idle = || self.slots.iter().filter(|(_, slot)| !slot.watched);
         if idle().count() > self.settings.remembered {
-            let oldest = idle().min_by_key(|(_, slot)| slot.left_at).map(|(key, _)| key.clone());
+            let oldest = idle().min_by_key(|(_, slot)| slot.unwatched_at).map(|(key, _)| key.clone());
             oldest.and_then(|key| self.slots.remove(&key));
         }
     }
@@ -176,10 +176,16 @@ impl<K: Clone + Ord> Refetcher<K> {
     }
 
     /// The stream continues where it left us at `since`: of what it did not list, nothing changed up to `mark.cursor`.
-    pub(super) fn certify(&mut self, since: &Cursor, listed: impl Fn(&K) -> bool, mark: Mark<'_>, now: Duration) {
+    pub(super) fn handle_resumed(
+        &mut self,
+        since: &Cursor,
+        listed: impl Fn(&K) -> bool,
+        mark: Mark<'_>,
+        now: Duration,
+    ) {
         for (key, slot) in &mut self.slots {
             let safety_at = now + self.random.about(self.settings.safety);
-            if listed(key) || !slot.certify(since, mark, safety_at) {
+            if listed(key) || !slot.adopt_resumed(since, mark, safety_at) {
                 let wait = mark.spread.map(|spread| self.random.share(spread.min(self.settings.longest_wait)));
                 slot.mark(mark, wait, &self.settings, now);
             }
@@ -188,9 +194,9 @@ impl<K: Clone + Ord> Refetcher<K> {
 
     /// The stream speaks of what `which` names from now on; what it did not speak of before may have changed up to
     /// `mark.cursor`.
-    pub(super) fn confirm(&mut self, which: impl Fn(&K) -> bool, mark: Option<Mark<'_>>, now: Duration) {
-        for (_, slot) in self.slots.iter_mut().filter(|(key, slot)| !slot.confirmed && which(key)) {
-            slot.confirmed = true;
+    pub(super) fn add_to_stream(&mut self, which: impl Fn(&K) -> bool, mark: Option<Mark<'_>>, now: Duration) {
+        for (_, slot) in self.slots.iter_mut().filter(|(key, slot)| !slot.on_stream && which(key)) {
+            slot.on_stream = true;
             if let Some(mark) = mark {
                 slot.mark(mark, None, &self.settings, now);
             }
@@ -198,12 +204,12 @@ impl<K: Clone + Ord> Refetcher<K> {
     }
 
     /// The stream no longer speaks of what `which` names.
-    pub(super) fn leave(&mut self, which: impl Fn(&K) -> bool) {
-        self.slots.iter_mut().filter(|(key, _)| which(key)).for_each(|(_, slot)| slot.confirmed = false);
+    pub(super) fn remove_from_stream(&mut self, which: impl Fn(&K) -> bool) {
+        self.slots.iter_mut().filter(|(key, _)| which(key)).for_each(|(_, slot)| slot.on_stream = false);
     }
 
     /// The server is there (again): no need to wait out the failures of before.
-    pub(super) fn forgive(&mut self) {
+    pub(super) fn clear_backoff(&mut self) {
         self.slots.values_mut().for_each(|slot| slot.retry_at = None);
     }
 
@@ -220,21 +226,21 @@ impl<K: Clone + Ord> Refetcher<K> {
         }
     }
 
-    pub(super) fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: Duration) -> Verdict {
+    pub(super) fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: Duration) -> FetchVerdict {
         let asked = |slot: &&mut Slot| slot.flight.as_ref().is_some_and(|flight| flight.ticket == ticket);
-        let Some(slot) = self.slots.values_mut().find(asked) else { return Verdict::Drop };
+        let Some(slot) = self.slots.values_mut().find(asked) else { return FetchVerdict::Drop };
         let backoff = self.random.backoff(&self.settings, slot.failures + 1);
-        let (cursor, gone) = match outcome {
+        let (cursor, absent) = match outcome {
             Outcome::Fresh(cursor) | Outcome::NotModified(cursor) => (Some(cursor), false),
             Outcome::Gone(cursor) => (cursor, true),
             Outcome::Failed { retry_after } => {
                 let least = retry_after.unwrap_or_default().min(self.settings.longest_wait);
                 slot.handle_failure(least + backoff, now);
-                return Verdict::Drop;
+                return FetchVerdict::Drop;
             }
         };
         let safety = self.random.about(self.settings.safety);
-        slot.handle_answer(cursor, gone, backoff, safety, now)
+        slot.handle_answer(cursor, absent, backoff, safety, now)
     }
 
     pub(super) fn poll(&mut self, now: Duration) -> Option<Fetch<K>> {
@@ -267,9 +273,9 @@ impl<K: Clone + Ord> Refetcher<K> {
         self.slots.get(key).map(Slot::held)
     }
 
-    /// Until when what is held was known to be true, if the stream was last heard at `heard_at`.
-    pub(super) fn true_at(&self, key: &K, heard_at: Option<Duration>) -> Option<Duration> {
-        self.slots.get(key)?.true_at(heard_at)
+    /// Until when what is held was known to be true, if the stream was last heard at `last_message_at`.
+    pub(super) fn true_at(&self, key: &K, last_message_at: Option<Duration>) -> Option<Duration> {
+        self.slots.get(key)?.true_at(last_message_at)
     }
 
     fn may_fetch(&self) -> bool {

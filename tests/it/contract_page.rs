@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use requery::engine::Settings;
+use requery::engine::EngineSettings;
 use requery::protocol::model::{
     EVENT_KINDS, EventState, FinalStatus, Lane, SearchKind, SessionStatus, StaleReason, TaskMode, TaskStatus,
     ToolFamily,
@@ -336,7 +336,7 @@ fn the_version_is_that_of_the_code() {
 /// The times and sizes that the client rules name are the defaults of the engine.
 #[test]
 fn the_rules_name_the_defaults_of_the_engine() {
-    let settings = Settings::default();
+    let settings = EngineSettings::default();
     let seconds = |span: Duration| match span.as_millis() {
         ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
         ms => format!("{} s", ms as f64 / 1000.0),

@@ -7,7 +7,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use requery::engine::{Action, ConnectionId, Engine, Loss, Outcome, Settings, Status, Ticket, Verdict};
+use requery::engine::{
+    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket,
+};
 use requery::protocol::model::{Stats, Timestamp};
 use requery::protocol::{
     Closing, Cursor, Frame, FrameKind, Heartbeat, Incoming, Notice, NoticeColumns, ReadModel, Resumed, Resync,
@@ -45,7 +47,7 @@ fn vectors() {
 pub fn run(script: &str) -> String {
     let seed = script.lines().find_map(|line| line.strip_prefix("seed ")).map_or(1, |seed| seed.parse().expect("seed"));
     let mut run = Run {
-        engine: Engine::new(Settings::default(), seed),
+        engine: Engine::new(EngineSettings::default(), seed),
         now: Duration::ZERO,
         connections: Vec::new(),
         tickets: BTreeMap::new(),
@@ -99,16 +101,16 @@ impl Run {
             let Some(action) = self.engine.poll(self.now) else { break };
             assert!(step < 10_000, "the engine does not end at {:?}", self.now);
             match action {
-                Action::Disconnect(_) => self.say("disconnect"),
-                Action::Connect { id, since } => {
+                EngineAction::Disconnect(_) => self.say("disconnect"),
+                EngineAction::Connect { id, since } => {
                     self.connections.push(id);
                     self.say(&format!("connect{}", since.map(|c| format!(" since {}", short(&c))).unwrap_or_default()));
                 }
-                Action::Send(_, WatchFrame::Watch(watch)) => {
+                EngineAction::Send(_, WatchFrame::Watch(watch)) => {
                     let models: Vec<String> = watch.read_models.iter().map(name).collect();
                     self.say(format!("send watch {}", models.join(",")).trim_end());
                 }
-                Action::Fetch(fetch) => {
+                EngineAction::Fetch(fetch) => {
                     let at_least = fetch.at_least.map(|c| format!(" at-least {}", short(&c))).unwrap_or_default();
                     self.say(&format!("fetch {} why {}{at_least}", name(&fetch.model.clone().into()), fetch.why));
                     self.tickets.entry(fetch.model).or_default().push(fetch.ticket);
@@ -179,7 +181,7 @@ impl Run {
                             (!held.watched, "unwatched"),
                             (held.stale, "stale"),
                             (held.in_flight, "in flight"),
-                            (held.gone, "gone"),
+                            (held.absent, "gone"),
                             (held.failures > 0, "failing"),
                         ];
                         for (_, flag) in flags.iter().filter(|(on, _)| *on) {
@@ -208,7 +210,7 @@ impl Run {
                 let verdict = self.engine.handle_fetched(ticket, outcome, now);
                 if *verb != "failed" {
                     let at = at.map_or(String::new(), |at| format!(" {}", short(&at)));
-                    let verdict = if verdict == Verdict::Keep { "keep" } else { "drop" };
+                    let verdict = if verdict == FetchVerdict::Keep { "keep" } else { "drop" };
                     self.say(&format!("{verdict} {model}{at}"));
                 }
             }

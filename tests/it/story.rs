@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use requery::engine::Settings;
+use requery::engine::EngineSettings;
 use requery::protocol::ReadModel;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -28,7 +28,7 @@ const EVENTS: u64 = 347 + 35;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_of_agents() {
     let mut server = Server::start().await;
-    let hasty = Settings { backoff_most: Duration::from_secs(2), ..Settings::default() };
+    let hasty = EngineSettings { backoff_most: Duration::from_secs(2), ..EngineSettings::default() };
     let by_socket = Viewer::follow("by WebSocket", &server.url(), hasty.clone());
     let proxy = Proxy::start(server.address, false).await;
     let by_events = Viewer::follow("by events", &proxy.url(), hasty);

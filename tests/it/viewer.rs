@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use requery::client::{Body, Client, Config, State, Status, Watch};
-use requery::engine::Settings;
+use requery::engine::EngineSettings;
 use requery::protocol::{Cursor, ReadModel};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -18,8 +18,8 @@ use crate::app::sqlite3;
 pub const SETTLED: Duration = Duration::from_secs(20);
 
 /// Nobody asks without a reason within a test: what is missed stays missed, and is seen.
-pub fn without_safety(settings: Settings) -> Settings {
-    Settings { safety: Duration::from_secs(24 * 3600), ..settings }
+pub fn without_safety(settings: EngineSettings) -> EngineSettings {
+    EngineSettings { safety: Duration::from_secs(24 * 3600), ..settings }
 }
 
 /// A client and what it watches.
@@ -33,19 +33,19 @@ pub struct Viewer {
 
 impl Viewer {
     /// Looks at nothing yet.
-    pub fn connect(name: &'static str, server: &str, settings: Settings) -> Self {
+    pub fn connect(name: &'static str, server: &str, settings: EngineSettings) -> Self {
         Self::open(name, server, settings, false)
     }
 
     /// Looks at the overview, the bookmarks and each task that appears.
-    pub fn follow(name: &'static str, server: &str, settings: Settings) -> Self {
+    pub fn follow(name: &'static str, server: &str, settings: EngineSettings) -> Self {
         let viewer = Self::open(name, server, settings, true);
         viewer.watch(ReadModel::Overview);
         viewer.watch(ReadModel::Bookmarks);
         viewer
     }
 
-    fn open(name: &'static str, server: &str, settings: Settings, follow: bool) -> Self {
+    fn open(name: &'static str, server: &str, settings: EngineSettings, follow: bool) -> Self {
         let config = Config { settings: without_safety(settings), ..Config::new(server) };
         let client = Arc::new(Client::connect(config).unwrap());
         let (watches, wrong) = (Arc::default(), Arc::default());

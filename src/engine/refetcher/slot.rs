@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Held, Mark, Settings, Ticket, Verdict, Why};
+use super::{EngineSettings, FetchVerdict, Held, Mark, Ticket, Why};
 use crate::protocol::Cursor;
 
 /// What is known of one read model.
@@ -10,9 +10,9 @@ use crate::protocol::Cursor;
 pub(super) struct Slot {
     pub(super) watched: bool,
     /// When it was watched last.
-    pub(super) left_at: Duration,
+    pub(super) unwatched_at: Duration,
     /// The stream speaks of it: a change that is not heard of did not happen.
-    pub(super) confirmed: bool,
+    pub(super) on_stream: bool,
     pub(super) flight: Option<Flight>,
     pub(super) failures: u32,
     /// After a failure: not before this.
@@ -20,10 +20,10 @@ pub(super) struct Slot {
     /// What the answer that is held contains.
     cursor: Option<Cursor>,
     taken_at: Option<Duration>,
-    gone: bool,
+    absent: bool,
     doubt: Option<Doubt>,
     /// The last notice or fetch; quiet since then is what makes the next notice go at once.
-    stirred_at: Option<Duration>,
+    last_activity_at: Option<Duration>,
     /// When to ask without any reason.
     safety_at: Option<Duration>,
     why: Option<Why>,
@@ -55,15 +55,15 @@ struct Doubt {
     /// What an answer has to contain.
     need: Option<Cursor>,
     /// A reason without a cursor came while it was in flight: only an answer to a later request counts.
-    unseen: bool,
+    needs_later_fetch: bool,
     behind: bool,
     /// An answer came that did not contain what it had to.
-    short: bool,
+    fell_short: bool,
 }
 
 impl Doubt {
     /// Not before the stream was quiet, but never past the maximum: a steady stream must still be shown.
-    fn due(&self, settings: &Settings) -> Duration {
+    fn due(&self, settings: &EngineSettings) -> Duration {
         let due = match self.first {
             Some(first) if !self.at_once => (self.last + settings.quiet).min(first + settings.max_wait),
             Some(first) => first,
@@ -79,27 +79,27 @@ impl Doubt {
             (Some(_), None) => self.first.is_none(),
             (None, _) => true,
         };
-        contained && !self.unseen
+        contained && !self.needs_later_fetch
     }
 }
 
 impl Slot {
     /// Takes what is held for stale, unless it contains `mark.cursor` already.
-    pub(super) fn mark(&mut self, mark: Mark<'_>, wait: Option<Duration>, settings: &Settings, now: Duration) {
+    pub(super) fn mark(&mut self, mark: Mark<'_>, wait: Option<Duration>, settings: &EngineSettings, now: Duration) {
         if let Some(cursor) = mark.cursor {
             if self.cursor.as_ref().is_some_and(|held| held.covers(cursor)) {
                 // What was wanted of another history than the one that is held and spoken of will never come.
                 let obsolete = |need: &Cursor| need.epoch() != cursor.epoch();
                 if let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.need.as_ref().is_some_and(obsolete)) {
                     doubt.need = Some(cursor.clone());
-                    self.doubt.take_if(|doubt| !doubt.unseen);
+                    self.doubt.take_if(|doubt| !doubt.needs_later_fetch);
                 }
                 return;
             }
-            self.leave_other_epoch(cursor);
+            self.drop_other_epoch(cursor);
         }
-        let idle = self.stirred_at.is_none_or(|at| now.saturating_sub(at) > settings.max_wait);
-        self.stirred_at = Some(now);
+        let idle = self.last_activity_at.is_none_or(|at| now.saturating_sub(at) > settings.max_wait);
+        self.last_activity_at = Some(now);
         let in_flight = self.flight.is_some();
         let doubt = self.doubt.get_or_insert(Doubt {
             why: mark.why,
@@ -109,9 +109,9 @@ impl Slot {
             at_once: false,
             spread_until: None,
             need: None,
-            unseen: false,
+            needs_later_fetch: false,
             behind: false,
-            short: false,
+            fell_short: false,
         });
         if doubt.first.is_none() {
             doubt.first = Some(now);
@@ -125,16 +125,16 @@ impl Slot {
         match mark.cursor {
             Some(cursor) if doubt.need.as_ref().is_some_and(|need| need.covers(cursor)) => {}
             Some(cursor) => doubt.need = Some(cursor.clone()),
-            None => doubt.unseen |= in_flight,
+            None => doubt.needs_later_fetch |= in_flight,
         }
     }
 
     /// The stream continues from `since` and did not list this. Whether what is held is therefore true at
     /// `mark.cursor`; if so, it is adopted there.
-    pub(super) fn certify(&mut self, since: &Cursor, mark: Mark<'_>, safety_at: Duration) -> bool {
+    pub(super) fn adopt_resumed(&mut self, since: &Cursor, mark: Mark<'_>, safety_at: Duration) -> bool {
         let (None, Some(held), Some(to)) = (&self.doubt, &self.cursor, mark.cursor) else { return false };
         // Either the stream spoke of it up to `since`, or what is held was read no earlier.
-        let unbroken = self.confirmed || held.covers(since);
+        let unbroken = self.on_stream || held.covers(since);
         let true_there = if held.epoch() == to.epoch() {
             unbroken || since.epoch() != to.epoch()
         } else {
@@ -146,7 +146,7 @@ impl Slot {
         }
         self.safety_at = Some(safety_at);
         if !held.covers(to) {
-            self.leave_other_epoch(to);
+            self.drop_other_epoch(to);
             self.cursor = Some(to.clone());
         }
         true
@@ -154,17 +154,17 @@ impl Slot {
 
     /// Begins a fetch: why, and what it has to contain where an answer fell short before.
     pub(super) fn begin(&mut self, ticket: Ticket, deadline: Duration, now: Duration) -> (Why, Option<Cursor>) {
-        self.stirred_at = Some(now);
+        self.last_activity_at = Some(now);
         let mut why = Why::Safety;
         let (mut need, mut at_least) = (None, None);
         if let Some(doubt) = &mut self.doubt {
             doubt.first = None;
             doubt.at_once = false;
             doubt.spread_until = None;
-            doubt.unseen = false;
+            doubt.needs_later_fetch = false;
             why = doubt.why;
             need = doubt.need.clone();
-            at_least = doubt.need.as_ref().or(self.cursor.as_ref()).filter(|_| doubt.short).cloned();
+            at_least = doubt.need.as_ref().or(self.cursor.as_ref()).filter(|_| doubt.fell_short).cloned();
         }
         self.why = Some(why);
         self.flight = Some(Flight { ticket, deadline, need, outdated: false });
@@ -175,12 +175,12 @@ impl Slot {
     pub(super) fn handle_answer(
         &mut self,
         cursor: Option<&Cursor>,
-        gone: bool,
+        absent: bool,
         backoff: Duration,
         safety: Duration,
         now: Duration,
-    ) -> Verdict {
-        let Some(flight) = self.flight.take() else { return Verdict::Drop };
+    ) -> FetchVerdict {
+        let Some(flight) = self.flight.take() else { return FetchVerdict::Drop };
         let settled = self.doubt.as_ref().is_none_or(|doubt| doubt.is_settled_by(cursor));
         let taken = match (&self.cursor, cursor) {
             (Some(held), Some(cursor)) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated,
@@ -189,7 +189,7 @@ impl Slot {
         self.safety_at = Some(now + safety);
         if taken {
             self.cursor = cursor.cloned();
-            self.gone = gone;
+            self.absent = absent;
             self.taken_at = Some(now);
         }
         let short = !taken || flight.need.is_some_and(|need| cursor.is_some_and(|cursor| !cursor.covers(&need)));
@@ -198,15 +198,15 @@ impl Slot {
             Some(doubt) if short => {
                 // Asked again at once, demanding more; whoever still cannot give it is not pressed.
                 self.failures += 1;
-                self.retry_at = doubt.short.then_some(now + backoff);
-                doubt.short = true;
+                self.retry_at = doubt.fell_short.then_some(now + backoff);
+                doubt.fell_short = true;
             }
             _ => self.failures = 0,
         }
         if taken && settled {
             self.doubt = None;
         }
-        if taken { Verdict::Keep } else { Verdict::Drop }
+        if taken { FetchVerdict::Keep } else { FetchVerdict::Drop }
     }
 
     /// No answer came, or none of use. What was in doubt stays so.
@@ -217,7 +217,7 @@ impl Slot {
     }
 
     /// When to ask, if nothing happens before.
-    pub(super) fn due(&self, settings: &Settings) -> Option<Duration> {
+    pub(super) fn due(&self, settings: &EngineSettings) -> Option<Duration> {
         if !self.watched || self.flight.is_some() {
             return None;
         }
@@ -229,7 +229,7 @@ impl Slot {
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.cursor.is_some() || self.gone
+        self.cursor.is_some() || self.absent
     }
 
     pub(super) fn is_behind(&self) -> bool {
@@ -242,21 +242,21 @@ impl Slot {
             watched: self.watched,
             stale: self.doubt.is_some(),
             in_flight: self.flight.is_some(),
-            gone: self.gone,
+            absent: self.absent,
             failures: self.failures,
             why: self.why,
             taken_at: self.taken_at,
         }
     }
 
-    pub(super) fn true_at(&self, heard_at: Option<Duration>) -> Option<Duration> {
-        let unheard = heard_at.filter(|_| self.confirmed);
+    pub(super) fn true_at(&self, last_message_at: Option<Duration>) -> Option<Duration> {
+        let unheard = last_message_at.filter(|_| self.on_stream);
         let until = self.doubt.as_ref().map_or(unheard, |doubt| Some(doubt.since));
         self.taken_at.map(|taken| taken.max(until.unwrap_or_default()))
     }
 
     /// Cursors of different histories say nothing about each other.
-    fn leave_other_epoch(&mut self, cursor: &Cursor) {
+    fn drop_other_epoch(&mut self, cursor: &Cursor) {
         let other = |old: &Option<Cursor>| old.as_ref().is_some_and(|old| old.epoch() != cursor.epoch());
         let needed = self.doubt.as_ref().is_some_and(|doubt| other(&doubt.need));
         if let Some(flight) = self.flight.as_mut().filter(|_| needed || other(&self.cursor)) {

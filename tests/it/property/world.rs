@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use requery::client::Status;
-use requery::engine::Settings;
+use requery::engine::EngineSettings;
 use requery::protocol::{ReadModel, TaskId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -108,14 +108,14 @@ impl World {
     pub const HOOKS: usize = 7;
 
     /// In a hurry, so that a case takes a second.
-    fn settings() -> Settings {
-        Settings {
+    fn settings() -> EngineSettings {
+        EngineSettings {
             quiet: Duration::from_millis(5),
             max_wait: Duration::from_millis(40),
             backoff_first: Duration::from_millis(10),
             backoff_most: Duration::from_millis(150),
             longest_wait: Duration::from_millis(100),
-            ..Settings::default()
+            ..EngineSettings::default()
         }
     }
 

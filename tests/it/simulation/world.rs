@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use requery::engine::{Action, ConnectionId, Engine, Fetch, Loss, Outcome, Settings, Status, Ticket, Verdict};
+use requery::engine::{
+    ConnectionId, Engine, EngineAction, EngineSettings, Fetch, FetchVerdict, Loss, Outcome, Status, Ticket,
+};
 use requery::protocol::{
     Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, WatchFrame, Watched, Watching,
 };
@@ -99,7 +101,10 @@ impl World {
     pub fn new(seed: u64, duplex: bool) -> Self {
         let mut world = Self {
             // Without the safety refetch, which would make good whatever is lost.
-            engine: Engine::new(Settings { safety: Duration::from_secs(1_000_000), ..Settings::default() }, seed),
+            engine: Engine::new(
+                EngineSettings { safety: Duration::from_secs(1_000_000), ..EngineSettings::default() },
+                seed,
+            ),
             server: Server::new(),
             stream: None,
             store: BTreeMap::new(),
@@ -203,7 +208,7 @@ impl World {
             assert!(!held.stale, "{model} is still stale: {held:?}");
             let shown = self.store.get(model).expect("something is shown");
             assert_eq!(shown, &database[model], "what is shown of {model}: {held:?}");
-            assert_eq!(held.gone, database[model].is_none(), "{model}");
+            assert_eq!(held.absent, database[model].is_none(), "{model}");
         }
     }
 
@@ -233,13 +238,13 @@ impl World {
             let Some(action) = self.engine.poll(self.time()) else { break };
             let (there, failed) = (self.roll(self.slow) + 1, self.roll(100) < self.failing);
             match action {
-                Action::Disconnect(id) => self.stream = self.stream.take().filter(|stream| stream.id != id),
-                Action::Connect { id, .. } if failed => self.later(there, Event::Refused(id)),
-                Action::Connect { id, since } => self.later(there, Event::Connected(id, since)),
-                Action::Send(id, WatchFrame::Watch(watch)) => {
+                EngineAction::Disconnect(id) => self.stream = self.stream.take().filter(|stream| stream.id != id),
+                EngineAction::Connect { id, .. } if failed => self.later(there, Event::Refused(id)),
+                EngineAction::Connect { id, since } => self.later(there, Event::Connected(id, since)),
+                EngineAction::Send(id, WatchFrame::Watch(watch)) => {
                     self.later(there, Event::ToServer(id, watch.read_models));
                 }
-                Action::Fetch(fetch) => {
+                EngineAction::Fetch(fetch) => {
                     self.asked += 1;
                     let shown = self.store.get(&fetch.model).copied();
                     // Some requests take very long, some are never answered.
@@ -338,7 +343,7 @@ impl World {
             Answer::Same(cursor, content) => (Outcome::NotModified(cursor), *content),
             Answer::Failed => (Outcome::Failed { retry_after: None }, None),
         };
-        if self.engine.handle_fetched(ticket, outcome, now) == Verdict::Keep {
+        if self.engine.handle_fetched(ticket, outcome, now) == FetchVerdict::Keep {
             if matches!(answer, Answer::Same(..)) {
                 assert_eq!(self.store.get(&model), Some(&content), "not modified, but another is shown");
             }
