@@ -1,17 +1,76 @@
-//! The core without I/O: which read models are stale, when to ask for them again, and whether we are connected.
+//! The core without I/O: which read models are stale, when to fetch them again, and whether a stream is open.
 //!
-//! An [`Engine`] is handed what happened (`handle_*`, `watch`, `unwatch`) together with the time, and asked what to do
-//! ([`poll`](Engine::poll)) and when to ask again ([`poll_timeout`](Engine::poll_timeout)). It opens nothing, spawns
-//! nothing, calls nobody back and reads no clock: a time is the span since any fixed moment, so that the same code
-//! runs natively, in a browser and in a simulation. Randomness comes from a seed.
+//! A driver hands an [`Engine`] each input (`handle_*`, `watch`, `unwatch`) together with the time, asks for the next
+//! action with [`poll`](Engine::poll), and for the next deadline with [`poll_timeout`](Engine::poll_timeout). The
+//! engine opens no connection, spawns no task, has no callbacks and reads no clock: a time is the span since any fixed
+//! moment. So the same code runs natively, in a browser and in a simulation. Randomness comes from a seed.
 //!
-//! - [`invalidation`]: what each notice makes stale.
-//! - [`connection`]: whether there is a stream, and when to try again.
-//! - [`Refetcher`](refetcher): which answers are held, which are in doubt, and when each is asked for again. It knows
-//!   nothing of tasks.
+//! - [`invalidation`]: the read models that each notice makes stale.
+//! - [`connection`]: whether a stream is open, and when to connect again.
+//! - [`refetcher`]: which answers are held, which are in doubt, and when each is fetched again. It knows no tasks.
 //!
-//! One sentence holds all recovery together: when in doubt, everything watched is stale, because asking again is
-//! always safe.
+//! One rule holds all recovery together: in doubt, everything watched is stale, because a repeated fetch is always
+//! safe.
+//!
+//! # The driver's loop
+//!
+//! The one invariant of a driver: **after each input, and when the deadline passes, poll until no action is left; only
+//! then wait.** A driver that waits earlier leaves an action undone until the next input.
+//!
+//! ```
+//! use std::collections::VecDeque;
+//! use std::time::Duration;
+//!
+//! use requery::engine::{ConnectionId, Engine, EngineAction, EngineSettings, Loss, Outcome, Status, Ticket};
+//! use requery::protocol::{Cursor, Frame, FrameKind, Incoming, ReadModel, Resync};
+//!
+//! /// The inputs for which a driver waits. This one takes them from a script; a real one takes them from a socket, from
+//! /// answers of the server, and from the application.
+//! enum Input {
+//!     Connected(ConnectionId),
+//!     Message(ConnectionId, Incoming),
+//!     Ended(ConnectionId),
+//!     Fetched(Ticket, Cursor),
+//! }
+//!
+//! let cursor = Cursor::counter("epoch", 7);
+//! let first_frame = Frame::new(FrameKind::Resync(Resync { reason: "example".to_owned() }), cursor.clone());
+//! let mut inputs = VecDeque::new();
+//! let mut now = Duration::ZERO; // A real driver reads a monotonic clock.
+//!
+//! let mut engine = Engine::new(EngineSettings::default(), 1);
+//! engine.watch(ReadModel::Overview, now);
+//! loop {
+//!     // Poll until no action is left ...
+//!     while let Some(action) = engine.poll(now) {
+//!         match action {
+//!             EngineAction::Connect { id, since: _ } => {
+//!                 inputs.push_back(Input::Connected(id));
+//!                 inputs.push_back(Input::Message(id, Incoming::Frame(first_frame.clone())));
+//!             }
+//!             EngineAction::Disconnect(_) | EngineAction::Send(..) => {}
+//!             EngineAction::Fetch(fetch) => inputs.push_back(Input::Fetched(fetch.ticket, cursor.clone())),
+//!         }
+//!     }
+//!     // ... then wait for the next input, at most until the deadline.
+//!     let deadline = engine.poll_timeout();
+//!     match inputs.pop_front() {
+//!         Some(Input::Connected(id)) => engine.handle_connected(id, true, now),
+//!         Some(Input::Message(id, message)) => engine.handle_frame(id, &message, now),
+//!         Some(Input::Ended(id)) => engine.handle_disconnected(id, Loss::Lost, now),
+//!         Some(Input::Fetched(ticket, cursor)) => {
+//!             // `Keep`: show the body that came with it.
+//!             let _verdict = engine.handle_fetched(ticket, Outcome::Fresh(&cursor), now);
+//!         }
+//!         None => match deadline {
+//!             Some(deadline) if engine.status() != Status::Live => now = deadline,
+//!             Some(_) | None => break, // The script ends here; a real driver sleeps until the deadline.
+//!         },
+//!     }
+//! }
+//! assert_eq!(engine.status(), Status::Live);
+//! assert_eq!(engine.held(&ReadModel::Overview).and_then(|held| held.cursor), Some(&cursor));
+//! ```
 
 pub mod connection;
 pub mod invalidation;
@@ -31,43 +90,46 @@ pub use refetcher::{Fetch, FetchVerdict, Held, Outcome, Ticket, Why};
 use crate::protocol::limits;
 use crate::protocol::{Cursor, FrameKind, Incoming, ReadModel, Watch, WatchFrame, Watched};
 
-/// Keeps every rule that a client has to keep.
+/// The rules of a client.
 #[derive(Debug)]
 pub struct Engine {
     connection: ConnectionState,
     refetcher: Refetcher<ReadModel>,
-    /// The history that the stream spoke of last.
+    /// The epoch of the stream's last frame.
     epoch: Option<Box<str>>,
-    /// What is watched changed, or the stream knows nothing of it yet.
+    /// The set of watched read models changed, or the stream does not have it yet.
     narrowing_due: bool,
 }
 
-/// How patient to be.
+/// The waits of a client. New fields come with new versions: take [`default`](Self::default) and change fields.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct EngineSettings {
-    /// A read model is asked for once no notice came for this long. Long enough for one write's notices to gather,
-    /// too short to be seen.
+    /// A stale read model is fetched once no notice came for this long. Long enough for the notices of one write to
+    /// gather, too short to be seen.
     pub quiet: Duration,
-    /// ... but not later than this after the first notice: a steady stream must still be shown.
+    /// A stale read model is fetched at the latest this long after the first notice: a steady stream of notices must
+    /// still be shown.
     pub max_wait: Duration,
-    /// Each read model that somebody watches is asked for this often whatever the stream says, give or take a
-    /// quarter. Bounds a loss that nobody could detect; a `304` each time costs little.
+    /// Each watched read model is fetched this often without any notice, give or take a quarter. This bounds a loss that
+    /// neither side can detect; a `304` each time costs little.
     pub safety: Duration,
-    /// The first failure is retried within this.
+    /// The longest wait after the first failure.
     pub backoff_first: Duration,
-    /// No failure waits longer than this for the next try.
+    /// The longest wait after any failure.
     pub backoff_most: Duration,
-    /// A fetch without an answer has failed. Above what a driver gives its requests, so that it speaks first.
+    /// A fetch without an answer for this long has failed. Longer than the timeout of a driver's requests, so that the
+    /// driver reports first.
     pub fetch_timeout: Duration,
     /// How many fetches may be in flight at once; browsers open six connections to one host.
     pub parallel: usize,
-    /// How many read models that nobody watches any more are remembered, for those who come back.
+    /// How many read models are remembered after the last unwatch, for a screen that comes back.
     pub remembered: usize,
-    /// How long a try to connect, the first frame and the answer to `watch` may take.
+    /// The longest time for a connection to open, for its first frame, and for the answer to `watch`.
     pub patience: Duration,
-    /// A connection that lasted this long was a good one: the next loss starts with a short wait again.
+    /// A connection that lasted this long was stable: the wait after its loss starts short again.
     pub stable: Duration,
-    /// No server may make us wait longer than this, whatever it says in `retry_ms`, `spread_ms` or `Retry-After`.
+    /// The longest wait that a server can demand with `retry_ms`, `spread_ms` or `Retry-After`.
     pub longest_wait: Duration,
 }
 
@@ -89,26 +151,29 @@ impl Default for EngineSettings {
     }
 }
 
-/// What a driver has to do now.
+/// The next step of a driver.
+///
+/// This enum is exhaustive on purpose: a driver that skips an action breaks the rules, so a new action has to be a
+/// compile error in each driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EngineAction {
-    /// Close this connection; nothing that still comes from it counts.
+    /// Close this connection. The engine ignores messages that still come from it.
     Disconnect(ConnectionId),
-    /// Open a stream, and say this id with whatever comes of it.
+    /// Open a stream, and pass this id with all its inputs.
     Connect {
-        /// Its name.
+        /// The name of the connection.
         id: ConnectionId,
-        /// Where to continue.
+        /// The cursor at which the stream continues, if any.
         since: Option<Cursor>,
     },
-    /// Send this on the stream.
+    /// Send this message on the stream.
     Send(ConnectionId, WatchFrame),
-    /// Ask for a read model, and hand the outcome to [`Engine::handle_fetched`].
+    /// Fetch a read model, and pass the outcome to [`Engine::handle_fetched`].
     Fetch(Fetch<ReadModel>),
 }
 
 impl Engine {
-    /// Watches nothing and is about to connect.
+    /// An engine without watched read models that connects at the first poll.
     pub fn new(settings: EngineSettings, seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self {
@@ -119,22 +184,23 @@ impl Engine {
         }
     }
 
-    /// Somebody looks at `model` from now on.
+    /// A screen shows `model` from now on.
     pub fn watch(&mut self, model: ReadModel, now: Duration) {
         self.narrowing_due = true;
-        // What the stream said before anybody looked was not heard: an answer has to be no older.
-        let heard = self.connection.last_cursor().filter(|_| self.connection.sends_notices_of(&model)).cloned();
-        self.refetcher.watch(model, heard.as_ref(), now);
+        // Notices from before this watch were not applied to the model, so an answer must not be older than the last
+        // frame.
+        let last = self.connection.last_cursor().filter(|_| self.connection.sends_notices_of(&model)).cloned();
+        self.refetcher.watch(model, last.as_ref(), now);
     }
 
-    /// Nobody looks at `model` any more.
+    /// No screen shows `model` any more.
     pub fn unwatch(&mut self, model: &ReadModel, now: Duration) {
         self.narrowing_due = true;
         self.refetcher.unwatch(model, now);
     }
 
-    /// The application wants `model` asked for: its own write changed it (then with the cursor of that write), or a
-    /// person pressed a button.
+    /// The application wants a fetch of `model`: after its own write (with the cursor of that write), or because a person
+    /// pressed a button.
     pub fn invalidate(&mut self, model: &ReadModel, cursor: Option<&Cursor>, now: Duration) {
         self.refetcher.mark(|key| key == model, Mark { at_once: true, ..Mark::new(Why::Asked, cursor) }, now);
     }
@@ -151,15 +217,14 @@ impl Engine {
 
     /// The stream brought a message.
     pub fn handle_frame(&mut self, id: ConnectionId, incoming: &Incoming, now: Duration) {
-        let heard = self.connection.handle_message(id, now);
-        let first = match heard {
+        let first = match self.connection.handle_message(id, now) {
             FrameOrder::OtherConnection => return,
             FrameOrder::First => true,
             FrameOrder::Later => false,
         };
         if first {
             self.narrowing_due = true;
-            // The server is there: whoever waits after a failure may try again.
+            // The server is back: fetches that wait after a failure may run at once.
             self.refetcher.clear_backoff();
         }
         let Incoming::Frame(frame) = incoming else {
@@ -183,7 +248,7 @@ impl Engine {
                     None => self.refetcher.mark(|_| true, missed, now),
                 }
             }
-            // Doubt is resync: a stream that does not begin as it should, or another history all of a sudden.
+            // Doubt is resync: the stream does not begin as the contract says, or its epoch changed.
             _ if first || !known_epoch => self.refetcher.mark(|_| true, missed, now),
             FrameKind::Snapshot(_) | FrameKind::Resumed(_) | FrameKind::Resync(_) => {
                 self.refetcher.mark(|_| true, missed, now);
@@ -198,7 +263,7 @@ impl Engine {
             }
             FrameKind::Watching(_) | FrameKind::Heartbeat(_) | FrameKind::Closing(_) => {}
         }
-        // A new stream speaks of everything until it is narrowed.
+        // A new stream sends notices for every read model until it is narrowed.
         self.refetcher.add_to_stream(|_| first, None, now);
         match &frame.kind {
             FrameKind::Snapshot(snapshot) => self.connection.handle_heartbeat_interval(snapshot.heartbeat_ms, now),
@@ -214,17 +279,17 @@ impl Engine {
         self.connection.handle_cursor(cursor, frame.more);
     }
 
-    /// A fetch ended. Says whether what it brought is to be shown.
+    /// A fetch ended. Returns whether to show the answer.
     pub fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: Duration) -> FetchVerdict {
         self.refetcher.handle_fetched(ticket, outcome, now)
     }
 
-    /// Nobody can see the screen: collect, but do not fetch.
+    /// The screen is hidden: the engine collects notices and does not fetch.
     pub fn handle_hidden(&mut self) {
         self.refetcher.set_hidden(true);
     }
 
-    /// The screen is seen (again), or was brought to the front.
+    /// The screen is visible again, or was brought to the front.
     pub fn handle_visible(&mut self, now: Duration) {
         self.refetcher.set_hidden(false);
         self.connection.connect_at_once(now);
@@ -235,7 +300,7 @@ impl Engine {
         self.connection.handle_offline();
     }
 
-    /// The device has network (again).
+    /// The device has network again.
     pub fn handle_online(&mut self, now: Duration) {
         self.connection.handle_online(now);
         self.refetcher.clear_backoff();
@@ -246,13 +311,13 @@ impl Engine {
         self.connection.disable();
     }
 
-    /// The application wants them again; also the way out of [`Status::Closed`].
+    /// The application wants connections and fetches again; also the way out of [`Status::Closed`].
     pub fn enable(&mut self, now: Duration) {
         self.connection.enable(now);
         self.refetcher.clear_backoff();
     }
 
-    /// What to do now; to be asked until there is nothing more.
+    /// The next action. A driver polls until there is none.
     pub fn poll(&mut self, now: Duration) -> Option<EngineAction> {
         self.connection.handle_time(now);
         self.refetcher.handle_time(now);
@@ -266,7 +331,8 @@ impl Engine {
             self.narrowing_due = false;
             let watched = self.watched();
             if let Some(id) = self.connection.narrow(&watched, now) {
-                // What is left out is not spoken of any more; what is added is once the server says so.
+                // The stream stops sending notices for removed models at once, and begins for added ones when the
+                // server confirms.
                 self.refetcher.remove_from_stream(|model| !watched.iter().any(|one| one.includes(model)));
                 let watch = Watch { read_models: watched.into_iter().collect() };
                 return Some(EngineAction::Send(id, WatchFrame::Watch(watch)));
@@ -278,28 +344,28 @@ impl Engine {
         self.refetcher.poll(now).map(EngineAction::Fetch)
     }
 
-    /// When to ask [`poll`](Self::poll) again if nothing happens before.
+    /// The time of the next [`poll`](Self::poll), unless an input comes before.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let fetch = self.refetcher.poll_timeout(self.connection.is_barred());
         [self.connection.poll_timeout(), fetch].into_iter().flatten().min()
     }
 
-    /// How things stand with the server.
+    /// The state of the connection to the server.
     pub fn status(&self) -> Status {
         self.connection.status(self.refetcher.is_behind())
     }
 
-    /// What is known of `model`; nothing if nobody ever watched it, or that was long ago.
+    /// The state of `model`; none if it was never watched, or only long ago.
     pub fn held(&self, model: &ReadModel) -> Option<Held<'_>> {
         self.refetcher.held(model)
     }
 
-    /// How long ago what is held of `model` was last known to be true.
+    /// How long ago the held answer for `model` was last known to be true.
     pub fn age(&self, model: &ReadModel, now: Duration) -> Option<Duration> {
         self.refetcher.true_at(model, self.connection.last_message_at()).map(|at| now.saturating_sub(at))
     }
 
-    /// What the stream should be narrowed to.
+    /// The set to which the stream should be narrowed.
     fn watched(&self) -> BTreeSet<Watched> {
         let watched: BTreeSet<Watched> = self.refetcher.watched().cloned().map(Watched::One).collect();
         if watched.len() <= limits::WATCHED_READ_MODELS {

@@ -36,6 +36,7 @@ pub struct ConnectionId(u32);
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Loss {
     /// It failed, or was closed for a reason that passes.
     Lost,

@@ -27,6 +27,7 @@ pub struct Refetcher<K> {
 
 /// A request to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fetch<K> {
     /// To be handed back with the outcome.
     pub ticket: Ticket,
@@ -44,6 +45,7 @@ pub struct Ticket(u64);
 
 /// Why a read model is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Why {
     /// Somebody began to look at it.
     Watched,
@@ -71,6 +73,7 @@ impl fmt::Display for Why {
 
 /// How a fetch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome<'a> {
     /// A body came, read at this cursor.
     Fresh(&'a Cursor),
@@ -97,6 +100,7 @@ pub enum FetchVerdict {
 
 /// What is known of a read model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Held<'a> {
     /// The answer that is held contains these changes.
     pub cursor: Option<&'a Cursor>,

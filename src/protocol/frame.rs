@@ -10,6 +10,7 @@ use crate::protocol::limits;
 ///
 /// On the wire `{"type", "payload", "cursor"}`, and where they say something `"more"`, `"count"` and `"spread_ms"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Frame {
     /// What it says.
     #[serde(flatten)]
@@ -51,6 +52,7 @@ macro_rules! frames {
         /// What a frame says.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "type", content = "payload")]
+        #[non_exhaustive]
         pub enum FrameKind {
             $($(#[$doc])* #[serde(rename = $kind)] $name($payload),)*
             /// Something changed, and where.

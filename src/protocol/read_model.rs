@@ -9,6 +9,7 @@ use super::TaskId;
 
 /// A named view.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum ReadModel {
     /// The figures and the first page of tasks: `overview`.
     Overview,
@@ -20,6 +21,7 @@ pub enum ReadModel {
 
 /// What a stream may be narrowed to: one read model, or every task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Watched {
     /// One read model.
     One(ReadModel),

@@ -28,7 +28,8 @@ const EVENTS: u64 = 347 + 35;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_of_agents() {
     let mut server = Server::start().await;
-    let hasty = EngineSettings { backoff_most: Duration::from_secs(2), ..EngineSettings::default() };
+    let mut hasty = EngineSettings::default();
+    hasty.backoff_most = Duration::from_secs(2);
     let by_socket = Viewer::follow("by WebSocket", &server.url(), hasty.clone());
     let proxy = Proxy::start(server.address, false).await;
     let by_events = Viewer::follow("by events", &proxy.url(), hasty);

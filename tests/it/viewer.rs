@@ -18,8 +18,9 @@ use crate::app::sqlite3;
 pub const SETTLED: Duration = Duration::from_secs(20);
 
 /// Nobody asks without a reason within a test: what is missed stays missed, and is seen.
-pub fn without_safety(settings: EngineSettings) -> EngineSettings {
-    EngineSettings { safety: Duration::from_secs(24 * 3600), ..settings }
+pub fn without_safety(mut settings: EngineSettings) -> EngineSettings {
+    settings.safety = Duration::from_secs(24 * 3600);
+    settings
 }
 
 /// A client and what it watches.
@@ -178,6 +179,7 @@ impl Rest {
             }
             ReadModel::Task(id) => self.get(&format!("/api/v1/tasks/{id}")).await.map(Body::Task),
             ReadModel::Bookmarks => self.get("/api/v1/bookmarks").await.map(Body::Bookmarks),
+            other => panic!("no request for {other}"),
         }
     }
 
@@ -264,6 +266,7 @@ fn stored(database: &Path, model: &ReadModel) -> Option<Value> {
             "select {}",
             list("select json_array(id, title, note) as row from bookmarks order by updated_at desc, id desc limit 50")
         ),
+        other => panic!("no statement for {other}"),
     };
     let text = sqlite3(database, &sql);
     (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap())

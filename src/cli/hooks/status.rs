@@ -125,7 +125,7 @@ async fn tell_server(server: &str, agents: &[Source]) -> anyhow::Result<()> {
 async fn heard(api: &Api, agents: &[Source]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
     let answer = api.call(Method::GET, "api/v1/hooks", &Value::Null).await?;
     // A server whose answer is of another form has not heard of any.
-    let heard = serde_json::from_value(answer).map_or_else(|_| Vec::new(), |HooksHeard { agents }| agents);
+    let heard = serde_json::from_value(answer).map_or_else(|_| Vec::new(), |HooksHeard { agents, .. }| agents);
     let at = |agent: &Source| heard.iter().find(|one| one.agent == agent.as_str()).map(|one| one.heard_at.to_string());
     Ok(agents.iter().map(at).collect())
 }

@@ -111,7 +111,7 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use requery::protocol::model::{Imported, Usage};
+    use requery::protocol::model::Imported;
 
     use super::Tally;
 
@@ -119,17 +119,20 @@ mod tests {
     fn a_summary_says_what_is_known_and_no_more() {
         let mut tally = Tally { files: 1, bytes: 2048, ..Tally::default() };
         assert_eq!(tally.summary(false, 0), "1 file of 2.00 KiB, 0 lines: 0 new tasks, 0 new events\n");
-        let usage =
-            Usage { answers: 1234, input_tokens: 1, output_tokens: 2, cache_read_tokens: 1000, ..Usage::default() };
-        tally.add(&Imported { lines: 3, skipped: 1, tasks: 1, events: 2, usage, ..Imported::default() });
+        let mut imported = Imported::default();
+        (imported.lines, imported.skipped, imported.tasks, imported.events) = (3, 1, 1, 2);
+        (imported.usage.answers, imported.usage.input_tokens) = (1234, 1);
+        (imported.usage.output_tokens, imported.usage.cache_read_tokens) = (2, 1000);
+        tally.add(&imported);
         tally.skip("a.jsonl", 2, "not an object");
         tally.skip_too_long("a.jsonl", 9, "longer than 8 MiB");
-        let with_cost = Usage { cost_usd: Some(0.125), answers_with_cost: 1, ..Usage::default() };
         let expected = "1 file of 2.00 KiB, 4 lines: 1 new task, 2 new events\n\
             1,234 new answers: 1,001 tokens sent (1,000 of them from the cache), 2 answered\n\
             skipped 2 lines:\n  a.jsonl:2: not an object\n  a.jsonl:9: longer than 8 MiB\n";
         assert_eq!(tally.summary(false, 0), expected);
-        tally.add(&Imported { usage: with_cost, ..Imported::default() });
+        let mut with_cost = Imported::default();
+        (with_cost.usage.cost_usd, with_cost.usage.answers_with_cost) = (Some(0.125), 1);
+        tally.add(&with_cost);
         let costly = expected.replace("2 answered\n", "2 answered; 1 of them state what they cost, together $0.12\n");
         assert_eq!(tally.summary(false, 0), costly);
     }

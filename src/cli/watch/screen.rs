@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_cost_is_told_as_what_it_is() {
-        let mut usage = Usage { answers: 1200, input_tokens: 12_000, output_tokens: 7, ..Usage::default() };
+        let mut usage = Usage::default();
+        (usage.answers, usage.input_tokens, usage.output_tokens) = (1200, 12_000, 7);
         assert_eq!(spent(&Usage::default()), "");
         assert_eq!(spent(&usage), "12,000 tokens sent, 7 answered\n");
         (usage.cost_usd, usage.answers_with_cost) = (Some(0.5), 3);

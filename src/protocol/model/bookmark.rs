@@ -9,6 +9,7 @@ use crate::protocol::{BookmarkId, EventId, TaskId};
 /// A marked task or event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Bookmark {
     /// The bookmark.
     pub bookmark_id: BookmarkId,

@@ -7,6 +7,7 @@ use super::{ChildTask, ModelUsage, Session, Task, Timeline, Usage};
 /// A task with what is drawn around it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct TaskDetail {
     /// The task.
     pub task: Task,
@@ -27,6 +28,7 @@ pub struct TaskDetail {
 /// A task's counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct TaskFigures {
     /// How many events were ever logged on it.
     pub events: u64,

@@ -123,6 +123,7 @@ pub type Metadata = BTreeMap<String, serde_json::Value>;
 /// An entry of a task's timeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Event {
     /// The event.
     pub event_id: EventId,
@@ -157,6 +158,7 @@ pub struct Event {
 /// The newest page of a timeline, the newest event first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Timeline {
     /// The events.
     pub items: Vec<Event>,
@@ -172,6 +174,7 @@ pages! {
 /// What a batch of events became.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct EventsLogged {
     /// The events, in the order they were sent.
     pub items: Vec<Event>,

@@ -7,6 +7,7 @@ use super::Timestamp;
 /// When agents were heard of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct HooksHeard {
     /// The agents whose hooks ever came.
     pub agents: Vec<AgentHeard>,
@@ -15,6 +16,7 @@ pub struct HooksHeard {
 /// When one was heard of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct AgentHeard {
     /// The agent: `claude-code` or `codex`.
     pub agent: String,

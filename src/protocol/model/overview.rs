@@ -8,6 +8,7 @@ use crate::protocol::TaskId;
 /// How many tasks there are, and how they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Stats {
     /// All tasks.
     pub total_tasks: u64,
@@ -26,6 +27,7 @@ pub struct Stats {
 /// The figures of the first screen, and who needs a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Overview {
     /// How many tasks there are, and how they stand.
     pub stats: Stats,
@@ -42,6 +44,7 @@ pub struct Overview {
 /// A task that waits for a person, or whose agent is not heard of any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct NeedsYou {
     /// The task.
     pub task_id: TaskId,
@@ -58,6 +61,7 @@ pub struct NeedsYou {
 /// How busy one hour was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Activity {
     /// When the hour began.
     pub hour: Timestamp,
@@ -68,6 +72,7 @@ pub struct Activity {
 /// How many tasks one runtime brought.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct SourceCount {
     /// The runtime.
     pub source: String,

@@ -6,6 +6,7 @@ macro_rules! pages {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+        #[non_exhaustive]
         pub struct $name {
             /// The rows.
             pub items: Vec<$item>,

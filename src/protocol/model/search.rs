@@ -21,6 +21,7 @@ words! {
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct SearchResults {
     /// The best of the newest 1,000 matches first.
     pub items: Vec<SearchHit>,
@@ -32,6 +33,7 @@ pub struct SearchResults {
 /// A task, an event or a bookmark in which all words were found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct SearchHit {
     /// Which of the three.
     pub kind: SearchKind,
@@ -56,6 +58,7 @@ pub struct SearchHit {
 /// A part of a text, as it was written: plain text and never markup.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Snippet {
     /// At most 200 code points; `…` where more of the text precedes or follows. Of a task it is taken from its summary,
     /// of an event from its body, of a bookmark from its note.

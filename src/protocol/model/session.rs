@@ -23,6 +23,7 @@ words! {
 /// One run of an agent on a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Session {
     /// The session.
     pub session_id: SessionId,

@@ -48,6 +48,7 @@ words! {
 /// A piece of agent work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Task {
     /// The task.
     pub task_id: TaskId,
@@ -91,6 +92,7 @@ pub struct Task {
 /// A part of a task: what its parent shows of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct ChildTask {
     /// The task.
     pub task_id: TaskId,
@@ -120,6 +122,7 @@ pages! {
 /// What a purge cleared away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Purged {
     /// How many tasks.
     pub count: u64,

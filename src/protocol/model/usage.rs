@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Tokens and cost, as far as transcripts tell. Nothing here is worked out from a list of prices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Usage {
     /// How many answers of models are counted; with none, nothing is known.
     pub answers: u64,
@@ -26,6 +27,7 @@ pub struct Usage {
 /// The usage of one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct ModelUsage {
     /// The model, as its runtime calls it; `null`: it did not say.
     pub model: Option<String>,
@@ -36,6 +38,7 @@ pub struct ModelUsage {
 /// What became of the lines of transcripts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct Imported {
     /// How many lines there were that are not blank.
     pub lines: u64,
@@ -56,6 +59,7 @@ pub struct Imported {
 /// A line that cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+#[non_exhaustive]
 pub struct SkippedLine {
     /// Its number, the first being 1.
     pub line: u64,

@@ -109,14 +109,13 @@ impl World {
 
     /// In a hurry, so that a case takes a second.
     fn settings() -> EngineSettings {
-        EngineSettings {
-            quiet: Duration::from_millis(5),
-            max_wait: Duration::from_millis(40),
-            backoff_first: Duration::from_millis(10),
-            backoff_most: Duration::from_millis(150),
-            longest_wait: Duration::from_millis(100),
-            ..EngineSettings::default()
-        }
+        let mut settings = EngineSettings::default();
+        settings.quiet = Duration::from_millis(5);
+        settings.max_wait = Duration::from_millis(40);
+        settings.backoff_first = Duration::from_millis(10);
+        settings.backoff_most = Duration::from_millis(150);
+        settings.longest_wait = Duration::from_millis(100);
+        settings
     }
 
     pub async fn new() -> Self {

@@ -99,12 +99,11 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, duplex: bool) -> Self {
+        // Without the safety refetch, which would make good whatever is lost.
+        let mut settings = EngineSettings::default();
+        settings.safety = Duration::from_secs(1_000_000);
         let mut world = Self {
-            // Without the safety refetch, which would make good whatever is lost.
-            engine: Engine::new(
-                EngineSettings { safety: Duration::from_secs(1_000_000), ..EngineSettings::default() },
-                seed,
-            ),
+            engine: Engine::new(settings, seed),
             server: Server::new(),
             stream: None,
             store: BTreeMap::new(),
@@ -374,7 +373,9 @@ impl World {
         self.lagging = false;
         let Some(last) = frames.pop() else { return };
         for kind in frames {
-            self.deliver(Incoming::Frame(Frame { more: true, ..Frame::new(kind, cursor.clone()) }));
+            let mut frame = Frame::new(kind, cursor.clone());
+            frame.more = true;
+            self.deliver(Incoming::Frame(frame));
         }
         self.deliver(Incoming::Frame(Frame::new(last, cursor)));
     }
@@ -406,5 +407,6 @@ fn overlap(one: &Watched, other: &Watched) -> bool {
     match (one, other) {
         (Watched::One(one), all) | (all, Watched::One(one)) => all.includes(one),
         (Watched::EveryTask, Watched::EveryTask) => true,
+        (one, other) => panic!("whether {one} and {other} overlap is not known"),
     }
 }
