@@ -1,12 +1,15 @@
-//! The wire: everything that crosses it, written once.
+//! The wire contract: each kind, frame, read model, header and limit, written once.
 //!
-//! A stream carries [`Frame`]s. Most of them are notices, which say *that* something changed and where, never what it
-//! became. A reader maps each notice to the [`ReadModel`]s it makes stale and asks for those again over REST; the
-//! answers are the types of [`model`]. Each frame and each answer carries a [`Cursor`] that names the set of changes
-//! it contains, so that both sides can tell whether one has seen what the other speaks of.
+//! A stream carries [`Frame`]s. Most frames are notices: a [`Notice`] says *that* a row changed and where, never its new
+//! content. A client maps each notice to the [`ReadModel`]s it makes stale and fetches them again over REST; the answers
+//! are the types of [`model`]. Each frame and each answer carries a [`Cursor`], which names the set of changes it
+//! contains, so that either side can tell whether the other has seen a change.
 //!
-//! Nothing here performs I/O, and nothing but `serde` is needed. With the feature `server` the same types also
-//! describe themselves for the OpenAPI document; there is no second definition.
+//! The module performs no I/O and needs `serde` alone. With the feature `server` the same types also describe themselves
+//! for the OpenAPI document; there is no second definition.
+//!
+//! Types that may grow are `#[non_exhaustive]`. A client treats a message that it cannot decode as a doubt about
+//! everything ([`Incoming::Unknown`]), so that a new kind never breaks an old client.
 
 #[cfg(feature = "server")]
 mod openapi_text;
@@ -38,13 +41,13 @@ pub use read_model::{ReadModel, ReadModelError, Watched};
 /// The version of this contract, sent in the first frame of every stream.
 pub const VERSION: &str = "1.0";
 
-/// Header on every answer: the cursor of the database the answer was read from, or of the write it reports.
+/// Header of every answer: the cursor at which the server read the answer, or the cursor of the reported write.
 pub const CURSOR_HEADER: &str = "requery-cursor";
-/// Header on a request: do not answer from anything older than this cursor.
+/// Header of a request: the answer must cover this cursor.
 pub const AT_LEAST_HEADER: &str = "requery-at-least";
-/// Header on a hook: a UUID; the same delivery is taken once.
+/// Header of a hook: a UUID. The server takes each delivery once.
 pub const DELIVERY_HEADER: &str = "requery-delivery";
-/// Header on a hook that comes late: when it happened, RFC 3339.
+/// Header of a hook that comes late: the time at which it happened, RFC 3339.
 pub const AT_HEADER: &str = "requery-at";
-/// Header on a hook: the process of the agent, as the forwarder names it. Only a server on the same machine can use it.
+/// Header of a hook: the process of the agent, as the forwarder names it. Only a server on the same machine can use it.
 pub const PROCESS_HEADER: &str = "requery-process";

@@ -1,6 +1,6 @@
-//! Whether there is a stream, when it counts as lost, and when to try again.
+//! Whether a stream is open, when it counts as lost, and when to connect again.
 //!
-//! Every connection has a name, and what comes under an old name is not heard: a driver cannot mix them up.
+//! Every connection has an id, and inputs with the id of an earlier connection are ignored: a driver cannot mix them up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,20 +17,21 @@ pub(super) struct ConnectionState {
     random: Random,
     phase: Phase,
     offline: bool,
-    /// No try has succeeded or failed yet since the application wanted a connection.
+    /// No connection has succeeded or failed since the application enabled the engine.
     untried: bool,
-    /// Losses in a row without a good connection between them.
+    /// Losses in a row without a stable connection between them.
     losses: u32,
     ids: u32,
-    /// Where a new connection continues.
+    /// The cursor at which the next connection continues.
     resume_cursor: Option<Cursor>,
-    /// What the last frame spoke of.
+    /// The cursor of the last frame.
     last_cursor: Option<Cursor>,
     last_message_at: Option<Duration>,
+    /// A connection that the driver still has to close.
     to_close: Option<ConnectionId>,
 }
 
-/// Names one connection.
+/// The id of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(u32);
 
@@ -38,34 +39,34 @@ pub struct ConnectionId(u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// It failed, or was closed for a reason that passes.
+    /// The connection failed, or was closed for a reason that passes.
     Lost,
-    /// The server does not want us, and would not the next time either.
+    /// The server refuses this client, and would refuse it the next time too.
     Refused(String),
 }
 
-/// How things stand with the server.
+/// The state of the connection to the server, for display. The contract names these states, so the set is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// The first try is under way.
+    /// The first connection is being opened.
     Connecting,
-    /// Connected, and nothing is missing but what is being asked for.
+    /// Connected; read models are stale for moments at most.
     Live,
-    /// Connected, and what was missed is being asked for.
+    /// Connected; read models that changed while disconnected are being fetched.
     CatchingUp,
     /// Not connected.
     Reconnecting {
-        /// When the next try is made; none while it is under way.
+        /// When the next connection is opened; none while it is being opened.
         next_try: Option<Duration>,
     },
     /// Not connected, and the device has no network.
     Offline,
-    /// The server does not want us.
+    /// The server refuses this client.
     Closed {
-        /// What it said.
+        /// The reason, as the server states it.
         reason: String,
     },
-    /// The application wants no connection.
+    /// The application disabled the engine.
     Disabled,
 }
 
@@ -93,14 +94,14 @@ struct Link {
     id: ConnectionId,
     since: Option<Cursor>,
     duplex: bool,
-    /// When the first frame came.
+    /// When the first frame came; none before it.
     first_frame_at: Option<Duration>,
-    /// Lost unless something comes before.
+    /// The connection is lost unless a message comes before.
     deadline: Duration,
     heartbeat: Duration,
-    /// What the server sends notices for; none is everything.
+    /// The read models for which the server sends notices; none before the stream is narrowed: all.
     narrowed: Option<BTreeSet<Watched>>,
-    /// What it was asked to send notices for, and until when it has to answer.
+    /// The set in the last unanswered `watch`, and the deadline for the answer.
     asked: Option<(BTreeSet<Watched>, Duration)>,
 }
 
@@ -157,7 +158,7 @@ impl ConnectionState {
         }
     }
 
-    /// The server answered what it was asked for last.
+    /// The server answered the last `watch`.
     pub(super) fn handle_watching(&mut self) {
         if let Phase::Linked(link) = &mut self.phase
             && let Some((asked, _)) = link.asked.take()
@@ -172,7 +173,8 @@ impl ConnectionState {
         self.lose(Some(wait), now);
     }
 
-    /// Everything up to this was heard; not yet all of it where `more` follows.
+    /// A frame with this cursor came. With `more` the next frame has the same cursor, so the stream cannot continue there
+    /// yet.
     pub(super) fn handle_cursor(&mut self, cursor: &Cursor, more: bool) {
         self.last_cursor = Some(cursor.clone());
         if !more {
@@ -180,7 +182,7 @@ impl ConnectionState {
         }
     }
 
-    /// A person looks: no waiting.
+    /// Ends the wait before the next connection: a person looks at the screen.
     pub(super) fn connect_at_once(&mut self, now: Duration) {
         if let Phase::Waiting { until } = &mut self.phase {
             *until = now.min(*until);
@@ -196,7 +198,7 @@ impl ConnectionState {
         self.connect_at_once(now);
         let last = self.last_message_at.unwrap_or_default();
         if matches!(&self.phase, Phase::Linked(link) if link.first_frame_at.is_some() && last + link.heartbeat < now) {
-            // The network went and came, and nothing was heard for longer than it should be.
+            // The network was away, and the stream has been silent for longer than a heartbeat.
             self.lose(Some(Duration::ZERO), now);
         }
     }
@@ -216,7 +218,7 @@ impl ConnectionState {
         }
     }
 
-    /// Gives up on a connection that is silent for too long.
+    /// Gives up a connection that has been silent for too long.
     pub(super) fn handle_time(&mut self, now: Duration) {
         if matches!(&self.phase, Phase::Linked(link) if link.due() <= now) {
             self.lose(None, now);
@@ -247,12 +249,12 @@ impl ConnectionState {
         Some((id, self.resume_cursor.clone()))
     }
 
-    /// Whether the server can be told what to send notices for; one request at a time.
+    /// Whether a `watch` can be sent; only one may be unanswered.
     pub(super) fn may_narrow(&self) -> bool {
         matches!(&self.phase, Phase::Linked(link) if link.duplex && link.first_frame_at.is_some() && link.asked.is_none())
     }
 
-    /// Asks for notices of `watched` alone, unless that is what comes already.
+    /// Narrows the stream to `watched`, unless it is narrowed to that set already.
     pub(super) fn narrow(&mut self, watched: &BTreeSet<Watched>, now: Duration) -> Option<ConnectionId> {
         let Phase::Linked(link) = &mut self.phase else { return None };
         if link.narrowed.as_ref() == Some(watched) {
@@ -262,7 +264,7 @@ impl ConnectionState {
         Some(link.id)
     }
 
-    /// Whether a change to `model` would be heard of.
+    /// Whether the stream sends a notice if `model` changes.
     pub(super) fn sends_notices_of(&self, model: &ReadModel) -> bool {
         let Phase::Linked(link) = &self.phase else { return false };
         let asked = link.asked.as_ref().map(|(asked, _)| asked);
@@ -270,7 +272,7 @@ impl ConnectionState {
         link.first_frame_at.is_some() && [link.narrowed.as_ref(), asked].into_iter().flatten().all(includes)
     }
 
-    /// Where this connection continued.
+    /// The cursor at which this connection continued.
     pub(super) fn since(&self) -> Option<&Cursor> {
         match &self.phase {
             Phase::Linked(link) => link.since.as_ref(),
@@ -286,7 +288,7 @@ impl ConnectionState {
         self.last_message_at
     }
 
-    /// Whether asking would be in vain, or is not wanted.
+    /// Whether fetches must wait: the server cannot be reached, or the application disabled the engine.
     pub(super) fn is_barred(&self) -> bool {
         match &self.phase {
             Phase::Waiting { .. } => self.offline,
@@ -336,13 +338,13 @@ impl ConnectionState {
     }
 }
 
-/// No shorter interval is believed: it would lose good connections.
+/// A shorter announced interval counts as this: it would lose good connections.
 const HEARTBEAT_LEAST: Duration = Duration::from_secs(1);
-/// Nor a longer one: it would keep dead ones.
+/// A longer announced interval counts as this: it would keep dead connections.
 const HEARTBEAT_MOST: Duration = Duration::from_secs(300);
 
 impl Link {
-    /// Two heartbeats missed, and half of one for those that are slow.
+    /// The longest silence of a live connection: two missed heartbeats, and half of one for a slow network.
     fn silence(&self) -> Duration {
         self.heartbeat * 5 / 2
     }

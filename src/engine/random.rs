@@ -1,5 +1,5 @@
-//! A small source of chance that is the same for the same seed: jitter needs to differ between screens, not to be
-//! unpredictable, and a test needs to know it.
+//! A small random number generator that repeats for the same seed: jitter has to differ between screens and need not be
+//! unpredictable, and a test has to know it.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ impl Random {
         Self(seed)
     }
 
-    /// Another source, so that the draws of one part do not depend on those of the other.
+    /// Another generator, so that the draws of one part do not depend on the draws of another.
     pub(super) fn split(&mut self) -> Self {
         Self(self.draw())
     }
 
-    /// A share of `span`, in whole milliseconds, both ends possible.
+    /// A random share of `span`, in whole milliseconds, both ends included.
     pub(super) fn share(&mut self, span: Duration) -> Duration {
         let ms = u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
         Duration::from_millis(((self.draw() >> 32) * (u64::from(ms) + 1)) >> 32)

@@ -1,7 +1,7 @@
-//! Which answers are held, which are in doubt, and when each is asked for again.
+//! Which answers are held, which are in doubt, and when each read model is fetched again.
 //!
-//! Generic over the key of a read model: nothing here knows what a task is. What is absent: bodies (the driver's store
-//! keeps them) and the connection (the engine says what its frames mean).
+//! The module is generic over the key of a read model: it knows no tasks. It deliberately lacks bodies, which the
+//! driver's store keeps, and the connection: the engine translates frames into calls.
 
 mod slot;
 
@@ -15,7 +15,7 @@ use super::EngineSettings;
 use super::random::Random;
 use crate::protocol::Cursor;
 
-/// Asks again for what is stale and watched: debounced, one at a time for each read model, until it succeeds.
+/// Fetches each read model that is stale and watched: debounced, one fetch at a time for each, until one succeeds.
 #[derive(Debug)]
 pub struct Refetcher<K> {
     settings: EngineSettings,
@@ -29,33 +29,33 @@ pub struct Refetcher<K> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetch<K> {
-    /// To be handed back with the outcome.
+    /// The id of this fetch, which the driver passes back with the outcome.
     pub ticket: Ticket,
-    /// What to ask for.
+    /// The read model to fetch.
     pub model: K,
-    /// Take no cached answer that does not cover this: one such answer came already.
+    /// The cursor that the answer must cover, for `Requery-At-Least`. Present after an answer that did not cover it.
     pub at_least: Option<Cursor>,
-    /// What made it stale last.
+    /// The last reason why the model is stale.
     pub why: Why,
 }
 
-/// Names one fetch.
+/// The id of one fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
-/// Why a read model is asked for.
+/// Why a read model is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
-    /// Somebody began to look at it.
+    /// A screen began to show it.
     Watched,
-    /// A frame of this kind.
+    /// A frame of this kind came.
     Frame(&'static str),
-    /// A message that was not understood.
+    /// A message of an unknown kind came.
     Unknown,
-    /// It was not asked for in a long time.
+    /// The last fetch is long ago.
     Safety,
-    /// The application wanted it.
+    /// The application asked for it.
     Asked,
 }
 
@@ -75,62 +75,62 @@ impl fmt::Display for Why {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
-    /// A body came, read at this cursor.
+    /// A body came; it was read at this cursor.
     Fresh(&'a Cursor),
-    /// The body that is held is right at this cursor.
+    /// The held body is right at this cursor.
     NotModified(&'a Cursor),
-    /// There is no such thing (any more).
+    /// The read model does not exist, or no longer.
     Gone(Option<&'a Cursor>),
-    /// No answer, or none of use. The server may have said when to come back.
+    /// No usable answer came.
     Failed {
-        /// Not before this much time has passed.
+        /// The wait that the server demands, if any.
         retry_after: Option<Duration>,
     },
 }
 
-/// What to do with what a fetch brought.
+/// Whether to show the answer of a fetch.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchVerdict {
-    /// Show it.
+    /// Show the answer.
     Keep,
-    /// It is older than what is shown, or nobody waits for it any more.
+    /// Discard the answer: it is older than the shown one, or its fetch was given up.
     Drop,
 }
 
-/// What is known of a read model.
+/// The state of a read model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Held<'a> {
-    /// The answer that is held contains these changes.
+    /// The cursor of the held answer.
     pub cursor: Option<&'a Cursor>,
-    /// Somebody looks at it.
+    /// A screen shows it.
     pub watched: bool,
-    /// It is no longer trusted.
+    /// The held answer may be outdated.
     pub stale: bool,
-    /// It was asked for and not answered yet.
+    /// A fetch is under way.
     pub in_flight: bool,
-    /// It does not exist (any more).
+    /// The read model does not exist, or no longer.
     pub absent: bool,
-    /// How many fetches failed since the last that did not.
+    /// How many fetches failed since the last success.
     pub failures: u32,
-    /// Why it was last asked for.
+    /// The reason of the last fetch.
     pub why: Option<Why>,
-    /// When the last answer was taken.
+    /// When the held answer came.
     pub taken_at: Option<Duration>,
 }
 
-/// Doubt about a read model.
+/// A reason to take a read model for stale.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark<'a> {
     pub(super) why: Why,
-    /// The changes that an answer has to contain; none where nobody knows.
+    /// The cursor that an answer has to cover; none if unknown.
     pub(super) cursor: Option<&'a Cursor>,
-    /// Ask after a random share of this.
+    /// Fetch after a random share of this.
     pub(super) spread: Option<Duration>,
-    /// Somebody waits for it: no debounce.
+    /// Fetch without debounce: a person waits for the answer.
     pub(super) at_once: bool,
-    /// It is not news but what was missed.
+    /// The change happened while this client was not connected.
     pub(super) behind: bool,
 }
 
@@ -145,14 +145,14 @@ impl<K: Clone + Ord> Refetcher<K> {
         Self { settings, random, slots: BTreeMap::new(), hidden: false, tickets: 0 }
     }
 
-    /// `heard` is up to where the stream spoke, if a change to it would be heard of already.
-    pub(super) fn watch(&mut self, key: K, heard: Option<&Cursor>, now: Duration) {
+    /// `stream_cursor` is the cursor of the last frame, if the stream already sends notices for `key`.
+    pub(super) fn watch(&mut self, key: K, stream_cursor: Option<&Cursor>, now: Duration) {
         let slot = self.slots.entry(key).or_default();
         slot.watched = true;
-        // What the stream did not speak of may have changed since it was asked for.
-        if heard.is_none() || !slot.on_stream || !slot.is_held() {
-            slot.mark(Mark { at_once: true, ..Mark::new(Why::Watched, heard) }, None, &self.settings, now);
-            slot.on_stream = heard.is_some();
+        // Without notices for it, the model may have changed since the last fetch.
+        if stream_cursor.is_none() || !slot.on_stream || !slot.is_held() {
+            slot.mark(Mark { at_once: true, ..Mark::new(Why::Watched, stream_cursor) }, None, &self.settings, now);
+            slot.on_stream = stream_cursor.is_some();
         }
     }
 
@@ -171,7 +171,7 @@ impl<K: Clone + Ord> Refetcher<K> {
         self.slots.iter().filter(|(_, slot)| slot.watched).map(|(key, _)| key)
     }
 
-    /// What `which` names may have changed. A held answer that contains `mark.cursor` already costs nothing.
+    /// The read models of `which` may have changed. A held answer that covers `mark.cursor` stays as it is.
     pub(super) fn mark(&mut self, which: impl Fn(&K) -> bool, mark: Mark<'_>, now: Duration) {
         for (_, slot) in self.slots.iter_mut().filter(|(key, _)| which(key)) {
             let wait = mark.spread.map(|spread| self.random.share(spread.min(self.settings.longest_wait)));
@@ -179,7 +179,7 @@ impl<K: Clone + Ord> Refetcher<K> {
         }
     }
 
-    /// The stream continues where it left us at `since`: of what it did not list, nothing changed up to `mark.cursor`.
+    /// The stream resumed at `since`: read models that it does not list have not changed up to `mark.cursor`.
     pub(super) fn handle_resumed(
         &mut self,
         since: &Cursor,
@@ -196,8 +196,8 @@ impl<K: Clone + Ord> Refetcher<K> {
         }
     }
 
-    /// The stream speaks of what `which` names from now on; what it did not speak of before may have changed up to
-    /// `mark.cursor`.
+    /// The stream sends notices for the read models of `which` from now on. A model that was not on the stream before may
+    /// have changed up to `mark.cursor`.
     pub(super) fn add_to_stream(&mut self, which: impl Fn(&K) -> bool, mark: Option<Mark<'_>>, now: Duration) {
         for (_, slot) in self.slots.iter_mut().filter(|(key, slot)| !slot.on_stream && which(key)) {
             slot.on_stream = true;
@@ -207,12 +207,12 @@ impl<K: Clone + Ord> Refetcher<K> {
         }
     }
 
-    /// The stream no longer speaks of what `which` names.
+    /// The stream no longer sends notices for the read models of `which`.
     pub(super) fn remove_from_stream(&mut self, which: impl Fn(&K) -> bool) {
         self.slots.iter_mut().filter(|(key, _)| which(key)).for_each(|(_, slot)| slot.on_stream = false);
     }
 
-    /// The server is there (again): no need to wait out the failures of before.
+    /// Ends all waits after failures: the server is back.
     pub(super) fn clear_backoff(&mut self) {
         self.slots.values_mut().for_each(|slot| slot.retry_at = None);
     }
@@ -221,7 +221,7 @@ impl<K: Clone + Ord> Refetcher<K> {
         self.hidden = hidden;
     }
 
-    /// Gives up on fetches that take too long.
+    /// Gives up fetches that take too long.
     pub(super) fn handle_time(&mut self, now: Duration) {
         for slot in self.slots.values_mut() {
             if slot.flight.as_ref().is_some_and(|flight| flight.deadline <= now) {
@@ -260,7 +260,7 @@ impl<K: Clone + Ord> Refetcher<K> {
         Some(Fetch { ticket, model: key, at_least, why })
     }
 
-    /// `barred` is whether nothing may be asked for until something else happens.
+    /// `barred` is whether fetches must wait for another input.
     pub(super) fn poll_timeout(&self, barred: bool) -> Option<Duration> {
         let deadlines = self.slots.values().filter_map(|slot| slot.flight.as_ref().map(|flight| flight.deadline));
         let ask = !barred && self.may_fetch();
@@ -268,7 +268,7 @@ impl<K: Clone + Ord> Refetcher<K> {
         deadlines.chain(due).min()
     }
 
-    /// Whether something that was missed is not made up for yet.
+    /// Whether a change from a time without connection is not fetched yet.
     pub(super) fn is_behind(&self) -> bool {
         self.slots.values().any(Slot::is_behind)
     }
@@ -277,7 +277,7 @@ impl<K: Clone + Ord> Refetcher<K> {
         self.slots.get(key).map(Slot::held)
     }
 
-    /// Until when what is held was known to be true, if the stream was last heard at `last_message_at`.
+    /// Until when the held answer was known to be true, given the time of the last message.
     pub(super) fn true_at(&self, key: &K, last_message_at: Option<Duration>) -> Option<Duration> {
         self.slots.get(key)?.true_at(last_message_at)
     }

@@ -1,12 +1,11 @@
 //! Cursors: texts that name a set of changes.
 //!
-//! A cursor is `"<epoch>:<xmin>:<xmax>:<xip,...>"`. The epoch says which history of which database it belongs to; the
-//! rest is that database's own idea of what is visible, in the text form of Postgres' `pg_snapshot`: all transactions
-//! below `xmin`, and those below `xmax` that are not listed, are contained. SQLite has one writer, so there it is
-//! `<n>:<n>:` with n one more than the newest change id ever given.
+//! A cursor is `"<epoch>:<xmin>:<xmax>:<xip,...>"`. The epoch names one history of one database. The rest is the
+//! database's own snapshot, in the text form of Postgres' `pg_snapshot`: it contains all transactions below `xmin`, and
+//! the transactions below `xmax` that are not listed. SQLite uses the same text format with a plain counter, because it
+//! has one writer: `<n>:<n>:`, with n one more than the newest change id ever given.
 //!
-//! Nothing here compares cursors by order: the only question anybody may ask is whether one [covers](Cursor::covers)
-//! another.
+//! Cursors have no order. The only question is whether one [covers](Cursor::covers) another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +22,7 @@ pub struct Cursor {
     snapshot: Snapshot,
 }
 
-/// Which transactions are contained: all below `xmin`, and those below `xmax` that are not in `xip`.
+/// A set of transactions: all below `xmin`, and all below `xmax` that are not in `xip`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     xmin: u64,
@@ -47,12 +46,12 @@ impl Cursor {
         Self { epoch: epoch.into(), snapshot }
     }
 
-    /// Which history this belongs to.
+    /// The history to which this cursor belongs.
     pub fn epoch(&self) -> &str {
         &self.epoch
     }
 
-    /// What is contained.
+    /// The changes that this cursor contains.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -69,27 +68,27 @@ impl Snapshot {
         Self { xmin: next, xmax: next, xip: Arc::new([]) }
     }
 
-    /// The number below which everything is contained.
+    /// All transactions below this number are contained.
     pub fn xmin(&self) -> u64 {
         self.xmin
     }
 
-    /// The number from which on nothing is contained.
+    /// No transaction from this number on is contained.
     pub fn xmax(&self) -> u64 {
         self.xmax
     }
 
-    /// The numbers between the two that are not contained, ascending.
+    /// The transactions between the two that are not contained, ascending.
     pub fn xip(&self) -> &[u64] {
         &self.xip
     }
 
-    /// Whether every number that `other` contains is contained here.
+    /// Whether each transaction of `other` is contained here.
     pub fn covers(&self, other: &Snapshot) -> bool {
-        // What `other` contains from our xmax on: there must be nothing.
+        // `other` must contain no transaction from our xmax on.
         let beyond = other.xmax.saturating_sub(self.xmax);
         let listed = other.xip.iter().filter(|id| **id >= self.xmax).count() as u64;
-        // What we miss below other's xmax: `other` must miss it too.
+        // Each transaction below the xmax of `other` that we lack, `other` must lack too.
         beyond == listed && self.xip.iter().filter(|id| **id < other.xmax).all(|id| other.xip.binary_search(id).is_ok())
     }
 }

@@ -8,22 +8,24 @@ use crate::protocol::limits;
 
 /// One message from the server.
 ///
-/// On the wire `{"type", "payload", "cursor"}`, and where they say something `"more"`, `"count"` and `"spread_ms"`.
+/// On the wire `{"type", "payload", "cursor"}`, and `"more"`, `"count"` and `"spread_ms"` if they differ from their
+/// defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Frame {
-    /// What it says.
+    /// The kind and the payload.
     #[serde(flatten)]
     pub kind: FrameKind,
-    /// Everything sent up to and with this frame is contained.
+    /// Contains all changes of this frame and of all frames before it.
     pub cursor: Cursor,
-    /// More frames with the same cursor follow at once; a reader comes back only with the cursor of the last of them.
+    /// More frames with the same cursor follow at once; a client resumes only with the cursor of the last of them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub more: bool,
-    /// How many changes were merged into this notice; left out when it is one.
+    /// How many changes this notice stands for; left out for one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u32,
-    /// Wait a random share of this many milliseconds before asking, so that many screens do not ask at once.
+    /// A client waits a random share of this many milliseconds before it fetches, so that many screens do not fetch at
+    /// once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread_ms: Option<u32>,
 }
@@ -49,13 +51,13 @@ fn is_one(count: &u32) -> bool {
 
 macro_rules! frames {
     ($($(#[$doc:meta])* $kind:literal $name:ident($payload:ty),)*) => {
-        /// What a frame says.
+        /// The kind of a frame with its payload.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "type", content = "payload")]
         #[non_exhaustive]
         pub enum FrameKind {
             $($(#[$doc])* #[serde(rename = $kind)] $name($payload),)*
-            /// Something changed, and where.
+            /// A row changed, and where.
             #[serde(untagged)]
             Notice(Notice),
         }
@@ -101,13 +103,13 @@ frames! {
     "closing" Closing(Closing),
 }
 
-/// A reader's view of a message: a frame it knows, or something it must take for "anything may have changed".
+/// A client's view of a message: a known frame, or a message that means "every read model may have changed".
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Incoming {
     /// A frame of this contract.
     Frame(Frame),
-    /// A kind that came later, or a payload that does not parse.
+    /// A kind of a later version, or a payload that does not parse.
     Unknown(serde::de::IgnoredAny),
 }
 

@@ -1,4 +1,4 @@
-//! Identifiers: one type for each kind of thing, so that a task's id cannot be handed where an event's is wanted.
+//! Identifiers: one type for each kind of row, so that a task's id cannot stand where an event's id belongs.
 //!
 //! All are UUIDs in lower-case hyphenated text. The server makes version 7; a caller may bring any version.
 

@@ -1,4 +1,4 @@
-//! How a type that is text on the wire describes and parses itself for the OpenAPI document.
+//! The OpenAPI schema and the parsing of types that are text on the wire.
 
 /// Implements poem-openapi's traits for a type that is `FromStr` and `Display`: a string of the given format.
 macro_rules! openapi_text {

@@ -1,4 +1,4 @@
-//! Read models: the named views that a screen watches and asks for again.
+//! Read models: the named views that a screen watches and fetches again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ pub enum ReadModel {
     Bookmarks,
 }
 
-/// What a stream may be narrowed to: one read model, or every task.
+/// One entry of the set to which a stream is narrowed: one read model, or every task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Watched {
@@ -39,7 +39,7 @@ const TASK: &str = "task:";
 const EVERY_TASK: &str = "task:*";
 
 impl Watched {
-    /// Whether `model` is among what is watched here.
+    /// Whether this entry includes `model`.
     pub fn includes(&self, model: &ReadModel) -> bool {
         match self {
             Watched::One(one) => one == model,
@@ -47,7 +47,7 @@ impl Watched {
         }
     }
 
-    /// Whether anything is both here and there.
+    /// Whether some read model is included here and in `other`.
     pub fn meets(&self, other: &Watched) -> bool {
         match other {
             Watched::One(model) => self.includes(model),

@@ -1,68 +1,70 @@
-//! One read model: what is held, what is in doubt, what is in flight.
+//! One read model: the held answer, the doubt about it, and the fetch in flight.
 
 use std::time::Duration;
 
 use super::{EngineSettings, FetchVerdict, Held, Mark, Ticket, Why};
 use crate::protocol::Cursor;
 
-/// What is known of one read model.
+/// The state of one read model.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     pub(super) watched: bool,
-    /// When it was watched last.
+    /// When the last watch ended.
     pub(super) unwatched_at: Duration,
-    /// The stream speaks of it: a change that is not heard of did not happen.
+    /// The stream sends notices for it: without a notice it has not changed.
     pub(super) on_stream: bool,
     pub(super) flight: Option<Flight>,
     pub(super) failures: u32,
-    /// After a failure: not before this.
+    /// After a failure: no fetch before this.
     pub(super) retry_at: Option<Duration>,
-    /// What the answer that is held contains.
+    /// The cursor of the held answer.
     cursor: Option<Cursor>,
     taken_at: Option<Duration>,
+    /// The last answer says that the read model does not exist.
     absent: bool,
     doubt: Option<Doubt>,
-    /// The last notice or fetch; quiet since then is what makes the next notice go at once.
+    /// The time of the last notice or fetch. After a quiet span since then, the next notice is fetched at once.
     last_activity_at: Option<Duration>,
-    /// When to ask without any reason.
+    /// When to fetch without any notice.
     safety_at: Option<Duration>,
     why: Option<Why>,
 }
 
-/// It was asked for.
+/// A fetch that is under way.
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) ticket: Ticket,
     pub(super) deadline: Duration,
-    /// What the answer has to contain, as far as was known when it was asked for.
+    /// The cursor that the answer has to cover, as known when the fetch began.
     need: Option<Cursor>,
-    /// A new history began meanwhile: an answer from any other is from before.
+    /// A new epoch began meanwhile: an answer of any other epoch is older.
     outdated: bool,
 }
 
-/// It is stale.
+/// Why and since when the read model is stale.
 #[derive(Debug)]
 struct Doubt {
     why: Why,
-    /// Since when it may be wrong.
+    /// Since when the held answer may be wrong.
     since: Duration,
-    /// The first notice since it was last asked for.
+    /// The first notice since the last fetch began.
     first: Option<Duration>,
     last: Duration,
     at_once: bool,
-    /// Not before this: the server spreads its readers.
+    /// No fetch before this: the server spreads its clients.
     spread_until: Option<Duration>,
-    /// What an answer has to contain.
+    /// The cursor that an answer has to cover.
     need: Option<Cursor>,
-    /// A reason without a cursor came while it was in flight: only an answer to a later request counts.
+    /// A reason without a cursor came during a fetch: only the answer of a later fetch ends this doubt.
     needs_later_fetch: bool,
+    /// The change happened while this client was not connected.
     behind: bool,
-    /// An answer came that did not contain what it had to.
+    /// An answer came that did not cover `need`.
     fell_short: bool,
 }
 
 impl Doubt {
-    /// Not before the stream was quiet, but never past the maximum: a steady stream must still be shown.
+    /// The time to fetch: once the stream is quiet, but at the latest after the maximum wait.
     fn due(&self, settings: &EngineSettings) -> Duration {
         let due = match self.first {
             Some(first) if !self.at_once => (self.last + settings.quiet).min(first + settings.max_wait),
@@ -72,7 +74,7 @@ impl Doubt {
         due.max(self.spread_until.unwrap_or_default())
     }
 
-    /// Whether an answer with this cursor contains every change that was heard of.
+    /// Whether an answer with this cursor contains every change of which a notice came.
     fn is_settled_by(&self, cursor: Option<&Cursor>) -> bool {
         let contained = match (&self.need, cursor) {
             (Some(need), Some(cursor)) => cursor.covers(need),
@@ -84,11 +86,12 @@ impl Doubt {
 }
 
 impl Slot {
-    /// Takes what is held for stale, unless it contains `mark.cursor` already.
+    /// Takes the held answer for stale, unless it covers `mark.cursor`.
     pub(super) fn mark(&mut self, mark: Mark<'_>, wait: Option<Duration>, settings: &EngineSettings, now: Duration) {
         if let Some(cursor) = mark.cursor {
             if self.cursor.as_ref().is_some_and(|held| held.covers(cursor)) {
-                // What was wanted of another history than the one that is held and spoken of will never come.
+                // The pending requirement names another epoch, so no answer can meet it. Require the current cursor
+                // instead.
                 let obsolete = |need: &Cursor| need.epoch() != cursor.epoch();
                 if let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.need.as_ref().is_some_and(obsolete)) {
                     doubt.need = Some(cursor.clone());
@@ -129,16 +132,16 @@ impl Slot {
         }
     }
 
-    /// The stream continues from `since` and did not list this. Whether what is held is therefore true at
-    /// `mark.cursor`; if so, it is adopted there.
+    /// The stream resumed at `since` and did not list this read model. Returns whether the held answer is therefore true
+    /// at `mark.cursor`; if so, that becomes its cursor.
     pub(super) fn adopt_resumed(&mut self, since: &Cursor, mark: Mark<'_>, safety_at: Duration) -> bool {
         let (None, Some(held), Some(to)) = (&self.doubt, &self.cursor, mark.cursor) else { return false };
-        // Either the stream spoke of it up to `since`, or what is held was read no earlier.
+        // Either the stream sent notices for it up to `since`, or the held answer was read no earlier.
         let unbroken = self.on_stream || held.covers(since);
         let true_there = if held.epoch() == to.epoch() {
             unbroken || since.epoch() != to.epoch()
         } else {
-            // What was read past `since` may contain changes that the new history never saw.
+            // An answer that was read after `since` may contain changes that the new epoch never had.
             unbroken && since.covers(held)
         };
         if !true_there {
@@ -152,7 +155,7 @@ impl Slot {
         true
     }
 
-    /// Begins a fetch: why, and what it has to contain where an answer fell short before.
+    /// Begins a fetch. Returns its reason, and the cursor to demand if an earlier answer did not cover it.
     pub(super) fn begin(&mut self, ticket: Ticket, deadline: Duration, now: Duration) -> (Why, Option<Cursor>) {
         self.last_activity_at = Some(now);
         let mut why = Why::Safety;
@@ -171,7 +174,7 @@ impl Slot {
         (why, at_least)
     }
 
-    /// An answer came. `backoff` is how long to wait if the server keeps answering from too long ago.
+    /// An answer came. `backoff` is the wait if the server keeps sending answers that are too old.
     pub(super) fn handle_answer(
         &mut self,
         cursor: Option<&Cursor>,
@@ -196,7 +199,7 @@ impl Slot {
         self.retry_at = None;
         match &mut self.doubt {
             Some(doubt) if short => {
-                // Asked again at once, demanding more; whoever still cannot give it is not pressed.
+                // Fetch again at once and demand the cursor. A server that still cannot meet it gets a pause.
                 self.failures += 1;
                 self.retry_at = doubt.fell_short.then_some(now + backoff);
                 doubt.fell_short = true;
@@ -209,14 +212,14 @@ impl Slot {
         if taken { FetchVerdict::Keep } else { FetchVerdict::Drop }
     }
 
-    /// No answer came, or none of use. What was in doubt stays so.
+    /// No usable answer came. The doubt stays.
     pub(super) fn handle_failure(&mut self, wait: Duration, now: Duration) {
         self.flight = None;
         self.failures += 1;
         self.retry_at = Some(now + wait);
     }
 
-    /// When to ask, if nothing happens before.
+    /// When to fetch, unless an input comes before.
     pub(super) fn due(&self, settings: &EngineSettings) -> Option<Duration> {
         if !self.watched || self.flight.is_some() {
             return None;
@@ -249,13 +252,15 @@ impl Slot {
         }
     }
 
+    /// Until when the held answer was known to be true: its arrival, or the last message while the stream sent notices
+    /// for it, or the first sign of a change.
     pub(super) fn true_at(&self, last_message_at: Option<Duration>) -> Option<Duration> {
-        let unheard = last_message_at.filter(|_| self.on_stream);
-        let until = self.doubt.as_ref().map_or(unheard, |doubt| Some(doubt.since));
+        let unchanged_until = last_message_at.filter(|_| self.on_stream);
+        let until = self.doubt.as_ref().map_or(unchanged_until, |doubt| Some(doubt.since));
         self.taken_at.map(|taken| taken.max(until.unwrap_or_default()))
     }
 
-    /// Cursors of different histories say nothing about each other.
+    /// Drops the held cursor if `cursor` has another epoch: cursors of different epochs cannot be compared.
     fn drop_other_epoch(&mut self, cursor: &Cursor) {
         let other = |old: &Option<Cursor>| old.as_ref().is_some_and(|old| old.epoch() != cursor.epoch());
         let needed = self.doubt.as_ref().is_some_and(|doubt| other(&doubt.need));

@@ -175,3 +175,32 @@ fn for_each_operation(document: &mut Value, mut visit: impl FnMut(&str, &str, &m
 fn text(document: &Value) -> String {
     format!("{document:#}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::openapi;
+    use crate::protocol::limits;
+
+    /// The framework takes bounds as literals only, so the numbers stand beside the operations a second time.
+    #[test]
+    fn page_limits_are_the_limits_of_the_contract() {
+        let mut document: Value = serde_json::from_str(&openapi()).expect("JSON");
+        let mut found = 0;
+        super::for_each_operation(&mut document, |path, _, operation| {
+            let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+            for limit in parameters.filter(|parameter| parameter["name"] == json!("limit")) {
+                let (most, default) = match path {
+                    "/api/v1/search" => (limits::HITS, limits::HITS_DEFAULT),
+                    _ => (limits::PAGE_ROWS, limits::PAGE_ROWS_DEFAULT),
+                };
+                let schema = &limit["schema"];
+                assert_eq!((&schema["minimum"], &schema["maximum"]), (&json!(1), &json!(most)), "{path}");
+                assert_eq!(schema["default"], json!(default), "{path}");
+                found += 1;
+            }
+        });
+        assert!(found > 1, "no operation has a `limit`");
+    }
+}

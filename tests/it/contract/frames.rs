@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use requery::protocol::FrameKind;
+use requery::protocol::{Cursor, Frame, FrameKind, Incoming, Notice};
 use serde_json::Value;
 
 use super::wire::{Schemas, expand};
@@ -63,6 +63,18 @@ async fn every_other_frame_fits_the_documents() {
         kinds.insert(kind);
     }
     assert_eq!(kinds, FrameKind::KINDS.iter().copied().collect());
+}
+
+/// Each kind of notice, as the catalogue has it, is in both documents and reads back as itself.
+#[test]
+fn samples_of_notices_fit_the_documents() {
+    let schemas = Schemas::read();
+    for sample in Notice::samples() {
+        let frame = Frame::new(FrameKind::Notice(sample), Cursor::counter("e", 5));
+        let sent = serde_json::to_value(&frame).unwrap();
+        schemas.check(&sent);
+        assert_eq!(serde_json::from_value::<Incoming>(sent).unwrap(), Incoming::Frame(frame));
+    }
 }
 
 async fn until(ws: &mut Ws, kind: &str) -> Value {
