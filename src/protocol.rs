@@ -32,10 +32,8 @@ pub use frame::{
     Watching,
 };
 pub use id::{BookmarkId, EventId, IdError, SessionId, TaskId};
-pub use notice::{
-    BookmarkDeleted, BookmarkSaved, EventLogged, EventUpdated, Notice, NoticeColumns, NoticeFields, NoticeKind,
-    NoticeSubject, SessionEnded, SessionStarted, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged,
-};
+// The catalogue alone says which types there are: one for the payload of each kind.
+pub use notice::*;
 pub use read_model::{ReadModel, ReadModelError, Watched};
 
 /// The version of this contract, sent in the first frame of every stream.

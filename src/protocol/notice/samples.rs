@@ -1,12 +1,9 @@
 //! One sample of each kind. Documents and tests iterate them, so that a new kind is part of each document and test at
 //! once; a kind without a sample does not compile.
 
-use super::{
-    BookmarkDeleted, BookmarkSaved, EventLogged, EventUpdated, Notice, NoticeKind, SessionEnded, SessionStarted,
-    TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged,
-};
+use super::{Notice, NoticeKind};
 use crate::protocol::model::FinalStatus;
-use crate::protocol::{BookmarkId, EventId, SessionId, TaskId};
+use crate::protocol::{BookmarkId, EventId, SessionId, TaskId, notice};
 
 impl Notice {
     /// One notice of each kind, in the order of the catalogue. Every field that can be `null` has a value.
@@ -26,19 +23,23 @@ impl NoticeKind {
         let project = "demo".to_owned();
         let status = FinalStatus::Completed;
         match self {
-            NoticeKind::TaskStarted => Notice::TaskStarted(TaskStarted { task_id, project, parent_task_id }),
-            NoticeKind::TaskUpdated => Notice::TaskUpdated(TaskUpdated { task_id, project, parent_task_id }),
+            NoticeKind::TaskStarted => Notice::TaskStarted(notice::TaskStarted { task_id, project, parent_task_id }),
+            NoticeKind::TaskUpdated => Notice::TaskUpdated(notice::TaskUpdated { task_id, project, parent_task_id }),
             NoticeKind::TaskCompleted => {
-                Notice::TaskCompleted(TaskCompleted { task_id, project, parent_task_id, status })
+                Notice::TaskCompleted(notice::TaskCompleted { task_id, project, parent_task_id, status })
             }
-            NoticeKind::TaskDeleted => Notice::TaskDeleted(TaskDeleted { task_id, project, parent_task_id }),
-            NoticeKind::TasksPurged => Notice::TasksPurged(TasksPurged { count: 6, project }),
-            NoticeKind::SessionStarted => Notice::SessionStarted(SessionStarted { session_id, task_id, project }),
-            NoticeKind::SessionEnded => Notice::SessionEnded(SessionEnded { session_id, task_id, project }),
-            NoticeKind::EventLogged => Notice::EventLogged(EventLogged { event_id, task_id, project }),
-            NoticeKind::EventUpdated => Notice::EventUpdated(EventUpdated { event_id, task_id, project }),
-            NoticeKind::BookmarkSaved => Notice::BookmarkSaved(BookmarkSaved { bookmark_id, task_id, project }),
-            NoticeKind::BookmarkDeleted => Notice::BookmarkDeleted(BookmarkDeleted { bookmark_id, task_id, project }),
+            NoticeKind::TaskDeleted => Notice::TaskDeleted(notice::TaskDeleted { task_id, project, parent_task_id }),
+            NoticeKind::TasksPurged => Notice::TasksPurged(notice::TasksPurged { count: 6, project }),
+            NoticeKind::SessionStarted => {
+                Notice::SessionStarted(notice::SessionStarted { session_id, task_id, project })
+            }
+            NoticeKind::SessionEnded => Notice::SessionEnded(notice::SessionEnded { session_id, task_id, project }),
+            NoticeKind::EventLogged => Notice::EventLogged(notice::EventLogged { event_id, task_id, project }),
+            NoticeKind::EventUpdated => Notice::EventUpdated(notice::EventUpdated { event_id, task_id, project }),
+            NoticeKind::BookmarkSaved => Notice::BookmarkSaved(notice::BookmarkSaved { bookmark_id, task_id, project }),
+            NoticeKind::BookmarkDeleted => {
+                Notice::BookmarkDeleted(notice::BookmarkDeleted { bookmark_id, task_id, project })
+            }
         }
     }
 }
