@@ -104,6 +104,7 @@ pub const LAYERS: &[Layer] = &[
             "engine::invalidation",
             "agent::process",
             "agent::runtime",
+            "agent::runtime",
             "server::access",
             "server::agents",
             "server::config",
