@@ -100,7 +100,7 @@ pub async fn run_on(
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
     let address = admitted(&listener, &config)?;
-    let cursor = database.begin_read().await?.cursor().clone();
+    let cursor = database.snapshot().await?.cursor().clone();
     let hub = hub::Hub::new(cursor.clone());
 
     // These outlive the streams, so that a stream's last frames still come.

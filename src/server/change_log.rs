@@ -116,7 +116,7 @@ async fn reopen(database: &Database, sink: &mpsc::Sender<Tailed>) -> Option<Curs
     let mut told = false;
     loop {
         let opened = match database.reopen().await {
-            Ok(()) => database.begin_read().await.map_err(|error| error.to_string()),
+            Ok(()) => database.snapshot().await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match opened {
@@ -158,7 +158,7 @@ pub async fn since(
         .group_by(change::Column::ParentTaskId)
         .order_by_asc(change::Column::Id)
         .limit(most + 1)
-        .all(&**read)
+        .all(read)
         .await?;
     if rows.len() as u64 > most { Ok(None) } else { Ok(rows.iter().map(notice).collect()) }
 }

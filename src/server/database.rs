@@ -1,12 +1,12 @@
 //! The database file: who may read it, who may write it, and whether it is still the one that was opened.
 //!
-//! One writer, a few readers, each read in one snapshot. Every transaction that reads begins with its cursor, in the
-//! same snapshot as the data, so that an answer never claims to contain more than it does. A cursor is only minted
-//! while the run that opened the file is in it: a file that was replaced or restored under the server gives errors,
-//! not answers, until it is opened anew as a new run.
+//! One writer, a few readers, each read in one snapshot. Writes go through [`Database::write`], reads through
+//! [`Database::read`]. Every transaction that reads begins with its cursor, in the same snapshot as the data, so that
+//! an answer never claims to contain more than it does. A cursor is only minted while the run that opened the file is in
+//! it: a file that was replaced or restored under the server gives errors, not answers, until it is opened anew as a new
+//! run.
 
 use std::fs::File;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use requery_entities::run;
 use requery_migrations::{Migrator, MigratorTrait};
-use sea_orm::{
-    ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, Statement};
 use tokio::sync::Notify;
 
 use crate::protocol::Cursor;
@@ -29,6 +26,15 @@ pub use sqlite::location::{Location, LocationError};
 
 mod index;
 use index::IndexDamage;
+
+mod transaction;
+pub use transaction::{ReadTransaction, WriteTransaction};
+
+mod read;
+pub use read::{Answer, ReadKey};
+
+mod write;
+pub use write::Committed;
 
 /// How long a statement waits for another process that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -125,19 +131,6 @@ pub enum OpenError {
     },
 }
 
-/// One snapshot of the database.
-pub struct ReadTransaction {
-    cursor: Cursor,
-    transaction: DatabaseTransaction,
-}
-
-/// The one transaction that writes; dropped, it rolls back.
-pub struct WriteTransaction {
-    database: Database,
-    connections: Connections,
-    transaction: DatabaseTransaction,
-}
-
 /// Which file a path names: its device and its inode.
 type FileId = (u64, u64);
 
@@ -196,29 +189,6 @@ impl Database {
         }
     }
 
-    /// One snapshot to read from, its cursor read first.
-    pub async fn begin_read(&self) -> Result<ReadTransaction, DatabaseError> {
-        let connections = self.connections()?;
-        let transaction = connections.readers.begin().await.map_err(DatabaseError::from)?;
-        let (cursor, news) = connections.mint(&transaction).await?;
-        if news {
-            // Another process wrote it: whoever tails the log should know it as soon as a reader does.
-            self.ring();
-        }
-        Ok(ReadTransaction { cursor, transaction })
-    }
-
-    /// The transaction that writes. Waits for its turn.
-    pub async fn begin_write(&self) -> Result<WriteTransaction, DatabaseError> {
-        let connections = self.connections()?;
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        let transaction = connections.writer.begin_with_options(options).await?;
-        Ok(WriteTransaction { database: self.clone(), connections, transaction })
-    }
-
     /// Wakes whoever tails the log.
     pub fn ring(&self) {
         self.0.bell.notify_one();
@@ -254,42 +224,6 @@ impl Database {
             State::Open(open) => Ok(open.clone()),
             State::Away(reason) => Err(DatabaseError::Away(reason.clone())),
         }
-    }
-}
-
-impl ReadTransaction {
-    /// What the snapshot contains.
-    pub fn cursor(&self) -> &Cursor {
-        &self.cursor
-    }
-}
-
-impl Deref for ReadTransaction {
-    type Target = DatabaseTransaction;
-
-    fn deref(&self) -> &DatabaseTransaction {
-        &self.transaction
-    }
-}
-
-impl WriteTransaction {
-    /// Makes it true, then wakes whoever tails the log. The cursor is minted after the commit and so contains it.
-    pub async fn commit(self) -> Result<Cursor, DatabaseError> {
-        self.transaction.commit().await?;
-        self.database.ring();
-        if file_id(self.database.path()) != self.connections.file {
-            return Err(DatabaseError::Away(REPLACED.to_owned()));
-        }
-        // Not on the writer, where others wait for their turn.
-        Ok(self.connections.mint(&self.connections.readers).await?.0)
-    }
-}
-
-impl Deref for WriteTransaction {
-    type Target = DatabaseTransaction;
-
-    fn deref(&self) -> &DatabaseTransaction {
-        &self.transaction
     }
 }
 

@@ -90,7 +90,7 @@ impl Feed {
     /// Listens, then reads the first frame.
     pub async fn open(source: Source, request: Request) -> Result<Self, DatabaseError> {
         let listener = BroadcastStream::new(source.hub.subscribe());
-        let read = source.database.begin_read().await?;
+        let read = source.database.snapshot().await?;
         let project = request.project;
         let kind = match resumed(&source, &read, request.since.as_deref(), project.as_deref()).await? {
             Some(resumed) => FrameKind::Resumed(resumed),

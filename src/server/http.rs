@@ -13,8 +13,10 @@ use poem::web::Html;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route};
 use poem_openapi::Tags;
 use poem_openapi::error::{ParseParamError, ParsePathError};
+use sea_orm::DbErr;
 
-use super::database::Database;
+use super::access::scope::Scope;
+use super::database::{Committed, Database, ReadTransaction, WriteTransaction};
 use super::error::ApiError;
 use super::read::{Place, Window};
 use super::search::Index;
@@ -136,20 +138,36 @@ fn default_limit() -> u32 {
 }
 
 /// Which part of a list is asked for.
-fn window<P: Place>(before: Option<String>, after: Option<String>) -> Result<Window<P>, ApiError> {
+fn window<P: Place>(before: Option<&str>, after: Option<&str>) -> Result<Window<P>, ApiError> {
     let place = |field, token: &str| {
         P::parse(token).ok_or_else(|| ApiError::invalid(field, "is not a place in this list: send what a page gave"))
     };
     match (before, after) {
         (None, None) => Ok(Window::Newest),
-        (Some(token), None) => place("before", &token).map(Window::Before),
-        (None, Some(token)) => place("after", &token).map(Window::After),
+        (Some(token), None) => place("before", token).map(Window::Before),
+        (None, Some(token)) => place("after", token).map(Window::After),
         (Some(_), Some(_)) => Err(ApiError::invalid("after", "cannot be given together with before")),
     }
 }
 
-/// A row that was written a moment ago, in the same transaction, is not there. Only a trigger of somebody else's can do
-/// that.
-fn missing(what: &'static str, id: &impl ToString) -> ApiError {
-    ApiError::NotFound { what, id: id.to_string(), cursor: None }
+/// Runs the verbs of a request in the transaction that writes.
+async fn write<T>(
+    database: &Database,
+    verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, ApiError>,
+) -> Result<Committed<T>, ApiError> {
+    database.write(Scope::All, verbs).await
+}
+
+/// The row that a verb wrote in the same transaction. Only a trigger of another program can have removed it.
+async fn read_back<T>(
+    what: &'static str,
+    id: &impl ToString,
+    row: impl Future<Output = Result<Option<T>, DbErr>>,
+) -> Result<T, ApiError> {
+    row.await?.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: None })
+}
+
+/// The row that a request names, or 404 with the cursor of the snapshot that does not contain it.
+fn found<T>(tx: &ReadTransaction, what: &'static str, id: &impl ToString, row: Option<T>) -> Result<T, ApiError> {
+    row.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: Some(tx.cursor().clone()) })
 }

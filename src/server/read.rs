@@ -30,8 +30,8 @@ pub use page::{Moment, Place, Position, Window};
 /// What a stream that starts afresh begins with: the figures and the first page of tasks.
 pub async fn first_screen(tx: &ReadTransaction, project: Option<&str>) -> Result<(Stats, Vec<Task>), DatabaseError> {
     let filter = task::Filter { project: project.map(str::to_owned), ..task::Filter::default() };
-    let overview = overview::overview(&**tx, project).await?;
-    let tasks = task::page(&**tx, &filter, &Window::Newest, FIRST_PAGE).await?;
+    let overview = overview::overview(tx, project).await?;
+    let tasks = task::page(tx, &filter, &Window::Newest, FIRST_PAGE).await?;
     Ok((overview.stats, tasks.items))
 }
 

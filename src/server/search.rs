@@ -125,8 +125,8 @@ impl Index {
     }
 
     async fn snapshot(&self) -> Result<(ReadTransaction, State), DatabaseError> {
-        let tx = self.database.begin_read().await?;
-        let state = State::read(&*tx).await?;
+        let tx = self.database.snapshot().await?;
+        let state = State::read(&tx).await?;
         Ok((tx, state))
     }
 }

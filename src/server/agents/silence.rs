@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::agent::process::{Place, Process};
 use crate::agent::spool::Spool;
-use crate::server::database::{Database, DatabaseError};
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, DatabaseError, WriteTransaction};
 
 mod judgement;
 pub use judgement::{Agent, Judgement, Patience, Verdict, carry_out, judge, judge_all};
@@ -67,15 +68,17 @@ async fn look(database: &Database, patience: Patience, listening_since: i64) -> 
     let now_ms = now_ms();
     let place = Place::here();
     let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
-    let read = database.begin_read().await?;
-    let judgements = judge_all(&*read, patience, listening_since, now_ms, is_alive).await?;
+    let read = database.snapshot().await?;
+    let judgements = judge_all(&read, patience, listening_since, now_ms, is_alive).await?;
     drop(read);
     for some in judgements.chunks(AT_ONCE) {
-        let write = database.begin_write().await?;
-        for judgement in some {
-            carry_out(&*write, judgement, now_ms).await?;
-        }
-        write.commit().await?;
+        let write = async |tx: &WriteTransaction| {
+            for judgement in some {
+                carry_out(tx, judgement, now_ms).await?;
+            }
+            Ok::<_, DatabaseError>(())
+        };
+        database.write(Scope::All, write).await?;
     }
     Ok(())
 }

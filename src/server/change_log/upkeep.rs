@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
-use crate::server::database::{Database, DatabaseError};
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, DatabaseError, WriteTransaction};
 
 /// How often figures are folded: a reader adds up what is newer, so this bounds what that costs.
 const FOLD_EVERY: Duration = Duration::from_secs(1);
@@ -44,9 +45,9 @@ fn report(what: &str, result: Result<(), DatabaseError>) {
 /// Adds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
     loop {
-        let read = database.begin_read().await?;
+        let read = database.snapshot().await?;
         let end = read.cursor().snapshot().xmax().cast_signed();
-        let folded = number(&*read, "select next from folded", []).await?;
+        let folded = number(&read, "select next from folded", []).await?;
         drop(read);
         if folded >= end {
             return Ok(());
@@ -57,20 +58,22 @@ pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
 
 /// Folds the next part, towards `end`. By ids and not by rows: a log may have lost some.
 async fn fold(database: &Database, end: i64) -> Result<(), DatabaseError> {
-    let write = database.begin_write().await?;
-    let next = number(&*write, "select next from folded", []).await?;
-    let end = end.min(next + AT_ONCE);
-    for figure in ["'events'", "'hour.' || (at / 3600000)"] {
-        let sql = format!(
-            "insert into figures (project, figure, value) \
+    let fold = async |tx: &WriteTransaction| {
+        let next = number(tx, "select next from folded", []).await?;
+        let end = end.min(next + AT_ONCE);
+        for figure in ["'events'", "'hour.' || (at / 3600000)"] {
+            let sql = format!(
+                "insert into figures (project, figure, value) \
              select project, {figure}, count(*) from changes \
              where id >= ? and id < ? and kind = 'event.logged' group by 1, 2 \
              on conflict (project, figure) do update set value = value + excluded.value"
-        );
-        execute(&*write, &sql, [next, end]).await?;
-    }
-    execute(&*write, "update folded set next = ?", [end]).await?;
-    write.commit().await?;
+            );
+            execute(tx, &sql, [next, end]).await?;
+        }
+        execute(tx, "update folded set next = ?", [end]).await?;
+        Ok::<_, DatabaseError>(())
+    };
+    database.write(Scope::All, fold).await?;
     Ok(())
 }
 
@@ -79,22 +82,24 @@ async fn fold(database: &Database, end: i64) -> Result<(), DatabaseError> {
 pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Result<(), DatabaseError> {
     let before = |kept: Duration| now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
     loop {
-        let write = database.begin_write().await?;
-        let changes = execute(
-            &*write,
+        let prune = async |tx: &WriteTransaction| {
+            let changes = execute(
+            tx,
             "delete from changes where id in (select id from changes \
              where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?) and at < ?",
             [AT_ONCE, before(retention)],
         )
         .await?;
-        let deliveries = execute(
-            &*write,
-            "delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)",
-            [before(DELIVERIES_KEPT), AT_ONCE],
-        )
-        .await?;
-        write.commit().await?;
-        if changes.max(deliveries) < AT_ONCE.unsigned_abs() {
+            let deliveries = execute(
+                tx,
+                "delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)",
+                [before(DELIVERIES_KEPT), AT_ONCE],
+            )
+            .await?;
+            Ok::<_, DatabaseError>(changes.max(deliveries))
+        };
+        let (most, _) = database.write(Scope::All, prune).await?.into_parts();
+        if most < AT_ONCE.unsigned_abs() {
             return Ok(());
         }
     }

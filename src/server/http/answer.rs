@@ -2,7 +2,6 @@
 //!
 //! The document takes the schema of the same type; a test holds the two together.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 
 use poem::http::{HeaderName, StatusCode, header};
@@ -13,6 +12,7 @@ use poem_openapi::types::Type;
 use serde::Serialize;
 
 use crate::protocol::{CURSOR_HEADER, Cursor};
+use crate::server::database::{Answer, Committed};
 use crate::server::error::ApiError;
 use crate::server::ingest::Saved;
 
@@ -20,9 +20,8 @@ const JSON: &str = "application/json";
 
 /// The answer to a read: what was asked for, or that the caller has it already.
 pub(super) struct Read<T> {
-    body: Option<Vec<u8>>,
-    tag: String,
-    cursor: Cursor,
+    answer: Answer,
+    caller_has_it: bool,
     of: PhantomData<fn() -> T>,
 }
 
@@ -43,30 +42,38 @@ pub(super) struct Changed<T> {
 
 /// The answer to a write that leaves nothing to show.
 pub(super) struct Done {
-    pub(super) cursor: Cursor,
+    cursor: Cursor,
 }
 
-impl<T: Serialize> Read<T> {
-    /// `held` is what the caller says it has: the value of `If-None-Match`.
-    pub(super) fn new(value: &T, cursor: Cursor, held: Option<&str>) -> Result<Self, ApiError> {
-        let body = bytes(value)?;
-        let mut hasher = DefaultHasher::new();
-        body.hash(&mut hasher);
-        let tag = format!("W/\"{:016x}\"", hasher.finish());
-        let has_it = held.is_some_and(|held| names(held, &tag));
-        Ok(Self { body: (!has_it).then_some(body), tag, cursor, of: PhantomData })
+impl<T> Read<T> {
+    /// `held` is the value of `If-None-Match`: the answers that the caller has.
+    pub(super) fn new(answer: Answer, held: Option<&str>) -> Self {
+        let caller_has_it = held.is_some_and(|held| names(held, answer.etag()));
+        Self { answer, caller_has_it, of: PhantomData }
     }
 }
 
 impl<T: Serialize> Kept<T> {
-    pub(super) fn new(saved: Saved, value: &T, cursor: Cursor) -> Result<Self, ApiError> {
-        Ok(Self { saved, body: bytes(value)?, cursor, of: PhantomData })
+    pub(super) fn new(committed: Committed<(Saved, T)>) -> Result<Self, ApiError> {
+        let ((saved, row), cursor) = committed.into_parts();
+        Ok(Self { saved, body: bytes(&row)?, cursor, of: PhantomData })
     }
 }
 
 impl<T: Serialize> Changed<T> {
-    pub(super) fn new(value: &T, cursor: Cursor) -> Result<Self, ApiError> {
-        Ok(Self { body: bytes(value)?, cursor, of: PhantomData })
+    pub(super) fn new(committed: Committed<T>) -> Result<Self, ApiError> {
+        let (row, cursor) = committed.into_parts();
+        Ok(Self { body: bytes(&row)?, cursor, of: PhantomData })
+    }
+}
+
+impl Done {
+    pub(super) fn new(committed: Committed<()>) -> Self {
+        Self::at(committed.into_parts().1)
+    }
+
+    pub(super) fn at(cursor: Cursor) -> Self {
+        Self { cursor }
     }
 }
 
@@ -86,15 +93,12 @@ fn response(status: StatusCode, cursor: &Cursor) -> poem::ResponseBuilder {
 
 impl<T> IntoResponse for Read<T> {
     fn into_response(self) -> Response {
-        let status = if self.body.is_some() { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
-        // A browser may keep it, but has to ask each time: whether it is stale only we know.
-        let answer = response(status, &self.cursor)
-            .header(header::ETAG, self.tag)
+        let status = if self.caller_has_it { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        // A browser may keep it, but has to ask each time: only the server knows whether it is stale.
+        let response = response(status, self.answer.cursor())
+            .header(header::ETAG, self.answer.etag())
             .header(header::CACHE_CONTROL, "private, no-cache");
-        match self.body {
-            Some(body) => answer.content_type(JSON).body(body),
-            None => answer.finish(),
-        }
+        if self.caller_has_it { response.finish() } else { response.content_type(JSON).body(self.answer.into_bytes()) }
     }
 }
 

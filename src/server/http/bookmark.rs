@@ -5,11 +5,11 @@ use poem_openapi::param::{Header, Path, Query};
 
 use super::answer::{Done, Kept, Read};
 use super::body::Json;
-use super::{Group, missing, now_ms, window};
+use super::{Group, now_ms, read_back, window, write};
 use crate::protocol::model::{Bookmark, BookmarkPage};
 use crate::protocol::write::SaveBookmark;
 use crate::protocol::{BookmarkId, Cursor, TaskId};
-use crate::server::database::Database;
+use crate::server::database::{Database, ReadKey};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
@@ -39,13 +39,19 @@ impl BookmarkApi {
         held: Header<Option<String>>,
         /// A cursor the answer has to contain, where it is of this database's history.
         #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
+        at_least: Header<Option<Cursor>>,
     ) -> Result<Read<BookmarkPage>, ApiError> {
-        let window = window(before.0, after.0)?;
-        let filter = read::bookmark::Filter { project: project.0, task_id: task_id.0 };
-        let tx = self.0.begin_read().await?;
-        let page = read::bookmark::page(&*tx, &filter, &window, limit.0.into()).await?;
-        Read::new(&page, tx.cursor().clone(), held.0.as_deref())
+        let window = window(before.0.as_deref(), after.0.as_deref())?;
+        let filter = read::bookmark::Filter { project: project.0.clone(), task_id: task_id.0 };
+        let key = ReadKey::new("bookmarks")
+            .with("task_id", filter.task_id.as_ref())
+            .with("limit", Some(limit.0))
+            .with("before", before.0.as_ref())
+            .with("after", after.0.as_ref());
+        let answer = self.0.read(project.0.into(), at_least.0.as_ref(), key, async |tx| {
+            Ok::<_, ApiError>(read::bookmark::page(tx, &filter, &window, limit.0.into()).await?)
+        });
+        Ok(Read::new(answer.await?, held.0.as_deref()))
     }
 
     /// Mark a task or an event
@@ -54,10 +60,11 @@ impl BookmarkApi {
     /// it is changed, and it keeps its id.
     #[oai(path = "/bookmarks", method = "put", operation_id = "save_bookmark", tag = "Group::Write")]
     async fn save(&self, body: Json<SaveBookmark>) -> Result<Kept<Bookmark>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        let (id, saved) = ingest::bookmark::save(&*tx, body.0, now_ms()).await?;
-        let bookmark = read::bookmark::one(&*tx, &id).await?.ok_or_else(|| missing("bookmark", &id))?;
-        Kept::new(saved, &bookmark, tx.commit().await?)
+        let write = write(&self.0, async |tx| {
+            let (id, saved) = ingest::bookmark::save(tx, body.0, now_ms()).await?;
+            Ok((saved, read_back("bookmark", &id, read::bookmark::one(tx, &id)).await?))
+        });
+        Kept::new(write.await?)
     }
 
     /// Delete a bookmark; what it marks stays
@@ -67,8 +74,7 @@ impl BookmarkApi {
         /// The bookmark.
         bookmark_id: Path<BookmarkId>,
     ) -> Result<Done, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::bookmark::delete(&*tx, &bookmark_id.0).await?;
-        Ok(Done { cursor: tx.commit().await? })
+        let write = write(&self.0, async |tx| Ok(ingest::bookmark::delete(tx, &bookmark_id.0).await?));
+        Ok(Done::new(write.await?))
     }
 }

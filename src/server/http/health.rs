@@ -20,7 +20,7 @@ impl HealthApi {
     /// The server can answer: its database is there
     #[oai(path = "/readyz", method = "get", operation_id = "ready")]
     async fn ready(&self) -> Result<Done, ApiError> {
-        let tx = self.0.begin_read().await?;
-        Ok(Done { cursor: tx.cursor().clone() })
+        let snapshot = self.0.snapshot().await?;
+        Ok(Done::at(snapshot.cursor().clone()))
     }
 }

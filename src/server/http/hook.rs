@@ -5,12 +5,13 @@ use poem_openapi::param::Header;
 
 use super::answer::{Done, Read};
 use super::body::Raw;
-use super::{Group, now_ms};
+use super::{Group, now_ms, write};
 use crate::agent::process::Process;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
+use crate::server::access::scope::Scope;
 use crate::server::agents::hooks::{self, Delivery, Heard, Source};
-use crate::server::database::Database;
+use crate::server::database::{Database, ReadKey};
 use crate::server::error::ApiError;
 use crate::server::read;
 
@@ -28,9 +29,9 @@ impl HookApi {
         #[oai(name = "If-None-Match")]
         held: Header<Option<String>>,
     ) -> Result<Read<HooksHeard>, ApiError> {
-        let tx = self.0.begin_read().await?;
-        let heard = read::heard::heard(&*tx).await?;
-        Read::new(&heard, tx.cursor().clone(), held.0.as_deref())
+        let key = ReadKey::new("hooks_heard");
+        let answer = self.0.read(Scope::All, None, key, async |tx| Ok::<_, ApiError>(read::heard::heard(tx).await?));
+        Ok(Read::new(answer.await?, held.0.as_deref()))
     }
 
     /// Take what a hook of Claude Code was given
@@ -90,10 +91,11 @@ impl HookApi {
                 return Err(ApiError::Header { name: AT_HEADER.to_owned(), detail });
             }
         };
-        let tx = self.0.begin_write().await?;
-        let now_ms = now_ms();
-        let heard = at.map_or(Heard::Now(now_ms), |at| Heard::late(at, now_ms));
-        hooks::take(&*tx, delivery.of(process.as_ref()), heard).await?;
-        Ok(Done { cursor: tx.commit().await? })
+        let write = write(&self.0, async |tx| {
+            let now_ms = now_ms();
+            let heard = at.map_or(Heard::Now(now_ms), |at| Heard::late(at, now_ms));
+            Ok(hooks::take(tx, delivery.of(process.as_ref()), heard).await?)
+        });
+        Ok(Done::new(write.await?))
     }
 }

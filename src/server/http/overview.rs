@@ -7,7 +7,7 @@ use super::Group;
 use super::answer::Read;
 use crate::protocol::Cursor;
 use crate::protocol::model::Overview;
-use crate::server::database::Database;
+use crate::server::database::{Database, ReadKey};
 use crate::server::error::ApiError;
 use crate::server::read;
 
@@ -26,10 +26,12 @@ impl OverviewApi {
         held: Header<Option<String>>,
         /// A cursor the answer has to contain, where it is of this database's history.
         #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
+        at_least: Header<Option<Cursor>>,
     ) -> Result<Read<Overview>, ApiError> {
-        let tx = self.0.begin_read().await?;
-        let overview = read::overview::overview(&*tx, project.0.as_deref()).await?;
-        Read::new(&overview, tx.cursor().clone(), held.0.as_deref())
+        let key = ReadKey::new("overview");
+        let answer = self.0.read(project.0.into(), at_least.0.as_ref(), key, async |tx| {
+            Ok::<_, ApiError>(read::overview::overview(tx, tx.scope().project()).await?)
+        });
+        Ok(Read::new(answer.await?, held.0.as_deref()))
     }
 }

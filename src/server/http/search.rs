@@ -7,6 +7,7 @@ use super::Group;
 use super::answer::Read;
 use crate::protocol::model::SearchResults;
 use crate::protocol::{Cursor, TaskId};
+use crate::server::database::Answer;
 use crate::server::error::ApiError;
 use crate::server::read;
 use crate::server::search::Index;
@@ -54,8 +55,10 @@ impl SearchApi {
         }
         let filter = read::search::Filter { project: project.0, task_id: task_id.0 };
         let search = self.0.begin().await?;
-        let found = read::search::search(&*search.tx, &q.0, &filter, limit.0).await;
+        let found = read::search::search(&search.tx, &q.0, &filter, limit.0).await;
         let items = found.map_err(|error| search.failed(error))?;
-        Read::new(&SearchResults { items, complete: search.complete }, search.cursor.clone(), held.0.as_deref())
+        // The answer contains as much as the index, which may be less than the snapshot.
+        let answer = Answer::new(&SearchResults { items, complete: search.complete }, search.cursor.clone())?;
+        Ok(Read::new(answer, held.0.as_deref()))
     }
 }

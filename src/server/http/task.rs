@@ -5,11 +5,12 @@ use poem_openapi::param::{Header, Path, Query};
 
 use super::answer::{Changed, Done, Kept, Read};
 use super::body::Json;
-use super::{Group, missing, now_ms, window};
+use super::{Group, found, now_ms, read_back, window, write};
 use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus};
 use crate::protocol::write::{NewTask, Purge, TaskPatch};
 use crate::protocol::{Cursor, TaskId};
-use crate::server::database::Database;
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, ReadKey};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
@@ -41,13 +42,20 @@ impl TaskApi {
         held: Header<Option<String>>,
         /// A cursor the answer has to contain, where it is of this database's history.
         #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
+        at_least: Header<Option<Cursor>>,
     ) -> Result<Read<TaskPage>, ApiError> {
-        let window = window(before.0, after.0)?;
-        let filter = read::task::Filter { project: project.0, status: status.0, parent: parent.0 };
-        let tx = self.0.begin_read().await?;
-        let page = read::task::page(&*tx, &filter, &window, limit.0.into()).await?;
-        Read::new(&page, tx.cursor().clone(), held.0.as_deref())
+        let window = window(before.0.as_deref(), after.0.as_deref())?;
+        let filter = read::task::Filter { project: project.0.clone(), status: status.0, parent: parent.0 };
+        let key = ReadKey::new("tasks")
+            .with("status", filter.status)
+            .with("parent", filter.parent.as_ref())
+            .with("limit", Some(limit.0))
+            .with("before", before.0.as_ref())
+            .with("after", after.0.as_ref());
+        let answer = self.0.read(project.0.into(), at_least.0.as_ref(), key, async |tx| {
+            Ok::<_, ApiError>(read::task::page(tx, &filter, &window, limit.0.into()).await?)
+        });
+        Ok(Read::new(answer.await?, held.0.as_deref()))
     }
 
     /// Begin a task
@@ -56,10 +64,11 @@ impl TaskApi {
     /// Tasks can be part of one another 100 levels deep.
     #[oai(path = "/tasks", method = "post", operation_id = "start_task", tag = "Group::Write")]
     async fn start(&self, body: Json<NewTask>) -> Result<Kept<Task>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        let (id, saved) = ingest::task::start(&*tx, body.0, now_ms()).await?;
-        let task = read::task::summary(&*tx, &id).await?.ok_or_else(|| missing("task", &id))?;
-        Kept::new(saved, &task, tx.commit().await?)
+        let write = write(&self.0, async |tx| {
+            let (id, saved) = ingest::task::start(tx, body.0, now_ms()).await?;
+            Ok((saved, read_back("task", &id, read::task::summary(tx, &id)).await?))
+        });
+        Kept::new(write.await?)
     }
 
     /// One task with its sessions, its parts and its newest events
@@ -73,14 +82,13 @@ impl TaskApi {
         held: Header<Option<String>>,
         /// A cursor the answer has to contain, where it is of this database's history.
         #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
+        at_least: Header<Option<Cursor>>,
     ) -> Result<Read<TaskDetail>, ApiError> {
-        let tx = self.0.begin_read().await?;
-        let cursor = tx.cursor().clone();
-        match read::task::detail(&*tx, &task_id.0).await? {
-            Some(detail) => Read::new(&detail, cursor, held.0.as_deref()),
-            None => Err(ApiError::NotFound { what: "task", id: task_id.0.to_string(), cursor: Some(cursor) }),
-        }
+        let key = ReadKey::new("task").with("task_id", Some(&task_id.0));
+        let answer = self.0.read(Scope::All, at_least.0.as_ref(), key, async |tx| {
+            found(tx, "task", &task_id.0, read::task::detail(tx, &task_id.0).await?)
+        });
+        Ok(Read::new(answer.await?, held.0.as_deref()))
     }
 
     /// Change a task
@@ -93,10 +101,11 @@ impl TaskApi {
         task_id: Path<TaskId>,
         body: Json<TaskPatch>,
     ) -> Result<Changed<Task>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::task::update(&*tx, &task_id.0, body.0).await?;
-        let task = read::task::summary(&*tx, &task_id.0).await?.ok_or_else(|| missing("task", &task_id.0))?;
-        Changed::new(&task, tx.commit().await?)
+        let write = write(&self.0, async |tx| {
+            ingest::task::update(tx, &task_id.0, body.0).await?;
+            read_back("task", &task_id.0, read::task::summary(tx, &task_id.0)).await
+        });
+        Changed::new(write.await?)
     }
 
     /// Delete a task
@@ -108,9 +117,8 @@ impl TaskApi {
         /// The task.
         task_id: Path<TaskId>,
     ) -> Result<Done, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::task::delete(&*tx, &task_id.0).await?;
-        Ok(Done { cursor: tx.commit().await? })
+        let write = write(&self.0, async |tx| Ok(ingest::task::delete(tx, &task_id.0).await?));
+        Ok(Done::new(write.await?))
     }
 
     /// Clear finished tasks away
@@ -119,8 +127,10 @@ impl TaskApi {
     /// and `project` are asked of the task at its top, `older_than` of everything in it. `{}` clears all there are.
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
     async fn purge(&self, body: Json<Purge>) -> Result<Changed<Purged>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        let count = ingest::task::purge(&*tx, body.0, now_ms()).await?;
-        Changed::new(&Purged { count }, tx.commit().await?)
+        let write = write(&self.0, async |tx| {
+            let count = ingest::task::purge(tx, body.0, now_ms()).await?;
+            Ok(Purged { count })
+        });
+        Changed::new(write.await?)
     }
 }

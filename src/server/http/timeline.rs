@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::answer::{Changed, Done, Kept, Read};
 use super::body::{Events, Json};
-use super::{Group, missing, now_ms, window};
+use super::{Group, found, now_ms, read_back, window, write};
 use crate::protocol::model::{Event, EventPage, EventsLogged, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
 use crate::protocol::{Cursor, EventId, SessionId, TaskId};
-use crate::server::database::Database;
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, ReadKey};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
@@ -40,15 +41,18 @@ impl TimelineApi {
         held: Header<Option<String>>,
         /// A cursor the answer has to contain, where it is of this database's history.
         #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
+        at_least: Header<Option<Cursor>>,
     ) -> Result<Read<EventPage>, ApiError> {
-        let window = window(before.0, after.0)?;
-        let tx = self.0.begin_read().await?;
-        let cursor = tx.cursor().clone();
-        match read::timeline::page(&*tx, &task_id.0, &window, limit.0.into()).await? {
-            Some(page) => Read::new(&page, cursor, held.0.as_deref()),
-            None => Err(ApiError::NotFound { what: "task", id: task_id.0.to_string(), cursor: Some(cursor) }),
-        }
+        let window = window(before.0.as_deref(), after.0.as_deref())?;
+        let key = ReadKey::new("timeline")
+            .with("task_id", Some(&task_id.0))
+            .with("limit", Some(limit.0))
+            .with("before", before.0.as_ref())
+            .with("after", after.0.as_ref());
+        let answer = self.0.read(Scope::All, at_least.0.as_ref(), key, async |tx| {
+            found(tx, "task", &task_id.0, read::timeline::page(tx, &task_id.0, &window, limit.0.into()).await?)
+        });
+        Ok(Read::new(answer.await?, held.0.as_deref()))
     }
 
     /// Begin a session: a run of an agent on a task
@@ -61,10 +65,11 @@ impl TimelineApi {
         task_id: Path<TaskId>,
         body: Json<NewSession>,
     ) -> Result<Kept<Session>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        let (id, saved) = ingest::session::start(&*tx, &task_id.0, body.0, now_ms()).await?;
-        let session = read::task::session_of(&*tx, &id).await?.ok_or_else(|| missing("session", &id))?;
-        Kept::new(saved, &session, tx.commit().await?)
+        let write = write(&self.0, async |tx| {
+            let (id, saved) = ingest::session::start(tx, &task_id.0, body.0, now_ms()).await?;
+            Ok((saved, read_back("session", &id, read::task::session_of(tx, &id)).await?))
+        });
+        Kept::new(write.await?)
     }
 
     /// Change or end a session
@@ -75,10 +80,11 @@ impl TimelineApi {
         session_id: Path<SessionId>,
         body: Json<SessionPatch>,
     ) -> Result<Changed<Session>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::session::update(&*tx, &session_id.0, body.0, now_ms()).await?;
-        let session = read::task::session_of(&*tx, &session_id.0).await?;
-        Changed::new(&session.ok_or_else(|| missing("session", &session_id.0))?, tx.commit().await?)
+        let write = write(&self.0, async |tx| {
+            ingest::session::update(tx, &session_id.0, body.0, now_ms()).await?;
+            read_back("session", &session_id.0, read::task::session_of(tx, &session_id.0)).await
+        });
+        Changed::new(write.await?)
     }
 
     /// Log events on a task
@@ -92,20 +98,19 @@ impl TimelineApi {
         task_id: Path<TaskId>,
         body: Json<Events>,
     ) -> Result<Kept<Logged>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        match body.0 {
+        let write = write(&self.0, async |tx| match body.0 {
             Events::One(event) => {
-                let logged = ingest::event::log(&*tx, &task_id.0, *event, now_ms()).await?;
-                let event = read::timeline::named(&*tx, &logged.ids).await?.pop();
-                let event = event.ok_or_else(|| missing("task", &task_id.0))?;
-                Kept::new(logged.saved, &Logged::One(Box::new(event)), tx.commit().await?)
+                let logged = ingest::event::log(tx, &task_id.0, *event, now_ms()).await?;
+                let event = async { Ok(read::timeline::named(tx, &logged.ids).await?.pop()) };
+                Ok((logged.saved, Logged::One(Box::new(read_back("task", &task_id.0, event).await?))))
             }
             Events::Batch(events) => {
-                let logged = ingest::event::log_all(&*tx, &task_id.0, events, now_ms()).await?;
-                let items = read::timeline::named(&*tx, &logged.ids).await?;
-                Kept::new(logged.saved, &Logged::Batch(EventsLogged { items }), tx.commit().await?)
+                let logged = ingest::event::log_all(tx, &task_id.0, events, now_ms()).await?;
+                let items = read::timeline::named(tx, &logged.ids).await?;
+                Ok((logged.saved, Logged::Batch(EventsLogged { items })))
             }
-        }
+        });
+        Kept::new(write.await?)
     }
 
     /// Change an event
@@ -118,10 +123,12 @@ impl TimelineApi {
         event_id: Path<EventId>,
         body: Json<EventPatch>,
     ) -> Result<Changed<Event>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::event::update(&*tx, &event_id.0, body.0).await?;
-        let event = read::timeline::named(&*tx, std::slice::from_ref(&event_id.0)).await?.pop();
-        Changed::new(&event.ok_or_else(|| missing("event", &event_id.0))?, tx.commit().await?)
+        let write = write(&self.0, async |tx| {
+            ingest::event::update(tx, &event_id.0, body.0).await?;
+            let event = async { Ok(read::timeline::named(tx, std::slice::from_ref(&event_id.0)).await?.pop()) };
+            read_back("event", &event_id.0, event).await
+        });
+        Changed::new(write.await?)
     }
 
     /// Delete an event, and the bookmark of it
@@ -131,9 +138,8 @@ impl TimelineApi {
         /// The event.
         event_id: Path<EventId>,
     ) -> Result<Done, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::event::delete(&*tx, &event_id.0).await?;
-        Ok(Done { cursor: tx.commit().await? })
+        let write = write(&self.0, async |tx| Ok(ingest::event::delete(tx, &event_id.0).await?));
+        Ok(Done::new(write.await?))
     }
 }
 

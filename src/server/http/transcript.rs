@@ -4,7 +4,7 @@ use poem_openapi::OpenApi;
 
 use super::answer::Changed;
 use super::body::Lines;
-use super::{Group, now_ms};
+use super::{Group, now_ms, write};
 use crate::protocol::model::Imported;
 use crate::server::agents::transcripts::{self, Stretch};
 use crate::server::database::Database;
@@ -23,8 +23,7 @@ impl TranscriptApi {
         let now_ms = now_ms();
         let read = tokio::task::spawn_blocking(move || Stretch::read(&body.0, now_ms)).await;
         let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
-        let tx = self.0.begin_write().await?;
-        let imported = transcripts::take(&*tx, stretch, now_ms).await?;
-        Changed::new(&imported, tx.commit().await?)
+        let write = write(&self.0, async |tx| Ok(transcripts::take(tx, stretch, now_ms).await?));
+        Changed::new(write.await?)
     }
 }

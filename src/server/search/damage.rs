@@ -4,22 +4,25 @@ use std::time::{Duration, Instant};
 
 use sea_orm::ConnectionTrait;
 
-use crate::server::database::{Database, DatabaseError};
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, DatabaseError, WriteTransaction};
 
 /// Makes the index again, empty: all rows are to be walked. For how long that held up others.
 ///
 /// One transaction, and the only long one: some hundred milliseconds for a million rows. It fails where SQLite cannot
 /// read the pages that it would free.
 pub(super) async fn mend(database: &Database) -> Result<Duration, DatabaseError> {
-    let tx = database.begin_write().await?;
-    let began = Instant::now();
-    if tx.execute_unprepared(DROP).await.is_err() {
-        // What says how to read it is gone: without that it cannot be dropped either.
-        tx.execute_unprepared(READABLE).await?;
-        tx.execute_unprepared(DROP).await?;
-    }
-    tx.execute_unprepared(MAKE).await?;
-    tx.commit().await?;
+    let make = async |tx: &WriteTransaction| {
+        let began = Instant::now();
+        if tx.execute_unprepared(DROP).await.is_err() {
+            // What says how to read it is gone: without that it cannot be dropped either.
+            tx.execute_unprepared(READABLE).await?;
+            tx.execute_unprepared(DROP).await?;
+        }
+        tx.execute_unprepared(MAKE).await?;
+        Ok::<_, DatabaseError>(began)
+    };
+    let (began, _) = database.write(Scope::All, make).await?.into_parts();
     database.index().renew();
     Ok(began.elapsed())
 }

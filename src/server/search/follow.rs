@@ -71,7 +71,7 @@ pub(super) async fn follow(
     state: &State,
     end: i64,
 ) -> Result<Duration, DatabaseError> {
-    let changes = changes(&*tx, state.next).await?;
+    let changes = changes(&tx, state.next).await?;
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
     };
@@ -80,7 +80,7 @@ pub(super) async fn follow(
     let bookmarks = ids(|one| if let About::Bookmark(id) = one.about() { Some(id) } else { None });
 
     // First what takes more than one step: then nothing of it is left, and the rest is this one.
-    let known = known(&*tx, &tasks).await?;
+    let known = known(&tx, &tasks).await?;
     let mut young: Vec<&str> = Vec::new();
     // The tasks to look for what is gone, and whether to look at all they have.
     let mut mend = BTreeMap::<String, bool>::new();
@@ -102,7 +102,7 @@ pub(super) async fn follow(
             }
         }
     }
-    let gone_events: BTreeSet<String> = gone::events(&*tx, &events).await?.into_iter().collect();
+    let gone_events: BTreeSet<String> = gone::events(&tx, &events).await?.into_iter().collect();
     for change in &changes {
         if let About::Event(task, event) = change.about()
             && gone_events.contains(event)
@@ -127,19 +127,19 @@ pub(super) async fn follow(
             }
             held += gone::sweep(index, task_id).await?;
         }
-        index.database.begin_read().await?
+        index.database.snapshot().await?
     };
 
-    let before = State::read(&*tx).await?;
+    let before = State::read(&tx).await?;
     let mut after = before.clone();
-    let mut batch = Batch { gone: gone::bookmarks(&*tx, &bookmarks).await?, ..Batch::default() };
+    let mut batch = Batch { gone: gone::bookmarks(&tx, &bookmarks).await?, ..Batch::default() };
     let mut rows = HashMap::<(Table, String), Vec<Row>>::new();
     for (table, ids) in [(Table::Tasks, &tasks), (Table::Events, &events), (Table::Bookmarks, &bookmarks)] {
-        for row in table.named(&*tx, ids).await? {
+        for row in table.named(&tx, ids).await? {
             rows.entry((table, row.id.clone())).or_default().push(row);
         }
     }
-    for row in rows::events_of_all(&*tx, &young, AT_ONCE * AT_ONCE).await? {
+    for row in rows::events_of_all(&tx, &young, AT_ONCE * AT_ONCE).await? {
         let with_task = rows.entry((Table::Tasks, row.task_id.clone())).or_default();
         with_task.push(row);
     }
@@ -175,19 +175,19 @@ async fn whole_task(index: &Index, task_id: &str) -> Result<Duration, DatabaseEr
         let (tx, before) = index.snapshot().await?;
         let mut after = before.clone();
         let mut batch = Batch::default();
-        let Some(task) = Table::Tasks.named(&*tx, &[task_id]).await?.pop() else { return Ok(held) };
+        let Some(task) = Table::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(held) };
         if project.get_or_insert_with(|| task.project()) != &task.project() {
             (project, position, bookmark) = (None, i64::MIN, Some(String::new()));
             continue;
         }
-        let rows = rows::events_of(&*tx, task_id, position, AT_ONCE).await?;
+        let rows = rows::events_of(&tx, task_id, position, AT_ONCE).await?;
         let mut done = false;
         if !rows.is_empty() {
             let positions: Vec<Option<i64>> = rows.iter().map(|row| row.position).collect();
             let taken = batch.take(rows, &mut after, false);
             position = positions[taken - 1].unwrap_or(position);
         } else if let Some(after_bookmark) = &bookmark {
-            let rows = rows::bookmarks_of(&*tx, task_id, after_bookmark, AT_ONCE).await?;
+            let rows = rows::bookmarks_of(&tx, task_id, after_bookmark, AT_ONCE).await?;
             let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
             let taken = batch.take(rows, &mut after, false);
             bookmark = taken.checked_sub(1).map(|last| ids[last].clone());

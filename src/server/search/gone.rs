@@ -51,8 +51,8 @@ pub(super) async fn below(tx: &impl ConnectionTrait, at: Option<&str>) -> Result
 pub(super) async fn tasks(database: &Database) -> Result<Vec<String>, DatabaseError> {
     const SQL: &str = "select task_id from search_tasks \
         where not exists (select 1 from tasks where tasks.id = search_tasks.task_id)";
-    let tx = database.begin_read().await?;
-    let tasks = Task::find_by_statement(statement(&*tx, SQL, [])).all(&*tx).await?;
+    let tx = database.snapshot().await?;
+    let tasks = Task::find_by_statement(statement(&tx, SQL, [])).all(&tx).await?;
     Ok(tasks.into_iter().map(|task| task.task_id).collect())
 }
 
@@ -81,8 +81,8 @@ pub(super) async fn sweep(index: &Index, task_id: &str) -> Result<Duration, Data
     let mut held = Duration::ZERO;
     loop {
         let (tx, state) = index.snapshot().await?;
-        let gone = Document::find_by_statement(statement(&*tx, &sql, [task_id.into()])).all(&*tx).await?;
-        let is_there = !rows::Table::Tasks.named(&*tx, &[task_id]).await?.is_empty();
+        let gone = Document::find_by_statement(statement(&tx, &sql, [task_id.into()])).all(&tx).await?;
+        let is_there = !rows::Table::Tasks.named(&tx, &[task_id]).await?.is_empty();
         drop(tx);
         let last = gone.len() < AT_ONCE;
         let batch = Batch {

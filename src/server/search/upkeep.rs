@@ -222,7 +222,7 @@ async fn walk(index: &Index) -> Result<Duration, DatabaseError> {
         _ => None,
     };
     if let Some((table, following)) = table {
-        let rows = table.before(&*tx, before.stage_at.as_deref(), AT_ONCE).await?;
+        let rows = table.before(&tx, before.stage_at.as_deref(), AT_ONCE).await?;
         if table == Table::Tasks {
             // Where one of its events is still under another project, the walk will come to it.
             batch.settled = rows.iter().map(|row| (row.task_id.clone(), row.project())).collect();
@@ -237,7 +237,7 @@ async fn walk(index: &Index) -> Result<Duration, DatabaseError> {
             None => after.stage = Some(following.to_owned()),
         }
     } else {
-        let (documents, at) = gone::below(&*tx, before.stage_at.as_deref()).await?;
+        let (documents, at) = gone::below(&tx, before.stage_at.as_deref()).await?;
         batch.gone = documents;
         after.stage_at = at;
         if after.stage_at.is_none() {

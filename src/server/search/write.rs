@@ -8,7 +8,8 @@ use serde_json::json;
 use super::rows::Row;
 use super::state::State;
 use super::{scope_of_project, scope_of_task, words};
-use crate::server::database::{Database, DatabaseError};
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, DatabaseError, WriteTransaction};
 
 /// How much text one transaction takes: some milliseconds for whoever waits to write.
 pub(super) const BYTES: usize = 64 * 1024;
@@ -80,51 +81,57 @@ impl Batch {
         let replaced = self.rows.iter().filter_map(|(_, row)| row.document);
         let unindexed = json!(replaced.chain(self.gone.iter().copied()).collect::<Vec<_>>());
 
-        let tx = database.begin_write().await?;
-        let began = Instant::now();
-        if move_on(&*tx, before, after).await? == 0 {
-            return Err(DatabaseError::Busy);
-        }
-        for (task_id, project) in &self.settled {
-            run(&*tx, SETTLE, [task_id.as_str().into(), project.as_str().into()]).await?;
-        }
-        if unindexed != json!([]) {
-            run(&*tx, UNINDEX, [unindexed.to_string().into()]).await?;
-        }
-        if !self.gone.is_empty() {
-            run(&*tx, FORGET, [json!(self.gone).to_string().into()]).await?;
-        }
-        if let Some(task_id) = &self.gone_task {
-            run(&*tx, FORGET_TASK, [task_id.as_str().into()]).await?;
-        }
-        if !self.rows.is_empty() {
-            run(&*tx, KNOW_TASKS, [tasks.to_string().into()]).await?;
-            run(&*tx, KNOW, [documents.to_string().into()]).await?;
-            run(&*tx, INDEX, [indexed.to_string().into()]).await?;
-            run(&*tx, MERGE, [MERGED.into()]).await?;
-        }
-        tx.commit().await?;
+        let write = async |tx: &WriteTransaction| {
+            let began = Instant::now();
+            if move_on(tx, before, after).await? == 0 {
+                return Err(DatabaseError::Busy);
+            }
+            for (task_id, project) in &self.settled {
+                run(tx, SETTLE, [task_id.as_str().into(), project.as_str().into()]).await?;
+            }
+            if unindexed != json!([]) {
+                run(tx, UNINDEX, [unindexed.to_string().into()]).await?;
+            }
+            if !self.gone.is_empty() {
+                run(tx, FORGET, [json!(self.gone).to_string().into()]).await?;
+            }
+            if let Some(task_id) = &self.gone_task {
+                run(tx, FORGET_TASK, [task_id.as_str().into()]).await?;
+            }
+            if !self.rows.is_empty() {
+                run(tx, KNOW_TASKS, [tasks.to_string().into()]).await?;
+                run(tx, KNOW, [documents.to_string().into()]).await?;
+                run(tx, INDEX, [indexed.to_string().into()]).await?;
+                run(tx, MERGE, [MERGED.into()]).await?;
+            }
+            Ok(began)
+        };
+        let (began, _) = database.write(Scope::All, write).await?.into_parts();
         Ok(began.elapsed())
     }
 }
 
 /// Merges a little more of the index. Whether there is more to merge, and for how long it held up others.
 pub(super) async fn merge(database: &Database) -> Result<(bool, Duration), DatabaseError> {
-    let tx = database.begin_write().await?;
-    let began = Instant::now();
-    let before = written(&*tx).await?;
-    run(&*tx, MERGE, [MERGED.into()]).await?;
-    // By its own account a merge that had nothing to do changes a single row.
-    let more = written(&*tx).await? - before > 1;
-    tx.commit().await?;
+    let write = async |tx: &WriteTransaction| {
+        let began = Instant::now();
+        let before = written(tx).await?;
+        run(tx, MERGE, [MERGED.into()]).await?;
+        // By its own account a merge that had nothing to do changes a single row.
+        let more = written(tx).await? - before > 1;
+        Ok::<_, DatabaseError>((more, began))
+    };
+    let ((more, began), _) = database.write(Scope::All, write).await?.into_parts();
     Ok((more, began.elapsed()))
 }
 
 /// Begins to walk all rows. Documents of the walk get ids below those of what is written meanwhile.
 pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
-    let tx = database.begin_write().await?;
-    run(&*tx, BEGIN_WALK, []).await?;
-    tx.commit().await?;
+    let write = async |tx: &WriteTransaction| {
+        run(tx, BEGIN_WALK, []).await?;
+        Ok::<_, DatabaseError>(())
+    };
+    database.write(Scope::All, write).await?;
     Ok(())
 }
 
