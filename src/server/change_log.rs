@@ -13,6 +13,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::access::scope::Scope;
 use super::database::sqlite::bell::Bell;
 use super::database::{Database, DatabaseError, ReadTransaction};
 use crate::protocol::model::FinalStatus;
@@ -143,12 +144,12 @@ async fn reopen(database: &Database, sink: &mpsc::Sender<Tailed>) -> Option<Curs
 pub async fn since(
     read: &ReadTransaction,
     cursor: &Cursor,
-    project: Option<&str>,
+    scope: &Scope,
     most: u64,
 ) -> Result<Option<Vec<Notice>>, DbErr> {
     let Some(first) = continues(read, cursor).await? else { return Ok(None) };
     let mut query = change::Entity::find().filter(change::Column::Id.gte(first));
-    if let Some(project) = project {
+    if let Some(project) = scope.project() {
         query = query.filter(change::Column::Project.eq(project));
     }
     let rows = query

@@ -13,12 +13,10 @@ use poem::web::Html;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route};
 use poem_openapi::Tags;
 use poem_openapi::error::{ParseParamError, ParsePathError};
-use sea_orm::DbErr;
 
 use super::access::scope::Scope;
 use super::database::{Committed, Database, ReadTransaction, WriteTransaction};
 use super::error::ApiError;
-use super::read::{Place, Window};
 use super::search::Index;
 use crate::protocol::AT_LEAST_HEADER;
 
@@ -40,10 +38,12 @@ mod health;
 
 mod answer;
 
+mod reading;
+
 mod body;
 
+mod framework_messages;
 mod paths;
-mod wording;
 use paths::Paths;
 
 pub mod document;
@@ -107,12 +107,12 @@ fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
         return ours.as_response();
     } else if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
         let place = name.trim_start_matches("param").parse().unwrap_or(0);
-        ApiError::invalid(paths.parameter(path, place).unwrap_or(name), wording::plain(reason))
+        ApiError::invalid(paths.parameter(path, place).unwrap_or(name), framework_messages::plain(reason))
     } else if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
         if name.eq_ignore_ascii_case(AT_LEAST_HEADER) {
             ApiError::Header { name: (*name).to_owned(), detail: reason.clone() }
         } else {
-            ApiError::invalid(*name, wording::plain(reason))
+            ApiError::invalid(*name, framework_messages::plain(reason))
         }
     } else if error.is::<MethodNotAllowedError>() {
         // What the document does not have, as itself and the page that shows it, is there to be read.
@@ -132,24 +132,6 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How many rows a page has where nobody says.
-fn default_limit() -> u32 {
-    50
-}
-
-/// Which part of a list is asked for.
-fn window<P: Place>(before: Option<&str>, after: Option<&str>) -> Result<Window<P>, ApiError> {
-    let place = |field, token: &str| {
-        P::parse(token).ok_or_else(|| ApiError::invalid(field, "is not a place in this list: send what a page gave"))
-    };
-    match (before, after) {
-        (None, None) => Ok(Window::Newest),
-        (Some(token), None) => place("before", token).map(Window::Before),
-        (None, Some(token)) => place("after", token).map(Window::After),
-        (Some(_), Some(_)) => Err(ApiError::invalid("after", "cannot be given together with before")),
-    }
-}
-
 /// Runs the verbs of a request in the transaction that writes.
 async fn write<T>(
     database: &Database,
@@ -159,12 +141,12 @@ async fn write<T>(
 }
 
 /// The row that a verb wrote in the same transaction. Only a trigger of another program can have removed it.
-async fn read_back<T>(
+async fn read_back<T, E: Into<ApiError>>(
     what: &'static str,
     id: &impl ToString,
-    row: impl Future<Output = Result<Option<T>, DbErr>>,
+    row: impl Future<Output = Result<Option<T>, E>>,
 ) -> Result<T, ApiError> {
-    row.await?.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: None })
+    row.await.map_err(Into::into)?.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: None })
 }
 
 /// The row that a request names, or 404 with the cursor of the snapshot that does not contain it.

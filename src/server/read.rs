@@ -7,12 +7,14 @@ use std::str::FromStr;
 
 use sea_orm::DbErr;
 
+use super::access::scope::Scope;
 use super::database::{DatabaseError, ReadTransaction};
 use crate::protocol::model::{Stats, Task, Timestamp};
 
 pub mod overview;
 
 pub mod task;
+use task::TaskFilter;
 
 pub mod timeline;
 
@@ -20,23 +22,22 @@ pub mod bookmark;
 
 pub mod search;
 
-pub mod heard;
+pub mod hook_activity;
 
 pub mod usage;
 
 mod page;
-pub use page::{Moment, Place, Position, Window};
+pub use page::{MomentKey, PageToken, PageWindow, TimelineKey};
 
 /// What a stream that starts afresh begins with: the figures and the first page of tasks.
-pub async fn first_screen(tx: &ReadTransaction, project: Option<&str>) -> Result<(Stats, Vec<Task>), DatabaseError> {
-    let filter = task::Filter { project: project.map(str::to_owned), ..task::Filter::default() };
-    let overview = overview::overview(tx, project).await?;
-    let tasks = task::page(tx, &filter, &Window::Newest, FIRST_PAGE).await?;
+pub async fn first_screen(tx: &ReadTransaction, scope: &Scope) -> Result<(Stats, Vec<Task>), DatabaseError> {
+    let overview = overview::overview(tx, scope).await?;
+    let tasks = task::page(tx, scope, &TaskFilter::default(), &PageWindow::Newest, FIRST_PAGE.into()).await?;
     Ok((overview.stats, tasks.items))
 }
 
 /// How many rows a page has where nobody says.
-pub const FIRST_PAGE: u64 = 50;
+pub const FIRST_PAGE: u32 = 50;
 
 /// An id that the schema says is one.
 fn id<T: FromStr>(text: &str) -> Result<T, DbErr> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
+use super::access::scope::Scope;
 use super::database::{Database, DatabaseError, ReadTransaction};
 use crate::protocol::{Cursor, TaskId};
 
@@ -131,14 +132,14 @@ impl Index {
     }
 }
 
-/// What the index is asked for `query` within a project or a task.
+/// What the index is asked for `query` within a scope and a task.
 pub async fn expression(
     tx: &impl ConnectionTrait,
     query: &Query,
-    project: Option<&str>,
+    scope: &Scope,
     task_id: Option<&TaskId>,
 ) -> Result<String, DbErr> {
-    let project = project.map(scope_of_project);
+    let project = scope.project().map(scope_of_project);
     let task = task_id.map(|task_id| scope_of_task(task_id.as_str()));
     let words = vocabulary::words(tx, query).await?;
     Ok(query.expression(&project.into_iter().chain(task).collect::<Vec<_>>(), &words))

@@ -19,14 +19,14 @@ use crate::server::ingest::Saved;
 const JSON: &str = "application/json";
 
 /// The answer to a read: what was asked for, or that the caller has it already.
-pub(super) struct Read<T> {
+pub(super) struct ReadAnswer<T> {
     answer: Answer,
     caller_has_it: bool,
     of: PhantomData<fn() -> T>,
 }
 
 /// The answer to a write that can make a row: the row.
-pub(super) struct Kept<T> {
+pub(super) struct SavedRow<T> {
     saved: Saved,
     body: Vec<u8>,
     cursor: Cursor,
@@ -34,18 +34,18 @@ pub(super) struct Kept<T> {
 }
 
 /// The answer to a write that changes what is there: what it became.
-pub(super) struct Changed<T> {
+pub(super) struct ChangedRow<T> {
     body: Vec<u8>,
     cursor: Cursor,
     of: PhantomData<fn() -> T>,
 }
 
 /// The answer to a write that leaves nothing to show.
-pub(super) struct Done {
+pub(super) struct NoContent {
     cursor: Cursor,
 }
 
-impl<T> Read<T> {
+impl<T> ReadAnswer<T> {
     /// `held` is the value of `If-None-Match`: the answers that the caller has.
     pub(super) fn new(answer: Answer, held: Option<&str>) -> Self {
         let caller_has_it = held.is_some_and(|held| names(held, answer.etag()));
@@ -53,21 +53,21 @@ impl<T> Read<T> {
     }
 }
 
-impl<T: Serialize> Kept<T> {
+impl<T: Serialize> SavedRow<T> {
     pub(super) fn new(committed: Committed<(Saved, T)>) -> Result<Self, ApiError> {
         let ((saved, row), cursor) = committed.into_parts();
         Ok(Self { saved, body: bytes(&row)?, cursor, of: PhantomData })
     }
 }
 
-impl<T: Serialize> Changed<T> {
+impl<T: Serialize> ChangedRow<T> {
     pub(super) fn new(committed: Committed<T>) -> Result<Self, ApiError> {
         let (row, cursor) = committed.into_parts();
         Ok(Self { body: bytes(&row)?, cursor, of: PhantomData })
     }
 }
 
-impl Done {
+impl NoContent {
     pub(super) fn new(committed: Committed<()>) -> Self {
         Self::at(committed.into_parts().1)
     }
@@ -91,7 +91,7 @@ fn response(status: StatusCode, cursor: &Cursor) -> poem::ResponseBuilder {
     Response::builder().status(status).header(HeaderName::from_static(CURSOR_HEADER), cursor.to_string())
 }
 
-impl<T> IntoResponse for Read<T> {
+impl<T> IntoResponse for ReadAnswer<T> {
     fn into_response(self) -> Response {
         let status = if self.caller_has_it { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
         // A browser may keep it, but has to ask each time: only the server knows whether it is stale.
@@ -102,7 +102,7 @@ impl<T> IntoResponse for Read<T> {
     }
 }
 
-impl<T> IntoResponse for Kept<T> {
+impl<T> IntoResponse for SavedRow<T> {
     fn into_response(self) -> Response {
         let status = match self.saved {
             Saved::New => StatusCode::CREATED,
@@ -112,19 +112,19 @@ impl<T> IntoResponse for Kept<T> {
     }
 }
 
-impl<T> IntoResponse for Changed<T> {
+impl<T> IntoResponse for ChangedRow<T> {
     fn into_response(self) -> Response {
         response(StatusCode::OK, &self.cursor).content_type(JSON).body(self.body)
     }
 }
 
-impl IntoResponse for Done {
+impl IntoResponse for NoContent {
     fn into_response(self) -> Response {
         response(StatusCode::NO_CONTENT, &self.cursor).finish()
     }
 }
 
-impl<T: Type> ApiResponse for Read<T> {
+impl<T: Type> ApiResponse for ReadAnswer<T> {
     fn meta() -> MetaResponses {
         let tag = || header_of("ETag", "Names this content; send it in `If-None-Match`.", String::schema_ref());
         let mut found = described::<T>(200, "What was asked for.");
@@ -139,7 +139,7 @@ impl<T: Type> ApiResponse for Read<T> {
     }
 }
 
-impl<T: Type> ApiResponse for Kept<T> {
+impl<T: Type> ApiResponse for SavedRow<T> {
     fn meta() -> MetaResponses {
         let there = described::<T>(200, "It was there; this is how it is now.");
         MetaResponses { responses: vec![described::<T>(201, "It is new."), there] }
@@ -150,7 +150,7 @@ impl<T: Type> ApiResponse for Kept<T> {
     }
 }
 
-impl<T: Type> ApiResponse for Changed<T> {
+impl<T: Type> ApiResponse for ChangedRow<T> {
     fn meta() -> MetaResponses {
         MetaResponses { responses: vec![described::<T>(200, "How it is now.")] }
     }
@@ -160,7 +160,7 @@ impl<T: Type> ApiResponse for Changed<T> {
     }
 }
 
-impl ApiResponse for Done {
+impl ApiResponse for NoContent {
     fn meta() -> MetaResponses {
         MetaResponses { responses: vec![empty(204, "It is done.")] }
     }

@@ -3,8 +3,8 @@
 use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 
-use super::answer::{Done, Read};
-use super::body::Raw;
+use super::answer::{NoContent, ReadAnswer};
+use super::body::HookBody;
 use super::{Group, now_ms, write};
 use crate::agent::process::Process;
 use crate::protocol::AT_HEADER;
@@ -28,10 +28,12 @@ impl HookApi {
         /// The `ETag` of the answer the caller has.
         #[oai(name = "If-None-Match")]
         held: Header<Option<String>>,
-    ) -> Result<Read<HooksHeard>, ApiError> {
+    ) -> Result<ReadAnswer<HooksHeard>, ApiError> {
         let key = ReadKey::new("hooks_heard");
-        let answer = self.0.read(Scope::All, None, key, async |tx| Ok::<_, ApiError>(read::heard::heard(tx).await?));
-        Ok(Read::new(answer.await?, held.0.as_deref()))
+        let answer = self
+            .0
+            .read(Scope::All, None, key, async |tx| Ok::<_, ApiError>(read::hook_activity::last_heard(tx).await?));
+        Ok(ReadAnswer::new(answer.await?, held.0.as_deref()))
     }
 
     /// Take what a hook of Claude Code was given
@@ -47,8 +49,8 @@ impl HookApi {
         /// The process of the agent, as the forwarder names it. Who cannot tell what it is ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
-        body: Raw,
-    ) -> Result<Done, ApiError> {
+        body: HookBody,
+    ) -> Result<NoContent, ApiError> {
         self.take(Source::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
     }
 
@@ -65,8 +67,8 @@ impl HookApi {
         /// The process of the agent, as the forwarder names it. Who cannot tell what it is ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
-        body: Raw,
-    ) -> Result<Done, ApiError> {
+        body: HookBody,
+    ) -> Result<NoContent, ApiError> {
         self.take(Source::Codex, &delivery.0, &at.0, &process.0, &body.0).await
     }
 }
@@ -79,7 +81,7 @@ impl HookApi {
         at: &Option<String>,
         process: &Option<String>,
         body: &[u8],
-    ) -> Result<Done, ApiError> {
+    ) -> Result<NoContent, ApiError> {
         let delivery = Delivery::read(source, delivery.as_deref(), body)?;
         // It is a hint, and one that cannot be read costs no record.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
@@ -96,6 +98,6 @@ impl HookApi {
             let heard = at.map_or(Heard::Now(now_ms), |at| Heard::late(at, now_ms));
             Ok(hooks::take(tx, delivery.of(process.as_ref()), heard).await?)
         });
-        Ok(Done::new(write.await?))
+        Ok(NoContent::new(write.await?))
     }
 }

@@ -1,19 +1,20 @@
 //! What happens on a task: its sessions and its events.
 
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::Serialize;
 
-use super::answer::{Changed, Done, Kept, Read};
-use super::body::{Events, Json};
-use super::{Group, found, now_ms, read_back, window, write};
+use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
+use super::body::{EventsBody, JsonBody};
+use super::reading::{PageParameters, Reading};
+use super::{Group, found, now_ms, read_back, write};
 use crate::protocol::model::{Event, EventPage, EventsLogged, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
-use crate::protocol::{Cursor, EventId, SessionId, TaskId};
+use crate::protocol::{EventId, SessionId, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::{Database, ReadKey};
+use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
@@ -24,35 +25,19 @@ pub(super) struct TimelineApi(pub(super) Database);
 impl TimelineApi {
     /// The events of a task, the newest first
     #[oai(path = "/tasks/:task_id/timeline", method = "get", operation_id = "timeline", tag = "Group::Read")]
-    #[allow(clippy::too_many_arguments)]
     async fn timeline(
         &self,
         /// The task.
         task_id: Path<TaskId>,
-        /// How many at most.
-        #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<u32>,
-        /// Those that follow: the `next` of the page before.
-        before: Query<Option<String>>,
-        /// Those that precede: the `previous` of the page after.
-        after: Query<Option<String>>,
-        /// The `ETag` of the answer the caller has.
-        #[oai(name = "If-None-Match")]
-        held: Header<Option<String>>,
-        /// A cursor the answer has to contain, where it is of this database's history.
-        #[oai(name = "Requery-At-Least")]
-        at_least: Header<Option<Cursor>>,
-    ) -> Result<Read<EventPage>, ApiError> {
-        let window = window(before.0.as_deref(), after.0.as_deref())?;
-        let key = ReadKey::new("timeline")
-            .with("task_id", Some(&task_id.0))
-            .with("limit", Some(limit.0))
-            .with("before", before.0.as_ref())
-            .with("after", after.0.as_ref());
-        let answer = self.0.read(Scope::All, at_least.0.as_ref(), key, async |tx| {
-            found(tx, "task", &task_id.0, read::timeline::page(tx, &task_id.0, &window, limit.0.into()).await?)
-        });
-        Ok(Read::new(answer.await?, held.0.as_deref()))
+        page: PageParameters,
+        reading: Reading,
+    ) -> Result<ReadAnswer<EventPage>, ApiError> {
+        let window = page.window()?;
+        let key = ReadKey::new("timeline").with("task_id", Some(&task_id.0));
+        let queries = async |tx: &ReadTransaction| {
+            found(tx, "task", &task_id.0, read::timeline::page(tx, &task_id.0, &window, page.limit()).await?)
+        };
+        reading.answer(&self.0, Scope::All, page.extend(key), queries).await
     }
 
     /// Begin a session: a run of an agent on a task
@@ -63,13 +48,13 @@ impl TimelineApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
-        body: Json<NewSession>,
-    ) -> Result<Kept<Session>, ApiError> {
+        body: JsonBody<NewSession>,
+    ) -> Result<SavedRow<Session>, ApiError> {
         let write = write(&self.0, async |tx| {
             let (id, saved) = ingest::session::start(tx, &task_id.0, body.0, now_ms()).await?;
             Ok((saved, read_back("session", &id, read::task::session_of(tx, &id)).await?))
         });
-        Kept::new(write.await?)
+        SavedRow::new(write.await?)
     }
 
     /// Change or end a session
@@ -78,13 +63,13 @@ impl TimelineApi {
         &self,
         /// The session.
         session_id: Path<SessionId>,
-        body: Json<SessionPatch>,
-    ) -> Result<Changed<Session>, ApiError> {
+        body: JsonBody<SessionPatch>,
+    ) -> Result<ChangedRow<Session>, ApiError> {
         let write = write(&self.0, async |tx| {
             ingest::session::update(tx, &session_id.0, body.0, now_ms()).await?;
             read_back("session", &session_id.0, read::task::session_of(tx, &session_id.0)).await
         });
-        Changed::new(write.await?)
+        ChangedRow::new(write.await?)
     }
 
     /// Log events on a task
@@ -96,21 +81,21 @@ impl TimelineApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
-        body: Json<Events>,
-    ) -> Result<Kept<Logged>, ApiError> {
+        body: JsonBody<EventsBody>,
+    ) -> Result<SavedRow<LoggedEvents>, ApiError> {
         let write = write(&self.0, async |tx| match body.0 {
-            Events::One(event) => {
+            EventsBody::One(event) => {
                 let logged = ingest::event::log(tx, &task_id.0, *event, now_ms()).await?;
-                let event = async { Ok(read::timeline::named(tx, &logged.ids).await?.pop()) };
-                Ok((logged.saved, Logged::One(Box::new(read_back("task", &task_id.0, event).await?))))
+                let event = read::timeline::first_named(tx, &logged.ids);
+                Ok((logged.saved, LoggedEvents::One(Box::new(read_back("task", &task_id.0, event).await?))))
             }
-            Events::Batch(events) => {
+            EventsBody::Batch(events) => {
                 let logged = ingest::event::log_all(tx, &task_id.0, events, now_ms()).await?;
                 let items = read::timeline::named(tx, &logged.ids).await?;
-                Ok((logged.saved, Logged::Batch(EventsLogged { items })))
+                Ok((logged.saved, LoggedEvents::Batch(EventsLogged { items })))
             }
         });
-        Kept::new(write.await?)
+        SavedRow::new(write.await?)
     }
 
     /// Change an event
@@ -121,14 +106,14 @@ impl TimelineApi {
         &self,
         /// The event.
         event_id: Path<EventId>,
-        body: Json<EventPatch>,
-    ) -> Result<Changed<Event>, ApiError> {
+        body: JsonBody<EventPatch>,
+    ) -> Result<ChangedRow<Event>, ApiError> {
         let write = write(&self.0, async |tx| {
             ingest::event::update(tx, &event_id.0, body.0).await?;
-            let event = async { Ok(read::timeline::named(tx, std::slice::from_ref(&event_id.0)).await?.pop()) };
+            let event = read::timeline::first_named(tx, std::slice::from_ref(&event_id.0));
             read_back("event", &event_id.0, event).await
         });
-        Changed::new(write.await?)
+        ChangedRow::new(write.await?)
     }
 
     /// Delete an event, and the bookmark of it
@@ -137,21 +122,21 @@ impl TimelineApi {
         &self,
         /// The event.
         event_id: Path<EventId>,
-    ) -> Result<Done, ApiError> {
+    ) -> Result<NoContent, ApiError> {
         let write = write(&self.0, async |tx| Ok(ingest::event::delete(tx, &event_id.0).await?));
-        Ok(Done::new(write.await?))
+        Ok(NoContent::new(write.await?))
     }
 }
 
 /// What was logged, in the form it was sent: one event, or the list of them.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Logged {
+pub(super) enum LoggedEvents {
     One(Box<Event>),
     Batch(EventsLogged),
 }
 
-impl Type for Logged {
+impl Type for LoggedEvents {
     const IS_REQUIRED: bool = true;
     type RawValueType = Self;
     type RawElementValueType = Self;

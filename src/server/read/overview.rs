@@ -11,12 +11,13 @@ use sea_orm::{
     Statement,
 };
 
-use super::usage::Sums;
+use super::usage::UsageSums;
 use super::{count, id, time};
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
+use crate::server::access::scope::Scope;
 
 /// How many tasks that need a person are listed.
-const NEEDS_YOU: usize = 100;
+const MOST_NEEDS_YOU: usize = 100;
 /// How many hours of activity are told, the newest of them the last that saw any.
 const HOURS: i64 = 24;
 const HOUR_MS: i64 = 3_600_000;
@@ -35,14 +36,15 @@ select at / 3600000 as hour, count(*) as events from changes
 where id >= (select next from folded) and kind = 'event.logged' and (?1 is null or project = ?1) group by hour";
 
 /// The figures of one project, or of all there are.
-pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Overview, DbErr> {
+pub async fn overview(tx: &impl ConnectionTrait, scope: &Scope) -> Result<Overview, DbErr> {
+    let project = scope.project();
     let figures = Figure::find_by_statement(statement(tx, FIGURES, [project.into()])).all(tx).await?;
     let folded = Hour::find_by_statement(statement(tx, FOLDED_HOURS, [project.into(), HOURS.into()])).all(tx).await?;
     let logged = Hour::find_by_statement(statement(tx, LOGGED_HOURS, [project.into()])).all(tx).await?;
 
     let mut stats = Stats::default();
     let mut sources = Vec::new();
-    let mut usage = Sums::default();
+    let mut usage = UsageSums::default();
     // A task that goes before its events are folded takes them from the figure first: only the sum is never negative.
     let mut events: i64 = logged.iter().map(|hour| hour.events).sum();
     for Figure { name, value: signed } in figures {
@@ -67,14 +69,14 @@ pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Resul
     sources.sort_by(|a, b| b.tasks.cmp(&a.tasks).then_with(|| a.source.cmp(&b.source)));
     Ok(Overview {
         stats,
-        needs_you: needs_you(tx, project).await?,
+        needs_you: needs_you(tx, scope).await?,
         activity: activity(folded.into_iter().chain(logged)),
         sources,
         usage: usage.usage(),
     })
 }
 
-async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Vec<NeedsYou>, DbErr> {
+async fn needs_you(tx: &impl ConnectionTrait, scope: &Scope) -> Result<Vec<NeedsYou>, DbErr> {
     let status = |words: &[TaskStatus]| task::Column::Status.is_in(words.iter().map(|status| status.as_str()));
     let waits = || Condition::all().add(status(&[TaskStatus::Waiting])).add(task::Column::StaleSince.is_null());
     let asks = Condition::any().add(task::Column::StatusReason.is_in(["permission", "question"]));
@@ -89,9 +91,9 @@ async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<V
         (stale, task::Column::StaleReason, task::Column::StaleSince),
         (waits().add(Condition::any().add(asks.not()).add(task::Column::StatusReason.is_null())), reason, since),
     ] {
-        let left = NEEDS_YOU - rows.len();
+        let left = MOST_NEEDS_YOU - rows.len();
         let mut query = task::Entity::find().filter(which);
-        if let Some(project) = project {
+        if let Some(project) = scope.project() {
             query = query.filter(task::Column::Project.eq(project));
         }
         let found = query

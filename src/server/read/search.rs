@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 use super::{id, reference, time};
 use crate::protocol::TaskId;
 use crate::protocol::model::{SearchHit, SearchKind};
+use crate::server::access::scope::Scope;
 use crate::server::search;
 use crate::server::search::query::Query;
 
@@ -23,9 +24,7 @@ const LOOKED_AT: i64 = 2_000;
 
 /// Where to search.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only in this project.
-    pub project: Option<String>,
+pub struct SearchFilter {
     /// Only in this task, its events and its bookmarks.
     pub task_id: Option<TaskId>,
 }
@@ -84,13 +83,19 @@ struct Hit {
 }
 
 /// The best of the newest matches.
-pub async fn search(tx: &impl ConnectionTrait, q: &str, filter: &Filter, limit: u32) -> Result<Vec<SearchHit>, DbErr> {
+pub async fn search(
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    q: &str,
+    filter: &SearchFilter,
+    limit: u32,
+) -> Result<Vec<SearchHit>, DbErr> {
     let query = Query::parse(q);
     if query.is_empty() {
         return Ok(Vec::new());
     }
-    let project = filter.project.as_deref();
-    let expression = search::expression(tx, &query, project, filter.task_id.as_ref()).await?;
+    let project = scope.project();
+    let expression = search::expression(tx, &query, scope, filter.task_id.as_ref()).await?;
     let task_id = filter.task_id.as_ref().map(TaskId::as_str);
     let backend = tx.get_database_backend();
     let values = [expression.into(), project.into(), task_id.into(), RANKED.into(), LOOKED_AT.into()];

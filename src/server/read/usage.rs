@@ -7,7 +7,7 @@ use crate::protocol::TaskId;
 use crate::protocol::model::{ModelUsage, Usage};
 
 /// How many models a detail shows; the rest is in the sum all the same.
-const SHOWN: usize = 20;
+const MODELS_SHOWN: usize = 20;
 /// What `cost_usd` is kept in.
 const MICROS: f64 = 1_000_000.0;
 
@@ -20,16 +20,17 @@ from usage where task_id = ? group by model order by answers desc, model";
 /// What a task cost, and which models it was: those with the most answers first.
 pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usage, Vec<ModelUsage>), DbErr> {
     let statement = Statement::from_sql_and_values(tx.get_database_backend(), OF_TASK, [task_id.as_str().into()]);
-    let rows = Row::find_by_statement(statement).all(tx).await?;
-    let mut total = Sums::default();
+    let rows = ModelUsageRow::find_by_statement(statement).all(tx).await?;
+    let mut total = UsageSums::default();
     rows.iter().for_each(|row| total.add(&row.sums));
-    let models = rows.into_iter().take(SHOWN).map(|row| ModelUsage { model: row.model, usage: row.sums.usage() });
+    let models =
+        rows.into_iter().take(MODELS_SHOWN).map(|row| ModelUsage { model: row.model, usage: row.sums.usage() });
     Ok((total.usage(), models.collect()))
 }
 
-/// Sums as the database keeps them.
+/// UsageSums as the database keeps them.
 #[derive(Default, FromQueryResult)]
-pub(super) struct Sums {
+pub(super) struct UsageSums {
     answers: i64,
     answers_with_cost: i64,
     cost_usd_micros: i64,
@@ -39,7 +40,7 @@ pub(super) struct Sums {
     cache_write_tokens: i64,
 }
 
-impl Sums {
+impl UsageSums {
     /// Takes a counter, if it is one of these.
     pub(super) fn take(&mut self, figure: &str, value: i64) {
         match figure {
@@ -79,8 +80,8 @@ impl Sums {
 }
 
 #[derive(FromQueryResult)]
-struct Row {
+struct ModelUsageRow {
     model: Option<String>,
     #[sea_orm(nested)]
-    sums: Sums,
+    sums: UsageSums,
 }
