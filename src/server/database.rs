@@ -15,7 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use requery_entities::run;
 use requery_migrations::{Migrator, MigratorTrait};
-use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, Statement};
+use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult};
 use tokio::sync::Notify;
 
 use crate::protocol::Cursor;
@@ -26,6 +26,8 @@ pub use sqlite::location::{Location, LocationError};
 
 mod index;
 use index::IndexDamage;
+
+pub mod sql;
 
 mod transaction;
 pub use transaction::{ReadTransaction, WriteTransaction};
@@ -251,16 +253,13 @@ impl Connections {
     /// What a snapshot of `connection` contains, and whether that is more than any before. Fails when the run is not
     /// in the file: then it is not the one we opened.
     async fn mint(&self, connection: &impl ConnectionTrait) -> Result<(Cursor, bool), DatabaseError> {
-        const SQL: &str = "select (select seq from sqlite_sequence where name = 'changes') as last, \
-            exists (select 1 from runs where token = ?) as ours";
-        let values = [self.epoch.as_ref().into()];
-        let statement = Statement::from_sql_and_values(connection.get_database_backend(), SQL, values);
-        let row = connection.query_one_raw(statement).await?.ok_or(DatabaseError::Busy)?;
-        let (last, ours) = (row.try_get::<Option<i64>>("", "last")?, row.try_get::<bool>("", "ours")?);
-        if !ours {
+        let minted: Option<Minted> =
+            sql::runs::LAST_CHANGE_AND_RUN.one(connection, [self.epoch.as_ref().into()]).await?;
+        let minted = minted.ok_or(DatabaseError::Busy)?;
+        if !minted.is_ours {
             return Err(DatabaseError::Away(REPLACED.to_owned()));
         }
-        let next = last.unwrap_or(0).unsigned_abs() + 1;
+        let next = minted.last.unwrap_or(0).unsigned_abs() + 1;
         let before = self.minted.fetch_max(next, Ordering::SeqCst);
         Ok((Cursor::counter(self.epoch.clone(), next), before < next))
     }
@@ -271,16 +270,16 @@ impl Connections {
     }
 }
 
+/// The last change of a snapshot, and whether the run that opened the file is in it.
+#[derive(FromQueryResult)]
+struct Minted {
+    last: Option<i64>,
+    is_ours: bool,
+}
+
 async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
     let token = uuid::Uuid::now_v7().simple().to_string();
-    let last = writer
-        .query_one_raw(Statement::from_string(
-            writer.get_database_backend(),
-            "select seq from sqlite_sequence where name = 'changes'",
-        ))
-        .await?
-        .map(|row| row.try_get::<i64>("", "seq"))
-        .transpose()?;
+    let last: Option<i64> = sql::runs::LAST_CHANGE.value(writer, []).await?;
     let row = run::ActiveModel {
         id: ActiveValue::NotSet,
         token: ActiveValue::Set(token.clone()),

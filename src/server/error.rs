@@ -22,9 +22,9 @@ use crate::protocol::{CURSOR_HEADER, Cursor};
 pub const PROBLEM: &str = "application/problem+json";
 
 /// How long to wait where the database is away: it is looked for again about as often.
-const AWAY: Duration = Duration::from_secs(5);
+const RETRY_WHEN_AWAY: Duration = Duration::from_secs(5);
 /// How long to wait where it is busy.
-const BUSY: Duration = Duration::from_secs(1);
+const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
 /// Why a request was not answered as it wanted.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +143,7 @@ impl ApiError {
 
     /// Not now, and soon perhaps.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        Self::Unavailable { detail: detail.into(), retry_after: BUSY }
+        Self::Unavailable { detail: detail.into(), retry_after: RETRY_WHEN_BUSY }
     }
 
     /// A fault of ours. Logged here, because the caller is told nothing of it.
@@ -242,15 +242,15 @@ impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         match error {
             DatabaseError::Away(_) | DatabaseError::Damaged(_) => {
-                Self::Unavailable { detail: error.to_string(), retry_after: AWAY }
+                Self::Unavailable { detail: error.to_string(), retry_after: RETRY_WHEN_AWAY }
             }
             // What is wrong with it is logged where it is made again.
             DatabaseError::Index(_) => Self::Unavailable {
                 detail: "the search index is damaged; it is made again as soon as it can be, everything else works"
                     .to_owned(),
-                retry_after: BUSY,
+                retry_after: RETRY_WHEN_BUSY,
             },
-            DatabaseError::Busy => Self::Unavailable { detail: error.to_string(), retry_after: BUSY },
+            DatabaseError::Busy => Self::Unavailable { detail: error.to_string(), retry_after: RETRY_WHEN_BUSY },
             DatabaseError::Db(error) => Self::internal("use the database", &error),
         }
     }

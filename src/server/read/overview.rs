@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use requery_entities::task;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    Statement,
 };
 
 use super::usage::UsageSums;
 use super::{count, id, time};
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
 use crate::server::access::scope::Scope;
+use crate::server::database::sql;
 
 /// How many tasks that need a person are listed.
 const MOST_NEEDS_YOU: usize = 100;
@@ -22,25 +22,12 @@ const MOST_NEEDS_YOU: usize = 100;
 const HOURS: i64 = 24;
 const HOUR_MS: i64 = 3_600_000;
 
-const FIGURES: &str = "
-select figure as name, sum(value) as value from figures
-where (figure < 'hour.' or figure >= 'hour/') and (?1 is null or project = ?1) group by figure";
-
-const FOLDED_HOURS: &str = "
-select cast(substr(figure, 6) as integer) as hour, sum(value) as events from figures
-where figure >= 'hour.' and figure < 'hour/' and (?1 is null or project = ?1)
-group by hour having sum(value) > 0 order by hour desc limit ?2";
-
-const LOGGED_HOURS: &str = "
-select at / 3600000 as hour, count(*) as events from changes
-where id >= (select next from folded) and kind = 'event.logged' and (?1 is null or project = ?1) group by hour";
-
 /// The figures of one project, or of all there are.
 pub async fn overview(tx: &impl ConnectionTrait, scope: &Scope) -> Result<Overview, DbErr> {
     let project = scope.project();
-    let figures = Figure::find_by_statement(statement(tx, FIGURES, [project.into()])).all(tx).await?;
-    let folded = Hour::find_by_statement(statement(tx, FOLDED_HOURS, [project.into(), HOURS.into()])).all(tx).await?;
-    let logged = Hour::find_by_statement(statement(tx, LOGGED_HOURS, [project.into()])).all(tx).await?;
+    let figures: Vec<Figure> = sql::overview::FIGURES.all(tx, [project.into()]).await?;
+    let folded: Vec<Hour> = sql::overview::FOLDED_HOURS.all(tx, [project.into(), HOURS.into()]).await?;
+    let logged: Vec<Hour> = sql::overview::LOGGED_HOURS.all(tx, [project.into()]).await?;
 
     let mut stats = Stats::default();
     let mut sources = Vec::new();
@@ -137,8 +124,4 @@ struct Figure {
 struct Hour {
     hour: i64,
     events: i64,
-}
-
-fn statement<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [sea_orm::Value; N]) -> Statement {
-    Statement::from_sql_and_values(tx.get_database_backend(), sql, values)
 }

@@ -1,26 +1,20 @@
 //! Usage: of a task by its models, of a project by the counters.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::count;
 use crate::protocol::TaskId;
 use crate::protocol::model::{ModelUsage, Usage};
+use crate::server::database::sql;
 
 /// How many models a detail shows; the rest is in the sum all the same.
 const MODELS_SHOWN: usize = 20;
 /// What `cost_usd` is kept in.
 const MICROS: f64 = 1_000_000.0;
 
-const OF_TASK: &str = "
-select model, count(*) as answers, sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,
-    sum(cache_read_tokens) as cache_read_tokens, sum(cache_write_tokens) as cache_write_tokens,
-    coalesce(sum(cost_usd_micros), 0) as cost_usd_micros, count(cost_usd_micros) as answers_with_cost
-from usage where task_id = ? group by model order by answers desc, model";
-
 /// What a task cost, and which models it was: those with the most answers first.
 pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usage, Vec<ModelUsage>), DbErr> {
-    let statement = Statement::from_sql_and_values(tx.get_database_backend(), OF_TASK, [task_id.as_str().into()]);
-    let rows = ModelUsageRow::find_by_statement(statement).all(tx).await?;
+    let rows: Vec<ModelUsageRow> = sql::usage::OF_TASK.all(tx, [task_id.as_str().into()]).await?;
     let mut total = UsageSums::default();
     rows.iter().for_each(|row| total.add(&row.sums));
     let models =
