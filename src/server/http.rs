@@ -14,8 +14,7 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response,
 use poem_openapi::Tags;
 use poem_openapi::error::{ParseParamError, ParsePathError};
 
-use super::access::scope::Scope;
-use super::database::{Committed, Database, ReadTransaction, WriteTransaction};
+use super::database::Database;
 use super::error::ApiError;
 use super::search::Index;
 use crate::protocol::AT_LEAST_HEADER;
@@ -39,6 +38,8 @@ mod health;
 mod answer;
 
 mod reading;
+
+mod writing;
 
 mod body;
 
@@ -130,26 +131,4 @@ fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Runs the verbs of a request in the transaction that writes.
-async fn write<T>(
-    database: &Database,
-    verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, ApiError>,
-) -> Result<Committed<T>, ApiError> {
-    database.write(Scope::All, verbs).await
-}
-
-/// The row that a verb wrote in the same transaction. Only a trigger of another program can have removed it.
-async fn read_back<T, E: Into<ApiError>>(
-    what: &'static str,
-    id: &impl ToString,
-    row: impl Future<Output = Result<Option<T>, E>>,
-) -> Result<T, ApiError> {
-    row.await.map_err(Into::into)?.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: None })
-}
-
-/// The row that a request names, or 404 with the cursor of the snapshot that does not contain it.
-fn found<T>(tx: &ReadTransaction, what: &'static str, id: &impl ToString, row: Option<T>) -> Result<T, ApiError> {
-    row.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: Some(tx.cursor().clone()) })
 }

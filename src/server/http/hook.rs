@@ -5,7 +5,8 @@ use poem_openapi::param::Header;
 
 use super::answer::{NoContent, ReadAnswer};
 use super::body::HookBody;
-use super::{Group, now_ms, write};
+use super::writing::write;
+use super::{Group, now_ms};
 use crate::agent::process::Process;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;

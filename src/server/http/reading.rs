@@ -82,6 +82,16 @@ impl PageParameters {
     }
 }
 
+/// The row that a request names, or 404 with the cursor of the snapshot that does not contain it.
+pub(super) fn found<T>(
+    tx: &ReadTransaction,
+    what: &'static str,
+    id: &impl ToString,
+    row: Option<T>,
+) -> Result<T, ApiError> {
+    row.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: Some(tx.cursor().clone()) })
+}
+
 impl<'a> ApiExtractor<'a> for ProjectParameter {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
     type ParamType = ();

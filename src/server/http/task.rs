@@ -5,8 +5,9 @@ use poem_openapi::param::{Path, Query};
 
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::JsonBody;
-use super::reading::{PageParameters, ProjectParameter, Reading};
-use super::{Group, found, now_ms, read_back, write};
+use super::reading::{PageParameters, ProjectParameter, Reading, found};
+use super::writing::{read_back, write};
+use super::{Group, now_ms};
 use crate::protocol::TaskId;
 use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus};
 use crate::protocol::write::{NewTask, Purge, TaskPatch};

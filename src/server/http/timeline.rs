@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::{EventsBody, JsonBody};
-use super::reading::{PageParameters, Reading};
-use super::{Group, found, now_ms, read_back, write};
+use super::reading::{PageParameters, Reading, found};
+use super::writing::{read_back, write};
+use super::{Group, now_ms};
 use crate::protocol::model::{Event, EventPage, EventsLogged, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
 use crate::protocol::{EventId, SessionId, TaskId};

@@ -4,7 +4,8 @@ use poem_openapi::OpenApi;
 
 use super::answer::ChangedRow;
 use super::body::LinesBody;
-use super::{Group, now_ms, write};
+use super::writing::write;
+use super::{Group, now_ms};
 use crate::protocol::model::Imported;
 use crate::server::agents::transcripts::{self, Stretch};
 use crate::server::database::Database;
