@@ -1,11 +1,13 @@
 //! The server: one port for REST, streams and the documents.
 //!
 //! A write goes through [`database`] in one transaction; the database's own triggers append to its log. [`change_log`]
-//! tails that log, [`hub`] merges what it finds for a short window and hands it to every [`feed`], and `ws` and
-//! `sse` write a feed to a socket; [`search`] follows it with an index of its words. No code here publishes a notice:
-//! what is sent always comes from the log.
+//! tails that log, [`hub`] merges the notices of a short window and hands them to every [`feed`], and `net` writes a
+//! feed to a socket; [`search`] follows the log with an index of its words. No code here publishes a notice: every
+//! notice comes from the log.
 
 pub mod config;
+
+mod jobs;
 
 mod net;
 
@@ -35,54 +37,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use config::Config;
-use database::{Database, DatabaseError, OpenError};
+use access::gate::Gate;
+use config::ServerConfig;
+use database::Database;
+use error::RunError;
+use http::routes::Streams;
+use hub::Hub;
+use jobs::Jobs;
+use search::SearchIndex;
 
-/// How many batches of the log may wait for the hub. The hub is always quick; this only decouples the two.
-const TAILED: usize = 16;
-/// The longest a client waits before it comes back after the server went away, so that they do not all come at once.
-const RETRY: Duration = Duration::from_secs(2);
-/// How long streams may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How many batches of the log may wait for the hub. The hub is always quick; the queue only decouples the two.
+const HUB_INPUTS: usize = 16;
+/// How long streams may take to send their last frame.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a server does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Everyone who reaches the address could read and write everything.
-    #[error(
-        "{0} can be reached by others, and nobody is asked who they are; --insecure-no-auth serves it all the same"
-    )]
-    Exposed(SocketAddr),
-    /// The listener has no address.
-    #[error("the listener has no address: {0}")]
-    Listener(#[from] std::io::Error),
-    /// The database cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// What follows the log or keeps it ended before the server did.
-    #[error("a part of the server broke: {0}")]
-    Broken(String),
-    /// The database was opened and then could not be read.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-}
-
-/// Serves on `listener` until `shutdown`.
-pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
-    run_and_tell(listener, config, shutdown, || ()).await
-}
-
-/// The same, and calls `ready` when the first request will be answered.
-pub async fn run_and_tell(
+/// Serves on `listener` until `shutdown`. Calls `ready` when the first request will be answered.
+pub async fn run(
     listener: TcpListener,
-    config: Config,
+    config: ServerConfig,
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
@@ -91,88 +67,56 @@ pub async fn run_and_tell(
     run_on(database, listener, config, shutdown, ready).await
 }
 
-/// The same on a database that is open, for whoever writes to it in the same process; closes it at the end.
+/// The same on an open database, for a program that also writes to it in the same process. Closes the database.
 pub async fn run_on(
     database: Database,
     listener: TcpListener,
-    config: Config,
+    config: ServerConfig,
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
     let address = admitted(&listener, &config)?;
     let cursor = database.snapshot().await?.cursor().clone();
-    let hub = hub::Hub::new(cursor.clone());
+    let hub = Hub::new(cursor.clone());
+    let log_grew = Arc::new(Notify::new());
+    let index = SearchIndex::new(database.clone(), log_grew.clone());
 
-    // These outlive the streams, so that a stream's last frames still come.
-    let (mut background, ended) = (JoinSet::new(), CancellationToken::new());
-    let (sink, tailed) = mpsc::channel(TAILED);
-    let news = Arc::new(Notify::new());
-    background.spawn(change_log::tail(database.clone(), cursor, sink, news.clone(), ended.clone()));
-    background.spawn(hub::run(hub.clone(), tailed, config.window, ended.clone()));
-    let upkeep = change_log::upkeep::keep(database.clone(), config.retention);
-    background.spawn(ended.clone().run_until_cancelled_owned(upkeep).map(|_| ()));
-    let index = search::Index::new(database.clone(), news);
-    let follow = search::upkeep::keep(index.clone());
-    background.spawn(ended.clone().run_until_cancelled_owned(follow).map(|_| ()));
-
-    let spool = |base| crate::agent::spool::Spool::of(base, &address.ip().to_string(), address.port());
-    let spool = config.spool.as_deref().map(spool);
-    let reaper = agents::silence::keep(database.clone(), config.patience, spool.clone());
-    background.spawn(ended.clone().run_until_cancelled_owned(reaper).map(|_| ()));
-    let mut spooled = None;
-    if let Some(spool) = spool {
-        // Beside the rest: the server is as good as ever without it.
-        spooled = Some(tokio::spawn(
-            ended.clone().run_until_cancelled_owned(agents::spool_intake::take_in(database.clone(), spool)),
-        ));
-    }
+    // The jobs outlive the streams, so that the last frames of a stream still come.
+    let mut jobs = Jobs::default();
+    let (to_hub, hub_inputs) = mpsc::channel(HUB_INPUTS);
+    jobs.start_required(change_log::tail(database.clone(), cursor, to_hub, log_grew, jobs.stop_token()));
+    jobs.start_required(hub::run(hub.clone(), hub_inputs, config.window, jobs.stop_token()));
+    jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
+    jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
+    jobs.start_repeated(index.job());
+    agents::start_jobs(&mut jobs, &database, &config, address);
 
     let stop = shutdown.child_token();
-    let streams = http::routes::Streams {
-        source: feed::Source {
-            database: database.clone(),
-            hub: hub.clone(),
-            heartbeat: config.heartbeat,
-            retry: RETRY,
-        },
-        places: Arc::new(Semaphore::new(config.max_streams)),
-        tasks: TaskTracker::new(),
-        draining: stop.clone(),
-    };
-    let gate = access::gate::Gate::new(address, &config.allow_hosts, &config.allow_origins);
+    let streams = Streams::new(database.clone(), hub.clone(), &config, stop.clone());
+    let gate = Gate::new(address, &config.allow_hosts, &config.allow_origins);
+    let app = http::routes::app(gate, streams.clone(), index);
     let goodbye = async {
         stop.cancelled().await;
         hub.close();
     };
-    let app = http::routes::app(gate, streams.clone(), index);
     ready();
     let mut serving = std::pin::pin!(async { tokio::join!(net::listen::serve(listener, app, stop.clone()), goodbye) });
     let broken = tokio::select! {
         _ = &mut serving => None,
-        broken = background.join_next() => {
-            // Without it the streams would look alive and be deaf.
+        ended = jobs.required_job_ended() => {
             stop.cancel();
             serving.await;
-            broken
+            Some(ended.err().map_or("a required job ended".to_owned(), |panic| panic.to_string()))
         }
     };
-    streams.tasks.close();
-    let _ = tokio::time::timeout(GOODBYE, streams.tasks.wait()).await;
-    ended.cancel();
-    while background.join_next().await.is_some() {}
-    if let Some(spooled) = spooled {
-        let _ = spooled.await;
-    }
+    streams.wait_for_last_frames(GOODBYE_TIMEOUT).await;
+    jobs.stop().await;
     database.close("the server ended").await;
-    match broken {
-        None => Ok(()),
-        Some(Ok(())) => Err(RunError::Broken("it ended".to_owned())),
-        Some(Err(panic)) => Err(RunError::Broken(panic.to_string())),
-    }
+    broken.map_or(Ok(()), |reason| Err(RunError::Broken(reason)))
 }
 
-/// The address, if it may be served. Asked before a database is opened, which makes one where there is none.
-fn admitted(listener: &TcpListener, config: &Config) -> Result<SocketAddr, RunError> {
+/// The address, if it may be served. Asked before a database is opened, since opening makes a missing file.
+fn admitted(listener: &TcpListener, config: &ServerConfig) -> Result<SocketAddr, RunError> {
     let address = listener.local_addr()?;
     if config.admits(address) { Ok(address) } else { Err(RunError::Exposed(address)) }
 }

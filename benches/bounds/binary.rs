@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Instant;
 
-use requery::server::change_log::upkeep;
+use requery::server::change_log::fold;
 use requery::server::database::Database;
 use tempfile::TempDir;
 
@@ -61,6 +61,6 @@ async fn fill(path: &Path) {
         rows::insert_many(&db, tasks.by_ref().take(BATCH)).await;
     }
     db.close().await.unwrap();
-    upkeep::fold_all(&database).await.unwrap();
+    fold::fold_all(&database).await.unwrap();
     database.close("filled").await;
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use requery::protocol::Cursor;
 use requery::server::access::scope::Scope;
-use requery::server::config::Config;
+use requery::server::config::ServerConfig;
 use requery::server::database::{Database, DatabaseError, WriteTransaction};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ pub struct Inside {
 impl Inside {
     pub fn start() -> Self {
         let folder = TempDir::new().unwrap();
-        let config = Config::new(folder.path().join("requery.db").into());
+        let config = ServerConfig::new(folder.path().join("requery.db").into());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use requery::server::change_log::upkeep;
+use requery::server::change_log::fold;
 use requery::server::database::Database;
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -60,7 +60,7 @@ pub fn measure() -> Vec<Row> {
 /// Seconds until the figures hold what the log has.
 async fn fold(database: &Database) -> f64 {
     let began = Instant::now();
-    upkeep::fold_all(database).await.unwrap();
+    fold::fold_all(database).await.unwrap();
     began.elapsed().as_secs_f64()
 }
 

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use requery::server::config::Config;
+use requery::server::config::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -52,14 +52,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr()?;
     let folder = tempfile::Builder::new().prefix("requery-demo-").tempdir().context("no room for a database")?;
-    let config = Config::new(folder.path().join("demo.db").into());
+    let config = ServerConfig::new(folder.path().join("demo.db").into());
     anyhow::ensure!(config.admits(address), "{address} can be reached by others; the demo is for this machine alone");
     let shutdown = CancellationToken::new();
     let ready = CancellationToken::new();
 
     let server = {
         let (ready, shutdown) = (ready.clone(), shutdown.clone());
-        tokio::spawn(requery::server::run_and_tell(listener, config, shutdown, move || ready.cancel()))
+        tokio::spawn(requery::server::run(listener, config, shutdown, move || ready.cancel()))
     };
     let url = format!("http://{address}");
     let team = async {

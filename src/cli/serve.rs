@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use requery::server::agents::silence::Patience;
-use requery::server::config::Config;
+use requery::server::config::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +78,7 @@ fn raise_open_files() {
 
 /// Serves until asked to end.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = Config {
+    let config = ServerConfig {
         allow_hosts: args.allow_host,
         allow_origins: args.allow_origin,
         insecure_no_auth: args.insecure_no_auth,
@@ -89,7 +89,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         patience: Patience { stale_after: args.stale_after, lost_after: args.lost_after },
         // Without a home there is no spool that a hook could have written either.
         spool: args.spool.or_else(|| super::spool().ok()),
-        ..Config::new(super::database(args.database_url.as_deref())?)
+        ..ServerConfig::new(super::database(args.database_url.as_deref())?)
     };
     raise_open_files();
     let listener =
@@ -111,6 +111,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
              database              {path}\n"
         ));
     };
-    requery::server::run_and_tell(listener, config, shutdown, ready).await?;
+    requery::server::run(listener, config, shutdown, ready).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -40,7 +40,12 @@ pub struct CursorError(&'static str);
 impl Cursor {
     /// A cursor of a database whose changes become visible in the order of their numbers: all below `next`.
     pub fn counter(epoch: impl Into<Arc<str>>, next: u64) -> Self {
-        Self { epoch: epoch.into(), snapshot: Snapshot { xmin: next, xmax: next, xip: Arc::new([]) } }
+        Self::new(epoch, Snapshot::counter(next))
+    }
+
+    /// The cursor of `snapshot` in the history `epoch`.
+    pub fn new(epoch: impl Into<Arc<str>>, snapshot: Snapshot) -> Self {
+        Self { epoch: epoch.into(), snapshot }
     }
 
     /// Which history this belongs to.
@@ -60,6 +65,11 @@ impl Cursor {
 }
 
 impl Snapshot {
+    /// The snapshot of a database whose changes become visible in the order of their numbers: all below `next`.
+    pub fn counter(next: u64) -> Self {
+        Self { xmin: next, xmax: next, xip: Arc::new([]) }
+    }
+
     /// The number below which everything is contained.
     pub fn xmin(&self) -> u64 {
         self.xmin
@@ -75,7 +85,8 @@ impl Snapshot {
         &self.xip
     }
 
-    fn covers(&self, other: &Snapshot) -> bool {
+    /// Whether every number that `other` contains is contained here.
+    pub fn covers(&self, other: &Snapshot) -> bool {
         // What `other` contains from our xmax on: there must be nothing.
         let beyond = other.xmax.saturating_sub(self.xmax);
         let listed = other.xip.iter().filter(|id| **id >= self.xmax).count() as u64;

@@ -9,7 +9,7 @@ use super::database::Location;
 
 /// What a server is told.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct ServerConfig {
     /// The database file.
     pub database: Location,
     /// Names under which the server may be asked for besides its own addresses, without a port.
@@ -33,7 +33,7 @@ pub struct Config {
     pub spool: Option<PathBuf>,
 }
 
-impl Config {
+impl ServerConfig {
     /// The defaults, for a database.
     pub fn new(database: Location) -> Self {
         Self {

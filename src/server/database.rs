@@ -20,6 +20,9 @@ use tokio::sync::Notify;
 
 use crate::protocol::Cursor;
 
+mod position;
+pub use position::Position;
+
 pub mod sqlite;
 use sqlite::health::{self, Health, code, damage, damage_of_index};
 pub use sqlite::location::{Location, LocationError};
@@ -211,9 +214,10 @@ impl Database {
         self.connections().ok().map(|open| open.epoch)
     }
 
-    /// The highest number that any cursor of this run has.
-    pub(super) fn minted(&self) -> u64 {
-        self.connections().map_or(0, |open| open.minted.load(Ordering::SeqCst))
+    /// The position of the highest cursor that was minted in this run.
+    pub(super) fn minted(&self) -> Position {
+        let next = self.connections().map_or(0, |open| open.minted.load(Ordering::SeqCst));
+        Position::from_column(next.cast_signed())
     }
 
     /// Whether the path still names the file that is open.

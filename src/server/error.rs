@@ -2,6 +2,7 @@
 //!
 //! What went wrong inside is logged, once, and never told.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use poem::error::ResponseError;
@@ -14,7 +15,7 @@ use sea_orm::DbErr;
 use serde::Serialize;
 
 use super::agents::hooks::HookError;
-use super::database::DatabaseError;
+use super::database::{DatabaseError, OpenError};
 use super::ingest::{Invalid, WriteError};
 use crate::protocol::{CURSOR_HEADER, Cursor};
 
@@ -97,6 +98,28 @@ pub enum ApiError {
     /// A fault of ours.
     #[error("the server failed")]
     Internal,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Everyone who reaches the address could read and write everything.
+    #[error(
+        "{0} can be reached by others, and nobody is asked who they are; --insecure-no-auth serves it all the same"
+    )]
+    Exposed(SocketAddr),
+    /// The listener has no address.
+    #[error("the listener has no address: {0}")]
+    Listener(#[from] std::io::Error),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A required background job ended before the server did.
+    #[error("a part of the server broke: {0}")]
+    Broken(String),
+    /// The database was opened and then could not be read.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
 }
 
 /// The body of an answer that reports a failure.

@@ -35,7 +35,7 @@ const MOST_NOTICES: usize = 64;
 
 /// What every feed needs.
 #[derive(Clone)]
-pub struct Source {
+pub struct FeedSource {
     /// Where the first frame is read.
     pub database: Database,
     /// Where the others come from.
@@ -48,7 +48,7 @@ pub struct Source {
 
 /// What a client asks a stream for.
 #[derive(Clone, Debug, Default)]
-pub struct Request {
+pub struct FeedRequest {
     /// The projects whose changes are sent.
     pub scope: Scope,
     /// Continue from here. A text that is no cursor starts afresh.
@@ -57,7 +57,7 @@ pub struct Request {
 
 /// The frames of one stream.
 pub struct Feed {
-    source: Source,
+    source: FeedSource,
     listener: BroadcastStream<Arc<Broadcast>>,
     heartbeat: Interval,
     scope: Scope,
@@ -65,13 +65,13 @@ pub struct Feed {
     watched: Option<Vec<Watched>>,
     /// Contains all that was sent, and all that was left out because it is not watched.
     cursor: Cursor,
-    first: Option<Line>,
+    first: Option<FeedLine>,
     ended: bool,
 }
 
 /// A frame ready to be sent.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct FeedLine {
     /// The frame.
     pub text: Utf8Bytes,
     /// The cursor a client may come back with; none while more frames with the same cursor follow.
@@ -82,14 +82,14 @@ pub struct Line {
 #[derive(Debug)]
 pub enum Burst {
     /// These frames, then the socket is flushed.
-    Lines(Vec<Line>),
+    Lines(Vec<FeedLine>),
     /// This frame, then the stream ends: the client is to come back.
-    Last(Line),
+    Last(FeedLine),
 }
 
 impl Feed {
     /// Listens, then reads the first frame.
-    pub async fn open(source: Source, request: Request) -> Result<Self, DatabaseError> {
+    pub async fn open(source: FeedSource, request: FeedRequest) -> Result<Self, DatabaseError> {
         let listener = BroadcastStream::new(source.hub.subscribe());
         let read = source.database.snapshot().await?;
         let scope = request.scope;
@@ -105,18 +105,18 @@ impl Feed {
     }
 
     /// Narrows what is sent, and says so.
-    pub fn watch(&mut self, watch: Watch) -> Line {
+    pub fn watch(&mut self, watch: Watch) -> FeedLine {
         self.watched = Some(watch.read_models.clone());
         self.line(FrameKind::Watching(Watching { read_models: watch.read_models }))
     }
 
     /// What to send when the server goes away.
-    pub fn closing(&self) -> Line {
+    pub fn closing(&self) -> FeedLine {
         let retry_ms = u32::try_from(self.source.retry.as_millis()).unwrap_or(u32::MAX);
         self.line(FrameKind::Closing(Closing { retry_ms }))
     }
 
-    fn line(&self, kind: FrameKind) -> Line {
+    fn line(&self, kind: FrameKind) -> FeedLine {
         line(&Frame::new(kind, self.cursor.clone()))
     }
 
@@ -145,14 +145,14 @@ impl Feed {
         if wanted.len() > MOST_NOTICES {
             return Some(Burst::Lines(vec![self.merge(wanted.iter().map(|encoded| &encoded.notice))]));
         }
-        let lines = wanted.iter().enumerate().map(|(at, encoded)| Line {
+        let lines = wanted.iter().enumerate().map(|(at, encoded)| FeedLine {
             text: encoded.text(&flush.cursor, at < last),
             cursor: (at == last).then(|| flush.cursor.clone()),
         });
         Some(Burst::Lines(lines.collect()))
     }
 
-    fn merge<'a>(&self, notices: impl Iterator<Item = &'a crate::protocol::Notice>) -> Line {
+    fn merge<'a>(&self, notices: impl Iterator<Item = &'a crate::protocol::Notice>) -> FeedLine {
         let stale: BTreeSet<Watched> = notices.flat_map(invalidation::stale).collect();
         if stale.len() > Watch::MAX {
             return self.line(FrameKind::Resync(Resync { reason: "too much changed at once".to_owned() }));
@@ -208,7 +208,7 @@ impl Stream for Feed {
 
 /// How a stream continues, if it can: every notice since, as what it makes stale.
 async fn resumed(
-    source: &Source,
+    source: &FeedSource,
     read: &ReadTransaction,
     since: Option<&str>,
     scope: &Scope,
@@ -227,7 +227,11 @@ async fn resumed(
     }))
 }
 
-async fn snapshot(source: &Source, read: &ReadTransaction, scope: &Scope) -> Result<SnapshotPayload, DatabaseError> {
+async fn snapshot(
+    source: &FeedSource,
+    read: &ReadTransaction,
+    scope: &Scope,
+) -> Result<SnapshotPayload, DatabaseError> {
     let (stats, tasks) = read::first_screen(read, scope).await?;
     Ok(SnapshotPayload {
         stats,
@@ -238,11 +242,11 @@ async fn snapshot(source: &Source, read: &ReadTransaction, scope: &Scope) -> Res
     })
 }
 
-fn line(frame: &Frame) -> Line {
-    Line { text: encode(frame), cursor: Some(frame.cursor.clone()) }
+fn line(frame: &Frame) -> FeedLine {
+    FeedLine { text: encode(frame), cursor: Some(frame.cursor.clone()) }
 }
 
-fn heartbeat_ms(source: &Source) -> u32 {
+fn heartbeat_ms(source: &FeedSource) -> u32 {
     u32::try_from(source.heartbeat.as_millis()).unwrap_or(u32::MAX)
 }
 

@@ -16,7 +16,7 @@ use poem_openapi::error::{ParseParamError, ParsePathError};
 
 use super::database::Database;
 use super::error::ApiError;
-use super::search::Index;
+use super::search::SearchIndex;
 use crate::protocol::AT_LEAST_HEADER;
 
 mod overview;
@@ -69,7 +69,7 @@ enum Group {
 /// REST and its documents: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/openapi.json` and `/asyncapi.json`.
 ///
 /// Failures leave it as errors; [`problems`] makes answers of them.
-pub fn api(database: Database, index: Index) -> Route {
+pub fn api(database: Database, index: SearchIndex) -> Route {
     let service = Arc::new(document::service(&database, index).into_endpoint());
     let openapi = document::openapi();
     let docs = document::swagger_ui(&openapi);

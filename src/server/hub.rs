@@ -11,8 +11,10 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::change_log::Tailed;
 use crate::protocol::{Cursor, Frame, FrameKind, Notice};
+
+mod input;
+pub use input::HubInput;
 
 mod window;
 pub use window::{Flushed, Merged, Window};
@@ -124,8 +126,8 @@ impl Hub {
     }
 }
 
-/// Sends on what the tail hands on, window by window, until it ends or `shutdown`.
-pub async fn run(hub: Hub, mut tail: mpsc::Receiver<Tailed>, base: Duration, shutdown: CancellationToken) {
+/// Sends on what comes in, window by window, until the input ends or `shutdown`.
+pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration, shutdown: CancellationToken) {
     let began = Instant::now();
     let mut window = Window::new(base);
     let ended = shutdown.run_until_cancelled(async {
@@ -140,8 +142,8 @@ pub async fn run(hub: Hub, mut tail: mpsc::Receiver<Tailed>, base: Duration, shu
             tokio::select! {
                 biased;
                 () = flush => {}
-                tailed = tail.recv() => match tailed {
-                    Some(tailed) => hear(&hub, &mut window, tailed, began.elapsed()),
+                input = inputs.recv() => match input {
+                    Some(input) => take(&hub, &mut window, input, began.elapsed()),
                     None => return,
                 },
             }
@@ -153,12 +155,12 @@ pub async fn run(hub: Hub, mut tail: mpsc::Receiver<Tailed>, base: Duration, shu
     ended.await;
 }
 
-fn hear(hub: &Hub, window: &mut Window, tailed: Tailed, now: Duration) {
-    match tailed {
-        Tailed::Changed(notices, cursor) => window.handle_notices(notices, cursor, now),
-        Tailed::Unknown(cursor) => window.handle_doubt("a change of a kind that is not known", cursor, now),
-        Tailed::Reopened(cursor) => window.handle_doubt("the database was opened anew", cursor, now),
-        Tailed::Away(_) => {
+fn take(hub: &Hub, window: &mut Window, input: HubInput, now: Duration) {
+    match input {
+        HubInput::Notices(notices) => window.handle_notices(notices, now),
+        HubInput::Complete(cursor) => window.handle_complete(cursor),
+        HubInput::Doubt { reason, cursor } => window.handle_doubt(reason, cursor, now),
+        HubInput::DatabaseAway => {
             window.clear();
             hub.close();
         }

@@ -1,6 +1,6 @@
 //! Search: an index of the words of tasks, events and bookmarks, which follows the change log.
 //!
-//! No trigger feeds it and no write waits for it: [`upkeep`] reads what the log says has changed, looks at the rows as
+//! No trigger feeds it and no write waits for it: `job` reads what the log says has changed, looks at the rows as
 //! they are now, and brings the index there in transactions of some milliseconds. So the index is always a little
 //! behind; a reader waits for a moment, and is then told how far it got. [`words`] says what a word is, [`query`] what
 //! is asked for. What is shown is not here: the answer is read from the rows, in `read::search`.
@@ -12,103 +12,114 @@ use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::access::scope::Scope;
-use super::database::{Database, DatabaseError, ReadTransaction};
+use super::change_log::between;
+use super::database::{Database, DatabaseError, Position, ReadTransaction};
+use super::jobs::BackgroundJob;
 use crate::protocol::{Cursor, TaskId};
 
 pub mod query;
 pub mod words;
 
-pub mod upkeep;
+mod job;
+mod step;
 
-mod damage;
 mod follow;
-mod gone;
+mod removed;
 mod rows;
-mod state;
 mod vocabulary;
+
+mod pace;
+mod rebuild;
+mod state;
 mod write;
 
+use job::IndexJob;
 use query::Query;
-use state::State;
+use state::IndexState;
 
 /// How long a reader waits for the index to hold what was written before it asked.
-const PATIENCE: Duration = Duration::from_millis(100);
+const INDEX_TIMEOUT: Duration = Duration::from_millis(100);
 /// How many changes behind that can be hoped for.
-const WITHIN_REACH: u64 = 1_000;
+const MOST_AWAITED: u64 = 1_000;
 /// How many searches run at once: the other connections are for the screens.
-const AT_ONCE: usize = 2;
+const SEARCHES_AT_ONCE: usize = 2;
 /// How long one waits for its turn. Past that 503 is the truth.
-const TURN: Duration = Duration::from_secs(5);
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The index, as those see it who ask it; clones are the same.
 #[derive(Clone)]
-pub struct Index {
+pub struct SearchIndex {
     database: Database,
     /// Rung when the log has grown.
-    news: Arc<Notify>,
-    /// The first change that is not in the index, as far as is known.
-    reached: watch::Sender<u64>,
+    log_grew: Arc<Notify>,
+    /// How far the index has followed the change log, as far as is known.
+    reached: watch::Sender<Position>,
     turns: Arc<Semaphore>,
 }
 
 /// A snapshot to search in.
-pub struct Search<'a> {
+pub struct SearchSnapshot<'a> {
     /// The snapshot.
     pub tx: ReadTransaction,
     /// What the index of this snapshot contains.
     pub cursor: Cursor,
     /// Whether that is all the snapshot has.
     pub complete: bool,
-    index: &'a Index,
+    index: &'a SearchIndex,
     made: u64,
     _turn: SemaphorePermit<'a>,
 }
 
-impl Search<'_> {
+impl SearchSnapshot<'_> {
     /// What asking the index failed with. If that says that it is damaged, it is made again; if it says that something
     /// is, it is looked at.
     pub fn failed(&self, error: DbErr) -> DatabaseError {
-        self.index.judge(error.into(), self.made)
+        self.index.as_index_error(error.into(), self.made)
     }
 }
 
-impl Index {
-    /// That of a database. `news` is rung when its log has grown.
-    pub fn new(database: Database, news: Arc<Notify>) -> Self {
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
-        Self { database, news, reached: watch::Sender::new(0), turns }
+impl SearchIndex {
+    /// The index of a database. `log_grew` is rung when the change log has grown.
+    pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
+        let turns = Arc::new(Semaphore::new(SEARCHES_AT_ONCE));
+        Self { database, log_grew, reached: watch::Sender::new(Position::from_column(0)), turns }
+    }
+
+    /// The background job that keeps the index.
+    pub fn job(&self) -> impl BackgroundJob {
+        IndexJob::new(self.clone())
     }
 
     /// A snapshot whose index has what was written before, if that is so within a moment.
-    pub async fn begin(&self) -> Result<Search<'_>, DatabaseError> {
-        let Ok(Ok(turn)) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
+    pub async fn begin(&self) -> Result<SearchSnapshot<'_>, DatabaseError> {
+        let Ok(Ok(turn)) = tokio::time::timeout(TURN_TIMEOUT, self.turns.acquire()).await else {
             return Err(DatabaseError::Busy);
         };
         let made = self.database.index().made();
-        let (tx, state) = self.snapshot().await.map_err(|error| self.judge(error, made))?;
+        let (tx, state) = self.snapshot().await.map_err(|error| self.as_index_error(error, made))?;
         if self.database.index().is_given_up() {
             return Err(DatabaseError::Index("it could not be made again".to_owned()));
         }
-        let end = tx.cursor().snapshot().xmax();
-        let missing = end.saturating_sub(state.reached());
-        let (tx, state) = if missing == 0 || missing > WITHIN_REACH || state.stage.is_some() {
+        let end = tx.position();
+        let missing = between(&state.reached(), &end);
+        let (tx, state) = if missing.is_empty() || missing.most_changes() > MOST_AWAITED || state.stage.is_some() {
             (tx, state)
         } else {
             drop(tx);
             let mut reached = self.reached.subscribe();
-            let _ = tokio::time::timeout(PATIENCE, reached.wait_for(|reached| *reached >= end)).await;
-            self.snapshot().await.map_err(|error| self.judge(error, made))?
+            let _ = tokio::time::timeout(INDEX_TIMEOUT, reached.wait_for(|reached| reached.covers(&end))).await;
+            self.snapshot().await.map_err(|error| self.as_index_error(error, made))?
         };
         // An index that is being built holds some of everything, and all of nothing. So does one that is damaged.
         let whole = state.stage.is_none() && !self.database.index().is_found();
-        let reached = if whole { state.reached().max(1) } else { 1 };
-        let cursor = Cursor::counter(tx.cursor().epoch(), reached);
-        let complete = whole && reached >= tx.cursor().snapshot().xmax();
-        Ok(Search { tx, cursor, complete, index: self, made, _turn: turn })
+        let reached = if whole { state.reached() } else { Position::from_column(0) };
+        let cursor = reached.at_least_first().cursor(tx.cursor().epoch());
+        let complete = whole && reached.covers(&tx.position());
+        Ok(SearchSnapshot { tx, cursor, complete, index: self, made, _turn: turn })
     }
 
     /// Has the index that was `made` made again if `error` says that it is damaged, and looked at if it may be.
-    fn heed(&self, error: &DatabaseError, made: u64) {
+    fn note_damage(&self, error: &DatabaseError, made: u64) {
         match error {
             DatabaseError::Index(_) => self.database.index().find(made),
             DatabaseError::Damaged(_) if !self.database.index().is_found() => self.database.index().suspect(),
@@ -117,17 +128,17 @@ impl Index {
     }
 
     /// The same, and the error that it is: where the index is known to be damaged, that is what is.
-    fn judge(&self, error: DatabaseError, made: u64) -> DatabaseError {
-        self.heed(&error, made);
+    fn as_index_error(&self, error: DatabaseError, made: u64) -> DatabaseError {
+        self.note_damage(&error, made);
         match error {
             DatabaseError::Damaged(detail) if self.database.index().is_found() => DatabaseError::Index(detail),
             error => error,
         }
     }
 
-    async fn snapshot(&self) -> Result<(ReadTransaction, State), DatabaseError> {
+    async fn snapshot(&self) -> Result<(ReadTransaction, IndexState), DatabaseError> {
         let tx = self.database.snapshot().await?;
-        let state = State::read(&tx).await?;
+        let state = IndexState::read(&tx).await?;
         Ok((tx, state))
     }
 }

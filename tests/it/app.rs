@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use requery::server::config::Config;
+use requery::server::config::ServerConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -37,18 +37,18 @@ impl App {
     }
 
     /// The same, with other settings.
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
         Self::start_in(Arc::new(TempDir::new().unwrap()), change).await
     }
 
     /// A server on the database in `folder`.
-    pub async fn start_in(folder: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_in(folder: Arc<TempDir>, change: impl FnOnce(&mut ServerConfig)) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), folder, change).await
     }
 
     /// The same at an address, where one may have been before.
-    pub async fn start_at(address: SocketAddr, folder: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::new(folder.path().join("requery.db").into());
+    pub async fn start_at(address: SocketAddr, folder: Arc<TempDir>, change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let mut config = ServerConfig::new(folder.path().join("requery.db").into());
         change(&mut config);
         // On threads of its own: a test that blocks, as while another process writes, must not hold up the server.
         let listener = std::net::TcpListener::bind(address).unwrap();
@@ -62,7 +62,7 @@ impl App {
             runtime.block_on(crashing.run_until_cancelled(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 let ready = || ready.send(()).unwrap();
-                requery::server::run_and_tell(listener, config, ending, ready).await.unwrap();
+                requery::server::run(listener, config, ending, ready).await.unwrap();
             }));
         });
         timeout(PATIENCE, is_ready).await.unwrap().unwrap();

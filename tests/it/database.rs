@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use requery::server::change_log::upkeep;
+use requery::server::change_log::fold;
 use requery::server::database::Database;
 use serde_json::Value;
 
@@ -119,7 +119,7 @@ async fn a_log_that_somebody_emptied_is_folded_to_its_end() {
     let path = folder.path().join("requery.db");
     let database = Database::open(path.clone().into()).await.unwrap();
     sqlite3(&path, "insert into tasks (title) values ('a'); delete from changes");
-    tokio::time::timeout(PATIENCE, upkeep::fold_all(&database)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, fold::fold_all(&database)).await.unwrap().unwrap();
 }
 
 #[tokio::test]

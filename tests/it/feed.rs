@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use requery::protocol::{BookmarkDeleted, Cursor, Frame, FrameKind, Notice};
-use requery::server::change_log::Tailed;
 use requery::server::database::Database;
-use requery::server::feed::{Burst, Feed, Request, Source};
-use requery::server::hub::{self, Hub};
+use requery::server::feed::{Burst, Feed, FeedRequest, FeedSource};
+use requery::server::hub::{self, Hub, HubInput};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -24,7 +23,7 @@ async fn a_feed_listens_before_it_reads() {
     let mut changes = 0;
     // Something changes at every step of the way; now and then the database is too quick for there to be any.
     let mut feed = loop {
-        let mut open = Box::pin(Feed::open(stage.source.clone(), Request::default()));
+        let mut open = Box::pin(Feed::open(stage.source.clone(), FeedRequest::default()));
         let feed = loop {
             match futures_util::poll!(&mut open) {
                 Poll::Ready(feed) => break feed.unwrap(),
@@ -50,7 +49,7 @@ async fn a_feed_listens_before_it_reads() {
 #[tokio::test]
 async fn a_feed_that_lags_is_told_to_resync_and_goes_on() {
     let stage = Stage::set().await;
-    let mut slow = Feed::open(stage.source.clone(), Request::default()).await.unwrap();
+    let mut slow = Feed::open(stage.source.clone(), FeedRequest::default()).await.unwrap();
     assert!(matches!(next(&mut slow).await.kind, FrameKind::Snapshot(_)));
     // More than the hub keeps for anyone.
     for number in 1..=600 {
@@ -69,9 +68,9 @@ async fn a_feed_that_lags_is_told_to_resync_and_goes_on() {
 
 /// A hub that is handed changes which the database knows nothing of.
 struct Stage {
-    source: Source,
+    source: FeedSource,
     began: Cursor,
-    tail: mpsc::Sender<Tailed>,
+    inputs: mpsc::Sender<HubInput>,
     _folder: TempDir,
 }
 
@@ -81,10 +80,10 @@ impl Stage {
         let database = Database::open(folder.path().join("requery.db").into()).await.unwrap();
         let began = database.snapshot().await.unwrap().cursor().clone();
         let hub = Hub::new(began.clone());
-        let (tail, tailed) = mpsc::channel(1);
-        tokio::spawn(hub::run(hub.clone(), tailed, Duration::ZERO, CancellationToken::new()));
-        let source = Source { database, hub, heartbeat: Duration::from_secs(3600), retry: Duration::from_secs(1) };
-        Self { source, began, tail, _folder: folder }
+        let (inputs, receiver) = mpsc::channel(1);
+        tokio::spawn(hub::run(hub.clone(), receiver, Duration::ZERO, CancellationToken::new()));
+        let source = FeedSource { database, hub, heartbeat: Duration::from_secs(3600), retry: Duration::from_secs(1) };
+        Self { source, began, inputs, _folder: folder }
     }
 
     fn at(&self, number: u64) -> Cursor {
@@ -96,7 +95,8 @@ impl Stage {
         let id = "0190b0a0-0000-7000-8000-000000000001";
         let (bookmark_id, task_id) = (id.parse().unwrap(), id.parse().unwrap());
         let notice = Notice::BookmarkDeleted(BookmarkDeleted { bookmark_id, task_id, project: String::new() });
-        self.tail.send(Tailed::Changed(vec![notice], self.at(number))).await.unwrap();
+        self.inputs.send(HubInput::Notices(vec![notice])).await.unwrap();
+        self.inputs.send(HubInput::Complete(self.at(number))).await.unwrap();
         while !self.source.hub.latest().covers(&self.at(number)) {
             tokio::task::yield_now().await;
         }

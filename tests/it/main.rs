@@ -5,14 +5,19 @@
 mod app;
 mod home;
 mod proxy;
+mod sources;
 mod viewer;
 
+mod crates;
 mod layers;
+mod lengths;
+mod names;
 
 mod engine;
 mod simulation;
 
 mod contract;
+mod contract_page;
 mod contract_rest;
 mod database;
 mod feed;

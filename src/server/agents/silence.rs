@@ -6,6 +6,7 @@ use crate::agent::process::{Place, Process};
 use crate::agent::spool::Spool;
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, DatabaseError, WriteTransaction};
+use crate::server::jobs::{BackgroundJob, JobError, Progress};
 
 mod judgement;
 pub use judgement::{Agent, Judgement, Patience, Verdict, carry_out, judge, judge_all};
@@ -21,24 +22,46 @@ const AT_ONCE: usize = 32;
 /// what a spool can hold.
 const SPOOLED: Duration = Duration::from_secs(60);
 
-/// Looks for as long as it is polled, but not while hooks wait in `spool`.
-pub async fn keep(database: Database, patience: Patience, spool: Option<Spool>) {
-    let every = (patience.stale_after / 10).clamp(OFTEN, EVERY);
-    let mut watch = Watch::begin(now_ms(), every);
-    let mut waited = Duration::ZERO;
-    loop {
-        tokio::time::sleep(every).await;
-        watch.look(now_ms());
-        if waited < SPOOLED && spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
-            waited += every;
-            continue;
+/// The background job that looks for silent agents. It does not judge while hooks wait in the spool.
+pub struct SilenceJob {
+    database: Database,
+    patience: Patience,
+    spool: Option<Spool>,
+    every: Duration,
+    listening: Watch,
+    waited_for_spool: Duration,
+    is_first_step: bool,
+}
+
+impl SilenceJob {
+    /// The job that looks from now on.
+    pub fn new(database: Database, patience: Patience, spool: Option<Spool>) -> Self {
+        let every = (patience.stale_after / 10).clamp(OFTEN, EVERY);
+        let listening = Watch::begin(now_ms(), every);
+        Self { database, patience, spool, every, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
+    }
+}
+
+impl BackgroundJob for SilenceJob {
+    const PURPOSE: &'static str = "look for silent agents";
+
+    async fn step(&mut self) -> Result<Progress, JobError> {
+        // The server has only begun to listen, and an agent that is there gets the time to say so.
+        if std::mem::take(&mut self.is_first_step) {
+            return Ok(Progress::Idle);
         }
-        waited = Duration::ZERO;
-        match look(&database, patience, watch.since).await {
-            // Tried again soon; whoever made it busy or took it away is told of elsewhere.
-            Ok(()) | Err(DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Damaged(_)) => {}
-            Err(error) => tracing::error!(%error, "could not look for silent agents"),
+        self.listening.look(now_ms());
+        if self.waited_for_spool < SPOOLED && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
+            self.waited_for_spool += self.every;
+            return Ok(Progress::Idle);
         }
+        self.waited_for_spool = Duration::ZERO;
+        look(&self.database, self.patience, self.listening.since).await?;
+        Ok(Progress::Idle)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.every).await;
     }
 }
 

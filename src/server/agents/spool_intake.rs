@@ -13,6 +13,7 @@ use super::hooks::{self, Delivery, Heard, Source};
 use crate::agent::spool::{Claim, Record, Spool};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, DatabaseError};
+use crate::server::jobs::{BackgroundJob, JobError, Progress};
 
 /// How often it is looked for: a hook that found records waiting has put its own behind them.
 const EVERY: Duration = Duration::from_secs(1);
@@ -34,27 +35,33 @@ enum TakeInError {
     Hook(#[source] DbErr),
 }
 
-/// Takes in what waits, for as long as it is polled.
-pub async fn take_in(database: Database, spool: Spool) {
-    let mut told = None;
-    loop {
-        match round(&database, &spool).await {
-            Ok(0) => told = None,
+/// The background job that takes in spooled records.
+pub struct SpoolIntakeJob {
+    /// The database.
+    pub database: Database,
+    /// The spool of this server.
+    pub spool: Spool,
+}
+
+impl BackgroundJob for SpoolIntakeJob {
+    const PURPOSE: &'static str = "take in the records that hooks left in the spool";
+
+    async fn step(&mut self) -> Result<Progress, JobError> {
+        match round(&self.database, &self.spool).await {
+            Ok(0) => Ok(Progress::Idle),
             Ok(taken) => {
                 tracing::info!(taken, "took in {taken} records of hooks that had waited");
-                told = None;
-                continue;
+                Ok(Progress::More { rest: Duration::ZERO })
             }
+            Err(TakeInError::Database(error)) => Err(error.into()),
             Err(error) => {
-                // Once, not every second.
-                let text =
-                    format!("{error}: {}", std::error::Error::source(&error).map_or(String::new(), |s| s.to_string()));
-                if told.as_ref() != Some(&text) {
-                    tracing::warn!("could not take in what hooks left: {text}");
-                    told = Some(text);
-                }
+                let cause = std::error::Error::source(&error).map_or(String::new(), |cause| cause.to_string());
+                Err(JobError::failed(format!("{error}: {cause}")))
             }
         }
+    }
+
+    async fn wait(&mut self) {
         tokio::time::sleep(EVERY).await;
     }
 }

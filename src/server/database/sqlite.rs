@@ -3,3 +3,4 @@
 pub(in crate::server) mod bell;
 pub(in crate::server) mod health;
 pub mod location;
+mod position;

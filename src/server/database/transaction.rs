@@ -6,6 +6,7 @@
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
+use super::Position;
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
 
@@ -26,6 +27,11 @@ impl ReadTransaction {
     /// The changes that the snapshot contains.
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
+    }
+
+    /// The changes that the snapshot contains, for a follower of the change log.
+    pub fn position(&self) -> Position {
+        Position::of(&self.cursor)
     }
 
     /// The projects that the caller reads.

@@ -26,7 +26,7 @@ use super::timeline::TimelineApi;
 use super::transcript::TranscriptApi;
 use crate::protocol::{Frame, VERSION, Watch};
 use crate::server::database::Database;
-use crate::server::search::Index;
+use crate::server::search::SearchIndex;
 
 mod asyncapi;
 pub use asyncapi::asyncapi;
@@ -51,7 +51,7 @@ const ABOUT: &str = "Keeps every open screen true: tells each one what changed, 
 type Operations = (OverviewApi, TaskApi, TimelineApi, BookmarkApi, SearchApi, HookApi, TranscriptApi, HealthApi);
 
 /// The operations, ready to answer.
-pub(super) fn service(database: &Database, index: Index) -> OpenApiService<Operations, ()> {
+pub(super) fn service(database: &Database, index: SearchIndex) -> OpenApiService<Operations, ()> {
     let database = || database.clone();
     let operations = (
         OverviewApi(database()),

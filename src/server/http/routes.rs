@@ -1,6 +1,7 @@
 //! The app: what answers where, and the gate in front of all of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::web::Query;
@@ -12,22 +13,43 @@ use tokio_util::task::TaskTracker;
 use super::{api, problems};
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 use crate::server::access::gate::Gate;
+use crate::server::config::ServerConfig;
+use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::feed::{self, Feed};
+use crate::server::hub::Hub;
 use crate::server::net::{sse, ws};
-use crate::server::search::Index;
+use crate::server::search::SearchIndex;
 
-/// What every stream needs.
+/// The longest a client waits before it comes back after the server went away, so that they do not all come at once.
+const RETRY_AFTER_CLOSING: Duration = Duration::from_secs(2);
+
+/// Everything a stream needs.
 #[derive(Clone)]
 pub struct Streams {
     /// Where the frames come from.
-    pub source: feed::Source,
-    /// One place for each open stream.
-    pub places: Arc<Semaphore>,
-    /// The WebSockets that are open.
-    pub tasks: TaskTracker,
+    source: feed::FeedSource,
+    /// One permit for each open stream.
+    permits: Arc<Semaphore>,
+    /// The open WebSockets.
+    tasks: TaskTracker,
     /// Set when the server ends: no new streams.
-    pub draining: CancellationToken,
+    draining: CancellationToken,
+}
+
+impl Streams {
+    /// The streams of one server. `draining` ends them.
+    pub fn new(database: Database, hub: Hub, config: &ServerConfig, draining: CancellationToken) -> Self {
+        let source = feed::FeedSource { database, hub, heartbeat: config.heartbeat, retry: RETRY_AFTER_CLOSING };
+        let permits = Arc::new(Semaphore::new(config.max_streams));
+        Self { source, permits, tasks: TaskTracker::new(), draining }
+    }
+
+    /// Waits until every WebSocket has sent its last frame, but not for longer than `timeout`.
+    pub async fn wait_for_last_frames(&self, timeout: Duration) {
+        self.tasks.close();
+        let _ = tokio::time::timeout(timeout, self.tasks.wait()).await;
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -37,7 +59,7 @@ struct StreamQuery {
 }
 
 /// Everything the server answers, behind the gate.
-pub fn app(gate: Gate, streams: Streams, index: Index) -> impl Endpoint<Output = Response> + 'static {
+pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Output = Response> + 'static {
     let api = api(streams.source.database.clone(), index);
     let (by_websocket, by_events) = (streams.clone(), streams);
     let routes = api
@@ -65,20 +87,20 @@ async fn websocket(streams: Streams, request: Request) -> poem::Result<Response>
         Ok(key) => key,
         Err(error) => return Ok(ApiError::bad_request(error.to_string()).response()),
     };
-    let (feed, place) = match open(&streams, &request).await {
+    let (feed, permit) = match open(&streams, &request).await {
         Ok(open) => open,
         Err(error) => return Ok(error.response()),
     };
     let heartbeat = streams.source.heartbeat;
     Ok(ws::accept(&request, &key, &streams.tasks, move |socket| async move {
         ws::run(socket, feed, heartbeat).await;
-        drop(place);
+        drop(permit);
     }))
 }
 
 async fn events(streams: Streams, request: Request) -> poem::Result<Response> {
     match open(&streams, &request).await {
-        Ok((feed, place)) => Ok(sse::response(feed, streams.source.retry, place)),
+        Ok((feed, permit)) => Ok(sse::response(feed, streams.source.retry, permit)),
         Err(error) => Ok(error.response()),
     }
 }
@@ -89,17 +111,17 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     }
     let query = Query::<StreamQuery>::from_request_without_body(request).await;
     let Query(query) = query.map_err(|error| ApiError::bad_request(format!("query: {error}")))?;
-    let place = streams.places.clone().try_acquire_owned();
-    let place = place.map_err(|_| ApiError::unavailable("as many streams are open as this server serves"))?;
+    let permit = streams.permits.clone().try_acquire_owned();
+    let permit = permit.map_err(|_| ApiError::unavailable("as many streams are open as this server serves"))?;
     // What a browser sends by itself when it comes back is newer than the URL it began with.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let wanted = feed::Request { scope: query.project.into(), since: last.or(query.since) };
+    let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
     let feed = Feed::open(streams.source.clone(), wanted).await?;
     // It may have begun to listen only after everyone was told of the end.
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is going away"));
     }
-    Ok((feed, place))
+    Ok((feed, permit))
 }
 
 fn preflight(origin: &HeaderValue) -> Response {

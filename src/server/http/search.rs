@@ -12,12 +12,12 @@ use crate::server::database::Answer;
 use crate::server::error::ApiError;
 use crate::server::read;
 use crate::server::read::search::SearchFilter;
-use crate::server::search::Index;
+use crate::server::search::SearchIndex;
 
 /// The most characters of a query: what somebody types, or a line that somebody pastes.
 const LONGEST_QUERY: usize = 500;
 
-pub(super) struct SearchApi(pub(super) Index);
+pub(super) struct SearchApi(pub(super) SearchIndex);
 
 fn default_search_limit() -> u32 {
     20

@@ -24,6 +24,8 @@ pub struct Window {
     pending: Vec<Merged>,
     places: HashMap<Place, usize>,
     doubt: Option<&'static str>,
+    /// A pass over the log has begun and no cursor completes it yet: a flush now would name changes that follow later.
+    incomplete: bool,
     cursor: Option<Cursor>,
     due: Option<Duration>,
     last_flush: Option<Duration>,
@@ -70,15 +72,17 @@ impl Window {
             pending: Vec::new(),
             places: HashMap::new(),
             doubt: None,
+            incomplete: false,
             cursor: None,
             due: None,
             last_flush: None,
         }
     }
 
-    /// Takes notices and the cursor that contains them.
-    pub fn handle_notices(&mut self, notices: Vec<Notice>, cursor: Cursor, now: Duration) {
-        self.plan(cursor, now);
+    /// Takes notices of a pass. They go out once [`Window::handle_complete`] has named the cursor that contains them.
+    pub fn handle_notices(&mut self, notices: Vec<Notice>, now: Duration) {
+        self.incomplete = true;
+        self.plan(now);
         for notice in notices {
             if self.doubt.is_some() {
                 return;
@@ -103,9 +107,16 @@ impl Window {
         }
     }
 
-    /// Takes a doubt about everything up to `cursor`.
+    /// Takes the cursor that contains every notice taken so far: the pass is complete.
+    pub fn handle_complete(&mut self, cursor: Cursor) {
+        self.incomplete = false;
+        self.cursor = Some(cursor);
+    }
+
+    /// Takes a doubt about everything up to `cursor`. It completes the pass.
     pub fn handle_doubt(&mut self, reason: &'static str, cursor: Cursor, now: Duration) {
-        self.plan(cursor, now);
+        self.handle_complete(cursor);
+        self.plan(now);
         self.doubt = Some(reason);
         self.pending.clear();
         self.places.clear();
@@ -116,17 +127,18 @@ impl Window {
         self.pending.clear();
         self.places.clear();
         self.doubt = None;
+        self.incomplete = false;
         self.due = None;
     }
 
-    /// When something is due; none while nothing waits.
+    /// The time of the next flush. None while no notice waits, and while a pass is incomplete.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.due
+        self.due.filter(|_| !self.incomplete)
     }
 
     /// What is due at `now`, for so many listeners.
     pub fn poll_flush(&mut self, now: Duration, listeners: usize) -> Option<Flushed> {
-        if self.due? > now {
+        if self.poll_timeout()? > now {
             return None;
         }
         self.due = None;
@@ -142,8 +154,7 @@ impl Window {
         (!merged.is_empty()).then_some(Flushed::Notices { merged, cursor })
     }
 
-    fn plan(&mut self, cursor: Cursor, now: Duration) {
-        self.cursor = Some(cursor);
+    fn plan(&mut self, now: Duration) {
         let earliest = self.last_flush.map(|last| last + self.base * self.widen);
         self.due.get_or_insert(earliest.map_or(now, |earliest| earliest.max(now)));
     }

@@ -10,7 +10,7 @@ use poem::http::header;
 use poem::{Body, Response};
 use tokio_stream::Stream;
 
-use crate::server::feed::{Burst, Feed, Line};
+use crate::server::feed::{Burst, Feed, FeedLine};
 
 /// The answer that carries `feed`; `held` is dropped when it ends.
 pub fn response<H: Send + Sync + 'static>(feed: Feed, retry: Duration, held: H) -> Response {
@@ -37,7 +37,7 @@ fn events<H>(feed: Feed, retry: Duration, held: H) -> impl Stream<Item = std::io
     })
 }
 
-fn event(text: &mut String, line: &Line) {
+fn event(text: &mut String, line: &FeedLine) {
     // JSON holds no line ends, so one data line is the whole of it.
     text.push_str("data: ");
     text.push_str(&line.text);

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::TaskTracker;
 
 use crate::protocol::{Watch, WatchFrame};
-use crate::server::feed::{Burst, Feed, Line};
+use crate::server::feed::{Burst, Feed, FeedLine};
 
 /// The longest message a client may send: room for 256 read models.
 const MAX_MESSAGE: usize = 16 * 1024;
@@ -164,7 +164,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// The bytes of these lines, each a text frame.
-fn frames(lines: &[Line]) -> Vec<u8> {
+fn frames(lines: &[FeedLine]) -> Vec<u8> {
     /// The most that the header of a frame takes which a server sends.
     const HEADER: usize = 10;
     let mut bytes = Vec::with_capacity(lines.iter().map(|line| HEADER + line.text.len()).sum());
@@ -253,13 +253,13 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S
 mod tests {
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 
-    use super::{Line, Message, frames};
+    use super::{FeedLine, Message, frames};
 
     #[test]
     fn a_client_reads_what_is_written_whatever_its_length() {
         let texts =
             [0, 1, 125, 126, 65_535, 65_536, 300_000].map(|length| "é".repeat(length / 2) + &"x".repeat(length % 2));
-        let lines: Vec<_> = texts.iter().map(|text| Line { text: text.as_str().into(), cursor: None }).collect();
+        let lines: Vec<_> = texts.iter().map(|text| FeedLine { text: text.as_str().into(), cursor: None }).collect();
         let mut client = WebSocket::from_raw_socket(std::io::Cursor::new(frames(&lines)), Role::Client, None);
         for text in texts {
             assert_eq!(client.read().expect("a frame"), Message::Text(text.into()));

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
-use super::rows::{self, Row, Table};
-use super::state::State;
-use super::upkeep::{AT_ONCE, rest};
-use super::write::{BYTES, Batch};
-use super::{Index, gone};
+use super::pace::{ROWS_PER_STEP, rest_after};
+use super::rows::{self, IndexedRow, IndexedTable};
+use super::state::IndexState;
+use super::write::{BYTES_PER_TRANSACTION, IndexBatch};
+use super::{SearchIndex, removed};
 use crate::protocol::NoticeKind;
-use crate::server::database::{DatabaseError, ReadTransaction};
+use crate::server::change_log::Between;
+use crate::server::database::{DatabaseError, Position, ReadTransaction};
 
 /// A row of the log.
 #[derive(FromQueryResult)]
@@ -64,14 +65,13 @@ struct Known {
     bytes: i64,
 }
 
-/// Brings the next changes, up to `end`, into the index. For how long that held up others.
+/// Brings the first of the missing changes into the index. For how long that held up others.
 pub(super) async fn follow(
-    index: &Index,
+    index: &SearchIndex,
     tx: ReadTransaction,
-    state: &State,
-    end: i64,
+    missing: &Between,
 ) -> Result<Duration, DatabaseError> {
-    let changes = changes(&tx, state.next).await?;
+    let changes = changes(&tx, missing).await?;
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
     };
@@ -88,7 +88,9 @@ pub(super) async fn follow(
         let of_task = |one: &&Change| matches!(one.about(), About::Task(id) if id == task.task_id);
         match &task.indexed {
             None if !task.is_there || task.events == 0 => {}
-            None if task.events <= i64::from(AT_ONCE) && task.bytes <= BYTES as i64 => young.push(&task.task_id),
+            None if task.events <= i64::from(ROWS_PER_STEP) && task.bytes <= BYTES_PER_TRANSACTION as i64 => {
+                young.push(&task.task_id)
+            }
             None => _ = mend.insert(task.task_id.clone(), true),
             Some(_) if !task.is_there => _ = mend.insert(task.task_id.clone(), false),
             Some(indexed) => {
@@ -102,7 +104,7 @@ pub(super) async fn follow(
             }
         }
     }
-    let gone_events: BTreeSet<String> = gone::events(&tx, &events).await?.into_iter().collect();
+    let gone_events: BTreeSet<String> = removed::events(&tx, &events).await?.into_iter().collect();
     for change in &changes {
         if let About::Event(task, event) = change.about()
             && gone_events.contains(event)
@@ -117,45 +119,48 @@ pub(super) async fn follow(
     } else {
         drop(tx);
         if purged {
-            for task_id in gone::tasks(&index.database).await? {
+            for task_id in removed::tasks(&index.database).await? {
                 mend.insert(task_id, false);
             }
         }
         for (task_id, whole) in &mend {
             if *whole {
-                held += whole_task(index, task_id).await?;
+                held += index_whole_task(index, task_id).await?;
             }
-            held += gone::sweep(index, task_id).await?;
+            held += removed::sweep(index, task_id).await?;
         }
         index.database.snapshot().await?
     };
 
-    let before = State::read(&tx).await?;
+    let before = IndexState::read(&tx).await?;
     let mut after = before.clone();
-    let mut batch = Batch { gone: gone::bookmarks(&tx, &bookmarks).await?, ..Batch::default() };
-    let mut rows = HashMap::<(Table, String), Vec<Row>>::new();
-    for (table, ids) in [(Table::Tasks, &tasks), (Table::Events, &events), (Table::Bookmarks, &bookmarks)] {
+    let mut batch = IndexBatch { gone: removed::bookmarks(&tx, &bookmarks).await?, ..IndexBatch::default() };
+    let mut rows = HashMap::<(IndexedTable, String), Vec<IndexedRow>>::new();
+    for (table, ids) in
+        [(IndexedTable::Tasks, &tasks), (IndexedTable::Events, &events), (IndexedTable::Bookmarks, &bookmarks)]
+    {
         for row in table.named(&tx, ids).await? {
             rows.entry((table, row.id.clone())).or_default().push(row);
         }
     }
-    for row in rows::events_of_all(&tx, &young, AT_ONCE * AT_ONCE).await? {
-        let with_task = rows.entry((Table::Tasks, row.task_id.clone())).or_default();
+    for row in rows::events_of_all(&tx, &young, ROWS_PER_STEP * ROWS_PER_STEP).await? {
+        let with_task = rows.entry((IndexedTable::Tasks, row.task_id.clone())).or_default();
         with_task.push(row);
     }
     let mut taken = BTreeSet::new();
-    after.next = changes.last().map_or(end, |last| last.id + 1);
+    let reached = changes.last().map_or_else(|| missing.end().clone(), |last| Position::after_change(last.id));
+    after.set_reached(&reached);
     for change in &changes {
         let key = match change.about() {
-            About::Task(id) => (Table::Tasks, id),
-            About::Event(_, id) => (Table::Events, id),
-            About::Bookmark(id) => (Table::Bookmarks, id),
+            About::Task(id) => (IndexedTable::Tasks, id),
+            About::Event(_, id) => (IndexedTable::Events, id),
+            About::Bookmark(id) => (IndexedTable::Bookmarks, id),
             About::Purge | About::Nothing => continue,
         };
         let mut these = rows.remove(&(key.0, key.1.to_owned())).unwrap_or_default();
         these.retain(|row| taken.insert((row.task_id.clone(), row.position, row.bookmark_id.clone())));
-        if !batch.holds(these.iter().map(Row::bytes).sum()) {
-            after.next = change.id;
+        if !batch.holds(these.iter().map(IndexedRow::bytes).sum()) {
+            after.set_reached(&Position::from_column(change.id));
             break;
         }
         these.into_iter().for_each(|row| batch.add(row, &mut after, false));
@@ -167,27 +172,27 @@ pub(super) async fn follow(
 }
 
 /// Indexes everything a task has, wherever it was indexed before.
-async fn whole_task(index: &Index, task_id: &str) -> Result<Duration, DatabaseError> {
+async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
     let mut held = Duration::ZERO;
     let mut project = None;
     let (mut position, mut bookmark) = (i64::MIN, Some(String::new()));
     loop {
         let (tx, before) = index.snapshot().await?;
         let mut after = before.clone();
-        let mut batch = Batch::default();
-        let Some(task) = Table::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(held) };
+        let mut batch = IndexBatch::default();
+        let Some(task) = IndexedTable::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(held) };
         if project.get_or_insert_with(|| task.project()) != &task.project() {
             (project, position, bookmark) = (None, i64::MIN, Some(String::new()));
             continue;
         }
-        let rows = rows::events_of(&tx, task_id, position, AT_ONCE).await?;
+        let rows = rows::events_of(&tx, task_id, position, ROWS_PER_STEP).await?;
         let mut done = false;
         if !rows.is_empty() {
             let positions: Vec<Option<i64>> = rows.iter().map(|row| row.position).collect();
             let taken = batch.take(rows, &mut after, false);
             position = positions[taken - 1].unwrap_or(position);
         } else if let Some(after_bookmark) = &bookmark {
-            let rows = rows::bookmarks_of(&tx, task_id, after_bookmark, AT_ONCE).await?;
+            let rows = rows::bookmarks_of(&tx, task_id, after_bookmark, ROWS_PER_STEP).await?;
             let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
             let taken = batch.take(rows, &mut after, false);
             bookmark = taken.checked_sub(1).map(|last| ids[last].clone());
@@ -202,15 +207,19 @@ async fn whole_task(index: &Index, task_id: &str) -> Result<Duration, DatabaseEr
         if done {
             return Ok(held);
         }
-        rest(this).await;
+        tokio::time::sleep(rest_after(this)).await;
     }
 }
 
-async fn changes(tx: &impl ConnectionTrait, next: i64) -> Result<Vec<Change>, DbErr> {
-    const SQL: &str = "select id, kind, cast(project as blob) as project, task_id, object_id from changes \
-        where id >= ? order by id limit ?";
-    let values = [next.into(), AT_ONCE.into()];
-    Change::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).all(tx).await
+async fn changes(tx: &impl ConnectionTrait, missing: &Between) -> Result<Vec<Change>, DbErr> {
+    let sql = format!(
+        "select id, kind, cast(project as blob) as project, task_id, object_id from changes \
+         where {} order by id limit ?3",
+        missing.condition(1)
+    );
+    let [from, to] = missing.values();
+    let values = [from, to, ROWS_PER_STEP.into()];
+    Change::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).all(tx).await
 }
 
 async fn known(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<Known>, DbErr> {
@@ -228,6 +237,6 @@ async fn known(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<Known>, 
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    let values = [rows::list(tasks).into(), AT_ONCE.into()];
+    let values = [rows::list(tasks).into(), ROWS_PER_STEP.into()];
     Known::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).all(tx).await
 }

@@ -14,7 +14,7 @@ const HISTORY: i64 = 8 * 24 * 3_600_000;
 ///
 /// Texts are read as bytes: plain SQL can store some that are none.
 #[derive(Clone, Debug, FromQueryResult)]
-pub(super) struct Row {
+pub(super) struct IndexedRow {
     pub(super) id: String,
     pub(super) task_id: String,
     project: Vec<u8>,
@@ -49,27 +49,27 @@ from tasks t left join search_tasks s on s.task_id = t.id
 
 /// Which of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Table {
+pub(super) enum IndexedTable {
     Tasks,
     Bookmarks,
     Events,
 }
 
-impl Table {
+impl IndexedTable {
     fn select(self) -> &'static str {
         match self {
-            Table::Tasks => TASKS,
-            Table::Bookmarks => BOOKMARKS,
-            Table::Events => EVENTS,
+            IndexedTable::Tasks => TASKS,
+            IndexedTable::Bookmarks => BOOKMARKS,
+            IndexedTable::Events => EVENTS,
         }
     }
 
     /// Those with these ids.
-    pub(super) async fn named(self, tx: &impl ConnectionTrait, ids: &[&str]) -> Result<Vec<Row>, DbErr> {
+    pub(super) async fn named(self, tx: &impl ConnectionTrait, ids: &[&str]) -> Result<Vec<IndexedRow>, DbErr> {
         let id = match self {
-            Table::Tasks => "t.id",
-            Table::Bookmarks => "b.id",
-            Table::Events => "e.id",
+            IndexedTable::Tasks => "t.id",
+            IndexedTable::Bookmarks => "b.id",
+            IndexedTable::Events => "e.id",
         };
         self.rows(tx, &format!("where {id} in (select value from json_each(?))"), [list(ids).into()], ids.len()).await
     }
@@ -80,11 +80,11 @@ impl Table {
         tx: &impl ConnectionTrait,
         at: Option<&str>,
         most: u32,
-    ) -> Result<Vec<Row>, DbErr> {
+    ) -> Result<Vec<IndexedRow>, DbErr> {
         let (key, at) = match self {
-            Table::Tasks => ("t.id", Value::from(at.unwrap_or("~"))),
-            Table::Bookmarks => ("b.id", Value::from(at.unwrap_or("~"))),
-            Table::Events => ("e.position", at.and_then(|at| at.parse().ok()).unwrap_or(i64::MAX).into()),
+            IndexedTable::Tasks => ("t.id", Value::from(at.unwrap_or("~"))),
+            IndexedTable::Bookmarks => ("b.id", Value::from(at.unwrap_or("~"))),
+            IndexedTable::Events => ("e.position", at.and_then(|at| at.parse().ok()).unwrap_or(i64::MAX).into()),
         };
         let which = format!("where {key} < ? order by {key} desc limit {most}");
         self.rows(tx, &which, [at], most as usize).await
@@ -96,28 +96,39 @@ impl Table {
         which: &str,
         values: [Value; N],
         most: usize,
-    ) -> Result<Vec<Row>, DbErr> {
+    ) -> Result<Vec<IndexedRow>, DbErr> {
         if most == 0 {
             return Ok(Vec::new());
         }
         let sql = format!("{}{which}", self.select());
-        Row::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).all(tx).await
+        IndexedRow::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), sql, values))
+            .all(tx)
+            .await
     }
 }
 
 /// Events of a task behind a position.
-pub(super) async fn events_of(tx: &impl ConnectionTrait, task: &str, after: i64, most: u32) -> Result<Vec<Row>, DbErr> {
+pub(super) async fn events_of(
+    tx: &impl ConnectionTrait,
+    task: &str,
+    after: i64,
+    most: u32,
+) -> Result<Vec<IndexedRow>, DbErr> {
     let which = format!("where e.task_id = ? and e.position > ? order by e.position limit {most}");
-    Table::Events.rows(tx, &which, [task.into(), after.into()], most as usize).await
+    IndexedTable::Events.rows(tx, &which, [task.into(), after.into()], most as usize).await
 }
 
 /// Events of these tasks.
-pub(super) async fn events_of_all(tx: &impl ConnectionTrait, tasks: &[&str], most: u32) -> Result<Vec<Row>, DbErr> {
+pub(super) async fn events_of_all(
+    tx: &impl ConnectionTrait,
+    tasks: &[&str],
+    most: u32,
+) -> Result<Vec<IndexedRow>, DbErr> {
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
     let which = format!("where e.task_id in (select value from json_each(?)) order by e.position limit {most}");
-    Table::Events.rows(tx, &which, [list(tasks).into()], most as usize).await
+    IndexedTable::Events.rows(tx, &which, [list(tasks).into()], most as usize).await
 }
 
 /// Bookmarks of a task behind an id.
@@ -126,12 +137,12 @@ pub(super) async fn bookmarks_of(
     task: &str,
     after: &str,
     most: u32,
-) -> Result<Vec<Row>, DbErr> {
+) -> Result<Vec<IndexedRow>, DbErr> {
     let which = format!("where b.task_id = ? and b.id > ? order by b.id limit {most}");
-    Table::Bookmarks.rows(tx, &which, [task.into(), after.into()], most as usize).await
+    IndexedTable::Bookmarks.rows(tx, &which, [task.into(), after.into()], most as usize).await
 }
 
-impl Row {
+impl IndexedRow {
     pub(super) fn project(&self) -> String {
         String::from_utf8_lossy(&self.project).into_owned()
     }

@@ -2,11 +2,13 @@
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
+use crate::server::database::Position;
+
 /// The row of `searched`.
 #[derive(Clone, Debug, PartialEq, FromQueryResult)]
-pub(super) struct State {
-    /// The first change that is not in the index.
-    pub(super) next: i64,
+pub(super) struct IndexState {
+    /// How far the index has followed the change log, as the column holds it; 0: the index was never built.
+    next: i64,
     /// The id of the next new document.
     pub(super) document: i64,
     /// While all rows are walked: which of them.
@@ -21,7 +23,7 @@ pub(super) struct State {
     pub(super) walked_history: i64,
 }
 
-impl State {
+impl IndexState {
     /// How far it is, as the snapshot says. The ids of history are below 0, from a middle with room on both sides.
     pub(super) async fn read(tx: &impl ConnectionTrait) -> Result<Self, DbErr> {
         const SQL: &str = "select next, document, stage, stage_at, stage_document, \
@@ -32,8 +34,19 @@ impl State {
         Self::find_by_statement(statement).one(tx).await?.ok_or_else(|| DbErr::RecordNotFound("searched".to_owned()))
     }
 
-    pub(super) fn reached(&self) -> u64 {
-        u64::try_from(self.next).unwrap_or(0)
+    /// How far the index has followed the change log.
+    pub(super) fn reached(&self) -> Position {
+        Position::from_column(self.next)
+    }
+
+    /// The same state, further on in the change log.
+    pub(super) fn set_reached(&mut self, position: &Position) {
+        self.next = position.to_column();
+    }
+
+    /// Whether the index was never built.
+    pub(super) fn is_unbuilt(&self) -> bool {
+        self.next == 0
     }
 
     /// The id of a document that is new: above all others, or in the room that was left for a walk. What was history when

@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 use serde_json::json;
 
-use super::rows::Row;
-use super::state::State;
+use super::rows::IndexedRow;
+use super::state::IndexState;
 use super::{scope_of_project, scope_of_task, words};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, DatabaseError, WriteTransaction};
 
 /// How much text one transaction takes: some milliseconds for whoever waits to write.
-pub(super) const BYTES: usize = 64 * 1024;
+pub(super) const BYTES_PER_TRANSACTION: usize = 64 * 1024;
 /// How many pages of the index are merged with each transaction, where there is something to merge: about as much as it
 /// added, for each level.
 const MERGED: i64 = 64;
 
 /// What one transaction does.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct IndexBatch {
     /// Rows whose documents are made, or made again.
-    pub(super) rows: Vec<(i64, Row)>,
+    pub(super) rows: Vec<(i64, IndexedRow)>,
     /// Documents that go.
     pub(super) gone: Vec<i64>,
     /// Tasks that have no document any more.
@@ -31,9 +31,9 @@ pub(super) struct Batch {
     pub(super) bytes: usize,
 }
 
-impl Batch {
+impl IndexBatch {
     /// Takes rows as long as there is room, and at least one; how many.
-    pub(super) fn take(&mut self, rows: Vec<Row>, state: &mut State, walking: bool) -> usize {
+    pub(super) fn take(&mut self, rows: Vec<IndexedRow>, state: &mut IndexState, walking: bool) -> usize {
         let mut taken = 0;
         for row in rows {
             if !row.is_indexed() && !self.holds(row.bytes()) {
@@ -46,7 +46,7 @@ impl Batch {
     }
 
     /// Takes a row that is not as the index has it.
-    pub(super) fn add(&mut self, row: Row, state: &mut State, walking: bool) {
+    pub(super) fn add(&mut self, row: IndexedRow, state: &mut IndexState, walking: bool) {
         if !row.is_indexed() {
             self.bytes += row.bytes();
             let document = row.document.unwrap_or_else(|| state.new_document(row.is_history(), walking));
@@ -56,7 +56,7 @@ impl Batch {
 
     /// Whether rows with so much text fit into it all at once.
     pub(super) fn holds(&self, bytes: usize) -> bool {
-        self.rows.is_empty() || self.bytes + bytes <= BYTES
+        self.rows.is_empty() || self.bytes + bytes <= BYTES_PER_TRANSACTION
     }
 
     fn is_empty(&self) -> bool {
@@ -67,8 +67,8 @@ impl Batch {
     pub(super) async fn write(
         mut self,
         database: &Database,
-        before: &State,
-        after: &State,
+        before: &IndexState,
+        after: &IndexState,
     ) -> Result<Duration, DatabaseError> {
         if self.is_empty() && before == after {
             return Ok(Duration::ZERO);
@@ -158,25 +158,25 @@ const INDEX: &str = "insert into search_index (rowid, title, text, scope) \
     select value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(?)";
 const MERGE: &str = "insert into search_index (search_index, rank) values ('merge', ?)";
 
-fn document(id: i64, row: &Row) -> serde_json::Value {
+fn document(id: i64, row: &IndexedRow) -> serde_json::Value {
     json!([id, row.task_id, row.position, row.bookmark_id, row.fresh_fingerprint()])
 }
 
-fn indexed(id: i64, row: &Row) -> serde_json::Value {
+fn indexed(id: i64, row: &IndexedRow) -> serde_json::Value {
     let scope = format!("{} {}", scope_of_project(&row.project()), scope_of_task(&row.task_id));
     json!([id, words::folded(&row.title()), words::folded(&row.text()), scope])
 }
 
-async fn move_on(tx: &impl ConnectionTrait, before: &State, after: &State) -> Result<u64, DbErr> {
+async fn move_on(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
     const SQL: &str = "update searched set next = ?, document = ?, stage = ?, stage_at = ?, stage_document = ? \
         where next = ? and document = ? and stage is ? and stage_at is ?";
     let values = [
-        after.next.into(),
+        after.reached().to_column().into(),
         after.document.into(),
         after.stage.clone().into(),
         after.stage_at.clone().into(),
         after.stage_document.into(),
-        before.next.into(),
+        before.reached().to_column().into(),
         before.document.into(),
         before.stage.clone().into(),
         before.stage_at.clone().into(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use requery::server::change_log::upkeep;
+use requery::server::change_log::{fold, prune};
 use requery::server::database::Database;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -25,9 +25,9 @@ async fn a_cursor_below_the_floor_starts_afresh_and_one_above_continues() {
     }
     sqlite3(&path, "update changes set at = id * 3600000");
     let epoch = database.epoch().unwrap().to_string();
-    upkeep::fold_all(&database).await.unwrap();
+    fold::fold_all(&database).await.unwrap();
     // The first five are older than five hours at half past ten.
-    upkeep::prune(&database, 10 * 3_600_000 + 1, Duration::from_secs(5 * 3600)).await.unwrap();
+    prune::prune(&database, 10 * 3_600_000 + 1, Duration::from_secs(5 * 3600)).await.unwrap();
     assert_eq!(sqlite3(&path, "select min(id), max(id) from changes"), "6|10");
     let app = serve(folder, database).await;
     let first = async |next: u64| {
@@ -53,8 +53,8 @@ async fn an_id_is_never_given_twice() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     sqlite3(&path, "insert into tasks (title) values ('a'), ('b'), ('c')");
-    upkeep::fold_all(&database).await.unwrap();
-    upkeep::prune(&database, YEAR_3000, DAY).await.unwrap();
+    fold::fold_all(&database).await.unwrap();
+    prune::prune(&database, YEAR_3000, DAY).await.unwrap();
     // The newest stays, so that the floor is known.
     assert_eq!(sqlite3(&path, "select id from changes"), "3");
     assert_eq!(database.snapshot().await.unwrap().cursor().snapshot().xmax(), 4);
@@ -88,10 +88,10 @@ async fn an_emptied_log_is_folded_to_its_end() {
     let path = folder.path().join("requery.db");
     sqlite3(&path, &expand("insert into tasks (id, title) values ('{a}', 'a')"));
     sqlite3(&path, "update sqlite_sequence set seq = 25000 where name = 'changes'; delete from changes");
-    timeout(PATIENCE, upkeep::fold_all(&database)).await.unwrap().unwrap();
+    timeout(PATIENCE, fold::fold_all(&database)).await.unwrap().unwrap();
     assert_eq!(sqlite3(&path, "select next from folded"), "25001");
     sqlite3(&path, &expand("insert into events (task_id, kind) values ('{a}', 'log')"));
-    upkeep::fold_all(&database).await.unwrap();
+    fold::fold_all(&database).await.unwrap();
     assert_eq!(sqlite3(&path, "select next from folded"), "25002");
     assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "1");
 }
@@ -104,20 +104,20 @@ async fn what_is_not_folded_is_not_pruned() {
     let many = "with recursive n (i) as (select 1 union select i + 1 from n where i < 25000)
         insert into events (task_id, kind) select '{a}', 'log' from n";
     sqlite3(&path, &expand(many));
-    upkeep::prune(&database, YEAR_3000, DAY).await.unwrap();
+    prune::prune(&database, YEAR_3000, DAY).await.unwrap();
     assert_eq!(sqlite3(&path, "select count(*) from changes"), "25001");
     // More than is folded or pruned at once.
-    upkeep::fold_all(&database).await.unwrap();
+    fold::fold_all(&database).await.unwrap();
     assert_eq!(sqlite3(&path, "select next from folded"), "25002");
     assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "25000");
     // Folded again, nothing is counted twice.
-    upkeep::fold_all(&database).await.unwrap();
+    fold::fold_all(&database).await.unwrap();
     assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "25000");
     database.close("it is counted").await;
     drop(database);
     figures_hold(&folder, &[]).await;
     let database = super::wire::open(&path).await;
-    upkeep::prune(&database, YEAR_3000, DAY).await.unwrap();
+    prune::prune(&database, YEAR_3000, DAY).await.unwrap();
     assert_eq!(sqlite3(&path, "select id from changes"), "25001");
     assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "25000");
 }
@@ -128,7 +128,7 @@ async fn deliveries_are_forgotten_a_day_after_what_was_kept_for_a_week() {
     let path = folder.path().join("requery.db");
     let day: i64 = 24 * 3_600_000;
     sqlite3(&path, &format!("insert into deliveries (id, at) values ('old', {day}), ('new', {})", 2 * day));
-    upkeep::prune(&database, 9 * day + 1, DAY).await.unwrap();
+    prune::prune(&database, 9 * day + 1, DAY).await.unwrap();
     assert_eq!(sqlite3(&path, "select id from deliveries"), "new");
 }
 

@@ -15,6 +15,29 @@ use super::id;
 
 const BASE: Duration = Duration::from_millis(40);
 
+/// A pass that was cut into batches goes out whole, under the cursor that completes it.
+#[test]
+fn an_incomplete_pass_is_not_flushed() {
+    check(
+        "0 begin event a
+         100 begin event b
+         200 event c",
+        "200 @3 event.logged a, event.logged b, event.logged c",
+    );
+    // A doubt completes the pass too, and the database going away forgets it.
+    check(
+        "0 begin event a
+         100 doubt",
+        "100 @2 doubt: because",
+    );
+    check(
+        "0 begin event a
+         100 clear
+         200 event b",
+        "200 @3 event.logged b",
+    );
+}
+
 #[test]
 fn the_first_after_quiet_goes_out_at_once() {
     check("0 event a", "0 @1 event.logged a");
@@ -189,12 +212,13 @@ fn check(script: &str, expected: &str) {
             ("listeners", count) => listeners = count.parse().unwrap(),
             ("doubt", _) => window.handle_doubt("because", cursor, now),
             ("clear", _) => window.clear(),
-            ("nothing", _) => window.handle_notices(Vec::new(), cursor, now),
+            ("nothing", _) => complete(&mut window, Vec::new(), cursor, now),
+            ("begin", what) => window.handle_notices(what.split(", ").map(notice).collect(), now),
             ("tasks", count) => {
                 let tasks = 0..count.parse::<u64>().unwrap();
-                window.handle_notices(tasks.map(|at| notice(&format!("task {at}"))).collect(), cursor, now);
+                complete(&mut window, tasks.map(|at| notice(&format!("task {at}"))).collect(), cursor, now);
             }
-            _ => window.handle_notices(what.split(", ").map(notice).collect(), cursor, now),
+            _ => complete(&mut window, what.split(", ").map(notice).collect(), cursor, now),
         }
         flush(&mut window, now, listeners, &mut out);
     }
@@ -203,6 +227,12 @@ fn check(script: &str, expected: &str) {
     }
     let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).collect();
     assert!(out == expected, "{script}\n  gave:\n{out}  expected:\n{expected}");
+}
+
+/// A pass of one batch.
+fn complete(window: &mut Window, notices: Vec<Notice>, cursor: Cursor, now: Duration) {
+    window.handle_notices(notices, now);
+    window.handle_complete(cursor);
 }
 
 fn flush(window: &mut Window, now: Duration, listeners: usize, out: &mut String) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonschema::Validator;
-use requery::server::change_log::upkeep;
+use requery::server::change_log::fold;
 use requery::server::database::{Database, OpenError};
 use requery::server::http::document;
 use serde_json::Value;
@@ -132,7 +132,7 @@ impl Wire {
 pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]) {
     let path = folder.path().join("requery.db");
     let database = open(&path).await;
-    upkeep::fold_all(&database).await.unwrap();
+    fold::fold_all(&database).await.unwrap();
     database.close("it was counted").await;
     let kept = sqlite3(&path, "select project, figure, value from figures where value <> 0 order by 1, 2");
     let counted = sqlite3(

@@ -11,7 +11,7 @@ use sea_orm::sqlx::{self, Connection, Row, SqliteConnection};
 use sea_orm::{DbErr, RuntimeErr};
 
 use super::health::{Health, connect, health};
-use crate::server::database::{Database, DatabaseError};
+use crate::server::database::{Database, DatabaseError, Position};
 
 /// How often other processes' writes are looked for while something happens: the share of a core it costs is about 1 %.
 const ACTIVE: Duration = Duration::from_millis(5);
@@ -43,16 +43,18 @@ impl Bell {
         Ok(Self { connection, version, last_change: None, probe: Probe::default() })
     }
 
-    /// The changes from `next` on, at most `most` of them.
+    /// The first changes of a part of the log, at most `most` of them. The part is given by its two ends as columns hold
+    /// them.
     pub(in crate::server) async fn changes(
         &mut self,
-        next: u64,
+        [from, to]: [i64; 2],
         most: u64,
     ) -> Result<Vec<change::Model>, DatabaseError> {
-        const SQL: &str = "select id, kind, project, task_id, parent_task_id, object_id, status, count, at \
-            from changes where id >= ? order by id limit ?";
-        let rows = sqlx::query(SQL)
-            .bind(next.cast_signed())
+        const CHANGES: &str = "select id, kind, project, task_id, parent_task_id, object_id, status, count, at \
+            from changes where id >= ? and id < ? order by id limit ?";
+        let rows = sqlx::query(CHANGES)
+            .bind(from)
+            .bind(to)
             .bind(most.cast_signed())
             .fetch_all(&mut self.connection)
             .await
@@ -60,7 +62,8 @@ impl Bell {
         rows.iter().map(row).collect::<Result<_, _>>().map_err(error)
     }
 
-    /// Whether what was read until `next`, its last row being `seen`, is still the past of this file.
+    /// The position of the newest change, if the log up to `reached`, with `newest` as its last row, is still the past
+    /// of this file.
     ///
     /// A file restored through SQLite keeps its inode: it shows by the run that is not in it, by a log that ends
     /// earlier, or by another row where the last one was.
@@ -68,21 +71,23 @@ impl Bell {
         &mut self,
         database: &Database,
         epoch: &str,
-        next: u64,
-        seen: Option<&change::Model>,
-    ) -> Result<(), DatabaseError> {
+        reached: &Position,
+        newest: Option<&change::Model>,
+    ) -> Result<Position, DatabaseError> {
         const SQL: &str = "select exists (select 1 from runs where token = ?), \
             coalesce((select seq from sqlite_sequence where name = 'changes'), 0)";
-        // Asked before the file is: what was minted by then must be in it.
-        let next = next.max(database.minted());
+        // Asked before the file is: the changes of every cursor minted by then must be in the file.
+        let minted = database.minted();
         let facts = sqlx::query(SQL).bind(epoch).fetch_one(&mut self.connection).await.map_err(error)?;
-        let (ours, last) = (facts.get::<bool, _>(0), facts.get::<i64, _>(1).unsigned_abs());
-        let restored = !ours || last + 1 < next;
-        let same = match seen {
-            Some(seen) if !restored => self.changes(seen.id.unsigned_abs(), 1).await?.first() == Some(seen),
+        let (ours, end) = (facts.get::<bool, _>(0), Position::after_change(facts.get(1)));
+        let restored = !ours || !end.covers(reached) || !end.covers(&minted);
+        let same = match newest {
+            Some(newest) if !restored => {
+                self.changes([newest.id, newest.id.saturating_add(1)], 1).await?.first() == Some(newest)
+            }
             _ => !restored,
         };
-        if same { Ok(()) } else { Err(DatabaseError::Away("its past is not what it was".to_owned())) }
+        if same { Ok(end) } else { Err(DatabaseError::Away("its past is not what it was".to_owned())) }
     }
 
     /// Looks often for a while.

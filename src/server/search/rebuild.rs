@@ -11,7 +11,7 @@ use crate::server::database::{Database, DatabaseError, WriteTransaction};
 ///
 /// One transaction, and the only long one: some hundred milliseconds for a million rows. It fails where SQLite cannot
 /// read the pages that it would free.
-pub(super) async fn mend(database: &Database) -> Result<Duration, DatabaseError> {
+pub(super) async fn rebuild(database: &Database) -> Result<Duration, DatabaseError> {
     let make = async |tx: &WriteTransaction| {
         let began = Instant::now();
         if tx.execute_unprepared(DROP).await.is_err() {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement, Value};
 
-use super::upkeep::rest;
-use super::write::Batch;
-use super::{Index, rows};
+use super::pace::rest_after;
+use super::write::IndexBatch;
+use super::{SearchIndex, rows};
 use crate::server::database::{Database, DatabaseError};
 
 /// How many documents one transaction deletes.
-const AT_ONCE: usize = 500;
+const DOCUMENTS_PER_TRANSACTION: usize = 500;
 /// How many are looked at together where all are.
-const LOOKED_AT: i64 = 2_000;
+const DOCUMENTS_PER_LOOK: i64 = 2_000;
 
 /// That the row of `d`, a document of the task of `s`, is not there.
 const IS_GONE: &str = "(
@@ -42,7 +42,8 @@ pub(super) async fn below(tx: &impl ConnectionTrait, at: Option<&str>) -> Result
          left join search_tasks s on s.number = d.task order by d.id desc"
     );
     let at = at.and_then(|at| at.parse().ok()).unwrap_or(i64::MAX);
-    let looked_at = Document::find_by_statement(statement(tx, &sql, [at.into(), LOOKED_AT.into()])).all(tx).await?;
+    let looked_at =
+        Document::find_by_statement(statement(tx, &sql, [at.into(), DOCUMENTS_PER_LOOK.into()])).all(tx).await?;
     let next = looked_at.last().map(|document| document.id.to_string());
     Ok((looked_at.into_iter().filter(|document| document.gone).map(|document| document.id).collect(), next))
 }
@@ -73,29 +74,29 @@ pub(super) async fn bookmarks(tx: &impl ConnectionTrait, ids: &[&str]) -> Result
 }
 
 /// Deletes what is gone of a task, or of which the task is gone. For how long that held up others.
-pub(super) async fn sweep(index: &Index, task_id: &str) -> Result<Duration, DatabaseError> {
+pub(super) async fn sweep(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
     let sql = format!(
         "select d.id, true as gone from search_tasks s join search_documents d on d.task = s.number \
-         where s.task_id = ? and {IS_GONE} limit {AT_ONCE}"
+         where s.task_id = ? and {IS_GONE} limit {DOCUMENTS_PER_TRANSACTION}"
     );
     let mut held = Duration::ZERO;
     loop {
         let (tx, state) = index.snapshot().await?;
         let gone = Document::find_by_statement(statement(&tx, &sql, [task_id.into()])).all(&tx).await?;
-        let is_there = !rows::Table::Tasks.named(&tx, &[task_id]).await?.is_empty();
+        let is_there = !rows::IndexedTable::Tasks.named(&tx, &[task_id]).await?.is_empty();
         drop(tx);
-        let last = gone.len() < AT_ONCE;
-        let batch = Batch {
+        let last = gone.len() < DOCUMENTS_PER_TRANSACTION;
+        let batch = IndexBatch {
             gone: gone.into_iter().map(|document| document.id).collect(),
             gone_task: (last && !is_there).then(|| task_id.to_owned()),
-            ..Batch::default()
+            ..IndexBatch::default()
         };
         let this = batch.write(&index.database, &state, &state).await?;
         held += this;
         if last {
             return Ok(held);
         }
-        rest(this).await;
+        tokio::time::sleep(rest_after(this)).await;
     }
 }
 

@@ -1,0 +1,62 @@
+//! The part of the change log between two positions.
+
+use requery_entities::change;
+use sea_orm::sea_query::{ExprTrait, SimpleExpr};
+use sea_orm::{ColumnTrait, Value};
+
+use crate::server::database::Position;
+
+/// The changes that one position contains and an earlier one does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Between {
+    from: Position,
+    to: Position,
+}
+
+/// The part of the log after `from`, up to `to`.
+pub fn between(from: &Position, to: &Position) -> Between {
+    Between { from: from.clone(), to: to.clone() }
+}
+
+impl Between {
+    /// Whether no change can be in between.
+    pub fn is_empty(&self) -> bool {
+        self.from.covers(&self.to)
+    }
+
+    /// At most how many changes are in between.
+    pub fn most_changes(&self) -> u64 {
+        self.from.changes_until(&self.to)
+    }
+
+    /// The first `changes` of these changes, or all of them where there are fewer.
+    pub fn first(&self, changes: u64) -> Between {
+        between(&self.from, &self.from.advanced(changes, &self.to))
+    }
+
+    /// The end of this part of the log.
+    pub fn end(&self) -> &Position {
+        &self.to
+    }
+
+    /// The two ends as columns hold them.
+    pub fn columns(&self) -> [i64; 2] {
+        [self.from.to_column(), self.to.to_column()]
+    }
+
+    /// The condition on a row of `changes`, for a query that is built.
+    pub(super) fn filter(&self) -> SimpleExpr {
+        let [from, to] = self.columns();
+        change::Column::Id.gte(from).and(change::Column::Id.lt(to))
+    }
+
+    /// The same condition as a text, with [`Between::values`] as the parameters `?first` and the next one.
+    pub fn condition(&self, first: usize) -> String {
+        format!("id >= ?{first} and id < ?{}", first + 1)
+    }
+
+    /// The values of the condition's parameters.
+    pub fn values(&self) -> [Value; 2] {
+        self.columns().map(Value::from)
+    }
+}

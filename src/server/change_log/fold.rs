@@ -1,0 +1,85 @@
+//! The fold: adds the part of the log that is not counted yet to the figures of events.
+//!
+//! A reader adds the changes that are not folded yet in its own snapshot, so a late fold makes an answer slower and
+//! never wrong. The fold writes, so it waits for its turn and never holds up the tail.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+
+use super::{Between, between};
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, DatabaseError, Position, WriteTransaction};
+use crate::server::jobs::{BackgroundJob, JobError, Progress};
+
+/// How often figures are folded: a reader adds up what is newer, so this bounds what that costs.
+const FOLD_INTERVAL: Duration = Duration::from_secs(1);
+/// How many changes one transaction folds. A writer waits for it some milliseconds.
+const CHANGES_PER_TRANSACTION: u64 = 10_000;
+
+/// The background job that folds the log.
+pub struct FoldJob(pub Database);
+
+impl BackgroundJob for FoldJob {
+    const PURPOSE: &'static str = "fold the change log into the figures";
+
+    async fn step(&mut self) -> Result<Progress, JobError> {
+        fold_all(&self.0).await?;
+        Ok(Progress::Idle)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(FOLD_INTERVAL).await;
+    }
+}
+
+/// Folds the part of the log that is not in the figures yet.
+pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
+    loop {
+        let read = database.snapshot().await?;
+        let unfolded = between(&folded(&read).await?, &read.position());
+        drop(read);
+        if unfolded.is_empty() {
+            return Ok(());
+        }
+        fold(database, unfolded.end()).await?;
+    }
+}
+
+/// Folds the next part, towards `end`.
+async fn fold(database: &Database, end: &Position) -> Result<(), DatabaseError> {
+    let write = async |tx: &WriteTransaction| {
+        let part = between(&folded(tx).await?, end).first(CHANGES_PER_TRANSACTION);
+        for figure in ["'events'", "'hour.' || (at / 3600000)"] {
+            let sql = format!(
+                "insert into figures (project, figure, value) \
+             select project, {figure}, count(*) from changes \
+             where {} and kind = 'event.logged' group by 1, 2 \
+             on conflict (project, figure) do update set value = value + excluded.value",
+                part.condition(1)
+            );
+            execute(tx, &sql, part.values()).await?;
+        }
+        execute(tx, "update folded set next = ?", [part.end().to_column().into()]).await?;
+        Ok::<_, DatabaseError>(())
+    };
+    database.write(Scope::All, write).await?;
+    Ok(())
+}
+
+/// How far the log is folded.
+pub async fn folded(tx: &impl ConnectionTrait) -> Result<Position, DbErr> {
+    const FOLDED: &str = "select next from folded";
+    let row = tx.query_one_raw(Statement::from_string(tx.get_database_backend(), FOLDED)).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound(FOLDED.to_owned()))?;
+    row.try_get_by_index(0).map(Position::from_column)
+}
+
+/// The changes that the figures of this snapshot do not contain.
+pub async fn not_folded(tx: &impl ConnectionTrait, now: &Position) -> Result<Between, DbErr> {
+    Ok(between(&folded(tx).await?, now))
+}
+
+async fn execute<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [Value; N]) -> Result<(), DbErr> {
+    tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await.map(drop)
+}

@@ -1,0 +1,71 @@
+//! The prune: deletes changes that no client can ask for any more, and deliveries that no agent sends again.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, Statement};
+
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, DatabaseError, WriteTransaction};
+use crate::server::jobs::{BackgroundJob, JobError, Progress};
+
+/// How often the log is pruned.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+/// How many rows one transaction deletes. A writer waits for it some milliseconds.
+const ROWS_PER_TRANSACTION: i64 = 10_000;
+/// How long a delivery is remembered. Agents send again within minutes; a spooled record is at most a week old.
+const DELIVERIES_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
+
+/// The background job that prunes the log.
+pub struct PruneJob {
+    /// The database.
+    pub database: Database,
+    /// How long a change is kept.
+    pub retention: Duration,
+}
+
+impl BackgroundJob for PruneJob {
+    const PURPOSE: &'static str = "prune the change log";
+
+    async fn step(&mut self) -> Result<Progress, JobError> {
+        prune(&self.database, chrono::Utc::now().timestamp_millis(), self.retention).await?;
+        Ok(Progress::Idle)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(PRUNE_INTERVAL).await;
+    }
+}
+
+/// Deletes changes that are older than `retention`, and old deliveries.
+///
+/// A change that is not folded yet stays. The newest change stays too: the floor of the log is its oldest row.
+pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Result<(), DatabaseError> {
+    let before = |kept: Duration| now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
+    loop {
+        let write = async |tx: &WriteTransaction| {
+            let changes = execute(
+            tx,
+            "delete from changes where id in (select id from changes \
+             where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?) and at < ?",
+            [ROWS_PER_TRANSACTION, before(retention)],
+        )
+        .await?;
+            let deliveries = execute(
+                tx,
+                "delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)",
+                [before(DELIVERIES_KEPT), ROWS_PER_TRANSACTION],
+            )
+            .await?;
+            Ok::<_, DatabaseError>(changes.max(deliveries))
+        };
+        let (most, _) = database.write(Scope::All, write).await?.into_parts();
+        if most < ROWS_PER_TRANSACTION.unsigned_abs() {
+            return Ok(());
+        }
+    }
+}
+
+async fn execute<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [i64; N]) -> Result<u64, DbErr> {
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values.map(Into::into));
+    Ok(tx.execute_raw(statement).await?.rows_affected())
+}

@@ -1,0 +1,151 @@
+//! The tail: hands the log's notices to the hub, pass by pass.
+//!
+//! A bell only wakes the tail. The notices always come from the table, so a lost ring costs milliseconds and never a
+//! notice. The end of a pass is fixed when the pass begins: a steady writer cannot hold the hub's window open.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use requery_entities::change;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Between, between, notice};
+use crate::protocol::{Cursor, Notice};
+use crate::server::database::sqlite::bell::Bell;
+use crate::server::database::{Database, DatabaseError, Position};
+use crate::server::hub::HubInput;
+use crate::server::jobs::TroubleLog;
+
+/// How many changes are read at once. A bound on memory; the rest of the pass follows at once.
+const CHANGES_PER_BATCH: u64 = 1_000;
+/// How often a database that is away is tried again.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Hands on the changes that are appended to the log, from now on and until `shutdown`.
+///
+/// The tail survives every fault of the file: it opens the file anew as soon as that is possible. `log_grew` is rung for
+/// the followers that read the log at their own pace.
+pub async fn tail(
+    database: Database,
+    from: Cursor,
+    hub: mpsc::Sender<HubInput>,
+    log_grew: Arc<Notify>,
+    shutdown: CancellationToken,
+) {
+    let ended = shutdown.run_until_cancelled(async {
+        let mut from = from;
+        let mut reopened: Option<Instant> = None;
+        // The receiver is gone only when the server ends.
+        while !hub.is_closed() {
+            let error = match follow(&database, from.clone(), &hub, &log_grew).await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            tracing::warn!(%error, "the change log cannot be followed; opening the database anew");
+            // A file that opens and then cannot be followed, time and again, must not take a core and a disk.
+            if let Some(at) = reopened {
+                tokio::time::sleep(REOPEN_INTERVAL.saturating_sub(at.elapsed())).await;
+            }
+            from = match reopen(&database, &hub).await {
+                Some(cursor) => cursor,
+                None => return,
+            };
+            reopened = Some(Instant::now());
+        }
+    });
+    ended.await;
+}
+
+/// Follows the log of the file as it is open now. Returns only when that is no longer possible.
+async fn follow(
+    database: &Database,
+    from: Cursor,
+    hub: &mpsc::Sender<HubInput>,
+    log_grew: &Notify,
+) -> Result<Infallible, DatabaseError> {
+    let mut bell = Bell::connect(database).await?;
+    let mut reached = Position::of(&from);
+    let mut newest: Option<change::Model> = None;
+    loop {
+        let end = bell.check(database, from.epoch(), &reached, newest.as_ref()).await?;
+        let pass = between(&reached, &end);
+        if !pass.is_empty() {
+            bell.stay_awake();
+            log_grew.notify_one();
+            let last = read_pass(&mut bell, &pass, end.cursor(from.epoch()), hub).await?;
+            newest = last.or(newest);
+            reached = end;
+        }
+        bell.wait(database).await?;
+    }
+}
+
+/// Hands on one pass. Returns the newest row that was read.
+async fn read_pass(
+    bell: &mut Bell,
+    pass: &Between,
+    cursor: Cursor,
+    hub: &mpsc::Sender<HubInput>,
+) -> Result<Option<change::Model>, DatabaseError> {
+    let mut rest = pass.clone();
+    let mut newest = None;
+    let mut has_unknown_kind = false;
+    loop {
+        let mut rows = bell.changes(rest.columns(), CHANGES_PER_BATCH).await?;
+        let is_last = (rows.len() as u64) < CHANGES_PER_BATCH;
+        match rows.iter().map(notice).collect::<Option<Vec<Notice>>>() {
+            Some(notices) if !has_unknown_kind && !notices.is_empty() => {
+                // A closed hub means that the server ends.
+                let _ = hub.send(HubInput::Notices(notices)).await;
+            }
+            Some(_) => {}
+            None => has_unknown_kind = true,
+        }
+        newest = rows.pop().or(newest);
+        match &newest {
+            Some(row) if !is_last => rest = between(&Position::after_change(row.id), pass.end()),
+            _ => break,
+        }
+    }
+    let input = match has_unknown_kind {
+        true => HubInput::Doubt { reason: "a change of a kind that is not known", cursor },
+        false => HubInput::Complete(cursor),
+    };
+    let _ = hub.send(input).await;
+    Ok(newest)
+}
+
+/// Opens the database anew, for as long as that takes. None when the hub is gone.
+async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cursor> {
+    let began = Instant::now();
+    let mut trouble = TroubleLog::default();
+    let mut is_away = false;
+    loop {
+        let opened = match database.reopen().await {
+            Ok(()) => database.snapshot().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match opened {
+            Ok(read) => {
+                let cursor = read.cursor().clone();
+                tracing::info!(epoch = cursor.epoch(), "the database is open again");
+                let reason = "the database was opened anew";
+                hub.send(HubInput::Doubt { reason, cursor: cursor.clone() }).await.ok()?;
+                return Some(cursor);
+            }
+            Err(error) => {
+                if trouble.is_new(&error, began.elapsed()) {
+                    tracing::error!(error, "the database is away; it is tried again every second");
+                }
+                if !is_away {
+                    hub.send(HubInput::DatabaseAway).await.ok()?;
+                    is_away = true;
+                }
+            }
+        }
+        tokio::time::sleep(REOPEN_INTERVAL).await;
+    }
+}

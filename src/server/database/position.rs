@@ -1,0 +1,41 @@
+//! A position in the change log: how far a follower has read.
+//!
+//! Every follower of the log (the tail, the fold, the search index, the hourly activity) remembers one position and asks
+//! for the changes between that and a newer one. A position is the snapshot of a cursor and not a number: on a database
+//! with several writers a change can become visible after a change with a higher number, and a follower that remembered
+//! only the highest number would lose it.
+//!
+//! How a column holds a position is the business of the database: see `sqlite::position`.
+
+use crate::protocol::{Cursor, Snapshot};
+
+/// A set of changes that a follower of the log has read, without the history that the set belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position(Snapshot);
+
+impl Position {
+    /// The position that `cursor` names.
+    pub fn of(cursor: &Cursor) -> Self {
+        Self(cursor.snapshot().clone())
+    }
+
+    /// The position that contains exactly the changes of `snapshot`.
+    pub(super) fn of_snapshot(snapshot: Snapshot) -> Self {
+        Self(snapshot)
+    }
+
+    /// The set of changes.
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.0
+    }
+
+    /// The cursor of this position in the history `epoch`.
+    pub fn cursor(&self, epoch: &str) -> Cursor {
+        Cursor::new(epoch, self.0.clone())
+    }
+
+    /// Whether every change that `other` contains is contained here.
+    pub fn covers(&self, other: &Position) -> bool {
+        self.0.covers(&other.0)
+    }
+}

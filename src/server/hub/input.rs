@@ -1,0 +1,24 @@
+//! The input of the hub: the change log's notices, and the cursor that they complete.
+//!
+//! One pass over the log has a fixed end and can need several batches. Only the last batch completes a cursor: a cursor
+//! that went out in the middle of a pass would name changes whose notices follow later.
+
+use crate::protocol::{Cursor, Notice};
+
+/// One message to the hub.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HubInput {
+    /// Notices of the current pass, in the order of the log. More of the same pass can follow.
+    Notices(Vec<Notice>),
+    /// The current pass is complete. The cursor contains every notice handed over so far.
+    Complete(Cursor),
+    /// Notices cannot say what changed: every read model that a client holds is in doubt. Completes the current pass.
+    Doubt {
+        /// The reason, for the client's log.
+        reason: &'static str,
+        /// Contains every change that is in doubt.
+        cursor: Cursor,
+    },
+    /// The database cannot be read. Every stream ends and its client comes back later.
+    DatabaseAway,
+}

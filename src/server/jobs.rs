@@ -1,0 +1,140 @@
+//! Background jobs: the work that a server does beside answering requests.
+//!
+//! Two kinds. A *required* job runs until the server stops it; without it the streams would look alive and be deaf, so
+//! the server ends when such a job ends. A *repeated* job does a bounded step of work, then waits; its failures are
+//! logged and tried again, since the server answers requests without it.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::database::DatabaseError;
+
+mod trouble;
+pub use trouble::TroubleLog;
+
+/// How long to wait before a step that the database was too busy for is tried again.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The background jobs of one server.
+#[derive(Default)]
+pub struct Jobs {
+    required: JoinSet<()>,
+    repeated: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+/// A job that does a bounded step of work, again and again.
+pub trait BackgroundJob: Send + 'static {
+    /// The work as the log names it, after "could not": `fold the change log`.
+    const PURPOSE: &'static str;
+
+    /// Does some of the work.
+    fn step(&mut self) -> impl Future<Output = Result<Progress, JobError>> + Send;
+
+    /// Waits until there can be work again.
+    fn wait(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// How far a step came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do, after a rest that leaves the write lock to others.
+    More {
+        /// How long the job rests.
+        rest: Duration,
+    },
+    /// There is nothing to do until [`BackgroundJob::wait`] returns.
+    Idle,
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+pub enum JobError {
+    /// The database is busy or away. Its own error is logged elsewhere, so the job only tries again.
+    DatabaseUnusable,
+    /// The text goes to the log.
+    Failed(String),
+}
+
+impl From<DatabaseError> for JobError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Damaged(_) => Self::DatabaseUnusable,
+            DatabaseError::Index(_) | DatabaseError::Db(_) => Self::failed(error),
+        }
+    }
+}
+
+impl JobError {
+    /// A failure that goes to the log.
+    pub fn failed(error: impl Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Jobs {
+    /// Starts a required job. It has to end by itself soon after [`Jobs::stop_token`] is cancelled.
+    pub fn start_required(&mut self, job: impl Future<Output = ()> + Send + 'static) {
+        self.required.spawn(job);
+    }
+
+    /// Starts a repeated job.
+    pub fn start_repeated<J: BackgroundJob>(&mut self, job: J) {
+        let stop = self.stop.clone();
+        self.repeated.spawn(async move {
+            stop.run_until_cancelled(repeat(job)).await;
+        });
+    }
+
+    /// Cancelled when the jobs have to end.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits for a required job to end, which none does before [`Jobs::stop`] unless it is broken.
+    pub async fn required_job_ended(&mut self) -> Result<(), JoinError> {
+        self.required.join_next().await.unwrap_or(Ok(()))
+    }
+
+    /// Ends all jobs and waits for them.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while self.required.join_next().await.is_some() {}
+        while self.repeated.join_next().await.is_some() {}
+    }
+}
+
+/// Repeats the steps of `job` for as long as the future is polled, whatever fails. A panic is a failure like any other.
+async fn repeat<J: BackgroundJob>(mut job: J) {
+    let began = Instant::now();
+    let mut trouble = TroubleLog::default();
+    loop {
+        let failure = match AssertUnwindSafe(job.step()).catch_unwind().await {
+            Ok(Ok(Progress::More { rest })) => {
+                tokio::time::sleep(rest).await;
+                continue;
+            }
+            Ok(Ok(Progress::Idle)) => {
+                job.wait().await;
+                continue;
+            }
+            Ok(Err(JobError::DatabaseUnusable)) => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+                continue;
+            }
+            Ok(Err(JobError::Failed(failure))) => failure,
+            Err(_) => "the job panicked".to_owned(),
+        };
+        if trouble.is_new(&failure, began.elapsed()) {
+            tracing::error!(error = failure, "could not {}; trying again", J::PURPOSE);
+        }
+        tokio::time::sleep(trouble.pause()).await;
+    }
+}

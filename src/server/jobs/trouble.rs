@@ -1,0 +1,69 @@
+//! A failure that repeats is logged once and tried again less and less often.
+
+use std::time::Duration;
+
+/// The first pause after a failure. Each further failure doubles the pause.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause: a cured fault is noticed within a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long after the last failure the next one counts as new.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+/// How many different failures are logged until then. A text that differs each time must not fill the log.
+const LOGGED_FAILURES: usize = 10;
+
+/// The failures of one job, and the pause after the newest of them. The time is an argument: the age of the job.
+#[derive(Debug, Default)]
+pub struct TroubleLog {
+    logged: Vec<String>,
+    pause: Duration,
+    last: Option<Duration>,
+}
+
+impl TroubleLog {
+    /// Notes a failure at `now`. Returns whether it has to be logged.
+    pub fn is_new(&mut self, failure: &str, now: Duration) -> bool {
+        if self.last.is_none_or(|last| now.saturating_sub(last) > FORGOTTEN_AFTER) {
+            *self = Self::default();
+        }
+        self.last = Some(now);
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let is_new = self.logged.len() < LOGGED_FAILURES && !self.logged.iter().any(|logged| logged == failure);
+        if is_new {
+            self.logged.push(failure.to_owned());
+        }
+        is_new
+    }
+
+    /// How long to wait before the next try.
+    pub fn pause(&self) -> Duration {
+        self.pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{FIRST_PAUSE, FORGOTTEN_AFTER, LONGEST_PAUSE, TroubleLog};
+
+    #[test]
+    fn a_repeated_failure_is_logged_once_and_tried_less_often() {
+        let mut trouble = TroubleLog::default();
+        let now = Duration::ZERO;
+        assert!(trouble.is_new("a", now));
+        assert_eq!(trouble.pause(), FIRST_PAUSE);
+        assert!(!trouble.is_new("a", now) && trouble.is_new("b", now));
+        assert_eq!(trouble.pause(), FIRST_PAUSE * 4);
+        assert_eq!((0..100).filter(|n| trouble.is_new(&n.to_string(), now)).count(), 8);
+        assert_eq!(trouble.pause(), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_failure_long_after_the_last_is_new() {
+        let mut trouble = TroubleLog::default();
+        assert!(trouble.is_new("a", Duration::ZERO));
+        assert!(!trouble.is_new("a", FORGOTTEN_AFTER));
+        assert!(trouble.is_new("a", FORGOTTEN_AFTER * 2 + Duration::from_millis(1)));
+        assert_eq!(trouble.pause(), FIRST_PAUSE);
+    }
+}

@@ -1,0 +1,114 @@
+//! The background job that keeps the search index: follows the log, checks a suspect index, rebuilds a corrupt one.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::pace::rest_after;
+use super::{SearchIndex, rebuild, step, write};
+use crate::server::database::DatabaseError;
+use crate::server::database::sqlite::health::Health;
+use crate::server::jobs::{BackgroundJob, JobError, Progress};
+
+/// How often the job looks at the log without being woken.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// The shortest time between two rebuilds, and between two integrity checks. A fault that comes back sooner is not
+/// cured by another rebuild.
+const REPAIR_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Keeps the search index.
+pub(super) struct IndexJob {
+    index: SearchIndex,
+    /// The index can have segments to merge.
+    is_unmerged: bool,
+    rebuilt: Option<Instant>,
+    checked: Option<Instant>,
+    /// The log says already that a rebuild is due.
+    is_rebuild_logged: bool,
+}
+
+impl IndexJob {
+    pub(super) fn new(index: SearchIndex) -> Self {
+        Self { index, is_unmerged: true, rebuilt: None, checked: None, is_rebuild_logged: false }
+    }
+
+    /// Does a bounded part of the work. Returns how long the write lock was held, or none if there was nothing to do.
+    async fn advance(&mut self) -> Result<Option<Duration>, DatabaseError> {
+        let damage = self.index.database.index();
+        if damage.is_suspected() && self.checked.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
+            self.checked = Some(Instant::now());
+            let made = damage.made();
+            let health = self.index.database.health().await?;
+            damage.looked_at();
+            match health {
+                Health::Sound => {}
+                Health::Index(_) => damage.find(made),
+                Health::File(detail) => return Err(DatabaseError::Damaged(detail)),
+            }
+        }
+        if damage.is_found() && self.rebuilt.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
+            return self.rebuild().await.map(Some);
+        }
+        if let Some(held) = step::step(&self.index).await? {
+            self.is_unmerged = true;
+            return Ok(Some(held));
+        }
+        if !self.is_unmerged {
+            return Ok(None);
+        }
+        let (more, held) = write::merge(&self.index.database).await?;
+        self.is_unmerged = more;
+        Ok(Some(held))
+    }
+
+    /// Rebuilds the index. A rebuild that fails is a failure of the job like any other: logged once and tried less and
+    /// less often, since each try takes the write lock.
+    async fn rebuild(&mut self) -> Result<Duration, DatabaseError> {
+        if !self.is_rebuild_logged {
+            tracing::warn!("the search index is damaged; making it again");
+            self.is_rebuild_logged = true;
+        }
+        let began = Instant::now();
+        match rebuild::rebuild(&self.index.database).await {
+            Ok(held) => {
+                self.rebuilt = Some(began);
+                self.is_rebuild_logged = false;
+                Ok(held)
+            }
+            // The database is closed, so no write waits for a lock.
+            Err(error) if self.index.database.epoch().is_none() => Err(error),
+            Err(error) => {
+                if !matches!(error, DatabaseError::Busy) {
+                    self.index.database.index().give_up();
+                }
+                Err(DatabaseError::Index(format!("it cannot be made again, everything else works: {error}")))
+            }
+        }
+    }
+}
+
+impl BackgroundJob for IndexJob {
+    const PURPOSE: &'static str = "keep the search index";
+
+    async fn step(&mut self) -> Result<Progress, JobError> {
+        let made = self.index.database.index().made();
+        match self.advance().await {
+            Ok(Some(held)) => Ok(Progress::More { rest: rest_after(held) }),
+            Ok(None) => Ok(Progress::Idle),
+            Err(error @ (DatabaseError::Busy | DatabaseError::Away(_))) => Err(error.into()),
+            // Damage that other jobs leave to the database is this job's own business.
+            Err(error) => {
+                self.index.note_damage(&error, made);
+                Err(JobError::failed(error))
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            () = self.index.log_grew.notified() => {}
+            () = self.index.database.index().rung() => {}
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Brings the index to where the log is, in steps that hold up a writer for some milliseconds each.
+//!
+//! The log only says which rows to look at; what is indexed is how they are in one snapshot. So each step can be
+//! repeated, and one that was interrupted is. Where the log does not tell what is missing, all rows are walked, the
+//! newest first, and the index answers meanwhile from what it has.
+
+use std::time::Duration;
+
+use super::pace::ROWS_PER_STEP;
+use super::rows::IndexedTable;
+use super::write::{self, IndexBatch};
+use super::{SearchIndex, follow, removed};
+use crate::server::change_log::{between, reaches_back_to};
+use crate::server::database::DatabaseError;
+
+/// How many changes are followed one by one. Further behind, the newest rows are indexed first.
+const MOST_FOLLOWED: u64 = 100_000;
+
+/// Follows the log a little, and walks a little where rows are walked. For how long that held up others; none if there
+/// was nothing to do.
+pub(super) async fn step(index: &SearchIndex) -> Result<Option<Duration>, DatabaseError> {
+    let (tx, state) = index.snapshot().await?;
+    let (reached, end) = (state.reached(), tx.position());
+    let missing = between(&reached, &end);
+    let pruned = !missing.is_empty() && !reaches_back_to(&tx, &reached).await?;
+    let far_behind = state.stage.is_none() && missing.most_changes() > MOST_FOLLOWED;
+    if state.is_unbuilt() || !end.covers(&reached) || pruned || far_behind {
+        drop(tx);
+        write::begin_walk(&index.database).await?;
+        return Ok(Some(Duration::ZERO));
+    }
+    index.reached.send_replace(reached);
+    let mut done = None;
+    if !missing.is_empty() {
+        done = Some(follow::follow(index, tx, &missing).await?);
+    } else {
+        drop(tx);
+    }
+    if state.stage.is_some() {
+        done = Some(done.unwrap_or_default() + walk(index).await?);
+    }
+    Ok(done)
+}
+
+/// Indexes the next rows of the walk: tasks, bookmarks and events, each from the newest to the oldest, and then deletes
+/// the documents of rows that are gone.
+async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
+    let (tx, before) = index.snapshot().await?;
+    let Some(stage) = before.stage.clone() else { return Ok(Duration::ZERO) };
+    let mut after = before.clone();
+    after.stage_at = None;
+    let mut batch = IndexBatch::default();
+    let table = match stage.as_str() {
+        "tasks" => Some((IndexedTable::Tasks, "bookmarks")),
+        "bookmarks" => Some((IndexedTable::Bookmarks, "events")),
+        "events" => Some((IndexedTable::Events, "gone")),
+        _ => None,
+    };
+    if let Some((table, following)) = table {
+        let rows = table.before(&tx, before.stage_at.as_deref(), ROWS_PER_STEP).await?;
+        if table == IndexedTable::Tasks {
+            // Where one of its events is still under another project, the walk will come to it.
+            batch.settled = rows.iter().map(|row| (row.task_id.clone(), row.project())).collect();
+        }
+        let places: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+        let positions: Vec<Option<i64>> = rows.iter().map(|row| row.position).collect();
+        match batch.take(rows, &mut after, true).checked_sub(1) {
+            Some(last) => {
+                after.stage_at = Some(positions[last].map_or_else(|| places[last].clone(), |at| at.to_string()));
+                batch.settled.truncate(last + 1);
+            }
+            None => after.stage = Some(following.to_owned()),
+        }
+    } else {
+        let (documents, at) = removed::below(&tx, before.stage_at.as_deref()).await?;
+        batch.gone = documents;
+        after.stage_at = at;
+        if after.stage_at.is_none() {
+            after.stage = None;
+            after.stage_document = None;
+        }
+    }
+    drop(tx);
+    let mut held = batch.write(&index.database, &before, &after).await?;
+    if after.stage.is_none() {
+        for task_id in removed::tasks(&index.database).await? {
+            held += removed::sweep(index, &task_id).await?;
+        }
+    }
+    Ok(held)
+}

@@ -1,0 +1,233 @@
+//! The rules, as tables. A name stands for a module with all modules under it; `crate::` is left out.
+
+/// A layer of the house.
+pub struct Layer {
+    pub name: &'static str,
+    /// The other modules of ours that it may name. Each module must keep the rules of every layer it lies in.
+    pub uses: &'static [&'static str],
+    /// The crates that it may name besides `std`, unless every crate is allowed. Its unit tests may name others.
+    pub crates: Option<&'static [&'static str]>,
+    /// Paths that it never names. `async` is an `async` function, block or closure.
+    pub never: &'static [&'static str],
+}
+
+pub const LAYERS: &[Layer] = &[
+    // The wire. It describes itself for the OpenAPI document when the server is built.
+    Layer {
+        name: "protocol",
+        uses: &[],
+        crates: Some(&["serde", "serde_json", "chrono", "uuid", "poem_openapi"]),
+        never: &["async", "std::fs", "std::net"],
+    },
+    // The client's rules, without I/O.
+    Layer { name: "engine", uses: &["protocol"], crates: Some(&["serde"]), never: &["async", "std::fs", "std::net"] },
+    Layer { name: "client", uses: &["protocol", "engine"], crates: None, never: &[] },
+    // The side of the agents on this machine: files and processes alone.
+    Layer {
+        name: "agent",
+        uses: &[],
+        crates: Some(&["serde", "serde_json", "thiserror", "tracing", "rustix"]),
+        never: &[
+            "async",
+            "std::net::TcpListener",
+            "std::net::TcpStream",
+            "std::net::UdpSocket",
+            "std::net::ToSocketAddrs",
+        ],
+    },
+    Layer {
+        name: "server",
+        uses: &["protocol", "engine::invalidation", "agent", "requery_entities", "requery_migrations"],
+        crates: None,
+        never: &[],
+    },
+    Layer {
+        name: "server::database",
+        uses: &["protocol", "requery_entities", "requery_migrations"],
+        crates: None,
+        never: &[],
+    },
+    Layer {
+        name: "server::change_log",
+        uses: &["protocol", "server::database", "requery_entities"],
+        crates: None,
+        never: &[],
+    },
+    Layer { name: "server::search", uses: &["protocol", "server::database"], crates: None, never: &[] },
+    Layer { name: "server::hub", uses: &["protocol"], crates: None, never: &[] },
+    Layer { name: "server::hub::window", uses: &["protocol"], crates: Some(&[]), never: &["async"] },
+    Layer {
+        name: "server::feed",
+        uses: &[
+            "protocol",
+            "engine::invalidation",
+            "server::hub",
+            "server::change_log",
+            "server::database",
+            "server::read",
+        ],
+        crates: None,
+        never: &[],
+    },
+    Layer { name: "server::net", uses: &["protocol", "server::feed"], crates: None, never: &[] },
+    Layer { name: "server::access", uses: &["protocol"], crates: None, never: &[] },
+    Layer {
+        name: "server::read",
+        uses: &["protocol", "server::database", "server::search", "requery_entities"],
+        crates: None,
+        never: &[],
+    },
+    // The verbs. They know no agents.
+    Layer {
+        name: "server::ingest",
+        uses: &["protocol", "server::database", "requery_entities"],
+        crates: None,
+        never: &[],
+    },
+    Layer {
+        name: "server::agents",
+        uses: &["protocol", "agent", "server::database", "server::ingest", "requery_entities"],
+        crates: None,
+        never: &[],
+    },
+    Layer {
+        name: "server::http",
+        uses: &[
+            "protocol",
+            "engine::invalidation",
+            "agent::process",
+            "server::access",
+            "server::agents",
+            "server::database",
+            "server::error",
+            "server::feed",
+            "server::ingest",
+            "server::net",
+            "server::read",
+            "server::search",
+        ],
+        crates: None,
+        never: &[],
+    },
+    // The command that an agent waits for: it starts no runtime, and it never opens the database.
+    Layer { name: "cli::forward", uses: &["protocol", "agent", "cli"], crates: None, never: &["async", "tokio"] },
+    Layer { name: "cli::watch", uses: &["protocol", "engine", "client", "cli"], crates: None, never: &[] },
+    // Rows have no behaviour, and a migration is written in literals, so that it still says the same in a year.
+    Layer { name: "requery_entities", uses: &[], crates: Some(&["sea_orm"]), never: &["async"] },
+    Layer { name: "requery_migrations", uses: &[], crates: None, never: &[] },
+];
+
+/// Modules that do not reach a path, neither directly nor through any other module.
+pub const NEVER_REACHED: &[(&str, &[&str])] = &[
+    ("protocol", &["tokio", "sea_orm", "poem", "reqwest"]),
+    ("engine", &["tokio", "sea_orm", "poem", "reqwest"]),
+    ("client", &["server", "sea_orm", "poem"]),
+    ("agent", &["server", "sea_orm", "tokio", "reqwest", "hyper", "poem"]),
+    ("server", &["client", "cli"]),
+    ("server::hub", &["server::database", "requery_entities", "sea_orm", "poem"]),
+    ("server::read", &["server::ingest", "engine", "poem"]),
+    ("server::ingest", &["server::read", "server::agents", "engine", "poem"]),
+    ("server::change_log", &["server::read", "server::ingest", "server::feed", "server::search", "engine", "poem"]),
+    ("server::search", &["server::read", "server::ingest", "server::feed", "server::change_log", "engine", "poem"]),
+];
+
+/// Crates that only some modules name, and their unit tests. `crate` is the root of the program alone.
+pub const CONFINED: &[(&str, &[&str])] = &[
+    ("anyhow", &["cli", "crate"]),
+    ("clap", &["cli", "crate"]),
+    ("reqwest", &["client", "cli"]),
+    ("hyper", &["server::net"]),
+    ("hyper_util", &["server::net"]),
+    ("tokio_tungstenite", &["client", "server::net", "server::feed", "server::hub"]),
+    ("poem", &["server::http", "server::net", "server::access", "server::error"]),
+    ("poem_openapi", &["protocol", "server::http", "server::error"]),
+    (
+        "sea_orm",
+        &[
+            "server::database",
+            "server::change_log",
+            "server::search",
+            "server::read",
+            "server::ingest",
+            "server::agents",
+            "server::error",
+            "requery_entities",
+            "requery_migrations",
+        ],
+    ),
+];
+
+/// Paths that read a clock or wait for one. `*` is any one name, and `.elapsed` a method of that name.
+pub const CLOCKS: &[&str] = &[
+    "std::time::Instant::now",
+    "std::time::SystemTime::now",
+    "std::thread::sleep",
+    ".elapsed",
+    "tokio::time",
+    "chrono::Utc::now",
+    "chrono::Local::now",
+    "uuid::Uuid::now_v7",
+    // An id of version 7 begins with the time.
+    "protocol::id::*::fresh",
+];
+
+/// The drivers: the modules that may read a clock, and all unit tests. A name is the module alone, without the modules
+/// under it; `::*` adds these.
+pub const DRIVERS: &[&str] = &[
+    // The one place that makes ids.
+    "protocol::id",
+    "client",
+    "client::driver",
+    "client::fetch",
+    "client::sse",
+    "client::ws",
+    "agent::spool",
+    "server",
+    "server::agents::silence",
+    "server::agents::spool_intake",
+    "server::change_log",
+    "server::change_log::upkeep",
+    "server::database",
+    "server::database::sqlite::bell",
+    "server::feed",
+    "server::http",
+    "server::http::body",
+    "server::hub",
+    "server::net::*",
+    "server::search",
+    "server::search::damage",
+    "server::search::upkeep",
+    "server::search::write",
+    "cli::*",
+];
+
+/// A use that breaks the rules today. The test fails if an entry is no longer needed, so the list only gets shorter.
+pub struct Exception {
+    pub module: &'static str,
+    pub target: &'static str,
+    pub reason: &'static str,
+}
+
+pub const EXCEPTIONS: &[Exception] = &[
+    exception("server::hub", "server::change_log::Tailed", "the type should belong to the hub"),
+    exception("client::store", ".elapsed", "the age of a value is asked without a time"),
+    exception("server::ingest::bookmark", "protocol::id::BookmarkId::fresh", FRESH),
+    exception("server::ingest::event", "protocol::id::EventId::fresh", FRESH),
+    exception("server::ingest::session", "protocol::id::SessionId::fresh", FRESH),
+    exception("server::ingest::task", "protocol::id::TaskId::fresh", FRESH),
+    exception("server::agents::hooks", "protocol::id::*::fresh", FRESH),
+    exception("server::agents::hooks::store", "protocol::id::*::fresh", FRESH),
+    exception("server::agents::transcripts::store", "protocol::id::TaskId::fresh", FRESH),
+    exception("client::transport", "client::sse", CIRCLE),
+    exception("client::transport", "client::ws", CIRCLE),
+    exception("server::read::timeline", "server::read::task", CIRCLE),
+    exception("server::search::follow", "server::search::upkeep", CIRCLE),
+    exception("server::search::gone", "server::search::upkeep", CIRCLE),
+];
+
+const FRESH: &str = "the verb makes the id of a row that came without one; a fresh id reads the clock";
+const CIRCLE: &str = "two modules use each other";
+
+const fn exception(module: &'static str, target: &'static str, reason: &'static str) -> Exception {
+    Exception { module, target, reason }
+}
