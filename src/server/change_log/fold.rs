@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{Between, between};
 use crate::server::access::scope::Scope;
+use crate::server::database::sql::change_log;
 use crate::server::database::{Database, DatabaseError, Position, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, Progress};
 
@@ -50,17 +51,9 @@ pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
 async fn fold(database: &Database, end: &Position) -> Result<(), DatabaseError> {
     let write = async |tx: &WriteTransaction| {
         let part = between(&folded(tx).await?, end).first(CHANGES_PER_TRANSACTION);
-        for figure in ["'events'", "'hour.' || (at / 3600000)"] {
-            let sql = format!(
-                "insert into figures (project, figure, value) \
-             select project, {figure}, count(*) from changes \
-             where {} and kind = 'event.logged' group by 1, 2 \
-             on conflict (project, figure) do update set value = value + excluded.value",
-                part.condition(1)
-            );
-            execute(tx, &sql, part.values()).await?;
-        }
-        execute(tx, "update folded set next = ?", [part.end().to_column().into()]).await?;
+        change_log::FOLD_EVENTS.execute(tx, part.values()).await?;
+        change_log::FOLD_HOURS.execute(tx, part.values()).await?;
+        change_log::SET_FOLDED.execute(tx, [part.end().to_column().into()]).await?;
         Ok::<_, DatabaseError>(())
     };
     database.write(Scope::All, write).await?;
@@ -69,17 +62,10 @@ async fn fold(database: &Database, end: &Position) -> Result<(), DatabaseError> 
 
 /// How far the log is folded.
 pub async fn folded(tx: &impl ConnectionTrait) -> Result<Position, DbErr> {
-    const FOLDED: &str = "select next from folded";
-    let row = tx.query_one_raw(Statement::from_string(tx.get_database_backend(), FOLDED)).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound(FOLDED.to_owned()))?;
-    row.try_get_by_index(0).map(Position::from_column)
+    change_log::FOLDED.number(tx, []).await.map(Position::from_column)
 }
 
 /// The changes that the figures of this snapshot do not contain.
 pub async fn not_folded(tx: &impl ConnectionTrait, now: &Position) -> Result<Between, DbErr> {
     Ok(between(&folded(tx).await?, now))
-}
-
-async fn execute<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [Value; N]) -> Result<(), DbErr> {
-    tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await.map(drop)
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, Statement};
-
 use crate::server::access::scope::Scope;
+use crate::server::database::sql::change_log;
 use crate::server::database::{Database, DatabaseError, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, Progress};
 
@@ -43,19 +42,10 @@ pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Res
     let before = |kept: Duration| now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
     loop {
         let write = async |tx: &WriteTransaction| {
-            let changes = execute(
-            tx,
-            "delete from changes where id in (select id from changes \
-             where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?) and at < ?",
-            [ROWS_PER_TRANSACTION, before(retention)],
-        )
-        .await?;
-            let deliveries = execute(
-                tx,
-                "delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)",
-                [before(DELIVERIES_KEPT), ROWS_PER_TRANSACTION],
-            )
-            .await?;
+            let values = [ROWS_PER_TRANSACTION.into(), before(retention).into()];
+            let changes = change_log::PRUNE_CHANGES.execute(tx, values).await?;
+            let values = [before(DELIVERIES_KEPT).into(), ROWS_PER_TRANSACTION.into()];
+            let deliveries = change_log::PRUNE_DELIVERIES.execute(tx, values).await?;
             Ok::<_, DatabaseError>(changes.max(deliveries))
         };
         let (most, _) = database.write(Scope::All, write).await?.into_parts();
@@ -63,9 +53,4 @@ pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Res
             return Ok(());
         }
     }
-}
-
-async fn execute<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [i64; N]) -> Result<u64, DbErr> {
-    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values.map(Into::into));
-    Ok(tx.execute_raw(statement).await?.rows_affected())
 }

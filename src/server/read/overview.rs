@@ -14,7 +14,8 @@ use super::usage::UsageSums;
 use super::{count, id, time};
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
 use crate::server::access::scope::Scope;
-use crate::server::database::sql;
+use crate::server::change_log::fold::not_folded;
+use crate::server::database::{ReadTransaction, sql};
 
 /// How many tasks that need a person are listed.
 const MOST_NEEDS_YOU: usize = 100;
@@ -23,11 +24,12 @@ const HOURS: i64 = 24;
 const HOUR_MS: i64 = 3_600_000;
 
 /// The figures of one project, or of all there are.
-pub async fn overview(tx: &impl ConnectionTrait, scope: &Scope) -> Result<Overview, DbErr> {
+pub async fn overview(tx: &ReadTransaction, scope: &Scope) -> Result<Overview, DbErr> {
     let project = scope.project();
     let figures: Vec<Figure> = sql::overview::FIGURES.all(tx, [project.into()]).await?;
     let folded: Vec<Hour> = sql::overview::FOLDED_HOURS.all(tx, [project.into(), HOURS.into()]).await?;
-    let logged: Vec<Hour> = sql::overview::LOGGED_HOURS.all(tx, [project.into()]).await?;
+    let [from, to] = not_folded(tx, &tx.position()).await?.values();
+    let logged: Vec<Hour> = sql::overview::LOGGED_HOURS.all(tx, [project.into(), from, to]).await?;
 
     let mut stats = Stats::default();
     let mut sources = Vec::new();

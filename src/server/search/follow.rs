@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::pace::{ROWS_PER_STEP, rest_after};
 use super::rows::{self, IndexedRow, IndexedTable};
@@ -12,6 +12,7 @@ use super::write::{BYTES_PER_TRANSACTION, IndexBatch};
 use super::{SearchIndex, removed};
 use crate::protocol::NoticeKind;
 use crate::server::change_log::Between;
+use crate::server::database::sql::search;
 use crate::server::database::{DatabaseError, Position, ReadTransaction};
 
 /// A row of the log.
@@ -212,31 +213,13 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration
 }
 
 async fn changes(tx: &impl ConnectionTrait, missing: &Between) -> Result<Vec<Change>, DbErr> {
-    let sql = format!(
-        "select id, kind, cast(project as blob) as project, task_id, object_id from changes \
-         where {} order by id limit ?3",
-        missing.condition(1)
-    );
     let [from, to] = missing.values();
-    let values = [from, to, ROWS_PER_STEP.into()];
-    Change::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).all(tx).await
+    search::CHANGES.all(tx, [from, to, ROWS_PER_STEP.into()]).await
 }
 
 async fn known(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<Known>, DbErr> {
-    const SQL: &str = "
-        select value as task_id, t.id is not null as is_there, cast(t.project as blob) as project,
-            cast(s.project as blob) as indexed, coalesce(has.events, 0) as events, coalesce(has.bytes, 0) as bytes
-        from json_each(?1) left join tasks t on t.id = value left join search_tasks s on s.task_id = value
-        left join (
-            select j.value as task_id,
-                (select count(*) from (select 1 from events where task_id = j.value limit ?2 + 1)) as events,
-                (select sum(octet_length(title) + coalesce(octet_length(body), 0))
-                    from (select title, body from events where task_id = j.value limit ?2 + 1)) as bytes
-            from json_each(?1) j where not exists (select 1 from search_tasks where task_id = j.value)
-        ) has on has.task_id = value";
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    let values = [rows::list(tasks).into(), ROWS_PER_STEP.into()];
-    Known::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).all(tx).await
+    search::KNOWN_TASKS.all(tx, [rows::list(tasks).into(), ROWS_PER_STEP.into()]).await
 }

@@ -43,17 +43,22 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "server::database",
-        uses: &["protocol", "requery_entities", "requery_migrations"],
+        uses: &["protocol", "server::access::scope", "requery_entities", "requery_migrations"],
         crates: None,
         never: &[],
     },
     Layer {
         name: "server::change_log",
-        uses: &["protocol", "server::database", "requery_entities"],
+        uses: &["protocol", "server::access::scope", "server::database", "requery_entities"],
         crates: None,
         never: &[],
     },
-    Layer { name: "server::search", uses: &["protocol", "server::database"], crates: None, never: &[] },
+    Layer {
+        name: "server::search",
+        uses: &["protocol", "server::access::scope", "server::database"],
+        crates: None,
+        never: &[],
+    },
     Layer { name: "server::hub", uses: &["protocol"], crates: None, never: &[] },
     Layer { name: "server::hub::window", uses: &["protocol"], crates: Some(&[]), never: &["async"] },
     Layer {
@@ -61,6 +66,7 @@ pub const LAYERS: &[Layer] = &[
         uses: &[
             "protocol",
             "engine::invalidation",
+            "server::access::scope",
             "server::hub",
             "server::change_log",
             "server::database",
@@ -73,7 +79,14 @@ pub const LAYERS: &[Layer] = &[
     Layer { name: "server::access", uses: &["protocol"], crates: None, never: &[] },
     Layer {
         name: "server::read",
-        uses: &["protocol", "server::database", "server::search", "requery_entities"],
+        uses: &[
+            "protocol",
+            "server::access::scope",
+            "server::change_log",
+            "server::database",
+            "server::search",
+            "requery_entities",
+        ],
         crates: None,
         never: &[],
     },
@@ -86,7 +99,7 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "server::agents",
-        uses: &["protocol", "agent", "server::database", "server::ingest", "requery_entities"],
+        uses: &["protocol", "agent", "server::access::scope", "server::database", "server::ingest", "requery_entities"],
         crates: None,
         never: &[],
     },
@@ -220,7 +233,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     exception("server::agents::transcripts::store", "protocol::id::TaskId::fresh", FRESH),
     exception("client::transport", "client::sse", CIRCLE),
     exception("client::transport", "client::ws", CIRCLE),
-    exception("server::read::timeline", "server::read::task", CIRCLE),
     exception("server::search::follow", "server::search::upkeep", CIRCLE),
     exception("server::search::gone", "server::search::upkeep", CIRCLE),
 ];

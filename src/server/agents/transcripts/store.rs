@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use requery_entities::{event, task};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter};
 use serde_json::{Map, Value, json};
 
 use super::history::History;
@@ -14,6 +14,7 @@ use crate::protocol::TaskId;
 use crate::protocol::model::{EventState, Imported, TaskMode, TaskStatus};
 use crate::server::agents::hooks::place;
 use crate::server::agents::hooks::store::{StoredEvent, Timeline};
+use crate::server::database::sql::transcripts;
 
 /// Rows in one statement. More would not be faster, and SQLite bounds the values of one.
 const ROWS: usize = 100;
@@ -156,9 +157,6 @@ async fn known(
     task_id: &str,
     session: &Session,
 ) -> Result<HashMap<String, StoredEvent>, DbErr> {
-    const KNOWN: &str = "
-        select external_id, id, state, metadata from events
-        where task_id = ? and external_id in (select value from json_each(?))";
     #[derive(FromQueryResult)]
     struct Row {
         external_id: String,
@@ -169,8 +167,8 @@ async fn known(
     let late = session.results.iter().map(|result| &result.external_id);
     let names: Vec<_> = session.entries.iter().map(|entry| &entry.external_id).chain(late).collect();
     let values = [task_id.into(), json!(names).to_string().into()];
-    let rows = Row::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), KNOWN, values));
-    let rows = rows.all(tx).await?.into_iter().map(|Row { external_id, id, state, metadata }| {
+    let rows: Vec<Row> = transcripts::KNOWN_EVENTS.all(tx, values).await?;
+    let rows = rows.into_iter().map(|Row { external_id, id, state, metadata }| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);
         (external_id, StoredEvent { id, state, metadata })
     });

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::{Value, json};
 
 use super::SOURCE;
 use super::session::Session;
 use crate::protocol::model::Imported;
+use crate::server::database::sql::transcripts;
 
 /// What `cost_usd` is kept in.
 const MICROS: f64 = 1_000_000.0;
@@ -19,23 +20,6 @@ pub async fn save(
     session: &Session,
     told: &mut Imported,
 ) -> Result<(), DbErr> {
-    const COUNTED: &str = "
-        select answer_id, usage.task_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
-            cost_usd_micros
-        from usage left join tasks on tasks.id = usage.task_id
-        where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)";
-    const SAVE: &str = "
-        insert into usage (task_id, answer_id, model, input_tokens, output_tokens, cache_read_tokens,
-            cache_write_tokens, cost_usd_micros, at)
-        select ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-            json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-            json_extract(value, '$[6]'), json_extract(value, '$[7]')
-        from json_each(?2) where true
-        on conflict (task_id, answer_id) do update set
-            model = coalesce(excluded.model, model), input_tokens = excluded.input_tokens,
-            output_tokens = excluded.output_tokens, cache_read_tokens = excluded.cache_read_tokens,
-            cache_write_tokens = excluded.cache_write_tokens, cost_usd_micros = excluded.cost_usd_micros,
-            at = min(at, excluded.at)";
     #[derive(FromQueryResult)]
     struct Counted {
         answer_id: String,
@@ -49,10 +33,9 @@ pub async fn save(
     if session.answers.is_empty() {
         return Ok(());
     }
-    let backend = tx.get_database_backend();
     let ids: Vec<_> = session.answers.keys().collect();
     let values = [task_id.into(), json!(ids).to_string().into(), SOURCE.as_str().into()];
-    let counted = Counted::find_by_statement(Statement::from_sql_and_values(backend, COUNTED, values)).all(tx).await?;
+    let counted: Vec<Counted> = transcripts::KNOWN_ANSWERS.all(tx, values).await?;
     let counted: HashMap<&str, &Counted> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
 
     let mut rows = Vec::new();
@@ -92,5 +75,5 @@ pub async fn save(
         return Ok(());
     }
     let values = [task_id.into(), Value::Array(rows).to_string().into()];
-    tx.execute_raw(Statement::from_sql_and_values(backend, SAVE, values)).await.map(drop)
+    transcripts::SAVE_ANSWERS.execute(tx, values).await.map(drop)
 }

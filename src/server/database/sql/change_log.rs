@@ -17,11 +17,11 @@ pub const RUN_AND_FLOOR: Sql = Sql::new(
 /// The number of the first change that is not folded.
 pub const FOLDED: Sql = Sql::new("select next from folded");
 
-/// Adds the logged events from the number `?1` up to, but without, `?2` to the figure of each project.
+/// Adds the logged events from the change `?1` up to, but without, the change `?2` to the figure of each project.
 pub const FOLD_EVENTS: Sql = Sql::new(
     "insert into figures (project, figure, value)
     select project, 'events', count(*) from changes
-    where id >= ? and id < ? and kind = 'event.logged' group by 1, 2
+    where id >= ?1 and id < ?2 and kind = 'event.logged' group by 1, 2
     on conflict (project, figure) do update set value = value + excluded.value",
 );
 
@@ -29,7 +29,7 @@ pub const FOLD_EVENTS: Sql = Sql::new(
 pub const FOLD_HOURS: Sql = Sql::new(
     "insert into figures (project, figure, value)
     select project, 'hour.' || (at / 3600000), count(*) from changes
-    where id >= ? and id < ? and kind = 'event.logged' group by 1, 2
+    where id >= ?1 and id < ?2 and kind = 'event.logged' group by 1, 2
     on conflict (project, figure) do update set value = value + excluded.value",
 );
 

@@ -15,8 +15,8 @@ pub const FOLDED_HOURS: Sql = Sql::new(
     group by hour having sum(value) > 0 order by hour desc limit ?2",
 );
 
-/// The events in the log that are not folded yet: rows of `hour` and `events`.
+/// The logged events from the change `?2` up to, but without, the change `?3`: rows of `hour` and `events`.
 pub const LOGGED_HOURS: Sql = Sql::new(
     "select at / 3600000 as hour, count(*) as events from changes
-    where id >= (select next from folded) and kind = 'event.logged' and (?1 is null or project = ?1) group by hour",
+    where id >= ?2 and id < ?3 and kind = 'event.logged' and (?1 is null or project = ?1) group by hour",
 );

@@ -140,10 +140,10 @@ pub const GONE_EVENTS: Sql = Sql::new(
     "select value as task_id from json_each(?) where not exists (select 1 from events where events.id = value)",
 );
 
-/// The next `?2` rows of the log, from the number `?1`.
+/// The first `?3` changes from the change `?1` up to, but without, the change `?2`.
 pub const CHANGES: Sql = Sql::new(
     "select id, kind, cast(project as blob) as project, task_id, object_id from changes
-    where id >= ? order by id limit ?",
+    where id >= ?1 and id < ?2 order by id limit ?3",
 );
 
 /// The tasks in the JSON array `?1`, each with its project, the project of its documents, and the size of a task that
