@@ -90,7 +90,7 @@ pub(super) async fn follow(
         match &task.indexed {
             None if !task.is_there || task.events == 0 => {}
             None if task.events <= i64::from(ROWS_PER_STEP) && task.bytes <= BYTES_PER_TRANSACTION as i64 => {
-                young.push(&task.task_id)
+                young.push(&task.task_id);
             }
             None => _ = mend.insert(task.task_id.clone(), true),
             Some(_) if !task.is_there => _ = mend.insert(task.task_id.clone(), false),

@@ -49,16 +49,25 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "server::change_log",
-        uses: &["protocol", "server::access::scope", "server::database", "requery_entities"],
+        uses: &[
+            "protocol",
+            "server::access::scope",
+            "server::database",
+            "server::hub",
+            "server::jobs",
+            "requery_entities",
+        ],
         crates: None,
         never: &[],
     },
     Layer {
         name: "server::search",
-        uses: &["protocol", "server::access::scope", "server::database"],
+        uses: &["protocol", "server::access::scope", "server::change_log", "server::database", "server::jobs"],
         crates: None,
         never: &[],
     },
+    Layer { name: "server::jobs", uses: &["server::database"], crates: None, never: &[] },
+    Layer { name: "server::jobs::trouble", uses: &[], crates: Some(&[]), never: &["async"] },
     Layer { name: "server::hub", uses: &["protocol"], crates: None, never: &[] },
     Layer { name: "server::hub::window", uses: &["protocol"], crates: Some(&[]), never: &["async"] },
     Layer {
@@ -99,7 +108,15 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "server::agents",
-        uses: &["protocol", "agent", "server::access::scope", "server::database", "server::ingest", "requery_entities"],
+        uses: &[
+            "protocol",
+            "agent",
+            "server::access::scope",
+            "server::database",
+            "server::ingest",
+            "server::jobs",
+            "requery_entities",
+        ],
         crates: None,
         never: &[],
     },
@@ -111,9 +128,11 @@ pub const LAYERS: &[Layer] = &[
             "agent::process",
             "server::access",
             "server::agents",
+            "server::config",
             "server::database",
             "server::error",
             "server::feed",
+            "server::hub",
             "server::ingest",
             "server::net",
             "server::read",
@@ -141,7 +160,7 @@ pub const NEVER_REACHED: &[(&str, &[&str])] = &[
     ("server::read", &["server::ingest", "engine", "poem"]),
     ("server::ingest", &["server::read", "server::agents", "engine", "poem"]),
     ("server::change_log", &["server::read", "server::ingest", "server::feed", "server::search", "engine", "poem"]),
-    ("server::search", &["server::read", "server::ingest", "server::feed", "server::change_log", "engine", "poem"]),
+    ("server::search", &["server::read", "server::ingest", "server::feed", "engine", "poem"]),
 ];
 
 /// Crates that only some modules name, and their unit tests. `crate` is the root of the program alone.
@@ -195,21 +214,25 @@ pub const DRIVERS: &[&str] = &[
     "client::sse",
     "client::ws",
     "agent::spool",
-    "server",
     "server::agents::silence",
     "server::agents::spool_intake",
-    "server::change_log",
-    "server::change_log::upkeep",
+    "server::change_log::fold",
+    "server::change_log::prune",
+    "server::change_log::tail",
     "server::database",
     "server::database::sqlite::bell",
     "server::feed",
     "server::http",
     "server::http::body",
+    "server::http::routes",
     "server::hub",
     "server::net::*",
     "server::search",
-    "server::search::damage",
-    "server::search::upkeep",
+    "server::jobs",
+    "server::search::follow",
+    "server::search::job",
+    "server::search::rebuild",
+    "server::search::removed",
     "server::search::write",
     "cli::*",
 ];
@@ -222,7 +245,6 @@ pub struct Exception {
 }
 
 pub const EXCEPTIONS: &[Exception] = &[
-    exception("server::hub", "server::change_log::Tailed", "the type should belong to the hub"),
     exception("client::store", ".elapsed", "the age of a value is asked without a time"),
     exception("server::ingest::bookmark", "protocol::id::BookmarkId::fresh", FRESH),
     exception("server::ingest::event", "protocol::id::EventId::fresh", FRESH),
@@ -233,8 +255,6 @@ pub const EXCEPTIONS: &[Exception] = &[
     exception("server::agents::transcripts::store", "protocol::id::TaskId::fresh", FRESH),
     exception("client::transport", "client::sse", CIRCLE),
     exception("client::transport", "client::ws", CIRCLE),
-    exception("server::search::follow", "server::search::upkeep", CIRCLE),
-    exception("server::search::gone", "server::search::upkeep", CIRCLE),
 ];
 
 const FRESH: &str = "the verb makes the id of a row that came without one; a fresh id reads the clock";
