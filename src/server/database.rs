@@ -27,8 +27,8 @@ pub mod sqlite;
 use sqlite::health::{self, Health, code, damage, damage_of_index};
 pub use sqlite::location::{Location, LocationError};
 
-mod index;
-use index::IndexDamage;
+mod search_index_health;
+use search_index_health::SearchIndexHealth;
 
 pub mod sql;
 
@@ -64,7 +64,7 @@ struct Inner {
     location: Location,
     state: ArcSwap<State>,
     bell: Notify,
-    index: IndexDamage,
+    search_index: SearchIndexHealth,
     /// Held while the server lives: two servers on one file would each miss what the other folds and prunes.
     _lock: File,
 }
@@ -145,7 +145,13 @@ impl Database {
         let lock = lock(location.path()).await?;
         let connections = Connections::open(&location, false).await?;
         let state = ArcSwap::from_pointee(State::Open(connections));
-        Ok(Self(Arc::new(Inner { location, state, bell: Notify::new(), index: IndexDamage::default(), _lock: lock })))
+        Ok(Self(Arc::new(Inner {
+            location,
+            state,
+            bell: Notify::new(),
+            search_index: SearchIndexHealth::default(),
+            _lock: lock,
+        })))
     }
 
     /// Closes what is open and opens the file again, as a new run. What earlier runs told may be of another history,
@@ -154,9 +160,9 @@ impl Database {
         self.close("it is being opened anew").await;
         match self.open_in_doubt().await {
             Ok((connections, health)) => {
-                self.0.index.renew();
+                self.0.search_index.begin_generation();
                 if let Health::Index(_) = health {
-                    self.0.index.find(self.0.index.made());
+                    self.0.search_index.report_damage(self.0.search_index.generation());
                 }
                 self.0.state.store(Arc::new(State::Open(connections)));
                 Ok(())
@@ -182,9 +188,9 @@ impl Database {
         health::of_file(self.path()).await
     }
 
-    /// What is known of damage to the search index.
-    pub(super) fn index(&self) -> &IndexDamage {
-        &self.0.index
+    /// The known health of the search index.
+    pub(super) fn search_index(&self) -> &SearchIndexHealth {
+        &self.0.search_index
     }
 
     /// Gives every request this answer until it is opened again.

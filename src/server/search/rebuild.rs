@@ -22,6 +22,6 @@ pub(super) async fn rebuild(database: &Database) -> Result<Duration, DatabaseErr
         Ok::<_, DatabaseError>(began)
     };
     let (began, _) = database.write(Scope::All, make).await?.into_parts();
-    database.index().renew();
+    database.search_index().begin_generation();
     Ok(began.elapsed())
 }

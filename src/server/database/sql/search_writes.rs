@@ -78,16 +78,19 @@ pub const MAKE_INDEX_READABLE: Sql = Sql::new(
     insert or replace into search_index_config (k, v) values ('version', 5)",
 );
 
-/// Makes an empty index, as the migrations do, and begins from the first row.
+/// Makes an empty index and begins from the first row. The text is laid out as in the migrations, because SQLite keeps
+/// it in the schema.
 pub const MAKE_INDEX: Sql = Sql::new(
-    "create virtual table search_index using fts5 (
-        title, text, scope, content = '', contentless_delete = 1, tokenize = 'ascii'
-    );
-    insert into search_index (search_index, rank) values ('automerge', 0);
-    insert into search_index (search_index, rank) values ('crisismerge', 1000);
-    insert into search_index (search_index, rank) values ('usermerge', 16);
-    create virtual table search_words using fts5vocab (search_index, instance);
-    delete from search_documents;
-    delete from search_tasks;
-    update searched set (next, document, stage, stage_at, stage_document) = (0, 1, null, null, null);",
+    "
+create virtual table search_index using fts5 (
+    title, text, scope, content = '', contentless_delete = 1, tokenize = 'ascii'
+);
+insert into search_index (search_index, rank) values ('automerge', 0);
+insert into search_index (search_index, rank) values ('crisismerge', 1000);
+insert into search_index (search_index, rank) values ('usermerge', 16);
+create virtual table search_words using fts5vocab (search_index, instance);
+delete from search_documents;
+delete from search_tasks;
+update searched set (next, document, stage, stage_at, stage_document) = (0, 1, null, null, null);
+",
 );
