@@ -1,7 +1,7 @@
 //! REST: each operation extracts, calls one verb or one read model in one transaction, and converts.
 //!
-//! The document that describes the operations is made from them and checked in; see [`document`]. Nothing here touches
-//! a table, and nothing here decides anything: that is done by `ingest` and `read`.
+//! The document that describes the operations is made from them and checked in; see [`document`]. No module here
+//! touches a table or decides about a row: the verbs of `ingest` and the queries of `read` do.
 
 use std::any::Any;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The read side: one function a read model, plain queries in a transaction of its caller's.
 //!
-//! Each part of an answer is one query, however many rows it has. Rows may come from anybody who can write the
-//! database: what the schema does not hold fast is read with forbearance, as in a session's id that is no id.
+//! Each part of an answer is one query, however many rows it has. Any program can write rows into the database. A value
+//! that the schema does not check is read tolerantly: a session's id that is not an id is left out.
 
 use std::str::FromStr;
 
@@ -22,21 +22,21 @@ pub mod bookmark;
 
 pub mod search;
 
-pub mod hook_activity;
+pub mod heard;
 
 pub mod usage;
 
 mod page;
 pub use page::{MomentKey, PageToken, PageWindow, TimelineKey};
 
-/// What a stream that starts afresh begins with: the figures and the first page of tasks.
+/// The first frame of a stream that starts afresh: the figures and the first page of tasks.
 pub async fn first_screen(tx: &ReadTransaction, scope: &Scope) -> Result<(Stats, Vec<Task>), DatabaseError> {
     let overview = overview::overview(tx, scope).await?;
     let tasks = task::page(tx, scope, &TaskFilter::default(), &PageWindow::Newest, FIRST_PAGE.into()).await?;
     Ok((overview.stats, tasks.items))
 }
 
-/// How many rows a page has where nobody says.
+/// The number of rows of a page where the caller names none.
 pub const FIRST_PAGE: u32 = 50;
 
 /// An id that the schema says is one.
@@ -44,7 +44,7 @@ fn id<T: FromStr>(text: &str) -> Result<T, DbErr> {
     text.parse().map_err(|_| DbErr::Type(format!("`{text}` is no id")))
 }
 
-/// A reference that the schema leaves open: what is no id refers to nothing.
+/// A reference that the schema does not check. A text that is not an id is no reference.
 fn reference<T: FromStr>(text: Option<&str>) -> Option<T> {
     text?.parse().ok()
 }

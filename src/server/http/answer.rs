@@ -18,7 +18,7 @@ use crate::server::ingest::Saved;
 
 const JSON: &str = "application/json";
 
-/// The answer to a read: what was asked for, or that the caller has it already.
+/// The answer to a read: the read model, or 304 where the caller has it already.
 pub(super) struct ReadAnswer<T> {
     answer: Answer,
     caller_has_it: bool,
@@ -33,14 +33,14 @@ pub(super) struct SavedRow<T> {
     of: PhantomData<fn() -> T>,
 }
 
-/// The answer to a write that changes what is there: what it became.
+/// The answer to a write that changes a row: the row as it is now.
 pub(super) struct ChangedRow<T> {
     body: Vec<u8>,
     cursor: Cursor,
     of: PhantomData<fn() -> T>,
 }
 
-/// The answer to a write that leaves nothing to show.
+/// The answer to a write that leaves no row to show.
 pub(super) struct NoContent {
     cursor: Cursor,
 }
@@ -81,7 +81,7 @@ fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::internal("write an answer", &error))
 }
 
-/// Whether a list of entity tags has this one. The comparison is the weak one: `W/` says nothing.
+/// Whether a list of entity tags has this tag. The comparison is the weak one, which ignores `W/`.
 fn names(list: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     list.trim() == "*" || list.split(',').any(|one| opaque(one) == opaque(tag))

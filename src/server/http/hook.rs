@@ -31,9 +31,7 @@ impl HookApi {
         held: Header<Option<String>>,
     ) -> Result<ReadAnswer<HooksHeard>, ApiError> {
         let key = ReadKey::new("hooks_heard");
-        let answer = self
-            .0
-            .read(Scope::All, None, key, async |tx| Ok::<_, ApiError>(read::hook_activity::last_heard(tx).await?));
+        let answer = self.0.read(Scope::All, None, key, async |tx| Ok::<_, ApiError>(read::heard::heard(tx).await?));
         Ok(ReadAnswer::new(answer.await?, held.0.as_deref()))
     }
 

@@ -12,7 +12,7 @@ use crate::server::access::scope::Scope;
 /// Which bookmarks a page lists.
 #[derive(Clone, Debug, Default)]
 pub struct BookmarkFilter {
-    /// Only those of this task and of its events.
+    /// Only bookmarks of this task and of its events.
     pub task_id: Option<TaskId>,
 }
 

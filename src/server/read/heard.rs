@@ -6,8 +6,8 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 use super::time;
 use crate::protocol::model::{AgentHeard, HooksHeard};
 
-/// The time of each agent's last hook.
-pub async fn last_heard(tx: &impl ConnectionTrait) -> Result<HooksHeard, DbErr> {
+/// By agent.
+pub async fn heard(tx: &impl ConnectionTrait) -> Result<HooksHeard, DbErr> {
     let rows = task::Entity::find()
         .filter(task::Column::HeardAt.is_not_null())
         .select_only()

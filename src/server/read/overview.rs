@@ -1,7 +1,7 @@
 //! The overview: figures that are kept, never counted.
 //!
-//! The counts of tasks, sources and usage are in `figures` with the row that changed them. Those of events are folded from
-//! the log a while later, so what the log has from there on is added here, in the same snapshot.
+//! The counts of tasks, sources and usage change in `figures` in the transaction of the row. The counts of events are
+//! folded from the log a while later. The changes that are not folded yet are added here, in the same snapshot.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,8 @@ async fn needs_you(tx: &impl ConnectionTrait, scope: &Scope) -> Result<Vec<Needs
         .add(task::Column::StaleSince.is_not_null());
     let (reason, since) = (task::Column::StatusReason, task::Column::StatusSince);
     let mut rows = Vec::new();
-    // Who asks something first, then who is missed, and what is left for those whose turn is the person's.
+    // First the agents that ask a question, then the silent agents, and in the remaining room the agents that only
+    // wait for the next prompt.
     for (which, reason, since) in [
         (waits().add(asks.clone()), reason, since),
         (stale, task::Column::StaleReason, task::Column::StaleSince),

@@ -1,27 +1,27 @@
-//! Pages by key: a page says where it ends, and the next one begins there.
+//! Pages by key: a page names the key of its last row, and the next page begins after that key.
 //!
-//! Rows that come, go or move between two pages shift nothing else. Nobody counts and nobody skips, so the last page
-//! costs what the first does.
+//! Rows that come, go or move between two requests do not shift the other rows. No query counts or skips rows, so the
+//! last page costs as much as the first.
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
-/// A place between two rows. On the wire it is an opaque text.
+/// The key of a row in a list. On the wire it is an opaque text, a token.
 pub trait PageToken: Sized {
     /// The text.
     fn token(&self) -> String;
-    /// The place that `token` names, if it is one of this kind.
+    /// The key that `token` names, if it is a token of this kind of list.
     fn parse(token: &str) -> Option<Self>;
 }
 
-/// A place among rows that are ordered by a time and, within it, by their id.
+/// The key of rows that are ordered by a time and, within it, by their id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MomentKey {
     ms: i64,
     id: String,
 }
 
-/// A place in a timeline.
+/// The key of rows that are ordered by their position in a timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelineKey(i64);
 
@@ -30,9 +30,9 @@ pub struct TimelineKey(i64);
 pub enum PageWindow<P> {
     /// From the newest row on.
     Newest,
-    /// Those that follow: the older ones.
+    /// The rows after this key: the older rows.
     Before(P),
-    /// Those that precede: the newer ones.
+    /// The rows before this key: the newer rows.
     After(P),
 }
 
@@ -43,7 +43,7 @@ pub(super) struct PageRows<R> {
     pub(super) previous: Option<String>,
 }
 
-/// The bits of a negative time sort it after all others in the text; nothing but equality is asked of a token.
+/// The digits of a negative time sort after all others. Tokens are only compared for equality.
 fn hex(value: i64) -> String {
     format!("{value:016x}")
 }
@@ -121,7 +121,7 @@ pub(super) fn by_position<E: EntityTrait>(
     query.order_by(position, order).limit(limit + 1)
 }
 
-/// Makes a page of what such a query found.
+/// Makes a page of the rows that such a query found.
 pub(super) fn page<R, P: PageToken>(
     mut rows: Vec<R>,
     window: &PageWindow<P>,

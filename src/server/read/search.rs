@@ -1,4 +1,4 @@
-//! What a search finds: the index says where, the rows say what.
+//! The hits of a search: the index names the rows, and the answer is made from the rows.
 //!
 //! Only the newest matches are ranked, so that a word that is everywhere costs no more than another; and by the rows'
 //! own text, so that nothing is shown that is not there any more.

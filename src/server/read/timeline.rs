@@ -33,7 +33,7 @@ pub(super) async fn newest(tx: &impl ConnectionTrait, task_id: &TaskId, limit: u
     Ok(Timeline { items, next: page.next })
 }
 
-/// These events, in this order; one that is named twice is there twice.
+/// These events, in this order. An event that is named twice is there twice.
 pub async fn named(tx: &impl ConnectionTrait, ids: &[EventId]) -> Result<Vec<Event>, DbErr> {
     let query = event::Entity::find().filter(event::Column::Id.is_in(ids.iter().map(EventId::as_str)));
     let rows = query.all(tx).await?.into_iter().map(event);
