@@ -13,6 +13,7 @@ mod layers;
 mod lengths;
 mod names;
 mod sql_home;
+mod sql_home;
 
 mod engine;
 mod simulation;
@@ -25,6 +26,7 @@ mod feed;
 mod rest;
 mod search;
 mod streams;
+mod transactions;
 
 mod commands;
 mod forwarder;
