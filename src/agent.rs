@@ -1,6 +1,12 @@
-//! Coding agents as the command line and the server both know them: their processes and the spool of their hooks.
+//! Coding agents as the command line and the server both know them: their names, their processes and the spool of their
+//! hooks.
 //!
 //! No database and no network: the forwarder runs this code inside an agent's hook.
 
+pub mod runtime;
+
+pub mod hook_catalogue;
+
 pub mod process;
+
 pub mod spool;

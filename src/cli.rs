@@ -29,6 +29,8 @@ mod api;
 
 mod lines;
 
+mod agent_runtime;
+
 mod told;
 
 mod harmless;

@@ -89,7 +89,7 @@ pub async fn run_on(
     jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
     jobs.start_repeated(index.job());
-    agents::start_jobs(&mut jobs, &database, config.patience, config.spool.as_deref(), address);
+    agents::start_jobs(&mut jobs, &database, config.silence_limits, config.spool.as_deref(), address);
 
     let stop = shutdown.child_token();
     let streams = Streams::new(database.clone(), hub.clone(), &config, stop.clone());

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use requery::agent::spool::{Record, Spool};
+use requery::agent::spool::{Spool, SpooledRecord};
 use tempfile::TempDir;
 
 use crate::server::Outside;
@@ -57,7 +57,7 @@ pub fn measure() -> Vec<Row> {
 fn fill(base: &Path, address: &str) {
     let spool = Spool::of(base, "127.0.0.1", address.rsplit(':').next().unwrap().parse().unwrap());
     for number in 0..WAITING {
-        let record = Record {
+        let record = SpooledRecord {
             process: None,
             source: "claude-code".to_owned(),
             delivery: format!("0190b0a0-0000-7000-8000-{number:012x}"),

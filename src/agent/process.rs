@@ -12,45 +12,45 @@ use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 
 /// How far up from a hook its agent may be: a shell or two, a wrapper, a version manager.
-const GENERATIONS: usize = 8;
+const MAX_GENERATIONS_ABOVE: usize = 8;
 /// The name space of process ids that a machine itself has, outside of containers.
-const OUTERMOST: u64 = 0xEFFF_FFFC;
+const MACHINE_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// Where a machine has no id.
-const NONE: &str = "-";
+const NO_MACHINE_ID: &str = "-";
 /// What the system says of a process that is not there.
-const ESRCH: i32 = 3;
+const NO_SUCH_PROCESS: i32 = 3;
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    place: Place,
+    space: ProcessSpace,
     id: u32,
     /// In ticks since the boot.
     began: u64,
 }
 
-/// Where process ids mean the same.
+/// The machine, boot, name space and user within which a process id means one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ProcessSpace {
     machine: String,
     boot: String,
-    space: u64,
+    pid_namespace: u64,
     user: u32,
 }
 
 /// A text that names no process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not the name of a process, as in <machine>:<boot>:<name space>:<user>:<id>:<ticks>")]
-pub struct NoProcess;
+pub struct NotAProcess;
 
 impl Process {
     /// The nearest process above this one that has this name. None: there is none, or nobody can tell.
     pub fn above(name: &str) -> Option<Self> {
         let mut id = std::os::unix::process::parent_id();
-        for _ in 0..GENERATIONS {
+        for _ in 0..MAX_GENERATIONS_ABOVE {
             let stat = Stat::read(id).ok()??;
             if stat.name == name {
-                return Some(Self { place: Place::here()?, id, began: stat.began });
+                return Some(Self { space: ProcessSpace::here()?, id, began: stat.began });
             }
             id = stat.parent;
         }
@@ -58,62 +58,65 @@ impl Process {
     }
 }
 
-impl Place {
+impl ProcessSpace {
     /// That of this process. None: the system does not say.
     pub fn here() -> Option<Self> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-        let machine = Some(machine.trim()).filter(|id| is_hex(id) && id.len() == 32).unwrap_or(NONE);
+        let machine = Some(machine.trim()).filter(|id| is_hex(id) && id.len() == 32).unwrap_or(NO_MACHINE_ID);
         Some(Self {
             machine: machine.to_owned(),
             boot: boot.trim().to_owned(),
-            space: fs::metadata("/proc/self/ns/pid").ok()?.ino(),
+            pid_namespace: fs::metadata("/proc/self/ns/pid").ok()?.ino(),
             user: fs::metadata("/proc/self").ok()?.uid(),
         })
     }
 
-    /// Whether a process is still there. None: it is of another place, or the system does not say.
+    /// Whether a process is still there. None: it is of another space, or the system does not say.
     pub fn has(&self, process: &Process) -> Option<bool> {
-        let place = &process.place;
-        if place == self {
+        let space = &process.space;
+        if space == self {
             // One that has ended and that nobody has buried yet does nothing any more.
             let is_it = |stat: Stat| stat.began == process.began && !matches!(stat.state, 'Z' | 'X' | 'x');
             return Some(Stat::read(process.id).ok()?.is_some_and(is_it));
         }
         // Nothing outlives the boot of its machine. Containers are another matter: their machines can look alike.
-        let same_machine = place.machine == self.machine && place.machine != NONE;
-        let restarted = same_machine && place.boot != self.boot && place.space == OUTERMOST && self.space == OUTERMOST;
+        let same_machine = space.machine == self.machine && space.machine != NO_MACHINE_ID;
+        let restarted = same_machine
+            && space.boot != self.boot
+            && space.pid_namespace == MACHINE_PID_NAMESPACE
+            && self.pid_namespace == MACHINE_PID_NAMESPACE;
         restarted.then_some(false)
     }
 }
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place: Place { machine, boot, space, user }, id, began } = self;
-        write!(f, "{machine}:{boot}:{space}:{user}:{id}:{began}")
+        let Self { space: ProcessSpace { machine, boot, pid_namespace, user }, id, began } = self;
+        write!(f, "{machine}:{boot}:{pid_namespace}:{user}:{id}:{began}")
     }
 }
 
 impl FromStr for Process {
-    type Err = NoProcess;
+    type Err = NotAProcess;
 
-    fn from_str(text: &str) -> Result<Self, NoProcess> {
-        let [machine, boot, space, user, id, began] = text.split(':').collect::<Vec<_>>()[..] else {
-            return Err(NoProcess);
+    fn from_str(text: &str) -> Result<Self, NotAProcess> {
+        let [machine, boot, pid_namespace, user, id, began] = text.split(':').collect::<Vec<_>>()[..] else {
+            return Err(NotAProcess);
         };
-        let is_machine = machine == NONE || (machine.len() == 32 && is_hex(machine));
+        let is_machine = machine == NO_MACHINE_ID || (machine.len() == 32 && is_hex(machine));
         let is_boot = boot.len() == 36 && boot.split('-').all(is_hex);
         let process = Self {
-            place: Place {
+            space: ProcessSpace {
                 machine: machine.to_owned(),
                 boot: boot.to_owned(),
-                space: space.parse().map_err(|_| NoProcess)?,
-                user: user.parse().map_err(|_| NoProcess)?,
+                pid_namespace: pid_namespace.parse().map_err(|_| NotAProcess)?,
+                user: user.parse().map_err(|_| NotAProcess)?,
             },
-            id: id.parse().map_err(|_| NoProcess)?,
-            began: began.parse().map_err(|_| NoProcess)?,
+            id: id.parse().map_err(|_| NotAProcess)?,
+            began: began.parse().map_err(|_| NotAProcess)?,
         };
-        if is_machine && is_boot { Ok(process) } else { Err(NoProcess) }
+        if is_machine && is_boot { Ok(process) } else { Err(NotAProcess) }
     }
 }
 
@@ -134,7 +137,9 @@ impl Stat {
     fn read(id: u32) -> io::Result<Option<Self>> {
         match fs::read(format!("/proc/{id}/stat")) {
             Ok(text) => Ok(Self::parse(&String::from_utf8_lossy(&text))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(NO_SUCH_PROCESS) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -154,7 +159,7 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
-    use super::{OUTERMOST, Place, Process, Stat};
+    use super::{MACHINE_PID_NAMESPACE, Process, ProcessSpace, Stat};
 
     const TEXT: &str =
         "0123456789abcdef0123456789abcdef:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:4026531836:1000:4711:987654";
@@ -174,16 +179,16 @@ mod tests {
     #[test]
     fn nothing_outlives_the_boot_of_its_machine() {
         let process = TEXT.parse::<Process>().expect("a process");
-        let here = |change: &dyn Fn(&mut Place)| {
-            let mut place = process.place.clone();
-            change(&mut place);
-            place.has(&process)
+        let here = |change: &dyn Fn(&mut ProcessSpace)| {
+            let mut space = process.space.clone();
+            change(&mut space);
+            space.has(&process)
         };
         let boot = "1f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11";
-        assert_eq!(here(&|place| place.boot = boot.into()), Some(false));
-        assert_eq!(here(&|place| place.user = 1), None);
-        assert_eq!(here(&|place| (place.boot, place.machine) = (boot.into(), "0".repeat(32))), None);
-        assert_eq!(here(&|place| (place.boot, place.space) = (boot.into(), OUTERMOST + 1)), None);
+        assert_eq!(here(&|space| space.boot = boot.into()), Some(false));
+        assert_eq!(here(&|space| space.user = 1), None);
+        assert_eq!(here(&|space| (space.boot, space.machine) = (boot.into(), "0".repeat(32))), None);
+        assert_eq!(here(&|space| (space.boot, space.pid_namespace) = (boot.into(), MACHINE_PID_NAMESPACE + 1)), None);
     }
 
     #[test]
@@ -195,10 +200,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_process_is_there_until_it_ends() {
-        let here = Place::here().expect("a place");
+        let here = ProcessSpace::here().expect("a space");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
         let stat = Stat::read(child.id()).expect("readable").expect("there");
-        let process = Process { place: here.clone(), id: child.id(), began: stat.began };
+        let process = Process { space: here.clone(), id: child.id(), began: stat.began };
         assert_eq!(here.has(&process), Some(true));
         let later = Process { began: stat.began + 1, ..process.clone() };
         assert_eq!(here.has(&later), Some(false), "its number was given to another");

@@ -16,24 +16,24 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-mod count;
+mod count_file;
 mod record;
 
-use count::Count;
-pub use record::{Broken, Record};
+use count_file::CountFile;
+pub use record::{BrokenRecord, SpooledRecord};
 
 /// The most that waits, in bytes of disk; beyond it the oldest is dropped and counted. Two days of a busy agent.
-pub const MOST: u64 = 64 * 1024 * 1024;
+pub const MAX_SPOOL_BYTES: u64 = 64 * 1024 * 1024;
 /// What is left when records are dropped: many at once, so that it happens seldom.
-const AFTER_DROPPING: u64 = MOST / 8 * 7;
+const BYTES_AFTER_DROPPING: u64 = MAX_SPOOL_BYTES / 8 * 7;
 /// What a file takes at least.
-const BLOCK: u64 = 4096;
+const DISK_BLOCK_BYTES: u64 = 4096;
 /// How many records that nobody can read are kept for a person to look at.
-const MOST_ASIDE: usize = 100;
+const MAX_RECORDS_ASIDE: usize = 100;
 /// How old what was never moved into the queue is before it is taken for a crash's.
-const ABANDONED: Duration = Duration::from_secs(600);
+const UNFINISHED_FILE_AGE: Duration = Duration::from_secs(600);
 /// How long to wait before trying again for a lock. Nobody holds it for longer than it takes to name a file.
-const LOCKED: Duration = Duration::from_millis(1);
+const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// The records that wait for one server.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub struct Spool {
 
 /// How much waits, and what became of the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct SpoolTally {
     /// Records that wait.
     pub waiting: u64,
     /// Their bytes.
@@ -79,21 +79,21 @@ impl Spool {
     ///
     /// # Errors
     /// The folder cannot be written, or somebody else holds it for too long. Nothing waits then that did not before.
-    pub fn put(&self, record: &Record, until: Instant) -> io::Result<()> {
+    pub fn put(&self, record: &SpooledRecord, until: Instant) -> io::Result<()> {
         let text = record.encode();
         // Prompts and files of the person's are in it.
         DirBuilder::new().recursive(true).mode(0o700).create(self.queue())?;
         let part = self.folder.join(format!("part-{}", record.delivery));
-        let put = write(&part, &text).and_then(|()| self.place(&part, room(text.len() as u64), until));
+        let put = write(&part, &text).and_then(|()| self.enqueue(&part, disk_bytes(text.len() as u64), until));
         if put.is_err() {
             let _ = fs::remove_file(&part);
         }
         put
     }
 
-    fn place(&self, part: &Path, size: u64, until: Instant) -> io::Result<()> {
+    fn enqueue(&self, part: &Path, size: u64, until: Instant) -> io::Result<()> {
         let mut count = self.count(until)?;
-        if count.bytes + size > MOST {
+        if count.bytes + size > MAX_SPOOL_BYTES {
             self.drop_oldest(&mut count, size)?;
         }
         let place = count.next;
@@ -104,15 +104,15 @@ impl Spool {
         fs::rename(part, self.queue().join(format!("{place:016}")))
     }
 
-    fn drop_oldest(&self, count: &mut Count, size: u64) -> io::Result<()> {
+    fn drop_oldest(&self, count: &mut CountFile, size: u64) -> io::Result<()> {
         let waiting = self.names()?;
-        let sizes: Vec<u64> = waiting.iter().map(|name| room(self.size(name))).collect();
+        let sizes: Vec<u64> = waiting.iter().map(|name| disk_bytes(self.size(name))).collect();
         count.bytes = sizes.iter().sum();
-        if count.bytes + size <= MOST {
+        if count.bytes + size <= MAX_SPOOL_BYTES {
             return Ok(());
         }
         for (name, freed) in waiting.iter().zip(sizes) {
-            if count.bytes + size <= AFTER_DROPPING {
+            if count.bytes + size <= BYTES_AFTER_DROPPING {
                 break;
             }
             fs::remove_file(self.queue().join(name))?;
@@ -126,23 +126,23 @@ impl Spool {
     ///
     /// # Errors
     /// The folder cannot be used.
-    pub fn claim(&self) -> io::Result<Option<Claim>> {
+    pub fn claim(&self) -> io::Result<Option<SpoolClaim>> {
         let file = open(&self.folder.join("claim"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Claim { spool: self.clone(), _lock: file })),
+            Ok(()) => Ok(Some(SpoolClaim { spool: self.clone(), _lock: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
     /// How much waits.
-    pub fn tally(&self, until: Instant) -> io::Result<Tally> {
+    pub fn tally(&self, until: Instant) -> io::Result<SpoolTally> {
         if !self.folder.is_dir() {
-            return Ok(Tally::default());
+            return Ok(SpoolTally::default());
         }
         let names = self.names()?;
         let count = self.count(until)?;
-        Ok(Tally {
+        Ok(SpoolTally {
             waiting: names.len() as u64,
             bytes: names.iter().map(|name| self.size(name)).sum(),
             dropped: count.dropped,
@@ -186,32 +186,32 @@ impl Spool {
         fs::metadata(self.queue().join(name)).map_or(0, |file| file.len())
     }
 
-    fn count(&self, until: Instant) -> io::Result<Count> {
+    fn count(&self, until: Instant) -> io::Result<CountFile> {
         let file = open(&self.folder.join("count"))?;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCKED),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_RETRY_PAUSE),
                 Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
-        Count::read(file, || {
+        CountFile::read(file, || {
             let names = self.names()?;
             let last = names.iter().filter_map(|name| name.parse::<u64>().ok()).max();
-            Ok((last.map_or(1, |last| last + 1), names.iter().map(|name| room(self.size(name))).sum()))
+            Ok((last.map_or(1, |last| last + 1), names.iter().map(|name| disk_bytes(self.size(name))).sum()))
         })
     }
 }
 
 /// What waits, taken by one at a time.
 #[derive(Debug)]
-pub struct Claim {
+pub struct SpoolClaim {
     spool: Spool,
     _lock: File,
 }
 
-impl Claim {
+impl SpoolClaim {
     /// What waits, by name, the oldest first.
     ///
     /// # Errors
@@ -224,12 +224,12 @@ impl Claim {
     ///
     /// # Errors
     /// The file cannot be read, which says nothing about the next time.
-    pub fn read(&self, name: &str) -> io::Result<Option<Result<Record, Broken>>> {
+    pub fn read(&self, name: &str) -> io::Result<Option<Result<SpooledRecord, BrokenRecord>>> {
         match fs::read(self.spool.queue().join(name)) {
-            Ok(text) => Ok(Some(Record::decode(&text))),
+            Ok(text) => Ok(Some(SpooledRecord::decode(&text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             // Somebody put it there; no record is a folder.
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(Some(Err(Broken))),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(Some(Err(BrokenRecord))),
             Err(error) => Err(error),
         }
     }
@@ -242,17 +242,17 @@ impl Claim {
         let queue = self.spool.queue();
         let mut freed = 0;
         for name in delivered {
-            freed += room(self.spool.size(name));
-            gone(fs::remove_file(queue.join(name)))?;
+            freed += disk_bytes(self.spool.size(name));
+            ignore_missing(fs::remove_file(queue.join(name)))?;
         }
         let aside = self.spool.folder.join("aside");
         for name in hopeless {
-            freed += room(self.spool.size(name));
+            freed += disk_bytes(self.spool.size(name));
             DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
-            if fs::read_dir(&aside)?.count() < MOST_ASIDE || queue.join(name).is_dir() {
-                gone(fs::rename(queue.join(name), aside.join(name)))?;
+            if fs::read_dir(&aside)?.count() < MAX_RECORDS_ASIDE || queue.join(name).is_dir() {
+                ignore_missing(fs::rename(queue.join(name), aside.join(name)))?;
             } else {
-                gone(fs::remove_file(queue.join(name)))?;
+                ignore_missing(fs::remove_file(queue.join(name)))?;
             }
         }
         let mut count = self.spool.count(until)?;
@@ -265,7 +265,7 @@ impl Claim {
     pub fn sweep(&self) {
         for entry in fs::read_dir(&self.spool.folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("part-") && self.spool.age(&name).is_some_and(|age| age > ABANDONED) {
+            if name.starts_with("part-") && self.spool.age(&name).is_some_and(|age| age > UNFINISHED_FILE_AGE) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -281,7 +281,7 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// What is gone already is as good as removed.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
@@ -289,8 +289,8 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
 }
 
 /// What a file of so many bytes takes on a disk.
-fn room(bytes: u64) -> u64 {
-    bytes.div_ceil(BLOCK).max(1) * BLOCK
+fn disk_bytes(bytes: u64) -> u64 {
+    bytes.div_ceil(DISK_BLOCK_BYTES).max(1) * DISK_BLOCK_BYTES
 }
 
 #[cfg(test)]

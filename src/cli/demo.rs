@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use requery::agent::runtime::AgentRuntime;
 use requery::server::config::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -108,8 +109,8 @@ async fn play(url: &str, args: &Args) -> anyhow::Result<()> {
         // The first releases, so that even a team of one shows what tasks of tasks are.
         match number % 4 {
             1 => team.spawn(release::work(stage)),
-            3 => team.spawn(coder::work(stage, coder::Runtime::Codex)),
-            _ => team.spawn(coder::work(stage, coder::Runtime::ClaudeCode)),
+            3 => team.spawn(coder::work(stage, AgentRuntime::Codex)),
+            _ => team.spawn(coder::work(stage, AgentRuntime::ClaudeCode)),
         };
     }
     while let Some(ended) = team.join_next().await {

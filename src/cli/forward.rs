@@ -13,12 +13,13 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use requery::agent::process::Process;
-use requery::agent::spool::{Record, Spool};
+use requery::agent::runtime::AgentRuntime;
+use requery::agent::spool::{Spool, SpooledRecord};
 use serde::de::IgnoredAny;
 
 mod post;
 
-use super::replay::Source;
+use super::agent_runtime::agent_runtime;
 pub use post::Server;
 use post::{Away, Connection, Sent};
 
@@ -42,7 +43,8 @@ const CHUNK: usize = 64 * 1024;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Agent whose hook it is.
-    pub agent: Source,
+    #[arg(value_parser = agent_runtime())]
+    pub agent: AgentRuntime,
     /// Server to send it to.
     #[arg(long, env = "REQUERY_SERVER", default_value = super::DEFAULT_SERVER)]
     pub server: String,
@@ -53,7 +55,7 @@ pub struct Args {
 
 /// What the arguments ask for, as far as they make sense.
 pub struct Asked {
-    agent: Option<String>,
+    agent: Option<AgentRuntime>,
     server: Option<String>,
     spool: Option<PathBuf>,
 }
@@ -76,8 +78,7 @@ impl Asked {
                 "-h" | "--help" => return None,
                 "--server" => asked.server = value.or_else(|| args.next()).and_then(|value| value.into_string().ok()),
                 "--spool" => asked.spool = value.or_else(|| args.next()).map(PathBuf::from),
-                "claude-code" | "codex" => asked.agent = Some(text),
-                _ => {}
+                name => asked.agent = name.parse().ok().or(asked.agent),
             }
         }
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -105,11 +106,11 @@ pub fn run(asked: Asked) -> ExitCode {
 
 fn forward(asked: Asked, began: Instant) {
     let Some(body) = read_input(began + READ_UNTIL) else { return };
-    let Some(source) = asked.agent else { return };
+    let Some(runtime) = asked.agent else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let record = Record {
-        process: Process::above(agent(&source)).map(|process| process.to_string()),
-        source,
+    let record = SpooledRecord {
+        process: Process::above(runtime.process_name()).map(|process| process.to_string()),
+        source: runtime.as_str().to_owned(),
         delivery: uuid::Uuid::now_v7().hyphenated().to_string(),
         at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
         body,
@@ -136,14 +137,6 @@ fn forward(asked: Asked, began: Instant) {
 fn note(spool: &Spool, away: Away) {
     if away.silent {
         spool.note_silence();
-    }
-}
-
-/// What an agent's process is called.
-fn agent(source: &str) -> &str {
-    match source {
-        "claude-code" => "claude",
-        other => other,
     }
 }
 

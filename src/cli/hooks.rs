@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use requery::agent::runtime::AgentRuntime;
 
+use super::agent_runtime::agent_runtime;
 use super::forward::Server;
-use super::replay::Source;
 
 /// A line on the output. Whoever reads it may have had enough.
 macro_rules! say {
@@ -62,8 +63,8 @@ enum Action {
 #[derive(clap::Args, Debug)]
 struct Which {
     /// Agent whose settings they are.
-    #[arg(long)]
-    agent: Source,
+    #[arg(long, value_parser = agent_runtime())]
+    agent: AgentRuntime,
     /// In the person's settings, for all projects; this is what is done unless --project is given.
     #[arg(long, conflicts_with = "project")]
     user: bool,
@@ -118,7 +119,7 @@ fn install(args: &Install) -> anyhow::Result<()> {
     let command = command_of(agent, args)?;
     let wanted: Vec<Hook> = events
         .into_iter()
-        .map(|event| Hook { event: event.to_owned(), command: command.clone(), timeout: TIMEOUT })
+        .map(|hook| Hook { event: hook.as_str().to_owned(), command: command.clone(), timeout: TIMEOUT })
         .collect();
     let ours = |command: &str| command::read(command, agent).is_some();
     let done = change(&path, dry_run, Some(&backups), |before| {
@@ -257,7 +258,7 @@ fn elsewhere(scope: Scope) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
-fn command_of(agent: Source, args: &Install) -> anyhow::Result<String> {
+fn command_of(agent: AgentRuntime, args: &Install) -> anyhow::Result<String> {
     Server::parse(&args.server)?;
     let program = std::env::current_exe().context("could not find out where this program is")?;
     let spool = match &args.spool {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use requery::protocol::model::Imported;
-use requery::server::agents::transcripts::Stretch;
+use requery::server::agents::TranscriptStretch;
 use serde::de::IgnoredAny;
 use tokio::fs::File;
 use tokio::io::BufReader;
@@ -208,8 +208,8 @@ impl Import {
     /// What a server that knows nothing would answer.
     fn read(&mut self, lines: &[u8]) -> anyhow::Result<Imported> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let stretch = Stretch::read(lines, i64::try_from(now).unwrap_or(i64::MAX))?;
+        let stretch = TranscriptStretch::read(lines, i64::try_from(now).unwrap_or(i64::MAX))?;
         self.sessions.extend(stretch.session_ids().map(str::to_owned));
-        Ok(stretch.told())
+        Ok(stretch.imported())
     }
 }

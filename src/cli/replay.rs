@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::ValueEnum;
+use requery::agent::runtime::{AgentRuntime, UnknownRuntime};
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::time::Instant;
 
+use super::agent_runtime::agent_runtime;
 use super::api::{Api, CallError, Waits};
 use super::told::Told;
 
@@ -33,40 +34,18 @@ pub struct Args {
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
     pub server: String,
     /// Runtime it was recorded from, for lines that do not say [default: what the name of the file says, else claude-code]
-    #[arg(long)]
-    pub source: Option<Source>,
+    #[arg(long, value_parser = agent_runtime())]
+    pub source: Option<AgentRuntime>,
     /// How long to wait for a server that is away, as in 30s [default: for ever]
     #[arg(long, value_parser = humantime::parse_duration)]
     pub give_up_after: Option<Duration>,
 }
 
-/// The runtimes whose hooks the server takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Source {
-    /// Claude Code.
-    ClaudeCode,
-    /// Codex.
-    Codex,
-}
-
-impl Source {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClaudeCode => "claude-code",
-            Self::Codex => "codex",
-        }
-    }
-
-    fn of_file(path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if name.contains("codex") { Self::Codex } else { Self::ClaudeCode }
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// The runtime that the name of a recording says, else Claude Code. If it says several, the last of the list counts.
+fn runtime_of_file(path: &Path) -> AgentRuntime {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let said = AgentRuntime::ALL.into_iter().rev().find(|runtime| name.contains(runtime.as_str()));
+    said.unwrap_or(AgentRuntime::ClaudeCode)
 }
 
 /// How much faster than recorded; none: without waiting.
@@ -102,7 +81,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut replay = Replay {
         api,
         speed: args.speed,
-        source: args.source.unwrap_or_else(|| Source::of_file(&args.file)),
+        runtime: args.source.unwrap_or_else(|| runtime_of_file(&args.file)),
         give_up_after: args.give_up_after,
         told: Told::new(size),
         tally: Tally::default(),
@@ -132,7 +111,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 struct Replay {
     api: Api,
     speed: Speed,
-    source: Source,
+    runtime: AgentRuntime,
     give_up_after: Option<Duration>,
     told: Told,
     tally: Tally,
@@ -182,15 +161,18 @@ impl Replay {
 
     /// Sends a line until the server takes or refuses it; and for how long the server was away.
     async fn send(&mut self, number: u64, line: Line) -> anyhow::Result<(Result<(), String>, Duration)> {
-        let source = match line.source.as_deref().map(|source| Source::from_str(source, false)) {
-            Some(Ok(source)) => source,
-            Some(Err(_)) => return Ok((Err("its source is neither claude-code nor codex".to_owned()), Duration::ZERO)),
-            None => self.source,
+        let runtime = match line.source.as_deref().map(str::parse) {
+            Some(Ok(runtime)) => runtime,
+            Some(Err(UnknownRuntime(_))) => {
+                let known = AgentRuntime::ALL.map(AgentRuntime::as_str).join(" nor ");
+                return Ok((Err(format!("its source is neither {known}")), Duration::ZERO));
+            }
+            None => self.runtime,
         };
         let delivery = uuid::Uuid::now_v7().hyphenated().to_string();
         let (mut waits, mut gone) = (Waits::default(), None);
         loop {
-            match self.api.hook(source.as_str(), &delivery, line.body.clone()).await {
+            match self.api.hook(runtime.as_str(), &delivery, line.body.clone()).await {
                 Ok(()) => {
                     let away = gone.map(|since: Instant| since.elapsed()).unwrap_or_default();
                     if gone.is_some() {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use requery::server::agents::silence::Patience;
+use requery::server::agents::SilenceLimits;
 use requery::server::config::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -86,7 +86,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         window: args.window,
         retention: args.retention,
         max_streams: args.max_streams,
-        patience: Patience { stale_after: args.stale_after, lost_after: args.lost_after },
+        silence_limits: SilenceLimits { stale_after: args.stale_after, lost_after: args.lost_after },
         // Without a home there is no spool that a hook could have written either.
         spool: args.spool.or_else(|| super::spool().ok()),
         ..ServerConfig::new(super::database(args.database_url.as_deref())?)

@@ -1,4 +1,9 @@
-//! Coding agents: what their hooks, their transcripts and their silence say, written through the verbs of `ingest`.
+//! Coding agents: their hooks, their transcripts and their silence, written through the verbs of `ingest`.
+//!
+//! This file is the only door of the feature: the rest of the program names nothing below it. It takes hooks and
+//! transcripts, tells when hooks were last heard, and runs two jobs beside the requests: one takes in the records that hooks
+//! left in the spool, the other looks for silent agents. The known agents, their hooks and their spool are in
+//! [`crate::agent`], which the command line uses as well.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,12 +12,19 @@ use super::database::Database;
 use super::jobs::Jobs;
 use crate::agent::spool::Spool;
 
-use silence::Patience;
+mod hooks;
+pub use hooks::{HookDelivery, HookError, HookTime, take_hook};
 
-pub mod hooks;
-pub mod silence;
-pub mod spool_intake;
-pub mod transcripts;
+mod transcripts;
+pub use transcripts::{TranscriptStretch, take_stretch};
+
+mod last_heard;
+pub(super) use last_heard::hooks_last_heard;
+
+mod silence;
+pub use silence::{Judgement, SilenceLimits, carry_out, judge_silences};
+
+mod spool_intake;
 
 /// Starts the background jobs of the agents: the search for silent agents, and the intake of spooled hook records.
 ///
@@ -20,12 +32,12 @@ pub mod transcripts;
 pub(super) fn start_jobs(
     jobs: &mut Jobs,
     database: &Database,
-    patience: Patience,
+    silence_limits: SilenceLimits,
     spools: Option<&Path>,
     address: SocketAddr,
 ) {
     let spool = spools.map(|base| Spool::of(base, &address.ip().to_string(), address.port()));
-    jobs.start_repeated(silence::SilenceJob::new(database.clone(), patience, spool.clone()));
+    jobs.start_repeated(silence::SilenceJob::new(database.clone(), silence_limits, spool.clone()));
     if let Some(spool) = spool {
         jobs.start_repeated(spool_intake::SpoolIntakeJob { database: database.clone(), spool });
     }

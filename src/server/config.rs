@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::agents::silence::Patience;
+use super::agents::SilenceLimits;
 use super::database::Location;
 
 /// What a server is told.
@@ -28,7 +28,7 @@ pub struct ServerConfig {
     pub max_streams: usize,
     /// For how long an agent may be silent before its task is flagged stale, and before it is given up: 30 minutes and
     /// 24 hours.
-    pub patience: Patience,
+    pub silence_limits: SilenceLimits,
     /// Folder in which hooks leave what they could not deliver, none: what is left for this address is taken in.
     pub spool: Option<PathBuf>,
 }
@@ -45,7 +45,7 @@ impl ServerConfig {
             window: Duration::from_millis(40),
             retention: Duration::from_secs(7 * 24 * 3600),
             max_streams: 10_000,
-            patience: Patience::default(),
+            silence_limits: SilenceLimits::default(),
             spool: None,
         }
     }

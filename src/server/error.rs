@@ -14,7 +14,7 @@ use poem_openapi::types::Type;
 use sea_orm::DbErr;
 use serde::Serialize;
 
-use super::agents::hooks::HookError;
+use super::agents::HookError;
 use super::database::{DatabaseError, OpenError};
 use super::ingest::{Invalid, WriteError};
 use crate::protocol::{CURSOR_HEADER, Cursor};

@@ -14,6 +14,10 @@ pub mod event;
 
 pub mod bookmark;
 
+pub mod usage;
+
+pub mod delivery;
+
 pub mod text;
 
 mod bounds;

@@ -22,8 +22,6 @@ pub mod bookmark;
 
 pub mod search;
 
-pub mod heard;
-
 pub mod usage;
 
 mod page;

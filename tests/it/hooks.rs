@@ -7,11 +7,14 @@
 mod hostile;
 mod orders;
 mod silence;
+mod statements;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use requery::server::agents::hooks::{self, Delivery, Heard, HookError, Source};
+use requery::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
+use requery::agent::runtime::AgentRuntime;
+use requery::server::agents::{self, HookDelivery, HookError, HookTime};
 use requery_entities::{event, session, task};
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -20,21 +23,24 @@ use sea_orm::{
 };
 use serde_json::{Value, json};
 
+/// The page with the table of hooks.
+const MANUAL: &str = "README.md";
+
 /// 2026-01-31T09:30:00Z.
 const START: i64 = 1_769_851_800_000;
 
 #[tokio::test]
 async fn a_busy_day_gives_its_figures() {
-    check_figures("claude-code-busy-day.jsonl", Source::ClaudeCode).await;
+    check_figures("claude-code-busy-day.jsonl", AgentRuntime::ClaudeCode).await;
 }
 
 #[tokio::test]
 async fn two_sessions_of_codex_give_their_figures() {
-    check_figures("codex-two-sessions.jsonl", Source::Codex).await;
+    check_figures("codex-two-sessions.jsonl", AgentRuntime::Codex).await;
 }
 
 /// The whole recording, then the whole of it again: what has an id of its own is there once.
-async fn check_figures(file: &str, source: Source) {
+async fn check_figures(file: &str, source: AgentRuntime) {
     let expected = figures(file);
     let store = Store::open().await;
     let mut moves: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -203,18 +209,18 @@ impl Store {
         Database::connect(options).await.expect("a database")
     }
 
-    async fn take(&self, source: Source, body: &[u8]) -> Result<(), HookError> {
+    async fn take(&self, source: AgentRuntime, body: &[u8]) -> Result<(), HookError> {
         self.take_at(source, body, START).await
     }
 
-    async fn take_at(&self, source: Source, body: &[u8], now_ms: i64) -> Result<(), HookError> {
+    async fn take_at(&self, source: AgentRuntime, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         self.deliver(source, None, body, now_ms).await
     }
 
-    async fn deliver(&self, source: Source, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
-        let delivery = Delivery::read(source, id, body)?;
+    async fn deliver(&self, source: AgentRuntime, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
+        let delivery = HookDelivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
-        hooks::take(&tx, delivery, Heard::Now(now_ms)).await.expect("taken");
+        agents::take_hook(&tx, delivery, HookTime::Now(now_ms)).await.expect("taken");
         tx.commit().await.expect("committed");
         Ok(())
     }
@@ -246,20 +252,20 @@ async fn a_delivery_is_taken_once() {
     let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
     let id = "0190b0a0-0000-7000-8000-00000000000f";
     for delivery in [id, id, "0190B0A0-0000-7000-8000-00000000000F"] {
-        store.deliver(Source::ClaudeCode, Some(delivery), prompt, START).await.expect("taken");
+        store.deliver(AgentRuntime::ClaudeCode, Some(delivery), prompt, START).await.expect("taken");
     }
     assert_eq!(store.counts().await, (1, 1, 1));
     store
-        .deliver(Source::ClaudeCode, Some("0190b0a0-0000-7000-8000-000000000010"), prompt, START)
+        .deliver(AgentRuntime::ClaudeCode, Some("0190b0a0-0000-7000-8000-000000000010"), prompt, START)
         .await
         .expect("taken");
     assert_eq!(store.counts().await, (1, 1, 2));
-    let refused = store.deliver(Source::ClaudeCode, Some("again"), prompt, START).await.expect_err("refused");
+    let refused = store.deliver(AgentRuntime::ClaudeCode, Some("again"), prompt, START).await.expect_err("refused");
     assert_eq!(refused.to_string(), "Requery-Delivery is not a UUID");
     // A refused body has not used its delivery up.
     let fresh = Some("0190b0a0-0000-7000-8000-000000000011");
-    store.deliver(Source::ClaudeCode, fresh, b"{}", START).await.expect_err("refused");
-    store.deliver(Source::ClaudeCode, fresh, prompt, START).await.expect("taken");
+    store.deliver(AgentRuntime::ClaudeCode, fresh, b"{}", START).await.expect_err("refused");
+    store.deliver(AgentRuntime::ClaudeCode, fresh, prompt, START).await.expect("taken");
     assert_eq!(store.counts().await, (1, 1, 3));
 }
 
@@ -270,7 +276,7 @@ async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
     let store = Store::open().await;
     let named = async |hook: &str, title: &str| {
         let record = json!({"session_id": "s", "hook_event_name": hook, "session_title": title, "prompt": "p"});
-        store.take(Source::ClaudeCode, record.to_string().as_bytes()).await.expect("taken");
+        store.take(AgentRuntime::ClaudeCode, record.to_string().as_bytes()).await.expect("taken");
         store.task("s").await.expect("its task").title
     };
     assert_eq!(named("SessionStart", "first").await, "first");
@@ -283,8 +289,8 @@ async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
 async fn the_same_session_of_two_runtimes_is_two_tasks() {
     let store = Store::open().await;
     let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
-    store.take(Source::ClaudeCode, prompt).await.expect("taken");
-    store.take(Source::Codex, prompt).await.expect("taken");
+    store.take(AgentRuntime::ClaudeCode, prompt).await.expect("taken");
+    store.take(AgentRuntime::Codex, prompt).await.expect("taken");
     assert_eq!(store.counts().await, (2, 2, 2));
 }
 
@@ -336,7 +342,7 @@ async fn hostile_bodies_are_taken_whole_or_not_at_all() {
 
 async fn check_hostile(store: &Store, at: usize, why: &str, body: &[u8], expect: &str) {
     let before = store.counts().await;
-    let taken = store.take(Source::ClaudeCode, body).await;
+    let taken = store.take(AgentRuntime::ClaudeCode, body).await;
     let after = store.counts().await;
     match (&taken, expect) {
         (Ok(()), "ingest") => assert_eq!((after.0, after.1), (before.0 + 1, before.1 + 1), "{why}"),
@@ -346,7 +352,7 @@ async fn check_hostile(store: &Store, at: usize, why: &str, body: &[u8], expect:
     }
     let valid =
         json!({"session_id": format!("valid {at} {why}"), "hook_event_name": "UserPromptSubmit", "prompt": "p"});
-    store.take(Source::ClaudeCode, valid.to_string().as_bytes()).await.expect("a valid body is taken as usual");
+    store.take(AgentRuntime::ClaudeCode, valid.to_string().as_bytes()).await.expect("a valid body is taken as usual");
     assert_eq!(store.counts().await, (after.0 + 1, after.1 + 1, after.2 + 1), "{why}");
 }
 
@@ -360,7 +366,7 @@ async fn a_repeated_record_makes_no_notice() {
         .to_string()
     };
     for hook in ["PreToolUse", "PostToolUse"] {
-        store.take(Source::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
+        store.take(AgentRuntime::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
     }
     let changes = || async {
         use sea_orm::PaginatorTrait as _;
@@ -368,7 +374,7 @@ async fn a_repeated_record_makes_no_notice() {
     };
     let before = changes().await;
     for hook in ["PostToolUse", "PreToolUse", "PostToolUseFailure"] {
-        store.take(Source::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
+        store.take(AgentRuntime::ClaudeCode, record(hook).as_bytes()).await.expect("taken");
     }
     assert_eq!(changes().await, before);
     let row = store.events().await.remove(0);
@@ -379,24 +385,53 @@ async fn a_repeated_record_makes_no_notice() {
     assert_eq!(known(&row)["command_class"], "test");
 }
 
-/// What the README says of hooks names each of them, with the kind of its row.
+/// The manual's table of hooks says of each hook of the catalogue which row it writes and where the task stands after it,
+/// and names no other hook.
 #[test]
-fn the_readme_knows_every_hook() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let catalogue = std::fs::read_to_string(root.join("src/server/agents/hooks/catalogue.rs")).expect("the catalogue");
-    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README");
-    let mut hooks = 0;
-    for line in catalogue.lines().filter(|line| line.contains(" Effect::") && line.ends_with(',')) {
-        let [hook, kind, effect] = line.split_whitespace().take(3).collect::<Vec<_>>()[..] else { continue };
-        if !kind.starts_with('"') {
-            continue;
+fn the_manual_and_the_catalogue_agree() {
+    let manual = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(MANUAL)).expect("the manual");
+    let table: Vec<[&str; 3]> = manual
+        .lines()
+        .skip_while(|line| *line != "| hook | row | status |")
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect::<Vec<_>>().try_into().ok())
+        .collect();
+    for hook in HookName::ALL {
+        let entry = hook.entry();
+        let name = format!("`{}`", hook.as_str());
+        let rows: Vec<_> = table.iter().filter(|[hooks, ..]| hooks.contains(&name)).collect();
+        let rows_say = |word: &str| rows.iter().any(|[_, row, _]| row.contains(word));
+        let status_says = |word: &str| rows.iter().any(|[.., status]| status.contains(word));
+        assert!(!rows.is_empty(), "{MANUAL} does not have {name}");
+        let kind = match entry.row {
+            RowEffect::None => "none".to_owned(),
+            _ => format!("`{}`", entry.event_kind),
+        };
+        let is_same =
+            matches!(entry.row, RowEffect::End(..)) && (rows_say("the same row") || rows_say("the tool's row"));
+        assert!(rows_say(&kind) || is_same, "{name} writes {kind}: {rows:?}");
+        let statuses: &[&str] = match entry.status {
+            StatusEffect::Unchanged if matches!(entry.row, RowEffect::Begin(PairedRow::Subagent)) => &[],
+            StatusEffect::Unchanged => &["as it was"],
+            StatusEffect::SessionStarts => &["waiting: *ready*"],
+            StatusEffect::SessionEnds => &["completed"],
+            StatusEffect::TurnStarts => &["running"],
+            StatusEffect::TurnEnds => &["waiting: *finished*", "running"],
+            StatusEffect::TurnFails => &["errored"],
+            StatusEffect::ToolCallStarts => &["running", "waiting: *question*"],
+            StatusEffect::ToolCallEnds => &["answered"],
+            StatusEffect::PermissionAsked => &["waiting: *permission*"],
+            StatusEffect::QuestionAsked | StatusEffect::QuestionAnswered => {
+                &["waiting: *question*", "until the result"]
+            }
+            StatusEffect::Notified => &["*permission*", "*question*", "*idle*"],
+            StatusEffect::SubagentEnds => &["what the subagent asked is over"],
+        };
+        for status in statuses {
+            assert!(status_says(status), "{name} leads to {status}: {rows:?}");
         }
-        hooks += 1;
-        let row = readme.lines().find(|row| row.starts_with("| ") && row.contains(&format!("`{hook}`")));
-        let row = row.unwrap_or_else(|| panic!("the README does not say what becomes of {hook}"));
-        let kind = kind.trim_matches('"');
-        let says = if effect.starts_with("Effect::None") { "none".to_owned() } else { format!("`{kind}`") };
-        assert!(row.contains(&says) || row.contains("the same row") || row.contains("the tool's row"), "{hook}: {row}");
     }
-    assert!(hooks >= 30, "{hooks} hooks");
+    for name in table.iter().flat_map(|[hooks, ..]| hooks.split('`').skip(1).step_by(2)) {
+        assert_ne!(HookName::of(name), HookName::Unknown, "{MANUAL} has {name}, the catalogue does not");
+    }
 }

@@ -1,15 +1,15 @@
 //! One record as a file: a line about it, then its body.
 
 /// What the line begins with: the format and its version.
-const MAGIC: &str = "requery-spool-1";
+const HEADER: &str = "requery-spool-1";
 /// The same of a record that says which process it is of.
-const WITH_PROCESS: &str = "requery-spool-2";
+const HEADER_WITH_PROCESS: &str = "requery-spool-2";
 /// The longest line.
-const LINE: usize = 512;
+const MAX_HEADER_BYTES: usize = 512;
 
 /// What a hook was given, and what it needs to be delivered later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct SpooledRecord {
     /// The runtime, as the server's endpoint has it.
     pub source: String,
     /// The delivery: the same at every try.
@@ -25,16 +25,18 @@ pub struct Record {
 /// A file that is no record, or not all of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a whole record")]
-pub struct Broken;
+pub struct BrokenRecord;
 
-impl Record {
+impl SpooledRecord {
     /// As a file.
     pub fn encode(&self) -> Vec<u8> {
         let Self { source, delivery, at_ms, process, body } = self;
         let (length, sum) = (body.len(), self.checksum());
         let line = match process {
-            Some(process) => format!("{WITH_PROCESS} {source} {delivery} {at_ms} {process} {length} {sum:016x}\n"),
-            None => format!("{MAGIC} {source} {delivery} {at_ms} {length} {sum:016x}\n"),
+            Some(process) => {
+                format!("{HEADER_WITH_PROCESS} {source} {delivery} {at_ms} {process} {length} {sum:016x}\n")
+            }
+            None => format!("{HEADER} {source} {delivery} {at_ms} {length} {sum:016x}\n"),
         };
         let mut text = line.into_bytes();
         text.extend_from_slice(body);
@@ -45,26 +47,26 @@ impl Record {
     ///
     /// # Errors
     /// It is not one, or something is missing or changed.
-    pub fn decode(text: &[u8]) -> Result<Self, Broken> {
-        let end = text.iter().take(LINE).position(|byte| *byte == b'\n').ok_or(Broken)?;
-        let line = str::from_utf8(&text[..end]).map_err(|_| Broken)?;
+    pub fn decode(text: &[u8]) -> Result<Self, BrokenRecord> {
+        let end = text.iter().take(MAX_HEADER_BYTES).position(|byte| *byte == b'\n').ok_or(BrokenRecord)?;
+        let line = str::from_utf8(&text[..end]).map_err(|_| BrokenRecord)?;
         let (source, delivery, at_ms, process, length, sum) = match line.split(' ').collect::<Vec<_>>()[..] {
-            [MAGIC, source, delivery, at_ms, length, sum] => (source, delivery, at_ms, None, length, sum),
-            [WITH_PROCESS, source, delivery, at_ms, process, length, sum] => {
+            [HEADER, source, delivery, at_ms, length, sum] => (source, delivery, at_ms, None, length, sum),
+            [HEADER_WITH_PROCESS, source, delivery, at_ms, process, length, sum] => {
                 (source, delivery, at_ms, Some(process.to_owned()), length, sum)
             }
-            _ => return Err(Broken),
+            _ => return Err(BrokenRecord),
         };
         let body = text[end + 1..].to_vec();
         let record = Self {
             source: source.to_owned(),
             delivery: delivery.to_owned(),
-            at_ms: at_ms.parse().map_err(|_| Broken)?,
+            at_ms: at_ms.parse().map_err(|_| BrokenRecord)?,
             process,
             body,
         };
         let whole = length == record.body.len().to_string() && sum == format!("{:016x}", record.checksum());
-        if whole { Ok(record) } else { Err(Broken) }
+        if whole { Ok(record) } else { Err(BrokenRecord) }
     }
 
     /// FNV-1a over everything, eight bytes at a time: it tells a torn file, not a forged one.

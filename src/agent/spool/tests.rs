@@ -1,14 +1,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::{Broken, MOST, Record, Spool, Tally};
+use super::{BrokenRecord, MAX_SPOOL_BYTES, Spool, SpoolTally, SpooledRecord};
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
-fn record(number: usize, body: &[u8]) -> Record {
-    Record {
+fn record(number: usize, body: &[u8]) -> SpooledRecord {
+    SpooledRecord {
         source: "codex".into(),
         delivery: format!("d-{number}"),
         at_ms: 7,
@@ -37,7 +37,7 @@ fn all_names_of_this_machine_are_one() {
 fn records_come_out_as_they_went_in_and_one_takes_them_at_a_time() {
     let (_folder, spool) = spool();
     assert!(spool.is_empty());
-    assert_eq!(spool.tally(soon()).expect("a tally"), Tally::default());
+    assert_eq!(spool.tally(soon()).expect("a tally"), SpoolTally::default());
     for number in 0..12 {
         spool.put(&record(number, b"{}\n\0\xff"), soon()).expect("put");
     }
@@ -50,7 +50,7 @@ fn records_come_out_as_they_went_in_and_one_takes_them_at_a_time() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     claim.settle(&names[..10], &names[10..], soon()).expect("settled");
     assert!(spool.is_empty());
-    assert_eq!(spool.tally(soon()).expect("a tally"), Tally { aside: 2, ..Tally::default() });
+    assert_eq!(spool.tally(soon()).expect("a tally"), SpoolTally { aside: 2, ..SpoolTally::default() });
     drop(claim);
     // Places are not given again.
     spool.put(&record(12, b""), soon()).expect("put");
@@ -61,16 +61,16 @@ fn records_come_out_as_they_went_in_and_one_takes_them_at_a_time() {
 #[test]
 fn what_is_not_whole_is_not_a_record() {
     let text = record(1, b"{\"a\": 1}").encode();
-    assert_eq!(Record::decode(&text), Ok(record(1, b"{\"a\": 1}")));
+    assert_eq!(SpooledRecord::decode(&text), Ok(record(1, b"{\"a\": 1}")));
     for end in 0..text.len() {
-        assert_eq!(Record::decode(&text[..end]), Err(Broken), "{end}");
+        assert_eq!(SpooledRecord::decode(&text[..end]), Err(BrokenRecord), "{end}");
     }
     for at in 0..text.len() {
         let mut torn = text.clone();
         torn[at] = 0;
-        assert_eq!(Record::decode(&torn), Err(Broken), "{at}");
+        assert_eq!(SpooledRecord::decode(&torn), Err(BrokenRecord), "{at}");
     }
-    assert_eq!(Record::decode(&[text.as_slice(), b"x"].concat()), Err(Broken));
+    assert_eq!(SpooledRecord::decode(&[text.as_slice(), b"x"].concat()), Err(BrokenRecord));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn beyond_its_bound_the_oldest_are_dropped_and_counted() {
     let body = vec![b' '; 4 * 1024 * 1024 - 4096];
     for number in 0..20 {
         spool.put(&record(number, &body), soon()).expect("put");
-        assert!(spool.tally(soon()).expect("a tally").bytes <= MOST);
+        assert!(spool.tally(soon()).expect("a tally").bytes <= MAX_SPOOL_BYTES);
     }
     let tally = spool.tally(soon()).expect("a tally");
     assert_eq!(tally.waiting + tally.dropped, 20);

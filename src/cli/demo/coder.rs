@@ -1,21 +1,14 @@
 //! An agent that works on code and reports through its hooks, as Claude Code and Codex do.
 
+use requery::agent::runtime::AgentRuntime;
 use serde_json::{Value, json};
 
 use super::stage::Stage;
 use super::texts::{FOLLOW_UPS, PROJECTS, Project, QUESTIONS, TODOS};
 
-/// The client an agent runs in: what its hooks tell.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Runtime {
-    /// Tells of todos, questions, subagents and failures.
-    ClaudeCode,
-    /// Tells less: a failed command is one whose output says so.
-    Codex,
-}
-
-/// One session after another.
-pub async fn work(mut stage: Stage, runtime: Runtime) {
+/// One session after another. Claude Code's hooks report todos, questions, subagents and failures. Codex's report less: a
+/// failed command is one whose output says so.
+pub async fn work(mut stage: Stage, runtime: AgentRuntime) {
     // So that a team does not begin on the same second.
     stage.pause(0.0, 4.0).await;
     loop {
@@ -27,14 +20,14 @@ pub async fn work(mut stage: Stage, runtime: Runtime) {
 
 struct Session<'a> {
     stage: &'a mut Stage,
-    runtime: Runtime,
+    runtime: AgentRuntime,
     project: &'static Project,
     id: String,
     todos: usize,
 }
 
 impl<'a> Session<'a> {
-    async fn start(stage: &'a mut Stage, runtime: Runtime, project: &'static Project) -> Self {
+    async fn start(stage: &'a mut Stage, runtime: AgentRuntime, project: &'static Project) -> Self {
         let id = stage.uuid();
         let mut session = Self { stage, runtime, project, id, todos: 0 };
         session.report("SessionStart", json!({"source": "startup"})).await;
@@ -47,7 +40,7 @@ impl<'a> Session<'a> {
         loop {
             self.turn(prompt, answer).await;
             self.stage.pause(4.0, 12.0).await;
-            if self.stage.chance(25) && self.runtime == Runtime::ClaudeCode {
+            if self.stage.chance(25) && self.runtime == AgentRuntime::ClaudeCode {
                 let idle = json!({"notification_type": "idle_prompt", "message": "Claude is waiting for your input"});
                 self.report("Notification", idle).await;
                 self.stage.pause(2.0, 8.0).await;
@@ -64,7 +57,7 @@ impl<'a> Session<'a> {
     async fn turn(&mut self, prompt: &str, answer: &str) {
         self.report("UserPromptSubmit", json!({"prompt": prompt})).await;
         self.stage.pause(0.5, 2.0).await;
-        let planned = self.runtime == Runtime::ClaudeCode && self.stage.chance(50);
+        let planned = self.runtime == AgentRuntime::ClaudeCode && self.stage.chance(50);
         if planned {
             self.plan().await;
         }
@@ -72,7 +65,7 @@ impl<'a> Session<'a> {
         if self.stage.chance(30) {
             self.delegate().await;
         }
-        if self.runtime == Runtime::ClaudeCode && self.stage.chance(25) {
+        if self.runtime == AgentRuntime::ClaudeCode && self.stage.chance(25) {
             self.ask().await;
         }
         self.change().await;
@@ -96,7 +89,7 @@ impl<'a> Session<'a> {
         if planned {
             self.tick_off().await;
         }
-        if self.runtime == Runtime::ClaudeCode && self.stage.chance(10) {
+        if self.runtime == AgentRuntime::ClaudeCode && self.stage.chance(10) {
             let overloaded = json!({"error": "overloaded", "last_assistant_message": "API Error: overloaded"});
             return self.report("StopFailure", overloaded).await;
         }
@@ -108,10 +101,10 @@ impl<'a> Session<'a> {
         for _ in 0..self.stage.dice.usize(2..6) {
             let file = self.stage.one_of(self.project.files);
             let (tool, input) = match (self.runtime, self.stage.dice.usize(0..3)) {
-                (Runtime::Codex, _) => ("Bash", json!({"command": format!("sed -n 1,200p {file}")})),
-                (Runtime::ClaudeCode, 0) => ("Grep", json!({"pattern": "TODO|FIXME", "path": self.folder()})),
-                (Runtime::ClaudeCode, 1) => ("Glob", json!({"pattern": "**/*test*"})),
-                (Runtime::ClaudeCode, _) => ("Read", json!({"file_path": format!("{}/{file}", self.folder())})),
+                (AgentRuntime::Codex, _) => ("Bash", json!({"command": format!("sed -n 1,200p {file}")})),
+                (AgentRuntime::ClaudeCode, 0) => ("Grep", json!({"pattern": "TODO|FIXME", "path": self.folder()})),
+                (AgentRuntime::ClaudeCode, 1) => ("Glob", json!({"pattern": "**/*test*"})),
+                (AgentRuntime::ClaudeCode, _) => ("Read", json!({"file_path": format!("{}/{file}", self.folder())})),
             };
             self.call(tool, input, Ok(json!("…")), agent, 0.3, 1.5).await;
         }
@@ -120,11 +113,11 @@ impl<'a> Session<'a> {
     async fn change(&mut self) {
         let file = self.stage.one_of(self.project.files);
         let (tool, input) = match self.runtime {
-            Runtime::ClaudeCode => (
+            AgentRuntime::ClaudeCode => (
                 "Edit",
                 json!({"file_path": format!("{}/{file}", self.folder()), "old_string": "a", "new_string": "b"}),
             ),
-            Runtime::Codex => {
+            AgentRuntime::Codex => {
                 let patch = format!("*** Begin Patch\n*** Update File: {file}\n@@\n-a\n+b\n*** End Patch\n");
                 ("apply_patch", json!({"command": patch}))
             }
@@ -134,10 +127,10 @@ impl<'a> Session<'a> {
 
     async fn run(&mut self, command: &str, outcome: Result<&str, &str>) {
         let outcome = match (self.runtime, outcome) {
-            (Runtime::ClaudeCode, Ok(text)) => Ok(json!({"stdout": text, "stderr": "", "interrupted": false})),
-            (Runtime::ClaudeCode, Err(text)) => Err(format!("Exit code 1\n{text}")),
-            (Runtime::Codex, Ok(text)) => Ok(json!({"output": text, "metadata": {"exit_code": 0}})),
-            (Runtime::Codex, Err(text)) => Ok(json!({"output": text, "metadata": {"exit_code": 1}})),
+            (AgentRuntime::ClaudeCode, Ok(text)) => Ok(json!({"stdout": text, "stderr": "", "interrupted": false})),
+            (AgentRuntime::ClaudeCode, Err(text)) => Err(format!("Exit code 1\n{text}")),
+            (AgentRuntime::Codex, Ok(text)) => Ok(json!({"output": text, "metadata": {"exit_code": 0}})),
+            (AgentRuntime::Codex, Err(text)) => Ok(json!({"output": text, "metadata": {"exit_code": 1}})),
         };
         self.call("Bash", json!({"command": command}), outcome, None, 2.0, 8.0).await;
     }
@@ -172,7 +165,7 @@ impl<'a> Session<'a> {
         let agent = self.stage.id("a");
         let input = json!({"description": "Look for other places", "subagent_type": "Explore"});
         let tool = json!({"tool_name": "Agent", "tool_input": input, "tool_use_id": self.stage.id("toolu_")});
-        if self.runtime == Runtime::ClaudeCode {
+        if self.runtime == AgentRuntime::ClaudeCode {
             self.report("PreToolUse", tool.clone()).await;
         }
         let who = json!({"agent_id": agent, "agent_type": "Explore"});
@@ -180,7 +173,7 @@ impl<'a> Session<'a> {
         self.explore(Some(&agent)).await;
         let found = json!({"last_assistant_message": "Two more places do the same."});
         self.report("SubagentStop", with(who, found)).await;
-        if self.runtime == Runtime::ClaudeCode {
+        if self.runtime == AgentRuntime::ClaudeCode {
             self.report("PostToolUse", with(tool, json!({"tool_response": {"status": "completed"}}))).await;
         }
     }
@@ -232,10 +225,6 @@ impl<'a> Session<'a> {
     }
 
     async fn report(&mut self, hook: &str, fields: Value) {
-        let source = match self.runtime {
-            Runtime::ClaudeCode => "claude-code",
-            Runtime::Codex => "codex",
-        };
         let body = json!({
             "session_id": self.id,
             "transcript_path": null,
@@ -243,7 +232,7 @@ impl<'a> Session<'a> {
             "permission_mode": "default",
             "hook_event_name": hook,
         });
-        self.stage.hook(source, &with(body, fields)).await;
+        self.stage.hook(self.runtime.as_str(), &with(body, fields)).await;
     }
 
     fn folder(&self) -> String {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::SecondsFormat;
-use requery::agent::spool::Record;
+use requery::agent::spool::SpooledRecord;
 use requery::protocol::{AT_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 use reqwest::Url;
 
@@ -105,7 +105,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Sends a record; one that is sent late says when it happened.
-    pub fn send(&mut self, record: &Record, late: bool) -> Sent {
+    pub fn send(&mut self, record: &SpooledRecord, late: bool) -> Sent {
         match self.try_send(record, late) {
             Ok(sent) => sent,
             Err(_) => {
@@ -119,14 +119,14 @@ impl<'a> Connection<'a> {
         Away { silent: left(self.until).is_zero() }
     }
 
-    fn try_send(&mut self, record: &Record, late: bool) -> std::io::Result<Sent> {
+    fn try_send(&mut self, record: &SpooledRecord, late: bool) -> std::io::Result<Sent> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.connect()?,
         };
         let Server { host, port, path } = self.server;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let Record { source, delivery, at_ms, process, body } = record;
+        let SpooledRecord { source, delivery, at_ms, process, body } = record;
         let mut request = format!(
             "POST {path}/api/v1/hooks/{source} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n{DELIVERY_HEADER}: {delivery}\r\n",

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-
-use super::super::replay::Source;
+use requery::agent::hook_catalogue::HookName;
+use requery::agent::runtime::AgentRuntime;
 
 /// Whose settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,117 +17,50 @@ pub enum Scope {
     Project,
 }
 
-/// Hooks that every version of Claude Code knows.
-const CLAUDE_ALWAYS: &[&str] = &[
-    "SessionStart",
-    "SessionEnd",
-    "UserPromptSubmit",
-    "PreToolUse",
-    "PostToolUse",
-    "Notification",
-    "Stop",
-    "SubagentStop",
-    "PreCompact",
-];
-
-/// Hooks that came later. Those whose output or mere presence would change what it does are left out: `WorktreeCreate`
-/// and `WorktreeRemove` replace what it does itself, `FileChanged` says what to watch, `MessageDisplay` runs with every
-/// line; and those that say nothing new.
-const CLAUDE_LATER: &[&str] = &[
-    "PostToolUseFailure",
-    "PermissionRequest",
-    "PermissionDenied",
-    "UserPromptExpansion",
-    "StopFailure",
-    "SubagentStart",
-    "PostCompact",
-    "TaskCreated",
-    "TaskCompleted",
-    "TeammateIdle",
-    "Elicitation",
-    "ElicitationResult",
-    "InstructionsLoaded",
-    "ConfigChange",
-    "CwdChanged",
-];
-
-/// Before this version one name it does not know made Claude Code ignore the whole settings file.
-const CLAUDE_TOLERANT: [u32; 3] = [2, 1, 101];
-
-const CODEX: &[&str] = &[
-    "SessionStart",
-    "SessionEnd",
-    "UserPromptSubmit",
-    "PreToolUse",
-    "PermissionRequest",
-    "PostToolUse",
-    "PreCompact",
-    "PostCompact",
-    "SubagentStart",
-    "SubagentStop",
-    "Stop",
-];
-
 /// How long an agent may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The hooks to register, and why not all.
-pub fn events(agent: Source) -> (Vec<&'static str>, Option<String>) {
-    match agent {
-        // It passes over what it does not know.
-        Source::Codex => (CODEX.to_vec(), None),
-        Source::ClaudeCode => match version("claude") {
-            Some(version) if version < CLAUDE_TOLERANT => {
-                let [major, minor, patch] = version;
-                let note = format!(
-                    "Claude Code {major}.{minor}.{patch} ignores settings with hooks it does not know, so only those \
-                     that every version knows are registered; install again after an update"
-                );
-                (CLAUDE_ALWAYS.to_vec(), Some(note))
-            }
-            Some(_) | None => ([CLAUDE_ALWAYS, CLAUDE_LATER].concat(), None),
-        },
-    }
+pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
+    let older = agent.unknown_hooks_pass_since().and_then(|since| {
+        let version = version(agent.process_name())?;
+        (version < since).then_some(version)
+    });
+    let note = older.map(|[major, minor, patch]| {
+        format!(
+            "{} {major}.{minor}.{patch} ignores settings with hooks it does not know, so only those that every version \
+             knows are registered; install again after an update",
+            agent.product()
+        )
+    });
+    (HookName::registered(agent, older.is_none()), note)
 }
 
 /// The file in which an agent looks for hooks. A project's is the one that is not shared, where there is one.
-pub fn settings(agent: Source, scope: Scope) -> anyhow::Result<PathBuf> {
-    let (of_user, of_project) = match agent {
-        Source::ClaudeCode => ("settings.json", "settings.local.json"),
-        Source::Codex => ("hooks.json", "hooks.json"),
-    };
+pub fn settings(agent: AgentRuntime, scope: Scope) -> anyhow::Result<PathBuf> {
     match scope {
-        Scope::User => Ok(folder(agent)?.join(of_user)),
+        Scope::User => Ok(folder(agent)?.join(agent.user_settings_file())),
         Scope::Project => {
             let here = std::env::current_dir().context("there is no current folder")?;
-            Ok(here.join(names(agent).1).join(of_project))
+            Ok(here.join(agent.folder_name()).join(agent.project_settings_file()))
         }
     }
 }
 
 /// The folder in which an agent keeps what is the person's.
-pub fn folder(agent: Source) -> anyhow::Result<PathBuf> {
-    let (variable, folder) = names(agent);
-    match std::env::var_os(variable).filter(|folder| !folder.is_empty()) {
+pub fn folder(agent: AgentRuntime) -> anyhow::Result<PathBuf> {
+    match std::env::var_os(agent.folder_variable()).filter(|folder| !folder.is_empty()) {
         Some(named) => Ok(named.into()),
-        None => Ok(etcetera::home_dir().context("there is no home folder")?.join(folder)),
-    }
-}
-
-/// The variable that names an agent's folder, and the folder's name where that is not set.
-fn names(agent: Source) -> (&'static str, &'static str) {
-    match agent {
-        Source::ClaudeCode => ("CLAUDE_CONFIG_DIR", ".claude"),
-        Source::Codex => ("CODEX_HOME", ".codex"),
+        None => Ok(etcetera::home_dir().context("there is no home folder")?.join(agent.folder_name())),
     }
 }
 
 /// What the person should know after the hooks are in a file.
-pub fn advice(agent: Source, scope: Scope, path: &Path) -> Vec<String> {
+pub fn advice(agent: AgentRuntime, scope: Scope, path: &Path) -> Vec<String> {
     let mut advice = Vec::new();
     match agent {
-        Source::ClaudeCode => advice.push("sessions that are open already use them after a restart".to_owned()),
-        Source::Codex => {
+        AgentRuntime::ClaudeCode => advice.push("sessions that are open already use them after a restart".to_owned()),
+        AgentRuntime::Codex => {
             advice.push("Codex runs them after you have trusted them: /hooks".to_owned());
             if scope == Scope::Project {
                 advice.push(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::replay::Source;
+use requery::agent::runtime::AgentRuntime;
 
 /// The command of one of our hooks, as words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Installed {
 }
 
 /// The command that runs `program` for an agent.
-pub fn write(program: &Path, agent: Source, options: &[(&str, &str)]) -> anyhow::Result<String> {
+pub fn write(program: &Path, agent: AgentRuntime, options: &[(&str, &str)]) -> anyhow::Result<String> {
     let Some(program) = program.to_str() else {
         anyhow::bail!("the path {} is not UTF-8, so no settings file can hold it", program.display());
     };
@@ -26,7 +26,7 @@ pub fn write(program: &Path, agent: Source, options: &[(&str, &str)]) -> anyhow:
 }
 
 /// Reads a command; none if it is not one of ours. A program of that name anywhere is ours: it may have moved.
-pub fn read(command: &str, agent: Source) -> Option<Installed> {
+pub fn read(command: &str, agent: AgentRuntime) -> Option<Installed> {
     let words = words(command)?;
     let [program, hook, of, options @ ..] = words.as_slice() else { return None };
     let name = program.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -85,19 +85,20 @@ fn words(command: &str) -> Option<Vec<String>> {
 mod tests {
     use std::path::Path;
 
-    use super::super::super::replay::Source;
+    use requery::agent::runtime::AgentRuntime;
+
     use super::{read, write};
 
     #[test]
     fn what_is_written_is_known_again() {
         for program in ["/usr/bin/requery", "/home/a b/it's \"here\"/requery", "/été/$HOME/`x`/requery-2"] {
             let options = [("--server", "http://h:1")];
-            let command = write(Path::new(program), Source::Codex, &options).expect("written");
-            let known = read(&command, Source::Codex).expect("ours");
+            let command = write(Path::new(program), AgentRuntime::Codex, &options).expect("written");
+            let known = read(&command, AgentRuntime::Codex).expect("ours");
             assert_eq!((known.program.as_str(), known.server.as_deref()), (program, Some("http://h:1")));
-            assert_eq!(read(&command, Source::ClaudeCode), None);
+            assert_eq!(read(&command, AgentRuntime::ClaudeCode), None);
         }
-        assert_eq!(write(Path::new("/a/requery"), Source::Codex, &[]).expect("written"), "/a/requery hook codex");
+        assert_eq!(write(Path::new("/a/requery"), AgentRuntime::Codex, &[]).expect("written"), "/a/requery hook codex");
     }
 
     #[test]
@@ -111,7 +112,7 @@ mod tests {
             "'unfinished",
             "",
         ] {
-            assert_eq!(read(command, Source::Codex), None, "{command}");
+            assert_eq!(read(command, AgentRuntime::Codex), None, "{command}");
         }
     }
 }

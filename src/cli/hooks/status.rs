@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use requery::agent::runtime::AgentRuntime;
 use requery::agent::spool::Spool;
 use requery::protocol::model::HooksHeard;
 use reqwest::Method;
 use serde_json::Value;
 
+use super::super::agent_runtime::agent_runtime;
 use super::super::api::Api;
 use super::super::forward::Server;
-use super::super::replay::Source;
 use super::agent::{self, Scope};
 use super::command::{self, Installed};
 use super::edit;
@@ -25,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Agent whose hooks they are [default: all]
-    #[arg(long)]
-    agent: Option<Source>,
+    #[arg(long, value_parser = agent_runtime())]
+    agent: Option<AgentRuntime>,
     /// Only the person's settings.
     #[arg(long, conflicts_with = "project")]
     user: bool,
@@ -43,7 +44,7 @@ pub struct Args {
 
 /// Says it.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let agents = args.agent.map_or_else(|| vec![Source::ClaudeCode, Source::Codex], |agent| vec![agent]);
+    let agents = args.agent.map_or_else(|| AgentRuntime::ALL.to_vec(), |agent| vec![agent]);
     let mut servers = BTreeSet::new();
     for agent in &agents {
         say!("{agent}");
@@ -81,7 +82,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// What is in a file: in words, and each command once.
-fn installed(path: &Path, agent: Source) -> anyhow::Result<(String, Vec<Installed>)> {
+fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<Installed>)> {
     let settings = Settings::read(path)?;
     let ours = |command: &str| command::read(command, agent).is_some();
     let found = edit::find(settings.text(), ours).map_err(|flaw| settings.flaw(&flaw))?;
@@ -99,7 +100,7 @@ fn installed(path: &Path, agent: Source) -> anyhow::Result<(String, Vec<Installe
     Ok((format!("{} hooks in {path}{off}", found.len()), installed))
 }
 
-async fn tell_server(server: &str, agents: &[Source]) -> anyhow::Result<()> {
+async fn tell_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<()> {
     let api = match Api::at(server) {
         Ok(api) => api,
         Err(error) => {
@@ -122,11 +123,12 @@ async fn tell_server(server: &str, agents: &[Source]) -> anyhow::Result<()> {
 }
 
 /// When each agent was last heard of.
-async fn heard(api: &Api, agents: &[Source]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
+async fn heard(api: &Api, agents: &[AgentRuntime]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
     let answer = api.call(Method::GET, "api/v1/hooks", &Value::Null).await?;
     // A server whose answer is of another form has not heard of any.
     let heard = serde_json::from_value(answer).map_or_else(|_| Vec::new(), |HooksHeard { agents }| agents);
-    let at = |agent: &Source| heard.iter().find(|one| one.agent == agent.as_str()).map(|one| one.heard_at.to_string());
+    let at =
+        |agent: &AgentRuntime| heard.iter().find(|one| one.agent == agent.as_str()).map(|one| one.heard_at.to_string());
     Ok(agents.iter().map(at).collect())
 }
 

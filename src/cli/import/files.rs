@@ -4,8 +4,10 @@ use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use anyhow::Context;
+use requery::agent::runtime::AgentRuntime;
+
 use super::super::hooks::agent;
-use super::super::replay::Source;
 
 /// How deep folders are looked into. Claude Code has its transcripts up to four deep.
 const MAX_DEPTH: usize = 8;
@@ -32,7 +34,9 @@ pub struct Found {
 
 /// Where Claude Code keeps them.
 pub fn default_folder() -> anyhow::Result<PathBuf> {
-    Ok(agent::folder(Source::ClaudeCode)?.join("projects"))
+    let runtime = AgentRuntime::ClaudeCode;
+    let folder = runtime.transcripts_folder().with_context(|| format!("{runtime} keeps no transcripts"))?;
+    Ok(agent::folder(runtime)?.join(folder))
 }
 
 /// The transcripts at these paths: files as they are, of folders every `*.jsonl` below them. Links that are met on the

@@ -7,7 +7,7 @@ use poem::listener::TcpAcceptor;
 use poem::{EndpointExt, Request, Response, Server};
 
 use super::recording::Recording;
-use super::{Api, Replay, Source, Speed, Tally, Told};
+use super::{AgentRuntime, Api, Replay, Speed, Tally, Told, runtime_of_file};
 
 /// Plays `lines` to a server that answers with these statuses, 204 afterwards. What comes out: the requests it saw, with
 /// deliveries numbered, and the tally.
@@ -36,7 +36,7 @@ async fn play(lines: &str, answers: &[u16]) -> (Vec<String>, Tally) {
     let mut replay = Replay {
         api: Api::at(&format!("http://{address}")).expect("a URL"),
         speed: Speed(None),
-        source: Source::ClaudeCode,
+        runtime: AgentRuntime::ClaudeCode,
         give_up_after: None,
         told: Told::new(lines.len() as u64),
         tally: Tally::default(),
@@ -92,6 +92,6 @@ fn a_pace_is_scaled() {
 
 #[test]
 fn the_name_of_the_file_tells_the_runtime() {
-    assert_eq!(Source::of_file(Path::new("/codex/busy-day.jsonl")), Source::ClaudeCode);
-    assert_eq!(Source::of_file(Path::new("Codex-two-sessions.jsonl")), Source::Codex);
+    assert_eq!(runtime_of_file(Path::new("/codex/busy-day.jsonl")), AgentRuntime::ClaudeCode);
+    assert_eq!(runtime_of_file(Path::new("Codex-two-sessions.jsonl")), AgentRuntime::Codex);
 }

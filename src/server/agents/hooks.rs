@@ -1,61 +1,33 @@
 //! Takes what the hooks of coding agents report.
 //!
 //! A record becomes at most a few rows: the task of its session, its run, an entry of the timeline. What to make of it
-//! is decided without I/O: `record` reads the body, `catalogue` says what each hook does to the timeline, `status` where
+//! is decided without I/O: `record` reads the body, the catalogue of hooks says what each does to the timeline, `status` where
 //! the task stands after it, `row` what the entry looks like. This file and `store` read the two rows that this needs
-//! and write the result. Nothing here follows a path that a record names or runs a command it quotes.
+//! and call the ingest verbs. Nothing here follows a path that a record names or runs a command it quotes.
 //!
 //! A hook keeps an agent waiting, so it costs few statements and each of them finds its row by an index.
 
-pub(super) mod catalogue;
 pub(super) mod fingerprint;
-pub(super) mod place;
+pub(super) mod naming;
 pub(super) mod record;
-pub(super) mod row;
 pub(super) mod status;
 pub(super) mod store;
+pub(super) mod timeline_row;
 mod tool;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use self::catalogue::{Effect, End, Hook};
-use self::record::Record;
-use self::row::Row;
-use self::status::{Agent, Fresh, Titled};
+use self::record::HookRecord;
+use self::status::{AgentMemory, FreshIds, TitleOrigin};
+use self::timeline_row::TimelineRow;
+use crate::agent::hook_catalogue::{HookName, RowEffect, RowEnd};
 use crate::agent::process::Process;
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
+use crate::server::ingest;
+use crate::server::ingest::event::EventToLog;
 use crate::server::ingest::text::NotJson;
-
-/// The runtime whose hook it is. It follows from the endpoint: the records themselves do not tell the two apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Claude Code.
-    ClaudeCode,
-    /// Codex.
-    Codex,
-}
-
-impl Source {
-    /// The text in `tasks.source`, and the last part of the endpoint.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClaudeCode => "claude-code",
-            Self::Codex => "codex",
-        }
-    }
-
-    /// The runtime of that text.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::ClaudeCode, Self::Codex].into_iter().find(|source| source.as_str() == text)
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -83,21 +55,21 @@ impl From<NotJson> for HookError {
 }
 
 /// How far back a record may have happened. What waited for longer than this is shown as of then.
-const LATE_MS: i64 = 7 * 24 * 3600 * 1000;
+const MAX_LATENESS_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// When a record happened.
 #[derive(Clone, Copy, Debug)]
-pub enum Heard {
+pub enum HookTime {
     /// Now.
     Now(i64),
     /// Earlier: it was sent late.
     Late(i64),
 }
 
-impl Heard {
+impl HookTime {
     /// When a record happened that says so itself: not in the future, and at most a week ago.
     pub fn late(at_ms: i64, now_ms: i64) -> Self {
-        Self::Late(at_ms.clamp(now_ms - LATE_MS, now_ms))
+        Self::Late(at_ms.clamp(now_ms - MAX_LATENESS_MS, now_ms))
     }
 
     fn is_late(self) -> bool {
@@ -112,19 +84,19 @@ impl Heard {
 }
 
 /// What a hook sent, read and found good.
-pub struct Delivery {
-    record: Record,
+pub struct HookDelivery {
+    record: HookRecord,
     id: Option<String>,
     process: Option<String>,
 }
 
-impl Delivery {
+impl HookDelivery {
     /// Reads a body and its delivery's id. It needs no transaction, so that nobody waits for a long body to be parsed.
     ///
     /// # Errors
     /// One of the two is not valid.
-    pub fn read(source: Source, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
-        let record = Record::parse(source, body)?;
+    pub fn read(runtime: AgentRuntime, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
+        let record = HookRecord::parse(runtime, body)?;
         let id = match id.map(|id| uuid::Uuid::parse_str(id.trim())) {
             Some(Ok(id)) => Some(id.hyphenated().to_string()),
             Some(Err(_)) => {
@@ -145,21 +117,20 @@ impl Delivery {
 ///
 /// # Errors
 /// The database failed, and the transaction is to be rolled back.
-pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -> Result<(), DbErr> {
-    let Delivery { record, id, process } = delivery;
+pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard: HookTime) -> Result<(), DbErr> {
+    let HookDelivery { record, id, process } = delivery;
     let now_ms = heard.at_ms();
-    let source = record.source;
     if let Some(id) = id
-        && !store::deliver(tx, &id, now_ms).await?
+        && !ingest::delivery::note(tx, &id, now_ms).await?
     {
         return Ok(());
     }
-    let fresh = Fresh { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
-    let found = store::find_task(tx, source, &record.session_id).await?;
-    let mut agent = found.as_ref().map_or_else(|| Agent::new(&record), store::StoredTask::agent);
+    let fresh = FreshIds { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
+    let found = store::find_task(tx, record.runtime, &record.session_id).await?;
+    let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), store::StoredTask::agent);
     // Of a time that the session's transcript has told of, what has no name of its own is there already.
-    let is_told = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
-    if !is_told {
+    let is_in_transcript = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
+    if !is_in_transcript {
         agent.imported = None;
     }
     let known = match &found {
@@ -170,43 +141,57 @@ pub async fn take(tx: &impl ConnectionTrait, delivery: Delivery, heard: Heard) -
     let step = agent.take(&record, known.as_ref().map(|event| event.state), is_news, &fresh);
 
     let task_id = match found {
-        Some(task) => task.save(tx, &record, process.as_deref(), &mut agent, &step, heard).await?,
-        None => store::start_task(tx, &record, process.as_deref(), &mut agent, now_ms).await?,
+        Some(task) => {
+            let changes = task.changes(&record, process.as_deref(), &mut agent, &step, heard);
+            ingest::task::change(tx, &task.id, changes).await?;
+            task.id
+        }
+        None => {
+            let task = store::task_to_start(&record, process.as_deref(), &mut agent, now_ms);
+            let id = task.id.to_string();
+            ingest::task::insert(tx, task).await?;
+            id
+        }
     };
-    let timeline = store::Timeline { tx, source, task_id: &task_id, now_ms };
-    timeline.save_runs(&record, &step).await?;
-    timeline.abandon(&step.abandoned).await?;
-    let session = agent.session();
+    store::save_runs(tx, &task_id, &record, &step, now_ms).await?;
+    ingest::event::abandon(tx, &step.abandoned).await?;
     let state = match record.row().1 {
-        Effect::None => return Ok(()),
-        Effect::Log => None,
-        Effect::Begin(_) => Some(EventState::Running),
-        Effect::End(_, End::Ok) => Some(EventState::Ok),
-        Effect::End(_, End::Failed) => Some(EventState::Failed),
-        Effect::End(_, End::Denied) => Some(EventState::Denied),
+        RowEffect::None => return Ok(()),
+        RowEffect::Log => None,
+        RowEffect::Begin(_) => Some(EventState::Running),
+        RowEffect::End(_, RowEnd::Ok) => Some(EventState::Ok),
+        RowEffect::End(_, RowEnd::Failed) => Some(EventState::Failed),
+        RowEffect::End(_, RowEnd::Denied) => Some(EventState::Denied),
     };
+    let session_id = agent.session().map(str::to_owned);
     match (known, state) {
         (Some(event), Some(state)) => {
             let unfinished = matches!(event.state, EventState::Running | EventState::Abandoned);
             if unfinished && state != EventState::Running {
-                timeline.end(event, state, Row::of(&record)).await?;
+                ingest::event::finish(tx, &event.id, event.ending(state, TimelineRow::of(&record))).await?;
             }
         }
         (Some(_), None) => {}
-        (None, _) if is_told && record.external_id().is_none() => {}
-        (None, state) => timeline.log(fresh.event, session, Row::of(&record), state, record.external_id()).await?,
+        (None, _) if is_in_transcript && record.external_id().is_none() => {}
+        (None, state) => {
+            let (external_id, session_id) = (record.external_id(), session_id.clone());
+            let row = TimelineRow::of(&record).into_event(&task_id, now_ms);
+            let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
+            ingest::event::insert_all(tx, vec![event]).await?;
+        }
     }
-    if record.hook == Hook::PermissionDenied && !is_told {
-        timeline.log(EventId::fresh().to_string(), session, Row::of_denial(&record), None, None).await?;
+    if record.hook == HookName::PermissionDenied && !is_in_transcript {
+        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).into_event(&task_id, now_ms) };
+        ingest::event::insert_all(tx, vec![event]).await?;
     }
     Ok(())
 }
 
 /// Whether a title that a record brings is better than the one there is: a new name of the session always is, and the
 /// first thing the person said is better than the folder. A name that is said again does not undo what a person wrote.
-fn is_better((titled, title): &(Titled, String), agent: &Agent) -> bool {
+fn is_better_title((titled, title): &(TitleOrigin, String), agent: &AgentMemory) -> bool {
     match titled {
-        Titled::Session => agent.named.as_ref() != Some(title),
-        Titled::Folder | Titled::Prompt => *titled > agent.titled,
+        TitleOrigin::Session => agent.named.as_ref() != Some(title),
+        TitleOrigin::Folder | TitleOrigin::Prompt => *titled > agent.titled,
     }
 }

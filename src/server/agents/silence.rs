@@ -1,44 +1,44 @@
-//! Looks after agents that say nothing: asks the clock and the system, and leaves the judging to `ingest`.
+//! Looks after agents that say nothing: asks the clock and the system, and leaves the judging to `judgement`.
 
 use std::time::Duration;
 
-use crate::agent::process::{Place, Process};
+use crate::agent::process::{Process, ProcessSpace};
 use crate::agent::spool::Spool;
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, DatabaseError, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, Progress};
 
 mod judgement;
-pub use judgement::{Agent, Judgement, Patience, Verdict, carry_out, judge, judge_all};
+pub use judgement::{Judgement, SilenceLimits, carry_out, judge_silences};
 
 /// How often it looks: as soon as this a person sees that a process is gone.
-const EVERY: Duration = Duration::from_secs(5);
+const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How often for those with less patience: a tenth of it, but not all the time.
-const OFTEN: Duration = Duration::from_millis(100);
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How many tasks one transaction changes. A writer waits for it some milliseconds.
-const AT_ONCE: usize = 32;
+const JUDGEMENTS_PER_TRANSACTION: usize = 32;
 
 /// For how long a spool that is not empty is waited for: it holds what was heard while nobody listened. A minute takes in
 /// what a spool can hold.
-const SPOOLED: Duration = Duration::from_secs(60);
+const MAX_WAIT_FOR_SPOOL: Duration = Duration::from_secs(60);
 
 /// The background job that looks for silent agents. It does not judge while hooks wait in the spool.
 pub struct SilenceJob {
     database: Database,
-    patience: Patience,
+    limits: SilenceLimits,
     spool: Option<Spool>,
     every: Duration,
-    listening: Watch,
+    listening: ListeningPeriod,
     waited_for_spool: Duration,
     is_first_step: bool,
 }
 
 impl SilenceJob {
     /// The job that looks from now on.
-    pub fn new(database: Database, patience: Patience, spool: Option<Spool>) -> Self {
-        let every = (patience.stale_after / 10).clamp(OFTEN, EVERY);
-        let listening = Watch::begin(now_ms(), every);
-        Self { database, patience, spool, every, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
+    pub fn new(database: Database, limits: SilenceLimits, spool: Option<Spool>) -> Self {
+        let every = (limits.stale_after / 10).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL);
+        let listening = ListeningPeriod::begin(now_ms(), every);
+        Self { database, limits, spool, every, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
     }
 }
 
@@ -51,12 +51,12 @@ impl BackgroundJob for SilenceJob {
             return Ok(Progress::Idle);
         }
         self.listening.look(now_ms());
-        if self.waited_for_spool < SPOOLED && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
+        if self.waited_for_spool < MAX_WAIT_FOR_SPOOL && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
             self.waited_for_spool += self.every;
             return Ok(Progress::Idle);
         }
         self.waited_for_spool = Duration::ZERO;
-        look(&self.database, self.patience, self.listening.since).await?;
+        run_once(&self.database, self.limits, self.listening.since).await?;
         Ok(Progress::Idle)
     }
 
@@ -66,16 +66,16 @@ impl BackgroundJob for SilenceJob {
 }
 
 /// Since when somebody listens without a break. A machine that slept heard nothing, and no agent on it could speak.
-struct Watch {
+struct ListeningPeriod {
     since: i64,
     looked: i64,
     longest: u64,
 }
 
-impl Watch {
+impl ListeningPeriod {
     fn begin(now_ms: i64, every: Duration) -> Self {
         // A look that comes late is no break.
-        let longest = (every * 4 + EVERY).as_millis();
+        let longest = (every * 4 + MAX_LOOK_INTERVAL).as_millis();
         Self { since: now_ms, looked: now_ms, longest: u64::try_from(longest).unwrap_or(u64::MAX) }
     }
 
@@ -87,14 +87,15 @@ impl Watch {
     }
 }
 
-async fn look(database: &Database, patience: Patience, listening_since: i64) -> Result<(), DatabaseError> {
+/// Looks once, and writes what follows.
+async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
-    let place = Place::here();
+    let place = ProcessSpace::here();
     let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.snapshot().await?;
-    let judgements = judge_all(&read, patience, listening_since, now_ms, is_alive).await?;
+    let judgements = judge_silences(&read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
-    for some in judgements.chunks(AT_ONCE) {
+    for some in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
         let write = async |tx: &WriteTransaction| {
             for judgement in some {
                 carry_out(tx, judgement, now_ms).await?;
@@ -112,11 +113,11 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{EVERY, Watch};
+    use super::{ListeningPeriod, MAX_LOOK_INTERVAL};
 
     #[test]
     fn a_machine_that_slept_has_not_listened() {
-        let mut watch = Watch::begin(1_000, EVERY);
+        let mut watch = ListeningPeriod::begin(1_000, MAX_LOOK_INTERVAL);
         for now in [6_000, 11_500, 30_000, 55_000] {
             watch.look(now);
             assert_eq!(watch.since, 1_000, "{now}");

@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 
-use super::hooks::{self, Delivery, Heard, Source};
-use crate::agent::spool::{Claim, Record, Spool};
+use super::hooks::{HookDelivery, HookTime, take_hook};
+use crate::agent::spool::{Spool, SpoolClaim, SpooledRecord};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, DatabaseError};
 use crate::server::jobs::{BackgroundJob, JobError, Progress};
 
 /// How often it is looked for: a hook that found records waiting has put its own behind them.
-const EVERY: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How many records one transaction takes in. A writer waits for it some milliseconds.
-const AT_ONCE: usize = 32;
+const RECORDS_PER_TRANSACTION: usize = 32;
 /// How many bytes of records are held in memory, one record more or less.
-const HELD: usize = 4 * 1024 * 1024;
+const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
 /// How long to wait for a hook that is putting a record there.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SPOOL_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why nothing was taken in this time.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ impl BackgroundJob for SpoolIntakeJob {
     const PURPOSE: &'static str = "take in the records that hooks left in the spool";
 
     async fn step(&mut self) -> Result<Progress, JobError> {
-        match round(&self.database, &self.spool).await {
+        match run_once(&self.database, &self.spool).await {
             Ok(0) => Ok(Progress::Idle),
             Ok(taken) => {
                 tracing::info!(taken, "took in {taken} records of hooks that had waited");
@@ -62,12 +62,12 @@ impl BackgroundJob for SpoolIntakeJob {
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 
 /// Takes in what waits now; how many records that were.
-async fn round(database: &Database, spool: &Spool) -> Result<usize, TakeInError> {
+async fn run_once(database: &Database, spool: &Spool) -> Result<usize, TakeInError> {
     let folder = || spool.folder().display().to_string();
     let failed = |error| TakeInError::Folder(folder(), error);
     let claimed = {
@@ -95,7 +95,7 @@ async fn round(database: &Database, spool: &Spool) -> Result<usize, TakeInError>
         claim = blocking(move || {
             let delivered: Vec<&str> = settled.delivered.iter().map(String::as_str).collect();
             let hopeless: Vec<&str> = settled.hopeless.iter().map(String::as_str).collect();
-            claim.settle(&delivered, &hopeless, Instant::now() + PATIENCE)?;
+            claim.settle(&delivered, &hopeless, Instant::now() + SPOOL_LOCK_TIMEOUT)?;
             Ok(claim)
         })
         .await
@@ -108,13 +108,13 @@ async fn round(database: &Database, spool: &Spool) -> Result<usize, TakeInError>
     Ok(taken)
 }
 
-type Read = Vec<(String, Option<Record>)>;
+type ReadRecords = Vec<(String, Option<SpooledRecord>)>;
 
 /// The next few records; none where a file is not one.
-fn read(claim: Claim, mut names: Vec<String>) -> io::Result<(Claim, Vec<String>, Read)> {
+fn read(claim: SpoolClaim, mut names: Vec<String>) -> io::Result<(SpoolClaim, Vec<String>, ReadRecords)> {
     let (mut read, mut bytes) = (Vec::new(), 0);
     let mut rest = names.drain(..);
-    while read.len() < AT_ONCE && bytes < HELD {
+    while read.len() < RECORDS_PER_TRANSACTION && bytes < MAX_HELD_BYTES {
         let Some(name) = rest.next() else { break };
         if let Some(record) = claim.read(&name)? {
             let record = record.ok();
@@ -128,20 +128,20 @@ fn read(claim: Claim, mut names: Vec<String>) -> io::Result<(Claim, Vec<String>,
 
 /// What became of records.
 #[derive(Default)]
-struct Settled {
+struct IntakeOutcome {
     delivered: Vec<String>,
     hopeless: Vec<String>,
     /// Why the rest was not tried.
     stopped: Option<DbErr>,
 }
 
-async fn take_all(database: &Database, read: Read) -> Result<Settled, TakeInError> {
+async fn take_all(database: &Database, read: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
     let taken = database.write(Scope::All, async |tx| {
-        let mut settled = Settled::default();
+        let mut settled = IntakeOutcome::default();
         for (name, record) in &read {
             match delivery(name, record.as_ref()) {
                 Some(delivery) => {
-                    hooks::take(tx, delivery, heard(record.as_ref())).await.map_err(TakeInError::Hook)?;
+                    take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)?;
                     settled.delivered.push(name.clone());
                 }
                 None => settled.hopeless.push(name.clone()),
@@ -158,8 +158,8 @@ async fn take_all(database: &Database, read: Read) -> Result<Settled, TakeInErro
 
 /// The same one by one, after the database refused one of them. One that it refuses while it takes the next would be in
 /// the way for ever, so it is put aside; if it takes none, it is the database that is to blame.
-async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInError> {
-    let mut settled = Settled::default();
+async fn take_each(database: &Database, read: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
+    let mut settled = IntakeOutcome::default();
     let mut refused: Option<(String, DbErr)> = None;
     for (name, record) in read {
         let Some(delivery) = delivery(&name, record.as_ref()) else {
@@ -167,7 +167,7 @@ async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInErr
             continue;
         };
         let taken = database.write(Scope::All, async |tx| {
-            hooks::take(tx, delivery, heard(record.as_ref())).await.map_err(TakeInError::Hook)
+            take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)
         });
         match taken.await {
             Ok(_) => {
@@ -178,17 +178,17 @@ async fn take_each(database: &Database, read: Read) -> Result<Settled, TakeInErr
                 settled.delivered.push(name);
             }
             Err(TakeInError::Hook(error)) if refused.is_none() => refused = Some((name, error)),
-            Err(TakeInError::Hook(error)) => return Ok(Settled { stopped: Some(error), ..settled }),
+            Err(TakeInError::Hook(error)) => return Ok(IntakeOutcome { stopped: Some(error), ..settled }),
             Err(error) => return Err(error),
         }
     }
-    Ok(Settled { stopped: refused.map(|(_, error)| error), ..settled })
+    Ok(IntakeOutcome { stopped: refused.map(|(_, error)| error), ..settled })
 }
 
 /// What a file holds. None, and told: nothing that can be taken.
-fn delivery(name: &str, record: Option<&Record>) -> Option<Delivery> {
-    let read = match record.and_then(|record| Some((record, Source::parse(&record.source)?))) {
-        Some((record, source)) => Delivery::read(source, Some(&record.delivery), &record.body)
+fn delivery(name: &str, record: Option<&SpooledRecord>) -> Option<HookDelivery> {
+    let read = match record.and_then(|record| Some((record, record.source.parse().ok()?))) {
+        Some((record, runtime)) => HookDelivery::read(runtime, Some(&record.delivery), &record.body)
             .map(|delivery| delivery.of(record.process.as_ref().and_then(|process| process.parse().ok()).as_ref()))
             .map_err(|error| error.to_string()),
         None => Err("it is no whole record".to_owned()),
@@ -196,9 +196,9 @@ fn delivery(name: &str, record: Option<&Record>) -> Option<Delivery> {
     read.inspect_err(|why| tracing::warn!(record = name, "could not take in {name}, which a hook left: {why}")).ok()
 }
 
-fn heard(record: Option<&Record>) -> Heard {
+fn hook_time(record: Option<&SpooledRecord>) -> HookTime {
     let now_ms = chrono::Utc::now().timestamp_millis();
-    record.map_or(Heard::Now(now_ms), |record| Heard::late(record.at_ms, now_ms))
+    record.map_or(HookTime::Now(now_ms), |record| HookTime::late(record.at_ms, now_ms))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -21,15 +21,15 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::hooks::Source;
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{Imported, SkippedLine};
 use crate::server::ingest::WriteError;
 
 mod line;
-use line::Line;
+use line::TranscriptLine;
 
 mod session;
-use session::Session;
+use session::TranscriptSession;
 
 mod history;
 
@@ -38,24 +38,24 @@ mod usage;
 mod store;
 
 /// Whose transcripts they are.
-const SOURCE: Source = Source::ClaudeCode;
+const RUNTIME: AgentRuntime = AgentRuntime::ClaudeCode;
 
 /// How many lines one request can have: each may be a task, and all are written in one transaction.
-const LINES: u64 = 5000;
+const MAX_LINES_PER_REQUEST: u64 = 5000;
 /// How many events they can tell of: so many are written in some tenths of a second.
-const EVENTS: usize = 5000;
+const MAX_EVENTS_PER_REQUEST: usize = 5000;
 /// How many lines that cannot be taken are told of one by one.
-const REASONS: usize = 20;
+const MAX_SKIPPED_REASONS: usize = 20;
 
 /// What the lines of one request tell.
 #[derive(Default)]
-pub struct Stretch {
+pub struct TranscriptStretch {
     /// In the order of their first lines.
-    sessions: Vec<Session>,
-    told: Imported,
+    sessions: Vec<TranscriptSession>,
+    imported: Imported,
 }
 
-impl Stretch {
+impl TranscriptStretch {
     /// Reads lines. Nobody waits for it: it needs no transaction.
     ///
     /// # Errors
@@ -67,48 +67,50 @@ impl Stretch {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            stretch.told.lines += 1;
-            if stretch.told.lines > LINES {
-                return Err(WriteError::invalid("body", format!("has more than {LINES} lines")));
+            stretch.imported.lines += 1;
+            if stretch.imported.lines > MAX_LINES_PER_REQUEST {
+                return Err(WriteError::invalid("body", format!("has more than {MAX_LINES_PER_REQUEST} lines")));
             }
-            match Line::parse(line, now_ms) {
-                Ok(Line::Nothing) => stretch.told.passed_over += 1,
-                Ok(Line::Title(session_id, titled, title)) => {
+            match TranscriptLine::parse(line, now_ms) {
+                Ok(TranscriptLine::Nothing) => stretch.imported.passed_over += 1,
+                Ok(TranscriptLine::Title(session_id, titled, title)) => {
                     stretch.session(&mut numbers, session_id).name(titled, title);
                 }
-                Ok(Line::Told(told)) => stretch.session(&mut numbers, told.session_id.clone()).take(*told, number),
+                Ok(TranscriptLine::Entry(entry)) => {
+                    stretch.session(&mut numbers, entry.session_id.clone()).take(*entry, number);
+                }
                 Err(reason) => stretch.skip(number, reason),
             }
         }
-        if stretch.sessions.iter().map(|session| session.entries.len()).sum::<usize>() > EVENTS {
-            return Err(WriteError::invalid("body", format!("tells of more than {EVENTS} events")));
+        if stretch.sessions.iter().map(|session| session.events.len()).sum::<usize>() > MAX_EVENTS_PER_REQUEST {
+            return Err(WriteError::invalid("body", format!("tells of more than {MAX_EVENTS_PER_REQUEST} events")));
         }
         Ok(stretch)
     }
 
     /// The sessions that would be tasks.
     pub fn session_ids(&self) -> impl Iterator<Item = &str> {
-        self.sessions.iter().filter(|session| session.says_something()).map(|session| session.id.as_str())
+        self.sessions.iter().filter(|session| session.has_content()).map(|session| session.id.as_str())
     }
 
     /// What became of the lines so far, with the events that would be new where nothing is known.
-    pub fn told(&self) -> Imported {
-        let events = self.sessions.iter().map(|session| session.entries.len() as u64).sum();
-        Imported { events, ..self.told.clone() }
+    pub fn imported(&self) -> Imported {
+        let events = self.sessions.iter().map(|session| session.events.len() as u64).sum();
+        Imported { events, ..self.imported.clone() }
     }
 
-    fn session(&mut self, numbers: &mut HashMap<String, usize>, id: String) -> &mut Session {
+    fn session(&mut self, numbers: &mut HashMap<String, usize>, id: String) -> &mut TranscriptSession {
         let at = *numbers.entry(id).or_insert_with_key(|id| {
-            self.sessions.push(Session::new(id.clone()));
+            self.sessions.push(TranscriptSession::new(id.clone()));
             self.sessions.len() - 1
         });
         &mut self.sessions[at]
     }
 
     fn skip(&mut self, line: u64, reason: String) {
-        self.told.skipped += 1;
-        if self.told.reasons.len() < REASONS {
-            self.told.reasons.push(SkippedLine { line, reason });
+        self.imported.skipped += 1;
+        if self.imported.reasons.len() < MAX_SKIPPED_REASONS {
+            self.imported.reasons.push(SkippedLine { line, reason });
         }
     }
 }
@@ -117,13 +119,17 @@ impl Stretch {
 ///
 /// # Errors
 /// The database failed, and the transaction is to be rolled back.
-pub async fn take(tx: &impl ConnectionTrait, mut stretch: Stretch, now_ms: i64) -> Result<Imported, DbErr> {
+pub async fn take_stretch(
+    tx: &impl ConnectionTrait,
+    mut stretch: TranscriptStretch,
+    now_ms: i64,
+) -> Result<Imported, DbErr> {
     let mut lost = Vec::new();
     for session in std::mem::take(&mut stretch.sessions) {
-        lost.extend(store::save(tx, session, &mut stretch.told, now_ms).await?);
+        lost.extend(store::save(tx, session, &mut stretch.imported, now_ms).await?);
     }
     for line in lost {
         stretch.skip(line, "the call that this is a result of was not read".to_owned());
     }
-    Ok(stretch.told)
+    Ok(stretch.imported)
 }

@@ -8,13 +8,13 @@ use super::body::HookBody;
 use super::writing::write;
 use super::{Group, now_ms};
 use crate::agent::process::Process;
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
 use crate::server::access::scope::Scope;
-use crate::server::agents::hooks::{self, Delivery, Heard, Source};
-use crate::server::database::{Database, ReadKey};
+use crate::server::agents::{self, HookDelivery, HookTime};
+use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
-use crate::server::read;
 
 pub(super) struct HookApi(pub(super) Database);
 
@@ -31,8 +31,9 @@ impl HookApi {
         held: Header<Option<String>>,
     ) -> Result<ReadAnswer<HooksHeard>, ApiError> {
         let key = ReadKey::new("hooks_heard");
-        let answer = self.0.read(Scope::All, None, key, async |tx| Ok::<_, ApiError>(read::heard::heard(tx).await?));
-        Ok(ReadAnswer::new(answer.await?, held.0.as_deref()))
+        let queries = async |tx: &ReadTransaction| Ok::<_, ApiError>(agents::hooks_last_heard(tx).await?);
+        let answer = self.0.read(Scope::All, None, key, queries).await?;
+        Ok(ReadAnswer::new(answer, held.0.as_deref()))
     }
 
     /// Take what a hook of Claude Code was given
@@ -50,7 +51,7 @@ impl HookApi {
         process: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(Source::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
+        self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
     }
 
     /// Take what a hook of Codex was given
@@ -68,20 +69,20 @@ impl HookApi {
         process: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(Source::Codex, &delivery.0, &at.0, &process.0, &body.0).await
+        self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, &body.0).await
     }
 }
 
 impl HookApi {
     async fn take(
         &self,
-        source: Source,
+        runtime: AgentRuntime,
         delivery: &Option<String>,
         at: &Option<String>,
         process: &Option<String>,
         body: &[u8],
     ) -> Result<NoContent, ApiError> {
-        let delivery = Delivery::read(source, delivery.as_deref(), body)?;
+        let delivery = HookDelivery::read(runtime, delivery.as_deref(), body)?;
         // It is a hint, and one that cannot be read costs no record.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
@@ -94,8 +95,8 @@ impl HookApi {
         };
         let write = write(&self.0, async |tx| {
             let now_ms = now_ms();
-            let heard = at.map_or(Heard::Now(now_ms), |at| Heard::late(at, now_ms));
-            Ok(hooks::take(tx, delivery.of(process.as_ref()), heard).await?)
+            let heard = at.map_or(HookTime::Now(now_ms), |at| HookTime::late(at, now_ms));
+            Ok(agents::take_hook(tx, delivery.of(process.as_ref()), heard).await?)
         });
         Ok(NoContent::new(write.await?))
     }

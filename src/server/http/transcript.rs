@@ -7,7 +7,7 @@ use super::body::LinesBody;
 use super::writing::write;
 use super::{Group, now_ms};
 use crate::protocol::model::Imported;
-use crate::server::agents::transcripts::{self, Stretch};
+use crate::server::agents::{self, TranscriptStretch};
 use crate::server::database::Database;
 use crate::server::error::ApiError;
 
@@ -22,9 +22,9 @@ impl TranscriptApi {
     #[oai(path = "/claude-code", method = "post", operation_id = "import_claude_code")]
     async fn claude_code(&self, body: LinesBody) -> Result<ChangedRow<Imported>, ApiError> {
         let now_ms = now_ms();
-        let read = tokio::task::spawn_blocking(move || Stretch::read(&body.0, now_ms)).await;
+        let read = tokio::task::spawn_blocking(move || TranscriptStretch::read(&body.0, now_ms)).await;
         let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
-        let write = write(&self.0, async |tx| Ok(transcripts::take(tx, stretch, now_ms).await?));
+        let write = write(&self.0, async |tx| Ok(agents::take_stretch(tx, stretch, now_ms).await?));
         ChangedRow::new(write.await?)
     }
 }

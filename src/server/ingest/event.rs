@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use requery_entities::{event, session, task};
-use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
 use super::bounds::{self, Bounds};
@@ -13,15 +13,16 @@ use crate::protocol::model::Metadata;
 use crate::protocol::write::{EventPatch, NewEvent};
 use crate::protocol::{EventId, TaskId};
 
+mod row;
+pub use row::{EventEnding, EventToLog, abandon, finish, insert_all};
+
 const EVENT: &str = "event";
 /// The most characters of a kind.
-const KIND: usize = 64;
-/// Rows in one statement. More would not be faster, and SQLite bounds the values of one.
-const ROWS: usize = 100;
+const MAX_KIND_CHARACTERS: usize = 64;
 
 /// The events one request is about, in its order, and whether any of them is new.
 #[derive(Debug)]
-pub struct Logged {
+pub struct LoggedEvents {
     /// The events.
     pub ids: Vec<EventId>,
     /// New if any is.
@@ -34,11 +35,11 @@ pub async fn log(
     task_id: &TaskId,
     new: NewEvent,
     now_ms: i64,
-) -> Result<Logged, WriteError> {
+) -> Result<LoggedEvents, WriteError> {
     let mut bounds = Bounds::new();
-    let (session, row) = row(&mut bounds, task_id, new, now_ms);
+    let (session, event) = to_log(&mut bounds, task_id, new, now_ms);
     bounds.finish()?;
-    insert(tx, task_id, vec![(session.map(|id| (id, "session_id".to_owned())), row)]).await
+    insert(tx, task_id, vec![(session.map(|id| (id, "session_id".to_owned())), event)]).await
 }
 
 /// Logs events on a task, all of them or none.
@@ -47,13 +48,13 @@ pub async fn log_all(
     task_id: &TaskId,
     new: Vec<NewEvent>,
     now_ms: i64,
-) -> Result<Logged, WriteError> {
+) -> Result<LoggedEvents, WriteError> {
     let mut bounds = Bounds::new();
     let mut rows = Vec::with_capacity(new.len());
     for (at, new) in new.into_iter().enumerate() {
         bounds.enter(format!("events[{at}]."));
-        let (session, row) = row(&mut bounds, task_id, new, now_ms);
-        rows.push((session.map(|id| (id, format!("events[{at}].session_id"))), row));
+        let (session, event) = to_log(&mut bounds, task_id, new, now_ms);
+        rows.push((session.map(|id| (id, format!("events[{at}].session_id"))), event));
     }
     bounds.finish()?;
     insert(tx, task_id, rows).await
@@ -105,13 +106,13 @@ pub async fn delete(tx: &impl ConnectionTrait, id: &EventId) -> Result<(), Write
 }
 
 /// A session that is named, and the field that names it.
-type Named = Option<(String, String)>;
+type NamedSession = Option<(String, String)>;
 
 async fn insert(
     tx: &impl ConnectionTrait,
     task_id: &TaskId,
-    rows: Vec<(Named, (EventId, event::ActiveModel))>,
-) -> Result<Logged, WriteError> {
+    rows: Vec<(NamedSession, (EventId, EventToLog))>,
+) -> Result<LoggedEvents, WriteError> {
     if task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
         return Err(not_found(task_id));
     }
@@ -132,12 +133,8 @@ async fn insert(
         ids.push(id);
     }
     let saved = if fresh.is_empty() { Saved::There } else { Saved::New };
-    let mut fresh = fresh.into_iter().peekable();
-    while fresh.peek().is_some() {
-        let rows: Vec<_> = fresh.by_ref().take(ROWS).collect();
-        event::Entity::insert_many(rows).exec_without_returning(tx).await?;
-    }
-    Ok(Logged { ids, saved })
+    insert_all(tx, fresh).await?;
+    Ok(LoggedEvents { ids, saved })
 }
 
 /// Which of these events there are, and of which tasks.
@@ -155,7 +152,7 @@ async fn tasks_of(
 async fn sessions_are_there(
     tx: &impl ConnectionTrait,
     task_id: &TaskId,
-    rows: &[(Named, (EventId, event::ActiveModel))],
+    rows: &[(NamedSession, (EventId, EventToLog))],
 ) -> Result<(), WriteError> {
     let named: HashSet<&str> = rows.iter().filter_map(|(named, _)| Some(named.as_ref()?.0.as_str())).collect();
     if named.is_empty() {
@@ -176,14 +173,14 @@ async fn sessions_are_there(
     bounds.finish()
 }
 
-fn row(
+fn to_log(
     bounds: &mut Bounds,
     task_id: &TaskId,
     new: NewEvent,
     now_ms: i64,
-) -> (Option<String>, (EventId, event::ActiveModel)) {
+) -> (Option<String>, (EventId, EventToLog)) {
     let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_';
-    bounds.needed("kind", &new.kind, KIND);
+    bounds.needed("kind", &new.kind, MAX_KIND_CHARACTERS);
     if !new.kind.bytes().all(named) {
         bounds.refuse("kind", "has something else than lower-case letters, digits, `.` and `_`");
     }
@@ -193,24 +190,23 @@ fn row(
     let (body, truncated) = new.body.map(cut).unzip();
     let id = new.event_id.unwrap_or_else(EventId::fresh);
     let session = new.session_id.map(|id| id.to_string());
-    let row = event::ActiveModel {
-        position: NotSet,
-        id: Set(id.to_string()),
-        task_id: Set(task_id.to_string()),
-        session_id: Set(session.clone()),
-        kind: Set(new.kind),
-        family: Set(new.family.map(|family| family.to_string())),
-        lane: Set(new.lane.map(|lane| lane.to_string())),
-        state: Set(new.state.map(|state| state.to_string())),
-        title: Set(new.title.unwrap_or_default()),
-        body: Set(body),
-        metadata: Set(metadata),
-        truncated: Set(truncated.flatten()),
-        external_id: NotSet,
-        created_at: Set(created_at),
-        updated_at: Set(now_ms),
+    let event = EventToLog {
+        id: id.to_string(),
+        task_id: task_id.to_string(),
+        session_id: session.clone(),
+        kind: new.kind,
+        family: new.family,
+        lane: new.lane,
+        state: new.state,
+        title: new.title.unwrap_or_default(),
+        body,
+        truncated: truncated.flatten(),
+        metadata,
+        external_id: None,
+        created_at,
+        updated_at: now_ms,
     };
-    (session, (id, row))
+    (session, (id, event))
 }
 
 fn text(bounds: &mut Bounds, metadata: &Metadata) -> String {

@@ -2,7 +2,7 @@
 
 use requery_entities::{session, task};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::bounds::{self, Bounds};
 use super::task::not_found;
@@ -12,6 +12,21 @@ use crate::protocol::write::{NewSession, SessionPatch};
 use crate::protocol::{SessionId, TaskId};
 
 const SESSION: &str = "session";
+
+/// A session to begin, whose fields are checked.
+#[derive(Clone, Debug)]
+pub struct SessionToStart {
+    /// Its id.
+    pub id: String,
+    /// The task that it works on.
+    pub task_id: String,
+    /// The runtime, or another writer's name.
+    pub source: String,
+    /// The runtime's own name for it.
+    pub runtime_session_id: Option<String>,
+    /// The time of its beginning.
+    pub started_at: i64,
+}
 
 /// Begins a run of an agent. The same id on the same task is the same session, and stays as it is.
 pub async fn start(
@@ -42,17 +57,14 @@ pub async fn start(
         };
     }
     let id = new.session_id.unwrap_or_else(SessionId::fresh);
-    let row = session::ActiveModel {
-        id: Set(id.to_string()),
-        task_id: Set(task_id.to_string()),
-        source: Set(new.source.unwrap_or(source)),
-        runtime_session_id: Set(new.runtime_session_id),
-        status: Set(SessionStatus::Running.to_string()),
-        summary: Set(None),
-        started_at: Set(started_at),
-        ended_at: Set(None),
+    let session = SessionToStart {
+        id: id.to_string(),
+        task_id: task_id.to_string(),
+        source: new.source.unwrap_or(source),
+        runtime_session_id: new.runtime_session_id,
+        started_at,
     };
-    session::Entity::insert(row).exec_without_returning(tx).await?;
+    insert(tx, session).await?;
     Ok((id, Saved::New))
 }
 
@@ -89,4 +101,57 @@ pub async fn update(
         session::Entity::update(next).exec_without_returning(tx).await?;
     }
     Ok(())
+}
+
+/// Writes a new session that runs.
+pub async fn insert(tx: &impl ConnectionTrait, session: SessionToStart) -> Result<(), DbErr> {
+    let row = session::ActiveModel {
+        id: Set(session.id),
+        task_id: Set(session.task_id),
+        source: Set(session.source),
+        runtime_session_id: Set(session.runtime_session_id),
+        status: Set(SessionStatus::Running.to_string()),
+        summary: Set(None),
+        started_at: Set(session.started_at),
+        ended_at: Set(None),
+    };
+    session::Entity::insert(row).exec_without_returning(tx).await.map(drop)
+}
+
+/// Ends a session. One that another writer has ended keeps its end.
+pub async fn end(
+    tx: &impl ConnectionTrait,
+    id: &str,
+    status: SessionStatus,
+    summary: Option<&str>,
+    now_ms: i64,
+) -> Result<(), DbErr> {
+    let row = session::ActiveModel {
+        status: Set(status.to_string()),
+        summary: Set(summary.map(str::to_owned)),
+        ended_at: Set(Some(now_ms)),
+        ..Default::default()
+    };
+    change_if(tx, id, SessionStatus::Running, row).await
+}
+
+/// Goes on with a session that was given up as lost.
+pub async fn resume(tx: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
+    let row = session::ActiveModel {
+        status: Set(SessionStatus::Running.to_string()),
+        ended_at: Set(None),
+        ..Default::default()
+    };
+    change_if(tx, id, SessionStatus::Lost, row).await
+}
+
+/// Writes changes of a session that has this status.
+async fn change_if(
+    tx: &impl ConnectionTrait,
+    id: &str,
+    status: SessionStatus,
+    row: session::ActiveModel,
+) -> Result<(), DbErr> {
+    let update = session::Entity::update_many().set(row).filter(session::Column::Id.eq(id));
+    update.filter(session::Column::Status.eq(status.as_str())).exec(tx).await.map(drop)
 }

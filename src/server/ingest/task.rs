@@ -1,7 +1,6 @@
 //! Starting, changing, deleting and purging tasks.
 
 use requery_entities::task;
-use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
 
 use super::bounds::{self, Bounds};
@@ -11,16 +10,19 @@ use crate::protocol::model::{TaskMode, TaskStatus};
 use crate::protocol::write::{NewTask, TaskPatch};
 use crate::server::database::sql;
 
+mod row;
+pub use row::{TaskChanges, TaskToStart, change, insert};
+
 mod purge;
 pub use purge::purge;
 
 const TASK: &str = "task";
 /// Where tasks come from that do not say.
-const API: &str = "api";
+const DEFAULT_SOURCE: &str = "api";
 
 /// How deep tasks can be within one another. Deleting a tree goes down it by triggers, and SQLite stops those after a
 /// thousand levels.
-const DEPTH: i64 = 100;
+const MAX_TASK_DEPTH: i64 = 100;
 
 /// Begins a task. The same id below the same parent is the same task, and stays as it is.
 pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
@@ -48,8 +50,8 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
     }
     let inherited = match &new.parent_task_id {
         Some(parent) => match project_of(tx, parent).await? {
-            Some(_) if depth_of(tx, parent).await? >= DEPTH => {
-                let detail = format!("task {parent} is {DEPTH} levels deep, and nothing can be below it");
+            Some(_) if depth_of(tx, parent).await? >= MAX_TASK_DEPTH => {
+                let detail = format!("task {parent} is {MAX_TASK_DEPTH} levels deep, and nothing can be below it");
                 return Err(WriteError::invalid("parent_task_id", detail));
             }
             Some(project) => project,
@@ -62,30 +64,21 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
     let status = new.status.unwrap_or(TaskStatus::Running);
     let waits = status == TaskStatus::Waiting;
     let has_reason = waits || status == TaskStatus::Errored;
-    let row = task::ActiveModel {
-        id: Set(id.to_string()),
-        title: Set(new.title),
-        project: Set(new.project.unwrap_or(inherited)),
-        status: Set(status.to_string()),
-        mode: Set(new.mode.unwrap_or(TaskMode::Primary).to_string()),
-        parent_task_id: Set(new.parent_task_id.map(|id| id.to_string())),
-        parent_session_id: Set(new.parent_session_id.map(|id| id.to_string())),
-        workspace: Set(new.workspace),
-        source: Set(new.source.unwrap_or_else(|| API.to_owned())),
-        external_id: NotSet,
-        status_reason: Set(new.status_reason.filter(|_| has_reason)),
-        status_since: Set(waiting_since.filter(|_| waits).unwrap_or(now_ms)),
-        summary: Set(new.summary),
-        ingest_state: NotSet,
-        heard_at: NotSet,
-        process: NotSet,
-        stale_since: NotSet,
-        stale_reason: NotSet,
-        event_count: NotSet,
-        changed_at: Set(now_ms),
-        created_at: Set(created_at),
+    let task = TaskToStart {
+        id: id.clone(),
+        project: new.project.unwrap_or(inherited),
+        status,
+        status_reason: new.status_reason.filter(|_| has_reason),
+        status_since: waiting_since.filter(|_| waits).unwrap_or(now_ms),
+        mode: new.mode.unwrap_or(TaskMode::Primary),
+        parent_task_id: new.parent_task_id,
+        parent_session_id: new.parent_session_id,
+        workspace: new.workspace,
+        summary: new.summary,
+        created_at,
+        ..TaskToStart::new(new.title, new.source.unwrap_or_else(|| DEFAULT_SOURCE.to_owned()), now_ms)
     };
-    task::Entity::insert(row).exec_without_returning(tx).await?;
+    insert(tx, task).await?;
     Ok((id, Saved::New))
 }
 
@@ -109,30 +102,22 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     let status = patch.status.or(TaskStatus::parse(&row.status));
     let waits = status == Some(TaskStatus::Waiting);
     let has_reason = waits || status == Some(TaskStatus::Errored);
-    let mut next = task::ActiveModel { id: Set(row.id), ..Default::default() };
-    let mut changed = false;
-    macro_rules! change {
-        ($($field:ident = $value:expr),* $(,)?) => {$(
-            if let Some(value) = $value && value != row.$field {
-                next.$field = Set(value);
-                changed = true;
-            }
-        )*};
-    }
-    change! {
-        title = patch.title,
-        project = patch.project,
-        status = patch.status.map(|status| status.to_string()),
-        mode = patch.mode.map(|mode| mode.to_string()),
-        workspace = patch.workspace.map(Some),
-        status_reason = patch.status_reason.filter(|_| has_reason).map(Some),
-        status_since = waiting_since.filter(|_| waits),
-        summary = patch.summary.map(Some),
-    }
-    if changed {
-        task::Entity::update(next).exec_without_returning(tx).await?;
-    }
-    Ok(())
+    let changes = TaskChanges {
+        title: patch.title.filter(|title| *title != row.title),
+        project: patch.project.filter(|project| *project != row.project),
+        status: patch.status.filter(|status| status.as_str() != row.status),
+        status_reason: patch
+            .status_reason
+            .filter(|_| has_reason)
+            .map(Some)
+            .filter(|reason| *reason != row.status_reason),
+        status_since: waiting_since.filter(|since| waits && *since != row.status_since),
+        mode: patch.mode.filter(|mode| mode.as_str() != row.mode),
+        workspace: patch.workspace.filter(|workspace| row.workspace.as_ref() != Some(workspace)),
+        summary: patch.summary.filter(|summary| row.summary.as_ref() != Some(summary)),
+        ..TaskChanges::default()
+    };
+    Ok(change(tx, id.as_str(), changes).await?)
 }
 
 /// Deletes a task and all that is below it or belongs to it.
@@ -157,6 +142,6 @@ async fn project_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Str
 
 /// How many tasks there are from this one up to the top of its tree, as far as it matters.
 async fn depth_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<i64, WriteError> {
-    let depth = sql::tasks::DEPTH.value(tx, [id.as_str().into(), DEPTH.into()]).await?;
+    let depth = sql::tasks::DEPTH.value(tx, [id.as_str().into(), MAX_TASK_DEPTH.into()]).await?;
     Ok(depth.unwrap_or(0))
 }

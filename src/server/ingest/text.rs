@@ -7,13 +7,13 @@
 use std::borrow::Cow;
 
 /// The deepest nesting of a JSON body. What writers send has less than ten.
-pub const MAX_DEPTH: usize = 64;
+pub const MAX_JSON_DEPTH: usize = 64;
 
 /// The longest body of an event in bytes; a longer one is cut.
-pub const MAX_BODY: usize = 64 * 1024;
+pub const MAX_EVENT_BODY_BYTES: usize = 64 * 1024;
 
 /// The longest title of an event in code points.
-pub const MAX_TITLE: usize = 500;
+pub const MAX_EVENT_TITLE_CHARACTERS: usize = 500;
 
 /// Why a body is not JSON that can be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ pub struct NotJson {
 /// Parses a body, with everything that cannot be stored replaced.
 ///
 /// # Errors
-/// The body is not one JSON value of the type wanted, or nests deeper than [`MAX_DEPTH`].
+/// The body is not one JSON value of the type wanted, or nests deeper than [`MAX_JSON_DEPTH`].
 pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, NotJson> {
     serde_json::from_str(&repair(body)?).map_err(|error| NotJson { detail: error.to_string() })
 }
@@ -37,7 +37,7 @@ pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, NotJson> 
 /// JSON: everything else is left to the parser.
 ///
 /// # Errors
-/// The body is empty or nests deeper than [`MAX_DEPTH`]: a parser would recurse as deep.
+/// The body is empty or nests deeper than [`MAX_JSON_DEPTH`]: a parser would recurse as deep.
 pub fn repair(body: &[u8]) -> Result<Cow<'_, str>, NotJson> {
     let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
     if text.trim_ascii().is_empty() {
@@ -49,7 +49,7 @@ pub fn repair(body: &[u8]) -> Result<Cow<'_, str>, NotJson> {
     }
     let mut repaired = text.into_owned().into_bytes();
     for start in broken {
-        repaired[start..start + ESCAPE].copy_from_slice(b"\\ufffd");
+        repaired[start..start + ESCAPE_LENGTH].copy_from_slice(b"\\ufffd");
     }
     Ok(Cow::Owned(String::from_utf8(repaired).unwrap_or_default()))
 }
@@ -90,7 +90,7 @@ pub fn cut(text: &str, limit: usize) -> (&str, Option<u64>) {
 }
 
 /// The length of `\uXXXX`.
-const ESCAPE: usize = 6;
+const ESCAPE_LENGTH: usize = 6;
 
 /// Where `\uXXXX` stands for NUL or half a surrogate pair.
 fn broken_escapes(text: &str) -> Result<Vec<usize>, NotJson> {
@@ -100,8 +100,8 @@ fn broken_escapes(text: &str) -> Result<Vec<usize>, NotJson> {
     while let Some(&byte) = bytes.get(at) {
         match (quoted, byte) {
             (false, b'"') => quoted = true,
-            (false, b'[' | b'{') if depth == MAX_DEPTH => {
-                return Err(NotJson { detail: format!("nested deeper than {MAX_DEPTH} at byte {at}") });
+            (false, b'[' | b'{') if depth == MAX_JSON_DEPTH => {
+                return Err(NotJson { detail: format!("nested deeper than {MAX_JSON_DEPTH} at byte {at}") });
             }
             (false, b'[' | b'{') => depth += 1,
             (false, b']' | b'}') => depth = depth.saturating_sub(1),
@@ -109,13 +109,13 @@ fn broken_escapes(text: &str) -> Result<Vec<usize>, NotJson> {
             (true, b'\\') => {
                 let unit = unit_at(bytes, at);
                 match unit {
-                    Some(0xd800..=0xdbff) if matches!(unit_at(bytes, at + ESCAPE), Some(0xdc00..=0xdfff)) => {
-                        at += ESCAPE;
+                    Some(0xd800..=0xdbff) if matches!(unit_at(bytes, at + ESCAPE_LENGTH), Some(0xdc00..=0xdfff)) => {
+                        at += ESCAPE_LENGTH;
                     }
                     Some(0 | 0xd800..=0xdfff) => broken.push(at),
                     Some(_) | None => {}
                 }
-                at += if unit.is_some() { ESCAPE } else { 2 };
+                at += if unit.is_some() { ESCAPE_LENGTH } else { 2 };
                 continue;
             }
             (true | false, _) => {}
@@ -127,13 +127,13 @@ fn broken_escapes(text: &str) -> Result<Vec<usize>, NotJson> {
 
 /// The UTF-16 unit that is written `\uXXXX` here.
 fn unit_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let digits = bytes.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
+    let digits = bytes.get(at..at + ESCAPE_LENGTH)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0_u16, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)? as u16))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_DEPTH, cut, first_line, one_line, parse};
+    use super::{MAX_JSON_DEPTH, cut, first_line, one_line, parse};
 
     #[track_caller]
     fn check(body: &str, expected: &str) {
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn depth_is_bounded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(parse::<serde_json::Value>(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(parse::<serde_json::Value>(nested(MAX_JSON_DEPTH).as_bytes()).is_ok());
         let error = parse::<serde_json::Value>(nested(100_000).as_bytes()).expect_err("too deep");
         assert_eq!(error.to_string(), "not JSON: nested deeper than 64 at byte 64");
         assert_eq!(

@@ -140,8 +140,8 @@ fn defaults_of_settings_are_marked_and_right() {
         ("window of merged notices", ms(config.window)),
         ("age of the change log", ms(config.retention)),
         ("open streams", Amount::Count(config.max_streams as u64)),
-        ("silence of a running agent", ms(config.patience.stale_after)),
-        ("silence of an agent until it is lost", ms(config.patience.lost_after)),
+        ("silence of a running agent", ms(config.silence_limits.stale_after)),
+        ("silence of an agent until it is lost", ms(config.silence_limits.lost_after)),
     ] {
         let value = value_of(limit);
         assert!(value.contains('*') && amounts(&value).contains(&default), "{limit}: {value}, not {default:?}");

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
-use requery::server::agents::hooks::Source;
+use requery::agent::runtime::AgentRuntime;
 use serde_json::Value;
 
 use super::{START, Store, assert_figures, figures, read};
@@ -53,7 +53,7 @@ fn another_order(file: &str, random: &fastrand::Rng) -> Vec<(usize, Value)> {
     order
 }
 
-async fn check(file: &str, source: Source, seed: u64) {
+async fn check(file: &str, source: AgentRuntime, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let order = another_order(file, &random);
     let mut store = Store::open().await;
@@ -89,8 +89,8 @@ proptest! {
     fn any_allowed_order_gives_the_figures(seed in any::<u64>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            check("claude-code-busy-day.jsonl", Source::ClaudeCode, seed).await;
-            check("codex-two-sessions.jsonl", Source::Codex, seed).await;
+            check("claude-code-busy-day.jsonl", AgentRuntime::ClaudeCode, seed).await;
+            check("codex-two-sessions.jsonl", AgentRuntime::Codex, seed).await;
         });
     }
 }

@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use requery::agent::process::Process;
-use requery::server::agents::hooks::{self, Delivery, Heard, Source};
-use requery::server::agents::silence::{self, Patience};
+use requery::agent::runtime::AgentRuntime;
+use requery::server::agents::{self, HookDelivery, HookTime, SilenceLimits};
 use requery_entities::{session, task};
 use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, EntityTrait, TransactionTrait};
@@ -22,10 +22,11 @@ const HOUR: i64 = 60 * MINUTE;
 impl Store {
     /// Looks after silent agents as of a time, having listened all along.
     pub(super) async fn look(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
-        let found = silence::judge_all(&self.db, Patience::default(), START, now_ms, is_alive).await.expect("judged");
+        let found =
+            agents::judge_silences(&self.db, SilenceLimits::default(), START, now_ms, is_alive).await.expect("judged");
         let tx = self.db.begin().await.expect("a transaction");
         for judgement in &found {
-            silence::carry_out(&tx, judgement, now_ms).await.expect("carried out");
+            agents::carry_out(&tx, judgement, now_ms).await.expect("carried out");
         }
         tx.commit().await.expect("committed");
     }
@@ -62,7 +63,7 @@ async fn after_the_busy_day_one_agent_is_missing() {
     for line in read("claude-code-busy-day.jsonl").lines() {
         let line: Value = serde_json::from_str(line).expect("a line");
         let now = START + line["at_ms"].as_i64().expect("a time");
-        store.take_at(Source::ClaudeCode, line["body"].to_string().as_bytes(), now).await.expect("taken");
+        store.take_at(AgentRuntime::ClaudeCode, line["body"].to_string().as_bytes(), now).await.expect("taken");
     }
     let mut standing = BTreeMap::from(
         [
@@ -104,14 +105,15 @@ async fn after_the_busy_day_one_agent_is_missing() {
 async fn who_is_heard_of_again_is_not_lost() {
     let store = Store::open().await;
     let take = async |hook: &str, more: Value, at: i64| {
-        store.take_at(Source::ClaudeCode, &record(hook, &more), START + at).await.expect("taken");
+        store.take_at(AgentRuntime::ClaudeCode, &record(hook, &more), START + at).await.expect("taken");
         store.standing_of("agent").await
     };
     let call = json!({"tool_name": "Bash", "tool_use_id": "a", "tool_input": {"command": "make"}});
     let late = async |hook: &str, at: i64, now: i64| {
-        let delivery = Delivery::read(Source::ClaudeCode, None, &record(hook, &json!({"message": "m"}))).expect("read");
+        let delivery =
+            HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"message": "m"}))).expect("read");
         let tx = store.db.begin().await.expect("a transaction");
-        hooks::take(&tx, delivery, Heard::late(START + at, START + now)).await.expect("taken");
+        agents::take_hook(&tx, delivery, HookTime::late(START + at, START + now)).await.expect("taken");
         tx.commit().await.expect("committed");
         store.standing_of("agent").await
     };
@@ -150,7 +152,7 @@ async fn who_is_heard_of_again_is_not_lost() {
 #[tokio::test]
 async fn only_those_whose_hooks_are_heard_are_judged() {
     let store = Store::open().await;
-    store.take(Source::ClaudeCode, &record("UserPromptSubmit", &json!({"prompt": "hi"}))).await.expect("taken");
+    store.take(AgentRuntime::ClaudeCode, &record("UserPromptSubmit", &json!({"prompt": "hi"}))).await.expect("taken");
     let sql = async |sql: &str| store.db.execute_unprepared(sql).await.expect("written");
     sql("update tasks set status = 'completed'; insert into tasks (title, external_id) values ('by hand', 'byhand')")
         .await;
@@ -176,8 +178,9 @@ async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
     let store = Store::open().await;
     let take = async |hook: &str, process: Option<&str>| {
         let process = process.map(|text| text.parse::<Process>().expect("a process"));
-        let delivery = Delivery::read(Source::ClaudeCode, None, &record(hook, &json!({"prompt": "p"}))).expect("read");
-        hooks::take(&store.db, delivery.of(process.as_ref()), Heard::Now(START)).await.expect("taken");
+        let delivery =
+            HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"prompt": "p"}))).expect("read");
+        agents::take_hook(&store.db, delivery.of(process.as_ref()), HookTime::Now(START)).await.expect("taken");
     };
     let look = async |gone: &str| {
         store.look(START + 1, |process| Some(!process.ends_with(gone))).await;
@@ -218,8 +221,8 @@ async fn who_was_heard_of_before_the_upgrade_is_missed() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_killed_agent_is_missed() {
-    let patience = Patience { stale_after: Duration::from_secs(3), lost_after: Duration::from_secs(3600) };
-    let app = App::start_with(|config| config.patience = patience).await;
+    let silence_limits = SilenceLimits { stale_after: Duration::from_secs(3), lost_after: Duration::from_secs(3600) };
+    let app = App::start_with(|config| config.silence_limits = silence_limits).await;
     let home = Home::new();
     let url = format!("http://{}", app.address);
     let claude = format!("'{}' hook claude-code --server {url} < \"$1\"\nread -r _", env!("CARGO_BIN_EXE_requery"));

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 /// FNV-1a over the texts and the value.
-pub fn of(texts: &[&str], value: &Value) -> u64 {
+pub fn fingerprint(texts: &[&str], value: &Value) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     texts.iter().for_each(|text| hash.text(text));
     hash.value(value);
@@ -59,17 +59,17 @@ impl Fnv {
 mod tests {
     use serde_json::json;
 
-    use super::of;
+    use super::fingerprint;
 
     #[test]
     fn equal_values_have_equal_fingerprints() {
-        assert_eq!(of(&["a"], &json!({"x": 1, "y": [2]})), of(&["a"], &json!({"y": [2], "x": 1})));
-        assert_ne!(of(&["a"], &json!({"x": 1})), of(&["a"], &json!({"x": "1"})));
-        assert_ne!(of(&["a", "b"], &json!(null)), of(&["ab", ""], &json!(null)));
+        assert_eq!(fingerprint(&["a"], &json!({"x": 1, "y": [2]})), fingerprint(&["a"], &json!({"y": [2], "x": 1})));
+        assert_ne!(fingerprint(&["a"], &json!({"x": 1})), fingerprint(&["a"], &json!({"x": "1"})));
+        assert_ne!(fingerprint(&["a", "b"], &json!(null)), fingerprint(&["ab", ""], &json!(null)));
     }
 
     #[test]
     fn what_is_stored_is_found_again_by_the_next_version() {
-        assert_eq!(of(&["", "Bash"], &json!({"command": "true"})), 0xbebba21b344941ac);
+        assert_eq!(fingerprint(&["", "Bash"], &json!({"command": "true"})), 0xbebba21b344941ac);
     }
 }

@@ -5,33 +5,34 @@
 
 use serde_json::{Map, Value};
 
-use super::catalogue::{Effect, End, Hook, Part};
-use super::{HookError, Source, fingerprint};
+use super::{HookError, fingerprint};
+use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
+use crate::agent::runtime::AgentRuntime;
 use crate::server::ingest::text;
 
 /// The longest id in bytes that is kept. The runtimes' own have up to 40.
-pub const MAX_ID: usize = 256;
+pub const MAX_ID_BYTES: usize = 256;
 
 /// The longest path in bytes that is kept; Linux knows no longer ones.
-pub const MAX_PATH: usize = 4096;
+pub const MAX_PATH_BYTES: usize = 4096;
 
 /// A hook's record.
-pub struct Record {
+pub struct HookRecord {
     /// The runtime it came from.
-    pub source: Source,
+    pub runtime: AgentRuntime,
     /// The runtime's name for the session: one task for each.
     pub session_id: String,
     /// What happened.
-    pub hook: Hook,
+    pub hook: HookName,
     fields: Map<String, Value>,
 }
 
-impl Record {
+impl HookRecord {
     /// Reads a body.
     ///
     /// # Errors
     /// It is not a JSON object, or names no session or no hook.
-    pub fn parse(source: Source, body: &[u8]) -> Result<Self, HookError> {
+    pub fn parse(runtime: AgentRuntime, body: &[u8]) -> Result<Self, HookError> {
         let invalid = |field, detail: &str| Err(HookError::Invalid { field, detail: detail.into() });
         let fields = match text::parse(body)? {
             Value::Object(fields) => fields,
@@ -41,8 +42,8 @@ impl Record {
         };
         let session_id = match fields.get("session_id") {
             Some(Value::String(id)) if id.trim().is_empty() => return invalid("session_id", "is empty"),
-            Some(Value::String(id)) if id.len() > MAX_ID => {
-                return invalid("session_id", &format!("is longer than {MAX_ID} bytes"));
+            Some(Value::String(id)) if id.len() > MAX_ID_BYTES => {
+                return invalid("session_id", &format!("is longer than {MAX_ID_BYTES} bytes"));
             }
             Some(Value::String(id)) => id.clone(),
             Some(_) => return invalid("session_id", "is not a string"),
@@ -50,16 +51,16 @@ impl Record {
         };
         let hook = match fields.get("hook_event_name") {
             Some(Value::String(name)) if name.is_empty() => return invalid("hook_event_name", "is empty"),
-            Some(Value::String(name)) => Hook::named(name),
+            Some(Value::String(name)) => HookName::of(name),
             Some(_) => return invalid("hook_event_name", "is not a string"),
             None => return invalid("hook_event_name", "is missing"),
         };
-        Ok(Self { source, session_id, hook, fields })
+        Ok(Self { runtime, session_id, hook, fields })
     }
 
     /// What somebody else than a hook tells, as a hook would have told it.
-    pub fn of(source: Source, session_id: String, hook: Hook, fields: Map<String, Value>) -> Self {
-        Self { source, session_id, hook, fields }
+    pub fn of(runtime: AgentRuntime, session_id: String, hook: HookName, fields: Map<String, Value>) -> Self {
+        Self { runtime, session_id, hook, fields }
     }
 
     /// A field that is a text and says something.
@@ -89,46 +90,47 @@ impl Record {
 
     /// An id that is a text of sane length.
     pub fn id(&self, field: &str) -> Option<&str> {
-        self.text(field).filter(|id| id.len() <= MAX_ID)
+        self.text(field).filter(|id| id.len() <= MAX_ID_BYTES)
     }
 
     /// The folder the agent works in.
     pub fn cwd(&self) -> Option<&str> {
-        self.text("cwd").filter(|path| path.len() <= MAX_PATH)
+        self.text("cwd").filter(|path| path.len() <= MAX_PATH_BYTES)
     }
 
     /// Whether the session goes on after a compaction rather than starts.
     pub fn is_compacted(&self) -> bool {
-        self.hook == Hook::SessionStart && self.text("source") == Some("compact")
+        self.hook == HookName::SessionStart && self.text("source") == Some("compact")
     }
 
     /// Whether a run begins with it.
     pub fn begins(&self) -> bool {
-        self.hook == Hook::SessionStart && !self.is_compacted()
+        self.hook == HookName::SessionStart && !self.is_compacted()
     }
 
     /// The kind of the event it makes, and what it does to it.
-    pub fn row(&self) -> (&'static str, Effect) {
-        match (self.hook.row(), self.text("action")) {
-            (_, _) if self.is_compacted() => ("context", Effect::Log),
-            ((kind, Effect::End(Part::Question, _)), Some("decline" | "cancel")) => {
-                (kind, Effect::End(Part::Question, End::Denied))
+    pub fn row(&self) -> (&'static str, RowEffect) {
+        let entry = self.hook.entry();
+        match (entry.row, self.text("action")) {
+            (_, _) if self.is_compacted() => ("context", RowEffect::Log),
+            (RowEffect::End(PairedRow::Question, _), Some("decline" | "cancel")) => {
+                (entry.event_kind, RowEffect::End(PairedRow::Question, RowEnd::Denied))
             }
-            (row, _) => row,
+            (row, _) => (entry.event_kind, row),
         }
     }
 
     /// The runtime's name for the row, which is the same for its beginning and its end in any order.
     pub fn external_id(&self) -> Option<String> {
         let (prefix, id) = match self.row().1 {
-            Effect::Begin(part) | Effect::End(part, _) => match part {
-                Part::Tool => ("tool", self.id("tool_use_id")),
-                Part::Subagent => ("subagent", self.id("agent_id")),
-                Part::Todo => ("todo", self.id("task_id")),
-                Part::Question => ("elicitation", self.id("elicitation_id")),
-                Part::Compaction => ("compaction", None),
+            RowEffect::Begin(part) | RowEffect::End(part, _) => match part {
+                PairedRow::Tool => ("tool", self.id("tool_use_id")),
+                PairedRow::Subagent => ("subagent", self.id("agent_id")),
+                PairedRow::Todo => ("todo", self.id("task_id")),
+                PairedRow::Question => ("elicitation", self.id("elicitation_id")),
+                PairedRow::Compaction => ("compaction", None),
             },
-            Effect::None | Effect::Log => return None,
+            RowEffect::None | RowEffect::Log => return None,
         };
         id.map(|id| format!("{prefix}:{id}"))
     }
@@ -136,15 +138,15 @@ impl Record {
     /// What its row is remembered by while it is open; where the runtime gives no id, by what both ends have in common.
     pub fn key(&self) -> Option<String> {
         let part = match self.row().1 {
-            Effect::Begin(part) | Effect::End(part, _) => part,
-            Effect::None | Effect::Log => return None,
+            RowEffect::Begin(part) | RowEffect::End(part, _) => part,
+            RowEffect::None | RowEffect::Log => return None,
         };
         Some(self.external_id().unwrap_or_else(|| match part {
-            Part::Tool => format!("call:{:016x}", self.call()),
-            Part::Subagent => "subagent".into(),
-            Part::Todo => "todo".into(),
-            Part::Compaction => "compaction".into(),
-            Part::Question => format!("elicitation of {}", self.id("mcp_server_name").unwrap_or_default()),
+            PairedRow::Tool => format!("call:{:016x}", self.call()),
+            PairedRow::Subagent => "subagent".into(),
+            PairedRow::Todo => "todo".into(),
+            PairedRow::Compaction => "compaction".into(),
+            PairedRow::Question => format!("elicitation of {}", self.id("mcp_server_name").unwrap_or_default()),
         }))
     }
 
@@ -158,44 +160,15 @@ impl Record {
             Some(input) => input.clone(),
             None => Value::Null,
         };
-        fingerprint::of(&[self.thread().unwrap_or_default(), self.text("tool_name").unwrap_or_default()], &input)
+        fingerprint::fingerprint(
+            &[self.thread().unwrap_or_default(), self.text("tool_name").unwrap_or_default()],
+            &input,
+        )
     }
 
     /// Whether this is work, so that a task that begins with it is running.
     pub fn is_work(&self) -> bool {
-        match self.hook {
-            Hook::UserPromptSubmit
-            | Hook::UserPromptExpansion
-            | Hook::PreToolUse
-            | Hook::PostToolUse
-            | Hook::PostToolUseFailure
-            | Hook::PermissionRequest
-            | Hook::PermissionDenied
-            | Hook::SubagentStart
-            | Hook::PreCompact
-            | Hook::PostCompact => true,
-            Hook::SessionStart => self.is_compacted(),
-            Hook::SessionEnd
-            | Hook::Stop
-            | Hook::StopFailure
-            | Hook::SubagentStop
-            | Hook::TaskCreated
-            | Hook::TaskCompleted
-            | Hook::Elicitation
-            | Hook::ElicitationResult
-            | Hook::Notification
-            | Hook::Setup
-            | Hook::InstructionsLoaded
-            | Hook::ConfigChange
-            | Hook::CwdChanged
-            | Hook::DirectoryAdded
-            | Hook::FileChanged
-            | Hook::WorktreeRemove
-            | Hook::TeammateIdle
-            | Hook::PostToolBatch
-            | Hook::MessageDisplay
-            | Hook::Unknown => false,
-        }
+        self.is_compacted() || self.hook.entry().is_work
     }
 }
 

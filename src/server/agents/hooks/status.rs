@@ -10,29 +10,29 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Effect, Hook, Part};
-use super::record::Record;
+use super::record::HookRecord;
+use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
 use crate::protocol::model::{EventState, TaskStatus};
 
 /// How many rows may be open at once. The oldest is abandoned for the next.
-const MAX_OPEN: usize = 256;
+const MAX_OPEN_ROWS: usize = 256;
 
 /// How many requests may wait for a person at once. The oldest is forgotten for the next.
-const MAX_BLOCKS: usize = 32;
+const MAX_BLOCKS_PER_TASK: usize = 32;
 
 /// Why a task errored whose agent was not heard of any more.
-pub const LOST: &str = "lost";
+pub const LOST_REASON: &str = "lost";
 
 /// What is remembered about an agent between two of its records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Agent {
-    base: Base,
+pub struct AgentMemory {
+    base: BaseStatus,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     blocks: Vec<Block>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    open: Vec<Open>,
+    open: Vec<OpenRow>,
     #[serde(default)]
-    run: Option<Run>,
+    run: Option<AgentRun>,
     /// What the turn failed of, in the runtime's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -41,7 +41,7 @@ pub struct Agent {
     lost: bool,
     /// What the task's title was taken from.
     #[serde(default)]
-    pub titled: Titled,
+    pub titled: TitleOrigin,
     /// The name that the session had last: one that is said again is no news.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<String>,
@@ -53,7 +53,7 @@ pub struct Agent {
 /// What the main thread is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Base {
+enum BaseStatus {
     Running,
     Ready,
     Idle,
@@ -68,12 +68,12 @@ struct Block {
     /// The subagent; none: the main thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
-    on: On,
+    on: BlockCause,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum On {
+enum BlockCause {
     /// The permission to make this call.
     Approval(u64),
     /// The answer to the call of this key, which itself asks the person.
@@ -87,10 +87,10 @@ enum On {
 
 /// A row that has begun and not ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Open {
+struct OpenRow {
     key: String,
     event: String,
-    part: Part,
+    part: PairedRow,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
     /// Of a tool call: what a request to allow it has in common with it.
@@ -100,7 +100,7 @@ struct Open {
 
 /// A run of the client, the newest; ended or not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Run {
+struct AgentRun {
     session: String,
     /// Whether a SessionStart began it, rather than the first record that came.
     started: bool,
@@ -113,7 +113,7 @@ struct Run {
 /// What a title was taken from; a later one is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Titled {
+pub enum TitleOrigin {
     /// The folder.
     #[default]
     Folder,
@@ -124,7 +124,7 @@ pub enum Titled {
 }
 
 /// Ids for what a record may begin. Made outside, so that the same record has the same outcome.
-pub struct Fresh {
+pub struct FreshIds {
     /// Of a session.
     pub session: String,
     /// Of an event.
@@ -133,7 +133,7 @@ pub struct Fresh {
 
 /// What follows from a record, besides its own row.
 #[derive(Debug, Default, PartialEq)]
-pub struct Step {
+pub struct HookOutcome {
     /// Whether the record says where the task stands. If not, nobody else's word on it is overruled.
     pub decides: bool,
     /// A run that was given up and goes on.
@@ -148,30 +148,30 @@ pub struct Step {
     pub abandoned: Vec<String>,
 }
 
-impl Agent {
+impl AgentMemory {
     /// What is known of an agent before its first record has had its effect.
-    pub fn new(first: &Record) -> Self {
-        let base = if first.is_work() { Base::Running } else { Base::Ready };
-        Self::at(base, Titled::default())
+    pub fn new(first: &HookRecord) -> Self {
+        let base = if first.is_work() { BaseStatus::Running } else { BaseStatus::Ready };
+        Self::at(base, TitleOrigin::default())
     }
 
     /// What can be known of an agent whose memory is lost: where its task stands.
     pub fn recalled(status: TaskStatus) -> Self {
         let base = match status {
-            TaskStatus::Running => Base::Running,
-            TaskStatus::Waiting => Base::Idle,
-            TaskStatus::Completed => Base::Completed,
-            TaskStatus::Errored => Base::Errored,
+            TaskStatus::Running => BaseStatus::Running,
+            TaskStatus::Waiting => BaseStatus::Idle,
+            TaskStatus::Completed => BaseStatus::Completed,
+            TaskStatus::Errored => BaseStatus::Errored,
         };
-        Self::at(base, Titled::Session)
+        Self::at(base, TitleOrigin::Session)
     }
 
     /// What is known of an agent that worked before anybody listened.
-    pub fn ended(titled: Titled, named: Option<String>) -> Self {
-        Self { named, ..Self::at(Base::Completed, titled) }
+    pub fn ended(titled: TitleOrigin, named: Option<String>) -> Self {
+        Self { named, ..Self::at(BaseStatus::Completed, titled) }
     }
 
-    fn at(base: Base, titled: Titled) -> Self {
+    fn at(base: BaseStatus, titled: TitleOrigin) -> Self {
         Self {
             base,
             blocks: Vec::new(),
@@ -188,14 +188,14 @@ impl Agent {
     /// Where the task stands, and why it waits or errored.
     pub fn status(&self) -> (TaskStatus, Option<&str>) {
         match (self.base, self.blocks.first()) {
-            _ if self.lost => (TaskStatus::Errored, Some(LOST)),
-            (Base::Completed, _) => (TaskStatus::Completed, None),
-            (Base::Errored, _) => (TaskStatus::Errored, self.error.as_deref()),
+            _ if self.lost => (TaskStatus::Errored, Some(LOST_REASON)),
+            (BaseStatus::Completed, _) => (TaskStatus::Completed, None),
+            (BaseStatus::Errored, _) => (TaskStatus::Errored, self.error.as_deref()),
             (_, Some(block)) => (TaskStatus::Waiting, Some(block.on.reason())),
-            (Base::Running, None) => (TaskStatus::Running, None),
-            (Base::Ready, None) => (TaskStatus::Waiting, Some("ready")),
-            (Base::Idle, None) => (TaskStatus::Waiting, Some("idle")),
-            (Base::Finished, None) => (TaskStatus::Waiting, Some("finished")),
+            (BaseStatus::Running, None) => (TaskStatus::Running, None),
+            (BaseStatus::Ready, None) => (TaskStatus::Waiting, Some("ready")),
+            (BaseStatus::Idle, None) => (TaskStatus::Waiting, Some("idle")),
+            (BaseStatus::Finished, None) => (TaskStatus::Waiting, Some("finished")),
         }
     }
 
@@ -205,9 +205,9 @@ impl Agent {
     }
 
     /// Notes what its task is called, and after what.
-    pub fn entitle(&mut self, titled: Titled, title: &str) {
+    pub fn note_title(&mut self, titled: TitleOrigin, title: &str) {
         self.titled = titled;
-        if titled == Titled::Session {
+        if titled == TitleOrigin::Session {
             self.named = Some(title.to_owned());
         }
     }
@@ -224,9 +224,15 @@ impl Agent {
 
     /// Takes a record. `known` is the state of its row, if there is one already; `is_news` whether it is later than all
     /// that was heard before.
-    pub fn take(&mut self, record: &Record, known: Option<EventState>, is_news: bool, fresh: &Fresh) -> Step {
+    pub fn take(
+        &mut self,
+        record: &HookRecord,
+        known: Option<EventState>,
+        is_news: bool,
+        fresh: &FreshIds,
+    ) -> HookOutcome {
         let before = (self.base, self.blocks.clone());
-        let mut step = Step::default();
+        let mut step = HookOutcome::default();
         // Whoever is heard of is not lost.
         let was_lost = self.lost && is_news;
         if was_lost {
@@ -241,30 +247,30 @@ impl Agent {
     }
 
     /// Gives it up: nothing was heard of it for too long.
-    pub fn lose(&mut self) -> Step {
+    pub fn lose(&mut self) -> HookOutcome {
         self.lost = true;
         self.blocks.clear();
         let run = self.run.as_mut().filter(|run| !run.ended);
-        Step {
+        HookOutcome {
             decides: true,
             lost: run.map(|run| {
                 (run.ended, run.lost) = (true, true);
                 run.session.clone()
             }),
             abandoned: self.open.drain(..).map(|open| open.event).collect(),
-            ..Step::default()
+            ..HookOutcome::default()
         }
     }
 
     /// Goes on with the run that was given up, unless a record begins another.
-    fn revive(&mut self, record: &Record) -> Option<String> {
+    fn revive(&mut self, record: &HookRecord) -> Option<String> {
         let run = self.run.as_mut().filter(|run| run.lost)?;
         run.lost = false;
         run.ended = record.begins();
         (!run.ended).then(|| run.session.clone())
     }
 
-    fn take_run(&mut self, record: &Record, known: Option<EventState>, fresh: &Fresh, step: &mut Step) {
+    fn take_run(&mut self, record: &HookRecord, known: Option<EventState>, fresh: &FreshIds, step: &mut HookOutcome) {
         let starts = record.begins();
         let begins = match &mut self.run {
             None => true,
@@ -282,132 +288,117 @@ impl Agent {
             }
             // An echo of the run before is no new run: it came late.
             Some(run) => {
-                let echo = known.is_some() || matches!(record.row().1, Effect::End(..) | Effect::None);
+                let echo = known.is_some() || matches!(record.row().1, RowEffect::End(..) | RowEffect::None);
                 run.ended && record.is_work() && !echo
             }
         };
         if begins {
-            self.run = Some(Run { session: fresh.session.clone(), started: starts, ended: false, lost: false });
+            self.run = Some(AgentRun { session: fresh.session.clone(), started: starts, ended: false, lost: false });
             step.began = Some(fresh.session.clone());
         }
-        if let Some(run) = self.run.as_mut().filter(|run| record.hook == Hook::SessionEnd && !run.ended) {
+        if let Some(run) = self.run.as_mut().filter(|run| record.hook == HookName::SessionEnd && !run.ended) {
             run.ended = true;
             step.ended = Some(run.session.clone());
         }
     }
 
     /// Base and blocks. Returns whether the record says where the task stands even if nothing changed by it.
-    fn take_status(&mut self, record: &Record, known: Option<EventState>, step: &mut Step) -> bool {
+    fn take_status(&mut self, record: &HookRecord, known: Option<EventState>, step: &mut HookOutcome) -> bool {
         let thread = record.thread();
-        match record.hook {
-            Hook::SessionStart if record.is_compacted() => false,
-            Hook::SessionStart => {
-                self.base = Base::Ready;
+        match record.hook.entry().status {
+            StatusEffect::SessionStarts if record.is_compacted() => false,
+            StatusEffect::SessionStarts => {
+                self.base = BaseStatus::Ready;
                 self.blocks.clear();
                 true
             }
-            Hook::UserPromptSubmit | Hook::UserPromptExpansion => {
-                self.base = Base::Running;
+            StatusEffect::TurnStarts => {
+                self.base = BaseStatus::Running;
                 self.end_turn(None, step);
                 true
             }
-            Hook::PreToolUse if known.is_some() => false,
-            Hook::PreToolUse => {
+            StatusEffect::ToolCallStarts if known.is_some() => false,
+            StatusEffect::ToolCallStarts => {
                 if thread.is_none() {
-                    self.base = Base::Running;
+                    self.base = BaseStatus::Running;
                 }
                 // Whoever goes on was answered, or told what to do instead.
-                self.lift(|block| block.thread.as_deref() == thread && !matches!(block.on, On::Elicitation(_)));
+                self.lift(|block| block.thread.as_deref() == thread && !matches!(block.on, BlockCause::Elicitation(_)));
                 if matches!(record.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode")) {
-                    self.block(thread, On::Answer(record.key().unwrap_or_default()));
+                    self.block(thread, BlockCause::Answer(record.key().unwrap_or_default()));
                 }
                 thread.is_none()
             }
-            Hook::PostToolUse | Hook::PostToolUseFailure | Hook::PermissionDenied => {
+            StatusEffect::ToolCallEnds => {
                 let (call, key) = (record.call(), record.key().unwrap_or_default());
                 // The person may have changed what is called, and answers become part of it.
                 let begun = self.open.iter().find(|open| open.key == key).map(|open| open.call);
                 self.lift(|block| match &block.on {
-                    On::Approval(approval) => {
+                    BlockCause::Approval(approval) => {
                         block.thread.as_deref() == thread && (*approval == call || Some(*approval) == begun)
                     }
-                    On::Answer(answer) => *answer == key,
-                    On::Notice { open, .. } => open.is_empty() || open.contains(&key),
-                    On::Elicitation(_) => false,
+                    BlockCause::Answer(answer) => *answer == key,
+                    BlockCause::Notice { open, .. } => open.is_empty() || open.contains(&key),
+                    BlockCause::Elicitation(_) => false,
                 });
                 false
             }
-            Hook::PermissionRequest => {
-                self.block(thread, On::Approval(record.call()));
+            StatusEffect::PermissionAsked => {
+                self.block(thread, BlockCause::Approval(record.call()));
                 false
             }
-            Hook::Elicitation => {
-                self.block(thread, On::Elicitation(record.key().unwrap_or_default()));
+            StatusEffect::QuestionAsked => {
+                self.block(thread, BlockCause::Elicitation(record.key().unwrap_or_default()));
                 false
             }
-            Hook::ElicitationResult => {
+            StatusEffect::QuestionAnswered => {
                 let key = record.key().unwrap_or_default();
                 self.lift(|block| match &block.on {
-                    On::Elicitation(elicitation) => *elicitation == key,
-                    On::Notice { permission, .. } => !permission,
-                    On::Approval(_) | On::Answer(_) => false,
+                    BlockCause::Elicitation(elicitation) => *elicitation == key,
+                    BlockCause::Notice { permission, .. } => !permission,
+                    BlockCause::Approval(_) | BlockCause::Answer(_) => false,
                 });
                 false
             }
-            Hook::Notification => {
+            StatusEffect::Notified => {
                 self.take_notification(record);
                 false
             }
-            Hook::Stop => {
-                self.base = if works_in_background(record) { Base::Running } else { Base::Finished };
+            StatusEffect::TurnEnds => {
+                self.base = if works_in_background(record) { BaseStatus::Running } else { BaseStatus::Finished };
                 self.end_turn(None, step);
                 true
             }
-            Hook::StopFailure => {
-                self.base = Base::Errored;
+            StatusEffect::TurnFails => {
+                self.base = BaseStatus::Errored;
                 self.error = record.id("error").map(str::to_owned);
                 self.end_turn(None, step);
                 true
             }
-            Hook::SubagentStop => {
+            StatusEffect::SubagentEnds => {
                 if thread.is_some() {
                     self.end_turn(thread, step);
                 }
                 false
             }
-            Hook::SessionEnd => {
-                if self.base != Base::Errored {
-                    self.base = Base::Completed;
+            StatusEffect::SessionEnds => {
+                if self.base != BaseStatus::Errored {
+                    self.base = BaseStatus::Completed;
                 }
                 self.blocks.clear();
                 step.abandoned.extend(self.open.drain(..).map(|open| open.event));
                 true
             }
             // A failed tool is no failed task, and work that ends in the background is no answer of the person's.
-            Hook::SubagentStart
-            | Hook::TaskCreated
-            | Hook::TaskCompleted
-            | Hook::PreCompact
-            | Hook::PostCompact
-            | Hook::Setup
-            | Hook::InstructionsLoaded
-            | Hook::ConfigChange
-            | Hook::CwdChanged
-            | Hook::DirectoryAdded
-            | Hook::FileChanged
-            | Hook::WorktreeRemove
-            | Hook::TeammateIdle
-            | Hook::PostToolBatch
-            | Hook::MessageDisplay
-            | Hook::Unknown => false,
+            StatusEffect::Unchanged => false,
         }
     }
 
-    fn take_notification(&mut self, record: &Record) {
+    fn take_notification(&mut self, record: &HookRecord) {
         let permission = match record.text("notification_type") {
             Some("idle_prompt") => {
-                if self.base == Base::Running {
-                    self.base = Base::Idle;
+                if self.base == BaseStatus::Running {
+                    self.base = BaseStatus::Idle;
                 }
                 return;
             }
@@ -416,43 +407,45 @@ impl Agent {
             Some(_) | None => return,
         };
         if self.blocks.is_empty() {
-            let open = self.open.iter().filter(|open| open.part == Part::Tool).map(|open| open.key.clone()).collect();
-            self.block(None, On::Notice { permission, open });
+            let open =
+                self.open.iter().filter(|open| open.part == PairedRow::Tool).map(|open| open.key.clone()).collect();
+            self.block(None, BlockCause::Notice { permission, open });
         }
     }
 
     /// Opens and closes the record's own row.
-    fn take_row(&mut self, record: &Record, known: Option<EventState>, fresh: &Fresh, step: &mut Step) {
+    fn take_row(&mut self, record: &HookRecord, known: Option<EventState>, fresh: &FreshIds, step: &mut HookOutcome) {
         let Some(key) = record.key() else { return };
         match record.row().1 {
             // A todo outlives turns and runs, so nothing ever has to close it.
-            Effect::Begin(part) if known.is_none() && part != Part::Todo => {
-                if self.open.len() >= MAX_OPEN {
+            RowEffect::Begin(part) if known.is_none() && part != PairedRow::Todo => {
+                if self.open.len() >= MAX_OPEN_ROWS {
                     step.abandoned.push(self.open.remove(0).event);
                 }
                 let thread = record.thread().map(str::to_owned);
-                let call = if part == Part::Tool { record.call() } else { 0 };
-                self.open.push(Open { key, event: fresh.event.clone(), part, thread, call });
+                let call = if part == PairedRow::Tool { record.call() } else { 0 };
+                self.open.push(OpenRow { key, event: fresh.event.clone(), part, thread, call });
             }
-            Effect::End(..) => self.open.retain(|open| open.key != key),
-            Effect::Begin(_) | Effect::None | Effect::Log => {}
+            RowEffect::End(..) => self.open.retain(|open| open.key != key),
+            RowEffect::Begin(_) | RowEffect::None | RowEffect::Log => {}
         }
     }
 
     /// Ends a turn of a thread: nobody will answer what it asked, and none of its calls will end.
-    fn end_turn(&mut self, thread: Option<&str>, step: &mut Step) {
+    fn end_turn(&mut self, thread: Option<&str>, step: &mut HookOutcome) {
         self.lift(|block| block.thread.as_deref() == thread);
-        let ends =
-            |open: &mut Open| open.thread.as_deref() == thread && matches!(open.part, Part::Tool | Part::Question);
+        let ends = |open: &mut OpenRow| {
+            open.thread.as_deref() == thread && matches!(open.part, PairedRow::Tool | PairedRow::Question)
+        };
         step.abandoned.extend(self.open.extract_if(.., ends).map(|open| open.event));
     }
 
-    fn block(&mut self, thread: Option<&str>, on: On) {
+    fn block(&mut self, thread: Option<&str>, on: BlockCause) {
         let block = Block { thread: thread.map(str::to_owned), on };
         if self.blocks.contains(&block) {
             return;
         }
-        if self.blocks.len() >= MAX_BLOCKS {
+        if self.blocks.len() >= MAX_BLOCKS_PER_TASK {
             self.blocks.remove(0);
         }
         self.blocks.push(block);
@@ -463,18 +456,20 @@ impl Agent {
     }
 }
 
-impl On {
+impl BlockCause {
     fn reason(&self) -> &'static str {
         match self {
-            On::Approval(_) | On::Notice { permission: true, .. } => "permission",
-            On::Answer(_) | On::Elicitation(_) | On::Notice { permission: false, .. } => "question",
+            BlockCause::Approval(_) | BlockCause::Notice { permission: true, .. } => "permission",
+            BlockCause::Answer(_) | BlockCause::Elicitation(_) | BlockCause::Notice { permission: false, .. } => {
+                "question"
+            }
         }
     }
 }
 
 /// Whether agents work on while the main thread has stopped. A shell or a monitor alone does not count: a development
 /// server never ends.
-fn works_in_background(record: &Record) -> bool {
+fn works_in_background(record: &HookRecord) -> bool {
     let tasks = record.value("background_tasks").and_then(|tasks| tasks.as_array()).into_iter().flatten();
     tasks.filter_map(|task| task.get("type")?.as_str()).any(|kind| {
         let kind = kind.to_ascii_lowercase().replace(['_', '-'], " ");

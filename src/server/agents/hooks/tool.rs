@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::record::Record;
+use super::record::HookRecord;
 use crate::protocol::model::ToolFamily;
 
 /// What a tool works on; none for one that is not known.
@@ -26,7 +26,7 @@ pub fn family(name: &str) -> Option<ToolFamily> {
 }
 
 /// A call in one line, such as `Bash: cargo test` or `Edit src/main.rs`.
-pub fn title(record: &Record) -> String {
+pub fn title(record: &HookRecord) -> String {
     let name = record.text("tool_name").unwrap_or("Tool");
     let input = |field: &str| record.value("tool_input").and_then(|input| input.get(field)?.as_str());
     if let Some(path) = file_path(record) {
@@ -50,7 +50,7 @@ pub fn title(record: &Record) -> String {
 }
 
 /// The facts of a call: what a screen may want without reading input and response.
-pub fn facts(record: &Record) -> Map<String, Value> {
+pub fn facts(record: &HookRecord) -> Map<String, Value> {
     let mut facts = Map::new();
     let mut fact = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -165,7 +165,7 @@ fn is_named(script: &str, class: &str) -> bool {
 }
 
 /// How a command ended, where the runtime says so: in a field, or in the first line of the error.
-fn exit_status(record: &Record) -> Option<i64> {
+fn exit_status(record: &HookRecord) -> Option<i64> {
     let response = record.value("tool_response");
     let said = response.and_then(|response| {
         let code = |at: &Value| ["exit_code", "exitCode", "exit_status"].iter().find_map(|name| at.get(name)?.as_i64());
@@ -175,7 +175,7 @@ fn exit_status(record: &Record) -> Option<i64> {
 }
 
 /// The file that a call reads or changes; of a patch, the first.
-fn file_path(record: &Record) -> Option<&str> {
+fn file_path(record: &HookRecord) -> Option<&str> {
     let input = record.value("tool_input")?;
     let named = ["file_path", "notebook_path"].iter().find_map(|field| input.get(field)?.as_str());
     named.or_else(|| {
@@ -192,7 +192,7 @@ fn relative<'a>(path: &'a str, cwd: Option<&str>) -> &'a str {
     inside.filter(|inside| !inside.is_empty()).unwrap_or(path)
 }
 
-fn first_question(record: &Record) -> Option<&str> {
+fn first_question(record: &HookRecord) -> Option<&str> {
     record.value("tool_input")?.get("questions")?.get(0)?.get("question")?.as_str()
 }
 

@@ -9,29 +9,30 @@
 use std::time::Duration;
 
 use requery_entities::task;
-use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
 };
 
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{StaleReason, TaskStatus};
-use crate::server::agents::hooks::Source;
-use crate::server::agents::hooks::store::{StoredTask, Timeline};
+use crate::server::agents::hooks::store::{self, StoredTask};
+use crate::server::ingest;
+use crate::server::ingest::task::TaskChanges;
 
 /// How many tasks are looked at in one statement.
-const AT_ONCE: u64 = 1_000;
+const TASKS_PER_STATEMENT: u64 = 1_000;
 
 /// For how long an agent may be silent.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct SilenceLimits {
     /// Until its running task is flagged stale, 30 minutes: longer than most builds run, shorter than a lunch.
     pub stale_after: Duration,
     /// Until a task that is flagged is given up, 24 hours: over a night.
     pub lost_after: Duration,
 }
 
-impl Default for Patience {
+impl Default for SilenceLimits {
     fn default() -> Self {
         Self { stale_after: Duration::from_secs(30 * 60), lost_after: Duration::from_secs(24 * 3600) }
     }
@@ -39,7 +40,7 @@ impl Default for Patience {
 
 /// What is known of a task and its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Agent {
+pub struct SilentAgent {
     /// Where the task stands.
     pub status: TaskStatus,
     /// When the agent was last heard of, or its status was last set by anybody.
@@ -52,7 +53,7 @@ pub struct Agent {
 
 /// What follows from a silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SilenceVerdict {
     /// The task is flagged, as of then.
     Flag(StaleReason, i64),
     /// The agent is given up.
@@ -61,8 +62,8 @@ pub enum Verdict {
 
 /// Judges a silence; none: it is to be left. Whoever judges has been listening since `listening_since`: of what was
 /// before, it cannot know.
-pub fn judge(agent: Agent, patience: Patience, listening_since: i64, now_ms: i64) -> Option<Verdict> {
-    let Agent { status, heard_at, is_alive, stale } = agent;
+pub fn judge(agent: SilentAgent, patience: SilenceLimits, listening_since: i64, now_ms: i64) -> Option<SilenceVerdict> {
+    let SilentAgent { status, heard_at, is_alive, stale } = agent;
     let is_gone = is_alive == Some(false);
     let stale_from = heard_at.max(listening_since).saturating_add(ms(patience.stale_after));
     let is_silent = match status {
@@ -72,14 +73,14 @@ pub fn judge(agent: Agent, patience: Patience, listening_since: i64, now_ms: i64
         TaskStatus::Completed | TaskStatus::Errored => return None,
     };
     match stale {
-        None if is_gone => Some(Verdict::Flag(StaleReason::Gone, now_ms)),
-        None => is_silent.then_some(Verdict::Flag(StaleReason::Silent, stale_from)),
-        Some((StaleReason::Silent, since)) if is_gone => Some(Verdict::Flag(StaleReason::Gone, since)),
+        None if is_gone => Some(SilenceVerdict::Flag(StaleReason::Gone, now_ms)),
+        None => is_silent.then_some(SilenceVerdict::Flag(StaleReason::Silent, stale_from)),
+        Some((StaleReason::Silent, since)) if is_gone => Some(SilenceVerdict::Flag(StaleReason::Gone, since)),
         Some((_, since)) => {
             let left = patience.lost_after.saturating_sub(patience.stale_after);
             // One whose process is there may have been stopped with Esc, but it is not lost.
             let is_missed = is_gone || (is_silent && is_alive.is_none());
-            (is_missed && now_ms >= since.saturating_add(ms(left))).then_some(Verdict::Lose)
+            (is_missed && now_ms >= since.saturating_add(ms(left))).then_some(SilenceVerdict::Lose)
         }
     }
 }
@@ -91,7 +92,7 @@ fn ms(span: Duration) -> i64 {
 /// A task that is judged.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
-struct Row {
+struct JudgedTask {
     id: String,
     status: String,
     status_since: i64,
@@ -107,13 +108,13 @@ pub struct Judgement {
     id: String,
     status: TaskStatus,
     heard_at: i64,
-    verdict: Verdict,
+    verdict: SilenceVerdict,
 }
 
 /// Judges all tasks whose agents ought to be there. `is_alive` is asked about processes by their names.
-pub async fn judge_all(
+pub async fn judge_silences(
     tx: &impl ConnectionTrait,
-    patience: Patience,
+    patience: SilenceLimits,
     listening_since: i64,
     now_ms: i64,
     is_alive: impl Fn(&str) -> Option<bool>,
@@ -129,14 +130,14 @@ pub async fn judge_all(
             .filter(task::Column::HeardAt.is_not_null())
             .filter(task::Column::Id.gt(&after))
             .order_by_asc(task::Column::Id)
-            .limit(AT_ONCE)
-            .into_partial_model::<Row>()
+            .limit(TASKS_PER_STATEMENT)
+            .into_partial_model::<JudgedTask>()
             .all(tx)
             .await?;
         let Some(last) = rows.last() else { return Ok(judgements) };
         after.clone_from(&last.id);
         judgements.extend(rows.into_iter().filter_map(|row| {
-            let agent = Agent {
+            let agent = SilentAgent {
                 status: TaskStatus::parse(&row.status)?,
                 heard_at: row.heard_at?.max(row.status_since),
                 is_alive: row.process.as_deref().and_then(&is_alive),
@@ -157,23 +158,20 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
         .filter(task::Column::Status.eq(status.as_str()));
     let Some(row) = as_it_was.one(tx).await? else { return Ok(()) };
     match verdict {
-        Verdict::Flag(reason, since) => {
-            let flag = task::ActiveModel {
-                stale_since: Set(Some(*since)),
-                stale_reason: Set(Some(reason.as_str().to_owned())),
-                ..Default::default()
-            };
-            task::Entity::update_many().set(flag).filter(task::Column::Id.eq(id)).exec(tx).await.map(drop)
+        SilenceVerdict::Flag(reason, since) => {
+            let changes = TaskChanges { stale: Some(Some((*reason, *since))), ..TaskChanges::default() };
+            ingest::task::change(tx, id, changes).await
         }
-        Verdict::Lose => {
-            let Some(source) = Source::parse(&row.source) else { return Ok(()) };
+        SilenceVerdict::Lose => {
+            if row.source.parse::<AgentRuntime>().is_err() {
+                return Ok(());
+            }
             let task = StoredTask::from(row);
             let mut agent = task.agent();
             let step = agent.lose();
-            task.save_lost(tx, &agent, now_ms).await?;
-            let timeline = Timeline { tx, source, task_id: id, now_ms };
-            timeline.lose_run(&step).await?;
-            timeline.abandon(&step.abandoned).await
+            ingest::task::change(tx, id, task.changes_when_lost(&agent, now_ms)).await?;
+            store::lose_run(tx, &step, now_ms).await?;
+            ingest::event::abandon(tx, &step.abandoned).await
         }
     }
 }
@@ -182,13 +180,13 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
 mod tests {
     use std::time::Duration;
 
-    use super::Verdict::{Flag, Lose};
-    use super::{Agent, Patience, judge};
+    use super::SilenceVerdict::{Flag, Lose};
+    use super::{SilenceLimits, SilentAgent, judge};
     use crate::protocol::model::StaleReason::{Gone, Silent};
     use crate::protocol::model::TaskStatus::{Completed, Errored, Running, Waiting};
 
-    const PATIENCE: Patience =
-        Patience { stale_after: Duration::from_millis(30), lost_after: Duration::from_millis(1000) };
+    const LIMITS: SilenceLimits =
+        SilenceLimits { stale_after: Duration::from_millis(30), lost_after: Duration::from_millis(1000) };
 
     /// Last heard of at 100; who judges listens since 50.
     #[test]
@@ -220,19 +218,19 @@ mod tests {
             (Completed, Some(false), None, LOST, None),
             (Errored, Some(false), None, LOST, None),
         ] {
-            let agent = Agent { status, heard_at: 100, is_alive, stale };
-            assert_eq!(judge(agent, PATIENCE, 50, now_ms), expected, "{agent:?} at {now_ms}");
+            let agent = SilentAgent { status, heard_at: 100, is_alive, stale };
+            assert_eq!(judge(agent, LIMITS, 50, now_ms), expected, "{agent:?} at {now_ms}");
         }
     }
 
     #[test]
     fn what_was_before_it_listened_it_cannot_know() {
-        let agent = Agent { status: Running, heard_at: 0, is_alive: None, stale: None };
+        let agent = SilentAgent { status: Running, heard_at: 0, is_alive: None, stale: None };
         let since = 5_000;
-        assert_eq!(judge(agent, PATIENCE, since, since + 29), None);
-        assert_eq!(judge(agent, PATIENCE, since, since + 100), Some(Flag(Silent, since + 30)));
-        let flagged = Agent { stale: Some((Silent, 30)), ..agent };
-        assert_eq!(judge(flagged, PATIENCE, since, since + 29), None);
-        assert_eq!(judge(flagged, PATIENCE, since, since + 30), Some(Lose));
+        assert_eq!(judge(agent, LIMITS, since, since + 29), None);
+        assert_eq!(judge(agent, LIMITS, since, since + 100), Some(Flag(Silent, since + 30)));
+        let flagged = SilentAgent { stale: Some((Silent, 30)), ..agent };
+        assert_eq!(judge(flagged, LIMITS, since, since + 29), None);
+        assert_eq!(judge(flagged, LIMITS, since, since + 30), Some(Lose));
     }
 }

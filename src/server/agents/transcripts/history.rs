@@ -4,18 +4,18 @@ use requery_entities::task;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::SOURCE;
-use super::line::Named;
-use super::session::Session;
-use crate::server::agents::hooks::catalogue::Hook;
-use crate::server::agents::hooks::place;
-use crate::server::agents::hooks::record::Record;
-use crate::server::agents::hooks::status::{Agent, Titled};
+use super::RUNTIME;
+use super::line::TitleGiver;
+use super::session::TranscriptSession;
+use crate::agent::hook_catalogue::HookName;
+use crate::server::agents::hooks::naming;
+use crate::server::agents::hooks::record::HookRecord;
+use crate::server::agents::hooks::status::{AgentMemory, TitleOrigin};
 
 /// What is remembered of a task that was made from a transcript. It is kept where the ingest of hooks remembers its
 /// agent: the first hook that reports the session takes over, and it is gone.
 #[derive(Deserialize, Serialize)]
-pub struct History {
+pub struct ImportedHistory {
     /// What the title was taken from.
     titled: TitledBy,
     /// The title. Another one is somebody else's and stays.
@@ -37,40 +37,41 @@ enum TitledBy {
     Person,
 }
 
-impl History {
+impl ImportedHistory {
     /// That of a task; none for one that somebody else began or reports now.
     pub fn of(row: &task::Model) -> Option<Self> {
         #[derive(Deserialize)]
         struct Remembered {
-            imported: History,
+            imported: ImportedHistory,
         }
         let remembered: Remembered = serde_json::from_str(row.ingest_state.as_deref()?).ok()?;
         Some(remembered.imported)
     }
 
     /// What the lines of a session say it is called.
-    pub fn said(session: &Session) -> Self {
+    pub fn said(session: &TranscriptSession) -> Self {
         let until_ms = session.until.unwrap_or(0);
         let titled = |titled, hook, field: &str, text: &str, prompt_ms| {
             let fields = Map::from_iter([(field.to_owned(), text.into())]);
-            let (_, title) = place::title(&Record::of(SOURCE, String::new(), hook, fields))?;
+            let (_, title) = naming::title(&HookRecord::of(RUNTIME, String::new(), hook, fields))?;
             Some(Self { titled, title, prompt_ms, until_ms })
         };
         let by_name = session.name.as_ref().and_then(|(named, name)| {
             let by = match named {
-                Named::Agent => TitledBy::Agent,
-                Named::Person => TitledBy::Person,
+                TitleGiver::Agent => TitledBy::Agent,
+                TitleGiver::Person => TitledBy::Person,
             };
-            titled(by, Hook::SessionStart, "session_title", name, None)
+            titled(by, HookName::SessionStart, "session_title", name, None)
         });
         let by_prompt = session.prompt.as_ref();
         let by_prompt = || {
-            by_prompt.and_then(|(at, text)| titled(TitledBy::Prompt, Hook::UserPromptSubmit, "prompt", text, Some(*at)))
+            by_prompt
+                .and_then(|(at, text)| titled(TitledBy::Prompt, HookName::UserPromptSubmit, "prompt", text, Some(*at)))
         };
         by_name.or_else(by_prompt).unwrap_or_else(|| {
             let cwd = session.cwd.as_ref().map(|(_, cwd)| ("cwd".to_owned(), cwd.clone().into()));
-            let record = Record::of(SOURCE, String::new(), Hook::SessionStart, Map::from_iter(cwd));
-            Self { titled: TitledBy::Folder, title: place::first_title(&record), prompt_ms: None, until_ms }
+            let record = HookRecord::of(RUNTIME, String::new(), HookName::SessionStart, Map::from_iter(cwd));
+            Self { titled: TitledBy::Folder, title: naming::first_title(&record), prompt_ms: None, until_ms }
         })
     }
 
@@ -87,12 +88,12 @@ impl History {
     /// As it is kept, so that a hook that comes later reads an agent that has ended, or the one that `before` has.
     pub fn remembered(&self, before: Option<&str>) -> Option<String> {
         let (titled, named) = match self.titled {
-            TitledBy::Folder => (Titled::Folder, None),
-            TitledBy::Prompt => (Titled::Prompt, None),
-            TitledBy::Agent | TitledBy::Person => (Titled::Session, Some(self.title.clone())),
+            TitledBy::Folder => (TitleOrigin::Folder, None),
+            TitledBy::Prompt => (TitleOrigin::Prompt, None),
+            TitledBy::Agent | TitledBy::Person => (TitleOrigin::Session, Some(self.title.clone())),
         };
-        let before = before.and_then(|before| serde_json::from_str::<Agent>(before).ok());
-        let mut agent = before.unwrap_or_else(|| Agent::ended(titled, named.clone()));
+        let before = before.and_then(|before| serde_json::from_str::<AgentMemory>(before).ok());
+        let mut agent = before.unwrap_or_else(|| AgentMemory::ended(titled, named.clone()));
         (agent.titled, agent.named) = (titled, named);
         agent.imported = serde_json::to_value(self).ok();
         serde_json::to_string(&agent).ok()

@@ -6,20 +6,20 @@
 use serde_json::{Map, Value};
 
 use crate::server::agents::hooks::fingerprint;
-use crate::server::agents::hooks::record::{MAX_ID, MAX_PATH};
+use crate::server::agents::hooks::record::{MAX_ID_BYTES, MAX_PATH_BYTES};
 use crate::server::ingest::text;
 
 /// More tokens or millionths of a dollar than this are no count of one answer; the database has the same bound.
-const MOST: u64 = 1_000_000_000_000;
+const MAX_USAGE_COUNT: u64 = 1_000_000_000_000;
 /// How far ahead of ours another machine's clock may be.
-const AHEAD_MS: i64 = 24 * 3600 * 1000;
+const MAX_CLOCK_LEAD_MS: i64 = 24 * 3600 * 1000;
 /// How many blocks a message can have; those of Claude Code have a few.
-const MAX_BLOCKS: usize = 1000;
+const MAX_BLOCKS_PER_MESSAGE: usize = 1000;
 /// The longest name of a model in characters.
-const MAX_MODEL: usize = 128;
+const MAX_MODEL_CHARACTERS: usize = 128;
 
 /// How texts begin that a person did not write: commands of the client and their output, what it puts in by itself.
-const NOT_SAID: &[&str] = &[
+const NOT_WRITTEN_BY_A_PERSON: &[&str] = &[
     "<command-name>",
     "<command-message>",
     "<command-args>",
@@ -36,18 +36,18 @@ const NOT_SAID: &[&str] = &[
 ];
 
 /// A line.
-pub enum Line {
+pub enum TranscriptLine {
     /// It says nothing that is shown.
     Nothing,
     /// A session's name: the session, who gave it, the name.
-    Title(String, Named, String),
+    Title(String, TitleGiver, String),
     /// Something was said or done.
-    Told(Box<Told>),
+    Entry(Box<TranscriptEntry>),
 }
 
 /// Who named a session; the later is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Named {
+pub enum TitleGiver {
     /// Its agent.
     Agent,
     /// The person.
@@ -55,7 +55,7 @@ pub enum Named {
 }
 
 /// What was said or done.
-pub struct Told {
+pub struct TranscriptEntry {
     /// The session.
     pub session_id: String,
     /// When.
@@ -63,13 +63,13 @@ pub struct Told {
     /// The folder of the main thread.
     pub cwd: Option<String>,
     /// What, in order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<EntryPart>,
     /// What the answer that it is part of cost.
-    pub answer: Option<Answer>,
+    pub answer: Option<AnswerUsage>,
 }
 
 /// A part of what was said or done. `id` names it within its session.
-pub enum Part {
+pub enum EntryPart {
     /// The person said something.
     Prompt { id: String, text: String },
     /// The agent did.
@@ -86,7 +86,7 @@ pub enum Part {
 
 /// What an answer cost, as far as one of its lines knows.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct AnswerUsage {
     /// What its maker calls it.
     pub id: String,
     /// The model.
@@ -99,7 +99,7 @@ pub struct Answer {
     pub at_ms: i64,
 }
 
-impl Answer {
+impl AnswerUsage {
     /// The most that either says.
     pub fn merge(&mut self, other: Self) {
         for (mine, theirs) in self.tokens.iter_mut().zip(other.tokens) {
@@ -111,7 +111,7 @@ impl Answer {
     }
 }
 
-impl Line {
+impl TranscriptLine {
     /// Reads a line.
     ///
     /// # Errors
@@ -127,35 +127,37 @@ impl Line {
             return Ok(Self::Nothing);
         }
         match fields.get("type").and_then(Value::as_str) {
-            Some("user") => Told::of_user(&fields, now_ms),
-            Some("assistant") => Told::of_assistant(&fields, now_ms),
-            Some("custom-title") => Self::title(&fields, Named::Person, "customTitle"),
-            Some("ai-title") => Self::title(&fields, Named::Agent, "aiTitle"),
+            Some("user") => TranscriptEntry::of_user(&fields, now_ms),
+            Some("assistant") => TranscriptEntry::of_assistant(&fields, now_ms),
+            Some("custom-title") => Self::title(&fields, TitleGiver::Person, "customTitle"),
+            Some("ai-title") => Self::title(&fields, TitleGiver::Agent, "aiTitle"),
             Some(_) => Ok(Self::Nothing),
             None => Err("type is missing".to_owned()),
         }
     }
 
-    fn title(fields: &Map<String, Value>, named: Named, field: &str) -> Result<Self, String> {
+    fn title(fields: &Map<String, Value>, named: TitleGiver, field: &str) -> Result<Self, String> {
         let title = said(fields.get(field)).ok_or_else(|| format!("{field} is missing"))?;
         Ok(Self::Title(session_id(fields)?, named, title.to_owned()))
     }
 }
 
-impl Told {
-    fn of_user(fields: &Map<String, Value>, now_ms: i64) -> Result<Line, String> {
-        let mut told = Self::of(fields, now_ms)?;
+impl TranscriptEntry {
+    fn of_user(fields: &Map<String, Value>, now_ms: i64) -> Result<TranscriptLine, String> {
+        let mut entry = Self::of(fields, now_ms)?;
         if is(fields, "isSidechain") || is(fields, "isMeta") {
-            return Ok(Line::Nothing);
+            return Ok(TranscriptLine::Nothing);
         }
         let content = content(fields)?;
-        let own = |text: &&str| is(fields, "isCompactSummary") || !NOT_SAID.iter().any(|start| text.starts_with(start));
+        let own = |text: &&str| {
+            is(fields, "isCompactSummary") || !NOT_WRITTEN_BY_A_PERSON.iter().any(|start| text.starts_with(start))
+        };
         let text = content.texts().filter(own).collect::<Vec<_>>().join("\n");
         if !text.is_empty() {
             let id = line_id(fields, &text);
-            told.parts.push(match is(fields, "isCompactSummary") {
-                true => Part::Compaction { id, text },
-                false => Part::Prompt { id, text },
+            entry.parts.push(match is(fields, "isCompactSummary") {
+                true => EntryPart::Compaction { id, text },
+                false => EntryPart::Prompt { id, text },
             });
         }
         let results: Vec<_> = content.blocks("tool_result").collect();
@@ -167,56 +169,60 @@ impl Told {
             let failed = is(block, "is_error");
             let shown = block.get("content");
             let response = if failed { shown.or(whole) } else { whole.or(shown) };
-            told.parts.push(Part::Result { id, failed, response: response.cloned().unwrap_or_default() });
+            entry.parts.push(EntryPart::Result { id, failed, response: response.cloned().unwrap_or_default() });
         }
-        Ok(told.line())
+        Ok(entry.line())
     }
 
-    fn of_assistant(fields: &Map<String, Value>, now_ms: i64) -> Result<Line, String> {
-        let mut told = Self::of(fields, now_ms)?;
+    fn of_assistant(fields: &Map<String, Value>, now_ms: i64) -> Result<TranscriptLine, String> {
+        let mut entry = Self::of(fields, now_ms)?;
         let content = content(fields)?;
         if is(fields, "isApiErrorMessage") {
             let text = content.texts().collect::<Vec<_>>().join("\n");
             let error = said(fields.get("error")).map(str::to_owned);
-            told.parts.push(Part::Failure { id: line_id(fields, &text), text, error });
-            return Ok(if is(fields, "isSidechain") { Line::Nothing } else { told.line() });
+            entry.parts.push(EntryPart::Failure { id: line_id(fields, &text), text, error });
+            return Ok(if is(fields, "isSidechain") { TranscriptLine::Nothing } else { entry.line() });
         }
-        told.answer = answer(fields, content.message, told.at_ms)?;
+        entry.answer = answer(fields, content.message, entry.at_ms)?;
         if is(fields, "isSidechain") {
-            told.cwd = None;
-            return Ok(told.line());
+            entry.cwd = None;
+            return Ok(entry.line());
         }
-        let message_id = content.message.get("id").and_then(Value::as_str).filter(|id| id.len() <= MAX_ID);
+        let message_id = content.message.get("id").and_then(Value::as_str).filter(|id| id.len() <= MAX_ID_BYTES);
         for text in content.texts() {
             let id = match message_id {
-                Some(id) => format!("answer:{id}:{:016x}", fingerprint::of(&[text], &Value::Null)),
+                Some(id) => format!("answer:{id}:{:016x}", fingerprint::fingerprint(&[text], &Value::Null)),
                 None => line_id(fields, text),
             };
-            told.parts.push(Part::Response { id, text: text.to_owned() });
+            entry.parts.push(EntryPart::Response { id, text: text.to_owned() });
         }
         for block in content.blocks("tool_use") {
             let name = said(block.get("name")).ok_or("a tool_use has no name")?.to_owned();
             let input = block.get("input").cloned().unwrap_or_default();
-            told.parts.push(Part::Call { id: named_id(block, "id")?, name, input });
+            entry.parts.push(EntryPart::Call { id: named_id(block, "id")?, name, input });
         }
-        Ok(told.line())
+        Ok(entry.line())
     }
 
     fn of(fields: &Map<String, Value>, now_ms: i64) -> Result<Self, String> {
         let at = fields.get("timestamp").ok_or("timestamp is missing")?;
         let at = at.as_str().and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
         let at_ms = at.ok_or("timestamp is not a time as in 2026-01-31T09:30:00Z")?.timestamp_millis();
-        if !(0..=now_ms.saturating_add(AHEAD_MS)).contains(&at_ms) {
+        if !(0..=now_ms.saturating_add(MAX_CLOCK_LEAD_MS)).contains(&at_ms) {
             return Err("timestamp is before 1970 or in the future".to_owned());
         }
         // What another clock has ahead is now: nothing is told of a time to come.
         let at_ms = at_ms.min(now_ms);
-        let cwd = said(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH).map(str::to_owned);
+        let cwd = said(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH_BYTES).map(str::to_owned);
         Ok(Self { session_id: session_id(fields)?, at_ms, cwd, parts: Vec::new(), answer: None })
     }
 
-    fn line(self) -> Line {
-        if self.parts.is_empty() && self.answer.is_none() { Line::Nothing } else { Line::Told(Box::new(self)) }
+    fn line(self) -> TranscriptLine {
+        if self.parts.is_empty() && self.answer.is_none() {
+            TranscriptLine::Nothing
+        } else {
+            TranscriptLine::Entry(Box::new(self))
+        }
     }
 }
 
@@ -242,8 +248,8 @@ impl<'a> Content<'a> {
 fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
     let message = fields.get("message").ok_or("message is missing")?.as_object().ok_or("message is not an object")?;
     match message.get("content").unwrap_or(&Value::Null) {
-        Value::Array(blocks) if blocks.len() > MAX_BLOCKS => {
-            Err(format!("message.content has more than {MAX_BLOCKS} blocks"))
+        Value::Array(blocks) if blocks.len() > MAX_BLOCKS_PER_MESSAGE => {
+            Err(format!("message.content has more than {MAX_BLOCKS_PER_MESSAGE} blocks"))
         }
         content @ (Value::Null | Value::String(_) | Value::Array(_)) => Ok(Content { message, content }),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
@@ -253,7 +259,11 @@ fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
 }
 
 /// What the answer cost. What the client itself says in the model's name is no answer of one.
-fn answer(fields: &Map<String, Value>, message: &Map<String, Value>, at_ms: i64) -> Result<Option<Answer>, String> {
+fn answer(
+    fields: &Map<String, Value>,
+    message: &Map<String, Value>,
+    at_ms: i64,
+) -> Result<Option<AnswerUsage>, String> {
     let model = said(message.get("model"));
     let usage = match message.get("usage") {
         None | Some(Value::Null) => return Ok(None),
@@ -261,10 +271,10 @@ fn answer(fields: &Map<String, Value>, message: &Map<String, Value>, at_ms: i64)
         Some(usage) => usage.as_object().ok_or("message.usage is not an object")?,
     };
     let named = [message.get("id"), fields.get("requestId"), fields.get("uuid")].into_iter().find_map(said);
-    let id = named.filter(|id| id.len() <= MAX_ID).ok_or("message.id is missing or longer than 256 bytes")?;
+    let id = named.filter(|id| id.len() <= MAX_ID_BYTES).ok_or("message.id is missing or longer than 256 bytes")?;
     let count = |field: &str| match usage.get(field) {
         None | Some(Value::Null) => Ok(0),
-        Some(count) => match count.as_u64().filter(|count| *count <= MOST) {
+        Some(count) => match count.as_u64().filter(|count| *count <= MAX_USAGE_COUNT) {
             Some(count) => Ok(count.cast_signed()),
             None => Err(format!("message.usage.{field} is not a count")),
         },
@@ -272,14 +282,16 @@ fn answer(fields: &Map<String, Value>, message: &Map<String, Value>, at_ms: i64)
     let cost_usd_micros = match fields.get("costUSD") {
         None | Some(Value::Null) => None,
         Some(cost) => {
-            let micros =
-                cost.as_f64().map(|cost| (cost * 1e6).round()).filter(|micros| (0.0..=MOST as f64).contains(micros));
+            let micros = cost
+                .as_f64()
+                .map(|cost| (cost * 1e6).round())
+                .filter(|micros| (0.0..=MAX_USAGE_COUNT as f64).contains(micros));
             Some(micros.ok_or("costUSD is not an amount")? as i64)
         }
     };
-    Ok(Some(Answer {
+    Ok(Some(AnswerUsage {
         id: id.to_owned(),
-        model: model.map(|model| text::one_line(model, MAX_MODEL)),
+        model: model.map(|model| text::one_line(model, MAX_MODEL_CHARACTERS)),
         tokens: [
             count("input_tokens")?,
             count("output_tokens")?,
@@ -295,24 +307,26 @@ fn session_id(fields: &Map<String, Value>) -> Result<String, String> {
     match fields.get("sessionId") {
         None | Some(Value::Null) => Err("sessionId is missing".to_owned()),
         Some(Value::String(id)) if id.trim().is_empty() => Err("sessionId is empty".to_owned()),
-        Some(Value::String(id)) if id.len() > MAX_ID => Err(format!("sessionId is longer than {MAX_ID} bytes")),
+        Some(Value::String(id)) if id.len() > MAX_ID_BYTES => {
+            Err(format!("sessionId is longer than {MAX_ID_BYTES} bytes"))
+        }
         Some(Value::String(id)) => Ok(id.clone()),
         Some(_) => Err("sessionId is not a text".to_owned()),
     }
 }
 
 fn named_id(block: &Map<String, Value>, field: &str) -> Result<String, String> {
-    let id = said(block.get(field)).filter(|id| id.len() <= MAX_ID);
-    id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {MAX_ID} bytes"))
+    let id = said(block.get(field)).filter(|id| id.len() <= MAX_ID_BYTES);
+    id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {MAX_ID_BYTES} bytes"))
 }
 
 /// The name of a line; of one that has none, what it says and when.
 fn line_id(fields: &Map<String, Value>, text: &str) -> String {
-    match said(fields.get("uuid")).filter(|id| id.len() <= MAX_ID) {
+    match said(fields.get("uuid")).filter(|id| id.len() <= MAX_ID_BYTES) {
         Some(uuid) => format!("line:{uuid}"),
         None => {
             let at = fields.get("timestamp").and_then(Value::as_str).unwrap_or_default();
-            format!("line:{:016x}", fingerprint::of(&[at, text], &Value::Null))
+            format!("line:{:016x}", fingerprint::fingerprint(&[at, text], &Value::Null))
         }
     }
 }

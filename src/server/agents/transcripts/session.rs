@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::SOURCE;
-use super::line::{Answer, Named, Part, Told};
+use super::RUNTIME;
+use super::line::{AnswerUsage, EntryPart, TitleGiver, TranscriptEntry};
+use crate::agent::hook_catalogue::HookName;
 use crate::protocol::model::EventState;
-use crate::server::agents::hooks::catalogue::Hook;
-use crate::server::agents::hooks::record::Record;
-use crate::server::agents::hooks::row::Row;
+use crate::server::agents::hooks::record::HookRecord;
+use crate::server::agents::hooks::timeline_row::TimelineRow;
 
 /// A session, as far as the lines read tell.
-pub struct Session {
+pub struct TranscriptSession {
     /// What its runtime calls it.
     pub id: String,
     /// When its first and last lines were written.
@@ -22,29 +22,29 @@ pub struct Session {
     /// Its folder: that of its first line.
     pub cwd: Option<(i64, String)>,
     /// The best name that it was given.
-    pub name: Option<(Named, String)>,
+    pub name: Option<(TitleGiver, String)>,
     /// The first thing that the person said.
     pub prompt: Option<(i64, String)>,
     /// Its events, in the order of the lines.
-    pub entries: Vec<Entry>,
+    pub events: Vec<TranscriptEvent>,
     /// Results of calls that other lines than these tell of.
     pub results: Vec<LateResult>,
     /// What its answers cost.
-    pub answers: BTreeMap<String, Answer>,
-    /// Where the calls are among the entries.
+    pub answers: BTreeMap<String, AnswerUsage>,
+    /// Where the calls are among the events.
     calls: HashMap<String, usize>,
     /// The names that were given.
     named: HashSet<String>,
 }
 
 /// An event.
-pub struct Entry {
+pub struct TranscriptEvent {
     /// When.
     pub at_ms: i64,
     /// Its name within the session, the same that hooks give it.
     pub external_id: String,
     /// What it looks like.
-    pub row: Row,
+    pub row: TimelineRow,
     /// For a call, what came of it.
     pub state: Option<EventState>,
     /// A call's own fields, until its result is read.
@@ -55,15 +55,13 @@ pub struct Entry {
 pub struct LateResult {
     /// The line that tells.
     pub line: u64,
-    /// When.
-    pub at_ms: i64,
     /// The name of the call's event.
     pub external_id: String,
     fields: Map<String, Value>,
     failed: bool,
 }
 
-impl Session {
+impl TranscriptSession {
     /// A session of which nothing is known yet.
     pub fn new(id: String) -> Self {
         Self {
@@ -73,7 +71,7 @@ impl Session {
             cwd: None,
             name: None,
             prompt: None,
-            entries: Vec::new(),
+            events: Vec::new(),
             results: Vec::new(),
             answers: BTreeMap::new(),
             calls: HashMap::new(),
@@ -82,78 +80,82 @@ impl Session {
     }
 
     /// Whether there is anything to make a task for.
-    pub fn says_something(&self) -> bool {
-        !self.entries.is_empty() || !self.answers.is_empty()
+    pub fn has_content(&self) -> bool {
+        !self.events.is_empty() || !self.answers.is_empty()
     }
 
     /// Takes a name; the last of the best.
-    pub fn name(&mut self, named: Named, name: String) {
+    pub fn name(&mut self, named: TitleGiver, name: String) {
         if self.name.as_ref().is_none_or(|(before, _)| *before <= named) {
             self.name = Some((named, name));
         }
     }
 
     /// Takes a line.
-    pub fn take(&mut self, told: Told, line: u64) {
-        let at_ms = told.at_ms;
+    pub fn take(&mut self, entry: TranscriptEntry, line: u64) {
+        let at_ms = entry.at_ms;
         let (first, last) = self.span.unwrap_or((at_ms, at_ms));
         self.span = Some((first.min(at_ms), last.max(at_ms)));
-        if let Some(answer) = told.answer {
+        if let Some(answer) = entry.answer {
             match self.answers.get_mut(&answer.id) {
                 Some(known) => known.merge(answer),
                 None => drop(self.answers.insert(answer.id.clone(), answer)),
             }
         }
-        if let Some(cwd) = told.cwd.as_ref().filter(|_| self.cwd.as_ref().is_none_or(|(at, _)| at_ms < *at)) {
+        if let Some(cwd) = entry.cwd.as_ref().filter(|_| self.cwd.as_ref().is_none_or(|(at, _)| at_ms < *at)) {
             self.cwd = Some((at_ms, cwd.clone()));
         }
-        if !told.parts.is_empty() {
+        if !entry.parts.is_empty() {
             self.until = self.until.max(Some(at_ms));
         }
-        for part in told.parts {
-            self.take_part(part, at_ms, told.cwd.as_deref(), line);
+        for part in entry.parts {
+            self.take_part(part, at_ms, entry.cwd.as_deref(), line);
         }
     }
 
-    fn take_part(&mut self, part: Part, at_ms: i64, cwd: Option<&str>, line: u64) {
+    fn take_part(&mut self, part: EntryPart, at_ms: i64, cwd: Option<&str>, line: u64) {
         let one = |field: &str, text: String| Map::from_iter([(field.to_owned(), Value::String(text))]);
         match part {
-            Part::Prompt { id, text } => {
+            EntryPart::Prompt { id, text } => {
                 if self.prompt.as_ref().is_none_or(|(at, _)| at_ms < *at) {
                     self.prompt = Some((at_ms, text.clone()));
                 }
-                self.add(id, at_ms, Hook::UserPromptSubmit, one("prompt", text));
+                self.add(id, at_ms, HookName::UserPromptSubmit, one("prompt", text));
             }
-            Part::Response { id, text } => self.add(id, at_ms, Hook::Stop, one("last_assistant_message", text)),
-            Part::Failure { id, text, error } => {
+            EntryPart::Response { id, text } => {
+                self.add(id, at_ms, HookName::Stop, one("last_assistant_message", text));
+            }
+            EntryPart::Failure { id, text, error } => {
                 let mut fields = one("last_assistant_message", text);
                 fields.extend(error.map(|error| ("error".to_owned(), Value::String(error))));
-                self.add(id, at_ms, Hook::StopFailure, fields);
+                self.add(id, at_ms, HookName::StopFailure, fields);
             }
-            Part::Compaction { id, text } => self.add(id, at_ms, Hook::PostCompact, one("compact_summary", text)),
-            Part::Call { id, name, input } => {
+            EntryPart::Compaction { id, text } => {
+                self.add(id, at_ms, HookName::PostCompact, one("compact_summary", text));
+            }
+            EntryPart::Call { id, name, input } => {
                 let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd});
                 let Value::Object(fields) = fields else { return };
                 let external_id = format!("tool:{id}");
                 if self.named.insert(external_id.clone()) {
-                    self.calls.insert(external_id.clone(), self.entries.len());
-                    let row = self.row(Hook::PreToolUse, fields.clone());
+                    self.calls.insert(external_id.clone(), self.events.len());
+                    let row = self.row(HookName::PreToolUse, fields.clone());
                     let state = Some(EventState::Abandoned);
-                    self.entries.push(Entry { at_ms, external_id, row, state, call: Some(fields) });
+                    self.events.push(TranscriptEvent { at_ms, external_id, row, state, call: Some(fields) });
                 }
             }
-            Part::Result { id, failed, response } => {
+            EntryPart::Result { id, failed, response } => {
                 let field = if failed { "error" } else { "tool_response" };
                 let fields = Map::from_iter([(field.to_owned(), response)]);
                 let external_id = format!("tool:{id}");
-                let result = LateResult { line, at_ms, external_id, fields, failed };
+                let result = LateResult { line, external_id, fields, failed };
                 match self.calls.get(&result.external_id).copied() {
                     Some(at) => {
                         // A second result of the same call says nothing new.
-                        if let Some(call) = self.entries[at].call.take() {
+                        if let Some(call) = self.events[at].call.take() {
                             let (row, state) = result.end(&self.id, call);
-                            self.entries[at].row = row;
-                            self.entries[at].state = Some(state);
+                            self.events[at].row = row;
+                            self.events[at].state = Some(state);
                         }
                     }
                     None => self.results.push(result),
@@ -162,27 +164,27 @@ impl Session {
         }
     }
 
-    fn add(&mut self, external_id: String, at_ms: i64, hook: Hook, fields: Map<String, Value>) {
+    fn add(&mut self, external_id: String, at_ms: i64, hook: HookName, fields: Map<String, Value>) {
         if self.named.insert(external_id.clone()) {
-            let state = (hook == Hook::PostCompact).then_some(EventState::Ok);
+            let state = (hook == HookName::PostCompact).then_some(EventState::Ok);
             let row = self.row(hook, fields);
-            self.entries.push(Entry { at_ms, external_id, row, state, call: None });
+            self.events.push(TranscriptEvent { at_ms, external_id, row, state, call: None });
         }
     }
 
-    fn row(&self, hook: Hook, fields: Map<String, Value>) -> Row {
-        Row::of(&Record::of(SOURCE, self.id.clone(), hook, fields))
+    fn row(&self, hook: HookName, fields: Map<String, Value>) -> TimelineRow {
+        TimelineRow::of(&HookRecord::of(RUNTIME, self.id.clone(), hook, fields))
     }
 }
 
 impl LateResult {
     /// How the event of this call looks at its end.
-    pub fn end(self, session_id: &str, mut call: Map<String, Value>) -> (Row, EventState) {
+    pub fn end(self, session_id: &str, mut call: Map<String, Value>) -> (TimelineRow, EventState) {
         call.extend(self.fields);
         let (hook, state) = match self.failed {
-            true => (Hook::PostToolUseFailure, EventState::Failed),
-            false => (Hook::PostToolUse, EventState::Ok),
+            true => (HookName::PostToolUseFailure, EventState::Failed),
+            false => (HookName::PostToolUse, EventState::Ok),
         };
-        (Row::of(&Record::of(SOURCE, session_id.to_owned(), hook, call)), state)
+        (TimelineRow::of(&HookRecord::of(RUNTIME, session_id.to_owned(), hook, call)), state)
     }
 }

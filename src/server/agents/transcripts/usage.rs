@@ -3,25 +3,27 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::SOURCE;
-use super::session::Session;
+use super::RUNTIME;
+use super::session::TranscriptSession;
 use crate::protocol::model::Imported;
 use crate::server::database::sql::transcripts;
+use crate::server::ingest;
+use crate::server::ingest::usage::UsageToSave;
 
 /// What `cost_usd` is kept in.
-const MICROS: f64 = 1_000_000.0;
+const MICROS_PER_DOLLAR: f64 = 1_000_000.0;
 
 /// Writes what is not counted yet of the answers, and adds it to what is told.
 pub async fn save(
     tx: &impl ConnectionTrait,
     task_id: &str,
-    session: &Session,
-    told: &mut Imported,
+    session: &TranscriptSession,
+    imported: &mut Imported,
 ) -> Result<(), DbErr> {
     #[derive(FromQueryResult)]
-    struct Counted {
+    struct CountedAnswer {
         answer_id: String,
         task_id: String,
         input_tokens: i64,
@@ -34,9 +36,9 @@ pub async fn save(
         return Ok(());
     }
     let ids: Vec<_> = session.answers.keys().collect();
-    let values = [task_id.into(), json!(ids).to_string().into(), SOURCE.as_str().into()];
-    let counted: Vec<Counted> = transcripts::KNOWN_ANSWERS.all(tx, values).await?;
-    let counted: HashMap<&str, &Counted> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
+    let values = [task_id.into(), json!(ids).to_string().into(), RUNTIME.as_str().into()];
+    let counted: Vec<CountedAnswer> = transcripts::KNOWN_ANSWERS.all(tx, values).await?;
+    let counted: HashMap<&str, &CountedAnswer> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
 
     let mut rows = Vec::new();
     let mut micros = 0;
@@ -50,30 +52,32 @@ pub async fn save(
                 (tokens, row.cost_usd_micros)
             }
             None => {
-                told.usage.answers += 1;
+                imported.usage.answers += 1;
                 ([0; 4], None)
             }
         };
-        let after: Vec<i64> = answer.tokens.iter().zip(before).map(|(said, before)| (*said).max(before)).collect();
+        let after: [i64; 4] = std::array::from_fn(|at| answer.tokens[at].max(before[at]));
         let added = |at: usize| (after[at] - before[at]).unsigned_abs();
-        told.usage.input_tokens += added(0);
-        told.usage.output_tokens += added(1);
-        told.usage.cache_read_tokens += added(2);
-        told.usage.cache_write_tokens += added(3);
+        imported.usage.input_tokens += added(0);
+        imported.usage.output_tokens += added(1);
+        imported.usage.cache_read_tokens += added(2);
+        imported.usage.cache_write_tokens += added(3);
         let costs = answer.cost_usd_micros.max(cost);
-        told.usage.answers_with_cost += u64::from(costs.is_some() && cost.is_none());
+        imported.usage.answers_with_cost += u64::from(costs.is_some() && cost.is_none());
         micros += costs.unwrap_or(0) - cost.unwrap_or(0);
         if known && after == before && costs == cost {
             continue;
         }
-        rows.push(json!([answer.id, answer.model, after[0], after[1], after[2], after[3], costs, answer.at_ms]));
+        rows.push(UsageToSave {
+            answer_id: answer.id.clone(),
+            model: answer.model.clone(),
+            tokens: after,
+            cost_usd_micros: costs,
+            at_ms: answer.at_ms,
+        });
     }
-    if told.usage.answers_with_cost > 0 || micros > 0 {
-        *told.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS;
+    if imported.usage.answers_with_cost > 0 || micros > 0 {
+        *imported.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS_PER_DOLLAR;
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let values = [task_id.into(), Value::Array(rows).to_string().into()];
-    transcripts::SAVE_ANSWERS.execute(tx, values).await.map(drop)
+    ingest::usage::save(tx, task_id, rows).await
 }

@@ -1,4 +1,4 @@
-//! The import of transcripts: the rows that are there already, and the usage that is written.
+//! The import of transcripts: the rows that are there already.
 
 use super::Sql;
 
@@ -14,19 +14,4 @@ pub const KNOWN_ANSWERS: Sql = Sql::new(
         cost_usd_micros
     from usage left join tasks on tasks.id = usage.task_id
     where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)",
-);
-
-/// Saves the usage of answers of the task `?1`: a JSON array `?2` of arrays.
-pub const SAVE_ANSWERS: Sql = Sql::new(
-    "insert into usage (task_id, answer_id, model, input_tokens, output_tokens, cache_read_tokens,
-        cache_write_tokens, cost_usd_micros, at)
-    select ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-        json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-        json_extract(value, '$[6]'), json_extract(value, '$[7]')
-    from json_each(?2) where true
-    on conflict (task_id, answer_id) do update set
-        model = coalesce(excluded.model, model), input_tokens = excluded.input_tokens,
-        output_tokens = excluded.output_tokens, cache_read_tokens = excluded.cache_read_tokens,
-        cache_write_tokens = excluded.cache_write_tokens, cost_usd_micros = excluded.cost_usd_micros,
-        at = min(at, excluded.at)",
 );

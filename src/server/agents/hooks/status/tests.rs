@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use super::{Agent, Fresh, Step};
+use super::{AgentMemory, FreshIds, HookOutcome};
+use crate::agent::hook_catalogue::{RowEffect, RowEnd};
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::EventState;
-use crate::server::agents::hooks::Source;
-use crate::server::agents::hooks::catalogue::{Effect, End};
-use crate::server::agents::hooks::record::Record;
+use crate::server::agents::hooks::record::HookRecord;
 
 /// One record a line: hook, then `key=value`; or `lose`. What comes out: the status after each, with what else followed.
 #[track_caller]
 fn check(script: &str, expected: &str) {
-    let mut agent: Option<Agent> = None;
+    let mut agent: Option<AgentMemory> = None;
     let mut rows: HashMap<String, EventState> = HashMap::new();
     let mut outcome = String::new();
     for (at, line) in script.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
@@ -45,23 +45,28 @@ fn check(script: &str, expected: &str) {
     assert_eq!(outcome, expected.trim_end_matches(' ').trim_end_matches('\n').to_owned() + "\n");
 }
 
-fn take(agent: Option<Agent>, at: usize, line: &str, rows: &mut HashMap<String, EventState>) -> (Agent, Step) {
+fn take(
+    agent: Option<AgentMemory>,
+    at: usize,
+    line: &str,
+    rows: &mut HashMap<String, EventState>,
+) -> (AgentMemory, HookOutcome) {
     let mut words = line.split_whitespace();
     let mut body = json!({"session_id": "s", "hook_event_name": words.next()});
     for (key, value) in words.filter_map(|word| word.split_once('=')) {
         body[key] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }
-    let record = Record::parse(Source::ClaudeCode, body.to_string().as_bytes()).expect("a record");
-    let fresh = Fresh { session: format!("run{at}"), event: format!("row{at}") };
-    let mut next = agent.unwrap_or_else(|| Agent::new(&record));
+    let record = HookRecord::parse(AgentRuntime::ClaudeCode, body.to_string().as_bytes()).expect("a record");
+    let fresh = FreshIds { session: format!("run{at}"), event: format!("row{at}") };
+    let mut next = agent.unwrap_or_else(|| AgentMemory::new(&record));
     let known = record.key().and_then(|key| rows.get(&key).copied());
     let step = next.take(&record, known, true, &fresh);
     if let (Some(key), effect) = (record.key(), record.row().1) {
         match (effect, known) {
-            (Effect::Begin(_), None) => {
+            (RowEffect::Begin(_), None) => {
                 rows.insert(key, EventState::Running);
             }
-            (Effect::End(_, End::Ok), None | Some(EventState::Running)) => {
+            (RowEffect::End(_, RowEnd::Ok), None | Some(EventState::Running)) => {
                 rows.insert(key, EventState::Ok);
             }
             (_, _) => {}
@@ -242,8 +247,8 @@ fn what_is_remembered_is_bounded() {
     let mut expected = String::from("\nrunning began run0");
     for at in 1..300 {
         expected += "\nrunning";
-        if at >= super::MAX_OPEN {
-            expected += &format!(" abandoned row{}", at - super::MAX_OPEN);
+        if at >= super::MAX_OPEN_ROWS {
+            expected += &format!(" abandoned row{}", at - super::MAX_OPEN_ROWS);
         }
     }
     check(&calls, &expected);

@@ -3,11 +3,10 @@
 use requery_entities::task;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::time;
-use crate::protocol::model::{AgentHeard, HooksHeard};
+use crate::protocol::model::{AgentHeard, HooksHeard, Timestamp};
 
-/// By agent.
-pub async fn heard(tx: &impl ConnectionTrait) -> Result<HooksHeard, DbErr> {
+/// The time of the last hook of each agent. It is read from the tasks that hooks report on.
+pub async fn hooks_last_heard(tx: &impl ConnectionTrait) -> Result<HooksHeard, DbErr> {
     let rows = task::Entity::find()
         .filter(task::Column::HeardAt.is_not_null())
         .select_only()
@@ -18,6 +17,6 @@ pub async fn heard(tx: &impl ConnectionTrait) -> Result<HooksHeard, DbErr> {
         .into_tuple::<(String, i64)>()
         .all(tx)
         .await?;
-    let agents = rows.into_iter().map(|(agent, at)| AgentHeard { agent, heard_at: time(at) });
+    let agents = rows.into_iter().map(|(agent, at)| AgentHeard { agent, heard_at: Timestamp::from_ms(at) });
     Ok(HooksHeard { agents: agents.collect() })
 }

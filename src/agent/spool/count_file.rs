@@ -5,11 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// Four numbers of twenty digits, each with a blank or the end of the line behind it.
-const LENGTH: usize = 84;
+const FILE_BYTES: usize = 84;
 
 /// The figures, locked as long as this is there.
 #[derive(Debug)]
-pub struct Count {
+pub struct CountFile {
     file: File,
     /// The place of the next record.
     pub next: u64,
@@ -21,10 +21,10 @@ pub struct Count {
     pub aside: u64,
 }
 
-impl Count {
+impl CountFile {
     /// Reads them from the file, which is locked; where it says nothing, from what is there: `next` and `bytes`.
     pub fn read(file: File, found: impl FnOnce() -> io::Result<(u64, u64)>) -> io::Result<Self> {
-        let mut text = [0; LENGTH];
+        let mut text = [0; FILE_BYTES];
         let read = file.read_exact_at(&mut text, 0).ok().and_then(|()| {
             let numbers = str::from_utf8(&text).ok()?.split_whitespace().map(|number| number.parse().ok());
             <[u64; 4]>::try_from(numbers.collect::<Option<Vec<u64>>>()?).ok()

@@ -2,23 +2,23 @@
 
 use serde_json::{Map, Value};
 
-use super::catalogue::{Effect, Hook, Part};
-use super::record::Record;
+use super::record::HookRecord;
 use super::tool;
+use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle};
 use crate::protocol::model::ToolFamily;
-use crate::server::ingest::text::{self, MAX_BODY, MAX_TITLE};
+use crate::server::ingest::text::{self, MAX_EVENT_BODY_BYTES, MAX_EVENT_TITLE_CHARACTERS};
 
 /// The longest tool input in bytes of JSON that is kept as it is; of a longer one only what is short.
-const MAX_INPUT: usize = 16 * 1024;
+const MAX_INPUT_BYTES: usize = 16 * 1024;
 
 /// The longest text or list in bytes of JSON that metadata keeps; a longer text is cut, anything else left out.
-const MAX_FIELD: usize = 1024;
+const MAX_FIELD_BYTES: usize = 1024;
 
 /// How many bytes of JSON metadata keeps of an object that is not ours. Twice this, and all is within 64 KiB.
-const MAX_FIELDS: usize = 28 * 1024;
+const MAX_METADATA_BYTES: usize = 28 * 1024;
 
 /// An entry of the timeline, but for its ids, its state and its time.
-pub struct Row {
+pub struct TimelineRow {
     /// Its kind.
     pub kind: &'static str,
     /// For a tool call, what it works on.
@@ -33,17 +33,17 @@ pub struct Row {
     pub metadata: Map<String, Value>,
 }
 
-impl Row {
+impl TimelineRow {
     /// The row of a record.
-    pub fn of(record: &Record) -> Self {
+    pub fn of(record: &HookRecord) -> Self {
         let (kind, effect) = record.row();
-        let tool = matches!(effect, Effect::Begin(Part::Tool) | Effect::End(Part::Tool, _));
+        let tool = matches!(effect, RowEffect::Begin(PairedRow::Tool) | RowEffect::End(PairedRow::Tool, _));
         let family = record.text("tool_name").filter(|_| tool).and_then(tool::family);
         Self::new(kind, family, &title(record), body(record), metadata(record))
     }
 
     /// The second row of a call that was denied: that it was is an entry of its own.
-    pub fn of_denial(record: &Record) -> Self {
+    pub fn of_denial(record: &HookRecord) -> Self {
         let title = format!("Denied {}", tool::title(record));
         Self::new("permission.denied", None, &title, own(record, "reason"), bounded(tool::facts(record)))
     }
@@ -55,92 +55,55 @@ impl Row {
         body: Option<String>,
         metadata: Map<String, Value>,
     ) -> Self {
-        let (body, truncated) = match body.as_deref().map(|body| text::cut(body, MAX_BODY)) {
+        let (body, truncated) = match body.as_deref().map(|body| text::cut(body, MAX_EVENT_BODY_BYTES)) {
             Some((_, None)) | None => (body, None),
             Some((start, whole)) => (Some(start.to_owned()), whole),
         };
-        Self { kind, family, title: text::one_line(title, MAX_TITLE), body, truncated, metadata }
+        Self { kind, family, title: text::one_line(title, MAX_EVENT_TITLE_CHARACTERS), body, truncated, metadata }
     }
 }
 
-fn title(record: &Record) -> String {
+fn title(record: &HookRecord) -> String {
     let text = |field| record.text(field).unwrap_or_default();
-    let with = |title: &str, field| match record.text(field) {
-        Some(detail) => format!("{title} ({detail})"),
-        None => title.to_owned(),
-    };
-    let first_line_or = |field, other: &str| match record.text(field) {
-        Some(text) => text::first_line(text, MAX_TITLE),
-        None => other.to_owned(),
-    };
-    match record.hook {
-        Hook::SessionStart if record.is_compacted() => "Session goes on after a compaction".into(),
-        Hook::SessionStart => with("Session started", "source"),
-        Hook::SessionEnd => with("Session ended", "reason"),
-        Hook::UserPromptSubmit => first_line_or("prompt", "Prompt"),
-        Hook::Stop => first_line_or("last_assistant_message", "Turn ended"),
-        Hook::StopFailure => with("Turn failed", "error"),
-        Hook::PreToolUse
-        | Hook::PostToolUse
-        | Hook::PostToolUseFailure
-        | Hook::PermissionDenied
-        | Hook::PostToolBatch => tool::title(record),
-        Hook::PermissionRequest => format!("Permission for {}", tool::title(record)),
-        Hook::SubagentStart | Hook::SubagentStop => record.text("agent_type").unwrap_or("Helper of the client").into(),
-        Hook::TaskCreated | Hook::TaskCompleted => record.text("task_subject").unwrap_or("Todo").into(),
-        Hook::PreCompact | Hook::PostCompact => with("Compaction", "trigger"),
-        Hook::Elicitation | Hook::ElicitationResult => first_line_or("message", "Question of an MCP server"),
-        Hook::Notification => first_line_or("message", record.text("title").unwrap_or("Notification")),
-        Hook::MessageDisplay => "Message".into(),
-        Hook::InstructionsLoaded => format!("Instructions loaded: {}", text("file_path")),
-        Hook::UserPromptExpansion => first_line_or("prompt", "Prompt expanded"),
-        Hook::ConfigChange => format!("Settings changed: {}", text("file_path")),
-        Hook::CwdChanged => format!("Works in {}", text("new_cwd")),
-        Hook::FileChanged => format!("File changed: {}", text("file_path")),
-        Hook::Setup | Hook::DirectoryAdded | Hook::WorktreeRemove | Hook::TeammateIdle | Hook::Unknown => {
-            record.name().to_owned()
+    match record.hook.entry().title {
+        _ if record.is_compacted() => "Session goes on after a compaction".into(),
+        RowTitle::HookName => record.name().to_owned(),
+        RowTitle::WithDetail(title, field) => match record.text(field) {
+            Some(detail) => format!("{title} ({detail})"),
+            None => title.to_owned(),
+        },
+        RowTitle::Prefixed(prefix, field) => format!("{prefix}{}", text(field)),
+        RowTitle::Field(field, otherwise) => record.text(field).unwrap_or(otherwise).to_owned(),
+        RowTitle::FirstLine(field, otherwise) => first_line(record, field).unwrap_or_else(|| otherwise.to_owned()),
+        RowTitle::FirstLineOrField(field, second, otherwise) => {
+            first_line(record, field).unwrap_or_else(|| record.text(second).unwrap_or(otherwise).to_owned())
         }
+        RowTitle::ToolCall => tool::title(record),
+        RowTitle::ToolCallPermission => format!("Permission for {}", tool::title(record)),
     }
 }
 
-fn body(record: &Record) -> Option<String> {
-    match record.hook {
-        Hook::UserPromptSubmit => own(record, "prompt"),
-        Hook::Stop | Hook::SubagentStop => own(record, "last_assistant_message"),
-        Hook::StopFailure => joined(&[record.text("last_assistant_message"), record.text("error_details")]),
+fn first_line(record: &HookRecord, field: &str) -> Option<String> {
+    record.text(field).map(|text| text::first_line(text, MAX_EVENT_TITLE_CHARACTERS))
+}
+
+fn body(record: &HookRecord) -> Option<String> {
+    match record.hook.entry().body {
+        RowBody::None => None,
+        RowBody::Text(field) => own(record, field),
+        RowBody::Texts(first, second) => joined(&[record.text(first), record.text(second)]),
+        RowBody::Value(field) => record.value(field).map(readable),
         // What it was called with, where that is too long for the metadata; until the answer takes its place.
-        Hook::PreToolUse => record.value("tool_input").filter(|input| size(input) > MAX_INPUT).map(readable),
-        Hook::PostToolUse => record.value("tool_response").and_then(response),
-        Hook::PostToolUseFailure => record.value("error").map(readable),
-        Hook::PermissionDenied => own(record, "reason"),
-        Hook::TaskCreated => own(record, "task_description"),
-        Hook::PostCompact => own(record, "compact_summary"),
-        Hook::PreCompact => own(record, "custom_instructions"),
-        Hook::Elicitation => own(record, "message"),
-        Hook::ElicitationResult => record.value("content").map(readable),
-        Hook::Notification => own(record, "message"),
-        Hook::UserPromptExpansion => own(record, "prompt"),
-        Hook::Unknown => Some(readable(&Value::Object(record.fields().clone()))),
-        Hook::SessionStart
-        | Hook::SessionEnd
-        | Hook::PermissionRequest
-        | Hook::SubagentStart
-        | Hook::TaskCompleted
-        | Hook::Setup
-        | Hook::InstructionsLoaded
-        | Hook::ConfigChange
-        | Hook::CwdChanged
-        | Hook::DirectoryAdded
-        | Hook::FileChanged
-        | Hook::WorktreeRemove
-        | Hook::TeammateIdle
-        | Hook::PostToolBatch
-        | Hook::MessageDisplay => None,
+        RowBody::LongToolInput => {
+            record.value("tool_input").filter(|input| size(input) > MAX_INPUT_BYTES).map(readable)
+        }
+        RowBody::ToolResponse => record.value("tool_response").and_then(response),
+        RowBody::Record => Some(readable(&Value::Object(record.fields().clone()))),
     }
 }
 
 /// The facts of a tool call; of anything else its own fields, but for those that every record has and the body.
-fn metadata(record: &Record) -> Map<String, Value> {
+fn metadata(record: &HookRecord) -> Map<String, Value> {
     const EVERYWHERE: &[&str] = &[
         "session_id",
         "transcript_path",
@@ -166,21 +129,13 @@ fn metadata(record: &Record) -> Map<String, Value> {
         "tool_response",
         "tool_use_id",
     ];
-    if record.hook == Hook::Unknown {
+    if record.hook == HookName::Unknown {
         return Map::new();
     }
     let own = |(key, value): &(&String, &Value)| {
         !value.is_null() && !EVERYWHERE.contains(&key.as_str()) && !IN_THE_BODY.contains(&key.as_str())
     };
-    let calls = matches!(
-        record.hook,
-        Hook::PreToolUse
-            | Hook::PostToolUse
-            | Hook::PostToolUseFailure
-            | Hook::PermissionDenied
-            | Hook::PermissionRequest
-    );
-    let mut metadata = if calls {
+    let mut metadata = if record.hook.is_about_tool_call() {
         tool::facts(record)
     } else {
         record.fields().iter().filter(own).map(|(key, value)| (key.clone(), value.clone())).collect()
@@ -192,7 +147,7 @@ fn metadata(record: &Record) -> Map<String, Value> {
     }
     let mut metadata = bounded(metadata);
     match record.value("tool_input") {
-        Some(input) if size(input) <= MAX_INPUT => drop(metadata.insert("input".into(), input.clone())),
+        Some(input) if size(input) <= MAX_INPUT_BYTES => drop(metadata.insert("input".into(), input.clone())),
         Some(Value::Object(input)) => drop(metadata.insert("input".into(), bounded(input.clone()).into())),
         Some(_) | None => {}
     }
@@ -201,11 +156,13 @@ fn metadata(record: &Record) -> Map<String, Value> {
 
 /// What is short of an object, and the beginning of its long texts.
 fn bounded(fields: Map<String, Value>) -> Map<String, Value> {
-    let mut left = MAX_FIELDS;
+    let mut left = MAX_METADATA_BYTES;
     let short = |(key, value): (String, Value)| {
         let value = match value {
-            Value::String(text) if text.len() > MAX_FIELD => format!("{}…", text::cut(&text, MAX_FIELD).0).into(),
-            other if size(&other) > MAX_FIELD + 2 => return None,
+            Value::String(text) if text.len() > MAX_FIELD_BYTES => {
+                format!("{}…", text::cut(&text, MAX_FIELD_BYTES).0).into()
+            }
+            other if size(&other) > MAX_FIELD_BYTES + 2 => return None,
             other => other,
         };
         // What goes around a key is counted generously.
@@ -250,7 +207,7 @@ fn without_binary(value: &Value) -> Value {
         Value::Object(fields) => fields
             .iter()
             .map(|(key, value)| match value {
-                Value::String(text) if matches!(key.as_str(), "base64" | "data") && text.len() > MAX_FIELD => {
+                Value::String(text) if matches!(key.as_str(), "base64" | "data") && text.len() > MAX_FIELD_BYTES => {
                     (key.clone(), format!("({} characters)", text.len()).into())
                 }
                 other => (key.clone(), without_binary(other)),
@@ -262,7 +219,7 @@ fn without_binary(value: &Value) -> Value {
     }
 }
 
-fn own(record: &Record, field: &str) -> Option<String> {
+fn own(record: &HookRecord, field: &str) -> Option<String> {
     record.text(field).map(str::to_owned)
 }
 
@@ -273,8 +230,8 @@ fn joined(texts: &[Option<&str>]) -> Option<String> {
 
 /// How long a value is as JSON.
 fn size(value: &Value) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
+    struct ByteCounter(usize);
+    impl std::io::Write for ByteCounter {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0 += bytes.len();
             Ok(bytes.len())
@@ -284,7 +241,7 @@ fn size(value: &Value) -> usize {
             Ok(())
         }
     }
-    let mut count = Count(0);
+    let mut count = ByteCounter(0);
     // Counting never fails.
     let _ = serde_json::to_writer(&mut count, value);
     count.0

@@ -1,0 +1,118 @@
+//! The rows of events, as every verb writes them.
+//!
+//! The forms here are checked already: a request by the verbs of the parent module, a hook or a transcript by the code
+//! that read it. No other module writes the table.
+
+use requery_entities::event;
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+
+use crate::protocol::model::{EventState, Lane, ToolFamily};
+
+/// Rows in one statement. More would not be faster, and SQLite bounds the values of one statement.
+const ROWS_PER_STATEMENT: usize = 100;
+
+/// An event to log.
+#[derive(Clone, Debug)]
+pub struct EventToLog {
+    /// Its id.
+    pub id: String,
+    /// The task.
+    pub task_id: String,
+    /// The session in which it happened.
+    pub session_id: Option<String>,
+    /// Its kind.
+    pub kind: String,
+    /// Of a tool call, the kind of tool.
+    pub family: Option<ToolFamily>,
+    /// The lane of the timeline in which it stands.
+    pub lane: Option<Lane>,
+    /// Of a row that begins and ends, how far it is.
+    pub state: Option<EventState>,
+    /// One line.
+    pub title: String,
+    /// The text.
+    pub body: Option<String>,
+    /// The size of the whole text, where it was cut.
+    pub truncated: Option<i64>,
+    /// More facts, as JSON.
+    pub metadata: Option<String>,
+    /// The runtime's name for it, unique within its task.
+    pub external_id: Option<String>,
+    /// The time at which it happened.
+    pub created_at: i64,
+    /// The time of its last change.
+    pub updated_at: i64,
+}
+
+/// The end of an event that has begun.
+#[derive(Clone, Debug)]
+pub struct EventEnding {
+    /// How it ended.
+    pub state: EventState,
+    /// All facts, as JSON.
+    pub metadata: String,
+    /// The text, and its whole size if it was cut. None: the text stays as it is.
+    pub body: Option<(String, Option<i64>)>,
+}
+
+/// Writes new events, in their order.
+pub async fn insert_all(tx: &impl ConnectionTrait, events: Vec<EventToLog>) -> Result<(), DbErr> {
+    let mut rows = events.into_iter().map(EventToLog::into_row).peekable();
+    while rows.peek().is_some() {
+        let some: Vec<_> = rows.by_ref().take(ROWS_PER_STATEMENT).collect();
+        event::Entity::insert_many(some).exec_without_returning(tx).await?;
+    }
+    Ok(())
+}
+
+/// Ends an event.
+pub async fn finish(tx: &impl ConnectionTrait, id: &str, ending: EventEnding) -> Result<(), DbErr> {
+    let mut row = event::ActiveModel {
+        state: Set(Some(ending.state.as_str().to_owned())),
+        metadata: Set(Some(ending.metadata)),
+        ..Default::default()
+    };
+    if let Some((body, truncated)) = ending.body {
+        row.body = Set(Some(body));
+        row.truncated = Set(truncated);
+    }
+    event::Entity::update_many().set(row).filter(event::Column::Id.eq(id)).exec(tx).await.map(drop)
+}
+
+/// Closes the events among these that run and will have no end of their own.
+pub async fn abandon(tx: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let row = event::ActiveModel { state: Set(Some(EventState::Abandoned.as_str().to_owned())), ..Default::default() };
+    event::Entity::update_many()
+        .set(row)
+        .filter(event::Column::Id.is_in(ids.iter().map(String::as_str)))
+        .filter(event::Column::State.eq(EventState::Running.as_str()))
+        .exec(tx)
+        .await
+        .map(drop)
+}
+
+impl EventToLog {
+    fn into_row(self) -> event::ActiveModel {
+        event::ActiveModel {
+            position: NotSet,
+            id: Set(self.id),
+            task_id: Set(self.task_id),
+            session_id: Set(self.session_id),
+            kind: Set(self.kind),
+            family: Set(self.family.map(|family| family.to_string())),
+            lane: Set(self.lane.map(|lane| lane.to_string())),
+            state: Set(self.state.map(|state| state.to_string())),
+            title: Set(self.title),
+            body: Set(self.body),
+            metadata: Set(self.metadata),
+            truncated: Set(self.truncated),
+            external_id: Set(self.external_id),
+            created_at: Set(self.created_at),
+            updated_at: Set(self.updated_at),
+        }
+    }
+}

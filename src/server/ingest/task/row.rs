@@ -1,0 +1,170 @@
+//! The rows of tasks, as every verb writes them.
+//!
+//! The forms here are checked already: a request by the verbs of the parent module, a hook or a transcript by the code
+//! that read it. No other module writes the table.
+
+use requery_entities::task;
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+
+use crate::protocol::model::{StaleReason, TaskMode, TaskStatus};
+use crate::protocol::{SessionId, TaskId};
+
+/// A task to begin.
+#[derive(Clone, Debug)]
+pub struct TaskToStart {
+    /// Its id.
+    pub id: TaskId,
+    /// Its title.
+    pub title: String,
+    /// Its project; empty for none.
+    pub project: String,
+    /// Its status.
+    pub status: TaskStatus,
+    /// The reason of that status.
+    pub status_reason: Option<String>,
+    /// The time since when it has that status.
+    pub status_since: i64,
+    /// Its mode.
+    pub mode: TaskMode,
+    /// The task that it is part of.
+    pub parent_task_id: Option<TaskId>,
+    /// The session that began it.
+    pub parent_session_id: Option<SessionId>,
+    /// The folder of the work.
+    pub workspace: Option<String>,
+    /// The runtime, or another writer's name.
+    pub source: String,
+    /// The runtime's name for its session.
+    pub external_id: Option<String>,
+    /// Its summary.
+    pub summary: Option<String>,
+    /// The memory of the ingest of hooks about the agent, as JSON.
+    pub ingest_state: Option<String>,
+    /// The time of the last hook. None: no hook reports on this task.
+    pub heard_at: Option<i64>,
+    /// The process of the agent.
+    pub process: Option<String>,
+    /// The time of its beginning.
+    pub created_at: i64,
+    /// The time of its last change.
+    pub changed_at: i64,
+}
+
+impl TaskToStart {
+    /// A task that runs since `at_ms`; every other field has its default.
+    pub fn new(title: String, source: String, at_ms: i64) -> Self {
+        Self {
+            id: TaskId::fresh(),
+            title,
+            project: String::new(),
+            status: TaskStatus::Running,
+            status_reason: None,
+            status_since: at_ms,
+            mode: TaskMode::Primary,
+            parent_task_id: None,
+            parent_session_id: None,
+            workspace: None,
+            source,
+            external_id: None,
+            summary: None,
+            ingest_state: None,
+            heard_at: None,
+            process: None,
+            created_at: at_ms,
+            changed_at: at_ms,
+        }
+    }
+}
+
+/// Changes of a task; a field that is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct TaskChanges {
+    /// Its title.
+    pub title: Option<String>,
+    /// Its project.
+    pub project: Option<String>,
+    /// Its status. The database's trigger sets `status_since`, unless that changes too.
+    pub status: Option<TaskStatus>,
+    /// The reason of the status.
+    pub status_reason: Option<Option<String>>,
+    /// The time since when it has its status.
+    pub status_since: Option<i64>,
+    /// Its mode.
+    pub mode: Option<TaskMode>,
+    /// The folder of the work.
+    pub workspace: Option<String>,
+    /// Its summary.
+    pub summary: Option<String>,
+    /// The memory of the ingest of hooks about the agent.
+    pub ingest_state: Option<Option<String>>,
+    /// The time of the last hook.
+    pub heard_at: Option<i64>,
+    /// The process of the agent.
+    pub process: Option<Option<String>>,
+    /// The flag of a silent agent: its reason, and the time since when the task has it.
+    pub stale: Option<Option<(StaleReason, i64)>>,
+    /// The time of its beginning.
+    pub created_at: Option<i64>,
+    /// The time of its last change. The database's trigger sets it, unless this does.
+    pub changed_at: Option<i64>,
+}
+
+/// Writes a new task.
+pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), DbErr> {
+    let row = task::ActiveModel {
+        id: Set(task.id.to_string()),
+        title: Set(task.title),
+        project: Set(task.project),
+        status: Set(task.status.to_string()),
+        mode: Set(task.mode.to_string()),
+        parent_task_id: Set(task.parent_task_id.map(|id| id.to_string())),
+        parent_session_id: Set(task.parent_session_id.map(|id| id.to_string())),
+        workspace: Set(task.workspace),
+        source: Set(task.source),
+        external_id: Set(task.external_id),
+        status_reason: Set(task.status_reason),
+        status_since: Set(task.status_since),
+        summary: Set(task.summary),
+        ingest_state: Set(task.ingest_state),
+        heard_at: Set(task.heard_at),
+        process: Set(task.process),
+        stale_since: NotSet,
+        stale_reason: NotSet,
+        event_count: NotSet,
+        changed_at: Set(task.changed_at),
+        created_at: Set(task.created_at),
+    };
+    task::Entity::insert(row).exec_without_returning(tx).await.map(drop)
+}
+
+/// Writes changes of a task, in one statement that names only the columns that change: the triggers look at those. Without
+/// a change there is no statement.
+pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -> Result<(), DbErr> {
+    let row = task::ActiveModel {
+        title: set(changes.title),
+        project: set(changes.project),
+        status: set(changes.status.map(|status| status.to_string())),
+        status_reason: set(changes.status_reason),
+        status_since: set(changes.status_since),
+        mode: set(changes.mode.map(|mode| mode.to_string())),
+        workspace: set(changes.workspace.map(Some)),
+        summary: set(changes.summary.map(Some)),
+        ingest_state: set(changes.ingest_state),
+        heard_at: set(changes.heard_at.map(Some)),
+        process: set(changes.process),
+        stale_since: set(changes.stale.map(|stale| stale.map(|(_, since)| since))),
+        stale_reason: set(changes.stale.map(|stale| stale.map(|(reason, _)| reason.as_str().to_owned()))),
+        created_at: set(changes.created_at),
+        changed_at: set(changes.changed_at),
+        ..Default::default()
+    };
+    if !row.is_changed() {
+        return Ok(());
+    }
+    task::Entity::update_many().set(row).filter(task::Column::Id.eq(id)).exec(tx).await.map(drop)
+}
+
+fn set<T: Into<sea_orm::Value>>(value: Option<T>) -> ActiveValue<T> {
+    value.map_or(NotSet, Set)
+}

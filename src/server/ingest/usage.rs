@@ -1,0 +1,34 @@
+//! Counting the usage of answers.
+
+use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::{Value, json};
+
+use crate::server::database::sql;
+
+/// The usage of one answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageToSave {
+    /// The maker's id of the answer.
+    pub answer_id: String,
+    /// The model. None: it stays as it is.
+    pub model: Option<String>,
+    /// Input, output, read from the cache, written to it.
+    pub tokens: [i64; 4],
+    /// In millionths of a dollar, where it is known.
+    pub cost_usd_micros: Option<i64>,
+    /// The time of the answer. Of two the earlier one stays.
+    pub at_ms: i64,
+}
+
+/// Writes the usage of answers of a task, in one statement. That of an answer that was counted before is replaced.
+pub async fn save(tx: &impl ConnectionTrait, task_id: &str, answers: Vec<UsageToSave>) -> Result<(), DbErr> {
+    if answers.is_empty() {
+        return Ok(());
+    }
+    let rows = answers.into_iter().map(|answer| {
+        let UsageToSave { answer_id, model, tokens: [input, output, read, written], cost_usd_micros, at_ms } = answer;
+        json!([answer_id, model, input, output, read, written, cost_usd_micros, at_ms])
+    });
+    let values = [task_id.into(), Value::Array(rows.collect()).to_string().into()];
+    sql::usage::SAVE_ANSWERS.execute(tx, values).await.map(drop)
+}
