@@ -13,7 +13,6 @@ mod layers;
 mod lengths;
 mod names;
 mod sql_home;
-mod sql_home;
 
 mod engine;
 mod simulation;
