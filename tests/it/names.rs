@@ -11,29 +11,7 @@ use syn::visit::{self, Visit};
 use crate::sources::{SourceFile, source_files};
 
 /// The names that are still repeated. The list only ever gets shorter: a name that is unique has to leave it.
-const STILL_REPEATED: &[&str] = &[
-    "Agent",
-    "Answer",
-    "Args",
-    "Connection",
-    "Event",
-    "Found",
-    "Heard",
-    "Hook",
-    "Line",
-    "Part",
-    "Place",
-    "Record",
-    "Scope",
-    "Session",
-    "Settings",
-    "Source",
-    "Tally",
-    "Timeline",
-    "Told",
-    "Verdict",
-    "Watch",
-];
+const STILL_REPEATED: &[&str] = &["Answer", "Args", "Connection", "Event", "Found", "Scope", "Settings", "Watch"];
 
 #[test]
 fn public_type_names_are_unique() {
