@@ -83,17 +83,17 @@ impl TimelineApi {
         /// The task.
         task_id: Path<TaskId>,
         body: JsonBody<EventsBody>,
-    ) -> Result<SavedRow<LoggedEvents>, ApiError> {
+    ) -> Result<SavedRow<LoggedBody>, ApiError> {
         let write = write(&self.0, async |tx| match body.0 {
             EventsBody::One(event) => {
                 let logged = ingest::event::log(tx, &task_id.0, *event, now_ms()).await?;
                 let event = read::timeline::first_named(tx, &logged.ids);
-                Ok((logged.saved, LoggedEvents::One(Box::new(read_back("task", &task_id.0, event).await?))))
+                Ok((logged.saved, LoggedBody::One(Box::new(read_back("task", &task_id.0, event).await?))))
             }
             EventsBody::Batch(events) => {
                 let logged = ingest::event::log_all(tx, &task_id.0, events, now_ms()).await?;
                 let items = read::timeline::named(tx, &logged.ids).await?;
-                Ok((logged.saved, LoggedEvents::Batch(EventsLogged { items })))
+                Ok((logged.saved, LoggedBody::Batch(EventsLogged { items })))
             }
         });
         SavedRow::new(write.await?)
@@ -132,12 +132,12 @@ impl TimelineApi {
 /// What was logged, in the form it was sent: one event, or the list of them.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum LoggedEvents {
+pub(super) enum LoggedBody {
     One(Box<Event>),
     Batch(EventsLogged),
 }
 
-impl Type for LoggedEvents {
+impl Type for LoggedBody {
     const IS_REQUIRED: bool = true;
     type RawValueType = Self;
     type RawElementValueType = Self;
