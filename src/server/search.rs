@@ -123,7 +123,7 @@ impl SearchIndex {
         match error {
             DatabaseError::Index(_) => self.database.search_index().report_damage(generation),
             DatabaseError::Damaged(_) if !self.database.search_index().is_damaged() => {
-                self.database.search_index().request_check()
+                self.database.search_index().request_check();
             }
             DatabaseError::Damaged(_) | DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Db(_) => {}
         }
