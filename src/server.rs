@@ -76,7 +76,7 @@ pub async fn run_on(
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
     let address = admitted(&listener, &config)?;
-    let cursor = database.begin_read().await?.cursor().clone();
+    let cursor = database.snapshot().await?.cursor().clone();
     let hub = Hub::new(cursor.clone());
     let log_grew = Arc::new(Notify::new());
     let index = SearchIndex::new(database.clone(), log_grew.clone());

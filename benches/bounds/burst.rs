@@ -27,9 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn measure() -> Vec<Row> {
     let server = Inside::start();
     runtime().block_on(async {
-        let write = server.database.begin_write().await.unwrap();
-        let tasks = rows::tasks(&*write, BURST).await;
-        write.commit().await.unwrap();
+        let (tasks, _) = server.write(async |tx| rows::tasks(tx, BURST).await).await;
         let (address, asked) = count(server.address).await;
         let client = Client::connect(ClientConfig::new(format!("http://{address}"))).unwrap();
         let watched = tasks[0].parse().unwrap();
@@ -67,9 +65,8 @@ pub fn measure() -> Vec<Row> {
 async fn burst(server: &Inside, targets: &[&String]) -> Cursor {
     let mut last = None;
     for part in targets.chunks(BURST / PARTS) {
-        let write = server.database.begin_write().await.unwrap();
-        rows::insert_many(&*write, part.iter().copied()).await;
-        last = Some(write.commit().await.unwrap());
+        let (_, cursor) = server.write(async |tx| rows::insert_many(tx, part.iter().copied()).await).await;
+        last = Some(cursor);
         tokio::time::sleep(BETWEEN).await;
     }
     last.unwrap()

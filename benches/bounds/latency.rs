@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use requery::server::database::WriteTransaction;
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use crate::machine::now;
@@ -35,12 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub fn measure() -> Vec<Row> {
     let server = Inside::start();
     let frames = listen(server.address);
-    let task = runtime().block_on(async {
-        let write = server.database.begin_write().await.unwrap();
-        let task = rows::tasks(&*write, 1).await.remove(0);
-        write.commit().await.unwrap();
-        task
-    });
+    let task = runtime().block_on(async { server.write(async |tx| rows::tasks(tx, 1).await.remove(0)).await.0 });
     let beside = |times: usize, pause: u64| {
         let program = std::env::current_exe().unwrap();
         let mut writer = Command::new(program);
@@ -92,10 +88,11 @@ fn write_here(server: &Inside, task: &str, times: usize) -> Vec<u64> {
         let mut written = Vec::new();
         for _ in 0..times {
             pause(APART).await;
-            let write = server.database.begin_write().await.unwrap();
-            rows::insert(&*write, task).await;
-            written.push(now());
-            write.commit().await.unwrap();
+            let insert = async |tx: &WriteTransaction| {
+                rows::insert(tx, task).await;
+                now()
+            };
+            written.push(server.write(insert).await.0);
         }
         written
     })

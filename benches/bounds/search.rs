@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use requery::protocol::EventId;
+use requery::server::database::WriteTransaction;
 use requery_entities::event;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ConnectionTrait, EntityTrait};
@@ -85,33 +86,33 @@ impl Text {
 }
 
 async fn fill(server: &Inside, text: &Text) {
-    let write = server.database.begin_write().await.unwrap();
-    let tasks = rows::tasks(&*write, TASKS).await;
-    write.execute_unprepared("update tasks set project = 'other' where rowid = 1").await.unwrap();
-    write.commit().await.unwrap();
+    let (tasks, _) = server
+        .write(async |tx| {
+            let tasks = rows::tasks(tx, TASKS).await;
+            tx.execute_unprepared("update tasks set project = 'other' where rowid = 1").await.unwrap();
+            tasks
+        })
+        .await;
     for _ in 0..EVENTS / AT_ONCE {
-        let write = server.database.begin_write().await.unwrap();
-        for _ in 0..AT_ONCE / rows::BATCH {
-            let events = (0..rows::BATCH).map(|_| text.event(&tasks[fastrand::usize(..TASKS)]));
-            event::Entity::insert_many(events).exec_without_returning(&*write).await.unwrap();
-        }
-        write.commit().await.unwrap();
+        let insert = async |tx: &WriteTransaction| {
+            for _ in 0..AT_ONCE / rows::BATCH {
+                let events = (0..rows::BATCH).map(|_| text.event(&tasks[fastrand::usize(..TASKS)]));
+                event::Entity::insert_many(events).exec_without_returning(tx).await.unwrap();
+            }
+        };
+        server.write(insert).await;
     }
 }
 
 /// Until all of it is indexed; the most milliseconds that a write of one event took meanwhile.
 async fn build(server: &Inside) -> f64 {
     let client = reqwest::Client::new();
-    let write = server.database.begin_write().await.unwrap();
-    let task = rows::tasks(&*write, 1).await.remove(0);
-    write.commit().await.unwrap();
+    let (task, _) = server.write(async |tx| rows::tasks(tx, 1).await.remove(0)).await;
     let mut slowest = Duration::ZERO;
     loop {
         for _ in 0..20 {
             let began = Instant::now();
-            let write = server.database.begin_write().await.unwrap();
-            rows::insert(&*write, &task).await;
-            write.commit().await.unwrap();
+            server.write(async |tx| rows::insert(tx, &task).await).await;
             slowest = slowest.max(began.elapsed());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -155,16 +156,12 @@ async fn ask(address: SocketAddr, what: &str, query: &str, limits: [Limit; 2]) -
 /// What a server writes with the index following, and without: by turns.
 async fn cost() -> Vec<Row> {
     let (with, without) = (Inside::start(), Inside::start());
-    let write = without.database.begin_write().await.unwrap();
     // Without it the index cannot be kept.
-    write.execute_unprepared("drop table searched").await.unwrap();
-    write.commit().await.unwrap();
+    without.write(async |tx| tx.execute_unprepared("drop table searched").await.unwrap()).await;
     let text = Text::new();
     let mut tasks = Vec::new();
     for server in [&with, &without] {
-        let write = server.database.begin_write().await.unwrap();
-        tasks.push(rows::tasks(&*write, 20).await);
-        write.commit().await.unwrap();
+        tasks.push(server.write(async |tx| rows::tasks(tx, 20).await).await.0);
     }
     let (mut one_by_one, mut ratios) = (Vec::new(), Vec::new());
     for turn in 0..=TURNS {
@@ -173,9 +170,8 @@ async fn cost() -> Vec<Row> {
             let server = [&with, &without][side];
             let began = Instant::now();
             for task in tasks[side].iter().cycle().take(WRITTEN) {
-                let write = server.database.begin_write().await.unwrap();
-                event::Entity::insert(text.event(task)).exec_without_returning(&*write).await.unwrap();
-                write.commit().await.unwrap();
+                let event = event::Entity::insert(text.event(task));
+                server.write(async |tx| event.exec_without_returning(tx).await.unwrap()).await;
             }
             rates[side] = WRITTEN as f64 / began.elapsed().as_secs_f64();
             // So that the one does not pay for the other.

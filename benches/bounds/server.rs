@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
+use requery::protocol::Cursor;
+use requery::server::access::scope::Scope;
 use requery::server::config::ServerConfig;
-use requery::server::database::Database;
+use requery::server::database::{Database, DatabaseError, WriteTransaction};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -42,6 +44,12 @@ impl Inside {
         });
         let database = is_open.recv().unwrap();
         Self { address, database, _folder: folder, shutdown, thread: Some(thread) }
+    }
+
+    /// Writes in one transaction of the server's, and returns the cursor that contains it.
+    pub async fn write<T>(&self, rows: impl AsyncFnOnce(&WriteTransaction) -> T) -> (T, Cursor) {
+        let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(rows(tx).await);
+        self.database.write(Scope::All, write).await.unwrap().into_parts()
     }
 }
 

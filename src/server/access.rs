@@ -1,3 +1,4 @@
-//! Access: which requests the server answers at all.
+//! Access: which requests the server answers at all, and which projects a request is about.
 
 pub mod gate;
+pub mod scope;

@@ -1,12 +1,12 @@
 //! The database file: who may read it, who may write it, and whether it is still the one that was opened.
 //!
-//! One writer, a few readers, each read in one snapshot. Every transaction that reads begins with its cursor, in the
-//! same snapshot as the data, so that an answer never claims to contain more than it does. A cursor is only minted
-//! while the run that opened the file is in it: a file that was replaced or restored under the server gives errors,
-//! not answers, until it is opened anew as a new run.
+//! One writer, a few readers, each read in one snapshot. Writes go through [`Database::write`], reads through
+//! [`Database::read`]. Every transaction that reads begins with its cursor, in the same snapshot as the data, so that
+//! an answer never claims to contain more than it does. A cursor is only minted while the run that opened the file is in
+//! it: a file that was replaced or restored under the server gives errors, not answers, until it is opened anew as a new
+//! run.
 
 use std::fs::File;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use requery_entities::run;
 use requery_migrations::{Migrator, MigratorTrait};
-use sea_orm::{
-    ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult};
 use tokio::sync::Notify;
 
 use crate::protocol::Cursor;
@@ -30,8 +27,19 @@ pub mod sqlite;
 use sqlite::health::{self, Health, code, damage, damage_of_index};
 pub use sqlite::location::{Location, LocationError};
 
-mod index;
-use index::IndexDamage;
+mod search_index_health;
+use search_index_health::SearchIndexHealth;
+
+pub mod sql;
+
+mod transaction;
+pub use transaction::{ReadTransaction, WriteTransaction};
+
+mod read;
+pub use read::{Answer, ReadKey};
+
+mod write;
+pub use write::Committed;
 
 /// How long a statement waits for another process that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,7 +64,7 @@ struct Inner {
     location: Location,
     state: ArcSwap<State>,
     bell: Notify,
-    index: IndexDamage,
+    search_index: SearchIndexHealth,
     /// Held while the server lives: two servers on one file would each miss what the other folds and prunes.
     _lock: File,
 }
@@ -128,19 +136,6 @@ pub enum OpenError {
     },
 }
 
-/// One snapshot of the database.
-pub struct ReadTransaction {
-    cursor: Cursor,
-    transaction: DatabaseTransaction,
-}
-
-/// The one transaction that writes; dropped, it rolls back.
-pub struct WriteTransaction {
-    database: Database,
-    connections: Connections,
-    transaction: DatabaseTransaction,
-}
-
 /// Which file a path names: its device and its inode.
 type FileId = (u64, u64);
 
@@ -150,7 +145,13 @@ impl Database {
         let lock = lock(location.path()).await?;
         let connections = Connections::open(&location, false).await?;
         let state = ArcSwap::from_pointee(State::Open(connections));
-        Ok(Self(Arc::new(Inner { location, state, bell: Notify::new(), index: IndexDamage::default(), _lock: lock })))
+        Ok(Self(Arc::new(Inner {
+            location,
+            state,
+            bell: Notify::new(),
+            search_index: SearchIndexHealth::default(),
+            _lock: lock,
+        })))
     }
 
     /// Closes what is open and opens the file again, as a new run. What earlier runs told may be of another history,
@@ -159,9 +160,9 @@ impl Database {
         self.close("it is being opened anew").await;
         match self.open_in_doubt().await {
             Ok((connections, health)) => {
-                self.0.index.renew();
+                self.0.search_index.begin_generation();
                 if let Health::Index(_) = health {
-                    self.0.index.find(self.0.index.made());
+                    self.0.search_index.report_damage(self.0.search_index.generation());
                 }
                 self.0.state.store(Arc::new(State::Open(connections)));
                 Ok(())
@@ -187,9 +188,9 @@ impl Database {
         health::of_file(self.path()).await
     }
 
-    /// What is known of damage to the search index.
-    pub(super) fn index(&self) -> &IndexDamage {
-        &self.0.index
+    /// The known health of the search index.
+    pub(super) fn search_index(&self) -> &SearchIndexHealth {
+        &self.0.search_index
     }
 
     /// Gives every request this answer until it is opened again.
@@ -197,29 +198,6 @@ impl Database {
         if let State::Open(open) = &*self.0.state.swap(Arc::new(State::Away(reason.to_owned()))) {
             open.clone().close().await;
         }
-    }
-
-    /// One snapshot to read from, its cursor read first.
-    pub async fn begin_read(&self) -> Result<ReadTransaction, DatabaseError> {
-        let connections = self.connections()?;
-        let transaction = connections.readers.begin().await.map_err(DatabaseError::from)?;
-        let (cursor, news) = connections.mint(&transaction).await?;
-        if news {
-            // Another process wrote it: whoever tails the log should know it as soon as a reader does.
-            self.ring();
-        }
-        Ok(ReadTransaction { cursor, transaction })
-    }
-
-    /// The transaction that writes. Waits for its turn.
-    pub async fn begin_write(&self) -> Result<WriteTransaction, DatabaseError> {
-        let connections = self.connections()?;
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        let transaction = connections.writer.begin_with_options(options).await?;
-        Ok(WriteTransaction { database: self.clone(), connections, transaction })
     }
 
     /// Wakes whoever tails the log.
@@ -261,47 +239,6 @@ impl Database {
     }
 }
 
-impl ReadTransaction {
-    /// What the snapshot contains.
-    pub fn cursor(&self) -> &Cursor {
-        &self.cursor
-    }
-
-    /// What the snapshot contains, for a follower of the change log.
-    pub fn position(&self) -> Position {
-        Position::of(&self.cursor)
-    }
-}
-
-impl Deref for ReadTransaction {
-    type Target = DatabaseTransaction;
-
-    fn deref(&self) -> &DatabaseTransaction {
-        &self.transaction
-    }
-}
-
-impl WriteTransaction {
-    /// Makes it true, then wakes whoever tails the log. The cursor is minted after the commit and so contains it.
-    pub async fn commit(self) -> Result<Cursor, DatabaseError> {
-        self.transaction.commit().await?;
-        self.database.ring();
-        if file_id(self.database.path()) != self.connections.file {
-            return Err(DatabaseError::Away(REPLACED.to_owned()));
-        }
-        // Not on the writer, where others wait for their turn.
-        Ok(self.connections.mint(&self.connections.readers).await?.0)
-    }
-}
-
-impl Deref for WriteTransaction {
-    type Target = DatabaseTransaction;
-
-    fn deref(&self) -> &DatabaseTransaction {
-        &self.transaction
-    }
-}
-
 impl Connections {
     async fn open(location: &Location, in_doubt: bool) -> Result<Self, OpenError> {
         let writer = connect(location, 1, false).await.map_err(as_open_error(location))?;
@@ -326,16 +263,13 @@ impl Connections {
     /// What a snapshot of `connection` contains, and whether that is more than any before. Fails when the run is not
     /// in the file: then it is not the one we opened.
     async fn mint(&self, connection: &impl ConnectionTrait) -> Result<(Cursor, bool), DatabaseError> {
-        const SQL: &str = "select (select seq from sqlite_sequence where name = 'changes') as last, \
-            exists (select 1 from runs where token = ?) as ours";
-        let values = [self.epoch.as_ref().into()];
-        let statement = Statement::from_sql_and_values(connection.get_database_backend(), SQL, values);
-        let row = connection.query_one_raw(statement).await?.ok_or(DatabaseError::Busy)?;
-        let (last, ours) = (row.try_get::<Option<i64>>("", "last")?, row.try_get::<bool>("", "ours")?);
-        if !ours {
+        let minted: Option<Minted> =
+            sql::runs::LAST_CHANGE_AND_RUN.one(connection, [self.epoch.as_ref().into()]).await?;
+        let minted = minted.ok_or(DatabaseError::Busy)?;
+        if !minted.is_ours {
             return Err(DatabaseError::Away(REPLACED.to_owned()));
         }
-        let next = last.unwrap_or(0).unsigned_abs() + 1;
+        let next = minted.last.unwrap_or(0).unsigned_abs() + 1;
         let before = self.minted.fetch_max(next, Ordering::SeqCst);
         Ok((Cursor::counter(self.epoch.clone(), next), before < next))
     }
@@ -346,16 +280,16 @@ impl Connections {
     }
 }
 
+/// The last change of a snapshot, and whether the run that opened the file is in it.
+#[derive(FromQueryResult)]
+struct Minted {
+    last: Option<i64>,
+    is_ours: bool,
+}
+
 async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
     let token = uuid::Uuid::now_v7().simple().to_string();
-    let last = writer
-        .query_one_raw(Statement::from_string(
-            writer.get_database_backend(),
-            "select seq from sqlite_sequence where name = 'changes'",
-        ))
-        .await?
-        .map(|row| row.try_get::<i64>("", "seq"))
-        .transpose()?;
+    let last: Option<i64> = sql::runs::LAST_CHANGE.value(writer, []).await?;
     let row = run::ActiveModel {
         id: ActiveValue::NotSet,
         token: ActiveValue::Set(token.clone()),

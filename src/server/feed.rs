@@ -16,6 +16,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::access::scope::Scope;
 use super::change_log;
 use super::database::{Database, DatabaseError, ReadTransaction};
 use super::hub::{Broadcast, Encoded, Flush, Hub, encode};
@@ -44,8 +45,8 @@ pub struct FeedSource {
 /// What a client asks a stream for.
 #[derive(Clone, Debug, Default)]
 pub struct FeedRequest {
-    /// Only this project.
-    pub project: Option<String>,
+    /// The projects whose changes are sent.
+    pub scope: Scope,
     /// Continue from here. A text that is no cursor starts afresh.
     pub since: Option<String>,
 }
@@ -55,7 +56,7 @@ pub struct Feed {
     source: FeedSource,
     listener: BroadcastStream<Arc<Broadcast>>,
     heartbeat: Interval,
-    project: Option<String>,
+    scope: Scope,
     /// What the client narrowed it to; none: everything.
     watched: Option<Vec<Watched>>,
     /// Contains all that was sent, and all that was left out because it is not watched.
@@ -86,17 +87,17 @@ impl Feed {
     /// Listens, then reads the first frame.
     pub async fn open(source: FeedSource, request: FeedRequest) -> Result<Self, DatabaseError> {
         let listener = BroadcastStream::new(source.hub.subscribe());
-        let read = source.database.begin_read().await?;
-        let project = request.project;
-        let kind = match resumed(&source, &read, request.since.as_deref(), project.as_deref()).await? {
+        let read = source.database.snapshot().await?;
+        let scope = request.scope;
+        let kind = match resumed(&source, &read, request.since.as_deref(), &scope).await? {
             Some(resumed) => FrameKind::Resumed(resumed),
-            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read, project.as_deref()).await?)),
+            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read, &scope).await?)),
         };
         let cursor = read.cursor().clone();
         let first = Some(line(&Frame::new(kind, cursor.clone())));
         let mut heartbeat = interval_at(tokio::time::Instant::now() + source.heartbeat, source.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { source, listener, heartbeat, project, watched: None, cursor, first, ended: false })
+        Ok(Self { source, listener, heartbeat, scope, watched: None, cursor, first, ended: false })
     }
 
     /// Narrows what is sent, and says so.
@@ -164,7 +165,7 @@ impl Feed {
     }
 
     fn wants(&self, encoded: &Encoded) -> bool {
-        self.project.as_deref().is_none_or(|project| project == encoded.notice.project())
+        self.scope.contains(encoded.notice.project())
             && self.watched.as_ref().is_none_or(|watched| {
                 encoded.stale().iter().any(|stale| watched.iter().any(|watched| watched.meets(stale)))
             })
@@ -206,12 +207,10 @@ async fn resumed(
     source: &FeedSource,
     read: &ReadTransaction,
     since: Option<&str>,
-    project: Option<&str>,
+    scope: &Scope,
 ) -> Result<Option<Resumed>, DatabaseError> {
     let Some(since) = since.and_then(|text| text.parse::<Cursor>().ok()) else { return Ok(None) };
-    let Some(notices) = change_log::since(read, &since, project, limits::RESUMED_NOTICES).await? else {
-        return Ok(None);
-    };
+    let Some(notices) = change_log::since(read, &since, scope, limits::RESUMED_NOTICES).await? else { return Ok(None) };
     let stale: BTreeSet<Watched> = notices.iter().flat_map(invalidation::stale).collect();
     if stale.len() > limits::RESUMED_READ_MODELS {
         return Ok(None);
@@ -227,9 +226,9 @@ async fn resumed(
 async fn snapshot(
     source: &FeedSource,
     read: &ReadTransaction,
-    project: Option<&str>,
+    scope: &Scope,
 ) -> Result<SnapshotPayload, DatabaseError> {
-    let (stats, tasks) = read::first_screen(read, project).await?;
+    let (stats, tasks) = read::first_screen(read, scope).await?;
     Ok(SnapshotPayload {
         stats,
         tasks,

@@ -1,7 +1,7 @@
 //! REST: each operation extracts, calls one verb or one read model in one transaction, and converts.
 //!
-//! The document that describes the operations is made from them and checked in; see [`document`]. Nothing here touches
-//! a table, and nothing here decides anything: that is done by `ingest` and `read`.
+//! The document that describes the operations is made from them and checked in; see [`document`]. No module here
+//! touches a table or decides about a row: the verbs of `ingest` and the queries of `read` do.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,10 +16,8 @@ use poem_openapi::error::{ParseParamError, ParsePathError};
 
 use super::database::Database;
 use super::error::ApiError;
-use super::read::{Place, Window};
 use super::search::SearchIndex;
 use crate::protocol::AT_LEAST_HEADER;
-use crate::protocol::limits;
 
 mod overview;
 
@@ -39,10 +37,14 @@ mod health;
 
 mod answer;
 
+mod reading;
+
+mod writing;
+
 mod body;
 
+mod framework_messages;
 mod paths;
-mod wording;
 use paths::Paths;
 
 pub mod document;
@@ -106,12 +108,12 @@ fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
         return ours.as_response();
     } else if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
         let place = name.trim_start_matches("param").parse().unwrap_or(0);
-        ApiError::invalid(paths.parameter(path, place).unwrap_or(name), wording::plain(reason))
+        ApiError::invalid(paths.parameter(path, place).unwrap_or(name), framework_messages::plain(reason))
     } else if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
         if name.eq_ignore_ascii_case(AT_LEAST_HEADER) {
             ApiError::Header { name: (*name).to_owned(), detail: reason.clone() }
         } else {
-            ApiError::invalid(*name, wording::plain(reason))
+            ApiError::invalid(*name, framework_messages::plain(reason))
         }
     } else if error.is::<MethodNotAllowedError>() {
         // What the document does not have, as itself and the page that shows it, is there to be read.
@@ -129,28 +131,4 @@ fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// How many rows a page has where nobody says.
-fn default_limit() -> u32 {
-    limits::PAGE_ROWS_DEFAULT
-}
-
-/// Which part of a list is asked for.
-fn window<P: Place>(before: Option<String>, after: Option<String>) -> Result<Window<P>, ApiError> {
-    let place = |field, token: &str| {
-        P::parse(token).ok_or_else(|| ApiError::invalid(field, "is not a place in this list: send what a page gave"))
-    };
-    match (before, after) {
-        (None, None) => Ok(Window::Newest),
-        (Some(token), None) => place("before", &token).map(Window::Before),
-        (None, Some(token)) => place("after", &token).map(Window::After),
-        (Some(_), Some(_)) => Err(ApiError::invalid("after", "cannot be given together with before")),
-    }
-}
-
-/// A row that was written a moment ago, in the same transaction, is not there. Only a trigger of somebody else's can do
-/// that.
-fn missing(what: &'static str, id: &impl ToString) -> ApiError {
-    ApiError::NotFound { what, id: id.to_string(), cursor: None }
 }

@@ -1,12 +1,13 @@
 //! The read side: one function a read model, plain queries in a transaction of its caller's.
 //!
-//! Each part of an answer is one query, however many rows it has. Rows may come from anybody who can write the
-//! database: what the schema does not hold fast is read with forbearance, as in a session's id that is no id.
+//! Each part of an answer is one query, however many rows it has. Any program can write rows into the database. A value
+//! that the schema does not check is read tolerantly: a session's id that is not an id is left out.
 
 use std::str::FromStr;
 
 use sea_orm::DbErr;
 
+use super::access::scope::Scope;
 use super::database::{DatabaseError, ReadTransaction};
 use crate::protocol::limits;
 use crate::protocol::model::{Stats, Task, Timestamp};
@@ -14,6 +15,7 @@ use crate::protocol::model::{Stats, Task, Timestamp};
 pub mod overview;
 
 pub mod task;
+use task::TaskFilter;
 
 pub mod timeline;
 
@@ -24,13 +26,13 @@ pub mod search;
 pub mod usage;
 
 mod page;
-pub use page::{Moment, Place, Position, Window};
+pub use page::{MomentKey, PageToken, PageWindow, TimelineKey};
 
-/// What a stream that starts afresh begins with: the figures and the first page of tasks.
-pub async fn first_screen(tx: &ReadTransaction, project: Option<&str>) -> Result<(Stats, Vec<Task>), DatabaseError> {
-    let filter = task::Filter { project: project.map(str::to_owned), ..task::Filter::default() };
-    let overview = overview::overview(&**tx, project).await?;
-    let tasks = task::page(&**tx, &filter, &Window::Newest, limits::PAGE_ROWS_DEFAULT.into()).await?;
+/// The first frame of a stream that starts afresh: the figures and the first page of tasks.
+pub async fn first_screen(tx: &ReadTransaction, scope: &Scope) -> Result<(Stats, Vec<Task>), DatabaseError> {
+    let overview = overview::overview(tx, scope).await?;
+    let tasks =
+        task::page(tx, scope, &TaskFilter::default(), &PageWindow::Newest, limits::PAGE_ROWS_DEFAULT.into()).await?;
     Ok((overview.stats, tasks.items))
 }
 
@@ -39,7 +41,7 @@ fn id<T: FromStr>(text: &str) -> Result<T, DbErr> {
     text.parse().map_err(|_| DbErr::Type(format!("`{text}` is no id")))
 }
 
-/// A reference that the schema leaves open: what is no id refers to nothing.
+/// A reference that the schema does not check. A text that is not an id is no reference.
 fn reference<T: FromStr>(text: Option<&str>) -> Option<T> {
     text?.parse().ok()
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
+use super::access::scope::Scope;
 use super::change_log::between;
 use super::database::{Database, DatabaseError, Position, ReadTransaction};
 use super::jobs::BackgroundJob;
@@ -62,7 +63,7 @@ pub struct SearchSnapshot<'a> {
     /// Whether that is all the snapshot has.
     pub complete: bool,
     index: &'a SearchIndex,
-    made: u64,
+    generation: u64,
     _turn: SemaphorePermit<'a>,
 }
 
@@ -70,7 +71,7 @@ impl SearchSnapshot<'_> {
     /// What asking the index failed with. If that says that it is damaged, it is made again; if it says that something
     /// is, it is looked at.
     pub fn failed(&self, error: DbErr) -> DatabaseError {
-        self.index.as_index_error(error.into(), self.made)
+        self.index.as_index_error(error.into(), self.generation)
     }
 }
 
@@ -91,9 +92,9 @@ impl SearchIndex {
         let Ok(Ok(turn)) = tokio::time::timeout(limits::SEARCH_WAIT, self.turns.acquire()).await else {
             return Err(DatabaseError::Busy);
         };
-        let made = self.database.index().made();
-        let (tx, state) = self.snapshot().await.map_err(|error| self.as_index_error(error, made))?;
-        if self.database.index().is_given_up() {
+        let generation = self.database.search_index().generation();
+        let (tx, state) = self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?;
+        if self.database.search_index().is_lost() {
             return Err(DatabaseError::Index("it could not be made again".to_owned()));
         }
         let end = tx.position();
@@ -104,49 +105,51 @@ impl SearchIndex {
             drop(tx);
             let mut reached = self.reached.subscribe();
             let _ = tokio::time::timeout(INDEX_TIMEOUT, reached.wait_for(|reached| reached.covers(&end))).await;
-            self.snapshot().await.map_err(|error| self.as_index_error(error, made))?
+            self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?
         };
         // An index that is being built holds some of everything, and all of nothing. So does one that is damaged.
-        let whole = state.stage.is_none() && !self.database.index().is_found();
+        let whole = state.stage.is_none() && !self.database.search_index().is_damaged();
         let reached = if whole { state.reached() } else { Position::from_column(0) };
         let cursor = reached.at_least_first().cursor(tx.cursor().epoch());
         let complete = whole && reached.covers(&tx.position());
-        Ok(SearchSnapshot { tx, cursor, complete, index: self, made, _turn: turn })
+        Ok(SearchSnapshot { tx, cursor, complete, index: self, generation, _turn: turn })
     }
 
-    /// Has the index that was `made` made again if `error` says that it is damaged, and looked at if it may be.
-    fn note_damage(&self, error: &DatabaseError, made: u64) {
+    /// Notes damage that `error` names: the index of this `generation` is rebuilt, or checked where it may be damaged.
+    fn note_damage(&self, error: &DatabaseError, generation: u64) {
         match error {
-            DatabaseError::Index(_) => self.database.index().find(made),
-            DatabaseError::Damaged(_) if !self.database.index().is_found() => self.database.index().suspect(),
+            DatabaseError::Index(_) => self.database.search_index().report_damage(generation),
+            DatabaseError::Damaged(_) if !self.database.search_index().is_damaged() => {
+                self.database.search_index().request_check();
+            }
             DatabaseError::Damaged(_) | DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Db(_) => {}
         }
     }
 
     /// The same, and the error that it is: where the index is known to be damaged, that is what is.
-    fn as_index_error(&self, error: DatabaseError, made: u64) -> DatabaseError {
-        self.note_damage(&error, made);
+    fn as_index_error(&self, error: DatabaseError, generation: u64) -> DatabaseError {
+        self.note_damage(&error, generation);
         match error {
-            DatabaseError::Damaged(detail) if self.database.index().is_found() => DatabaseError::Index(detail),
+            DatabaseError::Damaged(detail) if self.database.search_index().is_damaged() => DatabaseError::Index(detail),
             error => error,
         }
     }
 
     async fn snapshot(&self) -> Result<(ReadTransaction, IndexState), DatabaseError> {
-        let tx = self.database.begin_read().await?;
-        let state = IndexState::read(&*tx).await?;
+        let tx = self.database.snapshot().await?;
+        let state = IndexState::read(&tx).await?;
         Ok((tx, state))
     }
 }
 
-/// What the index is asked for `query` within a project or a task.
+/// What the index is asked for `query` within a scope and a task.
 pub async fn expression(
     tx: &impl ConnectionTrait,
     query: &Query,
-    project: Option<&str>,
+    scope: &Scope,
     task_id: Option<&TaskId>,
 ) -> Result<String, DbErr> {
-    let project = project.map(scope_of_project);
+    let project = scope.project().map(scope_of_project);
     let task = task_id.map(|task_id| scope_of_task(task_id.as_str()));
     let words = vocabulary::words(tx, query).await?;
     Ok(query.expression(&project.into_iter().chain(task).collect::<Vec<_>>(), &words))

@@ -78,7 +78,7 @@ impl Stage {
     async fn set() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path().join("requery.db").into()).await.unwrap();
-        let began = database.begin_read().await.unwrap().cursor().clone();
+        let began = database.snapshot().await.unwrap().cursor().clone();
         let hub = Hub::new(began.clone());
         let (inputs, receiver) = mpsc::channel(1);
         tokio::spawn(hub::run(hub.clone(), receiver, Duration::ZERO, CancellationToken::new()));

@@ -12,6 +12,7 @@ mod crates;
 mod layers;
 mod lengths;
 mod names;
+mod sql_home;
 
 mod engine;
 mod simulation;
@@ -24,6 +25,7 @@ mod feed;
 mod rest;
 mod search;
 mod streams;
+mod transactions;
 
 mod commands;
 mod examples;

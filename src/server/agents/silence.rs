@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::agent::process::{Process, ProcessSpace};
 use crate::agent::spool::Spool;
-use crate::server::database::{Database, DatabaseError};
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, DatabaseError, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 mod judgement;
@@ -91,15 +92,17 @@ async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i
     let now_ms = now_ms();
     let place = ProcessSpace::here();
     let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
-    let read = database.begin_read().await?;
-    let judgements = judge_silences(&*read, limits, listening_since, now_ms, is_alive).await?;
+    let read = database.snapshot().await?;
+    let judgements = judge_silences(&read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
     for some in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
-        let write = database.begin_write().await?;
-        for judgement in some {
-            carry_out(&*write, judgement, now_ms).await?;
-        }
-        write.commit().await?;
+        let write = async |tx: &WriteTransaction| {
+            for judgement in some {
+                carry_out(tx, judgement, now_ms).await?;
+            }
+            Ok::<_, DatabaseError>(())
+        };
+        database.write(Scope::All, write).await?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use sea_orm::DbErr;
 
 use super::hooks::{HookDelivery, HookTime, take_hook};
 use crate::agent::spool::{Spool, SpoolClaim, SpooledRecord};
+use crate::server::access::scope::Scope;
 use crate::server::database::{Database, DatabaseError};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
@@ -135,22 +136,24 @@ struct IntakeOutcome {
 }
 
 async fn take_all(database: &Database, read: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
-    let tx = database.begin_write().await?;
-    let mut settled = IntakeOutcome::default();
-    for (name, record) in &read {
-        match delivery(name, record.as_ref()) {
-            Some(delivery) => match take_hook(&*tx, delivery, hook_time(record.as_ref())).await {
-                Ok(()) => settled.delivered.push(name.clone()),
-                Err(_) => {
-                    drop(tx);
-                    return take_each(database, read).await;
+    let taken = database.write(Scope::All, async |tx| {
+        let mut settled = IntakeOutcome::default();
+        for (name, record) in &read {
+            match delivery(name, record.as_ref()) {
+                Some(delivery) => {
+                    take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)?;
+                    settled.delivered.push(name.clone());
                 }
-            },
-            None => settled.hopeless.push(name.clone()),
+                None => settled.hopeless.push(name.clone()),
+            }
         }
+        Ok(settled)
+    });
+    match taken.await {
+        Ok(committed) => Ok(committed.into_parts().0),
+        Err(TakeInError::Hook(_)) => take_each(database, read).await,
+        Err(error) => Err(error),
     }
-    tx.commit().await?;
-    Ok(settled)
 }
 
 /// The same one by one, after the database refused one of them. One that it refuses while it takes the next would be in
@@ -163,18 +166,20 @@ async fn take_each(database: &Database, read: ReadRecords) -> Result<IntakeOutco
             settled.hopeless.push(name);
             continue;
         };
-        let tx = database.begin_write().await?;
-        match take_hook(&*tx, delivery, hook_time(record.as_ref())).await {
-            Ok(()) => {
-                tx.commit().await?;
+        let taken = database.write(Scope::All, async |tx| {
+            take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)
+        });
+        match taken.await {
+            Ok(_) => {
                 if let Some((name, error)) = refused.take() {
                     tracing::warn!(record = name, "could not take in {name}, which a hook left: {error}");
                     settled.hopeless.push(name);
                 }
                 settled.delivered.push(name);
             }
-            Err(error) if refused.is_none() => refused = Some((name, error)),
-            Err(error) => return Ok(IntakeOutcome { stopped: Some(error), ..settled }),
+            Err(TakeInError::Hook(error)) if refused.is_none() => refused = Some((name, error)),
+            Err(TakeInError::Hook(error)) => return Ok(IntakeOutcome { stopped: Some(error), ..settled }),
+            Err(error) => return Err(error),
         }
     }
     Ok(IntakeOutcome { stopped: refused.map(|(_, error)| error), ..settled })

@@ -50,12 +50,7 @@ impl Between {
         change::Column::Id.gte(from).and(change::Column::Id.lt(to))
     }
 
-    /// The same condition as a text, with [`Between::values`] as the parameters `?first` and the next one.
-    pub fn condition(&self, first: usize) -> String {
-        format!("id >= ?{first} and id < ?{}", first + 1)
-    }
-
-    /// The values of the condition's parameters.
+    /// The same condition as the two values of a statement: the first change, and the end that is not contained.
     pub fn values(&self) -> [Value; 2] {
         self.columns().map(Value::from)
     }

@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DbErr};
 
 use super::{Between, between};
-use crate::server::database::{Database, DatabaseError, Position};
+use crate::server::access::scope::Scope;
+use crate::server::database::sql::change_log;
+use crate::server::database::{Database, DatabaseError, Position, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often figures are folded: a reader adds up what is newer, so this bounds what that costs.
@@ -35,8 +37,8 @@ impl BackgroundJob for FoldJob {
 /// Folds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
     loop {
-        let read = database.begin_read().await?;
-        let unfolded = between(&folded(&*read).await?, &read.position());
+        let read = database.snapshot().await?;
+        let unfolded = between(&folded(&read).await?, &read.position());
         drop(read);
         if unfolded.is_empty() {
             return Ok(());
@@ -47,36 +49,23 @@ pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
 
 /// Folds the next part, towards `end`.
 async fn fold(database: &Database, end: &Position) -> Result<(), DatabaseError> {
-    let write = database.begin_write().await?;
-    let part = between(&folded(&*write).await?, end).first(CHANGES_PER_TRANSACTION);
-    for figure in ["'events'", "'hour.' || (at / 3600000)"] {
-        let sql = format!(
-            "insert into figures (project, figure, value) \
-             select project, {figure}, count(*) from changes \
-             where {} and kind = 'event.logged' group by 1, 2 \
-             on conflict (project, figure) do update set value = value + excluded.value",
-            part.condition(1)
-        );
-        execute(&*write, &sql, part.values()).await?;
-    }
-    execute(&*write, "update folded set next = ?", [part.end().to_column().into()]).await?;
-    write.commit().await?;
+    let write = async |tx: &WriteTransaction| {
+        let part = between(&folded(tx).await?, end).first(CHANGES_PER_TRANSACTION);
+        change_log::FOLD_EVENTS.execute(tx, part.values()).await?;
+        change_log::FOLD_HOURS.execute(tx, part.values()).await?;
+        change_log::SET_FOLDED.execute(tx, [part.end().to_column().into()]).await?;
+        Ok::<_, DatabaseError>(())
+    };
+    database.write(Scope::All, write).await?;
     Ok(())
 }
 
 /// How far the log is folded.
 pub async fn folded(tx: &impl ConnectionTrait) -> Result<Position, DbErr> {
-    const FOLDED: &str = "select next from folded";
-    let row = tx.query_one_raw(Statement::from_string(tx.get_database_backend(), FOLDED)).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound(FOLDED.to_owned()))?;
-    row.try_get_by_index(0).map(Position::from_column)
+    change_log::FOLDED.number(tx, []).await.map(Position::from_column)
 }
 
 /// The changes that the figures of this snapshot do not contain.
 pub async fn not_folded(tx: &impl ConnectionTrait, now: &Position) -> Result<Between, DbErr> {
     Ok(between(&folded(tx).await?, now))
-}
-
-async fn execute<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [Value; N]) -> Result<(), DbErr> {
-    tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await.map(drop)
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, Statement};
-
 use crate::protocol::limits;
-use crate::server::database::{Database, DatabaseError};
+use crate::server::access::scope::Scope;
+use crate::server::database::sql::change_log;
+use crate::server::database::{Database, DatabaseError, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the log is pruned.
@@ -40,28 +40,16 @@ impl BackgroundJob for PruneJob {
 pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Result<(), DatabaseError> {
     let before = |kept: Duration| now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
     loop {
-        let write = database.begin_write().await?;
-        let changes = execute(
-            &*write,
-            "delete from changes where id in (select id from changes \
-             where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?) and at < ?",
-            [ROWS_PER_TRANSACTION, before(retention)],
-        )
-        .await?;
-        let deliveries = execute(
-            &*write,
-            "delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)",
-            [before(limits::DELIVERY_MEMORY), ROWS_PER_TRANSACTION],
-        )
-        .await?;
-        write.commit().await?;
-        if changes.max(deliveries) < ROWS_PER_TRANSACTION.unsigned_abs() {
+        let write = async |tx: &WriteTransaction| {
+            let values = [ROWS_PER_TRANSACTION.into(), before(retention).into()];
+            let changes = change_log::PRUNE_CHANGES.execute(tx, values).await?;
+            let values = [before(limits::DELIVERY_MEMORY).into(), ROWS_PER_TRANSACTION.into()];
+            let deliveries = change_log::PRUNE_DELIVERIES.execute(tx, values).await?;
+            Ok::<_, DatabaseError>(changes.max(deliveries))
+        };
+        let (most, _) = database.write(Scope::All, write).await?.into_parts();
+        if most < ROWS_PER_TRANSACTION.unsigned_abs() {
             return Ok(());
         }
     }
-}
-
-async fn execute<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [i64; N]) -> Result<u64, DbErr> {
-    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values.map(Into::into));
-    Ok(tx.execute_raw(statement).await?.rows_affected())
 }

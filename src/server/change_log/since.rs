@@ -5,6 +5,7 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySel
 
 use super::{between, notice, sqlite};
 use crate::protocol::{Cursor, Notice};
+use crate::server::access::scope::Scope;
 use crate::server::database::{Position, ReadTransaction};
 
 /// The notices of the changes after `cursor`, or none where the log cannot tell them: another history, a pruned log, or
@@ -14,7 +15,7 @@ use crate::server::database::{Position, ReadTransaction};
 pub async fn since(
     read: &ReadTransaction,
     cursor: &Cursor,
-    project: Option<&str>,
+    scope: &Scope,
     most: u64,
 ) -> Result<Option<Vec<Notice>>, DbErr> {
     if !sqlite::continues(read, cursor).await? {
@@ -22,7 +23,7 @@ pub async fn since(
     }
     let missed = between(&Position::of(cursor), &read.position());
     let mut query = change::Entity::find().filter(missed.filter());
-    if let Some(project) = project {
+    if let Some(project) = scope.project() {
         query = query.filter(change::Column::Project.eq(project));
     }
     let rows = query
@@ -32,7 +33,7 @@ pub async fn since(
         .group_by(change::Column::ParentTaskId)
         .order_by_asc(change::Column::Id)
         .limit(most + 1)
-        .all(&**read)
+        .all(read)
         .await?;
     if rows.len() as u64 > most { Ok(None) } else { Ok(rows.iter().map(notice).collect()) }
 }

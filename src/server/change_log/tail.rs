@@ -125,7 +125,7 @@ async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cur
     let mut is_away = false;
     loop {
         let opened = match database.reopen().await {
-            Ok(()) => database.begin_read().await.map_err(|error| error.to_string()),
+            Ok(()) => database.snapshot().await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match opened {

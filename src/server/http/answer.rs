@@ -2,7 +2,6 @@
 //!
 //! The document takes the schema of the same type; a test holds the two together.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 
 use poem::http::{HeaderName, StatusCode, header};
@@ -13,60 +12,68 @@ use poem_openapi::types::Type;
 use serde::Serialize;
 
 use crate::protocol::{CURSOR_HEADER, Cursor};
+use crate::server::database::{Answer, Committed};
 use crate::server::error::ApiError;
 use crate::server::ingest::Saved;
 
 const JSON: &str = "application/json";
 
-/// The answer to a read: what was asked for, or that the caller has it already.
-pub(super) struct Read<T> {
-    body: Option<Vec<u8>>,
-    tag: String,
-    cursor: Cursor,
+/// The answer to a read: the read model, or 304 where the caller has it already.
+pub(super) struct ReadAnswer<T> {
+    answer: Answer,
+    caller_has_it: bool,
     of: PhantomData<fn() -> T>,
 }
 
 /// The answer to a write that can make a row: the row.
-pub(super) struct Kept<T> {
+pub(super) struct SavedRow<T> {
     saved: Saved,
     body: Vec<u8>,
     cursor: Cursor,
     of: PhantomData<fn() -> T>,
 }
 
-/// The answer to a write that changes what is there: what it became.
-pub(super) struct Changed<T> {
+/// The answer to a write that changes a row: the row as it is now.
+pub(super) struct ChangedRow<T> {
     body: Vec<u8>,
     cursor: Cursor,
     of: PhantomData<fn() -> T>,
 }
 
-/// The answer to a write that leaves nothing to show.
-pub(super) struct Done {
-    pub(super) cursor: Cursor,
+/// The answer to a write that leaves no row to show.
+pub(super) struct NoContent {
+    cursor: Cursor,
 }
 
-impl<T: Serialize> Read<T> {
-    /// `held` is what the caller says it has: the value of `If-None-Match`.
-    pub(super) fn new(value: &T, cursor: Cursor, held: Option<&str>) -> Result<Self, ApiError> {
-        let body = bytes(value)?;
-        let mut hasher = DefaultHasher::new();
-        body.hash(&mut hasher);
-        let tag = format!("W/\"{:016x}\"", hasher.finish());
-        let has_it = held.is_some_and(|held| names(held, &tag));
-        Ok(Self { body: (!has_it).then_some(body), tag, cursor, of: PhantomData })
+impl<T> ReadAnswer<T> {
+    /// `held` is the value of `If-None-Match`: the answers that the caller has.
+    pub(super) fn new(answer: Answer, held: Option<&str>) -> Self {
+        let caller_has_it = held.is_some_and(|held| names(held, answer.etag()));
+        Self { answer, caller_has_it, of: PhantomData }
     }
 }
 
-impl<T: Serialize> Kept<T> {
-    pub(super) fn new(saved: Saved, value: &T, cursor: Cursor) -> Result<Self, ApiError> {
-        Ok(Self { saved, body: bytes(value)?, cursor, of: PhantomData })
+impl<T: Serialize> SavedRow<T> {
+    pub(super) fn new(committed: Committed<(Saved, T)>) -> Result<Self, ApiError> {
+        let ((saved, row), cursor) = committed.into_parts();
+        Ok(Self { saved, body: bytes(&row)?, cursor, of: PhantomData })
     }
 }
 
-impl<T: Serialize> Changed<T> {
-    pub(super) fn new(value: &T, cursor: Cursor) -> Result<Self, ApiError> {
-        Ok(Self { body: bytes(value)?, cursor, of: PhantomData })
+impl<T: Serialize> ChangedRow<T> {
+    pub(super) fn new(committed: Committed<T>) -> Result<Self, ApiError> {
+        let (row, cursor) = committed.into_parts();
+        Ok(Self { body: bytes(&row)?, cursor, of: PhantomData })
+    }
+}
+
+impl NoContent {
+    pub(super) fn new(committed: Committed<()>) -> Self {
+        Self::at(committed.into_parts().1)
+    }
+
+    pub(super) fn at(cursor: Cursor) -> Self {
+        Self { cursor }
     }
 }
 
@@ -74,7 +81,7 @@ fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::internal("write an answer", &error))
 }
 
-/// Whether a list of entity tags has this one. The comparison is the weak one: `W/` says nothing.
+/// Whether a list of entity tags has this tag. The comparison is the weak one, which ignores `W/`.
 fn names(list: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     list.trim() == "*" || list.split(',').any(|one| opaque(one) == opaque(tag))
@@ -84,21 +91,18 @@ fn response(status: StatusCode, cursor: &Cursor) -> poem::ResponseBuilder {
     Response::builder().status(status).header(HeaderName::from_static(CURSOR_HEADER), cursor.to_string())
 }
 
-impl<T> IntoResponse for Read<T> {
+impl<T> IntoResponse for ReadAnswer<T> {
     fn into_response(self) -> Response {
-        let status = if self.body.is_some() { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
-        // A browser may keep it, but has to ask each time: whether it is stale only we know.
-        let answer = response(status, &self.cursor)
-            .header(header::ETAG, self.tag)
+        let status = if self.caller_has_it { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        // A browser may keep it, but has to ask each time: only the server knows whether it is stale.
+        let response = response(status, self.answer.cursor())
+            .header(header::ETAG, self.answer.etag())
             .header(header::CACHE_CONTROL, "private, no-cache");
-        match self.body {
-            Some(body) => answer.content_type(JSON).body(body),
-            None => answer.finish(),
-        }
+        if self.caller_has_it { response.finish() } else { response.content_type(JSON).body(self.answer.into_bytes()) }
     }
 }
 
-impl<T> IntoResponse for Kept<T> {
+impl<T> IntoResponse for SavedRow<T> {
     fn into_response(self) -> Response {
         let status = match self.saved {
             Saved::New => StatusCode::CREATED,
@@ -108,19 +112,19 @@ impl<T> IntoResponse for Kept<T> {
     }
 }
 
-impl<T> IntoResponse for Changed<T> {
+impl<T> IntoResponse for ChangedRow<T> {
     fn into_response(self) -> Response {
         response(StatusCode::OK, &self.cursor).content_type(JSON).body(self.body)
     }
 }
 
-impl IntoResponse for Done {
+impl IntoResponse for NoContent {
     fn into_response(self) -> Response {
         response(StatusCode::NO_CONTENT, &self.cursor).finish()
     }
 }
 
-impl<T: Type> ApiResponse for Read<T> {
+impl<T: Type> ApiResponse for ReadAnswer<T> {
     fn meta() -> MetaResponses {
         let tag = || header_of("ETag", "Names this content; send it in `If-None-Match`.", String::schema_ref());
         let mut found = described::<T>(200, "What was asked for.");
@@ -135,7 +139,7 @@ impl<T: Type> ApiResponse for Read<T> {
     }
 }
 
-impl<T: Type> ApiResponse for Kept<T> {
+impl<T: Type> ApiResponse for SavedRow<T> {
     fn meta() -> MetaResponses {
         let there = described::<T>(200, "It was there; this is how it is now.");
         MetaResponses { responses: vec![described::<T>(201, "It is new."), there] }
@@ -146,7 +150,7 @@ impl<T: Type> ApiResponse for Kept<T> {
     }
 }
 
-impl<T: Type> ApiResponse for Changed<T> {
+impl<T: Type> ApiResponse for ChangedRow<T> {
     fn meta() -> MetaResponses {
         MetaResponses { responses: vec![described::<T>(200, "How it is now.")] }
     }
@@ -156,7 +160,7 @@ impl<T: Type> ApiResponse for Changed<T> {
     }
 }
 
-impl ApiResponse for Done {
+impl ApiResponse for NoContent {
     fn meta() -> MetaResponses {
         MetaResponses { responses: vec![empty(204, "It is done.")] }
     }

@@ -27,28 +27,28 @@ pub(super) const NDJSON: &str = "application/x-ndjson";
 const PASSED_OVER: u64 = 16 * 1024 * 1024;
 
 /// A body that is one of the wire's types.
-pub(super) struct Json<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
 /// A body as it came: what a hook was given.
-pub(super) struct Raw(pub(super) Vec<u8>);
+pub(super) struct HookBody(pub(super) Vec<u8>);
 
 /// A body as it came: lines of JSON.
-pub(super) struct Lines(pub(super) Vec<u8>);
+pub(super) struct LinesBody(pub(super) Vec<u8>);
 
 /// A type that bodies are parsed into.
-pub(super) trait Taken: Sized + Send {
+pub(super) trait BodyType: Sized + Send {
     /// The longest body in bytes.
-    const LIMIT: usize;
+    const LONGEST_BODY: usize;
 
     fn schema_ref() -> MetaSchemaRef;
     fn register(registry: &mut Registry);
     fn parse(text: &str) -> Result<Self, ApiError>;
 }
 
-macro_rules! taken {
+macro_rules! body_types {
     ($($name:ty)*) => {$(
-        impl Taken for $name {
-            const LIMIT: usize = limits::BODY_BYTES;
+        impl BodyType for $name {
+            const LONGEST_BODY: usize = limits::BODY_BYTES;
 
             fn schema_ref() -> MetaSchemaRef {
                 <$name as Type>::schema_ref()
@@ -59,22 +59,22 @@ macro_rules! taken {
             }
 
             fn parse(text: &str) -> Result<Self, ApiError> {
-                parse::<Object<Self>>(text).map(|object| object.0)
+                parse::<JsonObject<Self>>(text).map(|object| object.0)
             }
         }
     )*};
 }
 
-taken! { NewTask TaskPatch Purge NewSession SessionPatch EventPatch SaveBookmark }
+body_types! { NewTask TaskPatch Purge NewSession SessionPatch EventPatch SaveBookmark }
 
 /// One event, or several of them as `{"events": [...]}`.
-pub(super) enum Events {
+pub(super) enum EventsBody {
     One(Box<NewEvent>),
     Batch(Vec<NewEvent>),
 }
 
-impl Taken for Events {
-    const LIMIT: usize = limits::LONG_BODY_BYTES;
+impl BodyType for EventsBody {
+    const LONGEST_BODY: usize = limits::LONG_BODY_BYTES;
 
     fn schema_ref() -> MetaSchemaRef {
         let events = MetaSchema {
@@ -98,21 +98,21 @@ impl Taken for Events {
 
     fn parse(text: &str) -> Result<Self, ApiError> {
         #[derive(Deserialize)]
-        struct Batch {
-            events: Bounded<NewEvent>,
+        struct EventBatch {
+            events: BoundedList<NewEvent>,
         }
         #[derive(Deserialize)]
         struct Either {
             events: Option<IgnoredAny>,
         }
-        match parse::<Object<Either>>(text)?.0.events {
-            Some(_) => parse::<Object<Batch>>(text).map(|batch| Self::Batch(batch.0.events.0)),
-            None => parse::<Object<NewEvent>>(text).map(|event| Self::One(Box::new(event.0))),
+        match parse::<JsonObject<Either>>(text)?.0.events {
+            Some(_) => parse::<JsonObject<EventBatch>>(text).map(|batch| Self::Batch(batch.0.events.0)),
+            None => parse::<JsonObject<NewEvent>>(text).map(|event| Self::One(Box::new(event.0))),
         }
     }
 }
 
-impl<'a, T: Taken> ApiExtractor<'a> for Json<T> {
+impl<'a, T: BodyType> ApiExtractor<'a> for JsonBody<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
     type ParamRawType = ();
@@ -133,7 +133,7 @@ impl<'a, T: Taken> ApiExtractor<'a> for Json<T> {
         if let Some(said) = request.content_type().filter(|said| !is_json(said)) {
             return Err(ApiError::MediaType(said.to_owned()).into());
         }
-        let bytes = read(body, T::LIMIT).await?;
+        let bytes = read(body, T::LONGEST_BODY).await?;
         if let Err(error) = std::str::from_utf8(&bytes) {
             return Err(ApiError::NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())).into());
         }
@@ -142,7 +142,7 @@ impl<'a, T: Taken> ApiExtractor<'a> for Json<T> {
     }
 }
 
-impl<'a> ApiExtractor<'a> for Raw {
+impl<'a> ApiExtractor<'a> for HookBody {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
     type ParamRawType = ();
@@ -156,7 +156,7 @@ impl<'a> ApiExtractor<'a> for Raw {
     }
 }
 
-impl<'a> ApiExtractor<'a> for Lines {
+impl<'a> ApiExtractor<'a> for LinesBody {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
     type ParamRawType = ();
@@ -228,21 +228,21 @@ fn reason(error: &serde_json::Error) -> String {
 }
 
 /// A JSON object. A derived type would also take an array of its fields' values.
-struct Object<T>(T);
+struct JsonObject<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ObjectOf<T>(PhantomData<T>);
 
         impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOf<T> {
-            type Value = Object<T>;
+            type Value = JsonObject<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JsonObject<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(JsonObject)
             }
         }
 
@@ -251,30 +251,30 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// A list of at most [`limits::EVENTS_PER_BATCH`] objects. The bound holds while it is parsed: a few bytes each would become hundreds.
-struct Bounded<T>(Vec<T>);
+struct BoundedList<T>(Vec<T>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bounded<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for BoundedList<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ListOf<T>(PhantomData<T>);
 
         impl<'de, T: Deserialize<'de>> Visitor<'de> for ListOf<T> {
-            type Value = Bounded<T>;
+            type Value = BoundedList<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "a list of at most {}", limits::EVENTS_PER_BATCH)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Bounded<T>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<BoundedList<T>, A::Error> {
                 let mut taken = Vec::new();
                 while taken.len() < limits::EVENTS_PER_BATCH {
-                    match list.next_element::<Object<T>>()? {
+                    match list.next_element::<JsonObject<T>>()? {
                         Some(one) => taken.push(one.0),
-                        None => return Ok(Bounded(taken)),
+                        None => return Ok(BoundedList(taken)),
                     }
                 }
                 match list.next_element::<IgnoredAny>()? {
                     Some(_) => Err(A::Error::custom(format!("more than {}", limits::EVENTS_PER_BATCH))),
-                    None => Ok(Bounded(taken)),
+                    None => Ok(BoundedList(taken)),
                 }
             }
         }

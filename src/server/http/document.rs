@@ -19,6 +19,7 @@ use super::bookmark::BookmarkApi;
 use super::health::HealthApi;
 use super::hook::HookApi;
 use super::overview::OverviewApi;
+use super::reading;
 use super::search::SearchApi;
 use super::task::TaskApi;
 use super::timeline::TimelineApi;
@@ -97,6 +98,7 @@ fn described() -> OpenApiService<Described, ()> {
 impl OpenApi for Described {
     fn meta() -> Vec<MetaApi> {
         let mut all = Operations::meta();
+        reading::expand(&mut all);
         all.push(MetaApi { paths: vec![MetaPath { path: "/api/v1/stream".to_owned(), operations: vec![stream()] }] });
         all
     }

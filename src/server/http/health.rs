@@ -3,7 +3,7 @@
 use poem_openapi::OpenApi;
 
 use super::Group;
-use super::answer::Done;
+use super::answer::NoContent;
 use crate::server::database::Database;
 use crate::server::error::ApiError;
 
@@ -19,8 +19,8 @@ impl HealthApi {
 
     /// The server can answer: its database is there
     #[oai(path = "/readyz", method = "get", operation_id = "ready")]
-    async fn ready(&self) -> Result<Done, ApiError> {
-        let tx = self.0.begin_read().await?;
-        Ok(Done { cursor: tx.cursor().clone() })
+    async fn ready(&self) -> Result<NoContent, ApiError> {
+        let snapshot = self.0.snapshot().await?;
+        Ok(NoContent::at(snapshot.cursor().clone()))
     }
 }

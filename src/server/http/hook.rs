@@ -3,15 +3,17 @@
 use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 
-use super::answer::{Done, Read};
-use super::body::Raw;
+use super::answer::{NoContent, ReadAnswer};
+use super::body::HookBody;
+use super::writing::write;
 use super::{Group, now_ms};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
+use crate::server::access::scope::Scope;
 use crate::server::agents::{self, HookDelivery, HookTime};
-use crate::server::database::Database;
+use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 
 pub(super) struct HookApi(pub(super) Database);
@@ -27,10 +29,11 @@ impl HookApi {
         /// The `ETag` of the answer the caller has.
         #[oai(name = "If-None-Match")]
         held: Header<Option<String>>,
-    ) -> Result<Read<HooksHeard>, ApiError> {
-        let tx = self.0.begin_read().await?;
-        let heard = agents::hooks_last_heard(&*tx).await?;
-        Read::new(&heard, tx.cursor().clone(), held.0.as_deref())
+    ) -> Result<ReadAnswer<HooksHeard>, ApiError> {
+        let key = ReadKey::new("hooks_heard");
+        let queries = async |tx: &ReadTransaction| Ok::<_, ApiError>(agents::hooks_last_heard(tx).await?);
+        let answer = self.0.read(Scope::All, None, key, queries).await?;
+        Ok(ReadAnswer::new(answer, held.0.as_deref()))
     }
 
     /// Take what a hook of Claude Code was given
@@ -46,8 +49,8 @@ impl HookApi {
         /// The process of the agent, as the forwarder names it. Who cannot tell what it is ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
-        body: Raw,
-    ) -> Result<Done, ApiError> {
+        body: HookBody,
+    ) -> Result<NoContent, ApiError> {
         self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
     }
 
@@ -64,8 +67,8 @@ impl HookApi {
         /// The process of the agent, as the forwarder names it. Who cannot tell what it is ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
-        body: Raw,
-    ) -> Result<Done, ApiError> {
+        body: HookBody,
+    ) -> Result<NoContent, ApiError> {
         self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, &body.0).await
     }
 }
@@ -78,7 +81,7 @@ impl HookApi {
         at: &Option<String>,
         process: &Option<String>,
         body: &[u8],
-    ) -> Result<Done, ApiError> {
+    ) -> Result<NoContent, ApiError> {
         let delivery = HookDelivery::read(runtime, delivery.as_deref(), body)?;
         // It is a hint, and one that cannot be read costs no record.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
@@ -90,10 +93,11 @@ impl HookApi {
                 return Err(ApiError::Header { name: AT_HEADER.to_owned(), detail });
             }
         };
-        let tx = self.0.begin_write().await?;
-        let now_ms = now_ms();
-        let heard = at.map_or(HookTime::Now(now_ms), |at| HookTime::late(at, now_ms));
-        agents::take_hook(&*tx, delivery.of(process.as_ref()), heard).await?;
-        Ok(Done { cursor: tx.commit().await? })
+        let write = write(&self.0, async |tx| {
+            let now_ms = now_ms();
+            let heard = at.map_or(HookTime::Now(now_ms), |at| HookTime::late(at, now_ms));
+            Ok(agents::take_hook(tx, delivery.of(process.as_ref()), heard).await?)
+        });
+        Ok(NoContent::new(write.await?))
     }
 }

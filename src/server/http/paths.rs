@@ -1,4 +1,4 @@
-//! The paths there are, for answers that have to say what is at one.
+//! The paths of all operations, for failures that name the methods or the parameters of a path.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 pub(super) struct Paths(Vec<(Vec<String>, String)>);
 
 impl Paths {
-    /// Those of an OpenAPI document.
+    /// The paths of an OpenAPI document.
     pub(super) fn of(openapi: &str) -> Self {
         let document: Value = serde_json::from_str(openapi).unwrap_or_default();
         let paths = document["paths"].as_object().into_iter().flatten();

@@ -114,7 +114,7 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     let permit = permit.map_err(|_| ApiError::unavailable("as many streams are open as this server serves"))?;
     // What a browser sends by itself when it comes back is newer than the URL it began with.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let wanted = feed::FeedRequest { project: query.project, since: last.or(query.since) };
+    let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
     let feed = Feed::open(streams.source.clone(), wanted).await?;
     // It may have begun to listen only after everyone was told of the end.
     if streams.draining.is_cancelled() {

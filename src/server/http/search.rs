@@ -1,21 +1,24 @@
 //! Search.
 
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Query};
+use poem_openapi::param::Query;
 
 use super::Group;
-use super::answer::Read;
+use super::answer::ReadAnswer;
+use super::reading::{ProjectParameter, Reading};
+use crate::protocol::TaskId;
 use crate::protocol::limits;
 use crate::protocol::model::SearchResults;
-use crate::protocol::{Cursor, TaskId};
+use crate::server::database::Answer;
 use crate::server::error::ApiError;
 use crate::server::read;
+use crate::server::read::search::SearchFilter;
 use crate::server::search::SearchIndex;
 
 pub(super) struct SearchApi(pub(super) SearchIndex);
 
-fn default_limit() -> u32 {
-    limits::HITS_DEFAULT
+fn default_search_limit() -> u32 {
+    20
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Read")]
@@ -28,33 +31,29 @@ impl SearchApi {
     /// matches are ranked; events that had happened more than eight days before they were written, as when transcripts
     /// are imported, count as older than all others.
     #[oai(path = "/search", method = "get", operation_id = "search")]
-    #[allow(clippy::too_many_arguments)]
     async fn search(
         &self,
         /// What to look for: at most 500 characters. Without a word in it nothing is found.
         q: Query<String>,
         /// Only in this project; left out: in all.
-        project: Query<Option<String>>,
+        project: ProjectParameter,
         /// Only in this task, its events and bookmarks.
         task_id: Query<Option<TaskId>>,
         /// How many at most.
-        #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "100")))]
+        #[oai(default = "default_search_limit", validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<u32>,
-        /// The `ETag` of the answer the caller has.
-        #[oai(name = "If-None-Match")]
-        held: Header<Option<String>>,
         /// A cursor the index should contain; it is waited for at most a tenth of a second.
-        #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
-    ) -> Result<Read<SearchResults>, ApiError> {
-        let longest = limits::QUERY_CHARACTERS;
-        if q.0.chars().count() > longest {
-            return Err(ApiError::invalid("q", format!("is longer than {longest} characters")));
+        reading: Reading,
+    ) -> Result<ReadAnswer<SearchResults>, ApiError> {
+        if q.0.chars().count() > limits::QUERY_CHARACTERS {
+            return Err(ApiError::invalid("q", format!("is longer than {} characters", limits::QUERY_CHARACTERS)));
         }
-        let filter = read::search::Filter { project: project.0, task_id: task_id.0 };
+        let filter = SearchFilter { task_id: task_id.0 };
         let search = self.0.begin().await?;
-        let found = read::search::search(&*search.tx, &q.0, &filter, limit.0).await;
+        let found = read::search::search(&search.tx, &project.0, &q.0, &filter, limit.0).await;
         let items = found.map_err(|error| search.failed(error))?;
-        Read::new(&SearchResults { items, complete: search.complete }, search.cursor.clone(), held.0.as_deref())
+        // The answer contains as much as the index, which may be less than the snapshot.
+        let answer = Answer::new(&SearchResults { items, complete: search.complete }, search.cursor.clone())?;
+        Ok(ReadAnswer::new(answer, reading.if_none_match.as_deref()))
     }
 }

@@ -1,18 +1,22 @@
 //! Tasks.
 
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::{Path, Query};
 
-use super::answer::{Changed, Done, Kept, Read};
-use super::body::Json;
-use super::{Group, missing, now_ms, window};
+use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
+use super::body::JsonBody;
+use super::reading::{PageParameters, ProjectParameter, Reading, found};
+use super::writing::{read_back, write};
+use super::{Group, now_ms};
+use crate::protocol::TaskId;
 use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus};
 use crate::protocol::write::{NewTask, Purge, TaskPatch};
-use crate::protocol::{Cursor, TaskId};
-use crate::server::database::Database;
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
+use crate::server::read::task::TaskFilter;
 
 pub(super) struct TaskApi(pub(super) Database);
 
@@ -20,34 +24,23 @@ pub(super) struct TaskApi(pub(super) Database);
 impl TaskApi {
     /// Tasks, the last changed first
     #[oai(path = "/tasks", method = "get", operation_id = "tasks", tag = "Group::Read")]
-    #[allow(clippy::too_many_arguments)]
     async fn tasks(
         &self,
         /// Only those of this project; left out: of all.
-        project: Query<Option<String>>,
+        project: ProjectParameter,
         /// Only those that stand so.
         status: Query<Option<TaskStatus>>,
         /// Only the parts of this task.
         parent: Query<Option<TaskId>>,
-        /// How many at most.
-        #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<u32>,
-        /// Those that follow: the `next` of the page before.
-        before: Query<Option<String>>,
-        /// Those that precede: the `previous` of the page after.
-        after: Query<Option<String>>,
-        /// The `ETag` of the answer the caller has.
-        #[oai(name = "If-None-Match")]
-        held: Header<Option<String>>,
-        /// A cursor the answer has to contain, where it is of this database's history.
-        #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
-    ) -> Result<Read<TaskPage>, ApiError> {
-        let window = window(before.0, after.0)?;
-        let filter = read::task::Filter { project: project.0, status: status.0, parent: parent.0 };
-        let tx = self.0.begin_read().await?;
-        let page = read::task::page(&*tx, &filter, &window, limit.0.into()).await?;
-        Read::new(&page, tx.cursor().clone(), held.0.as_deref())
+        page: PageParameters,
+        reading: Reading,
+    ) -> Result<ReadAnswer<TaskPage>, ApiError> {
+        let window = page.window()?;
+        let filter = TaskFilter { status: status.0, parent: parent.0 };
+        let key = ReadKey::new("tasks").with("status", filter.status).with("parent", filter.parent.as_ref());
+        let queries =
+            async |tx: &ReadTransaction| Ok(read::task::page(tx, tx.scope(), &filter, &window, page.limit()).await?);
+        reading.answer(&self.0, project.0, page.extend(key), queries).await
     }
 
     /// Begin a task
@@ -55,11 +48,12 @@ impl TaskApi {
     /// Sent again with the same `task_id` and the same parent it changes nothing, and answers 200 with the task.
     /// Tasks can be part of one another 100 levels deep.
     #[oai(path = "/tasks", method = "post", operation_id = "start_task", tag = "Group::Write")]
-    async fn start(&self, body: Json<NewTask>) -> Result<Kept<Task>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        let (id, saved) = ingest::task::start(&*tx, body.0, now_ms()).await?;
-        let task = read::task::summary(&*tx, &id).await?.ok_or_else(|| missing("task", &id))?;
-        Kept::new(saved, &task, tx.commit().await?)
+    async fn start(&self, body: JsonBody<NewTask>) -> Result<SavedRow<Task>, ApiError> {
+        let write = write(&self.0, async |tx| {
+            let (id, saved) = ingest::task::start(tx, body.0, now_ms()).await?;
+            Ok((saved, read_back("task", &id, read::task::summary(tx, &id)).await?))
+        });
+        SavedRow::new(write.await?)
     }
 
     /// One task with its sessions, its parts and its newest events
@@ -68,19 +62,12 @@ impl TaskApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
-        /// The `ETag` of the answer the caller has.
-        #[oai(name = "If-None-Match")]
-        held: Header<Option<String>>,
-        /// A cursor the answer has to contain, where it is of this database's history.
-        #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
-    ) -> Result<Read<TaskDetail>, ApiError> {
-        let tx = self.0.begin_read().await?;
-        let cursor = tx.cursor().clone();
-        match read::task::detail(&*tx, &task_id.0).await? {
-            Some(detail) => Read::new(&detail, cursor, held.0.as_deref()),
-            None => Err(ApiError::NotFound { what: "task", id: task_id.0.to_string(), cursor: Some(cursor) }),
-        }
+        reading: Reading,
+    ) -> Result<ReadAnswer<TaskDetail>, ApiError> {
+        let key = ReadKey::new("task").with("task_id", Some(&task_id.0));
+        let queries =
+            async |tx: &ReadTransaction| found(tx, "task", &task_id.0, read::task::detail(tx, &task_id.0).await?);
+        reading.answer(&self.0, Scope::All, key, queries).await
     }
 
     /// Change a task
@@ -91,12 +78,13 @@ impl TaskApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
-        body: Json<TaskPatch>,
-    ) -> Result<Changed<Task>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::task::update(&*tx, &task_id.0, body.0).await?;
-        let task = read::task::summary(&*tx, &task_id.0).await?.ok_or_else(|| missing("task", &task_id.0))?;
-        Changed::new(&task, tx.commit().await?)
+        body: JsonBody<TaskPatch>,
+    ) -> Result<ChangedRow<Task>, ApiError> {
+        let write = write(&self.0, async |tx| {
+            ingest::task::update(tx, &task_id.0, body.0).await?;
+            read_back("task", &task_id.0, read::task::summary(tx, &task_id.0)).await
+        });
+        ChangedRow::new(write.await?)
     }
 
     /// Delete a task
@@ -107,10 +95,9 @@ impl TaskApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
-    ) -> Result<Done, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::task::delete(&*tx, &task_id.0).await?;
-        Ok(Done { cursor: tx.commit().await? })
+    ) -> Result<NoContent, ApiError> {
+        let write = write(&self.0, async |tx| Ok(ingest::task::delete(tx, &task_id.0).await?));
+        Ok(NoContent::new(write.await?))
     }
 
     /// Clear finished tasks away
@@ -118,9 +105,11 @@ impl TaskApi {
     /// A tree of tasks goes as a whole or not at all, and only if everything in it is completed or errored. `status`
     /// and `project` are asked of the task at its top, `older_than` of everything in it. `{}` clears all there are.
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
-    async fn purge(&self, body: Json<Purge>) -> Result<Changed<Purged>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        let count = ingest::task::purge(&*tx, body.0, now_ms()).await?;
-        Changed::new(&Purged { count }, tx.commit().await?)
+    async fn purge(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
+        let write = write(&self.0, async |tx| {
+            let count = ingest::task::purge(tx, body.0, now_ms()).await?;
+            Ok(Purged { count })
+        });
+        ChangedRow::new(write.await?)
     }
 }

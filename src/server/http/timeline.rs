@@ -1,18 +1,21 @@
 //! What happens on a task: its sessions and its events.
 
 use poem_openapi::OpenApi;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::Path;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use serde::Serialize;
 
-use super::answer::{Changed, Done, Kept, Read};
-use super::body::{Events, Json};
-use super::{Group, missing, now_ms, window};
+use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
+use super::body::{EventsBody, JsonBody};
+use super::reading::{PageParameters, Reading, found};
+use super::writing::{read_back, write};
+use super::{Group, now_ms};
 use crate::protocol::model::{Event, EventPage, EventsLogged, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
-use crate::protocol::{Cursor, EventId, SessionId, TaskId};
-use crate::server::database::Database;
+use crate::protocol::{EventId, SessionId, TaskId};
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
@@ -23,32 +26,19 @@ pub(super) struct TimelineApi(pub(super) Database);
 impl TimelineApi {
     /// The events of a task, the newest first
     #[oai(path = "/tasks/:task_id/timeline", method = "get", operation_id = "timeline", tag = "Group::Read")]
-    #[allow(clippy::too_many_arguments)]
     async fn timeline(
         &self,
         /// The task.
         task_id: Path<TaskId>,
-        /// How many at most.
-        #[oai(default = "super::default_limit", validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<u32>,
-        /// Those that follow: the `next` of the page before.
-        before: Query<Option<String>>,
-        /// Those that precede: the `previous` of the page after.
-        after: Query<Option<String>>,
-        /// The `ETag` of the answer the caller has.
-        #[oai(name = "If-None-Match")]
-        held: Header<Option<String>>,
-        /// A cursor the answer has to contain, where it is of this database's history.
-        #[oai(name = "Requery-At-Least")]
-        _at_least: Header<Option<Cursor>>,
-    ) -> Result<Read<EventPage>, ApiError> {
-        let window = window(before.0, after.0)?;
-        let tx = self.0.begin_read().await?;
-        let cursor = tx.cursor().clone();
-        match read::timeline::page(&*tx, &task_id.0, &window, limit.0.into()).await? {
-            Some(page) => Read::new(&page, cursor, held.0.as_deref()),
-            None => Err(ApiError::NotFound { what: "task", id: task_id.0.to_string(), cursor: Some(cursor) }),
-        }
+        page: PageParameters,
+        reading: Reading,
+    ) -> Result<ReadAnswer<EventPage>, ApiError> {
+        let window = page.window()?;
+        let key = ReadKey::new("timeline").with("task_id", Some(&task_id.0));
+        let queries = async |tx: &ReadTransaction| {
+            found(tx, "task", &task_id.0, read::timeline::page(tx, &task_id.0, &window, page.limit()).await?)
+        };
+        reading.answer(&self.0, Scope::All, page.extend(key), queries).await
     }
 
     /// Begin a session: a run of an agent on a task
@@ -59,12 +49,13 @@ impl TimelineApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
-        body: Json<NewSession>,
-    ) -> Result<Kept<Session>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        let (id, saved) = ingest::session::start(&*tx, &task_id.0, body.0, now_ms()).await?;
-        let session = read::task::session_of(&*tx, &id).await?.ok_or_else(|| missing("session", &id))?;
-        Kept::new(saved, &session, tx.commit().await?)
+        body: JsonBody<NewSession>,
+    ) -> Result<SavedRow<Session>, ApiError> {
+        let write = write(&self.0, async |tx| {
+            let (id, saved) = ingest::session::start(tx, &task_id.0, body.0, now_ms()).await?;
+            Ok((saved, read_back("session", &id, read::task::session_of(tx, &id)).await?))
+        });
+        SavedRow::new(write.await?)
     }
 
     /// Change or end a session
@@ -73,12 +64,13 @@ impl TimelineApi {
         &self,
         /// The session.
         session_id: Path<SessionId>,
-        body: Json<SessionPatch>,
-    ) -> Result<Changed<Session>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::session::update(&*tx, &session_id.0, body.0, now_ms()).await?;
-        let session = read::task::session_of(&*tx, &session_id.0).await?;
-        Changed::new(&session.ok_or_else(|| missing("session", &session_id.0))?, tx.commit().await?)
+        body: JsonBody<SessionPatch>,
+    ) -> Result<ChangedRow<Session>, ApiError> {
+        let write = write(&self.0, async |tx| {
+            ingest::session::update(tx, &session_id.0, body.0, now_ms()).await?;
+            read_back("session", &session_id.0, read::task::session_of(tx, &session_id.0)).await
+        });
+        ChangedRow::new(write.await?)
     }
 
     /// Log events on a task
@@ -90,22 +82,21 @@ impl TimelineApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
-        body: Json<Events>,
-    ) -> Result<Kept<Logged>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        match body.0 {
-            Events::One(event) => {
-                let logged = ingest::event::log(&*tx, &task_id.0, *event, now_ms()).await?;
-                let event = read::timeline::named(&*tx, &logged.ids).await?.pop();
-                let event = event.ok_or_else(|| missing("task", &task_id.0))?;
-                Kept::new(logged.saved, &Logged::One(Box::new(event)), tx.commit().await?)
+        body: JsonBody<EventsBody>,
+    ) -> Result<SavedRow<LoggedBody>, ApiError> {
+        let write = write(&self.0, async |tx| match body.0 {
+            EventsBody::One(event) => {
+                let logged = ingest::event::log(tx, &task_id.0, *event, now_ms()).await?;
+                let event = read::timeline::first_named(tx, &logged.ids);
+                Ok((logged.saved, LoggedBody::One(Box::new(read_back("task", &task_id.0, event).await?))))
             }
-            Events::Batch(events) => {
-                let logged = ingest::event::log_all(&*tx, &task_id.0, events, now_ms()).await?;
-                let items = read::timeline::named(&*tx, &logged.ids).await?;
-                Kept::new(logged.saved, &Logged::Batch(EventsLogged { items }), tx.commit().await?)
+            EventsBody::Batch(events) => {
+                let logged = ingest::event::log_all(tx, &task_id.0, events, now_ms()).await?;
+                let items = read::timeline::named(tx, &logged.ids).await?;
+                Ok((logged.saved, LoggedBody::Batch(EventsLogged { items })))
             }
-        }
+        });
+        SavedRow::new(write.await?)
     }
 
     /// Change an event
@@ -116,12 +107,14 @@ impl TimelineApi {
         &self,
         /// The event.
         event_id: Path<EventId>,
-        body: Json<EventPatch>,
-    ) -> Result<Changed<Event>, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::event::update(&*tx, &event_id.0, body.0).await?;
-        let event = read::timeline::named(&*tx, std::slice::from_ref(&event_id.0)).await?.pop();
-        Changed::new(&event.ok_or_else(|| missing("event", &event_id.0))?, tx.commit().await?)
+        body: JsonBody<EventPatch>,
+    ) -> Result<ChangedRow<Event>, ApiError> {
+        let write = write(&self.0, async |tx| {
+            ingest::event::update(tx, &event_id.0, body.0).await?;
+            let event = read::timeline::first_named(tx, std::slice::from_ref(&event_id.0));
+            read_back("event", &event_id.0, event).await
+        });
+        ChangedRow::new(write.await?)
     }
 
     /// Delete an event, and the bookmark of it
@@ -130,22 +123,21 @@ impl TimelineApi {
         &self,
         /// The event.
         event_id: Path<EventId>,
-    ) -> Result<Done, ApiError> {
-        let tx = self.0.begin_write().await?;
-        ingest::event::delete(&*tx, &event_id.0).await?;
-        Ok(Done { cursor: tx.commit().await? })
+    ) -> Result<NoContent, ApiError> {
+        let write = write(&self.0, async |tx| Ok(ingest::event::delete(tx, &event_id.0).await?));
+        Ok(NoContent::new(write.await?))
     }
 }
 
 /// What was logged, in the form it was sent: one event, or the list of them.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Logged {
+pub(super) enum LoggedBody {
     One(Box<Event>),
     Batch(EventsLogged),
 }
 
-impl Type for Logged {
+impl Type for LoggedBody {
     const IS_REQUIRED: bool = true;
     type RawValueType = Self;
     type RawElementValueType = Self;

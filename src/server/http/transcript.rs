@@ -2,8 +2,9 @@
 
 use poem_openapi::OpenApi;
 
-use super::answer::Changed;
-use super::body::Lines;
+use super::answer::ChangedRow;
+use super::body::LinesBody;
+use super::writing::write;
 use super::{Group, now_ms};
 use crate::protocol::model::Imported;
 use crate::server::agents::{self, TranscriptStretch};
@@ -19,12 +20,11 @@ impl TranscriptApi {
     /// Any stretch of whole lines, of one session or of several: at most 5,000 lines that tell of 5,000 events. What was
     /// taken before is not taken again. A line that cannot be taken is counted and told, and costs the others nothing.
     #[oai(path = "/claude-code", method = "post", operation_id = "import_claude_code")]
-    async fn claude_code(&self, body: Lines) -> Result<Changed<Imported>, ApiError> {
+    async fn claude_code(&self, body: LinesBody) -> Result<ChangedRow<Imported>, ApiError> {
         let now_ms = now_ms();
         let read = tokio::task::spawn_blocking(move || TranscriptStretch::read(&body.0, now_ms)).await;
         let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
-        let tx = self.0.begin_write().await?;
-        let imported = agents::take_stretch(&*tx, stretch, now_ms).await?;
-        Changed::new(&imported, tx.commit().await?)
+        let write = write(&self.0, async |tx| Ok(agents::take_stretch(tx, stretch, now_ms).await?));
+        ChangedRow::new(write.await?)
     }
 }

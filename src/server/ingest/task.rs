@@ -1,7 +1,7 @@
 //! Starting, changing, deleting and purging tasks.
 
 use requery_entities::task;
-use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect, Statement};
+use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
 
 use super::bounds::Bounds;
 use super::{Saved, WriteError};
@@ -9,6 +9,7 @@ use crate::protocol::TaskId;
 use crate::protocol::limits;
 use crate::protocol::model::{TaskMode, TaskStatus};
 use crate::protocol::write::{NewTask, TaskPatch};
+use crate::server::database::sql;
 
 mod row;
 pub use row::{TaskChanges, TaskToStart, change, insert};
@@ -139,14 +140,6 @@ async fn project_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Str
 
 /// How many tasks there are from this one up to the top of its tree, as far as it matters.
 async fn depth_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<i64, WriteError> {
-    const SQL: &str = "
-        with recursive up (parent, depth) as (
-            select parent_task_id, 1 from tasks where id = ?1
-            union all
-            select tasks.parent_task_id, depth + 1 from up join tasks on tasks.id = up.parent where depth < ?2
-        )
-        select max(depth) as depth from up";
-    let values = [id.as_str().into(), limits::TASK_LEVELS.into()];
-    let row = tx.query_one_raw(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).await?;
-    Ok(row.map(|row| row.try_get::<Option<i64>>("", "depth")).transpose()?.flatten().unwrap_or(0))
+    let depth = sql::tasks::DEPTH.value(tx, [id.as_str().into(), limits::TASK_LEVELS.into()]).await?;
+    Ok(depth.unwrap_or(0))
 }

@@ -1,7 +1,9 @@
 //! Counting the usage of answers.
 
-use sea_orm::{ConnectionTrait, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Value, json};
+
+use crate::server::database::sql;
 
 /// The usage of one answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,18 +22,6 @@ pub struct UsageToSave {
 
 /// Writes the usage of answers of a task, in one statement. That of an answer that was counted before is replaced.
 pub async fn save(tx: &impl ConnectionTrait, task_id: &str, answers: Vec<UsageToSave>) -> Result<(), DbErr> {
-    const SAVE: &str = "
-        insert into usage (task_id, answer_id, model, input_tokens, output_tokens, cache_read_tokens,
-            cache_write_tokens, cost_usd_micros, at)
-        select ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-            json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-            json_extract(value, '$[6]'), json_extract(value, '$[7]')
-        from json_each(?2) where true
-        on conflict (task_id, answer_id) do update set
-            model = coalesce(excluded.model, model), input_tokens = excluded.input_tokens,
-            output_tokens = excluded.output_tokens, cache_read_tokens = excluded.cache_read_tokens,
-            cache_write_tokens = excluded.cache_write_tokens, cost_usd_micros = excluded.cost_usd_micros,
-            at = min(at, excluded.at)";
     if answers.is_empty() {
         return Ok(());
     }
@@ -40,5 +30,5 @@ pub async fn save(tx: &impl ConnectionTrait, task_id: &str, answers: Vec<UsageTo
         json!([answer_id, model, input, output, read, written, cost_usd_micros, at_ms])
     });
     let values = [task_id.into(), Value::Array(rows.collect()).to_string().into()];
-    tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), SAVE, values)).await.map(drop)
+    sql::usage::SAVE_ANSWERS.execute(tx, values).await.map(drop)
 }

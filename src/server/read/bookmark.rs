@@ -3,32 +3,32 @@
 use requery_entities::{bookmark, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
 
-use super::page::{self, Moment, Window};
+use super::page::{self, MomentKey, PageWindow};
 use super::{id, reference, time};
 use crate::protocol::model::{Bookmark, BookmarkPage};
 use crate::protocol::{BookmarkId, TaskId};
+use crate::server::access::scope::Scope;
 
 /// Which bookmarks a page lists.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only those of tasks of this project.
-    pub project: Option<String>,
-    /// Only those of this task and of its events.
+pub struct BookmarkFilter {
+    /// Only bookmarks of this task and of its events.
     pub task_id: Option<TaskId>,
 }
 
 /// Bookmarks, the last changed first.
 pub async fn page(
     tx: &impl ConnectionTrait,
-    filter: &Filter,
-    window: &Window<Moment>,
+    scope: &Scope,
+    filter: &BookmarkFilter,
+    window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Result<BookmarkPage, DbErr> {
     let mut query = bookmark::Entity::find();
     if let Some(task_id) = &filter.task_id {
         query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
     }
-    if let Some(project) = &filter.project {
+    if let Some(project) = scope.project() {
         let of_project = task::Entity::find()
             .select_only()
             .column(task::Column::Id)
@@ -37,7 +37,7 @@ pub async fn page(
         query = query.filter(bookmark::Column::TaskId.in_subquery(of_project));
     }
     let query = page::by_moment(query, (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
-    let page = page::page(query.all(tx).await?, window, limit, |row| Moment::new(row.updated_at, &row.id));
+    let page = page::page(query.all(tx).await?, window, limit, |row| MomentKey::new(row.updated_at, &row.id));
     let items = page.rows.into_iter().map(bookmark).collect::<Result<_, _>>()?;
     Ok(BookmarkPage { items, next: page.next, previous: page.previous })
 }

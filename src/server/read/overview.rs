@@ -1,47 +1,38 @@
 //! The overview: figures that are kept, never counted.
 //!
-//! The counts of tasks, sources and usage are in `figures` with the row that changed them. Those of events are folded from
-//! the log a while later, so what the log has from there on is added here, in the same snapshot.
+//! The counts of tasks, sources and usage change in `figures` in the transaction of the row. The counts of events are
+//! folded from the log a while later. The changes that are not folded yet are added here, in the same snapshot.
 
 use std::collections::BTreeMap;
 
 use requery_entities::task;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-    Statement,
 };
 
-use super::usage::Sums;
+use super::usage::UsageSums;
 use super::{count, id, time};
 use crate::protocol::limits;
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
+use crate::server::access::scope::Scope;
+use crate::server::change_log::fold::not_folded;
+use crate::server::database::{ReadTransaction, sql};
 
+/// How many hours of activity are told, the newest of them the last that saw any.
+const HOURS: i64 = 24;
 const HOUR_MS: i64 = 3_600_000;
 
-const FIGURES: &str = "
-select figure as name, sum(value) as value from figures
-where (figure < 'hour.' or figure >= 'hour/') and (?1 is null or project = ?1) group by figure";
-
-const FOLDED_HOURS: &str = "
-select cast(substr(figure, 6) as integer) as hour, sum(value) as events from figures
-where figure >= 'hour.' and figure < 'hour/' and (?1 is null or project = ?1)
-group by hour having sum(value) > 0 order by hour desc limit ?2";
-
-const LOGGED_HOURS: &str = "
-select at / 3600000 as hour, count(*) as events from changes
-where id >= (select next from folded) and kind = 'event.logged' and (?1 is null or project = ?1) group by hour";
-
 /// The figures of one project, or of all there are.
-pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Overview, DbErr> {
-    let figures = Figure::find_by_statement(statement(tx, FIGURES, [project.into()])).all(tx).await?;
-    let folded = Hour::find_by_statement(statement(tx, FOLDED_HOURS, [project.into(), limits::ACTIVITY_HOURS.into()]))
-        .all(tx)
-        .await?;
-    let logged = Hour::find_by_statement(statement(tx, LOGGED_HOURS, [project.into()])).all(tx).await?;
+pub async fn overview(tx: &ReadTransaction, scope: &Scope) -> Result<Overview, DbErr> {
+    let project = scope.project();
+    let figures: Vec<Figure> = sql::overview::FIGURES.all(tx, [project.into()]).await?;
+    let folded: Vec<Hour> = sql::overview::FOLDED_HOURS.all(tx, [project.into(), HOURS.into()]).await?;
+    let [from, to] = not_folded(tx, &tx.position()).await?.values();
+    let logged: Vec<Hour> = sql::overview::LOGGED_HOURS.all(tx, [project.into(), from, to]).await?;
 
     let mut stats = Stats::default();
     let mut sources = Vec::new();
-    let mut usage = Sums::default();
+    let mut usage = UsageSums::default();
     // A task that goes before its events are folded takes them from the figure first: only the sum is never negative.
     let mut events: i64 = logged.iter().map(|hour| hour.events).sum();
     for Figure { name, value: signed } in figures {
@@ -66,14 +57,14 @@ pub async fn overview(tx: &impl ConnectionTrait, project: Option<&str>) -> Resul
     sources.sort_by(|a, b| b.tasks.cmp(&a.tasks).then_with(|| a.source.cmp(&b.source)));
     Ok(Overview {
         stats,
-        needs_you: needs_you(tx, project).await?,
+        needs_you: needs_you(tx, scope).await?,
         activity: activity(folded.into_iter().chain(logged)),
         sources,
         usage: usage.usage(),
     })
 }
 
-async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<Vec<NeedsYou>, DbErr> {
+async fn needs_you(tx: &impl ConnectionTrait, scope: &Scope) -> Result<Vec<NeedsYou>, DbErr> {
     let status = |words: &[TaskStatus]| task::Column::Status.is_in(words.iter().map(|status| status.as_str()));
     let waits = || Condition::all().add(status(&[TaskStatus::Waiting])).add(task::Column::StaleSince.is_null());
     let asks = Condition::any().add(task::Column::StatusReason.is_in(["permission", "question"]));
@@ -82,7 +73,8 @@ async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<V
         .add(task::Column::StaleSince.is_not_null());
     let (reason, since) = (task::Column::StatusReason, task::Column::StatusSince);
     let mut rows = Vec::new();
-    // Who asks something first, then who is missed, and what is left for those whose turn is the person's.
+    // First the agents that ask a question, then the silent agents, and in the remaining room the agents that only
+    // wait for the next prompt.
     for (which, reason, since) in [
         (waits().add(asks.clone()), reason, since),
         (stale, task::Column::StaleReason, task::Column::StaleSince),
@@ -90,7 +82,7 @@ async fn needs_you(tx: &impl ConnectionTrait, project: Option<&str>) -> Result<V
     ] {
         let left = limits::NEEDS_YOU_TASKS - rows.len();
         let mut query = task::Entity::find().filter(which);
-        if let Some(project) = project {
+        if let Some(project) = scope.project() {
             query = query.filter(task::Column::Project.eq(project));
         }
         let found = query
@@ -134,8 +126,4 @@ struct Figure {
 struct Hour {
     hour: i64,
     events: i64,
-}
-
-fn statement<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [sea_orm::Value; N]) -> Statement {
-    Statement::from_sql_and_values(tx.get_database_backend(), sql, values)
 }

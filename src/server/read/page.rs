@@ -1,49 +1,49 @@
-//! Pages by key: a page says where it ends, and the next one begins there.
+//! Pages by key: a page names the key of its last row, and the next page begins after that key.
 //!
-//! Rows that come, go or move between two pages shift nothing else. Nobody counts and nobody skips, so the last page
-//! costs what the first does.
+//! Rows that come, go or move between two requests do not shift the other rows. No query counts or skips rows, so the
+//! last page costs as much as the first.
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
-/// A place between two rows. On the wire it is an opaque text.
-pub trait Place: Sized {
+/// The key of a row in a list. On the wire it is an opaque text, a token.
+pub trait PageToken: Sized {
     /// The text.
     fn token(&self) -> String;
-    /// The place that `token` names, if it is one of this kind.
+    /// The key that `token` names, if it is a token of this kind of list.
     fn parse(token: &str) -> Option<Self>;
 }
 
-/// A place among rows that are ordered by a time and, within it, by their id.
+/// The key of rows that are ordered by a time and, within it, by their id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub struct MomentKey {
     ms: i64,
     id: String,
 }
 
-/// A place in a timeline.
+/// The key of rows that are ordered by their position in a timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position(i64);
+pub struct TimelineKey(i64);
 
 /// Which rows of a list are asked for; the newest come first.
 #[derive(Clone, Debug)]
-pub enum Window<P> {
+pub enum PageWindow<P> {
     /// From the newest row on.
     Newest,
-    /// Those that follow: the older ones.
+    /// The rows after this key: the older rows.
     Before(P),
-    /// Those that precede: the newer ones.
+    /// The rows before this key: the newer rows.
     After(P),
 }
 
 /// Some rows of a list and where the others are.
-pub(super) struct Page<R> {
+pub(super) struct PageRows<R> {
     pub(super) rows: Vec<R>,
     pub(super) next: Option<String>,
     pub(super) previous: Option<String>,
 }
 
-/// The bits of a negative time sort it after all others in the text; nothing but equality is asked of a token.
+/// The digits of a negative time sort after all others. Tokens are only compared for equality.
 fn hex(value: i64) -> String {
     format!("{value:016x}")
 }
@@ -53,13 +53,13 @@ fn number(hex: &str) -> Option<i64> {
     digits.then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(u64::cast_signed)
 }
 
-impl Moment {
+impl MomentKey {
     pub(super) fn new(ms: i64, id: &str) -> Self {
         Self { ms, id: id.to_owned() }
     }
 }
 
-impl Place for Moment {
+impl PageToken for MomentKey {
     fn token(&self) -> String {
         format!("{}{}", hex(self.ms), self.id.replace('-', ""))
     }
@@ -71,13 +71,13 @@ impl Place for Moment {
     }
 }
 
-impl Position {
+impl TimelineKey {
     pub(super) fn new(position: i64) -> Self {
         Self(position)
     }
 }
 
-impl Place for Position {
+impl PageToken for TimelineKey {
     fn token(&self) -> String {
         hex(self.0)
     }
@@ -93,15 +93,15 @@ impl Place for Position {
 pub(super) fn by_moment<E: EntityTrait>(
     query: Select<E>,
     (time, id): (E::Column, E::Column),
-    window: &Window<Moment>,
+    window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Select<E> {
     let columns = || Expr::tuple([Expr::col(time.as_column_ref()), Expr::col(id.as_column_ref())]);
-    let value = |at: &Moment| Expr::tuple([Expr::val(at.ms), Expr::val(at.id.clone())]);
+    let value = |at: &MomentKey| Expr::tuple([Expr::val(at.ms), Expr::val(at.id.clone())]);
     let (query, order) = match window {
-        Window::Newest => (query, Order::Desc),
-        Window::Before(at) => (query.filter(columns().lt(value(at))), Order::Desc),
-        Window::After(at) => (query.filter(columns().gt(value(at))), Order::Asc),
+        PageWindow::Newest => (query, Order::Desc),
+        PageWindow::Before(at) => (query.filter(columns().lt(value(at))), Order::Desc),
+        PageWindow::After(at) => (query.filter(columns().gt(value(at))), Order::Asc),
     };
     query.order_by(time, order.clone()).order_by(id, order).limit(limit + 1)
 }
@@ -110,46 +110,51 @@ pub(super) fn by_moment<E: EntityTrait>(
 pub(super) fn by_position<E: EntityTrait>(
     query: Select<E>,
     position: E::Column,
-    window: &Window<Position>,
+    window: &PageWindow<TimelineKey>,
     limit: u64,
 ) -> Select<E> {
     let (query, order) = match window {
-        Window::Newest => (query, Order::Desc),
-        Window::Before(at) => (query.filter(position.lt(at.0)), Order::Desc),
-        Window::After(at) => (query.filter(position.gt(at.0)), Order::Asc),
+        PageWindow::Newest => (query, Order::Desc),
+        PageWindow::Before(at) => (query.filter(position.lt(at.0)), Order::Desc),
+        PageWindow::After(at) => (query.filter(position.gt(at.0)), Order::Asc),
     };
     query.order_by(position, order).limit(limit + 1)
 }
 
-/// Makes a page of what such a query found.
-pub(super) fn page<R, P: Place>(mut rows: Vec<R>, window: &Window<P>, limit: u64, place: impl Fn(&R) -> P) -> Page<R> {
+/// Makes a page of the rows that such a query found.
+pub(super) fn page<R, P: PageToken>(
+    mut rows: Vec<R>,
+    window: &PageWindow<P>,
+    limit: u64,
+    place: impl Fn(&R) -> P,
+) -> PageRows<R> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let others = rows.len() > limit;
     rows.truncate(limit);
-    if matches!(window, Window::After(_)) {
+    if matches!(window, PageWindow::After(_)) {
         rows.reverse();
     }
     // There are rows behind a page where the query found one more, and on the side the caller came from.
     let (older, newer) = match window {
-        Window::Newest => (others, false),
-        Window::Before(_) => (others, true),
-        Window::After(_) => (true, others),
+        PageWindow::Newest => (others, false),
+        PageWindow::Before(_) => (others, true),
+        PageWindow::After(_) => (true, others),
     };
     let next = rows.last().filter(|_| older).map(|row| place(row).token());
     let previous = rows.first().filter(|_| newer).map(|row| place(row).token());
-    Page { rows, next, previous }
+    PageRows { rows, next, previous }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Moment, Place, Position};
+    use super::{MomentKey, PageToken, TimelineKey};
 
     #[test]
     fn tokens_round_trip() {
         for ms in [0, 1, 1_700_000_000_000, -1, i64::MIN, i64::MAX] {
-            let moment = Moment::new(ms, "0190b0a0-0000-7000-8000-00000000000f");
-            assert_eq!(Moment::parse(&moment.token()), Some(moment));
-            assert_eq!(Position::parse(&Position::new(ms).token()), Some(Position::new(ms)));
+            let moment = MomentKey::new(ms, "0190b0a0-0000-7000-8000-00000000000f");
+            assert_eq!(MomentKey::parse(&moment.token()), Some(moment));
+            assert_eq!(TimelineKey::parse(&TimelineKey::new(ms).token()), Some(TimelineKey::new(ms)));
         }
     }
 
@@ -157,10 +162,10 @@ mod tests {
     fn anything_else_is_no_token() {
         let id = "0190b0a0000070008000000000000001";
         for text in ["", "0", "000000000000000g", "+00000000000000f", "ä000000000000000", "00000000000000000", id] {
-            assert_eq!(Moment::parse(text), None, "{text}");
-            assert_eq!(Position::parse(text), None, "{text}");
+            assert_eq!(MomentKey::parse(text), None, "{text}");
+            assert_eq!(TimelineKey::parse(text), None, "{text}");
         }
-        assert_eq!(Moment::parse(&format!("0000000000000000{}", &id[1..])), None);
-        assert_eq!(Moment::parse(&format!("0000000000000000{{{id}}}")), None);
+        assert_eq!(MomentKey::parse(&format!("0000000000000000{}", &id[1..])), None);
+        assert_eq!(MomentKey::parse(&format!("0000000000000000{{{id}}}")), None);
     }
 }

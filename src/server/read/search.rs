@@ -1,14 +1,16 @@
-//! What a search finds: the index says where, the rows say what.
+//! The hits of a search: the index names the rows, and the answer is made from the rows.
 //!
 //! Only the newest matches are ranked, so that a word that is everywhere costs no more than another; and by the rows'
 //! own text, so that nothing is shown that is not there any more.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::{id, reference, time};
 use crate::protocol::TaskId;
 use crate::protocol::limits;
 use crate::protocol::model::{SearchHit, SearchKind};
+use crate::server::access::scope::Scope;
+use crate::server::database::sql;
 use crate::server::search;
 use crate::server::search::query::Query;
 
@@ -18,49 +20,14 @@ mod snippet;
 use rank::Candidate;
 
 /// How much of a text is looked at to rank it. What is found further down is found all the same.
-const LOOKED_AT: i64 = 2_000;
+const RANKED_CHARACTERS: i64 = 2_000;
 
 /// Where to search.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only in this project.
-    pub project: Option<String>,
+pub struct SearchFilter {
     /// Only in this task, its events and its bookmarks.
     pub task_id: Option<TaskId>,
 }
-
-/// The rows that `newest` found, as they are now.
-macro_rules! rows {
-    ($columns:literal, $newest:literal) => {
-        concat!(
-            "with newest (id) as materialized (",
-            $newest,
-            ") select d.id, ",
-            $columns,
-            " from newest join search_documents d on d.id = newest.id join search_tasks s on s.number = d.task
-            join tasks t on t.id = s.task_id
-            left join events e on e.position = d.position and e.task_id = t.id
-            left join bookmarks b on b.id = d.bookmark_id and b.task_id = t.id
-            where (d.position is null or e.id is not null) and (d.bookmark_id is null or b.id is not null)
-                and (?2 is null or t.project = ?2) and (?3 is null or t.id = ?3) order by d.id desc"
-        )
-    };
-}
-
-const CANDIDATES: &str = rows!(
-    "cast(coalesce(e.title, b.title, t.title) as blob) as title,
-    cast(substr(iif(d.position is not null, e.body, iif(d.bookmark_id is not null, b.note, t.summary)), 1, ?5) as blob)
-        as text",
-    "select rowid from search_index where search_index match ?1 order by rowid desc limit ?4"
-);
-
-const HITS: &str = rows!(
-    "t.id as task_id, e.id as event_id, b.id as bookmark_id, b.event_id as marked_event_id,
-    cast(t.project as blob) as project, cast(coalesce(e.title, b.title, t.title) as blob) as title,
-    cast(iif(d.position is not null, e.body, iif(d.bookmark_id is not null, b.note, t.summary)) as blob) as text,
-    coalesce(e.created_at, b.updated_at, t.changed_at) as at",
-    "select value from json_each(?1)"
-);
 
 #[derive(FromQueryResult)]
 struct Ranked {
@@ -83,26 +50,32 @@ struct Hit {
 }
 
 /// The best of the newest matches.
-pub async fn search(tx: &impl ConnectionTrait, q: &str, filter: &Filter, limit: u32) -> Result<Vec<SearchHit>, DbErr> {
+pub async fn search(
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    q: &str,
+    filter: &SearchFilter,
+    limit: u32,
+) -> Result<Vec<SearchHit>, DbErr> {
     let query = Query::parse(q);
     if query.is_empty() {
         return Ok(Vec::new());
     }
-    let project = filter.project.as_deref();
-    let expression = search::expression(tx, &query, project, filter.task_id.as_ref()).await?;
+    let project = scope.project();
+    let expression = search::expression(tx, &query, scope, filter.task_id.as_ref()).await?;
     let task_id = filter.task_id.as_ref().map(TaskId::as_str);
-    let backend = tx.get_database_backend();
-    let values = [expression.into(), project.into(), task_id.into(), limits::RANKED_MATCHES.into(), LOOKED_AT.into()];
-    let found = Ranked::find_by_statement(Statement::from_sql_and_values(backend, CANDIDATES, values)).all(tx).await?;
+    let values =
+        [expression.into(), project.into(), task_id.into(), limits::RANKED_MATCHES.into(), RANKED_CHARACTERS.into()];
+    let found: Vec<Ranked> = sql::search::CANDIDATES.all(tx, values).await?;
     let candidates = found.into_iter().filter_map(|row| {
-        let whole = row.text.as_ref().is_none_or(|text| (text.len() as i64) < LOOKED_AT);
+        let whole = row.text.as_ref().is_none_or(|text| (text.len() as i64) < RANKED_CHARACTERS);
         Candidate::of(&query, row.id, &text(Some(row.title)), &text(row.text), whole)
     });
     let best = rank::best(candidates.collect(), limit as usize);
 
     let ids = serde_json::Value::from(best.clone()).to_string();
     let values = [ids.into(), project.into(), task_id.into()];
-    let mut hits = Hit::find_by_statement(Statement::from_sql_and_values(backend, HITS, values)).all(tx).await?;
+    let mut hits: Vec<Hit> = sql::search::HITS.all(tx, values).await?;
     hits.sort_by_key(|hit| best.iter().position(|id| *id == hit.id));
     hits.into_iter().map(|row| hit(&query, row)).collect()
 }

@@ -6,7 +6,7 @@ use sea_orm::{
     QuerySelect,
 };
 
-use super::page::{self, Moment, Window};
+use super::page::{self, MomentKey, PageWindow};
 use super::{count, id, reference, time, timeline, usage};
 use crate::protocol::limits;
 use crate::protocol::model::{
@@ -14,12 +14,11 @@ use crate::protocol::model::{
     Timestamp,
 };
 use crate::protocol::{SessionId, TaskId};
+use crate::server::access::scope::Scope;
 
 /// Which tasks a page lists.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only those of this project.
-    pub project: Option<String>,
+pub struct TaskFilter {
     /// Only those that stand so.
     pub status: Option<TaskStatus>,
     /// Only the parts of this task.
@@ -29,12 +28,13 @@ pub struct Filter {
 /// Tasks, the last changed first.
 pub async fn page(
     tx: &impl ConnectionTrait,
-    filter: &Filter,
-    window: &Window<Moment>,
+    scope: &Scope,
+    filter: &TaskFilter,
+    window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Result<TaskPage, DbErr> {
     let mut query = task::Entity::find();
-    if let Some(project) = &filter.project {
+    if let Some(project) = scope.project() {
         query = query.filter(task::Column::Project.eq(project));
     }
     if let Some(status) = filter.status {
@@ -44,15 +44,15 @@ pub async fn page(
         query = query.filter(task::Column::ParentTaskId.eq(parent.as_str()));
     }
     let query = page::by_moment(query, (task::Column::ChangedAt, task::Column::Id), window, limit);
-    let rows = query.into_partial_model::<Row>().all(tx).await?;
-    let page = page::page(rows, window, limit, |row| Moment::new(row.changed_at, &row.id));
+    let rows = query.into_partial_model::<TaskRow>().all(tx).await?;
+    let page = page::page(rows, window, limit, |row| MomentKey::new(row.changed_at, &row.id));
     let items = page.rows.into_iter().map(Task::try_from).collect::<Result<_, _>>()?;
     Ok(TaskPage { items, next: page.next, previous: page.previous })
 }
 
 /// One task, without what is around it.
 pub async fn summary(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Option<Task>, DbErr> {
-    let row = task::Entity::find_by_id(task_id.as_str()).into_partial_model::<Row>().one(tx).await?;
+    let row = task::Entity::find_by_id(task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
     row.map(Task::try_from).transpose()
 }
 
@@ -106,15 +106,10 @@ pub async fn session_of(tx: &impl ConnectionTrait, session_id: &SessionId) -> Re
     session::Entity::find_by_id(session_id.as_str()).one(tx).await?.map(session).transpose()
 }
 
-/// Whether there is such a task.
-pub(super) async fn exists(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<bool, DbErr> {
-    Ok(task::Entity::find_by_id(task_id.as_str()).count(tx).await? > 0)
-}
-
 /// A task's row without what only the ingest of hooks reads.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
-struct Row {
+struct TaskRow {
     id: String,
     title: String,
     project: String,
@@ -148,10 +143,10 @@ struct ChildRow {
     created_at: i64,
 }
 
-impl TryFrom<Row> for Task {
+impl TryFrom<TaskRow> for Task {
     type Error = DbErr;
 
-    fn try_from(row: Row) -> Result<Self, DbErr> {
+    fn try_from(row: TaskRow) -> Result<Self, DbErr> {
         let status = status(&row.status)?;
         Ok(Task {
             task_id: id(&row.id)?,

@@ -2,24 +2,24 @@
 
 use std::collections::HashMap;
 
-use requery_entities::event;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use requery_entities::{event, task};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter};
 
-use super::page::{self, Position, Window};
-use super::{count, id, reference, task, time};
+use super::page::{self, PageWindow, TimelineKey};
+use super::{count, id, reference, time};
 use crate::protocol::model::{Event, EventPage, EventState, Lane, Timeline, ToolFamily};
 use crate::protocol::{EventId, TaskId};
 
-/// Events of a task; nothing if there is no such task.
+/// Events of a task, or none if there is no such task.
 pub async fn page(
     tx: &impl ConnectionTrait,
     task_id: &TaskId,
-    window: &Window<Position>,
+    window: &PageWindow<TimelineKey>,
     limit: u64,
 ) -> Result<Option<EventPage>, DbErr> {
     let page = rows(tx, task_id, window, limit).await?;
-    // Only an empty timeline can be that of a task that is not there.
-    if page.rows.is_empty() && !task::exists(tx, task_id).await? {
+    // Only an empty timeline can be the timeline of a task that is not there.
+    if page.rows.is_empty() && task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
         return Ok(None);
     }
     let items = page.rows.into_iter().map(event).collect::<Result<_, _>>()?;
@@ -28,12 +28,12 @@ pub async fn page(
 
 /// The events a task's detail begins with.
 pub(super) async fn newest(tx: &impl ConnectionTrait, task_id: &TaskId, limit: u64) -> Result<Timeline, DbErr> {
-    let page = rows(tx, task_id, &Window::Newest, limit).await?;
+    let page = rows(tx, task_id, &PageWindow::Newest, limit).await?;
     let items = page.rows.into_iter().map(event).collect::<Result<_, _>>()?;
     Ok(Timeline { items, next: page.next })
 }
 
-/// These events, in this order; one that is named twice is there twice.
+/// These events, in this order. An event that is named twice is there twice.
 pub async fn named(tx: &impl ConnectionTrait, ids: &[EventId]) -> Result<Vec<Event>, DbErr> {
     let query = event::Entity::find().filter(event::Column::Id.is_in(ids.iter().map(EventId::as_str)));
     let rows = query.all(tx).await?.into_iter().map(event);
@@ -42,15 +42,20 @@ pub async fn named(tx: &impl ConnectionTrait, ids: &[EventId]) -> Result<Vec<Eve
     Ok(ids.iter().filter_map(|id| rows.get(id).cloned()).collect())
 }
 
+/// The first of these events that is there.
+pub async fn first_named(tx: &impl ConnectionTrait, ids: &[EventId]) -> Result<Option<Event>, DbErr> {
+    Ok(named(tx, ids).await?.into_iter().next())
+}
+
 async fn rows(
     tx: &impl ConnectionTrait,
     task_id: &TaskId,
-    window: &Window<Position>,
+    window: &PageWindow<TimelineKey>,
     limit: u64,
-) -> Result<page::Page<event::Model>, DbErr> {
+) -> Result<page::PageRows<event::Model>, DbErr> {
     let query = event::Entity::find().filter(event::Column::TaskId.eq(task_id.as_str()));
     let rows = page::by_position(query, event::Column::Position, window, limit).all(tx).await?;
-    Ok(page::page(rows, window, limit, |row| Position::new(row.position)))
+    Ok(page::page(rows, window, limit, |row| TimelineKey::new(row.position)))
 }
 
 fn event(row: event::Model) -> Result<Event, DbErr> {

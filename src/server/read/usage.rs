@@ -1,26 +1,20 @@
 //! Usage: of a task by its models, of a project by the counters.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::count;
 use crate::protocol::TaskId;
 use crate::protocol::limits;
 use crate::protocol::model::{ModelUsage, Usage};
+use crate::server::database::sql;
 
 /// What `cost_usd` is kept in.
 const MICROS: f64 = 1_000_000.0;
 
-const OF_TASK: &str = "
-select model, count(*) as answers, sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,
-    sum(cache_read_tokens) as cache_read_tokens, sum(cache_write_tokens) as cache_write_tokens,
-    coalesce(sum(cost_usd_micros), 0) as cost_usd_micros, count(cost_usd_micros) as answers_with_cost
-from usage where task_id = ? group by model order by answers desc, model";
-
 /// What a task cost, and which models it was: those with the most answers first.
 pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usage, Vec<ModelUsage>), DbErr> {
-    let statement = Statement::from_sql_and_values(tx.get_database_backend(), OF_TASK, [task_id.as_str().into()]);
-    let rows = Row::find_by_statement(statement).all(tx).await?;
-    let mut total = Sums::default();
+    let rows: Vec<ModelUsageRow> = sql::usage::OF_TASK.all(tx, [task_id.as_str().into()]).await?;
+    let mut total = UsageSums::default();
     rows.iter().for_each(|row| total.add(&row.sums));
     let models = rows
         .into_iter()
@@ -29,9 +23,9 @@ pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usa
     Ok((total.usage(), models.collect()))
 }
 
-/// Sums as the database keeps them.
+/// UsageSums as the database keeps them.
 #[derive(Default, FromQueryResult)]
-pub(super) struct Sums {
+pub(super) struct UsageSums {
     answers: i64,
     answers_with_cost: i64,
     cost_usd_micros: i64,
@@ -41,7 +35,7 @@ pub(super) struct Sums {
     cache_write_tokens: i64,
 }
 
-impl Sums {
+impl UsageSums {
     /// Takes a counter, if it is one of these.
     pub(super) fn take(&mut self, figure: &str, value: i64) {
         match figure {
@@ -81,8 +75,8 @@ impl Sums {
 }
 
 #[derive(FromQueryResult)]
-struct Row {
+struct ModelUsageRow {
     model: Option<String>,
     #[sea_orm(nested)]
-    sums: Sums,
+    sums: UsageSums,
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::pace::{ROWS_PER_STEP, rest_after};
 use super::rows::{self, IndexedRow, IndexedTable};
@@ -12,6 +12,7 @@ use super::write::{BYTES_PER_TRANSACTION, IndexBatch};
 use super::{SearchIndex, removed};
 use crate::protocol::{NoticeKind, NoticeSubject};
 use crate::server::change_log::Between;
+use crate::server::database::sql::search;
 use crate::server::database::{DatabaseError, Position, ReadTransaction};
 
 /// A row of the log.
@@ -69,7 +70,7 @@ pub(super) async fn follow(
     tx: ReadTransaction,
     missing: &Between,
 ) -> Result<Duration, DatabaseError> {
-    let changes = changes(&*tx, missing).await?;
+    let changes = changes(&tx, missing).await?;
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
     };
@@ -78,7 +79,7 @@ pub(super) async fn follow(
     let bookmarks = ids(|one| if let About::Bookmark(id) = one.about() { Some(id) } else { None });
 
     // First what takes more than one step: then nothing of it is left, and the rest is this one.
-    let known = known(&*tx, &tasks).await?;
+    let known = known(&tx, &tasks).await?;
     let mut young: Vec<&str> = Vec::new();
     // The tasks to look for what is gone, and whether to look at all they have.
     let mut mend = BTreeMap::<String, bool>::new();
@@ -102,7 +103,7 @@ pub(super) async fn follow(
             }
         }
     }
-    let gone_events: BTreeSet<String> = removed::events(&*tx, &events).await?.into_iter().collect();
+    let gone_events: BTreeSet<String> = removed::events(&tx, &events).await?.into_iter().collect();
     for change in &changes {
         if let About::Event(task, event) = change.about()
             && gone_events.contains(event)
@@ -127,21 +128,21 @@ pub(super) async fn follow(
             }
             held += removed::sweep(index, task_id).await?;
         }
-        index.database.begin_read().await?
+        index.database.snapshot().await?
     };
 
-    let before = IndexState::read(&*tx).await?;
+    let before = IndexState::read(&tx).await?;
     let mut after = before.clone();
-    let mut batch = IndexBatch { gone: removed::bookmarks(&*tx, &bookmarks).await?, ..IndexBatch::default() };
+    let mut batch = IndexBatch { gone: removed::bookmarks(&tx, &bookmarks).await?, ..IndexBatch::default() };
     let mut rows = HashMap::<(IndexedTable, String), Vec<IndexedRow>>::new();
     for (table, ids) in
         [(IndexedTable::Tasks, &tasks), (IndexedTable::Events, &events), (IndexedTable::Bookmarks, &bookmarks)]
     {
-        for row in table.named(&*tx, ids).await? {
+        for row in table.named(&tx, ids).await? {
             rows.entry((table, row.id.clone())).or_default().push(row);
         }
     }
-    for row in rows::events_of_all(&*tx, &young, ROWS_PER_STEP * ROWS_PER_STEP).await? {
+    for row in rows::events_of_all(&tx, &young, ROWS_PER_STEP * ROWS_PER_STEP).await? {
         let with_task = rows.entry((IndexedTable::Tasks, row.task_id.clone())).or_default();
         with_task.push(row);
     }
@@ -178,19 +179,19 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration
         let (tx, before) = index.snapshot().await?;
         let mut after = before.clone();
         let mut batch = IndexBatch::default();
-        let Some(task) = IndexedTable::Tasks.named(&*tx, &[task_id]).await?.pop() else { return Ok(held) };
+        let Some(task) = IndexedTable::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(held) };
         if project.get_or_insert_with(|| task.project()) != &task.project() {
             (project, position, bookmark) = (None, i64::MIN, Some(String::new()));
             continue;
         }
-        let rows = rows::events_of(&*tx, task_id, position, ROWS_PER_STEP).await?;
+        let rows = rows::events_of(&tx, task_id, position, ROWS_PER_STEP).await?;
         let mut done = false;
         if !rows.is_empty() {
             let positions: Vec<Option<i64>> = rows.iter().map(|row| row.position).collect();
             let taken = batch.take(rows, &mut after, false);
             position = positions[taken - 1].unwrap_or(position);
         } else if let Some(after_bookmark) = &bookmark {
-            let rows = rows::bookmarks_of(&*tx, task_id, after_bookmark, ROWS_PER_STEP).await?;
+            let rows = rows::bookmarks_of(&tx, task_id, after_bookmark, ROWS_PER_STEP).await?;
             let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
             let taken = batch.take(rows, &mut after, false);
             bookmark = taken.checked_sub(1).map(|last| ids[last].clone());
@@ -210,31 +211,13 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration
 }
 
 async fn changes(tx: &impl ConnectionTrait, missing: &Between) -> Result<Vec<Change>, DbErr> {
-    let sql = format!(
-        "select id, kind, cast(project as blob) as project, task_id, object_id from changes \
-         where {} order by id limit ?3",
-        missing.condition(1)
-    );
     let [from, to] = missing.values();
-    let values = [from, to, ROWS_PER_STEP.into()];
-    Change::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).all(tx).await
+    search::CHANGES.all(tx, [from, to, ROWS_PER_STEP.into()]).await
 }
 
 async fn known(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<Known>, DbErr> {
-    const SQL: &str = "
-        select value as task_id, t.id is not null as is_there, cast(t.project as blob) as project,
-            cast(s.project as blob) as indexed, coalesce(has.events, 0) as events, coalesce(has.bytes, 0) as bytes
-        from json_each(?1) left join tasks t on t.id = value left join search_tasks s on s.task_id = value
-        left join (
-            select j.value as task_id,
-                (select count(*) from (select 1 from events where task_id = j.value limit ?2 + 1)) as events,
-                (select sum(octet_length(title) + coalesce(octet_length(body), 0))
-                    from (select title, body from events where task_id = j.value limit ?2 + 1)) as bytes
-            from json_each(?1) j where not exists (select 1 from search_tasks where task_id = j.value)
-        ) has on has.task_id = value";
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    let values = [rows::list(tasks).into(), ROWS_PER_STEP.into()];
-    Known::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), SQL, values)).all(tx).await
+    search::KNOWN_TASKS.all(tx, [rows::list(tasks).into(), ROWS_PER_STEP.into()]).await
 }

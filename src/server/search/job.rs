@@ -34,19 +34,19 @@ impl IndexJob {
 
     /// Does a bounded part of the work. Returns how long the write lock was held, or none if there was nothing to do.
     async fn advance(&mut self) -> Result<Option<Duration>, DatabaseError> {
-        let damage = self.index.database.index();
-        if damage.is_suspected() && self.checked.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
+        let health = self.index.database.search_index();
+        if health.is_check_requested() && self.checked.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
             self.checked = Some(Instant::now());
-            let made = damage.made();
-            let health = self.index.database.health().await?;
-            damage.looked_at();
-            match health {
+            let generation = health.generation();
+            let found = self.index.database.health().await?;
+            health.note_checked();
+            match found {
                 Health::Sound => {}
-                Health::Index(_) => damage.find(made),
+                Health::Index(_) => health.report_damage(generation),
                 Health::File(detail) => return Err(DatabaseError::Damaged(detail)),
             }
         }
-        if damage.is_found() && self.rebuilt.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
+        if health.is_damaged() && self.rebuilt.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
             return self.rebuild().await.map(Some);
         }
         if let Some(held) = step::step(&self.index).await? {
@@ -79,7 +79,7 @@ impl IndexJob {
             Err(error) if self.index.database.epoch().is_none() => Err(error),
             Err(error) => {
                 if !matches!(error, DatabaseError::Busy) {
-                    self.index.database.index().give_up();
+                    self.index.database.search_index().note_failed_rebuild();
                 }
                 Err(DatabaseError::Index(format!("it cannot be made again, everything else works: {error}")))
             }
@@ -91,14 +91,14 @@ impl BackgroundJob for IndexJob {
     const PURPOSE: &'static str = "keep the search index";
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
-        let made = self.index.database.index().made();
+        let generation = self.index.database.search_index().generation();
         match self.advance().await {
             Ok(Some(held)) => Ok(StepProgress::More { rest: rest_after(held) }),
             Ok(None) => Ok(StepProgress::Idle),
             Err(error @ (DatabaseError::Busy | DatabaseError::Away(_))) => Err(error.into()),
             // Damage that other jobs leave to the database is this job's own business.
             Err(error) => {
-                self.index.note_damage(&error, made);
+                self.index.note_damage(&error, generation);
                 Err(JobError::failed(error))
             }
         }
@@ -107,7 +107,7 @@ impl BackgroundJob for IndexJob {
     async fn wait(&mut self) {
         tokio::select! {
             () = self.index.log_grew.notified() => {}
-            () = self.index.database.index().rung() => {}
+            () = self.index.database.search_index().changed() => {}
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
         }
     }

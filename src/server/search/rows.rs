@@ -2,7 +2,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+
+use crate::server::database::sql::search;
 
 /// What `words` makes of a text. Counted up when that changes: every document is then made again.
 const ANALYSIS: u32 = 1;
@@ -30,23 +32,6 @@ pub(super) struct IndexedRow {
     fingerprint: Option<i64>,
 }
 
-const EVENTS: &str = "
-select e.id, e.task_id, cast(t.project as blob) as project, e.position, null as bookmark_id,
-    cast(e.title as blob) as title, cast(e.body as blob) as text, e.created_at, d.id as document, d.fingerprint
-from events e join tasks t on t.id = e.task_id left join search_tasks s on s.task_id = e.task_id
-    left join search_documents d on d.task = s.number and d.position = e.position ";
-
-const BOOKMARKS: &str = "
-select b.id, b.task_id, cast(t.project as blob) as project, null as position, b.id as bookmark_id,
-    cast(b.title as blob) as title, cast(b.note as blob) as text, null as created_at, d.id as document, d.fingerprint
-from bookmarks b join tasks t on t.id = b.task_id left join search_documents d on d.bookmark_id = b.id ";
-
-const TASKS: &str = "
-select t.id, t.id as task_id, cast(t.project as blob) as project, null as position, null as bookmark_id,
-    cast(t.title as blob) as title, cast(t.summary as blob) as text, null as created_at, d.id as document, d.fingerprint
-from tasks t left join search_tasks s on s.task_id = t.id
-    left join search_documents d on d.task = s.number and d.position is null and d.bookmark_id is null ";
-
 /// Which of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum IndexedTable {
@@ -56,22 +41,17 @@ pub(super) enum IndexedTable {
 }
 
 impl IndexedTable {
-    fn select(self) -> &'static str {
-        match self {
-            IndexedTable::Tasks => TASKS,
-            IndexedTable::Bookmarks => BOOKMARKS,
-            IndexedTable::Events => EVENTS,
-        }
-    }
-
     /// Those with these ids.
     pub(super) async fn named(self, tx: &impl ConnectionTrait, ids: &[&str]) -> Result<Vec<IndexedRow>, DbErr> {
-        let id = match self {
-            IndexedTable::Tasks => "t.id",
-            IndexedTable::Bookmarks => "b.id",
-            IndexedTable::Events => "e.id",
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = match self {
+            IndexedTable::Tasks => search::TASKS_NAMED,
+            IndexedTable::Bookmarks => search::BOOKMARKS_NAMED,
+            IndexedTable::Events => search::EVENTS_NAMED,
         };
-        self.rows(tx, &format!("where {id} in (select value from json_each(?))"), [list(ids).into()], ids.len()).await
+        rows.all(tx, [list(ids).into()]).await
     }
 
     /// The newest that are older than `at`, a key of their table.
@@ -81,29 +61,15 @@ impl IndexedTable {
         at: Option<&str>,
         most: u32,
     ) -> Result<Vec<IndexedRow>, DbErr> {
-        let (key, at) = match self {
-            IndexedTable::Tasks => ("t.id", Value::from(at.unwrap_or("~"))),
-            IndexedTable::Bookmarks => ("b.id", Value::from(at.unwrap_or("~"))),
-            IndexedTable::Events => ("e.position", at.and_then(|at| at.parse().ok()).unwrap_or(i64::MAX).into()),
+        let (rows, at) = match self {
+            IndexedTable::Tasks => (search::TASKS_BEFORE, Value::from(at.unwrap_or("~"))),
+            IndexedTable::Bookmarks => (search::BOOKMARKS_BEFORE, Value::from(at.unwrap_or("~"))),
+            IndexedTable::Events => {
+                let position = at.and_then(|at| at.parse().ok()).unwrap_or(i64::MAX);
+                (search::EVENTS_BEFORE, Value::from(position))
+            }
         };
-        let which = format!("where {key} < ? order by {key} desc limit {most}");
-        self.rows(tx, &which, [at], most as usize).await
-    }
-
-    async fn rows<const N: usize>(
-        self,
-        tx: &impl ConnectionTrait,
-        which: &str,
-        values: [Value; N],
-        most: usize,
-    ) -> Result<Vec<IndexedRow>, DbErr> {
-        if most == 0 {
-            return Ok(Vec::new());
-        }
-        let sql = format!("{}{which}", self.select());
-        IndexedRow::find_by_statement(Statement::from_sql_and_values(tx.get_database_backend(), sql, values))
-            .all(tx)
-            .await
+        rows.all(tx, [at, most.into()]).await
     }
 }
 
@@ -114,8 +80,7 @@ pub(super) async fn events_of(
     after: i64,
     most: u32,
 ) -> Result<Vec<IndexedRow>, DbErr> {
-    let which = format!("where e.task_id = ? and e.position > ? order by e.position limit {most}");
-    IndexedTable::Events.rows(tx, &which, [task.into(), after.into()], most as usize).await
+    search::EVENTS_OF_TASK.all(tx, [task.into(), after.into(), most.into()]).await
 }
 
 /// Events of these tasks.
@@ -127,8 +92,7 @@ pub(super) async fn events_of_all(
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    let which = format!("where e.task_id in (select value from json_each(?)) order by e.position limit {most}");
-    IndexedTable::Events.rows(tx, &which, [list(tasks).into()], most as usize).await
+    search::EVENTS_OF_TASKS.all(tx, [list(tasks).into(), most.into()]).await
 }
 
 /// Bookmarks of a task behind an id.
@@ -138,8 +102,7 @@ pub(super) async fn bookmarks_of(
     after: &str,
     most: u32,
 ) -> Result<Vec<IndexedRow>, DbErr> {
-    let which = format!("where b.task_id = ? and b.id > ? order by b.id limit {most}");
-    IndexedTable::Bookmarks.rows(tx, &which, [task.into(), after.into()], most as usize).await
+    search::BOOKMARKS_OF_TASK.all(tx, [task.into(), after.into(), most.into()]).await
 }
 
 impl IndexedRow {

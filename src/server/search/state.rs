@@ -1,8 +1,9 @@
 //! How far the index is.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use crate::server::database::Position;
+use crate::server::database::sql::search_writes;
 
 /// The row of `searched`.
 #[derive(Clone, Debug, PartialEq, FromQueryResult)]
@@ -26,12 +27,7 @@ pub(super) struct IndexState {
 impl IndexState {
     /// How far it is, as the snapshot says. The ids of history are below 0, from a middle with room on both sides.
     pub(super) async fn read(tx: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        const SQL: &str = "select next, document, stage, stage_at, stage_document, \
-            coalesce((select max(id) from search_documents where id < 0) + 1, -(1 << 40)) as history, \
-            coalesce((select min(id) from search_documents where id < 0), -(1 << 40)) - 1 as walked_history \
-            from searched";
-        let statement = Statement::from_string(tx.get_database_backend(), SQL);
-        Self::find_by_statement(statement).one(tx).await?.ok_or_else(|| DbErr::RecordNotFound("searched".to_owned()))
+        search_writes::PROGRESS.one(tx, []).await?.ok_or_else(|| DbErr::RecordNotFound("searched".to_owned()))
     }
 
     /// How far the index has followed the change log.

@@ -22,7 +22,7 @@ pub(super) async fn step(index: &SearchIndex) -> Result<Option<Duration>, Databa
     let (tx, state) = index.snapshot().await?;
     let (reached, end) = (state.reached(), tx.position());
     let missing = between(&reached, &end);
-    let pruned = !missing.is_empty() && !reaches_back_to(&*tx, &reached).await?;
+    let pruned = !missing.is_empty() && !reaches_back_to(&tx, &reached).await?;
     let far_behind = state.stage.is_none() && missing.most_changes() > MOST_FOLLOWED;
     if state.is_unbuilt() || !end.covers(&reached) || pruned || far_behind {
         drop(tx);
@@ -57,7 +57,7 @@ async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
         _ => None,
     };
     if let Some((table, following)) = table {
-        let rows = table.before(&*tx, before.stage_at.as_deref(), ROWS_PER_STEP).await?;
+        let rows = table.before(&tx, before.stage_at.as_deref(), ROWS_PER_STEP).await?;
         if table == IndexedTable::Tasks {
             // Where one of its events is still under another project, the walk will come to it.
             batch.settled = rows.iter().map(|row| (row.task_id.clone(), row.project())).collect();
@@ -72,7 +72,7 @@ async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
             None => after.stage = Some(following.to_owned()),
         }
     } else {
-        let (documents, at) = removed::below(&*tx, before.stage_at.as_deref()).await?;
+        let (documents, at) = removed::below(&tx, before.stage_at.as_deref()).await?;
         batch.gone = documents;
         after.stage_at = at;
         if after.stage_at.is_none() {

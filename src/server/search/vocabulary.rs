@@ -5,22 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::query::Query;
+use crate::server::database::sql::search;
 
 /// How many words the beginnings of one query may stand for. Past that the index puts them together itself.
 const MOST: usize = 200;
-
-/// Each step looks up one word, whatever it is found in.
-const WORDS: &str = "
-with recursive words (word) as (
-    select (select term from search_words where term >= ?1 order by term limit 1)
-    union all
-    select (select term from search_words where term >= words.word || char(1) order by term limit 1)
-    from words where word < ?2 limit ?3
-)
-select cast(word as blob) as word from words where word < ?2";
 
 #[derive(FromQueryResult)]
 struct Known {
@@ -34,8 +25,7 @@ pub(super) async fn words(tx: &impl ConnectionTrait, query: &Query) -> Result<BT
     for beginning in query.beginnings() {
         let end = format!("{beginning}{}", char::MAX);
         let values = [beginning.into(), end.into(), (left as u64 + 1).into()];
-        let statement = Statement::from_sql_and_values(tx.get_database_backend(), WORDS, values);
-        let known = Known::find_by_statement(statement).all(tx).await?;
+        let known: Vec<Known> = search::WORDS.all(tx, values).await?;
         let words: Option<Vec<String>> = known.into_iter().map(|known| String::from_utf8(known.word).ok()).collect();
         if let Some(words) = words.filter(|words| !words.is_empty() && words.len() <= left) {
             left -= words.len();

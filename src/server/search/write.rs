@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
 use super::rows::IndexedRow;
 use super::state::IndexState;
 use super::{scope_of_project, scope_of_task, words};
-use crate::server::database::{Database, DatabaseError};
+use crate::server::access::scope::Scope;
+use crate::server::database::sql::search_writes;
+use crate::server::database::{Database, DatabaseError, WriteTransaction};
 
 /// How much text one transaction takes: some milliseconds for whoever waits to write.
 pub(super) const BYTES_PER_TRANSACTION: usize = 64 * 1024;
@@ -80,76 +82,59 @@ impl IndexBatch {
         let replaced = self.rows.iter().filter_map(|(_, row)| row.document);
         let unindexed = json!(replaced.chain(self.gone.iter().copied()).collect::<Vec<_>>());
 
-        let tx = database.begin_write().await?;
-        let began = Instant::now();
-        if move_on(&*tx, before, after).await? == 0 {
-            return Err(DatabaseError::Busy);
-        }
-        for (task_id, project) in &self.settled {
-            run(&*tx, SETTLE, [task_id.as_str().into(), project.as_str().into()]).await?;
-        }
-        if unindexed != json!([]) {
-            run(&*tx, UNINDEX, [unindexed.to_string().into()]).await?;
-        }
-        if !self.gone.is_empty() {
-            run(&*tx, FORGET, [json!(self.gone).to_string().into()]).await?;
-        }
-        if let Some(task_id) = &self.gone_task {
-            run(&*tx, FORGET_TASK, [task_id.as_str().into()]).await?;
-        }
-        if !self.rows.is_empty() {
-            run(&*tx, KNOW_TASKS, [tasks.to_string().into()]).await?;
-            run(&*tx, KNOW, [documents.to_string().into()]).await?;
-            run(&*tx, INDEX, [indexed.to_string().into()]).await?;
-            run(&*tx, MERGE, [MERGED.into()]).await?;
-        }
-        tx.commit().await?;
+        let write = async |tx: &WriteTransaction| {
+            let began = Instant::now();
+            if move_on(tx, before, after).await? == 0 {
+                return Err(DatabaseError::Busy);
+            }
+            for (task_id, project) in &self.settled {
+                search_writes::SETTLE_TASK.execute(tx, [task_id.as_str().into(), project.as_str().into()]).await?;
+            }
+            if unindexed != json!([]) {
+                search_writes::REMOVE_TEXTS.execute(tx, [unindexed.to_string().into()]).await?;
+            }
+            if !self.gone.is_empty() {
+                search_writes::REMOVE_DOCUMENTS.execute(tx, [json!(self.gone).to_string().into()]).await?;
+            }
+            if let Some(task_id) = &self.gone_task {
+                search_writes::REMOVE_TASK.execute(tx, [task_id.as_str().into()]).await?;
+            }
+            if !self.rows.is_empty() {
+                search_writes::ADD_TASKS.execute(tx, [tasks.to_string().into()]).await?;
+                search_writes::SAVE_DOCUMENTS.execute(tx, [documents.to_string().into()]).await?;
+                search_writes::ADD_TEXTS.execute(tx, [indexed.to_string().into()]).await?;
+                search_writes::MERGE.execute(tx, [MERGED.into()]).await?;
+            }
+            Ok(began)
+        };
+        let (began, _) = database.write(Scope::All, write).await?.into_parts();
         Ok(began.elapsed())
     }
 }
 
 /// Merges a little more of the index. Whether there is more to merge, and for how long it held up others.
 pub(super) async fn merge(database: &Database) -> Result<(bool, Duration), DatabaseError> {
-    let tx = database.begin_write().await?;
-    let began = Instant::now();
-    let before = written(&*tx).await?;
-    run(&*tx, MERGE, [MERGED.into()]).await?;
-    // By its own account a merge that had nothing to do changes a single row.
-    let more = written(&*tx).await? - before > 1;
-    tx.commit().await?;
+    let write = async |tx: &WriteTransaction| {
+        let began = Instant::now();
+        let before = search_writes::TOTAL_CHANGES.number(tx, []).await?;
+        search_writes::MERGE.execute(tx, [MERGED.into()]).await?;
+        // By its own account a merge that had nothing to do changes a single row.
+        let more = search_writes::TOTAL_CHANGES.number(tx, []).await? - before > 1;
+        Ok::<_, DatabaseError>((more, began))
+    };
+    let ((more, began), _) = database.write(Scope::All, write).await?.into_parts();
     Ok((more, began.elapsed()))
 }
 
 /// Begins to walk all rows. Documents of the walk get ids below those of what is written meanwhile.
 pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
-    let tx = database.begin_write().await?;
-    run(&*tx, BEGIN_WALK, []).await?;
-    tx.commit().await?;
+    let write = async |tx: &WriteTransaction| {
+        search_writes::BEGIN_WALK.execute(tx, []).await?;
+        Ok::<_, DatabaseError>(())
+    };
+    database.write(Scope::All, write).await?;
     Ok(())
 }
-
-const BEGIN_WALK: &str = "
-update searched set (next, document, stage, stage_at, stage_document) = (select next, document + room, 'tasks', null,
-    document + room - 1 from (select
-        coalesce((select seq from sqlite_sequence where name = 'changes'), 0) + 1 as next,
-        (select count(*) from tasks) + (select count(*) from bookmarks)
-            + (select coalesce(max(position), 0) from events) as room))";
-
-const SETTLE: &str = "insert into search_tasks (task_id, project) values (?, ?) \
-    on conflict (task_id) do update set project = excluded.project";
-const UNINDEX: &str = "delete from search_index where rowid in (select value from json_each(?))";
-const FORGET: &str = "delete from search_documents where id in (select value from json_each(?))";
-const FORGET_TASK: &str = "delete from search_tasks where task_id = ?1 \
-    and not exists (select 1 from search_documents where task = search_tasks.number)";
-const KNOW_TASKS: &str = "insert into search_tasks (task_id, project) \
-    select value ->> 0, value ->> 1 from json_each(?) where true on conflict (task_id) do nothing";
-const KNOW: &str = "insert into search_documents (id, task, position, bookmark_id, fingerprint) \
-    select value ->> 0, (select number from search_tasks where task_id = value ->> 1), \
-        value ->> 2, value ->> 3, value ->> 4 \
-    from json_each(?) where true on conflict (id) do update set fingerprint = excluded.fingerprint";
-const INDEX: &str = "insert into search_index (rowid, title, text, scope) \
-    select value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(?)";
-const MERGE: &str = "insert into search_index (search_index, rank) values ('merge', ?)";
 
 fn document(id: i64, row: &IndexedRow) -> serde_json::Value {
     json!([id, row.task_id, row.position, row.bookmark_id, row.fresh_fingerprint()])
@@ -161,8 +146,6 @@ fn indexed(id: i64, row: &IndexedRow) -> serde_json::Value {
 }
 
 async fn move_on(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
-    const SQL: &str = "update searched set next = ?, document = ?, stage = ?, stage_at = ?, stage_document = ? \
-        where next = ? and document = ? and stage is ? and stage_at is ?";
     let values = [
         after.reached().to_column().into(),
         after.document.into(),
@@ -174,15 +157,5 @@ async fn move_on(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexSt
         before.stage.clone().into(),
         before.stage_at.clone().into(),
     ];
-    run(tx, SQL, values).await
-}
-
-async fn run<const N: usize>(tx: &impl ConnectionTrait, sql: &str, values: [Value; N]) -> Result<u64, DbErr> {
-    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
-    Ok(tx.execute_raw(statement).await?.rows_affected())
-}
-
-async fn written(tx: &impl ConnectionTrait) -> Result<i64, DbErr> {
-    let statement = Statement::from_string(tx.get_database_backend(), "select total_changes() as n");
-    tx.query_one_raw(statement).await?.map_or(Ok(0), |row| row.try_get("", "n"))
+    search_writes::MOVE_ON.execute(tx, values).await
 }

@@ -57,13 +57,13 @@ async fn an_id_is_never_given_twice() {
     prune::prune(&database, YEAR_3000, DAY).await.unwrap();
     // The newest stays, so that the floor is known.
     assert_eq!(sqlite3(&path, "select id from changes"), "3");
-    assert_eq!(database.begin_read().await.unwrap().cursor().snapshot().xmax(), 4);
+    assert_eq!(database.snapshot().await.unwrap().cursor().snapshot().xmax(), 4);
     sqlite3(&path, "insert into tasks (title) values ('d')");
     assert_eq!(sqlite3(&path, "select max(id) from changes"), "4");
     // Not even after somebody emptied it.
     sqlite3(&path, "delete from changes; insert into tasks (title) values ('e')");
     assert_eq!(sqlite3(&path, "select id from changes"), "5");
-    assert_eq!(database.begin_read().await.unwrap().cursor().snapshot().xmax(), 6);
+    assert_eq!(database.snapshot().await.unwrap().cursor().snapshot().xmax(), 6);
 }
 
 /// A log without rows tells nothing, so nobody is told that nothing changed.

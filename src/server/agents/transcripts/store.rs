@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use requery_entities::task;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter};
 use serde_json::{Map, Value, json};
 
 use super::history::ImportedHistory;
@@ -12,6 +12,7 @@ use super::{RUNTIME, usage};
 use crate::protocol::model::{EventState, Imported, TaskStatus};
 use crate::server::agents::hooks::naming;
 use crate::server::agents::hooks::store::StoredEvent;
+use crate::server::database::sql::transcripts;
 use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
 use crate::server::ingest::task::{TaskChanges, TaskToStart};
@@ -136,9 +137,6 @@ async fn known(
     task_id: &str,
     session: &TranscriptSession,
 ) -> Result<HashMap<String, StoredEvent>, DbErr> {
-    const SELECT_KNOWN_EVENTS: &str = "
-        select external_id, id, state, metadata from events
-        where task_id = ? and external_id in (select value from json_each(?))";
     #[derive(FromQueryResult)]
     struct KnownEvent {
         external_id: String,
@@ -149,12 +147,8 @@ async fn known(
     let late = session.results.iter().map(|result| &result.external_id);
     let names: Vec<_> = session.events.iter().map(|entry| &entry.external_id).chain(late).collect();
     let values = [task_id.into(), json!(names).to_string().into()];
-    let rows = KnownEvent::find_by_statement(Statement::from_sql_and_values(
-        tx.get_database_backend(),
-        SELECT_KNOWN_EVENTS,
-        values,
-    ));
-    let rows = rows.all(tx).await?.into_iter().map(|KnownEvent { external_id, id, state, metadata }| {
+    let rows: Vec<KnownEvent> = transcripts::KNOWN_EVENTS.all(tx, values).await?;
+    let rows = rows.into_iter().map(|KnownEvent { external_id, id, state, metadata }| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);
         (external_id, StoredEvent { id, state, metadata })
     });

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::json;
 
 use super::RUNTIME;
 use super::session::TranscriptSession;
 use crate::protocol::model::Imported;
+use crate::server::database::sql::transcripts;
 use crate::server::ingest;
 use crate::server::ingest::usage::UsageToSave;
 
@@ -21,11 +22,6 @@ pub async fn save(
     session: &TranscriptSession,
     imported: &mut Imported,
 ) -> Result<(), DbErr> {
-    const SELECT_COUNTED_ANSWERS: &str = "
-        select answer_id, usage.task_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
-            cost_usd_micros
-        from usage left join tasks on tasks.id = usage.task_id
-        where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)";
     #[derive(FromQueryResult)]
     struct CountedAnswer {
         answer_id: String,
@@ -39,13 +35,9 @@ pub async fn save(
     if session.answers.is_empty() {
         return Ok(());
     }
-    let backend = tx.get_database_backend();
     let ids: Vec<_> = session.answers.keys().collect();
     let values = [task_id.into(), json!(ids).to_string().into(), RUNTIME.as_str().into()];
-    let counted =
-        CountedAnswer::find_by_statement(Statement::from_sql_and_values(backend, SELECT_COUNTED_ANSWERS, values))
-            .all(tx)
-            .await?;
+    let counted: Vec<CountedAnswer> = transcripts::KNOWN_ANSWERS.all(tx, values).await?;
     let counted: HashMap<&str, &CountedAnswer> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
 
     let mut rows = Vec::new();

@@ -146,11 +146,11 @@ impl Probe {
                 return fresh.close().await.map_err(error);
             }
             self.checked = Some(Instant::now());
-            let made = database.index().made();
+            let generation = database.search_index().generation();
             match health(&mut fresh).await? {
                 Health::Sound => {}
                 // A damaged index is no damaged file: who keeps it makes it again.
-                Health::Index(_) => database.index().find(made),
+                Health::Index(_) => database.search_index().report_damage(generation),
                 Health::File(found) => return Err(DatabaseError::Away(format!("it is damaged: {found}"))),
             }
         }

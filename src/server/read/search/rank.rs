@@ -1,7 +1,7 @@
 //! Which of the matches come first: BM25 among the newest of them.
 //!
-//! How rare a word is says nothing here, since every candidate has every word. What counts is how often, in how short
-//! a text, and whether in the title.
+//! The rarity of a word makes no difference here, since every candidate has every word. The rank follows from how often
+//! the words occur, from the length of the text, and from words in the title.
 
 use crate::server::search::query::Query;
 

@@ -6,7 +6,7 @@ use crate::protocol::model::Snippet;
 use crate::server::search::query::{Found, Query};
 
 /// The most code points of a snippet, without what says that there is more.
-const LONGEST: usize = 198;
+const LONGEST_SNIPPET: usize = 198;
 /// How many of them come before the first place.
 const BEFORE: usize = 40;
 /// How far back to look for the beginning of a word.
@@ -25,7 +25,7 @@ pub(super) fn marks(query: &Query, text: &str) -> Vec<[u32; 2]> {
 pub(super) fn best(query: &Query, text: &str) -> Snippet {
     let (found, _) = query.find(text);
     let start = start(text, &found, query.clauses());
-    let end = start + offset(&text[start..], LONGEST);
+    let end = start + offset(&text[start..], LONGEST_SNIPPET);
     let mut shown = String::new();
     if start > 0 {
         shown.push(MORE);
@@ -39,7 +39,7 @@ pub(super) fn best(query: &Query, text: &str) -> Snippet {
 
 /// Where the snippet begins: before the place from which on, as far as it reaches, the most clauses are found.
 fn start(text: &str, found: &[Found], clauses: usize) -> usize {
-    let reach = |first: &Found| first.range.start + offset(&text[first.range.start..], LONGEST - BEFORE);
+    let reach = |first: &Found| first.range.start + offset(&text[first.range.start..], LONGEST_SNIPPET - BEFORE);
     let worth = |at: usize| {
         let end = reach(&found[at]);
         let mut often = vec![0_usize; clauses];

@@ -1,6 +1,6 @@
-//! What the framework says of a parameter, in words for whoever sent it: no names of its types.
+//! The framework's messages about parameters, reworded for the caller: without the names of the framework's types.
 
-/// Says it plainly. What is not known is left as it is.
+/// The message in plain words. An unknown message stays as it is.
 pub(super) fn plain(reason: &str) -> String {
     let reason = reason.split(" (occurred while parsing ").next().unwrap_or(reason);
     if reason.ends_with("expects an input value.") {

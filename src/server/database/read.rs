@@ -1,0 +1,110 @@
+//! The one door for reads: a snapshot is taken, the queries run in it, and the answer is made once.
+//!
+//! The cache of answers, reads of equal keys that share one query, the wait for `Requery-At-Least` and the scope of a
+//! caller belong into [`Database::read`] and nowhere else.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use sea_orm::{DbErr, TransactionTrait};
+use serde::Serialize;
+
+use super::transaction::ReadTransaction;
+use super::{Database, DatabaseError};
+use crate::protocol::Cursor;
+use crate::server::access::scope::Scope;
+
+/// The name of a read: its operation and its parameters. Two reads of equal scope and equal key have equal answers in
+/// one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReadKey {
+    operation: &'static str,
+    parameters: Vec<(&'static str, String)>,
+}
+
+/// The answer to a read: its JSON, made once.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    bytes: Vec<u8>,
+    etag: String,
+    cursor: Cursor,
+}
+
+impl ReadKey {
+    /// The key of an operation, without parameters.
+    pub fn new(operation: &'static str) -> Self {
+        Self { operation, parameters: Vec::new() }
+    }
+
+    /// Adds a parameter. A parameter that was left out is left out here too.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Option<impl fmt::Display>) -> Self {
+        self.parameters.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+}
+
+impl fmt::Display for ReadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.operation)?;
+        self.parameters.iter().try_for_each(|(name, value)| write!(f, " {name}={value:?}"))
+    }
+}
+
+impl Answer {
+    /// Makes the answer of a value. `cursor` is what the value contains.
+    pub fn new(value: &impl Serialize, cursor: Cursor) -> Result<Self, DatabaseError> {
+        let bytes = serde_json::to_vec(value).map_err(|error| DatabaseError::Db(DbErr::Json(error.to_string())))?;
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        Ok(Self { bytes, etag: format!("W/\"{:016x}\"", hasher.finish()), cursor })
+    }
+
+    /// The JSON.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The entity tag of the JSON.
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// The changes that the answer contains.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+}
+
+impl Database {
+    /// Runs `queries` in one snapshot and makes the answer.
+    pub async fn read<T: Serialize, E: From<DatabaseError>>(
+        &self,
+        scope: Scope,
+        at_least: Option<&Cursor>,
+        key: ReadKey,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, E>,
+    ) -> Result<Answer, E> {
+        // One SQLite database has no replicas: a snapshot that begins now contains every commit before it, and so every
+        // cursor of this run. A cursor of another epoch sets no requirement.
+        let _ = at_least;
+        tracing::debug!(%key, %scope, "read");
+        let read = ReadTransaction { scope, ..self.snapshot().await? };
+        let value = queries(&read).await?;
+        Ok(Answer::new(&value, read.cursor.clone())?)
+    }
+
+    /// One snapshot of the whole database, for followers of the log and for streams. Answers go through
+    /// [`Database::read`].
+    pub async fn snapshot(&self) -> Result<ReadTransaction, DatabaseError> {
+        let connections = self.connections()?;
+        let transaction = connections.readers.begin().await.map_err(DatabaseError::from)?;
+        // The cursor is read first and in the same snapshot, so that an answer never claims more than it contains.
+        let (cursor, is_new) = connections.mint(&transaction).await?;
+        if is_new {
+            // Another process wrote it: the followers of the log should know it as soon as a reader does.
+            self.ring();
+        }
+        Ok(ReadTransaction { cursor, scope: Scope::All, transaction })
+    }
+}

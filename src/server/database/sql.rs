@@ -1,0 +1,86 @@
+//! The home of SQL: every statement that the server writes out as text, and the few functions that run one.
+//!
+//! The texts stand in one file for each theme. A text names the values it takes by position, as `?` or `?1`. Queries
+//! that the entities can express are built from the entities, where they are needed.
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
+
+pub mod change_log;
+pub mod overview;
+pub mod runs;
+pub mod search;
+pub mod search_writes;
+pub mod tasks;
+pub mod transcripts;
+pub mod usage;
+
+/// The text of one statement, in the dialect of each engine. SQLite is the only engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Sql {
+    sqlite: &'static str,
+}
+
+impl Sql {
+    /// A statement.
+    pub(super) const fn new(sqlite: &'static str) -> Self {
+        Self { sqlite }
+    }
+
+    /// All rows of a query.
+    pub async fn all<R: FromQueryResult>(
+        self,
+        connection: &impl ConnectionTrait,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<R>, DbErr> {
+        let rows = connection.query_all_raw(self.statement(connection, values)).await?;
+        rows.iter().map(|row| R::from_query_result(row, "")).collect()
+    }
+
+    /// The first row of a query, if it has any.
+    pub async fn one<R: FromQueryResult>(
+        self,
+        connection: &impl ConnectionTrait,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<R>, DbErr> {
+        let row = connection.query_one_raw(self.statement(connection, values)).await?;
+        row.map(|row| R::from_query_result(&row, "")).transpose()
+    }
+
+    /// The first column of the first row, or none where there is no row or the column is null.
+    pub async fn value<T: TryGetable>(
+        self,
+        connection: &impl ConnectionTrait,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<T>, DbErr> {
+        let row: Option<QueryResult> = connection.query_one_raw(self.statement(connection, values)).await?;
+        Ok(row.map(|row| row.try_get_by_index::<Option<T>>(0)).transpose()?.flatten())
+    }
+
+    /// The number in the first column of the first row. A query without a row fails.
+    pub async fn number(
+        self,
+        connection: &impl ConnectionTrait,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<i64, DbErr> {
+        let number = self.value(connection, values).await?;
+        number.ok_or_else(|| DbErr::RecordNotFound(self.sqlite.to_owned()))
+    }
+
+    /// Runs a statement and returns the number of rows it changed.
+    pub async fn execute(
+        self,
+        connection: &impl ConnectionTrait,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<u64, DbErr> {
+        Ok(connection.execute_raw(self.statement(connection, values)).await?.rows_affected())
+    }
+
+    /// Runs a text of several statements, which take no values.
+    pub async fn execute_all(self, connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+        connection.execute_unprepared(self.sqlite).await.map(drop)
+    }
+
+    fn statement(self, connection: &impl ConnectionTrait, values: impl IntoIterator<Item = Value>) -> Statement {
+        Statement::from_sql_and_values(connection.get_database_backend(), self.sqlite, values)
+    }
+}

@@ -1,0 +1,96 @@
+//! The statements that write the search index.
+
+use super::Sql;
+
+/// The progress of the index. The ids of history are below 0, from a middle with room on both sides.
+pub const PROGRESS: Sql = Sql::new(
+    "select next, document, stage, stage_at, stage_document,
+        coalesce((select max(id) from search_documents where id < 0) + 1, -(1 << 40)) as history,
+        coalesce((select min(id) from search_documents where id < 0), -(1 << 40)) - 1 as walked_history
+    from searched",
+);
+
+/// Sets the progress, unless another writer has set it: five new values, then four old values.
+pub const MOVE_ON: Sql = Sql::new(
+    "update searched set next = ?, document = ?, stage = ?, stage_at = ?, stage_document = ?
+    where next = ? and document = ? and stage is ? and stage_at is ?",
+);
+
+/// Begins to walk all rows, and leaves room for the ids of their documents.
+pub const BEGIN_WALK: Sql = Sql::new(
+    "update searched set (next, document, stage, stage_at, stage_document) = (select next, document + room, 'tasks', null,
+        document + room - 1 from (select
+            coalesce((select seq from sqlite_sequence where name = 'changes'), 0) + 1 as next,
+            (select count(*) from tasks) + (select count(*) from bookmarks)
+                + (select coalesce(max(position), 0) from events) as room))",
+);
+
+/// Records that all documents of the task `?1` are under the project `?2`.
+pub const SETTLE_TASK: Sql = Sql::new(
+    "insert into search_tasks (task_id, project) values (?, ?)
+    on conflict (task_id) do update set project = excluded.project",
+);
+
+/// Adds the tasks in the JSON array `?` that are not there.
+pub const ADD_TASKS: Sql = Sql::new(
+    "insert into search_tasks (task_id, project)
+    select value ->> 0, value ->> 1 from json_each(?) where true on conflict (task_id) do nothing",
+);
+
+/// Adds or updates the documents in the JSON array `?`.
+pub const SAVE_DOCUMENTS: Sql = Sql::new(
+    "insert into search_documents (id, task, position, bookmark_id, fingerprint)
+    select value ->> 0, (select number from search_tasks where task_id = value ->> 1),
+        value ->> 2, value ->> 3, value ->> 4
+    from json_each(?) where true on conflict (id) do update set fingerprint = excluded.fingerprint",
+);
+
+/// Adds the texts in the JSON array `?` to the index.
+pub const ADD_TEXTS: Sql = Sql::new(
+    "insert into search_index (rowid, title, text, scope)
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(?)",
+);
+
+/// Removes the texts of the documents in the JSON array `?` from the index.
+pub const REMOVE_TEXTS: Sql = Sql::new("delete from search_index where rowid in (select value from json_each(?))");
+
+/// Removes the documents in the JSON array `?`.
+pub const REMOVE_DOCUMENTS: Sql = Sql::new("delete from search_documents where id in (select value from json_each(?))");
+
+/// Removes the task `?1`, unless it has documents.
+pub const REMOVE_TASK: Sql = Sql::new(
+    "delete from search_tasks where task_id = ?1
+        and not exists (select 1 from search_documents where task = search_tasks.number)",
+);
+
+/// Merges at most `?` pages of the index.
+pub const MERGE: Sql = Sql::new("insert into search_index (search_index, rank) values ('merge', ?)");
+
+/// The number of rows that the connection has changed.
+pub const TOTAL_CHANGES: Sql = Sql::new("select total_changes() as n");
+
+/// Drops the index.
+pub const DROP_INDEX: Sql = Sql::new("drop table if exists search_words; drop table if exists search_index");
+
+/// Restores the table without which SQLite can neither read nor drop the index.
+pub const MAKE_INDEX_READABLE: Sql = Sql::new(
+    "create table if not exists search_index_config (k primary key, v) without rowid;
+    insert or replace into search_index_config (k, v) values ('version', 5)",
+);
+
+/// Makes an empty index and begins from the first row. The text is laid out as in the migrations, because SQLite keeps
+/// it in the schema.
+pub const MAKE_INDEX: Sql = Sql::new(
+    "
+create virtual table search_index using fts5 (
+    title, text, scope, content = '', contentless_delete = 1, tokenize = 'ascii'
+);
+insert into search_index (search_index, rank) values ('automerge', 0);
+insert into search_index (search_index, rank) values ('crisismerge', 1000);
+insert into search_index (search_index, rank) values ('usermerge', 16);
+create virtual table search_words using fts5vocab (search_index, instance);
+delete from search_documents;
+delete from search_tasks;
+update searched set (next, document, stage, stage_at, stage_document) = (0, 1, null, null, null);
+",
+);

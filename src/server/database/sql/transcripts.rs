@@ -1,0 +1,17 @@
+//! The import of transcripts: the rows that are there already.
+
+use super::Sql;
+
+/// The events of the task `?1` with the external ids in the JSON array `?2`.
+pub const KNOWN_EVENTS: Sql = Sql::new(
+    "select external_id, id, state, metadata from events
+    where task_id = ? and external_id in (select value from json_each(?))",
+);
+
+/// The usage of the answers in the JSON array `?2` that the task `?1` or a task of the source `?3` has.
+pub const KNOWN_ANSWERS: Sql = Sql::new(
+    "select answer_id, usage.task_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
+        cost_usd_micros
+    from usage left join tasks on tasks.id = usage.task_id
+    where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)",
+);

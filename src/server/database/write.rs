@@ -1,0 +1,63 @@
+//! The one door for writes: a transaction begins, the verbs run in it, and it is committed here.
+//!
+//! Retries, the check that a commit happened and the scope of a caller belong into [`Database::write`] and nowhere else.
+
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+
+use super::transaction::WriteTransaction;
+use super::{Database, DatabaseError, REPLACED, file_id};
+use crate::protocol::Cursor;
+use crate::server::access::scope::Scope;
+
+/// The outcome of a transaction that was committed. Only [`Database::write`] makes one.
+#[derive(Debug)]
+pub struct Committed<T> {
+    value: T,
+    cursor: Cursor,
+}
+
+impl<T> Committed<T> {
+    /// The value that the verbs returned.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// A cursor that contains the commit.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// The value and the cursor.
+    pub fn into_parts(self) -> (T, Cursor) {
+        (self.value, self.cursor)
+    }
+}
+
+impl Database {
+    /// Runs `verbs` in the one transaction that writes and commits it. An error of `verbs` rolls everything back.
+    ///
+    /// Waits for its turn. After the commit the followers of the log are woken. The cursor is read after the commit
+    /// and so contains it.
+    pub async fn write<T, E: From<DatabaseError>>(
+        &self,
+        scope: Scope,
+        verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, E>,
+    ) -> Result<Committed<T>, E> {
+        let connections = self.connections()?;
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let transaction = connections.writer.begin_with_options(options).await.map_err(DatabaseError::from)?;
+        let write = WriteTransaction { scope, transaction };
+        let value = verbs(&write).await?;
+        write.transaction.commit().await.map_err(DatabaseError::from)?;
+        self.ring();
+        if file_id(self.path()) != connections.file {
+            return Err(DatabaseError::Away(REPLACED.to_owned()).into());
+        }
+        // The cursor is read on a reader: other writers wait for the writer.
+        let (cursor, _) = connections.mint(&connections.readers).await?;
+        Ok(Committed { value, cursor })
+    }
+}

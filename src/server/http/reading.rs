@@ -1,0 +1,233 @@
+//! The parameters and headers that every read takes, each extracted in one place.
+//!
+//! The framework documents one parameter for each argument of an operation. [`Reading`] and [`PageParameters`] stand for
+//! several, so each registers a placeholder, and [`expand`] puts the parameters in its place before the document is made.
+
+use poem::{Request, RequestBody};
+use poem_openapi::param::{Header, Query};
+use poem_openapi::registry::{MetaApi, MetaOperationParam, MetaParamIn, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::Serialize;
+
+use super::answer::ReadAnswer;
+use crate::protocol::Cursor;
+use crate::protocol::limits;
+use crate::server::access::scope::Scope;
+use crate::server::database::{Database, ReadKey, ReadTransaction};
+use crate::server::error::ApiError;
+use crate::server::read::{PageToken, PageWindow};
+
+const IF_NONE_MATCH: &str = "If-None-Match";
+const AT_LEAST: &str = "Requery-At-Least";
+/// The most rows of a page.
+const LONGEST_PAGE: u32 = 200;
+/// The description of `Requery-At-Least` where an operation has no comment of its own on its [`Reading`].
+const AT_LEAST_DESCRIPTION: &str = "A cursor the answer has to contain, where it is of this database's history.";
+
+const READING_PLACEHOLDER: &str = "the parameters of every read";
+const PAGE_PLACEHOLDER: &str = "the parameters of every page";
+
+/// The query parameter `project`.
+pub(super) struct ProjectParameter(pub(super) Scope);
+
+/// The headers of a read: the answers that the caller has, and the cursor that the answer has to contain.
+pub(super) struct Reading {
+    pub(super) if_none_match: Option<String>,
+    at_least: Option<Cursor>,
+}
+
+/// The query parameters of a page: its length, and the place in the list where it begins.
+pub(super) struct PageParameters {
+    limit: u32,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl Reading {
+    /// Runs `queries` in one snapshot and makes the answer of the operation.
+    pub(super) async fn answer<T: Serialize>(
+        self,
+        database: &Database,
+        scope: Scope,
+        key: ReadKey,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, ApiError>,
+    ) -> Result<ReadAnswer<T>, ApiError> {
+        let answer = database.read(scope, self.at_least.as_ref(), key, queries).await?;
+        Ok(ReadAnswer::new(answer, self.if_none_match.as_deref()))
+    }
+}
+
+impl PageParameters {
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.into()
+    }
+
+    /// The part of the list that is asked for.
+    pub(super) fn window<K: PageToken>(&self) -> Result<PageWindow<K>, ApiError> {
+        let parse = |field, token: &str| {
+            K::parse(token)
+                .ok_or_else(|| ApiError::invalid(field, "is not a place in this list: send what a page gave"))
+        };
+        match (&self.before, &self.after) {
+            (None, None) => Ok(PageWindow::Newest),
+            (Some(token), None) => parse("before", token).map(PageWindow::Before),
+            (None, Some(token)) => parse("after", token).map(PageWindow::After),
+            (Some(_), Some(_)) => Err(ApiError::invalid("after", "cannot be given together with before")),
+        }
+    }
+
+    /// The key of a read with the parameters of its page.
+    pub(super) fn extend(&self, key: ReadKey) -> ReadKey {
+        key.with("limit", Some(self.limit)).with("before", self.before.as_ref()).with("after", self.after.as_ref())
+    }
+}
+
+/// The row that a request names, or 404 with the cursor of the snapshot that does not contain it.
+pub(super) fn found<T>(
+    tx: &ReadTransaction,
+    what: &'static str,
+    id: &impl ToString,
+    row: Option<T>,
+) -> Result<T, ApiError> {
+    row.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: Some(tx.cursor().clone()) })
+}
+
+impl<'a> ApiExtractor<'a> for ProjectParameter {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(String::schema_ref())
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let project: Query<Option<String>> = Query::from_request(request, body, named(options.name)).await?;
+        Ok(Self(project.0.into()))
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Reading {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        Cursor::register(registry);
+    }
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(MetaSchemaRef::Reference(READING_PLACEHOLDER.to_owned()))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let if_none_match: Header<Option<String>> = Header::from_request(request, body, named(IF_NONE_MATCH)).await?;
+        let at_least: Header<Option<Cursor>> = Header::from_request(request, body, named(AT_LEAST)).await?;
+        Ok(Self { if_none_match: if_none_match.0, at_least: at_least.0 })
+    }
+}
+
+impl<'a> ApiExtractor<'a> for PageParameters {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(MetaSchemaRef::Reference(PAGE_PLACEHOLDER.to_owned()))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let limit: Query<Option<u32>> = Query::from_request(request, body, named("limit")).await?;
+        let limit = limit.0.unwrap_or(limits::PAGE_ROWS_DEFAULT);
+        if limit < 1 {
+            return Err(ApiError::invalid("limit", "is less than 1").into());
+        }
+        if limit > LONGEST_PAGE {
+            return Err(ApiError::invalid("limit", format!("is more than {LONGEST_PAGE}")).into());
+        }
+        let before: Query<Option<String>> = Query::from_request(request, body, named("before")).await?;
+        let after: Query<Option<String>> = Query::from_request(request, body, named("after")).await?;
+        Ok(Self { limit, before: before.0, after: after.0 })
+    }
+}
+
+/// Replaces the placeholders of [`Reading`] and [`PageParameters`] by the parameters they stand for.
+pub(super) fn expand(apis: &mut [MetaApi]) {
+    let paths = apis.iter_mut().flat_map(|api| &mut api.paths);
+    for operation in paths.flat_map(|path| &mut path.operations) {
+        let parameters = std::mem::take(&mut operation.params);
+        operation.params = parameters.into_iter().flat_map(expand_one).collect();
+    }
+}
+
+fn expand_one(parameter: MetaOperationParam) -> Vec<MetaOperationParam> {
+    match &parameter.schema {
+        MetaSchemaRef::Reference(name) if name == READING_PLACEHOLDER => {
+            let at_least = parameter.description.as_deref().unwrap_or(AT_LEAST_DESCRIPTION);
+            vec![
+                header(IF_NONE_MATCH, String::schema_ref(), "The `ETag` of the answer the caller has."),
+                header(AT_LEAST, Cursor::schema_ref(), at_least),
+            ]
+        }
+        MetaSchemaRef::Reference(name) if name == PAGE_PLACEHOLDER => {
+            let limit = MetaSchema {
+                default: Some(limits::PAGE_ROWS_DEFAULT.into()),
+                minimum: Some(1.0),
+                maximum: Some(LONGEST_PAGE.into()),
+                ..MetaSchema::ANY
+            };
+            vec![
+                query("limit", u32::schema_ref().merge(limit), "How many at most."),
+                query("before", String::schema_ref(), "Those that follow: the `next` of the page before."),
+                query("after", String::schema_ref(), "Those that precede: the `previous` of the page after."),
+            ]
+        }
+        _ => vec![parameter],
+    }
+}
+
+fn header(name: &str, schema: MetaSchemaRef, description: &str) -> MetaOperationParam {
+    MetaOperationParam {
+        name: name.to_owned(),
+        schema,
+        in_type: MetaParamIn::Header,
+        description: Some(description.to_owned()),
+        required: false,
+        deprecated: false,
+        explode: true,
+        style: None,
+    }
+}
+
+fn query(name: &str, schema: MetaSchemaRef, description: &str) -> MetaOperationParam {
+    MetaOperationParam { in_type: MetaParamIn::Query, ..header(name, schema, description) }
+}
+
+fn named<T>(name: &'static str) -> ExtractParamOptions<T> {
+    ExtractParamOptions { name, ..ExtractParamOptions::default() }
+}

@@ -1,0 +1,102 @@
+//! The door for writes and the door for reads.
+
+use requery::protocol::TaskId;
+use requery::protocol::write::NewTask;
+use requery::server::access::scope::Scope;
+use requery::server::database::{Database, DatabaseError, ReadKey, ReadTransaction, WriteTransaction};
+use requery::server::ingest::{self, WriteError};
+use requery::server::read;
+use tempfile::TempDir;
+
+const NOW: i64 = 1_700_000_000_000;
+
+/// The cause is read by `Debug` alone, in the message of a failed test.
+#[derive(Debug)]
+#[expect(dead_code)]
+enum Failure {
+    Refused,
+    Write(WriteError),
+    Database(DatabaseError),
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+async fn open() -> (TempDir, Database) {
+    let folder = TempDir::new().unwrap();
+    let database = Database::open(folder.path().join("requery.db").into()).await.unwrap();
+    (folder, database)
+}
+
+async fn start(tx: &WriteTransaction, title: &str) -> Result<TaskId, Failure> {
+    let new: NewTask = serde_json::from_value(serde_json::json!({"title": title})).unwrap();
+    Ok(ingest::task::start(tx, new, NOW).await?.0)
+}
+
+async fn titles(database: &Database) -> String {
+    let queries = async |tx: &ReadTransaction| {
+        let tasks = read::first_screen(tx, tx.scope()).await?.1;
+        Ok::<_, DatabaseError>(tasks.into_iter().map(|task| task.title).collect::<Vec<_>>())
+    };
+    let answer = database.read(Scope::All, None, ReadKey::new("titles"), queries).await.unwrap();
+    String::from_utf8(answer.into_bytes()).unwrap()
+}
+
+/// A cursor is only to be had with the value of a transaction that was committed.
+#[tokio::test]
+async fn verbs_that_fail_leave_no_row() {
+    let (_folder, database) = open().await;
+    let before = database.snapshot().await.unwrap().cursor().clone();
+    let refused = database.write(Scope::All, async |tx| {
+        start(tx, "rolled back").await?;
+        Err::<(), _>(Failure::Refused)
+    });
+    assert!(matches!(refused.await, Err(Failure::Refused)));
+    assert_eq!(titles(&database).await, "[]");
+    assert_eq!(database.snapshot().await.unwrap().cursor(), &before);
+
+    // The failed transaction has left the writer free.
+    let committed = database.write(Scope::All, async |tx| start(tx, "kept").await).await.unwrap();
+    assert!(committed.cursor().covers(&before) && committed.cursor() != &before);
+    assert_eq!(titles(&database).await, "[\"kept\"]");
+}
+
+#[tokio::test]
+async fn a_transaction_knows_the_scope_of_its_caller() {
+    let (_folder, database) = open().await;
+    let scope = Scope::Of("web".to_owned());
+    let written = database.write(scope.clone(), async |tx| Ok::<_, DatabaseError>(tx.scope().clone())).await.unwrap();
+    assert_eq!(written.value(), &scope);
+    let queries = async |tx: &ReadTransaction| Ok::<_, DatabaseError>(tx.scope().contains("web"));
+    let read = database.read(scope, None, ReadKey::new("scope"), queries).await.unwrap();
+    assert_eq!(read.into_bytes(), b"true");
+}
+
+#[tokio::test]
+async fn equal_answers_have_one_entity_tag() {
+    let (_folder, database) = open().await;
+    let answer = async |value: u8| {
+        let queries = async |_: &ReadTransaction| Ok::<_, DatabaseError>(value);
+        database.read(Scope::All, None, ReadKey::new("value"), queries).await.unwrap()
+    };
+    let one = answer(1).await;
+    assert_eq!(one.etag(), answer(1).await.etag());
+    assert_ne!(one.etag(), answer(2).await.etag());
+    assert_eq!(one.cursor(), database.snapshot().await.unwrap().cursor());
+}
+
+#[test]
+fn a_read_key_names_the_operation_and_the_given_parameters() {
+    let key = ReadKey::new("tasks").with("status", None::<&str>).with("limit", Some(50)).with("before", Some("a b"));
+    assert_eq!(key.to_string(), "tasks limit=\"50\" before=\"a b\"");
+    assert_ne!(key, ReadKey::new("tasks").with("limit", Some(50)));
+}
