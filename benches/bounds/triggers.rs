@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use requery::server::change_log::fold;
 use requery::server::database::Database;
-use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tempfile::TempDir;
 
@@ -72,7 +71,7 @@ struct Writer {
 impl Writer {
     async fn new(path: &Path) -> Self {
         let db = rows::connect(path).await;
-        Migrator::up(&db, None).await.unwrap();
+        requery_migrations::migrate(&db).await.unwrap();
         let tasks = rows::tasks(&db, TASKS).await;
         Self { db, tasks }
     }

@@ -1,98 +1,139 @@
-//! The schema: tables, and beside each table the triggers that write the change log.
+//! The schema: its migrations, its triggers, and whether a database still has both.
 //!
-//! Migrations speak SQL and never entities, so that an old one never changes. The log is written by the database
-//! itself, in the transaction of whoever writes: the server, `sqlite3`, a script or an agent with the path of the file.
-//! No code of ours can therefore forget a notice, and none can precede its commit.
+//! A migration is SQL for tables, indexes and views, and never changes once it was released. A trigger is no history: the
+//! files in `triggers/` are its current text, and are applied again when they differ from the text that was applied last.
 //!
-//! The triggers run in any SQLite from 3.37 on with its own defaults: they call no function and expect no pragma of
-//! ours. Foreign keys are off there, so whatever a foreign key would do is done by a trigger as well; recursive
-//! triggers are off too, so nothing relies on a trigger that fires itself.
+//! The triggers write the change log, in the transaction of the writer: the server, `sqlite3`, a script or an agent that
+//! has the path of the file. So no code of ours can forget a notice, and no notice can precede its commit. They run in
+//! any SQLite from 3.37 on with its own defaults: they call no function and expect no pragma of ours. Foreign keys are off
+//! there, so a trigger does the work of each foreign key as well; recursive triggers are off too, so no trigger relies on
+//! firing itself.
 
-mod m0001_change_log;
-mod m0002_tasks;
-mod m0003_sessions;
-mod m0004_events;
-mod m0005_bookmarks;
-mod m0006_search;
-mod m0007_usage;
-mod m0008_silence;
+mod error;
+mod macros;
+mod rows;
+mod tables;
+mod triggers;
 
-pub use sea_orm_migration::MigratorTrait;
-use sea_orm_migration::prelude::{DbErr, MigrationTrait, SchemaManager, async_trait};
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+pub use error::MigrateError;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 
-/// Brings a database to the newest schema.
-pub struct Migrator;
+/// The migrations in their order.
+const MIGRATIONS: &[(&str, &str)] = &[("0001_initial", include_str!("../sqlite/0001_initial.sql"))];
+/// The tables of this crate.
+const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");
 
-#[async_trait::async_trait]
-impl MigratorTrait for Migrator {
-    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(m0001_change_log::Migration),
-            Box::new(m0002_tasks::Migration),
-            Box::new(m0003_sessions::Migration),
-            Box::new(m0004_events::Migration),
-            Box::new(m0005_bookmarks::Migration),
-            Box::new(m0006_search::Migration),
-            Box::new(m0007_usage::Migration),
-            Box::new(m0008_silence::Migration),
-        ]
-    }
+/// The migrations that led to the schema of `0001_initial` before the first release.
+const EARLY: [&str; 8] = [
+    "m0001_change_log",
+    "m0002_tasks",
+    "m0003_sessions",
+    "m0004_events",
+    "m0005_bookmarks",
+    "m0006_search",
+    "m0007_usage",
+    "m0008_silence",
+];
+
+/// The changes that [`migrate`] made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// The migrations it applied.
+    pub applied: Vec<String>,
+    /// The triggers, indexes and views of ours that another program had dropped or changed, and that it made again. If a
+    /// trigger is among them, it counted the figures again and forgot all runs.
+    pub put_back: Vec<String>,
+    /// Constraints that a table has lost. Its rows are served; other programs can now write rows that do not fit.
+    pub lost: Vec<String>,
 }
 
-/// Milliseconds since 1970, in SQL.
-const NOW: &str = "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)";
-
-/// A UUID of version 7 in lower-case hyphenated text, in SQL.
-const FRESH_ID: &str = "lower(substr(printf('%012x', cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)), 1, 8) \
-    || '-' || substr(printf('%012x', cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)), 9, 4) \
-    || '-7' || substr(hex(randomblob(2)), 2) \
-    || '-' || substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) \
-    || '-' || hex(randomblob(6)))";
-
-/// Runs the statements of a migration in which `{now}`, `{fresh_id}` and `{is_id:column}` stand for SQL.
-async fn run(manager: &SchemaManager<'_>, sqlite: &str) -> Result<(), DbErr> {
-    let connection = manager.get_connection();
-    match connection.get_database_backend() {
-        DbBackend::Sqlite => connection.execute_unprepared(&expand(sqlite)).await.map(|_| ()),
-        other => Err(DbErr::Migration(format!("no schema for {other:?}; only sqlite: URLs are served"))),
-    }
+enum Standing {
+    Empty,
+    Early,
+    Lacks(Vec<&'static (&'static str, &'static str)>),
 }
 
-fn expand(sql: &str) -> String {
-    let mut sql = sql.replace("{now}", NOW).replace("{fresh_id}", FRESH_ID);
-    while let Some(start) = sql.find("{is_id:") {
-        let Some(end) = sql[start..].find('}').map(|end| start + end) else { break };
-        let column = sql[start + "{is_id:".len()..end].to_owned();
-        let hex = |count| "[0-9a-f]".repeat(count);
-        let shape = format!("{column} glob '{}-{}-{}-{}-{}'", hex(8), hex(4), hex(4), hex(4), hex(12));
-        sql.replace_range(start..=end, &shape);
-    }
-    sql
-}
-
-/// A migration whose statements are SQL. They run in one transaction: a server that is killed half-way starts again.
-macro_rules! migration {
-    ($name:literal, $sqlite:literal) => {
-        /// See the statements.
-        pub(crate) struct Migration;
-
-        impl sea_orm_migration::MigrationName for Migration {
-            fn name(&self) -> &str {
-                $name
-            }
+/// Brings a database to the newest schema, or refuses to before the first write.
+///
+/// One transaction does all of it: a process that is killed in its midst changes nothing, and two processes wait for each
+/// other.
+pub async fn migrate(db: &DatabaseConnection) -> Result<Migrated, MigrateError> {
+    let mode = Some(SqliteTransactionMode::Immediate);
+    let tx = db.begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() }).await?;
+    let mut migrated = Migrated::default();
+    let lacks = match standing(&tx).await? {
+        Standing::Lacks(lacks) => lacks,
+        Standing::Empty => {
+            tx.execute_unprepared(&macros::expand(BOOKKEEPING)).await?;
+            MIGRATIONS.iter().collect()
         }
-
-        #[sea_orm_migration::async_trait::async_trait]
-        impl sea_orm_migration::MigrationTrait for Migration {
-            fn use_transaction(&self) -> Option<bool> {
-                Some(true)
-            }
-
-            async fn up(&self, manager: &sea_orm_migration::SchemaManager) -> Result<(), sea_orm_migration::DbErr> {
-                crate::run(manager, $sqlite).await
-            }
+        Standing::Early => {
+            let drop = "; drop table seaql_migrations; insert into requery_migrations (name) values ('0001_initial')";
+            tx.execute_unprepared(&(macros::expand(BOOKKEEPING) + drop)).await?;
+            triggers::record(&tx).await?;
+            MIGRATIONS[1..].iter().collect()
         }
     };
+    for (name, sql) in lacks {
+        tx.execute_unprepared(&macros::expand(sql)).await?;
+        tx.execute_unprepared(&format!("insert into requery_migrations (name) values ('{name}')")).await?;
+        migrated.applied.push((*name).to_owned());
+    }
+    let faults = tables::faults(&tx).await?;
+    if !faults.is_empty() {
+        return Err(MigrateError::Broken(faults));
+    }
+    migrated.put_back = triggers::apply(&tx).await?.iter().map(|name| format!("trigger {name}")).collect();
+    migrated.put_back.extend(tables::put_back(&tx).await?);
+    migrated.lost = tables::lost(&tx).await?;
+    tx.commit().await?;
+    Ok(migrated)
 }
-pub(crate) use migration;
+
+/// Whether [`migrate`] would refuse this database. Only reads.
+pub async fn admit(db: &impl ConnectionTrait) -> Result<(), MigrateError> {
+    match standing(db).await? {
+        Standing::Lacks(lacks) if lacks.is_empty() => match tables::faults(db).await? {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(MigrateError::Broken(faults)),
+        },
+        Standing::Lacks(_) | Standing::Empty | Standing::Early => Ok(()),
+    }
+}
+
+/// The parts of the schema that another program dropped or changed. Only reads.
+pub async fn differences(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let mut found = tables::faults(db).await?;
+    found.extend(triggers::lost(db).await?.iter().map(|name| format!("trigger {name}")));
+    found.extend(tables::objects(db).await?.into_iter().map(|(name, _)| name));
+    Ok(found)
+}
+
+async fn standing(db: &impl ConnectionTrait) -> Result<Standing, MigrateError> {
+    let named =
+        "select name from sqlite_schema where type in ('table', 'view') and name not glob 'sqlite_*' order by name";
+    let tables = rows::texts(db, named).await?;
+    let has = |table: &str| tables.iter().any(|name| name == table);
+    if has("requery_migrations") {
+        let names = rows::texts(db, "select name from requery_migrations").await?;
+        return match names.iter().find(|name| MIGRATIONS.iter().all(|(known, _)| known != name)) {
+            Some(name) => Err(MigrateError::Newer(name.clone())),
+            None => {
+                Ok(Standing::Lacks(MIGRATIONS.iter().filter(|(name, _)| !names.iter().any(|it| it == name)).collect()))
+            }
+        };
+    }
+    let early = if has("seaql_migrations") {
+        rows::texts(db, "select version from seaql_migrations order by version").await?
+    } else {
+        Vec::new()
+    };
+    match (tables.first(), early.iter().any(|name| EARLY.contains(&name.as_str()))) {
+        (None, _) => Ok(Standing::Empty),
+        (Some(_), true) if early == EARLY => Ok(Standing::Early),
+        (Some(_), true) => Err(MigrateError::Early),
+        (Some(table), false) => Err(MigrateError::Foreign(table.clone())),
+    }
+}

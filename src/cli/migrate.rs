@@ -15,6 +15,13 @@ pub struct MigrateArgs {
 /// Opens the database, which does it.
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let database = Database::open(super::database(args.database_url.as_deref())?).await?;
+    let migrated = database.migrated();
+    for put_back in &migrated.put_back {
+        println!("put back: {put_back}");
+    }
+    for lost in &migrated.lost {
+        println!("lost, and not put back: {lost}");
+    }
     println!("{} is up to date", database.path().display());
     database.close("migrated").await;
     Ok(ExitCode::SUCCESS)

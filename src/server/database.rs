@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use requery_entities::run;
-use requery_migrations::{Migrator, MigratorTrait};
+use requery_migrations::{MigrateError, Migrated};
 use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult};
 use tokio::sync::Notify;
 
@@ -26,6 +26,7 @@ pub use position::Position;
 pub mod sqlite;
 use sqlite::health::{self, Health, code, damage, damage_of_index};
 pub use sqlite::location::{Location, LocationError};
+use sqlite::schema;
 
 mod search_index_health;
 use search_index_health::SearchIndexHealth;
@@ -78,6 +79,7 @@ enum State {
 struct Connections {
     epoch: Arc<str>,
     file: Option<FileId>,
+    migrated: Arc<Migrated>,
     /// The highest cursor minted in this run: a file that holds less than it was restored from an older copy.
     minted: Arc<AtomicU64>,
     writer: DatabaseConnection,
@@ -126,6 +128,14 @@ pub enum OpenError {
         /// What SQLite says about it.
         detail: String,
     },
+    /// Its schema is not ours, or not ours any more.
+    #[error("{path} cannot be used: {why}; {way_out}", path = path.display(), way_out = why.way_out())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: MigrateError,
+    },
     /// It could not be opened, or its schema not be brought up to date.
     #[error("could not open {path}: {why}", path = path.display())]
     Db {
@@ -142,6 +152,7 @@ type FileId = (u64, u64);
 impl Database {
     /// Opens the file, makes it if there is none, brings its schema up to date and opens a run.
     pub async fn open(location: Location) -> Result<Self, OpenError> {
+        schema::admit(&location).await.map_err(as_schema_error(&location))?;
         let lock = lock(location.path()).await?;
         let connections = Connections::open(&location, false).await?;
         let state = ArcSwap::from_pointee(State::Open(connections));
@@ -176,6 +187,7 @@ impl Database {
 
     /// A file in doubt is not served before it was looked through, whatever its size.
     async fn open_in_doubt(&self) -> Result<(Connections, Health), OpenError> {
+        schema::admit(&self.0.location).await.map_err(as_schema_error(&self.0.location))?;
         let health = if self.path().exists() { self.health().await } else { Ok(Health::Sound) };
         match health.map_err(as_open_error(&self.0.location))? {
             Health::File(detail) => Err(OpenError::Damaged { path: self.path().to_owned(), detail }),
@@ -226,6 +238,11 @@ impl Database {
         Position::from_column(next.cast_signed())
     }
 
+    /// The changes to the schema that were made when the file was opened.
+    pub fn migrated(&self) -> Arc<Migrated> {
+        self.connections().map_or_else(|_| Arc::default(), |open| open.migrated)
+    }
+
     /// Whether the path still names the file that is open.
     pub fn is_in_place(&self) -> bool {
         self.connections().is_ok_and(|open| open.file == file_id(self.path()))
@@ -246,18 +263,20 @@ impl Connections {
         if opened.is_err() {
             let _ = writer.close().await;
         }
-        opened.map_err(as_open_error(location))
+        opened.map_err(as_schema_error(location))
     }
 
-    async fn begin(location: &Location, writer: &DatabaseConnection, in_doubt: bool) -> Result<Self, DbErr> {
-        Migrator::up(writer, None).await?;
+    async fn begin(location: &Location, writer: &DatabaseConnection, in_doubt: bool) -> Result<Self, MigrateError> {
+        let migrated = requery_migrations::migrate(writer).await?;
+        schema::log(&migrated);
         if in_doubt {
             run::Entity::delete_many().exec(writer).await?;
         }
         let epoch = begin_run(writer).await?;
         let readers = connect(location, READERS, true).await?;
         let minted = Arc::default();
-        Ok(Self { epoch, file: file_id(location.path()), minted, writer: writer.clone(), readers })
+        let (file, migrated) = (file_id(location.path()), Arc::new(migrated));
+        Ok(Self { epoch, file, migrated, minted, writer: writer.clone(), readers })
     }
 
     /// What a snapshot of `connection` contains, and whether that is more than any before. Fails when the run is not
@@ -305,6 +324,14 @@ fn as_open_error(location: &Location) -> impl Fn(DbErr) -> OpenError {
     move |why| match damage(&why) {
         Some(detail) => OpenError::Damaged { path: path.clone(), detail },
         None => OpenError::Db { path: path.clone(), why },
+    }
+}
+
+fn as_schema_error(location: &Location) -> impl Fn(MigrateError) -> OpenError {
+    let location = location.clone();
+    move |why| match why {
+        MigrateError::Db(why) => as_open_error(&location)(why),
+        why => OpenError::Schema { path: location.path().to_owned(), why },
     }
 }
 

@@ -16,7 +16,6 @@ use requery::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffec
 use requery::agent::runtime::AgentRuntime;
 use requery::server::agents::{self, HookDelivery, HookError, HookTime};
 use requery_entities::{event, session, task};
-use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{
     ColumnTrait, ConnectOptions, Database, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     TransactionTrait,
@@ -181,16 +180,9 @@ struct Store {
 
 impl Store {
     async fn open() -> Self {
-        let store = Self::open_at(0).await;
-        Migrator::up(&store.db, None).await.expect("a schema");
-        store
-    }
-
-    /// With the schema as it was after so many migrations.
-    async fn open_at(migrations: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let db = Self::connect(folder.path()).await;
-        Migrator::up(&db, Some(migrations)).await.expect("a schema");
+        requery_migrations::migrate(&db).await.expect("a schema");
         Self { db, folder }
     }
 

@@ -23,6 +23,7 @@ mod contract_rest;
 mod database;
 mod feed;
 mod rest;
+mod schema;
 mod search;
 mod streams;
 mod transactions;

@@ -54,6 +54,8 @@ pub async fn tail(
                 None => return,
             };
             reopened = Some(Instant::now());
+            // The search index may have to walk all rows: it must not wait for the next change.
+            log_grew.notify_one();
         }
     });
     ended.await;

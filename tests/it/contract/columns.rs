@@ -5,7 +5,8 @@
 use super::Wire;
 
 /// Tables that no screen shows; nor any that begins with `search`, since what a search finds is no read model.
-const KEPT: &str = "changes deliveries figures folded purges purging replaced runs searched seaql_migrations settling \
+const KEPT: &str = "changes deliveries figures folded purges purging replaced runs searched requery_migrations
+    requery_triggers settling \
     usage_replaced";
 
 /// Columns that the triggers keep, and what no screen shows of a task.

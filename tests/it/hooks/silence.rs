@@ -8,7 +8,6 @@ use requery::agent::process::Process;
 use requery::agent::runtime::AgentRuntime;
 use requery::server::agents::{self, HookDelivery, HookTime, SilenceLimits};
 use requery_entities::{session, task};
-use requery_migrations::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, EntityTrait, TransactionTrait};
 use serde_json::{Value, json};
 
@@ -198,23 +197,6 @@ async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
     take("Stop", Some(&process(9))).await;
     take("SessionStart", None).await;
     assert_eq!(look(":9:1").await, "waiting ready");
-}
-
-/// A database of before has its agents, and they are missed like others.
-#[tokio::test]
-async fn who_was_heard_of_before_the_upgrade_is_missed() {
-    let store = Store::open_at(6).await;
-    let sql = async |sql: &str| store.db.execute_unprepared(sql).await.expect("written");
-    let insert = "insert into tasks (title, source, external_id, status, ingest_state, waiting_reason) values";
-    sql(&format!("{insert} ('a', 'claude-code', 'agent', 'running', '{{\"base\":\"running\"}}', null)")).await;
-    sql(&format!("{insert} ('b', 'codex', 'other', 'waiting', '{{\"base\":\"idle\"}}', 'idle')")).await;
-    sql("insert into tasks (title, external_id) values ('c', 'byhand')").await;
-    Migrator::up(&store.db, None).await.expect("a schema");
-    let now = chrono::Utc::now().timestamp_millis();
-    store.look(now + HOUR, |_| None).await;
-    let standing = store.standing().await;
-    assert!(standing["agent"].starts_with("running silent since "), "{standing:?}");
-    assert_eq!((&*standing["other"], &*standing["byhand"]), ("waiting idle", "running"));
 }
 
 /// A killed agent is missed within moments, whatever it was at, and found again when it is resumed.

@@ -2,7 +2,8 @@
 //!
 //! A write of this process rings [`Database::ring`] after its commit. One of another process shows as a new
 //! `PRAGMA data_version`, which costs microseconds on a connection that is kept: asked every 5 ms while something
-//! happens and every 40 ms when nothing does.
+//! happens and every 40 ms when nothing does. After each write the bell also asks for `PRAGMA schema_version`: another
+//! program may have changed the schema.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +12,7 @@ use sea_orm::sqlx::{self, Connection, Row, SqliteConnection};
 use sea_orm::{DbErr, RuntimeErr};
 
 use super::health::{Health, connect, health};
+use super::schema;
 use crate::server::database::{Database, DatabaseError, Position};
 
 /// How often other processes' writes are looked for while something happens: the share of a core it costs is about 1 %.
@@ -32,6 +34,8 @@ const MOVED: &str = "the file was moved or replaced";
 pub(in crate::server) struct Bell {
     connection: SqliteConnection,
     version: i64,
+    /// The last version of the schema that was compared with ours.
+    schema: Option<i64>,
     last_change: Option<Instant>,
     probe: Probe,
 }
@@ -40,7 +44,7 @@ impl Bell {
     pub(in crate::server) async fn connect(database: &Database) -> Result<Self, DatabaseError> {
         let mut connection = connect(database.path()).await?;
         let version = data_version(&mut connection).await?;
-        Ok(Self { connection, version, last_change: None, probe: Probe::default() })
+        Ok(Self { connection, version, schema: None, last_change: None, probe: Probe::default() })
     }
 
     /// The first changes of a part of the log, at most `most` of them. The part is given by its two ends as columns hold
@@ -75,11 +79,17 @@ impl Bell {
         newest: Option<&change::Model>,
     ) -> Result<Position, DatabaseError> {
         const SQL: &str = "select exists (select 1 from runs where token = ?), \
-            coalesce((select seq from sqlite_sequence where name = 'changes'), 0)";
+            coalesce((select seq from sqlite_sequence where name = 'changes'), 0), \
+            (select schema_version from pragma_schema_version)";
         // Asked before the file is: the changes of every cursor minted by then must be in the file.
         let minted = database.minted();
         let facts = sqlx::query(SQL).bind(epoch).fetch_one(&mut self.connection).await.map_err(error)?;
         let (ours, end) = (facts.get::<bool, _>(0), Position::after_change(facts.get(1)));
+        let schema = Some(facts.get::<i64, _>(2));
+        if self.schema != schema {
+            schema::check(database.path()).await?;
+            self.schema = schema;
+        }
         let restored = !ours || !end.covers(reached) || !end.covers(&minted);
         let same = match newest {
             Some(newest) if !restored => {

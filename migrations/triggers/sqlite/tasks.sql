@@ -1,63 +1,5 @@
-//! Tasks.
-
-crate::migration!(
-    "m0002_tasks",
-    "
-create table tasks (
-    id text primary key not null default ({fresh_id}) constraint id_is_a_uuid check ({is_id:id}),
-    title text not null constraint title_is_1_to_500_characters check (length(title) between 1 and 500),
-    project text not null default ''
-        constraint project_is_at_most_128_characters check (length(project) <= 128)
-        constraint project_has_no_control_characters
-            check (project not glob '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
-    status text not null default 'running'
-        constraint status_is_known check (status in ('running', 'waiting', 'completed', 'errored')),
-    mode text not null default 'primary' constraint mode_is_known check (mode in ('primary', 'background')),
-    parent_task_id text references tasks (id) on delete cascade,
-    parent_session_id text,
-    workspace text,
-    source text not null default 'sql',
-    -- What the runtime calls the work: one task for each.
-    external_id text,
-    waiting_reason text,
-    -- Since when the status is what it is. Kept by the trigger unless a writer sets it together with the status.
-    status_since integer not null default ({now}),
-    summary text,
-    -- What the ingest of hooks remembers about its agent, as JSON. No screen shows it, so it is not logged.
-    ingest_state text,
-    -- The three that the triggers keep: events ever logged, own row or newest event, and when the row was made.
-    event_count integer not null default 0,
-    changed_at integer not null default ({now}),
-    created_at integer not null default ({now})
-) strict;
-create index tasks_parent on tasks (parent_task_id, created_at) where parent_task_id is not null;
-create index tasks_changed on tasks (changed_at, id);
-create index tasks_project_changed on tasks (project, changed_at, id);
-create index tasks_status_since on tasks (status, status_since);
-create unique index tasks_external on tasks (source, external_id) where external_id is not null;
-
--- Who is below whom, for deletions without foreign keys.
-create view task_tree (root, id) as
-    with recursive tree (root, id) as (
-        select parent_task_id, id from tasks where parent_task_id is not null
-        union
-        select tree.root, tasks.id from tree join tasks on tasks.parent_task_id = tree.id
-    )
-    select root, id from tree;
-
--- What INSERT OR REPLACE is about to remove: it fires no delete trigger. The note stays where the insert is then
--- ignored or becomes an update; the next one overwrites it, and a deletion clears it, so a note found after an insert
--- of a row that is gone, or has its id, is always of the one that this very insert replaced.
-create table replaced (
-    task_id text primary key not null,
-    project text not null,
-    parent_task_id text,
-    status text not null,
-    source text not null,
-    external_id text,
-    event_count integer not null
-) strict, without rowid;
-create index replaced_external on replaced (source, external_id) where external_id is not null;
+-- The triggers of `tasks`: each change is logged, and the figures are counted with the row. Deletions do the work of
+-- the foreign keys too, which are off in the `sqlite3` program.
 
 create trigger tasks_replacing before insert on tasks
 when exists (select 1 from tasks where id = new.id or (source = new.source and external_id = new.external_id)) begin
@@ -86,8 +28,8 @@ create trigger tasks_started after insert on tasks begin
     insert into figures (project, figure, value) select new.project, 'source.' || new.source, 0
         where not exists (select 1 from figures where project = new.project and figure = 'source.' || new.source);
     update figures set value = value + 1 where project = new.project and figure = 'source.' || new.source;
-    -- No writer brings its own count. There can be events already: of a row that this one replaced, or that came
-    -- before their task where foreign keys are off.
+    -- A count that the writer brings is ignored. There can be events already: of a row that this task replaced, or
+    -- written before their task where foreign keys are off.
     update tasks set event_count = (select count(*) from events where task_id = new.id)
         where id = new.id and event_count <> (select count(*) from events where task_id = new.id);
     insert into figures (project, figure, value) select new.project, 'events', 0
@@ -109,8 +51,8 @@ when exists (select 1 from replaced where task_id = new.id) begin
     delete from replaced where task_id = new.id;
 end;
 
--- REPLACE by what a runtime calls the task would take another one away, with all it has. Whoever means to write that
--- one says so with ON CONFLICT.
+-- REPLACE for the same source and external_id would delete another task with all its rows. A writer that means to
+-- change that task uses ON CONFLICT.
 create trigger tasks_replaced_another after insert on tasks
 when exists (select 1 from replaced where source = new.source and external_id = new.external_id
     and task_id <> new.id and not exists (select 1 from tasks where id = replaced.task_id)) begin
@@ -127,18 +69,20 @@ create trigger tasks_keep_their_id before update of id on tasks when new.id is n
     select raise(abort, 'the id of a task never changes');
 end;
 
--- Not for event_count, changed_at and ingest_state: those are no news of their own.
+-- Not for event_count, changed_at, ingest_state, heard_at and process: no screen shows a change of these alone. A
+-- change of the status clears the stale flag.
 create trigger tasks_updated after update of
-    title, project, status, mode, parent_task_id, parent_session_id, workspace, source, external_id, waiting_reason,
-    status_since, summary, created_at on tasks
+    title, project, status, mode, parent_task_id, parent_session_id, workspace, source, external_id, status_reason,
+    status_since, summary, stale_since, stale_reason, created_at on tasks
 when (new.title is not old.title or new.project is not old.project or new.status is not old.status
     or new.mode is not old.mode or new.parent_task_id is not old.parent_task_id
     or new.parent_session_id is not old.parent_session_id or new.workspace is not old.workspace
     or new.source is not old.source or new.external_id is not old.external_id
-    or new.waiting_reason is not old.waiting_reason or new.status_since is not old.status_since
-    or new.summary is not old.summary or new.created_at is not old.created_at)
+    or new.status_reason is not old.status_reason or new.status_since is not old.status_since
+    or new.summary is not old.summary or new.stale_since is not old.stale_since
+    or new.stale_reason is not old.stale_reason or new.created_at is not old.created_at)
     and not exists (select 1 from settling where id = new.id) begin
-    -- Whoever shows it where it was.
+    -- For the screens that show the task in its old project or below its old parent.
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.updated', old.project, new.id, old.parent_task_id
         where new.project is not old.project or new.parent_task_id is not old.parent_task_id;
@@ -146,17 +90,20 @@ when (new.title is not old.title or new.project is not old.project or new.status
         select iif(done, 'task.completed', 'task.updated'), new.project, new.id, new.parent_task_id,
             iif(done, new.status, null)
         from (select new.status is not old.status and new.status in ('completed', 'errored') as done);
-    -- Its bookmarks are listed by project.
+    -- Lists of bookmarks are by project, so both projects change.
     insert into changes (kind, project, task_id, object_id)
         select 'bookmark.saved', side.project, new.id, bookmarks.id
         from bookmarks, (select old.project as project union all select new.project) as side
         where bookmarks.task_id = new.id and new.project is not old.project;
     insert into settling (id) select new.id where new.status is not old.status;
     update tasks set
-        changed_at = max({now}, changed_at + 1),
-        status_since = iif(new.status is not old.status and new.status_since is old.status_since, {now}, status_since),
-        waiting_reason = iif(new.status is not old.status and new.waiting_reason is old.waiting_reason,
-            null, waiting_reason)
+        changed_at = max(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), changed_at + 1),
+        status_since = iif(new.status is not old.status and new.status_since is old.status_since,
+            cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), status_since),
+        status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason,
+            null, status_reason),
+        stale_since = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_since),
+        stale_reason = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_reason)
         where id = new.id;
     delete from settling where id = new.id;
 end;
@@ -185,16 +132,14 @@ create trigger tasks_deleted after delete on tasks begin
     update figures set value = value - 1 where project = old.project and figure = 'source.' || old.source;
     update figures set value = value - old.event_count where project = old.project and figure = 'events';
     delete from replaced where task_id = old.id;
-    -- The task is gone, so the triggers of these say nothing.
+    -- The task is gone already, so the delete triggers of these rows find no task and log no change.
     delete from bookmarks where task_id = old.id;
     delete from events where task_id = old.id;
     delete from sessions where task_id = old.id;
 end;
 
--- Apart from tasks_deleted, which has to fire for each of these.
+-- A trigger of its own, because tasks_deleted has to fire for each task below.
 create trigger tasks_tree_deleted after delete on tasks
 when exists (select 1 from tasks where parent_task_id = old.id) begin
     delete from tasks where id in (select id from task_tree where root = old.id);
 end;
-"
-);

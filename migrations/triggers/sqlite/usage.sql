@@ -1,47 +1,4 @@
-//! Usage: what the answers of models cost, in tokens and where it is said in money.
-
-crate::migration!(
-    "m0007_usage",
-    "
--- One row for each answer of a model. Counters are in `figures`, kept by the triggers with the row:
---   usage.answers, usage.answers_with_cost, usage.cost_usd_micros, usage.<input|output|cache_read|cache_write>_tokens.
-create table usage (
-    task_id text not null references tasks (id) on delete cascade,
-    -- What the model's maker calls the answer.
-    answer_id text not null constraint answer_id_is_1_to_256_characters check (length(answer_id) between 1 and 256),
-    model text constraint model_is_at_most_128_characters check (length(model) <= 128),
-    -- At most so many that sums of them stay whole numbers.
-    input_tokens integer not null default 0
-        constraint input_tokens_are_0_to_a_trillion check (input_tokens between 0 and 1000000000000),
-    output_tokens integer not null default 0
-        constraint output_tokens_are_0_to_a_trillion check (output_tokens between 0 and 1000000000000),
-    cache_read_tokens integer not null default 0
-        constraint cache_read_tokens_are_0_to_a_trillion check (cache_read_tokens between 0 and 1000000000000),
-    cache_write_tokens integer not null default 0
-        constraint cache_write_tokens_are_0_to_a_trillion check (cache_write_tokens between 0 and 1000000000000),
-    -- In millionths of a dollar, where its runtime said so. Never worked out from a list of prices.
-    cost_usd_micros integer
-        constraint cost_usd_micros_are_0_to_a_trillion check (cost_usd_micros between 0 and 1000000000000),
-    at integer not null default ({now}),
-    -- That of the task, kept by the triggers: the counters of a task are found by it when the task is gone already.
-    project text,
-    primary key (task_id, answer_id)
-) strict, without rowid;
-create index usage_answer on usage (answer_id);
-
--- What INSERT OR REPLACE is about to remove, as `replaced` is for tasks: a note that an insert leaves because it is
--- ignored or becomes an update is overwritten by the next one, and a deletion clears it.
-create table usage_replaced (
-    task_id text not null,
-    answer_id text not null,
-    input_tokens integer not null,
-    output_tokens integer not null,
-    cache_read_tokens integer not null,
-    cache_write_tokens integer not null,
-    cost_usd_micros integer,
-    project text,
-    primary key (task_id, answer_id)
-) strict, without rowid;
+-- The triggers of `usage`: each change is logged for the task, and the `usage.*` figures are counted with the row.
 
 create trigger usage_fits before insert on usage when new.project is not null begin
     select raise(abort, 'the project of usage is kept by the database');
@@ -70,9 +27,10 @@ create trigger usage_logged after insert on usage begin
             else 0 end
         from usage_replaced where task_id = new.task_id and answer_id = new.answer_id)
         where figure >= 'usage.' and figure < 'usage/'
-            and project = (select project from usage_replaced where task_id = new.task_id and answer_id = new.answer_id);
+            and project = (select project from usage_replaced
+                where task_id = new.task_id and answer_id = new.answer_id);
     delete from usage_replaced where task_id = new.task_id and answer_id = new.answer_id;
-    -- Which counts it.
+    -- This update fires usage_counted, which counts the answer.
     update usage set project = (select project from tasks where id = new.task_id)
         where task_id = new.task_id and answer_id = new.answer_id;
 end;
@@ -142,7 +100,7 @@ create trigger usage_deleted after delete on usage begin
     delete from usage_replaced where task_id = old.task_id and answer_id = old.answer_id;
 end;
 
--- Of a task that this one replaced, or that came before their task where foreign keys are off.
+-- There can be usage already: of a row that this task replaced, or written before its task where foreign keys are off.
 create trigger tasks_usage_found after insert on tasks
 when exists (select 1 from usage where task_id = new.id) begin
     update usage set project = new.project where task_id = new.id and project is not new.project;
@@ -152,9 +110,7 @@ create trigger tasks_usage_moved after update of project on tasks when new.proje
     update usage set project = new.project where task_id = new.id;
 end;
 
--- The task is gone, so the trigger of these tells nobody.
+-- The task is gone already, so the delete trigger of these rows finds no task and logs no change.
 create trigger tasks_usage_deleted after delete on tasks begin
     delete from usage where task_id = old.id;
 end;
-"
-);

@@ -1,20 +1,4 @@
-//! Sessions: the runs of agents on tasks.
-
-crate::migration!(
-    "m0003_sessions",
-    "
-create table sessions (
-    id text primary key not null default ({fresh_id}) constraint id_is_a_uuid check ({is_id:id}),
-    task_id text not null references tasks (id) on delete cascade,
-    source text not null default 'sql',
-    runtime_session_id text,
-    status text not null default 'running'
-        constraint status_is_known check (status in ('running', 'completed', 'errored', 'lost')),
-    summary text,
-    started_at integer not null default ({now}),
-    ended_at integer
-) strict;
-create index sessions_task on sessions (task_id, started_at);
+-- The triggers of `sessions`: each change is logged for the task of the session.
 
 create trigger sessions_fit before insert on sessions
 when exists (select 1 from sessions where id = new.id and task_id <> new.task_id) begin
@@ -44,7 +28,8 @@ when (new.source is not old.source or new.runtime_session_id is not old.runtime_
         where id = new.task_id and not (old.status = 'running' and new.status <> 'running');
     insert into settling (id) select new.id
         where new.ended_at is null and new.status <> 'running' and old.status = 'running';
-    update sessions set ended_at = {now} where id in (select id from settling where id = new.id);
+    update sessions set ended_at = cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)
+        where id in (select id from settling where id = new.id);
     delete from settling where id = new.id;
 end;
 
@@ -52,5 +37,3 @@ create trigger sessions_deleted after delete on sessions begin
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.updated', project, id, parent_task_id from tasks where id = old.task_id;
 end;
-"
-);

@@ -1,0 +1,77 @@
+-- Puts right the values that the triggers keep, after writes that fired no trigger. Runs while there are no triggers,
+-- in the transaction that makes them again.
+
+-- Notes that a trigger leaves for itself or for the next one.
+delete from settling;
+delete from purging;
+delete from replaced;
+delete from usage_replaced;
+
+-- A bookmark of an event goes with the event.
+delete from bookmarks where event_id is not null and not exists (select 1 from events where id = bookmarks.event_id);
+
+-- Events that the log should have and does not have. Events before the first one in the log may have been pruned from
+-- it, so they are not missed; nor is an event that is older than a log that was pruned.
+create temp table missed as
+    with
+        logged (event_id) as materialized
+            (select object_id from main.changes where kind = 'event.logged' and object_id is not null),
+        first (position) as (select min(position) from main.events where id in (select event_id from logged)),
+        oldest (id, at) as (select id, at from main.changes order by id limit 1)
+    select events.id, events.task_id, tasks.project, events.created_at, events.position
+    from main.events join main.tasks on tasks.id = events.task_id
+    where events.id not in (select event_id from logged)
+        and events.position > coalesce((select position from first), 0)
+        and case
+            when not exists (select 1 from oldest)
+                then not exists (select 1 from main.sqlite_sequence where name = 'changes' and seq > 0)
+            when (select id from oldest) = 1 then true
+            else events.created_at >= (select at from oldest)
+        end;
+
+-- The count is of events ever logged, so it never falls.
+update tasks set event_count = event_count + added.events
+    from (select task_id, count(*) as events from missed group by task_id) as added where tasks.id = added.task_id;
+update tasks set event_count = max(event_count, found.events), changed_at = max(changed_at, found.newest)
+    from (select task_id, count(*) as events, max(created_at) as newest from events group by task_id) as found
+    where tasks.id = found.task_id and (event_count < found.events or changed_at < found.newest);
+
+insert into changes (kind, project, task_id, object_id, at)
+    select 'event.logged', project, task_id, id, created_at from missed order by position;
+drop table missed;
+
+update usage set project = (select project from tasks where id = usage.task_id)
+    where project is not (select project from tasks where id = usage.task_id);
+
+-- The hours come from the log alone, so they are folded to its end. All other figures are counted from the rows.
+insert into figures (project, figure, value)
+    select project, 'hour.' || (at / 3600000), count(*) from changes
+    where id >= (select next from folded) and kind = 'event.logged' group by 1, 2
+    on conflict (project, figure) do update set value = value + excluded.value;
+update folded set next = coalesce((select seq from sqlite_sequence where name = 'changes'), 0) + 1;
+delete from figures where figure not glob 'hour.*';
+insert into figures (project, figure, value)
+    select project, 'tasks.' || status, count(*) from tasks group by project, status
+    union all
+    select project, 'source.' || source, count(*) from tasks group by project, source
+    union all
+    select project, 'events', sum(event_count) from tasks group by project
+    union all
+    select project, 'usage.' || figure, sum(value) from (
+        select project, 'answers' as figure, 1 as value from usage
+        union all
+        select project, 'answers_with_cost', cost_usd_micros is not null from usage
+        union all
+        select project, 'cost_usd_micros', coalesce(cost_usd_micros, 0) from usage
+        union all
+        select project, 'input_tokens', input_tokens from usage
+        union all
+        select project, 'output_tokens', output_tokens from usage
+        union all
+        select project, 'cache_read_tokens', cache_read_tokens from usage
+        union all
+        select project, 'cache_write_tokens', cache_write_tokens from usage
+    ) where project is not null group by project, figure;
+
+-- A cursor of an earlier run may lack changes that the log does not have, so none continues.
+delete from runs;

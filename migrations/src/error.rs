@@ -1,0 +1,57 @@
+//! Why a database is not migrated.
+
+use sea_orm::DbErr;
+
+/// Why a database is not migrated. The database is unchanged then.
+#[derive(Debug)]
+pub enum MigrateError {
+    /// It has tables, such as this one, but no migration of ours.
+    Foreign(String),
+    /// It has this migration, which is not known here.
+    Newer(String),
+    /// It has some of the migrations from before the first release, but not all of them.
+    Early,
+    /// Tables of ours lack these parts, and no statement can bring them back without a loss.
+    Broken(Vec<String>),
+    /// A statement failed.
+    Db(DbErr),
+}
+
+impl MigrateError {
+    /// The way out, for the person who has the file.
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Self::Foreign(_) | Self::Early => "the file is unchanged; name another one",
+            Self::Newer(_) => "the file is unchanged; use that version, or name another file",
+            Self::Broken(_) => "restore the file from a copy, or put these back with SQL",
+            Self::Db(_) => "try again",
+        }
+    }
+}
+
+impl std::fmt::Display for MigrateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Foreign(table) => {
+                write!(
+                    f,
+                    "it is the database of another program: it has the table {table}, but no migration of requery"
+                )
+            }
+            Self::Newer(migration) => {
+                write!(f, "a newer requery made it: this version does not know its migration {migration}")
+            }
+            Self::Early => f.write_str("a requery from before the first release made it, and no version upgrades it"),
+            Self::Broken(faults) => write!(f, "its tables were changed: {}", faults.join("; ")),
+            Self::Db(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for MigrateError {}
+
+impl From<DbErr> for MigrateError {
+    fn from(error: DbErr) -> Self {
+        Self::Db(error)
+    }
+}

@@ -1,0 +1,137 @@
+//! The triggers: read from their files, compared with the database, and made again.
+//!
+//! The database keeps the name and a hash of each trigger that was applied. A trigger that is not there, or has another
+//! text than that, was dropped or changed by another program: until it is back, writes of its table are not logged.
+
+use std::collections::BTreeSet;
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use crate::macros::normalised;
+use crate::rows;
+
+/// In the order in which the triggers are made: of two that fire for one statement, SQLite runs the later one first.
+const FILES: [&str; 6] = [
+    include_str!("../triggers/sqlite/purges.sql"),
+    include_str!("../triggers/sqlite/tasks.sql"),
+    include_str!("../triggers/sqlite/sessions.sql"),
+    include_str!("../triggers/sqlite/events.sql"),
+    include_str!("../triggers/sqlite/bookmarks.sql"),
+    include_str!("../triggers/sqlite/usage.sql"),
+];
+const RECOUNT: &str = include_str!("../sqlite/recount.sql");
+/// The search index follows the log, which does not tell of writes without triggers: all rows are walked again.
+const WALK: &str = "update searched set next = 0";
+
+const BEGIN: &str = "create trigger ";
+const END: &str = "\nend;";
+
+/// A trigger of the files.
+struct Trigger {
+    name: &'static str,
+    sql: &'static str,
+}
+
+impl Trigger {
+    fn hash(&self) -> i64 {
+        hash(self.sql)
+    }
+}
+
+/// The triggers of all files.
+fn of_files() -> Vec<Trigger> {
+    let mut found = Vec::new();
+    for file in FILES {
+        let mut rest = file;
+        while let Some(begin) = rest.find(BEGIN) {
+            let end = rest[begin..].find(END).map_or(rest.len(), |end| begin + end + END.len());
+            let sql = &rest[begin..end];
+            let name = sql[BEGIN.len()..].split_whitespace().next().unwrap_or_default();
+            found.push(Trigger { name, sql });
+            rest = &rest[end..];
+        }
+    }
+    found
+}
+
+/// FNV-1a of the words after `create trigger`, which SQLite keeps as they are.
+fn hash(sql: &str) -> i64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let text = normalised(sql);
+    let words = text.trim_end_matches(';').splitn(3, ' ').nth(2).unwrap_or_default();
+    words.bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)).cast_signed()
+}
+
+/// The names of triggers that were applied and are not there as they were.
+pub(crate) async fn lost(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    const SQL: &str = "select requery_triggers.name, hash, sql from requery_triggers \
+        left join sqlite_schema on type = 'trigger' and sqlite_schema.name = requery_triggers.name order by 1";
+    let mut lost = Vec::new();
+    for row in rows::all(db, SQL).await? {
+        let sql: Option<String> = row.try_get_by_index(2)?;
+        if sql.as_deref().map(hash) != Some(row.try_get_by_index(1)?) {
+            lost.push(row.try_get_by_index(0)?);
+        }
+    }
+    Ok(lost)
+}
+
+/// Makes the triggers again where one is lost or the files have others than were applied. Returns the lost ones.
+///
+/// All of them are made again, since their order matters.
+pub(crate) async fn apply(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let lost = lost(db).await?;
+    let mut applied = BTreeSet::new();
+    for row in rows::all(db, "select name, hash from requery_triggers").await? {
+        applied.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+    }
+    let triggers = of_files();
+    let wanted: BTreeSet<(String, i64)> = triggers.iter().map(|it| (it.name.to_owned(), it.hash())).collect();
+    if lost.is_empty() && applied == wanted {
+        return Ok(lost);
+    }
+    for (name, _) in applied.union(&wanted) {
+        db.execute_unprepared(&format!("drop trigger if exists \"{name}\"")).await?;
+    }
+    if !lost.is_empty() {
+        db.execute_unprepared(RECOUNT).await?;
+        // A file without the tables of search is as good as ever.
+        let _ = db.execute_unprepared(WALK).await;
+    }
+    for trigger in &triggers {
+        db.execute_unprepared(trigger.sql).await?;
+    }
+    record(db).await?;
+    Ok(lost)
+}
+
+/// Records the triggers of the files as the ones that were applied.
+pub(crate) async fn record(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let rows: Vec<String> = of_files().iter().map(|it| format!("('{}', {})", it.name, it.hash())).collect();
+    let insert =
+        format!("delete from requery_triggers; insert into requery_triggers (name, hash) values {}", rows.join(", "));
+    db.execute_unprepared(&insert).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{hash, of_files};
+
+    #[test]
+    fn each_trigger_of_the_files_is_found_whole() {
+        let triggers = of_files();
+        assert_eq!(triggers.len(), 39);
+        for trigger in triggers {
+            assert_eq!(trigger.sql.matches("create trigger").count(), 1, "{}", trigger.name);
+            assert!(trigger.sql.ends_with("end;"), "{}", trigger.name);
+        }
+    }
+
+    #[test]
+    fn only_the_words_of_a_trigger_count() {
+        let one = hash("create trigger a after insert on b begin\n    -- why\n    select 1;\nend;");
+        assert_eq!(one, hash("CREATE TRIGGER a after insert on b begin select 1; end"));
+        assert_ne!(one, hash("create trigger a after insert on b begin select 2; end"));
+    }
+}

@@ -1,0 +1,49 @@
+-- The triggers of `events`: each change is logged, and the task keeps a count of the events ever logged on it.
+
+create trigger events_fit before insert on events
+when exists (select 1 from events where (id = new.id or position = new.position)
+    and (id <> new.id or task_id <> new.task_id)) begin
+    select raise(abort, 'an event keeps its id, its task and its position');
+end;
+
+create trigger events_logged after insert on events begin
+    insert into changes (kind, project, task_id, object_id)
+        select 'event.logged', project, id, new.id from tasks where id = new.task_id;
+    -- One of the two updates applies, so the row is written once. Only the first event of a millisecond touches the
+    -- indexes on changed_at.
+    update tasks set event_count = event_count + 1 where id = new.task_id and changed_at >= new.created_at;
+    update tasks set event_count = event_count + 1, changed_at = new.created_at
+        where id = new.task_id and changed_at < new.created_at;
+    -- The server adds the events to the figures later, from the log: to do it here would cost each writer more than the
+    -- event itself.
+end;
+
+-- REPLACE removes the event with the same external id without firing the delete trigger, so its bookmarks are deleted
+-- here.
+create trigger events_replaced after insert on events when new.external_id is not null begin
+    delete from bookmarks where task_id = new.task_id and event_id is not null
+        and not exists (select 1 from events where id = bookmarks.event_id);
+end;
+
+create trigger events_stay before update of id, task_id, position on events
+when new.id is not old.id or new.task_id is not old.task_id or new.position is not old.position begin
+    select raise(abort, 'an event keeps its id, its task and its position');
+end;
+
+create trigger events_updated after update of
+    session_id, kind, family, lane, state, title, body, metadata, truncated, external_id, created_at on events
+when new.session_id is not old.session_id or new.kind is not old.kind or new.family is not old.family
+    or new.lane is not old.lane or new.state is not old.state or new.title is not old.title
+    or new.body is not old.body or new.metadata is not old.metadata or new.truncated is not old.truncated
+    or new.external_id is not old.external_id or new.created_at is not old.created_at begin
+    insert into changes (kind, project, task_id, object_id)
+        select 'event.updated', project, id, new.id from tasks where id = new.task_id;
+    update events set updated_at = cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)
+        where position = new.position;
+end;
+
+create trigger events_deleted after delete on events begin
+    delete from bookmarks where event_id = old.id;
+    insert into changes (kind, project, task_id, object_id)
+        select 'event.updated', project, id, old.id from tasks where id = old.task_id;
+end;

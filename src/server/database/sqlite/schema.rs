@@ -1,0 +1,77 @@
+//! The schema of the file: whether it is ours, before the first write, and whether it still is while the server runs.
+//!
+//! SQLite drops the triggers of a table with the table, so a program that makes a table anew takes them away without an
+//! error anywhere. From then on no write of that table is logged. The crate `requery_migrations` finds that and mends it;
+//! here the file is opened in a way that changes not one byte of it.
+
+use std::path::Path;
+
+use requery_migrations::{MigrateError, Migrated};
+use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
+
+use super::location::Location;
+use crate::server::database::{BUSY_TIMEOUT, DatabaseError};
+
+/// Refuses a file that cannot become ours. A file that is not there or is empty can.
+pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateError> {
+    if !std::fs::metadata(location.path()).is_ok_and(|file| file.is_file() && file.len() > 0) {
+        return Ok(());
+    }
+    let db = open(location, is_at_rest(location.path())).await?;
+    let admitted = requery_migrations::admit(&db).await;
+    db.close().await?;
+    admitted
+}
+
+/// Fails if the schema is not as it was when the file was opened.
+pub(in crate::server) async fn check(path: &Path) -> Result<(), DatabaseError> {
+    let db = open(&Location::from(path.to_owned()), false).await?;
+    let differences = requery_migrations::differences(&db).await;
+    db.close().await?;
+    match differences?.join(", ") {
+        found if found.is_empty() => Ok(()),
+        found => Err(DatabaseError::Away(format!("its schema was changed: {found}"))),
+    }
+}
+
+/// Logs the changes that were made to the schema.
+pub(in crate::server) fn log(migrated: &Migrated) {
+    let Migrated { applied, put_back, lost } = migrated;
+    if !applied.is_empty() {
+        tracing::debug!(migrations = applied.join(", "), "the schema is up to date");
+    }
+    if !put_back.is_empty() {
+        let put_back = put_back.join(", ");
+        tracing::warn!(
+            put_back,
+            "parts of the schema were missing or changed; made again, and the figures counted again"
+        );
+    }
+    if !lost.is_empty() {
+        let lost = lost.join(", ");
+        tracing::warn!(lost, "tables have lost constraints: other programs can write rows that cannot be shown");
+    }
+}
+
+/// A connection that reads.
+///
+/// A reader of a write-ahead log makes the log's files where there are none. So a file that is `at_rest` is read as one
+/// that does not change. The file is opened by SQLite alone: when any other code closes it, the locks of all connections
+/// of this process are gone.
+async fn open(location: &Location, at_rest: bool) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(location.url());
+    options.max_connections(1).sqlx_logging(false).map_sqlx_sqlite_opts(move |options| {
+        options.create_if_missing(false).read_only(true).immutable(at_rest).busy_timeout(BUSY_TIMEOUT)
+    });
+    sea_orm::Database::connect(options).await
+}
+
+/// Whether the file alone is the whole database: no log beside it has rows, and no transaction is open.
+fn is_at_rest(path: &Path) -> bool {
+    let beside = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        std::fs::metadata(name).ok().map(|file| file.len())
+    };
+    beside("-journal").is_none() && beside("-wal").is_none_or(|length| length == 0)
+}

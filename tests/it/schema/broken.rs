@@ -1,0 +1,98 @@
+//! Tables that another program changed and that cannot be made again.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{drop_all_triggers, each_write_is_told, fresh, make_otherwise, migrate, until, until_ready};
+use crate::app::{App, PATIENCE, sqlite3};
+
+/// Each way to break a table, the sentence that names it, and the way back.
+#[tokio::test]
+async fn a_table_that_cannot_be_mended_is_not_served_until_a_person_mends_it() {
+    let broken: [(&str, &str, &str); 4] = [
+        (
+            "alter table tasks drop column summary",
+            "the table tasks has no column summary",
+            "alter table tasks add column summary text",
+        ),
+        ("alter table sessions rename to kept", "the table sessions is missing", "alter table kept rename to sessions"),
+        (
+            "drop index tasks_external; insert into tasks (title, source, external_id) values ('a', 's', 'x'), ('b', 's', 'x')",
+            "index tasks_external",
+            "delete from tasks where title = 'b'",
+        ),
+        (
+            "alter table runs rename column token to word",
+            "the table runs has no column token",
+            "alter table runs rename column word to token",
+        ),
+    ];
+    for (damage, sentence, repair) in broken {
+        let app = App::start().await;
+        // Another program has to drop the triggers first that read the column.
+        app.sql(&format!("begin immediate; {} {damage}; commit", drop_all_triggers(&app)));
+        let text = until_ready(&app, 503).await;
+        let named = async {
+            loop {
+                let text = until_ready(&app, 503).await;
+                if text.contains(sentence) {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let text = tokio::time::timeout(PATIENCE, named).await.unwrap_or(text);
+        assert!(text.contains(sentence) && text.contains("restore the file from a copy"), "{text}");
+        let client = reqwest::Client::new();
+        let write = client.post(app.url("/api/v1/tasks")).header("content-type", "application/json");
+        let write = write.body(r#"{"title":"refused"}"#).send().await.unwrap();
+        assert_eq!(write.status(), 503);
+        assert_eq!(write.headers()["content-type"], "application/problem+json");
+        assert!(write.text().await.unwrap().contains(sentence));
+        assert_eq!(reqwest::get(app.url("/api/v1/tasks")).await.unwrap().status(), 503);
+        assert!(reqwest::get(app.url("/healthz")).await.unwrap().status().is_success());
+        app.sql(repair);
+        until_ready(&app, 204).await;
+        let mut ws = app.ws("").await;
+        ws.frame().await;
+        each_write_is_told(&app, &mut ws).await;
+    }
+}
+
+/// A table whose copy lost its constraints is served: the triggers need none of them.
+#[tokio::test]
+async fn a_table_that_lost_constraints_is_served_and_the_command_says_so() {
+    let app = App::start().await;
+    let mut ws = app.ws("").await;
+    ws.frame().await;
+    make_otherwise(&app, "sessions", |sql| {
+        let start = sql.find("constraint status_is_known").unwrap();
+        let end = start + sql[start..].find(",\n    summary").unwrap();
+        format!("{}{}", &sql[..start], &sql[end..]).replace(") strict", ")")
+    });
+    until(&mut ws, "resync").await;
+    until_ready(&app, 204).await;
+    each_write_is_told(&app, &mut ws).await;
+    let folder = app.stop().await;
+    let output = migrate(&folder.path().join("requery.db"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("lost, and not put back: the table sessions: status_is_known"), "{text}");
+    assert!(text.contains("lost, and not put back: the table sessions: STRICT"), "{text}");
+}
+
+#[tokio::test]
+async fn a_broken_table_is_named_at_the_start() {
+    let folder = TempDir::new().unwrap();
+    let path = fresh(&folder).await;
+    let drops = sqlite3(&path, "select 'drop trigger ' || name || ';' from sqlite_master where type = 'trigger'");
+    sqlite3(&path, &format!("{drops} alter table tasks drop column summary"));
+    let output = migrate(&path);
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    for sentence in
+        [&*path.display().to_string(), "the table tasks has no column summary", "restore the file from a copy"]
+    {
+        assert!(text.contains(sentence), "{text}");
+    }
+}

@@ -1,0 +1,90 @@
+//! Files that are not ours: refused with a sentence, and not one byte of them changed.
+
+use requery::server::database::Database;
+use tempfile::TempDir;
+
+use super::{files, fresh, migrate};
+use crate::app::sqlite3;
+
+/// The folder is as before, and the sentence says why.
+async fn is_refused(folder: &TempDir, name: &str, sentences: &[&str]) {
+    let path = folder.path().join(name);
+    // Readers of a write-ahead log leave their marks in `-shm`, which is no part of the database.
+    let files = |folder: &TempDir| -> Vec<_> {
+        files(folder.path()).into_iter().filter(|(name, _)| !name.ends_with("-shm")).collect()
+    };
+    let before = files(folder);
+    let error = Database::open(path.clone().into()).await.err().unwrap().to_string();
+    let output = migrate(&path);
+    assert!(!output.status.success());
+    for text in [error, String::from_utf8(output.stderr).unwrap()] {
+        for sentence in sentences.iter().chain([&&*path.display().to_string(), &"the file is unchanged"]) {
+            assert!(text.contains(sentence), "{text}");
+        }
+    }
+    let after = files(folder);
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|file| file.0.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&before), names(&after));
+    assert!(before == after, "the file was changed");
+}
+
+#[tokio::test]
+async fn the_database_of_another_program() {
+    for journal in ["delete", "wal"] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("other.db");
+        sqlite3(
+            &path,
+            &format!("pragma journal_mode = {journal}; create table notes (a); insert into notes values (1)"),
+        );
+        is_refused(&folder, "other.db", &["the database of another program", "the table notes"]).await;
+    }
+}
+
+/// Its write-ahead log is still there, as of a program that runs or was killed.
+#[tokio::test]
+async fn the_database_of_another_program_that_runs() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("other.db");
+    let made = TempDir::new().unwrap();
+    let original = made.path().join("other.db");
+    // Copied while the program still has it open.
+    let files = format!(".shell cp '{0}' '{0}-wal' '{0}-shm' '{1}'", original.display(), folder.path().display());
+    let script = format!("pragma journal_mode = wal;\ncreate table notes (a);\n{files}\n");
+    let script_path = made.path().join("script");
+    std::fs::write(&script_path, script).unwrap();
+    sqlite3(&original, &format!(".read '{}'", script_path.display()));
+    assert!(path.exists() && folder.path().join("other.db-wal").metadata().unwrap().len() > 0);
+    is_refused(&folder, "other.db", &["the database of another program", "the table notes"]).await;
+}
+
+/// Another program that keeps its migrations in a table of the same name as ours of before the first release.
+#[tokio::test]
+async fn the_database_of_another_program_with_such_migrations() {
+    let folder = TempDir::new().unwrap();
+    let table = "create table seaql_migrations (version varchar not null primary key, applied_at integer not null); \
+        create table notes (a); insert into seaql_migrations values ('m20220101_notes', 1)";
+    sqlite3(&folder.path().join("other.db"), table);
+    is_refused(&folder, "other.db", &["the database of another program"]).await;
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version() {
+    let folder = TempDir::new().unwrap();
+    let path = fresh(&folder).await;
+    sqlite3(
+        &path,
+        "insert into requery_migrations (name, applied_at) values ('0999_later', 1); create table later (a)",
+    );
+    let sentences = ["a newer requery made it", "0999_later", "use that version"];
+    is_refused(&folder, "fresh.db", &sentences).await;
+}
+
+#[tokio::test]
+async fn an_unfinished_database_of_before_the_first_release() {
+    let folder = TempDir::new().unwrap();
+    let table = "create table seaql_migrations (version varchar not null primary key, applied_at integer not null); \
+        insert into seaql_migrations values ('m0001_change_log', 1)";
+    sqlite3(&folder.path().join("early.db"), table);
+    is_refused(&folder, "early.db", &["before the first release"]).await;
+}

@@ -1,0 +1,120 @@
+//! Databases that were made before the migrations became one, and the way there.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{each_write_is_told, figures_are_right, fresh, migrate, schema, triggers};
+use crate::app::{App, sqlite3};
+
+/// A database as the eight migrations left it.
+fn early(folder: &Path) -> PathBuf {
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/schema/made-by-eight-migrations.sql");
+    let path = folder.join("requery.db");
+    sqlite3(&path, &format!(".read '{}'", dump.display()));
+    path
+}
+
+/// The rows of each table that the upgrade must keep.
+fn rows(path: &Path) -> Vec<String> {
+    let tables = "tasks sessions events bookmarks usage figures changes search_documents search_tasks";
+    tables.split(' ').map(|table| sqlite3(path, &format!("select * from {table} order by 1, 2"))).collect()
+}
+
+#[tokio::test]
+async fn a_database_of_eight_migrations_is_upgraded() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let path = early(folder.path());
+    let (before, columns) = (rows(&path), sqlite3(&path, "select * from tasks").lines().count());
+    assert!(columns >= 4);
+    let output = migrate(&path);
+    assert!(output.status.success(), "{output:?}");
+    // Its triggers are the ones of today, so none is put back.
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{} is up to date\n", path.display()));
+    assert_eq!(rows(&path), before);
+    let other = TempDir::new().unwrap();
+    assert_eq!(schema(&path), schema(&fresh(&other).await));
+
+    let app = App::start_in(folder, |_| ()).await;
+    let mut ws = app.ws("").await;
+    let titles: Vec<Value> = ws.frame().await["payload"]["tasks"].as_array().unwrap().clone();
+    assert!(titles.iter().any(|task| task["title"] == "Write the parser"));
+    each_write_is_told(&app, &mut ws).await;
+    figures_are_right(&app, 1).await;
+}
+
+/// Some of its triggers were dropped long ago.
+#[tokio::test]
+async fn a_database_of_eight_migrations_that_lost_triggers_is_upgraded_and_mended() {
+    let folder = TempDir::new().unwrap();
+    let path = early(folder.path());
+    sqlite3(&path, "drop trigger events_logged; insert into events (task_id, kind) select id, 'log' from tasks");
+    let text = String::from_utf8(migrate(&path).stdout).unwrap();
+    assert!(text.contains("put back: trigger events_logged\n"), "{text}");
+    assert_eq!(triggers(&path), "39");
+    let wrong =
+        "select count(*) from tasks where event_count <> (select count(*) from events where task_id = tasks.id)";
+    assert_eq!(sqlite3(&path, wrong), "0");
+}
+
+/// Two at once: each ends well, or says that another one has the file.
+#[tokio::test]
+async fn two_processes_that_migrate_at_once_do_not_break() {
+    let folder = TempDir::new().unwrap();
+    let path = early(folder.path());
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_requery"));
+        command.args(["migrate", "--database-url"]).arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for child in [start(), start()] {
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || text.contains("another requery serves"), "{text}");
+    }
+    let other = TempDir::new().unwrap();
+    assert_eq!(schema(&path), schema(&fresh(&other).await));
+}
+
+/// The same without the lock beside the file: the transactions wait for each other.
+#[tokio::test]
+async fn two_connections_that_migrate_at_once_wait_for_each_other() {
+    let folder = TempDir::new().unwrap();
+    let path = early(folder.path());
+    let connect = async || {
+        let mut options = sea_orm::ConnectOptions::new(format!("sqlite://{}", path.display()));
+        options.max_connections(1).sqlx_logging(false);
+        sea_orm::Database::connect(options).await.unwrap()
+    };
+    let (one, other) = (connect().await, connect().await);
+    let both = tokio::join!(requery_migrations::migrate(&one), requery_migrations::migrate(&other));
+    both.0.unwrap();
+    both.1.unwrap();
+}
+
+/// Killed at some moment of a migration: the file is as before or as after it.
+#[tokio::test]
+async fn a_migration_that_is_killed_starts_again() {
+    let other = TempDir::new().unwrap();
+    let expected = schema(&fresh(&other).await);
+    for milliseconds in [5, 15, 25, 35, 50] {
+        let folder = TempDir::new().unwrap();
+        let path = early(folder.path());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_requery"));
+        let mut child = command.args(["migrate", "--database-url"]).arg(&path).stdout(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let tables = sqlite3(
+            &path,
+            "select count(*) from sqlite_master where name in ('seaql_migrations', 'requery_migrations')",
+        );
+        assert_eq!(tables, "1");
+        assert!(migrate(&path).status.success());
+        assert_eq!(schema(&path), expected);
+    }
+}
