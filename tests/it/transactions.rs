@@ -4,32 +4,12 @@ use requery::protocol::TaskId;
 use requery::protocol::write::NewTask;
 use requery::server::access::scope::Scope;
 use requery::server::database::{Database, DatabaseError, ReadKey, ReadTransaction, WriteTransaction};
-use requery::server::ingest::{self, WriteError};
+use requery::server::error::ApiError;
+use requery::server::ingest;
 use requery::server::read;
 use tempfile::TempDir;
 
 const NOW: i64 = 1_700_000_000_000;
-
-/// The cause is read by `Debug` alone, in the message of a failed test.
-#[derive(Debug)]
-#[expect(dead_code)]
-enum Failure {
-    Refused,
-    Write(WriteError),
-    Database(DatabaseError),
-}
-
-impl From<DatabaseError> for Failure {
-    fn from(error: DatabaseError) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<WriteError> for Failure {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
-}
 
 async fn open() -> (TempDir, Database) {
     let folder = TempDir::new().unwrap();
@@ -37,7 +17,7 @@ async fn open() -> (TempDir, Database) {
     (folder, database)
 }
 
-async fn start(tx: &WriteTransaction, title: &str) -> Result<TaskId, Failure> {
+async fn start(tx: &WriteTransaction, title: &str) -> Result<TaskId, ApiError> {
     let new: NewTask = serde_json::from_value(serde_json::json!({"title": title})).unwrap();
     Ok(ingest::task::start(tx, new, NOW).await?.0)
 }
@@ -58,9 +38,9 @@ async fn verbs_that_fail_leave_no_row() {
     let before = database.snapshot().await.unwrap().cursor().clone();
     let refused = database.write(Scope::All, async |tx| {
         start(tx, "rolled back").await?;
-        Err::<(), _>(Failure::Refused)
+        Err::<(), _>(ApiError::bad_request("refused"))
     });
-    assert!(matches!(refused.await, Err(Failure::Refused)));
+    assert!(matches!(refused.await, Err(ApiError::BadRequest(_))));
     assert_eq!(titles(&database).await, "[]");
     assert_eq!(database.snapshot().await.unwrap().cursor(), &before);
 
