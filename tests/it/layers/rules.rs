@@ -127,7 +127,6 @@ pub const LAYERS: &[Layer] = &[
             "engine::invalidation",
             "agent::process",
             "agent::runtime",
-            "agent::runtime",
             "server::access",
             "server::agents",
             "server::config",
