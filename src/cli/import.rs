@@ -1,8 +1,8 @@
-//! `requery import`: the transcripts that Claude Code keeps, taken in as history.
+//! `requery import`: sends the transcripts that Claude Code stores to the server, which stores them as history.
 //!
-//! Files are read a line at a time and sent in stretches, so that neither this nor the server ever holds a whole one,
-//! and the agents that report meanwhile wait for milliseconds. The server takes nothing twice: a run that was ended
-//! half-way is simply begun again.
+//! Each file is read line by line and sent in stretches of lines. Neither this process nor the server ever holds a
+//! whole file, and an agent that reports during an import waits only for milliseconds. The server ignores lines that it
+//! has imported before, so a run that was interrupted can simply be started again.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -30,25 +30,26 @@ mod tally;
 use files::TranscriptFile;
 use tally::ImportTally;
 
-/// When a stretch is sent, in bytes and in lines: the server holds its write lock for it, and a hook waits for that.
+/// The size of a stretch, in bytes and in lines. The server holds the write lock while it stores a stretch, and hooks
+/// wait for the lock.
 const STRETCH_BYTES: usize = 1024 * 1024;
 const STRETCH_LINES: u64 = 1000;
 
-/// What is imported.
+/// The transcripts to import.
 #[derive(clap::Args, Debug)]
 pub struct ImportArgs {
-    /// Transcripts, or folders of them [default: projects in $CLAUDE_CONFIG_DIR or ~/.claude]
+    /// Transcripts, or folders with transcripts [default: the folder projects in $CLAUDE_CONFIG_DIR or ~/.claude]
     pub paths: Vec<PathBuf>,
-    /// Server to send them to.
+    /// Server to send the transcripts to.
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
     pub server: String,
-    /// Only files that changed since then, as in 30d
+    /// Only import files that changed within this time, as in 30d.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub since: Option<Duration>,
-    /// Read the files and tell what is in them, and send nothing.
+    /// Read the files and print a summary, without sending them.
     #[arg(long)]
     pub dry_run: bool,
-    /// How long to wait for a server that is away
+    /// How long to wait for a server that cannot be reached.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     pub give_up_after: Duration,
 }
@@ -75,7 +76,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let interrupted = if ended.is_none() { "interrupted: " } else { "" };
     super::print(&format!("{interrupted}{}", import.tally.summary(import.api.is_none(), import.sessions.len())))?;
     match ended {
-        // What shells use for a command that Ctrl-C ended.
+        // Shells report this code for a command that Ctrl-C ended.
         None => Ok(ExitCode::from(130)),
         Some(ended) => ended.map(|()| match import.tally.files {
             0 if import.tally.unreadable > 0 => ExitCode::FAILURE,
@@ -85,14 +86,14 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 struct Import {
-    /// None: nothing is sent.
+    /// `None` for a dry run.
     api: Option<Api>,
     give_up_after: Duration,
     progress: Progress,
     tally: ImportTally,
-    /// Of a run that sends nothing, the sessions that were seen.
+    /// The sessions that a dry run has seen.
     sessions: HashSet<String>,
-    /// How many bytes there were before this file.
+    /// The total size of the files before the current one, for the progress bar.
     before: u64,
 }
 
@@ -130,7 +131,7 @@ impl Import {
                 }
             };
             let line = match line {
-                // It is being written: the next time it will be whole.
+                // The agent is still writing the last line. The next import sends the complete line.
                 BoundedLine::Line(line) if !lines.ended && serde_json::from_slice::<IgnoredAny>(&line).is_err() => {
                     break;
                 }
@@ -141,7 +142,7 @@ impl Import {
                         lines.number,
                         &format!("longer than {} MiB", limits::LONG_BODY_BYTES >> 20),
                     );
-                    // In its place, so that the others keep their numbers.
+                    // An empty line takes its place, so that the following lines keep their numbers.
                     Vec::new()
                 }
             };
@@ -168,7 +169,7 @@ impl Import {
         self.progress.print(&format!("could not read {name}: {error}"));
     }
 
-    /// Sends lines of a file, the first of them of this number.
+    /// Sends lines of a file. `first` is the number of the first line.
     async fn send(&mut self, name: &str, first: u64, lines: Vec<u8>) -> anyhow::Result<()> {
         if lines.trim_ascii().is_empty() {
             return Ok(());
@@ -215,7 +216,7 @@ impl Import {
         }
     }
 
-    /// What a server that knows nothing would answer.
+    /// The answer of a server with an empty database, for a dry run.
     fn read(&mut self, lines: &[u8]) -> anyhow::Result<Imported> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let stretch = TranscriptStretch::read(lines, i64::try_from(now).unwrap_or(i64::MAX))?;

@@ -1,4 +1,4 @@
-//! The person who looks after the team: marks what is worth a second look and clears away what is done.
+//! The simulated person of the demo: bookmarks tasks and events, and deletes and purges finished tasks.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::stage::DemoStage;
 use super::texts::{NOTES, PROJECTS};
 
-/// How long finished tasks are left to be looked at, once everything has been shown.
+/// After the tour, a purge spares finished tasks that are younger than this, so that a viewer can look at them.
 const FINISHED_TASK_STAYS: Duration = Duration::from_secs(300);
 
-/// What a person does with what agents did.
+/// An action of the person.
 #[derive(Clone, Copy)]
 enum Deed {
     MarkTask,
@@ -22,13 +22,13 @@ enum Deed {
     Purge,
 }
 
-/// One deed after another.
+/// Performs one action after another.
 pub async fn look_after(mut stage: DemoStage) {
-    // Each once, early; then as it comes.
+    // The tour performs every action early, so that a viewer sees all of them. Random actions follow.
     let tour = [Deed::MarkTask, Deed::MarkEvent, Deed::Unmark, Deed::MarkTask, Deed::Delete, Deed::Purge];
     for deed in tour {
         stage.pause(5.0, 8.0).await;
-        // What there is nothing for yet is tried again.
+        // The team may not have made a suitable task yet.
         while !attempt(&mut stage, deed, Duration::ZERO).await {
             stage.pause(2.0, 3.0).await;
         }
@@ -40,7 +40,7 @@ pub async fn look_after(mut stage: DemoStage) {
     }
 }
 
-/// Whether there was anything to do it to.
+/// Performs an action. Returns `false` if the team has no suitable task or bookmark yet.
 async fn attempt(stage: &mut DemoStage, deed: Deed, kept: Duration) -> bool {
     match deed {
         Deed::MarkTask => mark_task(stage).await.is_some(),
@@ -76,7 +76,7 @@ async fn delete(stage: &mut DemoStage) -> Option<()> {
     stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
 }
 
-/// One project at a time, and only what has been there for a while.
+/// Purges the finished tasks of one project that are older than `kept`. Skips projects without such tasks.
 async fn purge(stage: &mut DemoStage, kept: Duration) -> bool {
     let before = SystemTime::now().checked_sub(kept).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let before = before.and_then(|time| i64::try_from(time.as_millis()).ok()).map(Timestamp::from_ms);
@@ -92,7 +92,7 @@ async fn purge(stage: &mut DemoStage, kept: Duration) -> bool {
     false
 }
 
-/// Any row of a page.
+/// A random row of a page. `None` if the page is empty.
 async fn any(stage: &mut DemoStage, path: &str) -> Option<Value> {
     let page = stage.call(Method::GET, path, Value::Null).await?;
     let rows = page["items"].as_array().filter(|rows| !rows.is_empty())?;

@@ -1,4 +1,4 @@
-//! What `requery watch` draws. Everything that came from elsewhere passes through [`escape_control_characters`].
+//! The screen and the lines of `requery watch`. All text from the server passes through [`escape_control_characters`].
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use requery::protocol::model::{
 
 use crate::cli::terminal_text::escape_control_characters;
 
-/// The fewest rows of a table, however low the terminal is.
+/// The smallest number of rows of a table, even on a terminal with few lines.
 const FEWEST_ROWS: usize = 3;
 /// The width of an age, as in `59 min ago`.
 const AGE: usize = 10;
@@ -22,7 +22,7 @@ const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The terminal's second screen; the first comes back when this is dropped.
+/// Switches to the terminal's alternate screen. A drop switches back to the main screen.
 pub(super) struct AlternateScreen;
 
 impl AlternateScreen {
@@ -34,12 +34,12 @@ impl AlternateScreen {
 
 impl Drop for AlternateScreen {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing restored.
+        // The write fails if the terminal is closed. There is no screen to restore then.
         let _ = io::stdout().write_all(b"\x1b[?25h\x1b[?1049l").and_then(|()| io::stdout().flush());
     }
 }
 
-/// How things stand with the server, in words.
+/// The state of the connection, in words.
 pub(super) fn status(client: &Client) -> String {
     match client.status() {
         Status::Connecting => "connecting".into(),
@@ -55,7 +55,7 @@ pub(super) fn status(client: &Client) -> String {
     }
 }
 
-/// One change, for whoever reads lines.
+/// One change as a line of text.
 pub(super) fn line(model: &ReadModel, view: &View) -> String {
     let mut line = format!("{model} {}", view.state.as_str());
     if let Some(why) = view.why {
@@ -83,7 +83,7 @@ pub(super) fn line(model: &ReadModel, view: &View) -> String {
     line
 }
 
-/// A terminal's size in cells, and the time it is.
+/// The size of the terminal in cells, and the current time.
 #[derive(Clone, Copy)]
 pub(super) struct ScreenContext {
     pub(super) rows: usize,
@@ -91,10 +91,11 @@ pub(super) struct ScreenContext {
     pub(super) now_ms: i64,
 }
 
-/// The whole screen, from its first cell. No line is longer than the terminal is wide, none is below its last.
+/// The text of the whole screen, which starts at the first cell. Lines are cut to the width of the terminal, and lines
+/// below its last row are left out.
 pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], context: ScreenContext) -> String {
     let mut text = format!("{BOLD}requery{PLAIN} {} - {}\n", escape_control_characters(server), status(client));
-    // Each read model gets its share; what surrounds a table takes five lines.
+    // The read models share the rows evenly. The headings around a table take five lines.
     let rows = (context.rows.saturating_sub(1) / watches.len().max(1)).saturating_sub(5).max(FEWEST_ROWS);
     let table = Table { rows, context };
     for watch in watches {
@@ -111,17 +112,19 @@ pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], co
             .or_else(|| body.bookmarks().map(|parsed| parsed.map(|page| table.bookmarks(&page))));
         match drawn {
             Some(Ok(drawn)) => text += &drawn,
-            Some(Err(error)) => drop(writeln!(text, "the server speaks of something newer than this program: {error}")),
+            Some(Err(error)) => {
+                let _ = writeln!(text, "could not read the answer; the server may be newer than this program: {error}");
+            }
             None => {}
         }
     }
-    // Each line clears what was behind it, the last everything below: nothing flickers.
+    // Each line clears its own rest, and the end clears the rows below. Clearing the whole screen first would flicker.
     let lines =
         text.lines().take(context.rows).map(|line| format!("{}\x1b[K", truncate_str(line, context.columns, "…")));
     format!("\x1b[H{}\x1b[J", lines.collect::<Vec<_>>().join("\r\n"))
 }
 
-/// Draws tables of so many rows.
+/// Draws tables of at most `rows` rows.
 struct Table {
     rows: usize,
     context: ScreenContext,
@@ -196,7 +199,7 @@ impl Table {
         text
     }
 
-    /// A line: what is left of the width for `first`, then cells of fixed widths.
+    /// A line: `first` takes the width that the cells leave over, then come the cells with their fixed widths.
     fn row(&self, first: &str, cells: &[(&str, usize)]) -> String {
         let taken: usize = cells.iter().map(|(_, width)| width + 1).sum();
         let width = self.context.columns.saturating_sub(taken + 2).clamp(12, 80);
@@ -218,7 +221,7 @@ impl Table {
     }
 }
 
-/// What is known of tokens and money, as a line; of neither, none.
+/// The tokens and their cost as one line. Empty if there is no usage.
 fn spent(usage: &Usage) -> String {
     if usage.answers == 0 {
         return String::new();
@@ -259,7 +262,7 @@ mod tests {
     use super::{ScreenContext, Table, spent};
 
     #[test]
-    fn a_cost_is_told_as_what_it_is() {
+    fn a_partial_cost_names_how_many_answers_it_covers() {
         let mut usage = Usage::default();
         (usage.answers, usage.input_tokens, usage.output_tokens) = (1200, 12_000, 7);
         assert_eq!(spent(&Usage::default()), "");
@@ -272,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_as_wide_as_its_cells_whatever_the_script() {
+    fn row_width_counts_wide_characters_as_two_cells() {
         let table = Table { rows: 3, context: ScreenContext { rows: 10, columns: 40, now_ms: 0 } };
         assert_eq!(
             table.row("a title that is too long for it", &[("running", 10)]),
