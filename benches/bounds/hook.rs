@@ -1,4 +1,4 @@
-//! What an agent waits for at each of its hooks: the command that hands it on, from its cold start to its end.
+//! The time that an agent waits for a hook: the run of `requery hook`, from the start of its process to its end.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -13,9 +13,9 @@ use crate::server::Outside;
 use crate::table::{Limit, Row, quantile};
 
 const HOOKS: usize = 200;
-/// About as many as fit.
+/// The number of records in a full spool. About as many fit.
 const WAITING: usize = 16_000;
-/// Each takes its whole time.
+/// Few, since each of these hooks runs until its deadline.
 const HANGING: usize = 11;
 
 pub fn measure() -> Vec<Row> {
@@ -35,14 +35,14 @@ pub fn measure() -> Vec<Row> {
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = hanging.local_addr().unwrap().to_string();
     let hangs = (0..HANGING).flat_map(|round| {
-        // A spool of its own each time: a server that hangs is not asked again at once.
+        // Each run has its own spool, because the spool notes a server that hangs and the next hook would not ask it.
         let spool = folder.path().join(format!("spool-{round}"));
         times(&address, &["--spool", spool.to_str().unwrap()], 1)
     });
-    let rows = |what: &str, times: Vec<f64>, most: f64| {
+    let rows = |condition: &str, times: Vec<f64>, most: f64| {
         let slow = vec![quantile(&times, 0.99)];
         [
-            Row::new(format!("an agent's hook, start to end, {what}"), times, " ms", Limit::AtMost(most)),
+            Row::new(format!("an agent's hook, start to end, {condition}"), times, " ms", Limit::AtMost(most)),
             Row::new("  the same, 99 of 100", slow, " ms", Limit::Open),
         ]
     };

@@ -1,7 +1,7 @@
-//! From a commit to its frame in a watcher's hands.
+//! The time from a commit until a client has the frame.
 //!
-//! Timed from just before the commit until a client on the loopback device has read the frame: more than what it takes
-//! to hand the frame to its socket, never less.
+//! The time starts just before the commit and ends when a client on the loopback device has read the frame. It is an
+//! upper bound for the time until the server has passed the frame to the socket.
 
 use std::net::SocketAddr;
 use std::process::{Command, ExitCode, Stdio};
@@ -17,20 +17,21 @@ use crate::server::{Inside, runtime};
 use crate::socket::{Blocking, events_of};
 use crate::table::{Limit, Row, quantile};
 
-/// The argument that makes this program a writer.
+/// With this argument the program writes events instead of measuring.
 pub const WRITER: &str = "--write-events";
 
 const ROUNDS: usize = 3;
 const CHANGES: usize = 100;
-/// Thrown away: the first of everything is slow.
+/// The first changes are slow and are not measured.
 const WARM_UP: usize = 5;
-/// The server looks often for two seconds after a change, so the third is quiet.
+/// The server polls the database often for two seconds after a change. These rounds wait longer ([`QUIET`]).
 const QUIET_ROUNDS: usize = 3;
 const QUIET_CHANGES: usize = 5;
 const QUIET: u64 = 2_300;
-/// Changes are this far apart, and a random share of a tenth more: no step with anything that ticks.
+/// The pause between two changes, in milliseconds. A random part of up to a tenth is added, so that the changes do not
+/// run in step with a timer.
 const APART: u64 = 100;
-/// How long any frame may take.
+/// The longest time to wait for a frame.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn measure() -> Vec<Row> {
@@ -48,10 +49,10 @@ pub fn measure() -> Vec<Row> {
     let here: Vec<_> = (0..ROUNDS).map(|_| delays(&write_here(&server, &task, CHANGES), &frames)).collect();
     let there: Vec<_> = (0..ROUNDS).map(|_| beside(CHANGES, APART)).collect();
     let after_quiet: Vec<_> = (0..QUIET_ROUNDS).map(|_| beside(QUIET_CHANGES, QUIET)).collect();
-    let row = |what: &str, share: f64, rounds: &[Vec<f64>], limit| {
+    let row = |writer: &str, share: f64, rounds: &[Vec<f64>], limit| {
         let percent = share * 100.0;
         let values = rounds.iter().map(|round| quantile(round, share)).collect();
-        Row::new(format!("commit to frame, {what}, p{percent:.0}"), values, " ms", limit)
+        Row::new(format!("commit to frame, {writer}, p{percent:.0}"), values, " ms", limit)
     };
     vec![
         row("written by the server", 0.5, &here, Limit::AtMost(1.0)),
@@ -62,7 +63,7 @@ pub fn measure() -> Vec<Row> {
     ]
 }
 
-/// Takes the time of each event's frame.
+/// Opens a WebSocket and returns the time at which the frame of each event arrives.
 fn listen(address: SocketAddr) -> Receiver<u64> {
     let mut socket = Blocking::open(address);
     let (sender, frames) = channel();
@@ -77,7 +78,7 @@ fn listen(address: SocketAddr) -> Receiver<u64> {
     frames
 }
 
-/// From each commit to the frame of its event, in milliseconds.
+/// The time from each commit to the frame of its event, in milliseconds.
 fn delays(written: &[u64], frames: &Receiver<u64>) -> Vec<f64> {
     let delay = |at: &u64| (frames.recv_timeout(PATIENCE).expect("a frame is lost") as f64 - *at as f64) / 1e6;
     written.iter().map(delay).collect()
@@ -98,7 +99,7 @@ fn write_here(server: &Inside, task: &str, times: usize) -> Vec<u64> {
     })
 }
 
-/// Writes events as a process of its own and tells when it committed each: PATH TASK TIMES PAUSE.
+/// Runs as a separate process: writes events, and prints the time of each commit. Arguments: PATH TASK TIMES PAUSE.
 pub fn write(arguments: impl Iterator<Item = String>) -> ExitCode {
     let arguments: Vec<_> = arguments.collect();
     let [path, task, times, pause_ms] = arguments.as_slice() else { return ExitCode::FAILURE };
