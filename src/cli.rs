@@ -56,7 +56,7 @@ pub struct Cli {
 enum Command {
     /// Run the server: the REST API, the streams and the API documents on one port.
     Serve(serve::ServeArgs),
-    /// Show the current state of a server in the terminal, and each change at once.
+    /// Show the tasks of a server in the terminal, and keep the display current.
     Watch(watch::WatchArgs),
     /// Send a recording of an agent's hooks to a server, at the recorded pace.
     Replay(replay::ReplayArgs),

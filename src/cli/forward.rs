@@ -2,8 +2,8 @@
 //!
 //! An agent waits for its hooks, reads their output and acts on their exit code. The command therefore prints no
 //! output, always exits with 0, and ends within [`DEADLINE`]. There is deliberately no argument parser, no async
-//! runtime, no log and no panic message. A record that the server does not accept in time stays in the spool. The
-//! server or the next hook delivers it from there.
+//! runtime, no log and no panic message. A record that the server does not accept in time is written to the
+//! spool. The server or the next hook delivers it from there.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -28,7 +28,8 @@ use post::{DeliveryOutcome, ForwardConnection, ServerAway};
 /// The process ends at this time, finished or not. All times here count from the call of [`run`], which is a little
 /// after the start of the process.
 const DEADLINE: Duration = Duration::from_millis(280);
-/// The time until which the command waits for the end of standard input. After that, complete JSON is still accepted.
+/// The time until which the command waits for the end of standard input. Input that is complete JSON by then is
+/// accepted without its end.
 const READ_UNTIL: Duration = Duration::from_millis(150);
 /// The time until which the server may answer. The remaining time is enough to write the record to the spool.
 const SENT_UNTIL: Duration = Duration::from_millis(230);

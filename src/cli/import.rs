@@ -38,7 +38,7 @@ const STRETCH_LINES: u64 = 1000;
 /// The transcripts to import.
 #[derive(clap::Args, Debug)]
 pub struct ImportArgs {
-    /// Transcripts, or folders with transcripts [default: the folder projects in $CLAUDE_CONFIG_DIR or ~/.claude]
+    /// Transcripts, or folders with transcripts [default: the folder `projects` in $CLAUDE_CONFIG_DIR or ~/.claude]
     pub paths: Vec<PathBuf>,
     /// Server to send the transcripts to.
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]

@@ -33,7 +33,7 @@ pub struct ReplayArgs {
     /// Server to send the records to.
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
     pub server: String,
-    /// Agent of the records that do not name one [default: the agent in the file's name, else claude-code]
+    /// Agent of the records that do not name one [default: the agent that the file name contains, else claude-code]
     #[arg(long, value_parser = agent_runtime())]
     pub source: Option<AgentRuntime>,
     /// How long to wait for a server that cannot be reached, as in 30s [default: no limit]

@@ -67,7 +67,7 @@ impl ServerAddress {
 /// The outcome of sending a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The server has stored the record.
+    /// The server accepted the record.
     Taken,
     /// The server rejected the record as invalid. It would reject the record again.
     Refused,
@@ -75,7 +75,7 @@ pub enum DeliveryOutcome {
     Away(ServerAway),
 }
 
-/// The server did not answer, or the program at the address is not a requery server.
+/// The server did not answer, cannot store the record now, or is another program than requery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerAway {
     /// Whether the attempt used up its time. A refused connection does not.
@@ -153,7 +153,8 @@ impl<'a> ForwardConnection<'a> {
         Ok(match status {
             _ if !head.starts_with("HTTP/1.") => DeliveryOutcome::Away(ServerAway { silent: false }),
             _ if status.starts_with('2') => DeliveryOutcome::Taken,
-            // Only a problem document comes from requery. Another program on the port cannot judge a record.
+            // Only an answer with a problem document comes from requery. Another program on the port cannot judge
+            // records.
             "400" | "413" | "422" if problem => DeliveryOutcome::Refused,
             _ => DeliveryOutcome::Away(ServerAway { silent: false }),
         })

@@ -28,10 +28,10 @@ pub struct HooksStatusArgs {
     /// Agent to report on [default: all agents]
     #[arg(long, value_parser = agent_runtime())]
     agent: Option<AgentRuntime>,
-    /// Only your own settings.
+    /// Report only on your own settings.
     #[arg(long, conflicts_with = "project")]
     user: bool,
-    /// Only the settings of the project in the current folder.
+    /// Report only on the settings of the project in the current folder.
     #[arg(long)]
     project: bool,
     /// Server to ask [default: the server that the hooks send to]
