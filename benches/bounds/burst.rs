@@ -24,13 +24,13 @@ const BETWEEN: Duration = Duration::from_millis(2);
 /// The pause before and after a burst. It is longer than the engine's `max_wait`, so every pending fetch is done after
 /// it.
 const QUIET: Duration = Duration::from_millis(1_200);
-const PATIENCE: Duration = Duration::from_secs(20);
+const FRESH_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn measure() -> Vec<Row> {
     let server = Inside::start();
     runtime().block_on(async {
         let (tasks, _) = server.write(async |tx| rows::tasks(tx, BURST).await).await;
-        let (address, asked) = count(server.address).await;
+        let (address, requests) = count(server.address).await;
         let client = Client::connect(ClientConfig::new(format!("http://{address}"))).unwrap();
         let watched = tasks[0].parse().unwrap();
         let models = [ReadModel::Overview, ReadModel::Task(watched), ReadModel::Bookmarks];
@@ -46,7 +46,7 @@ pub fn measure() -> Vec<Row> {
             let mut most = Vec::new();
             while most.len() < ROUNDS {
                 tokio::time::sleep(QUIET).await;
-                asked.lock().unwrap().clear();
+                requests.lock().unwrap().clear();
                 let began = Instant::now();
                 let cursor = burst(&server, &targets).await;
                 let took = began.elapsed();
@@ -55,7 +55,7 @@ pub fn measure() -> Vec<Row> {
                 until_fresh(&mut watches, None).await;
                 // On a busy machine the writes may take too long to count as one burst. Such a round is repeated.
                 if took < EngineSettings::default().max_wait / 2 {
-                    most.push(asked.lock().unwrap().values().copied().max().unwrap_or(0).into());
+                    most.push(requests.lock().unwrap().values().copied().max().unwrap_or(0).into());
                 }
             }
             let name = format!("fetches of a read model for {BURST} notices of {subject}, the most");
@@ -91,18 +91,18 @@ async fn until_fresh(watches: &mut [WatchHandle], cursor: Option<&Cursor>) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, shown).await.expect("the view did not become fresh in time");
+        tokio::time::timeout(FRESH_TIMEOUT, shown).await.expect("the view did not become fresh in time");
     }
 }
 
-type Asked = Arc<Mutex<BTreeMap<String, u32>>>;
+type RequestCounts = Arc<Mutex<BTreeMap<String, u32>>>;
 
 /// Starts a proxy for `server`. Returns the address of the proxy, and the number of requests for each path.
-async fn count(server: SocketAddr) -> (SocketAddr, Asked) {
+async fn count(server: SocketAddr) -> (SocketAddr, RequestCounts) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let asked = Asked::default();
-    let counted = asked.clone();
+    let requests = RequestCounts::default();
+    let counted = requests.clone();
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.unwrap();
@@ -113,13 +113,13 @@ async fn count(server: SocketAddr) -> (SocketAddr, Asked) {
             tokio::spawn(pass(from_client, to_server, counted.clone()));
         }
     });
-    (address, asked)
+    (address, requests)
 }
 
 async fn pass(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    asked: Asked,
+    requests: RequestCounts,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -130,7 +130,7 @@ async fn pass(
         // The client sends each request in one piece, and only after the answer to the previous one.
         if let Some(path) = buffer[..read].strip_prefix(b"GET ") {
             let path = String::from_utf8_lossy(path.split(|byte| *byte == b' ').next().unwrap()).into_owned();
-            *asked.lock().unwrap().entry(path).or_default() += 1;
+            *requests.lock().unwrap().entry(path).or_default() += 1;
         }
         to.write_all(&buffer[..read]).await?;
     }

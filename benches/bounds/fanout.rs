@@ -21,7 +21,7 @@ const APART: Duration = Duration::from_millis(100);
 /// The number of tasks that change in one transaction. It is small enough that each task has its own notice and the
 /// window keeps its base width.
 const TOGETHER: usize = 32;
-const PATIENCE: Duration = Duration::from_secs(20);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn measure() -> Vec<Row> {
     runtime().block_on(async {
@@ -73,5 +73,5 @@ async fn change(db: &DatabaseConnection, tasks: &[String], delivered: &AtomicUsi
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(PATIENCE, all).await.expect("a delivery is lost");
+    timeout(DELIVERY_TIMEOUT, all).await.expect("a delivery is lost");
 }

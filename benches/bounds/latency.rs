@@ -32,13 +32,13 @@ const QUIET: u64 = 2_300;
 /// run in step with a timer.
 const APART: u64 = 100;
 /// The longest time to wait for a frame.
-const PATIENCE: Duration = Duration::from_secs(10);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn measure() -> Vec<Row> {
     let server = Inside::start();
     let frames = listen(server.address);
     let task = runtime().block_on(async { server.write(async |tx| rows::tasks(tx, 1).await.remove(0)).await.0 });
-    let beside = |times: usize, pause: u64| {
+    let write_beside = |times: usize, pause: u64| {
         let program = std::env::current_exe().unwrap();
         let mut writer = Command::new(program);
         writer.arg(WRITER).arg(server.database.path()).args([&task, &times.to_string(), &pause.to_string()]);
@@ -46,19 +46,19 @@ pub fn measure() -> Vec<Row> {
         delays(&written.lines().map(|line| line.parse().unwrap()).collect::<Vec<_>>(), &frames)
     };
     delays(&write_here(&server, &task, WARM_UP), &frames);
-    let here: Vec<_> = (0..ROUNDS).map(|_| delays(&write_here(&server, &task, CHANGES), &frames)).collect();
-    let there: Vec<_> = (0..ROUNDS).map(|_| beside(CHANGES, APART)).collect();
-    let after_quiet: Vec<_> = (0..QUIET_ROUNDS).map(|_| beside(QUIET_CHANGES, QUIET)).collect();
+    let by_server: Vec<_> = (0..ROUNDS).map(|_| delays(&write_here(&server, &task, CHANGES), &frames)).collect();
+    let by_process: Vec<_> = (0..ROUNDS).map(|_| write_beside(CHANGES, APART)).collect();
+    let after_quiet: Vec<_> = (0..QUIET_ROUNDS).map(|_| write_beside(QUIET_CHANGES, QUIET)).collect();
     let row = |writer: &str, share: f64, rounds: &[Vec<f64>], limit| {
         let percent = share * 100.0;
         let values = rounds.iter().map(|round| quantile(round, share)).collect();
         Row::new(format!("commit to frame, {writer}, p{percent:.0}"), values, " ms", limit)
     };
     vec![
-        row("written by the server", 0.5, &here, Limit::AtMost(1.0)),
-        row("written by the server", 0.99, &here, Limit::AtMost(5.0)),
-        row("written by another process", 0.5, &there, Limit::AtMost(10.0)),
-        row("written by another process", 0.99, &there, Limit::Open),
+        row("written by the server", 0.5, &by_server, Limit::AtMost(1.0)),
+        row("written by the server", 0.99, &by_server, Limit::AtMost(5.0)),
+        row("written by another process", 0.5, &by_process, Limit::AtMost(10.0)),
+        row("written by another process", 0.99, &by_process, Limit::Open),
         row("written by another process after quiet", 0.5, &after_quiet, Limit::AtMost(50.0)),
     ]
 }
@@ -80,7 +80,7 @@ fn listen(address: SocketAddr) -> Receiver<u64> {
 
 /// The time from each commit to the frame of its event, in milliseconds.
 fn delays(written: &[u64], frames: &Receiver<u64>) -> Vec<f64> {
-    let delay = |at: &u64| (frames.recv_timeout(PATIENCE).expect("a frame is lost") as f64 - *at as f64) / 1e6;
+    let delay = |at: &u64| (frames.recv_timeout(FRAME_TIMEOUT).expect("a frame is lost") as f64 - *at as f64) / 1e6;
     written.iter().map(delay).collect()
 }
 

@@ -135,12 +135,12 @@ fn forward(invocation: HookInvocation, began: Instant) {
     if let (DeliveryOutcome::Away(away), Some(spool)) = (sent, &spool)
         && spool.put(&record, began + SPOOLED_UNTIL).is_ok()
     {
-        note(spool, away);
+        note_silence(spool, away);
     }
 }
 
 /// Notes a server that did not answer in time, so that the next hooks leave it alone for [`SILENCE_PAUSE`].
-fn note(spool: &Spool, away: ServerAway) {
+fn note_silence(spool: &Spool, away: ServerAway) {
     if away.silent {
         spool.note_silence();
     }
@@ -155,11 +155,11 @@ fn catch_up(spool: &Spool, server: &ServerAddress, began: Instant) {
     let mut connection = ForwardConnection::to(server, began + SENT_UNTIL);
     // Connect before the records are listed: while the server is away, the list can be long.
     if let Err(away) = connection.open() {
-        note(spool, away);
+        note_silence(spool, away);
         return;
     }
     let Ok(names) = claim.waiting() else { return };
-    let (mut delivered, mut hopeless) = (Vec::new(), Vec::new());
+    let (mut delivered, mut undeliverable) = (Vec::new(), Vec::new());
     for name in &names {
         if began.elapsed() > CATCH_UP_UNTIL {
             break;
@@ -167,7 +167,7 @@ fn catch_up(spool: &Spool, server: &ServerAddress, began: Instant) {
         let record = match claim.read(name) {
             Ok(Some(Ok(record))) => record,
             Ok(Some(Err(_))) => {
-                hopeless.push(name.as_str());
+                undeliverable.push(name.as_str());
                 continue;
             }
             Ok(None) => continue,
@@ -175,15 +175,15 @@ fn catch_up(spool: &Spool, server: &ServerAddress, began: Instant) {
         };
         match connection.send(&record, true) {
             DeliveryOutcome::Taken => delivered.push(name.as_str()),
-            DeliveryOutcome::Refused => hopeless.push(name.as_str()),
+            DeliveryOutcome::Refused => undeliverable.push(name.as_str()),
             DeliveryOutcome::Away(away) => {
-                note(spool, away);
+                note_silence(spool, away);
                 break;
             }
         }
     }
-    if !(delivered.is_empty() && hopeless.is_empty()) {
-        let _ = claim.settle(&delivered, &hopeless, began + SPOOLED_UNTIL);
+    if !(delivered.is_empty() && undeliverable.is_empty()) {
+        let _ = claim.settle(&delivered, &undeliverable, began + SPOOLED_UNTIL);
     }
 }
 
@@ -220,6 +220,6 @@ fn read_input(until: Instant) -> Option<Vec<u8>> {
             Err(RecvTimeoutError::Timeout) => break false,
         }
     };
-    let says = !too_long && !body.trim_ascii().is_empty();
-    (says && (ended || serde_json::from_slice::<IgnoredAny>(&body).is_ok())).then_some(body)
+    let is_usable = !too_long && !body.trim_ascii().is_empty();
+    (is_usable && (ended || serde_json::from_slice::<IgnoredAny>(&body).is_ok())).then_some(body)
 }

@@ -67,9 +67,9 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let mut tally = ImportTally::default();
     tally.unreadable = found.unreadable.len() as u64;
     let sessions = HashSet::new();
-    let mut import = Import { api, give_up_after: args.give_up_after, progress, tally, sessions, before: 0 };
+    let mut import = Import { api, give_up_after: args.give_up_after, progress, tally, sessions, bytes_before: 0 };
     let ended = tokio::select! {
-        ended = import.take_all(&found.files) => Some(ended),
+        ended = import.import_files(&found.files) => Some(ended),
         () = super::asked_to_end() => None,
     };
     import.progress.bar.finish_and_clear();
@@ -94,22 +94,22 @@ struct Import {
     /// The sessions that a dry run has seen.
     sessions: HashSet<String>,
     /// The total size of the files before the current one, for the progress bar.
-    before: u64,
+    bytes_before: u64,
 }
 
 impl Import {
-    async fn take_all(&mut self, files: &[TranscriptFile]) -> anyhow::Result<()> {
+    async fn import_files(&mut self, files: &[TranscriptFile]) -> anyhow::Result<()> {
         for file in files {
             let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             self.progress.bar.set_message(escape_control_characters(&name));
-            self.take(file).await?;
-            self.before += file.size;
-            self.progress.bar.set_position(self.before);
+            self.import_file(file).await?;
+            self.bytes_before += file.size;
+            self.progress.bar.set_position(self.bytes_before);
         }
         Ok(())
     }
 
-    async fn take(&mut self, file: &TranscriptFile) -> anyhow::Result<()> {
+    async fn import_file(&mut self, file: &TranscriptFile) -> anyhow::Result<()> {
         let name = escape_control_characters(&file.path.display().to_string());
         let opened = match File::open(&file.path).await {
             Ok(opened) => opened,
@@ -157,7 +157,7 @@ impl Import {
             } else {
                 stretch.push(b'\n');
             }
-            self.progress.bar.set_position(self.before + lines.read.min(file.size));
+            self.progress.bar.set_position(self.bytes_before + lines.read.min(file.size));
         }
         self.tally.files += 1;
         self.tally.bytes += lines.read;
@@ -176,7 +176,7 @@ impl Import {
         }
         let imported = match self.api.clone() {
             Some(api) => self.deliver(&api, lines.into()).await?,
-            None => self.read(&lines)?,
+            None => self.dry_run_answer(&lines)?,
         };
         for skipped in &imported.reasons {
             self.tally.skip(name, first + skipped.line - 1, &escape_control_characters(&skipped.reason));
@@ -186,11 +186,11 @@ impl Import {
     }
 
     async fn deliver(&mut self, api: &Api, lines: bytes::Bytes) -> anyhow::Result<Imported> {
-        let (mut waits, mut gone) = (Waits::default(), None);
+        let (mut waits, mut away_since) = (Waits::default(), None);
         loop {
             match api.import(lines.clone()).await {
                 Ok(imported) => {
-                    if gone.is_some() {
+                    if away_since.is_some() {
                         self.progress.print("the server is back");
                     }
                     return Ok(imported);
@@ -199,10 +199,10 @@ impl Import {
                     return Err(refused).with_context(|| format!("{} does not take transcripts", api.base()));
                 }
                 Err(CallError::Away { why, after }) => {
-                    if gone.is_none() {
+                    if away_since.is_none() {
                         self.progress.print(&format!("waiting for the server: {}", escape_control_characters(&why)));
                     }
-                    let since = *gone.get_or_insert_with(Instant::now);
+                    let since = *away_since.get_or_insert_with(Instant::now);
                     anyhow::ensure!(
                         since.elapsed() < self.give_up_after,
                         "gave up: {} {}",
@@ -217,7 +217,7 @@ impl Import {
     }
 
     /// The answer of a server with an empty database, for a dry run.
-    fn read(&mut self, lines: &[u8]) -> anyhow::Result<Imported> {
+    fn dry_run_answer(&mut self, lines: &[u8]) -> anyhow::Result<Imported> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let stretch = TranscriptStretch::read(lines, i64::try_from(now).unwrap_or(i64::MAX))?;
         self.sessions.extend(stretch.session_ids().map(str::to_owned));

@@ -171,26 +171,26 @@ impl Replay {
             None => self.runtime,
         };
         let delivery = uuid::Uuid::now_v7().hyphenated().to_string();
-        let (mut waits, mut gone) = (Waits::default(), None);
+        let (mut waits, mut away_since) = (Waits::default(), None);
         loop {
             match self.api.hook(runtime.as_str(), &delivery, line.body.clone()).await {
                 Ok(()) => {
-                    let away = gone.map(|since: Instant| since.elapsed()).unwrap_or_default();
-                    if gone.is_some() {
+                    let away = away_since.map(|since: Instant| since.elapsed()).unwrap_or_default();
+                    if away_since.is_some() {
                         self.progress.print("the server is back");
                     }
                     return Ok((Ok(()), away));
                 }
                 Err(CallError::Refused { status, detail }) => {
-                    let away = gone.map(|since: Instant| since.elapsed()).unwrap_or_default();
+                    let away = away_since.map(|since: Instant| since.elapsed()).unwrap_or_default();
                     return Ok((Err(format!("refused with {status}: {detail}")), away));
                 }
                 Err(CallError::Away { why, after }) => {
-                    if gone.is_none() {
+                    if away_since.is_none() {
                         self.progress.print(&format!("line {number} waits for the server: {why}"));
                     }
-                    let since = *gone.get_or_insert_with(Instant::now);
-                    if self.give_up_after.is_some_and(|patience| since.elapsed() >= patience) {
+                    let since = *away_since.get_or_insert_with(Instant::now);
+                    if self.give_up_after.is_some_and(|limit| since.elapsed() >= limit) {
                         anyhow::bail!("gave up at line {number}: {} {why}", self.api.base());
                     }
                     tokio::time::sleep(waits.next(after)).await;

@@ -30,22 +30,22 @@ pub struct ServeArgs {
     #[arg(long, env = "REQUERY_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
     /// Time between two heartbeats of a stream.
-    #[arg(long, env = "REQUERY_HEARTBEAT", default_value = "25s", value_parser = span)]
+    #[arg(long, env = "REQUERY_HEARTBEAT", default_value = "25s", value_parser = duration)]
     pub heartbeat: Duration,
     /// How long the server holds back notices in order to merge them.
-    #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = span)]
+    #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = duration)]
     pub window: Duration,
     /// How long the change log is kept for clients that reconnect.
-    #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = span)]
+    #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
     /// How many streams may be open at the same time.
     #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS)]
     pub max_streams: usize,
     /// How long an agent may be silent before its running task is flagged as stale.
-    #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = span)]
+    #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = duration)]
     pub stale_after: Duration,
     /// How long an agent may be silent before its stale task is ended as lost.
-    #[arg(long, env = "REQUERY_LOST_AFTER", default_value = "24h", value_parser = span)]
+    #[arg(long, env = "REQUERY_LOST_AFTER", default_value = "24h", value_parser = duration)]
     pub lost_after: Duration,
     /// Folder with the records that hooks could not deliver [default: requery/spool in your state folder]
     #[arg(long, env = "REQUERY_SPOOL")]
@@ -53,12 +53,12 @@ pub struct ServeArgs {
 }
 
 /// Parses a duration from 1 ms to 366 days, as in `40ms` or `7days`.
-fn span(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| format!("{error} (examples: 40ms, 25s, 7days)"))?;
-    if span < Duration::from_millis(1) || span > Duration::from_secs(366 * 24 * 3600) {
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error} (examples: 40ms, 25s, 7days)"))?;
+    if duration < Duration::from_millis(1) || duration > Duration::from_secs(366 * 24 * 3600) {
         return Err("expected a duration from 1ms to 366days".to_owned());
     }
-    Ok(span)
+    Ok(duration)
 }
 
 /// The limit of open files that the server asks for: connections, streams and the database.

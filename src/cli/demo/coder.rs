@@ -168,11 +168,11 @@ impl<'a> Session<'a> {
         if self.runtime == AgentRuntime::ClaudeCode {
             self.report("PreToolUse", tool.clone()).await;
         }
-        let who = json!({"agent_id": agent, "agent_type": "Explore"});
-        self.report("SubagentStart", who.clone()).await;
+        let agent_fields = json!({"agent_id": agent, "agent_type": "Explore"});
+        self.report("SubagentStart", agent_fields.clone()).await;
         self.explore(Some(&agent)).await;
         let found = json!({"last_assistant_message": "Two more places do the same."});
-        self.report("SubagentStop", with(who, found)).await;
+        self.report("SubagentStop", with(agent_fields, found)).await;
         if self.runtime == AgentRuntime::ClaudeCode {
             self.report("PostToolUse", with(tool, json!({"tool_response": {"status": "completed"}}))).await;
         }

@@ -14,7 +14,7 @@ const FINISHED_TASK_STAYS: Duration = Duration::from_secs(300);
 
 /// An action of the person.
 #[derive(Clone, Copy)]
-enum Deed {
+enum PersonAction {
     MarkTask,
     MarkEvent,
     Unmark,
@@ -25,53 +25,66 @@ enum Deed {
 /// Performs one action after another.
 pub async fn look_after(mut stage: DemoStage) {
     // The tour performs every action early, so that a viewer sees all of them. Random actions follow.
-    let tour = [Deed::MarkTask, Deed::MarkEvent, Deed::Unmark, Deed::MarkTask, Deed::Delete, Deed::Purge];
-    for deed in tour {
+    let tour = [
+        PersonAction::MarkTask,
+        PersonAction::MarkEvent,
+        PersonAction::Unmark,
+        PersonAction::MarkTask,
+        PersonAction::Delete,
+        PersonAction::Purge,
+    ];
+    for action in tour {
         stage.pause(5.0, 8.0).await;
         // The team may not have made a suitable task yet.
-        while !attempt(&mut stage, deed, Duration::ZERO).await {
+        while !attempt(&mut stage, action, Duration::ZERO).await {
             stage.pause(2.0, 3.0).await;
         }
     }
     loop {
         stage.pause(6.0, 20.0).await;
-        let deed = stage.one_of(&[Deed::MarkTask, Deed::MarkEvent, Deed::MarkEvent, Deed::Unmark, Deed::Purge]);
-        attempt(&mut stage, deed, FINISHED_TASK_STAYS).await;
+        let action = stage.one_of(&[
+            PersonAction::MarkTask,
+            PersonAction::MarkEvent,
+            PersonAction::MarkEvent,
+            PersonAction::Unmark,
+            PersonAction::Purge,
+        ]);
+        attempt(&mut stage, action, FINISHED_TASK_STAYS).await;
     }
 }
 
 /// Performs an action. Returns `false` if the team has no suitable task or bookmark yet.
-async fn attempt(stage: &mut DemoStage, deed: Deed, kept: Duration) -> bool {
-    match deed {
-        Deed::MarkTask => mark_task(stage).await.is_some(),
-        Deed::MarkEvent => mark_event(stage).await.is_some(),
-        Deed::Unmark => unmark(stage).await.is_some(),
-        Deed::Delete => delete(stage).await.is_some(),
-        Deed::Purge => purge(stage, kept).await,
+async fn attempt(stage: &mut DemoStage, action: PersonAction, kept: Duration) -> bool {
+    match action {
+        PersonAction::MarkTask => mark_task(stage).await.is_some(),
+        PersonAction::MarkEvent => mark_event(stage).await.is_some(),
+        PersonAction::Unmark => unmark(stage).await.is_some(),
+        PersonAction::Delete => delete(stage).await.is_some(),
+        PersonAction::Purge => purge(stage, kept).await,
     }
 }
 
 async fn mark_task(stage: &mut DemoStage) -> Option<()> {
-    let task = any(stage, "api/v1/tasks?limit=20").await?;
+    let task = random_row(stage, "api/v1/tasks?limit=20").await?;
     let mark = json!({"task_id": task["task_id"], "note": stage.one_of(NOTES)});
     stage.call(Method::PUT, "api/v1/bookmarks", mark).await.map(drop)
 }
 
 async fn mark_event(stage: &mut DemoStage) -> Option<()> {
-    let task = any(stage, "api/v1/tasks?limit=20").await?;
-    let event = any(stage, &format!("api/v1/tasks/{}/timeline?limit=20", task["task_id"].as_str()?)).await?;
+    let task = random_row(stage, "api/v1/tasks?limit=20").await?;
+    let event = random_row(stage, &format!("api/v1/tasks/{}/timeline?limit=20", task["task_id"].as_str()?)).await?;
     let mark = json!({"event_id": event["event_id"], "task_id": task["task_id"], "note": stage.one_of(NOTES)});
     stage.call(Method::PUT, "api/v1/bookmarks", mark).await.map(drop)
 }
 
 async fn unmark(stage: &mut DemoStage) -> Option<()> {
-    let mark = any(stage, "api/v1/bookmarks").await?;
+    let mark = random_row(stage, "api/v1/bookmarks").await?;
     let path = format!("api/v1/bookmarks/{}", mark["bookmark_id"].as_str()?);
     stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
 }
 
 async fn delete(stage: &mut DemoStage) -> Option<()> {
-    let task = any(stage, "api/v1/tasks?status=completed").await?;
+    let task = random_row(stage, "api/v1/tasks?status=completed").await?;
     let path = format!("api/v1/tasks/{}", task["task_id"].as_str()?);
     stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
 }
@@ -93,7 +106,7 @@ async fn purge(stage: &mut DemoStage, kept: Duration) -> bool {
 }
 
 /// A random row of a page. `None` if the page is empty.
-async fn any(stage: &mut DemoStage, path: &str) -> Option<Value> {
+async fn random_row(stage: &mut DemoStage, path: &str) -> Option<Value> {
     let page = stage.call(Method::GET, path, Value::Null).await?;
     let rows = page["items"].as_array().filter(|rows| !rows.is_empty())?;
     Some(rows[stage.dice.usize(0..rows.len())].clone())

@@ -52,11 +52,11 @@ impl ServerAddress {
                 // A name lookup has no timeout, so it runs in a thread that can be abandoned.
                 let (found, is_found) = mpsc::channel();
                 let name = (self.host.clone(), self.port);
-                let asked = std::thread::Builder::new().spawn(move || {
+                let lookup = std::thread::Builder::new().spawn(move || {
                     let addresses = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
                     let _ = found.send(addresses.unwrap_or_default());
                 });
-                let found = asked.ok().and_then(|_| is_found.recv_timeout(left(until)).ok());
+                let found = lookup.ok().and_then(|_| is_found.recv_timeout(time_left(until)).ok());
                 return found.unwrap_or_default();
             }
         };
@@ -118,7 +118,7 @@ impl<'a> ForwardConnection<'a> {
     }
 
     fn away(&self) -> ServerAway {
-        ServerAway { silent: left(self.until).is_zero() }
+        ServerAway { silent: time_left(self.until).is_zero() }
     }
 
     fn try_send(&mut self, record: &SpooledRecord, late: bool) -> std::io::Result<DeliveryOutcome> {
@@ -163,7 +163,7 @@ impl<'a> ForwardConnection<'a> {
     fn connect(&self) -> std::io::Result<TcpStream> {
         let mut failed = ErrorKind::AddrNotAvailable.into();
         for address in self.server.addresses(self.until) {
-            match TcpStream::connect_timeout(&address, self.left()?) {
+            match TcpStream::connect_timeout(&address, self.time_left()?) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     return Ok(stream);
@@ -176,7 +176,7 @@ impl<'a> ForwardConnection<'a> {
 
     fn write(&self, stream: &mut TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
         while !bytes.is_empty() {
-            stream.set_write_timeout(Some(self.left()?))?;
+            stream.set_write_timeout(Some(self.time_left()?))?;
             match stream.write(bytes) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => bytes = &bytes[written..],
@@ -195,7 +195,7 @@ impl<'a> ForwardConnection<'a> {
         let mut head = Vec::new();
         let mut chunk = [0; 1024];
         loop {
-            stream.set_read_timeout(Some(self.left()?))?;
+            stream.set_read_timeout(Some(self.time_left()?))?;
             match stream.read(&mut chunk) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => head.extend_from_slice(&chunk[..length]),
@@ -211,11 +211,11 @@ impl<'a> ForwardConnection<'a> {
         }
     }
 
-    fn left(&self) -> std::io::Result<Duration> {
-        Some(left(self.until)).filter(|left| !left.is_zero()).ok_or_else(|| ErrorKind::TimedOut.into())
+    fn time_left(&self) -> std::io::Result<Duration> {
+        Some(time_left(self.until)).filter(|left| !left.is_zero()).ok_or_else(|| ErrorKind::TimedOut.into())
     }
 }
 
-fn left(until: Instant) -> Duration {
+fn time_left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
 }

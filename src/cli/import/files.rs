@@ -49,14 +49,14 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
             Ok(metadata) if metadata.is_dir() => folders.push((path.clone(), 0)),
             Ok(metadata) if metadata.is_file() => found.add(path.clone(), &metadata, since),
             Ok(_) => found.unreadable.push(format!("{} is neither a file nor a folder", path.display())),
-            Err(error) => found.refuse(path, &error),
+            Err(error) => found.note_unreadable(path, &error),
         }
     }
     while let Some((folder, depth)) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) => {
-                found.refuse(&folder, &error);
+                found.note_unreadable(&folder, &error);
                 continue;
             }
         };
@@ -65,7 +65,7 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
             let (path, kind): (PathBuf, FileType) = match looked {
                 Ok(looked) => looked,
                 Err(error) => {
-                    found.refuse(&folder, &error);
+                    found.note_unreadable(&folder, &error);
                     break;
                 }
             };
@@ -76,7 +76,7 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
             } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "jsonl") {
                 match fs::symlink_metadata(&path) {
                     Ok(metadata) => found.add(path, &metadata, since),
-                    Err(error) => found.refuse(&path, &error),
+                    Err(error) => found.note_unreadable(&path, &error),
                 }
             }
         }
@@ -98,7 +98,7 @@ impl FoundTranscripts {
         }
     }
 
-    fn refuse(&mut self, path: &Path, error: &std::io::Error) {
+    fn note_unreadable(&mut self, path: &Path, error: &std::io::Error) {
         self.unreadable.push(format!("could not read {}: {error}", path.display()));
     }
 }

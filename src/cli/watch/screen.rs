@@ -100,7 +100,7 @@ pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], co
     let table = Table { rows, context };
     for watch in watches {
         let view = watch.view();
-        let age = view.age().map(|age| format!(", as of {}", span(age))).unwrap_or_default();
+        let age = view.age().map(|age| format!(", as of {}", age_text(age))).unwrap_or_default();
         let error =
             view.error.as_deref().map(|error| format!(" - {}", escape_control_characters(error))).unwrap_or_default();
         let _ = writeln!(text, "\n{BOLD}{}{PLAIN} {DIM}{}{age}{error}{PLAIN}", watch.model(), view.state.as_str());
@@ -142,7 +142,7 @@ impl Table {
             stats.errored_tasks,
             stats.total_events
         );
-        text += &spent(&overview.usage);
+        text += &usage_line(&overview.usage);
         if !overview.needs_you.is_empty() {
             let _ = writeln!(text, "\n{BOLD}needs you{PLAIN}");
         }
@@ -151,7 +151,7 @@ impl Table {
             let reason = task.reason.as_deref().unwrap_or("waiting");
             text += &self.row(&task.title, &[(reason, 12), (&task.project, 16), (&self.ago(&task.since), AGE)]);
         }
-        more(&mut text, overview.needs_you.len() > waiting);
+        mark_cut(&mut text, overview.needs_you.len() > waiting);
         let _ = writeln!(text, "\n{BOLD}tasks{PLAIN}");
         for task in tasks.items.iter().take(self.rows - waiting) {
             let events = format!("{} events", task.event_count);
@@ -161,7 +161,7 @@ impl Table {
             let cells = [(status, 10), (&*task.project, 16), (&*events, 12), (&*changed, AGE)];
             text += &self.row(&format!("{mark}{}", task.title), &cells);
         }
-        more(&mut text, tasks.items.len() > self.rows - waiting || tasks.next.is_some());
+        mark_cut(&mut text, tasks.items.len() > self.rows - waiting || tasks.next.is_some());
         text
     }
 
@@ -180,12 +180,12 @@ impl Table {
         }
         let _ =
             writeln!(text, "\n{} events, {} sessions, {} parts", figures.events, figures.sessions, figures.children);
-        text += &spent(&detail.usage);
+        text += &usage_line(&detail.usage);
         for event in detail.timeline.items.iter().take(self.rows) {
             let state = event.state.map_or("", |state| state.as_str());
             text += &self.row(&event.title, &[(&event.kind, 20), (state, 10), (&self.ago(&event.created_at), AGE)]);
         }
-        more(&mut text, detail.timeline.items.len() > self.rows || detail.timeline.next.is_some());
+        mark_cut(&mut text, detail.timeline.items.len() > self.rows || detail.timeline.next.is_some());
         text
     }
 
@@ -195,7 +195,7 @@ impl Table {
             let note = bookmark.note.as_deref().unwrap_or_default();
             text += &self.row(&bookmark.title, &[(note, 30), (&self.ago(&bookmark.updated_at), AGE)]);
         }
-        more(&mut text, page.items.len() > self.rows || page.next.is_some());
+        mark_cut(&mut text, page.items.len() > self.rows || page.next.is_some());
         text
     }
 
@@ -217,12 +217,12 @@ impl Table {
     }
 
     fn ago(&self, time: &Timestamp) -> String {
-        span(Duration::from_millis(self.context.now_ms.saturating_sub(time.as_ms()).max(0).unsigned_abs()))
+        age_text(Duration::from_millis(self.context.now_ms.saturating_sub(time.as_ms()).max(0).unsigned_abs()))
     }
 }
 
 /// The tokens and their cost as one line. Empty if there is no usage.
-fn spent(usage: &Usage) -> String {
+fn usage_line(usage: &Usage) -> String {
     if usage.answers == 0 {
         return String::new();
     }
@@ -239,13 +239,13 @@ fn spent(usage: &Usage) -> String {
     }
 }
 
-fn more(text: &mut String, beyond: bool) {
-    if beyond {
+fn mark_cut(text: &mut String, is_cut: bool) {
+    if is_cut {
         let _ = writeln!(text, "{DIM} ...{PLAIN}");
     }
 }
 
-fn span(age: Duration) -> String {
+fn age_text(age: Duration) -> String {
     match age.as_secs() {
         0 => "now".into(),
         seconds @ 1..60 => format!("{seconds} s ago"),
@@ -259,19 +259,19 @@ fn span(age: Duration) -> String {
 mod tests {
     use requery::protocol::model::Usage;
 
-    use super::{ScreenContext, Table, spent};
+    use super::{ScreenContext, Table, usage_line};
 
     #[test]
     fn a_partial_cost_names_how_many_answers_it_covers() {
         let mut usage = Usage::default();
         (usage.answers, usage.input_tokens, usage.output_tokens) = (1200, 12_000, 7);
-        assert_eq!(spent(&Usage::default()), "");
-        assert_eq!(spent(&usage), "12,000 tokens sent, 7 answered\n");
+        assert_eq!(usage_line(&Usage::default()), "");
+        assert_eq!(usage_line(&usage), "12,000 tokens sent, 7 answered\n");
         (usage.cost_usd, usage.answers_with_cost) = (Some(0.5), 3);
         let some = "12,000 tokens sent, 7 answered; 3 of 1,200 answers state their cost, together $0.50\n";
-        assert_eq!(spent(&usage), some);
+        assert_eq!(usage_line(&usage), some);
         usage.answers_with_cost = 1200;
-        assert_eq!(spent(&usage), "12,000 tokens sent, 7 answered; $0.50\n");
+        assert_eq!(usage_line(&usage), "12,000 tokens sent, 7 answered; $0.50\n");
     }
 
     #[test]
