@@ -1,8 +1,9 @@
 #!/bin/sh
-# The long forms of what `cargo test` does in short: many more days in the simulation, and against a real server.
+# Runs the property tests with many more cases than `cargo test` does, in the simulation and against a real server.
 #
-# A failure names the smallest case that was found and, for the real server, the seed to run it again with. How many days of each are tried can be said:
-# scripts/nightly.sh 200000 1000
+# A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
+#
+#   scripts/nightly.sh [CASES_IN_THE_SIMULATION] [CASES_WITH_A_REAL_SERVER]
 set -eu
 cd "$(dirname "$0")/.."
 simulated=${1:-200000}

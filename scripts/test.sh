@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything that has to hold: format, lints, documents, features, tests. Installs what the tests need where it may.
+# Runs all checks: format, lints, features, documentation and tests. Installs missing tools if it has the permission.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The tests write databases from another process as a person would, with the `sqlite3` program.
+# The tests use the program `sqlite3` to write to a database from another process, as a person might.
 if ! command -v sqlite3 >/dev/null; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq && apt-get install -y -qq --no-install-recommends sqlite3 >/dev/null
@@ -19,7 +19,7 @@ for component in rustfmt clippy; do
   fi
 done
 
-# Where checkouts come and go, what was compiled stays.
+# A CI run starts from a fresh checkout. The compiled dependencies stay in a folder outside of it.
 if [ "${CI:-}" = true ]; then
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/requery/target}"
 fi
@@ -42,8 +42,8 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 say "tests"
 cargo test --workspace --quiet -- --skip forwarder::
 
-# A hook gives up after a quarter of a second, so these have the machine to themselves.
-say "tests of what ends by the clock"
+# A hook gives up after a quarter of a second. Tests that run at the same time could slow it down, so these run alone.
+say "tests with deadlines, one at a time"
 cargo test --test it --quiet -- forwarder:: --test-threads 1
 
-say "all passed"
+say "all checks passed"

@@ -74,7 +74,7 @@ async fn five_hundred_hooks_without_a_server_are_there_when_it_is_back() {
     assert!(at < before, "it happened before the server was there: {at}");
     assert_eq!(home.waiting(port), 0);
     let told = home.run(&["hooks", "status", "--server", &url]);
-    assert!(told.contains("  answers       yes\n") && told.contains("  spooled       nothing\n"), "{told}");
+    assert!(told.contains("  answers       yes\n") && told.contains("  spooled       no records wait\n"), "{told}");
     assert!(
         told.contains("  last heard    claude-code: ") && told.contains("  last heard    codex: never\n"),
         "{told}"
@@ -277,7 +277,10 @@ async fn what_is_half_written_or_not_a_record_is_put_aside() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let told = home.run(&["hooks", "status", "--server", &format!("http://127.0.0.1:{port}")]);
-    assert!(told.contains("  spooled       nothing; 5 that nobody can read are in "), "{told}");
+    assert!(
+        told.contains("  spooled       no records wait; 5 unreadable or rejected records were moved to "),
+        "{told}"
+    );
     send(&home, port, 1, 3..4);
 }
 

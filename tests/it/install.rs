@@ -84,7 +84,7 @@ fn every_file_has_the_same_bytes_after_install_and_uninstall() {
             for (event, commands) in found {
                 assert_eq!(commands, [format!("{} hook {agent}", program())], "{name}: {event}");
             }
-            let backup = told.lines().find_map(|line| line.trim().strip_prefix("as it was before"));
+            let backup = told.lines().find_map(|line| line.trim().strip_prefix("backup"));
             assert_eq!(fs::read(backup.unwrap().trim()).unwrap(), before, "{name}");
 
             home.run(&["hooks", "install", "--agent", agent, scope]);
@@ -215,7 +215,7 @@ fn another_server_is_named_and_a_secret_is_not() {
     let expected = format!("{} hook codex --server http://board.example:8080/requery", program());
     assert_eq!(found["Stop"], [expected]);
     for (server, why) in [
-        ("http://ada:secret@board.example", "leave out who you are"),
+        ("http://ada:secret@board.example", "leave the user name and the password out"),
         ("https://board.example", "expected http://host:port"),
         ("board", "not a URL"),
     ] {
@@ -255,7 +255,7 @@ async fn each_installed_command_delivers_its_record() {
         let told = home.run(&["hooks", "status", "--agent", agent]);
         assert!(told.contains(&format!("{} hooks in", if agent == "codex" { 11 } else { 24 })), "{told}");
         assert!(told.contains("  answers       yes\n") && told.contains(" ago ("), "{told}");
-        assert!(told.contains("  spooled       nothing\n"), "{told}");
+        assert!(told.contains("  spooled       no records wait\n"), "{told}");
         home.run(&["hooks", "uninstall", "--agent", agent, "--project"]);
         assert!(!path.exists());
     }
