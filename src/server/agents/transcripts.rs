@@ -4,8 +4,8 @@
 //! I/O (`line` says what one line tells, `session` gathers what the lines of a session tell together) and then written
 //! as a whole. Each line is taken for what it is worth: one that cannot be read is counted and costs nothing else.
 //!
-//! The same session reported by hooks is the same task. Everything has a name of its own within it, so a stretch that is
-//! read twice, or again after it has grown, adds what is new:
+//! The same session reported by hooks is the same task. Everything has a name of its own within it, so a stretch that
+//! is read twice, or again after it has grown, adds what is new:
 //!
 //! - A tool call goes by the id that hooks give it. Without a result it is `abandoned`, until a later line has one.
 //! - What was said goes by the answer and the text, or by the line. A task that hooks report has all that from them,

@@ -1,4 +1,4 @@
-//! The rows behind a record: the few that are read, and what the ingest verbs are to write.
+//! The rows of a record: reads the task and the event, and builds the changes for the ingest verbs.
 
 use requery_entities::{event, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
@@ -15,9 +15,9 @@ use crate::server::ingest::event::{EventEnding, EventToLog};
 use crate::server::ingest::session::{self, SessionToStart};
 use crate::server::ingest::task::{TaskChanges, TaskToStart};
 
-/// The task of a session, as far as a record needs it.
+/// The columns of a session's task that a record needs.
 pub struct StoredTask {
-    /// Its id.
+    /// The id of the task.
     pub id: String,
     title: String,
     project: String,
@@ -43,7 +43,7 @@ pub async fn find_task(
     Ok(found.map(StoredTask::from))
 }
 
-/// The task to begin for a session.
+/// The task to insert for a session without one.
 pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut AgentMemory, now_ms: i64) -> TaskToStart {
     let title = match naming::title(record) {
         Some((titled, title)) => {
@@ -83,14 +83,15 @@ impl From<task::Model> for StoredTask {
 }
 
 impl StoredTask {
-    /// What is remembered about its agent. What cannot be read counts as forgotten.
+    /// The memory of the task's agent. If the stored memory is missing or unreadable, the status of the task replaces
+    /// it.
     pub fn agent(&self) -> AgentMemory {
         let remembered = self.ingest_state.as_deref().and_then(|state| serde_json::from_str(state).ok());
         remembered
             .unwrap_or_else(|| AgentMemory::recalled(TaskStatus::parse(&self.status).unwrap_or(TaskStatus::Running)))
     }
 
-    /// Whether a record is a sign of life: one that happened before the last that was heard of is none.
+    /// Whether a record shows that the agent is alive. A late record that ran before the last known hook does not.
     pub fn is_news(&self, heard: HookTime) -> bool {
         match heard {
             HookTime::Now(_) => true,
@@ -98,7 +99,8 @@ impl StoredTask {
         }
     }
 
-    /// The changes that the record makes, and that its agent was heard of. A change that no reader can see makes no notice.
+    /// The changes of the task by a record, with the time at which the agent was last heard. A change of columns that
+    /// no reader sees makes no notice.
     pub fn changes(
         &self,
         record: &HookRecord,
@@ -111,7 +113,8 @@ impl StoredTask {
         let mut changes = TaskChanges::default();
         if self.is_news(heard) {
             changes.heard_at = Some(now_ms);
-            // A new run is another process, and one that was missed and is heard of is not the one that was looked for.
+            // The stored process is replaced, or cleared if the record names none, in two cases: a new run is a new
+            // process, and a stale agent that reports again is not the process that was checked.
             if process.is_some() || step.began.is_some() || self.is_stale {
                 changes.process = Some(process.map(str::to_owned));
             }
@@ -130,12 +133,12 @@ impl StoredTask {
         self.stand(changes, agent, step.decides, now_ms)
     }
 
-    /// The changes of a task whose agent is given up.
+    /// The changes of a task when its agent is given up as lost.
     pub fn changes_when_lost(&self, agent: &AgentMemory, now_ms: i64) -> TaskChanges {
         self.stand(TaskChanges::default(), agent, true, now_ms)
     }
 
-    /// Adds where it stands, and what is remembered about its agent.
+    /// Adds the status of the task and the memory of its agent.
     fn stand(&self, mut changes: TaskChanges, agent: &AgentMemory, decides: bool, now_ms: i64) -> TaskChanges {
         let (status, reason) = agent.status();
         if decides && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
@@ -151,18 +154,18 @@ impl StoredTask {
     }
 }
 
-/// The row that a record begins or ends.
+/// A stored event that a record begins or ends.
 #[derive(Clone)]
 pub struct StoredEvent {
-    /// Its id.
+    /// The id of the event.
     pub id: String,
-    /// How far it is.
+    /// The state of the event.
     pub state: EventState,
-    /// What is known of it, as JSON.
+    /// The metadata as JSON.
     pub metadata: Option<String>,
 }
 
-/// The row that a record begins or ends, if it is there already.
+/// The event that a record begins or ends, if it is stored already.
 pub async fn find_event(
     tx: &impl ConnectionTrait,
     task_id: &str,
@@ -187,7 +190,7 @@ pub async fn find_event(
     }))
 }
 
-/// Ends and begins runs.
+/// Resumes, ends and inserts the runs of a record.
 pub async fn save_runs(
     tx: &impl ConnectionTrait,
     task_id: &str,
@@ -215,7 +218,7 @@ pub async fn save_runs(
     Ok(())
 }
 
-/// Ends a run that did not say so.
+/// Ends a run that sent no `SessionEnd` as lost.
 pub async fn lose_run(tx: &impl ConnectionTrait, step: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
     match &step.lost {
         Some(lost) => session::end(tx, lost, SessionStatus::Lost, None, now_ms).await,
@@ -224,7 +227,7 @@ pub async fn lose_run(tx: &impl ConnectionTrait, step: &HookOutcome, now_ms: i64
 }
 
 impl StoredEvent {
-    /// Its end. What its beginning knew and its end does not say stays.
+    /// The end of the event. Metadata that only the beginning has stays.
     pub fn ending(&self, state: EventState, end: TimelineRow) -> EventEnding {
         let begun = self.metadata.as_deref().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
         let mut metadata = begun.unwrap_or_default();
@@ -239,7 +242,7 @@ impl StoredEvent {
 }
 
 impl TimelineRow {
-    /// The event to log, with an id of its own and in no run.
+    /// The event to log, with a fresh id and without a run.
     pub fn into_event(self, task_id: &str, at_ms: i64) -> EventToLog {
         let metadata = Some(self.metadata).filter(|metadata| !metadata.is_empty());
         EventToLog {

@@ -1,4 +1,4 @@
-//! What a record looks like in the timeline: title, body and metadata, all bounded.
+//! The timeline row of a record: title, body and metadata, each with a bound.
 
 use serde_json::{Map, Value};
 
@@ -9,28 +9,30 @@ use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
 use crate::server::ingest::text;
 
-/// The longest tool input in bytes of JSON that is kept as it is; of a longer one only what is short.
+/// The longest tool input that metadata keeps whole, in bytes of JSON. Of a longer input only the short fields stay.
 const MAX_INPUT_BYTES: usize = 16 * 1024;
 
-/// The longest text or list in bytes of JSON that metadata keeps; a longer text is cut, anything else left out.
+/// The longest field that metadata keeps, in bytes of JSON. A longer text is cut, a longer field of another type is
+/// left out.
 const MAX_FIELD_BYTES: usize = 1024;
 
-/// How many bytes of JSON metadata keeps of an object that is not ours. Twice this, and all is within 64 KiB.
+/// The bytes of JSON that metadata keeps of one object from the runtime. Metadata holds two such objects, the fields
+/// and the input, and stays within 64 KiB.
 const MAX_METADATA_BYTES: usize = 28 * 1024;
 
-/// An entry of the timeline, but for its ids, its state and its time.
+/// A row of the timeline without its ids, its state and its time.
 pub struct TimelineRow {
-    /// Its kind.
+    /// The kind of the event.
     pub kind: &'static str,
-    /// For a tool call, what it works on.
+    /// The family of a tool call.
     pub family: Option<ToolFamily>,
-    /// One line.
+    /// The title, in one line.
     pub title: String,
-    /// The text.
+    /// The body.
     pub body: Option<String>,
-    /// The size of the whole body, where it was cut.
+    /// The size of the whole body, if the body was cut.
     pub truncated: Option<u64>,
-    /// What else is known.
+    /// Further facts.
     pub metadata: Map<String, Value>,
 }
 
@@ -43,7 +45,7 @@ impl TimelineRow {
         Self::new(kind, family, &title(record), body(record), metadata(record))
     }
 
-    /// The second row of a call that was denied: that it was is an entry of its own.
+    /// The second row of a denied tool call: the denial is an entry of its own.
     pub fn of_denial(record: &HookRecord) -> Self {
         let title = format!("Denied {}", tool::title(record));
         Self::new("permission.denied", None, &title, own(record, "reason"), bounded(tool::facts(record)))
@@ -94,7 +96,7 @@ fn body(record: &HookRecord) -> Option<String> {
         RowBody::Text(field) => own(record, field),
         RowBody::Texts(first, second) => joined(&[record.text(first), record.text(second)]),
         RowBody::Value(field) => record.value(field).map(readable),
-        // What it was called with, where that is too long for the metadata; until the answer takes its place.
+        // An input that is too long for the metadata is the body until the answer of the tool replaces it.
         RowBody::LongToolInput => {
             record.value("tool_input").filter(|input| size(input) > MAX_INPUT_BYTES).map(readable)
         }
@@ -103,7 +105,8 @@ fn body(record: &HookRecord) -> Option<String> {
     }
 }
 
-/// The facts of a tool call; of anything else its own fields, but for those that every record has and the body.
+/// The facts of a tool call. Of any other record, the fields that are its own: not the fields of every record, and not
+/// the fields that the body shows.
 fn metadata(record: &HookRecord) -> Map<String, Value> {
     const EVERYWHERE: &[&str] = &[
         "session_id",
@@ -155,7 +158,7 @@ fn metadata(record: &HookRecord) -> Map<String, Value> {
     metadata
 }
 
-/// What is short of an object, and the beginning of its long texts.
+/// The short fields of an object, and the beginnings of its long texts.
 fn bounded(fields: Map<String, Value>) -> Map<String, Value> {
     let mut left = MAX_METADATA_BYTES;
     let short = |(key, value): (String, Value)| {
@@ -166,14 +169,14 @@ fn bounded(fields: Map<String, Value>) -> Map<String, Value> {
             other if size(&other) > MAX_FIELD_BYTES + 2 => return None,
             other => other,
         };
-        // What goes around a key is counted generously.
+        // An upper bound of the bytes of a key: escapes take at most six bytes for one, and quotes and separators four.
         left = left.checked_sub(6 * key.len() + 4 + size(&value))?;
         Some((key, value))
     };
     fields.into_iter().filter_map(short).collect()
 }
 
-/// What a tool answered, as a person would read it: the text alone where there is one.
+/// The answer of a tool as a person reads it: only the text, if the answer has one.
 fn response(response: &Value) -> Option<String> {
     let text = |at: &Value, field: &str| at.get(field)?.as_str().map(str::to_owned);
     if response.get("stdout").is_some() {
@@ -195,7 +198,7 @@ fn response(response: &Value) -> Option<String> {
         .or_else(|| Some(readable(response)))
 }
 
-/// A text as it is, anything else as JSON with an indent; what is no text for people (images) only by its size.
+/// A text as it is, any other value as indented JSON. Of binary content such as images only the size is shown.
 fn readable(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -229,7 +232,7 @@ fn joined(texts: &[Option<&str>]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
-/// How long a value is as JSON.
+/// The bytes of a value as JSON.
 fn size(value: &Value) -> usize {
     struct ByteCounter(usize);
     impl std::io::Write for ByteCounter {

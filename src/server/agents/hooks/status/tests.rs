@@ -1,4 +1,4 @@
-//! Scripts of records, and where the task stands after each.
+//! Scripts of records, and the status of the task after each record.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,8 @@ use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::server::agents::hooks::record::HookRecord;
 
-/// One record a line: hook, then `key=value`; or `lose`. What comes out: the status after each, with what else followed.
+/// Runs a script. Each line is one record, a hook and its fields as `key=value`, or the word `lose`. The expected text
+/// has one line for each record: the status after it, then its other effects.
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut agent: Option<AgentMemory> = None;
@@ -27,7 +28,7 @@ fn check(script: &str, expected: &str) {
         };
         let (status, reason) = next.status();
         outcome += status.as_str();
-        for (what, ids) in [
+        for (effect, ids) in [
             ("", reason.map(str::to_owned)),
             ("again ", step.revived),
             ("lost ", step.lost),
@@ -35,10 +36,10 @@ fn check(script: &str, expected: &str) {
             ("ended ", step.ended),
             ("abandoned ", (!step.abandoned.is_empty()).then(|| step.abandoned.join(" "))),
         ] {
-            outcome += &ids.map(|ids| format!(" {what}{ids}")).unwrap_or_default();
+            outcome += &ids.map(|ids| format!(" {effect}{ids}")).unwrap_or_default();
         }
         outcome += "\n";
-        // What is remembered survives being written down.
+        // The memory survives being stored and read back.
         let text = serde_json::to_string(&next).expect("JSON");
         agent = Some(serde_json::from_str(&text).expect("an agent"));
     }
@@ -77,7 +78,7 @@ fn take(
 }
 
 #[test]
-fn a_turn() {
+fn a_turn_runs_finishes_and_goes_idle() {
     check(
         "SessionStart source=startup
          UserPromptSubmit prompt=hi
@@ -98,7 +99,7 @@ fn a_turn() {
 }
 
 #[test]
-fn a_permission_is_lifted_by_the_call_it_held_up() {
+fn the_end_of_the_call_lifts_its_permission_request() {
     check(
         r#"UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=a tool_name=Bash tool_input={"command":"make"}
@@ -117,7 +118,7 @@ fn a_permission_is_lifted_by_the_call_it_held_up() {
 }
 
 #[test]
-fn a_refused_permission_ends_with_the_turn() {
+fn the_end_of_the_turn_lifts_a_refused_permission() {
     check(
         r#"UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=a tool_name=Bash
@@ -136,7 +137,7 @@ fn a_refused_permission_ends_with_the_turn() {
 }
 
 #[test]
-fn a_notification_blocks_only_where_nothing_does() {
+fn a_notification_blocks_only_an_unblocked_task() {
     check(
         "UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=a tool_name=Bash
@@ -161,7 +162,7 @@ fn a_notification_blocks_only_where_nothing_does() {
 }
 
 #[test]
-fn an_error_heals_with_the_next_work_of_the_main_thread() {
+fn the_next_tool_call_of_the_main_thread_clears_an_error() {
     check(
         "UserPromptSubmit prompt=hi
          StopFailure error=overloaded
@@ -182,7 +183,7 @@ fn an_error_heals_with_the_next_work_of_the_main_thread() {
 }
 
 #[test]
-fn only_agents_in_the_background_keep_a_task_running() {
+fn only_background_agents_keep_a_task_running() {
     check(
         r#"UserPromptSubmit prompt=hi
          Stop background_tasks=[{"type":"shell"}]
@@ -224,7 +225,7 @@ fn late_and_repeated_records_change_nothing() {
 }
 
 #[test]
-fn a_start_without_an_end_before_it_closes_the_older_run() {
+fn a_new_run_closes_an_older_open_run_as_lost() {
     check(
         "SessionStart source=startup
          UserPromptSubmit prompt=hi
@@ -243,7 +244,7 @@ fn a_start_without_an_end_before_it_closes_the_older_run() {
 }
 
 #[test]
-fn what_is_remembered_is_bounded() {
+fn the_open_rows_in_memory_are_bounded() {
     let calls: String = (0..300).map(|at| format!("PreToolUse tool_use_id=t{at} tool_name=Bash\n")).collect();
     let mut expected = String::from("\nrunning began run0");
     for at in 1..300 {
@@ -256,7 +257,7 @@ fn what_is_remembered_is_bounded() {
 }
 
 #[test]
-fn one_that_is_given_up_and_heard_of_again_goes_on() {
+fn a_hook_of_a_lost_agent_continues_its_run() {
     check(
         r#"SessionStart source=startup
          UserPromptSubmit prompt=hi
@@ -287,7 +288,7 @@ fn one_that_is_given_up_and_heard_of_again_goes_on() {
 }
 
 #[test]
-fn a_turn_that_failed_says_of_what() {
+fn a_failed_turn_keeps_its_error_as_the_reason() {
     check(
         "UserPromptSubmit prompt=hi
          StopFailure error=overloaded
@@ -303,9 +304,9 @@ fn a_turn_that_failed_says_of_what() {
     );
 }
 
-/// Claude Code asks for the permission to ask, and the answers become part of what the call was given.
+/// Claude Code requests permission for the question call itself, and the answers become part of the call's input.
 #[test]
-fn an_answered_question_holds_nothing_up() {
+fn the_answer_to_a_question_lifts_every_block_on_it() {
     check(
         r#"UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=q tool_name=AskUserQuestion tool_input={"questions":["which?"]}
@@ -319,7 +320,7 @@ fn an_answered_question_holds_nothing_up() {
     );
 }
 
-/// No hook says that a plan was sent back with what to do instead: the agent just goes on.
+/// No hook reports that a person rejected a plan and gave other instructions. The agent's next call shows it.
 #[test]
 fn next_tool_call_lifts_the_block() {
     check(
