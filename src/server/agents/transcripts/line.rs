@@ -1,7 +1,8 @@
-//! What one line of a transcript tells.
+//! Parses one line of a transcript.
 //!
-//! Claude Code adds types and fields with every release, so whatever is not known says nothing. What is known and of
-//! another type than it should be makes the whole line one that cannot be taken: half of it might mislead.
+//! Claude Code adds line types and fields with every release, so unknown types and fields are ignored. If a required
+//! field is missing, or a known field has an unexpected type, the whole line is refused, because half of a line could
+//! mislead.
 
 use serde_json::{Map, Value};
 
@@ -10,10 +11,11 @@ use crate::server::agents::hooks::fingerprint;
 use crate::server::agents::hooks::record::MAX_PATH_BYTES;
 use crate::server::ingest::text;
 
-/// The longest name of a model in characters.
+/// The longest name of a model that is kept, in characters.
 const MAX_MODEL_CHARACTERS: usize = 128;
 
-/// How texts begin that a person did not write: commands of the client and their output, what it puts in by itself.
+/// The beginnings of texts that a person did not write: commands of the client, their output, and texts that the client
+/// inserts.
 const NOT_WRITTEN_BY_A_PERSON: &[&str] = &[
     "<command-name>",
     "<command-message>",
@@ -30,72 +32,73 @@ const NOT_WRITTEN_BY_A_PERSON: &[&str] = &[
     "[Request interrupted by user",
 ];
 
-/// A line.
+/// A parsed line.
 pub enum TranscriptLine {
-    /// It says nothing that is shown.
+    /// The line has no content that a screen shows.
     Nothing,
-    /// A session's name: the session, who gave it, the name.
+    /// The name of a session: the session's id, the giver and the name.
     Title(String, TitleGiver, String),
-    /// Something was said or done.
+    /// A message, a tool call, a result or usage.
     Entry(Box<TranscriptEntry>),
 }
 
-/// Who named a session; the later is better.
+/// The giver of a session's name. A later variant is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TitleGiver {
-    /// Its agent.
+    /// The agent.
     Agent,
     /// The person.
     Person,
 }
 
-/// What was said or done.
+/// The content of a line.
 pub struct TranscriptEntry {
-    /// The session.
+    /// The id of the session.
     pub session_id: String,
-    /// When.
+    /// The time of the line.
     pub at_ms: i64,
-    /// The folder of the main thread.
+    /// The folder that the main thread works in.
     pub cwd: Option<String>,
-    /// What, in order.
+    /// The parts, in the order of the line.
     pub parts: Vec<EntryPart>,
-    /// What the answer that it is part of cost.
+    /// The usage of the answer that the line belongs to.
     pub answer: Option<AnswerUsage>,
 }
 
-/// A part of what was said or done. `id` names it within its session.
+/// A part of a line's content. `id` identifies it within its session. That of a call and its result is the tool call's
+/// id.
 pub enum EntryPart {
-    /// The person said something.
+    /// A prompt of the person.
     Prompt { id: String, text: String },
-    /// The agent did.
+    /// A text of the agent.
     Response { id: String, text: String },
-    /// The agent's turn broke off.
+    /// An error that ended the agent's turn.
     Failure { id: String, text: String, error: Option<String> },
-    /// What came before was put into a summary.
+    /// The summary that replaced the earlier context.
     Compaction { id: String, text: String },
-    /// The agent called a tool.
+    /// A tool call.
     Call { id: String, name: String, input: Value },
-    /// What came of it.
+    /// The result of a tool call.
     Result { id: String, failed: bool, response: Value },
 }
 
-/// What an answer cost, as far as one of its lines knows.
+/// The usage of an answer, as one of its lines reports it.
 #[derive(Clone, Debug)]
 pub struct AnswerUsage {
-    /// What its maker calls it.
+    /// The id that the maker of the model gave the answer. Without one, the id of the request or of the line.
     pub id: String,
     /// The model.
     pub model: Option<String>,
-    /// Input, output, read from the cache, written to it.
+    /// The tokens: input, output, read from the cache, written to the cache.
     pub tokens: [i64; 4],
-    /// In millionths of a dollar, where it is said.
+    /// The cost in millionths of a dollar, if the line states one.
     pub cost_usd_micros: Option<i64>,
-    /// When it was first heard of.
+    /// The time of the first line of the answer.
     pub at_ms: i64,
 }
 
 impl AnswerUsage {
-    /// The most that either says.
+    /// Merges another line of the same answer: the larger figures, the earlier time and the newer model.
     pub fn merge(&mut self, other: Self) {
         for (mine, theirs) in self.tokens.iter_mut().zip(other.tokens) {
             *mine = (*mine).max(theirs);
@@ -107,10 +110,10 @@ impl AnswerUsage {
 }
 
 impl TranscriptLine {
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// The reason why the line is refused, as a text for people.
     pub fn parse(line: &[u8], now_ms: i64) -> Result<Self, String> {
         let Value::Object(fields) =
             text::parse(line).map_err(|error| error.to_string().replace(" at line 1 column ", " at byte "))?
@@ -118,7 +121,7 @@ impl TranscriptLine {
             return Err("not an object".to_owned());
         };
         if fields.get("forkedFrom").is_some_and(Value::is_object) {
-            // A copy of a line of another session.
+            // The line is a copy from the session that this session was forked from.
             return Ok(Self::Nothing);
         }
         match fields.get("type").and_then(Value::as_str) {
@@ -156,7 +159,8 @@ impl TranscriptEntry {
             });
         }
         let results: Vec<_> = content.blocks("tool_result").collect();
-        // What the tool itself answered, rather than what the model was shown of it. It does not say of which call.
+        // `toolUseResult` holds the whole answer of the tool, and a `tool_result` block only the part that the model
+        // saw. It names no call, so it is used only for a line with a single result.
         let whole =
             fields.get("toolUseResult").filter(|whole| (whole.is_object() || whole.is_array()) && results.len() == 1);
         for block in &results {
@@ -207,7 +211,7 @@ impl TranscriptEntry {
         if !(0..=now_ms.saturating_add(limits::TRANSCRIPT_AHEAD.as_millis() as i64)).contains(&at_ms) {
             return Err("timestamp is before 1970 or in the future".to_owned());
         }
-        // What another clock has ahead is now: nothing is told of a time to come.
+        // A time slightly ahead, from another clock, becomes the current time: no event lies in the future.
         let at_ms = at_ms.min(now_ms);
         let cwd = said(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH_BYTES).map(str::to_owned);
         Ok(Self { session_id: session_id(fields)?, at_ms, cwd, parts: Vec::new(), answer: None })
@@ -222,14 +226,14 @@ impl TranscriptEntry {
     }
 }
 
-/// What a message holds: a text, or blocks.
+/// The content of a message: a text or a list of blocks.
 struct Content<'a> {
     message: &'a Map<String, Value>,
     content: &'a Value,
 }
 
 impl<'a> Content<'a> {
-    /// Its texts that say something.
+    /// The texts that are not blank.
     fn texts(&self) -> impl Iterator<Item = &'a str> {
         let blocks = self.blocks("text").map(|block| block.get("text"));
         std::iter::once(Some(self.content)).chain(blocks).filter_map(said).map(str::trim)
@@ -249,12 +253,12 @@ fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
         }
         content @ (Value::Null | Value::String(_) | Value::Array(_)) => Ok(Content { message, content }),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            Err("message.content is no text and no list".to_owned())
+            Err("message.content is neither a text nor a list".to_owned())
         }
     }
 }
 
-/// What the answer cost. What the client itself says in the model's name is no answer of one.
+/// The usage of an answer. A message that the client itself wrote in place of the model (`<synthetic>`) has none.
 fn answer(
     fields: &Map<String, Value>,
     message: &Map<String, Value>,
@@ -317,7 +321,7 @@ fn named_id(block: &Map<String, Value>, field: &str) -> Result<String, String> {
     id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {} bytes", limits::HOOK_ID_BYTES))
 }
 
-/// The name of a line; of one that has none, what it says and when.
+/// The id of a line: its `uuid`, or else a fingerprint of its time and text.
 fn line_id(fields: &Map<String, Value>, text: &str) -> String {
     match said(fields.get("uuid")).filter(|id| id.len() <= limits::HOOK_ID_BYTES) {
         Some(uuid) => format!("line:{uuid}"),

@@ -1,4 +1,4 @@
-//! The rows behind a session: what is there already, and what is written.
+//! The rows of an imported session: reads the stored rows, and writes the new ones.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,8 @@ use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
 use crate::server::ingest::task::{TaskChanges, TaskToStart};
 
-/// Writes a session, and adds to what is told. Hands back the lines whose results have no call.
+/// Writes a session, and adds to the result of the import. Returns the numbers of the lines with the result of an
+/// unknown call.
 pub async fn save(
     tx: &impl ConnectionTrait,
     mut session: TranscriptSession,
@@ -50,7 +51,7 @@ pub async fn save(
     };
     usage::save(tx, &task_id, &session, imported).await?;
     if !is_history {
-        // Its hooks tell the rest, each thing at its place.
+        // Hooks report this task, so its events come from them, each in its place.
         return Ok(Vec::new());
     }
     let known = known(tx, &task_id, &session).await?;
@@ -87,7 +88,7 @@ async fn start_task(
     Ok(id)
 }
 
-/// Writes what the lines add to a task that earlier ones made. Where that is nothing, the row is left alone.
+/// Writes the changes of a task that an earlier import made. Without changes, the row is not written.
 async fn update_task(
     tx: &impl ConnectionTrait,
     row: task::Model,
@@ -124,14 +125,14 @@ async fn update_task(
     }
     ingest::task::change(tx, &row.id, changes).await?;
     if is_visible {
-        // The trigger made it now; it is history.
+        // The trigger set `changed_at` to the current time, but the change is history.
         let changed_at = Some(row.changed_at.max(last_ms));
         ingest::task::change(tx, &row.id, TaskChanges { changed_at, ..TaskChanges::default() }).await?;
     }
     Ok(())
 }
 
-/// The events of these names that there are.
+/// The stored events with the external ids of this session's events and results.
 async fn known(
     tx: &impl ConnectionTrait,
     task_id: &str,
@@ -155,7 +156,8 @@ async fn known(
     Ok(rows.collect())
 }
 
-/// Logs what is new in the order of time, and ends what has a result now. Tells how many are new.
+/// Logs the new events in the order of time, and ends the known calls that have a result now. Returns the number of new
+/// events.
 async fn log(
     tx: &impl ConnectionTrait,
     task_id: &str,
@@ -182,7 +184,7 @@ async fn log(
     Ok(count)
 }
 
-/// Ends a call that earlier lines told of.
+/// Ends a call that an earlier import logged.
 async fn end(tx: &impl ConnectionTrait, session_id: &str, result: LateResult, call: &StoredEvent) -> Result<(), DbErr> {
     if !is_open(call) {
         return Ok(());
