@@ -59,10 +59,10 @@ impl Spool {
     /// The spool in `base` for the server at `host` and `port`. All names of this machine lead to one spool.
     pub fn of(base: &Path, host: &str, port: u16) -> Self {
         let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-        let own = host == "localhost"
+        let is_this_machine = host == "localhost"
             || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified());
         let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
-        let host = if own { "local".to_owned() } else { host.chars().take(200).map(plain).collect() };
+        let host = if is_this_machine { "local".to_owned() } else { host.chars().take(200).map(plain).collect() };
         Self { folder: base.join(format!("{host}-{port}")) }
     }
 
@@ -85,29 +85,29 @@ impl Spool {
         let text = record.encode();
         // Records contain the person's prompts and files: other users must not read them.
         DirBuilder::new().recursive(true).mode(0o700).create(self.queue())?;
-        let part = self.folder.join(format!("part-{}", record.delivery));
-        let put = write(&part, &text).and_then(|()| self.enqueue(&part, disk_bytes(text.len() as u64), until));
+        let partial = self.folder.join(format!("part-{}", record.delivery));
+        let put = write(&partial, &text).and_then(|()| self.enqueue(&partial, disk_bytes(text.len() as u64), until));
         if put.is_err() {
-            let _ = fs::remove_file(&part);
+            let _ = fs::remove_file(&partial);
         }
         put
     }
 
-    fn enqueue(&self, part: &Path, size: u64, until: Instant) -> io::Result<()> {
-        let mut count = self.count(until)?;
+    fn enqueue(&self, partial: &Path, size: u64, until: Instant) -> io::Result<()> {
+        let mut count = self.lock_count(until)?;
         if count.bytes + size > MAX_SPOOL_BYTES {
             self.drop_oldest(&mut count, size)?;
         }
-        let place = count.next;
+        let number = count.next;
         count.next += 1;
         count.bytes += size;
         // The count is saved before the rename: a crash between the two wastes a number, but never gives it out twice.
         count.save()?;
-        fs::rename(part, self.queue().join(format!("{place:016}")))
+        fs::rename(partial, self.queue().join(format!("{number:016}")))
     }
 
     fn drop_oldest(&self, count: &mut CountFile, size: u64) -> io::Result<()> {
-        let waiting = self.names()?;
+        let waiting = self.queued_names()?;
         let sizes: Vec<u64> = waiting.iter().map(|name| disk_bytes(self.size(name))).collect();
         count.bytes = sizes.iter().sum();
         if count.bytes + size <= MAX_SPOOL_BYTES {
@@ -130,7 +130,7 @@ impl Spool {
     /// # Errors
     /// The folder cannot be used.
     pub fn claim(&self) -> io::Result<Option<SpoolClaim>> {
-        let file = open(&self.folder.join("claim"))?;
+        let file = open_or_create(&self.folder.join("claim"))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(SpoolClaim { spool: self.clone(), _lock: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -143,8 +143,8 @@ impl Spool {
         if !self.folder.is_dir() {
             return Ok(SpoolTally::default());
         }
-        let names = self.names()?;
-        let count = self.count(until)?;
+        let names = self.queued_names()?;
+        let count = self.lock_count(until)?;
         Ok(SpoolTally {
             waiting: names.len() as u64,
             bytes: names.iter().map(|name| self.size(name)).sum(),
@@ -172,7 +172,7 @@ impl Spool {
         self.folder.join("queue")
     }
 
-    fn names(&self) -> io::Result<Vec<String>> {
+    fn queued_names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         let entries = match fs::read_dir(self.queue()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
@@ -189,8 +189,8 @@ impl Spool {
         fs::metadata(self.queue().join(name)).map_or(0, |file| file.len())
     }
 
-    fn count(&self, until: Instant) -> io::Result<CountFile> {
-        let file = open(&self.folder.join("count"))?;
+    fn lock_count(&self, until: Instant) -> io::Result<CountFile> {
+        let file = open_or_create(&self.folder.join("count"))?;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -200,7 +200,7 @@ impl Spool {
             }
         }
         CountFile::read(file, || {
-            let names = self.names()?;
+            let names = self.queued_names()?;
             let last = names.iter().filter_map(|name| name.parse::<u64>().ok()).max();
             Ok((last.map_or(1, |last| last + 1), names.iter().map(|name| disk_bytes(self.size(name))).sum()))
         })
@@ -220,7 +220,7 @@ impl SpoolClaim {
     /// # Errors
     /// The folder cannot be read.
     pub fn waiting(&self) -> io::Result<Vec<String>> {
-        self.spool.names()
+        self.spool.queued_names()
     }
 
     /// Reads one record. None: the record was dropped meanwhile.
@@ -243,7 +243,7 @@ impl SpoolClaim {
     /// # Errors
     /// A record is still in the queue. It is delivered again, which is harmless: the server takes each delivery id
     /// once.
-    pub fn settle(&self, delivered: &[&str], hopeless: &[&str], until: Instant) -> io::Result<()> {
+    pub fn settle(&self, delivered: &[&str], undeliverable: &[&str], until: Instant) -> io::Result<()> {
         let queue = self.spool.queue();
         let mut freed = 0;
         for name in delivered {
@@ -251,7 +251,7 @@ impl SpoolClaim {
             ignore_missing(fs::remove_file(queue.join(name)))?;
         }
         let aside = self.spool.folder.join("aside");
-        for name in hopeless {
+        for name in undeliverable {
             freed += disk_bytes(self.spool.size(name));
             DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
             if fs::read_dir(&aside)?.count() < MAX_RECORDS_ASIDE || queue.join(name).is_dir() {
@@ -260,8 +260,8 @@ impl SpoolClaim {
                 ignore_missing(fs::remove_file(queue.join(name)))?;
             }
         }
-        let mut count = self.spool.count(until)?;
-        count.aside += hopeless.len() as u64;
+        let mut count = self.spool.lock_count(until)?;
+        count.aside += undeliverable.len() as u64;
         count.bytes = if self.spool.is_empty() { 0 } else { count.bytes.saturating_sub(freed) };
         count.save()
     }
@@ -277,7 +277,7 @@ impl SpoolClaim {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open_or_create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 

@@ -119,9 +119,9 @@ impl HookDelivery {
 ///
 /// # Errors
 /// The database failed. The caller must roll the transaction back.
-pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard: HookTime) -> Result<(), DbErr> {
+pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, time: HookTime) -> Result<(), DbErr> {
     let HookDelivery { record, id, process } = delivery;
-    let now_ms = heard.at_ms();
+    let now_ms = time.at_ms();
     if let Some(id) = id
         && !ingest::delivery::note(tx, &id, now_ms).await?
     {
@@ -131,7 +131,7 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
     let found = store::find_task(tx, record.runtime, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), store::StoredTask::agent);
     // A transcript already imported this period: do not log rows without their own id again.
-    let is_in_transcript = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
+    let is_in_transcript = time.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
     if !is_in_transcript {
         agent.imported = None;
     }
@@ -139,12 +139,12 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
         Some(task) => store::find_event(tx, &task.id, &record, &agent).await?,
         None => None,
     };
-    let is_news = found.as_ref().is_none_or(|task| task.is_news(heard));
-    let step = agent.take(&record, known.as_ref().map(|event| event.state), is_news, &fresh);
+    let is_newest = found.as_ref().is_none_or(|task| task.is_newest(time));
+    let outcome = agent.take(&record, known.as_ref().map(|event| event.state), is_newest, &fresh);
 
     let task_id = match found {
         Some(task) => {
-            let changes = task.changes(&record, process.as_deref(), &mut agent, &step, heard);
+            let changes = task.changes(&record, process.as_deref(), &mut agent, &outcome, time);
             ingest::task::change(tx, &task.id, changes).await?;
             task.id
         }
@@ -155,8 +155,8 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
             id
         }
     };
-    store::save_runs(tx, &task_id, &record, &step, now_ms).await?;
-    ingest::event::abandon(tx, &step.abandoned).await?;
+    store::save_runs(tx, &task_id, &record, &outcome, now_ms).await?;
+    ingest::event::abandon(tx, &outcome.abandoned_events).await?;
     let state = match record.row().1 {
         RowEffect::None => return Ok(()),
         RowEffect::Log => None,

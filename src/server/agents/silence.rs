@@ -12,10 +12,10 @@ mod judgement;
 pub use judgement::{Judgement, SilenceLimits, carry_out, judge_silences};
 
 /// The longest time between two checks. A person sees within this time that a process is gone.
-const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest time between two checks. The job checks every tenth of a short `stale_after`, but no more often than
 /// this.
-const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// How many tasks one transaction changes, so that it holds the write lock for some milliseconds only.
 const JUDGEMENTS_PER_TRANSACTION: usize = 32;
 
@@ -28,7 +28,7 @@ pub struct SilenceJob {
     database: Database,
     limits: SilenceLimits,
     spool: Option<Spool>,
-    every: Duration,
+    interval: Duration,
     listening: ListeningPeriod,
     waited_for_spool: Duration,
     is_first_step: bool,
@@ -37,9 +37,9 @@ pub struct SilenceJob {
 impl SilenceJob {
     /// Creates the job. The server listens from now on.
     pub fn new(database: Database, limits: SilenceLimits, spool: Option<Spool>) -> Self {
-        let every = (limits.stale_after / 10).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL);
-        let listening = ListeningPeriod::begin(now_ms(), every);
-        Self { database, limits, spool, every, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
+        let interval = (limits.stale_after / 10).clamp(MIN_CHECK_INTERVAL, MAX_CHECK_INTERVAL);
+        let listening = ListeningPeriod::begin(now_ms(), interval);
+        Self { database, limits, spool, interval, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
     }
 }
 
@@ -51,9 +51,9 @@ impl BackgroundJob for SilenceJob {
         if std::mem::take(&mut self.is_first_step) {
             return Ok(StepProgress::Idle);
         }
-        self.listening.look(now_ms());
+        self.listening.note_check(now_ms());
         if self.waited_for_spool < MAX_WAIT_FOR_SPOOL && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
-            self.waited_for_spool += self.every;
+            self.waited_for_spool += self.interval;
             return Ok(StepProgress::Idle);
         }
         self.waited_for_spool = Duration::ZERO;
@@ -62,7 +62,7 @@ impl BackgroundJob for SilenceJob {
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(self.every).await;
+        tokio::time::sleep(self.interval).await;
     }
 }
 
@@ -70,36 +70,36 @@ impl BackgroundJob for SilenceJob {
 /// its agents send none, so the period starts again after the sleep.
 struct ListeningPeriod {
     since: i64,
-    looked: i64,
-    longest: u64,
+    last_check: i64,
+    longest_gap: u64,
 }
 
 impl ListeningPeriod {
-    fn begin(now_ms: i64, every: Duration) -> Self {
+    fn begin(now_ms: i64, interval: Duration) -> Self {
         // A check that is only late is no break: a busy machine delays it.
-        let longest = (every * 4 + MAX_LOOK_INTERVAL).as_millis();
-        Self { since: now_ms, looked: now_ms, longest: u64::try_from(longest).unwrap_or(u64::MAX) }
+        let longest_gap = (interval * 4 + MAX_CHECK_INTERVAL).as_millis();
+        Self { since: now_ms, last_check: now_ms, longest_gap: u64::try_from(longest_gap).unwrap_or(u64::MAX) }
     }
 
-    fn look(&mut self, now_ms: i64) {
-        if now_ms.abs_diff(self.looked) > self.longest {
+    fn note_check(&mut self, now_ms: i64) {
+        if now_ms.abs_diff(self.last_check) > self.longest_gap {
             self.since = now_ms;
         }
-        self.looked = now_ms;
+        self.last_check = now_ms;
     }
 }
 
 /// Checks all agents once, and writes the judgements.
 async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
-    let place = ProcessSpace::here();
-    let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
+    let space = ProcessSpace::here();
+    let is_alive = |process: &str| space.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.snapshot().await?;
     let judgements = judge_silences(&read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
-    for some in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
+    for batch in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
         let write = async |tx: &WriteTransaction| {
-            for judgement in some {
+            for judgement in batch {
                 carry_out(tx, judgement, now_ms).await?;
             }
             Ok::<_, DatabaseError>(())
@@ -115,19 +115,19 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ListeningPeriod, MAX_LOOK_INTERVAL};
+    use super::{ListeningPeriod, MAX_CHECK_INTERVAL};
 
     #[test]
     fn a_long_gap_between_checks_restarts_the_listening_period() {
-        let mut watch = ListeningPeriod::begin(1_000, MAX_LOOK_INTERVAL);
+        let mut listening = ListeningPeriod::begin(1_000, MAX_CHECK_INTERVAL);
         for now in [6_000, 11_500, 30_000, 55_000] {
-            watch.look(now);
-            assert_eq!(watch.since, 1_000, "{now}");
+            listening.note_check(now);
+            assert_eq!(listening.since, 1_000, "{now}");
         }
-        watch.look(81_000);
-        assert_eq!(watch.since, 81_000);
+        listening.note_check(81_000);
+        assert_eq!(listening.since, 81_000);
         // The clock was set back.
-        watch.look(1_000);
-        assert_eq!(watch.since, 1_000);
+        listening.note_check(1_000);
+        assert_eq!(listening.since, 1_000);
     }
 }

@@ -88,20 +88,20 @@ async fn run_once(database: &Database, spool: &Spool) -> Result<usize, TakeInErr
     let Some((mut claim, mut names)) = claimed else { return Ok(0) };
     let mut taken = 0;
     while !names.is_empty() {
-        let (back, rest, read) = blocking(move || read(claim, names)).await.map_err(failed)?;
-        (claim, names) = (back, rest);
-        let mut settled = take_all(database, read).await?;
-        let stopped = settled.stopped.take();
-        taken += settled.delivered.len();
+        let (claim_back, names_left, records) = blocking(move || read(claim, names)).await.map_err(failed)?;
+        (claim, names) = (claim_back, names_left);
+        let mut outcome = take_together(database, records).await?;
+        let stop_error = outcome.stop_error.take();
+        taken += outcome.delivered.len();
         claim = blocking(move || {
-            let delivered: Vec<&str> = settled.delivered.iter().map(String::as_str).collect();
-            let hopeless: Vec<&str> = settled.hopeless.iter().map(String::as_str).collect();
-            claim.settle(&delivered, &hopeless, Instant::now() + SPOOL_LOCK_TIMEOUT)?;
+            let delivered: Vec<&str> = outcome.delivered.iter().map(String::as_str).collect();
+            let undeliverable: Vec<&str> = outcome.undeliverable.iter().map(String::as_str).collect();
+            claim.settle(&delivered, &undeliverable, Instant::now() + SPOOL_LOCK_TIMEOUT)?;
             Ok(claim)
         })
         .await
         .map_err(failed)?;
-        if let Some(error) = stopped {
+        if let Some(error) = stop_error {
             // The later records wait, so that none of them overtakes the refused one.
             return Err(TakeInError::Hook(error));
         }
@@ -131,28 +131,28 @@ fn read(claim: SpoolClaim, mut names: Vec<String>) -> io::Result<(SpoolClaim, Ve
 #[derive(Default)]
 struct IntakeOutcome {
     delivered: Vec<String>,
-    hopeless: Vec<String>,
+    undeliverable: Vec<String>,
     /// The error that stopped the intake before the remaining records.
-    stopped: Option<DbErr>,
+    stop_error: Option<DbErr>,
 }
 
-async fn take_all(database: &Database, read: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
+async fn take_together(database: &Database, records: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
     let taken = database.write(Scope::All, async |tx| {
-        let mut settled = IntakeOutcome::default();
-        for (name, record) in &read {
+        let mut outcome = IntakeOutcome::default();
+        for (name, record) in &records {
             match delivery(name, record.as_ref()) {
                 Some(delivery) => {
                     take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)?;
-                    settled.delivered.push(name.clone());
+                    outcome.delivered.push(name.clone());
                 }
-                None => settled.hopeless.push(name.clone()),
+                None => outcome.undeliverable.push(name.clone()),
             }
         }
-        Ok(settled)
+        Ok(outcome)
     });
     match taken.await {
         Ok(committed) => Ok(committed.into_parts().0),
-        Err(TakeInError::Hook(_)) => take_each(database, read).await,
+        Err(TakeInError::Hook(_)) => take_each(database, records).await,
         Err(error) => Err(error),
     }
 }
@@ -160,12 +160,12 @@ async fn take_all(database: &Database, read: ReadRecords) -> Result<IntakeOutcom
 /// Takes the records one by one, after the database refused their common transaction. If the database refuses one
 /// record and takes the next, the refused record is put aside, because it would block the queue for ever. If the
 /// database refuses two in a row, the database is at fault, and the intake stops.
-async fn take_each(database: &Database, read: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
-    let mut settled = IntakeOutcome::default();
+async fn take_each(database: &Database, records: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
+    let mut outcome = IntakeOutcome::default();
     let mut refused: Option<(String, DbErr)> = None;
-    for (name, record) in read {
+    for (name, record) in records {
         let Some(delivery) = delivery(&name, record.as_ref()) else {
-            settled.hopeless.push(name);
+            outcome.undeliverable.push(name);
             continue;
         };
         let taken = database.write(Scope::All, async |tx| {
@@ -178,16 +178,16 @@ async fn take_each(database: &Database, read: ReadRecords) -> Result<IntakeOutco
                         record = name,
                         "could not take in the spooled hook record {name}, so it is put aside: {error}"
                     );
-                    settled.hopeless.push(name);
+                    outcome.undeliverable.push(name);
                 }
-                settled.delivered.push(name);
+                outcome.delivered.push(name);
             }
             Err(TakeInError::Hook(error)) if refused.is_none() => refused = Some((name, error)),
-            Err(TakeInError::Hook(error)) => return Ok(IntakeOutcome { stopped: Some(error), ..settled }),
+            Err(TakeInError::Hook(error)) => return Ok(IntakeOutcome { stop_error: Some(error), ..outcome }),
             Err(error) => return Err(error),
         }
     }
-    Ok(IntakeOutcome { stopped: refused.map(|(_, error)| error), ..settled })
+    Ok(IntakeOutcome { stop_error: refused.map(|(_, error)| error), ..outcome })
 }
 
 /// The delivery in a file. None, with a log line: the file holds no valid record.

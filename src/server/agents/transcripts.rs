@@ -68,7 +68,7 @@ impl TranscriptStretch {
                 return Err(WriteError::invalid("body", format!("has more than {} lines", limits::TRANSCRIPT_LINES)));
             }
             match TranscriptLine::parse(line, now_ms) {
-                Ok(TranscriptLine::Nothing) => stretch.imported.passed_over += 1,
+                Ok(TranscriptLine::PassedOver) => stretch.imported.passed_over += 1,
                 Ok(TranscriptLine::Title(session_id, titled, title)) => {
                     stretch.session(&mut numbers, session_id).name(titled, title);
                 }
@@ -120,11 +120,11 @@ pub async fn take_stretch(
     mut stretch: TranscriptStretch,
     now_ms: i64,
 ) -> Result<Imported, DbErr> {
-    let mut lost = Vec::new();
+    let mut lines_without_call = Vec::new();
     for session in std::mem::take(&mut stretch.sessions) {
-        lost.extend(store::save(tx, session, &mut stretch.imported, now_ms).await?);
+        lines_without_call.extend(store::save(tx, session, &mut stretch.imported, now_ms).await?);
     }
-    for line in lost {
+    for line in lines_without_call {
         stretch.skip(line, "the line holds the result of a call that is not known".to_owned());
     }
     Ok(stretch.imported)

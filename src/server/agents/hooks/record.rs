@@ -103,7 +103,7 @@ impl HookRecord {
     }
 
     /// Whether a run starts with this record.
-    pub fn begins(&self) -> bool {
+    pub fn starts_run(&self) -> bool {
         self.hook == HookName::SessionStart && !self.is_compacted()
     }
 
@@ -143,7 +143,7 @@ impl HookRecord {
             RowEffect::None | RowEffect::Log => return None,
         };
         Some(self.external_id().unwrap_or_else(|| match part {
-            PairedRow::Tool => format!("call:{:016x}", self.call()),
+            PairedRow::Tool => format!("call:{:016x}", self.call_fingerprint()),
             PairedRow::Subagent => "subagent".into(),
             PairedRow::Todo => "todo".into(),
             PairedRow::Compaction => "compaction".into(),
@@ -153,7 +153,7 @@ impl HookRecord {
 
     /// The fingerprint that a tool call and its permission request have in common: thread, name and input. The request
     /// has no id, and its input can have another `description`, so the description does not count.
-    pub fn call(&self) -> u64 {
+    pub fn call_fingerprint(&self) -> u64 {
         let input = match self.value("tool_input") {
             Some(Value::Object(input)) => {
                 Value::Object(input.iter().filter(|(key, _)| *key != "description").map(owned).collect())

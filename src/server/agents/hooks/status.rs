@@ -136,17 +136,17 @@ pub struct FreshIds {
 #[derive(Debug, Default, PartialEq)]
 pub struct HookOutcome {
     /// Whether the record decides the status of the task. If not, a status that another writer set stays.
-    pub decides: bool,
+    pub decides_status: bool,
     /// A lost run that continues.
-    pub revived: Option<String>,
+    pub resumed_run: Option<String>,
     /// A run that ended without a `SessionEnd`.
-    pub lost: Option<String>,
+    pub lost_run: Option<String>,
     /// A run that begins.
-    pub began: Option<String>,
+    pub started_run: Option<String>,
     /// A run that ended.
-    pub ended: Option<String>,
+    pub ended_run: Option<String>,
     /// Events that are closed because their end never arrives.
-    pub abandoned: Vec<String>,
+    pub abandoned_events: Vec<String>,
 }
 
 impl AgentMemory {
@@ -224,28 +224,28 @@ impl AgentMemory {
         self.run.as_ref().map(|run| run.session.as_str())
     }
 
-    /// Takes a record. `known` is the state of its row, if the row exists already. `is_news` is whether the record is
+    /// Takes a record. `known` is the state of its row, if the row exists already. `is_newest` is whether the record is
     /// later than every earlier record of the agent.
     pub fn take(
         &mut self,
         record: &HookRecord,
         known: Option<EventState>,
-        is_news: bool,
+        is_newest: bool,
         fresh: &FreshIds,
     ) -> HookOutcome {
         let before = (self.base, self.blocks.clone());
-        let mut step = HookOutcome::default();
+        let mut outcome = HookOutcome::default();
         // An agent whose hook arrives is not lost.
-        let was_lost = self.lost && is_news;
+        let was_lost = self.lost && is_newest;
         if was_lost {
             self.lost = false;
-            step.revived = self.revive(record);
+            outcome.resumed_run = self.resume_lost_run(record);
         }
-        self.take_run(record, known, fresh, &mut step);
-        let said = self.take_status(record, known, &mut step);
-        self.take_row(record, known, fresh, &mut step);
-        step.decides = said || was_lost || before != (self.base, self.blocks.clone());
-        step
+        self.update_run(record, known, fresh, &mut outcome);
+        let is_decisive = self.update_status(record, known, &mut outcome);
+        self.update_open_rows(record, known, fresh, &mut outcome);
+        outcome.decides_status = is_decisive || was_lost || before != (self.base, self.blocks.clone());
+        outcome
     }
 
     /// Gives the agent up as lost, after too long a silence.
@@ -254,26 +254,32 @@ impl AgentMemory {
         self.blocks.clear();
         let run = self.run.as_mut().filter(|run| !run.ended);
         HookOutcome {
-            decides: true,
-            lost: run.map(|run| {
+            decides_status: true,
+            lost_run: run.map(|run| {
                 (run.ended, run.lost) = (true, true);
                 run.session.clone()
             }),
-            abandoned: self.open.drain(..).map(|open| open.event).collect(),
+            abandoned_events: self.open.drain(..).map(|open| open.event).collect(),
             ..HookOutcome::default()
         }
     }
 
     /// Continues the lost run, unless the record begins a new run.
-    fn revive(&mut self, record: &HookRecord) -> Option<String> {
+    fn resume_lost_run(&mut self, record: &HookRecord) -> Option<String> {
         let run = self.run.as_mut().filter(|run| run.lost)?;
         run.lost = false;
-        run.ended = record.begins();
+        run.ended = record.starts_run();
         (!run.ended).then(|| run.session.clone())
     }
 
-    fn take_run(&mut self, record: &HookRecord, known: Option<EventState>, fresh: &FreshIds, step: &mut HookOutcome) {
-        let starts = record.begins();
+    fn update_run(
+        &mut self,
+        record: &HookRecord,
+        known: Option<EventState>,
+        fresh: &FreshIds,
+        outcome: &mut HookOutcome,
+    ) {
+        let starts = record.starts_run();
         let begins = match &mut self.run {
             None => true,
             Some(run) if starts && !run.ended && !run.started => {
@@ -283,30 +289,30 @@ impl AgentMemory {
             }
             Some(run) if starts => {
                 if !run.ended {
-                    step.lost = Some(run.session.clone());
-                    step.abandoned.extend(self.open.drain(..).map(|open| open.event));
+                    outcome.lost_run = Some(run.session.clone());
+                    outcome.abandoned_events.extend(self.open.drain(..).map(|open| open.event));
                 }
                 true
             }
             // A late end record belongs to the previous run.
             Some(run) => {
-                let echo = known.is_some() || matches!(record.row().1, RowEffect::End(..) | RowEffect::None);
-                run.ended && record.is_work() && !echo
+                let is_late = known.is_some() || matches!(record.row().1, RowEffect::End(..) | RowEffect::None);
+                run.ended && record.is_work() && !is_late
             }
         };
         if begins {
             self.run = Some(AgentRun { session: fresh.session.clone(), started: starts, ended: false, lost: false });
-            step.began = Some(fresh.session.clone());
+            outcome.started_run = Some(fresh.session.clone());
         }
         if let Some(run) = self.run.as_mut().filter(|run| record.hook == HookName::SessionEnd && !run.ended) {
             run.ended = true;
-            step.ended = Some(run.session.clone());
+            outcome.ended_run = Some(run.session.clone());
         }
     }
 
     /// Updates the base and the blocks. Returns whether the record decides the status even if it changes neither of
     /// them.
-    fn take_status(&mut self, record: &HookRecord, known: Option<EventState>, step: &mut HookOutcome) -> bool {
+    fn update_status(&mut self, record: &HookRecord, known: Option<EventState>, outcome: &mut HookOutcome) -> bool {
         let thread = record.thread();
         match record.hook.entry().status {
             StatusEffect::SessionStarts if record.is_compacted() => false,
@@ -317,7 +323,7 @@ impl AgentMemory {
             }
             StatusEffect::TurnStarts => {
                 self.base = BaseStatus::Running;
-                self.end_turn(None, step);
+                self.end_turn(None, outcome);
                 true
             }
             StatusEffect::ToolCallStarts if known.is_some() => false,
@@ -334,7 +340,7 @@ impl AgentMemory {
             }
             // A failed call does not fail the task.
             StatusEffect::ToolCallEnds => {
-                let (call, key) = (record.call(), record.key().unwrap_or_default());
+                let (call, key) = (record.call_fingerprint(), record.key().unwrap_or_default());
                 // The input can differ between the request and the end: a person may edit it, and the answers of a
                 // question become part of it. So the fingerprint of the call's beginning counts too.
                 let begun = self.open.iter().find(|open| open.key == key).map(|open| open.call);
@@ -349,7 +355,7 @@ impl AgentMemory {
                 false
             }
             StatusEffect::PermissionAsked => {
-                self.block(thread, BlockCause::Approval(record.call()));
+                self.block(thread, BlockCause::Approval(record.call_fingerprint()));
                 false
             }
             StatusEffect::QuestionAsked => {
@@ -366,24 +372,24 @@ impl AgentMemory {
                 false
             }
             StatusEffect::Notified => {
-                self.take_notification(record);
+                self.block_on_notification(record);
                 false
             }
             StatusEffect::TurnEnds => {
-                self.base = if works_in_background(record) { BaseStatus::Running } else { BaseStatus::Finished };
-                self.end_turn(None, step);
+                self.base = if agents_work_in_background(record) { BaseStatus::Running } else { BaseStatus::Finished };
+                self.end_turn(None, outcome);
                 true
             }
             StatusEffect::TurnFails => {
                 self.base = BaseStatus::Errored;
                 self.error = record.id("error").map(str::to_owned);
-                self.end_turn(None, step);
+                self.end_turn(None, outcome);
                 true
             }
             // The end of a subagent answers only the requests of that subagent.
             StatusEffect::SubagentEnds => {
                 if thread.is_some() {
-                    self.end_turn(thread, step);
+                    self.end_turn(thread, outcome);
                 }
                 false
             }
@@ -392,14 +398,14 @@ impl AgentMemory {
                     self.base = BaseStatus::Completed;
                 }
                 self.blocks.clear();
-                step.abandoned.extend(self.open.drain(..).map(|open| open.event));
+                outcome.abandoned_events.extend(self.open.drain(..).map(|open| open.event));
                 true
             }
             StatusEffect::Unchanged => false,
         }
     }
 
-    fn take_notification(&mut self, record: &HookRecord) {
+    fn block_on_notification(&mut self, record: &HookRecord) {
         let permission = match record.text("notification_type") {
             Some("idle_prompt") => {
                 if self.base == BaseStatus::Running {
@@ -419,16 +425,22 @@ impl AgentMemory {
     }
 
     /// Adds the record's own row to the open rows, or removes it.
-    fn take_row(&mut self, record: &HookRecord, known: Option<EventState>, fresh: &FreshIds, step: &mut HookOutcome) {
+    fn update_open_rows(
+        &mut self,
+        record: &HookRecord,
+        known: Option<EventState>,
+        fresh: &FreshIds,
+        outcome: &mut HookOutcome,
+    ) {
         let Some(key) = record.key() else { return };
         match record.row().1 {
             // A todo outlives turns and runs, so no turn and no run has to close it.
             RowEffect::Begin(part) if known.is_none() && part != PairedRow::Todo => {
                 if self.open.len() >= limits::OPEN_ROWS {
-                    step.abandoned.push(self.open.remove(0).event);
+                    outcome.abandoned_events.push(self.open.remove(0).event);
                 }
                 let thread = record.thread().map(str::to_owned);
-                let call = if part == PairedRow::Tool { record.call() } else { 0 };
+                let call = if part == PairedRow::Tool { record.call_fingerprint() } else { 0 };
                 self.open.push(OpenRow { key, event: fresh.event.clone(), part, thread, call });
             }
             RowEffect::End(..) => self.open.retain(|open| open.key != key),
@@ -437,12 +449,12 @@ impl AgentMemory {
     }
 
     /// Ends a turn of a thread: its open requests get no answer any more, and its open calls get no end.
-    fn end_turn(&mut self, thread: Option<&str>, step: &mut HookOutcome) {
+    fn end_turn(&mut self, thread: Option<&str>, outcome: &mut HookOutcome) {
         self.lift(|block| block.thread.as_deref() == thread);
         let ends = |open: &mut OpenRow| {
             open.thread.as_deref() == thread && matches!(open.part, PairedRow::Tool | PairedRow::Question)
         };
-        step.abandoned.extend(self.open.extract_if(.., ends).map(|open| open.event));
+        outcome.abandoned_events.extend(self.open.extract_if(.., ends).map(|open| open.event));
     }
 
     fn block(&mut self, thread: Option<&str>, on: BlockCause) {
@@ -456,8 +468,8 @@ impl AgentMemory {
         self.blocks.push(block);
     }
 
-    fn lift(&mut self, lifted: impl Fn(&Block) -> bool) {
-        self.blocks.retain(|block| !lifted(block));
+    fn lift(&mut self, is_lifted: impl Fn(&Block) -> bool) {
+        self.blocks.retain(|block| !is_lifted(block));
     }
 }
 
@@ -474,7 +486,7 @@ impl BlockCause {
 
 /// Whether agents still work in the background after the main thread stopped. A shell or a monitor alone does not
 /// count: a development server never ends.
-fn works_in_background(record: &HookRecord) -> bool {
+fn agents_work_in_background(record: &HookRecord) -> bool {
     let tasks = record.value("background_tasks").and_then(|tasks| tasks.as_array()).into_iter().flatten();
     tasks.filter_map(|task| task.get("type")?.as_str()).any(|kind| {
         let kind = kind.to_ascii_lowercase().replace(['_', '-'], " ");

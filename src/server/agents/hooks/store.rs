@@ -59,7 +59,7 @@ pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut Age
         status_reason: reason.map(str::to_owned),
         workspace: record.cwd().map(str::to_owned),
         external_id: Some(record.session_id.clone()),
-        ingest_state: remembered(agent),
+        ingest_state: memory_as_json(agent),
         heard_at: Some(now_ms),
         process: process.map(str::to_owned),
         ..TaskToStart::new(TaskId::new_at(now_ms), title, record.runtime.as_str().to_owned(), now_ms)
@@ -92,8 +92,8 @@ impl StoredTask {
     }
 
     /// Whether a record shows that the agent is alive. A late record that ran before the last known hook does not.
-    pub fn is_news(&self, heard: HookTime) -> bool {
-        match heard {
+    pub fn is_newest(&self, time: HookTime) -> bool {
+        match time {
             HookTime::Now(_) => true,
             HookTime::Late(at) => self.heard_at.is_none_or(|last| at > last),
         }
@@ -106,16 +106,16 @@ impl StoredTask {
         record: &HookRecord,
         process: Option<&str>,
         agent: &mut AgentMemory,
-        step: &HookOutcome,
-        heard: HookTime,
+        outcome: &HookOutcome,
+        time: HookTime,
     ) -> TaskChanges {
-        let now_ms = heard.at_ms();
+        let now_ms = time.at_ms();
         let mut changes = TaskChanges::default();
-        if self.is_news(heard) {
+        if self.is_newest(time) {
             changes.heard_at = Some(now_ms);
             // The stored process is replaced, or cleared if the record names none, in two cases: a new run is a new
             // process, and a stale agent that reports again is not the process that was checked.
-            if process.is_some() || step.began.is_some() || self.is_stale {
+            if process.is_some() || outcome.started_run.is_some() || self.is_stale {
                 changes.process = Some(process.map(str::to_owned));
             }
             if self.is_stale {
@@ -130,23 +130,29 @@ impl StoredTask {
             changes.workspace = Some(cwd.to_owned());
             changes.project = self.project.is_empty().then(|| naming::project(cwd));
         }
-        self.stand(changes, agent, step.decides, now_ms)
+        self.with_status_and_memory(changes, agent, outcome.decides_status, now_ms)
     }
 
     /// The changes of a task when its agent is given up as lost.
     pub fn changes_when_lost(&self, agent: &AgentMemory, now_ms: i64) -> TaskChanges {
-        self.stand(TaskChanges::default(), agent, true, now_ms)
+        self.with_status_and_memory(TaskChanges::default(), agent, true, now_ms)
     }
 
     /// Adds the status of the task and the memory of its agent.
-    fn stand(&self, mut changes: TaskChanges, agent: &AgentMemory, decides: bool, now_ms: i64) -> TaskChanges {
+    fn with_status_and_memory(
+        &self,
+        mut changes: TaskChanges,
+        agent: &AgentMemory,
+        decides_status: bool,
+        now_ms: i64,
+    ) -> TaskChanges {
         let (status, reason) = agent.status();
-        if decides && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
+        if decides_status && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
             changes.status = Some(status);
             changes.status_reason = Some(reason.map(str::to_owned));
             changes.status_since = Some(now_ms);
         }
-        let state = remembered(agent);
+        let state = memory_as_json(agent);
         if state != self.ingest_state {
             changes.ingest_state = Some(state);
         }
@@ -195,14 +201,14 @@ pub async fn save_runs(
     tx: &impl ConnectionTrait,
     task_id: &str,
     record: &HookRecord,
-    step: &HookOutcome,
+    outcome: &HookOutcome,
     now_ms: i64,
 ) -> Result<(), DbErr> {
-    if let Some(revived) = &step.revived {
+    if let Some(revived) = &outcome.resumed_run {
         session::resume(tx, revived).await?;
     }
-    lose_run(tx, step, now_ms).await?;
-    if let Some(began) = &step.began {
+    lose_run(tx, outcome, now_ms).await?;
+    if let Some(began) = &outcome.started_run {
         let run = SessionToStart {
             id: began.clone(),
             task_id: task_id.to_owned(),
@@ -212,15 +218,15 @@ pub async fn save_runs(
         };
         session::insert(tx, run).await?;
     }
-    if let Some(ended) = &step.ended {
+    if let Some(ended) = &outcome.ended_run {
         session::end(tx, ended, SessionStatus::Completed, record.id("reason"), now_ms).await?;
     }
     Ok(())
 }
 
 /// Ends a run that sent no `SessionEnd` as lost.
-pub async fn lose_run(tx: &impl ConnectionTrait, step: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
-    match &step.lost {
+pub async fn lose_run(tx: &impl ConnectionTrait, outcome: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
+    match &outcome.lost_run {
         Some(lost) => session::end(tx, lost, SessionStatus::Lost, None, now_ms).await,
         None => Ok(()),
     }
@@ -264,6 +270,6 @@ impl TimelineRow {
     }
 }
 
-fn remembered(agent: &AgentMemory) -> Option<String> {
+fn memory_as_json(agent: &AgentMemory) -> Option<String> {
     serde_json::to_string(agent).ok()
 }

@@ -48,7 +48,7 @@ impl TimelineRow {
     /// The second row of a denied tool call: the denial is an entry of its own.
     pub fn of_denial(record: &HookRecord) -> Self {
         let title = format!("Denied {}", tool::title(record));
-        Self::new("permission.denied", None, &title, own(record, "reason"), bounded(tool::facts(record)))
+        Self::new("permission.denied", None, &title, text_field(record, "reason"), short_fields(tool::facts(record)))
     }
 
     fn new(
@@ -93,22 +93,22 @@ fn first_line(record: &HookRecord, field: &str) -> Option<String> {
 fn body(record: &HookRecord) -> Option<String> {
     match record.hook.entry().body {
         RowBody::None => None,
-        RowBody::Text(field) => own(record, field),
-        RowBody::Texts(first, second) => joined(&[record.text(first), record.text(second)]),
-        RowBody::Value(field) => record.value(field).map(readable),
+        RowBody::Text(field) => text_field(record, field),
+        RowBody::Texts(first, second) => joined_texts(&[record.text(first), record.text(second)]),
+        RowBody::Value(field) => record.value(field).map(readable_text),
         // An input that is too long for the metadata is the body until the answer of the tool replaces it.
         RowBody::LongToolInput => {
-            record.value("tool_input").filter(|input| size(input) > MAX_INPUT_BYTES).map(readable)
+            record.value("tool_input").filter(|input| json_bytes(input) > MAX_INPUT_BYTES).map(readable_text)
         }
-        RowBody::ToolResponse => record.value("tool_response").and_then(response),
-        RowBody::Record => Some(readable(&Value::Object(record.fields().clone()))),
+        RowBody::ToolResponse => record.value("tool_response").and_then(response_text),
+        RowBody::Record => Some(readable_text(&Value::Object(record.fields().clone()))),
     }
 }
 
 /// The facts of a tool call. Of any other record, the fields that are its own: not the fields of every record, and not
 /// the fields that the body shows.
 fn metadata(record: &HookRecord) -> Map<String, Value> {
-    const EVERYWHERE: &[&str] = &[
+    const FIELDS_OF_EVERY_RECORD: &[&str] = &[
         "session_id",
         "transcript_path",
         "agent_transcript_path",
@@ -121,7 +121,7 @@ fn metadata(record: &HookRecord) -> Map<String, Value> {
         "stop_hook_active",
         "session_crons",
     ];
-    const IN_THE_BODY: &[&str] = &[
+    const FIELDS_SHOWN_ELSEWHERE: &[&str] = &[
         "prompt",
         "last_assistant_message",
         "compact_summary",
@@ -136,51 +136,53 @@ fn metadata(record: &HookRecord) -> Map<String, Value> {
     if record.hook == HookName::Unknown {
         return Map::new();
     }
-    let own = |(key, value): &(&String, &Value)| {
-        !value.is_null() && !EVERYWHERE.contains(&key.as_str()) && !IN_THE_BODY.contains(&key.as_str())
+    let is_own = |(key, value): &(&String, &Value)| {
+        !value.is_null()
+            && !FIELDS_OF_EVERY_RECORD.contains(&key.as_str())
+            && !FIELDS_SHOWN_ELSEWHERE.contains(&key.as_str())
     };
     let mut metadata = if record.hook.is_about_tool_call() {
         tool::facts(record)
     } else {
-        record.fields().iter().filter(own).map(|(key, value)| (key.clone(), value.clone())).collect()
+        record.fields().iter().filter(is_own).map(|(key, value)| (key.clone(), value.clone())).collect()
     };
     for field in ["agent_id", "agent_type"] {
         if let Some(value) = record.id(field) {
             metadata.insert(field.into(), value.into());
         }
     }
-    let mut metadata = bounded(metadata);
+    let mut metadata = short_fields(metadata);
     match record.value("tool_input") {
-        Some(input) if size(input) <= MAX_INPUT_BYTES => drop(metadata.insert("input".into(), input.clone())),
-        Some(Value::Object(input)) => drop(metadata.insert("input".into(), bounded(input.clone()).into())),
+        Some(input) if json_bytes(input) <= MAX_INPUT_BYTES => drop(metadata.insert("input".into(), input.clone())),
+        Some(Value::Object(input)) => drop(metadata.insert("input".into(), short_fields(input.clone()).into())),
         Some(_) | None => {}
     }
     metadata
 }
 
 /// The short fields of an object, and the beginnings of its long texts.
-fn bounded(fields: Map<String, Value>) -> Map<String, Value> {
+fn short_fields(fields: Map<String, Value>) -> Map<String, Value> {
     let mut left = MAX_METADATA_BYTES;
-    let short = |(key, value): (String, Value)| {
+    let shorten = |(key, value): (String, Value)| {
         let value = match value {
             Value::String(text) if text.len() > MAX_FIELD_BYTES => {
                 format!("{}…", text::cut(&text, MAX_FIELD_BYTES).0).into()
             }
-            other if size(&other) > MAX_FIELD_BYTES + 2 => return None,
+            other if json_bytes(&other) > MAX_FIELD_BYTES + 2 => return None,
             other => other,
         };
         // An upper bound of the bytes of a key: escapes take at most six bytes for one, and quotes and separators four.
-        left = left.checked_sub(6 * key.len() + 4 + size(&value))?;
+        left = left.checked_sub(6 * key.len() + 4 + json_bytes(&value))?;
         Some((key, value))
     };
-    fields.into_iter().filter_map(short).collect()
+    fields.into_iter().filter_map(shorten).collect()
 }
 
 /// The answer of a tool as a person reads it: only the text, if the answer has one.
-fn response(response: &Value) -> Option<String> {
+fn response_text(response: &Value) -> Option<String> {
     let text = |at: &Value, field: &str| at.get(field)?.as_str().map(str::to_owned);
     if response.get("stdout").is_some() {
-        return joined(&[
+        return joined_texts(&[
             response.get("stdout").and_then(Value::as_str),
             response.get("stderr").and_then(Value::as_str),
         ]);
@@ -195,11 +197,11 @@ fn response(response: &Value) -> Option<String> {
     text(response, "output")
         .or_else(|| text(response, "result"))
         .or_else(|| text(response.get("file")?, "content"))
-        .or_else(|| Some(readable(response)))
+        .or_else(|| Some(readable_text(response)))
 }
 
 /// A text as it is, any other value as indented JSON. Of binary content such as images only the size is shown.
-fn readable(value: &Value) -> String {
+fn readable_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => serde_json::to_string_pretty(&without_binary(other)).unwrap_or_default(),
@@ -223,17 +225,17 @@ fn without_binary(value: &Value) -> Value {
     }
 }
 
-fn own(record: &HookRecord, field: &str) -> Option<String> {
+fn text_field(record: &HookRecord, field: &str) -> Option<String> {
     record.text(field).map(str::to_owned)
 }
 
-fn joined(texts: &[Option<&str>]) -> Option<String> {
+fn joined_texts(texts: &[Option<&str>]) -> Option<String> {
     let texts: Vec<_> = texts.iter().flatten().copied().filter(|text| !text.is_empty()).collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
 /// The bytes of a value as JSON.
-fn size(value: &Value) -> usize {
+fn json_bytes(value: &Value) -> usize {
     struct ByteCounter(usize);
     impl std::io::Write for ByteCounter {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

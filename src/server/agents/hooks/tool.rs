@@ -96,10 +96,10 @@ fn words(command: &str) -> Vec<&str> {
             || matches!(*word, "sudo" | "time" | "env" | "npx" | "bunx" | "uv" | "poetry" | "pipenv" | "run" | "exec")
     };
     let mut words: Vec<_> = command.split_whitespace().collect();
-    let manager = matches!(words.first(), Some(&("npm" | "pnpm" | "yarn" | "bun")));
+    let is_package_manager = matches!(words.first(), Some(&("npm" | "pnpm" | "yarn" | "bun")));
     let skipped = words.iter().take_while(|word| runner(word)).count();
     words.drain(..skipped);
-    if manager {
+    if is_package_manager {
         words.retain(|word| *word != "run");
     }
     if words.len() > 2 && words[0].starts_with("python") && words[1] == "-m" {
@@ -117,9 +117,9 @@ fn is_test(words: &[&str]) -> bool {
         [
             "npm" | "pnpm" | "yarn" | "bun" | "go" | "make" | "just" | "mix" | "dotnet" | "mvn" | "gradle"
             | "./gradlew" | "node" | "deno" | "swift" | "zig" | "bazel" | "rails",
-            what,
+            script,
             ..,
-        ] => is_named(what, "test") || is_named(what, "e2e"),
+        ] => is_named(script, "test") || is_named(script, "e2e"),
         _ => false,
     }
 }
@@ -135,8 +135,8 @@ fn is_lint(words: &[&str]) -> bool {
         ["cargo", "clippy" | "fmt" | "deny" | "audit", ..] | ["go", "vet" | "fmt", ..] | ["tsc", "--noEmit", ..] => {
             true
         }
-        ["npm" | "pnpm" | "yarn" | "bun" | "make" | "just", what, ..] => {
-            ["lint", "format", "fmt", "typecheck"].iter().any(|class| is_named(what, class))
+        ["npm" | "pnpm" | "yarn" | "bun" | "make" | "just", script, ..] => {
+            ["lint", "format", "fmt", "typecheck"].iter().any(|class| is_named(script, class))
         }
         _ => false,
     }
@@ -152,9 +152,9 @@ fn is_build(words: &[&str]) -> bool {
         [
             "npm" | "pnpm" | "yarn" | "bun" | "go" | "make" | "just" | "dotnet" | "swift" | "zig" | "bazel" | "next"
             | "./gradlew" | "gradle" | "mvn",
-            what,
+            script,
             ..,
-        ] => ["build", "compile", "package", "all"].iter().any(|class| is_named(what, class)),
+        ] => ["build", "compile", "package", "all"].iter().any(|class| is_named(script, class)),
         _ => false,
     }
 }
@@ -167,11 +167,11 @@ fn is_named(script: &str, class: &str) -> bool {
 /// The exit status of a command, if the runtime reports it in a field or at the start of the error.
 fn exit_status(record: &HookRecord) -> Option<i64> {
     let response = record.value("tool_response");
-    let said = response.and_then(|response| {
+    let field = response.and_then(|response| {
         let code = |at: &Value| ["exit_code", "exitCode", "exit_status"].iter().find_map(|name| at.get(name)?.as_i64());
         code(response).or_else(|| code(response.get("metadata")?))
     });
-    said.or_else(|| record.text("error")?.strip_prefix("Exit code ")?.split_whitespace().next()?.parse().ok())
+    field.or_else(|| record.text("error")?.strip_prefix("Exit code ")?.split_whitespace().next()?.parse().ok())
 }
 
 /// The file that a tool call reads or changes. Of a patch, the first file.

@@ -63,10 +63,10 @@ pub enum SilenceVerdict {
 
 /// Judges a silence. None: leave the task as it is. The server has listened since `listening_since`. A silence counts
 /// from then at the earliest, because the server could not take earlier hooks.
-pub fn judge(agent: SilentAgent, patience: SilenceLimits, listening_since: i64, now_ms: i64) -> Option<SilenceVerdict> {
+pub fn judge(agent: SilentAgent, limits: SilenceLimits, listening_since: i64, now_ms: i64) -> Option<SilenceVerdict> {
     let SilentAgent { status, heard_at, is_alive, stale } = agent;
     let is_gone = is_alive == Some(false);
-    let stale_from = heard_at.max(listening_since).saturating_add(ms(patience.stale_after));
+    let stale_from = heard_at.max(listening_since).saturating_add(ms(limits.stale_after));
     let is_silent = match status {
         TaskStatus::Running => now_ms >= stale_from,
         // A person may take any time to answer.
@@ -78,10 +78,10 @@ pub fn judge(agent: SilentAgent, patience: SilenceLimits, listening_since: i64, 
         None => is_silent.then_some(SilenceVerdict::Flag(StaleReason::Silent, stale_from)),
         Some((StaleReason::Silent, since)) if is_gone => Some(SilenceVerdict::Flag(StaleReason::Gone, since)),
         Some((_, since)) => {
-            let left = patience.lost_after.saturating_sub(patience.stale_after);
+            let left = limits.lost_after.saturating_sub(limits.stale_after);
             // An agent with a live process is not lost: a person may have stopped its turn with Esc.
-            let is_missed = is_gone || (is_silent && is_alive.is_none());
-            (is_missed && now_ms >= since.saturating_add(ms(left))).then_some(SilenceVerdict::Lose)
+            let is_lost = is_gone || (is_silent && is_alive.is_none());
+            (is_lost && now_ms >= since.saturating_add(ms(left))).then_some(SilenceVerdict::Lose)
         }
     }
 }
@@ -116,7 +116,7 @@ pub struct Judgement {
 /// tells whether the process of this name still runs.
 pub async fn judge_silences(
     tx: &impl ConnectionTrait,
-    patience: SilenceLimits,
+    limits: SilenceLimits,
     listening_since: i64,
     now_ms: i64,
     is_alive: impl Fn(&str) -> Option<bool>,
@@ -145,7 +145,7 @@ pub async fn judge_silences(
                 is_alive: row.process.as_deref().and_then(&is_alive),
                 stale: row.stale_reason.as_deref().and_then(StaleReason::parse).zip(row.stale_since),
             };
-            let verdict = judge(agent, patience, listening_since, now_ms)?;
+            let verdict = judge(agent, limits, listening_since, now_ms)?;
             Some(Judgement { id: row.id, status: agent.status, heard_at: row.heard_at?, verdict })
         }));
     }
@@ -155,11 +155,11 @@ pub async fn judge_silences(
 /// stays as it is.
 pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms: i64) -> Result<(), DbErr> {
     let Judgement { id, status, heard_at, verdict } = judgement;
-    let as_it_was = task::Entity::find()
+    let unchanged_task = task::Entity::find()
         .filter(task::Column::Id.eq(id))
         .filter(task::Column::HeardAt.eq(*heard_at))
         .filter(task::Column::Status.eq(status.as_str()));
-    let Some(row) = as_it_was.one(tx).await? else { return Ok(()) };
+    let Some(row) = unchanged_task.one(tx).await? else { return Ok(()) };
     match verdict {
         SilenceVerdict::Flag(reason, since) => {
             let changes = TaskChanges { stale: Some(Some((*reason, *since))), ..TaskChanges::default() };
@@ -171,10 +171,10 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
             }
             let task = StoredTask::from(row);
             let mut agent = task.agent();
-            let step = agent.lose();
+            let outcome = agent.lose();
             ingest::task::change(tx, id, task.changes_when_lost(&agent, now_ms)).await?;
-            store::lose_run(tx, &step, now_ms).await?;
-            ingest::event::abandon(tx, &step.abandoned).await
+            store::lose_run(tx, &outcome, now_ms).await?;
+            ingest::event::abandon(tx, &outcome.abandoned_events).await
         }
     }
 }

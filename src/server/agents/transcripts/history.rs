@@ -49,7 +49,7 @@ impl ImportedHistory {
     }
 
     /// The memory for the parsed lines of a session.
-    pub fn said(session: &TranscriptSession) -> Self {
+    pub fn from_session(session: &TranscriptSession) -> Self {
         let until_ms = session.until.unwrap_or(0);
         let titled = |titled, hook, field: &str, text: &str, prompt_ms| {
             let fields = Map::from_iter([(field.to_owned(), text.into())]);
@@ -87,7 +87,7 @@ impl ImportedHistory {
 
     /// The agent's memory as JSON, with this history in it. `before` is the stored memory of the agent. Without one,
     /// the agent counts as ended, which a later hook starts from.
-    pub fn remembered(&self, before: Option<&str>) -> Option<String> {
+    pub fn to_memory_json(&self, before: Option<&str>) -> Option<String> {
         let (titled, named) = match self.titled {
             TitledBy::Folder => (TitleOrigin::Folder, None),
             TitledBy::Prompt => (TitleOrigin::Prompt, None),

@@ -35,7 +35,7 @@ const NOT_WRITTEN_BY_A_PERSON: &[&str] = &[
 /// A parsed line.
 pub enum TranscriptLine {
     /// The line has no content that a screen shows.
-    Nothing,
+    PassedOver,
     /// The name of a session: the session's id, the giver and the name.
     Title(String, TitleGiver, String),
     /// A message, a tool call, a result or usage.
@@ -122,20 +122,20 @@ impl TranscriptLine {
         };
         if fields.get("forkedFrom").is_some_and(Value::is_object) {
             // The line is a copy from the session that this session was forked from.
-            return Ok(Self::Nothing);
+            return Ok(Self::PassedOver);
         }
         match fields.get("type").and_then(Value::as_str) {
             Some("user") => TranscriptEntry::of_user(&fields, now_ms),
             Some("assistant") => TranscriptEntry::of_assistant(&fields, now_ms),
             Some("custom-title") => Self::title(&fields, TitleGiver::Person, "customTitle"),
             Some("ai-title") => Self::title(&fields, TitleGiver::Agent, "aiTitle"),
-            Some(_) => Ok(Self::Nothing),
+            Some(_) => Ok(Self::PassedOver),
             None => Err("type is missing".to_owned()),
         }
     }
 
     fn title(fields: &Map<String, Value>, named: TitleGiver, field: &str) -> Result<Self, String> {
-        let title = said(fields.get(field)).ok_or_else(|| format!("{field} is missing"))?;
+        let title = non_blank(fields.get(field)).ok_or_else(|| format!("{field} is missing"))?;
         Ok(Self::Title(session_id(fields)?, named, title.to_owned()))
     }
 }
@@ -143,17 +143,17 @@ impl TranscriptLine {
 impl TranscriptEntry {
     fn of_user(fields: &Map<String, Value>, now_ms: i64) -> Result<TranscriptLine, String> {
         let mut entry = Self::of(fields, now_ms)?;
-        if is(fields, "isSidechain") || is(fields, "isMeta") {
-            return Ok(TranscriptLine::Nothing);
+        if is_true(fields, "isSidechain") || is_true(fields, "isMeta") {
+            return Ok(TranscriptLine::PassedOver);
         }
         let content = content(fields)?;
-        let own = |text: &&str| {
-            is(fields, "isCompactSummary") || !NOT_WRITTEN_BY_A_PERSON.iter().any(|start| text.starts_with(start))
+        let is_kept = |text: &&str| {
+            is_true(fields, "isCompactSummary") || !NOT_WRITTEN_BY_A_PERSON.iter().any(|start| text.starts_with(start))
         };
-        let text = content.texts().filter(own).collect::<Vec<_>>().join("\n");
+        let text = content.texts().filter(is_kept).collect::<Vec<_>>().join("\n");
         if !text.is_empty() {
             let id = line_id(fields, &text);
-            entry.parts.push(match is(fields, "isCompactSummary") {
+            entry.parts.push(match is_true(fields, "isCompactSummary") {
                 true => EntryPart::Compaction { id, text },
                 false => EntryPart::Prompt { id, text },
             });
@@ -161,13 +161,13 @@ impl TranscriptEntry {
         let results: Vec<_> = content.blocks("tool_result").collect();
         // `toolUseResult` holds the whole answer of the tool, and a `tool_result` block only the part that the model
         // saw. It names no call, so it is used only for a line with a single result.
-        let whole =
-            fields.get("toolUseResult").filter(|whole| (whole.is_object() || whole.is_array()) && results.len() == 1);
+        let whole_response =
+            fields.get("toolUseResult").filter(|value| (value.is_object() || value.is_array()) && results.len() == 1);
         for block in &results {
             let id = named_id(block, "tool_use_id")?;
-            let failed = is(block, "is_error");
-            let shown = block.get("content");
-            let response = if failed { shown.or(whole) } else { whole.or(shown) };
+            let failed = is_true(block, "is_error");
+            let shown_response = block.get("content");
+            let response = if failed { shown_response.or(whole_response) } else { whole_response.or(shown_response) };
             entry.parts.push(EntryPart::Result { id, failed, response: response.cloned().unwrap_or_default() });
         }
         Ok(entry.line())
@@ -176,14 +176,14 @@ impl TranscriptEntry {
     fn of_assistant(fields: &Map<String, Value>, now_ms: i64) -> Result<TranscriptLine, String> {
         let mut entry = Self::of(fields, now_ms)?;
         let content = content(fields)?;
-        if is(fields, "isApiErrorMessage") {
+        if is_true(fields, "isApiErrorMessage") {
             let text = content.texts().collect::<Vec<_>>().join("\n");
-            let error = said(fields.get("error")).map(str::to_owned);
+            let error = non_blank(fields.get("error")).map(str::to_owned);
             entry.parts.push(EntryPart::Failure { id: line_id(fields, &text), text, error });
-            return Ok(if is(fields, "isSidechain") { TranscriptLine::Nothing } else { entry.line() });
+            return Ok(if is_true(fields, "isSidechain") { TranscriptLine::PassedOver } else { entry.line() });
         }
         entry.answer = answer(fields, content.message, entry.at_ms)?;
-        if is(fields, "isSidechain") {
+        if is_true(fields, "isSidechain") {
             entry.cwd = None;
             return Ok(entry.line());
         }
@@ -197,7 +197,7 @@ impl TranscriptEntry {
             entry.parts.push(EntryPart::Response { id, text: text.to_owned() });
         }
         for block in content.blocks("tool_use") {
-            let name = said(block.get("name")).ok_or("a tool_use has no name")?.to_owned();
+            let name = non_blank(block.get("name")).ok_or("a tool_use has no name")?.to_owned();
             let input = block.get("input").cloned().unwrap_or_default();
             entry.parts.push(EntryPart::Call { id: named_id(block, "id")?, name, input });
         }
@@ -213,13 +213,13 @@ impl TranscriptEntry {
         }
         // A time slightly ahead, from another clock, becomes the current time: no event lies in the future.
         let at_ms = at_ms.min(now_ms);
-        let cwd = said(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH_BYTES).map(str::to_owned);
+        let cwd = non_blank(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH_BYTES).map(str::to_owned);
         Ok(Self { session_id: session_id(fields)?, at_ms, cwd, parts: Vec::new(), answer: None })
     }
 
     fn line(self) -> TranscriptLine {
         if self.parts.is_empty() && self.answer.is_none() {
-            TranscriptLine::Nothing
+            TranscriptLine::PassedOver
         } else {
             TranscriptLine::Entry(Box::new(self))
         }
@@ -236,7 +236,7 @@ impl<'a> Content<'a> {
     /// The texts that are not blank.
     fn texts(&self) -> impl Iterator<Item = &'a str> {
         let blocks = self.blocks("text").map(|block| block.get("text"));
-        std::iter::once(Some(self.content)).chain(blocks).filter_map(said).map(str::trim)
+        std::iter::once(Some(self.content)).chain(blocks).filter_map(non_blank).map(str::trim)
     }
 
     fn blocks(&self, kind: &'static str) -> impl Iterator<Item = &'a Map<String, Value>> {
@@ -264,13 +264,13 @@ fn answer(
     message: &Map<String, Value>,
     at_ms: i64,
 ) -> Result<Option<AnswerUsage>, String> {
-    let model = said(message.get("model"));
+    let model = non_blank(message.get("model"));
     let usage = match message.get("usage") {
         None | Some(Value::Null) => return Ok(None),
         Some(_) if model == Some("<synthetic>") => return Ok(None),
         Some(usage) => usage.as_object().ok_or("message.usage is not an object")?,
     };
-    let named = [message.get("id"), fields.get("requestId"), fields.get("uuid")].into_iter().find_map(said);
+    let named = [message.get("id"), fields.get("requestId"), fields.get("uuid")].into_iter().find_map(non_blank);
     let id =
         named.filter(|id| id.len() <= limits::HOOK_ID_BYTES).ok_or("message.id is missing or longer than 256 bytes")?;
     let count = |field: &str| match usage.get(field) {
@@ -317,13 +317,13 @@ fn session_id(fields: &Map<String, Value>) -> Result<String, String> {
 }
 
 fn named_id(block: &Map<String, Value>, field: &str) -> Result<String, String> {
-    let id = said(block.get(field)).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
+    let id = non_blank(block.get(field)).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
     id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {} bytes", limits::HOOK_ID_BYTES))
 }
 
 /// The id of a line: its `uuid`, or else a fingerprint of its time and text.
 fn line_id(fields: &Map<String, Value>, text: &str) -> String {
-    match said(fields.get("uuid")).filter(|id| id.len() <= limits::HOOK_ID_BYTES) {
+    match non_blank(fields.get("uuid")).filter(|id| id.len() <= limits::HOOK_ID_BYTES) {
         Some(uuid) => format!("line:{uuid}"),
         None => {
             let at = fields.get("timestamp").and_then(Value::as_str).unwrap_or_default();
@@ -332,10 +332,10 @@ fn line_id(fields: &Map<String, Value>, text: &str) -> String {
     }
 }
 
-fn said(value: Option<&Value>) -> Option<&str> {
+fn non_blank(value: Option<&Value>) -> Option<&str> {
     value?.as_str().filter(|text| !text.trim().is_empty())
 }
 
-fn is(fields: &Map<String, Value>, field: &str) -> bool {
+fn is_true(fields: &Map<String, Value>, field: &str) -> bool {
     fields.get(field).and_then(Value::as_bool).unwrap_or(false)
 }

@@ -34,7 +34,7 @@ pub struct TranscriptSession {
     /// The positions of the calls in `events`, by their external ids.
     calls: HashMap<String, usize>,
     /// The external ids of all events.
-    named: HashSet<String>,
+    external_ids: HashSet<String>,
 }
 
 /// An event of a session.
@@ -75,7 +75,7 @@ impl TranscriptSession {
             results: Vec::new(),
             answers: BTreeMap::new(),
             calls: HashMap::new(),
-            named: HashSet::new(),
+            external_ids: HashSet::new(),
         }
     }
 
@@ -137,7 +137,7 @@ impl TranscriptSession {
                 let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd});
                 let Value::Object(fields) = fields else { return };
                 let external_id = format!("tool:{id}");
-                if self.named.insert(external_id.clone()) {
+                if self.external_ids.insert(external_id.clone()) {
                     self.calls.insert(external_id.clone(), self.events.len());
                     let row = self.row(HookName::PreToolUse, fields.clone());
                     let state = Some(EventState::Abandoned);
@@ -165,7 +165,7 @@ impl TranscriptSession {
     }
 
     fn add(&mut self, external_id: String, at_ms: i64, hook: HookName, fields: Map<String, Value>) {
-        if self.named.insert(external_id.clone()) {
+        if self.external_ids.insert(external_id.clone()) {
             let state = (hook == HookName::PostCompact).then_some(EventState::Ok);
             let row = self.row(hook, fields);
             self.events.push(TranscriptEvent { at_ms, external_id, row, state, call: None });

@@ -55,17 +55,17 @@ pub async fn save(
         // Hooks report this task, so its events come from them, each in its place.
         return Ok(Vec::new());
     }
-    let known = known(tx, &task_id, &session).await?;
-    let late = std::mem::take(&mut session.results);
-    imported.events += log(tx, &task_id, session.events, &known, now_ms).await?;
-    let mut lost = Vec::new();
-    for result in late {
+    let known = find_known_events(tx, &task_id, &session).await?;
+    let late_results = std::mem::take(&mut session.results);
+    imported.events += log_events(tx, &task_id, session.events, &known, now_ms).await?;
+    let mut lines_without_call = Vec::new();
+    for result in late_results {
         match known.get(&result.external_id) {
-            Some(call) => end(tx, &session.id, result, call).await?,
-            None => lost.push(result.line),
+            Some(call) => end_call(tx, &session.id, result, call).await?,
+            None => lines_without_call.push(result.line),
         }
     }
-    Ok(lost)
+    Ok(lines_without_call)
 }
 
 async fn start_task(
@@ -74,14 +74,14 @@ async fn start_task(
     (first_ms, last_ms): (i64, i64),
     now_ms: i64,
 ) -> Result<String, DbErr> {
-    let history = ImportedHistory::said(session);
+    let history = ImportedHistory::from_session(session);
     let cwd = session.cwd.as_ref().map(|(_, cwd)| cwd.clone());
     let task = TaskToStart {
         project: cwd.as_deref().map(naming::project).unwrap_or_default(),
         status: TaskStatus::Completed,
         workspace: cwd,
         external_id: Some(session.id.clone()),
-        ingest_state: history.remembered(None),
+        ingest_state: history.to_memory_json(None),
         created_at: first_ms,
         ..TaskToStart::new(TaskId::new_at(now_ms), history.title, RUNTIME.as_str().to_owned(), last_ms)
     };
@@ -99,17 +99,17 @@ async fn update_task(
 ) -> Result<(), DbErr> {
     let mut changes = TaskChanges::default();
     let mut is_visible = false;
-    let said = ImportedHistory::said(session);
-    let until_ms = history.until_ms.max(said.until_ms);
-    let is_better_title = row.title == history.title && said.is_better_than(&history);
+    let parsed = ImportedHistory::from_session(session);
+    let until_ms = history.until_ms.max(parsed.until_ms);
+    let is_better_title = row.title == history.title && parsed.is_better_than(&history);
     if is_better_title {
-        is_visible = said.title != row.title;
-        changes.title = is_visible.then(|| said.title.clone());
-        history = said;
+        is_visible = parsed.title != row.title;
+        changes.title = is_visible.then(|| parsed.title.clone());
+        history = parsed;
     }
     if is_better_title || until_ms > history.until_ms {
         history.until_ms = until_ms;
-        changes.ingest_state = Some(history.remembered(row.ingest_state.as_deref()));
+        changes.ingest_state = Some(history.to_memory_json(row.ingest_state.as_deref()));
     }
     if let Some((_, cwd)) = session.cwd.as_ref().filter(|_| row.workspace.is_none()) {
         changes.workspace = Some(cwd.clone());
@@ -135,7 +135,7 @@ async fn update_task(
 }
 
 /// The stored events with the external ids of this session's events and results.
-async fn known(
+async fn find_known_events(
     tx: &impl ConnectionTrait,
     task_id: &str,
     session: &TranscriptSession,
@@ -160,7 +160,7 @@ async fn known(
 
 /// Logs the new events in the order of time, and ends the known calls that have a result now. Returns the number of new
 /// events.
-async fn log(
+async fn log_events(
     tx: &impl ConnectionTrait,
     task_id: &str,
     mut events: Vec<TranscriptEvent>,
@@ -187,7 +187,12 @@ async fn log(
 }
 
 /// Ends a call that an earlier import logged.
-async fn end(tx: &impl ConnectionTrait, session_id: &str, result: LateResult, call: &StoredEvent) -> Result<(), DbErr> {
+async fn end_call(
+    tx: &impl ConnectionTrait,
+    session_id: &str,
+    result: LateResult,
+    call: &StoredEvent,
+) -> Result<(), DbErr> {
     if !is_open(call) {
         return Ok(());
     }

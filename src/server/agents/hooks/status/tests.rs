@@ -17,34 +17,34 @@ use crate::server::agents::hooks::record::HookRecord;
 fn check(script: &str, expected: &str) {
     let mut agent: Option<AgentMemory> = None;
     let mut rows: HashMap<String, EventState> = HashMap::new();
-    let mut outcome = String::new();
+    let mut actual = String::new();
     for (at, line) in script.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
-        let (next, step) = match agent.take() {
+        let (next, outcome) = match agent.take() {
             Some(mut agent) if line == "lose" => {
-                let step = agent.lose();
-                (agent, step)
+                let outcome = agent.lose();
+                (agent, outcome)
             }
             agent => take(agent, at, line, &mut rows),
         };
         let (status, reason) = next.status();
-        outcome += status.as_str();
+        actual += status.as_str();
         for (effect, ids) in [
             ("", reason.map(str::to_owned)),
-            ("again ", step.revived),
-            ("lost ", step.lost),
-            ("began ", step.began),
-            ("ended ", step.ended),
-            ("abandoned ", (!step.abandoned.is_empty()).then(|| step.abandoned.join(" "))),
+            ("again ", outcome.resumed_run),
+            ("lost ", outcome.lost_run),
+            ("began ", outcome.started_run),
+            ("ended ", outcome.ended_run),
+            ("abandoned ", (!outcome.abandoned_events.is_empty()).then(|| outcome.abandoned_events.join(" "))),
         ] {
-            outcome += &ids.map(|ids| format!(" {effect}{ids}")).unwrap_or_default();
+            actual += &ids.map(|ids| format!(" {effect}{ids}")).unwrap_or_default();
         }
-        outcome += "\n";
+        actual += "\n";
         // The memory survives being stored and read back.
         let text = serde_json::to_string(&next).expect("JSON");
         agent = Some(serde_json::from_str(&text).expect("an agent"));
     }
     let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).skip(1).collect();
-    assert_eq!(outcome, expected.trim_end_matches(' ').trim_end_matches('\n').to_owned() + "\n");
+    assert_eq!(actual, expected.trim_end_matches(' ').trim_end_matches('\n').to_owned() + "\n");
 }
 
 fn take(
@@ -62,7 +62,7 @@ fn take(
     let fresh = FreshIds { session: format!("run{at}"), event: format!("row{at}") };
     let mut next = agent.unwrap_or_else(|| AgentMemory::new(&record));
     let known = record.key().and_then(|key| rows.get(&key).copied());
-    let step = next.take(&record, known, true, &fresh);
+    let outcome = next.take(&record, known, true, &fresh);
     if let (Some(key), effect) = (record.key(), record.row().1) {
         match (effect, known) {
             (RowEffect::Begin(_), None) => {
@@ -74,7 +74,7 @@ fn take(
             (_, _) => {}
         }
     }
-    (next, step)
+    (next, outcome)
 }
 
 #[test]
