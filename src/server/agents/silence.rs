@@ -20,7 +20,7 @@ const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 const JUDGEMENTS_PER_TRANSACTION: usize = 32;
 
 /// How long the job waits for the spool to empty: the spool can hold newer hooks of agents that look silent. The server
-/// takes in a full spool within a minute.
+/// takes in a full spool within a minute, so the job then judges even if the spool is not empty.
 const MAX_WAIT_FOR_SPOOL: Duration = Duration::from_secs(60);
 
 /// The background job that checks for silent agents. It waits while records are in the spool, up to a bound.

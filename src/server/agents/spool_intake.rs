@@ -199,7 +199,7 @@ fn delivery(name: &str, record: Option<&SpooledRecord>) -> Option<HookDelivery> 
         None => Err("the file is not a complete record".to_owned()),
     };
     read.inspect_err(|why| {
-        tracing::warn!(record = name, "could not take in the spooled hook record {name}, so it is put aside: {why}")
+        tracing::warn!(record = name, "could not take in the spooled hook record {name}, so it is put aside: {why}");
     })
     .ok()
 }

@@ -137,15 +137,15 @@ pub struct FreshIds {
 pub struct HookOutcome {
     /// Whether the record decides the status of the task. If not, a status that another writer set stays.
     pub decides_status: bool,
-    /// A lost run that continues.
+    /// The id of the lost run that continues.
     pub resumed_run: Option<String>,
-    /// A run that ended without a `SessionEnd`.
+    /// The id of the run that ended without a `SessionEnd`.
     pub lost_run: Option<String>,
-    /// A run that begins.
+    /// The id of the run that starts.
     pub started_run: Option<String>,
-    /// A run that ended.
+    /// The id of the run that ended.
     pub ended_run: Option<String>,
-    /// Events that are closed because their end never arrives.
+    /// The ids of the events that are closed because their end never arrives.
     pub abandoned_events: Vec<String>,
 }
 
@@ -224,8 +224,8 @@ impl AgentMemory {
         self.run.as_ref().map(|run| run.session.as_str())
     }
 
-    /// Takes a record. `known` is the state of its row, if the row exists already. `is_newest` is whether the record is
-    /// later than every earlier record of the agent.
+    /// Takes a record. `known` is the state of its row, if the row exists already. `is_newest` is whether the record
+    /// ran after every record that was taken before it.
     pub fn take(
         &mut self,
         record: &HookRecord,
