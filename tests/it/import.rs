@@ -339,8 +339,8 @@ async fn hostile_lines_cost_the_others_nothing() {
 5 not an object
 6 type is missing
 7 timestamp is missing
-9 message.content is no text and no list
-10 message.content is no text and no list
+9 message.content is neither a text nor a list
+10 message.content is neither a text nor a list
 11 message is not an object
 12 timestamp is not a time as in 2026-01-31T09:30:00Z
 13 timestamp is not a time as in 2026-01-31T09:30:00Z
