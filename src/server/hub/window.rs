@@ -1,8 +1,8 @@
-//! The window: what is held back for a moment, so that a burst costs each screen one flush.
+//! The window: it holds notices back for a moment, so that a burst of changes costs each screen one flush.
 //!
-//! The first change after quiet goes out at once; later ones wait until the window since the last flush has passed. In
-//! a flush there is at most one notice for each kind and task, the newest, with the count of those it stands for. No
-//! clock, no I/O: it is told the time.
+//! The first notice after a quiet time goes out at once. Later notices wait until one window has passed since the last
+//! flush. A flush has at most one notice for each kind and task: the newest, with the number of changes that it stands
+//! for. The window reads no clock and does no I/O: the time is an argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice, TaskId};
 
-/// How many deliveries a flush may cause before the window widens: some 10 ms of one core at half a microsecond each.
+/// How many deliveries a flush may cause before the window widens: half a microsecond each makes 10 ms of one core.
 const HEAVY: usize = 20_000;
-/// How much wider than its base a window gets.
+/// The widest window, as a multiple of its base.
 const WIDEST: u32 = 8;
 
 /// Collects notices until they are due.
@@ -23,7 +23,8 @@ pub struct Window {
     pending: Vec<Merged>,
     places: HashMap<Place, usize>,
     doubt: Option<&'static str>,
-    /// A pass over the log has begun and no cursor completes it yet: a flush now would name changes that follow later.
+    /// A pass over the log has begun and no cursor completes it yet. The last cursor does not contain the pending
+    /// notices, so the flush has to wait.
     incomplete: bool,
     cursor: Option<Cursor>,
     due: Option<Duration>,
@@ -33,37 +34,37 @@ pub struct Window {
 /// One notice for `count` changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merged {
-    /// The newest of them.
+    /// The newest of the merged notices.
     pub notice: Notice,
-    /// How many.
+    /// The number of changes that it stands for.
     pub count: u32,
 }
 
-/// What became due.
+/// The content of one flush.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Flushed {
     /// At most one for each kind and task.
     Notices {
         /// The notices, in the order in which their kind and task first came.
         merged: Vec<Merged>,
-        /// Contains all of them.
+        /// Contains the changes of all these notices.
         cursor: Cursor,
     },
-    /// Everything is in doubt.
+    /// Every read model is in doubt.
     Doubt {
-        /// Why.
+        /// The reason, for the client's log.
         reason: &'static str,
-        /// What everything asked for from now on contains.
+        /// Every answer from now on contains this cursor.
         cursor: Cursor,
     },
 }
 
-/// What is merged: one kind, one task, one project. A task that moves is told of in both its projects, and a change of
-/// parent for both parents.
+/// The key by which notices are merged: kind, task, project and parent. A task that moves gives a notice in both
+/// projects, and one for each of the two parents.
 type Place = (&'static str, Option<TaskId>, String, Option<TaskId>);
 
 impl Window {
-    /// A window that is `base` wide while it is not heavy.
+    /// A window that is `base` wide while the load is light.
     pub fn new(base: Duration) -> Self {
         Self {
             base,
@@ -121,7 +122,7 @@ impl Window {
         self.places.clear();
     }
 
-    /// Forgets what waits.
+    /// Drops all pending notices.
     pub fn clear(&mut self) {
         self.pending.clear();
         self.places.clear();
@@ -135,7 +136,7 @@ impl Window {
         self.due.filter(|_| !self.incomplete)
     }
 
-    /// What is due at `now`, for so many listeners.
+    /// The flush that is due at `now`. The number of listeners decides whether the window widens.
     pub fn poll_flush(&mut self, now: Duration, listeners: usize) -> Option<Flushed> {
         if self.poll_timeout()? > now {
             return None;

@@ -8,7 +8,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long after the last failure the next one counts as new.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
-/// How many different failures are logged until then. A text that differs each time must not fill the log.
+/// How many different failures are logged in that time. A text that differs each time must not fill the log.
 const LOGGED_FAILURES: usize = 10;
 
 /// The failures of one job, and the pause after the newest of them. The time is an argument: the age of the job.
