@@ -18,12 +18,13 @@ mod row;
 pub use row::{EventEnding, EventToLog, abandon, finish, insert_all};
 
 const EVENT: &str = "event";
-/// The events one request is about, in its order, and whether any of them is new.
+
+/// The events of one request, in its order, and whether one of them is new.
 #[derive(Debug)]
 pub struct LoggedEvents {
-    /// The events.
+    /// The ids of the events.
     pub ids: Vec<EventId>,
-    /// New if any is.
+    /// New if at least one event is new.
     pub saved: Saved,
 }
 
@@ -58,7 +59,7 @@ pub async fn log_all(
     insert(tx, task_id, rows).await
 }
 
-/// Changes what is said and leaves the rest. Metadata is replaced as a whole.
+/// Changes the fields that `patch` has and leaves the rest. Metadata is replaced as a whole.
 pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) -> Result<(), WriteError> {
     let mut bounds = Bounds::new();
     bounds.characters("title", patch.title.as_deref(), limits::LINE_CHARACTERS);
@@ -103,7 +104,7 @@ pub async fn delete(tx: &impl ConnectionTrait, id: &EventId) -> Result<(), Write
     Ok(())
 }
 
-/// A session that is named, and the field that names it.
+/// The session that an event names, and the path of the field with the name.
 type NamedSession = Option<(String, String)>;
 
 async fn insert(
@@ -123,7 +124,11 @@ async fn insert(
         match there.get(id.as_str()) {
             Some(of) if of == task_id.as_str() => {}
             Some(_) => {
-                return Err(WriteError::Conflict { what: EVENT, id: id.to_string(), detail: "is of another task" });
+                return Err(WriteError::Conflict {
+                    what: EVENT,
+                    id: id.to_string(),
+                    detail: "belongs to another task",
+                });
             }
             None if seen.insert(id.clone()) => fresh.push(row),
             None => {}
@@ -135,7 +140,7 @@ async fn insert(
     Ok(LoggedEvents { ids, saved })
 }
 
-/// Which of these events there are, and of which tasks.
+/// The events among `ids` that exist already, each with its task.
 async fn tasks_of(
     tx: &impl ConnectionTrait,
     ids: impl Iterator<Item = &EventId>,
@@ -178,9 +183,9 @@ fn to_log(
     now_ms: i64,
 ) -> (Option<String>, (EventId, EventToLog)) {
     let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_';
-    bounds.needed("kind", &new.kind, limits::EVENT_KIND_CHARACTERS);
+    bounds.required("kind", &new.kind, limits::EVENT_KIND_CHARACTERS);
     if !new.kind.bytes().all(named) {
-        bounds.refuse("kind", "has something else than lower-case letters, digits, `.` and `_`");
+        bounds.refuse("kind", "may only have lower-case letters, digits, `.` and `_`");
     }
     bounds.characters("title", new.title.as_deref(), limits::LINE_CHARACTERS);
     let metadata = new.metadata.map(|metadata| text(bounds, &metadata));
@@ -208,13 +213,13 @@ fn to_log(
 }
 
 fn text(bounds: &mut Bounds, metadata: &Metadata) -> String {
-    // Maps of JSON values with text for keys: nothing in them can fail to be JSON.
+    // A map of JSON values with texts as keys can always be encoded.
     let text = serde_json::to_string(metadata).unwrap_or_else(|_| "{}".to_owned());
     bounds.bytes("metadata", Some(&text));
     text
 }
 
-/// A body as long as it may be, and its whole size if that was longer.
+/// The body, cut to the size limit, and its whole size if it was cut.
 fn cut(mut body: String) -> (String, Option<i64>) {
     let whole = body.len();
     if whole <= limits::TEXT_BYTES {

@@ -1,4 +1,4 @@
-//! What the log says has changed, brought into the index.
+//! Follows the change log: brings the rows of the missing changes into the index.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -25,7 +25,7 @@ struct Change {
     object_id: Option<String>,
 }
 
-/// What a change is about.
+/// The row that a change is about.
 enum About<'a> {
     Task(&'a str),
     Event(&'a str, &'a str),
@@ -51,20 +51,22 @@ impl Change {
     }
 }
 
-/// How a task is, and how the index knows it.
+/// A task of the current changes: its row and its state in the index.
 #[derive(FromQueryResult)]
 struct Known {
     task_id: String,
     is_there: bool,
     project: Option<Vec<u8>>,
-    /// The project its documents are under, if it has any.
+    /// The project under which its documents are indexed, if it has any.
     indexed: Option<Vec<u8>>,
-    /// What a task that the index does not know has already: it was there before, or came before its task.
+    /// Only for a task without documents: the number of its events. They can be older than the index, or can have been
+    /// inserted before their task.
     events: i64,
+    /// The size of the texts of these events.
     bytes: i64,
 }
 
-/// Brings the first of the missing changes into the index. For how long that held up others.
+/// Brings the first of the missing changes into the index. Returns how long the write lock was held.
 pub(super) async fn follow(
     index: &SearchIndex,
     tx: ReadTransaction,
@@ -78,10 +80,10 @@ pub(super) async fn follow(
     let events = ids(|one| if let About::Event(_, id) = one.about() { Some(id) } else { None });
     let bookmarks = ids(|one| if let About::Bookmark(id) = one.about() { Some(id) } else { None });
 
-    // First what takes more than one step: then nothing of it is left, and the rest is this one.
+    // Handle tasks that need several transactions first; the rest fits into this one.
     let known = known(&tx, &tasks).await?;
     let mut young: Vec<&str> = Vec::new();
-    // The tasks to look for what is gone, and whether to look at all they have.
+    // The tasks whose removed documents have to be deleted. True: all their rows have to be indexed again first.
     let mut mend = BTreeMap::<String, bool>::new();
     for task in &known {
         let of_task = |one: &&Change| matches!(one.about(), About::Task(id) if id == task.task_id);
@@ -170,7 +172,7 @@ pub(super) async fn follow(
     Ok(held)
 }
 
-/// Indexes everything a task has, wherever it was indexed before.
+/// Indexes all rows of a task, even if they are indexed under another project. Returns how long the write lock was held.
 async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
     let mut held = Duration::ZERO;
     let mut project = None;

@@ -38,8 +38,8 @@ pub const LOG_PURGES: Sql = Sql::new(
 
 /// Deletes the marked tasks that have no tasks below them.
 ///
-/// The leaves go first. If a task with tasks below it is deleted, the database deletes the tasks below it by a cascade,
-/// and SQLite stops a cascade that goes down a thousand levels.
+/// The leaves go first. Deleting a task with tasks below it runs a trigger that deletes these too, and SQLite stops
+/// triggers that nest a thousand levels deep.
 pub const DELETE_MARKED_LEAVES: Sql = Sql::new(
     "delete from tasks where id in (select task_id from purging)
         and not exists (select 1 from tasks below where below.parent_task_id = tasks.id)",

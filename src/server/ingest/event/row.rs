@@ -80,7 +80,7 @@ pub async fn finish(tx: &impl ConnectionTrait, id: &str, ending: EventEnding) ->
     event::Entity::update_many().set(row).filter(event::Column::Id.eq(id)).exec(tx).await.map(drop)
 }
 
-/// Closes the events among these that run and will have no end of their own.
+/// Marks the running events among `ids` as abandoned, because no record of their end will come.
 pub async fn abandon(tx: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());

@@ -138,8 +138,8 @@ pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), 
     task::Entity::insert(row).exec_without_returning(tx).await.map(drop)
 }
 
-/// Writes changes of a task, in one statement that names only the columns that change: the triggers look at those. Without
-/// a change there is no statement.
+/// Writes changes of a task, in one statement that names only the changed columns: the triggers fire for named columns.
+/// Without a change there is no statement.
 pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -> Result<(), DbErr> {
     let row = task::ActiveModel {
         title: set(changes.title),
