@@ -2,8 +2,8 @@
 //!
 //! A write goes through [`database`] in one transaction; the database's own triggers append to its log. [`change_log`]
 //! tails that log, [`hub`] merges the notices of a short window and hands them to every [`feed`], and `net` writes a
-//! feed to a socket. [`search`] follows the same log and keeps an index of the words in the rows. No code here publishes
-//! a notice: every notice comes from the log.
+//! feed to a socket. [`search`] follows the same log and keeps an index of the words in the rows. No code here
+//! publishes a notice: every notice comes from the log.
 
 pub mod config;
 

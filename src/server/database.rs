@@ -1,11 +1,11 @@
 //! The database file: the only access to it for reads and writes, and the check that it still is the file that was
 //! opened.
 //!
-//! There are one writer and a few readers, and each read uses one snapshot. Writes go through [`Database::write`], reads
-//! through [`Database::read`]. Every read transaction first reads its cursor, in the same snapshot as the rows, so that
-//! an answer never claims to contain more changes than it does. A cursor is only minted while the file contains the run
-//! that opened it. A file that was replaced or restored under the server does not: requests then get errors, until the
-//! file is opened again as a new run.
+//! There are one writer and a few readers, and each read uses one snapshot. Writes go through [`Database::write`],
+//! reads through [`Database::read`]. Every read transaction first reads its cursor, in the same snapshot as the rows,
+//! so that an answer never claims to contain more changes than it does. A cursor is only minted while the file contains
+//! the run that opened it. A file that was replaced or restored under the server does not: requests then get errors,
+//! until the file is opened again as a new run.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

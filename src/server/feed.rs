@@ -1,8 +1,8 @@
 //! A feed: the frames of one stream, for any transport.
 //!
 //! A feed subscribes to the hub **before** it reads its first frame. It drops each broadcast that the first frame
-//! covers. So a notice may repeat, but none is missed. A feed that lags behind the hub sends a resync. No feed waits for
-//! another feed. A feed keeps no frames of its own: the hub encodes each notice once for all feeds.
+//! covers. So a notice may repeat, but none is missed. A feed that lags behind the hub sends a resync. No feed waits
+//! for another feed. A feed keeps no frames of its own: the hub encodes each notice once for all feeds.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;

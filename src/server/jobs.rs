@@ -1,8 +1,8 @@
 //! Background jobs: the work that a server does beside answering requests.
 //!
 //! There are two kinds. A *required* job runs until the server stops it. Without it the streams would stay open but get
-//! no notices, so the server ends when a required job ends. A *repeated* job does a bounded step of work, then waits. If
-//! a step fails, the failure is logged and the step tried again, since the server answers requests without the job.
+//! no notices, so the server ends when a required job ends. A *repeated* job does a bounded step of work, then waits.
+//! If a step fails, the failure is logged and the step tried again, since the server answers requests without the job.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -111,8 +111,8 @@ impl Jobs {
     }
 }
 
-/// Repeats the steps of `job` for as long as the future is polled. Failures do not end it. A panic is a failure like any
-/// other.
+/// Repeats the steps of `job` for as long as the future is polled. Failures do not end it. A panic is a failure like
+/// any other.
 async fn repeat<J: BackgroundJob>(mut job: J) {
     let began = Instant::now();
     let mut trouble = TroubleLog::default();

@@ -2,8 +2,8 @@
 //!
 //! No trigger feeds the index, and no write waits for it. `job` reads changes from the log, reads the current rows of
 //! these changes, and indexes their words in transactions of some milliseconds. So the index is always a little behind.
-//! A reader waits a moment for the index, and then learns how far the index got. [`words`] splits a text into words, and
-//! [`query`] parses a query. The hits are not made here: `read::search` reads them from the rows.
+//! A reader waits a moment for the index, and then learns how far the index got. [`words`] splits a text into words,
+//! and [`query`] parses a query. The hits are not made here: `read::search` reads them from the rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,8 +68,8 @@ pub struct SearchSnapshot<'a> {
 }
 
 impl SearchSnapshot<'_> {
-    /// Converts the error of a query on the index. Schedules a rebuild if the index is corrupt, or an integrity check if
-    /// some page is.
+    /// Converts the error of a query on the index. Schedules a rebuild if the index is corrupt, or an integrity check
+    /// if some page is.
     pub fn failed(&self, error: DbErr) -> DatabaseError {
         self.index.as_index_error(error.into(), self.generation)
     }
@@ -126,8 +126,8 @@ impl SearchIndex {
         }
     }
 
-    /// Notes damage that `error` names. Returns the error for the caller: while the index is known to be damaged, a corrupt
-    /// page counts as damage to the index.
+    /// Notes damage that `error` names. Returns the error for the caller: while the index is known to be damaged, a
+    /// corrupt page counts as damage to the index.
     fn as_index_error(&self, error: DatabaseError, generation: u64) -> DatabaseError {
         self.note_damage(&error, generation);
         match error {

@@ -1,8 +1,8 @@
 //! The gate: a request must name a host that this server answers to, and a request from a page must name an origin that
 //! is allowed.
 //!
-//! Every page that a person opens can reach a server on loopback. Without these two checks any page could read and write
-//! here: through a host name that resolves to 127.0.0.1, or by cross-origin requests.
+//! Every page that a person opens can reach a server on loopback. Without these two checks any page could read and
+//! write here: through a host name that resolves to 127.0.0.1, or by cross-origin requests.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -27,8 +27,8 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Hands on the changes that are appended to the log, from now on and until `shutdown`.
 ///
-/// The tail survives every fault of the file: it opens the file again as soon as possible. `log_grew` wakes the followers
-/// that read the log at their own pace.
+/// The tail survives every fault of the file: it opens the file again as soon as possible. `log_grew` wakes the
+/// followers that read the log at their own pace.
 pub async fn tail(
     database: Database,
     from: Cursor,

@@ -37,8 +37,8 @@ impl<T> Committed<T> {
 impl Database {
     /// Runs `verbs` in the one transaction that writes and commits it. An error of `verbs` rolls everything back.
     ///
-    /// Waits for the write lock first. After the commit the tail of the log is woken. The cursor is read after the commit
-    /// and so contains it.
+    /// Waits for the write lock first. After the commit the tail of the log is woken. The cursor is read after the
+    /// commit and so contains it.
     pub async fn write<T, E: From<DatabaseError>>(
         &self,
         scope: Scope,

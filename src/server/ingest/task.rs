@@ -80,8 +80,8 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
     Ok((id, Saved::New))
 }
 
-/// Changes the fields that `patch` has and leaves the rest. A value that the task has already is no change and causes no
-/// notice.
+/// Changes the fields that `patch` has and leaves the rest. A value that the task has already is no change and causes
+/// no notice.
 pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) -> Result<(), WriteError> {
     let mut bounds = Bounds::new();
     if let Some(title) = &patch.title {

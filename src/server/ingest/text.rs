@@ -1,8 +1,8 @@
 //! Repairs texts from outside, so that they can be stored and shown.
 //!
-//! Writers send broken texts: an emoji that a limit on characters has cut in two, a NUL from a binary file, a megabyte of
-//! output. Such a text is no reason to lose a record, but it must not reach the database unchanged. SQLite ends a text at
-//! its first NUL, and half a surrogate pair is no valid text. Both become U+FFFD.
+//! Writers send broken texts: an emoji that a limit on characters has cut in two, a NUL from a binary file, a megabyte
+//! of output. Such a text is no reason to lose a record, but it must not reach the database unchanged. SQLite ends a
+//! text at its first NUL, and half a surrogate pair is no valid text. Both become U+FFFD.
 
 use std::borrow::Cow;
 
@@ -26,8 +26,8 @@ pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, NotJson> 
 
 /// The JSON text of a body, with lone surrogates, escaped NULs and broken UTF-8 replaced by U+FFFD.
 ///
-/// The function scans the raw text, since a parser would either refuse these characters or pass them on. The result need
-/// not be JSON: the parser finds all other faults.
+/// The function scans the raw text, since a parser would either refuse these characters or pass them on. The result
+/// need not be JSON: the parser finds all other faults.
 ///
 /// # Errors
 /// The body is empty or nests deeper than [`limits::JSON_DEPTH`]: a parser would recurse as deep.
@@ -47,7 +47,8 @@ pub fn repair(body: &[u8]) -> Result<Cow<'_, str>, NotJson> {
     Ok(Cow::Owned(String::from_utf8(repaired).unwrap_or_default()))
 }
 
-/// The text as one line: white space is collapsed, and a line over `limit` code points is cut and ends with an ellipsis.
+/// The text as one line: white space is collapsed, and a line over `limit` code points is cut and ends with an
+/// ellipsis.
 pub fn one_line(text: &str, limit: usize) -> String {
     // The loop ends at the limit, so that the title of a megabyte does not cost a walk through all of it.
     let mut line = String::new();

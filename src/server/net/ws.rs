@@ -5,8 +5,8 @@
 //! a frame costs a fraction of a system call, and an idle connection costs kilobytes. (Tungstenite either writes each
 //! frame on its own or keeps a buffer as large as the largest frame, which is the first.)
 //!
-//! A client that breaks a rule gets the close code for that rule. The connection ends if the peer does not accept frames
-//! in time, or sends no message for two and a half heartbeats. Pongs count as messages.
+//! A client that breaks a rule gets the close code for that rule. The connection ends if the peer does not accept
+//! frames in time, or sends no message for two and a half heartbeats. Pongs count as messages.
 
 use std::time::Duration;
 
@@ -188,8 +188,8 @@ fn frames(lines: &[FeedLine]) -> Vec<u8> {
     bytes
 }
 
-/// Writes complete frames, after flushing a pong that tungstenite may have begun to write. Returns false if the peer does
-/// not accept them in time.
+/// Writes complete frames, after flushing a pong that tungstenite may have begun to write. Returns false if the peer
+/// does not accept them in time.
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, frames: Vec<u8>) -> bool {
     let written = async {
         socket.flush().await?;
@@ -235,8 +235,8 @@ fn fault(error: &Error) -> End {
     }
 }
 
-/// Sends a close frame and waits a moment for the peer to read it. Input is read until then: closing a socket with unread
-/// input resets the connection, and the peer would lose the reason.
+/// Sends a close frame and waits a moment for the peer to read it. Input is read until then: closing a socket with
+/// unread input resets the connection, and the peer would lose the reason.
 async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, code: u16, reason: &str) {
     let mut frame = vec![frame::CLOSE, 2 + reason.len().min(123) as u8];
     frame.extend(code.to_be_bytes());

@@ -33,8 +33,8 @@ pub async fn overview(tx: &ReadTransaction, scope: &Scope) -> Result<Overview, D
     let mut stats = Stats::default();
     let mut sources = Vec::new();
     let mut usage = UsageSums::default();
-    // If a task is deleted before its events are folded, the figure loses the events before it gets them. The figure can
-    // then be negative, but not the sum of figure and log.
+    // If a task is deleted before its events are folded, the figure loses the events before it gets them. The figure
+    // can then be negative, but not the sum of figure and log.
     let mut events: i64 = logged.iter().map(|hour| hour.events).sum();
     for Figure { name, value: signed } in figures {
         let value = count(signed);

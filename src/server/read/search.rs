@@ -1,7 +1,7 @@
 //! The hits of a search: the index names the rows, and the answer is made from the rows.
 //!
-//! Only the newest matches are ranked, so that a frequent word costs no more than a rare one. The ranking and the hits use
-//! the texts of the rows, so no hit shows a text that was deleted.
+//! Only the newest matches are ranked, so that a frequent word costs no more than a rare one. The ranking and the hits
+//! use the texts of the rows, so no hit shows a text that was deleted.
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
@@ -19,8 +19,8 @@ mod snippet;
 
 use rank::Candidate;
 
-/// How many characters of a text are read to rank it. A text with a match further down is found too, but that match does
-/// not count for its rank.
+/// How many characters of a text are read to rank it. A text with a match further down is found too, but that match
+/// does not count for its rank.
 const RANKED_CHARACTERS: i64 = 2_000;
 
 /// Where to search.

@@ -172,7 +172,8 @@ pub(super) async fn follow(
     Ok(held)
 }
 
-/// Indexes all rows of a task, even if they are indexed under another project. Returns how long the write lock was held.
+/// Indexes all rows of a task, even if they are indexed under another project. Returns how long the write lock was
+/// held.
 async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
     let mut held = Duration::ZERO;
     let mut project = None;

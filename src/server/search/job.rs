@@ -61,8 +61,8 @@ impl IndexJob {
         Ok(Some(held))
     }
 
-    /// Rebuilds the index. A failed rebuild is a failure of the job like any other: it is logged once and tried less and
-    /// less often, since each try takes the write lock.
+    /// Rebuilds the index. A failed rebuild is a failure of the job like any other: it is logged once and tried less
+    /// and less often, since each try takes the write lock.
     async fn rebuild(&mut self) -> Result<Duration, DatabaseError> {
         if !self.is_rebuild_logged {
             tracing::warn!("the search index is damaged: rebuilding it");
@@ -96,7 +96,8 @@ impl BackgroundJob for IndexJob {
             Ok(Some(held)) => Ok(StepProgress::More { rest: rest_after(held) }),
             Ok(None) => Ok(StepProgress::Idle),
             Err(error @ (DatabaseError::Busy | DatabaseError::Away(_))) => Err(error.into()),
-            // Other jobs only wait when the database is damaged. This job notes the damage, since it can be in the index.
+            // Other jobs only wait when the database is damaged. This job notes the damage, since it can be in the
+            // index.
             Err(error) => {
                 self.index.note_damage(&error, generation);
                 Err(JobError::failed(error))

@@ -1,7 +1,7 @@
 //! A query: a match has to contain all its words.
 //!
-//! Any text is a query. Words in quotes, or joined as in `foo_bar`, have to be adjacent. A `*` after a word matches every
-//! word that begins with it. No other character has a meaning, so no query is invalid.
+//! Any text is a query. Words in quotes, or joined as in `foo_bar`, have to be adjacent. A `*` after a word matches
+//! every word that begins with it. No other character has a meaning, so no query is invalid.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -70,8 +70,8 @@ impl Query {
         alone.map(|clause| clause.words[0].as_str())
     }
 
-    /// The FTS5 expression of the query, within a scope. `words` has the words that begin with a prefix, for each prefix
-    /// that has few of them.
+    /// The FTS5 expression of the query, within a scope. `words` has the words that begin with a prefix, for each
+    /// prefix that has few of them.
     pub(super) fn expression(&self, scope: &[String], words: &BTreeMap<String, Vec<String>>) -> String {
         let clause = |clause: &Clause| {
             if clause.is_prefix
@@ -93,8 +93,8 @@ impl Query {
     pub fn find(&self, text: &str) -> (Vec<Found>, usize) {
         let mut found = Vec::new();
         let mut length = 0;
-        // For each clause and each of its words: the start in the text of the adjacent words that match the clause up to
-        // that word, if the last of them is the word just read.
+        // For each clause and each of its words: the start in the text of the adjacent words that match the clause up
+        // to that word, if the last of them is the word just read.
         let mut runs: Vec<Vec<Option<usize>>> = self.clauses.iter().map(|one| vec![None; one.words.len()]).collect();
         words::each(text, |word, range| {
             length += 1;

@@ -1,7 +1,7 @@
 //! Removes documents whose rows are gone.
 //!
-//! The log names a deleted task, but not its events. It names a deleted event, but not its position. It counts the tasks
-//! of a purge, but does not name them. So queries have to find the documents without a row.
+//! The log names a deleted task, but not its events. It names a deleted event, but not its position. It counts the
+//! tasks of a purge, but does not name them. So queries have to find the documents without a row.
 
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ pub(super) async fn bookmarks(tx: &impl ConnectionTrait, ids: &[&str]) -> Result
     Ok(gone.into_iter().map(|document| document.id).collect())
 }
 
-/// Deletes the documents of a task whose rows are gone: all of them, if the task is gone. Returns how long the write lock
-/// was held.
+/// Deletes the documents of a task whose rows are gone: all of them, if the task is gone. Returns how long the write
+/// lock was held.
 pub(super) async fn sweep(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
     let mut held = Duration::ZERO;
     loop {

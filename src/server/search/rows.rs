@@ -122,8 +122,8 @@ impl IndexedRow {
         self.title.len() + self.text.as_ref().map_or(0, Vec::len)
     }
 
-    /// Whether the row is an imported event: it was written long after it happened. The time of writing is in its id, if
-    /// that is a UUID of version 7.
+    /// Whether the row is an imported event: it was written long after it happened. The time of writing is in its id,
+    /// if that is a UUID of version 7.
     pub(super) fn is_history(&self) -> bool {
         let written = uuid::Uuid::try_parse(&self.id).ok().filter(|id| id.get_version_num() == 7);
         let written = written.and_then(|id| id.get_timestamp()).map(|at| at.to_unix());

@@ -45,9 +45,9 @@ impl IndexState {
         self.next == 0
     }
 
-    /// The id of a new document. A higher id means a newer row: the ids of fresh rows count upwards, and the ids of a walk
-    /// count downwards in the room that its beginning reserved. Imported events get ids below all others, in the same
-    /// order among themselves.
+    /// The id of a new document. A higher id means a newer row: the ids of fresh rows count upwards, and the ids of a
+    /// walk count downwards in the room that its beginning reserved. Imported events get ids below all others, in the
+    /// same order among themselves.
     pub(super) fn new_document(&mut self, history: bool, walking: bool) -> i64 {
         match &mut self.stage_document {
             _ if history && walking => {

@@ -1,8 +1,8 @@
 //! Brings the index up to date with the log, in steps that hold the write lock for some milliseconds each.
 //!
 //! The log only names the rows to look at. A step indexes these rows as they are in one snapshot. So a step can be
-//! repeated, and an interrupted step is repeated. If the log does not hold all missing changes, all rows are walked, the
-//! newest first. Meanwhile searches use the documents that the index has.
+//! repeated, and an interrupted step is repeated. If the log does not hold all missing changes, all rows are walked,
+//! the newest first. Meanwhile searches use the documents that the index has.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use super::{SearchIndex, follow, removed};
 use crate::server::change_log::{between, reaches_back_to};
 use crate::server::database::DatabaseError;
 
-/// The most changes that are followed one by one. If the index is further behind, all rows are walked, so that the newest
-/// are indexed first.
+/// The most changes that are followed one by one. If the index is further behind, all rows are walked, so that the
+/// newest are indexed first.
 const MOST_FOLLOWED: u64 = 100_000;
 
-/// Follows the log by one step, and walks one step if a walk has begun. Returns how long the write lock was held, or none
-/// if there was no work.
+/// Follows the log by one step, and walks one step if a walk has begun. Returns how long the write lock was held, or
+/// none if there was no work.
 pub(super) async fn step(index: &SearchIndex) -> Result<Option<Duration>, DatabaseError> {
     let (tx, state) = index.snapshot().await?;
     let (reached, end) = (state.reached(), tx.position());

@@ -65,8 +65,8 @@ impl IndexBatch {
         self.rows.is_empty() && self.gone.is_empty() && self.gone_task.is_none() && self.settled.is_empty()
     }
 
-    /// Writes the batch and the progress `after`. Fails as busy if the progress is no longer `before`: another writer has
-    /// set it. Returns how long the write lock was held.
+    /// Writes the batch and the progress `after`. Fails as busy if the progress is no longer `before`: another writer
+    /// has set it. Returns how long the write lock was held.
     pub(super) async fn write(
         mut self,
         database: &Database,
@@ -128,7 +128,8 @@ pub(super) async fn merge(database: &Database) -> Result<(bool, Duration), Datab
     Ok((more, began.elapsed()))
 }
 
-/// Begins to walk all rows. The documents of the walk get lower ids than the documents of rows that are written meanwhile.
+/// Begins to walk all rows. The documents of the walk get lower ids than the documents of rows that are written
+/// meanwhile.
 pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
     let write = async |tx: &WriteTransaction| {
         search_writes::BEGIN_WALK.execute(tx, []).await?;

@@ -2,8 +2,8 @@
 
 use super::Sql;
 
-/// The progress of the index. Documents of imported events have ids below 0. Their ids start at -2^40, with room on both
-/// sides: events indexed as they arrive count upwards, events of a walk downwards.
+/// The progress of the index. Documents of imported events have ids below 0. Their ids start at -2^40, with room on
+/// both sides: events indexed as they arrive count upwards, events of a walk downwards.
 pub const PROGRESS: Sql = Sql::new(
     "select next, document, stage, stage_at, stage_document,
         coalesce((select max(id) from search_documents where id < 0) + 1, -(1 << 40)) as history,

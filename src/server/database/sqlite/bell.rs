@@ -1,8 +1,8 @@
 //! The bell of SQLite, and the one connection that reads the log.
 //!
 //! A write of this process calls [`Database::ring`] after its commit. A write of another process changes
-//! `PRAGMA data_version`. Reading it costs microseconds on an open connection, so the bell reads it every 5 ms while the
-//! log grows, and every 40 ms when the log is quiet. After each write the bell also reads `PRAGMA schema_version`:
+//! `PRAGMA data_version`. Reading it costs microseconds on an open connection, so the bell reads it every 5 ms while
+//! the log grows, and every 40 ms when the log is quiet. After each write the bell also reads `PRAGMA schema_version`:
 //! another program may have changed the schema.
 
 use std::time::{Duration, Instant, SystemTime};
@@ -48,8 +48,8 @@ impl Bell {
         Ok(Self { connection, version, schema: None, last_change: None, probe: Probe::default() })
     }
 
-    /// The first changes of a part of the log, at most `most` of them. The part is given by its two ends as columns hold
-    /// them.
+    /// The first changes of a part of the log, at most `most` of them. The part is given by its two ends as columns
+    /// hold them.
     pub(in crate::server) async fn changes(
         &mut self,
         [from, to]: [i64; 2],
@@ -67,11 +67,11 @@ impl Bell {
         rows.iter().map(row).collect::<Result<_, _>>().map_err(error)
     }
 
-    /// The position of the newest change. Fails if this file no longer contains the log up to `reached`, with `newest` as
-    /// its last row.
+    /// The position of the newest change. Fails if this file no longer contains the log up to `reached`, with `newest`
+    /// as its last row.
     ///
-    /// A file that was restored through SQLite keeps its inode. Three signs show it: the file does not contain this run,
-    /// its log ends earlier, or another row has the id of `newest`.
+    /// A file that was restored through SQLite keeps its inode. Three signs show it: the file does not contain this
+    /// run, its log ends earlier, or another row has the id of `newest`.
     pub(in crate::server) async fn check(
         &mut self,
         database: &Database,

@@ -76,8 +76,8 @@ pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Resu
             Err(error) => return Err(error),
         }
     }
-    // If the index shares a page with another table, or the list of free pages is damaged, dropping the index would free
-    // pages of the other table. So this is damage to the file.
+    // If the index shares a page with another table, or the list of free pages is damaged, dropping the index would
+    // free pages of the other table. So this is damage to the file.
     let shared = |fault: &&String| fault.contains("2nd reference") || fault.starts_with("Freelist");
     if let Some(shared) = found.iter().find(shared) {
         return Ok(Health::File(shared.clone()));
@@ -90,8 +90,8 @@ pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Resu
             Err(error) => return Err(error),
         }
     }
-    // All stored tables are sound. If the check was aborted, the cause is a virtual table of another program, which that
-    // program has to repair.
+    // All stored tables are sound. If the check was aborted, the cause is a virtual table of another program, which
+    // that program has to repair.
     Ok(if aborted { Health::Sound } else { Health::File(first.clone()) })
 }
 
@@ -112,8 +112,8 @@ pub(in crate::server) fn damage_of_index(error: &DbErr) -> Option<String> {
     const NO_TABLE: [&str; 3] = ["vtable constructor failed: ", "no such fts5 table: ", "no such table: "];
     let detail = error.to_string();
     let index = match extended_code(error)? {
-        // No query here reads a virtual table of another program, but a trigger can write to one. SQLite then names that
-        // table.
+        // No query here reads a virtual table of another program, but a trigger can write to one. SQLite then names
+        // that table.
         CORRUPT_VIRTUAL_TABLE => names_index(&detail) || !detail.contains("table \""),
         code if code & 0xff == CORRUPT => names_index(&detail),
         code if code & 0xff == ERROR => {

@@ -1,8 +1,8 @@
 //! The checks of the schema: before the first write, and again while the server runs.
 //!
-//! SQLite drops the triggers of a table with the table. So a program that recreates a table removes the triggers, and no
-//! error shows it. From then on no write to that table is logged. The crate `requery_migrations` finds and repairs the
-//! difference. This module opens the file for the checks in a way that does not change a single byte of it.
+//! SQLite drops the triggers of a table with the table. So a program that recreates a table removes the triggers, and
+//! no error shows it. From then on no write to that table is logged. The crate `requery_migrations` finds and repairs
+//! the difference. This module opens the file for the checks in a way that does not change a single byte of it.
 
 use std::path::Path;
 

@@ -1,8 +1,9 @@
 //! Purging finished tasks.
 //!
 //! A tree of tasks is deleted as a whole or not at all, and only if every task in it has ended. The conditions `status`
-//! and `project` apply to the root of the tree. The condition `older_than` applies to every task in it, so that no recent
-//! task is deleted with an old one. The list of tasks stays in a table of the database and is never held in memory.
+//! and `project` apply to the root of the tree. The condition `older_than` applies to every task in it, so that no
+//! recent task is deleted with an old one. The list of tasks stays in a table of the database and is never held in
+//! memory.
 
 use sea_orm::ConnectionTrait;
 

@@ -22,8 +22,8 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// The candidate with this title and this text. If the text is not `whole`, it is the beginning of a longer one. None
-    /// if a whole text lacks a clause: the row has changed since it was indexed.
+    /// The candidate with this title and this text. If the text is not `whole`, it is the beginning of a longer one.
+    /// None if a whole text lacks a clause: the row has changed since it was indexed.
     pub(super) fn of(query: &Query, id: i64, title: &str, text: &str, whole: bool) -> Option<Self> {
         let mut often = vec![0.0; query.clauses()];
         let mut length = 0;

@@ -1,5 +1,5 @@
-//! Snippets: the part of a text that a hit shows, and the places of the matches in it. A snippet is plain text: the client
-//! decides how to show the marks.
+//! Snippets: the part of a text that a hit shows, and the places of the matches in it. A snippet is plain text: the
+//! client decides how to show the marks.
 
 use std::ops::Range;
 
@@ -39,8 +39,8 @@ pub(super) fn best(query: &Query, text: &str) -> Snippet {
     Snippet { marks: in_code_points(text, &found, start..end, u32::from(start > 0)), text: shown }
 }
 
-/// The start of the snippet in bytes. Each match is tried as the first match of the snippet. The best one is followed, as
-/// far as the snippet reaches, by matches of the most clauses.
+/// The start of the snippet in bytes. Each match is tried as the first match of the snippet. The best one is followed,
+/// as far as the snippet reaches, by matches of the most clauses.
 fn start(text: &str, found: &[Found], clauses: usize) -> usize {
     let reach = |first: &Found| first.range.start + offset(&text[first.range.start..], LONGEST_SNIPPET - BEFORE);
     let worth = |at: usize| {
@@ -69,8 +69,8 @@ fn offset(text: &str, count: usize) -> usize {
     text.char_indices().nth(count).map_or(text.len(), |(at, _)| at)
 }
 
-/// The places of the matches within a part of a text, in code points. The part begins at the code point `first`. Matches
-/// that touch become one place.
+/// The places of the matches within a part of a text, in code points. The part begins at the code point `first`.
+/// Matches that touch become one place.
 fn in_code_points(text: &str, found: &[Found], part: Range<usize>, first: u32) -> Vec<[u32; 2]> {
     let within = |range: &Range<usize>| range.start.max(part.start)..range.end.min(part.end);
     let mut ranges: Vec<Range<usize>> =
