@@ -116,8 +116,8 @@ impl Feed {
         line(&Frame::new(kind, self.cursor.clone()))
     }
 
-    fn hear(&mut self, heard: Result<Arc<Broadcast>, BroadcastStreamRecvError>) -> Option<Burst> {
-        match heard.as_deref() {
+    fn handle_broadcast(&mut self, received: Result<Arc<Broadcast>, BroadcastStreamRecvError>) -> Option<Burst> {
+        match received.as_deref() {
             Ok(Broadcast::Flush(flush)) => self.flush(flush),
             Ok(Broadcast::Resync { reason, cursor }) => self.resync(reason, cursor.clone()),
             Ok(Broadcast::Closing) => {
@@ -137,12 +137,12 @@ impl Feed {
             return None;
         }
         self.cursor = flush.cursor.clone();
-        let wanted: Vec<_> = flush.notices.iter().filter(|encoded| self.wants(encoded)).collect();
-        let last = wanted.len().checked_sub(1)?;
-        if wanted.len() > limits::NOTICES_PER_FLUSH {
-            return Some(Burst::Lines(vec![self.merge(&wanted)]));
+        let relevant: Vec<_> = flush.notices.iter().filter(|encoded| self.is_relevant(encoded)).collect();
+        let last = relevant.len().checked_sub(1)?;
+        if relevant.len() > limits::NOTICES_PER_FLUSH {
+            return Some(Burst::Lines(vec![self.merge(&relevant)]));
         }
-        let lines = wanted.iter().enumerate().map(|(at, encoded)| FeedLine {
+        let lines = relevant.iter().enumerate().map(|(at, encoded)| FeedLine {
             text: encoded.text(&flush.cursor, at < last),
             cursor: (at == last).then(|| flush.cursor.clone()),
         });
@@ -165,7 +165,7 @@ impl Feed {
         Some(Burst::Lines(vec![self.line(FrameKind::Resync(Resync { reason: reason.to_owned() }))]))
     }
 
-    fn wants(&self, encoded: &Encoded) -> bool {
+    fn is_relevant(&self, encoded: &Encoded) -> bool {
         self.scope.contains(encoded.notice.project())
             && self.watched.as_ref().is_none_or(|watched| {
                 encoded.stale().iter().any(|stale| watched.iter().any(|watched| watched.meets(stale)))
@@ -185,8 +185,8 @@ impl Stream for Feed {
         }
         loop {
             match Pin::new(&mut self.listener).poll_next(context) {
-                Poll::Ready(Some(heard)) => {
-                    if let Some(burst) = self.hear(heard) {
+                Poll::Ready(Some(received)) => {
+                    if let Some(burst) = self.handle_broadcast(received) {
                         return Poll::Ready(Some(burst));
                     }
                 }

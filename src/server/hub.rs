@@ -147,7 +147,7 @@ pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration,
                 biased;
                 () = flush => {}
                 input = inputs.recv() => match input {
-                    Some(input) => take(&hub, &mut window, input, began.elapsed()),
+                    Some(input) => handle_input(&hub, &mut window, input, began.elapsed()),
                     None => return,
                 },
             }
@@ -159,7 +159,7 @@ pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration,
     ended.await;
 }
 
-fn take(hub: &Hub, window: &mut Window, input: HubInput, now: Duration) {
+fn handle_input(hub: &Hub, window: &mut Window, input: HubInput, now: Duration) {
     match input {
         HubInput::Notices(notices) => window.handle_notices(notices, now),
         HubInput::Complete(cursor) => window.handle_complete(cursor),

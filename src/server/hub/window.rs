@@ -21,7 +21,7 @@ pub struct Window {
     base: Duration,
     widen: u32,
     pending: Vec<Merged>,
-    places: HashMap<Place, usize>,
+    index_by_key: HashMap<MergeKey, usize>,
     doubt: Option<&'static str>,
     /// A pass over the log has begun and no cursor completes it yet. The last cursor does not contain the pending
     /// notices, so the flush has to wait.
@@ -61,7 +61,7 @@ pub enum Flushed {
 
 /// The key by which notices are merged: kind, task, project and parent. A task that moves gives a notice in both
 /// projects, and one for each of the two parents.
-type Place = (&'static str, Option<TaskId>, String, Option<TaskId>);
+type MergeKey = (&'static str, Option<TaskId>, String, Option<TaskId>);
 
 impl Window {
     /// A window that is `base` wide while the load is light.
@@ -70,7 +70,7 @@ impl Window {
             base,
             widen: 1,
             pending: Vec::new(),
-            places: HashMap::new(),
+            index_by_key: HashMap::new(),
             doubt: None,
             incomplete: false,
             cursor: None,
@@ -90,17 +90,17 @@ impl Window {
             if self.pending.len() >= limits::NOTICES_PER_WINDOW {
                 self.doubt = Some("too much changed at once");
                 self.pending.clear();
-                self.places.clear();
+                self.index_by_key.clear();
                 return;
             }
-            match self.places.get(&place(&notice)) {
+            match self.index_by_key.get(&merge_key(&notice)) {
                 Some(at) => {
                     let held = &mut self.pending[*at];
                     held.count = held.count.saturating_add(1);
                     held.notice = notice.merged_with(&held.notice);
                 }
                 None => {
-                    self.places.insert(place(&notice), self.pending.len());
+                    self.index_by_key.insert(merge_key(&notice), self.pending.len());
                     self.pending.push(Merged { notice, count: 1 });
                 }
             }
@@ -119,13 +119,13 @@ impl Window {
         self.plan(now);
         self.doubt = Some(reason);
         self.pending.clear();
-        self.places.clear();
+        self.index_by_key.clear();
     }
 
     /// Drops all pending notices.
     pub fn clear(&mut self) {
         self.pending.clear();
-        self.places.clear();
+        self.index_by_key.clear();
         self.doubt = None;
         self.incomplete = false;
         self.due = None;
@@ -145,7 +145,7 @@ impl Window {
         self.last_flush = Some(now);
         let cursor = self.cursor.clone()?;
         let merged = std::mem::take(&mut self.pending);
-        self.places.clear();
+        self.index_by_key.clear();
         let heavy = merged.len().saturating_mul(listeners) > HEAVY;
         self.widen = if heavy { (self.widen * 2).min(WIDEST) } else { (self.widen / 2).max(1) };
         if let Some(reason) = self.doubt.take() {
@@ -160,6 +160,6 @@ impl Window {
     }
 }
 
-fn place(notice: &Notice) -> Place {
+fn merge_key(notice: &Notice) -> MergeKey {
     (notice.kind(), notice.task_id().cloned(), notice.project().to_owned(), notice.parent_task_id().cloned())
 }

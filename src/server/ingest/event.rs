@@ -115,13 +115,13 @@ async fn insert(
     if task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
         return Err(not_found(task_id));
     }
-    sessions_are_there(tx, task_id, &rows).await?;
-    let there = tasks_of(tx, rows.iter().map(|(_, (id, _))| id)).await?;
+    check_sessions(tx, task_id, &rows).await?;
+    let existing = tasks_of(tx, rows.iter().map(|(_, (id, _))| id)).await?;
     let mut seen = HashSet::new();
     let mut ids = Vec::with_capacity(rows.len());
     let mut fresh = Vec::with_capacity(rows.len());
     for (_, (id, row)) in rows {
-        match there.get(id.as_str()) {
+        match existing.get(id.as_str()) {
             Some(of) if of == task_id.as_str() => {}
             Some(_) => {
                 return Err(WriteError::Conflict {
@@ -145,14 +145,14 @@ async fn tasks_of(
     tx: &impl ConnectionTrait,
     ids: impl Iterator<Item = &EventId>,
 ) -> Result<HashMap<String, String>, WriteError> {
-    let there = event::Entity::find()
+    let existing = event::Entity::find()
         .filter(event::Column::Id.is_in(ids.map(EventId::as_str)))
         .select_only()
         .columns([event::Column::Id, event::Column::TaskId]);
-    Ok(there.into_tuple::<(String, String)>().all(tx).await?.into_iter().collect())
+    Ok(existing.into_tuple::<(String, String)>().all(tx).await?.into_iter().collect())
 }
 
-async fn sessions_are_there(
+async fn check_sessions(
     tx: &impl ConnectionTrait,
     task_id: &TaskId,
     rows: &[(NamedSession, (EventId, EventToLog))],
@@ -161,15 +161,15 @@ async fn sessions_are_there(
     if named.is_empty() {
         return Ok(());
     }
-    let there = session::Entity::find()
+    let existing = session::Entity::find()
         .filter(session::Column::Id.is_in(named))
         .filter(session::Column::TaskId.eq(task_id.as_str()))
         .select_only()
         .column(session::Column::Id);
-    let there: HashSet<String> = there.into_tuple::<String>().all(tx).await?.into_iter().collect();
+    let existing: HashSet<String> = existing.into_tuple::<String>().all(tx).await?.into_iter().collect();
     let mut bounds = Bounds::new();
     for (id, field) in rows.iter().filter_map(|(named, _)| named.as_ref()) {
-        if !there.contains(id) {
+        if !existing.contains(id) {
             bounds.refuse(field, format!("there is no session {id} on this task"));
         }
     }

@@ -41,16 +41,16 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let endpoint: Arc<dyn DynEndpoint<Output = Response>> = Arc::new(ToDynEndpoint(endpoint));
-    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(limits::CONNECTIONS));
     let connections = TaskTracker::new();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
         };
-        let (socket, remote, place) = match accepted {
+        let (socket, remote, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -88,7 +88,7 @@ pub async fn serve(
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended with an error");
             }
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -98,9 +98,9 @@ pub async fn serve(
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> std::io::Result<(TcpStream, std::net::SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let permit = permits.clone().acquire_owned().await.map_err(std::io::Error::other)?;
     let (socket, remote) = listener.accept().await?;
-    Ok((socket, remote, place))
+    Ok((socket, remote, permit))
 }

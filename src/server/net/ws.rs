@@ -123,8 +123,8 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     feed: &mut Feed,
     heartbeat: Duration,
 ) -> End {
-    let mut heard = Instant::now();
-    let mut ping = tokio::time::interval_at(heard + heartbeat, heartbeat);
+    let mut last_message = Instant::now();
+    let mut ping = tokio::time::interval_at(last_message + heartbeat, heartbeat);
     loop {
         tokio::select! {
             burst = feed.next() => match burst {
@@ -140,9 +140,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                 None => return Some((code::SERVER_FAULT, "the stream ended")),
             },
             message = socket.next() => {
-                heard = Instant::now();
+                last_message = Instant::now();
                 match message {
-                    Some(Ok(message)) => match hear(&message) {
+                    Some(Ok(message)) => match parse_watch(&message) {
                         Ok(Some(watch)) => {
                             let line = feed.watch(watch);
                             if !send(socket, frames(&[line])).await {
@@ -152,12 +152,12 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                         Ok(None) => {}
                         Err(end) => return Some(end),
                     },
-                    Some(Err(error)) => return fault(&error),
+                    Some(Err(error)) => return end_after(&error),
                     None => return None,
                 }
             }
             _ = ping.tick() => {
-                if heard.elapsed() > heartbeat * 5 / 2 || !send(socket, vec![frame::PING, 0]).await {
+                if last_message.elapsed() > heartbeat * 5 / 2 || !send(socket, vec![frame::PING, 0]).await {
                     return None;
                 }
             }
@@ -201,7 +201,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>
     matches!(timeout(WRITE_TIMEOUT, written).await, Ok(Ok(())))
 }
 
-fn hear(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
+fn parse_watch(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
     let text = match message {
         Message::Text(text) => text,
         Message::Binary(_) => return Err((code::UNSUPPORTED, "text frames only")),
@@ -224,7 +224,7 @@ fn hear(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
     }
 }
 
-fn fault(error: &Error) -> End {
+fn end_after(error: &Error) -> End {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Capacity(_) => {
             Some((code::TOO_BIG, "a message is at most 16 KiB"))
@@ -260,7 +260,7 @@ mod tests {
     use super::{FeedLine, Message, frames};
 
     #[test]
-    fn a_client_reads_what_is_written_whatever_its_length() {
+    fn frames_of_every_length_can_be_read() {
         let texts =
             [0, 1, 125, 126, 65_535, 65_536, 300_000].map(|length| "é".repeat(length / 2) + &"x".repeat(length % 2));
         let lines: Vec<_> = texts.iter().map(|text| FeedLine { text: text.as_str().into(), cursor: None }).collect();

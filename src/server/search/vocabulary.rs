@@ -11,21 +11,21 @@ use super::query::Query;
 use crate::server::database::sql::search;
 
 /// How many words the prefixes of one query may stand for. With more words FTS5 gets the prefix itself.
-const MOST: usize = 200;
+const MAX_WORDS: usize = 200;
 
 #[derive(FromQueryResult)]
-struct Known {
+struct KnownWord {
     word: Vec<u8>,
 }
 
 /// The words that begin with each prefix of `query`. A prefix with too many words, or with none, is left out.
 pub(super) async fn words(tx: &impl ConnectionTrait, query: &Query) -> Result<BTreeMap<String, Vec<String>>, DbErr> {
     let mut all = BTreeMap::new();
-    let mut left = MOST;
+    let mut left = MAX_WORDS;
     for prefix in query.prefixes() {
         let end = format!("{prefix}{}", char::MAX);
         let values = [prefix.into(), end.into(), (left as u64 + 1).into()];
-        let known: Vec<Known> = search::WORDS.all(tx, values).await?;
+        let known: Vec<KnownWord> = search::WORDS.all(tx, values).await?;
         let words: Option<Vec<String>> = known.into_iter().map(|known| String::from_utf8(known.word).ok()).collect();
         if let Some(words) = words.filter(|words| !words.is_empty() && words.len() <= left) {
             left -= words.len();

@@ -86,7 +86,7 @@ impl IndexBatch {
 
         let write = async |tx: &WriteTransaction| {
             let began = Instant::now();
-            if move_on(tx, before, after).await? == 0 {
+            if set_progress(tx, before, after).await? == 0 {
                 return Err(DatabaseError::Busy);
             }
             for (task_id, project) in &self.settled {
@@ -148,7 +148,7 @@ fn indexed(id: i64, row: &IndexedRow) -> serde_json::Value {
     json!([id, words::folded(&row.title()), words::folded(&row.text()), scope])
 }
 
-async fn move_on(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
+async fn set_progress(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
     let values = [
         after.reached().to_column().into(),
         after.document.into(),

@@ -11,9 +11,9 @@ const LONGEST_SNIPPET: usize = 198;
 /// How many code points come before the first match.
 const BEFORE: usize = 40;
 /// How many of these may be left out so that the snippet begins with a whole word.
-const TO_A_WORD: usize = 16;
+const SKIPPED_TO_A_WORD: usize = 16;
 /// How many matches are tried as the first match of the snippet.
-const PLACES: usize = 500;
+const MATCHES_TRIED: usize = 500;
 /// Stands for the text before or after the snippet.
 const MORE: char = '…';
 
@@ -51,16 +51,16 @@ fn start(text: &str, found: &[Found], clauses: usize) -> usize {
         }
         (often.iter().filter(|often| **often > 0).count(), often.iter().sum::<usize>())
     };
-    let places = 0..found.len().min(PLACES);
+    let tried = 0..found.len().min(MATCHES_TRIED);
     // Of equally good matches the first one is taken.
-    let Some(first) = places.max_by_key(|at| (worth(*at), std::cmp::Reverse(*at))) else { return 0 };
+    let Some(first) = tried.max_by_key(|at| (worth(*at), std::cmp::Reverse(*at))) else { return 0 };
     let first = found[first].range.start;
     let before: Vec<(usize, char)> = text[..first].char_indices().rev().take(BEFORE).collect();
     let Some((earliest, _)) = before.last().copied().filter(|_| before.len() == BEFORE) else { return 0 };
     if earliest == 0 {
         return 0;
     }
-    let words = before.iter().rev().take(TO_A_WORD).find(|(_, c)| c.is_whitespace());
+    let words = before.iter().rev().take(SKIPPED_TO_A_WORD).find(|(_, c)| c.is_whitespace());
     words.map_or(earliest, |(at, c)| at + c.len_utf8())
 }
 
