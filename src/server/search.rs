@@ -47,7 +47,7 @@ const MOST_AWAITED: u64 = 1_000;
 #[derive(Clone)]
 pub struct SearchIndex {
     database: Database,
-    /// Rung when the log has grown.
+    /// Notified when the log has grown.
     log_grew: Arc<Notify>,
     /// How far the index has followed the change log, as the index job last reported it.
     reached: watch::Sender<Position>,
@@ -76,7 +76,7 @@ impl SearchSnapshot<'_> {
 }
 
 impl SearchIndex {
-    /// The index of a database. `log_grew` is rung when the change log has grown.
+    /// The index of a database. `log_grew` is notified when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(limits::SEARCHES));
         Self { database, log_grew, reached: watch::Sender::new(Position::from_column(0)), turns }

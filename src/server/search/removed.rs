@@ -1,4 +1,4 @@
-//! Removes documents whose rows are gone.
+//! Removes documents that have no row any more.
 //!
 //! The log names a deleted task, but not its events. It names a deleted event, but not its position. It counts the
 //! tasks of a purge, but does not name them. So queries have to find the documents without a row.
@@ -29,7 +29,7 @@ struct Task {
     task_id: String,
 }
 
-/// Looks at the next documents below the id `at`. Returns the documents whose rows are gone, and the id from which to
+/// Looks at the next documents below the id `at`. Returns the documents without a row, and the id from which to
 /// continue.
 pub(super) async fn below(tx: &impl ConnectionTrait, at: Option<&str>) -> Result<(Vec<i64>, Option<String>), DbErr> {
     let at = at.and_then(|at| at.parse().ok()).unwrap_or(i64::MAX);

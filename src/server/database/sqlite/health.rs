@@ -28,7 +28,7 @@ const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
 const CORRUPT_VIRTUAL_TABLE: i32 = 267;
 
-/// The result of a check. The text is the first fault that SQLite names.
+/// The result of a check. The text is one fault, in the words of SQLite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
     /// No fault.

@@ -23,17 +23,17 @@ pub struct EventToLog {
     pub session_id: Option<String>,
     /// Its kind.
     pub kind: String,
-    /// Of a tool call, the kind of tool.
+    /// The kind of tool, for a tool call.
     pub family: Option<ToolFamily>,
     /// The lane of the timeline in which it stands.
     pub lane: Option<Lane>,
-    /// Of a row that begins and ends, how far it is.
+    /// The state of an event that has a beginning and an end.
     pub state: Option<EventState>,
     /// One line.
     pub title: String,
     /// The text.
     pub body: Option<String>,
-    /// The size of the whole text, where it was cut.
+    /// The size of the whole text, if it was cut.
     pub truncated: Option<i64>,
     /// More facts, as JSON.
     pub metadata: Option<String>,
