@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// At forty times its pace the demo's first two minutes are three seconds.
 #[tokio::test]
-async fn the_demo_shows_every_kind_of_notice_and_leaves_nothing_behind() {
+async fn the_demo_sends_every_kind_of_notice_and_leaves_no_files() {
     let demo = Served::start(&["demo", "--listen", "127.0.0.1:0", "--speed", "40", "--agents", "5"]).await;
     let mut missing: BTreeSet<&str> = Notice::KINDS.iter().copied().collect();
     let watch = async {
@@ -67,7 +67,7 @@ async fn a_replay_gives_the_figures_of_its_recording() {
 }
 
 #[tokio::test]
-async fn a_watcher_goes_straight_to_the_server_whatever_proxy_there_is() {
+async fn watch_ignores_the_proxy_of_the_environment() {
     let server = Served::start(&["serve", "--listen", "127.0.0.1:0", "--database-url", "requery.db"]).await;
     let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
     watch.args(["watch", "--json", "--server", &server.url]).env("http_proxy", "http://127.0.0.1:9");
@@ -79,7 +79,7 @@ async fn a_watcher_goes_straight_to_the_server_whatever_proxy_there_is() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_had_enough_is_no_failure() {
+async fn a_closed_output_pipe_is_no_failure() {
     let mut openapi = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
     let mut openapi = openapi.arg("openapi").stdout(Stdio::piped()).spawn().expect("a process");
     drop(openapi.stdout.take());
@@ -87,7 +87,7 @@ async fn a_reader_that_has_had_enough_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_once() {
+async fn a_startup_error_is_printed_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut serve = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
     serve.args(["--listen", "127.0.0.1:0", "--database-url"]).arg(folder.path());

@@ -124,7 +124,7 @@ fn each_rule_has_a_vector_and_each_vector_a_rule() {
 }
 
 #[test]
-fn the_table_of_notices_is_that_of_the_code() {
+fn the_table_of_notices_matches_the_code() {
     let invalidation: Value = serde_json::from_str(&document::invalidation()).expect("JSON");
     let asyncapi: Value = serde_json::from_str(&document::asyncapi()).expect("JSON");
     let payload = |kind: &str| -> BTreeSet<String> {
@@ -303,7 +303,7 @@ fn every_field_and_word_of_the_schemas_is_on_the_page() {
 }
 
 #[test]
-fn the_table_of_lanes_is_that_of_the_code() {
+fn the_table_of_lanes_matches_the_code() {
     let mut named = BTreeSet::new();
     for row in table("| kind | family | lane |") {
         let (kinds, lane) = (code(&row[0]), code(&row[2]).concat());
@@ -328,7 +328,7 @@ fn the_table_of_lanes_is_that_of_the_code() {
 }
 
 #[test]
-fn the_version_is_that_of_the_code() {
+fn the_version_matches_the_code() {
     assert!(page().contains(&format!("\nVersion {VERSION}. ")));
     assert!(section("## Versions").contains(&format!("now {VERSION}.")));
 }

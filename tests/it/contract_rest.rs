@@ -215,7 +215,7 @@ fn check<T: DeserializeOwned + Serialize + ToJSON>(sample: &Value) {
 
 /// Every operation is tried as the document shows it, and every answer fits the schema the document has for it.
 #[tokio::test]
-async fn the_examples_work_and_the_answers_fit() {
+async fn every_example_works_and_every_answer_fits_its_schema() {
     let document: Value = serde_json::from_str(&document::openapi()).unwrap();
     let client = Client::of(&App::start().await);
     let order = [
@@ -302,7 +302,7 @@ fn fits(document: &Value, schema: &Value, value: &Value, what: &str) {
 
 /// Every reference leads somewhere, and both documents name every kind of frame.
 #[test]
-fn the_documents_hold_together() {
+fn references_resolve_and_both_documents_name_every_kind() {
     for text in [document::openapi(), document::asyncapi()] {
         let document: Value = serde_json::from_str(&text).unwrap();
         let mut parts = vec![&document];

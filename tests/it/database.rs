@@ -24,7 +24,7 @@ async fn until(ws: &mut Ws, kind: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_file_renamed_over_is_opened_anew() {
+async fn a_replaced_file_is_reopened_in_a_new_epoch() {
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('before')");
     let other = app.folder.path().join("other.db");
@@ -47,7 +47,7 @@ async fn a_file_renamed_over_is_opened_anew() {
 }
 
 #[tokio::test]
-async fn a_file_restored_through_sqlite_is_opened_anew() {
+async fn a_file_restored_by_sqlite_gets_a_new_epoch() {
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('kept')");
     let copy = app.folder.path().join("copy.db");
@@ -63,7 +63,7 @@ async fn a_file_restored_through_sqlite_is_opened_anew() {
 }
 
 #[tokio::test]
-async fn a_file_overwritten_in_place_is_away_until_it_is_whole() {
+async fn an_overwritten_file_gives_503_until_it_is_replaced() {
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('kept')");
     let copy = app.folder.path().join("copy.db");
@@ -90,7 +90,7 @@ async fn a_file_overwritten_in_place_is_away_until_it_is_whole() {
 
 /// Its first page is whole, so that it opens: only looking through all of it tells.
 #[tokio::test]
-async fn a_file_damaged_in_its_midst_is_away_until_it_is_whole() {
+async fn a_file_damaged_behind_its_first_page_gives_503_until_it_is_replaced() {
     let app = App::start().await;
     app.sql(
         "insert into tasks (title) with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000) \
@@ -114,7 +114,7 @@ async fn a_file_damaged_in_its_midst_is_away_until_it_is_whole() {
 
 /// As somebody does who wants the space back.
 #[tokio::test]
-async fn a_log_that_somebody_emptied_is_folded_to_its_end() {
+async fn folding_ends_on_a_log_without_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("requery.db");
     let database = Database::open(path.clone().into()).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_log_that_somebody_emptied_is_folded_to_its_end() {
 }
 
 #[tokio::test]
-async fn two_servers_on_one_file_are_one_too_many() {
+async fn a_second_server_on_the_same_file_is_refused() {
     let app = App::start().await;
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_requery"))
         .args(["--listen", "127.0.0.1:0", "--database-url"])

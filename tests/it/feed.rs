@@ -18,7 +18,7 @@ use crate::app::PATIENCE;
 
 /// Whatever passes the hub while the first frame is being read comes after it.
 #[tokio::test]
-async fn a_feed_listens_before_it_reads() {
+async fn a_feed_subscribes_before_it_reads() {
     let stage = Stage::set().await;
     let mut changes = 0;
     // Something changes at every step of the way; now and then the database is too quick for there to be any.
@@ -47,7 +47,7 @@ async fn a_feed_listens_before_it_reads() {
 }
 
 #[tokio::test]
-async fn a_feed_that_lags_is_told_to_resync_and_goes_on() {
+async fn a_lagging_feed_gets_a_resync_and_continues() {
     let stage = Stage::set().await;
     let mut slow = Feed::open(stage.source.clone(), FeedRequest::default()).await.unwrap();
     assert!(matches!(next(&mut slow).await.kind, FrameKind::Snapshot(_)));

@@ -55,7 +55,7 @@ async fn check_all(served: &Served, sessions: usize, numbers: usize) {
 }
 
 #[tokio::test]
-async fn five_hundred_hooks_without_a_server_are_there_when_it_is_back() {
+async fn hooks_spooled_without_a_server_arrive_once_and_in_order() {
     let home = Home::new();
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
@@ -82,7 +82,7 @@ async fn five_hundred_hooks_without_a_server_are_there_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_server_killed_while_it_catches_up_takes_each_record_once() {
+async fn a_server_killed_during_the_spool_intake_stores_each_record_once() {
     let home = Home::new();
     let port = free_port();
     send(&home, port, 3, 0..40);
@@ -96,7 +96,7 @@ async fn a_server_killed_while_it_catches_up_takes_each_record_once() {
 
 /// As where the server is on another machine, and nobody but hooks sees the spool.
 #[tokio::test]
-async fn the_next_hooks_take_in_what_waits() {
+async fn later_hooks_deliver_the_spooled_records() {
     let home = Home::new();
     let port = free_port();
     send(&home, port, 3, 0..10);
@@ -140,7 +140,7 @@ fn answering(text: &'static str) -> u16 {
 }
 
 #[test]
-fn whatever_the_server_does_the_agent_goes_on_and_the_record_is_kept() {
+fn a_failing_server_delays_no_agent_and_loses_no_record() {
     let problem =
         "HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/problem+json\r\nContent-Length: 2\r\n\r\n{}";
     for (why, port, kept) in [
@@ -173,7 +173,7 @@ fn whatever_the_server_does_the_agent_goes_on_and_the_record_is_kept() {
 }
 
 #[test]
-fn a_server_that_hangs_costs_one_hook_its_time_and_not_every_one() {
+fn a_hanging_server_delays_at_most_two_of_five_hooks() {
     let home = Home::new();
     let port = server(|_| ());
     let url = format!("http://127.0.0.1:{port}");
@@ -189,7 +189,7 @@ fn a_server_that_hangs_costs_one_hook_its_time_and_not_every_one() {
 }
 
 #[test]
-fn whatever_the_agent_does_nothing_shows() {
+fn wrong_input_arguments_or_home_folders_never_fail_the_hook() {
     let home = Home::new();
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
@@ -226,7 +226,7 @@ fn whatever_the_agent_does_nothing_shows() {
 }
 
 #[test]
-fn an_input_that_never_ends_is_taken_if_it_is_whole() {
+fn an_input_without_end_is_kept_if_the_record_is_whole() {
     let home = Home::new();
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
@@ -258,7 +258,7 @@ fn an_input_that_never_ends_is_taken_if_it_is_whole() {
 }
 
 #[tokio::test]
-async fn what_is_half_written_or_not_a_record_is_put_aside() {
+async fn broken_spool_files_are_put_aside() {
     let home = Home::new();
     let port = free_port();
     send(&home, port, 1, 0..3);
@@ -282,7 +282,7 @@ async fn what_is_half_written_or_not_a_record_is_put_aside() {
 }
 
 #[tokio::test]
-async fn a_server_whose_spool_cannot_be_used_serves() {
+async fn an_unusable_spool_does_not_stop_the_server() {
     for spool in [Path::new("/dev/null"), Path::new("/proc/nowhere")] {
         let app = App::start_with(|config| config.spool = Some(spool.to_owned())).await;
         assert!(reqwest::get(app.url("/api/v1/overview")).await.unwrap().status().is_success());
@@ -291,7 +291,7 @@ async fn a_server_whose_spool_cannot_be_used_serves() {
 }
 
 #[tokio::test]
-async fn a_late_hook_says_when_it_happened() {
+async fn a_late_hook_is_stored_under_its_own_time() {
     let app = App::start().await;
     let client = reqwest::Client::new();
     let now = chrono::Utc::now();

@@ -239,7 +239,7 @@ impl Store {
 }
 
 #[tokio::test]
-async fn a_delivery_is_taken_once() {
+async fn a_delivery_is_stored_once() {
     let store = Store::open().await;
     let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
     let id = "0190b0a0-0000-7000-8000-00000000000f";
@@ -263,7 +263,7 @@ async fn a_delivery_is_taken_once() {
 
 /// A name that is said with every record does not undo what a person wrote; a new one does.
 #[tokio::test]
-async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
+async fn an_edited_title_stays_until_the_session_is_renamed() {
     use sea_orm::ConnectionTrait;
     let store = Store::open().await;
     let named = async |hook: &str, title: &str| {
@@ -278,7 +278,7 @@ async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
 }
 
 #[tokio::test]
-async fn the_same_session_of_two_runtimes_is_two_tasks() {
+async fn one_session_id_in_two_runtimes_makes_two_tasks() {
     let store = Store::open().await;
     let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
     store.take(AgentRuntime::ClaudeCode, prompt).await.expect("taken");
@@ -287,7 +287,7 @@ async fn the_same_session_of_two_runtimes_is_two_tasks() {
 }
 
 #[tokio::test]
-async fn hostile_bodies_are_taken_whole_or_not_at_all() {
+async fn hostile_bodies_are_stored_whole_or_not_at_all() {
     let store = Store::open().await;
     for (at, line) in read("hostile.jsonl").lines().enumerate() {
         let line: Value = serde_json::from_str(line).expect("a line");
@@ -350,7 +350,7 @@ async fn check_hostile(store: &Store, at: usize, why: &str, body: &[u8], expect:
 
 /// A hook that finds nothing new leaves no trace in the change log.
 #[tokio::test]
-async fn a_repeated_record_makes_no_notice() {
+async fn a_repeated_record_logs_no_change() {
     let store = Store::open().await;
     let record = |hook: &str| {
         json!({"session_id": "s", "hook_event_name": hook, "cwd": "/home/dev/shop", "tool_use_id": "t",

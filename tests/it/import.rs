@@ -177,7 +177,7 @@ fn line_of(event: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_change_is_told_once_and_the_same_again_is_none() {
+async fn a_second_import_logs_no_change() {
     let importer = Importer::start().await;
     importer.import(read(MAIN)).await;
     assert_eq!(importer.told("0"), "event.logged|11\ntask.started|1\ntask.updated|6");
@@ -190,7 +190,7 @@ async fn a_change_is_told_once_and_the_same_again_is_none() {
 
 /// Line by line, in halves that overlap, ended half-way and begun again, the files in any order: the store is the same.
 #[tokio::test]
-async fn neither_order_nor_stretches_nor_accidents_matter() {
+async fn order_batches_and_interruptions_do_not_change_the_result() {
     let files = [MAIN, SUBAGENT, "notes/old.jsonl", "hostile.jsonl"];
     let whole = Importer::start().await;
     whole.import_files(&files).await;
@@ -232,7 +232,7 @@ async fn neither_order_nor_stretches_nor_accidents_matter() {
 
 /// A timeline is in the order of time although lines are not always.
 #[tokio::test]
-async fn one_stretch_is_one_timeline() {
+async fn a_batch_is_stored_in_the_order_of_time() {
     let importer = Importer::start().await;
     let bytes = read(MAIN);
     let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
@@ -243,7 +243,7 @@ async fn one_stretch_is_one_timeline() {
 }
 
 #[tokio::test]
-async fn what_hooks_report_stays_theirs() {
+async fn an_import_changes_no_row_that_hooks_reported() {
     let importer = Importer::start().await;
     let with = |hook: &str, more: Value| {
         let mut body = json!({"session_id": CHECKOUT, "hook_event_name": hook, "cwd": "/home/dev/shop"});
@@ -304,7 +304,7 @@ async fn what_hooks_report_stays_theirs() {
 }
 
 #[tokio::test]
-async fn what_a_person_changed_stays() {
+async fn an_import_keeps_edited_fields() {
     let importer = Importer::start().await;
     let bytes = read(MAIN);
     let half = bytes.len() / 2;
@@ -324,7 +324,7 @@ async fn what_a_person_changed_stays() {
 }
 
 #[tokio::test]
-async fn hostile_lines_cost_the_others_nothing() {
+async fn a_bad_line_is_skipped_and_the_others_are_imported() {
     let importer = Importer::start().await;
     let imported = importer.import(read("hostile.jsonl")).await;
     let reasons = imported["reasons"].as_array().unwrap().iter();

@@ -128,7 +128,7 @@ fn changes_between_install_and_uninstall_stay() {
 /// Neither client reads a settings file with a comment or a trailing comma: Claude Code 2.1.197 and 2.1.332 and Codex
 /// 0.169.0, each run with such files on 26 November 2026, ran none of the hooks in them (`src/cli/hooks/json.rs`).
 #[test]
-fn a_file_that_no_agent_would_read_is_refused_with_the_place_of_its_flaw() {
+fn an_invalid_settings_file_is_refused_with_the_place_of_its_error() {
     for (agent, file) in AGENTS.iter().flat_map(|agent| corpus(true).into_iter().map(move |file| (agent, file))) {
         let home = Home::new();
         let path = settings(&home, agent, "--user");
@@ -145,7 +145,7 @@ fn a_file_that_no_agent_would_read_is_refused_with_the_place_of_its_flaw() {
 }
 
 #[test]
-fn a_file_that_was_created_is_removed_again() {
+fn uninstall_removes_a_file_that_install_created() {
     for scope in SCOPES {
         let home = Home::new();
         let path = settings(&home, "claude-code", scope);
@@ -164,7 +164,7 @@ fn a_file_that_was_created_is_removed_again() {
 }
 
 #[test]
-fn a_link_stays_a_link() {
+fn a_symlink_stays_a_symlink() {
     let home = Home::new();
     let (path, file) = (settings(&home, "claude-code", "--user"), home.path("dotfiles/claude.json"));
     write(&file, b"{\n  \"model\": \"opus\"\n}\n");
@@ -184,7 +184,7 @@ fn a_link_stays_a_link() {
 }
 
 #[test]
-fn a_read_only_file_stays_as_it_is() {
+fn a_read_only_file_is_not_changed() {
     let home = Home::new();
     let path = settings(&home, "claude-code", "--user");
     write(&path, b"{}");
@@ -195,7 +195,7 @@ fn a_read_only_file_stays_as_it_is() {
 }
 
 #[test]
-fn an_old_agent_gets_no_hook_that_it_does_not_know() {
+fn an_old_agent_gets_only_the_hooks_that_it_knows() {
     for (version, hooks) in [("2.1.92 (Claude Code)", 9), ("2.1.101 (Claude Code)", 24), ("beta", 24)] {
         let home = Home::new();
         home.program("claude", &format!("echo '{version}'"));
@@ -207,7 +207,7 @@ fn an_old_agent_gets_no_hook_that_it_does_not_know() {
 }
 
 #[test]
-fn another_server_is_named_and_a_secret_is_not() {
+fn the_command_names_another_server_and_refuses_credentials() {
     let home = Home::new();
     let install = ["hooks", "install", "--agent", "codex", "--server"];
     home.run(&[&install[..], &["http://board.example:8080/requery"]].concat());

@@ -84,7 +84,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn what_is_shown_becomes_what_is_stored(ops in prop::collection::vec(op(), 0..25)) {
+    fn every_watched_read_model_converges_to_the_database(ops in prop::collection::vec(op(), 0..25)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new().await;

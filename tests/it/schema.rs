@@ -155,7 +155,7 @@ async fn figures_are_right(app: &App, of_deleted_tasks: u64) {
 }
 
 #[tokio::test]
-async fn a_table_made_anew_is_told_again() {
+async fn a_recreated_table_gets_its_triggers_back() {
     for table in ["tasks", "sessions", "events", "bookmarks", "usage"] {
         let app = App::start().await;
         app.sql("insert into tasks (title, project) values ('before', 'p')");
@@ -198,7 +198,7 @@ async fn write_in_a_gap(app: &App) {
 }
 
 #[tokio::test]
-async fn figures_and_search_know_the_writes_of_the_gap() {
+async fn figures_and_search_include_writes_made_without_triggers() {
     let app = App::start().await;
     write_in_a_gap(&app).await;
     let mut ws = app.ws("").await;
@@ -220,7 +220,7 @@ async fn figures_and_search_know_the_writes_of_the_gap() {
 }
 
 #[tokio::test]
-async fn the_gap_of_a_server_that_did_not_run_is_mended_at_its_start() {
+async fn writes_made_without_triggers_and_server_are_counted_at_the_next_start() {
     let app = App::start().await;
     write_in_a_gap(&app).await;
     let mut ws = app.ws("").await;
@@ -235,7 +235,7 @@ async fn the_gap_of_a_server_that_did_not_run_is_mended_at_its_start() {
 }
 
 #[tokio::test]
-async fn a_trigger_that_was_changed_is_put_back() {
+async fn a_changed_trigger_is_put_back() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     ws.frame().await;
@@ -248,7 +248,7 @@ async fn a_trigger_that_was_changed_is_put_back() {
 /// A table, an index, a trigger or a view of another program, and a file made compact: all change the version of the
 /// schema, and none of them is ours.
 #[tokio::test]
-async fn changes_to_the_schema_that_are_not_ours_disturb_no_screen() {
+async fn schema_changes_of_other_programs_cause_no_resync() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     let first = ws.frame().await;
@@ -266,7 +266,7 @@ async fn changes_to_the_schema_that_are_not_ours_disturb_no_screen() {
 }
 
 #[tokio::test]
-async fn an_index_that_was_dropped_is_made_again() {
+async fn dropped_indexes_and_views_are_recreated() {
     let app = App::start().await;
     app.sql("drop index tasks_changed; drop index tasks_external; drop view task_tree");
     let made = async {
@@ -284,7 +284,7 @@ fn migrate(path: &Path) -> Output {
 }
 
 #[tokio::test]
-async fn the_migrate_command_says_which_triggers_it_put_back() {
+async fn migrate_lists_the_triggers_it_put_back() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("requery.db");
     assert_eq!(String::from_utf8(migrate(&path).stdout).unwrap(), format!("{} is up to date\n", path.display()));

@@ -45,7 +45,7 @@ async fn all(client: &Client, query: &str) -> Vec<String> {
 const NONE: [&str; 0] = [];
 
 #[tokio::test]
-async fn tasks_events_and_bookmarks_are_found_whoever_wrote_them() {
+async fn rows_written_by_the_api_or_by_sql_are_found() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("Port the Settings page", json!({"summary": "done with élan", "project": "p"})).await;
@@ -84,7 +84,7 @@ async fn tasks_events_and_bookmarks_are_found_whoever_wrote_them() {
 }
 
 #[tokio::test]
-async fn what_changes_or_goes_is_followed() {
+async fn the_index_follows_updates_moves_and_deletions() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("alpha", json!({"project": "p"})).await;
@@ -141,7 +141,7 @@ fn index_size(app: &App) -> String {
 }
 
 #[tokio::test]
-async fn rows_that_replace_others_or_precede_their_task_are_found() {
+async fn replaced_rows_and_events_older_than_their_task_are_found() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("alpha", json!({})).await;
@@ -162,7 +162,7 @@ async fn rows_that_replace_others_or_precede_their_task_are_found() {
 }
 
 #[tokio::test]
-async fn filters_are_exact() {
+async fn project_and_task_filters_match_exactly() {
     let client = Client::of(&App::start().await);
     for project in ["", "a", "a b", "a\"b", "é", "%", "a*"] {
         let task = client.task(&format!("word in {project}"), json!({"project": project})).await;
@@ -184,7 +184,7 @@ async fn filters_are_exact() {
 }
 
 #[tokio::test]
-async fn the_best_of_the_newest_come_first() {
+async fn title_matches_and_short_texts_rank_first() {
     let client = Client::of(&App::start().await);
     let task = client.task("t", json!({})).await;
     let long = format!("fox {}", "and so on ".repeat(50));
@@ -198,7 +198,7 @@ async fn the_best_of_the_newest_come_first() {
 
 /// As an import writes it: what had long happened comes behind what happens, however late it is written.
 #[tokio::test]
-async fn history_is_no_news() {
+async fn late_imports_rank_last() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("t", json!({})).await;
@@ -232,7 +232,7 @@ async fn history_is_no_news() {
 }
 
 #[tokio::test]
-async fn parameters_are_refused_by_name() {
+async fn wrong_search_parameters_are_refused_by_name() {
     let client = Client::of(&App::start().await);
     client.task("x", json!({})).await;
     for (query, problem) in [
@@ -258,7 +258,7 @@ fn encoded(text: &str) -> String {
 
 /// Any text is a query: it is answered, whatever the index's own syntax would make of it.
 #[tokio::test]
-async fn no_query_is_wrong() {
+async fn any_text_is_a_valid_query() {
     let client = Client::of(&App::start().await);
     let task = client.task("NOT foo* OR \"bar\" AND NEAR(x, 5) title:y ^z {a}", json!({})).await;
     assert_eq!(titles(&client, "q=near").await.len(), 1);
@@ -311,7 +311,7 @@ async fn no_query_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_restart_continues_and_what_the_log_lost_is_built_again() {
+async fn a_restart_indexes_the_logged_changes_and_rebuilds_after_a_gap() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("alpha", json!({})).await;
@@ -353,7 +353,7 @@ async fn a_restart_continues_and_what_the_log_lost_is_built_again() {
 
 /// A database that was written before there was an index, and an index that has to be made anew.
 #[tokio::test]
-async fn an_index_is_built_while_others_write() {
+async fn writes_succeed_while_the_index_is_built() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("old", json!({})).await;
@@ -388,7 +388,7 @@ async fn an_index_is_built_while_others_write() {
 }
 
 #[tokio::test]
-async fn the_answer_says_how_far_the_index_is() {
+async fn complete_is_true_exactly_when_the_index_covers_the_cursor() {
     let app = App::start().await;
     let client = Client::of(&app);
     let cursor = |answer: &Answer| answer.header("requery-cursor").parse::<Cursor>().unwrap();
@@ -426,7 +426,7 @@ async fn the_answer_says_how_far_the_index_is() {
 }
 
 #[tokio::test]
-async fn a_beginning_finds_whatever_begins_so_however_many_words_that_are() {
+async fn a_prefix_finds_every_word_even_among_hundreds() {
     let client = Client::of(&App::start().await);
     let task = client.task("t", json!({})).await;
     let events = format!("/api/v1/tasks/{task}/events");

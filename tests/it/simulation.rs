@@ -45,7 +45,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(1500), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_shown_becomes_what_is_stored(
+    fn every_watched_read_model_converges_to_the_database(
         seed in any::<u64>(),
         duplex in any::<bool>(),
         ops in prop::collection::vec((gap(), op()), 0..60),

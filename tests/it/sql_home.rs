@@ -16,7 +16,7 @@ const RAW: &[&str] = &[
 ];
 
 #[test]
-fn sql_stays_in_the_database() {
+fn sql_stays_in_the_database_module() {
     let mut wrong = Vec::new();
     for file in source_files(&["src"]) {
         if !is_home(&file.path) {

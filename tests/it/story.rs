@@ -26,7 +26,7 @@ const RECORDS: u64 = 622 + 54;
 const EVENTS: u64 = 347 + 35;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_of_agents() {
+async fn screens_converge_while_the_server_is_killed_and_sql_writes_beside_it() {
     let mut server = Server::start().await;
     let mut hasty = EngineSettings::default();
     hasty.backoff_most = Duration::from_secs(2);
@@ -90,7 +90,7 @@ async fn a_day_of_agents() {
 
 /// What `sqlite3` changes is asked for once by whoever watches it, and not again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_write_beside_the_server_costs_one_refetch_of_each_view() {
+async fn one_sql_write_causes_one_refetch_of_each_watched_read_model() {
     let server = Server::start().await;
     let insert = "insert into tasks (title) values ('one'), ('two'); select id from tasks where title = 'one'";
     let id = sqlite3(&server.database(), insert);

@@ -17,7 +17,7 @@ fn kind(frame: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_stream_begins_with_a_snapshot_and_goes_on_with_notices() {
+async fn a_stream_begins_with_a_snapshot_and_continues_with_notices() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     let first = ws.frame().await;
@@ -57,7 +57,7 @@ async fn both_transports_carry_the_same_frames_in_the_same_order() {
 }
 
 #[tokio::test]
-async fn a_stream_of_one_project_hears_of_no_other() {
+async fn a_stream_of_one_project_gets_no_notice_of_another() {
     let app = App::start().await;
     let mut ws = app.ws("?project=%C3%A9%20%26%3D").await;
     ws.frame().await;
@@ -67,7 +67,7 @@ async fn a_stream_of_one_project_hears_of_no_other() {
 }
 
 #[tokio::test]
-async fn a_narrowed_stream_hears_of_what_is_watched() {
+async fn a_narrowed_stream_gets_only_notices_of_watched_read_models() {
     let app = App::start().await;
     app.sql(&format!("insert into tasks (id, title) values ('{TASK}', 'a'), ('{OTHER}', 'b')"));
     let mut ws = app.ws("").await;
@@ -91,7 +91,7 @@ async fn a_narrowed_stream_hears_of_what_is_watched() {
 }
 
 #[tokio::test]
-async fn who_comes_back_is_told_what_changed_and_nothing_else() {
+async fn a_resumed_stream_lists_exactly_the_changed_read_models() {
     let app = App::start().await;
     app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'a', 'p'), ('{OTHER}', 'b', 'q')"));
     let since = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();
@@ -117,7 +117,7 @@ async fn who_comes_back_is_told_what_changed_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_continued_starts_afresh() {
+async fn a_cursor_that_cannot_be_resumed_gets_a_snapshot() {
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('a'), ('b')");
     let cursor = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();
@@ -139,7 +139,7 @@ async fn what_cannot_be_continued_starts_afresh() {
 }
 
 #[tokio::test]
-async fn a_burst_is_merged_into_what_it_makes_stale() {
+async fn a_burst_is_merged_into_one_stale_or_resync_frame() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     ws.frame().await;
@@ -157,7 +157,7 @@ async fn a_burst_is_merged_into_what_it_makes_stale() {
 }
 
 #[tokio::test]
-async fn heartbeats_come_and_carry_the_cursor() {
+async fn heartbeats_carry_the_cursor() {
     let app = App::start_with(|config| config.heartbeat = Duration::from_millis(100)).await;
     let mut ws = app.ws("").await;
     let cursor = ws.frame().await["cursor"].clone();
@@ -169,7 +169,7 @@ async fn heartbeats_come_and_carry_the_cursor() {
 }
 
 #[tokio::test]
-async fn a_peer_that_says_nothing_is_let_go() {
+async fn a_peer_that_answers_no_ping_is_disconnected() {
     let app = App::start_with(|config| config.heartbeat = Duration::from_millis(100)).await;
     let mut socket = upgrade(&app).await;
     // It answers no ping. Everything sent to it is read, then the server ends the connection.
@@ -178,7 +178,7 @@ async fn a_peer_that_says_nothing_is_let_go() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_says_when_to_come_back() {
+async fn a_stopping_server_sends_closing_with_a_retry_time() {
     let app = App::start().await;
     let (mut ws, mut sse) = (app.ws("").await, app.sse("", "").await);
     ws.frame().await;
@@ -192,7 +192,7 @@ async fn a_server_that_ends_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn what_a_client_does_wrong_is_named_by_its_close_code() {
+async fn each_client_error_has_its_close_code() {
     let app = App::start().await;
     let too_many = json!({"type": "watch", "payload": {"read_models": vec!["overview"; 257]}}).to_string();
     let cases = [
@@ -228,7 +228,7 @@ async fn what_a_client_does_wrong_is_named_by_its_close_code() {
 }
 
 #[tokio::test]
-async fn a_reader_that_never_reads_holds_up_nobody() {
+async fn a_client_that_never_reads_delays_no_other() {
     let app = App::start().await;
     let stuck = upgrade(&app).await;
     let mut ws = app.ws("").await;
@@ -241,7 +241,7 @@ async fn a_reader_that_never_reads_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn strangers_are_turned_away_everywhere() {
+async fn foreign_hosts_and_origins_get_403_on_every_path() {
     let app = App::start().await;
     let http = reqwest::Client::new();
     for path in ["/ws", "/api/v1/stream", "/api/v1/overview", "/docs", "/healthz", "/api/v1/hooks/claude-code"] {

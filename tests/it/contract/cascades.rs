@@ -23,7 +23,7 @@ const TREE: &str = "
     insert into usage (task_id, answer_id, output_tokens, cost_usd_micros) select id, 'two', 5, 7 from tasks";
 
 #[tokio::test]
-async fn a_tree_goes_task_by_task() {
+async fn deleting_a_tree_sends_one_notice_for_each_task() {
     for pragmas in ALL {
         let mut wire = Wire::start_with(pragmas).await;
         wire.write(TREE).await;
@@ -45,7 +45,7 @@ async fn a_tree_goes_task_by_task() {
 }
 
 #[tokio::test]
-async fn everything_at_once_goes_task_by_task() {
+async fn deleting_all_tasks_sends_one_notice_for_each_task() {
     for pragmas in ALL {
         let mut wire = Wire::start_with(pragmas).await;
         wire.write(TREE).await;
@@ -63,7 +63,7 @@ async fn everything_at_once_goes_task_by_task() {
 
 /// Tasks that are below each other go as well, once each.
 #[tokio::test]
-async fn a_circle_goes_once() {
+async fn deleting_a_circle_of_tasks_sends_each_notice_once() {
     for pragmas in ALL {
         let mut wire = Wire::start_with(pragmas).await;
         wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b')").await;
@@ -81,7 +81,7 @@ async fn a_circle_goes_once() {
 
 /// Parents are told apart: who moves below another task is told of under both.
 #[tokio::test]
-async fn a_change_of_parent_is_told_to_both() {
+async fn a_change_of_parent_sends_notices_for_both_parents() {
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b'), ('{c}', 'c')").await;
     wire.told().await;
@@ -108,7 +108,7 @@ async fn a_change_of_parent_is_told_to_both() {
 }
 
 #[tokio::test]
-async fn deletions_of_parts_are_told_as_news_of_their_task() {
+async fn deleting_rows_of_a_task_sends_notices_of_that_task() {
     for pragmas in ALL {
         let mut wire = Wire::start_with(pragmas).await;
         wire.write("insert into tasks (id, title, project) values ('{a}', 'a', 'p')").await;

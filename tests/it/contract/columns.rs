@@ -63,17 +63,17 @@ const VALUES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_column_is_told_once_or_kept_or_refused() {
+async fn each_changed_column_sends_its_notice_or_none_or_is_refused() {
     every_column("").await;
 }
 
 #[tokio::test]
-async fn the_same_with_recursive_triggers() {
+async fn each_changed_column_behaves_so_with_recursive_triggers() {
     every_column("pragma recursive_triggers = on; ").await;
 }
 
 #[tokio::test]
-async fn the_same_with_foreign_keys() {
+async fn each_changed_column_behaves_so_with_foreign_keys() {
     every_column("pragma foreign_keys = on; ").await;
 }
 
@@ -139,7 +139,7 @@ fn told_of_both(name: &str, told: &[String]) -> usize {
 
 /// A direct insert needs no more than what nobody else can know.
 #[tokio::test]
-async fn inserts_have_sane_defaults() {
+async fn a_direct_insert_gets_defaults() {
     let mut wire = Wire::start().await;
     wire.check("insert into tasks (title) values ('a')", "task.started task_id=? project= parent_task_id=null").await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a')").await;
@@ -190,7 +190,7 @@ async fn inserts_have_sane_defaults() {
 
 /// What the database refuses names the rule.
 #[tokio::test]
-async fn bad_rows_are_refused_by_name() {
+async fn a_refused_row_names_the_broken_constraint() {
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b')").await;
     wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')").await;

@@ -16,7 +16,7 @@ use crate::app::{App, PATIENCE};
 const WHILE: Duration = Duration::from_millis(300);
 
 #[tokio::test]
-async fn nothing_is_told_before_its_commit() {
+async fn no_notice_precedes_its_commit() {
     let mut wire = Wire::start().await;
     let mut other = Sqlite::open(&wire.app);
     other.run("begin immediate; insert into tasks (id, title) values ('{a}', 'a');");
@@ -34,7 +34,7 @@ async fn nothing_is_told_before_its_commit() {
 }
 
 #[tokio::test]
-async fn what_is_undone_is_not_told() {
+async fn a_rollback_sends_no_notice() {
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a')").await;
     wire.told().await;
@@ -60,7 +60,7 @@ async fn what_is_undone_is_not_told() {
 
 /// A request that has to wait for another writer is told after it.
 #[tokio::test]
-async fn writers_take_turns_and_are_told_in_turn() {
+async fn notices_follow_the_order_of_the_commits() {
     let mut wire = Wire::start().await;
     let mut other = Sqlite::open(&wire.app);
     other.run("begin immediate; insert into tasks (id, title) values ('{a}', 'a');");
@@ -83,7 +83,7 @@ async fn writers_take_turns_and_are_told_in_turn() {
 
 /// Two processes and the server, each as fast as it can: every change is told, none twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_at_once_lose_nothing() {
+async fn concurrent_writers_lose_no_notice() {
     const EACH: usize = 100;
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b'), ('{c}', 'c')").await;
@@ -112,7 +112,7 @@ async fn writers_at_once_lose_nothing() {
 
 /// Server-sent events, byte by byte: the data, then the id, and nothing else.
 #[tokio::test]
-async fn the_bytes_of_an_event_are_these() {
+async fn server_sent_events_have_exactly_these_bytes() {
     let app = App::start().await;
     let mut socket = TcpStream::connect(app.address).await.unwrap();
     // Of HTTP/1.0 the answer is not chunked: what comes is what was written.

@@ -23,7 +23,7 @@ const ROWS: &str = "
         ('{a}', 'one', 3, 4), ('{a}', 'two', 5, null), ('{b}', 'one', 7, 8)";
 
 #[tokio::test]
-async fn what_is_ignored_is_not_told() {
+async fn an_ignored_row_sends_no_notice() {
     for pragmas in REPLACE {
         let mut wire = with_rows(pragmas).await;
         for write in [
@@ -63,7 +63,7 @@ async fn what_is_ignored_is_not_told() {
 }
 
 #[tokio::test]
-async fn an_upsert_is_told_as_what_it_did() {
+async fn an_upsert_sends_the_notice_of_its_insert_or_update() {
     for pragmas in REPLACE {
         let mut wire = with_rows(pragmas).await;
         let upsert = "insert into tasks (id, title, project) values ('{c}', 'c', 'p')
@@ -98,7 +98,7 @@ async fn an_upsert_is_told_as_what_it_did() {
 }
 
 #[tokio::test]
-async fn a_replaced_task_went_and_another_came() {
+async fn replacing_a_task_sends_deleted_and_started() {
     for pragmas in REPLACE {
         let mut wire = with_rows(pragmas).await;
         wire.check(
@@ -118,7 +118,7 @@ async fn a_replaced_task_went_and_another_came() {
 
 /// What its runtime calls a task names another row than its id does: that one does not go unsaid.
 #[tokio::test]
-async fn a_task_is_not_replaced_by_what_its_runtime_calls_it() {
+async fn a_task_is_not_replaced_silently_through_its_external_id() {
     for pragmas in REPLACE {
         let mut wire = with_rows(pragmas).await;
         wire.write("insert into tasks (id, title, parent_task_id) values ('{k}', 'k', '{a}')").await;
@@ -151,7 +151,7 @@ async fn a_task_is_not_replaced_by_what_its_runtime_calls_it() {
 
 /// The id of a part says whose it is: no other task can take it.
 #[tokio::test]
-async fn no_task_takes_another_ones_parts() {
+async fn a_replace_cannot_move_a_row_to_another_task() {
     for pragmas in REPLACE {
         let mut wire = with_rows(pragmas).await;
         for (write, reason) in [
@@ -174,7 +174,7 @@ async fn no_task_takes_another_ones_parts() {
 
 /// A part that is replaced within its task: whoever shows it asks for it again.
 #[tokio::test]
-async fn a_part_replaced_in_its_task_is_told() {
+async fn replacing_a_row_within_its_task_sends_a_notice() {
     for pragmas in REPLACE {
         let mut wire = with_rows(pragmas).await;
         for (write, told) in [

@@ -15,7 +15,7 @@ const YEAR_3000: i64 = 32_503_680_000_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
-async fn a_cursor_below_the_floor_starts_afresh_and_one_above_continues() {
+async fn a_cursor_below_the_floor_gets_a_snapshot_and_one_above_resumes() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     // Each an hour after the last.
@@ -49,7 +49,7 @@ async fn a_cursor_below_the_floor_starts_afresh_and_one_above_continues() {
 }
 
 #[tokio::test]
-async fn an_id_is_never_given_twice() {
+async fn a_change_id_is_never_used_twice() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     sqlite3(&path, "insert into tasks (title) values ('a'), ('b'), ('c')");
@@ -68,7 +68,7 @@ async fn an_id_is_never_given_twice() {
 
 /// A log without rows tells nothing, so nobody is told that nothing changed.
 #[tokio::test]
-async fn an_emptied_log_continues_nobody_but_who_has_it_all() {
+async fn an_emptied_log_resumes_only_the_newest_cursor() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     let epoch = database.epoch().unwrap().to_string();
@@ -97,7 +97,7 @@ async fn an_emptied_log_is_folded_to_its_end() {
 }
 
 #[tokio::test]
-async fn what_is_not_folded_is_not_pruned() {
+async fn changes_that_are_not_folded_are_not_pruned() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     sqlite3(&path, &expand("insert into tasks (id, title) values ('{a}', 'a')"));
@@ -123,7 +123,7 @@ async fn what_is_not_folded_is_not_pruned() {
 }
 
 #[tokio::test]
-async fn deliveries_are_forgotten_a_day_after_what_was_kept_for_a_week() {
+async fn deliveries_are_pruned_after_eight_days() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     let day: i64 = 24 * 3_600_000;

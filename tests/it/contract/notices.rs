@@ -231,14 +231,14 @@ const STORY: &[Step] = &[
 ];
 
 #[test]
-fn the_story_has_every_kind() {
+fn the_steps_cover_every_kind_of_notice() {
     let told = STORY.iter().flat_map(|(_, _, told)| told.lines());
     let kinds: BTreeSet<_> = told.filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(kinds, Notice::KINDS.iter().copied().collect());
 }
 
 #[tokio::test]
-async fn requests_are_told() {
+async fn each_request_sends_its_notices() {
     let mut wire = Wire::start().await;
     for (request, _, told) in STORY {
         wire.check(request, told).await;
@@ -247,22 +247,22 @@ async fn requests_are_told() {
 }
 
 #[tokio::test]
-async fn statements_are_told() {
+async fn each_statement_sends_its_notices() {
     statements_with("").await;
 }
 
 #[tokio::test]
-async fn statements_are_told_with_foreign_keys() {
+async fn each_statement_sends_its_notices_with_foreign_keys() {
     statements_with("pragma foreign_keys = on; ").await;
 }
 
 #[tokio::test]
-async fn statements_are_told_with_recursive_triggers() {
+async fn each_statement_sends_its_notices_with_recursive_triggers() {
     statements_with("pragma recursive_triggers = on; ").await;
 }
 
 #[tokio::test]
-async fn statements_are_told_with_both() {
+async fn each_statement_sends_its_notices_with_both_pragmas() {
     statements_with("pragma foreign_keys = on; pragma recursive_triggers = on; ").await;
 }
 
@@ -275,7 +275,7 @@ async fn statements_with(pragmas: &'static str) {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_not_told() {
+async fn a_refused_request_sends_no_notice() {
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b')").await;
     wire.write("insert into sessions (id, task_id) values ('{s}', '{a}')").await;

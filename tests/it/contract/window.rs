@@ -37,7 +37,7 @@ fn an_incomplete_pass_is_not_flushed() {
 }
 
 #[test]
-fn the_first_after_quiet_goes_out_at_once() {
+fn the_first_notice_after_a_quiet_window_is_sent_at_once() {
     check("0 event a", "0 @1 event.logged a");
     check(
         "0 event a
@@ -61,7 +61,7 @@ fn the_first_after_quiet_goes_out_at_once() {
 }
 
 #[test]
-fn later_ones_go_out_once_for_each_window() {
+fn later_notices_are_sent_once_in_each_window() {
     check(
         "0 event a
          1 event a
@@ -78,7 +78,7 @@ fn later_ones_go_out_once_for_each_window() {
 }
 
 #[test]
-fn one_goes_out_for_each_kind_and_task_and_place() {
+fn notices_merge_by_kind_task_project_and_parent() {
     check(
         "0 task z
          1 task a, event a, task b, event a, task a, event b
@@ -103,7 +103,7 @@ fn one_goes_out_for_each_kind_and_task_and_place() {
 }
 
 #[test]
-fn it_widens_under_load_and_narrows_again() {
+fn the_window_widens_under_load_and_narrows_again() {
     // One notice for 20,000 listeners is not heavy, one for 20,001 is.
     check(
         "0 listeners 20000
@@ -142,7 +142,7 @@ fn it_widens_under_load_and_narrows_again() {
 }
 
 #[test]
-fn a_doubt_takes_the_place_of_what_waits() {
+fn a_doubt_replaces_the_waiting_notices() {
     check("0 doubt", "0 @1 doubt: because");
     check(
         "0 event a
@@ -157,7 +157,7 @@ fn a_doubt_takes_the_place_of_what_waits() {
 }
 
 #[test]
-fn what_is_too_much_is_a_doubt() {
+fn more_than_10000_notices_become_a_doubt() {
     check(
         "0 event a
          1 tasks 10000",
@@ -178,7 +178,7 @@ fn what_is_too_much_is_a_doubt() {
 }
 
 #[test]
-fn what_is_forgotten_does_not_go_out() {
+fn cleared_notices_are_not_sent() {
     check(
         "0 event a
          1 event a

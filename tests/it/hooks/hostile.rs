@@ -9,7 +9,7 @@ use crate::rest::Client;
 const CLAUDE_CODE: &str = "/api/v1/hooks/claude-code";
 
 #[tokio::test]
-async fn what_is_refused_is_refused_by_name_and_what_is_taken_stays_text() {
+async fn hostile_bodies_are_refused_by_field_or_stored_as_text() {
     let app = App::start().await;
     let client = Client::of(&app);
     for (at, line) in read("hostile.jsonl").lines().enumerate() {

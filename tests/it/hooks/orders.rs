@@ -86,7 +86,7 @@ proptest! {
     })]
 
     #[test]
-    fn any_allowed_order_gives_the_figures(seed in any::<u64>()) {
+    fn any_allowed_order_gives_the_same_figures(seed in any::<u64>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             check("claude-code-busy-day.jsonl", AgentRuntime::ClaudeCode, seed).await;

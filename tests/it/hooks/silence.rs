@@ -57,7 +57,7 @@ fn record(hook: &str, more: &Value) -> Vec<u8> {
 
 /// As the clock moves on, exactly the agent that was killed is flagged, and a day later given up.
 #[tokio::test]
-async fn after_the_busy_day_one_agent_is_missing() {
+async fn only_the_killed_agent_of_the_recording_becomes_silent_and_lost() {
     let store = Store::open().await;
     for line in read("claude-code-busy-day.jsonl").lines() {
         let line: Value = serde_json::from_str(line).expect("a line");
@@ -101,7 +101,7 @@ async fn after_the_busy_day_one_agent_is_missing() {
 
 /// Whatever its agent says takes the flag back, and even the end.
 #[tokio::test]
-async fn who_is_heard_of_again_is_not_lost() {
+async fn a_new_record_revives_a_silent_or_lost_task() {
     let store = Store::open().await;
     let take = async |hook: &str, more: Value, at: i64| {
         store.take_at(AgentRuntime::ClaudeCode, &record(hook, &more), START + at).await.expect("taken");
@@ -149,7 +149,7 @@ async fn who_is_heard_of_again_is_not_lost() {
 
 /// What others wrote about a task stands, and a task of theirs is never judged.
 #[tokio::test]
-async fn only_those_whose_hooks_are_heard_are_judged() {
+async fn only_tasks_with_hooks_are_judged_and_an_sql_status_stands() {
     let store = Store::open().await;
     store.take(AgentRuntime::ClaudeCode, &record("UserPromptSubmit", &json!({"prompt": "hi"}))).await.expect("taken");
     let sql = async |sql: &str| store.db.execute_unprepared(sql).await.expect("written");
@@ -173,7 +173,7 @@ async fn only_those_whose_hooks_are_heard_are_judged() {
 
 /// A process that is gone was that of a run; the next run is another, even one that does not say which.
 #[tokio::test]
-async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
+async fn a_new_run_is_not_judged_by_the_process_of_the_previous_run() {
     let store = Store::open().await;
     let take = async |hook: &str, process: Option<&str>| {
         let process = process.map(|text| text.parse::<Process>().expect("a process"));
@@ -202,7 +202,7 @@ async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
 /// A killed agent is missed within moments, whatever it was at, and found again when it is resumed.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_killed_agent_is_missed() {
+async fn a_killed_agent_is_reported_gone_until_it_is_resumed() {
     let silence_limits = SilenceLimits { stale_after: Duration::from_secs(3), lost_after: Duration::from_secs(3600) };
     let app = App::start_with(|config| config.silence_limits = silence_limits).await;
     let home = Home::new();

@@ -40,7 +40,7 @@ fn told(output: &Output) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn everything_there_is_is_taken_once() {
+async fn each_transcript_is_imported_once() {
     let (home, app) = (Home::new(), App::start().await);
     let projects = home.path(".claude/projects");
     with_transcripts(&projects);
@@ -83,7 +83,7 @@ async fn a_dry_run_needs_no_server() {
 }
 
 #[tokio::test]
-async fn long_files_go_in_stretches_and_lines_without_end_are_skipped() {
+async fn long_files_are_sent_in_batches_and_overlong_lines_are_skipped() {
     let (home, app) = (Home::new(), App::start().await);
     let prompt = |at: usize, text: &str| {
         let time = format!("2026-01-12T{:02}:{:02}:{:02}.000Z", at / 3600, at / 60 % 60, at % 60);
@@ -111,7 +111,7 @@ async fn long_files_go_in_stretches_and_lines_without_end_are_skipped() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_told() {
+async fn an_unreachable_server_and_unreadable_paths_are_reported() {
     let home = Home::new();
     with_transcripts(&home.path(".claude/projects"));
     let nobody = format!("http://127.0.0.1:{}", free_port());

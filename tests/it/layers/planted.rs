@@ -99,7 +99,7 @@ fn paths_are_found_without_an_import() {
 }
 
 #[test]
-fn detours_are_found() {
+fn uses_through_reexports_are_found() {
     let problems = problems_with(&[
         ("src/server/read.rs", "pub use requery_entities::task as rows;\npub use sea_orm::*;\n"),
         ("src/server/http/task.rs", "use super::super::read::rows::Column;\n"),
@@ -114,7 +114,7 @@ fn detours_are_found() {
 }
 
 #[test]
-fn a_layer_is_told_the_way_to_a_path_that_another_module_names() {
+fn a_transitive_use_is_reported_with_its_chain_of_modules() {
     let problems = problems_with(&[("src/protocol/frame.rs", "use crate::server::database::Database;\n")]);
     let hub = problems.iter().find(|problem| problem.contains("`server::hub` reaches `server::database`")).unwrap();
     assert!(hub.starts_with("src/server/hub.rs:"), "{hub}");
@@ -161,7 +161,7 @@ fn clocks_are_found_outside_of_the_drivers() {
 }
 
 #[test]
-fn other_rules_are_held() {
+fn async_crates_missing_files_and_syntax_errors_are_found() {
     let entities = "+1: `requery_migrations` may not name `requery_entities::task`";
     assert_found(&[
         ("src/engine.rs", "async fn planted() {}\n", "+1: `engine` may not name `async`"),

@@ -6,7 +6,7 @@ use super::{Answer, Client};
 use crate::app::App;
 
 #[tokio::test]
-async fn tasks_are_walked_in_both_directions() {
+async fn tasks_are_paged_in_both_directions() {
     let app = App::start().await;
     let client = Client::of(&app);
     // Many of the same millisecond: the id decides there.
@@ -19,7 +19,7 @@ async fn tasks_are_walked_in_both_directions() {
 }
 
 #[tokio::test]
-async fn timelines_and_bookmarks_are_walked_in_both_directions() {
+async fn timelines_and_bookmarks_are_paged_in_both_directions() {
     let client = Client::of(&App::start().await);
     let id = client.task("a", json!({"project": "p"})).await;
     let events: Vec<_> = (0..25).map(|at| json!({"kind": "log", "title": at.to_string()})).collect();
@@ -63,7 +63,7 @@ fn items(page: &Answer) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_changes_meanwhile_moves_to_the_front_and_shifts_nothing() {
+async fn a_task_changed_while_paging_moves_to_the_front_and_shifts_no_page() {
     let app = App::start().await;
     let client = Client::of(&app);
     for at in 0..10 {

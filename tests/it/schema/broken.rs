@@ -9,7 +9,7 @@ use crate::app::{App, PATIENCE, sqlite3};
 
 /// Each way to break a table, the sentence that names it, and the way back.
 #[tokio::test]
-async fn a_table_that_cannot_be_mended_is_not_served_until_a_person_mends_it() {
+async fn a_table_the_server_cannot_repair_gives_503_until_it_is_repaired() {
     let broken: [(&str, &str, &str); 4] = [
         (
             "alter table tasks drop column summary",
@@ -62,7 +62,7 @@ async fn a_table_that_cannot_be_mended_is_not_served_until_a_person_mends_it() {
 
 /// A table whose copy lost its constraints is served: the triggers need none of them.
 #[tokio::test]
-async fn a_table_that_lost_constraints_is_served_and_the_command_says_so() {
+async fn a_table_without_its_constraints_is_served_and_migrate_reports_the_loss() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     ws.frame().await;
@@ -82,7 +82,7 @@ async fn a_table_that_lost_constraints_is_served_and_the_command_says_so() {
 }
 
 #[tokio::test]
-async fn a_broken_table_is_named_at_the_start() {
+async fn migrate_names_a_broken_table_and_fails() {
     let folder = TempDir::new().unwrap();
     let path = fresh(&folder).await;
     let drops = sqlite3(&path, "select 'drop trigger ' || name || ';' from sqlite_master where type = 'trigger'");

@@ -29,7 +29,7 @@ async fn is_refused(folder: &TempDir, name: &str, sentences: &[&str]) {
 }
 
 #[tokio::test]
-async fn the_database_of_another_program() {
+async fn a_database_of_another_program_is_refused() {
     for journal in ["delete", "wal"] {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("other.db");
@@ -43,7 +43,7 @@ async fn the_database_of_another_program() {
 
 /// Its write-ahead log is still there, as of a program that runs or was killed.
 #[tokio::test]
-async fn the_database_of_another_program_that_runs() {
+async fn a_database_that_another_program_has_open_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("other.db");
     let made = TempDir::new().unwrap();
@@ -60,7 +60,7 @@ async fn the_database_of_another_program_that_runs() {
 
 /// Another program that keeps its migrations in a table of the same name as ours of before the first release.
 #[tokio::test]
-async fn the_database_of_another_program_with_such_migrations() {
+async fn another_program_with_a_migration_table_of_the_same_name_is_refused() {
     let folder = TempDir::new().unwrap();
     let table = "create table seaql_migrations (version varchar not null primary key, applied_at integer not null); \
         create table notes (a); insert into seaql_migrations values ('m20220101_notes', 1)";
@@ -69,7 +69,7 @@ async fn the_database_of_another_program_with_such_migrations() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_version() {
+async fn a_database_of_a_newer_version_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = fresh(&folder).await;
     sqlite3(
@@ -81,7 +81,7 @@ async fn a_database_of_a_newer_version() {
 }
 
 #[tokio::test]
-async fn an_unfinished_database_of_before_the_first_release() {
+async fn an_unfinished_database_from_before_the_first_release_is_refused() {
     let folder = TempDir::new().unwrap();
     let table = "create table seaql_migrations (version varchar not null primary key, applied_at integer not null); \
         insert into seaql_migrations values ('m0001_change_log', 1)";

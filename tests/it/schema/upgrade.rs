@@ -49,7 +49,7 @@ async fn a_database_of_eight_migrations_is_upgraded() {
 
 /// Some of its triggers were dropped long ago.
 #[tokio::test]
-async fn a_database_of_eight_migrations_that_lost_triggers_is_upgraded_and_mended() {
+async fn a_database_of_eight_migrations_that_lost_triggers_is_upgraded_and_repaired() {
     let folder = TempDir::new().unwrap();
     let path = early(folder.path());
     sqlite3(&path, "drop trigger events_logged; insert into events (task_id, kind) select id, 'log' from tasks");
@@ -63,7 +63,7 @@ async fn a_database_of_eight_migrations_that_lost_triggers_is_upgraded_and_mende
 
 /// Two at once: each ends well, or says that another one has the file.
 #[tokio::test]
-async fn two_processes_that_migrate_at_once_do_not_break() {
+async fn two_processes_that_migrate_at_once_leave_a_complete_schema() {
     let folder = TempDir::new().unwrap();
     let path = early(folder.path());
     let start = || {
@@ -98,7 +98,7 @@ async fn two_connections_that_migrate_at_once_wait_for_each_other() {
 
 /// Killed at some moment of a migration: the file is as before or as after it.
 #[tokio::test]
-async fn a_migration_that_is_killed_starts_again() {
+async fn a_killed_migration_can_be_run_again() {
     let other = TempDir::new().unwrap();
     let expected = schema(&fresh(&other).await);
     for milliseconds in [5, 15, 25, 35, 50] {

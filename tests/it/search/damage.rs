@@ -39,7 +39,7 @@ const ALPHA: [&str; 2] = ["event alpha", "task alpha"];
 const SCHEMA: &str = "select sql from sqlite_schema where name glob 'search*' order by name";
 
 #[tokio::test]
-async fn a_damaged_index_is_made_again_while_it_is_asked() {
+async fn a_damaged_index_is_rebuilt_during_searches() {
     for damage in [
         "delete from search_index_data where id = 10",
         "update search_index_data set block = x'00' where id > 10",
@@ -60,7 +60,7 @@ async fn a_damaged_index_is_made_again_while_it_is_asked() {
 }
 
 #[tokio::test]
-async fn a_damaged_index_is_made_again_when_the_file_is_opened() {
+async fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
     let damages = [
         "delete from search_index_data where id = 10",
         "delete from search_index_config",
@@ -115,7 +115,7 @@ fn overwrite_first_page(path: &Path, table: &str) {
 
 /// What only looking through the file tells: the index answers as ever.
 #[tokio::test]
-async fn damage_that_no_search_meets_is_mended_too() {
+async fn damage_that_only_the_integrity_check_finds_is_repaired() {
     let damage = "update search_index_idx set term = x'7a7a'";
     let damaged = "select count(*) from search_index_idx where term = x'7a7a'";
     let folder = with_alpha().await.stop().await;
@@ -141,7 +141,7 @@ async fn damage_that_no_search_meets_is_mended_too() {
 
 /// Pages that cannot even be freed: there is no index, and everything else.
 #[tokio::test]
-async fn an_index_that_cannot_be_made_again_takes_nothing_else_away() {
+async fn an_index_that_cannot_be_rebuilt_disables_only_the_search() {
     for table in ["search_index_data", "search_index_docsize", "search_documents", "search_tasks", "searched"] {
         let folder = with_alpha().await.stop().await;
         let path = folder.path().join("requery.db");
@@ -178,7 +178,7 @@ async fn an_index_that_cannot_be_made_again_takes_nothing_else_away() {
 
 /// What is worth something is looked through whatever is wrong with the index, and whoever else has one.
 #[tokio::test]
-async fn a_damaged_index_hides_no_other_damage() {
+async fn a_damaged_index_does_not_hide_a_damaged_table() {
     let theirs = "create virtual table search_index_of_mine using fts5 (a); drop table search_index_of_mine_config";
     // To drop the one would take its page from the other.
     let shared = "pragma writable_schema = on; update sqlite_schema set rootpage =
@@ -222,7 +222,7 @@ async fn a_damaged_index_hides_no_other_damage() {
 
 /// Whatever becomes of its tables, the server lives on, and the index as soon as it can.
 #[tokio::test]
-async fn who_keeps_the_index_survives_everything() {
+async fn the_index_job_survives_missing_tables() {
     let app = with_alpha().await;
     let client = Client::of(&app);
     let tables = ["searched", "search_documents", "search_tasks"];
