@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::app::{App, PATIENCE};
-use crate::home::{Home, Served, check_silent, free_port, silent};
+use crate::home::{Home, Served, check_silent, free_port, run_silently};
 
 /// A hook ends by itself within 300 ms; this only tells one that hangs from a machine that is busy.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ fn send(home: &Home, port: u16, sessions: usize, numbers: std::ops::Range<usize>
 
 /// Everything is there, once, in order.
 async fn check_all(served: &Served, sessions: usize, numbers: usize) {
-    served.logged(sessions * numbers).await;
+    served.wait_for_events(sessions * numbers).await;
     let timelines = served.timelines().await;
     assert_eq!(timelines.len(), sessions);
     for (workspace, events) in timelines {
@@ -60,7 +60,7 @@ async fn hooks_spooled_without_a_server_arrive_once_and_in_order() {
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
     send(&home, port, 5, 0..100);
-    assert_eq!(home.waiting(port), 500);
+    assert_eq!(home.spooled(port), 500);
     let told = home.run(&["hooks", "status", "--server", &url]);
     assert!(told.contains("  answers       no: ") && told.contains("  spooled       500 records wait ("), "{told}");
 
@@ -72,7 +72,7 @@ async fn hooks_spooled_without_a_server_arrive_once_and_in_order() {
     let first = &served.timelines().await[0].1[0];
     let at = chrono::DateTime::parse_from_rfc3339(first["created_at"].as_str().unwrap()).unwrap();
     assert!(at < before, "it happened before the server was there: {at}");
-    assert_eq!(home.waiting(port), 0);
+    assert_eq!(home.spooled(port), 0);
     let told = home.run(&["hooks", "status", "--server", &url]);
     assert!(told.contains("  answers       yes\n") && told.contains("  spooled       nothing\n"), "{told}");
     assert!(
@@ -102,14 +102,14 @@ async fn later_hooks_deliver_the_spooled_records() {
     send(&home, port, 3, 0..10);
     let served = home.serve(port, &["--spool", "elsewhere"]).await;
     let (mut numbers, until) = (10, Instant::now() + PATIENCE);
-    while home.waiting(port) > 0 {
+    while home.spooled(port) > 0 {
         // One after the other: of three at once only one takes in what waits, and the others go behind it.
         for session in 0..3 {
             let url = format!("http://127.0.0.1:{port}");
             home.hook(&["claude-code", "--server", &url], prompt(session, numbers).as_bytes());
         }
         numbers += 1;
-        assert!(Instant::now() < until, "{} wait", home.waiting(port));
+        assert!(Instant::now() < until, "{} wait", home.spooled(port));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     check_all(&served, 3, numbers).await;
@@ -166,9 +166,9 @@ fn a_failing_server_delays_no_agent_and_loses_no_record() {
         home.hook(&["claude-code", "--server", &url], prompt(0, 0).as_bytes());
         let took = began.elapsed();
         assert!(took < AT_MOST, "{why}: {took:?}");
-        assert_eq!(home.waiting(port), kept, "{why}");
+        assert_eq!(home.spooled(port), kept, "{why}");
         home.hook(&["codex", "--server", &url], prompt(0, 1).as_bytes());
-        assert_eq!(home.waiting(port), 2 * kept, "{why}");
+        assert_eq!(home.spooled(port), 2 * kept, "{why}");
     }
 }
 
@@ -185,7 +185,7 @@ fn a_hanging_server_delays_at_most_two_of_five_hooks() {
     }
     let slow = times.iter().filter(|took| **took > Duration::from_millis(200)).count();
     assert!(slow <= 2, "{times:?}");
-    assert_eq!(home.waiting(port), 5);
+    assert_eq!(home.spooled(port), 5);
 }
 
 #[test]
@@ -196,12 +196,12 @@ fn wrong_input_arguments_or_home_folders_never_fail_the_hook() {
     let hook = ["claude-code", "--server", &url];
     home.hook(&hook, b"");
     home.hook(&hook, b" \n");
-    assert_eq!(home.waiting(port), 0, "nothing said is nothing to hand on");
+    assert_eq!(home.spooled(port), 0, "nothing said is nothing to hand on");
     home.hook(&hook, &vec![b' '; 9 * 1024 * 1024]);
-    assert_eq!(home.waiting(port), 0, "longer than any record");
+    assert_eq!(home.spooled(port), 0, "longer than any record");
     // Whether it is a record the server says.
     home.hook(&hook, b"\xff\xfe garbage");
-    assert_eq!(home.waiting(port), 1);
+    assert_eq!(home.spooled(port), 1);
     for args in [
         &[][..],
         &["claude"],
@@ -220,7 +220,7 @@ fn wrong_input_arguments_or_home_folders_never_fail_the_hook() {
         let mut command = home.requery(&["hook", "claude-code", "--server", &url]);
         command.env("HOME", home_of);
         let began = Instant::now();
-        silent(command, prompt(0, 0).as_bytes());
+        run_silently(command, prompt(0, 0).as_bytes());
         assert!(began.elapsed() < AT_MOST, "a home that is {name}");
     }
 }
@@ -241,7 +241,7 @@ fn an_input_without_end_is_kept_if_the_record_is_whole() {
         check_silent(&child.wait_with_output().unwrap());
         assert!(began.elapsed() < AT_MOST, "{:?}", began.elapsed());
         drop(stdin);
-        assert_eq!(home.waiting(port), kept, "{input}");
+        assert_eq!(home.spooled(port), kept, "{input}");
     }
     // Closed from the start, and nobody reads what it might say.
     let closed = |line: &str| {
@@ -254,7 +254,7 @@ fn an_input_without_end_is_kept_if_the_record_is_whole() {
     let program = env!("CARGO_BIN_EXE_requery");
     closed(&format!("{program} hook claude-code <&- >&- 2>&-"));
     closed(&format!("echo '{whole}' | {program} hook claude-code >&- 2>&-"));
-    assert_eq!(home.waiting(port), 2);
+    assert_eq!(home.spooled(port), 2);
 }
 
 #[tokio::test]
@@ -272,8 +272,8 @@ async fn broken_spool_files_are_put_aside() {
     fs::create_dir(queue.join("folder")).unwrap();
     check_all(&home.serve(port, &[]).await, 1, 3).await;
     let until = Instant::now() + PATIENCE;
-    while home.waiting(port) > 0 {
-        assert!(Instant::now() < until, "{} wait", home.waiting(port));
+    while home.spooled(port) > 0 {
+        assert!(Instant::now() < until, "{} wait", home.spooled(port));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let told = home.run(&["hooks", "status", "--server", &format!("http://127.0.0.1:{port}")]);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::home::{Home, fixtures, free_port, silent};
+use crate::home::{Home, fixtures, free_port, run_silently};
 
 const AGENTS: [&str; 2] = ["claude-code", "codex"];
 const SCOPES: [&str; 2] = ["--user", "--project"];
@@ -198,7 +198,7 @@ fn a_read_only_file_is_not_changed() {
 fn an_old_agent_gets_only_the_hooks_that_it_knows() {
     for (version, hooks) in [("2.1.92 (Claude Code)", 9), ("2.1.101 (Claude Code)", 24), ("beta", 24)] {
         let home = Home::new();
-        home.program("claude", &format!("echo '{version}'"));
+        home.install_program("claude", &format!("echo '{version}'"));
         let told = home.run(&["hooks", "install", "--agent", "claude-code"]);
         let found = ours(&value(&fs::read(settings(&home, "claude-code", "--user")).unwrap()));
         assert_eq!(found.len(), hooks, "{version}: {told}");
@@ -247,7 +247,7 @@ async fn each_installed_command_delivers_its_record() {
             let before = served.cursor().await;
             let mut shell = std::process::Command::new("sh");
             shell.arg("-c").arg(&command[0]);
-            silent(home.at_home(shell), line["body"].to_string().as_bytes());
+            run_silently(home.at_home(shell), line["body"].to_string().as_bytes());
             assert_ne!(served.cursor().await, before, "{line}");
             events += 1;
         }

@@ -1,4 +1,4 @@
-//! Streams: first frames, notices, narrowing, coming back, and what happens to those who misbehave.
+//! Streams: first frames, notices, narrowing, resuming after a reconnect, and clients that break the protocol.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ async fn a_narrowed_stream_gets_only_notices_of_watched_read_models() {
     app.sql(&format!("update tasks set title = 'x' where id = '{OTHER}'"));
     app.sql(&format!("update tasks set title = 'x' where id = '{TASK}'"));
     while kind(&ws.frame().await) != "task.updated" {
-        // Its start may be told again: the flush that holds it also holds what came after the snapshot.
+        // The notice of the start may come first: its flush may be sent after the snapshot that contains the start.
     }
 
     assert_eq!(kind(&ws.watch(&["bookmarks"]).await), "watching");
@@ -104,7 +104,7 @@ async fn a_resumed_stream_lists_exactly_the_changed_read_models() {
     assert_eq!(changed["payload"]["stale"], json!(["overview", format!("task:{TASK}")]));
     let elsewhere = app.ws(&format!("?since={since}&project=q")).await.frame().await;
     assert_eq!(elsewhere["payload"]["stale"], json!([]));
-    // What a browser sends wins over the URL it began with.
+    // `Last-Event-ID`, which a browser sends when it reconnects, takes precedence over `since` in the URL.
     let now = changed["cursor"].as_str().unwrap();
     let (event, _) = app.sse(&format!("?since={since}"), &format!("Last-Event-ID: {now}\r\n")).await.event().await;
     assert_eq!((kind(&event), &event["payload"]["stale"]), ("resumed", &json!([])));
@@ -113,7 +113,11 @@ async fn a_resumed_stream_lists_exactly_the_changed_read_models() {
     let app = App::start_in(folder, |_| ()).await;
     let again = app.ws(&format!("?since={since}")).await.frame().await;
     assert_eq!((kind(&again), &again["payload"]["stale"]), ("resumed", &changed["payload"]["stale"]));
-    assert_ne!(again["cursor"].as_str().unwrap().split(':').next(), since.split(':').next(), "a new run");
+    assert_ne!(
+        again["cursor"].as_str().unwrap().split(':').next(),
+        since.split(':').next(),
+        "a restarted server begins a new epoch"
+    );
 }
 
 #[tokio::test]
@@ -130,7 +134,7 @@ async fn a_cursor_that_cannot_be_resumed_gets_a_snapshot() {
         let first = app.ws(&format!("?since={since}")).await.frame().await;
         assert_eq!(kind(&first), "snapshot", "{since}");
     }
-    // A log that was pruned past it, and more changes than are told one by one.
+    // A cursor below the pruned part of the log, and more changes than one resume reads.
     app.sql("delete from changes where id < 2");
     assert_eq!(kind(&app.ws(&format!("?since={epoch}:1:1:")).await.frame().await), "snapshot");
     assert_eq!(kind(&app.ws(&format!("?since={epoch}:2:2:")).await.frame().await), "resumed");
@@ -149,7 +153,7 @@ async fn a_burst_is_merged_into_one_stale_or_resync_frame() {
     assert_eq!(frame["payload"]["read_models"].as_array().unwrap().len(), 101);
     app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1000) insert into tasks (title) select i from n");
     assert_eq!(kind(&ws.frame().await), "resync");
-    // Whoever looks at the overview alone is told of it alone.
+    // A stream narrowed to the overview gets one frame as well.
     ws.watch(&["overview"]).await;
     app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1000) insert into tasks (title) select i from n");
     let frame = ws.frame().await;
@@ -172,7 +176,7 @@ async fn heartbeats_carry_the_cursor() {
 async fn a_peer_that_answers_no_ping_is_disconnected() {
     let app = App::start_with(|config| config.heartbeat = Duration::from_millis(100)).await;
     let mut socket = upgrade(&app).await;
-    // It answers no ping. Everything sent to it is read, then the server ends the connection.
+    // The socket answers no ping. The test reads all bytes until the server ends the connection.
     let mut all = Vec::new();
     tokio::time::timeout(crate::app::PATIENCE, socket.read_to_end(&mut all)).await.unwrap().unwrap();
 }
@@ -212,7 +216,7 @@ async fn each_client_error_has_its_close_code() {
         ws.send(message.clone()).await;
         assert_eq!(ws.closed().await.0, code, "{message:?}");
     }
-    // Bytes that are no WebSocket frame, an unmasked one, and text that is not UTF-8.
+    // A frame with a reserved bit, a frame without a mask, and text that is not UTF-8.
     for (bytes, code) in [
         (&[0x91u8, 0x80, 0, 0, 0, 0][..], 1002),
         (&[0x81, 0x01, b'x'][..], 1002),
@@ -253,7 +257,7 @@ async fn foreign_hosts_and_origins_get_403_on_every_path() {
     }
 }
 
-/// A WebSocket of which only the handshake and the first bytes are done by a client that knows how.
+/// A TCP connection after the WebSocket handshake. The test reads and writes its bytes itself.
 async fn upgrade(app: &App) -> TcpStream {
     let mut socket = TcpStream::connect(app.address).await.unwrap();
     let request = format!(

@@ -208,7 +208,7 @@ async fn a_killed_agent_is_reported_gone_until_it_is_resumed() {
     let home = Home::new();
     let url = format!("http://{}", app.address);
     let claude = format!("'{}' hook claude-code --server {url} < \"$1\"\nread -r _", env!("CARGO_BIN_EXE_requery"));
-    home.program("claude", &claude);
+    home.install_program("claude", &claude);
     let run = |record: &[u8]| {
         let input = home.path("record.json");
         std::fs::write(&input, record).unwrap();

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::app::{App, sqlite3};
 use crate::proxy::Proxy;
-use crate::viewer::{Rest, SETTLED, Viewer, settle};
+use crate::viewer::{Rest, SETTLE_LIMIT, Viewer, settle};
 
 /// Something that happens. Numbers name one of a few, so that things meet.
 #[derive(Clone, Debug)]
@@ -214,11 +214,11 @@ impl World {
 
     /// How much everyone asked for so far, and how many streams they opened.
     pub fn asked(&self) -> Vec<(usize, usize)> {
-        self.proxies.iter().map(|proxy| (proxy.asked().len(), proxy.streams())).collect()
+        self.proxies.iter().map(|proxy| (proxy.requests().len(), proxy.streams())).collect()
     }
 
     pub fn asked_since(&self, before: &[(usize, usize)]) -> Vec<String> {
-        self.proxies.iter().zip(before).flat_map(|(proxy, (asked, _))| proxy.asked().split_off(*asked)).collect()
+        self.proxies.iter().zip(before).flat_map(|(proxy, (asked, _))| proxy.requests().split_off(*asked)).collect()
     }
 
     /// Until everyone has a new stream.
@@ -230,7 +230,7 @@ impl World {
                     assert!(changes.next().await);
                 }
             };
-            let connected = timeout(SETTLED, connected).await;
+            let connected = timeout(SETTLE_LIMIT, connected).await;
             assert!(connected.is_ok(), "{} is {:?}", viewer.name, viewer.client.status());
         }
     }
