@@ -1,4 +1,4 @@
-//! `requery hooks`: the user's settings stay as they are, before, with and after our hooks.
+//! `requery hooks`: install and uninstall keep all other settings of the user byte for byte.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::home::{Home, fixtures, free_port, run_silently};
 const AGENTS: [&str; 2] = ["claude-code", "codex"];
 const SCOPES: [&str; 2] = ["--user", "--project"];
 
-/// The files of the corpus whose name says that they are refused, or all others.
+/// The files of the corpus whose names begin with `refused`, or all others.
 fn corpus(refused: bool) -> Vec<PathBuf> {
     let files = fs::read_dir(fixtures("settings")).unwrap().map(|file| file.unwrap().path());
     let is_json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
@@ -77,14 +77,14 @@ fn every_file_has_the_same_bytes_after_install_and_uninstall() {
             write(&path, &before);
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
 
-            let told = home.run(&["hooks", "install", "--agent", agent, scope]);
+            let text = home.run(&["hooks", "install", "--agent", agent, scope]);
             let installed = fs::read(&path).unwrap();
             let found = ours(&value(&installed));
-            assert_eq!(found.len(), if agent == "codex" { 11 } else { 24 }, "{name}: {told}");
+            assert_eq!(found.len(), if agent == "codex" { 11 } else { 24 }, "{name}: {text}");
             for (event, commands) in found {
                 assert_eq!(commands, [format!("{} hook {agent}", program())], "{name}: {event}");
             }
-            let backup = told.lines().find_map(|line| line.trim().strip_prefix("as it was before"));
+            let backup = text.lines().find_map(|line| line.trim().strip_prefix("as it was before"));
             assert_eq!(fs::read(backup.unwrap().trim()).unwrap(), before, "{name}");
 
             home.run(&["hooks", "install", "--agent", agent, scope]);
@@ -100,7 +100,7 @@ fn every_file_has_the_same_bytes_after_install_and_uninstall() {
     }
 }
 
-/// An agent writes its settings anew, in its own layout, when the user allows an action.
+/// When the user allows an action, the agent writes its settings file again in its own layout.
 #[test]
 fn changes_between_install_and_uninstall_stay() {
     for file in corpus(false) {
@@ -134,10 +134,10 @@ fn an_invalid_settings_file_is_refused_with_the_place_of_its_error() {
         let path = settings(&home, agent, "--user");
         let before = fs::read(&file).unwrap();
         write(&path, &before);
-        let told = home.refused(&["hooks", "install", "--agent", agent]);
+        let text = home.refused(&["hooks", "install", "--agent", agent]);
         let expected = fs::read_to_string(file.with_extension("expected")).unwrap();
         let expected = format!("{}, {expected}", path.display());
-        assert!(told.contains(&expected), "{}: {told}", name(&file));
+        assert!(text.contains(&expected), "{}: {text}", name(&file));
         assert_eq!(fs::read(&path).unwrap(), before);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no backup of an unchanged file");
         home.run(&["hooks", "status"]);
@@ -189,8 +189,8 @@ fn a_read_only_file_is_not_changed() {
     let path = settings(&home, "claude-code", "--user");
     write(&path, b"{}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-    let told = home.refused(&["hooks", "install", "--agent", "claude-code"]);
-    assert_eq!(told, format!("requery: {} is read-only; nothing was changed\n", path.display()));
+    let text = home.refused(&["hooks", "install", "--agent", "claude-code"]);
+    assert_eq!(text, format!("requery: {} is read-only; nothing was changed\n", path.display()));
     assert_eq!(fs::read(&path).unwrap(), b"{}");
 }
 
@@ -199,10 +199,10 @@ fn an_old_agent_gets_only_the_hooks_that_it_knows() {
     for (version, hooks) in [("2.1.92 (Claude Code)", 9), ("2.1.101 (Claude Code)", 24), ("beta", 24)] {
         let home = Home::new();
         home.install_program("claude", &format!("echo '{version}'"));
-        let told = home.run(&["hooks", "install", "--agent", "claude-code"]);
+        let text = home.run(&["hooks", "install", "--agent", "claude-code"]);
         let found = ours(&value(&fs::read(settings(&home, "claude-code", "--user")).unwrap()));
-        assert_eq!(found.len(), hooks, "{version}: {told}");
-        assert_eq!(told.contains("2.1.92"), hooks == 9, "{told}");
+        assert_eq!(found.len(), hooks, "{version}: {text}");
+        assert_eq!(text.contains("2.1.92"), hooks == 9, "{text}");
     }
 }
 
@@ -219,16 +219,16 @@ fn the_command_names_another_server_and_refuses_credentials() {
         ("https://board.example", "expected http://host:port"),
         ("board", "not a URL"),
     ] {
-        let told = home.refused(&[&install[..], &[server]].concat());
-        assert!(told.contains(why), "{told}");
+        let text = home.refused(&[&install[..], &[server]].concat());
+        assert!(text.contains(why), "{text}");
     }
-    // The new place replaces the old one.
+    // A second install with another server replaces the first command.
     home.run(&["hooks", "install", "--agent", "codex"]);
     let found = ours(&value(&fs::read(settings(&home, "codex", "--user")).unwrap()));
     assert_eq!(found["Stop"], [format!("{} hook codex", program())]);
 }
 
-/// Does as an agent would: each installed command gets the recorded input of its hook.
+/// Runs each installed command as the agent does, with the recorded input of its hook.
 #[tokio::test]
 async fn each_installed_command_delivers_its_record() {
     for (agent, recording) in [("claude-code", "claude-code-busy-day.jsonl"), ("codex", "codex-two-sessions.jsonl")] {
@@ -252,10 +252,10 @@ async fn each_installed_command_delivers_its_record() {
             events += 1;
         }
         assert_eq!((agent, events), (agent, if agent == "codex" { 11 } else { 21 }), "left: {commands:?}");
-        let told = home.run(&["hooks", "status", "--agent", agent]);
-        assert!(told.contains(&format!("{} hooks in", if agent == "codex" { 11 } else { 24 })), "{told}");
-        assert!(told.contains("  answers       yes\n") && told.contains(" ago ("), "{told}");
-        assert!(told.contains("  spooled       nothing\n"), "{told}");
+        let text = home.run(&["hooks", "status", "--agent", agent]);
+        assert!(text.contains(&format!("{} hooks in", if agent == "codex" { 11 } else { 24 })), "{text}");
+        assert!(text.contains("  answers       yes\n") && text.contains(" ago ("), "{text}");
+        assert!(text.contains("  spooled       nothing\n"), "{text}");
         home.run(&["hooks", "uninstall", "--agent", agent, "--project"]);
         assert!(!path.exists());
     }
