@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
-/// The longest time that a test waits for one condition before it fails.
+/// The longest time that a test waits for one condition before it fails. It is a bound and not an expected time.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server.

@@ -1,4 +1,4 @@
-//! The contract page `docs/protocol.md` and the code say the same.
+//! The contract page `docs/protocol.md` matches the code.
 //!
 //! Each test takes a list from the code (the types, the generated documents, or the source text of a constant) and
 //! compares it with the page, so that neither can gain or lose an entry without the other. The sentences between the
@@ -236,7 +236,7 @@ fn status_of(name: &str) -> u16 {
     }
 }
 
-/// The statuses of the OpenAPI document are those that the page explains, and no more.
+/// The page has the operations of the documents and no others, and it explains each status of the OpenAPI document.
 #[test]
 fn every_operation_and_status_is_on_the_page() {
     let page = page();

@@ -138,7 +138,7 @@ async fn observe(
     }
 }
 
-/// Waits until every viewer holds what the server answers, and the server answers what the database holds.
+/// Waits until the state of every viewer equals the answers of the server, and checks these against the database.
 pub async fn settle(viewers: &[&Viewer], rest: &Rest, database: &Path) {
     let began = Instant::now();
     loop {

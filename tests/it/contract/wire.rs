@@ -164,7 +164,7 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
         "select id, event_count - (select count(*) from events where task_id = tasks.id) as gone
          from tasks where gone <> 0 order by id",
     );
-    let expected: Vec<_> = deleted_events.iter().map(|(name, gone)| format!("{}|{gone}", id(name))).collect();
+    let expected: Vec<_> = deleted_events.iter().map(|(name, deleted)| format!("{}|{deleted}", id(name))).collect();
     assert_eq!(off.lines().collect::<Vec<_>>(), expected, "tasks.event_count");
     let orphans = "select 'session', id from sessions where task_id not in (select id from tasks)
         union all select 'event', id from events where task_id not in (select id from tasks)

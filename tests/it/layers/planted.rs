@@ -1,12 +1,13 @@
-//! Tests the test: code that breaks a rule is planted into the sources, in memory, and must be found at its line.
+//! Tests the layer check: code that breaks a rule is planted into the sources in memory, and the check must report its
+//! line.
 
 use super::FILES;
 use super::check::problems;
 use super::graph::Graph;
 use super::reader::{ReadFile, read};
 
-/// Adds code at the end of these files. In the problems that the check reports then, the lines of the planted code count
-/// from 1, with a `+`.
+/// Adds code at the end of these files. In the problems that the check reports then, the lines of the planted code
+/// count from 1, with a `+`.
 fn problems_with(planted: &[(&str, &str)]) -> Vec<String> {
     let changed: Vec<(ReadFile, usize)> = planted.iter().map(|(path, code)| plant(path, code)).collect();
     let unchanged = FILES.iter().filter(|file| changed.iter().all(|(changed, _)| changed.path != file.path));
@@ -30,7 +31,7 @@ fn plant(path: &str, code: &str) -> (ReadFile, usize) {
     (read(path, &format!("{text}{code}")), text.lines().count())
 }
 
-/// Plants code in files, each in another one, and expects in each a problem that begins so.
+/// Plants code in files, each in a different one, and expects a problem in each that begins with the given text.
 fn assert_found(expected: &[(&str, &str, &str)]) {
     let planted: Vec<(&str, &str)> = expected.iter().map(|(path, code, _)| (*path, *code)).collect();
     let problems = problems_with(&planted);

@@ -1,4 +1,4 @@
-//! Every kind of failure is a problem that names what is wrong, and changes nothing.
+//! Each failure answers a problem that names the wrong part of the request, and changes no row.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -165,7 +165,7 @@ async fn a_delivery_is_stored_once_and_a_refused_hook_names_the_field() {
     assert_eq!(wrong.problem(), "422 Requery-Delivery");
 }
 
-/// Another process holds the write lock for longer than anybody waits for it.
+/// Another process holds the write lock for longer than a request waits for it.
 #[tokio::test]
 async fn a_busy_database_gives_503_with_retry_after() {
     let app = App::start().await;
@@ -197,6 +197,6 @@ async fn a_connection_without_a_request_is_closed() {
         let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
         socket.write_all(begun.as_bytes()).await.unwrap();
         let ended = tokio::time::timeout(PATIENCE, socket.read(&mut [0; 64])).await;
-        assert!(matches!(ended, Ok(Ok(_) | Err(_))), "still there after {begun:?}");
+        assert!(matches!(ended, Ok(Ok(_) | Err(_))), "the connection is still open after {begun:?}");
     }
 }

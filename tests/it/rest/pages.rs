@@ -1,4 +1,4 @@
-//! Walking through pages, in both directions and while rows change.
+//! Lists in pages, in both directions and while rows change.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::app::App;
 async fn tasks_are_paged_in_both_directions() {
     let app = App::start().await;
     let client = Client::of(&app);
-    // Many of the same millisecond: the id decides there.
+    // Ten tasks share each millisecond. The id decides their order.
     for at in 0..25 {
         app.sql(&format!("insert into tasks (title, project, changed_at) values ('{at:02}', 'p', {})", 1000 + at / 10));
     }
@@ -35,7 +35,7 @@ async fn timelines_and_bookmarks_are_paged_in_both_directions() {
     walk(&client, &format!("/api/v1/bookmarks?task_id={marked}&"), 1).await;
 }
 
-/// Goes to the end and back; each row is seen once in each direction, in one order.
+/// Reads all pages to the end and back. Each direction has each row once and in the same order.
 async fn walk(client: &Client, path: &str, count: usize) {
     let all = client.get(&format!("{path}limit=200")).await;
     assert_eq!(items(&all).len(), count);

@@ -1,4 +1,4 @@
-//! What reads answer, and when they need not answer again.
+//! The answers of reads, their cursors and their entity tags.
 
 use serde_json::json;
 
@@ -44,7 +44,7 @@ async fn the_overview_counts_tasks_and_events() {
     assert_eq!((&p["stats"]["total_events"], &p["needs_you"][0]["title"]), (&json!(3), &json!("b")));
     assert_eq!(client.get("/api/v1/overview?project=").await.at("/stats/total_tasks"), 0);
 
-    // Whatever is folded, and whatever went before it was, the sum is what there is.
+    // The figures are the folded ones plus the unfolded changes, so they are right before and after a fold.
     client.delete(&format!("/api/v1/tasks/{a}")).await;
     assert_eq!(client.get("/api/v1/overview").await.at("/stats/total_events"), 1);
     assert_eq!(client.get("/api/v1/overview?project=p").await.at("/stats/total_events"), 0);
@@ -86,7 +86,7 @@ async fn a_task_detail_has_sessions_children_and_the_newest_events() {
     assert_eq!((older.at("/items/0/title"), older.at("/next")), (json!("9"), json!(null)));
 }
 
-/// Rows that anybody wrote with plain SQL, and without foreign keys.
+/// Rows that plain SQL wrote without foreign keys, with ids that no row has and a time out of range.
 #[tokio::test]
 async fn rows_with_dangling_references_are_readable() {
     let app = App::start().await;

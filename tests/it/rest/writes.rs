@@ -1,4 +1,4 @@
-//! What writes do, and what they do when they are sent again.
+//! Writes, and the effect of sending a write again.
 
 use serde_json::json;
 
@@ -254,7 +254,7 @@ async fn a_purge_deletes_only_finished_trees() {
     assert_eq!(counts(json!({"older_than": "2126-01-01T00:00:00Z"})).await, 3);
 }
 
-/// Deeper than the triggers of one deletion can go, made by hand: a purge still clears it.
+/// SQL can insert a tree deeper than the triggers of one deletion can go. A purge still deletes it.
 #[tokio::test]
 async fn the_api_limits_a_tree_to_100_levels() {
     let app = App::start().await;
@@ -280,7 +280,7 @@ async fn the_api_limits_a_tree_to_100_levels() {
     assert_eq!(client.post("/api/v1/tasks/purge", json!({})).await.at("/count"), 1500);
 }
 
-/// What the writers' limits are, and that they are counted as people count.
+/// The limits of the texts of a write, counted in characters and not in bytes where a person reads the text.
 #[tokio::test]
 async fn texts_beyond_their_limits_are_refused() {
     let client = Client::of(&App::start().await);
