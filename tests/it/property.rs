@@ -2,7 +2,7 @@
 //! of the server and the network, every client shows the state of the database.
 //!
 //! The [simulation](crate::simulation) runs thousands of cases in simulated time, with a simulated server. This test
-//! runs few cases, with the real server. `REQUERY_CASES` sets their number. A failing case prints its seed, and the
+//! runs few cases, with the real server. `REQUERY_CASES` sets their number. The test prints its seed, and the
 //! same seed in `PROPTEST_RNG_SEED` runs it again.
 
 mod world;

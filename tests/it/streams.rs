@@ -134,7 +134,7 @@ async fn a_cursor_that_cannot_be_resumed_gets_a_snapshot() {
         let first = app.ws(&format!("?since={since}")).await.frame().await;
         assert_eq!(kind(&first), "snapshot", "{since}");
     }
-    // A cursor below the pruned part of the log, and more changes than one resume reads.
+    // A cursor that lacks pruned changes, and a cursor that lacks more changes than one resume reads.
     app.sql("delete from changes where id < 2");
     assert_eq!(kind(&app.ws(&format!("?since={epoch}:1:1:")).await.frame().await), "snapshot");
     assert_eq!(kind(&app.ws(&format!("?since={epoch}:2:2:")).await.frame().await), "resumed");

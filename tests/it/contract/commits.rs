@@ -41,7 +41,7 @@ async fn a_rollback_sends_no_notice() {
     let mut other = Sqlite::open(&wire.app);
     other.run("begin; insert into tasks (title) values ('x'); delete from tasks where id = '{a}'; rollback;");
     assert_eq!(wire.frames().await, [""; 0]);
-    // The same for a savepoint. The change ids that it had taken leave no gap that a reader waits for.
+    // The same for a savepoint. No reader waits for the change ids of its undone writes.
     other.run(
         "begin; update tasks set title = 'A' where id = '{a}'; savepoint s; insert into tasks (title) values ('y');
          rollback to s; insert into events (id, task_id, kind) values ('{e}', '{a}', 'log'); commit;",

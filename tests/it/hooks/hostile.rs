@@ -32,7 +32,7 @@ async fn hostile_bodies_are_refused_by_field_or_stored_as_text() {
         }
         let next = json!({"session_id": format!("next {at}"), "hook_event_name": "Stop"});
         assert_eq!(client.post(CLAUDE_CODE, next).await.status, 204, "{why}");
-        // The timeline has the text as it was sent. Only NUL, which SQLite text cannot hold, is replaced.
+        // The timeline has the text as it was sent. Only NUL is replaced.
         let Some(sent) = serde_json::from_str::<Value>(raw).ok().filter(|_| line["encoding"].is_null()) else {
             continue;
         };

@@ -280,7 +280,7 @@ async fn the_api_limits_a_tree_to_100_levels() {
     assert_eq!(client.post("/api/v1/tasks/purge", json!({})).await.at("/count"), 1500);
 }
 
-/// The limits of the texts of a write, counted in characters and not in bytes where a person reads the text.
+/// Titles and projects are counted in characters, other limits in bytes.
 #[tokio::test]
 async fn texts_beyond_their_limits_are_refused() {
     let client = Client::of(&App::start().await);
