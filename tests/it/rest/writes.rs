@@ -280,7 +280,7 @@ async fn the_api_limits_a_tree_to_100_levels() {
     assert_eq!(client.post("/api/v1/tasks/purge", json!({})).await.at("/count"), 1500);
 }
 
-/// Titles and projects are counted in characters, other limits in bytes.
+/// Short texts such as titles are limited in characters, long texts such as summaries in bytes.
 #[tokio::test]
 async fn texts_beyond_their_limits_are_refused() {
     let client = Client::of(&App::start().await);
