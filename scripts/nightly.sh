@@ -1,8 +1,10 @@
 #!/bin/sh
-# The long forms of what `cargo test` does in short: many more days in the simulation, and against a real server.
+# The random tests with many more cases than `cargo test` runs: the simulation, then the tests against a real server.
 #
-# A failure names the smallest case that was found and, for the real server, the seed to run it again with. How many days of each are tried can be said:
-# scripts/nightly.sh 200000 1000
+#   scripts/nightly.sh [CASES OF THE SIMULATION] [CASES AGAINST A REAL SERVER]
+#
+# A failure prints the smallest case that was found. A case against the real server also prints the seed that runs it
+# again.
 set -eu
 cd "$(dirname "$0")/.."
 simulated=${1:-200000}
