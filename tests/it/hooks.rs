@@ -23,7 +23,7 @@ use sea_orm::{
 use serde_json::{Value, json};
 
 /// The page with the table of hooks.
-const MANUAL: &str = "README.md";
+const MANUAL: &str = "docs/hooks.md";
 
 /// 2026-01-31T09:30:00Z.
 const START: i64 = 1_769_851_800_000;
@@ -417,7 +417,7 @@ fn the_manual_and_the_catalogue_agree() {
                 &["waiting: *question*", "until the result"]
             }
             StatusEffect::Notified => &["*permission*", "*question*", "*idle*"],
-            StatusEffect::SubagentEnds => &["what the subagent asked is over"],
+            StatusEffect::SubagentEnds => &["the requests of the subagent end"],
         };
         for status in statuses {
             assert!(status_says(status), "{name} leads to {status}: {rows:?}");
