@@ -18,7 +18,8 @@ pub async fn connect(path: &std::path::Path) -> DatabaseConnection {
 
 /// Makes tasks and gives their ids.
 pub async fn tasks(db: &impl ConnectionTrait, count: usize) -> Vec<String> {
-    let ids: Vec<_> = (0..count).map(|_| TaskId::fresh().to_string()).collect();
+    let now = chrono::Utc::now().timestamp_millis();
+    let ids: Vec<_> = (0..count).map(|_| TaskId::new_at(now).to_string()).collect();
     for some in ids.chunks(BATCH) {
         let rows = some.iter().map(|id| task::ActiveModel {
             id: Set(id.clone()),
@@ -36,7 +37,7 @@ pub fn event(task_id: &str) -> event::ActiveModel {
     let now = chrono::Utc::now().timestamp_millis();
     event::ActiveModel {
         position: NotSet,
-        id: Set(EventId::fresh().to_string()),
+        id: Set(EventId::new_at(now).to_string()),
         task_id: Set(task_id.to_owned()),
         session_id: Set(None),
         kind: Set("tool".to_owned()),

@@ -77,7 +77,7 @@ impl Text {
     fn event(&self, task_id: &str) -> event::ActiveModel {
         let words = |count| (0..count).map(|_| self.word()).collect::<Vec<_>>().join(" ");
         event::ActiveModel {
-            id: Set(EventId::fresh().to_string()),
+            id: Set(EventId::new_at(chrono::Utc::now().timestamp_millis()).to_string()),
             title: Set(format!("cargo test -p {}", self.word())),
             body: Set(Some(format!("{}: the {} in src/{}.rs", self.word(), words(40), self.word()))),
             ..rows::event(task_id)

@@ -27,6 +27,18 @@ fn normalise(text: &str) -> Result<Box<str>, IdError> {
     if shaped { Ok(text.to_ascii_lowercase().into()) } else { Err(IdError) }
 }
 
+/// The text of a new UUID of version 7. The context counts the ids of one millisecond, so that they keep their order.
+#[cfg(feature = "server")]
+fn version_7(now_ms: i64) -> Box<str> {
+    use std::sync::Mutex;
+
+    static CONTEXT: Mutex<uuid::ContextV7> = Mutex::new(uuid::ContextV7::new());
+    let ms = u64::try_from(now_ms).unwrap_or(0);
+    let nanos = u32::try_from(ms % 1_000).unwrap_or(0) * 1_000_000;
+    let time = uuid::Timestamp::from_unix(&CONTEXT, ms / 1_000, nanos);
+    uuid::Uuid::new_v7(time).hyphenated().to_string().into()
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
@@ -44,10 +56,11 @@ macro_rules! ids {
                 Self(format!("00000000-0000-7000-8000-{number:012}").into())
             }
 
-            /// A fresh version 7 id: ids made later sort later.
+            /// A new version 7 id of the time `now_ms`, in milliseconds since 1970. Of two ids of one process, the id
+            /// that was made later sorts later: an id of an earlier time gets the newest time so far.
             #[cfg(feature = "server")]
-            pub fn fresh() -> Self {
-                Self(uuid::Uuid::now_v7().hyphenated().to_string().into())
+            pub fn new_at(now_ms: i64) -> Self {
+                Self(version_7(now_ms))
             }
         }
 

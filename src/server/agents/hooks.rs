@@ -123,7 +123,7 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
     {
         return Ok(());
     }
-    let fresh = FreshIds { session: SessionId::fresh().to_string(), event: EventId::fresh().to_string() };
+    let fresh = FreshIds { session: SessionId::new_at(now_ms).to_string(), event: EventId::new_at(now_ms).to_string() };
     let found = store::find_task(tx, record.runtime, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), store::StoredTask::agent);
     // A transcript already imported this period: do not log rows without their own id again.
@@ -173,13 +173,13 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
         (None, _) if is_in_transcript && record.external_id().is_none() => {}
         (None, state) => {
             let (external_id, session_id) = (record.external_id(), session_id.clone());
-            let row = TimelineRow::of(&record).into_event(&task_id, now_ms);
+            let row = TimelineRow::of(&record).into_event(&task_id, now_ms, now_ms);
             let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
             ingest::event::insert_all(tx, vec![event]).await?;
         }
     }
     if record.hook == HookName::PermissionDenied && !is_in_transcript {
-        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).into_event(&task_id, now_ms) };
+        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).into_event(&task_id, now_ms, now_ms) };
         ingest::event::insert_all(tx, vec![event]).await?;
     }
     Ok(())

@@ -21,8 +21,6 @@ use crate::server::read::{PageToken, PageWindow};
 
 const IF_NONE_MATCH: &str = "If-None-Match";
 const AT_LEAST: &str = "Requery-At-Least";
-/// The most rows of a page.
-const LONGEST_PAGE: u32 = 200;
 /// The description of `Requery-At-Least` where an operation has no comment of its own on its [`Reading`].
 const AT_LEAST_DESCRIPTION: &str = "A cursor that the answer must cover. A cursor of another epoch is ignored.";
 
@@ -168,8 +166,8 @@ impl<'a> ApiExtractor<'a> for PageParameters {
         if limit < 1 {
             return Err(ApiError::invalid("limit", "is less than 1").into());
         }
-        if limit > LONGEST_PAGE {
-            return Err(ApiError::invalid("limit", format!("is more than {LONGEST_PAGE}")).into());
+        if limit > limits::PAGE_ROWS {
+            return Err(ApiError::invalid("limit", format!("is more than {}", limits::PAGE_ROWS)).into());
         }
         let before: Query<Option<String>> = Query::from_request(request, body, named("before")).await?;
         let after: Query<Option<String>> = Query::from_request(request, body, named("after")).await?;
@@ -199,7 +197,7 @@ fn expand_one(parameter: MetaOperationParam) -> Vec<MetaOperationParam> {
             let limit = MetaSchema {
                 default: Some(limits::PAGE_ROWS_DEFAULT.into()),
                 minimum: Some(1.0),
-                maximum: Some(LONGEST_PAGE.into()),
+                maximum: Some(limits::PAGE_ROWS.into()),
                 ..MetaSchema::ANY
             };
             vec![

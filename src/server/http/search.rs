@@ -18,7 +18,7 @@ use crate::server::search::SearchIndex;
 pub(super) struct SearchApi(pub(super) SearchIndex);
 
 fn default_search_limit() -> u32 {
-    20
+    limits::HITS_DEFAULT
 }
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Read")]

@@ -45,7 +45,7 @@ pub async fn save(
     {
         return Err(WriteError::Conflict { what: BOOKMARK, id: id.to_string(), detail: "marks something else" });
     }
-    let id = new.bookmark_id.unwrap_or_else(BookmarkId::fresh);
+    let id = new.bookmark_id.unwrap_or_else(|| BookmarkId::new_at(now_ms));
     let row = bookmark::ActiveModel {
         id: Set(id.to_string()),
         task_id: Set(target.task_id),

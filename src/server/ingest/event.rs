@@ -186,7 +186,7 @@ fn to_log(
     let metadata = new.metadata.map(|metadata| text(bounds, &metadata));
     let created_at = bounds.time("created_at", new.created_at.as_ref()).unwrap_or(now_ms);
     let (body, truncated) = new.body.map(cut).unzip();
-    let id = new.event_id.unwrap_or_else(EventId::fresh);
+    let id = new.event_id.unwrap_or_else(|| EventId::new_at(now_ms));
     let session = new.session_id.map(|id| id.to_string());
     let event = EventToLog {
         id: id.to_string(),

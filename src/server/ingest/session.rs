@@ -57,7 +57,7 @@ pub async fn start(
             Err(WriteError::Conflict { what: SESSION, id: id.to_string(), detail: "works on another task" })
         };
     }
-    let id = new.session_id.unwrap_or_else(SessionId::fresh);
+    let id = new.session_id.unwrap_or_else(|| SessionId::new_at(now_ms));
     let session = SessionToStart {
         id: id.to_string(),
         task_id: task_id.to_string(),

@@ -58,12 +58,11 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         None => String::new(),
     };
 
-    let id = new.task_id.unwrap_or_else(TaskId::fresh);
+    let id = new.task_id.unwrap_or_else(|| TaskId::new_at(now_ms));
     let status = new.status.unwrap_or(TaskStatus::Running);
     let waits = status == TaskStatus::Waiting;
     let has_reason = waits || status == TaskStatus::Errored;
     let task = TaskToStart {
-        id: id.clone(),
         project: new.project.unwrap_or(inherited),
         status,
         status_reason: new.status_reason.filter(|_| has_reason),
@@ -74,7 +73,7 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         workspace: new.workspace,
         summary: new.summary,
         created_at,
-        ..TaskToStart::new(new.title, new.source.unwrap_or_else(|| DEFAULT_SOURCE.to_owned()), now_ms)
+        ..TaskToStart::new(id.clone(), new.title, new.source.unwrap_or_else(|| DEFAULT_SOURCE.to_owned()), now_ms)
     };
     insert(tx, task).await?;
     Ok((id, Saved::New))

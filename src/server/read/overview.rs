@@ -18,15 +18,14 @@ use crate::server::access::scope::Scope;
 use crate::server::change_log::fold::not_folded;
 use crate::server::database::{ReadTransaction, sql};
 
-/// How many hours of activity are told, the newest of them the last that saw any.
-const HOURS: i64 = 24;
 const HOUR_MS: i64 = 3_600_000;
 
 /// The figures of one project, or of all there are.
 pub async fn overview(tx: &ReadTransaction, scope: &Scope) -> Result<Overview, DbErr> {
     let project = scope.project();
     let figures: Vec<Figure> = sql::overview::FIGURES.all(tx, [project.into()]).await?;
-    let folded: Vec<Hour> = sql::overview::FOLDED_HOURS.all(tx, [project.into(), HOURS.into()]).await?;
+    let folded: Vec<Hour> =
+        sql::overview::FOLDED_HOURS.all(tx, [project.into(), limits::ACTIVITY_HOURS.into()]).await?;
     let [from, to] = not_folded(tx, &tx.position()).await?.values();
     let logged: Vec<Hour> = sql::overview::LOGGED_HOURS.all(tx, [project.into(), from, to]).await?;
 

@@ -151,7 +151,6 @@ fn clocks_are_found_outside_of_the_drivers() {
             "fn planted(at: T) { assert!(at.elapsed() > T); }\n",
             "+1: `engine::random` is no driver",
         ),
-        ("src/protocol/cursor.rs", "fn planted() { super::TaskId::fresh(); }\n", "+1: `protocol::cursor` is no driver"),
         (
             "src/engine.rs",
             "use uuid::Uuid;\nfn planted() { Uuid::now_v7(); }\n",

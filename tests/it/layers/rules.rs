@@ -127,7 +127,6 @@ pub const LAYERS: &[Layer] = &[
             "engine::invalidation",
             "agent::process",
             "agent::runtime",
-            "agent::runtime",
             "server::access",
             "server::agents",
             "server::config",
@@ -203,15 +202,11 @@ pub const CLOCKS: &[&str] = &[
     "chrono::Utc::now",
     "chrono::Local::now",
     "uuid::Uuid::now_v7",
-    // An id of version 7 begins with the time.
-    "protocol::id::*::fresh",
 ];
 
 /// The drivers: the modules that may read a clock, and all unit tests. A name is the module alone, without the modules
 /// under it; `::*` adds these.
 pub const DRIVERS: &[&str] = &[
-    // The one place that makes ids.
-    "protocol::id",
     "client",
     "client::driver",
     "client::fetch",
@@ -248,18 +243,8 @@ pub struct Exception {
     pub reason: &'static str,
 }
 
-pub const EXCEPTIONS: &[Exception] = &[
-    exception("client::view", ".elapsed", "the age of a value is asked without a time"),
-    exception("server::ingest::bookmark", "protocol::id::BookmarkId::fresh", FRESH),
-    exception("server::ingest::event", "protocol::id::EventId::fresh", FRESH),
-    exception("server::ingest::session", "protocol::id::SessionId::fresh", FRESH),
-    exception("server::ingest::task", "protocol::id::TaskId::fresh", FRESH),
-    exception("server::ingest::task::row", "protocol::id::TaskId::fresh", FRESH),
-    exception("server::agents::hooks", "protocol::id::*::fresh", FRESH),
-    exception("server::agents::hooks::store", "protocol::id::*::fresh", FRESH),
-];
-
-const FRESH: &str = "the verb makes the id of a row that came without one; a fresh id reads the clock";
+pub const EXCEPTIONS: &[Exception] =
+    &[exception("client::view", ".elapsed", "the application asks for the age of a view and passes no time")];
 
 const fn exception(module: &'static str, target: &'static str, reason: &'static str) -> Exception {
     Exception { module, target, reason }

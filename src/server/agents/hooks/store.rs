@@ -9,8 +9,8 @@ use super::status::{AgentMemory, HookOutcome};
 use super::timeline_row::TimelineRow;
 use super::{HookTime, is_better_title, naming};
 use crate::agent::runtime::AgentRuntime;
-use crate::protocol::EventId;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskStatus};
+use crate::protocol::{EventId, TaskId};
 use crate::server::ingest::event::{EventEnding, EventToLog};
 use crate::server::ingest::session::{self, SessionToStart};
 use crate::server::ingest::task::{TaskChanges, TaskToStart};
@@ -62,7 +62,7 @@ pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut Age
         ingest_state: remembered(agent),
         heard_at: Some(now_ms),
         process: process.map(str::to_owned),
-        ..TaskToStart::new(title, record.runtime.as_str().to_owned(), now_ms)
+        ..TaskToStart::new(TaskId::new_at(now_ms), title, record.runtime.as_str().to_owned(), now_ms)
     }
 }
 
@@ -239,11 +239,11 @@ impl StoredEvent {
 }
 
 impl TimelineRow {
-    /// The event to log, with an id of its own and in no run.
-    pub fn into_event(self, task_id: &str, at_ms: i64) -> EventToLog {
+    /// The event to log, which happened at `at_ms`, with an id of its own of `now_ms` and in no run.
+    pub fn into_event(self, task_id: &str, at_ms: i64, now_ms: i64) -> EventToLog {
         let metadata = Some(self.metadata).filter(|metadata| !metadata.is_empty());
         EventToLog {
-            id: EventId::fresh().to_string(),
+            id: EventId::new_at(now_ms).to_string(),
             task_id: task_id.to_owned(),
             session_id: None,
             kind: self.kind.to_owned(),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::history::ImportedHistory;
 use super::session::{LateResult, TranscriptEvent, TranscriptSession};
 use super::{RUNTIME, usage};
+use crate::protocol::TaskId;
 use crate::protocol::model::{EventState, Imported, TaskStatus};
 use crate::server::agents::hooks::naming;
 use crate::server::agents::hooks::store::StoredEvent;
@@ -43,7 +44,7 @@ pub async fn save(
         None => match session.span.filter(|_| session.has_content()) {
             Some(span) => {
                 imported.tasks += 1;
-                (start_task(tx, &session, span).await?, true)
+                (start_task(tx, &session, span, now_ms).await?, true)
             }
             None => return Ok(session.results.into_iter().map(|result| result.line).collect()),
         },
@@ -70,6 +71,7 @@ async fn start_task(
     tx: &impl ConnectionTrait,
     session: &TranscriptSession,
     (first_ms, last_ms): (i64, i64),
+    now_ms: i64,
 ) -> Result<String, DbErr> {
     let history = ImportedHistory::said(session);
     let cwd = session.cwd.as_ref().map(|(_, cwd)| cwd.clone());
@@ -80,7 +82,7 @@ async fn start_task(
         external_id: Some(session.id.clone()),
         ingest_state: history.remembered(None),
         created_at: first_ms,
-        ..TaskToStart::new(history.title, RUNTIME.as_str().to_owned(), last_ms)
+        ..TaskToStart::new(TaskId::new_at(now_ms), history.title, RUNTIME.as_str().to_owned(), last_ms)
     };
     let id = task.id.to_string();
     ingest::task::insert(tx, task).await?;
@@ -168,7 +170,7 @@ async fn log(
     for entry in events {
         match (known.get(&entry.external_id), entry.state) {
             (None, state) => {
-                let row = entry.row.into_event(task_id, entry.at_ms);
+                let row = entry.row.into_event(task_id, entry.at_ms, now_ms);
                 new.push(EventToLog { state, external_id: Some(entry.external_id), updated_at: now_ms, ..row });
             }
             (Some(event), Some(state @ (EventState::Ok | EventState::Failed))) if is_open(event) => {

@@ -53,9 +53,9 @@ pub struct TaskToStart {
 
 impl TaskToStart {
     /// A task that runs since `at_ms`; every other field has its default.
-    pub fn new(title: String, source: String, at_ms: i64) -> Self {
+    pub fn new(id: TaskId, title: String, source: String, at_ms: i64) -> Self {
         Self {
-            id: TaskId::fresh(),
+            id,
             title,
             project: String::new(),
             status: TaskStatus::Running,
