@@ -189,7 +189,8 @@ mod tests {
         jobs.start_repeated(ScriptedJob { script: script.into_iter(), report });
         let mut seen = Vec::new();
         while seen.iter().filter(|word| **word == "wait").count() < 2 {
-            seen.push(tokio::time::timeout(Duration::from_secs(20), reported.recv()).await.unwrap().unwrap());
+            let next = tokio::time::timeout(Duration::from_secs(20), reported.recv()).await;
+            seen.push(next.expect("a report in time").expect("a running job"));
         }
         assert_eq!(seen, ["more", "fail", "panic", "more", "idle", "wait", "fail", "idle", "wait"]);
         jobs.stop().await;
