@@ -33,7 +33,6 @@ pub mod http;
 
 pub mod error;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +61,7 @@ pub async fn run(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
-    admitted(&listener, &config)?;
+    config.admit(&listener)?;
     let database = Database::open(config.database.clone()).await?;
     run_on(database, listener, config, shutdown, ready).await
 }
@@ -75,7 +74,7 @@ pub async fn run_on(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
-    let address = admitted(&listener, &config)?;
+    let address = config.admit(&listener)?;
     let cursor = database.snapshot().await?.cursor().clone();
     let hub = Hub::new(cursor.clone());
     let log_grew = Arc::new(Notify::new());
@@ -113,10 +112,4 @@ pub async fn run_on(
     jobs.stop().await;
     database.close("the server ended").await;
     broken.map_or(Ok(()), |reason| Err(RunError::Broken(reason)))
-}
-
-/// The address, if it may be served. Asked before a database is opened, since opening makes a missing file.
-fn admitted(listener: &TcpListener, config: &ServerConfig) -> Result<SocketAddr, RunError> {
-    let address = listener.local_addr()?;
-    if config.admits(address) { Ok(address) } else { Err(RunError::Exposed(address)) }
 }

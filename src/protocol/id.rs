@@ -57,7 +57,7 @@ macro_rules! ids {
             }
 
             /// A new version 7 id of the time `now_ms`, in milliseconds since 1970. Of two ids of one process, the id
-            /// that was made later sorts later, also within one millisecond.
+            /// that was made later sorts later: an id of an earlier time gets the newest time so far.
             #[cfg(feature = "server")]
             pub fn new_at(now_ms: i64) -> Self {
                 Self(version_7(now_ms))

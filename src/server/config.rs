@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
+
 use super::agents::SilenceLimits;
 use super::database::Location;
+use super::error::RunError;
 use crate::protocol::limits;
 
 /// What a server is told.
@@ -51,7 +54,14 @@ impl ServerConfig {
         }
     }
 
-    /// Whether it may be served at `address`.
+    /// The address of `listener`, if the server may answer there. Asked before a database is opened, since opening makes
+    /// a missing file.
+    pub fn admit(&self, listener: &TcpListener) -> Result<SocketAddr, RunError> {
+        let address = listener.local_addr()?;
+        if self.admits(address) { Ok(address) } else { Err(RunError::Exposed(address)) }
+    }
+
+    /// Whether the server may answer at `address`: on loopback, or anywhere with `insecure_no_auth`.
     pub fn admits(&self, address: SocketAddr) -> bool {
         address.ip().is_loopback() || self.insecure_no_auth
     }

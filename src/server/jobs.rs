@@ -35,6 +35,10 @@ pub trait BackgroundJob: Send + 'static {
     /// The work as the log names it, after "could not": `fold the change log`.
     const PURPOSE: &'static str;
 
+    /// The longest pause after a failed step, 1 s. Only a job whose every try costs other writers time makes it longer:
+    /// each further failure then doubles the pause.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
     /// Does some of the work.
     fn step(&mut self) -> impl Future<Output = Result<StepProgress, JobError>> + Send;
 
@@ -114,15 +118,15 @@ impl Jobs {
 /// Repeats the steps of `job` for as long as the future is polled, whatever fails. A panic is a failure like any other.
 async fn repeat<J: BackgroundJob>(mut job: J) {
     let began = Instant::now();
-    let mut trouble = TroubleLog::default();
+    let mut trouble = TroubleLog::new(J::LONGEST_PAUSE);
     loop {
         let failure = match AssertUnwindSafe(job.step()).catch_unwind().await {
-            Ok(Ok(StepProgress::More { rest })) => {
-                tokio::time::sleep(rest).await;
-                continue;
-            }
-            Ok(Ok(StepProgress::Idle)) => {
-                job.wait().await;
+            Ok(Ok(progress)) => {
+                trouble.note_success();
+                match progress {
+                    StepProgress::More { rest } => tokio::time::sleep(rest).await,
+                    StepProgress::Idle => job.wait().await,
+                }
                 continue;
             }
             Ok(Err(JobError::DatabaseUnusable)) => {
@@ -136,5 +140,70 @@ async fn repeat<J: BackgroundJob>(mut job: J) {
             tracing::error!(error = failure, "could not {}; trying again", J::PURPOSE);
         }
         tokio::time::sleep(trouble.pause()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::{BackgroundJob, JobError, Jobs, StepProgress};
+
+    /// A job whose steps are the words of a script. It reports every step and every wait.
+    struct ScriptedJob {
+        script: std::vec::IntoIter<&'static str>,
+        report: mpsc::UnboundedSender<&'static str>,
+    }
+
+    impl BackgroundJob for ScriptedJob {
+        const PURPOSE: &'static str = "play the script";
+        const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+
+        async fn step(&mut self) -> Result<StepProgress, JobError> {
+            let word = self.script.next().unwrap_or("idle");
+            let _ = self.report.send(word);
+            match word {
+                "fail" => Err(JobError::failed("the script says so")),
+                "panic" => panic!("the script says so"),
+                "more" => Ok(StepProgress::More { rest: Duration::ZERO }),
+                _ => Ok(StepProgress::Idle),
+            }
+        }
+
+        async fn wait(&mut self) {
+            let _ = self.report.send("wait");
+            if self.script.len() == 0 {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_repeated_job_survives_failures_and_panics_and_waits_only_when_it_is_idle() {
+        let (report, mut reported) = mpsc::unbounded_channel();
+        let mut jobs = Jobs::default();
+        let script = vec!["more", "fail", "panic", "more", "idle", "fail", "idle"];
+        jobs.start_repeated(ScriptedJob { script: script.into_iter(), report });
+        let mut seen = Vec::new();
+        while seen.iter().filter(|word| **word == "wait").count() < 2 {
+            seen.push(tokio::time::timeout(Duration::from_secs(20), reported.recv()).await.unwrap().unwrap());
+        }
+        assert_eq!(seen, ["more", "fail", "panic", "more", "idle", "wait", "fail", "idle", "wait"]);
+        jobs.stop().await;
+        assert_eq!(reported.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_required_job_that_ends_is_noticed() {
+        let mut jobs = Jobs::default();
+        let stop = jobs.stop_token();
+        jobs.start_required(async move { stop.cancelled().await });
+        jobs.start_required(async {});
+        assert!(jobs.required_job_ended().await.is_ok());
+        jobs.start_required(async { panic!("a broken job") });
+        assert!(jobs.required_job_ended().await.is_err());
+        jobs.stop().await;
     }
 }

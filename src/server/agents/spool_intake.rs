@@ -54,6 +54,7 @@ impl BackgroundJob for SpoolIntakeJob {
                 Ok(StepProgress::More { rest: Duration::ZERO })
             }
             Err(TakeInError::Database(error)) => Err(error.into()),
+            Err(TakeInError::Hook(error)) => Err(DatabaseError::from(error).into()),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map_or(String::new(), |cause| cause.to_string());
                 Err(JobError::failed(format!("{error}: {cause}")))

@@ -25,8 +25,12 @@ impl BackgroundJob for PruneJob {
     const PURPOSE: &'static str = "prune the change log";
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
-        prune(&self.database, chrono::Utc::now().timestamp_millis(), self.retention).await?;
-        Ok(StepProgress::Idle)
+        match prune(&self.database, chrono::Utc::now().timestamp_millis(), self.retention).await.map_err(JobError::from)
+        {
+            // The next prune comes in time: a try costs the writers some milliseconds each.
+            Ok(()) | Err(JobError::DatabaseUnusable) => Ok(StepProgress::Idle),
+            Err(error) => Err(error),
+        }
     }
 
     async fn wait(&mut self) {

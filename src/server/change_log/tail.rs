@@ -123,7 +123,7 @@ async fn read_pass(
 /// Opens the database anew, for as long as that takes. None when the hub is gone.
 async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cursor> {
     let began = Instant::now();
-    let mut trouble = TroubleLog::default();
+    let mut trouble = TroubleLog::new(REOPEN_INTERVAL);
     let mut is_away = false;
     loop {
         let opened = match database.reopen().await {

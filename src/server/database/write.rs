@@ -1,6 +1,7 @@
 //! The one door for writes: a transaction begins, the verbs run in it, and it is committed here.
 //!
-//! Retries, the check that a commit happened and the scope of a caller belong into [`Database::write`] and nowhere else.
+//! The check that a commit happened, the cursor apart from the outcome and the scope of a caller belong into
+//! [`Database::write`] and nowhere else. Today a commit whose cursor cannot be read afterwards is answered as a failure.
 
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 

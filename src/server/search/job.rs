@@ -90,6 +90,9 @@ impl IndexJob {
 impl BackgroundJob for IndexJob {
     const PURPOSE: &'static str = "keep the search index";
 
+    /// A rebuild that fails takes the write lock each time.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
     async fn step(&mut self) -> Result<StepProgress, JobError> {
         let generation = self.index.database.search_index().generation();
         match self.advance().await {
