@@ -1,10 +1,9 @@
 #!/bin/sh
-# The random tests with many more cases than `cargo test` runs: the simulation, then the tests against a real server.
+# Runs the property tests with many more cases than `cargo test` does, in the simulation and against a real server.
 #
-#   scripts/nightly.sh [CASES OF THE SIMULATION] [CASES AGAINST A REAL SERVER]
+# A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
 #
-# A failure prints the smallest case that was found. A case against the real server also prints the seed that runs it
-# again.
+#   scripts/nightly.sh [CASES_IN_THE_SIMULATION] [CASES_WITH_A_REAL_SERVER]
 set -eu
 cd "$(dirname "$0")/.."
 simulated=${1:-200000}

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All checks: format, lints, features, documentation, tests. As root on a system with apt-get it installs sqlite3.
+# Runs all checks: format, lints, features, documentation and tests. Installs missing tools if it has the permission.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The tests write databases from another process, with the `sqlite3` program.
+# The tests use the program `sqlite3` to write to a database from another process, as a person might.
 if ! command -v sqlite3 >/dev/null; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq && apt-get install -y -qq --no-install-recommends sqlite3 >/dev/null
@@ -19,7 +19,7 @@ for component in rustfmt clippy; do
   fi
 done
 
-# A CI machine makes a new checkout for each run, so the compiled dependencies stay outside of it.
+# A CI run starts from a fresh checkout. The compiled dependencies stay in a folder outside of it.
 if [ "${CI:-}" = true ]; then
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/requery/target}"
 fi
@@ -32,7 +32,7 @@ cargo fmt --all -- --check
 say "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 
-say "features: the core alone, then the client alone"
+say "features: the core alone, the client alone"
 cargo check --lib --no-default-features --quiet
 cargo check --lib --no-default-features --features client --quiet
 
@@ -42,8 +42,8 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 say "tests"
 cargo test --workspace --quiet -- --skip forwarder::
 
-# A hook gives up after a quarter of a second, so these tests run alone and one after the other.
-say "tests that measure time"
+# A hook gives up after a quarter of a second. Tests that run at the same time could slow it down, so these run alone.
+say "tests with deadlines, one at a time"
 cargo test --test it --quiet -- forwarder:: --test-threads 1
 
-say "all passed"
+say "all checks passed"

@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line: one file for each command.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,12 +36,13 @@ mod progress;
 mod terminal_text;
 pub use terminal_text::escape_control_characters;
 
-/// Where the server is unless it is said.
+/// The address of the server unless `--server` names another one.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7373";
 
 /// Keeps every open screen true.
 ///
-/// Without a command it serves: `requery` is `requery serve`.
+/// A server for the tasks of coding agents: it tells each open screen which data changed, and the screen fetches only
+/// that data again. Without a command, `requery` runs `requery serve`.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Cli {
@@ -53,28 +54,28 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve: REST, streams and the documents on one port.
+    /// Run the server: the REST API, the streams and the API documents on one port.
     Serve(serve::ServeArgs),
-    /// Watch in the terminal what changes, as it changes.
+    /// Show the tasks of a server in the terminal, and keep the display current.
     Watch(watch::WatchArgs),
-    /// Feed a recording of an agent's hooks through the API, at its own pace.
+    /// Send a recording of an agent's hooks to a server, at the recorded pace.
     Replay(replay::ReplayArgs),
-    /// Take in the transcripts that Claude Code keeps: tasks, timelines and usage from before the hooks.
+    /// Import the transcripts that Claude Code stores: tasks, timelines and usage from before the hooks were installed.
     Import(import::ImportArgs),
-    /// Serve a temporary database with a simulated team of agents at work.
+    /// Run a server with a temporary database and a simulated team of agents.
     Demo(demo::DemoArgs),
-    /// Hand on what an agent's hook is given on standard input; prints nothing and always succeeds.
+    /// Forward the input of an agent's hook to the server; prints no output and always exits with 0.
     Hook(forward::HookArgs),
-    /// Put the hooks into an agent's settings, take them out again, or say how they are.
+    /// Install hooks in an agent's settings, uninstall them, or show their status.
     Hooks(hooks::HooksArgs),
-    /// Print the document of the API.
+    /// Print the OpenAPI or the AsyncAPI document.
     Openapi(openapi::OpenapiArgs),
-    /// Bring the database's schema up to date and end.
+    /// Bring the schema of the database up to date, and exit.
     Migrate(migrate::MigrateArgs),
 }
 
 impl Cli {
-    /// What is logged unless `REQUERY_LOG` says otherwise.
+    /// The log filter that applies unless `REQUERY_LOG` is set.
     pub fn default_log(&self) -> &'static str {
         match &self.command {
             None | Some(Command::Serve(_) | Command::Demo(_)) => "requery=info,warn",
@@ -90,7 +91,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Demo(args) => demo::run(args).await,
-            // Its arguments were read before: see `main`.
+            // `main` runs hooks before it parses the arguments of the other commands.
             Command::Hook(_) => Ok(ExitCode::SUCCESS),
             Command::Hooks(args) => hooks::run(args).await,
             Command::Openapi(args) => openapi::run(args).await,
@@ -99,7 +100,7 @@ impl Cli {
     }
 }
 
-/// Where the database is unless it is said: a file in the user's data folder.
+/// The location of the database. The default is a file in the user's data folder.
 fn database(url: Option<&str>) -> anyhow::Result<Location> {
     use etcetera::BaseStrategy;
 
@@ -107,19 +108,19 @@ fn database(url: Option<&str>) -> anyhow::Result<Location> {
         Some(url) => url.parse().with_context(|| format!("--database-url {url}")),
         None => {
             let folders = etcetera::choose_base_strategy()
-                .context("there is no home folder to keep the database in; --database-url names a file")?;
+                .context("there is no home folder for the database; name a file with --database-url")?;
             let file: PathBuf = folders.data_dir().join("requery").join("requery.db");
             Ok(file.into())
         }
     }
 }
 
-/// Where hooks leave what they could not deliver unless it is said.
+/// The default folder for the records that hooks could not deliver.
 fn spool() -> anyhow::Result<PathBuf> {
     state_folder().map(|folder| folder.join("spool"))
 }
 
-/// What is kept on this machine between two runs.
+/// The folder for state that this machine keeps between two runs.
 fn state_folder() -> anyhow::Result<PathBuf> {
     use etcetera::BaseStrategy;
 
@@ -127,7 +128,7 @@ fn state_folder() -> anyhow::Result<PathBuf> {
     Ok(folders.state_dir().unwrap_or_else(|| folders.data_dir()).join("requery"))
 }
 
-/// Writes to the output. Whoever reads it may have had enough: that is no failure.
+/// Writes to standard output. A closed pipe is no failure: the reader, such as `head`, has read enough.
 fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write;
 
@@ -138,7 +139,7 @@ fn print(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Until the person or the system asks the process to end.
+/// Waits for SIGINT (Ctrl-C) or SIGTERM.
 async fn asked_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
 

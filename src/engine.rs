@@ -9,7 +9,7 @@
 //! - [`connection`]: whether a stream is open, and when to connect again.
 //! - [`refetcher`]: which answers are held, which are in doubt, and when each is fetched again. It knows no tasks.
 //!
-//! One rule holds all recovery together: in doubt, everything watched is stale, because a repeated fetch is always
+//! One rule holds all recovery together: in doubt, every watched read model is stale, because a repeated fetch is always
 //! safe.
 //!
 //! # The driver's loop

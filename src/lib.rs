@@ -1,9 +1,10 @@
 //! Requery keeps every open screen true.
 //!
-//! Many writers change a database; many people watch on many screens. Requery tells each screen *that* something
-//! changed and where; the screen asks for just that again, over REST, after a short debounce.
+//! Many writers change a database, and many people watch it on many screens. Requery tells each screen *that* a change
+//! happened and where. After a short debounce the screen fetches only the affected read models again, over REST.
 //!
-//! Read the modules in this order: the wire, the core without I/O, then the two sides that drive it.
+//! Read the modules in this order: `protocol` is the wire, `engine` the client's rules without I/O. `client` and
+//! `server` are the two sides that do the I/O.
 
 pub mod protocol;
 

@@ -1,4 +1,4 @@
-//! `requery`: parse, start tracing, run the command.
+//! The program `requery`: parses the arguments, starts the log and runs the command.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -9,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 mod cli;
 
 fn main() -> ExitCode {
-    // Before all that could cost time, fail or print: an agent waits for it.
+    // An agent waits for `requery hook`. The command therefore runs before the argument parser, the log and the
+    // runtime, which all take time and may fail or print.
     if let Some(invocation) = cli::forward::HookInvocation::parse(std::env::args_os()) {
         return cli::forward::run(invocation);
     }
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     match ran {
         Ok(code) => code,
         Err(error) => {
-            // What a server or a file says of itself may be in it.
+            // The error may quote a server or a file, so it may contain control characters.
             eprintln!("requery: {}", cli::escape_control_characters(&format!("{error:#}")));
             ExitCode::FAILURE
         }

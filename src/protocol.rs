@@ -1,15 +1,15 @@
 //! The wire contract: each kind, frame, read model, header and limit, written once.
 //!
-//! A stream carries [`Frame`]s. Most frames are notices: a [`Notice`] says *that* a row changed and where, never its new
-//! content. A client maps each notice to the [`ReadModel`]s it makes stale and fetches them again over REST; the answers
-//! are the types of [`model`]. Each frame and each answer carries a [`Cursor`], which names the set of changes it
-//! contains, so that either side can tell whether the other has seen a change.
+//! A stream carries [`Frame`]s. Most frames are notices: a [`Notice`] says *that* a row changed and where, never its
+//! new content. A client maps each notice to the [`ReadModel`]s it makes stale and fetches them again over REST; the
+//! answers are the types of [`model`]. Each frame and each answer carries a [`Cursor`], which names the set of changes
+//! it contains, so that either side can tell whether the other has seen a change.
 //!
-//! The module performs no I/O and needs `serde` alone. With the feature `server` the same types also describe themselves
-//! for the OpenAPI document; there is no second definition.
+//! The module performs no I/O and needs `serde` alone. With the feature `server` the same types also describe
+//! themselves for the OpenAPI document; there is no second definition.
 //!
-//! Types that may grow are `#[non_exhaustive]`. A client treats a message that it cannot decode as a doubt about
-//! everything ([`Incoming::Unknown`]), so that a new kind never breaks an old client.
+//! Types that may grow are `#[non_exhaustive]`. A client that cannot decode a message takes every watched read
+//! model for stale ([`Incoming::Unknown`]), so that a new kind never breaks an old client.
 
 #[cfg(feature = "server")]
 mod openapi_text;
@@ -32,7 +32,7 @@ pub use frame::{
     Watching,
 };
 pub use id::{BookmarkId, EventId, IdError, SessionId, TaskId};
-// The catalogue alone says which types there are: one for the payload of each kind.
+// A glob, because the catalogue alone lists the payload types: one for each kind.
 pub use notice::*;
 pub use read_model::{ReadModel, ReadModelError, Watched};
 
@@ -43,9 +43,9 @@ pub const VERSION: &str = "1.0";
 pub const CURSOR_HEADER: &str = "requery-cursor";
 /// Header of a request: the answer must cover this cursor.
 pub const AT_LEAST_HEADER: &str = "requery-at-least";
-/// Header of a hook: a UUID. The server takes each delivery once.
+/// Header of a hook: the UUID of the delivery. The server takes each delivery once.
 pub const DELIVERY_HEADER: &str = "requery-delivery";
-/// Header of a hook that comes late: the time at which it happened, RFC 3339.
+/// Header of a hook that is sent late: the time at which the hook ran, RFC 3339.
 pub const AT_HEADER: &str = "requery-at";
-/// Header of a hook: the process of the agent, as the forwarder names it. Only a server on the same machine can use it.
+/// Header of a hook: the process of the agent, as the forwarder names it. Only a server on the same machine uses it.
 pub const PROCESS_HEADER: &str = "requery-process";

@@ -2,8 +2,8 @@
 //!
 //! A write goes through [`database`] in one transaction; the database's own triggers append to its log. [`change_log`]
 //! tails that log, [`hub`] merges the notices of a short window and hands them to every [`feed`], and `net` writes a
-//! feed to a socket; [`search`] follows the log with an index of its words. No code here publishes a notice: every
-//! notice comes from the log.
+//! feed to a socket. [`search`] follows the same log and keeps an index of the words in the rows. No code here
+//! publishes a notice: every notice comes from the log.
 
 pub mod config;
 
@@ -49,12 +49,12 @@ use hub::Hub;
 use jobs::Jobs;
 use search::SearchIndex;
 
-/// How many batches of the log may wait for the hub. The hub is always quick; the queue only decouples the two.
+/// How many batches of the log may wait for the hub. The hub does no I/O, so a short queue is enough.
 const HUB_INPUTS: usize = 16;
 /// How long streams may take to send their last frame.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves on `listener` until `shutdown`. Calls `ready` when the first request will be answered.
+/// Serves on `listener` until `shutdown`. Calls `ready` as soon as requests are answered.
 pub async fn run(
     listener: TcpListener,
     config: ServerConfig,
@@ -66,7 +66,8 @@ pub async fn run(
     run_on(database, listener, config, shutdown, ready).await
 }
 
-/// The same on an open database, for a program that also writes to it in the same process. Closes the database.
+/// Serves like [`run`], on a database that is open already: for a program that also writes to it in the same process.
+/// Closes the database at the end.
 pub async fn run_on(
     database: Database,
     listener: TcpListener,
@@ -80,7 +81,7 @@ pub async fn run_on(
     let log_grew = Arc::new(Notify::new());
     let index = SearchIndex::new(database.clone(), log_grew.clone());
 
-    // The jobs outlive the streams, so that the last frames of a stream still come.
+    // The jobs end after the streams, so that each stream still gets its last frames.
     let mut jobs = Jobs::default();
     let (to_hub, hub_inputs) = mpsc::channel(HUB_INPUTS);
     jobs.start_required(change_log::tail(database.clone(), cursor, to_hub, log_grew, jobs.stop_token()));

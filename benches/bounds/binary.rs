@@ -1,4 +1,4 @@
-//! The binary that is shipped: its size, and how soon it answers on a database that was used for a while.
+//! The release binary: its size, and the time from its start to its first answer on a database with many events.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -32,7 +32,7 @@ pub fn measure() -> Vec<Row> {
         });
         times.collect::<Vec<_>>()
     };
-    let after = |what: &str| format!("start to the first answer, {EVENTS} events stored, after {what}");
+    let after = |ending: &str| format!("start to the first answer, {EVENTS} events stored, after {ending}");
     vec![
         Row::new("the binary", vec![size], " MB", Limit::AtMost(25.0)),
         Row::new(after("an orderly end"), starts(Outside::stop), " ms", Limit::AtMost(200.0)),
@@ -40,7 +40,7 @@ pub fn measure() -> Vec<Row> {
     ]
 }
 
-/// A server that has answered that its database is usable.
+/// Starts a server and waits until `/readyz` answers that the database is usable.
 fn start(path: &Path) -> Outside {
     let server = Outside::start(path, &[]);
     let mut socket = TcpStream::connect(server.address).unwrap();

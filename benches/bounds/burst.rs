@@ -1,4 +1,5 @@
-//! How often a watcher asks again for a burst of notices: a real server, the real client, and a proxy that counts.
+//! The number of fetches that a burst of notices causes in a client. Uses a real server, the real client, and a proxy
+//! that counts the requests.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,18 +18,19 @@ use crate::table::{Limit, Row};
 
 const ROUNDS: usize = 5;
 const BURST: usize = 1_000;
-/// A burst is written in parts, so that its notices come over most of the time it may take.
+/// A burst is written in this many transactions, so that its notices arrive over a period and not all at once.
 const PARTS: usize = 50;
 const BETWEEN: Duration = Duration::from_millis(2);
-/// Longer than max wait: a burst comes after quiet, and what is still to be asked for is asked for.
+/// The pause before and after a burst. It is longer than the engine's `max_wait`, so every pending fetch is done after
+/// it.
 const QUIET: Duration = Duration::from_millis(1_200);
-const PATIENCE: Duration = Duration::from_secs(20);
+const FRESH_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn measure() -> Vec<Row> {
     let server = Inside::start();
     runtime().block_on(async {
         let (tasks, _) = server.write(async |tx| rows::tasks(tx, BURST).await).await;
-        let (address, asked) = count(server.address).await;
+        let (address, requests) = count(server.address).await;
         let client = Client::connect(ClientConfig::new(format!("http://{address}"))).unwrap();
         let watched = tasks[0].parse().unwrap();
         let models = [ReadModel::Overview, ReadModel::Task(watched), ReadModel::Bookmarks];
@@ -38,25 +40,26 @@ pub fn measure() -> Vec<Row> {
         let everywhere: Vec<_> = tasks.iter().collect();
         let on_one = vec![&tasks[0]; BURST];
         let mut rows = Vec::new();
-        // Of the thousand tasks the one that is watched changes with the first of them: only the overview with the last.
-        for (what, targets, last) in [("one task", on_one, 2), ("a thousand tasks", everywhere, 1)] {
+        // The watched task is the first of the thousand tasks. The cursor of the last write is therefore reached by the
+        // overview alone, and not by the task.
+        for (subject, targets, last) in [("one task", on_one, 2), ("a thousand tasks", everywhere, 1)] {
             let mut most = Vec::new();
             while most.len() < ROUNDS {
                 tokio::time::sleep(QUIET).await;
-                asked.lock().unwrap().clear();
+                requests.lock().unwrap().clear();
                 let began = Instant::now();
                 let cursor = burst(&server, &targets).await;
                 let took = began.elapsed();
                 until_fresh(&mut watches[..last], Some(&cursor)).await;
                 tokio::time::sleep(QUIET).await;
                 until_fresh(&mut watches, None).await;
-                // Where the machine was busy elsewhere it was no burst, or the last notice came too late to be of it.
+                // On a busy machine the writes may take too long to count as one burst. Such a round is repeated.
                 if took < EngineSettings::default().max_wait / 2 {
-                    most.push(asked.lock().unwrap().values().copied().max().unwrap_or(0).into());
+                    most.push(requests.lock().unwrap().values().copied().max().unwrap_or(0).into());
                 }
             }
-            let what = format!("fetches of a read model for {BURST} notices of {what}, the most");
-            rows.push(Row::new(what, most, "", Limit::AtMost(2.0)));
+            let name = format!("fetches of a read model for {BURST} notices of {subject}, the most");
+            rows.push(Row::new(name, most, "", Limit::AtMost(2.0)));
         }
         rows
     })
@@ -72,7 +75,7 @@ async fn burst(server: &Inside, targets: &[&String]) -> Cursor {
     last.unwrap()
 }
 
-/// Until each shows what contains `cursor`.
+/// Waits until every watch shows a fresh view. With a cursor, each view must contain the changes up to it.
 async fn until_fresh(watches: &mut [WatchHandle], cursor: Option<&Cursor>) {
     for watch in watches {
         let shown = async {
@@ -88,18 +91,18 @@ async fn until_fresh(watches: &mut [WatchHandle], cursor: Option<&Cursor>) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, shown).await.expect("what is shown never became what is stored");
+        tokio::time::timeout(FRESH_TIMEOUT, shown).await.expect("the view did not become fresh in time");
     }
 }
 
-type Asked = Arc<Mutex<BTreeMap<String, u32>>>;
+type RequestCounts = Arc<Mutex<BTreeMap<String, u32>>>;
 
-/// Passes everything on to `server`, and counts what is asked for through the address it gives.
-async fn count(server: SocketAddr) -> (SocketAddr, Asked) {
+/// Starts a proxy for `server`. Returns the address of the proxy, and the number of requests for each path.
+async fn count(server: SocketAddr) -> (SocketAddr, RequestCounts) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let asked = Asked::default();
-    let counted = asked.clone();
+    let requests = RequestCounts::default();
+    let counted = requests.clone();
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.unwrap();
@@ -110,13 +113,13 @@ async fn count(server: SocketAddr) -> (SocketAddr, Asked) {
             tokio::spawn(pass(from_client, to_server, counted.clone()));
         }
     });
-    (address, asked)
+    (address, requests)
 }
 
 async fn pass(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    asked: Asked,
+    requests: RequestCounts,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -124,10 +127,10 @@ async fn pass(
         if read == 0 {
             return to.shutdown().await;
         }
-        // The client sends the next request when it has the answer to the last, and each in one piece.
+        // The client sends each request in one piece, and only after the answer to the previous one.
         if let Some(path) = buffer[..read].strip_prefix(b"GET ") {
             let path = String::from_utf8_lossy(path.split(|byte| *byte == b' ').next().unwrap()).into_owned();
-            *asked.lock().unwrap().entry(path).or_default() += 1;
+            *requests.lock().unwrap().entry(path).or_default() += 1;
         }
         to.write_all(&buffer[..read]).await?;
     }

@@ -1,4 +1,4 @@
-//! What it costs the server to tell many watchers: one change at a time, and many at once.
+//! The processor time of the server for sending notices to many clients: one notice at a time, and many at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,9 +18,10 @@ const WATCHERS: usize = 500;
 const ROUNDS: usize = 5;
 const CHANGES: usize = 20;
 const APART: Duration = Duration::from_millis(100);
-/// Tasks that change in one transaction: few enough that each has its own notice and no window widens.
+/// The number of tasks that change in one transaction. It is small enough that each task has its own notice and the
+/// window keeps its base width.
 const TOGETHER: usize = 32;
-const PATIENCE: Duration = Duration::from_secs(20);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn measure() -> Vec<Row> {
     runtime().block_on(async {
@@ -53,17 +54,17 @@ pub fn measure() -> Vec<Row> {
             }
         }
         let row = |(together, figures): (usize, Vec<f64>)| {
-            let what = match together {
+            let load = match together {
                 1 => "one notice at a time".to_owned(),
                 many => format!("{many} notices at a time"),
             };
-            Row::new(format!("processor time of a delivery, {WATCHERS} watchers, {what}"), figures, " µs", Limit::Open)
+            Row::new(format!("processor time of a delivery, {WATCHERS} watchers, {load}"), figures, " µs", Limit::Open)
         };
         figures.into_iter().map(row).collect()
     })
 }
 
-/// Changes these tasks in one transaction, and waits until all watchers know.
+/// Adds an event to each task in one transaction, and waits until every client has received the notices.
 async fn change(db: &DatabaseConnection, tasks: &[String], delivered: &AtomicUsize) {
     let due = delivered.load(Ordering::Relaxed) + WATCHERS * tasks.len();
     rows::insert_many(db, tasks).await;
@@ -72,5 +73,5 @@ async fn change(db: &DatabaseConnection, tasks: &[String], delivered: &AtomicUsi
             sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(PATIENCE, all).await.expect("a delivery is lost");
+    timeout(DELIVERY_TIMEOUT, all).await.expect("a delivery is lost");
 }

@@ -1,4 +1,4 @@
-//! What an agent waits for at each of its hooks: the command that hands it on, from its cold start to its end.
+//! The time that an agent waits for a hook: the run of `requery hook`, from the start of its process to its end.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -13,9 +13,9 @@ use crate::server::Outside;
 use crate::table::{Limit, Row, quantile};
 
 const HOOKS: usize = 200;
-/// About as many as fit.
+/// The number of records in a full spool. About as many fit.
 const WAITING: usize = 16_000;
-/// Each takes its whole time.
+/// Few, since each of these hooks runs until its deadline.
 const HANGING: usize = 11;
 
 pub fn measure() -> Vec<Row> {
@@ -23,34 +23,39 @@ pub fn measure() -> Vec<Row> {
     let spool = folder.path().join("spool");
     let options = ["--spool", spool.to_str().unwrap()];
     let server = Outside::start(&folder.path().join("requery.db"), &options);
-    let there = times(&server.address.to_string(), &options, HOOKS);
+    let with_server = times(&server.address.to_string(), &options, HOOKS);
     drop(server);
 
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let away = times(&nobody, &options, HOOKS);
+    let closed_address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let without_server = times(&closed_address, &options, HOOKS);
     let full = folder.path().join("full");
-    fill(&full, &nobody);
-    let behind_many = times(&nobody, &["--spool", full.to_str().unwrap()], HOOKS);
+    fill(&full, &closed_address);
+    let with_full_spool = times(&closed_address, &["--spool", full.to_str().unwrap()], HOOKS);
 
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = hanging.local_addr().unwrap().to_string();
-    let hangs = (0..HANGING).flat_map(|round| {
-        // A spool of its own each time: a server that hangs is not asked again at once.
+    let with_hanging_server = (0..HANGING).flat_map(|round| {
+        // Each run has its own spool, because the spool notes a server that hangs and the next hook would not ask it.
         let spool = folder.path().join(format!("spool-{round}"));
         times(&address, &["--spool", spool.to_str().unwrap()], 1)
     });
-    let rows = |what: &str, times: Vec<f64>, most: f64| {
+    let rows = |condition: &str, times: Vec<f64>, most: f64| {
         let slow = vec![quantile(&times, 0.99)];
         [
-            Row::new(format!("an agent's hook, start to end, {what}"), times, " ms", Limit::AtMost(most)),
+            Row::new(format!("an agent's hook, start to end, {condition}"), times, " ms", Limit::AtMost(most)),
             Row::new("  the same, 99 of 100", slow, " ms", Limit::Open),
         ]
     };
     let mut all = Vec::new();
-    all.extend(rows("the server there", there, 20.0));
-    all.extend(rows("no server, 0 to 199 records waiting", away, 15.0));
-    all.extend(rows("no server, 16,000 records waiting", behind_many, 15.0));
-    all.push(Row::new("an agent's hook, start to end, the server hangs", hangs.collect(), " ms", Limit::AtMost(300.0)));
+    all.extend(rows("the server there", with_server, 20.0));
+    all.extend(rows("no server, 0 to 199 records waiting", without_server, 15.0));
+    all.extend(rows("no server, 16,000 records waiting", with_full_spool, 15.0));
+    all.push(Row::new(
+        "an agent's hook, start to end, the server hangs",
+        with_hanging_server.collect(),
+        " ms",
+        Limit::AtMost(300.0),
+    ));
     all
 }
 

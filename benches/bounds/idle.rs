@@ -1,4 +1,4 @@
-//! What a WebSocket costs on which nothing happens.
+//! The memory of the server for an idle WebSocket.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use crate::table::{Limit, Row};
 
 const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 5_000;
-/// Opened side by side.
+/// The number of connections that are opened concurrently.
 const AT_ONCE: usize = 50;
-/// So that the first frame has a whole page of them.
+/// Enough tasks that the first frame contains a full page.
 const TASKS: usize = 60;
-/// Short, so that each connection has had its heartbeats and pings when it is measured.
+/// Short, so that each connection has received heartbeats and pings before the measurement.
 const HEARTBEAT: &str = "3s";
 const SETTLE: Duration = Duration::from_secs(7);
 
 pub fn measure() -> Vec<Row> {
     let rounds = (0..ROUNDS).map(|_| runtime().block_on(round())).collect();
-    let what = format!("memory of an idle WebSocket, {CONNECTIONS} of them");
-    vec![Row::new(what, rounds, " KB", Limit::AtMost(6.0))]
+    let name = format!("memory of an idle WebSocket, {CONNECTIONS} of them");
+    vec![Row::new(name, rounds, " KB", Limit::AtMost(6.0))]
 }
 
-/// Resident kilobytes of the server for each connection.
+/// The resident memory of the server for each connection, in KB.
 async fn round() -> f64 {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("requery.db");
     let server = Outside::start(&path, &["--heartbeat", HEARTBEAT]);
     rows::tasks(&rows::connect(&path).await, TASKS).await;
-    // What the first connections bring with them is the server's, not theirs.
+    // The first connections make the server allocate memory that all connections share. It is not part of the figure.
     let mut open = JoinSet::new();
     connect(&mut open, &server, AT_ONCE).await;
     tokio::time::sleep(Duration::from_secs(1)).await;

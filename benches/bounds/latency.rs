@@ -1,7 +1,7 @@
-//! From a commit to its frame in a watcher's hands.
+//! The time from a commit until a client has the frame.
 //!
-//! Timed from just before the commit until a client on the loopback device has read the frame: more than what it takes
-//! to hand the frame to its socket, never less.
+//! The time starts just before the commit and ends when a client on the loopback device has read the frame. It is an
+//! upper bound for the time until the server has passed the frame to the socket.
 
 use std::net::SocketAddr;
 use std::process::{Command, ExitCode, Stdio};
@@ -17,27 +17,28 @@ use crate::server::{Inside, runtime};
 use crate::socket::{Blocking, events_of};
 use crate::table::{Limit, Row, quantile};
 
-/// The argument that makes this program a writer.
+/// With this argument the program writes events instead of measuring.
 pub const WRITER: &str = "--write-events";
 
 const ROUNDS: usize = 3;
 const CHANGES: usize = 100;
-/// Thrown away: the first of everything is slow.
+/// The first changes are slow and are not measured.
 const WARM_UP: usize = 5;
-/// The server looks often for two seconds after a change, so the third is quiet.
+/// The server polls the database often for two seconds after a change. These rounds wait longer ([`QUIET`]).
 const QUIET_ROUNDS: usize = 3;
 const QUIET_CHANGES: usize = 5;
 const QUIET: u64 = 2_300;
-/// Changes are this far apart, and a random share of a tenth more: no step with anything that ticks.
+/// The pause between two changes, in milliseconds. A random part of up to a tenth is added, so that the changes do not
+/// run in step with a timer.
 const APART: u64 = 100;
-/// How long any frame may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest time to wait for a frame.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn measure() -> Vec<Row> {
     let server = Inside::start();
     let frames = listen(server.address);
     let task = runtime().block_on(async { server.write(async |tx| rows::tasks(tx, 1).await.remove(0)).await.0 });
-    let beside = |times: usize, pause: u64| {
+    let write_beside = |times: usize, pause: u64| {
         let program = std::env::current_exe().unwrap();
         let mut writer = Command::new(program);
         writer.arg(WRITER).arg(server.database.path()).args([&task, &times.to_string(), &pause.to_string()]);
@@ -45,24 +46,24 @@ pub fn measure() -> Vec<Row> {
         delays(&written.lines().map(|line| line.parse().unwrap()).collect::<Vec<_>>(), &frames)
     };
     delays(&write_here(&server, &task, WARM_UP), &frames);
-    let here: Vec<_> = (0..ROUNDS).map(|_| delays(&write_here(&server, &task, CHANGES), &frames)).collect();
-    let there: Vec<_> = (0..ROUNDS).map(|_| beside(CHANGES, APART)).collect();
-    let after_quiet: Vec<_> = (0..QUIET_ROUNDS).map(|_| beside(QUIET_CHANGES, QUIET)).collect();
-    let row = |what: &str, share: f64, rounds: &[Vec<f64>], limit| {
+    let by_server: Vec<_> = (0..ROUNDS).map(|_| delays(&write_here(&server, &task, CHANGES), &frames)).collect();
+    let by_process: Vec<_> = (0..ROUNDS).map(|_| write_beside(CHANGES, APART)).collect();
+    let after_quiet: Vec<_> = (0..QUIET_ROUNDS).map(|_| write_beside(QUIET_CHANGES, QUIET)).collect();
+    let row = |writer: &str, share: f64, rounds: &[Vec<f64>], limit| {
         let percent = share * 100.0;
         let values = rounds.iter().map(|round| quantile(round, share)).collect();
-        Row::new(format!("commit to frame, {what}, p{percent:.0}"), values, " ms", limit)
+        Row::new(format!("commit to frame, {writer}, p{percent:.0}"), values, " ms", limit)
     };
     vec![
-        row("written by the server", 0.5, &here, Limit::AtMost(1.0)),
-        row("written by the server", 0.99, &here, Limit::AtMost(5.0)),
-        row("written by another process", 0.5, &there, Limit::AtMost(10.0)),
-        row("written by another process", 0.99, &there, Limit::Open),
+        row("written by the server", 0.5, &by_server, Limit::AtMost(1.0)),
+        row("written by the server", 0.99, &by_server, Limit::AtMost(5.0)),
+        row("written by another process", 0.5, &by_process, Limit::AtMost(10.0)),
+        row("written by another process", 0.99, &by_process, Limit::Open),
         row("written by another process after quiet", 0.5, &after_quiet, Limit::AtMost(50.0)),
     ]
 }
 
-/// Takes the time of each event's frame.
+/// Opens a WebSocket and returns the time at which the frame of each event arrives.
 fn listen(address: SocketAddr) -> Receiver<u64> {
     let mut socket = Blocking::open(address);
     let (sender, frames) = channel();
@@ -77,9 +78,9 @@ fn listen(address: SocketAddr) -> Receiver<u64> {
     frames
 }
 
-/// From each commit to the frame of its event, in milliseconds.
+/// The time from each commit to the frame of its event, in milliseconds.
 fn delays(written: &[u64], frames: &Receiver<u64>) -> Vec<f64> {
-    let delay = |at: &u64| (frames.recv_timeout(PATIENCE).expect("a frame is lost") as f64 - *at as f64) / 1e6;
+    let delay = |at: &u64| (frames.recv_timeout(FRAME_TIMEOUT).expect("a frame is lost") as f64 - *at as f64) / 1e6;
     written.iter().map(delay).collect()
 }
 
@@ -98,7 +99,7 @@ fn write_here(server: &Inside, task: &str, times: usize) -> Vec<u64> {
     })
 }
 
-/// Writes events as a process of its own and tells when it committed each: PATH TASK TIMES PAUSE.
+/// Runs as a separate process: writes events, and prints the time of each commit. Arguments: PATH TASK TIMES PAUSE.
 pub fn write(arguments: impl Iterator<Item = String>) -> ExitCode {
     let arguments: Vec<_> = arguments.collect();
     let [path, task, times, pause_ms] = arguments.as_slice() else { return ExitCode::FAILURE };

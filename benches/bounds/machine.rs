@@ -1,9 +1,9 @@
-//! The machine that is measured on.
+//! Facts about the machine and its processes.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// One line on it.
+/// Describes the machine in one line.
 pub fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let info = rustix::system::sysinfo();
@@ -21,7 +21,7 @@ pub fn describe() -> String {
     )
 }
 
-/// Thousands of connections are thousands of files; the servers that are started inherit this.
+/// Raises the limit of open files, since each connection needs a file. The servers that are started inherit the limit.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -31,24 +31,24 @@ pub fn raise_open_files() {
     }
 }
 
-/// Nanoseconds of the clock that all processes share and nobody sets.
+/// The monotonic clock in nanoseconds. All processes share this clock, and it is never set back.
 pub fn now() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
-/// What the kernel says of a process: its resident memory in bytes.
+/// The resident memory of a process in bytes.
 pub fn resident(process: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim_end_matches("kB").trim().parse::<f64>().unwrap() * 1024.0
 }
 
-/// The time that it has spent on a processor, in seconds.
+/// The processor time of a process in seconds.
 pub fn processor_time(process: u32) -> f64 {
     const TICKS: f64 = 100.0;
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    // The name in brackets may hold anything; the fields are counted from behind it.
+    // The name of the program stands in brackets and may contain spaces, so the fields are counted from behind it.
     let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
 }

@@ -1,8 +1,8 @@
-//! What the server and its client cost, beside the bound each is held to.
+//! The costs of the server and its client, each with the bound that it must keep.
 //!
-//! `cargo bench` prints every bound; `cargo bench -- NAME` those whose name contains NAME. Every figure is the median of
-//! several rounds of one run, beside the least and the most of them. Timings are noisy, so a bound that is missed only
-//! fails the run with `--strict` or `REQUERY_BENCH_STRICT=1`.
+//! `cargo bench` measures every benchmark, `cargo bench -- NAME` each benchmark with NAME in its name. A figure is the
+//! median of several rounds of one run, with the lowest and the highest round beside it. Timings are noisy, so a missed
+//! bound fails the run only with `--strict` or `REQUERY_BENCH_STRICT=1`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,10 +33,10 @@ use std::process::ExitCode;
 
 use table::Row;
 
-/// A name to ask for it by, and what measures it.
+/// The name of a benchmark, and the function that measures it.
 type Bound = (&'static str, fn() -> Vec<Row>);
 
-/// In the order in which they are measured.
+/// The benchmarks in the order in which they run.
 const BOUNDS: &[Bound] = &[
     ("latency", latency::measure),
     ("triggers", triggers::measure),
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         }
     }
     if !asked {
-        println!("cargo bench measures; built any other way the figures say nothing");
+        println!("only `cargo bench` measures; figures of a build without optimization are of no use");
         return ExitCode::SUCCESS;
     }
     let wanted = |bound: &str| names.is_empty() || names.iter().any(|name| bound.contains(name.as_str()));
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     }
     println!();
     if missed > 0 {
-        eprintln!("{missed} missed");
+        eprintln!("{missed} bounds missed");
     }
     if strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -1,14 +1,14 @@
-//! Rows as agents write them, through the entities.
+//! Writes rows like the rows of real agents, through the entities.
 
 use requery::protocol::{EventId, TaskId};
 use requery_entities::{event, task};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, EntityTrait};
 
-/// Events in one statement: what the server's own batches have.
+/// The number of events in one statement, as in the server's own batches.
 pub const BATCH: usize = 100;
 
-/// A connection as any program opens it that writes a lot.
+/// Opens a connection as another program would that writes many rows.
 pub async fn connect(path: &std::path::Path) -> DatabaseConnection {
     let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", path.display()));
     options.max_connections(1).test_before_acquire(false).sqlx_logging(false);
@@ -16,7 +16,7 @@ pub async fn connect(path: &std::path::Path) -> DatabaseConnection {
     Database::connect(options).await.unwrap()
 }
 
-/// Makes tasks and gives their ids.
+/// Inserts tasks and returns their ids.
 pub async fn tasks(db: &impl ConnectionTrait, count: usize) -> Vec<String> {
     let now = chrono::Utc::now().timestamp_millis();
     let ids: Vec<_> = (0..count).map(|_| TaskId::new_at(now).to_string()).collect();
@@ -32,7 +32,7 @@ pub async fn tasks(db: &impl ConnectionTrait, count: usize) -> Vec<String> {
     ids
 }
 
-/// A tool call of usual size.
+/// A tool call with a text of usual size.
 pub fn event(task_id: &str) -> event::ActiveModel {
     let now = chrono::Utc::now().timestamp_millis();
     event::ActiveModel {
@@ -59,7 +59,7 @@ pub async fn insert(db: &impl ConnectionTrait, task_id: &str) {
     event::Entity::insert(event(task_id)).exec_without_returning(db).await.unwrap();
 }
 
-/// Inserts one event on each of these tasks in one statement.
+/// Inserts one event for each task in one statement.
 pub async fn insert_many<'a>(db: &impl ConnectionTrait, task_ids: impl IntoIterator<Item = &'a String>) {
     let rows = task_ids.into_iter().map(|id| event(id));
     event::Entity::insert_many(rows).exec_without_returning(db).await.unwrap();

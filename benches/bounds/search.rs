@@ -1,6 +1,6 @@
-//! How long a search takes among a million events, and what the index costs whoever writes them.
+//! The time of a search among a million events, and the cost of the search index for writers.
 //!
-//! The events are written first and indexed then, as when a database from before is opened; that takes some minutes.
+//! All events are written first. After that the benchmark waits until they are indexed, which takes some minutes.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::server::{Inside, runtime};
 use crate::table::{Limit, Row, quantile};
 
 const EVENTS: usize = 1_000_000;
-/// Events in one transaction, in statements of a hundred.
+/// The number of events in one transaction. Each statement inserts a hundred of them.
 const AT_ONCE: usize = 5_000;
 const TASKS: usize = 1_000;
 const ROUNDS: usize = 5;
 const ASKED: usize = 200;
-/// What 99 of 100 take at most, whatever is asked.
+/// The bound of the 99th percentile, for every query.
 const SLOWEST: Limit = Limit::AtMost(100.0);
-/// Turns and events of each, for what the index costs.
+/// The turns, and the events in each turn, that measure the cost of the index.
 const TURNS: usize = 10;
 const WRITTEN: usize = 1_000;
 
@@ -42,21 +42,21 @@ pub fn measure() -> Vec<Row> {
         ];
         rows.extend(ask(server.address, "the commonest word", "q=the", [Limit::AtMost(20.0), SLOWEST]).await);
         let (common, rare) = (&text.words[0], &text.words[text.words.len() / 2]);
-        for (what, query) in [
+        for (kind, query) in [
             ("three common words", format!("q=the+{common}+{}", text.words[1])),
             ("a phrase of common words", format!("q=%22{common}+{}%22", text.words[1])),
             ("a rare word", format!("q={rare}")),
-            ("what begins with `th`", "q=th*".to_owned()),
+            ("all words with the prefix `th`", "q=th*".to_owned()),
             ("the commonest word in another project", "q=the&project=other".to_owned()),
         ] {
-            rows.extend(ask(server.address, what, &query, [Limit::Open, SLOWEST]).await);
+            rows.extend(ask(server.address, kind, &query, [Limit::Open, SLOWEST]).await);
         }
         rows
     }));
     all
 }
 
-/// Words as often as words are: the first is everywhere.
+/// Random texts in which some words are common and most are rare, as in real texts.
 struct Text {
     words: Vec<String>,
 }
@@ -69,7 +69,7 @@ impl Text {
     }
 
     fn word(&self) -> &str {
-        // What comes half as far down the list comes twice as often: the first is in nine events of ten.
+        // A word at half the rank is twice as frequent (Zipf's law). The first word is in nine of ten events.
         let place = (self.words.len() as f64).powf(fastrand::f64()) as usize;
         &self.words[place.clamp(1, self.words.len()) - 1]
     }
@@ -104,7 +104,7 @@ async fn fill(server: &Inside, text: &Text) {
     }
 }
 
-/// Until all of it is indexed; the most milliseconds that a write of one event took meanwhile.
+/// Waits until all events are indexed. Returns the longest time that the write of one event took meanwhile, in ms.
 async fn build(server: &Inside) -> f64 {
     let client = reqwest::Client::new();
     let (task, _) = server.write(async |tx| rows::tasks(tx, 1).await.remove(0)).await;
@@ -129,8 +129,8 @@ async fn get(client: &reqwest::Client, address: SocketAddr, query: &str) -> Stri
     answer.text().await.unwrap()
 }
 
-/// The times of one query over HTTP, each after the one before.
-async fn ask(address: SocketAddr, what: &str, query: &str, limits: [Limit; 2]) -> Vec<Row> {
+/// Measures one query over HTTP, one request after the other.
+async fn ask(address: SocketAddr, kind: &str, query: &str, limits: [Limit; 2]) -> Vec<Row> {
     let client = reqwest::Client::new();
     let mut rounds = Vec::new();
     for round in 0..=ROUNDS {
@@ -140,23 +140,23 @@ async fn ask(address: SocketAddr, what: &str, query: &str, limits: [Limit; 2]) -
             get(&client, address, query).await;
             times.push(began.elapsed().as_secs_f64() * 1e3);
         }
-        // The first warms up.
+        // The first round warms up the caches.
         if round > 0 {
             rounds.push(times);
         }
     }
     let row = |share: f64, limit| {
         let values = rounds.iter().map(|times| quantile(times, share)).collect();
-        Row::new(format!("search among a million events, {what}, p{:.0}", share * 100.0), values, " ms", limit)
+        Row::new(format!("search among a million events, {kind}, p{:.0}", share * 100.0), values, " ms", limit)
     };
     let [usual, slowest] = limits;
     vec![row(0.5, usual), row(0.99, slowest)]
 }
 
-/// What a server writes with the index following, and without: by turns.
+/// The rate of writes with the search index and without it. The two servers take turns.
 async fn cost() -> Vec<Row> {
     let (with, without) = (Inside::start(), Inside::start());
-    // Without it the index cannot be kept.
+    // Without this table the server cannot update the index.
     without.write(async |tx| tx.execute_unprepared("drop table searched").await.unwrap()).await;
     let text = Text::new();
     let mut tasks = Vec::new();
@@ -174,7 +174,7 @@ async fn cost() -> Vec<Row> {
                 server.write(async |tx| event.exec_without_returning(tx).await.unwrap()).await;
             }
             rates[side] = WRITTEN as f64 / began.elapsed().as_secs_f64();
-            // So that the one does not pay for the other.
+            // The pause lets one server finish its indexing, so that it does not slow down the other.
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
         if turn > 0 {

@@ -1,4 +1,5 @@
-//! Servers to measure: one in this process, whose database handle can be written to, and the binary in its own.
+//! Starts the servers that are measured: one inside this process with access to its database handle, and the release
+//! binary as a separate process.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// A server on threads of its own in this process, with an empty database. Ends when dropped.
+/// A server with an empty database on its own threads inside this process. A drop ends the server.
 pub struct Inside {
     pub address: SocketAddr,
     pub database: Database,
@@ -46,7 +47,7 @@ impl Inside {
         Self { address, database, _folder: folder, shutdown, thread: Some(thread) }
     }
 
-    /// Writes in one transaction of the server's, and returns the cursor that contains it.
+    /// Writes in one transaction of the server. Returns the result and the cursor of the commit.
     pub async fn write<T>(&self, rows: impl AsyncFnOnce(&WriteTransaction) -> T) -> (T, Cursor) {
         let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(rows(tx).await);
         self.database.write(Scope::All, write).await.unwrap().into_parts()
@@ -60,11 +61,11 @@ impl Drop for Inside {
     }
 }
 
-/// The release binary in a process of its own. Killed when dropped.
+/// The release binary as a separate process. A drop kills the process.
 pub struct Outside {
     pub address: SocketAddr,
     child: Child,
-    /// Kept open, since the server goes on to say things.
+    /// Kept open, since the server writes further lines to its output.
     _said: BufReader<ChildStdout>,
 }
 
@@ -80,7 +81,8 @@ impl Outside {
         let mut line = String::new();
         let mut said = BufReader::new(child.stdout.take().unwrap());
         said.read_line(&mut line).unwrap();
-        let address = line.trim().rsplit('/').next().unwrap().parse().expect("the server tells its address first");
+        let address =
+            line.trim().rsplit('/').next().unwrap().parse().expect("the first line of the server contains its address");
         Self { address, child, _said: said }
     }
 
@@ -88,7 +90,7 @@ impl Outside {
         self.child.id()
     }
 
-    /// Ends it as the system would.
+    /// Ends the server with SIGTERM, and waits for its orderly end.
     pub fn stop(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success());
@@ -102,7 +104,7 @@ impl Drop for Outside {
     }
 }
 
-/// Two threads, as the machines have that the bounds are meant for.
+/// A runtime with two threads: the bounds are meant for machines with two cores.
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }

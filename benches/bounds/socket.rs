@@ -1,4 +1,4 @@
-//! WebSockets without a client behind them.
+//! Raw WebSockets, without the client module.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// One that blocks its thread, so that nothing but the kernel is between the frame and whoever takes its time.
+/// A WebSocket that blocks its thread. No scheduler of a runtime delays the reader when a frame arrives.
 pub struct Blocking(tungstenite::WebSocket<TcpStream>);
 
 impl Blocking {
@@ -21,7 +21,7 @@ impl Blocking {
         socket
     }
 
-    /// The next frame's text; none at the end. Pings are answered.
+    /// The text of the next frame. `None` at the end of the stream. Answers pings.
     pub fn frame(&mut self) -> Option<tungstenite::Utf8Bytes> {
         loop {
             match self.0.read().ok()? {
@@ -34,7 +34,7 @@ impl Blocking {
     }
 }
 
-/// How many events a frame tells of.
+/// The number of events that a frame announces.
 pub fn events_of(frame: &str) -> usize {
     let frame: Value = serde_json::from_str(frame).unwrap();
     match frame["type"].as_str() {
@@ -43,7 +43,7 @@ pub fn events_of(frame: &str) -> usize {
     }
 }
 
-/// One of many.
+/// A WebSocket on a shared runtime, for many connections.
 pub struct Shared(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 
 impl Shared {
@@ -56,7 +56,7 @@ impl Shared {
         socket
     }
 
-    /// The next frame's text; none at the end. Pings are answered.
+    /// The text of the next frame. `None` at the end of the stream. Answers pings.
     pub async fn frame(&mut self) -> Option<tungstenite::Utf8Bytes> {
         loop {
             match self.0.next().await?.ok()? {

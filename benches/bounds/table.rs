@@ -1,28 +1,28 @@
-//! The table: a row for each thing that was measured.
+//! The table of results, with one row for each figure.
 
 use std::fmt;
 
-/// One figure, measured in several rounds.
+/// A figure that was measured in several rounds.
 pub struct Row {
-    what: String,
+    name: String,
     rounds: Vec<f64>,
     unit: &'static str,
     limit: Limit,
 }
 
-/// What a figure is held to.
+/// The bound of a figure.
 #[derive(Clone, Copy)]
 pub enum Limit {
     AtMost(f64),
     AtLeast(f64),
-    /// For information.
+    /// The figure has no bound.
     Open,
 }
 
 impl Row {
-    pub fn new(what: impl Into<String>, rounds: Vec<f64>, unit: &'static str, limit: Limit) -> Self {
-        assert!(!rounds.is_empty(), "a figure of nothing");
-        Self { what: what.into(), rounds, unit, limit }
+    pub fn new(name: impl Into<String>, rounds: Vec<f64>, unit: &'static str, limit: Limit) -> Self {
+        assert!(!rounds.is_empty(), "a figure without a round");
+        Self { name: name.into(), rounds, unit, limit }
     }
 
     pub fn is_missed(&self) -> bool {
@@ -49,12 +49,12 @@ impl fmt::Display for Row {
             Limit::AtMost(_) | Limit::AtLeast(_) if self.is_missed() => "MISSED",
             Limit::AtMost(_) | Limit::AtLeast(_) => "ok",
         };
-        write!(f, "| {:76} | {median}{unit} | {least} to {most} | {bound} | {verdict} |", self.what)
+        write!(f, "| {:76} | {median}{unit} | {least} to {most} | {bound} | {verdict} |", self.name)
     }
 }
 
 pub fn print_head() {
-    println!("| {:76} | median | least to most | bound | |", "what");
+    println!("| {:76} | median | least to most | bound | |", "figure");
     println!("| {:-<76} | --- | --- | --- | --- |", "");
 }
 
@@ -62,7 +62,7 @@ pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value that this share of the others does not exceed.
+/// The value that this share of the values does not exceed.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -70,7 +70,7 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
     sorted[rank.clamp(1, sorted.len()) - 1]
 }
 
-/// Three digits that count.
+/// The value with three significant digits.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         large if large >= 100.0 => 0,

@@ -1,4 +1,4 @@
-//! What the triggers cost whoever writes events: the same inserts with and without them, by turns.
+//! The cost of the triggers for a writer of events: the same inserts with the triggers and without them, in turns.
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,11 +13,11 @@ use crate::server::runtime;
 use crate::table::{Limit, Row};
 
 const ROUNDS: usize = 9;
-/// A round is made of short turns of each, so that whatever else the machine does meets both.
+/// A round consists of short turns with and without the triggers, so that other load on the machine affects both alike.
 const TURNS: usize = 15;
 const SINGLE: usize = 100;
 const BATCHES: usize = 20;
-/// Events come from many agents at once.
+/// The number of tasks that receive events: many agents write at the same time.
 const TASKS: usize = 20;
 
 pub fn measure() -> Vec<Row> {
@@ -34,7 +34,7 @@ pub fn measure() -> Vec<Row> {
         for round in 0..=ROUNDS {
             let (mut one_by_one, mut by_the_hundred) = (Seconds::default(), Seconds::default());
             for turn in 0..TURNS {
-                // Who begins alternates: the second has the warmer caches and the dirtier disk.
+                // The two writers take turns to be first: the second one finds warmer caches and a busier disk.
                 for triggers in [turn % 2 == 0, turn % 2 == 1] {
                     let writer = if triggers { &with } else { &without };
                     one_by_one.add(triggers, writer.insert_single().await);
@@ -43,7 +43,7 @@ pub fn measure() -> Vec<Row> {
                     by_the_hundred.fold += if triggers { fold(&database).await } else { 0.0 };
                 }
             }
-            // The first warms up.
+            // The first round warms up the caches.
             if round > 0 {
                 single.note(&one_by_one, TURNS * SINGLE);
                 batched.note(&by_the_hundred, TURNS * BATCHES * BATCH);
@@ -56,7 +56,7 @@ pub fn measure() -> Vec<Row> {
     })
 }
 
-/// Seconds until the figures hold what the log has.
+/// The seconds that it takes to fold the change log into the figures.
 async fn fold(database: &Database) -> f64 {
     let began = Instant::now();
     fold::fold_all(database).await.unwrap();
@@ -85,7 +85,7 @@ impl Writer {
         }
     }
 
-    /// Seconds for single events, each in a transaction of its own.
+    /// Inserts single events, each in its own transaction. Returns the seconds.
     async fn insert_single(&self) -> f64 {
         let began = Instant::now();
         for task in self.tasks.iter().cycle().take(SINGLE) {
@@ -96,7 +96,7 @@ impl Writer {
         began.elapsed().as_secs_f64()
     }
 
-    /// Seconds for batches, each a statement and a transaction.
+    /// Inserts batches, each with one statement in one transaction. Returns the seconds.
     async fn insert_batches(&self) -> f64 {
         let began = Instant::now();
         for _ in 0..BATCHES {
@@ -114,7 +114,7 @@ impl Writer {
     }
 }
 
-/// What one round of one kind of writing took.
+/// The seconds of one round, for one way of writing.
 #[derive(Default)]
 struct Seconds {
     with: f64,
@@ -128,7 +128,7 @@ impl Seconds {
     }
 }
 
-/// Rates of one kind of writing, events a second.
+/// The rates of all rounds in events per second, for one way of writing.
 #[derive(Default)]
 struct Figures {
     with: Vec<f64>,
@@ -144,13 +144,13 @@ impl Figures {
         self.all_in.push(events / (seconds.with + seconds.fold));
     }
 
-    fn rows(&self, what: &str) -> Vec<Row> {
+    fn rows(&self, kind: &str) -> Vec<Row> {
         let ratio = |some: &[f64]| some.iter().zip(&self.without).map(|(with, without)| with / without).collect();
         let thousands = |some: &[f64]| some.iter().map(|rate| rate / 1e3).collect();
         vec![
-            Row::new(format!("{what}, rate with the triggers to without"), ratio(&self.with), "", Limit::AtLeast(0.75)),
-            Row::new(format!("{what}, the same and the figures folded"), ratio(&self.all_in), "", Limit::Open),
-            Row::new(format!("{what}, with the triggers"), thousands(&self.with), "k/s", Limit::Open),
+            Row::new(format!("{kind}, rate with the triggers to without"), ratio(&self.with), "", Limit::AtLeast(0.75)),
+            Row::new(format!("{kind}, the same and the figures folded"), ratio(&self.all_in), "", Limit::Open),
+            Row::new(format!("{kind}, with the triggers"), thousands(&self.with), "k/s", Limit::Open),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! A marked task or event.
+//! A mark on a task or on an event.
 
 use sea_orm::entity::prelude::*;
 

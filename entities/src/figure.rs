@@ -1,4 +1,4 @@
-//! A count that the triggers keep.
+//! A count. The triggers keep it, or the server folds it from the change log.
 
 use sea_orm::entity::prelude::*;
 

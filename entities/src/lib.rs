@@ -1,7 +1,6 @@
 //! The rows of requery's tables: one file a table, no behaviour.
 //!
-//! The columns are explained where they are made, in `requery-migrations`. Ids are text, times are milliseconds since
-//! 1970.
+//! The SQL of `requery-migrations` explains the columns. Ids are text. Times are milliseconds since 1970.
 
 #![allow(missing_docs)]
 

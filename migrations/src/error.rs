@@ -1,24 +1,24 @@
-//! Why a database is not migrated.
+//! The reasons why a database is not migrated.
 
 use sea_orm::DbErr;
 
-/// Why a database is not migrated. The database is unchanged then.
+/// The reason why a database was not migrated. The database is unchanged.
 #[derive(Debug)]
 pub enum MigrateError {
-    /// It has tables, such as this one, but no migration of ours.
+    /// It has tables, such as this one, but no migration of requery.
     Foreign(String),
-    /// It has this migration, which is not known here.
+    /// It has this migration, which this version does not know.
     Newer(String),
     /// It has some of the migrations from before the first release, but not all of them.
     Early,
-    /// Tables of ours lack these parts, and no statement can bring them back without a loss.
+    /// Its tables lack these parts, and no statement can restore the parts without a loss.
     Broken(Vec<String>),
     /// A statement failed.
     Db(DbErr),
 }
 
 impl MigrateError {
-    /// The way out, for the person who has the file.
+    /// The way out, for the owner of the file.
     pub fn way_out(&self) -> &'static str {
         match self {
             Self::Foreign(_) | Self::Early => "the file is unchanged; name another one",

@@ -1,13 +1,14 @@
-//! The schema: its migrations, its triggers, and whether a database still has both.
+//! The schema: its migrations, its triggers, and the check that a database still has both.
 //!
-//! A migration is SQL for tables, indexes and views, and never changes once it was released. A trigger is no history: the
-//! files in `triggers/` are its current text, and are applied again when they differ from the text that was applied last.
+//! A migration is SQL for tables, indexes and views, and never changes once it was released. Triggers have no history:
+//! the files in `triggers/` have their current text, and are applied again when the text differs from the last applied
+//! one.
 //!
-//! The triggers write the change log, in the transaction of the writer: the server, `sqlite3`, a script or an agent that
-//! has the path of the file. So no code of ours can forget a notice, and no notice can precede its commit. They run in
-//! any SQLite from 3.37 on with its own defaults: they call no function and expect no pragma of ours. Foreign keys are off
-//! there, so a trigger does the work of each foreign key as well; recursive triggers are off too, so no trigger relies on
-//! firing itself.
+//! The triggers write the change log, in the transaction of the writer: the server, `sqlite3`, a script or an agent
+//! that has the path of the file. So no code of requery can forget a notice, and no notice can precede its commit. The
+//! triggers run in any SQLite from 3.37 on with its defaults: they call no function and expect no pragma of requery.
+//! Foreign keys are off by default, so a trigger does the work of each foreign key as well. Recursive triggers are off
+//! too, so no trigger relies on firing itself.
 
 mod error;
 mod macros;
@@ -42,23 +43,27 @@ const EARLY: [&str; 8] = [
 pub struct Migrated {
     /// The migrations it applied.
     pub applied: Vec<String>,
-    /// The triggers, indexes and views of ours that another program had dropped or changed, and that it made again. If a
-    /// trigger is among them, it counted the figures again and forgot all runs.
+    /// The triggers, indexes and views that another program had dropped or changed, and that were made again. If a
+    /// trigger is among them, the figures were counted again and all runs were forgotten.
     pub put_back: Vec<String>,
-    /// Constraints that a table has lost. Its rows are served; other programs can now write rows that do not fit.
+    /// Constraints that a table has lost. The rows are served, but other programs can now write rows that break them.
     pub lost: Vec<String>,
 }
 
+/// The state of a database before it is migrated.
 enum Standing {
+    /// No tables.
     Empty,
+    /// All migrations from before the first release.
     Early,
+    /// Migrations of requery, without these ones.
     Lacks(Vec<&'static (&'static str, &'static str)>),
 }
 
-/// Brings a database to the newest schema, or refuses to before the first write.
+/// Brings a database to the newest schema, or refuses before the first write.
 ///
-/// One transaction does all of it: a process that is killed in its midst changes nothing, and two processes wait for each
-/// other.
+/// All steps are one transaction: a process that is killed leaves the database unchanged, and two processes wait for
+/// each other.
 pub async fn migrate(db: &DatabaseConnection) -> Result<Migrated, MigrateError> {
     let mode = Some(SqliteTransactionMode::Immediate);
     let tx = db.begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() }).await?;
@@ -92,7 +97,7 @@ pub async fn migrate(db: &DatabaseConnection) -> Result<Migrated, MigrateError> 
     Ok(migrated)
 }
 
-/// Whether [`migrate`] would refuse this database. Only reads.
+/// Fails if [`migrate`] would refuse this database. Only reads.
 pub async fn admit(db: &impl ConnectionTrait) -> Result<(), MigrateError> {
     match standing(db).await? {
         Standing::Lacks(lacks) if lacks.is_empty() => match tables::faults(db).await? {

@@ -23,7 +23,7 @@ pub(crate) fn expand(sql: &str) -> String {
     sql
 }
 
-/// A statement without its comments and line ends, in which only the words count.
+/// A statement without its comments and line ends, so that two texts with the same words are equal.
 pub(crate) fn normalised(sql: &str) -> String {
     let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
     let mut text = code.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");

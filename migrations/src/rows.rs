@@ -1,4 +1,4 @@
-//! Rows of text, as this crate reads them.
+//! Reads rows with plain SQL.
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 
@@ -7,7 +7,7 @@ pub(crate) async fn all(db: &impl ConnectionTrait, sql: &str) -> Result<Vec<Quer
     db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await
 }
 
-/// The first column of each of them.
+/// The first column of each row that a statement finds.
 pub(crate) async fn texts(db: &impl ConnectionTrait, sql: &str) -> Result<Vec<String>, DbErr> {
     all(db, sql).await?.iter().map(|row| row.try_get_by_index(0)).collect()
 }

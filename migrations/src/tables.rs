@@ -1,8 +1,8 @@
 //! The tables, compared with the tables of a fresh database.
 //!
-//! Another program may make a table anew, as tools do that change a column: the parts that the new table lacks are found
-//! here. A column, a key or a default that is lost cannot be brought back without a loss. Indexes and views hold no rows of
-//! their own, so they are made again.
+//! A tool that changes a column makes a new table, copies the rows and drops the old table. This module finds the parts
+//! that the new table lacks. A lost column, key or default cannot be restored without a loss. Indexes and views hold no
+//! rows of their own, so they are made again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -12,12 +12,12 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbErr, RuntimeErr};
 use crate::macros::{expand, normalised};
 use crate::{BOOKKEEPING, MIGRATIONS, MigrateError, rows};
 
-/// Our tables. Not the tables of search: the server goes on without them, and looks after them by itself.
+/// The tables of requery without the tables of search: the server works without these, and rebuilds them by itself.
 const TABLES: &str = "(select name, sql from sqlite_schema where type = 'table'
     and name not glob 'sqlite_*' and name not glob 'search*')";
 
-/// The parts that no table may lose: table, rank, and the sentence for a table that lacks it. Of one table only the lowest
-/// rank is told: a column that is not there has no type either.
+/// The parts that a table must have: its name, a rank, and the sentence for a table that lacks the part. Only the
+/// lowest rank of a table is reported, because a missing column has no type either.
 const NEEDED: &str = "
 select t.name, 0, 'the table ' || t.name || ' is missing' from {tables} t
 union all
@@ -40,7 +40,7 @@ from {tables} t, pragma_index_list(t.name) i, pragma_index_info(i.name) c where 
 union all
 select t.name, 2, 'the table ' || t.name || ' has no AUTOINCREMENT' from {tables} t where t.sql like '%autoincrement%'";
 
-/// References to tables that are not there: with one, no row can be written.
+/// References to missing tables. SQLite refuses each write to a table with such a reference.
 const DANGLING: &str = "
 select t.name, 'the table ' || t.name || ' refers to the table ' || f.\"table\" || ', which is missing'
 from {tables} t, pragma_foreign_key_list(t.name) f
@@ -72,7 +72,7 @@ async fn fresh() -> Result<&'static Fresh, DbErr> {
     Ok(FRESH.get_or_init(|| fresh))
 }
 
-/// The faults of our tables that no statement can mend.
+/// The faults of the tables that no statement can repair.
 pub(crate) async fn faults(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     let fresh = fresh().await?;
     let there: BTreeSet<_> = needed(db).await?.into_iter().collect();
@@ -109,7 +109,7 @@ async fn all_objects(db: &impl ConnectionTrait) -> Result<Vec<(String, String, S
     rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?))).collect()
 }
 
-/// The constraints that tables have lost: rows that do not fit can be written, and rows that fit still can.
+/// The constraints that tables have lost. Rows that break them can now be written; all other writes work as before.
 pub(crate) async fn lost(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     let there = tables(db).await?;
     let mut lost = Vec::new();
@@ -125,7 +125,7 @@ pub(crate) async fn lost(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr
     Ok(lost)
 }
 
-/// The indexes and views of ours that are missing or have another text, each with the statements that make it again.
+/// The indexes and views that are missing or have another text, each with the statements that make it again.
 pub(crate) async fn objects(db: &impl ConnectionTrait) -> Result<Vec<(String, String)>, DbErr> {
     let there = all_objects(db).await?;
     let differs = |name: &str, sql: &str| !there.iter().any(|it| it.1 == name && normalised(&it.2) == normalised(sql));
@@ -136,7 +136,7 @@ pub(crate) async fn objects(db: &impl ConnectionTrait) -> Result<Vec<(String, St
     Ok(different.map(again).collect())
 }
 
-/// Makes such indexes and views again and returns their names.
+/// Makes the indexes and views of [`objects`] again and returns their names.
 pub(crate) async fn put_back(db: &impl ConnectionTrait) -> Result<Vec<String>, MigrateError> {
     let mut made = Vec::new();
     for (name, sql) in objects(db).await? {

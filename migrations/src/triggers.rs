@@ -1,7 +1,7 @@
 //! The triggers: read from their files, compared with the database, and made again.
 //!
-//! The database keeps the name and a hash of each trigger that was applied. A trigger that is not there, or has another
-//! text than that, was dropped or changed by another program: until it is back, writes of its table are not logged.
+//! The database keeps the name and a hash of each trigger that was applied. A trigger that is missing, or has another
+//! hash, was dropped or changed by another program. Until it is back, the change log misses writes to its table.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use crate::macros::normalised;
 use crate::rows;
 
-/// In the order in which the triggers are made: of two that fire for one statement, SQLite runs the later one first.
+/// In the order in which the triggers are made. Of two triggers for one statement, SQLite runs the later one first.
 const FILES: [&str; 6] = [
     include_str!("../triggers/sqlite/purges.sql"),
     include_str!("../triggers/sqlite/tasks.sql"),
@@ -20,7 +20,7 @@ const FILES: [&str; 6] = [
     include_str!("../triggers/sqlite/usage.sql"),
 ];
 const RECOUNT: &str = include_str!("../sqlite/recount.sql");
-/// The search index follows the log, which does not tell of writes without triggers: all rows are walked again.
+/// Makes the search index walk all rows again: it follows the change log, which lacks the writes that fired no trigger.
 const WALK: &str = "update searched set next = 0";
 
 const BEGIN: &str = "create trigger ";
@@ -54,7 +54,7 @@ fn of_files() -> Vec<Trigger> {
     found
 }
 
-/// FNV-1a of the words after `create trigger`, which SQLite keeps as they are.
+/// FNV-1a of the words after `create trigger`. SQLite keeps these words as they are, but not the two before them.
 fn hash(sql: &str) -> i64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -63,7 +63,7 @@ fn hash(sql: &str) -> i64 {
     words.bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)).cast_signed()
 }
 
-/// The names of triggers that were applied and are not there as they were.
+/// The names of the applied triggers that are missing or have another hash.
 pub(crate) async fn lost(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     const SQL: &str = "select requery_triggers.name, hash, sql from requery_triggers \
         left join sqlite_schema on type = 'trigger' and sqlite_schema.name = requery_triggers.name order by 1";
@@ -77,9 +77,10 @@ pub(crate) async fn lost(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr
     Ok(lost)
 }
 
-/// Makes the triggers again where one is lost or the files have others than were applied. Returns the lost ones.
+/// Makes the triggers again if one is lost, or if the files have other triggers than were applied. Returns the lost
+/// ones.
 ///
-/// All of them are made again, since their order matters.
+/// All triggers are made again, because their order matters.
 pub(crate) async fn apply(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     let lost = lost(db).await?;
     let mut applied = BTreeSet::new();
@@ -96,7 +97,7 @@ pub(crate) async fn apply(db: &impl ConnectionTrait) -> Result<Vec<String>, DbEr
     }
     if !lost.is_empty() {
         db.execute_unprepared(RECOUNT).await?;
-        // A file without the tables of search is as good as ever.
+        // Fails without the tables of search, which a database may lack.
         let _ = db.execute_unprepared(WALK).await;
     }
     for trigger in &triggers {

@@ -1,8 +1,8 @@
 //! The hooks of the coding agents, each written once, as a table with columns.
 //!
-//! Every list of hooks derives from this table: the names that a record may have, the row that a hook writes, the status
-//! that it leads to, the settings that register it. A new hook is one entry here. A new column, or a new value of a column,
-//! is a compile error in the code that acts on it; a test compares the table with the manual.
+//! Every list of hooks derives from this table: the names that a record may have, the row that a hook writes, the
+//! status that it leads to, the settings that register it. A new hook is one entry here. A new column, or a new value
+//! of a column, is a compile error in the code that acts on it; a test compares the table with the manual.
 //!
 //! The table is data: it names fields of a record, and reads none.
 
@@ -75,7 +75,7 @@ pub enum StatusEffect {
     QuestionAsked,
     /// The question of an MCP server has its answer.
     QuestionAnswered,
-    /// A notification, whose own type names the effect.
+    /// A notification. Its `notification_type` decides the effect.
     Notified,
     /// A subagent ends.
     SubagentEnds,
@@ -145,7 +145,7 @@ pub struct HookEntry {
     pub body: RowBody,
     /// The effect on the status of the task.
     pub status: StatusEffect,
-    /// Whether the agent works when it sends this hook, so that a task whose first record it is runs.
+    /// Whether the agent works when it sends this hook. A task that begins with such a record is running.
     pub is_work: bool,
     claude_code: Registration,
     codex: Registration,
@@ -157,8 +157,8 @@ use RowEffect::{Begin, End, Log};
 const NOT_IN_CODEX: Registration = Never("Codex has no such hook");
 const ADDS_NO_FACT: Registration = Never("other hooks report the same facts");
 
-/// An entry for a hook with a row, whose other columns have the default: a title that is the hook's name, no body, no
-/// effect on the status, no work.
+/// An entry for a hook with a row. The other columns have the default: the hook's name as the title, no body, no effect
+/// on the status, no work.
 const fn hook(event_kind: &'static str, row: RowEffect, claude_code: Registration, codex: Registration) -> HookEntry {
     let (title, body, status) = (RowTitle::HookName, RowBody::None, StatusEffect::Unchanged);
     HookEntry { event_kind, row, title, body, status, is_work: false, claude_code, codex }
@@ -188,7 +188,7 @@ macro_rules! hook_catalogue {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum HookName {
             $($(#[$doc])* $hook,)*
-            /// A name that the catalogue does not have.
+            /// A name that is not in the catalogue.
             Unknown,
         }
 
@@ -284,7 +284,7 @@ hook_catalogue! {
     Elicitation: hook("question", Begin(PairedRow::Question), IfUnknownNamesPass, NOT_IN_CODEX)
         .title(RowTitle::FirstLine("message", "Question of an MCP server")).body(RowBody::Text("message"))
         .status(StatusEffect::QuestionAsked),
-    /// The answer to that question. A record whose person declined or cancelled ends the row as denied.
+    /// The answer to that question. If the person declined or cancelled, the row ends as denied.
     ElicitationResult: hook("question", End(PairedRow::Question, RowEnd::Ok), IfUnknownNamesPass, NOT_IN_CODEX)
         .title(RowTitle::FirstLine("message", "Question of an MCP server")).body(RowBody::Value("content"))
         .status(StatusEffect::QuestionAnswered),
@@ -322,8 +322,8 @@ impl HookName {
         }
     }
 
-    /// The hooks to write into the settings of an agent: first the hooks that every version knows, then the others, if the
-    /// agent's version passes over names that it does not know.
+    /// The hooks to write into the settings of an agent: first the hooks that every version knows, then the others, if
+    /// the agent's version passes over names that it does not know.
     pub fn registered(runtime: AgentRuntime, unknown_names_pass: bool) -> Vec<Self> {
         let with = |registration| {
             let all = Self::ALL.iter().copied();

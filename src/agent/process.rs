@@ -1,9 +1,9 @@
-//! Which process of this machine an agent is, so named that no later one is taken for it.
+//! The process of an agent, under a name that no other process ever gets.
 //!
-//! A process that is killed says nothing, and its number is given out again. So its name holds the machine, its boot, the
-//! name space of its number, its user, its number and when it began. Only whoever runs in the same place and as the same
-//! user can say whether it is still there; anybody else does not know, and neither does anyone on a system without
-//! `/proc`.
+//! A killed process sends no last hook, and the system reuses its process id. So the name of a process holds the
+//! machine, the boot, the pid namespace, the user, the process id and the start time. Only a program in the same pid
+//! namespace and of the same user can tell whether the process still runs. Every other program gets no answer, except
+//! after a reboot of the machine, which ended the process. On a system without `/proc` no program gets an answer.
 
 use std::fmt;
 use std::fs;
@@ -11,13 +11,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 
-/// How far up from a hook its agent may be: a shell or two, a wrapper, a version manager.
+/// How many generations above a hook its agent is looked for: a shell or two, a wrapper and a version manager fit.
 const MAX_GENERATIONS_ABOVE: usize = 8;
-/// The name space of process ids that a machine itself has, outside of containers.
+/// The inode of the initial pid namespace: the namespace of a machine outside its containers.
 const MACHINE_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// Where a machine has no id.
+/// Stands in for the id of a machine that has none.
 const NO_MACHINE_ID: &str = "-";
-/// What the system says of a process that is not there.
+/// The error number `ESRCH`: the process ended while its file was read.
 const NO_SUCH_PROCESS: i32 = 3;
 
 /// A process.
@@ -25,11 +25,11 @@ const NO_SUCH_PROCESS: i32 = 3;
 pub struct Process {
     space: ProcessSpace,
     id: u32,
-    /// In ticks since the boot.
+    /// The start time, in ticks since the boot.
     began: u64,
 }
 
-/// The machine, boot, name space and user within which a process id means one process.
+/// The machine, boot, pid namespace and user within which a process id means one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSpace {
     machine: String,
@@ -44,7 +44,7 @@ pub struct ProcessSpace {
 pub struct NotAProcess;
 
 impl Process {
-    /// The nearest process above this one that has this name. None: there is none, or nobody can tell.
+    /// The nearest ancestor of this process that has this name. None: no ancestor has it, or the system does not say.
     pub fn above(name: &str) -> Option<Self> {
         let mut id = std::os::unix::process::parent_id();
         for _ in 0..MAX_GENERATIONS_ABOVE {
@@ -59,7 +59,7 @@ impl Process {
 }
 
 impl ProcessSpace {
-    /// That of this process. None: the system does not say.
+    /// The space of this process. None: the system does not say.
     pub fn here() -> Option<Self> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
@@ -72,15 +72,16 @@ impl ProcessSpace {
         })
     }
 
-    /// Whether a process is still there. None: it is of another space, or the system does not say.
+    /// Whether a process still runs. None: the process is of another space, or the system does not say.
     pub fn has(&self, process: &Process) -> Option<bool> {
         let space = &process.space;
         if space == self {
-            // One that has ended and that nobody has buried yet does nothing any more.
+            // A zombie has ended: only its parent has not read its exit status yet.
             let is_it = |stat: Stat| stat.began == process.began && !matches!(stat.state, 'Z' | 'X' | 'x');
             return Some(Stat::read(process.id).ok()?.is_some_and(is_it));
         }
-        // Nothing outlives the boot of its machine. Containers are another matter: their machines can look alike.
+        // A process ends with the boot of its machine. This holds outside containers only: two containers on different
+        // machines can have the same machine id.
         let same_machine = space.machine == self.machine && space.machine != NO_MACHINE_ID;
         let restarted = same_machine
             && space.boot != self.boot
@@ -124,7 +125,7 @@ fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What the system says about a process.
+/// The fields of `/proc/<id>/stat` that are used here.
 struct Stat {
     name: String,
     state: char,
@@ -133,7 +134,7 @@ struct Stat {
 }
 
 impl Stat {
-    /// None: there is no such process.
+    /// Reads the fields of one process. None: there is no such process.
     fn read(id: u32) -> io::Result<Option<Self>> {
         match fs::read(format!("/proc/{id}/stat")) {
             Ok(text) => Ok(Self::parse(&String::from_utf8_lossy(&text))),
@@ -144,7 +145,7 @@ impl Stat {
         }
     }
 
-    /// The name is in brackets and may hold brackets and spaces itself.
+    /// Parses the file. The name is in brackets and may contain brackets and spaces itself.
     fn parse(text: &str) -> Option<Self> {
         let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -165,7 +166,7 @@ mod tests {
         "0123456789abcdef0123456789abcdef:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:4026531836:1000:4711:987654";
 
     #[test]
-    fn a_name_says_what_it_says_and_nothing_else_is_one() {
+    fn process_names_parse_and_other_texts_are_refused() {
         for text in [TEXT, &format!("-{}", &TEXT[32..])] {
             assert_eq!(text.parse::<Process>().expect("a process").to_string(), text);
         }
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outlives_the_boot_of_its_machine() {
+    fn a_process_ends_with_the_boot_of_its_machine() {
         let process = TEXT.parse::<Process>().expect("a process");
         let here = |change: &dyn Fn(&mut ProcessSpace)| {
             let mut space = process.space.clone();
@@ -192,23 +193,23 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_brackets_is_read_to_its_end() {
+    fn a_name_may_contain_brackets_and_spaces() {
         let stat = Stat::parse("7 (a) b (c)) S 3 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 555 9 10").expect("a stat");
         assert_eq!((stat.name.as_str(), stat.state, stat.parent, stat.began), ("a) b (c)", 'S', 3, 555));
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_process_is_there_until_it_ends() {
+    fn a_process_is_alive_until_it_ends() {
         let here = ProcessSpace::here().expect("a space");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
         let stat = Stat::read(child.id()).expect("readable").expect("there");
         let process = Process { space: here.clone(), id: child.id(), began: stat.began };
         assert_eq!(here.has(&process), Some(true));
         let later = Process { began: stat.began + 1, ..process.clone() };
-        assert_eq!(here.has(&later), Some(false), "its number was given to another");
+        assert_eq!(here.has(&later), Some(false), "the process id was reused");
         child.kill().expect("killed");
-        child.wait().expect("buried");
+        child.wait().expect("an exit status");
         assert_eq!(here.has(&process), Some(false));
     }
 }

@@ -1,7 +1,7 @@
 //! The coding agents that this program knows, each written once.
 //!
-//! The command line, the forwarder, the demo and the server derive their lists of agents from [`AgentRuntime::ALL`]. A new
-//! agent is one variant and one row of facts; the compiler names the places that treat agents differently.
+//! The command line, the forwarder, the demo and the server derive their lists of agents from [`AgentRuntime::ALL`]. A
+//! new agent is one variant and one row of facts; the compiler names the places that treat agents differently.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub enum AgentRuntime {
     Codex,
 }
 
-/// The facts of one runtime. They are data: no code beside this file needs to know which runtime has which.
+/// The facts of one runtime. No code outside this file needs to know which runtime has which facts.
 struct RuntimeFacts {
     name: &'static str,
     product: &'static str,
@@ -51,7 +51,7 @@ const CODEX: RuntimeFacts = RuntimeFacts {
     folder: ".codex",
     user_settings: "hooks.json",
     project_settings: "hooks.json",
-    // Its transcripts have another form, which no code here reads.
+    // The transcripts of Codex have another format, which this program does not read.
     transcripts: None,
     unknown_names_pass_since: None,
 };
@@ -102,7 +102,8 @@ impl AgentRuntime {
         self.facts().user_settings
     }
 
-    /// The file of a project's hooks, in the project's folder of that name. The one that is not shared, where there is one.
+    /// The file of a project's hooks, in the project's folder of that name. If the agent has a file that is not shared
+    /// with other people, it is that file.
     pub fn project_settings_file(self) -> &'static str {
         self.facts().project_settings
     }
@@ -112,7 +113,7 @@ impl AgentRuntime {
         self.facts().transcripts
     }
 
-    /// The first version that passes over the hooks in its settings that it does not know. None: every version does.
+    /// The first version that ignores unknown hook names in its settings. None: every version does.
     pub fn unknown_hooks_pass_since(self) -> Option<[u32; 3]> {
         self.facts().unknown_names_pass_since
     }

@@ -1,4 +1,4 @@
-//! A server as a command sees it: one request, and what came of it.
+//! The API of a server for commands that write: one request at a time, and its outcome.
 
 use std::time::Duration;
 
@@ -9,54 +9,54 @@ use requery::protocol::model::Imported;
 use reqwest::{Method, StatusCode, Url, header};
 use serde_json::Value;
 
-/// How long an answer may take. The server answers within milliseconds or is in trouble.
+/// The timeout of a request. A healthy server answers within milliseconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The first wait for a server that is away; each doubles up to the longest.
+/// The first wait for a server that is away. Each following wait is twice as long, up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait: someone looks at it.
+/// The longest wait. It is short because a person watches the progress.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// How much of an answer that is no problem document is shown.
+/// How many characters of an answer are shown if it is not a problem document.
 const MAX_SHOWN_CHARS: usize = 200;
 
-/// A server.
+/// An HTTP client for one server.
 #[derive(Clone)]
 pub struct Api {
     base: Url,
     http: reqwest::Client,
 }
 
-/// Why a request was not done.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Nobody is there, or whoever is there cannot do it now; the same request may work later.
+    /// The server cannot be reached, or cannot serve the request now. The same request may succeed later.
     #[error("{why}")]
     Away {
-        /// What happened.
+        /// The cause, in words.
         why: String,
-        /// When to come back, where the server said so.
+        /// The time to wait before the next attempt, from the header `Retry-After`.
         after: Option<Duration>,
     },
-    /// The request is wrong; it will be wrong next time too.
+    /// The server rejected the request. It would reject the same request again.
     #[error("{status}: {detail}")]
     Refused {
         /// The status of the answer.
         status: StatusCode,
-        /// What is wrong with it.
+        /// The reason, from the answer.
         detail: String,
     },
 }
 
 impl Api {
-    /// The server at this URL.
+    /// A client for the server at `url`.
     ///
     /// # Errors
-    /// It is not the `http:` URL of a server.
+    /// `url` is not an `http:` URL with a host.
     pub fn at(url: &str) -> anyhow::Result<Self> {
         let mut base = Url::parse(url).with_context(|| format!("--server {url}: not a URL"))?;
         anyhow::ensure!(base.scheme() == "http" && base.has_host(), "--server {url}: expected http://host:port");
-        // So that joining a path to it keeps all of it.
+        // `Url::join` replaces the part behind the last slash, so the base ends with a slash.
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
@@ -69,37 +69,37 @@ impl Api {
         Ok(Self { base, http })
     }
 
-    /// Where it is.
+    /// The URL of the server.
     pub fn base(&self) -> &Url {
         &self.base
     }
 
-    /// Hands over what a hook was given.
+    /// Sends the input of an agent's hook.
     ///
     /// # Errors
-    /// The server did not take it.
+    /// The server did not accept it.
     pub async fn hook(&self, source: &str, delivery: &str, body: String) -> Result<(), CallError> {
         let request = self.request(Method::POST, &format!("api/v1/hooks/{source}"), "application/json");
         answer(request.header(DELIVERY_HEADER, delivery).body(body)).await.map(drop)
     }
 
-    /// Hands over lines of transcripts.
+    /// Sends lines of a transcript.
     ///
     /// # Errors
-    /// The server did not take them.
+    /// The server did not accept them.
     pub async fn import(&self, lines: Bytes) -> Result<Imported, CallError> {
         let request = self.request(Method::POST, "api/v1/transcripts/claude-code", "application/x-ndjson");
         let text = answer(request.body(lines)).await?;
         serde_json::from_str(&text).map_err(|error| CallError::Refused {
             status: StatusCode::OK,
-            detail: format!("it answers something else than a server of this version: {error}"),
+            detail: format!("the answer is not that of a server of this version: {error}"),
         })
     }
 
-    /// A request with a body of JSON; the answer's JSON, `null` where it has none.
+    /// Sends a request with a JSON body, and returns the JSON of the answer. An answer without JSON becomes `null`.
     ///
     /// # Errors
-    /// The server did not do it.
+    /// The request failed.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Value, CallError> {
         let mut request = self.request(method, path, "application/json");
         if !body.is_null() {
@@ -110,13 +110,13 @@ impl Api {
     }
 
     fn request(&self, method: Method, path: &str, media_type: &str) -> reqwest::RequestBuilder {
-        // The paths are our own, so they always join.
+        // All paths are constants or contain ids, so the join cannot fail.
         let url = self.base.join(path).unwrap_or_else(|_| self.base.clone());
         self.http.request(method, url).header(header::CONTENT_TYPE, media_type)
     }
 }
 
-/// How long to wait for a server that is away before it is tried again.
+/// The waits between the attempts to reach a server that is away.
 pub struct Waits {
     next: Duration,
 }
@@ -128,7 +128,7 @@ impl Default for Waits {
 }
 
 impl Waits {
-    /// The next wait; not shorter than the server asked for, within reason.
+    /// The next wait. It is at least `after`, the time that the server asked for, but that only up to [`LONGEST_WAIT`].
     pub fn next(&mut self, after: Option<Duration>) -> Duration {
         let jittered = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = (self.next * 2).min(LONGEST_WAIT);
@@ -159,7 +159,7 @@ fn described(status: StatusCode, text: &str) -> String {
     }
 }
 
-/// What a problem document says is wrong; else the beginning of whatever was answered.
+/// The detail of a problem document, or the beginning of an answer that is not a problem document.
 fn detail(text: &str) -> String {
     let problem: Option<Value> = serde_json::from_str(text).ok();
     match problem.as_ref().and_then(|problem| problem.get("detail").or_else(|| problem.get("title"))?.as_str()) {
@@ -168,7 +168,7 @@ fn detail(text: &str) -> String {
     }
 }
 
-/// The innermost reason: what reqwest says around it is for programmers.
+/// The innermost cause of an error. The messages that reqwest wraps around the cause do not help a user.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());

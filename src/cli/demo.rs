@@ -1,7 +1,6 @@
-//! `requery demo`: a server with a team at work, to see what there is to see.
+//! `requery demo`: a server with a simulated team of agents, to try out every feature.
 //!
-//! The team is simulated; everything else is not. It knows only the server's address and goes through the public API,
-//! as agents of anyone's would.
+//! Only the team is simulated. It knows only the address of the server and uses the public API, as real agents do.
 
 use std::process::ExitCode;
 
@@ -24,19 +23,19 @@ mod release;
 
 use stage::DemoStage;
 
-/// How the demo is run.
+/// The settings of the demo.
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
-    /// Address to listen on; a free port is taken where it is in use.
+    /// Address to listen on; if the port is in use, a free port is used instead.
     #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373")]
     pub listen: String,
-    /// How many agents work at once, besides the person who looks after them.
+    /// Number of agents that work at the same time, besides one simulated person.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub agents: u16,
-    /// How many times faster than people and agents are.
+    /// Speed factor: 1 is the pace of real agents, 2 is twice as fast.
     #[arg(long, default_value = "1", value_parser = speed)]
     pub speed: f64,
-    /// What the team does is drawn from this number: the same one, the same work.
+    /// Seed of the random numbers: the same seed gives the same work.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
 }
@@ -48,13 +47,16 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Serves and plays until asked to end.
+/// Runs the server and the team until a signal ends them.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr()?;
-    let folder = tempfile::Builder::new().prefix("requery-demo-").tempdir().context("no room for a database")?;
+    let folder = tempfile::Builder::new()
+        .prefix("requery-demo-")
+        .tempdir()
+        .context("could not create a folder for the database")?;
     let config = ServerConfig::new(folder.path().join("demo.db").into());
-    anyhow::ensure!(config.admits(address), "{address} can be reached by others; the demo is for this machine alone");
+    anyhow::ensure!(config.admits(address), "{address} is not a loopback address; the demo is for this machine alone");
     let shutdown = CancellationToken::new();
     let ready = CancellationToken::new();
 
@@ -98,7 +100,7 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     }
 }
 
-/// The team at work; it never ends by itself.
+/// Runs the team. It returns only after an error.
 async fn play(url: &str, args: &DemoArgs) -> anyhow::Result<()> {
     let api = Api::at(url)?;
     let stage =
@@ -107,7 +109,7 @@ async fn play(url: &str, args: &DemoArgs) -> anyhow::Result<()> {
     team.spawn(person::look_after(stage(0)));
     for number in 1..=u64::from(args.agents) {
         let stage = stage(number);
-        // The first releases, so that even a team of one shows what tasks of tasks are.
+        // The first agent makes releases, so that even a team of one agent shows tasks with child tasks.
         match number % 4 {
             1 => team.spawn(release::work(stage)),
             3 => team.spawn(coder::work(stage, AgentRuntime::Codex)),
@@ -115,7 +117,7 @@ async fn play(url: &str, args: &DemoArgs) -> anyhow::Result<()> {
         };
     }
     while let Some(ended) = team.join_next().await {
-        ended.context("an agent of the demo broke down")?;
+        ended.context("an agent of the demo failed")?;
     }
     Ok(())
 }

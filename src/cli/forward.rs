@@ -1,8 +1,9 @@
-//! `requery hook`: hands on what an agent's hook was given, and never hurts the agent.
+//! `requery hook`: forwards the input of an agent's hook to the server, and never disturbs the agent.
 //!
-//! An agent waits for its hooks, reads what they print and acts on how they end. So this prints nothing, ends with 0
-//! whatever happens, and ends soon: there is no argument parser, no runtime, no log and no panic's text on the way. What
-//! the server does not take at once is left in the spool, from where the server or the next hook takes it in.
+//! An agent waits for its hooks, reads their output and acts on their exit code. The command therefore prints no
+//! output, always exits with 0, and ends within [`DEADLINE`]. There is deliberately no argument parser, no async
+//! runtime, no log and no panic message. A record that the server does not accept in time is written to the
+//! spool. The server or the next hook delivers it from there.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -24,35 +25,37 @@ use super::agent_runtime::agent_runtime;
 pub use post::ServerAddress;
 use post::{DeliveryOutcome, ForwardConnection, ServerAway};
 
-/// When this ends, whatever it is doing. Counted from where this begins, a little after the process did.
+/// The process ends at this time, finished or not. All times here count from the call of [`run`], which is a little
+/// after the start of the process.
 const DEADLINE: Duration = Duration::from_millis(280);
-/// Until when standard input may stay open. What came until then is taken if it is whole.
+/// The time until which the command waits for the end of standard input. Input that is complete JSON by then is
+/// accepted without its end.
 const READ_UNTIL: Duration = Duration::from_millis(150);
-/// Until when the server may answer; what is left is for writing it down.
+/// The time until which the server may answer. The remaining time is enough to write the record to the spool.
 const SENT_UNTIL: Duration = Duration::from_millis(230);
-/// Until when others may hold the spool.
+/// The time until which the command waits for the lock of the spool.
 const SPOOLED_UNTIL: Duration = Duration::from_millis(265);
-/// Until when one more record that waited is sent, so that catching up costs the agent little.
+/// After this time no further record from the spool is sent, so that catching up costs the agent little.
 const CATCH_UP_UNTIL: Duration = Duration::from_millis(60);
-/// For how long a server that did not answer in time is not asked again: it costs every hook the whole time.
+/// How long a server that did not answer in time is left alone. Every hook that asks it would use up all of its time.
 const SILENCE_PAUSE: Duration = Duration::from_secs(5);
 const INPUT_CHUNK_BYTES: usize = 64 * 1024;
 
-/// What a hook does. Only for its help: [`HookInvocation::parse`] reads the arguments.
+/// The arguments of `requery hook`, for its help text alone: [`HookInvocation::parse`] reads the arguments.
 #[derive(clap::Args, Debug)]
 pub struct HookArgs {
-    /// Agent whose hook it is.
+    /// Agent that runs the hook.
     #[arg(value_parser = agent_runtime())]
     pub agent: AgentRuntime,
-    /// Server to send it to.
+    /// Server to send the record to.
     #[arg(long, env = "REQUERY_SERVER", default_value = super::DEFAULT_SERVER)]
     pub server: String,
-    /// Folder for what could not be delivered [default: requery/spool in your state folder]
+    /// Folder for records that could not be delivered [default: requery/spool in your state folder]
     #[arg(long, env = "REQUERY_SPOOL")]
     pub spool: Option<PathBuf>,
 }
 
-/// What the arguments ask for, as far as they make sense.
+/// The arguments of `requery hook`. Unknown and invalid arguments are ignored.
 pub struct HookInvocation {
     agent: Option<AgentRuntime>,
     server: Option<String>,
@@ -60,7 +63,7 @@ pub struct HookInvocation {
 }
 
 impl HookInvocation {
-    /// Reads the arguments of a process. None: it is another command, or help is asked for.
+    /// Parses the arguments of a process. `None` for another command, and for `--help`.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<Self> {
         let mut args = args.into_iter().skip(1);
         if args.next()? != "hook" {
@@ -89,7 +92,7 @@ impl HookInvocation {
     }
 }
 
-/// Does what is asked, and ends the process.
+/// Forwards the record, and ends the process.
 pub fn run(invocation: HookInvocation) -> ExitCode {
     let began = Instant::now();
     std::panic::set_hook(Box::new(|_| ()));
@@ -101,7 +104,7 @@ pub fn run(invocation: HookInvocation) -> ExitCode {
     if hook.is_ok() {
         let _ = is_done.recv_timeout(DEADLINE);
     }
-    // Not by returning: whatever still hangs is not waited for.
+    // Exits here instead of returning, so that no later code can wait for a thread that hangs.
     std::process::exit(0)
 }
 
@@ -132,31 +135,31 @@ fn forward(invocation: HookInvocation, began: Instant) {
     if let (DeliveryOutcome::Away(away), Some(spool)) = (sent, &spool)
         && spool.put(&record, began + SPOOLED_UNTIL).is_ok()
     {
-        note(spool, away);
+        note_silence(spool, away);
     }
 }
 
-/// Whether to ask that server again at once.
-fn note(spool: &Spool, away: ServerAway) {
+/// Notes a server that did not answer in time, so that the next hooks leave it alone for [`SILENCE_PAUSE`].
+fn note_silence(spool: &Spool, away: ServerAway) {
     if away.silent {
         spool.note_silence();
     }
 }
 
-/// Sends what waits, in order, as long as there is time; if nobody else does.
+/// Sends the records of the spool in order until [`CATCH_UP_UNTIL`], unless another process is sending them.
 fn catch_up(spool: &Spool, server: &ServerAddress, began: Instant) {
     if spool.was_silent(SILENCE_PAUSE) {
         return;
     }
     let Ok(Some(claim)) = spool.claim() else { return };
     let mut connection = ForwardConnection::to(server, began + SENT_UNTIL);
-    // Before the list of all that waits is made: while nobody answers it can be long.
+    // Connect before the records are listed: while the server is away, the list can be long.
     if let Err(away) = connection.open() {
-        note(spool, away);
+        note_silence(spool, away);
         return;
     }
     let Ok(names) = claim.waiting() else { return };
-    let (mut delivered, mut hopeless) = (Vec::new(), Vec::new());
+    let (mut delivered, mut undeliverable) = (Vec::new(), Vec::new());
     for name in &names {
         if began.elapsed() > CATCH_UP_UNTIL {
             break;
@@ -164,7 +167,7 @@ fn catch_up(spool: &Spool, server: &ServerAddress, began: Instant) {
         let record = match claim.read(name) {
             Ok(Some(Ok(record))) => record,
             Ok(Some(Err(_))) => {
-                hopeless.push(name.as_str());
+                undeliverable.push(name.as_str());
                 continue;
             }
             Ok(None) => continue,
@@ -172,19 +175,19 @@ fn catch_up(spool: &Spool, server: &ServerAddress, began: Instant) {
         };
         match connection.send(&record, true) {
             DeliveryOutcome::Taken => delivered.push(name.as_str()),
-            DeliveryOutcome::Refused => hopeless.push(name.as_str()),
+            DeliveryOutcome::Refused => undeliverable.push(name.as_str()),
             DeliveryOutcome::Away(away) => {
-                note(spool, away);
+                note_silence(spool, away);
                 break;
             }
         }
     }
-    if !(delivered.is_empty() && hopeless.is_empty()) {
-        let _ = claim.settle(&delivered, &hopeless, began + SPOOLED_UNTIL);
+    if !(delivered.is_empty() && undeliverable.is_empty()) {
+        let _ = claim.settle(&delivered, &undeliverable, began + SPOOLED_UNTIL);
     }
 }
 
-/// What standard input says. None: nothing, too much, or only a part of something when the time was up.
+/// Reads standard input. `None` if it is blank, too long, or incomplete at the time `until`.
 fn read_input(until: Instant) -> Option<Vec<u8>> {
     let (chunks, read) = mpsc::sync_channel::<Vec<u8>>(4);
     let reader = thread::Builder::new().spawn(move || {
@@ -217,6 +220,6 @@ fn read_input(until: Instant) -> Option<Vec<u8>> {
             Err(RecvTimeoutError::Timeout) => break false,
         }
     };
-    let says = !too_long && !body.trim_ascii().is_empty();
-    (says && (ended || serde_json::from_slice::<IgnoredAny>(&body).is_ok())).then_some(body)
+    let is_usable = !too_long && !body.trim_ascii().is_empty();
+    (is_usable && (ended || serde_json::from_slice::<IgnoredAny>(&body).is_ok())).then_some(body)
 }

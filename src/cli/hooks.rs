@@ -1,8 +1,8 @@
-//! `requery hooks`: puts our hooks into an agent's settings and takes them out again.
+//! `requery hooks`: adds our hooks to an agent's settings and removes them again.
 //!
 //! The settings file belongs to its user. The user's text stays as it is, byte for byte. A file that is not JSON is not
-//! touched. A backup exists before the first change, and a change replaces the whole file or does not happen. Our hooks are
-//! recognised by their command, `requery hook`, so an uninstall needs no record of the install.
+//! touched. A backup exists before the first change, and a change replaces the whole file or does not happen. Our hooks
+//! are recognised by their command, `requery hook`, so an uninstall needs no record of the install.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,13 +37,13 @@ use agent::SettingsScope;
 use edit::{HookCommand, KeptContainers};
 use settings::{SettingsBackups, SettingsFile};
 
-/// How long a hook may take before its agent goes on without it, in seconds: ten times the forwarder's own deadline, and
-/// the time that Codex allows for the end of a session.
+/// How long a hook may take before its agent goes on without it, in seconds: ten times the forwarder's own deadline,
+/// and the time that Codex allows for the end of a session.
 const HOOK_TIMEOUT_SECONDS: u32 = 3;
 /// How often a change is tried again while another program writes the same file.
 const MAX_WRITE_ATTEMPTS: usize = 5;
 
-/// What to do with hooks.
+/// The action on the hooks of an agent.
 #[derive(clap::Args, Debug)]
 pub struct HooksArgs {
     #[command(subcommand)]
@@ -52,26 +52,26 @@ pub struct HooksArgs {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
-    /// Put our hooks into an agent's settings; again is nothing.
+    /// Add the hooks to an agent's settings, or bring the installed hooks up to date.
     Install(Install),
-    /// Take our hooks out of an agent's settings, and leave the rest as it is.
+    /// Remove the hooks from an agent's settings, and keep the rest of the file unchanged.
     Uninstall(Uninstall),
-    /// Say where hooks are installed, whether the server answers, when it last heard, and what waits.
+    /// Show the installed hooks, whether the server answers, when each agent last reported, and the records that wait.
     Status(status::HooksStatusArgs),
 }
 
 #[derive(clap::Args, Debug)]
 struct SettingsChoice {
-    /// Agent whose settings they are.
+    /// Agent whose settings to change.
     #[arg(long, value_parser = agent_runtime())]
     agent: AgentRuntime,
-    /// In the person's settings, for all projects; this is what is done unless --project is given.
+    /// Change your own settings, which apply to all projects; this is the default.
     #[arg(long, conflicts_with = "project")]
     user: bool,
-    /// In the settings of the project in the current folder, those that are not shared.
+    /// Change the settings of the project in the current folder, in the file that is not shared if the agent has one.
     #[arg(long)]
     project: bool,
-    /// Change nothing; print what would be changed.
+    /// Print the changes without making them.
     #[arg(long)]
     dry_run: bool,
 }
@@ -86,10 +86,10 @@ impl SettingsChoice {
 struct Install {
     #[command(flatten)]
     choice: SettingsChoice,
-    /// Server the hooks send to.
+    /// Server that the hooks send to.
     #[arg(long, env = "REQUERY_SERVER", default_value = super::DEFAULT_SERVER)]
     server: String,
-    /// Folder for what could not be delivered [default: requery/spool in your state folder]
+    /// Folder for records that could not be delivered [default: requery/spool in your state folder]
     #[arg(long)]
     spool: Option<PathBuf>,
 }
@@ -140,14 +140,14 @@ fn install(args: &Install) -> anyhow::Result<()> {
     })?;
     let (count, path) = (wanted.len(), path.display());
     match done {
-        ChangeOutcome::Nothing => say!("the hooks of {agent} are in {path} already"),
+        ChangeOutcome::Nothing => say!("the hooks for {agent} are already installed in {path}"),
         ChangeOutcome::Shown => {}
         ChangeOutcome::Changed { backup } => {
-            say!("{count} hooks of {agent} are in {path} now");
+            say!("installed {count} hooks for {agent} in {path}");
             if let Some(backup) = backup {
-                say!("  as it was before      {}", backup.display());
+                say!("  backup                {}", backup.display());
             }
-            say!("  what they run         {command}");
+            say!("  command               {command}");
             for line in agent::advice(agent, scope, &agent::settings(agent, scope)?).into_iter().chain(note) {
                 say!("  {line}");
             }
@@ -170,7 +170,7 @@ fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
         if found.is_empty() {
             return Ok(None);
         }
-        // The file is as our install left it: the backup is the text from before.
+        // The file is exactly as our install left it, so the text of the backup can be restored.
         if let Some(original) = original
             && edit::add(original, &found).as_deref() == Ok(text)
         {
@@ -182,17 +182,17 @@ fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
         }
         let rest = edit::remove(text, ours, &original.map(KeptContainers::of).unwrap_or_default())?;
         restored = original == Some(rest.as_str());
-        // Without a backup the file was made for our hooks.
+        // If there is no backup, our install created the file.
         let made_for_ours = original.is_none() && edit::is_empty(&rest);
         Ok(Some(if made_for_ours { Change::Gone } else { Change::Text(rest) }))
     })?;
     match done {
-        ChangeOutcome::Nothing => say!("there are no hooks of {agent} of ours in {}", path.display()),
+        ChangeOutcome::Nothing => say!("no hooks of requery for {agent} are installed in {}", path.display()),
         ChangeOutcome::Shown => {}
         ChangeOutcome::Changed { .. } => {
-            say!("the hooks of {agent} are out of {} again", path.display());
+            say!("removed the hooks for {agent} from {}", path.display());
             if let Some((backup, _)) = backup.filter(|_| restored) {
-                // The file has the backup's text again.
+                // The file has the text of the backup again, so the backup is no longer needed.
                 let _ = std::fs::remove_file(backup);
             }
             if scope == SettingsScope::Project
@@ -251,7 +251,7 @@ fn change(
             return Ok(ChangeOutcome::Changed { backup });
         }
     }
-    anyhow::bail!("{}: somebody else writes it all the time; nothing was changed", path.display())
+    anyhow::bail!("{}: another program writes this file all the time; nothing was changed", path.display())
 }
 
 /// The folder of backups that do not lie beside their file: a project's folder is shared, and its settings may hold
@@ -265,7 +265,7 @@ fn elsewhere(scope: SettingsScope) -> anyhow::Result<Option<PathBuf>> {
 
 fn command_of(agent: AgentRuntime, args: &Install) -> anyhow::Result<String> {
     ServerAddress::parse(&args.server)?;
-    let program = std::env::current_exe().context("could not find out where this program is")?;
+    let program = std::env::current_exe().context("could not find the path of this program")?;
     let spool = match &args.spool {
         Some(spool) => Some(std::path::absolute(spool).with_context(|| format!("--spool {}", spool.display()))?),
         None => None,
@@ -275,7 +275,7 @@ fn command_of(agent: AgentRuntime, args: &Install) -> anyhow::Result<String> {
         options.push(("--server", args.server.as_str()));
     }
     if let Some(spool) = &spool {
-        options.push(("--spool", spool.to_str().context("--spool: not UTF-8, so no settings file can hold it")?));
+        options.push(("--spool", spool.to_str().context("--spool: the path is not UTF-8")?));
     }
     command::write(&program, agent, &options)
 }

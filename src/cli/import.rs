@@ -1,8 +1,8 @@
-//! `requery import`: the transcripts that Claude Code keeps, taken in as history.
+//! `requery import`: sends the transcripts that Claude Code stores to the server, which stores them as history.
 //!
-//! Files are read a line at a time and sent in stretches, so that neither this nor the server ever holds a whole one,
-//! and the agents that report meanwhile wait for milliseconds. The server takes nothing twice: a run that was ended
-//! half-way is simply begun again.
+//! Each file is read line by line and sent in stretches of lines. Neither this process nor the server ever holds a
+//! whole file, and an agent that reports during an import waits only for milliseconds. The server ignores lines that it
+//! has imported before, so a run that was interrupted can simply be started again.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -30,25 +30,26 @@ mod tally;
 use files::TranscriptFile;
 use tally::ImportTally;
 
-/// When a stretch is sent, in bytes and in lines: the server holds its write lock for it, and a hook waits for that.
+/// The size of a stretch, in bytes and in lines. The server holds the write lock while it stores a stretch, and hooks
+/// wait for the lock.
 const STRETCH_BYTES: usize = 1024 * 1024;
 const STRETCH_LINES: u64 = 1000;
 
-/// What is imported.
+/// The transcripts to import.
 #[derive(clap::Args, Debug)]
 pub struct ImportArgs {
-    /// Transcripts, or folders of them [default: projects in $CLAUDE_CONFIG_DIR or ~/.claude]
+    /// Transcripts, or folders with transcripts [default: the folder `projects` in $CLAUDE_CONFIG_DIR or ~/.claude]
     pub paths: Vec<PathBuf>,
-    /// Server to send them to.
+    /// Server to send the transcripts to.
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
     pub server: String,
-    /// Only files that changed since then, as in 30d
+    /// Only import files that changed within this time, as in 30d.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub since: Option<Duration>,
-    /// Read the files and tell what is in them, and send nothing.
+    /// Read the files and print a summary, without sending them.
     #[arg(long)]
     pub dry_run: bool,
-    /// How long to wait for a server that is away
+    /// How long to wait for a server that cannot be reached.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     pub give_up_after: Duration,
 }
@@ -66,16 +67,16 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let mut tally = ImportTally::default();
     tally.unreadable = found.unreadable.len() as u64;
     let sessions = HashSet::new();
-    let mut import = Import { api, give_up_after: args.give_up_after, progress, tally, sessions, before: 0 };
+    let mut import = Import { api, give_up_after: args.give_up_after, progress, tally, sessions, bytes_before: 0 };
     let ended = tokio::select! {
-        ended = import.take_all(&found.files) => Some(ended),
+        ended = import.import_files(&found.files) => Some(ended),
         () = super::asked_to_end() => None,
     };
     import.progress.bar.finish_and_clear();
     let interrupted = if ended.is_none() { "interrupted: " } else { "" };
     super::print(&format!("{interrupted}{}", import.tally.summary(import.api.is_none(), import.sessions.len())))?;
     match ended {
-        // What shells use for a command that Ctrl-C ended.
+        // Shells report this code for a command that Ctrl-C ended.
         None => Ok(ExitCode::from(130)),
         Some(ended) => ended.map(|()| match import.tally.files {
             0 if import.tally.unreadable > 0 => ExitCode::FAILURE,
@@ -85,30 +86,30 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 struct Import {
-    /// None: nothing is sent.
+    /// `None` for a dry run.
     api: Option<Api>,
     give_up_after: Duration,
     progress: Progress,
     tally: ImportTally,
-    /// Of a run that sends nothing, the sessions that were seen.
+    /// The sessions that a dry run has seen.
     sessions: HashSet<String>,
-    /// How many bytes there were before this file.
-    before: u64,
+    /// The total size of the files before the current one, for the progress bar.
+    bytes_before: u64,
 }
 
 impl Import {
-    async fn take_all(&mut self, files: &[TranscriptFile]) -> anyhow::Result<()> {
+    async fn import_files(&mut self, files: &[TranscriptFile]) -> anyhow::Result<()> {
         for file in files {
             let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             self.progress.bar.set_message(escape_control_characters(&name));
-            self.take(file).await?;
-            self.before += file.size;
-            self.progress.bar.set_position(self.before);
+            self.import_file(file).await?;
+            self.bytes_before += file.size;
+            self.progress.bar.set_position(self.bytes_before);
         }
         Ok(())
     }
 
-    async fn take(&mut self, file: &TranscriptFile) -> anyhow::Result<()> {
+    async fn import_file(&mut self, file: &TranscriptFile) -> anyhow::Result<()> {
         let name = escape_control_characters(&file.path.display().to_string());
         let opened = match File::open(&file.path).await {
             Ok(opened) => opened,
@@ -130,7 +131,7 @@ impl Import {
                 }
             };
             let line = match line {
-                // It is being written: the next time it will be whole.
+                // The agent is still writing the last line. The next import sends the complete line.
                 BoundedLine::Line(line) if !lines.ended && serde_json::from_slice::<IgnoredAny>(&line).is_err() => {
                     break;
                 }
@@ -141,7 +142,7 @@ impl Import {
                         lines.number,
                         &format!("longer than {} MiB", limits::LONG_BODY_BYTES >> 20),
                     );
-                    // In its place, so that the others keep their numbers.
+                    // An empty line takes its place, so that the following lines keep their numbers.
                     Vec::new()
                 }
             };
@@ -156,7 +157,7 @@ impl Import {
             } else {
                 stretch.push(b'\n');
             }
-            self.progress.bar.set_position(self.before + lines.read.min(file.size));
+            self.progress.bar.set_position(self.bytes_before + lines.read.min(file.size));
         }
         self.tally.files += 1;
         self.tally.bytes += lines.read;
@@ -168,14 +169,14 @@ impl Import {
         self.progress.print(&format!("could not read {name}: {error}"));
     }
 
-    /// Sends lines of a file, the first of them of this number.
+    /// Sends lines of a file. `first` is the number of the first line.
     async fn send(&mut self, name: &str, first: u64, lines: Vec<u8>) -> anyhow::Result<()> {
         if lines.trim_ascii().is_empty() {
             return Ok(());
         }
         let imported = match self.api.clone() {
             Some(api) => self.deliver(&api, lines.into()).await?,
-            None => self.read(&lines)?,
+            None => self.dry_run_answer(&lines)?,
         };
         for skipped in &imported.reasons {
             self.tally.skip(name, first + skipped.line - 1, &escape_control_characters(&skipped.reason));
@@ -185,11 +186,11 @@ impl Import {
     }
 
     async fn deliver(&mut self, api: &Api, lines: bytes::Bytes) -> anyhow::Result<Imported> {
-        let (mut waits, mut gone) = (Waits::default(), None);
+        let (mut waits, mut away_since) = (Waits::default(), None);
         loop {
             match api.import(lines.clone()).await {
                 Ok(imported) => {
-                    if gone.is_some() {
+                    if away_since.is_some() {
                         self.progress.print("the server is back");
                     }
                     return Ok(imported);
@@ -198,10 +199,10 @@ impl Import {
                     return Err(refused).with_context(|| format!("{} does not take transcripts", api.base()));
                 }
                 Err(CallError::Away { why, after }) => {
-                    if gone.is_none() {
+                    if away_since.is_none() {
                         self.progress.print(&format!("waiting for the server: {}", escape_control_characters(&why)));
                     }
-                    let since = *gone.get_or_insert_with(Instant::now);
+                    let since = *away_since.get_or_insert_with(Instant::now);
                     anyhow::ensure!(
                         since.elapsed() < self.give_up_after,
                         "gave up: {} {}",
@@ -215,8 +216,8 @@ impl Import {
         }
     }
 
-    /// What a server that knows nothing would answer.
-    fn read(&mut self, lines: &[u8]) -> anyhow::Result<Imported> {
+    /// The answer of a server with an empty database, for a dry run.
+    fn dry_run_answer(&mut self, lines: &[u8]) -> anyhow::Result<Imported> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let stretch = TranscriptStretch::read(lines, i64::try_from(now).unwrap_or(i64::MAX))?;
         self.sessions.extend(stretch.session_ids().map(str::to_owned));

@@ -1,38 +1,38 @@
-//! Lines of files of any length, one at a time.
+//! Reads a file of any length one line at a time, with a bound for the length of a line.
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
-/// The lines that a reader gives.
+/// The lines of a reader.
 pub struct BoundedLines<R> {
     reader: R,
     longest: usize,
-    /// The number of the line that was read last; the first is 1.
+    /// The number of the last line that was read. The first line has the number 1.
     pub number: u64,
-    /// Whether that line had an end, and not just the file.
+    /// Whether that line ended with a line feed, and not with the end of the file.
     pub ended: bool,
-    /// How many bytes were read.
+    /// The number of bytes that were read.
     pub read: u64,
 }
 
 /// A line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BoundedLine {
-    /// Its bytes, without its end.
+    /// The bytes of the line, without the line feed.
     Line(Vec<u8>),
-    /// It is longer than any may be; none of it was kept.
+    /// The line exceeds the bound. Its bytes were skipped.
     TooLong,
 }
 
 impl<R: AsyncBufRead + Unpin> BoundedLines<R> {
-    /// Lines of at most `longest` bytes.
+    /// Reads lines of at most `longest` bytes.
     pub fn new(reader: R, longest: usize) -> Self {
         Self { reader, longest, number: 0, ended: false, read: 0 }
     }
 
-    /// The next line.
+    /// Reads the next line. `None` at the end of the file.
     ///
     /// # Errors
-    /// The reader cannot read on.
+    /// Reading failed.
     pub async fn next(&mut self) -> std::io::Result<Option<BoundedLine>> {
         self.number += 1;
         let (mut line, mut length) = (Vec::new(), 0);

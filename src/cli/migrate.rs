@@ -4,15 +4,15 @@ use std::process::ExitCode;
 
 use requery::server::database::Database;
 
-/// Which database to bring up to date.
+/// The database to migrate.
 #[derive(clap::Args, Debug)]
 pub struct MigrateArgs {
-    /// Database file, as `sqlite:/path/to/file` or a path [default: requery/requery.db in your data folder]
+    /// Database file, as `sqlite:/path/to/file` or as a path [default: requery/requery.db in your data folder]
     #[arg(long, env = "REQUERY_DATABASE_URL")]
     pub database_url: Option<String>,
 }
 
-/// Opens the database, which does it.
+/// Opens the database, which migrates it, and prints the repairs.
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let database = Database::open(super::database(args.database_url.as_deref())?).await?;
     let migrated = database.migrated();

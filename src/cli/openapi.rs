@@ -6,18 +6,18 @@ use std::process::ExitCode;
 use anyhow::Context;
 use requery::server::http::document;
 
-/// Which document to print, or where to write them.
+/// The document to print, or the folder to write all documents to.
 #[derive(clap::Args, Debug)]
 pub struct OpenapiArgs {
     /// Print the AsyncAPI document of the streams instead of the OpenAPI document of REST.
     #[arg(long, conflicts_with = "write")]
     pub asyncapi: bool,
-    /// Write openapi.json, asyncapi.json and invalidation.json into this folder instead of printing one.
+    /// Write openapi.json, asyncapi.json and invalidation.json to this folder instead of printing a document.
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
 }
 
-/// Prints a document, or writes all.
+/// Prints one document, or writes all of them.
 pub async fn run(args: OpenapiArgs) -> anyhow::Result<ExitCode> {
     match args.write {
         Some(folder) => {

@@ -9,10 +9,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar for so many bytes.
+    /// A bar for `size` bytes.
     pub fn new(size: u64) -> Self {
         let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed}, {eta} left");
-        // Drawn on stderr, and nowhere if that is no terminal.
+        // The bar is drawn on stderr. If stderr is not a terminal, the bar is hidden.
         let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr());
         Self { bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
     }

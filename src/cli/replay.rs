@@ -1,8 +1,8 @@
-//! `requery replay`: what agents once reported, reported again.
+//! `requery replay`: sends a recording of an agent's hooks to a server again.
 //!
-//! It takes the way of a hook, so that what is tried out is what agents will meet. Records are sent one at a time, in
-//! order: where a task stands depends on it. A record that may or may not have arrived is sent again under the same
-//! delivery, which the server takes once.
+//! The records go to the endpoint that hooks use, so a replay tests the same code as a real agent. They are sent one at
+//! a time and in order, because the status of a task depends on the order. If it is unknown whether a record arrived,
+//! it is sent again with the same delivery id, and the server stores it once.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,30 +25,31 @@ use recording::{RecordedLine, Recording};
 /// How a recording is replayed.
 #[derive(clap::Args, Debug)]
 pub struct ReplayArgs {
-    /// Recording to replay: a line of JSON for each record, as in {"at_ms": 1200, "body": {...}}
+    /// Recording to replay, with one record per line, as in {"at_ms": 1200, "body": {...}}
     pub file: PathBuf,
-    /// How many times faster than it was recorded; 0 or max does not wait at all.
+    /// Speed factor: 1 keeps the recorded pace, 2 is twice as fast, 0 or max sends without pauses.
     #[arg(long, default_value = "1", value_parser = ReplaySpeed::parse)]
     pub speed: ReplaySpeed,
-    /// Server to send it to.
+    /// Server to send the records to.
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
     pub server: String,
-    /// Runtime it was recorded from, for lines that do not say [default: what the name of the file says, else claude-code]
+    /// Agent of the records that do not name one [default: the agent that the file name contains, else claude-code]
     #[arg(long, value_parser = agent_runtime())]
     pub source: Option<AgentRuntime>,
-    /// How long to wait for a server that is away, as in 30s [default: for ever]
+    /// How long to wait for a server that cannot be reached, as in 30s [default: no limit]
     #[arg(long, value_parser = humantime::parse_duration)]
     pub give_up_after: Option<Duration>,
 }
 
-/// The runtime that the name of a recording says, else Claude Code. If it says several, the last of the list counts.
+/// The runtime that is named in the file name of a recording, else Claude Code. If the file name contains several, the
+/// last one in [`AgentRuntime::ALL`] is taken.
 fn runtime_of_file(path: &Path) -> AgentRuntime {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let said = AgentRuntime::ALL.into_iter().rev().find(|runtime| name.contains(runtime.as_str()));
     said.unwrap_or(AgentRuntime::ClaudeCode)
 }
 
-/// How much faster than recorded; none: without waiting.
+/// The speed factor. `None` sends without pauses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReplaySpeed(Option<f64>);
 
@@ -62,7 +63,7 @@ impl ReplaySpeed {
         }
     }
 
-    /// How long after the beginning a record is due.
+    /// The time after the start of the replay at which a record is due.
     fn due(self, at_ms: Option<f64>) -> Duration {
         let seconds = self.0.zip(at_ms).map(|(times, at_ms)| at_ms / 1000.0 / times);
         seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
@@ -101,7 +102,7 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     replay.progress.bar.finish_and_clear();
     println!("{}{}", if interrupted { "interrupted: " } else { "" }, replay.tally.summary(began.elapsed()));
     Ok(match (interrupted, replay.tally.failed) {
-        // What shells use for a command that Ctrl-C ended.
+        // Shells report this code for a command that Ctrl-C ended.
         (true, _) => ExitCode::from(130),
         (false, 0) => ExitCode::SUCCESS,
         (false, _) => ExitCode::FAILURE,
@@ -117,7 +118,7 @@ struct Replay {
     tally: ReplayTally,
 }
 
-/// What became of the lines.
+/// The number of lines by outcome.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ReplayTally {
     sent: u64,
@@ -140,7 +141,7 @@ impl Replay {
                 Ok(line) => {
                     tokio::time::sleep_until(began + self.speed.due(line.at_ms)).await;
                     let (sent, away) = self.send(number, line).await?;
-                    // The rest keeps its pace rather than catching up in a burst.
+                    // The remaining records keep their pace, instead of catching up in a burst.
                     began += away;
                     sent
                 }
@@ -159,7 +160,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Sends a line until the server takes or refuses it; and for how long the server was away.
+    /// Sends a record until the server accepts or rejects it. Returns the outcome, and how long the server was away.
     async fn send(&mut self, number: u64, line: RecordedLine) -> anyhow::Result<(Result<(), String>, Duration)> {
         let runtime = match line.source.as_deref().map(str::parse) {
             Some(Ok(runtime)) => runtime,
@@ -170,26 +171,26 @@ impl Replay {
             None => self.runtime,
         };
         let delivery = uuid::Uuid::now_v7().hyphenated().to_string();
-        let (mut waits, mut gone) = (Waits::default(), None);
+        let (mut waits, mut away_since) = (Waits::default(), None);
         loop {
             match self.api.hook(runtime.as_str(), &delivery, line.body.clone()).await {
                 Ok(()) => {
-                    let away = gone.map(|since: Instant| since.elapsed()).unwrap_or_default();
-                    if gone.is_some() {
+                    let away = away_since.map(|since: Instant| since.elapsed()).unwrap_or_default();
+                    if away_since.is_some() {
                         self.progress.print("the server is back");
                     }
                     return Ok((Ok(()), away));
                 }
                 Err(CallError::Refused { status, detail }) => {
-                    let away = gone.map(|since: Instant| since.elapsed()).unwrap_or_default();
+                    let away = away_since.map(|since: Instant| since.elapsed()).unwrap_or_default();
                     return Ok((Err(format!("refused with {status}: {detail}")), away));
                 }
                 Err(CallError::Away { why, after }) => {
-                    if gone.is_none() {
+                    if away_since.is_none() {
                         self.progress.print(&format!("line {number} waits for the server: {why}"));
                     }
-                    let since = *gone.get_or_insert_with(Instant::now);
-                    if self.give_up_after.is_some_and(|patience| since.elapsed() >= patience) {
+                    let since = *away_since.get_or_insert_with(Instant::now);
+                    if self.give_up_after.is_some_and(|limit| since.elapsed() >= limit) {
                         anyhow::bail!("gave up at line {number}: {} {why}", self.api.base());
                     }
                     tokio::time::sleep(waits.next(after)).await;

@@ -11,60 +11,60 @@ use requery::server::config::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How the server is run. Every setting can also be given in the environment.
+/// The settings of the server.
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free port.
     #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373")]
     pub listen: String,
-    /// Database file, as `sqlite:/path/to/file` or a path [default: requery/requery.db in your data folder]
+    /// Database file, as `sqlite:/path/to/file` or as a path [default: requery/requery.db in your data folder]
     #[arg(long, env = "REQUERY_DATABASE_URL")]
     pub database_url: Option<String>,
-    /// Name under which the server may be asked for, besides its own addresses; may be given several times.
+    /// Host name that requests may use for the server, besides its own addresses; may be given several times.
     #[arg(long, env = "REQUERY_ALLOW_HOST", value_delimiter = ',')]
     pub allow_host: Vec<String>,
-    /// Origin whose pages may ask, as in `https://example.org`; may be given several times.
+    /// Origin whose web pages may use the server, as in `https://example.org`; may be given several times.
     #[arg(long, env = "REQUERY_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<String>,
-    /// Serve an address that others can reach although nobody is asked who they are.
+    /// Allow an address that other machines can reach, although the server has no authentication.
     #[arg(long, env = "REQUERY_INSECURE_NO_AUTH")]
     pub insecure_no_auth: bool,
-    /// Time between heartbeats of a stream.
-    #[arg(long, env = "REQUERY_HEARTBEAT", default_value = "25s", value_parser = span)]
+    /// Time between two heartbeats of a stream.
+    #[arg(long, env = "REQUERY_HEARTBEAT", default_value = "25s", value_parser = duration)]
     pub heartbeat: Duration,
-    /// How long notices are held back to be merged.
-    #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = span)]
+    /// How long the server holds back notices in order to merge them.
+    #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = duration)]
     pub window: Duration,
-    /// How long the change log is kept for those who come back.
-    #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = span)]
+    /// How long the change log is kept for clients that reconnect.
+    #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
-    /// How many streams may be open at once.
+    /// How many streams may be open at the same time.
     #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS)]
     pub max_streams: usize,
-    /// How long nothing may be heard of an agent at work before its task is flagged stale.
-    #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = span)]
+    /// How long an agent may be silent before its running task is flagged as stale.
+    #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = duration)]
     pub stale_after: Duration,
-    /// How long nothing may be heard of an agent whose task is flagged before it is given up as lost.
-    #[arg(long, env = "REQUERY_LOST_AFTER", default_value = "24h", value_parser = span)]
+    /// How long an agent may be silent before its stale task is ended as lost.
+    #[arg(long, env = "REQUERY_LOST_AFTER", default_value = "24h", value_parser = duration)]
     pub lost_after: Duration,
-    /// Folder from which what hooks could not deliver is taken in [default: requery/spool in your state folder]
+    /// Folder with the records that hooks could not deliver [default: requery/spool in your state folder]
     #[arg(long, env = "REQUERY_SPOOL")]
     pub spool: Option<PathBuf>,
 }
 
-/// A length of time as a person writes it, at least a millisecond.
-fn span(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| format!("{error} (as in 40ms, 25s, 7days)"))?;
-    if span < Duration::from_millis(1) || span > Duration::from_secs(366 * 24 * 3600) {
-        return Err("from 1ms to 366days".to_owned());
+/// Parses a duration from 1 ms to 366 days, as in `40ms` or `7days`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error} (examples: 40ms, 25s, 7days)"))?;
+    if duration < Duration::from_millis(1) || duration > Duration::from_secs(366 * 24 * 3600) {
+        return Err("expected a duration from 1ms to 366days".to_owned());
     }
-    Ok(span)
+    Ok(duration)
 }
 
-/// Files the process may have open at once: connections, streams, the database.
+/// The limit of open files that the server asks for: connections, streams and the database.
 const OPEN_FILES: u64 = 32_768;
 
-/// Asks for as many open files as there may be connections; the usual 1,024 would end at a tenth of them.
+/// Raises the limit of open files. The usual limit of 1,024 allows only a tenth of the streams.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -73,11 +73,11 @@ fn raise_open_files() {
     if current.is_some_and(|current| current < wanted)
         && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_err()
     {
-        tracing::warn!("could not raise the limit of open files to {wanted}");
+        tracing::warn!("could not raise the limit of open files to {wanted}, so fewer streams may be possible");
     }
 }
 
-/// Serves until asked to end.
+/// Runs the server until a signal ends it.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = ServerConfig {
         allow_hosts: args.allow_host,
@@ -88,7 +88,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         retention: args.retention,
         max_streams: args.max_streams,
         silence_limits: SilenceLimits { stale_after: args.stale_after, lost_after: args.lost_after },
-        // Without a home there is no spool that a hook could have written either.
+        // Without a home folder, hooks have no default spool either.
         spool: args.spool.or_else(|| super::spool().ok()),
         ..ServerConfig::new(super::database(args.database_url.as_deref())?)
     };
@@ -104,7 +104,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr()?;
     let path = config.database.path().display().to_string();
     let ready = || {
-        // A server whose output nobody reads serves all the same.
+        // The server runs even if its standard output cannot be written.
         let _ = super::print(&format!(
             "requery serves http://{address}\n  \
              try every operation   http://{address}/docs\n  \

@@ -1,7 +1,7 @@
-//! `requery watch`: what the server holds, kept true in the terminal, or told line by line to a program.
+//! `requery watch`: keeps a copy of the server's read models and shows it in a terminal, or prints one line per change.
 //!
-//! The whole screen is drawn again when something changed, and once a second for the ages. Where the output is not a
-//! terminal, each change is one line.
+//! On a terminal the whole screen is drawn again after each change, and once a second because the ages change. If the
+//! output is not a terminal, each change is one line.
 
 mod screen;
 
@@ -14,30 +14,30 @@ use requery::client::{Body, Client, ClientConfig, View, ViewState, WatchHandle};
 use requery::protocol::{ReadModel, TaskId};
 use tokio::time::MissedTickBehavior;
 
-/// Shows what a server holds, and keeps it true.
+/// The read models to watch, and the form of the output.
 #[derive(Clone, Debug, clap::Args)]
 pub struct WatchArgs {
-    /// The server's address.
+    /// Server to watch.
     #[arg(long, env = "REQUERY_SERVER", default_value = "http://127.0.0.1:7373")]
     pub server: String,
-    /// Only this project.
+    /// Limit the output to this project.
     #[arg(long)]
     pub project: Option<String>,
-    /// Watch this task too; may be given more than once.
+    /// Also watch this task; may be given several times.
     #[arg(long, value_name = "ID")]
     pub task: Vec<TaskId>,
-    /// Watch the bookmarks too.
+    /// Also watch the bookmarks.
     #[arg(long)]
     pub bookmarks: bool,
-    /// Print one JSON object a line, for each change of what is held.
+    /// Print each change of a watched read model as a JSON object on one line.
     #[arg(long)]
     pub json: bool,
-    /// With --json: what is held, too.
+    /// Add the whole read model to each line; only with --json.
     #[arg(long, requires = "json")]
     pub body: bool,
 }
 
-/// Watches until interrupted, or until nobody reads the output any more.
+/// Watches until a signal ends the process, or until the reader of the output closes it.
 pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
     let mut config = ClientConfig::new(args.server.clone());
     config.project.clone_from(&args.project);
@@ -58,7 +58,7 @@ pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
     };
     match shown {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        shown => shown.context("could not write what is watched"),
+        shown => shown.context("could not write the output"),
     }
 }
 
@@ -71,7 +71,7 @@ async fn print_json(client: &Client, watches: &mut [WatchHandle], body: bool) ->
     let mut changes = client.changes();
     loop {
         for watch in &mut *watches {
-            // That an answer is in doubt is no change of what is held: the line comes with the answer that ends the doubt.
+            // A view that only became stale has the same body as before. The line follows with the next answer.
             if let Some(view) =
                 watch.view_if_changed().filter(|view| view.state != ViewState::Stale || view.error.is_some())
             {
@@ -84,7 +84,7 @@ async fn print_json(client: &Client, watches: &mut [WatchHandle], body: bool) ->
     }
 }
 
-/// The JSON of a body is not read, only put in place.
+/// One line of `--json`. The body stays JSON: parsing it into this crate's types would drop unknown fields.
 fn json_line(model: &ReadModel, view: &View, body: bool) -> String {
     let mut line = serde_json::json!({
         "read_model": model,

@@ -1,8 +1,8 @@
 //! The read models that each notice makes stale, as a table of templates with holes.
 //!
-//! `task:{task_id}` is the task whose id stands in the field `task_id` of the notice. The table is text: this code, the
-//! checked-in `openapi/invalidation.json` and clients in other languages read the same templates, and a kind whose
-//! templates come from elsewhere would need no code of its own.
+//! `task:{task_id}` is the task with the id in the field `task_id` of the notice. The table is text: this code, the
+//! checked-in `openapi/invalidation.json` and clients in other languages read the same templates. A kind with templates
+//! from another source would need no code of its own.
 //!
 //! A message of an unknown kind is no [`Notice`], so it has no row here: a client that receives one treats every read
 //! model it watches as stale.
@@ -18,7 +18,7 @@ const OVERVIEW: StaleTemplate<'static> = StaleTemplate::new("overview");
 const BOOKMARKS: StaleTemplate<'static> = StaleTemplate::new("bookmarks");
 /// The task that the notice names.
 const TASK: StaleTemplate<'static> = StaleTemplate::new("task:{task_id}");
-/// The task that this task is part of, if any.
+/// The parent of that task, if any.
 const PARENT: StaleTemplate<'static> = StaleTemplate::new("task:{parent_task_id}");
 /// Every task.
 const EVERY_TASK: StaleTemplate<'static> = StaleTemplate::new("task:*");
@@ -46,12 +46,12 @@ mod tests {
     use super::{stale, templates};
     use crate::protocol::Notice;
 
-    /// A template with a misspelt model or field would fill to nothing, and screens would stay wrong in silence.
+    /// A template with a misspelt model or field would fill to no read model, and screens would stay outdated.
     #[test]
     fn every_template_of_every_kind_fills() {
         for sample in Notice::samples() {
             let templates = templates(sample.notice_kind());
-            assert!(!templates.is_empty(), "{} makes nothing stale", sample.kind());
+            assert!(!templates.is_empty(), "{} makes no read model stale", sample.kind());
             assert_eq!(stale(&sample).count(), templates.len(), "{}: {templates:?}", sample.kind());
         }
     }

@@ -31,12 +31,13 @@ pub struct Snapshot {
     xip: Arc<[u64]>,
 }
 
-/// Why a text is not a cursor.
+/// The reason why a text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CursorError(&'static str);
 
 impl Cursor {
-    /// A cursor of a database whose changes become visible in the order of their numbers: all below `next`.
+    /// The cursor of all changes below `next`, for a database in which changes become visible in the order of their
+    /// numbers.
     pub fn counter(epoch: impl Into<Arc<str>>, next: u64) -> Self {
         Self::new(epoch, Snapshot::counter(next))
     }
@@ -56,14 +57,15 @@ impl Cursor {
         &self.snapshot
     }
 
-    /// Whether every change that `other` contains is contained here. Different epochs never cover each other.
+    /// Whether this cursor contains every change that `other` contains. Different epochs never cover each other.
     pub fn covers(&self, other: &Cursor) -> bool {
         self.epoch == other.epoch && self.snapshot.covers(&other.snapshot)
     }
 }
 
 impl Snapshot {
-    /// The snapshot of a database whose changes become visible in the order of their numbers: all below `next`.
+    /// The snapshot of all changes below `next`, for a database in which changes become visible in the order of their
+    /// numbers.
     pub fn counter(next: u64) -> Self {
         Self { xmin: next, xmax: next, xip: Arc::new([]) }
     }
@@ -83,7 +85,7 @@ impl Snapshot {
         &self.xip
     }
 
-    /// Whether each transaction of `other` is contained here.
+    /// Whether this snapshot contains every transaction of `other`.
     pub fn covers(&self, other: &Snapshot) -> bool {
         // `other` must contain no transaction from our xmax on.
         let beyond = other.xmax.saturating_sub(self.xmax);
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn malformed_texts_are_refused() {
         for text in [
             "",
             "a",
@@ -203,7 +205,7 @@ mod tests {
         assert!(format!("a:1:1:{}", " ".repeat(9000)).parse::<Cursor>().is_err());
     }
 
-    /// Every pair of small snapshots, against the definition: all that is visible in one is visible in the other.
+    /// Compares every pair of small snapshots with the definition: each number that `b` contains is contained in `a`.
     #[test]
     fn covers_is_set_inclusion() {
         let mut all = Vec::new();

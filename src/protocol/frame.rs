@@ -57,7 +57,7 @@ macro_rules! frames {
         #[non_exhaustive]
         pub enum FrameKind {
             $($(#[$doc])* #[serde(rename = $kind)] $name($payload),)*
-            /// A row changed, and where.
+            /// A change, with the place where it happened.
             #[serde(untagged)]
             Notice(Notice),
         }
@@ -87,23 +87,23 @@ macro_rules! frames {
 }
 
 frames! {
-    /// The first frame of a stream that starts afresh: everything watched is stale.
+    /// The first frame of a stream that starts afresh: every watched read model is stale.
     "snapshot" Snapshot(Box<SnapshotPayload>),
-    /// The first frame of a stream that continues: what is not listed has not changed.
+    /// The first frame of a stream that continues: read models outside its list have not changed.
     "resumed" Resumed(Resumed),
-    /// Many notices merged into what they make stale.
+    /// Several notices, merged into the read models that they make stale.
     "stale" Stale(Stale),
     /// The answer to `watch`.
     "watching" Watching(Watching),
-    /// Nothing happened, and the connection works.
+    /// The connection works.
     "heartbeat" Heartbeat(Heartbeat),
-    /// Everything watched is stale.
+    /// Every watched read model is stale.
     "resync" Resync(Resync),
-    /// The server is going away, or its database is.
+    /// The last frame: the server ends, or its database is away.
     "closing" Closing(Closing),
 }
 
-/// A client's view of a message: a known frame, or a message that means "every read model may have changed".
+/// A message from the server, as a client decodes it. An unknown message means that every read model may have changed.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Incoming {
@@ -113,11 +113,11 @@ pub enum Incoming {
     Unknown(serde::de::IgnoredAny),
 }
 
-/// What a stream that starts afresh begins with.
+/// The first frame of a stream that starts afresh: every watched read model is stale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct SnapshotPayload {
-    /// The overview's figures.
+    /// The figures of the overview.
     pub stats: Stats,
     /// The first page of tasks, the last changed first.
     pub tasks: Vec<Task>,
@@ -129,7 +129,7 @@ pub struct SnapshotPayload {
     pub version: String,
 }
 
-/// What a stream that continues begins with.
+/// The first frame of a stream that continues from `since`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct Resumed {
@@ -139,27 +139,27 @@ pub struct Resumed {
     pub heartbeat_ms: u32,
     /// The version of the contract.
     pub version: String,
-    /// What changed since the cursor the reader came with. Everything else it holds is certified at this frame's cursor.
+    /// The read models that changed between `since` and the cursor of this frame.
     pub stale: Vec<Watched>,
 }
 
-/// Many notices merged.
+/// Several notices, merged into the read models that they make stale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct Stale {
-    /// What they make stale.
+    /// The stale read models.
     pub read_models: Vec<Watched>,
 }
 
-/// What the server now sends notices for.
+/// The answer to `watch`: from now on the stream reports the changes to these read models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct Watching {
-    /// What was asked for. A model whose held answer does not cover this frame's cursor is stale.
+    /// The list of the `watch`. A read model is stale if the held answer does not cover the cursor of this frame.
     pub read_models: Vec<Watched>,
 }
 
-/// A sign of life.
+/// The connection works. Sent once in each `heartbeat_ms`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct Heartbeat {
@@ -167,44 +167,45 @@ pub struct Heartbeat {
     pub server_time: Timestamp,
 }
 
-/// A reader lagged, or what it came with cannot be continued.
+/// Every watched read model is stale, for example because the client read too slowly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct Resync {
-    /// Why, for a log.
+    /// The reason, for a log.
     pub reason: String,
 }
 
-/// The stream ends.
+/// The last frame of a stream: the server ends, or its database is away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct Closing {
-    /// Come back after a random share of this many milliseconds.
+    /// The client reconnects after a random share of this many milliseconds.
     pub retry_ms: u32,
 }
 
-/// The one message from a client, on WebSocket only: what it looks at now.
+/// The only message from a client, on WebSocket only: the read models that its screens show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "payload")]
 pub enum WatchFrame {
-    /// Narrows the stream; sending it again replaces it.
+    /// Narrows the stream. A later `watch` replaces this one.
     #[serde(rename = "watch")]
     Watch(Watch),
 }
 
-/// What to narrow a stream to.
+/// The read models to which a stream is narrowed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct Watch {
-    /// At most [`Watch::MAX`] of them.
+    /// The read models; at most 256.
     pub read_models: Vec<Watched>,
 }
 
 impl Watch {
-    /// How many read models one stream may be narrowed to. Enough for any screen; a bound on what each notice costs.
+    /// How many read models one stream may be narrowed to. Enough for any screen, and a bound on the cost of each
+    /// notice.
     pub const MAX: usize = limits::WATCHED_READ_MODELS;
 
-    /// The message as the wire has it.
+    /// The message for these read models.
     pub fn frame(models: impl IntoIterator<Item = ReadModel>) -> WatchFrame {
         WatchFrame::Watch(Watch { read_models: models.into_iter().map(Watched::One).collect() })
     }
@@ -219,7 +220,7 @@ mod openapi {
 
     use super::{Cursor, Frame, FrameKind};
 
-    /// A frame is described as one object schema for each kind, told apart by `type`.
+    /// The schema of a frame is one object schema for each kind. The field `type` tells them apart.
     impl Type for Frame {
         const IS_REQUIRED: bool = true;
         type RawValueType = Self;
@@ -284,7 +285,7 @@ mod tests {
     use crate::protocol::Notice;
 
     #[test]
-    fn a_notice_reads_as_the_contract_says() {
+    fn notice_has_the_fields_of_the_contract() {
         let text = r#"{"type":"event.logged","payload":{"event_id":"0190b0a0-0000-7000-8000-000000000001","task_id":"0190b0a0-0000-7000-8000-000000000002","project":"p"},"cursor":"e:5:5:","more":true,"count":3}"#;
         let Ok(Incoming::Frame(frame)) = serde_json::from_str(text) else { panic!("not a frame") };
         assert!(matches!(frame.kind, FrameKind::Notice(Notice::EventLogged(_))));
@@ -293,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_may_come_in_any_order() {
+    fn fields_may_come_in_any_order() {
         let text = r#"{"cursor":"e:5:5:","payload":{"server_time":"2026-01-01T00:00:00.000Z"},"type":"heartbeat"}"#;
         let frame: Frame = serde_json::from_str(text).expect("a frame");
         assert!(matches!(frame.kind, FrameKind::Heartbeat(Heartbeat { .. })));
     }
 
     #[test]
-    fn what_is_not_known_is_unknown_and_not_an_error() {
+    fn undecodable_messages_become_unknown() {
         for text in [
             r#"{"type":"task.renamed","payload":{"task_id":1},"cursor":"e:5:5:"}"#,
             r#"{"type":"event.logged","payload":{},"cursor":"e:5:5:"}"#,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Why a text is not an id.
+/// A text is not an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdError;
 
@@ -51,7 +51,7 @@ macro_rules! ids {
                 &self.0
             }
 
-            /// An id that ends in this number: for samples.
+            /// An id that ends in this number, for samples.
             pub(super) fn numbered(number: u8) -> Self {
                 Self(format!("00000000-0000-7000-8000-{number:012}").into())
             }
@@ -111,7 +111,7 @@ ids! {
     SessionId
     /// An entry of a task's timeline.
     EventId
-    /// A marked task or event.
+    /// A bookmark: a mark on a task or on an event.
     BookmarkId
 }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn malformed_texts_are_refused() {
         for text in
             ["", "1", "0190b0a0000070008000000000000001", "0190b0a0-0000-7000-8000-00000000000g", "../../../etc/passwd"]
         {

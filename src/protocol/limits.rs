@@ -2,15 +2,15 @@
 //!
 //! A limit is a number that a client, a writer or an operator can reach, with the answer it gets then. Pauses between
 //! retries, sizes of background steps and other figures that only one file needs are not limits: they stay where they
-//! are used. Bounds that the database enforces on writers who bypass the server are in the migrations, which use
-//! literals on purpose.
+//! are used. Bounds that the database enforces on all writers, with or without the server, are in the migrations, which
+//! use literals on purpose.
 
 use std::time::Duration;
 
 // --- cursors ---------------------------------------------------------------------------------------------------------
 
-/// The longest text of a cursor, in bytes. A longer text is no cursor: a stream starts afresh, `Requery-At-Least` is
-/// answered with 400. Some 400 transactions in flight at once fit.
+/// The longest text of a cursor, in bytes. A longer text is malformed: a stream starts afresh, `Requery-At-Least` is
+/// answered with 400. A cursor of some 400 transactions in flight fits.
 pub const CURSOR_BYTES: usize = 8 * 1024;
 
 /// How many changes a `since` may be behind. An older one gets a `snapshot`: reading more of the log costs more than
@@ -30,8 +30,8 @@ pub const RESUMED_NOTICES: u64 = 4 * RESUMED_READ_MODELS as u64;
 pub const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// How many read models one stream may be narrowed to, and how many one `stale` frame lists. A longer `watch` closes
-/// the WebSocket with 1008; instead of a longer `stale` the server sends `resync`. Enough for any screen, and a bound on
-/// the work for each notice.
+/// the WebSocket with 1008; instead of a longer `stale` the server sends `resync`. Enough for any screen, and a bound
+/// on the work for each notice.
 pub const WATCHED_READ_MODELS: usize = 256;
 
 /// The longest message from a client, in bytes. A longer one closes the WebSocket with 1009. A full `watch` needs
@@ -66,19 +66,21 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 /// The longest body of events, of a hook or of transcripts, in bytes. A longer one gets 413. Agents report whole files.
 pub const LONG_BODY_BYTES: usize = 8 * 1024 * 1024;
 
-/// The time in which a body has to arrive. A slower one gets 408. The longest body does, on any line an agent works over.
+/// The time in which a body has to arrive. A slower one gets 408. On any line that an agent works over, the longest
+/// body arrives in that time.
 pub const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// The deepest nesting of JSON. Deeper gets 400: a parser would recurse as deep. Writers send less than ten levels.
+/// The deepest nesting of JSON. Deeper JSON gets 400, because a parser would recurse as deep. Writers send fewer than
+/// ten levels.
 pub const JSON_DEPTH: usize = 64;
 
-/// How many events one request logs. More get 422. So many are written in some tens of milliseconds.
+/// How many events one request logs. More get 422. A full batch is written in some tens of milliseconds.
 pub const EVENTS_PER_BATCH: usize = 1_000;
 
 // --- fields ----------------------------------------------------------------------------------------------------------
 
-/// The longest line of text, in code points: titles, reasons, names that a runtime gives its sessions. A longer one gets
-/// 422.
+/// The longest line of text, in code points: titles, reasons, names that a runtime gives its sessions. A longer one
+/// gets 422.
 pub const LINE_CHARACTERS: usize = 500;
 
 /// The longest name of a project, in code points. A longer one gets 422; from a hook it is cut.
@@ -87,7 +89,7 @@ pub const PROJECT_CHARACTERS: usize = 128;
 /// The longest name of a runtime (`source`), in code points. A longer one gets 422.
 pub const SOURCE_CHARACTERS: usize = 64;
 
-/// The longest path of a folder, in code points. A longer one gets 422. The common systems take no longer paths.
+/// The longest path of a folder, in code points. A longer one gets 422. Common operating systems take no longer paths.
 pub const WORKSPACE_CHARACTERS: usize = 4096;
 
 /// The longest text, in bytes: summaries, notes, metadata as JSON, bodies of events. A longer one gets 422; the body of
@@ -97,8 +99,8 @@ pub const TEXT_BYTES: usize = 64 * 1024;
 /// The longest kind of an event, in characters. A longer one gets 422.
 pub const EVENT_KIND_CHARACTERS: usize = 64;
 
-/// How many levels of tasks are within one another. A deeper task gets 422. Triggers delete a tree level by level, and
-/// SQLite ends them after 1,000 levels.
+/// How many levels a tree of tasks has. A deeper task gets 422. Triggers delete a tree level by level, and SQLite
+/// allows them 1,000 levels.
 pub const TASK_LEVELS: i64 = 100;
 
 // --- pages and read models -------------------------------------------------------------------------------------------
@@ -155,8 +157,8 @@ pub const SEARCH_WAIT: Duration = Duration::from_secs(5);
 /// How long ago `Requery-At` may be. An older time counts as this long ago.
 pub const LATE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How long the server remembers a `Requery-Delivery`. A later repetition is taken again. Longer than [`LATE`], so that a
-/// spooled record is never taken twice.
+/// How long the server remembers a `Requery-Delivery`. A later repetition is taken again. Longer than [`LATE`], so that
+/// a spooled record is never taken twice.
 pub const DELIVERY_MEMORY: Duration = Duration::from_secs(8 * 24 * 3600);
 
 /// The longest `session_id` of a hook, in bytes. A longer one gets 422.
@@ -165,32 +167,34 @@ pub const HOOK_ID_BYTES: usize = 256;
 /// The longest title that a hook gives a task, in code points. A longer one is cut: it is a line in a list.
 pub const HOOK_TITLE_CHARACTERS: usize = 80;
 
-/// How many rows of one agent are open at once. Beyond it the oldest becomes `abandoned`.
+/// How many rows of one agent are open at once. One more makes the oldest `abandoned`.
 pub const OPEN_ROWS: usize = 256;
 
-/// How many lines of transcripts one request has. More get 422: each may be a task, and all are written in one
-/// transaction.
+/// How many lines of transcripts one request has. More get 422: each line may be a task, and one transaction writes all
+/// of them.
 pub const TRANSCRIPT_LINES: u64 = 5_000;
 
-/// How many events the transcripts of one request tell of. More get 422. So many are written in some tenths of a second.
+/// How many events the transcripts of one request contain. More get 422. A full request is written in some tenths of a
+/// second.
 pub const TRANSCRIPT_EVENTS: usize = 5_000;
 
 /// How many blocks one message of a transcript has. A line with more is skipped.
 pub const TRANSCRIPT_BLOCKS: usize = 1_000;
 
-/// The most tokens, or millionths of a dollar, of one answer of a model. A line with more is skipped: it would make every
-/// sum absurd.
+/// The most tokens, or millionths of a dollar, of one answer of a model. A line with more is skipped: it would make
+/// every sum absurd.
 pub const ANSWER_TOKENS: u64 = 1_000_000_000_000;
 
 /// How far the clock of a transcript may be ahead of the server's. A line further ahead is skipped.
 pub const TRANSCRIPT_AHEAD: Duration = Duration::from_secs(24 * 3600);
 
-/// How many lines that were skipped are reported one by one. The others are counted.
+/// How many skipped lines are reported one by one. The others are only counted.
 pub const SKIPPED_LINES: usize = 20;
 
 // --- answers of a server that cannot answer now ----------------------------------------------------------------------
 
-/// `Retry-After` while the database is away: it is tried again every second, and a person has to act first.
+/// `Retry-After` while the database is away. The server tries to open the database every second, but a person has to
+/// act first.
 pub const RETRY_WHILE_AWAY: Duration = Duration::from_secs(5);
 
 /// `Retry-After` of every other 503.

@@ -1,8 +1,8 @@
-//! What the REST API answers with.
+//! The answers of the REST API.
 //!
-//! In every object all fields are present; one that says nothing is `null`. A model holds nothing that could change
-//! without a notice that makes it stale: a child's figures are left out of its parent, an event's text out of the
-//! overview.
+//! In every object all fields are present; a field without a value is `null`. A model holds no value that could change
+//! without a notice that makes the model stale: a parent has no figures of its children, the overview has no text of an
+//! event.
 
 mod page;
 mod words;
@@ -16,7 +16,7 @@ pub use task::{ChildTask, FinalStatus, Purged, StaleReason, Task, TaskMode, Task
 mod session;
 pub use session::{Session, SessionStatus};
 
-// An event holds JSON, and the core has no type for it.
+// An event holds JSON. The core without `server` and `client` has no type for JSON values.
 #[cfg(any(feature = "server", feature = "client"))]
 mod event;
 #[cfg(any(feature = "server", feature = "client"))]

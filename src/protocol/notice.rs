@@ -29,7 +29,7 @@ macro_rules! notices {
             pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
         )*
 
-        /// Something changed, and where.
+        /// A change that was committed, and the place where it happened.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "type", content = "payload")]
         #[non_exhaustive]
@@ -43,7 +43,7 @@ macro_rules! notices {
         pub enum NoticeKind { $($(#[$doc])* $name,)* }
 
         impl NoticeKind {
-            /// Every kind there is, in the order of the catalogue.
+            /// Every kind, in the order of the catalogue.
             pub const ALL: &'static [NoticeKind] = &[$(NoticeKind::$name),*];
 
             /// The text in `type`.
@@ -51,12 +51,12 @@ macro_rules! notices {
                 match self { $(NoticeKind::$name => $kind,)* }
             }
 
-            /// The kind whose text this is.
+            /// The kind with this text.
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($kind => Some(NoticeKind::$name),)* _ => None }
             }
 
-            /// The thing that this kind is about. It follows from the names of the kind's fields.
+            /// The row or project that this kind reports on. It follows from the names of the kind's fields.
             pub fn subject(self) -> NoticeSubject {
                 match self {
                     $(NoticeKind::$name => const { NoticeSubject::of_fields(&[$(stringify!($field)),*]) },)*
@@ -65,7 +65,7 @@ macro_rules! notices {
         }
 
         impl Notice {
-            /// The text of every kind there is, in the order of the catalogue.
+            /// The text of every kind, in the order of the catalogue.
             pub const KINDS: &'static [&'static str] = &[$($kind),*];
 
             /// The kind.
@@ -78,7 +78,7 @@ macro_rules! notices {
                 self.notice_kind().as_str()
             }
 
-            /// The project in which something changed. Every kind has one, because a stream can be of one project.
+            /// The project in which the change happened. Every kind has one, because a stream can be of one project.
             pub fn project(&self) -> &str {
                 match self { $(Notice::$name(notice) => &notice.project,)* }
             }
@@ -93,8 +93,8 @@ macro_rules! notices {
                 }
             }
 
-            /// The notice that a row of the change log is. None for a kind that came later, and for a row that lacks a
-            /// field of its kind.
+            /// Makes the notice of one row of the change log. None for a kind of a later version, and for a row that
+            /// lacks a field of its kind.
             pub fn from_columns(columns: &NoticeColumns<'_>) -> Option<Self> {
                 Some(match NoticeKind::parse(columns.kind)? {
                     $(NoticeKind::$name => Notice::$name($name { $($field: columns.$field()?,)* }),)*
@@ -117,19 +117,19 @@ notices! {
     "task.started" TaskStarted {
         /// The task.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
-        /// The task it is part of.
+        /// The parent task.
         parent_task_id: Option<TaskId>,
     }
 
-    /// A task, or something that belongs to its row, changed.
+    /// A task changed: its own row, its usage, or one of its sessions in another way than a start or an end.
     "task.updated" TaskUpdated {
         /// The task.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
-        /// The task it is part of.
+        /// The parent task.
         parent_task_id: Option<TaskId>,
     }
 
@@ -137,105 +137,105 @@ notices! {
     "task.completed" TaskCompleted {
         /// The task.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
-        /// The task it is part of.
+        /// The parent task.
         parent_task_id: Option<TaskId>,
-        /// What it became.
+        /// The new status.
         status: FinalStatus,
     }
 
-    /// A task is gone, and with it everything that belonged to it.
+    /// A task was deleted, together with its sessions, events and bookmarks.
     "task.deleted" TaskDeleted {
         /// The task.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
-        /// The task it was part of.
+        /// The parent task.
         parent_task_id: Option<TaskId>,
     }
 
-    /// Finished tasks were cleared away; one notice for each project.
+    /// Finished tasks were purged. One notice for each project.
     "tasks.purged" TasksPurged {
-        /// How many tasks of this project went.
+        /// The number of purged tasks of this project.
         count: u64,
         /// The project.
         project: String,
     }
 
-    /// A run of an agent on a task began.
+    /// A session of a task began.
     "session.started" SessionStarted {
         /// The session.
         session_id: SessionId,
-        /// The task it works on.
+        /// The task of the session.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
     }
 
-    /// A run of an agent on a task ended.
+    /// A session of a task ended.
     "session.ended" SessionEnded {
         /// The session.
         session_id: SessionId,
-        /// The task it worked on.
+        /// The task of the session.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
     }
 
-    /// An entry was added to a task's timeline.
+    /// An event was added to the timeline of a task.
     "event.logged" EventLogged {
         /// The event.
         event_id: EventId,
-        /// The task whose timeline it is in.
+        /// The task of the event.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
     }
 
-    /// An entry of a task's timeline changed or went.
+    /// An event changed or was deleted.
     "event.updated" EventUpdated {
         /// The event.
         event_id: EventId,
-        /// The task whose timeline it is in.
+        /// The task of the event.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
     }
 
-    /// A bookmark was made or changed.
+    /// A bookmark was created or changed.
     "bookmark.saved" BookmarkSaved {
         /// The bookmark.
         bookmark_id: BookmarkId,
-        /// The task it marks, or whose event it marks.
+        /// The marked task, or the task of the marked event.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
     }
 
-    /// A bookmark is gone.
+    /// A bookmark was deleted.
     "bookmark.deleted" BookmarkDeleted {
         /// The bookmark.
         bookmark_id: BookmarkId,
-        /// The task it marked, or whose event it marked.
+        /// The marked task, or the task of the marked event.
         task_id: TaskId,
-        /// The task's project.
+        /// The project of the task.
         project: String,
     }
 }
 
 impl Notice {
-    /// The task it is about; none where it is about a whole project.
+    /// The task of the change. None for a notice about a whole project.
     pub fn task_id(&self) -> Option<&TaskId> {
         self.fields().task_id
     }
 
-    /// The task that the task of this notice is part of.
+    /// The parent of the task of this notice.
     pub fn parent_task_id(&self) -> Option<&TaskId> {
         self.fields().parent_task_id
     }
 
-    /// This notice for itself and for an `older` one of the same kind and place: the newer fields, with counts added up.
+    /// Merges an `older` notice of the same kind and place into this one: the newer fields stay, counts are added up.
     pub fn merged_with(mut self, older: &Notice) -> Notice {
         if let (Notice::TasksPurged(newer), Notice::TasksPurged(older)) = (&mut self, older) {
             newer.count = newer.count.saturating_add(older.count);

@@ -29,7 +29,7 @@ pub enum Watched {
     EveryTask,
 }
 
-/// Why a text does not name a read model.
+/// A text does not name a read model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadModelError;
 

@@ -1,6 +1,6 @@
-//! What the REST API takes.
+//! The request bodies of the REST API.
 //!
-//! A field that is left out and one that is `null` say the same; fields that are not known are ignored.
+//! A missing field and `null` mean the same. Unknown fields are ignored.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ macro_rules! bodies {
     )*};
 }
 
-/// Which fields need not be written.
+/// Whether a field is left out of the JSON: an optional field without a value is.
 mod skip {
     pub trait Skip {
         fn skip(&self) -> bool;
@@ -41,139 +41,142 @@ mod skip {
 }
 
 bodies! {
-    /// A task to begin.
+    /// A new task.
     NewTask {
-        /// Its id, if the caller wants to choose it: sent again, it is the same task.
+        /// The id, if the caller chooses it. A repeated request with the same id creates no second task.
         task_id: Option<TaskId>,
-        /// What it is about: 1 to 500 characters.
+        /// The title: 1 to 500 characters.
         title: String,
-        /// The project it belongs to: up to 128 characters, none of them control characters. Left out: the parent's, or the empty project.
+        /// The project: up to 128 characters without control characters. Default: the project of the parent task, or
+        /// else the empty project.
         project: Option<String>,
-        /// Where it stands. Left out: `running`.
+        /// The status. Default: `running`.
         status: Option<TaskStatus>,
-        /// Whether a person looks at its agent. Left out: `primary`.
+        /// How the task runs. Default: `primary`.
         mode: Option<TaskMode>,
-        /// The task it is part of.
+        /// The parent task.
         parent_task_id: Option<TaskId>,
-        /// The session that began it.
+        /// The session that began the task.
         parent_session_id: Option<SessionId>,
-        /// The folder its agent works in.
+        /// The folder in which the agent works.
         workspace: Option<String>,
-        /// The runtime it comes from. Left out: `api`.
+        /// The runtime that the task comes from. Default: `api`.
         source: Option<String>,
-        /// Why it waits or errored, if it does.
+        /// The reason of the status. Stored only with `waiting` and `errored`.
         status_reason: Option<String>,
-        /// Since when it waits, if it does. Left out: now.
+        /// The time from which the task waits. Stored only with `waiting`. Default: now.
         waiting_since: Option<Timestamp>,
-        /// How it ended or what it found.
+        /// The outcome of the task.
         summary: Option<String>,
-        /// When it was begun. Left out: now.
+        /// The time at which the task began. Default: now.
         created_at: Option<Timestamp>,
     }
 
-    /// What to change about a task; what is left out stays.
+    /// A change to a task. A missing field leaves its value as it is.
     TaskPatch {
-        /// What it is about: 1 to 500 characters.
+        /// The title: 1 to 500 characters.
         title: Option<String>,
-        /// The project it belongs to.
+        /// The project.
         project: Option<String>,
-        /// Where it stands.
+        /// The status.
         status: Option<TaskStatus>,
-        /// Whether a person looks at its agent.
+        /// How the task runs.
         mode: Option<TaskMode>,
-        /// The folder its agent works in.
+        /// The folder in which the agent works.
         workspace: Option<String>,
-        /// Why it waits or errored, if it does; it goes when the status changes.
+        /// The reason of the status. Stored only with `waiting` and `errored`. A change of the status removes the
+        /// reason, unless the same request gives another one.
         status_reason: Option<String>,
-        /// Since when it waits.
+        /// The time from which the task waits. Stored only with `waiting`.
         waiting_since: Option<Timestamp>,
-        /// How it ended or what it found.
+        /// The outcome of the task.
         summary: Option<String>,
     }
 
-    /// Which finished tasks to clear away; nothing said: all of them. A task goes only with everything below it, and only if all of that is finished too.
+    /// The finished tasks to purge. Without a field: all finished tasks. A tree of tasks is purged as a whole, and only
+    /// if every task in it is finished.
     Purge {
-        /// Only those that ended so.
+        /// Only trees with this status at the top.
         status: Option<FinalStatus>,
-        /// Only those that ended before.
+        /// Only trees in which every task ended before this time.
         older_than: Option<Timestamp>,
-        /// Only those of this project.
+        /// Only trees with a task of this project at the top.
         project: Option<String>,
     }
 
-    /// A run of an agent to begin.
+    /// A new session.
     NewSession {
-        /// Its id, if the caller wants to choose it.
+        /// The id, if the caller chooses it.
         session_id: Option<SessionId>,
-        /// The runtime. Left out: the task's.
+        /// The runtime. Default: the runtime of the task.
         source: Option<String>,
-        /// What the runtime calls it.
+        /// The name that the runtime gives the session.
         runtime_session_id: Option<String>,
-        /// When it began. Left out: now.
+        /// The time at which the session began. Default: now.
         started_at: Option<Timestamp>,
     }
 
-    /// What to change about a session; what is left out stays.
+    /// A change to a session. A missing field leaves its value as it is.
     SessionPatch {
-        /// Where it stands.
+        /// The status.
         status: Option<SessionStatus>,
-        /// How it ended or what it did.
+        /// The outcome of the session.
         summary: Option<String>,
-        /// When it ended. Left out: now, when it ends.
+        /// The time at which the session ended. Default for a session that ends with this change: now.
         ended_at: Option<Timestamp>,
     }
 
-    /// An event to log.
+    /// A new event.
     NewEvent {
-        /// Its id, if the caller wants to choose it.
+        /// The id, if the caller chooses it.
         event_id: Option<EventId>,
-        /// The session it happened in.
+        /// The session in which the event happened: a session of the same task.
         session_id: Option<SessionId>,
-        /// What happened: 1 to 64 lower-case letters, digits, `.` and `_`.
+        /// The kind: 1 to 64 lower-case letters, digits, `.` and `_`.
         kind: String,
-        /// For a tool call, what it works on.
+        /// For a tool call: the family of the tool.
         family: Option<ToolFamily>,
-        /// The row of the timeline it is drawn in. Left out: it follows from `kind` and `family`.
+        /// The row of the timeline in which the event is drawn. Default: derived from `kind` and `family`.
         lane: Option<Lane>,
-        /// For what takes time, how far it is.
+        /// The progress of a tool call, a subagent or a todo.
         state: Option<EventState>,
-        /// One line, up to 500 characters.
+        /// The title: one line of up to 500 characters.
         title: Option<String>,
-        /// The text; beyond 64 KiB it is cut and its whole size kept in `truncated`.
+        /// The text. A longer text than 64 KiB is cut, and `truncated` has its whole size.
         body: Option<String>,
-        /// What else is known, up to 64 KiB.
+        /// An object with the writer's own keys, up to 64 KiB.
         metadata: Option<Metadata>,
-        /// When it happened. Left out: now.
+        /// The time at which the event happened. Default: now.
         created_at: Option<Timestamp>,
     }
 
-    /// What to change about an event; what is left out stays.
+    /// A change to an event. A missing field leaves its value as it is.
     EventPatch {
-        /// For a tool call, what it works on.
+        /// For a tool call: the family of the tool.
         family: Option<ToolFamily>,
-        /// The row of the timeline it is drawn in.
+        /// The row of the timeline in which the event is drawn.
         lane: Option<Lane>,
-        /// For what takes time, how far it is.
+        /// The progress of a tool call, a subagent or a todo.
         state: Option<EventState>,
-        /// One line, up to 500 characters.
+        /// The title: one line of up to 500 characters.
         title: Option<String>,
-        /// The text; beyond 64 KiB it is cut and its whole size kept in `truncated`.
+        /// The text. A longer text than 64 KiB is cut, and `truncated` has its whole size.
         body: Option<String>,
-        /// What else is known, up to 64 KiB.
+        /// An object with the writer's own keys, up to 64 KiB.
         metadata: Option<Metadata>,
     }
 
-    /// A bookmark to make or change: one for each task and one for each event.
+    /// A bookmark to create or to change. Each task and each event has at most one bookmark.
     SaveBookmark {
-        /// Its id, if the caller wants to choose it; where there is a bookmark already, that one keeps its own.
+        /// The id of a new bookmark, if the caller chooses it. An existing bookmark keeps its id.
         bookmark_id: Option<BookmarkId>,
-        /// The task to mark. Needed unless `event_id` is given.
+        /// The task to mark. Required unless `event_id` is given.
         task_id: Option<TaskId>,
         /// The event to mark.
         event_id: Option<EventId>,
-        /// What the person calls it, up to 500 characters. Left out: the title of what is marked, or what it was.
+        /// The title, up to 500 characters. Default: the title of the existing bookmark, or else of the marked row.
         title: Option<String>,
-        /// What the person notes about it, up to 64 KiB. Left out: what it was.
+        /// The note, up to 64 KiB. Default: the note of the existing bookmark.
         note: Option<String>,
     }
 }

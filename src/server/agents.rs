@@ -1,9 +1,9 @@
 //! Coding agents: their hooks, their transcripts and their silence, written through the verbs of `ingest`.
 //!
-//! This file is the only door of the feature: the rest of the program names nothing below it. It takes hooks and
-//! transcripts, tells when hooks were last heard, and runs two jobs beside the requests: one takes in the records that hooks
-//! left in the spool, the other looks for silent agents. The known agents, their hooks and their spool are in
-//! [`crate::agent`], which the command line uses as well.
+//! This file is the only interface of the feature: the rest of the program uses no module below it. The feature takes
+//! hook records and transcripts, reports when hooks were last heard, and runs two background jobs: one takes in the
+//! records that hooks left in the spool, the other looks for silent agents. The known agents, their hooks and their
+//! spool are in [`crate::agent`], which the command line uses as well.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! The change log: the only source of notices.
 //!
 //! The database's triggers append to `changes`. [`tail`] follows the log and hands its notices to the hub, [`since`]
-//! asks it for the changes that a returning client has missed, [`fold`] adds it to the figures and [`prune`] cuts its
-//! old end. Every follower remembers a [`Position`](super::database::Position) and asks for the changes [`between`] two of them.
+//! reads the changes that a returning client has missed, [`fold`] adds the log to the figures and [`prune`] deletes its
+//! old end. Every follower remembers a [`Position`](super::database::Position) and reads the changes [`between`] two
+//! positions.
 
 use requery_entities::change;
 
@@ -23,7 +24,7 @@ pub use since::since;
 pub mod fold;
 pub mod prune;
 
-/// The notice that a row of the log is. None for a kind that came later.
+/// The notice of a row of the log. None for an unknown kind, which a newer version wrote.
 fn notice(row: &change::Model) -> Option<Notice> {
     Notice::from_columns(&NoticeColumns {
         kind: &row.kind,

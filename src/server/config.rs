@@ -11,34 +11,37 @@ use super::database::Location;
 use super::error::RunError;
 use crate::protocol::limits;
 
-/// What a server is told.
+/// The settings of one server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// The database file.
     pub database: Location,
-    /// Names under which the server may be asked for besides its own addresses, without a port.
+    /// Host names that the server answers to besides its own addresses, without a port.
     pub allow_hosts: Vec<String>,
-    /// Pages of other origins that may ask, as a browser writes them: `https://example.org`.
+    /// Other origins whose pages may send requests, as a browser writes them: `https://example.org`.
     pub allow_origins: Vec<String>,
-    /// Serve addresses that others can reach although anyone who can may read and write everything.
+    /// Allows an address that other machines can reach. The server has no authentication: each client that reaches it
+    /// can read and write all rows.
     pub insecure_no_auth: bool,
-    /// Time between heartbeats, 25 s. Under the 60 s after which most proxies cut what is silent, twice over.
+    /// Time between heartbeats, 25 s. Most proxies close a connection that was silent for 60 s: two heartbeats fit into
+    /// that time.
     pub heartbeat: Duration,
-    /// How long notices are held back to be merged, 40 ms: less than a person notices.
+    /// How long notices are held back to be merged, 40 ms: too short for a person to see.
     pub window: Duration,
-    /// How long the change log is kept, 7 days: a laptop closed over a holiday still continues where it was.
+    /// How long the change log is kept, 7 days: a laptop that was closed over a holiday still resumes.
     pub retention: Duration,
-    /// How many streams may be open at once, 10,000: some 60 MB of them.
+    /// How many streams may be open at once, 10,000. That many streams need about 60 MB of memory.
     pub max_streams: usize,
-    /// For how long an agent may be silent before its task is flagged stale, and before it is given up: 30 minutes and
-    /// 24 hours.
+    /// How long an agent may be silent before its task is flagged stale, and before the task is given up as lost: 30
+    /// minutes and 24 hours.
     pub silence_limits: SilenceLimits,
-    /// Folder in which hooks leave what they could not deliver, none: what is left for this address is taken in.
+    /// The folder of the spool, in which hooks leave records that they could not deliver. The server takes in the
+    /// records for its own address. Default: no spool.
     pub spool: Option<PathBuf>,
 }
 
 impl ServerConfig {
-    /// The defaults, for a database.
+    /// The default settings for a database.
     pub fn new(database: Location) -> Self {
         Self {
             database,
@@ -54,14 +57,14 @@ impl ServerConfig {
         }
     }
 
-    /// The address of `listener`, if the server may answer there. Asked before a database is opened, since opening makes
+    /// The address of `listener`, if the settings allow it. Checked before the database is opened, since opening creates
     /// a missing file.
     pub fn admit(&self, listener: &TcpListener) -> Result<SocketAddr, RunError> {
         let address = listener.local_addr()?;
         if self.admits(address) { Ok(address) } else { Err(RunError::Exposed(address)) }
     }
 
-    /// Whether the server may answer at `address`: on loopback, or anywhere with `insecure_no_auth`.
+    /// Whether the server may listen on `address`: on loopback always, elsewhere only with `insecure_no_auth`.
     pub fn admits(&self, address: SocketAddr) -> bool {
         address.ip().is_loopback() || self.insecure_no_auth
     }

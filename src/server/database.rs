@@ -1,10 +1,11 @@
-//! The database file: who may read it, who may write it, and whether it is still the one that was opened.
+//! The database file: the only access to it for reads and writes, and the check that it still is the file that was
+//! opened.
 //!
-//! One writer, a few readers, each read in one snapshot. Writes go through [`Database::write`], reads through
-//! [`Database::read`]. Every transaction that reads begins with its cursor, in the same snapshot as the data, so that
-//! an answer never claims to contain more than it does. A cursor is only minted while the run that opened the file is in
-//! it: a file that was replaced or restored under the server gives errors, not answers, until it is opened anew as a new
-//! run.
+//! There are one writer and a few readers, and each read uses one snapshot. Writes go through [`Database::write`],
+//! reads through [`Database::read`]. Every read transaction first reads its cursor, in the same snapshot as the rows,
+//! so that an answer never claims to contain more changes than it does. A cursor is only minted while the file contains
+//! the run that opened it. A file that was replaced or restored under the server does not: requests then get errors,
+//! until the file is opened again as a new run.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -44,20 +45,21 @@ pub use write::Committed;
 
 /// How long a statement waits for another process that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a request waits for its turn on a connection. Past that the database is overloaded and 503 is the truth.
+/// How long a request waits for a connection. After that the database is overloaded, and the request gets 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections that read at the same time. More only queue for the same two or four cores.
+/// Connections that read at the same time. More connections would only compete for the same two or four cores.
 const READERS: u32 = 4;
 
-/// How long a server that is ending, or a child of its process that has not begun yet, may still hold the file.
-const ENDING: Duration = Duration::from_secs(1);
-/// How often that is looked at.
-const AGAIN: Duration = Duration::from_millis(20);
+/// How long to wait for the lock file. A server that is ending, or a child process that it has forked and that has not
+/// executed its program yet, can still hold the lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause between two tries to take the lock.
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What is said while the file is not the one that was opened.
-const REPLACED: &str = "another database took its place";
+/// The error text while the file is not the one that was opened.
+const REPLACED: &str = "the file was replaced by another database";
 
-/// A handle on the database; clones are the same database.
+/// A handle on the database. Clones are handles on the same database.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
 
@@ -66,7 +68,7 @@ struct Inner {
     state: ArcSwap<State>,
     bell: Notify,
     search_index: SearchIndexHealth,
-    /// Held while the server lives: two servers on one file would each miss what the other folds and prunes.
+    /// Held while the server lives: two servers on one file would not see each other's folding and pruning.
     _lock: File,
 }
 
@@ -80,25 +82,26 @@ struct Connections {
     epoch: Arc<str>,
     file: Option<FileId>,
     migrated: Arc<Migrated>,
-    /// The highest cursor minted in this run: a file that holds less than it was restored from an older copy.
+    /// The highest cursor minted in this run. A file with fewer changes was restored from an older copy.
     minted: Arc<AtomicU64>,
     writer: DatabaseConnection,
     readers: DatabaseConnection,
 }
 
-/// Why the database did not do what was asked.
+/// Why a read or a write failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// It is not usable now; the text says why.
+    /// The database cannot be used now. The text is the reason.
     #[error("the database is away: {0}")]
     Away(String),
     /// Another process holds the write lock, or too many requests wait.
     #[error("the database is busy")]
     Busy,
-    /// The search index does not fit together. It can be made again from the rest, which this says nothing about.
+    /// The search index is corrupt. It can be rebuilt from the rows. This error does not tell whether the rows are
+    /// sound.
     #[error("the search index is damaged: {0}")]
     Index(String),
-    /// A page is not what it should be: of which table, SQLite does not say.
+    /// A page of the file is corrupt. SQLite does not say to which table the page belongs.
     #[error("the database is damaged: {0}")]
     Damaged(String),
     /// A statement failed.
@@ -106,51 +109,52 @@ pub enum DatabaseError {
     Db(DbErr),
 }
 
-/// Why the database could not be opened. Each says all of it, so none has a source that would be told again.
+/// Why the database could not be opened. Each text contains its cause, so no variant has a source: the log would print
+/// the cause twice.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder or the lock file cannot be made.
+    /// The folder or the lock file cannot be created or locked.
     #[error("could not use {path}: {why}", path = path.display())]
     Io {
-        /// The file.
+        /// The folder or the lock file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         why: std::io::Error,
     },
-    /// Another server has it.
+    /// Another server has the file open.
     #[error("another requery serves {path}", path = .0.display())]
     InUse(PathBuf),
-    /// It is damaged.
+    /// The file is corrupt.
     #[error("{path} is damaged: {detail}", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What SQLite says about it.
+        /// The message of SQLite.
         detail: String,
     },
-    /// Its schema is not ours, or not ours any more.
+    /// The schema is not one of ours, or another program has changed it.
     #[error("{path} cannot be used: {why}; {way_out}", path = path.display(), way_out = why.way_out())]
     Schema {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         why: MigrateError,
     },
-    /// It could not be opened, or its schema not be brought up to date.
+    /// The file could not be opened, or its schema could not be migrated.
     #[error("could not open {path}: {why}", path = path.display())]
     Db {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         why: DbErr,
     },
 }
 
-/// Which file a path names: its device and its inode.
+/// The identity of a file: its device and its inode.
 type FileId = (u64, u64);
 
 impl Database {
-    /// Opens the file, makes it if there is none, brings its schema up to date and opens a run.
+    /// Opens the file, creates it if it is missing, migrates its schema and begins a run.
     pub async fn open(location: Location) -> Result<Self, OpenError> {
         schema::admit(&location).await.map_err(as_schema_error(&location))?;
         let lock = lock(location.path()).await?;
@@ -165,10 +169,10 @@ impl Database {
         })))
     }
 
-    /// Closes what is open and opens the file again, as a new run. What earlier runs told may be of another history,
-    /// so none of their cursors continues.
+    /// Closes the connections and opens the file again, as a new run. The cursors of earlier runs may belong to another
+    /// history, so no client can resume from them.
     pub async fn reopen(&self) -> Result<(), OpenError> {
-        self.close("it is being opened anew").await;
+        self.close("it is being opened again").await;
         match self.open_in_doubt().await {
             Ok((connections, health)) => {
                 self.0.search_index.begin_generation();
@@ -185,7 +189,7 @@ impl Database {
         }
     }
 
-    /// A file in doubt is not served before it was looked through, whatever its size.
+    /// Opens a file that may have been replaced. Such a file is checked completely first, even if it is large.
     async fn open_in_doubt(&self) -> Result<(Connections, Health), OpenError> {
         schema::admit(&self.0.location).await.map_err(as_schema_error(&self.0.location))?;
         let health = if self.path().exists() { self.health().await } else { Ok(Health::Sound) };
@@ -195,7 +199,7 @@ impl Database {
         }
     }
 
-    /// Looks through the whole file.
+    /// Checks the whole file.
     pub(super) async fn health(&self) -> Result<Health, DbErr> {
         health::of_file(self.path()).await
     }
@@ -205,29 +209,29 @@ impl Database {
         &self.0.search_index
     }
 
-    /// Gives every request this answer until it is opened again.
+    /// Closes the connections. Until the file is opened again, every request fails with this reason.
     pub async fn close(&self, reason: &str) {
         if let State::Open(open) = &*self.0.state.swap(Arc::new(State::Away(reason.to_owned()))) {
             open.clone().close().await;
         }
     }
 
-    /// Wakes whoever tails the log.
+    /// Wakes the tail of the log.
     pub fn ring(&self) {
         self.0.bell.notify_one();
     }
 
-    /// Until the bell was rung since the last time.
+    /// Waits until the bell has rung since the last call.
     pub async fn rung(&self) {
         self.0.bell.notified().await;
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         self.0.location.path()
     }
 
-    /// The run whose cursors are minted now; none while the database is away.
+    /// The token of the current run, which is the epoch of its cursors. None while the database is away.
     pub fn epoch(&self) -> Option<Arc<str>> {
         self.connections().ok().map(|open| open.epoch)
     }
@@ -279,8 +283,8 @@ impl Connections {
         Ok(Self { epoch, file, migrated, minted, writer: writer.clone(), readers })
     }
 
-    /// What a snapshot of `connection` contains, and whether that is more than any before. Fails when the run is not
-    /// in the file: then it is not the one we opened.
+    /// The cursor of a snapshot on `connection`, and whether it is higher than every cursor minted before. Fails if the
+    /// file does not contain this run: then it is not the file that was opened.
     async fn mint(&self, connection: &impl ConnectionTrait) -> Result<(Cursor, bool), DatabaseError> {
         let minted: Option<Minted> =
             sql::runs::LAST_CHANGE_AND_RUN.one(connection, [self.epoch.as_ref().into()]).await?;
@@ -370,17 +374,18 @@ async fn lock(path: &Path) -> Result<File, OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(io(folder))?;
     }
-    // Beside the database and never the database itself: closing a file drops every lock this process has on it.
+    // The lock is a file beside the database. Locking the database itself would be wrong: when a process closes a file,
+    // all its locks on that file are dropped, SQLite's too.
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
     let beside = PathBuf::from(beside);
     let file = File::options().create(true).truncate(false).write(true).open(&beside).map_err(io(&beside))?;
-    let until = tokio::time::Instant::now() + ENDING;
+    let until = tokio::time::Instant::now() + LOCK_TIMEOUT;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() < until => {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
             }
             Err(std::fs::TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
             Err(std::fs::TryLockError::Error(source)) => return Err(io(&beside)(source)),

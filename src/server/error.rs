@@ -1,6 +1,6 @@
-//! What a caller is told when a request fails: RFC 9457 problem details, whoever found the fault.
+//! The answer to a failed request: RFC 9457 problem details, for failures of our code and of the framework alike.
 //!
-//! What went wrong inside is logged, once, and never told.
+//! The details of an internal fault are logged once, and never sent to the caller.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,85 +23,85 @@ use crate::protocol::{CURSOR_HEADER, Cursor};
 /// The media type of a problem.
 pub const PROBLEM: &str = "application/problem+json";
 
-/// Why a request was not answered as it wanted.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The body is not JSON, or not UTF-8.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
     /// The body broke off.
-    #[error("the body did not arrive: {0}")]
+    #[error("the body broke off: {0}")]
     Body(String),
     /// The body did not arrive in time.
     #[error("the body did not arrive within {} seconds", .0.as_secs())]
     Timeout(Duration),
-    /// A header does not parse.
+    /// A header is malformed.
     #[error("header {name}: {detail}")]
     Header {
-        /// Which.
+        /// The name of the header.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         detail: String,
     },
-    /// The request is not one that can be answered here, as in a stream that is asked for without an upgrade.
+    /// The request is not valid for its path, such as a request for a WebSocket without an upgrade.
     #[error("{0}")]
     BadRequest(String),
-    /// Who asks, or from where, is not allowed to.
+    /// The `Host` or the `Origin` of the request is not allowed.
     #[error("{0}")]
     Forbidden(String),
-    /// What the path names is not there. Told with the cursor of what was read, where something was.
+    /// The row that the request names does not exist.
     #[error("there is no {what} {id}")]
     NotFound {
-        /// What kind of thing.
+        /// The kind of the row.
         what: &'static str,
-        /// Its id.
+        /// The id of the row.
         id: String,
-        /// What was read to find that out.
+        /// The cursor of the snapshot that does not contain the row, if a read found that out.
         cursor: Option<Cursor>,
     },
     /// No operation has this path.
-    #[error("nothing is at {0}")]
+    #[error("no operation has the path {0}")]
     NoSuchPath(String),
     /// No operation of this path has this method.
-    #[error("the methods here are {allow}")]
+    #[error("this path allows the methods {allow}")]
     MethodNotAllowed {
-        /// Those it has.
+        /// The methods that it has.
         allow: String,
     },
-    /// An id is taken by something else.
+    /// The id belongs to another row.
     #[error("{0}")]
     Conflict(String),
-    /// The body is longer than it may be.
+    /// The body is too long.
     #[error("the body is longer than {limit} bytes")]
     TooLarge {
-        /// Its most bytes.
+        /// The longest allowed body, in bytes.
         limit: usize,
     },
-    /// The body says it is something else than JSON.
-    #[error("the body has to be application/json, not {0}")]
+    /// The body has another content type than JSON.
+    #[error("the content type must be application/json, not {0}")]
     MediaType(String),
-    /// Fields or parameters cannot be taken as they are.
+    /// Fields or parameters are invalid.
     #[error("{}", describe(.0))]
     Invalid(Vec<Invalid>),
-    /// Not now.
+    /// The server cannot answer now.
     #[error("{detail}")]
     Unavailable {
-        /// Why.
+        /// The reason.
         detail: String,
-        /// When to come back.
+        /// The wait after which the caller should try again.
         retry_after: Duration,
     },
-    /// A fault of ours.
+    /// A fault of the server.
     #[error("the server failed")]
     Internal,
 }
 
-/// Why a server does not start.
+/// The reason why a server does not start, or ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Everyone who reaches the address could read and write everything.
+    /// Any program on another machine could read and write all rows, because requests are not authenticated.
     #[error(
-        "{0} can be reached by others, and nobody is asked who they are; --insecure-no-auth serves it all the same"
+        "{0} can be reached from other machines, and requests are not authenticated; --insecure-no-auth serves anyway"
     )]
     Exposed(SocketAddr),
     /// The listener has no address.
@@ -111,7 +111,7 @@ pub enum RunError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A required background job ended before the server did.
-    #[error("a part of the server broke: {0}")]
+    #[error("a background job of the server broke: {0}")]
     Broken(String),
     /// The database was opened and then could not be read.
     #[error(transparent)]
@@ -121,77 +121,77 @@ pub enum RunError {
 /// The body of an answer that reports a failure.
 #[derive(Debug, Serialize, poem_openapi::Object)]
 pub struct Problem {
-    /// What kind of failure: a path that stays the same.
+    /// The kind of the failure: a path that stays the same in later versions.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
-    /// The kind in words.
+    /// The kind of the failure, in words.
     title: String,
-    /// The status of the answer.
+    /// The HTTP status of the answer.
     status: u16,
-    /// What failed, naming the field or the id.
+    /// The cause of this failure, with the name of the field or the id.
     detail: String,
-    /// The fields or parameters that cannot be taken as they are; empty where it is about none.
+    /// The invalid fields or parameters; empty unless the status is 422.
     errors: Vec<FieldProblem>,
 }
 
-/// A field or parameter that cannot be taken as it is.
+/// An invalid field or parameter.
 #[derive(Debug, Serialize, poem_openapi::Object)]
 pub struct FieldProblem {
-    /// Its name, or its path in the body, as in `events[3].title`.
+    /// The name, or the path in the body, as in `events[3].title`.
     field: String,
-    /// What is wrong with it.
+    /// The reason why the value is invalid.
     detail: String,
 }
 
 impl ApiError {
-    /// One field or parameter that cannot be taken.
+    /// One invalid field or parameter.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![Invalid { field: field.into(), detail: detail.into() }])
     }
 
-    /// A request that cannot be answered here.
+    /// A request that is not valid for its path.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::BadRequest(detail.into())
     }
 
-    /// Who asks, or from where, is not allowed to.
+    /// A `Host` or an `Origin` that is not allowed.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::Forbidden(detail.into())
     }
 
-    /// Not now, and soon perhaps.
+    /// The server cannot answer now, but probably in a second.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self::Unavailable { detail: detail.into(), retry_after: limits::RETRY_WHILE_BUSY }
     }
 
-    /// A fault of ours. Logged here, because the caller is told nothing of it.
-    pub fn internal(what: &str, error: &dyn std::error::Error) -> Self {
-        tracing::error!(error = %error, "could not {what}: {error}");
+    /// A fault of the server. Logged here, because the answer has no details.
+    pub fn internal(operation: &str, error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %error, "could not {operation}: {error}");
         Self::Internal
     }
 
-    /// The answer.
+    /// The answer that reports this failure.
     pub fn response(self) -> Response {
         self.into_response()
     }
 
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::NotJson(_) => (StatusCode::BAD_REQUEST, "not-json", "Not JSON"),
-            Self::Body(_) => (StatusCode::BAD_REQUEST, "body", "The body did not arrive"),
+            Self::NotJson(_) => (StatusCode::BAD_REQUEST, "not-json", "The body is not JSON"),
+            Self::Body(_) => (StatusCode::BAD_REQUEST, "body", "The body broke off"),
             Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "timeout", "The body did not arrive in time"),
-            Self::Header { .. } => (StatusCode::BAD_REQUEST, "header", "A header does not parse"),
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Not a request that can be answered"),
+            Self::Header { .. } => (StatusCode::BAD_REQUEST, "header", "A header is malformed"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
-            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found", "Not there"),
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::NoSuchPath(_) => (StatusCode::NOT_FOUND, "no-such-path", "No such path"),
-            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method", "No such method here"),
-            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "The id is taken"),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "The id belongs to another row"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too long"),
-            Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Not a JSON body"),
-            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Something cannot be taken as it is"),
-            Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now"),
+            Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Unsupported media type"),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field or a parameter is invalid"),
+            Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed"),
         }
     }
@@ -239,7 +239,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Any operation can fail. Which other failures one can have follows from what it takes: see `http::document`.
+/// Any operation can fail with 500. The document module adds the other failures of each operation.
 impl ApiResponse for ApiError {
     fn meta() -> MetaResponses {
         let failed = MetaResponse {
@@ -263,10 +263,9 @@ impl From<DatabaseError> for ApiError {
             DatabaseError::Away(_) | DatabaseError::Damaged(_) => {
                 Self::Unavailable { detail: error.to_string(), retry_after: limits::RETRY_WHILE_AWAY }
             }
-            // What is wrong with it is logged where it is made again.
+            // The job that rebuilds the index logs the damage.
             DatabaseError::Index(_) => Self::Unavailable {
-                detail: "the search index is damaged; it is made again as soon as it can be, everything else works"
-                    .to_owned(),
+                detail: "the search index is damaged and will be rebuilt soon; all other operations work".to_owned(),
                 retry_after: limits::RETRY_WHILE_BUSY,
             },
             DatabaseError::Busy => {

@@ -1,8 +1,8 @@
-//! A feed: the frames of one stream, whatever carries them.
+//! A feed: the frames of one stream, for any transport.
 //!
-//! It listens **before** it reads its first frame, and drops what that frame covers: a notice may repeat, none is
-//! missed. A feed that lags is told to resync. One feed waits for nobody and holds nothing but its place: what it sends
-//! was encoded once for all.
+//! A feed subscribes to the hub **before** it reads its first frame. It drops each broadcast that the first frame
+//! covers. So a notice may repeat, but none is missed. A feed that lags behind the hub sends a resync. No feed waits
+//! for another feed. A feed keeps no frames of its own: the hub encodes each notice once for all feeds.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -29,25 +29,25 @@ use crate::protocol::{
     Watching,
 };
 
-/// What every feed needs.
+/// The parts of the server that every feed uses.
 #[derive(Clone)]
 pub struct FeedSource {
-    /// Where the first frame is read.
+    /// The source of the first frame.
     pub database: Database,
-    /// Where the others come from.
+    /// The source of all later frames.
     pub hub: Hub,
     /// Time between heartbeats.
     pub heartbeat: Duration,
-    /// The most a client waits before it comes back when the server goes away.
+    /// The longest time a client waits before it reconnects to a server that ended.
     pub retry: Duration,
 }
 
-/// What a client asks a stream for.
+/// The parameters with which a client opens a stream.
 #[derive(Clone, Debug, Default)]
 pub struct FeedRequest {
     /// The projects whose changes are sent.
     pub scope: Scope,
-    /// Continue from here. A text that is no cursor starts afresh.
+    /// The cursor to resume from. Without a valid cursor the stream starts with a snapshot.
     pub since: Option<String>,
 }
 
@@ -57,34 +57,34 @@ pub struct Feed {
     listener: BroadcastStream<Arc<Broadcast>>,
     heartbeat: Interval,
     scope: Scope,
-    /// What the client narrowed it to; none: everything.
+    /// The read models that the client watches. None: the client has not narrowed the stream.
     watched: Option<Vec<Watched>>,
-    /// Contains all that was sent, and all that was left out because it is not watched.
+    /// Contains every change that was sent, and every change that was left out because the client does not watch it.
     cursor: Cursor,
     first: Option<FeedLine>,
     ended: bool,
 }
 
-/// A frame ready to be sent.
+/// A frame that is ready to be sent.
 #[derive(Clone, Debug)]
 pub struct FeedLine {
-    /// The frame.
+    /// The JSON of the frame.
     pub text: Utf8Bytes,
-    /// The cursor a client may come back with; none while more frames with the same cursor follow.
+    /// The cursor from which a client may resume. None while more frames with the same cursor follow.
     pub cursor: Option<Cursor>,
 }
 
-/// What is sent at once.
+/// Frames that are sent in one go.
 #[derive(Debug)]
 pub enum Burst {
     /// These frames, then the socket is flushed.
     Lines(Vec<FeedLine>),
-    /// This frame, then the stream ends: the client is to come back.
+    /// This frame, then the stream ends. The client reconnects later.
     Last(FeedLine),
 }
 
 impl Feed {
-    /// Listens, then reads the first frame.
+    /// Subscribes to the hub, then reads the first frame.
     pub async fn open(source: FeedSource, request: FeedRequest) -> Result<Self, DatabaseError> {
         let listener = BroadcastStream::new(source.hub.subscribe());
         let read = source.database.snapshot().await?;
@@ -100,13 +100,13 @@ impl Feed {
         Ok(Self { source, listener, heartbeat, scope, watched: None, cursor, first, ended: false })
     }
 
-    /// Narrows what is sent, and says so.
+    /// Narrows the stream to the read models of `watch`. Returns the frame that confirms it.
     pub fn watch(&mut self, watch: Watch) -> FeedLine {
         self.watched = Some(watch.read_models.clone());
         self.line(FrameKind::Watching(Watching { read_models: watch.read_models }))
     }
 
-    /// What to send when the server goes away.
+    /// The frame to send when the server ends.
     pub fn closing(&self) -> FeedLine {
         let retry_ms = u32::try_from(self.source.retry.as_millis()).unwrap_or(u32::MAX);
         self.line(FrameKind::Closing(Closing { retry_ms }))
@@ -116,15 +116,16 @@ impl Feed {
         line(&Frame::new(kind, self.cursor.clone()))
     }
 
-    fn hear(&mut self, heard: Result<Arc<Broadcast>, BroadcastStreamRecvError>) -> Option<Burst> {
-        match heard.as_deref() {
+    fn handle_broadcast(&mut self, received: Result<Arc<Broadcast>, BroadcastStreamRecvError>) -> Option<Burst> {
+        match received.as_deref() {
             Ok(Broadcast::Flush(flush)) => self.flush(flush),
             Ok(Broadcast::Resync { reason, cursor }) => self.resync(reason, cursor.clone()),
             Ok(Broadcast::Closing) => {
                 self.ended = true;
                 Some(Burst::Last(self.closing()))
             }
-            // What was lost is at most what the hub has sent by now; what of that still comes is covered and dropped.
+            // The hub's latest cursor covers every lost broadcast. Broadcasts in the queue that it covers too are
+            // dropped when they arrive.
             Err(BroadcastStreamRecvError::Lagged(_)) => {
                 self.resync("this stream was read too slowly", self.source.hub.latest())
             }
@@ -136,12 +137,12 @@ impl Feed {
             return None;
         }
         self.cursor = flush.cursor.clone();
-        let wanted: Vec<_> = flush.notices.iter().filter(|encoded| self.wants(encoded)).collect();
-        let last = wanted.len().checked_sub(1)?;
-        if wanted.len() > limits::NOTICES_PER_FLUSH {
-            return Some(Burst::Lines(vec![self.merge(&wanted)]));
+        let relevant: Vec<_> = flush.notices.iter().filter(|encoded| self.is_relevant(encoded)).collect();
+        let last = relevant.len().checked_sub(1)?;
+        if relevant.len() > limits::NOTICES_PER_FLUSH {
+            return Some(Burst::Lines(vec![self.merge(&relevant)]));
         }
-        let lines = wanted.iter().enumerate().map(|(at, encoded)| FeedLine {
+        let lines = relevant.iter().enumerate().map(|(at, encoded)| FeedLine {
             text: encoded.text(&flush.cursor, at < last),
             cursor: (at == last).then(|| flush.cursor.clone()),
         });
@@ -164,7 +165,7 @@ impl Feed {
         Some(Burst::Lines(vec![self.line(FrameKind::Resync(Resync { reason: reason.to_owned() }))]))
     }
 
-    fn wants(&self, encoded: &Encoded) -> bool {
+    fn is_relevant(&self, encoded: &Encoded) -> bool {
         self.scope.contains(encoded.notice.project())
             && self.watched.as_ref().is_none_or(|watched| {
                 encoded.stale().iter().any(|stale| watched.iter().any(|watched| watched.meets(stale)))
@@ -184,8 +185,8 @@ impl Stream for Feed {
         }
         loop {
             match Pin::new(&mut self.listener).poll_next(context) {
-                Poll::Ready(Some(heard)) => {
-                    if let Some(burst) = self.hear(heard) {
+                Poll::Ready(Some(received)) => {
+                    if let Some(burst) = self.handle_broadcast(received) {
                         return Poll::Ready(Some(burst));
                     }
                 }
@@ -202,7 +203,8 @@ impl Stream for Feed {
     }
 }
 
-/// How a stream continues, if it can: every notice since, as what it makes stale.
+/// The frame of a stream that resumes: the read models that the missed notices make stale. None if the stream has to
+/// start with a snapshot.
 async fn resumed(
     source: &FeedSource,
     read: &ReadTransaction,

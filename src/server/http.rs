@@ -1,6 +1,7 @@
-//! REST: each operation extracts, calls one verb or one read model in one transaction, and converts.
+//! REST: each operation extracts its parameters, calls one verb or one read model in one transaction, and converts the
+//! result.
 //!
-//! The document that describes the operations is made from them and checked in; see [`document`]. No module here
+//! The document that describes the operations is generated from them and checked in; see [`document`]. No module here
 //! touches a table or decides about a row: the verbs of `ingest` and the queries of `read` do.
 
 use std::any::Any;
@@ -54,21 +55,21 @@ pub(super) mod routes;
 /// The groups of operations in the document.
 #[derive(Tags)]
 enum Group {
-    /// What screens show, and ask for again when a notice makes it stale.
+    /// The answers that screens show. A client requests an answer again when a notice makes it stale.
     Read,
-    /// What agents report. Each answer is sent after the commit and carries a cursor that contains it.
+    /// The reports of agents. Each answer is sent after the commit and carries a cursor that covers the write.
     Write,
-    /// What the hooks of coding agents send, as they send it.
+    /// The hooks of coding agents, in the format of each agent.
     Hooks,
-    /// What coding agents have written down of their sessions.
+    /// The transcripts that coding agents write of their sessions.
     Transcripts,
-    /// Whether the server works.
+    /// The health of the server.
     Health,
 }
 
 /// REST and its documents: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/openapi.json` and `/asyncapi.json`.
 ///
-/// Failures leave it as errors; [`problems`] makes answers of them.
+/// A failed operation returns an error, and [`problems`] makes the answer of it.
 pub fn api(database: Database, index: SearchIndex) -> Route {
     let service = Arc::new(document::service(&database, index).into_endpoint());
     let openapi = document::openapi();
@@ -97,12 +98,12 @@ pub fn problems<E: Endpoint + 'static>(endpoint: E) -> impl Endpoint<Output = Re
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> ApiError {
-    // The panic itself was told by its hook.
+    // The panic hook has already printed the panic.
     tracing::error!("a request panicked");
     ApiError::Internal
 }
 
-/// A failure as problem details: ours, or the framework's in our words.
+/// A failure as problem details. Failures of the framework are translated into an [`ApiError`].
 fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
     let translated = if let Some(ours) = error.downcast_ref::<ApiError>() {
         return ours.as_response();
@@ -116,7 +117,7 @@ fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
             ApiError::invalid(*name, framework_messages::plain(reason))
         }
     } else if error.is::<MethodNotAllowedError>() {
-        // What the document does not have, as itself and the page that shows it, is there to be read.
+        // A path outside the document, such as the document itself or the page that shows it, can only be read.
         ApiError::MethodNotAllowed { allow: paths.allow(path).unwrap_or("GET, HEAD").to_owned() }
     } else if error.is::<NotFoundError>() {
         ApiError::NoSuchPath(path.to_owned())

@@ -1,7 +1,7 @@
-//! The hub: one place where all notices pass, and every stream listens.
+//! The hub: it receives all notices and broadcasts them to every stream.
 //!
-//! It merges what the tail of the log hands on for a short window, encodes each notice once, and broadcasts. Nobody it
-//! sends to can hold it up: a listener that lags loses its place and is told so, never silently. It knows no database.
+//! The hub merges the notices of a short window, encodes each notice once, and broadcasts it. No listener can delay the
+//! hub: a listener that lags too far loses broadcasts, and its receiver reports the loss. The hub knows no database.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -30,16 +30,16 @@ struct Inner {
     latest: Mutex<Cursor>,
 }
 
-/// What every stream hears.
+/// A message to every stream.
 #[derive(Debug)]
 pub enum Broadcast {
     /// The notices of one window.
     Flush(Flush),
-    /// Everything is in doubt.
+    /// Every read model is in doubt.
     Resync {
-        /// Why.
+        /// The reason, for the client's log.
         reason: &'static str,
-        /// What everything asked for from now on contains.
+        /// Every answer from now on contains this cursor.
         cursor: Cursor,
     },
     /// The server ends, or its database is away.
@@ -51,11 +51,11 @@ pub enum Broadcast {
 pub struct Flush {
     /// At most one for each kind and task.
     pub notices: Vec<Encoded>,
-    /// Contains all of them.
+    /// Contains the changes of all these notices.
     pub cursor: Cursor,
 }
 
-/// A notice and its frame, encoded at most once whoever gets it.
+/// A notice and its frame. The frame is encoded at most once for all streams.
 #[derive(Debug)]
 pub struct Encoded {
     /// The notice.
@@ -67,12 +67,12 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// The read models that the notice makes stale, worked out once for all streams.
+    /// The read models that the notice makes stale, computed once for all streams.
     pub fn stale(&self) -> &[Watched] {
         self.stale.get_or_init(|| invalidation::stale(&self.notice).collect())
     }
 
-    /// The frame's text, for a stream to which `more` frames with the same cursor follow or not.
+    /// The JSON of the frame. `more` says whether this stream gets more frames with the same cursor.
     pub fn text(&self, cursor: &Cursor, more: bool) -> Utf8Bytes {
         let text = if more { &self.more } else { &self.last };
         let encode = || {
@@ -83,35 +83,35 @@ impl Encoded {
     }
 }
 
-/// A frame's text.
+/// The JSON of a frame.
 pub fn encode(frame: &Frame) -> Utf8Bytes {
-    // Frames hold text, numbers and lists of them: there is nothing JSON could refuse.
+    // A frame holds only texts, numbers and lists, so encoding cannot fail.
     serde_json::to_string(frame).unwrap_or_default().into()
 }
 
 impl Hub {
-    /// A hub that has sent everything up to `cursor`.
+    /// A hub that has sent every change up to `cursor`.
     pub fn new(cursor: Cursor) -> Self {
         let (sender, _) = broadcast::channel(limits::FLUSHES_BEHIND);
         Self(Arc::new(Inner { sender, latest: Mutex::new(cursor) }))
     }
 
-    /// Listens from now on.
+    /// A listener that gets every broadcast from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Broadcast>> {
         self.0.sender.subscribe()
     }
 
-    /// Contains everything sent so far.
+    /// The cursor that contains every change sent so far.
     pub fn latest(&self) -> Cursor {
         self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many listen.
+    /// The number of listeners.
     pub fn listeners(&self) -> usize {
         self.0.sender.receiver_count()
     }
 
-    /// Tells every listener that this is the end.
+    /// Ends every stream: the server ends, or its database is away.
     pub fn close(&self) {
         self.send(Broadcast::Closing);
     }
@@ -125,12 +125,12 @@ impl Hub {
         if let Some(cursor) = cursor {
             self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(cursor);
         }
-        // Nobody listening is no error.
+        // Sending fails only if there is no listener, and that is no error.
         let _ = self.0.sender.send(Arc::new(broadcast));
     }
 }
 
-/// Sends on what comes in, window by window, until the input ends or `shutdown`.
+/// Broadcasts the input, window by window, until the input ends or `shutdown`.
 pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration, shutdown: CancellationToken) {
     let began = Instant::now();
     let mut window = Window::new(base);
@@ -147,7 +147,7 @@ pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration,
                 biased;
                 () = flush => {}
                 input = inputs.recv() => match input {
-                    Some(input) => take(&hub, &mut window, input, began.elapsed()),
+                    Some(input) => handle_input(&hub, &mut window, input, began.elapsed()),
                     None => return,
                 },
             }
@@ -159,7 +159,7 @@ pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration,
     ended.await;
 }
 
-fn take(hub: &Hub, window: &mut Window, input: HubInput, now: Duration) {
+fn handle_input(hub: &Hub, window: &mut Window, input: HubInput, now: Duration) {
     match input {
         HubInput::Notices(notices) => window.handle_notices(notices, now),
         HubInput::Complete(cursor) => window.handle_complete(cursor),

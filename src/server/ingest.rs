@@ -1,8 +1,8 @@
-//! The write side: one verb a function, each in a transaction of its caller's.
+//! The write side: one function for each verb, in a transaction of the caller.
 //!
-//! A verb is given a body that has parsed, and the time. It checks what a type cannot say, writes, and tells whether
-//! the row is new; what the row then looks like is `read`'s to tell. Nothing here publishes: the database's triggers
-//! log what was written.
+//! A verb takes a parsed body and the time. It checks the rules that the types do not express, writes the row, and
+//! returns whether the row is new. The answer is not made here: `read` reads the row. No code here publishes a notice:
+//! the database's triggers log each write.
 
 use sea_orm::DbErr;
 
@@ -22,55 +22,55 @@ pub mod text;
 
 mod bounds;
 
-/// Whether a write made its row or found it.
+/// Whether a write created its row or found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
-    /// It was made.
+    /// The row was created.
     New,
-    /// It was there already.
+    /// The row existed already.
     There,
 }
 
-/// A field that cannot be taken as it is.
+/// A field whose value is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// Its path in the body, as in `events[3].title`.
     pub field: String,
-    /// What is wrong with it.
+    /// The reason.
     pub detail: String,
 }
 
-/// Why a write was refused. Nothing was written then.
+/// Why a write was refused. A refused write changes no row.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// What it is about is not there.
+    /// The row does not exist.
     #[error("there is no {what} {id}")]
     NotFound {
-        /// What kind of thing.
+        /// The kind of row: task, session, event or bookmark.
         what: &'static str,
         /// Its id.
         id: String,
     },
-    /// The id is taken by something else.
-    #[error("{what} {id} is there already, and {detail}")]
+    /// Another row has this id.
+    #[error("{what} {id} exists already and {detail}")]
     Conflict {
-        /// What kind of thing.
+        /// The kind of row: task, session, event or bookmark.
         what: &'static str,
         /// Its id.
         id: String,
-        /// What sets the two apart.
+        /// The difference between the existing row and the request.
         detail: &'static str,
     },
-    /// Fields cannot be taken as they are.
+    /// Values of fields are refused.
     #[error("{}", describe(.0))]
     Invalid(Vec<Invalid>),
-    /// The database refused.
+    /// A statement failed.
     #[error(transparent)]
     Db(#[from] DbErr),
 }
 
 impl WriteError {
-    /// One field that cannot be taken.
+    /// The error for one field.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![Invalid { field: field.into(), detail: detail.into() }])
     }

@@ -1,8 +1,8 @@
 //! Background jobs: the work that a server does beside answering requests.
 //!
-//! Two kinds. A *required* job runs until the server stops it; without it the streams would look alive and be deaf, so
-//! the server ends when such a job ends. A *repeated* job does a bounded step of work, then waits; its failures are
-//! logged and tried again, since the server answers requests without it.
+//! There are two kinds. A *required* job runs until the server stops it. Without it the streams would stay open but get
+//! no notices, so the server ends when a required job ends. A *repeated* job does a bounded step of work, then waits.
+//! If a step fails, the failure is logged and the step tried again, since the server answers requests without the job.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -19,7 +19,7 @@ use super::database::DatabaseError;
 mod trouble;
 pub use trouble::TroubleLog;
 
-/// How long to wait before a step that the database was too busy for is tried again.
+/// The pause before a step is tried again after the database was busy or away.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The background jobs of one server.
@@ -54,7 +54,7 @@ pub enum StepProgress {
         /// How long the job rests.
         rest: Duration,
     },
-    /// There is nothing to do until [`BackgroundJob::wait`] returns.
+    /// There is no work until [`BackgroundJob::wait`] returns.
     Idle,
 }
 
@@ -115,7 +115,8 @@ impl Jobs {
     }
 }
 
-/// Repeats the steps of `job` for as long as the future is polled, whatever fails. A panic is a failure like any other.
+/// Repeats the steps of `job` for as long as the future is polled. Failures do not end it. A panic is a failure like
+/// any other.
 async fn repeat<J: BackgroundJob>(mut job: J) {
     let began = Instant::now();
     let mut trouble = TroubleLog::new(J::LONGEST_PAUSE);

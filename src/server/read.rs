@@ -1,7 +1,7 @@
-//! The read side: one function a read model, plain queries in a transaction of its caller's.
+//! The read side: one function for each read model, with plain queries in a transaction of the caller.
 //!
-//! Each part of an answer is one query, however many rows it has. Any program can write rows into the database. A value
-//! that the schema does not check is read tolerantly: a session's id that is not an id is left out.
+//! Each part of an answer is one query, regardless of the number of rows. Any program can write rows into the database,
+//! so a value that the schema does not check is read tolerantly: a session's id that is not an id is left out.
 
 use std::str::FromStr;
 
@@ -28,7 +28,7 @@ pub mod usage;
 mod page;
 pub use page::{MomentKey, PageToken, PageWindow, TimelineKey};
 
-/// The first frame of a stream that starts afresh: the figures and the first page of tasks.
+/// The content of a snapshot frame: the figures and the first page of tasks.
 pub async fn first_screen(tx: &ReadTransaction, scope: &Scope) -> Result<(Stats, Vec<Task>), DatabaseError> {
     let overview = overview::overview(tx, scope).await?;
     let tasks =
@@ -36,9 +36,9 @@ pub async fn first_screen(tx: &ReadTransaction, scope: &Scope) -> Result<(Stats,
     Ok((overview.stats, tasks.items))
 }
 
-/// An id that the schema says is one.
+/// An id. The schema checks that the text is one.
 fn id<T: FromStr>(text: &str) -> Result<T, DbErr> {
-    text.parse().map_err(|_| DbErr::Type(format!("`{text}` is no id")))
+    text.parse().map_err(|_| DbErr::Type(format!("`{text}` is not an id")))
 }
 
 /// A reference that the schema does not check. A text that is not an id is no reference.
@@ -50,7 +50,7 @@ fn time(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms)
 }
 
-/// A count. Plain SQL can make the figures wrong, never negative.
+/// A count. Plain SQL can write a negative figure, which counts as 0.
 fn count(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }

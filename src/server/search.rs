@@ -1,9 +1,9 @@
 //! Search: an index of the words of tasks, events and bookmarks, which follows the change log.
 //!
-//! No trigger feeds it and no write waits for it: `job` reads what the log says has changed, looks at the rows as
-//! they are now, and brings the index there in transactions of some milliseconds. So the index is always a little
-//! behind; a reader waits for a moment, and is then told how far it got. [`words`] says what a word is, [`query`] what
-//! is asked for. What is shown is not here: the answer is read from the rows, in `read::search`.
+//! No trigger feeds the index, and no write waits for it. `job` reads changes from the log, reads the current rows of
+//! these changes, and indexes their words in transactions of some milliseconds. So the index is always a little behind.
+//! A reader waits a moment for the index, and then learns how far the index got. [`words`] splits a text into words,
+//! and [`query`] parses a query. The hits are not made here: `read::search` reads them from the rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,18 +38,18 @@ use job::IndexJob;
 use query::Query;
 use state::IndexState;
 
-/// How long a reader waits for the index to hold what was written before it asked.
+/// How long a reader waits for the index to contain all changes of the reader's snapshot.
 const INDEX_TIMEOUT: Duration = Duration::from_millis(100);
-/// How many changes behind that can be hoped for.
+/// The most changes that the index can catch up with in that time. A reader does not wait if there are more.
 const MOST_AWAITED: u64 = 1_000;
 
-/// The index, as those see it who ask it; clones are the same.
+/// The search index, as its readers see it. Clones are handles on the same index.
 #[derive(Clone)]
 pub struct SearchIndex {
     database: Database,
-    /// Rung when the log has grown.
+    /// Notified when the log has grown.
     log_grew: Arc<Notify>,
-    /// How far the index has followed the change log, as far as is known.
+    /// How far the index has followed the change log, as the index job last reported it.
     reached: watch::Sender<Position>,
     turns: Arc<Semaphore>,
 }
@@ -58,9 +58,9 @@ pub struct SearchIndex {
 pub struct SearchSnapshot<'a> {
     /// The snapshot.
     pub tx: ReadTransaction,
-    /// What the index of this snapshot contains.
+    /// Contains the changes that are in the index of this snapshot.
     pub cursor: Cursor,
-    /// Whether that is all the snapshot has.
+    /// Whether the index contains all changes of the snapshot.
     pub complete: bool,
     index: &'a SearchIndex,
     generation: u64,
@@ -68,15 +68,15 @@ pub struct SearchSnapshot<'a> {
 }
 
 impl SearchSnapshot<'_> {
-    /// What asking the index failed with. If that says that it is damaged, it is made again; if it says that something
-    /// is, it is looked at.
+    /// Converts the error of a query on the index. Schedules a rebuild if the index is corrupt, or an integrity check
+    /// if some page is.
     pub fn failed(&self, error: DbErr) -> DatabaseError {
         self.index.as_index_error(error.into(), self.generation)
     }
 }
 
 impl SearchIndex {
-    /// The index of a database. `log_grew` is rung when the change log has grown.
+    /// The index of a database. `log_grew` is notified when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(limits::SEARCHES));
         Self { database, log_grew, reached: watch::Sender::new(Position::from_column(0)), turns }
@@ -87,7 +87,7 @@ impl SearchIndex {
         IndexJob::new(self.clone())
     }
 
-    /// A snapshot whose index has what was written before, if that is so within a moment.
+    /// Takes a snapshot to search in. If the index is behind, waits a moment for it to catch up.
     pub async fn begin(&self) -> Result<SearchSnapshot<'_>, DatabaseError> {
         let Ok(Ok(turn)) = tokio::time::timeout(limits::SEARCH_WAIT, self.turns.acquire()).await else {
             return Err(DatabaseError::Busy);
@@ -95,7 +95,7 @@ impl SearchIndex {
         let generation = self.database.search_index().generation();
         let (tx, state) = self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?;
         if self.database.search_index().is_lost() {
-            return Err(DatabaseError::Index("it could not be made again".to_owned()));
+            return Err(DatabaseError::Index("the last rebuild failed".to_owned()));
         }
         let end = tx.position();
         let missing = between(&state.reached(), &end);
@@ -107,7 +107,7 @@ impl SearchIndex {
             let _ = tokio::time::timeout(INDEX_TIMEOUT, reached.wait_for(|reached| reached.covers(&end))).await;
             self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?
         };
-        // An index that is being built holds some of everything, and all of nothing. So does one that is damaged.
+        // An index that is being built, or is damaged, can lack any row: its cursor contains no change.
         let whole = state.stage.is_none() && !self.database.search_index().is_damaged();
         let reached = if whole { state.reached() } else { Position::from_column(0) };
         let cursor = reached.at_least_first().cursor(tx.cursor().epoch());
@@ -126,7 +126,8 @@ impl SearchIndex {
         }
     }
 
-    /// The same, and the error that it is: where the index is known to be damaged, that is what is.
+    /// Notes damage that `error` names. Returns the error for the caller: while the index is known to be damaged, a
+    /// corrupt page counts as damage to the index.
     fn as_index_error(&self, error: DatabaseError, generation: u64) -> DatabaseError {
         self.note_damage(&error, generation);
         match error {
@@ -142,7 +143,7 @@ impl SearchIndex {
     }
 }
 
-/// What the index is asked for `query` within a scope and a task.
+/// The FTS5 expression for `query` within a scope and a task.
 pub async fn expression(
     tx: &impl ConnectionTrait,
     query: &Query,
@@ -155,11 +156,12 @@ pub async fn expression(
     Ok(query.expression(&project.into_iter().chain(task).collect::<Vec<_>>(), &words))
 }
 
-/// A project as a word: any text is a project.
+/// The word that stands for a project in the index. It is hexadecimal, since a project can be any text.
 fn scope_of_project(project: &str) -> String {
     project.bytes().fold("p".to_owned(), |word, byte| format!("{word}{byte:02x}"))
 }
 
+/// The word that stands for a task in the index.
 fn scope_of_task(task_id: &str) -> String {
     format!("t{}", task_id.replace('-', ""))
 }

@@ -1,4 +1,4 @@
-//! A real server on a free port with a database of its own, and the ways people reach it.
+//! A real server on a free port with a database of its own, and clients for HTTP, WebSockets and server-sent events.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take before a test fails: a bound, not an expectation.
+/// The longest time that a test waits for one condition before it fails. It is a bound and not an expected time.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server.
@@ -46,11 +46,11 @@ impl App {
         Self::start_at("127.0.0.1:0".parse().unwrap(), folder, change).await
     }
 
-    /// The same at an address, where one may have been before.
+    /// The same at an address, so that a restarted server has the address of its predecessor.
     pub async fn start_at(address: SocketAddr, folder: Arc<TempDir>, change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = ServerConfig::new(folder.path().join("requery.db").into());
         change(&mut config);
-        // On threads of its own: a test that blocks, as while another process writes, must not hold up the server.
+        // The server has threads of its own, since a test may block its thread while another process writes.
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -75,7 +75,7 @@ impl App {
         self.ended().await
     }
 
-    /// Ends the server in the middle of whatever it does and gives back its folder.
+    /// Cancels the tasks of the server wherever they are and gives back its folder.
     pub async fn crash(self) -> Arc<TempDir> {
         self.crash.cancel();
         self.ended().await
@@ -87,7 +87,7 @@ impl App {
         self.folder
     }
 
-    /// Begins to end it.
+    /// Starts the shutdown and does not wait for its end.
     pub fn begin_stop(&self) {
         self.shutdown.cancel();
     }
@@ -100,18 +100,18 @@ impl App {
         self.folder.path().join("requery.db")
     }
 
-    /// Runs SQL in another process, with that program's own defaults.
+    /// Runs SQL in another process, with the default pragmas of `sqlite3`.
     pub fn sql(&self, sql: &str) -> String {
         sqlite3(&self.path(), sql)
     }
 
-    /// A WebSocket; `query` as in `?project=p`.
+    /// Opens a WebSocket with a `query` such as `?project=p`.
     pub async fn ws(&self, query: &str) -> Ws {
         let (socket, _) = connect_async(format!("ws://{}/ws{query}", self.address)).await.unwrap();
         Ws(socket)
     }
 
-    /// A stream of server-sent events.
+    /// Opens a stream of server-sent events.
     pub async fn sse(&self, query: &str, headers: &str) -> Sse {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         let host = self.address;
@@ -142,10 +142,15 @@ impl Ws {
         }
     }
 
-    /// The next message that is no ping.
+    /// The next message other than a ping.
     pub async fn next(&mut self) -> Message {
         loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("nothing came").expect("the end").unwrap() {
+            match timeout(PATIENCE, self.0.next())
+                .await
+                .expect("no message in time")
+                .expect("the stream ended")
+                .unwrap()
+            {
                 Message::Ping(_) => {}
                 other => return other,
             }
@@ -171,14 +176,14 @@ impl Ws {
     }
 }
 
-/// A reader of server-sent events, of the raw bytes.
+/// A reader of server-sent events from the raw bytes of the connection.
 pub struct Sse(BufReader<TcpStream>);
 
 impl Sse {
-    /// A line without its end; of the chunked coding everything but the lines of events is passed over.
+    /// The next line without its line end. The sizes of the chunked coding come as lines too, and `event` skips them.
     async fn line(&mut self) -> String {
         let mut line = String::new();
-        timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("nothing came").unwrap();
+        timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("no line in time").unwrap();
         line.trim_end_matches(['\r', '\n']).to_owned()
     }
 

@@ -1,4 +1,4 @@
-//! The commands a person types, run as they are built: `demo` and `replay`, each against a server of its own process.
+//! The built commands `demo`, `replay`, `watch`, `openapi` and `serve`, each in a process of its own.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
-/// Far more than any of this takes.
+/// A bound far above the time that each step takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// At forty times its pace the demo's first two minutes are three seconds.
+/// At speed 40 the first two minutes of the demo take three seconds.
 #[tokio::test]
-async fn the_demo_shows_every_kind_of_notice_and_leaves_nothing_behind() {
+async fn the_demo_sends_every_kind_of_notice_and_leaves_no_files() {
     let demo = Served::start(&["demo", "--listen", "127.0.0.1:0", "--speed", "40", "--agents", "5"]).await;
     let mut missing: BTreeSet<&str> = Notice::KINDS.iter().copied().collect();
     let watch = async {
@@ -59,15 +59,15 @@ async fn a_replay_gives_the_figures_of_its_recording() {
 
     let refused = replay("hostile.jsonl", server.url.clone()).await;
     assert_eq!(refused.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(told.starts_with("line 1: not a record: it has no body\n"), "{told}");
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(errors.starts_with("line 1: not a record: it has no body\n"), "{errors}");
     let summary = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(summary.starts_with("0 lines sent, 89 failed, 0 retried in "), "{summary}");
     assert!(server.end().await.0.success());
 }
 
 #[tokio::test]
-async fn a_watcher_goes_straight_to_the_server_whatever_proxy_there_is() {
+async fn watch_ignores_the_proxy_of_the_environment() {
     let server = Served::start(&["serve", "--listen", "127.0.0.1:0", "--database-url", "requery.db"]).await;
     let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
     watch.args(["watch", "--json", "--server", &server.url]).env("http_proxy", "http://127.0.0.1:9");
@@ -79,7 +79,7 @@ async fn a_watcher_goes_straight_to_the_server_whatever_proxy_there_is() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_had_enough_is_no_failure() {
+async fn a_closed_output_pipe_is_no_failure() {
     let mut openapi = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
     let mut openapi = openapi.arg("openapi").stdout(Stdio::piped()).spawn().expect("a process");
     drop(openapi.stdout.take());
@@ -87,15 +87,15 @@ async fn a_reader_that_has_had_enough_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_once() {
+async fn a_startup_error_is_printed_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut serve = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
     serve.args(["--listen", "127.0.0.1:0", "--database-url"]).arg(folder.path());
-    let told = String::from_utf8(serve.output().await.expect("it ends").stderr).expect("text");
-    assert_eq!(told.matches("unable to open database file").count(), 1, "{told}");
+    let errors = String::from_utf8(serve.output().await.expect("it ends").stderr).expect("text");
+    assert_eq!(errors.matches("unable to open database file").count(), 1, "{errors}");
 }
 
-/// A command that serves, in a folder of its own.
+/// A command that runs a server, in a folder of its own.
 struct Served {
     url: String,
     child: Child,
@@ -109,21 +109,21 @@ impl Served {
         command.args(args).current_dir(folder.path()).env("TMPDIR", folder.path()).stdout(Stdio::piped());
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().expect("a process");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let told = async {
+        let url = async {
             loop {
-                let line = lines.next_line().await.expect("text").expect("it serves");
+                let line = lines.next_line().await.expect("text").expect("a line");
                 if let Some((_, url)) = line.split_once("http://") {
                     return format!("http://{}", url.split_whitespace().next().unwrap_or_default());
                 }
             }
         };
-        let url = tokio::time::timeout(PATIENCE, told).await.expect("it serves in time");
-        // What else it says must not fill the pipe.
+        let url = tokio::time::timeout(PATIENCE, url).await.expect("the URL in time");
+        // A full pipe would block the server, so its further output is read and dropped.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { url, child, folder }
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Ends the command as Ctrl-C does.
     async fn end(mut self) -> (ExitStatus, TempDir) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(id.expect("it runs"), rustix::process::Signal::INT).expect("a signal");

@@ -1,7 +1,8 @@
-//! The contract, held against a real server: what each write is told as, on both streams, whoever writes.
+//! The contract against a real server: the frames that each write sends on both streams, for requests and for plain
+//! SQL.
 //!
-//! A test is a table of writes and the frames they give. Everything between a write and the sentinel written after it
-//! is compared, so nothing may come that is not listed.
+//! A test is a table of writes and their frames. After each write the test writes a sentinel and compares all frames up
+//! to the sentinel, so a frame that is not listed fails the test.
 
 mod wire;
 use wire::{Wire, id};

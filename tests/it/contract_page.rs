@@ -1,4 +1,4 @@
-//! The contract page `docs/protocol.md` and the code say the same.
+//! The contract page `docs/protocol.md` matches the code.
 //!
 //! Each test takes a list from the code (the types, the generated documents, or the source text of a constant) and
 //! compares it with the page, so that neither can gain or lose an entry without the other. The sentences between the
@@ -124,7 +124,7 @@ fn each_rule_has_a_vector_and_each_vector_a_rule() {
 }
 
 #[test]
-fn the_table_of_notices_is_that_of_the_code() {
+fn the_table_of_notices_matches_the_code() {
     let invalidation: Value = serde_json::from_str(&document::invalidation()).expect("JSON");
     let asyncapi: Value = serde_json::from_str(&document::asyncapi()).expect("JSON");
     let payload = |kind: &str| -> BTreeSet<String> {
@@ -236,7 +236,7 @@ fn status_of(name: &str) -> u16 {
     }
 }
 
-/// The statuses of the OpenAPI document are those that the page explains, and no more.
+/// The page has the operations of the documents and no others, and it explains each status of the OpenAPI document.
 #[test]
 fn every_operation_and_status_is_on_the_page() {
     let page = page();
@@ -303,7 +303,7 @@ fn every_field_and_word_of_the_schemas_is_on_the_page() {
 }
 
 #[test]
-fn the_table_of_lanes_is_that_of_the_code() {
+fn the_table_of_lanes_matches_the_code() {
     let mut named = BTreeSet::new();
     for row in table("| kind | family | lane |") {
         let (kinds, lane) = (code(&row[0]), code(&row[2]).concat());
@@ -328,7 +328,7 @@ fn the_table_of_lanes_is_that_of_the_code() {
 }
 
 #[test]
-fn the_version_is_that_of_the_code() {
+fn the_version_matches_the_code() {
     assert!(page().contains(&format!("\nVersion {VERSION}. ")));
     assert!(section("## Versions").contains(&format!("now {VERSION}.")));
 }

@@ -1,5 +1,5 @@
-//! The documents and the wire say the same: checked-in files are those the types make, live answers fit their schemas,
-//! and serde writes what the schemas describe.
+//! The documents describe the wire: the checked-in files equal the generated ones, the answers of a server fit their
+//! schemas, and serde writes JSON as the schemas describe it.
 
 use poem_openapi::types::ToJSON;
 use requery::protocol::model::{
@@ -29,16 +29,17 @@ const TIME: &str = "2026-01-31T09:30:00.000Z";
 
 #[test]
 fn the_checked_in_documents_are_the_generated_ones() {
-    for (name, made) in document::all() {
+    for (name, generated) in document::all() {
         let path = format!("{}/openapi/{name}", env!("CARGO_MANIFEST_DIR"));
-        let there = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(there == made, "{name} is old: run `requery openapi --write openapi`");
+        let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(checked_in == generated, "{name} is old: run `requery openapi --write openapi`");
     }
 }
 
-/// Both ways of writing each type of the wire give the same bytes: the schema that the one has is true of the other.
+/// serde writes the answers, and poem-openapi makes the schemas. Both write each type to the same bytes, so the schemas
+/// describe the answers.
 #[test]
-fn serde_writes_what_the_schemas_describe() {
+fn serde_writes_answers_as_the_schemas_describe() {
     let task = json!({
         "task_id": ID, "title": "a", "project": "p", "status": "waiting", "mode": "primary", "parent_task_id": null,
         "parent_session_id": ID, "workspace": "/w", "source": "api", "status_reason": null, "waiting_since": TIME,
@@ -173,7 +174,7 @@ fn serde_writes_bodies_as_the_schemas_describe() {
 #[test]
 fn serde_writes_frames_as_the_schemas_describe() {
     let of_task = json!({"task_id": ID, "project": "p", "parent_task_id": null});
-    let of = |what: &str| json!({what: ID, "task_id": ID, "project": "p"});
+    let of = |id_field: &str| json!({id_field: ID, "task_id": ID, "project": "p"});
     check::<TaskStarted>(&of_task);
     check::<TaskUpdated>(&of_task);
     check::<TaskDeleted>(&of_task);
@@ -213,9 +214,9 @@ fn check<T: DeserializeOwned + Serialize + ToJSON>(sample: &Value) {
     assert_eq!(by_serde, value.to_json().unwrap_or_default().to_string());
 }
 
-/// Every operation is tried as the document shows it, and every answer fits the schema the document has for it.
+/// Runs the example of each operation, and checks each answer against its schema in the document.
 #[tokio::test]
-async fn the_examples_work_and_the_answers_fit() {
+async fn every_example_works_and_every_answer_fits_its_schema() {
     let document: Value = serde_json::from_str(&document::openapi()).unwrap();
     let client = Client::of(&App::start().await);
     let order = [
@@ -291,18 +292,18 @@ fn operation<'a>(document: &'a Value, id: &str) -> (&'a str, &'a str, &'a Value)
 }
 
 #[track_caller]
-fn fits(document: &Value, schema: &Value, value: &Value, what: &str) {
+fn fits(document: &Value, schema: &Value, value: &Value, operation: &str) {
     let mut schema = schema.clone();
     schema["components"] = document["components"].clone();
     document::json_schema(&mut schema);
     let validator = jsonschema::validator_for(&schema).unwrap();
     let faults: Vec<String> = validator.iter_errors(value).map(|fault| fault.to_string()).collect();
-    assert!(faults.is_empty(), "{what}: {faults:?}\n{value:#}");
+    assert!(faults.is_empty(), "{operation}: {faults:?}\n{value:#}");
 }
 
-/// Every reference leads somewhere, and both documents name every kind of frame.
+/// Each `$ref` resolves, and both documents name each kind of frame.
 #[test]
-fn the_documents_hold_together() {
+fn references_resolve_and_both_documents_name_every_kind() {
     for text in [document::openapi(), document::asyncapi()] {
         let document: Value = serde_json::from_str(&text).unwrap();
         let mut parts = vec![&document];

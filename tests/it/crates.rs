@@ -1,4 +1,4 @@
-//! How many crates a build compiles. A new one is a decision: it has to be seen in a change of these figures.
+//! The number of crates that a build compiles. A new crate is a decision, so it must show as a change of these figures.
 
 use std::collections::BTreeSet;
 use std::process::Command;

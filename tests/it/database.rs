@@ -1,4 +1,4 @@
-//! What happens to the file under a running server.
+//! Changes of the database file under a running server.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,7 @@ fn epoch(frame: &Value) -> String {
     frame["cursor"].as_str().unwrap().split(':').next().unwrap().to_owned()
 }
 
-async fn until(ws: &mut Ws, kind: &str) -> Value {
+async fn frame_of_kind(ws: &mut Ws, kind: &str) -> Value {
     loop {
         let frame = ws.frame().await;
         if frame["type"] == kind {
@@ -24,7 +24,7 @@ async fn until(ws: &mut Ws, kind: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_file_renamed_over_is_opened_anew() {
+async fn a_replaced_file_is_reopened_in_a_new_epoch() {
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('before')");
     let other = app.folder.path().join("other.db");
@@ -36,18 +36,18 @@ async fn a_file_renamed_over_is_opened_anew() {
     for suffix in ["-wal", "-shm"] {
         let _ = fs::remove_file(format!("{}{suffix}", app.path().display()));
     }
-    let resync = until(&mut ws, "resync").await;
+    let resync = frame_of_kind(&mut ws, "resync").await;
     assert_ne!(epoch(&resync), epoch(&first));
     app.sql("insert into tasks (title) values ('later')");
-    assert_eq!(epoch(&until(&mut ws, "task.started").await), epoch(&resync));
-    // What was known of the old file is worth nothing in the new one.
+    assert_eq!(epoch(&frame_of_kind(&mut ws, "task.started").await), epoch(&resync));
+    // A cursor of the old file cannot be resumed on the new one.
     let cursor = first["cursor"].as_str().unwrap();
     let again = app.ws(&format!("?since={cursor}")).await.frame().await;
     assert_eq!(again["payload"]["tasks"][0]["title"], "later");
 }
 
 #[tokio::test]
-async fn a_file_restored_through_sqlite_is_opened_anew() {
+async fn a_file_restored_by_sqlite_gets_a_new_epoch() {
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('kept')");
     let copy = app.folder.path().join("copy.db");
@@ -56,24 +56,24 @@ async fn a_file_restored_through_sqlite_is_opened_anew() {
     let mut ws = app.ws("").await;
     let first = ws.frame().await;
     app.sql(&format!(".restore '{}'", copy.display()));
-    let resync = until(&mut ws, "resync").await;
+    let resync = frame_of_kind(&mut ws, "resync").await;
     assert_ne!(epoch(&resync), epoch(&first));
     let again = app.ws(&format!("?since={}", first["cursor"].as_str().unwrap())).await.frame().await;
     assert_eq!(again["type"], "snapshot");
 }
 
 #[tokio::test]
-async fn a_file_overwritten_in_place_is_away_until_it_is_whole() {
+async fn an_overwritten_file_gives_503_until_it_is_replaced() {
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('kept')");
     let copy = app.folder.path().join("copy.db");
     app.sql(&format!("vacuum into '{}'", copy.display()));
     let mut ws = app.ws("").await;
     ws.frame().await;
-    // So that nothing of it is left in the log beside it, from which SQLite would mend it.
+    // The write-ahead log must be empty. Otherwise SQLite would restore pages of the file from it.
     while app.sql("pragma wal_checkpoint(truncate)") != "0|0|0" {}
     fs::write(app.path(), vec![b'x'; 100_000]).unwrap();
-    until(&mut ws, "closing").await;
+    frame_of_kind(&mut ws, "closing").await;
     assert_eq!(ws.closed().await.0, 1012);
     let status = || async { reqwest::get(app.url("/readyz")).await.unwrap().status().as_u16() };
     assert_eq!(status().await, 503);
@@ -88,9 +88,9 @@ async fn a_file_overwritten_in_place_is_away_until_it_is_whole() {
     assert_eq!(app.ws("").await.frame().await["payload"]["tasks"][0]["title"], "kept");
 }
 
-/// Its first page is whole, so that it opens: only looking through all of it tells.
+/// The first page is intact, so the file opens. Only the integrity check finds the damage.
 #[tokio::test]
-async fn a_file_damaged_in_its_midst_is_away_until_it_is_whole() {
+async fn a_file_damaged_behind_its_first_page_gives_503_until_it_is_replaced() {
     let app = App::start().await;
     app.sql(
         "insert into tasks (title) with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000) \
@@ -103,18 +103,18 @@ async fn a_file_damaged_in_its_midst_is_away_until_it_is_whole() {
     ws.frame().await;
     let file = fs::OpenOptions::new().write(true).open(app.path()).unwrap();
     file.write_all_at(&[b'x'; 20 * 4096], 100 * 4096).unwrap();
-    tokio::time::timeout(PATIENCE * 2, until(&mut ws, "closing")).await.unwrap();
+    tokio::time::timeout(PATIENCE * 2, frame_of_kind(&mut ws, "closing")).await.unwrap();
     let status = || async { reqwest::get(app.url("/readyz")).await.unwrap().status().as_u16() };
-    let still_away = tokio::time::timeout(Duration::from_secs(2), async { while status().await == 503 {} }).await;
-    assert!(still_away.is_err());
+    let back_in_service = tokio::time::timeout(Duration::from_secs(2), async { while status().await == 503 {} }).await;
+    assert!(back_in_service.is_err());
     fs::rename(&copy, app.path()).unwrap();
     let whole = async { while status().await == 503 {} };
     tokio::time::timeout(PATIENCE, whole).await.unwrap();
 }
 
-/// As somebody does who wants the space back.
+/// A person may delete the rows of the log to save space.
 #[tokio::test]
-async fn a_log_that_somebody_emptied_is_folded_to_its_end() {
+async fn folding_ends_on_a_log_without_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("requery.db");
     let database = Database::open(path.clone().into()).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_log_that_somebody_emptied_is_folded_to_its_end() {
 }
 
 #[tokio::test]
-async fn two_servers_on_one_file_are_one_too_many() {
+async fn a_second_server_on_the_same_file_is_refused() {
     let app = App::start().await;
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_requery"))
         .args(["--listen", "127.0.0.1:0", "--database-url"])

@@ -1,6 +1,7 @@
-//! Runs the scripts in `tests/vectors` and compares what the engine does with what they say.
+//! Runs the scripts in `tests/vectors` and compares the trace of the engine with the trace in each script.
 //!
-//! `tests/vectors/README.md` describes the format. With `UPDATE_VECTORS=1` the traces are written anew instead.
+//! `tests/vectors/README.md` describes the format. With `UPDATE_VECTORS=1` the test writes the traces instead of
+//! comparing them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -75,7 +76,7 @@ struct Run {
     engine: Engine,
     now: Duration,
     connections: Vec<ConnectionId>,
-    /// Every fetch of each read model, the last one last.
+    /// The tickets of all fetches of each read model, the newest last.
     tickets: BTreeMap<ReadModel, Vec<Ticket>>,
     status: Status,
     text: String,
@@ -93,7 +94,7 @@ impl Run {
             self.now = self.now.max(at);
             self.drive();
         }
-        panic!("the engine does not rest at {:?}", self.now);
+        panic!("the engine does not come to rest at {:?}", self.now);
     }
 
     fn drive(&mut self) {
@@ -133,8 +134,8 @@ impl Run {
         }
     }
 
-    fn say(&mut self, what: &str) {
-        writeln!(self.text, "> {} {what}", self.now.as_millis()).expect("a string");
+    fn say(&mut self, trace: &str) {
+        writeln!(self.text, "> {} {trace}", self.now.as_millis()).expect("a string");
     }
 
     fn input(&mut self, input: &str) {
@@ -278,7 +279,7 @@ pub fn notice(kind: &str, words: &[&str]) -> Notice {
     Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {kind} {words:?}"))
 }
 
-/// `a:5` is `a:5:5:`; everything else is a cursor in full.
+/// `a:5` stands for `a:5:5:`. Any other text is a full cursor.
 pub fn cursor(text: &str) -> Cursor {
     match text.split_once(':') {
         Some((epoch, next)) if !next.contains(':') => Cursor::counter(epoch, next.parse().expect("a number")),

@@ -1,4 +1,4 @@
-//! `requery hook`: what an agent reports arrives once and in order, and the agent never feels it.
+//! `requery hook`: each record arrives once and in order, and the agent never waits long or sees an error.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::app::{App, PATIENCE};
-use crate::home::{Home, Served, check_silent, free_port, silent};
+use crate::home::{Home, Served, check_silent, free_port, run_silently};
 
-/// A hook ends by itself within 300 ms; this only tells one that hangs from a machine that is busy.
+/// A hook ends by itself within 300 ms. The bound is longer, so that only a hanging hook fails on a busy machine.
 const AT_MOST: Duration = Duration::from_secs(5);
 
 fn prompt(session: usize, number: usize) -> String {
@@ -25,7 +25,7 @@ fn prompt(session: usize, number: usize) -> String {
     .to_string()
 }
 
-/// So many prompts of so many agents, each of which waits for its own hooks only.
+/// Sends prompts of several agents at once. Each agent waits for its own hooks only.
 fn send(home: &Home, port: u16, sessions: usize, numbers: std::ops::Range<usize>) {
     let url = format!("http://127.0.0.1:{port}");
     std::thread::scope(|scope| {
@@ -40,9 +40,9 @@ fn send(home: &Home, port: u16, sessions: usize, numbers: std::ops::Range<usize>
     });
 }
 
-/// Everything is there, once, in order.
+/// Waits for all prompts and checks that each is stored once and in order.
 async fn check_all(served: &Served, sessions: usize, numbers: usize) {
-    served.logged(sessions * numbers).await;
+    served.wait_for_events(sessions * numbers).await;
     let timelines = served.timelines().await;
     assert_eq!(timelines.len(), sessions);
     for (workspace, events) in timelines {
@@ -55,34 +55,40 @@ async fn check_all(served: &Served, sessions: usize, numbers: usize) {
 }
 
 #[tokio::test]
-async fn five_hundred_hooks_without_a_server_are_there_when_it_is_back() {
+async fn hooks_spooled_without_a_server_arrive_once_and_in_order() {
     let home = Home::new();
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
     send(&home, port, 5, 0..100);
-    assert_eq!(home.waiting(port), 500);
-    let told = home.run(&["hooks", "status", "--server", &url]);
-    assert!(told.contains("  answers       no: ") && told.contains("  spooled       500 records wait ("), "{told}");
+    assert_eq!(home.spooled(port), 500);
+    let status = home.run(&["hooks", "status", "--server", &url]);
+    assert!(
+        status.contains("  answers       no: ") && status.contains("  spooled       500 records wait ("),
+        "{status}"
+    );
 
     let before = chrono::Utc::now();
     let served = home.serve(port, &[]).await;
-    // Those that come while it catches up come behind.
+    // Records that arrive during the spool intake are stored after the spooled ones.
     send(&home, port, 5, 100..102);
     check_all(&served, 5, 102).await;
     let first = &served.timelines().await[0].1[0];
     let at = chrono::DateTime::parse_from_rfc3339(first["created_at"].as_str().unwrap()).unwrap();
-    assert!(at < before, "it happened before the server was there: {at}");
-    assert_eq!(home.waiting(port), 0);
-    let told = home.run(&["hooks", "status", "--server", &url]);
-    assert!(told.contains("  answers       yes\n") && told.contains("  spooled       nothing\n"), "{told}");
+    assert!(at < before, "the event has the time of the hook, not of the intake: {at}");
+    assert_eq!(home.spooled(port), 0);
+    let status = home.run(&["hooks", "status", "--server", &url]);
     assert!(
-        told.contains("  last heard    claude-code: ") && told.contains("  last heard    codex: never\n"),
-        "{told}"
+        status.contains("  answers       yes\n") && status.contains("  spooled       no records wait\n"),
+        "{status}"
+    );
+    assert!(
+        status.contains("  last heard    claude-code: ") && status.contains("  last heard    codex: never\n"),
+        "{status}"
     );
 }
 
 #[tokio::test]
-async fn a_server_killed_while_it_catches_up_takes_each_record_once() {
+async fn a_server_killed_during_the_spool_intake_stores_each_record_once() {
     let home = Home::new();
     let port = free_port();
     send(&home, port, 3, 0..40);
@@ -94,28 +100,28 @@ async fn a_server_killed_while_it_catches_up_takes_each_record_once() {
     check_all(&home.serve(port, &[]).await, 3, 40).await;
 }
 
-/// As where the server is on another machine, and nobody but hooks sees the spool.
+/// The server is on another machine and cannot read the spool, so only hooks can deliver the records.
 #[tokio::test]
-async fn the_next_hooks_take_in_what_waits() {
+async fn later_hooks_deliver_the_spooled_records() {
     let home = Home::new();
     let port = free_port();
     send(&home, port, 3, 0..10);
     let served = home.serve(port, &["--spool", "elsewhere"]).await;
     let (mut numbers, until) = (10, Instant::now() + PATIENCE);
-    while home.waiting(port) > 0 {
-        // One after the other: of three at once only one takes in what waits, and the others go behind it.
+    while home.spooled(port) > 0 {
+        // One hook after the other: of three at once only one delivers the spool, and the others append to it.
         for session in 0..3 {
             let url = format!("http://127.0.0.1:{port}");
             home.hook(&["claude-code", "--server", &url], prompt(session, numbers).as_bytes());
         }
         numbers += 1;
-        assert!(Instant::now() < until, "{} wait", home.waiting(port));
+        assert!(Instant::now() < until, "{} wait", home.spooled(port));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     check_all(&served, 3, numbers).await;
 }
 
-/// A server that does this with every connection.
+/// A TCP server that calls `answer` with every connection.
 fn server(answer: impl Fn(&mut std::net::TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -124,7 +130,7 @@ fn server(answer: impl Fn(&mut std::net::TcpStream) + Send + 'static) -> u16 {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             answer(&mut stream);
-            // Closed only with the test.
+            // The connection stays open until the test ends.
             open.push(stream);
         }
     });
@@ -140,10 +146,10 @@ fn answering(text: &'static str) -> u16 {
 }
 
 #[test]
-fn whatever_the_server_does_the_agent_goes_on_and_the_record_is_kept() {
+fn a_failing_server_delays_no_agent_and_loses_no_record() {
     let problem =
         "HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/problem+json\r\nContent-Length: 2\r\n\r\n{}";
-    for (why, port, kept) in [
+    for (server_does, port, kept) in [
         ("is not there", free_port(), 1),
         ("hangs", server(|_| ()), 1),
         ("closes at once", answering(""), 1),
@@ -165,15 +171,15 @@ fn whatever_the_server_does_the_agent_goes_on_and_the_record_is_kept() {
         let began = Instant::now();
         home.hook(&["claude-code", "--server", &url], prompt(0, 0).as_bytes());
         let took = began.elapsed();
-        assert!(took < AT_MOST, "{why}: {took:?}");
-        assert_eq!(home.waiting(port), kept, "{why}");
+        assert!(took < AT_MOST, "{server_does}: {took:?}");
+        assert_eq!(home.spooled(port), kept, "{server_does}");
         home.hook(&["codex", "--server", &url], prompt(0, 1).as_bytes());
-        assert_eq!(home.waiting(port), 2 * kept, "{why}");
+        assert_eq!(home.spooled(port), 2 * kept, "{server_does}");
     }
 }
 
 #[test]
-fn a_server_that_hangs_costs_one_hook_its_time_and_not_every_one() {
+fn a_hanging_server_delays_at_most_two_of_five_hooks() {
     let home = Home::new();
     let port = server(|_| ());
     let url = format!("http://127.0.0.1:{port}");
@@ -185,23 +191,23 @@ fn a_server_that_hangs_costs_one_hook_its_time_and_not_every_one() {
     }
     let slow = times.iter().filter(|took| **took > Duration::from_millis(200)).count();
     assert!(slow <= 2, "{times:?}");
-    assert_eq!(home.waiting(port), 5);
+    assert_eq!(home.spooled(port), 5);
 }
 
 #[test]
-fn whatever_the_agent_does_nothing_shows() {
+fn wrong_input_arguments_or_home_folders_never_fail_the_hook() {
     let home = Home::new();
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
     let hook = ["claude-code", "--server", &url];
     home.hook(&hook, b"");
     home.hook(&hook, b" \n");
-    assert_eq!(home.waiting(port), 0, "nothing said is nothing to hand on");
+    assert_eq!(home.spooled(port), 0, "an empty input is no record");
     home.hook(&hook, &vec![b' '; 9 * 1024 * 1024]);
-    assert_eq!(home.waiting(port), 0, "longer than any record");
-    // Whether it is a record the server says.
+    assert_eq!(home.spooled(port), 0, "an input longer than any record is dropped");
+    // The hook does not parse its input: the server decides whether it is a record.
     home.hook(&hook, b"\xff\xfe garbage");
-    assert_eq!(home.waiting(port), 1);
+    assert_eq!(home.spooled(port), 1);
     for args in [
         &[][..],
         &["claude"],
@@ -216,17 +222,17 @@ fn whatever_the_agent_does_nothing_shows() {
     }
     assert!(home.run(&["hook", "--help"]).contains("Usage: requery hook"));
 
-    for (home_of, name) in [("/dev/null", "no folder"), ("", "nothing"), ("/proc", "not writable")] {
+    for (home_of, name) in [("/dev/null", "no folder"), ("", "an empty path"), ("/proc", "not writable")] {
         let mut command = home.requery(&["hook", "claude-code", "--server", &url]);
         command.env("HOME", home_of);
         let began = Instant::now();
-        silent(command, prompt(0, 0).as_bytes());
+        run_silently(command, prompt(0, 0).as_bytes());
         assert!(began.elapsed() < AT_MOST, "a home that is {name}");
     }
 }
 
 #[test]
-fn an_input_that_never_ends_is_taken_if_it_is_whole() {
+fn an_input_without_end_is_kept_if_the_record_is_whole() {
     let home = Home::new();
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
@@ -241,9 +247,9 @@ fn an_input_that_never_ends_is_taken_if_it_is_whole() {
         check_silent(&child.wait_with_output().unwrap());
         assert!(began.elapsed() < AT_MOST, "{:?}", began.elapsed());
         drop(stdin);
-        assert_eq!(home.waiting(port), kept, "{input}");
+        assert_eq!(home.spooled(port), kept, "{input}");
     }
-    // Closed from the start, and nobody reads what it might say.
+    // The streams are closed from the start.
     let closed = |line: &str| {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(line).env("REQUERY_SERVER", &url);
@@ -254,11 +260,11 @@ fn an_input_that_never_ends_is_taken_if_it_is_whole() {
     let program = env!("CARGO_BIN_EXE_requery");
     closed(&format!("{program} hook claude-code <&- >&- 2>&-"));
     closed(&format!("echo '{whole}' | {program} hook claude-code >&- 2>&-"));
-    assert_eq!(home.waiting(port), 2);
+    assert_eq!(home.spooled(port), 2);
 }
 
 #[tokio::test]
-async fn what_is_half_written_or_not_a_record_is_put_aside() {
+async fn broken_spool_files_are_put_aside() {
     let home = Home::new();
     let port = free_port();
     send(&home, port, 1, 0..3);
@@ -272,17 +278,20 @@ async fn what_is_half_written_or_not_a_record_is_put_aside() {
     fs::create_dir(queue.join("folder")).unwrap();
     check_all(&home.serve(port, &[]).await, 1, 3).await;
     let until = Instant::now() + PATIENCE;
-    while home.waiting(port) > 0 {
-        assert!(Instant::now() < until, "{} wait", home.waiting(port));
+    while home.spooled(port) > 0 {
+        assert!(Instant::now() < until, "{} wait", home.spooled(port));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let told = home.run(&["hooks", "status", "--server", &format!("http://127.0.0.1:{port}")]);
-    assert!(told.contains("  spooled       nothing; 5 that nobody can read are in "), "{told}");
+    let status = home.run(&["hooks", "status", "--server", &format!("http://127.0.0.1:{port}")]);
+    assert!(
+        status.contains("  spooled       no records wait; 5 unreadable or rejected records were moved to "),
+        "{status}"
+    );
     send(&home, port, 1, 3..4);
 }
 
 #[tokio::test]
-async fn a_server_whose_spool_cannot_be_used_serves() {
+async fn an_unusable_spool_does_not_stop_the_server() {
     for spool in [Path::new("/dev/null"), Path::new("/proc/nowhere")] {
         let app = App::start_with(|config| config.spool = Some(spool.to_owned())).await;
         assert!(reqwest::get(app.url("/api/v1/overview")).await.unwrap().status().is_success());
@@ -291,7 +300,7 @@ async fn a_server_whose_spool_cannot_be_used_serves() {
 }
 
 #[tokio::test]
-async fn a_late_hook_says_when_it_happened() {
+async fn a_late_hook_is_stored_under_its_own_time() {
     let app = App::start().await;
     let client = reqwest::Client::new();
     let now = chrono::Utc::now();

@@ -1,4 +1,4 @@
-//! A home folder of its own, and the commands run in it as a person or an agent runs them.
+//! A temporary home folder, and commands that run in it as a person or an agent runs them.
 
 use std::fs;
 use std::io::Write;
@@ -34,18 +34,18 @@ impl Home {
         self.path("work/project")
     }
 
-    /// Where hooks leave what they could not deliver to a server of this machine.
+    /// The folder where hooks keep the records that they could not deliver to the local server on this port.
     pub fn spool(&self, port: u16) -> PathBuf {
         self.path(&format!(".local/state/requery/spool/local-{port}"))
     }
 
-    /// How many records wait for the server.
-    pub fn waiting(&self, port: u16) -> usize {
+    /// The number of spooled records.
+    pub fn spooled(&self, port: u16) -> usize {
         fs::read_dir(self.spool(port).join("queue")).map_or(0, Iterator::count)
     }
 
-    /// A program that people have.
-    pub fn program(&self, name: &str, script: &str) {
+    /// Puts a shell script into the `PATH` of the commands, in place of a program that the user has.
+    pub fn install_program(&self, name: &str, script: &str) {
         let path = self.path("bin").join(name);
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -69,28 +69,28 @@ impl Home {
         self.at_home(command)
     }
 
-    /// Runs a command that has to succeed; what it prints.
+    /// Runs a command that must succeed, and returns its output.
     pub fn run(&self, args: &[&str]) -> String {
         let output = self.requery(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs a command that has to fail; what it says.
+    /// Runs a command that must fail with one line of error text, and returns this line.
     pub fn refused(&self, args: &[&str]) -> String {
         let output = self.requery(args).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{args:?}");
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(told.lines().count(), 1, "{told}");
-        told
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(message.lines().count(), 1, "{message}");
+        message
     }
 
-    /// Runs a hook's command. Whatever happens, it must not show.
+    /// Runs the hook command. It must succeed and print no text, even if the delivery fails.
     pub fn hook(&self, args: &[&str], input: &[u8]) {
-        silent(self.requery(&[&["hook"], args].concat()), input);
+        run_silently(self.requery(&[&["hook"], args].concat()), input);
     }
 
-    /// A server in a process of its own.
+    /// Starts a server in a process of its own.
     pub async fn serve(&self, port: u16, more: &[&str]) -> Served {
         let listen = format!("127.0.0.1:{port}");
         let database = self.path("requery.db").display().to_string();
@@ -101,14 +101,14 @@ impl Home {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
         assert_eq!(line, Some(format!("requery serves http://{listen}")));
-        // What else it says has to go somewhere.
+        // A full pipe would block the server, so its further output is read and dropped.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Served { child, url: format!("http://{listen}") }
     }
 }
 
-/// Runs a command with this input; it must succeed and say nothing.
-pub fn silent(mut command: Command, input: &[u8]) {
+/// Runs a command with this input. It must succeed and print no text.
+pub fn run_silently(mut command: Command, input: &[u8]) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input).unwrap();
@@ -132,14 +132,14 @@ impl Served {
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
 
-    /// Which changes there are.
+    /// The cursor of the newest change.
     pub async fn cursor(&self) -> String {
         let answer = reqwest::get(format!("{}/api/v1/overview", self.url)).await.unwrap();
         answer.headers()["requery-cursor"].to_str().unwrap().to_owned()
     }
 
-    /// Waits until so many events were logged; more would be one too many.
-    pub async fn logged(&self, events: usize) {
+    /// Waits until exactly `events` events are logged, and fails at once if there are more.
+    pub async fn wait_for_events(&self, events: usize) {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
             let overview = self.get("/api/v1/overview").await;
@@ -153,7 +153,7 @@ impl Served {
         }
     }
 
-    /// What the events of each task say, in order, by the task's workspace.
+    /// The events of each task in their order, with the workspace of the task.
     pub async fn timelines(&self) -> Vec<(String, Vec<Value>)> {
         let mut timelines = Vec::new();
         for task in self.get("/api/v1/tasks?limit=200").await["items"].as_array().unwrap() {
@@ -174,13 +174,13 @@ impl Served {
         timelines
     }
 
-    /// Ends it without a word, as a power cut does.
+    /// Kills the process.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 }
 
-/// A port on which nobody listens, and that the system gives to nobody: below those it hands out by itself.
+/// A free port below the range from which the system assigns ports, so no other program gets it by chance.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;

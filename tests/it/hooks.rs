@@ -1,8 +1,8 @@
-//! What agents report becomes what people see.
+//! Hook records become tasks, sessions and events.
 //!
-//! Two recordings of agents at work are taken record by record; `figures.json` says what must be there afterwards, and
-//! after which records the status of a task changed. `hostile.jsonl` holds bodies that no client sends on purpose: each
-//! is either taken whole or leaves nothing behind.
+//! The tests store two recordings of agents record by record. `figures.json` has the expected rows, and the records
+//! after which the status of a task changed. `hostile.jsonl` has bodies that no client sends on purpose: each is stored
+//! whole or leaves no row.
 
 mod hostile;
 mod orders;
@@ -38,18 +38,18 @@ async fn two_sessions_of_codex_give_their_figures() {
     check_figures("codex-two-sessions.jsonl", AgentRuntime::Codex).await;
 }
 
-/// The whole recording, then the whole of it again: what has an id of its own is there once.
+/// Stores the recording twice. The second pass adds no row whose id comes from the agent.
 async fn check_figures(file: &str, source: AgentRuntime) {
     let expected = figures(file);
     let store = Store::open().await;
-    let mut moves: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut status_moves: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (at, line) in read(file).lines().enumerate() {
         let line: Value = serde_json::from_str(line).expect("a line");
         let now = START + line["at_ms"].as_i64().expect("a time");
         store.take_at(source, line["body"].to_string().as_bytes(), now).await.expect("taken");
         let session_id = line["body"]["session_id"].as_str().expect("a session").to_owned();
         let task = store.task(&session_id).await.expect("its task");
-        let before = moves.entry(session_id).or_default();
+        let before = status_moves.entry(session_id).or_default();
         if before.last().is_none_or(|last| last[2] != task.status) {
             before.push(json!([at + 1, line["body"]["hook_event_name"], task.status]));
             assert_eq!(task.status_since, now, "line {}", at + 1);
@@ -57,7 +57,7 @@ async fn check_figures(file: &str, source: AgentRuntime) {
     }
     for task in expected["tasks"].as_array().expect("tasks") {
         let id = task["session_id"].as_str().expect("a session");
-        assert_eq!(json!(moves[id]), task["status_moves"], "{id}");
+        assert_eq!(json!(status_moves[id]), task["status_moves"], "{id}");
     }
     assert_figures(&store, &expected).await;
 
@@ -69,7 +69,7 @@ async fn check_figures(file: &str, source: AgentRuntime) {
     assert_eq!(store.counts_of_own_ids().await, once, "a second pass added rows");
 }
 
-/// What must be there after a recording.
+/// The expected figures of a recording.
 fn figures(file: &str) -> Value {
     let all: Vec<Value> = serde_json::from_str(&read("figures.json")).expect("figures");
     all.into_iter().find(|figures| figures["file"] == file).expect("the file's figures")
@@ -89,7 +89,7 @@ async fn assert_figures(store: &Store, expected: &Value) {
             "rows_per_kind": count(rows.iter().map(|row| row.kind.clone())),
             "tool_rows_per_state": count(tools.iter().filter_map(|row| row.state.clone())),
             "tool_rows_per_family": count(tools.iter().filter_map(|row| row.family.clone())),
-            "tool_rows_per_name": count(tools.iter().filter_map(|row| Some(known(row)["tool"].as_str()?.to_owned()))),
+            "tool_rows_per_name": count(tools.iter().filter_map(|row| Some(metadata(row)["tool"].as_str()?.to_owned()))),
         }),
         Value::Object(
             expected
@@ -131,9 +131,9 @@ async fn assert_figures(store: &Store, expected: &Value) {
                 "runs": runs.collect::<Vec<_>>(),
                 "rows_per_kind": count(rows.iter().map(|row| row.kind.clone())),
                 "tool_states": count(of("tool").filter_map(|row| row.state.clone())),
-                "tools_not_finished": sorted(unfinished.map(|row| json!([part(&row), known(row)["tool"], row.state]))),
+                "tools_not_finished": sorted(unfinished.map(|row| json!([part(&row), metadata(row)["tool"], row.state]))),
                 "subagents": sorted(of("subagent")
-                    .map(|row| json!([part(&row), known(row)["agent_type"].as_str().unwrap_or(""), word(row, "finished", "running")]))),
+                    .map(|row| json!([part(&row), metadata(row)["agent_type"].as_str().unwrap_or(""), word(row, "finished", "running")]))),
                 "todos": sorted(of("todo").map(|row| json!([part(&row), word(row, "completed", "open")]))),
                 "status_moves": expected["status_moves"],
             }),
@@ -150,7 +150,7 @@ async fn assert_figures(store: &Store, expected: &Value) {
     }
 }
 
-fn known(row: &event::Model) -> Value {
+fn metadata(row: &event::Model) -> Value {
     row.metadata.as_deref().map_or(Value::Null, |text| serde_json::from_str(text).expect("JSON"))
 }
 
@@ -186,7 +186,7 @@ impl Store {
         Self { db, folder }
     }
 
-    /// The same file, of which nothing is remembered.
+    /// The same file on a new connection, as after a restart of the server.
     async fn reopen(self) -> Self {
         self.db.close().await.expect("closed");
         let db = Self::connect(self.folder.path()).await;
@@ -231,7 +231,7 @@ impl Store {
         (tasks, session::Entity::find().count(&self.db).await.expect("a count"), events)
     }
 
-    /// Tasks, and rows by kind of what the runtimes give ids.
+    /// The number of tasks, and the numbers of rows of the kinds whose ids come from the agent.
     async fn counts_of_own_ids(&self) -> (u64, BTreeMap<String, u64>) {
         let rows = self.events().await.into_iter().map(|row| row.kind);
         (self.counts().await.0, count(rows.filter(|kind| matches!(kind.as_str(), "tool" | "subagent" | "todo"))))
@@ -239,7 +239,7 @@ impl Store {
 }
 
 #[tokio::test]
-async fn a_delivery_is_taken_once() {
+async fn a_delivery_is_stored_once() {
     let store = Store::open().await;
     let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
     let id = "0190b0a0-0000-7000-8000-00000000000f";
@@ -254,16 +254,16 @@ async fn a_delivery_is_taken_once() {
     assert_eq!(store.counts().await, (1, 1, 2));
     let refused = store.deliver(AgentRuntime::ClaudeCode, Some("again"), prompt, START).await.expect_err("refused");
     assert_eq!(refused.to_string(), "Requery-Delivery is not a UUID");
-    // A refused body has not used its delivery up.
+    // A refused body leaves its delivery id unused.
     let fresh = Some("0190b0a0-0000-7000-8000-000000000011");
     store.deliver(AgentRuntime::ClaudeCode, fresh, b"{}", START).await.expect_err("refused");
     store.deliver(AgentRuntime::ClaudeCode, fresh, prompt, START).await.expect("taken");
     assert_eq!(store.counts().await, (1, 1, 3));
 }
 
-/// A name that is said with every record does not undo what a person wrote; a new one does.
+/// Every record repeats the session's title. An unchanged one keeps the edited title, and a new one replaces it.
 #[tokio::test]
-async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
+async fn an_edited_title_stays_until_the_session_is_renamed() {
     use sea_orm::ConnectionTrait;
     let store = Store::open().await;
     let named = async |hook: &str, title: &str| {
@@ -278,7 +278,7 @@ async fn a_title_of_the_person_stays_until_the_session_has_another_name() {
 }
 
 #[tokio::test]
-async fn the_same_session_of_two_runtimes_is_two_tasks() {
+async fn one_session_id_in_two_runtimes_makes_two_tasks() {
     let store = Store::open().await;
     let prompt = br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"hello"}"#;
     store.take(AgentRuntime::ClaudeCode, prompt).await.expect("taken");
@@ -287,7 +287,7 @@ async fn the_same_session_of_two_runtimes_is_two_tasks() {
 }
 
 #[tokio::test]
-async fn hostile_bodies_are_taken_whole_or_not_at_all() {
+async fn hostile_bodies_are_stored_whole_or_not_at_all() {
     let store = Store::open().await;
     for (at, line) in read("hostile.jsonl").lines().enumerate() {
         let line: Value = serde_json::from_str(line).expect("a line");
@@ -296,7 +296,7 @@ async fn hostile_bodies_are_taken_whole_or_not_at_all() {
             Some("latin1") => raw.chars().map(|c| u8::try_from(u32::from(c)).expect("one byte")).collect(),
             _ => raw.as_bytes().to_vec(),
         };
-        let expect = line["expect"].as_str().expect("what is expected");
+        let expect = line["expect"].as_str().expect("an expectation");
         check_hostile(&store, at, &line["why"].to_string(), &body, expect).await;
     }
     let with = |fields: &str| format!(r#"{{"session_id":"big","cwd":"/home/dev/x",{fields}}}"#);
@@ -348,9 +348,9 @@ async fn check_hostile(store: &Store, at: usize, why: &str, body: &[u8], expect:
     assert_eq!(store.counts().await, (after.0 + 1, after.1 + 1, after.2 + 1), "{why}");
 }
 
-/// A hook that finds nothing new leaves no trace in the change log.
+/// A record without new content logs no change.
 #[tokio::test]
-async fn a_repeated_record_makes_no_notice() {
+async fn a_repeated_record_logs_no_change() {
     let store = Store::open().await;
     let record = |hook: &str| {
         json!({"session_id": "s", "hook_event_name": hook, "cwd": "/home/dev/shop", "tool_use_id": "t",
@@ -374,10 +374,10 @@ async fn a_repeated_record_makes_no_notice() {
         (row.title.as_str(), row.state.as_deref(), row.body.as_deref()),
         ("Bash: cargo test", Some("ok"), Some("ok"))
     );
-    assert_eq!(known(&row)["command_class"], "test");
+    assert_eq!(metadata(&row)["command_class"], "test");
 }
 
-/// The manual's table of hooks says of each hook of the catalogue which row it writes and where the task stands after it,
+/// The table of hooks in the manual names each hook of the catalogue with its row and the status of the task after it,
 /// and names no other hook.
 #[test]
 fn the_manual_and_the_catalogue_agree() {

@@ -1,7 +1,7 @@
-//! Transcripts become history: every line is taken once, whatever order, stretches and accidents they come in.
+//! The import of transcripts: each line is stored once, in any order and any batches, and after interruptions.
 //!
-//! The files in `tests/fixtures/transcripts` have a bit of everything that Claude Code has written over the years, and
-//! `hostile.jsonl` what it never would.
+//! The files in `tests/fixtures/transcripts` have samples of all formats that Claude Code has written over the years,
+//! and `hostile.jsonl` has lines that it never writes.
 
 mod command;
 
@@ -18,7 +18,7 @@ const RESUMED: &str = "02e5de00-77aa-4c11-8a52-2f6f4b1a9c03";
 const MAIN: &str = "shop/checkout.jsonl";
 const SUBAGENT: &str = "shop/checkout/subagents/agent-ad2d877.jsonl";
 
-/// Everything that an import writes, but for places and ids, which nobody chooses.
+/// All values that an import writes, except positions and generated ids.
 const STORE: &str = "
     select external_id, title, project, status, status_since, workspace, event_count, ingest_state, created_at, changed_at
         from tasks order by 1;
@@ -68,8 +68,8 @@ impl Importer {
         self.client.get(&format!("/api/v1/overview{query}")).await.json()
     }
 
-    /// What was told since a change: how many of which kind.
-    fn told(&self, after: &str) -> String {
+    /// The number of changes of each kind since a change.
+    fn changes_since(&self, after: &str) -> String {
         self.app.sql(&format!("select kind, count(*) from changes where id > {after} group by kind order by kind"))
     }
 
@@ -110,7 +110,7 @@ async fn transcripts_give_their_figures() {
     assert_eq!(subagent, expected);
     let old = importer.import(read("notes/old.jsonl")).await;
     assert_eq!(old["usage"], usage(3, [3010, 115, 0, 0], Some(0.512345), 2));
-    // What it copied from the other counts there, and what a fork copied is not its own at all.
+    // A resumed transcript repeats answers of the old one, which count there. Lines that a fork copied are passed over.
     let resumed = importer.import(read("notes/resumed.jsonl")).await;
     assert_eq!((&resumed["usage"], &resumed["events"]), (&usage(1, [20, 8, 1, 0], None, 0), &json!(6)));
     assert_eq!(importer.import(read("empty.jsonl")).await["lines"], 0);
@@ -177,20 +177,20 @@ fn line_of(event: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_change_is_told_once_and_the_same_again_is_none() {
+async fn a_second_import_logs_no_change() {
     let importer = Importer::start().await;
     importer.import(read(MAIN)).await;
-    assert_eq!(importer.told("0"), "event.logged|11\ntask.started|1\ntask.updated|6");
+    assert_eq!(importer.changes_since("0"), "event.logged|11\ntask.started|1\ntask.updated|6");
     let (before, store) = (importer.newest_change(), importer.store());
     let again = importer.import(read(MAIN)).await;
     assert_eq!((&again["tasks"], &again["events"], &again["usage"]["answers"]), (&json!(0), &json!(0), &json!(0)));
     assert_eq!(again["usage"], usage(0, [0; 4], None, 0));
-    assert_eq!((importer.told(&before), importer.store()), (String::new(), store));
+    assert_eq!((importer.changes_since(&before), importer.store()), (String::new(), store));
 }
 
-/// Line by line, in halves that overlap, ended half-way and begun again, the files in any order: the store is the same.
+/// Single lines, overlapping batches, an interrupted import and any order of the files give the same rows.
 #[tokio::test]
-async fn neither_order_nor_stretches_nor_accidents_matter() {
+async fn order_batches_and_interruptions_do_not_change_the_result() {
     let files = [MAIN, SUBAGENT, "notes/old.jsonl", "hostile.jsonl"];
     let whole = Importer::start().await;
     whole.import_files(&files).await;
@@ -213,7 +213,7 @@ async fn neither_order_nor_stretches_nor_accidents_matter() {
             let end = end.min(lines.len());
             overlapping.import(lines[end.saturating_sub(7)..end].concat()).await;
         }
-        // In the middle of a line, and from the beginning.
+        // The first import ends in the middle of a line. The second one, below, begins again.
         interrupted.import(&bytes[..bytes.len() * 2 / 3]).await;
     }
     interrupted.import_files(&files).await;
@@ -221,7 +221,7 @@ async fn neither_order_nor_stretches_nor_accidents_matter() {
     assert_eq!(overlapping.store(), expected);
     assert_eq!(interrupted.store(), expected);
 
-    // Who has the answers that two sessions share depends on who came first; how many there are does not.
+    // An answer that two sessions share belongs to the session imported first. The total does not depend on the order.
     for files in [["notes/old.jsonl", "notes/resumed.jsonl"], ["notes/resumed.jsonl", "notes/old.jsonl"]] {
         let importer = Importer::start().await;
         importer.import_files(&files).await;
@@ -230,9 +230,9 @@ async fn neither_order_nor_stretches_nor_accidents_matter() {
     }
 }
 
-/// A timeline is in the order of time although lines are not always.
+/// The lines of a transcript are not always in the order of time. The timeline of one batch is.
 #[tokio::test]
-async fn one_stretch_is_one_timeline() {
+async fn a_batch_is_stored_in_the_order_of_time() {
     let importer = Importer::start().await;
     let bytes = read(MAIN);
     let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
@@ -243,7 +243,7 @@ async fn one_stretch_is_one_timeline() {
 }
 
 #[tokio::test]
-async fn what_hooks_report_stays_theirs() {
+async fn an_import_changes_no_row_that_hooks_reported() {
     let importer = Importer::start().await;
     let with = |hook: &str, more: Value| {
         let mut body = json!({"session_id": CHECKOUT, "hook_event_name": hook, "cwd": "/home/dev/shop"});
@@ -259,13 +259,13 @@ async fn what_hooks_report_stays_theirs() {
     screen.frame().await;
     let imported = importer.import(read(MAIN)).await;
     assert_eq!((&imported["tasks"], &imported["events"]), (&json!(0), &json!(0)));
-    assert_eq!(importer.told(&newest), "task.updated|6");
+    assert_eq!(importer.changes_since(&newest), "task.updated|6");
     while screen.frame().await["type"] != "task.updated" {}
     assert_eq!((importer.app.sql(task), importer.app.sql(events)), before);
     let detail = importer.task(CHECKOUT).await;
     assert_eq!((&detail["task"]["status"], &detail["usage"]["answers"]), (&json!("running"), &json!(6)));
 
-    // History that goes on is the hooks' from then on, and what they end is what the transcript began.
+    // Hooks continue an imported session: their records end the tool calls that the transcript began.
     let importer = Importer::start().await;
     let yesterday = importer.app.sql("select date('now', '-1 day')");
     let mut main = String::from_utf8(read(MAIN)).unwrap().replace("2026-01-12", &yesterday);
@@ -274,7 +274,7 @@ async fn what_hooks_report_stays_theirs() {
         "tool_name": "Bash", "tool_use_id": "toolu_sleep", "tool_input": {"command": "sleep 600"},
         "tool_response": {"stdout": "slept"},
     });
-    // One that waited meanwhile says where the task stands, and nothing that the transcript has told.
+    // A spooled record of a time that the transcript covers changes the status of the task, and adds no event.
     let late = with("UserPromptSubmit", json!({"prompt": "Mend those too"})).to_string();
     let at = [("requery-at", format!("{yesterday}T09:05:01Z"))];
     let events = || importer.app.sql("select * from events order by position");
@@ -284,7 +284,7 @@ async fn what_hooks_report_stays_theirs() {
     let late = with("SessionEnd", json!({})).to_string();
     assert_eq!(importer.client.send("POST", "/api/v1/hooks/claude-code", Some(late), &at).await.status, 204);
     assert_eq!(importer.task(CHECKOUT).await["task"]["status"], "completed");
-    // A clock that is ahead tells of no time to come: what happens now is not taken for late.
+    // A line 10 minutes ahead of the clock must not make the records of these 10 minutes late.
     let ahead = importer.app.sql("select strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '+10 minutes')");
     let line = json!({"type": "user", "uuid": "ahead", "sessionId": CHECKOUT, "timestamp": ahead,
         "message": {"content": "from another clock"}});
@@ -304,7 +304,7 @@ async fn what_hooks_report_stays_theirs() {
 }
 
 #[tokio::test]
-async fn what_a_person_changed_stays() {
+async fn an_import_keeps_edited_fields() {
     let importer = Importer::start().await;
     let bytes = read(MAIN);
     let half = bytes.len() / 2;
@@ -317,14 +317,14 @@ async fn what_a_person_changed_stays() {
     assert_eq!(json!([task["title"], task["status"], task["project"]]), json!(["Mine", "errored", "other"]));
     assert_eq!(importer.overview("?project=other").await["usage"]["answers"], 6);
     assert_eq!(importer.overview("?project=shop").await["usage"]["answers"], 0);
-    // It goes with its task.
+    // The usage is deleted with its task.
     assert_eq!(importer.client.delete(&format!("/api/v1/tasks/{id}")).await.status, 204);
     assert_eq!(importer.overview("").await["usage"], usage(0, [0; 4], None, 0));
     assert_eq!(importer.app.sql("select count(*) from usage"), "0");
 }
 
 #[tokio::test]
-async fn hostile_lines_cost_the_others_nothing() {
+async fn a_bad_line_is_skipped_and_the_others_are_imported() {
     let importer = Importer::start().await;
     let imported = importer.import(read("hostile.jsonl")).await;
     let reasons = imported["reasons"].as_array().unwrap().iter();
@@ -339,8 +339,8 @@ async fn hostile_lines_cost_the_others_nothing() {
 5 not an object
 6 type is missing
 7 timestamp is missing
-9 message.content is no text and no list
-10 message.content is no text and no list
+9 message.content is neither a text nor a list
+10 message.content is neither a text nor a list
 11 message is not an object
 12 timestamp is not a time as in 2026-01-31T09:30:00Z
 13 timestamp is not a time as in 2026-01-31T09:30:00Z
@@ -368,7 +368,7 @@ async fn hostile_lines_cost_the_others_nothing() {
     );
     assert_eq!(detail["task"]["project"], "<b>");
     assert_eq!(detail["usage"], usage(1, [3, 0, 0, 0], None, 0));
-    // Bodies that are no lines at all.
+    // Bodies without a single valid line.
     for body in [&b"\0\0\0\0"[..], b"\n\n\n", b"\xff\xfe\x00", b"", "[".repeat(100_000).as_bytes()] {
         importer.import(body).await;
     }

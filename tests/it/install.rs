@@ -1,4 +1,4 @@
-//! `requery hooks`: the user's settings stay as they are, before, with and after our hooks.
+//! `requery hooks`: install and uninstall keep all other settings of the user byte for byte.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::home::{Home, fixtures, free_port, silent};
+use crate::home::{Home, fixtures, free_port, run_silently};
 
 const AGENTS: [&str; 2] = ["claude-code", "codex"];
 const SCOPES: [&str; 2] = ["--user", "--project"];
 
-/// The files of the corpus whose name says that they are refused, or all others.
+/// The files of the corpus whose names begin with `refused`, or all others.
 fn corpus(refused: bool) -> Vec<PathBuf> {
     let files = fs::read_dir(fixtures("settings")).unwrap().map(|file| file.unwrap().path());
     let is_json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
@@ -77,14 +77,14 @@ fn every_file_has_the_same_bytes_after_install_and_uninstall() {
             write(&path, &before);
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
 
-            let told = home.run(&["hooks", "install", "--agent", agent, scope]);
+            let text = home.run(&["hooks", "install", "--agent", agent, scope]);
             let installed = fs::read(&path).unwrap();
             let found = ours(&value(&installed));
-            assert_eq!(found.len(), if agent == "codex" { 11 } else { 24 }, "{name}: {told}");
+            assert_eq!(found.len(), if agent == "codex" { 11 } else { 24 }, "{name}: {text}");
             for (event, commands) in found {
                 assert_eq!(commands, [format!("{} hook {agent}", program())], "{name}: {event}");
             }
-            let backup = told.lines().find_map(|line| line.trim().strip_prefix("as it was before"));
+            let backup = text.lines().find_map(|line| line.trim().strip_prefix("backup"));
             assert_eq!(fs::read(backup.unwrap().trim()).unwrap(), before, "{name}");
 
             home.run(&["hooks", "install", "--agent", agent, scope]);
@@ -100,7 +100,7 @@ fn every_file_has_the_same_bytes_after_install_and_uninstall() {
     }
 }
 
-/// An agent writes its settings anew, in its own layout, when the user allows an action.
+/// When the user allows an action, the agent writes its settings file again in its own layout.
 #[test]
 fn changes_between_install_and_uninstall_stay() {
     for file in corpus(false) {
@@ -128,16 +128,16 @@ fn changes_between_install_and_uninstall_stay() {
 /// Neither client reads a settings file with a comment or a trailing comma: Claude Code 2.1.197 and 2.1.332 and Codex
 /// 0.169.0, each run with such files on 26 November 2026, ran none of the hooks in them (`src/cli/hooks/json.rs`).
 #[test]
-fn a_file_that_no_agent_would_read_is_refused_with_the_place_of_its_flaw() {
+fn an_invalid_settings_file_is_refused_with_the_place_of_its_error() {
     for (agent, file) in AGENTS.iter().flat_map(|agent| corpus(true).into_iter().map(move |file| (agent, file))) {
         let home = Home::new();
         let path = settings(&home, agent, "--user");
         let before = fs::read(&file).unwrap();
         write(&path, &before);
-        let told = home.refused(&["hooks", "install", "--agent", agent]);
+        let text = home.refused(&["hooks", "install", "--agent", agent]);
         let expected = fs::read_to_string(file.with_extension("expected")).unwrap();
         let expected = format!("{}, {expected}", path.display());
-        assert!(told.contains(&expected), "{}: {told}", name(&file));
+        assert!(text.contains(&expected), "{}: {text}", name(&file));
         assert_eq!(fs::read(&path).unwrap(), before);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no backup of an unchanged file");
         home.run(&["hooks", "status"]);
@@ -145,7 +145,7 @@ fn a_file_that_no_agent_would_read_is_refused_with_the_place_of_its_flaw() {
 }
 
 #[test]
-fn a_file_that_was_created_is_removed_again() {
+fn uninstall_removes_a_file_that_install_created() {
     for scope in SCOPES {
         let home = Home::new();
         let path = settings(&home, "claude-code", scope);
@@ -164,7 +164,7 @@ fn a_file_that_was_created_is_removed_again() {
 }
 
 #[test]
-fn a_link_stays_a_link() {
+fn a_symlink_stays_a_symlink() {
     let home = Home::new();
     let (path, file) = (settings(&home, "claude-code", "--user"), home.path("dotfiles/claude.json"));
     write(&file, b"{\n  \"model\": \"opus\"\n}\n");
@@ -184,30 +184,30 @@ fn a_link_stays_a_link() {
 }
 
 #[test]
-fn a_read_only_file_stays_as_it_is() {
+fn a_read_only_file_is_not_changed() {
     let home = Home::new();
     let path = settings(&home, "claude-code", "--user");
     write(&path, b"{}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-    let told = home.refused(&["hooks", "install", "--agent", "claude-code"]);
-    assert_eq!(told, format!("requery: {} is read-only; nothing was changed\n", path.display()));
+    let text = home.refused(&["hooks", "install", "--agent", "claude-code"]);
+    assert_eq!(text, format!("requery: {} is read-only; nothing was changed\n", path.display()));
     assert_eq!(fs::read(&path).unwrap(), b"{}");
 }
 
 #[test]
-fn an_old_agent_gets_no_hook_that_it_does_not_know() {
+fn an_old_agent_gets_only_the_hooks_that_it_knows() {
     for (version, hooks) in [("2.1.92 (Claude Code)", 9), ("2.1.101 (Claude Code)", 24), ("beta", 24)] {
         let home = Home::new();
-        home.program("claude", &format!("echo '{version}'"));
-        let told = home.run(&["hooks", "install", "--agent", "claude-code"]);
+        home.install_program("claude", &format!("echo '{version}'"));
+        let text = home.run(&["hooks", "install", "--agent", "claude-code"]);
         let found = ours(&value(&fs::read(settings(&home, "claude-code", "--user")).unwrap()));
-        assert_eq!(found.len(), hooks, "{version}: {told}");
-        assert_eq!(told.contains("2.1.92"), hooks == 9, "{told}");
+        assert_eq!(found.len(), hooks, "{version}: {text}");
+        assert_eq!(text.contains("2.1.92"), hooks == 9, "{text}");
     }
 }
 
 #[test]
-fn another_server_is_named_and_a_secret_is_not() {
+fn the_command_names_another_server_and_refuses_credentials() {
     let home = Home::new();
     let install = ["hooks", "install", "--agent", "codex", "--server"];
     home.run(&[&install[..], &["http://board.example:8080/requery"]].concat());
@@ -215,20 +215,20 @@ fn another_server_is_named_and_a_secret_is_not() {
     let expected = format!("{} hook codex --server http://board.example:8080/requery", program());
     assert_eq!(found["Stop"], [expected]);
     for (server, why) in [
-        ("http://ada:secret@board.example", "leave out who you are"),
+        ("http://ada:secret@board.example", "leave the user name and the password out"),
         ("https://board.example", "expected http://host:port"),
         ("board", "not a URL"),
     ] {
-        let told = home.refused(&[&install[..], &[server]].concat());
-        assert!(told.contains(why), "{told}");
+        let text = home.refused(&[&install[..], &[server]].concat());
+        assert!(text.contains(why), "{text}");
     }
-    // The new place replaces the old one.
+    // A second install with another server replaces the first command.
     home.run(&["hooks", "install", "--agent", "codex"]);
     let found = ours(&value(&fs::read(settings(&home, "codex", "--user")).unwrap()));
     assert_eq!(found["Stop"], [format!("{} hook codex", program())]);
 }
 
-/// Does as an agent would: each installed command gets the recorded input of its hook.
+/// Runs each installed command as the agent does, with the recorded input of its hook.
 #[tokio::test]
 async fn each_installed_command_delivers_its_record() {
     for (agent, recording) in [("claude-code", "claude-code-busy-day.jsonl"), ("codex", "codex-two-sessions.jsonl")] {
@@ -247,15 +247,15 @@ async fn each_installed_command_delivers_its_record() {
             let before = served.cursor().await;
             let mut shell = std::process::Command::new("sh");
             shell.arg("-c").arg(&command[0]);
-            silent(home.at_home(shell), line["body"].to_string().as_bytes());
+            run_silently(home.at_home(shell), line["body"].to_string().as_bytes());
             assert_ne!(served.cursor().await, before, "{line}");
             events += 1;
         }
         assert_eq!((agent, events), (agent, if agent == "codex" { 11 } else { 21 }), "left: {commands:?}");
-        let told = home.run(&["hooks", "status", "--agent", agent]);
-        assert!(told.contains(&format!("{} hooks in", if agent == "codex" { 11 } else { 24 })), "{told}");
-        assert!(told.contains("  answers       yes\n") && told.contains(" ago ("), "{told}");
-        assert!(told.contains("  spooled       nothing\n"), "{told}");
+        let text = home.run(&["hooks", "status", "--agent", agent]);
+        assert!(text.contains(&format!("{} hooks in", if agent == "codex" { 11 } else { 24 })), "{text}");
+        assert!(text.contains("  answers       yes\n") && text.contains(" ago ("), "{text}");
+        assert!(text.contains("  spooled       no records wait\n"), "{text}");
         home.run(&["hooks", "uninstall", "--agent", agent, "--project"]);
         assert!(!path.exists());
     }

@@ -1,4 +1,4 @@
-//! Which module may use which: the sources are read as a graph and held against the tables in `rules`.
+//! The modules that each module may use: reads the sources into a graph and checks it against the tables in `rules`.
 
 mod check;
 mod folder;

@@ -1,10 +1,10 @@
-//! Files fit a screen or two.
+//! The bounds on the lengths of source files.
 
 use crate::sources::{SourceFile, source_files};
 
 const FOLDERS: &[&str] = &["src", "entities/src", "migrations/src", "tests", "benches", "examples"];
 const LONGEST: usize = 500;
-/// Half of all lines are in files of at most so many lines.
+/// At least half of all lines are in files of at most this many lines.
 const USUAL: usize = 220;
 
 #[test]

@@ -1,7 +1,7 @@
-//! One word, one thing: no two types in `src` that other modules may name have the same name.
+//! No two types in `src` with a `pub` visibility have the same name.
 //!
-//! Private types of one file may repeat, and associated types are not counted. A type that a macro makes is counted where
-//! its name stands beside `pub struct` and the like; the names that a macro puts together are not seen.
+//! Private types of one file may repeat a name, and associated types are not counted. A type made by a macro is counted
+//! if the tokens have its name after `pub struct` and the like. A name that a macro puts together is not found.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 
 use crate::sources::{SourceFile, source_files};
 
-/// The names that are still repeated. The list only ever gets shorter: a name that is unique has to leave it.
+/// The names that may still repeat. The test fails for an entry that is unique now, so the list only gets shorter.
 const STILL_REPEATED: &[&str] = &[];
 
 #[test]
@@ -90,7 +90,7 @@ impl<'ast> Visit<'ast> for Reader {
     }
 }
 
-/// The names that are found in these texts, the first in `0.rs`.
+/// The repeated names in these texts, which stand for the files `0.rs`, `1.rs` and so on.
 fn found(texts: &[&str]) -> Vec<String> {
     let files = texts.iter().enumerate();
     let files: Vec<_> =

@@ -1,9 +1,9 @@
-//! A real server, real sockets and a real database file: whatever is written by whomever, and however often the server
-//! or the network goes away, in the end everyone shows what is stored.
+//! A real server, real sockets and a real database file. After any writes through the API or by SQL, and any failures
+//! of the server and the network, every client shows the state of the database.
 //!
-//! The [simulation](crate::simulation) runs thousands of such days in no time, against a server of its own. This runs
-//! few, against the one there is. `REQUERY_CASES` says how many; a failure is run again with the seed it names in
-//! `PROPTEST_RNG_SEED`.
+//! The [simulation](crate::simulation) runs thousands of cases in simulated time, with a simulated server. This test
+//! runs few cases, with the real server. `REQUERY_CASES` sets their number. The test prints its seed, and the
+//! same seed in `PROPTEST_RNG_SEED` runs it again.
 
 mod world;
 
@@ -64,7 +64,7 @@ fn sql() -> impl Strategy<Value = Sql> {
         1 => (1..120u32).prop_map(Sql::Many),
         1 => task().prop_map(Sql::RolledBack),
         1 => Just(Sql::Prune),
-        1 => Just(Sql::Strange),
+        1 => Just(Sql::UnknownKind),
     ]
 }
 
@@ -75,7 +75,8 @@ fn config() -> ProptestConfig {
         fixed @ RngSeed::Fixed(_) => fixed,
     };
     eprintln!("PROPTEST_RNG_SEED={rng_seed}");
-    // A case takes about a second, and one that fails as long as it is given: shrinking is worth minutes, not hours.
+    // A passing case takes about a second, and a failing one runs into its time limits. 12 attempts to shrink it take
+    // minutes, more would take hours.
     let max_shrink_iters = config.max_shrink_iters.min(12);
     ProptestConfig { cases: cases(20), failure_persistence: None, max_shrink_iters, rng_seed, ..config }
 }
@@ -84,28 +85,28 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn what_is_shown_becomes_what_is_stored(ops in prop::collection::vec(op(), 0..25)) {
+    fn every_watched_read_model_converges_to_the_database(ops in prop::collection::vec(op(), 0..25)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new().await;
             for op in ops {
                 world.apply(op).await;
             }
-            world.mend().await;
+            world.end_faults().await;
             world.settle().await;
             world.probe().await;
             for end in [None, Some(End::Stopped), Some(End::Crashed)] {
-                let before = world.asked();
+                let before = world.request_counts();
                 match end {
                     None => world.cut(),
                     Some(end) => world.restart(end).await,
                 }
                 world.reconnected(&before).await;
                 world.probe().await;
-                for asked in world.asked_since(&before) {
+                for request in world.requests_since(&before) {
                     assert!(
-                        asked.ends_with("/bookmarks") || asked.ends_with("/ws") || asked.ends_with("/stream"),
-                        "nothing but a bookmark changed around {end:?}, and yet: {asked}"
+                        request.ends_with("/bookmarks") || request.ends_with("/ws") || request.ends_with("/stream"),
+                        "only a bookmark changed around {end:?}, but a client sent {request}"
                     );
                 }
             }

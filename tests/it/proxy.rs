@@ -1,5 +1,5 @@
-//! A network that can be made bad: a TCP proxy that cuts, stalls, delays and refuses upgrades, and writes down what is
-//! asked for.
+//! A faulty network: a TCP proxy that cuts, stalls and delays connections, loses answers and refuses upgrades. It
+//! records the requests.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// The way to one server.
+/// A proxy in front of one server.
 pub struct Proxy {
     pub address: SocketAddr,
     shared: Arc<Shared>,
@@ -21,9 +21,9 @@ pub struct Proxy {
 struct Shared {
     target: SocketAddr,
     state: watch::Sender<State>,
-    /// The connections there are; cancelled, they end.
+    /// Cancelling this token ends all open connections.
     connections: Mutex<CancellationToken>,
-    asked: Mutex<Vec<String>>,
+    requests: Mutex<Vec<String>>,
     answers: AtomicUsize,
 }
 
@@ -31,19 +31,19 @@ struct Shared {
 struct State {
     upgrades: bool,
     stalled: bool,
-    /// Of so many answers one is lost together with its connection; none if zero.
+    /// Each answer of this number is lost together with its connection. Zero loses none.
     lossy: usize,
     delay: Duration,
 }
 
 impl Proxy {
-    /// The way to `target`, with WebSockets let through or not.
+    /// Starts a proxy to `target` that lets WebSockets through only if `upgrades` is true.
     pub async fn start(target: SocketAddr, upgrades: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, _) = watch::channel(State { upgrades, ..State::default() });
-        let (connections, asked, answers) = Default::default();
-        let shared = Arc::new(Shared { target, state, connections, asked, answers });
+        let (connections, requests, answers) = Default::default();
+        let shared = Arc::new(Shared { target, state, connections, requests, answers });
         let ended = CancellationToken::new();
         let (serving, ending) = (shared.clone(), ended.clone());
         tokio::spawn(ending.run_until_cancelled_owned(async move {
@@ -61,35 +61,35 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Ends every connection there is.
+    /// Ends all open connections.
     pub fn cut(&self) {
         std::mem::take(&mut *self.shared.connections.lock().unwrap()).cancel();
     }
 
-    /// Nothing goes through any more, or everything that waited.
+    /// Holds back all bytes, or lets them through again.
     pub fn stall(&self, stalled: bool) {
         self.shared.state.send_modify(|state| state.stalled = stalled);
     }
 
-    /// Each piece takes this long to come back from the server.
+    /// Delays each piece that the server sends.
     pub fn delay(&self, delay: Duration) {
         self.shared.state.send_modify(|state| state.delay = delay);
     }
 
-    /// Of so many answers one never comes: what was asked for is done, and who asked does not know.
-    pub fn lose_one_of(&self, answers: usize) {
+    /// Loses one of every `answers` answers: the server has done the request, and the client gets no answer.
+    pub fn lose_one_answer_of(&self, answers: usize) {
         self.shared.state.send_modify(|state| state.lossy = answers);
     }
 
-    /// What was asked for so far: the method and the path of each request, in order of each connection.
-    pub fn asked(&self) -> Vec<String> {
-        self.shared.asked.lock().unwrap().clone()
+    /// The method and the path of each request so far. The requests of one connection are in their order.
+    pub fn requests(&self) -> Vec<String> {
+        self.shared.requests.lock().unwrap().clone()
     }
 
-    /// How many streams were opened so far.
+    /// The number of streams opened so far.
     pub fn streams(&self) -> usize {
         let opens = |request: &&String| request.starts_with("GET /ws") || request.starts_with("GET /api/v1/stream");
-        self.shared.asked.lock().unwrap().iter().filter(opens).count()
+        self.shared.requests.lock().unwrap().iter().filter(opens).count()
     }
 }
 
@@ -114,12 +114,12 @@ impl Shared {
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let there = self.pump(from_client, to_server, |bytes| self.note(bytes), false);
-        let back = self.pump(from_server, to_client, |_| (), true);
-        // A connection whose one half ended is over: nobody here half-closes.
+        let upstream = self.pump(from_client, to_server, |bytes| self.record(bytes), false);
+        let downstream = self.pump(from_server, to_client, |_| (), true);
+        // The end of one direction ends the connection, since neither side half-closes.
         tokio::select! {
-            () = there => {}
-            () = back => {}
+            () = upstream => {}
+            () = downstream => {}
         }
     }
 
@@ -127,22 +127,22 @@ impl Shared {
         &self,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-        note: impl Fn(&[u8]),
-        back: bool,
+        record: impl Fn(&[u8]),
+        is_answer: bool,
     ) {
         let mut state = self.state.subscribe();
         let mut piece = vec![0; 16 * 1024];
         loop {
             let Ok(read @ 1..) = from.read(&mut piece).await else { return };
-            note(&piece[..read]);
+            record(&piece[..read]);
             if state.wait_for(|state| !state.stalled).await.is_err() {
                 return;
             }
             let State { delay, lossy, .. } = *state.borrow();
-            if back && lossy > 0 && self.answers.fetch_add(1, Ordering::Relaxed) % lossy == lossy - 1 {
+            if is_answer && lossy > 0 && self.answers.fetch_add(1, Ordering::Relaxed) % lossy == lossy - 1 {
                 return;
             }
-            if back && !delay.is_zero() {
+            if is_answer && !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
             if to.write_all(&piece[..read]).await.is_err() {
@@ -151,12 +151,12 @@ impl Shared {
         }
     }
 
-    /// A request of the client fits one piece.
-    fn note(&self, piece: &[u8]) {
+    /// Records the request that a piece begins with. Each request of the clients fits into one piece.
+    fn record(&self, piece: &[u8]) {
         if let Some(request) = piece.split(|byte| *byte == b'\r').next().filter(|line| line.ends_with(b" HTTP/1.1")) {
             let request = String::from_utf8_lossy(request);
             let request = request.trim_end_matches(" HTTP/1.1").split('?').next().unwrap_or_default();
-            self.asked.lock().unwrap().push(request.to_owned());
+            self.requests.lock().unwrap().push(request.to_owned());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! REST over a real socket: every operation, every kind of failure.
+//! HTTP requests over a real socket: each operation and each kind of failure.
 
 mod client;
 pub use client::{Answer, Client, TASK};

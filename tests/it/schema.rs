@@ -1,4 +1,4 @@
-//! The schema under a running server, and at the first look at a file.
+//! The check of the schema, at the start of a server and while it runs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,14 +16,14 @@ mod broken;
 mod refused;
 mod upgrade;
 
-/// What tools do that change a column: a new table, a copy of the rows, the old table dropped, the new one renamed.
-/// SQLite drops the triggers of the table with the old one. The indexes are made again.
-fn make_anew(app: &App, table: &str) {
-    make_otherwise(app, table, |sql| sql.to_owned());
+/// Recreates a table as tools do that change a column: make a new table, copy the rows, drop the old table, rename the
+/// new one. SQLite drops the triggers with the old table. The indexes are created again.
+fn recreate_table(app: &App, table: &str) {
+    recreate_table_as(app, table, |sql| sql.to_owned());
 }
 
 /// The same with another statement for the new table.
-fn make_otherwise(app: &App, table: &str, change: impl Fn(&str) -> String) {
+fn recreate_table_as(app: &App, table: &str, change: impl Fn(&str) -> String) {
     let sql = app.sql(&format!("select sql from sqlite_master where type = 'table' and name = '{table}'"));
     let indexes = "select sql || ';' from sqlite_master where type = 'index' and sql is not null and tbl_name = ";
     let indexes = app.sql(&format!("{indexes}'{table}'"));
@@ -66,7 +66,7 @@ async fn until_ready(app: &App, status: u16) -> String {
     tokio::time::timeout(PATIENCE, ready).await.unwrap()
 }
 
-async fn until(ws: &mut Ws, kind: &str) -> Value {
+async fn frame_of_kind(ws: &mut Ws, kind: &str) -> Value {
     let found = async {
         loop {
             let frame = ws.frame().await;
@@ -78,9 +78,9 @@ async fn until(ws: &mut Ws, kind: &str) -> Value {
     tokio::time::timeout(PATIENCE, found).await.unwrap()
 }
 
-/// Until a notice comes. A server is ready a moment before it tells its streams that the file was opened anew, and that
-/// resync stands for the notices of its window too.
-async fn settle(app: &App, ws: &mut Ws) {
+/// Waits until a write sends its own notice. A reopened server is ready a moment before its streams get the resync, and
+/// that resync also replaces the notices of its window.
+async fn wait_for_own_notice(app: &App, ws: &mut Ws) {
     for attempt in 0..100 {
         app.sql(&format!("insert into purges (project, count) values ('settle {attempt}', 1)"));
         loop {
@@ -93,12 +93,12 @@ async fn settle(app: &App, ws: &mut Ws) {
             }
         }
     }
-    panic!("no notice comes");
+    panic!("no write sends its notice");
 }
 
-/// Every kind of write, and the notice of each.
-async fn each_write_is_told(app: &App, ws: &mut Ws) {
-    settle(app, ws).await;
+/// Runs each kind of write and checks its notice.
+async fn check_notices_of_writes(app: &App, ws: &mut Ws) {
+    wait_for_own_notice(app, ws).await;
     let task = "(select id from tasks where title = 'later')";
     for (write, kind) in [
         ("insert into tasks (title, project) values ('later', 'p')", "task.started"),
@@ -120,8 +120,9 @@ async fn each_write_is_told(app: &App, ws: &mut Ws) {
     }
 }
 
-/// The figures of the overview, and the same counted from the rows. The hours count the events of deleted tasks too.
-async fn figures_are_right(app: &App, of_deleted_tasks: u64) {
+/// Compares the figures of the overview with figures counted from the rows. The hours also count events of deleted
+/// tasks.
+async fn check_overview_figures(app: &App, of_deleted_tasks: u64) {
     let get = async |path: &str| get(app, path).await;
     for project in ["", "p", "q"] {
         let (query, filter) = match project {
@@ -155,19 +156,19 @@ async fn figures_are_right(app: &App, of_deleted_tasks: u64) {
 }
 
 #[tokio::test]
-async fn a_table_made_anew_is_told_again() {
+async fn a_recreated_table_gets_its_triggers_back() {
     for table in ["tasks", "sessions", "events", "bookmarks", "usage"] {
         let app = App::start().await;
         app.sql("insert into tasks (title, project) values ('before', 'p')");
         let mut ws = app.ws("").await;
         let first = ws.frame().await;
-        make_anew(&app, table);
-        let resync = until(&mut ws, "resync").await;
+        recreate_table(&app, table);
+        let resync = frame_of_kind(&mut ws, "resync").await;
         until_ready(&app, 204).await;
         assert_eq!(triggers(&app.path()), "39", "{table}");
-        each_write_is_told(&app, &mut ws).await;
-        figures_are_right(&app, 1).await;
-        // A cursor of before may lack changes that the log does not have.
+        check_notices_of_writes(&app, &mut ws).await;
+        check_overview_figures(&app, 1).await;
+        // A cursor from before may lack changes that the log does not have, so it gets a snapshot.
         let epoch = |frame: &Value| frame["cursor"].as_str().unwrap().split(':').next().unwrap().to_owned();
         assert_ne!(epoch(&first), epoch(&resync));
         let again = app.ws(&format!("?since={}", first["cursor"].as_str().unwrap())).await.frame().await;
@@ -175,7 +176,7 @@ async fn a_table_made_anew_is_told_again() {
     }
 }
 
-/// Writes that no trigger sees, since they happen in one transaction with the drop of the triggers.
+/// Writes that fire no trigger, since the triggers are dropped in the same transaction or before.
 const GAP: &str = "
 insert into tasks (title, project, status) values ('found by nine', 'q', 'waiting');
 update tasks set project = 'q', status = 'waiting' where title = 'moved';
@@ -188,7 +189,7 @@ fn drop_all_triggers(app: &App) -> String {
     app.sql("select 'drop trigger ' || name || ';' from sqlite_master where type = 'trigger'")
 }
 
-async fn write_in_a_gap(app: &App) {
+async fn insert_rows_before_the_gap(app: &App) {
     app.sql(
         "insert into tasks (title, project) values ('kept', 'p'), ('moved', 'p'); \
          insert into events (task_id, kind) select id, 'log' from tasks; \
@@ -198,15 +199,15 @@ async fn write_in_a_gap(app: &App) {
 }
 
 #[tokio::test]
-async fn figures_and_search_know_the_writes_of_the_gap() {
+async fn figures_and_search_include_writes_made_without_triggers() {
     let app = App::start().await;
-    write_in_a_gap(&app).await;
+    insert_rows_before_the_gap(&app).await;
     let mut ws = app.ws("").await;
     ws.frame().await;
     app.sql(&format!("begin immediate; {}; {GAP}; commit", drop_all_triggers(&app)));
-    until(&mut ws, "resync").await;
+    frame_of_kind(&mut ws, "resync").await;
     until_ready(&app, 204).await;
-    figures_are_right(&app, 0).await;
+    check_overview_figures(&app, 0).await;
     let found = async {
         loop {
             let answer = get(&app, "/api/v1/search?q=nine").await;
@@ -220,9 +221,9 @@ async fn figures_and_search_know_the_writes_of_the_gap() {
 }
 
 #[tokio::test]
-async fn the_gap_of_a_server_that_did_not_run_is_mended_at_its_start() {
+async fn writes_made_without_triggers_and_server_are_counted_at_the_next_start() {
     let app = App::start().await;
-    write_in_a_gap(&app).await;
+    insert_rows_before_the_gap(&app).await;
     let mut ws = app.ws("").await;
     let cursor = ws.frame().await["cursor"].as_str().unwrap().to_owned();
     let drops = drop_all_triggers(&app);
@@ -230,25 +231,25 @@ async fn the_gap_of_a_server_that_did_not_run_is_mended_at_its_start() {
     sqlite3(&folder.path().join("requery.db"), &format!("{drops} {GAP}"));
     let app = App::start_in(folder, |_| ()).await;
     assert_eq!(triggers(&app.path()), "39");
-    figures_are_right(&app, 0).await;
+    check_overview_figures(&app, 0).await;
     assert_eq!(app.ws(&format!("?since={cursor}")).await.frame().await["type"], "snapshot");
 }
 
 #[tokio::test]
-async fn a_trigger_that_was_changed_is_put_back() {
+async fn a_changed_trigger_is_put_back() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     ws.frame().await;
     app.sql("drop trigger events_logged; create trigger events_logged after insert on events begin select 1; end");
-    until(&mut ws, "resync").await;
+    frame_of_kind(&mut ws, "resync").await;
     until_ready(&app, 204).await;
-    each_write_is_told(&app, &mut ws).await;
+    check_notices_of_writes(&app, &mut ws).await;
 }
 
-/// A table, an index, a trigger or a view of another program, and a file made compact: all change the version of the
-/// schema, and none of them is ours.
+/// A table, an index and a trigger of another program, and a vacuum. Each changes `schema_version`, and none changes a
+/// table or a trigger of ours.
 #[tokio::test]
-async fn changes_to_the_schema_that_are_not_ours_disturb_no_screen() {
+async fn schema_changes_of_other_programs_cause_no_resync() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     let first = ws.frame().await;
@@ -266,7 +267,7 @@ async fn changes_to_the_schema_that_are_not_ours_disturb_no_screen() {
 }
 
 #[tokio::test]
-async fn an_index_that_was_dropped_is_made_again() {
+async fn dropped_indexes_and_views_are_recreated() {
     let app = App::start().await;
     app.sql("drop index tasks_changed; drop index tasks_external; drop view task_tree");
     let made = async {
@@ -284,7 +285,7 @@ fn migrate(path: &Path) -> Output {
 }
 
 #[tokio::test]
-async fn the_migrate_command_says_which_triggers_it_put_back() {
+async fn migrate_lists_the_triggers_it_put_back() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("requery.db");
     assert_eq!(String::from_utf8(migrate(&path).stdout).unwrap(), format!("{} is up to date\n", path.display()));
@@ -308,7 +309,7 @@ fn schema(path: &Path) -> BTreeSet<String> {
     parts.iter().map(words).collect()
 }
 
-async fn fresh(folder: &TempDir) -> std::path::PathBuf {
+async fn create_database(folder: &TempDir) -> std::path::PathBuf {
     let path = folder.path().join("fresh.db");
     Database::open(path.clone().into()).await.unwrap().close("made").await;
     path

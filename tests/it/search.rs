@@ -1,4 +1,4 @@
-//! Search: whatever is written, by whomever, is found a moment later, and what is gone is not.
+//! Search: the index follows every write through the API or by SQL, and a deleted row is no longer found.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ use crate::rest::{Answer, Client};
 
 mod damage;
 
-/// What is found for `query`, as in `q=word&project=p`.
+/// The answer for a query such as `q=word&project=p`.
 async fn search(client: &Client, query: &str) -> Answer {
     let answer = client.get(&format!("/api/v1/search?{query}")).await;
     assert_eq!(answer.status, 200, "{query}: {}", answer.text);
     answer
 }
 
-/// The kinds and titles that are found, in order, once the index holds everything.
+/// The kinds and titles of the results in their order, once the answer is complete.
 async fn titles(client: &Client, query: &str) -> Vec<String> {
     let began = Instant::now();
     loop {
@@ -30,12 +30,12 @@ async fn titles(client: &Client, query: &str) -> Vec<String> {
                 |item: &Value| format!("{} {}", item["kind"].as_str().unwrap(), item["title"].as_str().unwrap());
             return answer["items"].as_array().unwrap().iter().map(title).collect();
         }
-        assert!(began.elapsed() < PATIENCE, "the index never holds everything");
+        assert!(began.elapsed() < PATIENCE, "no answer is complete");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// The same without order.
+/// The same, sorted by kind and title.
 async fn all(client: &Client, query: &str) -> Vec<String> {
     let mut all = titles(client, query).await;
     all.sort();
@@ -45,7 +45,7 @@ async fn all(client: &Client, query: &str) -> Vec<String> {
 const NONE: [&str; 0] = [];
 
 #[tokio::test]
-async fn tasks_events_and_bookmarks_are_found_whoever_wrote_them() {
+async fn rows_written_by_the_api_or_by_sql_are_found() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("Port the Settings page", json!({"summary": "done with élan", "project": "p"})).await;
@@ -71,7 +71,7 @@ async fn tasks_events_and_bookmarks_are_found_whoever_wrote_them() {
     let found = search(&client, "q=read_model").await;
     assert_eq!(found.at("/items/0/snippet"), json!({"text": "error in src/read_model.rs: élan", "marks": [[13, 23]]}));
 
-    // With that program's own defaults; rows without a text and with one that is none.
+    // Written with the default pragmas of `sqlite3`: a row without a title, and a text that is not UTF-8.
     app.sql(&format!(
         "insert into tasks (title) values ('by hand'); insert into events (task_id, kind, title, body)
             values ('{task}', 'log', 'hand made', cast(x'68616e6400ff' as text));
@@ -84,7 +84,7 @@ async fn tasks_events_and_bookmarks_are_found_whoever_wrote_them() {
 }
 
 #[tokio::test]
-async fn what_changes_or_goes_is_followed() {
+async fn the_index_follows_updates_moves_and_deletions() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("alpha", json!({"project": "p"})).await;
@@ -104,7 +104,7 @@ async fn what_changes_or_goes_is_followed() {
     assert_eq!(titles(&client, "q=alpha").await, NONE);
     assert_eq!(titles(&client, "q=eta").await, ["task eta"]);
 
-    // All it has moves with it, and none of it stays behind.
+    // The events and bookmarks of a task move to its new project, and none is found in the old one.
     client.patch(&format!("/api/v1/tasks/{task}"), json!({"project": "q"})).await;
     assert_eq!(titles(&client, "q=gamma&project=p").await, NONE);
     assert_eq!(titles(&client, "q=gamma&project=q&limit=100").await.len(), 100);
@@ -118,7 +118,7 @@ async fn what_changes_or_goes_is_followed() {
     assert_eq!(titles(&client, "q=gamma%2027").await, ["event gamma 27"]);
     assert_eq!(titles(&client, "q=epsilon").await, NONE);
 
-    // A whole tree.
+    // Deleting a task removes its whole tree from the index.
     client.delete(&format!("/api/v1/tasks/{task}")).await;
     assert_eq!(all(&client, "q=gamma").await, NONE);
     assert_eq!(all(&client, "q=delta").await, NONE);
@@ -132,7 +132,7 @@ async fn what_changes_or_goes_is_followed() {
     assert_eq!(index_size(&app), "0 0 0");
 }
 
-/// What the index holds on to.
+/// The numbers of tasks, documents and full-text rows in the index.
 fn index_size(app: &App) -> String {
     app.sql(
         "select (select count(*) from search_tasks) || ' ' || (select count(*) from search_documents) || ' '
@@ -141,7 +141,7 @@ fn index_size(app: &App) -> String {
 }
 
 #[tokio::test]
-async fn rows_that_replace_others_or_precede_their_task_are_found() {
+async fn replaced_rows_and_events_older_than_their_task_are_found() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("alpha", json!({})).await;
@@ -162,7 +162,7 @@ async fn rows_that_replace_others_or_precede_their_task_are_found() {
 }
 
 #[tokio::test]
-async fn filters_are_exact() {
+async fn project_and_task_filters_match_exactly() {
     let client = Client::of(&App::start().await);
     for project in ["", "a", "a b", "a\"b", "é", "%", "a*"] {
         let task = client.task(&format!("word in {project}"), json!({"project": project})).await;
@@ -184,7 +184,7 @@ async fn filters_are_exact() {
 }
 
 #[tokio::test]
-async fn the_best_of_the_newest_come_first() {
+async fn title_matches_and_short_texts_rank_first() {
     let client = Client::of(&App::start().await);
     let task = client.task("t", json!({})).await;
     let long = format!("fox {}", "and so on ".repeat(50));
@@ -196,9 +196,9 @@ async fn the_best_of_the_newest_come_first() {
     assert_eq!(found, ["event fox three", "event four", "event two", "event one"]);
 }
 
-/// As an import writes it: what had long happened comes behind what happens, however late it is written.
+/// Events that an import writes with old times rank behind current events, although they are written later.
 #[tokio::test]
-async fn history_is_no_news() {
+async fn late_imports_rank_last() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("t", json!({})).await;
@@ -209,11 +209,11 @@ async fn history_is_no_news() {
         "insert into events (task_id, kind, title, created_at) with recursive n (i) as
             (select 1 union all select i + 1 from n where i < 1500) select '{task}', 'log', 'fox of old ' || i, i from n"
     ));
-    // Among itself as ever: the newest first.
+    // Among themselves the imported events rank as others do: the newest first.
     let history = (1402..=1500).rev().map(|n| format!("event fox of old {n}"));
     let first: Vec<String> = std::iter::once("event fox".to_owned()).chain(history).collect();
     assert_eq!(titles(&client, "q=fox&limit=100").await, first);
-    // And once more where all rows are walked.
+    // The same order after a rebuild of the index.
     let folder = app.stop().await;
     sqlite3(&folder.path().join("requery.db"), "delete from search_index_config");
     let app = App::start_in(folder, |_| ()).await;
@@ -225,14 +225,14 @@ async fn history_is_no_news() {
     }
     assert_eq!(titles(&client, "q=fox&limit=100").await, first);
     assert_eq!(app.sql("select count(*) from search_documents where id < 0"), "1500");
-    // It goes like anything else.
+    // Deleting the task removes the imported events from the index too.
     client.delete(&format!("/api/v1/tasks/{task}")).await;
     assert_eq!(titles(&client, "q=fox").await, NONE);
     assert_eq!(index_size(&app), "0 0 0");
 }
 
 #[tokio::test]
-async fn parameters_are_refused_by_name() {
+async fn wrong_search_parameters_are_refused_by_name() {
     let client = Client::of(&App::start().await);
     client.task("x", json!({})).await;
     for (query, problem) in [
@@ -256,14 +256,14 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// Any text is a query: it is answered, whatever the index's own syntax would make of it.
+/// A query is plain text: words that are operators in the syntax of the index have no effect.
 #[tokio::test]
-async fn no_query_is_wrong() {
+async fn any_text_is_a_valid_query() {
     let client = Client::of(&App::start().await);
     let task = client.task("NOT foo* OR \"bar\" AND NEAR(x, 5) title:y ^z {a}", json!({})).await;
     assert_eq!(titles(&client, "q=near").await.len(), 1);
-    for nothing in ["", " ", "\"", "\"\"", "*", "'", "--", ";", "()", "\0", "\u{feff}", "\u{301}\u{301}", "-:^+{}~"] {
-        assert_eq!(titles(&client, &format!("q={}", encoded(nothing))).await, NONE, "{nothing:?}");
+    for blank in ["", " ", "\"", "\"\"", "*", "'", "--", ";", "()", "\0", "\u{feff}", "\u{301}\u{301}", "-:^+{}~"] {
+        assert_eq!(titles(&client, &format!("q={}", encoded(blank))).await, NONE, "{blank:?}");
     }
     for query in [
         "NOT",
@@ -302,7 +302,7 @@ async fn no_query_is_wrong() {
         let path = format!("/api/v1/search?q={}", encoded(&text));
         let answer = client.get(&path).await;
         assert!(matches!(answer.status, 200 | 422), "{text:?}: {}", answer.text);
-        // What is stored is found by itself, if there is a word in it.
+        // A stored text finds its own row, if the text has a word.
         let kept = text.replace('\0', "");
         client.patch(&format!("/api/v1/tasks/{task}"), json!({ "summary": kept })).await;
         let found = titles(&client, &format!("q={}", encoded(&kept))).await;
@@ -311,7 +311,7 @@ async fn no_query_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_restart_continues_and_what_the_log_lost_is_built_again() {
+async fn a_restart_indexes_the_logged_changes_and_rebuilds_after_a_gap() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("alpha", json!({})).await;
@@ -320,7 +320,7 @@ async fn a_restart_continues_and_what_the_log_lost_is_built_again() {
     let folder = app.stop().await;
     let path = folder.path().join("requery.db");
 
-    // What is written meanwhile.
+    // Writes without a running server: the log has them.
     sqlite3(
         &path,
         &format!(
@@ -333,7 +333,7 @@ async fn a_restart_continues_and_what_the_log_lost_is_built_again() {
     assert_eq!(all(&client, "q=alpha").await, ["event alpha"]);
     let folder = app.stop().await;
 
-    // The same, and nothing tells of it.
+    // Writes whose changes are deleted from the log.
     sqlite3(
         &path,
         &format!(
@@ -351,9 +351,9 @@ async fn a_restart_continues_and_what_the_log_lost_is_built_again() {
     assert_eq!(app.sql("select count(*) from search_documents"), "4");
 }
 
-/// A database that was written before there was an index, and an index that has to be made anew.
+/// A database with 20,000 events whose index has to be built from the start.
 #[tokio::test]
-async fn an_index_is_built_while_others_write() {
+async fn writes_succeed_while_the_index_is_built() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("old", json!({})).await;
@@ -381,14 +381,14 @@ async fn an_index_is_built_while_others_write() {
     }
     assert!(slowest < Duration::from_secs(2), "a write waited {slowest:?}");
     assert_eq!(titles(&client, "q=%22number%201%22").await, ["event number 1"]);
-    // The newest of a thousand and more that are alike.
+    // Of more than a thousand equal texts the newest ranks first.
     assert_eq!(titles(&client, "q=text&limit=1").await, ["event number 20000"]);
     let fts = app.sql("select count(*) from search_index_docsize");
     assert_eq!(fts, (20_001 + written).to_string());
 }
 
 #[tokio::test]
-async fn the_answer_says_how_far_the_index_is() {
+async fn complete_is_true_exactly_when_the_index_covers_the_cursor() {
     let app = App::start().await;
     let client = Client::of(&app);
     let cursor = |answer: &Answer| answer.header("requery-cursor").parse::<Cursor>().unwrap();
@@ -401,7 +401,7 @@ async fn the_answer_says_how_far_the_index_is() {
         assert_eq!(complete, cursor(&found).covers(&cursor(&wrote)));
         assert!(!complete || found.at("/items/0/title") == json!(format!("word{n}")));
     }
-    // Nobody can index: the answer comes all the same, and says so.
+    // While another process holds the write lock the index cannot follow. The answer comes with `complete: false`.
     let mut other = std::process::Command::new("sqlite3")
         .args(["-cmd", ".timeout 30000"])
         .arg(app.path())
@@ -418,7 +418,7 @@ async fn the_answer_says_how_far_the_index_is() {
     let found = search(&client, "q=behind").await;
     if found.at("/complete") == json!(false) {
         assert_eq!(found.at("/items"), json!([]));
-        assert!(began.elapsed() >= Duration::from_millis(100), "it did not wait");
+        assert!(began.elapsed() >= Duration::from_millis(100), "the answer did not wait for the index");
     }
     drop(other.stdin.take());
     other.wait().unwrap();
@@ -426,7 +426,7 @@ async fn the_answer_says_how_far_the_index_is() {
 }
 
 #[tokio::test]
-async fn a_beginning_finds_whatever_begins_so_however_many_words_that_are() {
+async fn a_prefix_finds_every_word_even_among_hundreds() {
     let client = Client::of(&App::start().await);
     let task = client.task("t", json!({})).await;
     let events = format!("/api/v1/tasks/{task}/events");

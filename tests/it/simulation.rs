@@ -1,8 +1,9 @@
-//! A server, a network and an engine in simulated time: whatever happens between them, once it ends every watched read
-//! model that is held is what the database holds.
+//! A server, a network and an engine in simulated time. After any faults, once they end, every watched read model of
+//! the client equals the database.
 //!
-//! The server keeps a change log with runs, loses its tail now and then, prunes, conflates, lags; the network cuts
-//! connections (or lets them look alive), delays, fails and answers from caches. Nothing here sleeps or reads a clock.
+//! The server has a change log with epochs: it loses the end of the log, prunes, merges notices and lags. The network
+//! cuts connections or leaves them half-open, delays and fails requests, and answers from caches. The test never sleeps
+//! and reads no clock.
 
 mod server;
 mod world;
@@ -21,7 +22,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (1..4u8).prop_map(|lost| Op::Restart { lost }),
         1 => Just(Op::Prune),
         1 => Just(Op::Lag),
-        1 => Just(Op::Strange),
+        1 => Just(Op::UnknownFrame),
         1 => any::<bool>().prop_map(Op::Hidden),
         1 => any::<bool>().prop_map(Op::Offline),
         1 => any::<bool>().prop_map(Op::Disabled),
@@ -31,12 +32,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Mostly short gaps, so that things meet; sometimes long ones.
+/// Mostly short gaps, so that operations overlap, and some long ones.
 fn gap() -> impl Strategy<Value = u64> {
     prop_oneof![6 => 0..60u64, 3 => 60..800u64, 1 => 800..40_000u64]
 }
 
-/// How many cases are tried: as many as `REQUERY_CASES` says.
+/// The number of cases, from the environment variable `REQUERY_CASES` if it is set.
 pub fn cases(otherwise: u32) -> u32 {
     std::env::var("REQUERY_CASES").map_or(otherwise, |cases| cases.parse().expect("REQUERY_CASES is a number"))
 }
@@ -45,7 +46,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(1500), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_shown_becomes_what_is_stored(
+    fn every_watched_read_model_converges_to_the_database(
         seed in any::<u64>(),
         duplex in any::<bool>(),
         ops in prop::collection::vec((gap(), op()), 0..60),
@@ -55,30 +56,30 @@ proptest! {
             world.run_for(gap);
             world.apply(op);
         }
-        world.mend();
+        world.end_faults();
         world.run_for(200_000);
         world.check_settled();
 
-        // A reconnect that missed nothing asks for nothing, be it after a cut or a clean restart.
+        // A reconnect without a missed change causes no fetch, neither after a cut nor after a clean restart.
         for op in [Op::Cut, Op::Restart { lost: 0 }] {
-            let before = world.asked;
+            let before = world.fetches;
             world.apply(op);
             world.run_for(40_000);
-            prop_assert_eq!(world.asked, before, "fetched after an unchanged reconnect");
+            prop_assert_eq!(world.fetches, before, "fetched after an unchanged reconnect");
             world.check_settled();
         }
 
-        // A burst shorter than max wait costs at most two fetches of each read model.
+        // A burst shorter than `max_wait` causes at most two fetches of a read model.
         world.unwatch_all();
         world.apply(Op::Watch(1));
         world.run_for(5_000);
-        let before = world.asked;
+        let before = world.fetches;
         for gap in [0, 30, 45, 10, 49, 0, 20, 45, 45, 45, 40] {
             world.run_for(gap);
             world.apply(Op::Change { kind: 0, task: 1 });
         }
         world.run_for(5_000);
-        prop_assert!(world.asked - before <= 2, "{} fetches for one burst", world.asked - before);
+        prop_assert!(world.fetches - before <= 2, "{} fetches for one burst", world.fetches - before);
         world.check_settled();
     }
 }

@@ -1,4 +1,4 @@
-//! The sources as they lie on the disk, for the tests that hold the rules of the house.
+//! The source files of the repository, for the tests that check its rules.
 
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! SQL has one home: no file outside `src/server/database` writes a statement as text or runs one.
+//! All SQL is in one place: no file outside `src/server/database` makes a statement from text or runs one.
 
 use crate::sources::source_files;
 
-/// The ways to make a statement of a text, or to run one.
+/// The functions that make a statement from text or run one.
 const RAW: &[&str] = &[
     "Statement::from_",
     "execute_raw",
@@ -16,14 +16,14 @@ const RAW: &[&str] = &[
 ];
 
 #[test]
-fn sql_stays_in_the_database() {
+fn sql_stays_in_the_database_module() {
     let mut wrong = Vec::new();
     for file in source_files(&["src"]) {
         if !is_home(&file.path) {
             wrong.extend(raw_lines(&file.text).into_iter().map(|line| format!("{}:{line}", file.path)));
         }
     }
-    assert!(wrong.is_empty(), "SQL belongs into src/server/database/sql: {}", wrong.join(", "));
+    assert!(wrong.is_empty(), "SQL belongs in src/server/database/sql: {}", wrong.join(", "));
 }
 
 #[test]

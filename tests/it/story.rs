@@ -1,5 +1,5 @@
-//! A day of agents, as the recordings have it: while people look on, the server is killed twice and other programs
-//! write to its database. Nothing is lost, nothing is there twice, and every screen ends up true without a hand on it.
+//! A day of agents from the recordings. Meanwhile the server is killed twice, and `sqlite3` writes to its database. In
+//! the end no record is lost or stored twice, and every client shows the state of the database without a reload.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,48 +19,48 @@ use crate::app::sqlite3;
 use crate::proxy::Proxy;
 use crate::viewer::{Rest, Viewer, settle};
 
-/// Far more than any of this takes.
+/// A bound far above the time that each step takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How many records the recordings have, and how many events they make.
+/// The number of records in the recordings, and the number of events that they make.
 const RECORDS: u64 = 622 + 54;
 const EVENTS: u64 = 347 + 35;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_of_agents() {
+async fn screens_converge_while_the_server_is_killed_and_sql_writes_beside_it() {
     let mut server = Server::start().await;
-    let mut hasty = EngineSettings::default();
-    hasty.backoff_most = Duration::from_secs(2);
-    let by_socket = Viewer::follow("by WebSocket", &server.url(), hasty.clone());
+    let mut quick_retry = EngineSettings::default();
+    quick_retry.backoff_most = Duration::from_secs(2);
+    let by_socket = Viewer::follow("by WebSocket", &server.url(), quick_retry.clone());
     let proxy = Proxy::start(server.address, false).await;
-    let by_events = Viewer::follow("by events", &proxy.url(), hasty);
+    let by_events = Viewer::follow("by events", &proxy.url(), quick_retry);
     let viewers = [&by_socket, &by_events];
     let rest = Rest::at(server.url());
 
     let sql = "insert into tasks (title) values ('written beside'); select id from tasks where source = 'sql'";
     let beside = sqlite3(&server.database(), sql);
-    seen(&viewers, "written beside").await;
-    // Now and then what an agent reported is taken and it never learns of that.
+    wait_for_title(&viewers, "written beside").await;
+    // One of 20 answers is lost: the server has stored the record, and the agent gets no confirmation.
     let lossy = Proxy::start(server.address, false).await;
-    lossy.lose_one_of(20);
+    lossy.lose_one_answer_of(20);
     let replays = [
         replay("claude-code-busy-day.jsonl", &lossy.url(), "1000"),
         replay("codex-two-sessions.jsonl", &lossy.url(), "60"),
     ];
 
-    logged(&by_socket, 60).await;
+    wait_for_events(&by_socket, 60).await;
     server.kill_in_the_middle().await;
-    // Nobody serves it and nobody hears of it, yet it is in the log.
+    // No server runs during this write. The trigger logs the change, so the next server finds it.
     sqlite3(&server.database(), &format!("update tasks set title = 'while it was away' where id = '{beside}'"));
     server.serve().await;
-    seen(&viewers, "while it was away").await;
+    wait_for_title(&viewers, "while it was away").await;
     let bookmark = json!({ "task_id": beside, "note": "look here" });
     assert_eq!(rest.write("PUT", "/api/v1/bookmarks", bookmark).await, Some(201));
 
-    logged(&by_events, 180).await;
+    wait_for_events(&by_events, 180).await;
     server.kill_in_the_middle().await;
     server.serve().await;
     sqlite3(&server.database(), &format!("update tasks set title = 'and back' where id = '{beside}'"));
-    seen(&viewers, "and back").await;
+    wait_for_title(&viewers, "and back").await;
 
     let mut retried = 0;
     for replay in replays {
@@ -70,7 +70,7 @@ async fn a_day_of_agents() {
     settle(&viewers, &rest, &server.database()).await;
     for viewer in viewers {
         assert_eq!(viewer.stats()["total_events"], EVENTS, "{}", viewer.name);
-        // The overview, the bookmarks, seven tasks of agents and one of ours.
+        // The overview, the bookmarks, seven tasks of agents and the task that `sqlite3` inserted.
         assert_eq!(viewer.watched().len(), 2 + 7 + 1, "{}", viewer.name);
     }
 
@@ -82,47 +82,47 @@ async fn a_day_of_agents() {
     }
     assert_eq!(contents(&server.database()), contents(&undisturbed.database()));
 
-    // A write to what the agents made is seen like any other.
+    // A write by `sqlite3` to a task of an agent reaches the viewers too.
     sqlite3(&server.database(), "update tasks set title = 'renamed' where source = 'codex' and status = 'completed'");
-    seen(&viewers, "renamed").await;
+    wait_for_title(&viewers, "renamed").await;
     settle(&viewers, &rest, &server.database()).await;
 }
 
-/// What `sqlite3` changes is asked for once by whoever watches it, and not again.
+/// A client fetches each read model that a write of `sqlite3` changed exactly once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_write_beside_the_server_costs_one_refetch_of_each_view() {
+async fn one_sql_write_causes_one_refetch_of_each_watched_read_model() {
     let server = Server::start().await;
     let insert = "insert into tasks (title) values ('one'), ('two'); select id from tasks where title = 'one'";
     let id = sqlite3(&server.database(), insert);
     let task = ReadModel::Task(id.parse().unwrap());
-    let way = Proxy::start(server.address, true).await;
-    let mut watching = Watching::start(&["--task", &id, "--server", &way.url()]);
+    let proxy = Proxy::start(server.address, true).await;
+    let mut watching = WatchCommand::start(&["--task", &id, "--server", &proxy.url()]);
     let mut fresh = BTreeSet::new();
     while fresh.len() < 2 {
-        let told = watching.line().await;
-        assert_eq!(told["state"], "fresh");
-        fresh.insert(told["read_model"].as_str().unwrap().to_owned());
+        let line = watching.line().await;
+        assert_eq!(line["state"], "fresh");
+        fresh.insert(line["read_model"].as_str().unwrap().to_owned());
     }
     assert_eq!(fresh, BTreeSet::from(["overview".to_owned(), task.to_string()]));
-    let before = way.asked().len();
+    let before = proxy.requests().len();
 
     sqlite3(&server.database(), &format!("update tasks set title = 'x' where id = '{id}'"));
-    let mut told = [watching.line().await, watching.line().await];
-    told.sort_by_key(|line| line["read_model"].to_string());
-    for line in &told {
+    let mut lines = [watching.line().await, watching.line().await];
+    lines.sort_by_key(|line| line["read_model"].to_string());
+    for line in &lines {
         assert_eq!((&line["why"], &line["state"]), (&json!("task.updated"), &json!("fresh")));
     }
-    assert_eq!(told[0]["body"]["tasks"]["items"][0]["title"], "x");
-    assert_eq!(told[1]["body"]["task"]["title"], "x");
-    // This is about what does not happen, so a second of it is watched.
+    assert_eq!(lines[0]["body"]["tasks"]["items"][0]["title"], "x");
+    assert_eq!(lines[1]["body"]["task"]["title"], "x");
+    // No further line may come. One second is enough for a wrong refetch to show.
     let more = timeout(Duration::from_secs(1), watching.line()).await;
-    assert!(more.is_err(), "told again: {more:?}");
-    let mut asked = way.asked().split_off(before);
-    asked.sort();
-    assert_eq!(asked, ["GET /api/v1/overview", "GET /api/v1/tasks", &format!("GET /api/v1/tasks/{id}")]);
+    assert!(more.is_err(), "a further line: {more:?}");
+    let mut requests = proxy.requests().split_off(before);
+    requests.sort();
+    assert_eq!(requests, ["GET /api/v1/overview", "GET /api/v1/tasks", &format!("GET /api/v1/tasks/{id}")]);
 }
 
-/// The binary, serving a database of its own at an address that stays.
+/// The binary with a database of its own, at an address that stays the same after a restart.
 struct Server {
     address: SocketAddr,
     folder: TempDir,
@@ -137,12 +137,12 @@ impl Server {
         Self { address, folder, child }
     }
 
-    /// Starts it again where it was.
+    /// Starts the server again at the same address.
     async fn serve(&mut self) {
         self.child = serve(self.address, &self.database()).await;
     }
 
-    /// Ends it without a word, while records are still to come.
+    /// Kills the server while records are still to come.
     async fn kill_in_the_middle(&mut self) {
         self.child.kill().await.unwrap();
         let taken: u64 = sqlite3(&self.database(), "select count(*) from deliveries").parse().unwrap();
@@ -168,14 +168,14 @@ async fn serve(address: SocketAddr, database: &Path) -> Child {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = timeout(PATIENCE, lines.next_line()).await.expect("it serves in time").unwrap();
-    assert_eq!(first.expect("it serves"), format!("requery serves http://{address}"));
-    // What else it says must not fill the pipe, nor find it closed.
+    let first = timeout(PATIENCE, lines.next_line()).await.expect("a line in time").unwrap();
+    assert_eq!(first.expect("a line"), format!("requery serves http://{address}"));
+    // A full or closed pipe would disturb the server, so its further output is read and dropped.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     child
 }
 
-/// Replays a recording to its end; how often it had to send something again.
+/// Replays a recording to its end, and returns the number of records that were sent again.
 fn replay(file: &'static str, url: &str, speed: &'static str) -> tokio::task::JoinHandle<u64> {
     let url = url.to_owned();
     tokio::spawn(async move {
@@ -190,13 +190,13 @@ fn replay(file: &'static str, url: &str, speed: &'static str) -> tokio::task::Jo
     })
 }
 
-/// Until `viewer` shows at least so many events.
-async fn logged(viewer: &Viewer, events: u64) {
+/// Waits until `viewer` shows at least so many events.
+async fn wait_for_events(viewer: &Viewer, events: u64) {
     until(viewer, |viewer| viewer.stats()["total_events"].as_u64().is_some_and(|logged| logged >= events)).await;
 }
 
-/// Until everyone shows a task of this title.
-async fn seen(viewers: &[&Viewer], title: &str) {
+/// Waits until every viewer shows a task with this title.
+async fn wait_for_title(viewers: &[&Viewer], title: &str) {
     for viewer in viewers {
         until(viewer, |viewer| viewer.titles().iter().any(|shown| shown == title)).await;
     }
@@ -206,14 +206,14 @@ async fn until(viewer: &Viewer, shown: impl Fn(&Viewer) -> bool) {
     let mut changes = viewer.client.changes();
     let waited = async {
         while !shown(viewer) {
-            assert!(changes.next().await, "{} is gone", viewer.name);
+            assert!(changes.next().await, "{} has ended", viewer.name);
         }
     };
     let waited = timeout(PATIENCE, waited).await;
     assert!(waited.is_ok(), "{} shows {:?} {}", viewer.name, viewer.titles(), viewer.stats());
 }
 
-/// What agents reported, without what differs from one day to the next: ids and times.
+/// The rows made from the records of agents, without ids and times, which differ in each run.
 fn contents(database: &Path) -> Vec<Value> {
     let sql = "
         select json_array('task', source, external_id, title, project, status, mode, workspace, status_reason, summary,
@@ -236,13 +236,13 @@ fn contents(database: &Path) -> Vec<Value> {
     rows.lines().map(|row| serde_json::from_str(row).unwrap_or_else(|error| panic!("{error}: {row}"))).collect()
 }
 
-/// `requery watch --json`, and what it says.
-struct Watching {
+/// `requery watch --json` and its output.
+struct WatchCommand {
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
     _child: Child,
 }
 
-impl Watching {
+impl WatchCommand {
     fn start(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_requery"));
         command.args(["watch", "--json", "--body"]).args(args).stdout(Stdio::piped()).kill_on_drop(true);
@@ -251,6 +251,6 @@ impl Watching {
     }
 
     async fn line(&mut self) -> Value {
-        serde_json::from_str(&self.lines.next_line().await.unwrap().expect("it watches")).unwrap()
+        serde_json::from_str(&self.lines.next_line().await.unwrap().expect("a line")).unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! Streams: first frames, notices, narrowing, coming back, and what happens to those who misbehave.
+//! Streams: first frames, notices, narrowing, resuming after a reconnect, and clients that break the protocol.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn kind(frame: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_stream_begins_with_a_snapshot_and_goes_on_with_notices() {
+async fn a_stream_begins_with_a_snapshot_and_continues_with_notices() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     let first = ws.frame().await;
@@ -57,7 +57,7 @@ async fn both_transports_carry_the_same_frames_in_the_same_order() {
 }
 
 #[tokio::test]
-async fn a_stream_of_one_project_hears_of_no_other() {
+async fn a_stream_of_one_project_gets_no_notice_of_another() {
     let app = App::start().await;
     let mut ws = app.ws("?project=%C3%A9%20%26%3D").await;
     ws.frame().await;
@@ -67,7 +67,7 @@ async fn a_stream_of_one_project_hears_of_no_other() {
 }
 
 #[tokio::test]
-async fn a_narrowed_stream_hears_of_what_is_watched() {
+async fn a_narrowed_stream_gets_only_notices_of_watched_read_models() {
     let app = App::start().await;
     app.sql(&format!("insert into tasks (id, title) values ('{TASK}', 'a'), ('{OTHER}', 'b')"));
     let mut ws = app.ws("").await;
@@ -78,7 +78,7 @@ async fn a_narrowed_stream_hears_of_what_is_watched() {
     app.sql(&format!("update tasks set title = 'x' where id = '{OTHER}'"));
     app.sql(&format!("update tasks set title = 'x' where id = '{TASK}'"));
     while kind(&ws.frame().await) != "task.updated" {
-        // Its start may be told again: the flush that holds it also holds what came after the snapshot.
+        // The notice of the start may come first: its flush may be sent after the snapshot that contains the start.
     }
 
     assert_eq!(kind(&ws.watch(&["bookmarks"]).await), "watching");
@@ -91,7 +91,7 @@ async fn a_narrowed_stream_hears_of_what_is_watched() {
 }
 
 #[tokio::test]
-async fn who_comes_back_is_told_what_changed_and_nothing_else() {
+async fn a_resumed_stream_lists_exactly_the_changed_read_models() {
     let app = App::start().await;
     app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'a', 'p'), ('{OTHER}', 'b', 'q')"));
     let since = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();
@@ -104,7 +104,7 @@ async fn who_comes_back_is_told_what_changed_and_nothing_else() {
     assert_eq!(changed["payload"]["stale"], json!(["overview", format!("task:{TASK}")]));
     let elsewhere = app.ws(&format!("?since={since}&project=q")).await.frame().await;
     assert_eq!(elsewhere["payload"]["stale"], json!([]));
-    // What a browser sends wins over the URL it began with.
+    // `Last-Event-ID`, which a browser sends when it reconnects, takes precedence over `since` in the URL.
     let now = changed["cursor"].as_str().unwrap();
     let (event, _) = app.sse(&format!("?since={since}"), &format!("Last-Event-ID: {now}\r\n")).await.event().await;
     assert_eq!((kind(&event), &event["payload"]["stale"]), ("resumed", &json!([])));
@@ -113,11 +113,15 @@ async fn who_comes_back_is_told_what_changed_and_nothing_else() {
     let app = App::start_in(folder, |_| ()).await;
     let again = app.ws(&format!("?since={since}")).await.frame().await;
     assert_eq!((kind(&again), &again["payload"]["stale"]), ("resumed", &changed["payload"]["stale"]));
-    assert_ne!(again["cursor"].as_str().unwrap().split(':').next(), since.split(':').next(), "a new run");
+    assert_ne!(
+        again["cursor"].as_str().unwrap().split(':').next(),
+        since.split(':').next(),
+        "a restarted server begins a new epoch"
+    );
 }
 
 #[tokio::test]
-async fn what_cannot_be_continued_starts_afresh() {
+async fn a_cursor_that_cannot_be_resumed_gets_a_snapshot() {
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('a'), ('b')");
     let cursor = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();
@@ -130,7 +134,7 @@ async fn what_cannot_be_continued_starts_afresh() {
         let first = app.ws(&format!("?since={since}")).await.frame().await;
         assert_eq!(kind(&first), "snapshot", "{since}");
     }
-    // A log that was pruned past it, and more changes than are told one by one.
+    // A cursor that lacks pruned changes, and a cursor that lacks more changes than one resume reads.
     app.sql("delete from changes where id < 2");
     assert_eq!(kind(&app.ws(&format!("?since={epoch}:1:1:")).await.frame().await), "snapshot");
     assert_eq!(kind(&app.ws(&format!("?since={epoch}:2:2:")).await.frame().await), "resumed");
@@ -139,7 +143,7 @@ async fn what_cannot_be_continued_starts_afresh() {
 }
 
 #[tokio::test]
-async fn a_burst_is_merged_into_what_it_makes_stale() {
+async fn a_burst_is_merged_into_one_stale_or_resync_frame() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     ws.frame().await;
@@ -149,7 +153,7 @@ async fn a_burst_is_merged_into_what_it_makes_stale() {
     assert_eq!(frame["payload"]["read_models"].as_array().unwrap().len(), 101);
     app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1000) insert into tasks (title) select i from n");
     assert_eq!(kind(&ws.frame().await), "resync");
-    // Whoever looks at the overview alone is told of it alone.
+    // A stream narrowed to the overview gets one frame as well.
     ws.watch(&["overview"]).await;
     app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1000) insert into tasks (title) select i from n");
     let frame = ws.frame().await;
@@ -157,7 +161,7 @@ async fn a_burst_is_merged_into_what_it_makes_stale() {
 }
 
 #[tokio::test]
-async fn heartbeats_come_and_carry_the_cursor() {
+async fn heartbeats_carry_the_cursor() {
     let app = App::start_with(|config| config.heartbeat = Duration::from_millis(100)).await;
     let mut ws = app.ws("").await;
     let cursor = ws.frame().await["cursor"].clone();
@@ -169,16 +173,16 @@ async fn heartbeats_come_and_carry_the_cursor() {
 }
 
 #[tokio::test]
-async fn a_peer_that_says_nothing_is_let_go() {
+async fn a_peer_that_answers_no_ping_is_disconnected() {
     let app = App::start_with(|config| config.heartbeat = Duration::from_millis(100)).await;
     let mut socket = upgrade(&app).await;
-    // It answers no ping. Everything sent to it is read, then the server ends the connection.
+    // The socket answers no ping. The test reads all bytes until the server ends the connection.
     let mut all = Vec::new();
     tokio::time::timeout(crate::app::PATIENCE, socket.read_to_end(&mut all)).await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_server_that_ends_says_when_to_come_back() {
+async fn a_stopping_server_sends_closing_with_a_retry_time() {
     let app = App::start().await;
     let (mut ws, mut sse) = (app.ws("").await, app.sse("", "").await);
     ws.frame().await;
@@ -192,7 +196,7 @@ async fn a_server_that_ends_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn what_a_client_does_wrong_is_named_by_its_close_code() {
+async fn each_client_error_has_its_close_code() {
     let app = App::start().await;
     let too_many = json!({"type": "watch", "payload": {"read_models": vec!["overview"; 257]}}).to_string();
     let cases = [
@@ -212,7 +216,7 @@ async fn what_a_client_does_wrong_is_named_by_its_close_code() {
         ws.send(message.clone()).await;
         assert_eq!(ws.closed().await.0, code, "{message:?}");
     }
-    // Bytes that are no WebSocket frame, an unmasked one, and text that is not UTF-8.
+    // A frame with a reserved bit, a frame without a mask, and text that is not UTF-8.
     for (bytes, code) in [
         (&[0x91u8, 0x80, 0, 0, 0, 0][..], 1002),
         (&[0x81, 0x01, b'x'][..], 1002),
@@ -228,7 +232,7 @@ async fn what_a_client_does_wrong_is_named_by_its_close_code() {
 }
 
 #[tokio::test]
-async fn a_reader_that_never_reads_holds_up_nobody() {
+async fn a_client_that_never_reads_delays_no_other() {
     let app = App::start().await;
     let stuck = upgrade(&app).await;
     let mut ws = app.ws("").await;
@@ -241,7 +245,7 @@ async fn a_reader_that_never_reads_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn strangers_are_turned_away_everywhere() {
+async fn foreign_hosts_and_origins_get_403_on_every_path() {
     let app = App::start().await;
     let http = reqwest::Client::new();
     for path in ["/ws", "/api/v1/stream", "/api/v1/overview", "/docs", "/healthz", "/api/v1/hooks/claude-code"] {
@@ -253,7 +257,7 @@ async fn strangers_are_turned_away_everywhere() {
     }
 }
 
-/// A WebSocket of which only the handshake and the first bytes are done by a client that knows how.
+/// A TCP connection after the WebSocket handshake. The test reads and writes its bytes itself.
 async fn upgrade(app: &App) -> TcpStream {
     let mut socket = TcpStream::connect(app.address).await.unwrap();
     let request = format!(

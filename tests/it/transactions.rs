@@ -1,4 +1,4 @@
-//! The door for writes and the door for reads.
+//! `Database::write` and `Database::read`, the only ways to run statements.
 
 use requery::protocol::TaskId;
 use requery::protocol::write::NewTask;
@@ -31,7 +31,7 @@ async fn titles(database: &Database) -> String {
     String::from_utf8(answer.into_bytes()).unwrap()
 }
 
-/// A cursor is only to be had with the value of a transaction that was committed.
+/// Only a committed transaction returns a cursor.
 #[tokio::test]
 async fn verbs_that_fail_leave_no_row() {
     let (_folder, database) = open().await;
@@ -44,7 +44,7 @@ async fn verbs_that_fail_leave_no_row() {
     assert_eq!(titles(&database).await, "[]");
     assert_eq!(database.snapshot().await.unwrap().cursor(), &before);
 
-    // The failed transaction has left the writer free.
+    // The failed transaction has released the write lock.
     let committed = database.write(Scope::All, async |tx| start(tx, "kept").await).await.unwrap();
     assert!(committed.cursor().covers(&before) && committed.cursor() != &before);
     assert_eq!(titles(&database).await, "[\"kept\"]");

@@ -1,4 +1,4 @@
-//! Somebody who looks at screens: a client, what it watches, and whether that is what the server holds.
+//! A client, the read models that it watches, and the comparison of its state with the server and the database.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,31 +14,31 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::sqlite3;
 
-/// How long it may take until everything is true again: a bound, not an expectation.
-pub const SETTLED: Duration = Duration::from_secs(20);
+/// The longest time until all viewers show the state of the database again.
+pub const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Nobody asks without a reason within a test: what is missed stays missed, and is seen.
-pub fn without_safety(mut settings: EngineSettings) -> EngineSettings {
+/// Settings without the safety refetch, which would hide a lost notice from the test.
+pub fn without_safety_refetch(mut settings: EngineSettings) -> EngineSettings {
     settings.safety = Duration::from_secs(24 * 3600);
     settings
 }
 
-/// A client and what it watches.
+/// A client and its watched read models.
 pub struct Viewer {
     pub name: &'static str,
     pub client: Arc<Client>,
     watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle>>>,
-    wrong: Arc<Mutex<Vec<String>>>,
+    regressions: Arc<Mutex<Vec<String>>>,
     _observer: AbortOnDropHandle<()>,
 }
 
 impl Viewer {
-    /// Looks at nothing yet.
+    /// Connects without a watched read model.
     pub fn connect(name: &'static str, server: &str, settings: EngineSettings) -> Self {
         Self::open(name, server, settings, false)
     }
 
-    /// Looks at the overview, the bookmarks and each task that appears.
+    /// Watches the overview, the bookmarks, and each task that appears in the overview.
     pub fn follow(name: &'static str, server: &str, settings: EngineSettings) -> Self {
         let viewer = Self::open(name, server, settings, true);
         viewer.watch(ReadModel::Overview);
@@ -47,11 +47,11 @@ impl Viewer {
     }
 
     fn open(name: &'static str, server: &str, settings: EngineSettings, follow: bool) -> Self {
-        let config = ClientConfig::new(server).with_settings(without_safety(settings));
+        let config = ClientConfig::new(server).with_settings(without_safety_refetch(settings));
         let client = Arc::new(Client::connect(config).unwrap());
-        let (watches, wrong) = (Arc::default(), Arc::default());
-        let observer = observe(client.clone(), Arc::clone(&watches), Arc::clone(&wrong), follow);
-        Self { name, client, watches, wrong, _observer: AbortOnDropHandle::new(tokio::spawn(observer)) }
+        let (watches, regressions) = (Arc::default(), Arc::default());
+        let observer = observe(client.clone(), Arc::clone(&watches), Arc::clone(&regressions), follow);
+        Self { name, client, watches, regressions, _observer: AbortOnDropHandle::new(tokio::spawn(observer)) }
     }
 
     pub fn watch(&self, model: ReadModel) {
@@ -66,13 +66,13 @@ impl Viewer {
         self.watches.lock().unwrap().keys().cloned().collect()
     }
 
-    /// What is held of the overview's figures; null before there are any.
+    /// The figures of the held overview, or null before the first answer.
     pub fn stats(&self) -> Value {
         let Some(Body::Overview { figures, .. }) = self.body(&ReadModel::Overview) else { return Value::Null };
         serde_json::from_slice::<Value>(&figures).unwrap()["stats"].take()
     }
 
-    /// The titles of the first page of tasks, as it is held.
+    /// The titles of the held first page of tasks.
     pub fn titles(&self) -> Vec<String> {
         let Some(body) = self.body(&ReadModel::Overview) else { return Vec::new() };
         body.overview().unwrap().unwrap().1.items.into_iter().map(|task| task.title).collect()
@@ -82,36 +82,36 @@ impl Viewer {
         self.watches.lock().unwrap().get(model)?.view().body
     }
 
-    /// What is not as the server answers, or not known to be.
+    /// The read models that differ from the server's answers or are not fresh, and each cursor that went back.
     async fn differences(&self, rest: &Rest) -> Vec<String> {
-        let mut found = self.wrong.lock().unwrap().clone();
+        let mut differences = self.regressions.lock().unwrap().clone();
         if self.client.status() != Status::Live {
-            found.push(format!("the status is {:?}", self.client.status()));
+            differences.push(format!("the status is {:?}", self.client.status()));
         }
         for model in self.watched() {
             let answer = rest.body(&model).await;
             let Some(view) = self.watches.lock().unwrap().get(&model).map(WatchHandle::view) else { continue };
             let state = if answer.is_none() { ViewState::NotFound } else { ViewState::Fresh };
             if view.state != state {
-                found.push(format!("{model} is {:?} for {:?} at {:?}", view.state, view.why, view.cursor));
+                differences.push(format!("{model} is {:?} for {:?} at {:?}", view.state, view.why, view.cursor));
             } else if answer.is_some() && view.body != answer {
-                found.push(format!(
+                differences.push(format!(
                     "{model} at {:?} is {}\ninstead of {}",
                     view.cursor,
-                    show(&view.body),
-                    show(&answer)
+                    body_text(&view.body),
+                    body_text(&answer)
                 ));
             }
         }
-        found.iter().map(|difference| format!("{}: {difference}", self.name)).collect()
+        differences.iter().map(|difference| format!("{}: {difference}", self.name)).collect()
     }
 }
 
-/// Watches what appears, and that no cursor ever goes back.
+/// Watches the tasks that appear, and records each cursor that goes back within an epoch.
 async fn observe(
     client: Arc<Client>,
     watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle>>>,
-    wrong: Arc<Mutex<Vec<String>>>,
+    regressions: Arc<Mutex<Vec<String>>>,
     follow: bool,
 ) {
     let mut held: BTreeMap<ReadModel, Cursor> = BTreeMap::new();
@@ -129,7 +129,7 @@ async fn observe(
                 && before.epoch() == cursor.epoch()
                 && !cursor.covers(&before)
             {
-                wrong.lock().unwrap().push(format!("{model} went back from {before} to {cursor}"));
+                regressions.lock().unwrap().push(format!("{model} went back from {before} to {cursor}"));
             }
         }
         for model in appeared {
@@ -138,27 +138,27 @@ async fn observe(
     }
 }
 
-/// Waits until every viewer holds what the server answers, and the server answers what the database holds.
+/// Waits until the state of every viewer equals the answers of the server, and checks these against the database.
 pub async fn settle(viewers: &[&Viewer], rest: &Rest, database: &Path) {
     let began = Instant::now();
     loop {
-        let mut found = Vec::new();
+        let mut differences = Vec::new();
         for viewer in viewers {
-            found.extend(viewer.differences(rest).await);
+            differences.extend(viewer.differences(rest).await);
         }
-        if found.is_empty() {
+        if differences.is_empty() {
             break;
         }
-        assert!(began.elapsed() < SETTLED, "not settled:\n{}", found.join("\n"));
+        assert!(began.elapsed() < SETTLE_LIMIT, "not settled:\n{}", differences.join("\n"));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let models = viewers.iter().flat_map(|viewer| viewer.watched()).collect::<std::collections::BTreeSet<_>>();
     for model in models {
-        assert_eq!(stored(database, &model), rest.body(&model).await.as_ref().map(shown), "{model}");
+        assert_eq!(stored(database, &model), rest.body(&model).await.as_ref().map(comparable), "{model}");
     }
 }
 
-/// The server's answers, asked for directly.
+/// Requests to the server without the client module.
 #[derive(Clone)]
 pub struct Rest {
     http: reqwest::Client,
@@ -170,7 +170,7 @@ impl Rest {
         Self { http: reqwest::Client::new(), root: root.into() }
     }
 
-    /// A body as a client holds it; none where there is no such thing.
+    /// A body as a client holds it, or `None` for 404.
     async fn body(&self, model: &ReadModel) -> Option<Body> {
         match model {
             ReadModel::Overview => {
@@ -179,7 +179,7 @@ impl Rest {
             }
             ReadModel::Task(id) => self.get(&format!("/api/v1/tasks/{id}")).await.map(Body::Task),
             ReadModel::Bookmarks => self.get("/api/v1/bookmarks").await.map(Body::Bookmarks),
-            other => panic!("no request for {other}"),
+            other => panic!("add the request for {other} here"),
         }
     }
 
@@ -192,7 +192,7 @@ impl Rest {
         }
     }
 
-    /// Writes, and says the status; none where nobody answered.
+    /// Sends a write and returns the status, or `None` without an answer.
     pub async fn write(&self, method: &str, path: &str, body: Value) -> Option<u16> {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.root));
         let request = request.header("content-type", "application/json").body(body.to_string());
@@ -203,8 +203,8 @@ impl Rest {
     }
 }
 
-/// The part of a body that the database is asked for in other words.
-fn shown(body: &Body) -> Value {
+/// The part of a body that [`stored`] selects from the database.
+fn comparable(body: &Body) -> Value {
     let rows = |items: &Value, keys: &[&str]| -> Vec<Value> {
         items.as_array().unwrap().iter().map(|row| keys.iter().map(|key| row[key].clone()).collect()).collect()
     };
@@ -226,11 +226,11 @@ fn shown(body: &Body) -> Value {
             ])
         }
         Body::Bookmarks(page) => json!(rows(&read(page)["items"], &["bookmark_id", "title", "note"])),
-        other => panic!("a read model that the tests do not know: {other:?}"),
+        other => panic!("add the read model of {other:?} here"),
     }
 }
 
-/// The same from the database; none where there is no such thing.
+/// The same values selected from the database, or `None` for a task that does not exist.
 fn stored(database: &Path, model: &ReadModel) -> Option<Value> {
     let list = |rows: &str| format!("(select json_group_array(json(row)) from ({rows}))");
     let sql = match model {
@@ -267,7 +267,7 @@ fn stored(database: &Path, model: &ReadModel) -> Option<Value> {
             "select {}",
             list("select json_array(id, title, note) as row from bookmarks order by updated_at desc, id desc limit 50")
         ),
-        other => panic!("no statement for {other}"),
+        other => panic!("add the statement for {other} here"),
     };
     let text = sqlite3(database, &sql);
     (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap())
@@ -277,9 +277,9 @@ fn read(json: &[u8]) -> Value {
     serde_json::from_slice(json).unwrap()
 }
 
-fn show(body: &Option<Body>) -> String {
+fn body_text(body: &Option<Body>) -> String {
     match body {
-        None => "nothing".to_owned(),
+        None => "no body".to_owned(),
         Some(body) => String::from_utf8_lossy(&body.to_json()).into_owned(),
     }
 }

@@ -1,28 +1,29 @@
-//! The figures of a spool, in the file that is its lock.
+//! The file `count`: it holds the figures of a spool, and it is the lock of the queue.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Four numbers of twenty digits, each with a blank or the end of the line behind it.
+/// The size of the file: four numbers of twenty digits, each followed by a space or the end of the line.
 const FILE_BYTES: usize = 84;
 
-/// The figures, locked as long as this is there.
+/// The figures. The file stays locked until this value is dropped.
 #[derive(Debug)]
 pub struct CountFile {
     file: File,
-    /// The place of the next record.
+    /// The number of the next record in the queue.
     pub next: u64,
-    /// What waits takes so many bytes of disk.
+    /// The bytes of disk that the waiting records take.
     pub bytes: u64,
-    /// Records dropped, ever.
+    /// Records dropped since the spool exists.
     pub dropped: u64,
-    /// Records put aside, ever.
+    /// Records put aside since the spool exists.
     pub aside: u64,
 }
 
 impl CountFile {
-    /// Reads them from the file, which is locked; where it says nothing, from what is there: `next` and `bytes`.
+    /// Reads the figures from the locked file. If the file is empty or damaged, `found` works out `next` and `bytes`
+    /// from the queue, and the other two start at 0.
     pub fn read(file: File, found: impl FnOnce() -> io::Result<(u64, u64)>) -> io::Result<Self> {
         let mut text = [0; FILE_BYTES];
         let read = file.read_exact_at(&mut text, 0).ok().and_then(|()| {
@@ -39,7 +40,7 @@ impl CountFile {
         Ok(Self { file, next, bytes, dropped, aside })
     }
 
-    /// Writes them.
+    /// Writes the figures.
     pub fn save(&self) -> io::Result<()> {
         let Self { file, next, bytes, dropped, aside } = self;
         file.write_all_at(format!("{next:020} {bytes:020} {dropped:020} {aside:020}\n").as_bytes(), 0)

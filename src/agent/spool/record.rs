@@ -1,34 +1,34 @@
-//! One record as a file: a line about it, then its body.
+//! The file of one record: a header line, then the body.
 
-/// What the line begins with: the format and its version.
+/// The first word of the header: the format and its version.
 const HEADER: &str = "requery-spool-1";
-/// The same of a record that says which process it is of.
+/// The first word of the header of a record that names its process.
 const HEADER_WITH_PROCESS: &str = "requery-spool-2";
-/// The longest line.
+/// The longest header.
 const MAX_HEADER_BYTES: usize = 512;
 
-/// What a hook was given, and what it needs to be delivered later.
+/// The record of a hook, with the facts that a later delivery needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpooledRecord {
-    /// The runtime, as the server's endpoint has it.
+    /// The name of the runtime, as in the server's endpoint.
     pub source: String,
-    /// The delivery: the same at every try.
+    /// The delivery id, the same at every attempt.
     pub delivery: String,
-    /// When it happened, in milliseconds since 1970.
+    /// When the hook ran, in milliseconds since 1970.
     pub at_ms: i64,
-    /// The process of the agent, as it is named to the server, where it is known: a text without spaces.
+    /// The name of the agent's process, if it is known: a text without spaces.
     pub process: Option<String>,
-    /// What the hook was given.
+    /// The record as the agent gave it to the hook.
     pub body: Vec<u8>,
 }
 
-/// A file that is no record, or not all of one.
+/// A file that is no record, or only part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a whole record")]
+#[error("the file is not a complete record")]
 pub struct BrokenRecord;
 
 impl SpooledRecord {
-    /// As a file.
+    /// The content of the record's file.
     pub fn encode(&self) -> Vec<u8> {
         let Self { source, delivery, at_ms, process, body } = self;
         let (length, sum) = (body.len(), self.checksum());
@@ -43,10 +43,10 @@ impl SpooledRecord {
         text
     }
 
-    /// From a file.
+    /// Reads a record from the content of its file.
     ///
     /// # Errors
-    /// It is not one, or something is missing or changed.
+    /// The file is no record, or a part of it is missing or altered.
     pub fn decode(text: &[u8]) -> Result<Self, BrokenRecord> {
         let end = text.iter().take(MAX_HEADER_BYTES).position(|byte| *byte == b'\n').ok_or(BrokenRecord)?;
         let line = str::from_utf8(&text[..end]).map_err(|_| BrokenRecord)?;
@@ -69,7 +69,7 @@ impl SpooledRecord {
         if whole { Ok(record) } else { Err(BrokenRecord) }
     }
 
-    /// FNV-1a over everything, eight bytes at a time: it tells a torn file, not a forged one.
+    /// A variant of FNV-1a over all fields, eight bytes at a time. It detects an incomplete file, not a forged one.
     fn checksum(&self) -> u64 {
         let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
         let bytes = |sum, bytes: &[u8]| {

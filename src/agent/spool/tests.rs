@@ -24,7 +24,7 @@ fn spool() -> (tempfile::TempDir, Spool) {
 }
 
 #[test]
-fn all_names_of_this_machine_are_one() {
+fn all_names_of_this_machine_lead_to_one_spool() {
     let (folder, spool) = spool();
     for host in ["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "::1", "0.0.0.0"] {
         assert_eq!(Spool::of(folder.path(), host, 7373).folder(), spool.folder(), "{host}");
@@ -34,7 +34,7 @@ fn all_names_of_this_machine_are_one() {
 }
 
 #[test]
-fn records_come_out_as_they_went_in_and_one_takes_them_at_a_time() {
+fn records_keep_their_order_and_one_process_claims_them() {
     let (_folder, spool) = spool();
     assert!(spool.is_empty());
     assert_eq!(spool.tally(soon()).expect("a tally"), SpoolTally::default());
@@ -52,14 +52,14 @@ fn records_come_out_as_they_went_in_and_one_takes_them_at_a_time() {
     assert!(spool.is_empty());
     assert_eq!(spool.tally(soon()).expect("a tally"), SpoolTally { aside: 2, ..SpoolTally::default() });
     drop(claim);
-    // Places are not given again.
+    // Numbers of removed records are not reused.
     spool.put(&record(12, b""), soon()).expect("put");
     let claim = spool.claim().expect("usable").expect("free");
     assert_eq!(claim.waiting().expect("names"), ["0000000000000013"]);
 }
 
 #[test]
-fn what_is_not_whole_is_not_a_record() {
+fn incomplete_and_altered_files_are_refused() {
     let text = record(1, b"{\"a\": 1}").encode();
     assert_eq!(SpooledRecord::decode(&text), Ok(record(1, b"{\"a\": 1}")));
     for end in 0..text.len() {
@@ -74,7 +74,7 @@ fn what_is_not_whole_is_not_a_record() {
 }
 
 #[test]
-fn beyond_its_bound_the_oldest_are_dropped_and_counted() {
+fn a_full_queue_drops_and_counts_its_oldest_records() {
     let (_folder, spool) = spool();
     let body = vec![b' '; 4 * 1024 * 1024 - 4096];
     for number in 0..20 {
@@ -91,7 +91,7 @@ fn beyond_its_bound_the_oldest_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_lost_count_is_found_again() {
+fn a_damaged_count_file_is_restored_from_the_queue() {
     let (_folder, spool) = spool();
     for number in 0..3 {
         spool.put(&record(number, b"{}"), soon()).expect("put");

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::stage::DemoStage;
 use super::texts::{DemoProject, FOLLOW_UPS, PROJECTS, QUESTIONS, TODOS};
 
-/// One session after another. Claude Code's hooks report todos, questions, subagents and failures. Codex's report less: a
-/// failed command is one whose output says so.
+/// Runs one session after another. Claude Code has hooks for todos, questions and failed tools. Codex has none of them:
+/// its failed commands report an exit code in their output.
 pub async fn work(mut stage: DemoStage, runtime: AgentRuntime) {
-    // So that a team does not begin on the same second.
+    // The agents of a team start at different times.
     stage.pause(0.0, 4.0).await;
     loop {
         let project = &PROJECTS[stage.dice.usize(0..PROJECTS.len())];
@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
         self.report("SessionEnd", json!({"reason": "prompt_input_exit"})).await;
     }
 
-    /// From what the person says to what the agent answers.
+    /// One turn: from the prompt of the person to the answer of the agent.
     async fn turn(&mut self, prompt: &str, answer: &str) {
         self.report("UserPromptSubmit", json!({"prompt": prompt})).await;
         self.stage.pause(0.5, 2.0).await;
@@ -135,7 +135,7 @@ impl<'a> Session<'a> {
         self.call("Bash", json!({"command": command}), outcome, None, 2.0, 8.0).await;
     }
 
-    /// Asks for permission to push. False: the person said no, and the turn is over.
+    /// Asks for permission to push. Returns `false` if the person refuses, which ends the turn.
     async fn push(&mut self) -> bool {
         let input = json!({"command": "git push -u origin HEAD", "description": "Push the branch"});
         let tool = json!({"tool_name": "Bash", "tool_input": input, "tool_use_id": self.stage.id("toolu_")});
@@ -168,11 +168,11 @@ impl<'a> Session<'a> {
         if self.runtime == AgentRuntime::ClaudeCode {
             self.report("PreToolUse", tool.clone()).await;
         }
-        let who = json!({"agent_id": agent, "agent_type": "Explore"});
-        self.report("SubagentStart", who.clone()).await;
+        let agent_fields = json!({"agent_id": agent, "agent_type": "Explore"});
+        self.report("SubagentStart", agent_fields.clone()).await;
         self.explore(Some(&agent)).await;
         let found = json!({"last_assistant_message": "Two more places do the same."});
-        self.report("SubagentStop", with(who, found)).await;
+        self.report("SubagentStop", with(agent_fields, found)).await;
         if self.runtime == AgentRuntime::ClaudeCode {
             self.report("PostToolUse", with(tool, json!({"tool_response": {"status": "completed"}}))).await;
         }
@@ -240,7 +240,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// An object with the fields of another.
+/// Adds `fields` to an object.
 fn with(mut object: Value, fields: Value) -> Value {
     if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields) {
         object.extend(fields);

@@ -1,4 +1,4 @@
-//! The person who looks after the team: marks what is worth a second look and clears away what is done.
+//! The simulated person of the demo: bookmarks tasks and events, and deletes and purges finished tasks.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::stage::DemoStage;
 use super::texts::{NOTES, PROJECTS};
 
-/// How long finished tasks are left to be looked at, once everything has been shown.
+/// After the tour, a purge spares finished tasks that are younger than this, so that a viewer can look at them.
 const FINISHED_TASK_STAYS: Duration = Duration::from_secs(300);
 
-/// What a person does with what agents did.
+/// An action of the person.
 #[derive(Clone, Copy)]
-enum Deed {
+enum PersonAction {
     MarkTask,
     MarkEvent,
     Unmark,
@@ -22,61 +22,74 @@ enum Deed {
     Purge,
 }
 
-/// One deed after another.
+/// Performs one action after another.
 pub async fn look_after(mut stage: DemoStage) {
-    // Each once, early; then as it comes.
-    let tour = [Deed::MarkTask, Deed::MarkEvent, Deed::Unmark, Deed::MarkTask, Deed::Delete, Deed::Purge];
-    for deed in tour {
+    // The tour performs every action early, so that a viewer sees all of them. Random actions follow.
+    let tour = [
+        PersonAction::MarkTask,
+        PersonAction::MarkEvent,
+        PersonAction::Unmark,
+        PersonAction::MarkTask,
+        PersonAction::Delete,
+        PersonAction::Purge,
+    ];
+    for action in tour {
         stage.pause(5.0, 8.0).await;
-        // What there is nothing for yet is tried again.
-        while !attempt(&mut stage, deed, Duration::ZERO).await {
+        // The team may not have made a suitable task yet.
+        while !attempt(&mut stage, action, Duration::ZERO).await {
             stage.pause(2.0, 3.0).await;
         }
     }
     loop {
         stage.pause(6.0, 20.0).await;
-        let deed = stage.one_of(&[Deed::MarkTask, Deed::MarkEvent, Deed::MarkEvent, Deed::Unmark, Deed::Purge]);
-        attempt(&mut stage, deed, FINISHED_TASK_STAYS).await;
+        let action = stage.one_of(&[
+            PersonAction::MarkTask,
+            PersonAction::MarkEvent,
+            PersonAction::MarkEvent,
+            PersonAction::Unmark,
+            PersonAction::Purge,
+        ]);
+        attempt(&mut stage, action, FINISHED_TASK_STAYS).await;
     }
 }
 
-/// Whether there was anything to do it to.
-async fn attempt(stage: &mut DemoStage, deed: Deed, kept: Duration) -> bool {
-    match deed {
-        Deed::MarkTask => mark_task(stage).await.is_some(),
-        Deed::MarkEvent => mark_event(stage).await.is_some(),
-        Deed::Unmark => unmark(stage).await.is_some(),
-        Deed::Delete => delete(stage).await.is_some(),
-        Deed::Purge => purge(stage, kept).await,
+/// Performs an action. Returns `false` if the team has no suitable task or bookmark yet.
+async fn attempt(stage: &mut DemoStage, action: PersonAction, kept: Duration) -> bool {
+    match action {
+        PersonAction::MarkTask => mark_task(stage).await.is_some(),
+        PersonAction::MarkEvent => mark_event(stage).await.is_some(),
+        PersonAction::Unmark => unmark(stage).await.is_some(),
+        PersonAction::Delete => delete(stage).await.is_some(),
+        PersonAction::Purge => purge(stage, kept).await,
     }
 }
 
 async fn mark_task(stage: &mut DemoStage) -> Option<()> {
-    let task = any(stage, "api/v1/tasks?limit=20").await?;
+    let task = random_row(stage, "api/v1/tasks?limit=20").await?;
     let mark = json!({"task_id": task["task_id"], "note": stage.one_of(NOTES)});
     stage.call(Method::PUT, "api/v1/bookmarks", mark).await.map(drop)
 }
 
 async fn mark_event(stage: &mut DemoStage) -> Option<()> {
-    let task = any(stage, "api/v1/tasks?limit=20").await?;
-    let event = any(stage, &format!("api/v1/tasks/{}/timeline?limit=20", task["task_id"].as_str()?)).await?;
+    let task = random_row(stage, "api/v1/tasks?limit=20").await?;
+    let event = random_row(stage, &format!("api/v1/tasks/{}/timeline?limit=20", task["task_id"].as_str()?)).await?;
     let mark = json!({"event_id": event["event_id"], "task_id": task["task_id"], "note": stage.one_of(NOTES)});
     stage.call(Method::PUT, "api/v1/bookmarks", mark).await.map(drop)
 }
 
 async fn unmark(stage: &mut DemoStage) -> Option<()> {
-    let mark = any(stage, "api/v1/bookmarks").await?;
+    let mark = random_row(stage, "api/v1/bookmarks").await?;
     let path = format!("api/v1/bookmarks/{}", mark["bookmark_id"].as_str()?);
     stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
 }
 
 async fn delete(stage: &mut DemoStage) -> Option<()> {
-    let task = any(stage, "api/v1/tasks?status=completed").await?;
+    let task = random_row(stage, "api/v1/tasks?status=completed").await?;
     let path = format!("api/v1/tasks/{}", task["task_id"].as_str()?);
     stage.call(Method::DELETE, &path, Value::Null).await.map(drop)
 }
 
-/// One project at a time, and only what has been there for a while.
+/// Purges the finished tasks of one project that are older than `kept`. Skips projects without such tasks.
 async fn purge(stage: &mut DemoStage, kept: Duration) -> bool {
     let before = SystemTime::now().checked_sub(kept).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let before = before.and_then(|time| i64::try_from(time.as_millis()).ok()).map(Timestamp::from_ms);
@@ -92,8 +105,8 @@ async fn purge(stage: &mut DemoStage, kept: Duration) -> bool {
     false
 }
 
-/// Any row of a page.
-async fn any(stage: &mut DemoStage, path: &str) -> Option<Value> {
+/// A random row of a page. `None` if the page is empty.
+async fn random_row(stage: &mut DemoStage, path: &str) -> Option<Value> {
     let page = stage.call(Method::GET, path, Value::Null).await?;
     let rows = page["items"].as_array().filter(|rows| !rows.is_empty())?;
     Some(rows[stage.dice.usize(0..rows.len())].clone())

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::stage::DemoStage;
 use super::texts::{PROJECTS, RELEASE};
 
-/// One release after another.
+/// Makes one release after another.
 pub async fn work(mut stage: DemoStage) {
     for number in 0.. {
-        // None: somebody deleted what it worked on. So it begins something else.
+        // `None` means that a task of the release was deleted. The agent then starts the next release.
         release(&mut stage, number).await;
         stage.pause(5.0, 15.0).await;
     }
@@ -24,7 +24,7 @@ async fn release(stage: &mut DemoStage, number: u32) -> Option<()> {
     stage.pause(1.0, 3.0).await;
 
     for (at, (title, commands)) in RELEASE.iter().enumerate() {
-        // The first long test of a team fails, so that everyone sees what that looks like.
+        // The long tests of an agent's first release always fail, so that a viewer soon sees a failed task.
         let fails = at == 2 && (number == 0 || stage.chance(30));
         part(stage, &task, title, commands, fails).await?;
         if fails {
@@ -34,7 +34,7 @@ async fn release(stage: &mut DemoStage, number: u32) -> Option<()> {
             approve(stage, &task).await?;
         }
     }
-    // Nobody needs the changelog's own task once there is a release.
+    // The release is done, so the task of its first part, the changelog, is deleted.
     if let Some(first) = task.parts(stage).await.first() {
         stage.call(Method::DELETE, &format!("api/v1/tasks/{first}"), Value::Null).await;
     }
@@ -46,14 +46,14 @@ async fn release(stage: &mut DemoStage, number: u32) -> Option<()> {
     end(stage, &task, "completed", "Released; nothing unusual in the first minutes.").await
 }
 
-/// A task that is worked on.
+/// A task and the session that works on it.
 struct Work {
     id: String,
     session: String,
 }
 
 impl Work {
-    /// The tasks it is made of, the oldest first.
+    /// The ids of the child tasks, the oldest first.
     async fn parts(&self, stage: &mut DemoStage) -> Vec<String> {
         let path = format!("api/v1/tasks/{}", self.id);
         let detail = stage.call(Method::GET, &path, Value::Null).await.unwrap_or_default();
@@ -78,7 +78,7 @@ async fn log(stage: &mut DemoStage, task: &Work, mut events: Value) -> Option<Ve
     logged["items"].as_array()?.iter().map(|event| id_of(event, "event_id")).collect()
 }
 
-/// A part of a release: a task of its own that nobody looks at.
+/// A part of a release: a child task that runs in the background.
 async fn part(stage: &mut DemoStage, release: &Work, title: &str, commands: &[&str], fails: bool) -> Option<()> {
     let task = json!({
         "title": title,
@@ -107,7 +107,7 @@ async fn part(stage: &mut DemoStage, release: &Work, title: &str, commands: &[&s
     }
 }
 
-/// Waits for a person to say yes, which people take their time for.
+/// Asks for a permission and waits for it, as long as a person may take to answer.
 async fn approve(stage: &mut DemoStage, task: &Work) -> Option<()> {
     log(stage, task, json!([{"kind": "permission.requested", "title": "Sign with the release key?"}])).await?;
     let path = format!("api/v1/tasks/{}", task.id);

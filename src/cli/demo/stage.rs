@@ -1,4 +1,4 @@
-//! What everyone in the demo has: the server, dice, and time that can be sped up.
+//! The tools of each actor in the demo: access to the server, random numbers, and pauses that can be sped up.
 
 use std::time::Duration;
 
@@ -8,50 +8,50 @@ use tracing::{debug, warn};
 
 use crate::cli::api::{Api, CallError};
 
-/// How long to wait for a server that is away.
+/// The pause before a request is sent again to a server that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Someone's place in the demo.
+/// The tools of one actor: an agent or the person.
 pub struct DemoStage {
     api: Api,
     speed: f64,
-    /// The dice. Each actor has its own, so that one does not change another's work.
+    /// The random numbers. Each actor has its own generator, so that no actor changes the work of another.
     pub dice: fastrand::Rng,
 }
 
 impl DemoStage {
-    /// A place with dice of its own.
+    /// The tools of an actor with its own random numbers.
     pub fn new(api: Api, speed: f64, seed: u64) -> Self {
         Self { api, speed, dice: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Takes its time, between two numbers of seconds.
+    /// Waits for a random time between `from` and `to` seconds, divided by the speed.
     pub async fn pause(&mut self, from: f64, to: f64) {
         let seconds = from + (to - from) * self.dice.f64();
         tokio::time::sleep(Duration::from_secs_f64(seconds / self.speed)).await;
     }
 
-    /// Whether something happens that does so many times out of a hundred.
+    /// Returns `true` with a probability of `percent` percent.
     pub fn chance(&mut self, percent: u32) -> bool {
         self.dice.u32(0..100) < percent
     }
 
-    /// One of several.
+    /// A random element of `choices`.
     pub fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.dice.usize(0..choices.len())]
     }
 
-    /// An id as runtimes make them.
+    /// A random id with a prefix, in the form that runtimes use.
     pub fn id(&mut self, prefix: &str) -> String {
         format!("{prefix}{:016x}", self.dice.u64(..))
     }
 
-    /// A UUID of its own, of version 4 by the look of it.
+    /// A UUID of version 4, made from the actor's random numbers so that a seed reproduces it.
     pub fn uuid(&mut self) -> String {
         uuid::Builder::from_random_bytes(self.dice.u128(..).to_be_bytes()).into_uuid().hyphenated().to_string()
     }
 
-    /// Reports what a hook was given, until the server takes or refuses it.
+    /// Sends the input of a hook until the server accepts or rejects it.
     pub async fn hook(&mut self, source: &str, body: &Value) {
         let delivery = self.uuid();
         loop {
@@ -62,14 +62,14 @@ impl DemoStage {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Err(refused @ CallError::Refused { .. }) => {
-                    warn!("a hook of the demo was refused: {refused}");
+                    warn!("the server refused a hook of the demo: {refused}");
                     return;
                 }
             }
         }
     }
 
-    /// Asks the API; the answer, or none if it refused: what was asked about may be gone by now.
+    /// Calls the API. `None` if the server refuses the request: the person may have deleted its task.
     pub async fn call(&mut self, method: Method, path: &str, body: Value) -> Option<Value> {
         loop {
             match self.api.call(method.clone(), path, &body).await {
@@ -80,7 +80,7 @@ impl DemoStage {
                 }
                 Err(CallError::Refused { status, .. }) if matches!(status.as_u16(), 404 | 409) => return None,
                 Err(refused @ CallError::Refused { .. }) => {
-                    warn!("{method} {path} of the demo was refused: {refused}");
+                    warn!("the server refused {method} {path} of the demo: {refused}");
                     return None;
                 }
             }

@@ -1,18 +1,18 @@
-//! What the team works on: made up, and such as people do.
+//! The texts of the demo: projects, prompts, questions and notes. They are invented.
 
-/// A project, and what there is to do in it.
+/// A project, and the jobs in it.
 pub struct DemoProject {
-    /// Its name, and its folder's.
+    /// The name of the project and of its folder.
     pub name: &'static str,
-    /// Files that are read and changed.
+    /// The files that agents read and change.
     pub files: &'static [&'static str],
-    /// How its tests are run.
+    /// The command that runs the tests.
     pub test: &'static str,
-    /// How it is built.
+    /// The command that builds the project.
     pub build: &'static str,
-    /// How it is linted.
+    /// The command that runs the linter.
     pub lint: &'static str,
-    /// What is asked for, and what is answered in the end.
+    /// The prompt of each job, and the agent's answer at its end.
     pub jobs: &'static [(&'static str, &'static str)],
 }
 
@@ -92,25 +92,25 @@ pub const PROJECTS: &[DemoProject] = &[
     },
 ];
 
-/// What a person says when there is more to do.
+/// Further prompts of a person, each with the agent's answer.
 pub const FOLLOW_UPS: &[(&str, &str)] = &[
     ("Looks good. Please add a test for the empty case too.", "There is a test for the empty case now."),
     ("Can you explain the change in two sentences for the changelog?", "Done; it is under Unreleased, two sentences."),
     ("Rename the helper to something that says what it does.", "Renamed, and its three callers with it."),
 ];
 
-/// What agents ask people.
+/// Questions of agents, each with the person's answer.
 pub const QUESTIONS: &[(&str, &str)] = &[
     ("Should the old endpoint stay for one more release?", "Keep it one more release"),
     ("Round half up or half even?", "Half even"),
     ("May I change the column in place, or add a new one?", "Add a new one"),
 ];
 
-/// What agents write on their lists.
+/// The todo list of an agent.
 pub const TODOS: &[&str] =
     &["Find where it happens", "Write a test that fails", "Fix it", "Tidy up and run everything"];
 
-/// What a release is made of, and the commands of each part.
+/// The parts of a release, each with its commands.
 pub const RELEASE: &[(&str, &[&str])] = &[
     ("Write the changelog", &["git log --oneline v2.3.0..", "git tag --list"]),
     ("Build and sign the packages", &["make package", "cosign sign-blob dist/checksums.txt"]),
@@ -118,6 +118,6 @@ pub const RELEASE: &[(&str, &[&str])] = &[
     ("Roll out to staging", &["kubectl apply -f deploy/staging", "kubectl rollout status deployment/web"]),
 ];
 
-/// What people note on what they mark.
+/// Notes of a person on bookmarks.
 pub const NOTES: &[&str] =
     &["Show this at the stand-up", "Is this the same as last week?", "Nice find", "Ask about this"];

@@ -1,4 +1,4 @@
-//! As much of HTTP as a hook needs: one request after the other, each answered or not in time.
+//! A minimal HTTP client for the hook: one request at a time, each with a deadline.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -11,30 +11,32 @@ use requery::agent::spool::SpooledRecord;
 use requery::protocol::{AT_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 use reqwest::Url;
 
-/// The longest head of an answer. Ours are a few hundred bytes.
+/// The largest accepted response head, in bytes. The server's heads have a few hundred bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerAddress {
-    /// Its name or address, without brackets.
+    /// The host name or the IP address, without brackets.
     pub host: String,
-    /// Its port.
+    /// The port.
     pub port: u16,
-    /// What its paths begin with, without a slash at the end.
+    /// The prefix of all paths, without a slash at the end.
     path: String,
 }
 
 impl ServerAddress {
-    /// From a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// It is not the `http:` URL of a server, or it holds a password, which has no place in a settings file.
+    /// The text is not an `http:` URL with a host, or it contains a user name or a password: the URL is written to a
+    /// settings file.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let url = Url::parse(text).with_context(|| format!("--server {text}: not a URL"))?;
         let host = url.host_str().filter(|_| url.scheme() == "http");
         let host = host.with_context(|| format!("--server {text}: expected http://host:port"))?;
-        anyhow::ensure!(url.username().is_empty() && url.password().is_none(), "--server: leave out who you are");
+        let is_anonymous = url.username().is_empty() && url.password().is_none();
+        anyhow::ensure!(is_anonymous, "--server: leave the user name and the password out of the URL");
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: url.port().unwrap_or(80),
@@ -47,14 +49,14 @@ impl ServerAddress {
             Ok(address) => vec![address],
             Err(_) if self.host == "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             Err(_) => {
-                // Nobody can tell a resolver to be quick.
+                // A name lookup has no timeout, so it runs in a thread that can be abandoned.
                 let (found, is_found) = mpsc::channel();
                 let name = (self.host.clone(), self.port);
-                let asked = std::thread::Builder::new().spawn(move || {
+                let lookup = std::thread::Builder::new().spawn(move || {
                     let addresses = name.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
                     let _ = found.send(addresses.unwrap_or_default());
                 });
-                let found = asked.ok().and_then(|_| is_found.recv_timeout(left(until)).ok());
+                let found = lookup.ok().and_then(|_| is_found.recv_timeout(time_left(until)).ok());
                 return found.unwrap_or_default();
             }
         };
@@ -62,25 +64,25 @@ impl ServerAddress {
     }
 }
 
-/// What became of a record.
+/// The outcome of sending a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The server has it.
+    /// The server accepted the record.
     Taken,
-    /// The server says that it is not one, and will say so next time.
+    /// The server rejected the record as invalid. It would reject the record again.
     Refused,
-    /// Nobody took it.
+    /// No server accepted the record. A later attempt may succeed.
     Away(ServerAway),
 }
 
-/// A server that does not answer, or is none.
+/// The server did not answer, cannot store the record now, or is another program than requery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerAway {
-    /// Whether it took all the time there was to find out.
+    /// Whether the attempt used up its time. A refused connection does not.
     pub silent: bool,
 }
 
-/// A connection that is opened when it is needed, and may be used until the time is up.
+/// A connection with a deadline. It is opened for the first request, and again after a failure.
 pub struct ForwardConnection<'a> {
     server: &'a ServerAddress,
     until: Instant,
@@ -88,12 +90,12 @@ pub struct ForwardConnection<'a> {
 }
 
 impl<'a> ForwardConnection<'a> {
-    /// To a server.
+    /// A connection to `server`, not opened yet.
     pub fn to(server: &'a ServerAddress, until: Instant) -> Self {
         Self { server, until, stream: None }
     }
 
-    /// Opens it now.
+    /// Opens the connection.
     pub fn open(&mut self) -> Result<(), ServerAway> {
         match self.connect() {
             Ok(stream) => {
@@ -104,7 +106,7 @@ impl<'a> ForwardConnection<'a> {
         }
     }
 
-    /// Sends a record; one that is sent late says when it happened.
+    /// Sends a record. A late record carries the time of its hook in a header.
     pub fn send(&mut self, record: &SpooledRecord, late: bool) -> DeliveryOutcome {
         match self.try_send(record, late) {
             Ok(sent) => sent,
@@ -116,7 +118,7 @@ impl<'a> ForwardConnection<'a> {
     }
 
     fn away(&self) -> ServerAway {
-        ServerAway { silent: left(self.until).is_zero() }
+        ServerAway { silent: time_left(self.until).is_zero() }
     }
 
     fn try_send(&mut self, record: &SpooledRecord, late: bool) -> std::io::Result<DeliveryOutcome> {
@@ -151,7 +153,8 @@ impl<'a> ForwardConnection<'a> {
         Ok(match status {
             _ if !head.starts_with("HTTP/1.") => DeliveryOutcome::Away(ServerAway { silent: false }),
             _ if status.starts_with('2') => DeliveryOutcome::Taken,
-            // Only from who speaks as this server does: another program on its port knows nothing about records.
+            // Only an answer with a problem document comes from requery. Another program on the port cannot judge
+            // records.
             "400" | "413" | "422" if problem => DeliveryOutcome::Refused,
             _ => DeliveryOutcome::Away(ServerAway { silent: false }),
         })
@@ -160,7 +163,7 @@ impl<'a> ForwardConnection<'a> {
     fn connect(&self) -> std::io::Result<TcpStream> {
         let mut failed = ErrorKind::AddrNotAvailable.into();
         for address in self.server.addresses(self.until) {
-            match TcpStream::connect_timeout(&address, self.left()?) {
+            match TcpStream::connect_timeout(&address, self.time_left()?) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     return Ok(stream);
@@ -173,12 +176,12 @@ impl<'a> ForwardConnection<'a> {
 
     fn write(&self, stream: &mut TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
         while !bytes.is_empty() {
-            stream.set_write_timeout(Some(self.left()?))?;
+            stream.set_write_timeout(Some(self.time_left()?))?;
             match stream.write(bytes) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => bytes = &bytes[written..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever refuses a long body may have said so and closed.
+                // A server that rejects a long body answers and closes without reading it all. The answer may be there.
                 Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
                     return Ok(());
                 }
@@ -192,7 +195,7 @@ impl<'a> ForwardConnection<'a> {
         let mut head = Vec::new();
         let mut chunk = [0; 1024];
         loop {
-            stream.set_read_timeout(Some(self.left()?))?;
+            stream.set_read_timeout(Some(self.time_left()?))?;
             match stream.read(&mut chunk) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => head.extend_from_slice(&chunk[..length]),
@@ -208,11 +211,11 @@ impl<'a> ForwardConnection<'a> {
         }
     }
 
-    fn left(&self) -> std::io::Result<Duration> {
-        Some(left(self.until)).filter(|left| !left.is_zero()).ok_or_else(|| ErrorKind::TimedOut.into())
+    fn time_left(&self) -> std::io::Result<Duration> {
+        Some(time_left(self.until)).filter(|left| !left.is_zero()).ok_or_else(|| ErrorKind::TimedOut.into())
     }
 }
 
-fn left(until: Instant) -> Duration {
+fn time_left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
 }

@@ -28,15 +28,15 @@ pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
     });
     let note = older.map(|[major, minor, patch]| {
         format!(
-            "{} {major}.{minor}.{patch} ignores settings with hooks it does not know, so only those that every version \
-             knows are registered; install again after an update",
+            "{} {major}.{minor}.{patch} ignores a settings file with a hook that it does not know, so only the hooks \
+             that every version knows are registered; install again after an update",
             agent.product()
         )
     });
     (HookName::registered(agent, older.is_none()), note)
 }
 
-/// The file in which an agent looks for hooks. A project's is the one that is not shared, where there is one.
+/// The file in which an agent looks for hooks. Of a project's files it is the one that is not shared, if there is one.
 pub fn settings(agent: AgentRuntime, scope: SettingsScope) -> anyhow::Result<PathBuf> {
     match scope {
         SettingsScope::User => Ok(folder(agent)?.join(agent.user_settings_file())),
@@ -59,19 +59,19 @@ pub fn folder(agent: AgentRuntime) -> anyhow::Result<PathBuf> {
 pub fn advice(agent: AgentRuntime, scope: SettingsScope, path: &Path) -> Vec<String> {
     let mut advice = Vec::new();
     match agent {
-        AgentRuntime::ClaudeCode => advice.push("sessions that are open already use them after a restart".to_owned()),
+        AgentRuntime::ClaudeCode => advice.push("sessions that are open now run the hooks after a restart".to_owned()),
         AgentRuntime::Codex => {
-            advice.push("Codex runs them after you have trusted them: /hooks".to_owned());
+            advice.push("Codex runs the hooks after you trust them: enter /hooks in Codex".to_owned());
             if scope == SettingsScope::Project {
                 advice.push(
-                    "Codex has no hooks for a project that are yours alone: if others share this folder, keep the file \
-                     out of what you share"
+                    "Codex has no personal hooks for a project: if you share this folder with others, do not share the \
+                     file"
                         .to_owned(),
                 );
             }
             let config = std::fs::read_to_string(path.with_file_name("config.toml")).unwrap_or_default();
             if config.lines().any(|line| line.starts_with("[hooks") || line.starts_with("[[hooks")) {
-                advice.push("config.toml beside it has hooks too: Codex runs both, and says so".to_owned());
+                advice.push("the file config.toml beside it has hooks, too: Codex runs both, and says so".to_owned());
             }
         }
     }

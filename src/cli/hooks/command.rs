@@ -16,7 +16,7 @@ pub struct InstalledCommand {
 /// The command that runs `program` for an agent.
 pub fn write(program: &Path, agent: AgentRuntime, options: &[(&str, &str)]) -> anyhow::Result<String> {
     let Some(program) = program.to_str() else {
-        anyhow::bail!("the path {} is not UTF-8, so no settings file can hold it", program.display());
+        anyhow::bail!("the path {} is not UTF-8, so a settings file cannot hold it", program.display());
     };
     let mut words = vec![quoted(program), "hook".to_owned(), agent.as_str().to_owned()];
     for (option, value) in options {
@@ -25,8 +25,8 @@ pub fn write(program: &Path, agent: AgentRuntime, options: &[(&str, &str)]) -> a
     Ok(words.join(" "))
 }
 
-/// Reads a command; none if it is not one of ours. The folder of the program does not count, since the program may have
-/// moved.
+/// Reads a command. `None` if it is not one of ours. The folder of the program is not compared, since the program may
+/// have moved.
 pub fn read(command: &str, agent: AgentRuntime) -> Option<InstalledCommand> {
     let words = words(command)?;
     let [program, hook, of, options @ ..] = words.as_slice() else { return None };
@@ -47,7 +47,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// The words of a command; none if it has more than words, such as a pipe.
+/// The words of a command. `None` if the command has shell syntax, such as a pipe.
 fn words(command: &str) -> Option<Vec<String>> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
     let mut chars = command.chars();

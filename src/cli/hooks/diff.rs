@@ -1,13 +1,13 @@
-//! The lines that differ between two texts, in the form that `diff` made usual.
+//! The lines that differ between two texts, in the form of a unified diff.
 
 use similar::{Algorithm, ChangeTag, capture_diff_slices, group_diff_ops};
 
 /// How many equal lines are shown around a change.
 const CONTEXT_LINES: usize = 3;
 
-/// The lines that go and come, with some equal lines around each change.
+/// The removed and the added lines, with some equal lines around each change.
 pub fn unified(old: &str, new: &str) -> String {
-    // Without their ends: a file with another kind of line end, or without the last one, is no other text to a reader.
+    // The line ends are left out: for a reader, a text with other line ends is the same text.
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let mut text = String::new();
     for group in group_diff_ops(capture_diff_slices(Algorithm::Myers, &old, &new), CONTEXT_LINES) {

@@ -144,8 +144,8 @@ fn line_end(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
-/// Adds an item behind the last item of a container. The text between the last two items, or in front of the only one, is
-/// the pattern for the text in front of the new one.
+/// Adds an item behind the last item of a container. The text between the last two items, or in front of the only one,
+/// is the pattern for the text in front of the new one.
 fn append(text: &str, container: &JsonNode, item: &str, layout: &Layout, depth: usize) -> String {
     let parts = container.parts();
     let Some((start, end)) = parts.last().copied() else {

@@ -1,8 +1,10 @@
-//! JSON values with the place at which each stands in the text, so that a text can be changed without being written anew.
+//! JSON values with the place at which each stands in the text, so that a text can be changed without being written
+//! anew.
 //!
-//! `serde_json` decides whether a text is JSON and where it is not. It accepts exactly the files that the agents accept:
-//! Claude Code reads its settings with JavaScript's `JSON.parse`, Codex reads its `hooks.json` with `serde_json`. A parser
-//! that accepts more would let our hooks into a file that the agent then ignores without a word to us.
+//! `serde_json` decides whether a text is JSON and where it is not. It accepts exactly the files that the agents
+//! accept: Claude Code reads its settings with JavaScript's `JSON.parse`, Codex reads its `hooks.json` with
+//! `serde_json`. A parser that accepts more would put our hooks into a file that the agent then ignores, and no error
+//! would reach us.
 //!
 //! Comments and trailing commas are refused for that reason. Each client was run offline on 26 November 2026, once for
 //! each file, with a `SessionStart` hook that creates a file:
@@ -14,13 +16,13 @@
 //! | a `/* */` comment | ignores the file | ignores the file |
 //! | a trailing comma, in an array or in an object | ignores the file | ignores the file |
 //!
-//! The results were the same for the user's file and for the project's file. An ignored file costs Claude Code all other
-//! settings in it, too. Codex and Claude Code 2.1.332 print a warning; Claude Code 2.1.197 prints none.
+//! The results were the same for the user's file and for the project's file. An ignored file costs Claude Code all
+//! other settings in it, too. Codex and Claude Code 2.1.332 print a warning; Claude Code 2.1.197 prints none.
 //!
 //! The crate `jsonc-parser` was tried for this and does not do. Of the settings files in `tests/fixtures/settings` its
-//! syntax tree does not bring back `minified`, `on-one-line`, `trailing-spaces` and `two-of-a-name` when a hook is added
-//! and removed; it lays out each hook over ten lines; and with all of its options off it still accepts comments (in the
-//! syntax tree), line breaks inside strings and spaces that are none in JSON.
+//! syntax tree does not bring back `minified`, `on-one-line`, `trailing-spaces` and `two-of-a-name` when a hook is
+//! added and removed; it lays out each hook over ten lines; and with all of its options off it still accepts comments
+//! (in the syntax tree), line breaks inside strings and spaces that are none in JSON.
 
 use serde::Deserializer;
 use serde::de::{Deserialize, MapAccess, Visitor};
@@ -73,11 +75,11 @@ impl SettingsFlaw {
         let at = json.floor_char_boundary(line_start + error.column().saturating_sub(1));
         let (before, rest) = json.as_bytes().split_at(at);
         if rest.starts_with(b"//") || rest.starts_with(b"/*") {
-            return Self::at(at, "a comment, which JSON does not have");
+            return Self::at(at, "a comment, which JSON does not allow");
         }
         let before = before.trim_ascii_end();
         if (rest.starts_with(b"}") || rest.starts_with(b"]")) && before.ends_with(b",") {
-            return Self::at(before.len() - 1, "a comma with nothing behind it");
+            return Self::at(before.len() - 1, "a trailing comma, which JSON does not allow");
         }
         // The parser names the line at the end of its message; a flaw has its own place.
         let message = error.to_string();

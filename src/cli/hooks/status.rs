@@ -1,4 +1,4 @@
-//! `requery hooks status`: whether an agent's records arrive, and otherwise where they stop.
+//! `requery hooks status`: shows whether the records of an agent arrive, and if not, at which step they stop.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,25 +19,25 @@ use super::edit;
 use super::json::JsonNode;
 use super::settings::SettingsFile;
 
-/// How long the server may take for its answer: a person waits for it.
+/// The timeout for the server's answer. It is short because a person waits for it.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whose hooks.
+/// The agents, the settings and the server to report on.
 #[derive(clap::Args, Debug)]
 pub struct HooksStatusArgs {
-    /// Agent whose hooks they are [default: all]
+    /// Agent to report on [default: all agents]
     #[arg(long, value_parser = agent_runtime())]
     agent: Option<AgentRuntime>,
-    /// Only the person's settings.
+    /// Report only on your own settings.
     #[arg(long, conflicts_with = "project")]
     user: bool,
-    /// Only the settings of the project in the current folder.
+    /// Report only on the settings of the project in the current folder.
     #[arg(long)]
     project: bool,
-    /// Server to ask [default: the one the hooks send to]
+    /// Server to ask [default: the server that the hooks send to]
     #[arg(long, env = "REQUERY_SERVER")]
     server: Option<String>,
-    /// Folder for what could not be delivered [default: requery/spool in your state folder]
+    /// Folder for records that could not be delivered [default: requery/spool in your state folder]
     #[arg(long, env = "REQUERY_SPOOL")]
     spool: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ pub async fn run(args: HooksStatusArgs) -> anyhow::Result<()> {
             say!("  {name:<13} {summary}");
             for hook in installed {
                 if !Path::new(&hook.program).is_file() {
-                    say!("  {:<13} {} is gone: install again", "", hook.program);
+                    say!("  {:<13} {} does not exist: install the hooks again", "", hook.program);
                 }
                 servers.extend(hook.server.or_else(|| Some(super::super::DEFAULT_SERVER.to_owned())));
             }
@@ -83,7 +83,7 @@ pub async fn run(args: HooksStatusArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The hooks of ours in a file: in words, and each command once.
+/// Our hooks in a settings file: a summary in words, and each different command once.
 fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<InstalledCommand>)> {
     let settings = SettingsFile::read(path)?;
     let ours = |command: &str| command::read(command, agent).is_some();
@@ -144,7 +144,7 @@ fn waiting(spool: &Spool) -> String {
         Err(error) => return format!("could not use {}: {error}", spool.folder().display()),
     };
     let mut text = match tally.waiting {
-        0 => "nothing".to_owned(),
+        0 => "no records wait".to_owned(),
         1 => "1 record waits".to_owned(),
         many => format!("{many} records wait"),
     };
@@ -152,10 +152,11 @@ fn waiting(spool: &Spool) -> String {
         text += &format!(" ({} KiB in {})", tally.bytes.div_ceil(1024), spool.folder().display());
     }
     if tally.dropped > 0 {
-        text += &format!("; {} were dropped because too many waited", tally.dropped);
+        text += &format!("; {} were dropped because the spool was full", tally.dropped);
     }
     if tally.aside > 0 {
-        text += &format!("; {} that nobody can read are in {}", tally.aside, spool.folder().join("aside").display());
+        let aside = spool.folder().join("aside");
+        text += &format!("; {} unreadable or rejected records were moved to {}", tally.aside, aside.display());
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Where transcripts are.
+//! Finds the files with transcripts.
 
 use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
@@ -9,38 +9,38 @@ use requery::agent::runtime::AgentRuntime;
 
 use super::super::hooks::agent;
 
-/// How deep folders are looked into. Claude Code has its transcripts up to four deep.
+/// The number of folder levels that are searched. Claude Code stores transcripts at most four levels deep.
 const MAX_FOLDER_DEPTH: usize = 8;
-/// How many files are taken in one run.
+/// The search ends once it has found more files than this.
 const MAX_FILES: usize = 100_000;
 
 /// A transcript.
 pub struct TranscriptFile {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// How long it was when it was found.
+    /// The size of the file when it was found, in bytes.
     pub size: u64,
     modified: SystemTime,
 }
 
-/// What was found.
+/// The result of the search.
 #[derive(Default)]
 pub struct FoundTranscripts {
-    /// Transcripts, those that changed last at the end: a session that goes on from another one comes behind it.
+    /// The transcripts in the order of their last change: a session that continues another one comes after it.
     pub files: Vec<TranscriptFile>,
-    /// What could not be looked at, in words.
+    /// The paths that could not be read, with the reason.
     pub unreadable: Vec<String>,
 }
 
-/// Where Claude Code keeps them.
+/// The folder in which Claude Code stores transcripts.
 pub fn default_folder() -> anyhow::Result<PathBuf> {
     let runtime = AgentRuntime::ClaudeCode;
     let folder = runtime.transcripts_folder().with_context(|| format!("{runtime} keeps no transcripts"))?;
     Ok(agent::folder(runtime)?.join(folder))
 }
 
-/// The transcripts at these paths: files as they are, of folders every `*.jsonl` below them. Links that are met on the
-/// way are not followed.
+/// Finds the transcripts at `paths`: each path that is a file, and each file `*.jsonl` in a folder and its subfolders.
+/// Symbolic links inside a folder are not followed. A file that was last changed before `since` is left out.
 pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
     let mut found = FoundTranscripts::default();
     let mut folders = Vec::new();
@@ -49,14 +49,14 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
             Ok(metadata) if metadata.is_dir() => folders.push((path.clone(), 0)),
             Ok(metadata) if metadata.is_file() => found.add(path.clone(), &metadata, since),
             Ok(_) => found.unreadable.push(format!("{} is neither a file nor a folder", path.display())),
-            Err(error) => found.refuse(path, &error),
+            Err(error) => found.note_unreadable(path, &error),
         }
     }
     while let Some((folder, depth)) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) => {
-                found.refuse(&folder, &error);
+                found.note_unreadable(&folder, &error);
                 continue;
             }
         };
@@ -65,7 +65,7 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
             let (path, kind): (PathBuf, FileType) = match looked {
                 Ok(looked) => looked,
                 Err(error) => {
-                    found.refuse(&folder, &error);
+                    found.note_unreadable(&folder, &error);
                     break;
                 }
             };
@@ -76,12 +76,12 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
             } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "jsonl") {
                 match fs::symlink_metadata(&path) {
                     Ok(metadata) => found.add(path, &metadata, since),
-                    Err(error) => found.refuse(&path, &error),
+                    Err(error) => found.note_unreadable(&path, &error),
                 }
             }
         }
         if found.files.len() > MAX_FILES {
-            found.unreadable.push(format!("more than {MAX_FILES} files: the rest is left out"));
+            found.unreadable.push(format!("more than {MAX_FILES} files: the remaining folders are left out"));
             break;
         }
     }
@@ -98,7 +98,7 @@ impl FoundTranscripts {
         }
     }
 
-    fn refuse(&mut self, path: &Path, error: &std::io::Error) {
+    fn note_unreadable(&mut self, path: &Path, error: &std::io::Error) {
         self.unreadable.push(format!("could not read {}: {error}", path.display()));
     }
 }

@@ -1,29 +1,29 @@
-//! What became of the transcripts, in words.
+//! The summary of an import.
 
 use std::fmt::Write;
 
 use requery::protocol::model::Imported;
 
-/// How many lines that were skipped are told one by one.
+/// The number of skipped lines that the summary lists with their reason.
 const MAX_LISTED_REASONS: usize = 20;
 
-/// What became of the transcripts.
+/// The counts of an import.
 #[derive(Default)]
 pub struct ImportTally {
-    /// How many files were read.
+    /// The number of files that were read.
     pub files: u64,
-    /// How long they are together.
+    /// The number of bytes that were read.
     pub bytes: u64,
-    /// What could not be read.
+    /// The number of paths that could not be read.
     pub unreadable: u64,
     sum: Imported,
-    /// Lines longer than the server would take.
+    /// The number of lines that are longer than the server accepts.
     too_long: u64,
     reasons: Vec<String>,
 }
 
 impl ImportTally {
-    /// Adds what became of a stretch.
+    /// Adds the server's answer to a stretch.
     pub fn add(&mut self, imported: &Imported) {
         let (sum, usage) = (&mut self.sum, &imported.usage);
         sum.lines += imported.lines;
@@ -41,20 +41,20 @@ impl ImportTally {
         }
     }
 
-    /// Notes why a line is skipped; the server counts it.
+    /// Notes why the server skipped a line. The server's answer counts the line.
     pub fn skip(&mut self, file: &str, line: u64, reason: &str) {
         if self.reasons.len() < MAX_LISTED_REASONS {
             self.reasons.push(format!("{file}:{line}: {reason}"));
         }
     }
 
-    /// Counts a line that is not sent.
+    /// Counts a line that was too long to be sent.
     pub fn skip_too_long(&mut self, file: &str, line: u64, reason: &str) {
         self.too_long += 1;
         self.skip(file, line, reason);
     }
 
-    /// All of it, in lines.
+    /// The summary as lines of text.
     pub fn summary(&self, dry: bool, sessions: usize) -> String {
         let (sum, usage) = (&self.sum, &self.sum.usage);
         let lines = sum.lines + self.too_long;
@@ -100,7 +100,7 @@ fn count(count: u64, what: &str) -> String {
     format!("{} {what}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
-/// With a comma between thousands.
+/// The number with commas between the thousands.
 fn number(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::ImportTally;
 
     #[test]
-    fn a_summary_says_what_is_known_and_no_more() {
+    fn a_summary_leaves_out_unknown_figures() {
         let mut tally = ImportTally { files: 1, bytes: 2048, ..ImportTally::default() };
         assert_eq!(tally.summary(false, 0), "1 file of 2.00 KiB, 0 lines: 0 new tasks, 0 new events\n");
         let mut imported = Imported::default();

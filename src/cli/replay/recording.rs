@@ -1,4 +1,4 @@
-//! A recording of hooks: one line a record, read one at a time however long the file is.
+//! A recording of hooks: a file with one record per line. It is read line by line, so it may have any length.
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -7,17 +7,18 @@ use tokio::io::AsyncBufRead;
 
 use crate::cli::lines::{BoundedLine, BoundedLines};
 
-/// The longest line in bytes. A record is at most half of it.
+/// The longest accepted line, in bytes: twice the largest record that the server accepts.
 const MAX_RECORDED_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A record of a recording.
 #[derive(Debug, PartialEq)]
 pub struct RecordedLine {
-    /// When it came, in milliseconds since the recording began; none: right after the one before.
+    /// The time of the record, in milliseconds since the start of the recording. `None`: directly after the previous
+    /// one.
     pub at_ms: Option<f64>,
-    /// The runtime it came from, where the line says so.
+    /// The runtime that reported the record, if the line names it.
     pub source: Option<String>,
-    /// What the hook was given, exactly.
+    /// The input of the hook, byte for byte.
     pub body: String,
 }
 
@@ -40,15 +41,15 @@ impl RecordedLine {
 pub struct Recording<R>(BoundedLines<R>);
 
 impl<R: AsyncBufRead + Unpin> Recording<R> {
-    /// The recording that this reads.
+    /// A recording that is read from `reader`.
     pub fn new(reader: R) -> Self {
         Self(BoundedLines::new(reader, MAX_RECORDED_LINE_BYTES))
     }
 
-    /// The next line that is not blank, with its number; or what is wrong with it.
+    /// The next line that is not blank, with its number: the record, or the reason why the line is not a record.
     ///
     /// # Errors
-    /// The file cannot be read on.
+    /// Reading the file failed.
     pub async fn next(&mut self) -> anyhow::Result<Option<(u64, Result<RecordedLine, String>)>> {
         loop {
             let next = self.0.next().await;
@@ -66,7 +67,7 @@ impl<R: AsyncBufRead + Unpin> Recording<R> {
         }
     }
 
-    /// How many bytes were read.
+    /// The number of bytes that were read.
     pub fn read(&self) -> u64 {
         self.0.read
     }
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_line_is_told_and_the_next_is_read() {
+    async fn a_broken_line_is_reported_and_the_next_is_read() {
         check(
             "{\"at_ms\": 5\n{\"at_ms\": 5}\n{\"body\": 1}\n",
             &[
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_without_end_is_skipped() {
+    async fn a_line_that_is_too_long_is_skipped() {
         let long = format!("{}\n{{\"body\": 1}}\n", "x".repeat(MAX_RECORDED_LINE_BYTES + 1));
         check(&long, &["1 longer than 16 MiB", "2 at None from None: 1"]).await;
     }

@@ -1,4 +1,4 @@
-//! Replays against a server that is played by a script of answers.
+//! Replays against an HTTP server that answers with a given list of statuses.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,8 @@ use poem::{EndpointExt, Request, Response, Server};
 use super::recording::Recording;
 use super::{AgentRuntime, Api, Progress, Replay, ReplaySpeed, ReplayTally, runtime_of_file};
 
-/// Plays `lines` to a server that answers with these statuses, 204 afterwards. What comes out: the requests it saw, with
-/// deliveries numbered, and the tally.
+/// Replays `lines` to a server that answers with the statuses in `answers`, and with 204 afterwards. Returns the
+/// requests that the server saw, with numbers in place of the delivery ids, and the tally.
 async fn play(lines: &str, answers: &[u16]) -> (Vec<String>, ReplayTally) {
     let answers: Arc<Mutex<Vec<u16>>> = Arc::new(Mutex::new(answers.iter().rev().copied().collect()));
     let seen: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
@@ -55,7 +55,7 @@ async fn play(lines: &str, answers: &[u16]) -> (Vec<String>, ReplayTally) {
 }
 
 #[tokio::test]
-async fn a_line_is_sent_again_under_the_same_delivery_until_it_is_taken() {
+async fn a_record_is_sent_again_with_the_same_delivery_id_until_it_is_accepted() {
     let (requests, tally) = play("{\"body\":1}\n{\"source\":\"codex\",\"body\":2}\n", &[503, 429]).await;
     assert_eq!(
         requests,
@@ -78,7 +78,7 @@ async fn a_refused_or_broken_line_is_counted_and_not_sent_again() {
 }
 
 #[test]
-fn a_pace_is_scaled() {
+fn the_speed_factor_divides_the_recorded_time() {
     let due = |speed: &str| ReplaySpeed::parse(speed).map(|speed| speed.due(Some(1500.0)).as_millis());
     assert_eq!(due("1"), Ok(1500));
     assert_eq!(due("20"), Ok(75));
@@ -91,7 +91,7 @@ fn a_pace_is_scaled() {
 }
 
 #[test]
-fn the_name_of_the_file_tells_the_runtime() {
+fn the_file_name_selects_the_runtime() {
     assert_eq!(runtime_of_file(Path::new("/codex/busy-day.jsonl")), AgentRuntime::ClaudeCode);
     assert_eq!(runtime_of_file(Path::new("Codex-two-sessions.jsonl")), AgentRuntime::Codex);
 }

@@ -1,4 +1,4 @@
-//! What `requery watch` draws. Everything that came from elsewhere passes through [`escape_control_characters`].
+//! The screen and the lines of `requery watch`. All text from the server passes through [`escape_control_characters`].
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use requery::protocol::model::{
 
 use crate::cli::terminal_text::escape_control_characters;
 
-/// The fewest rows of a table, however low the terminal is.
+/// The smallest number of rows of a table, even on a terminal with few lines.
 const FEWEST_ROWS: usize = 3;
 /// The width of an age, as in `59 min ago`.
 const AGE: usize = 10;
@@ -22,7 +22,7 @@ const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The terminal's second screen; the first comes back when this is dropped.
+/// Switches to the terminal's alternate screen. A drop switches back to the main screen.
 pub(super) struct AlternateScreen;
 
 impl AlternateScreen {
@@ -34,12 +34,12 @@ impl AlternateScreen {
 
 impl Drop for AlternateScreen {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing restored.
+        // The write fails if the terminal is closed. There is no screen to restore then.
         let _ = io::stdout().write_all(b"\x1b[?25h\x1b[?1049l").and_then(|()| io::stdout().flush());
     }
 }
 
-/// How things stand with the server, in words.
+/// The state of the connection, in words.
 pub(super) fn status(client: &Client) -> String {
     match client.status() {
         Status::Connecting => "connecting".into(),
@@ -55,7 +55,7 @@ pub(super) fn status(client: &Client) -> String {
     }
 }
 
-/// One change, for whoever reads lines.
+/// One change as a line of text.
 pub(super) fn line(model: &ReadModel, view: &View) -> String {
     let mut line = format!("{model} {}", view.state.as_str());
     if let Some(why) = view.why {
@@ -83,7 +83,7 @@ pub(super) fn line(model: &ReadModel, view: &View) -> String {
     line
 }
 
-/// A terminal's size in cells, and the time it is.
+/// The size of the terminal in cells, and the current time.
 #[derive(Clone, Copy)]
 pub(super) struct ScreenContext {
     pub(super) rows: usize,
@@ -91,15 +91,16 @@ pub(super) struct ScreenContext {
     pub(super) now_ms: i64,
 }
 
-/// The whole screen, from its first cell. No line is longer than the terminal is wide, none is below its last.
+/// The text of the whole screen, which starts at the first cell. Lines are cut to the width of the terminal, and lines
+/// below its last row are left out.
 pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], context: ScreenContext) -> String {
     let mut text = format!("{BOLD}requery{PLAIN} {} - {}\n", escape_control_characters(server), status(client));
-    // Each read model gets its share; what surrounds a table takes five lines.
+    // The read models share the rows evenly. The headings around a table take five lines.
     let rows = (context.rows.saturating_sub(1) / watches.len().max(1)).saturating_sub(5).max(FEWEST_ROWS);
     let table = Table { rows, context };
     for watch in watches {
         let view = watch.view();
-        let age = view.age().map(|age| format!(", as of {}", span(age))).unwrap_or_default();
+        let age = view.age().map(|age| format!(", as of {}", age_text(age))).unwrap_or_default();
         let error =
             view.error.as_deref().map(|error| format!(" - {}", escape_control_characters(error))).unwrap_or_default();
         let _ = writeln!(text, "\n{BOLD}{}{PLAIN} {DIM}{}{age}{error}{PLAIN}", watch.model(), view.state.as_str());
@@ -111,17 +112,19 @@ pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], co
             .or_else(|| body.bookmarks().map(|parsed| parsed.map(|page| table.bookmarks(&page))));
         match drawn {
             Some(Ok(drawn)) => text += &drawn,
-            Some(Err(error)) => drop(writeln!(text, "the server speaks of something newer than this program: {error}")),
+            Some(Err(error)) => {
+                let _ = writeln!(text, "could not read the answer; the server may be newer than this program: {error}");
+            }
             None => {}
         }
     }
-    // Each line clears what was behind it, the last everything below: nothing flickers.
+    // Each line clears its own rest, and the end clears the rows below. Clearing the whole screen first would flicker.
     let lines =
         text.lines().take(context.rows).map(|line| format!("{}\x1b[K", truncate_str(line, context.columns, "…")));
     format!("\x1b[H{}\x1b[J", lines.collect::<Vec<_>>().join("\r\n"))
 }
 
-/// Draws tables of so many rows.
+/// Draws tables of at most `rows` rows.
 struct Table {
     rows: usize,
     context: ScreenContext,
@@ -139,7 +142,7 @@ impl Table {
             stats.errored_tasks,
             stats.total_events
         );
-        text += &spent(&overview.usage);
+        text += &usage_line(&overview.usage);
         if !overview.needs_you.is_empty() {
             let _ = writeln!(text, "\n{BOLD}needs you{PLAIN}");
         }
@@ -148,7 +151,7 @@ impl Table {
             let reason = task.reason.as_deref().unwrap_or("waiting");
             text += &self.row(&task.title, &[(reason, 12), (&task.project, 16), (&self.ago(&task.since), AGE)]);
         }
-        more(&mut text, overview.needs_you.len() > waiting);
+        mark_cut(&mut text, overview.needs_you.len() > waiting);
         let _ = writeln!(text, "\n{BOLD}tasks{PLAIN}");
         for task in tasks.items.iter().take(self.rows - waiting) {
             let events = format!("{} events", task.event_count);
@@ -158,7 +161,7 @@ impl Table {
             let cells = [(status, 10), (&*task.project, 16), (&*events, 12), (&*changed, AGE)];
             text += &self.row(&format!("{mark}{}", task.title), &cells);
         }
-        more(&mut text, tasks.items.len() > self.rows - waiting || tasks.next.is_some());
+        mark_cut(&mut text, tasks.items.len() > self.rows - waiting || tasks.next.is_some());
         text
     }
 
@@ -177,12 +180,12 @@ impl Table {
         }
         let _ =
             writeln!(text, "\n{} events, {} sessions, {} parts", figures.events, figures.sessions, figures.children);
-        text += &spent(&detail.usage);
+        text += &usage_line(&detail.usage);
         for event in detail.timeline.items.iter().take(self.rows) {
             let state = event.state.map_or("", |state| state.as_str());
             text += &self.row(&event.title, &[(&event.kind, 20), (state, 10), (&self.ago(&event.created_at), AGE)]);
         }
-        more(&mut text, detail.timeline.items.len() > self.rows || detail.timeline.next.is_some());
+        mark_cut(&mut text, detail.timeline.items.len() > self.rows || detail.timeline.next.is_some());
         text
     }
 
@@ -192,11 +195,11 @@ impl Table {
             let note = bookmark.note.as_deref().unwrap_or_default();
             text += &self.row(&bookmark.title, &[(note, 30), (&self.ago(&bookmark.updated_at), AGE)]);
         }
-        more(&mut text, page.items.len() > self.rows || page.next.is_some());
+        mark_cut(&mut text, page.items.len() > self.rows || page.next.is_some());
         text
     }
 
-    /// A line: what is left of the width for `first`, then cells of fixed widths.
+    /// A line: `first` takes the width that the cells leave over, then come the cells with their fixed widths.
     fn row(&self, first: &str, cells: &[(&str, usize)]) -> String {
         let taken: usize = cells.iter().map(|(_, width)| width + 1).sum();
         let width = self.context.columns.saturating_sub(taken + 2).clamp(12, 80);
@@ -214,12 +217,12 @@ impl Table {
     }
 
     fn ago(&self, time: &Timestamp) -> String {
-        span(Duration::from_millis(self.context.now_ms.saturating_sub(time.as_ms()).max(0).unsigned_abs()))
+        age_text(Duration::from_millis(self.context.now_ms.saturating_sub(time.as_ms()).max(0).unsigned_abs()))
     }
 }
 
-/// What is known of tokens and money, as a line; of neither, none.
-fn spent(usage: &Usage) -> String {
+/// The tokens and their cost as one line. Empty if there is no usage.
+fn usage_line(usage: &Usage) -> String {
     if usage.answers == 0 {
         return String::new();
     }
@@ -236,13 +239,13 @@ fn spent(usage: &Usage) -> String {
     }
 }
 
-fn more(text: &mut String, beyond: bool) {
-    if beyond {
+fn mark_cut(text: &mut String, is_cut: bool) {
+    if is_cut {
         let _ = writeln!(text, "{DIM} ...{PLAIN}");
     }
 }
 
-fn span(age: Duration) -> String {
+fn age_text(age: Duration) -> String {
     match age.as_secs() {
         0 => "now".into(),
         seconds @ 1..60 => format!("{seconds} s ago"),
@@ -256,23 +259,23 @@ fn span(age: Duration) -> String {
 mod tests {
     use requery::protocol::model::Usage;
 
-    use super::{ScreenContext, Table, spent};
+    use super::{ScreenContext, Table, usage_line};
 
     #[test]
-    fn a_cost_is_told_as_what_it_is() {
+    fn a_partial_cost_names_how_many_answers_it_covers() {
         let mut usage = Usage::default();
         (usage.answers, usage.input_tokens, usage.output_tokens) = (1200, 12_000, 7);
-        assert_eq!(spent(&Usage::default()), "");
-        assert_eq!(spent(&usage), "12,000 tokens sent, 7 answered\n");
+        assert_eq!(usage_line(&Usage::default()), "");
+        assert_eq!(usage_line(&usage), "12,000 tokens sent, 7 answered\n");
         (usage.cost_usd, usage.answers_with_cost) = (Some(0.5), 3);
         let some = "12,000 tokens sent, 7 answered; 3 of 1,200 answers state their cost, together $0.50\n";
-        assert_eq!(spent(&usage), some);
+        assert_eq!(usage_line(&usage), some);
         usage.answers_with_cost = 1200;
-        assert_eq!(spent(&usage), "12,000 tokens sent, 7 answered; $0.50\n");
+        assert_eq!(usage_line(&usage), "12,000 tokens sent, 7 answered; $0.50\n");
     }
 
     #[test]
-    fn a_row_is_as_wide_as_its_cells_whatever_the_script() {
+    fn row_width_counts_wide_characters_as_two_cells() {
         let table = Table { rows: 3, context: ScreenContext { rows: 10, columns: 40, now_ms: 0 } };
         assert_eq!(
             table.row("a title that is too long for it", &[("running", 10)]),

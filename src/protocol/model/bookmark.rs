@@ -6,24 +6,24 @@ use super::Timestamp;
 use super::page::pages;
 use crate::protocol::{BookmarkId, EventId, TaskId};
 
-/// A marked task or event.
+/// A mark on a task or on an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Bookmark {
-    /// The bookmark.
+    /// The id of the bookmark.
     pub bookmark_id: BookmarkId,
-    /// The task it marks, or whose event it marks.
+    /// The marked task, or the task of the marked event.
     pub task_id: TaskId,
-    /// The event it marks; `null` where it marks the task.
+    /// The marked event; `null` for a mark on the task itself.
     pub event_id: Option<EventId>,
-    /// What the person calls it.
+    /// The title that the person gives the bookmark.
     pub title: String,
-    /// What the person notes about it.
+    /// The note of the person.
     pub note: Option<String>,
-    /// When it was made.
+    /// The time at which the bookmark was created.
     pub created_at: Timestamp,
-    /// When it changed last.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 

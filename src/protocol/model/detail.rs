@@ -4,36 +4,36 @@ use serde::{Deserialize, Serialize};
 
 use super::{ChildTask, ModelUsage, Session, Task, Timeline, Usage};
 
-/// A task with what is drawn around it.
+/// A task with its sessions, its children, its usage and its newest events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct TaskDetail {
     /// The task.
     pub task: Task,
-    /// Its sessions, the newest first; at most 100.
+    /// The sessions of the task, the newest first; at most 100.
     pub sessions: Vec<Session>,
-    /// The tasks it is made of, the newest first; at most 100.
+    /// The children of the task, the newest first; at most 100.
     pub children: Vec<ChildTask>,
-    /// Its counts.
+    /// The counts of the task.
     pub figures: TaskFigures,
-    /// What the answers of models cost on it.
+    /// The usage of models on the task.
     pub usage: Usage,
-    /// The same by model, the one with the most answers first; at most 20.
+    /// The usage of each model, the model with the most answers first; at most 20.
     pub models: Vec<ModelUsage>,
-    /// Its newest events.
+    /// The newest events of the task.
     pub timeline: Timeline,
 }
 
-/// A task's counts.
+/// The counts of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct TaskFigures {
-    /// How many events were ever logged on it.
+    /// The number of events ever logged on the task.
     pub events: u64,
-    /// How many sessions it has.
+    /// The number of sessions of the task.
     pub sessions: u64,
-    /// How many tasks it is made of.
+    /// The number of children of the task.
     pub children: u64,
 }

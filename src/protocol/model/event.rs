@@ -1,4 +1,4 @@
-//! Events, and the timelines they are in. An event holds its writer's own JSON.
+//! Events and timelines. An event holds JSON of its writer.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::page::pages;
 use super::words::words;
 use crate::protocol::{EventId, SessionId, TaskId};
 
-/// The known event kinds; the set is open.
+/// The known kinds of events. The set is open: a writer may use another kind.
 pub const EVENT_KINDS: &[&str] = &[
     "user.message",
     "assistant.response",
@@ -35,29 +35,29 @@ pub const EVENT_KINDS: &[&str] = &[
 ];
 
 words! {
-    /// What a tool call works on.
+    /// The family of a tool.
     ToolFamily {
-        /// Commands.
+        /// Runs commands.
         Terminal = "terminal",
-        /// Changes to files.
+        /// Changes files.
         File = "file",
-        /// Reading and searching.
+        /// Reads and searches.
         Explore = "explore",
-        /// Other agents.
+        /// Calls other agents.
         Agent = "agent",
-        /// Tools of an MCP server.
+        /// Calls a tool of an MCP server.
         Mcp = "mcp",
-        /// Lists of what is to be done.
+        /// Writes a todo list.
         Todo = "todo",
-        /// Questions to the person.
+        /// Asks the person a question.
         Question = "question",
     }
 
-    /// The row of a timeline an event is drawn in.
+    /// The row of a timeline in which an event is drawn.
     Lane {
-        /// What the person says.
+        /// Messages of the person.
         User = "user",
-        /// What the agent says.
+        /// Answers of the agent.
         Assistant = "assistant",
         /// Reading and searching.
         Exploration = "exploration",
@@ -69,35 +69,35 @@ words! {
         Planning = "planning",
         /// Questions and requests for permission.
         Questions = "questions",
-        /// Lists of what is to be done.
+        /// Todo lists.
         Todos = "todos",
         /// Version control.
         Git = "git",
-        /// Work of other agents on behalf of this one.
+        /// Work of subagents.
         Background = "background",
         /// Calls to other agents and tools.
         Coordination = "coordination",
-        /// Everything else.
+        /// All other events.
         System = "system",
     }
 
-    /// How far a tool call, a subagent or a todo is.
+    /// The progress of a tool call, a subagent or a todo.
     EventState {
         /// Not ended yet.
         Running = "running",
-        /// Ended well.
+        /// Ended with success.
         Ok = "ok",
-        /// Ended badly.
+        /// Ended with a failure.
         Failed = "failed",
-        /// Not allowed.
+        /// Not permitted to run.
         Denied = "denied",
-        /// Its turn ended without an end of its own.
+        /// Still open when its turn ended.
         Abandoned = "abandoned",
     }
 }
 
 impl Lane {
-    /// The lane of an event that names none.
+    /// The lane of an event without a lane of its own.
     pub fn of(kind: &str, family: Option<ToolFamily>) -> Lane {
         match (kind, family) {
             ("user.message", _) => Lane::User,
@@ -117,7 +117,7 @@ impl Lane {
     }
 }
 
-/// A JSON object whose keys are the writer's own.
+/// A JSON object with the writer's own keys.
 pub type Metadata = BTreeMap<String, serde_json::Value>;
 
 /// An entry of a task's timeline.
@@ -125,33 +125,33 @@ pub type Metadata = BTreeMap<String, serde_json::Value>;
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Event {
-    /// The event.
+    /// The id of the event.
     pub event_id: EventId,
-    /// The task whose timeline it is in.
+    /// The task of the event.
     pub task_id: TaskId,
-    /// The session it happened in.
+    /// The session in which the event happened.
     pub session_id: Option<SessionId>,
-    /// Its place in the timeline; later is larger.
+    /// The place in the timeline. A later event has a larger position.
     pub position: u64,
-    /// What happened: one of the known kinds, or any text of the same form.
+    /// The kind: one of the known kinds, or another text of the same form.
     pub kind: String,
-    /// For a tool call, what it works on.
+    /// For a tool call: the family of the tool.
     pub family: Option<ToolFamily>,
-    /// The row of the timeline it is drawn in.
+    /// The row of the timeline in which the event is drawn.
     pub lane: Lane,
-    /// For what takes time, how far it is.
+    /// The progress of a tool call, a subagent or a todo; `null` for an event that takes no time.
     pub state: Option<EventState>,
-    /// One line.
+    /// The title: one line.
     pub title: String,
     /// The text.
     pub body: Option<String>,
-    /// What else is known: an object.
+    /// An object with the writer's own keys.
     pub metadata: Metadata,
-    /// Where the body was cut: its whole size in bytes.
+    /// If the body was cut: its whole size in bytes.
     pub truncated: Option<u64>,
-    /// When it happened.
+    /// The time at which the event happened.
     pub created_at: Timestamp,
-    /// When it changed last.
+    /// The time of the last change.
     pub updated_at: Timestamp,
 }
 
@@ -162,7 +162,7 @@ pub struct Event {
 pub struct Timeline {
     /// The events.
     pub items: Vec<Event>,
-    /// Where the older ones begin: the `before` of the next request for the timeline.
+    /// The `before` of the next request for the timeline; `null` if there are no older events.
     pub next: Option<String>,
 }
 
@@ -171,11 +171,11 @@ pages! {
     EventPage(Event)
 }
 
-/// What a batch of events became.
+/// The events of a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct EventsLogged {
-    /// The events, in the order they were sent.
+    /// The events, in the order of the request.
     pub items: Vec<Event>,
 }

@@ -1,25 +1,25 @@
-//! The last report of each agent.
+//! The last hook of each agent.
 
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// When agents were heard of.
+/// The last hook of each agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct HooksHeard {
-    /// The agents whose hooks ever came.
+    /// The agents that have sent hooks.
     pub agents: Vec<AgentHeard>,
 }
 
-/// When one was heard of.
+/// The last hook of one agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct AgentHeard {
     /// The agent: `claude-code` or `codex`.
     pub agent: String,
-    /// When its last hook came, or happened if it came late.
+    /// The time of its last hook: its arrival, or the time at which it ran if it was sent late.
     pub heard_at: Timestamp,
 }

@@ -5,77 +5,78 @@ use serde::{Deserialize, Serialize};
 use super::{Timestamp, Usage};
 use crate::protocol::TaskId;
 
-/// How many tasks there are, and how they stand.
+/// The numbers of tasks by status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Stats {
     /// All tasks.
     pub total_tasks: u64,
-    /// Those an agent works on.
+    /// Tasks on which an agent works.
     pub running_tasks: u64,
-    /// Those that wait for a person.
+    /// Tasks that wait for a person.
     pub waiting_tasks: u64,
-    /// Those that are done.
+    /// Completed tasks.
     pub completed_tasks: u64,
-    /// Those that failed.
+    /// Failed tasks.
     pub errored_tasks: u64,
-    /// How many events were ever logged on these tasks.
+    /// Events ever logged on these tasks.
     pub total_events: u64,
 }
 
-/// The figures of the first screen, and who needs a person.
+/// The figures of the first screen, and the tasks that need a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Overview {
-    /// How many tasks there are, and how they stand.
+    /// The numbers of tasks by status.
     pub stats: Stats,
-    /// The tasks that wait for a person, the longest first; at most 100.
+    /// The tasks that wait for a person or are flagged stale, the longest first; at most 100.
     pub needs_you: Vec<NeedsYou>,
-    /// Events logged per hour, the oldest first: the hours that saw any among the 24 that end with the newest of them.
+    /// The events logged in each hour, the oldest hour first: the hours with events among the 24 that end with the
+    /// newest such hour.
     pub activity: Vec<Activity>,
-    /// How many tasks came from which runtime, the most first.
+    /// The number of tasks of each runtime, the largest number first.
     pub sources: Vec<SourceCount>,
-    /// What the answers of models cost on these tasks.
+    /// The usage of models on these tasks.
     pub usage: Usage,
 }
 
-/// A task that waits for a person, or whose agent is not heard of any more.
+/// A task that waits for a person or is flagged stale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct NeedsYou {
     /// The task.
     pub task_id: TaskId,
-    /// What it is about.
+    /// The title of the task.
     pub title: String,
-    /// The project it belongs to.
+    /// The project of the task.
     pub project: String,
-    /// Why it waits; or `silent` or `gone`, where it is flagged stale.
+    /// The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale.
     pub reason: Option<String>,
-    /// Since when it waits, or since when nothing was heard of its agent.
+    /// The time from which the task waits, or from which it counts as stale.
     pub since: Timestamp,
 }
 
-/// How busy one hour was.
+/// The activity in one hour.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Activity {
-    /// When the hour began.
+    /// The beginning of the hour.
     pub hour: Timestamp,
-    /// How many events were logged in it.
+    /// The number of events logged in the hour.
     pub events: u64,
 }
 
-/// How many tasks one runtime brought.
+/// The number of tasks of one runtime.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct SourceCount {
     /// The runtime.
     pub source: String,
-    /// Its tasks.
+    /// The number of its tasks.
     pub tasks: u64,
 }

@@ -1,4 +1,4 @@
-//! The shape that all pages share.
+//! The common shape of all pages.
 
 /// Declares a page of rows for each kind of row.
 macro_rules! pages {
@@ -10,9 +10,9 @@ macro_rules! pages {
         pub struct $name {
             /// The rows.
             pub items: Vec<$item>,
-            /// Where the rows after these begin: the `before` of the next request. Opaque.
+            /// The `before` of the request for the rows that follow; `null` at the end of the list. Opaque.
             pub next: Option<String>,
-            /// Where the rows before these end: the `after` of the next request. Opaque.
+            /// The `after` of the request for the rows that precede; `null` at the start of the list. Opaque.
             pub previous: Option<String>,
         }
     )*};

@@ -7,15 +7,15 @@ use super::words::words;
 use crate::protocol::{SessionId, TaskId};
 
 words! {
-    /// Where a run of an agent stands.
+    /// The status of a session.
     SessionStatus {
-        /// It goes on.
+        /// The session goes on.
         Running = "running",
-        /// It ended.
+        /// The session ended.
         Completed = "completed",
-        /// It failed.
+        /// The session failed.
         Errored = "errored",
-        /// It ended without saying so.
+        /// The session ended, and its end was not reported.
         Lost = "lost",
     }
 }
@@ -25,20 +25,20 @@ words! {
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Session {
-    /// The session.
+    /// The id of the session.
     pub session_id: SessionId,
-    /// The task it works on.
+    /// The task of the session.
     pub task_id: TaskId,
-    /// The runtime it came from.
+    /// The runtime that the session comes from.
     pub source: String,
-    /// What the runtime calls it.
+    /// The name that the runtime gives the session.
     pub runtime_session_id: Option<String>,
-    /// Where it stands.
+    /// The status.
     pub status: SessionStatus,
-    /// How it ended or what it did.
+    /// The outcome of the session.
     pub summary: Option<String>,
-    /// When it began.
+    /// The time at which the session began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The time at which the session ended.
     pub ended_at: Option<Timestamp>,
 }

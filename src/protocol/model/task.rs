@@ -8,39 +8,39 @@ use super::words::words;
 use crate::protocol::{SessionId, TaskId};
 
 words! {
-    /// Where a task stands.
+    /// The status of a task.
     TaskStatus {
-        /// An agent works on it.
+        /// An agent works on the task.
         Running = "running",
-        /// It waits for a person; why is in `status_reason`.
+        /// The task waits for a person. `status_reason` has the reason.
         Waiting = "waiting",
-        /// Done.
+        /// The task is done.
         Completed = "completed",
-        /// Failed.
+        /// The task failed.
         Errored = "errored",
     }
 
-    /// How a task ended.
+    /// The status of a finished task.
     FinalStatus {
-        /// Done.
+        /// The task is done.
         Completed = "completed",
-        /// Failed.
+        /// The task failed.
         Errored = "errored",
     }
 
-    /// Whether a person looks at a task's agent.
+    /// How a task runs.
     TaskMode {
-        /// A person started it and talks to it.
+        /// A person started the agent and talks to it.
         Primary = "primary",
-        /// It runs on its own.
+        /// The agent runs on its own.
         Background = "background",
     }
 
-    /// Why a task is flagged stale.
+    /// The reason of the stale flag of a task.
     StaleReason {
-        /// Nothing was heard of its agent for a while.
+        /// No hook of the agent arrived for a while.
         Silent = "silent",
-        /// The process of its agent is gone.
+        /// The process of the agent no longer exists.
         Gone = "gone",
     }
 }
@@ -50,67 +50,68 @@ words! {
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Task {
-    /// The task.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// What it is about.
+    /// The title: one line.
     pub title: String,
-    /// The project it belongs to.
+    /// The project of the task.
     pub project: String,
-    /// Where it stands.
+    /// The status.
     pub status: TaskStatus,
-    /// Whether a person looks at its agent.
+    /// How the task runs.
     pub mode: TaskMode,
-    /// The task it is part of.
+    /// The parent task.
     pub parent_task_id: Option<TaskId>,
-    /// The session that began it.
+    /// The session that began the task.
     pub parent_session_id: Option<SessionId>,
-    /// The folder its agent works in.
+    /// The folder in which the agent works.
     pub workspace: Option<String>,
-    /// The runtime it came from: `claude-code`, `codex`, `api` or any other.
+    /// The runtime that the task comes from: `claude-code`, `codex`, `api`, `sql` or another text.
     pub source: String,
-    /// Why it stands so: it waits for being `ready`, for a `permission`, a `question`, being `idle`, having `finished` its
-    /// turn, or for anything else; it errored for being `lost`, or for what its agent said.
+    /// The reason of the status. For `waiting`: `ready`, `permission`, `question`, `idle`, `finished` or another text.
+    /// For `errored`: `lost`, the error of the agent or another text.
     pub status_reason: Option<String>,
-    /// Since when it waits, while it does.
+    /// The time from which the task waits; `null` if it does not wait.
     pub waiting_since: Option<Timestamp>,
-    /// Flagged stale: since when nothing was heard of its agent, so that its status may no longer be true.
+    /// The time from which the task counts as stale, so that its status may no longer be true; `null` without a stale
+    /// flag.
     pub stale_since: Option<Timestamp>,
-    /// Why it is flagged stale, while it is.
+    /// The reason of the stale flag; `null` without a stale flag.
     pub stale_reason: Option<StaleReason>,
-    /// How it ended or what it found.
+    /// The outcome of the task.
     pub summary: Option<String>,
-    /// How many events were ever logged on it.
+    /// The number of events ever logged on the task. A deleted event is still counted.
     pub event_count: u64,
-    /// When it was begun.
+    /// The time at which the task began.
     pub created_at: Timestamp,
-    /// When its own row changed last, or its newest event was logged.
+    /// The later of the last change of the task's own row and the time of its newest event.
     pub changed_at: Timestamp,
-    /// When it was completed or errored.
+    /// The time at which the task was completed or errored.
     pub ended_at: Option<Timestamp>,
 }
 
-/// A part of a task: what its parent shows of it.
+/// A child of a task, with the fields that the parent shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct ChildTask {
-    /// The task.
+    /// The id of the task.
     pub task_id: TaskId,
-    /// What it is about.
+    /// The title: one line.
     pub title: String,
-    /// The project it belongs to.
+    /// The project of the task.
     pub project: String,
-    /// Where it stands.
+    /// The status.
     pub status: TaskStatus,
-    /// Whether a person looks at its agent.
+    /// How the task runs.
     pub mode: TaskMode,
-    /// Why it waits or errored.
+    /// The reason of `waiting` or `errored`.
     pub status_reason: Option<String>,
-    /// Flagged stale: since when nothing was heard of its agent.
+    /// The time from which the task counts as stale; `null` without a stale flag.
     pub stale_since: Option<Timestamp>,
-    /// When it was begun.
+    /// The time at which the task began.
     pub created_at: Timestamp,
-    /// When it was completed or errored.
+    /// The time at which the task was completed or errored.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -119,11 +120,11 @@ pages! {
     TaskPage(Task)
 }
 
-/// What a purge cleared away.
+/// The result of a purge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Purged {
-    /// How many tasks.
+    /// The number of purged tasks.
     pub count: u64,
 }

@@ -1,4 +1,4 @@
-//! Times as the wire has them.
+//! Times in the format of the wire.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ mod conversions {
     use super::Timestamp;
 
     impl Timestamp {
-        /// The time `ms` milliseconds after 1970; what no calendar holds becomes its nearest end.
+        /// The time `ms` milliseconds after 1970. A time outside the years 0 to 9999 becomes the nearest time inside.
         pub fn from_ms(ms: i64) -> Self {
             let time = DateTime::<Utc>::from_timestamp_millis(ms.clamp(Self::MIN_MS, Self::MAX_MS)).unwrap_or_default();
             Self(time.to_rfc3339_opts(SecondsFormat::Millis, true))
@@ -47,7 +47,7 @@ mod conversions {
     impl std::str::FromStr for Timestamp {
         type Err = chrono::ParseError;
 
-        /// Takes any RFC 3339 time, keeps it in UTC with milliseconds.
+        /// Parses any RFC 3339 time, and keeps it in UTC with milliseconds.
         fn from_str(text: &str) -> Result<Self, Self::Err> {
             DateTime::parse_from_rfc3339(text).map(|time| Self::from_ms(time.timestamp_millis()))
         }

@@ -1,26 +1,26 @@
-//! What the answers of models cost, and what became of the transcripts that say so.
+//! The usage of models as transcripts report it, and the result of an import of transcripts.
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens and cost, as far as transcripts tell. Nothing here is worked out from a list of prices.
+/// The tokens and the cost of the answers of models that transcripts report. No cost is computed from a list of prices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Usage {
-    /// How many answers of models are counted; with none, nothing is known.
+    /// The number of counted answers; 0 means that no usage is known.
     pub answers: u64,
-    /// Tokens that were sent and not kept in a cache.
+    /// Tokens that were sent without the cache.
     pub input_tokens: u64,
-    /// Tokens that were answered.
+    /// Tokens of the answers.
     pub output_tokens: u64,
-    /// Tokens that were sent before and read from the cache.
+    /// Tokens that were read from the cache.
     pub cache_read_tokens: u64,
     /// Tokens that were sent and written to the cache.
     pub cache_write_tokens: u64,
-    /// What the answers that state a cost cost together, in dollars; none does: `null`. It is all there is only where
-    /// `answers_with_cost` is `answers`.
+    /// The sum of the costs that answers state, in dollars; `null` if no answer states one. The sum is complete only if
+    /// `answers_with_cost` equals `answers`.
     pub cost_usd: Option<f64>,
-    /// How many of the answers state a cost.
+    /// The number of answers that state a cost.
     pub answers_with_cost: u64,
 }
 
@@ -29,40 +29,40 @@ pub struct Usage {
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct ModelUsage {
-    /// The model, as its runtime calls it; `null`: it did not say.
+    /// The name that the runtime gives the model; `null` if unknown.
     pub model: Option<String>,
-    /// What its answers cost.
+    /// The usage of the model.
     pub usage: Usage,
 }
 
-/// What became of the lines of transcripts.
+/// The result of an import of transcripts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Imported {
-    /// How many lines there were that are not blank.
+    /// The number of lines that are not blank.
     pub lines: u64,
-    /// How many of them say nothing that is shown, such as snapshots of files.
+    /// The number of lines without content to show, such as snapshots of files.
     pub passed_over: u64,
-    /// How many of them cannot be taken.
+    /// The number of lines that cannot be imported.
     pub skipped: u64,
-    /// Why, of the first 20 of these.
+    /// The reasons for the first 20 lines that cannot be imported.
     pub reasons: Vec<SkippedLine>,
-    /// How many tasks are new.
+    /// The number of new tasks.
     pub tasks: u64,
-    /// How many events are new.
+    /// The number of new events.
     pub events: u64,
     /// The usage that was not counted before.
     pub usage: Usage,
 }
 
-/// A line that cannot be taken.
+/// A line that cannot be imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct SkippedLine {
-    /// Its number, the first being 1.
+    /// The number of the line; the first line is 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// The reason why the line cannot be imported.
     pub reason: String,
 }

@@ -1,6 +1,6 @@
 //! Types that are one word of a closed set on the wire.
 
-/// Declares enums whose variants are words, each with the texts of all of them.
+/// Declares enums with one word for each variant, together with the texts of the words.
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* })*) => {$(
         $(#[$doc])*
@@ -11,7 +11,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// Every word there is.
+            /// Every word of the set.
             pub const ALL: &'static [$name] = &[$($name::$word),*];
 
             /// The text on the wire.
@@ -19,7 +19,7 @@ macro_rules! words {
                 match self { $($name::$word => $text,)* }
             }
 
-            /// The word that `text` is.
+            /// The word with this text.
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($text => Some($name::$word),)* _ => None }
             }

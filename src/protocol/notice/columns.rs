@@ -15,7 +15,7 @@ pub struct NoticeColumns<'a> {
     pub project: &'a str,
     /// The task.
     pub task_id: Option<&'a str>,
-    /// The task that this task is part of.
+    /// The parent task.
     pub parent_task_id: Option<&'a str>,
     /// The session, the event or the bookmark.
     pub object_id: Option<&'a str>,
@@ -32,7 +32,7 @@ impl NoticeColumns<'_> {
         self.task_id?.parse().ok()
     }
 
-    /// Always a value: a parent that is not an id is left out, because the notice is still right for its own task.
+    /// Always a value. A parent that is not an id becomes none, because the notice is still right for its own task.
     pub(super) fn parent_task_id(&self) -> Option<Option<TaskId>> {
         Some(self.parent_task_id.and_then(|id| id.parse().ok()))
     }

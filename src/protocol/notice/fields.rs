@@ -1,12 +1,12 @@
-//! The fields of a notice by name, and the thing a kind is about. Both follow from the catalogue, so that code which
-//! treats every kind alike has no arm for each of them.
+//! The fields of a notice by name, and the subject of each kind. Both follow from the catalogue, so code that treats
+//! all kinds alike needs no arm for each kind.
 
 use crate::protocol::model::FinalStatus;
 use crate::protocol::{BookmarkId, EventId, SessionId, TaskId};
 
 macro_rules! fields {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
-        /// The fields of one notice, whichever kind it is. A field that the kind lacks is none.
+        /// The fields of one notice of any kind. A field that the kind lacks is none.
         ///
         /// A kind with a field of another name or type does not compile until the field has a place here.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ macro_rules! fields {
 fields! {
     /// The task that changed, or to which the changed row belongs.
     task_id: TaskId,
-    /// The task that this task is part of.
+    /// The parent task.
     parent_task_id: TaskId,
     /// The session that changed.
     session_id: SessionId,
@@ -42,7 +42,7 @@ fields! {
     count: u64,
 }
 
-/// The thing that a kind of notice is about.
+/// The row or project that a kind of notice reports on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NoticeSubject {

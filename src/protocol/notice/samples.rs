@@ -1,5 +1,5 @@
-//! One sample of each kind. Documents and tests iterate them, so that a new kind is part of each document and test at
-//! once; a kind without a sample does not compile.
+//! One sample of each kind. Documents and tests iterate the samples, so a new kind is at once part of each document and
+//! test. A kind without a sample does not compile.
 
 use super::{Notice, NoticeKind};
 use crate::protocol::model::FinalStatus;

@@ -1,7 +1,8 @@
-//! Who may come in: a request must name a host that is ours, and a page that sends it an origin that is allowed.
+//! The gate: a request must name a host that this server answers to, and a request from a page must name an origin that
+//! is allowed.
 //!
-//! A server on loopback is reached by every page the person opens. Without these two checks any of them could read and
-//! write here: through a name that resolves to 127.0.0.1, or by just sending requests.
+//! Every page that a person opens can reach a server on loopback. Without these two checks any page could read and
+//! write here: through a host name that resolves to 127.0.0.1, or by cross-origin requests.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,19 +19,19 @@ struct Allowed {
     origins: Vec<String>,
 }
 
-/// Why a request is turned away.
+/// The reason why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It names no host, or one that is not ours.
+    /// The request names no host, or a host that this server does not answer to.
     #[error("host {0:?} is not served here; --allow-host adds one")]
     Host(String),
-    /// It comes from a page that is not allowed to.
-    #[error("origin {0:?} may not ask here; --allow-origin adds one")]
+    /// The request comes from a page whose origin is not allowed.
+    #[error("origin {0:?} is not allowed here; --allow-origin adds one")]
     Origin(String),
 }
 
 impl Gate {
-    /// For a server at `address`.
+    /// The gate of a server at `address`, with additional hosts and origins.
     pub fn new(address: SocketAddr, hosts: &[String], origins: &[String]) -> Self {
         let mut all = vec!["localhost".to_owned()];
         all.push(bare(address.ip()));
@@ -39,15 +40,17 @@ impl Gate {
         }
         all.extend(hosts.iter().map(|host| host.to_ascii_lowercase()));
         let origins = origins.iter().map(|origin| origin.trim_end_matches('/').to_ascii_lowercase()).collect();
-        // A name can be made to resolve to us, an address cannot.
+        // A server on all addresses answers to every address: a hostile page can point a name at this machine, but not
+        // an address.
         Self(Arc::new(Allowed { hosts: all, any_host_by_address: address.ip().is_unspecified(), origins }))
     }
 
-    /// Lets a request in, or says why not. A page of another origin that may ask is named: its browser wants to be told.
+    /// Checks a request. Returns its origin if that is another one than the server's own and is allowed: the browser
+    /// expects the origin in the answer.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let named = match (hosts.next(), hosts.next()) {
-            (Some(_), Some(_)) => return Err(Refusal::Host("two of them".to_owned())),
+            (Some(_), Some(_)) => return Err(Refusal::Host("more than one".to_owned())),
             (Some(host), None) => String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase(),
             (None, _) => uri.authority().map(|authority| authority.as_str().to_ascii_lowercase()).unwrap_or_default(),
         };
@@ -69,7 +72,7 @@ impl Gate {
     }
 }
 
-/// An address as a URL has it.
+/// An address as a URL writes it.
 fn bare(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn own_names_come_in() {
+    fn own_hosts_are_accepted() {
         for host in
             ["localhost:7373", "127.0.0.1", "127.0.0.1:7373", "[::1]:7373", "[::1]", "agents.example:80", "LOCALHOST"]
         {
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_do_not() {
+    fn other_hosts_are_refused() {
         for host in [
             "",
             "evil.example",
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_ours_and_of_those_allowed() {
+    fn only_own_and_allowed_origins_are_accepted() {
         let host = ("host", "localhost:7373");
         for origin in ["http://localhost:7373", "https://board.example"] {
             assert!(check("127.0.0.1:7373", &[host, ("origin", origin)]), "{origin}");

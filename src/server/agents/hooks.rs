@@ -1,11 +1,13 @@
-//! Takes what the hooks of coding agents report.
+//! Takes the records of the hooks of coding agents.
 //!
-//! A record becomes at most a few rows: the task of its session, its run, an entry of the timeline. What to make of it
-//! is decided without I/O: `record` reads the body, the catalogue of hooks says what each does to the timeline, `status` where
-//! the task stands after it, `row` what the entry looks like. This file and `store` read the two rows that this needs
-//! and call the ingest verbs. Nothing here follows a path that a record names or runs a command it quotes.
+//! A record becomes at most a few rows: the task of its session, a run, an entry of the timeline. The decisions need no
+//! I/O: `record` parses the body, the hook catalogue gives the effects of each hook, `status` computes the status of
+//! the task, and `timeline_row` builds the entry. This file and `store` read the two rows that the decisions need, and
+//! call the ingest verbs. This code never opens a path that a record names and never runs a command that a record
+//! quotes.
 //!
-//! A hook keeps an agent waiting, so it costs few statements and each of them finds its row by an index.
+//! An agent waits until its hook returns. So a record costs few statements, and each statement finds its row by an
+//! index.
 
 pub(super) mod fingerprint;
 pub(super) mod naming;
@@ -33,18 +35,18 @@ use crate::server::ingest::text::NotJson;
 /// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
-    /// It lacks what a record cannot do without.
+    /// A required field is missing or not valid.
     #[error("{field} {detail}")]
     Invalid {
         /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The fault of the field.
         detail: String,
     },
-    /// It is not JSON.
+    /// The body is not JSON.
     #[error("not JSON: {detail}")]
     NotJson {
-        /// What is wrong, and where.
+        /// The fault and its place.
         detail: String,
     },
 }
@@ -55,17 +57,18 @@ impl From<NotJson> for HookError {
     }
 }
 
-/// When a record happened.
+/// When a hook ran.
 #[derive(Clone, Copy, Debug)]
 pub enum HookTime {
-    /// Now.
+    /// Just now: the record arrived at once.
     Now(i64),
-    /// Earlier: it was sent late.
+    /// At an earlier time: the record arrived late.
     Late(i64),
 }
 
 impl HookTime {
-    /// When a record happened that says so itself: not in the future, and at most a week ago.
+    /// The time that a late record states for itself, moved into the last week: not in the future, and at most a week
+    /// ago.
     pub fn late(at_ms: i64, now_ms: i64) -> Self {
         Self::Late(at_ms.clamp(now_ms - limits::LATE.as_millis() as i64, now_ms))
     }
@@ -81,7 +84,7 @@ impl HookTime {
     }
 }
 
-/// What a hook sent, read and found good.
+/// A valid record of a hook, with its delivery id and its process.
 pub struct HookDelivery {
     record: HookRecord,
     id: Option<String>,
@@ -89,10 +92,11 @@ pub struct HookDelivery {
 }
 
 impl HookDelivery {
-    /// Reads a body and its delivery's id. It needs no transaction, so that nobody waits for a long body to be parsed.
+    /// Parses a body and its delivery id. This happens outside any transaction, so that no writer waits while a long
+    /// body is parsed.
     ///
     /// # Errors
-    /// One of the two is not valid.
+    /// The body or the delivery id is not valid.
     pub fn read(runtime: AgentRuntime, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
         let record = HookRecord::parse(runtime, body)?;
         let id = match id.map(|id| uuid::Uuid::parse_str(id.trim())) {
@@ -105,19 +109,19 @@ impl HookDelivery {
         Ok(Self { record, id, process: None })
     }
 
-    /// Says which process the agent is.
+    /// Adds the process of the agent.
     pub fn of(self, process: Option<&Process>) -> Self {
         Self { process: process.map(Process::to_string), ..self }
     }
 }
 
-/// Takes one record, inside a write transaction. The same delivery is taken once.
+/// Takes one record, inside a write transaction. A delivery id that was taken before has no effect.
 ///
 /// # Errors
-/// The database failed, and the transaction is to be rolled back.
-pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard: HookTime) -> Result<(), DbErr> {
+/// The database failed. The caller must roll the transaction back.
+pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, time: HookTime) -> Result<(), DbErr> {
     let HookDelivery { record, id, process } = delivery;
-    let now_ms = heard.at_ms();
+    let now_ms = time.at_ms();
     if let Some(id) = id
         && !ingest::delivery::note(tx, &id, now_ms).await?
     {
@@ -127,7 +131,7 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
     let found = store::find_task(tx, record.runtime, &record.session_id).await?;
     let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), store::StoredTask::agent);
     // A transcript already imported this period: do not log rows without their own id again.
-    let is_in_transcript = heard.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
+    let is_in_transcript = time.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
     if !is_in_transcript {
         agent.imported = None;
     }
@@ -135,12 +139,12 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
         Some(task) => store::find_event(tx, &task.id, &record, &agent).await?,
         None => None,
     };
-    let is_news = found.as_ref().is_none_or(|task| task.is_news(heard));
-    let step = agent.take(&record, known.as_ref().map(|event| event.state), is_news, &fresh);
+    let is_newest = found.as_ref().is_none_or(|task| task.is_newest(time));
+    let outcome = agent.take(&record, known.as_ref().map(|event| event.state), is_newest, &fresh);
 
     let task_id = match found {
         Some(task) => {
-            let changes = task.changes(&record, process.as_deref(), &mut agent, &step, heard);
+            let changes = task.changes(&record, process.as_deref(), &mut agent, &outcome, time);
             ingest::task::change(tx, &task.id, changes).await?;
             task.id
         }
@@ -151,8 +155,8 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
             id
         }
     };
-    store::save_runs(tx, &task_id, &record, &step, now_ms).await?;
-    ingest::event::abandon(tx, &step.abandoned).await?;
+    store::save_runs(tx, &task_id, &record, &outcome, now_ms).await?;
+    ingest::event::abandon(tx, &outcome.abandoned_events).await?;
     let state = match record.row().1 {
         RowEffect::None => return Ok(()),
         RowEffect::Log => None,
@@ -185,8 +189,8 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, heard:
     Ok(())
 }
 
-/// Whether a title that a record brings is better than the one there is: a new name of the session always is, and the
-/// first thing the person said is better than the folder. A name that is said again does not undo what a person wrote.
+/// Whether the title of a record replaces the title of the task. A new name of the session always does, and a prompt
+/// replaces the name of the folder. A repeated session name does not: a person may have changed the title since.
 fn is_better_title((titled, title): &(TitleOrigin, String), agent: &AgentMemory) -> bool {
     match titled {
         TitleOrigin::Session => agent.named.as_ref() != Some(title),

@@ -1,4 +1,4 @@
-//! When the hooks of each agent were last heard of.
+//! The time of the last hook of each agent.
 
 use requery_entities::task;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};

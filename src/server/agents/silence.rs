@@ -1,4 +1,4 @@
-//! Looks after agents that say nothing: asks the clock and the system, and leaves the judging to `judgement`.
+//! The background job that checks for silent agents. It reads the clock and the processes. `judgement` decides.
 
 use std::time::Duration;
 
@@ -11,34 +11,35 @@ use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 mod judgement;
 pub use judgement::{Judgement, SilenceLimits, carry_out, judge_silences};
 
-/// How often it looks: as soon as this a person sees that a process is gone.
-const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// How often for those with less patience: a tenth of it, but not all the time.
-const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// How many tasks one transaction changes. A writer waits for it some milliseconds.
+/// The longest time between two checks. A person sees within this time that a process is gone.
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The shortest time between two checks. The job checks every tenth of a short `stale_after`, but no more often than
+/// this.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// How many tasks one transaction changes, so that it holds the write lock for some milliseconds only.
 const JUDGEMENTS_PER_TRANSACTION: usize = 32;
 
-/// For how long a spool that is not empty is waited for: it holds what was heard while nobody listened. A minute takes in
-/// what a spool can hold.
+/// How long the job waits for the spool to empty: the spool can hold newer hooks of agents that look silent. The server
+/// takes in a full spool within a minute, so the job then judges even if the spool is not empty.
 const MAX_WAIT_FOR_SPOOL: Duration = Duration::from_secs(60);
 
-/// The background job that looks for silent agents. It does not judge while hooks wait in the spool.
+/// The background job that checks for silent agents. It waits while records are in the spool, up to a bound.
 pub struct SilenceJob {
     database: Database,
     limits: SilenceLimits,
     spool: Option<Spool>,
-    every: Duration,
+    interval: Duration,
     listening: ListeningPeriod,
     waited_for_spool: Duration,
     is_first_step: bool,
 }
 
 impl SilenceJob {
-    /// The job that looks from now on.
+    /// Creates the job. The server listens from now on.
     pub fn new(database: Database, limits: SilenceLimits, spool: Option<Spool>) -> Self {
-        let every = (limits.stale_after / 10).clamp(MIN_LOOK_INTERVAL, MAX_LOOK_INTERVAL);
-        let listening = ListeningPeriod::begin(now_ms(), every);
-        Self { database, limits, spool, every, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
+        let interval = (limits.stale_after / 10).clamp(MIN_CHECK_INTERVAL, MAX_CHECK_INTERVAL);
+        let listening = ListeningPeriod::begin(now_ms(), interval);
+        Self { database, limits, spool, interval, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
     }
 }
 
@@ -46,13 +47,13 @@ impl BackgroundJob for SilenceJob {
     const PURPOSE: &'static str = "look for silent agents";
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
-        // The server has only begun to listen, and an agent that is there gets the time to say so.
+        // The server has only started to listen: agents get one interval to send a hook.
         if std::mem::take(&mut self.is_first_step) {
             return Ok(StepProgress::Idle);
         }
-        self.listening.look(now_ms());
+        self.listening.note_check(now_ms());
         if self.waited_for_spool < MAX_WAIT_FOR_SPOOL && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
-            self.waited_for_spool += self.every;
+            self.waited_for_spool += self.interval;
             return Ok(StepProgress::Idle);
         }
         self.waited_for_spool = Duration::ZERO;
@@ -61,43 +62,44 @@ impl BackgroundJob for SilenceJob {
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(self.every).await;
+        tokio::time::sleep(self.interval).await;
     }
 }
 
-/// Since when somebody listens without a break. A machine that slept heard nothing, and no agent on it could speak.
+/// The period for which the server has listened without a break. While a machine sleeps, its server takes no hook and
+/// its agents send none, so the period starts again after the sleep.
 struct ListeningPeriod {
     since: i64,
-    looked: i64,
-    longest: u64,
+    last_check: i64,
+    longest_gap: u64,
 }
 
 impl ListeningPeriod {
-    fn begin(now_ms: i64, every: Duration) -> Self {
-        // A look that comes late is no break.
-        let longest = (every * 4 + MAX_LOOK_INTERVAL).as_millis();
-        Self { since: now_ms, looked: now_ms, longest: u64::try_from(longest).unwrap_or(u64::MAX) }
+    fn begin(now_ms: i64, interval: Duration) -> Self {
+        // A check that is only late is no break: a busy machine delays it.
+        let longest_gap = (interval * 4 + MAX_CHECK_INTERVAL).as_millis();
+        Self { since: now_ms, last_check: now_ms, longest_gap: u64::try_from(longest_gap).unwrap_or(u64::MAX) }
     }
 
-    fn look(&mut self, now_ms: i64) {
-        if now_ms.abs_diff(self.looked) > self.longest {
+    fn note_check(&mut self, now_ms: i64) {
+        if now_ms.abs_diff(self.last_check) > self.longest_gap {
             self.since = now_ms;
         }
-        self.looked = now_ms;
+        self.last_check = now_ms;
     }
 }
 
-/// Looks once, and writes what follows.
+/// Checks all agents once, and writes the judgements.
 async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
-    let place = ProcessSpace::here();
-    let is_alive = |process: &str| place.as_ref()?.has(&process.parse::<Process>().ok()?);
+    let space = ProcessSpace::here();
+    let is_alive = |process: &str| space.as_ref()?.has(&process.parse::<Process>().ok()?);
     let read = database.snapshot().await?;
     let judgements = judge_silences(&read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
-    for some in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
+    for batch in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
         let write = async |tx: &WriteTransaction| {
-            for judgement in some {
+            for judgement in batch {
                 carry_out(tx, judgement, now_ms).await?;
             }
             Ok::<_, DatabaseError>(())
@@ -113,19 +115,19 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ListeningPeriod, MAX_LOOK_INTERVAL};
+    use super::{ListeningPeriod, MAX_CHECK_INTERVAL};
 
     #[test]
-    fn a_machine_that_slept_has_not_listened() {
-        let mut watch = ListeningPeriod::begin(1_000, MAX_LOOK_INTERVAL);
+    fn a_long_gap_between_checks_restarts_the_listening_period() {
+        let mut listening = ListeningPeriod::begin(1_000, MAX_CHECK_INTERVAL);
         for now in [6_000, 11_500, 30_000, 55_000] {
-            watch.look(now);
-            assert_eq!(watch.since, 1_000, "{now}");
+            listening.note_check(now);
+            assert_eq!(listening.since, 1_000, "{now}");
         }
-        watch.look(81_000);
-        assert_eq!(watch.since, 81_000);
-        // A clock that was set back.
-        watch.look(1_000);
-        assert_eq!(watch.since, 1_000);
+        listening.note_check(81_000);
+        assert_eq!(listening.since, 81_000);
+        // The clock was set back.
+        listening.note_check(1_000);
+        assert_eq!(listening.since, 1_000);
     }
 }

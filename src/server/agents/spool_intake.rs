@@ -1,8 +1,8 @@
-//! Takes in what hooks could not deliver while no server answered.
+//! The background job that takes in the records that hooks left in the spool while the server did not answer.
 //!
-//! In the order in which it came and under the deliveries it was first sent with, so that nothing overtakes and nothing
-//! doubles, whenever either side is killed. It runs beside everything else: nobody waits for it, and files are read on
-//! threads that may wait.
+//! Records are taken in the order of the queue and under their first delivery ids. So no record overtakes another and
+//! none is taken twice, even if the hook or the server is killed. No request waits for this job, and it reads files on
+//! threads that may block.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,23 +15,24 @@ use crate::server::access::scope::Scope;
 use crate::server::database::{Database, DatabaseError};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
-/// How often it is looked for: a hook that found records waiting has put its own behind them.
+/// The time between two looks into the spool. Records can arrive at any time: a hook that finds records waiting puts
+/// its own behind them, even while the server answers.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How many records one transaction takes in. A writer waits for it some milliseconds.
+/// How many records one transaction takes in, so that it holds the write lock for some milliseconds only.
 const RECORDS_PER_TRANSACTION: usize = 32;
-/// How many bytes of records are held in memory, one record more or less.
+/// How many bytes of records are held in memory. The record that reaches this bound is held as well.
 const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
-/// How long to wait for a hook that is putting a record there.
+/// How long to wait for the lock of the spool, which a hook takes to add a record.
 const SPOOL_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why nothing was taken in this time.
+/// The reasons why a step fails.
 #[derive(Debug, thiserror::Error)]
 enum TakeInError {
-    #[error("could not use {0}")]
+    #[error("could not use the spool {0}")]
     Folder(String, #[source] io::Error),
-    #[error("the database did not take it")]
+    #[error("could not write the records to the database")]
     Database(#[from] DatabaseError),
-    #[error("the database did not take it")]
+    #[error("could not write the records to the database")]
     Hook(#[source] DbErr),
 }
 
@@ -50,7 +51,7 @@ impl BackgroundJob for SpoolIntakeJob {
         match run_once(&self.database, &self.spool).await {
             Ok(0) => Ok(StepProgress::Idle),
             Ok(taken) => {
-                tracing::info!(taken, "took in {taken} records of hooks that had waited");
+                tracing::info!(taken, "took in {taken} hook records from the spool");
                 Ok(StepProgress::More { rest: Duration::ZERO })
             }
             Err(TakeInError::Database(error)) => Err(error.into()),
@@ -67,7 +68,7 @@ impl BackgroundJob for SpoolIntakeJob {
     }
 }
 
-/// Takes in what waits now; how many records that were.
+/// Takes in all records that wait now, and returns their number.
 async fn run_once(database: &Database, spool: &Spool) -> Result<usize, TakeInError> {
     let folder = || spool.folder().display().to_string();
     let failed = |error| TakeInError::Folder(folder(), error);
@@ -88,21 +89,21 @@ async fn run_once(database: &Database, spool: &Spool) -> Result<usize, TakeInErr
     let Some((mut claim, mut names)) = claimed else { return Ok(0) };
     let mut taken = 0;
     while !names.is_empty() {
-        let (back, rest, read) = blocking(move || read(claim, names)).await.map_err(failed)?;
-        (claim, names) = (back, rest);
-        let mut settled = take_all(database, read).await?;
-        let stopped = settled.stopped.take();
-        taken += settled.delivered.len();
+        let (claim_back, names_left, records) = blocking(move || read(claim, names)).await.map_err(failed)?;
+        (claim, names) = (claim_back, names_left);
+        let mut outcome = take_together(database, records).await?;
+        let stop_error = outcome.stop_error.take();
+        taken += outcome.delivered.len();
         claim = blocking(move || {
-            let delivered: Vec<&str> = settled.delivered.iter().map(String::as_str).collect();
-            let hopeless: Vec<&str> = settled.hopeless.iter().map(String::as_str).collect();
-            claim.settle(&delivered, &hopeless, Instant::now() + SPOOL_LOCK_TIMEOUT)?;
+            let delivered: Vec<&str> = outcome.delivered.iter().map(String::as_str).collect();
+            let undeliverable: Vec<&str> = outcome.undeliverable.iter().map(String::as_str).collect();
+            claim.settle(&delivered, &undeliverable, Instant::now() + SPOOL_LOCK_TIMEOUT)?;
             Ok(claim)
         })
         .await
         .map_err(failed)?;
-        if let Some(error) = stopped {
-            // What comes behind it must not overtake it.
+        if let Some(error) = stop_error {
+            // The later records wait, so that none of them overtakes the refused one.
             return Err(TakeInError::Hook(error));
         }
     }
@@ -111,7 +112,7 @@ async fn run_once(database: &Database, spool: &Spool) -> Result<usize, TakeInErr
 
 type ReadRecords = Vec<(String, Option<SpooledRecord>)>;
 
-/// The next few records; none where a file is not one.
+/// Reads the next records. None in place of a record: the file is not a complete record.
 fn read(claim: SpoolClaim, mut names: Vec<String>) -> io::Result<(SpoolClaim, Vec<String>, ReadRecords)> {
     let (mut read, mut bytes) = (Vec::new(), 0);
     let mut rest = names.drain(..);
@@ -127,44 +128,45 @@ fn read(claim: SpoolClaim, mut names: Vec<String>) -> io::Result<(SpoolClaim, Ve
     Ok((claim, rest, read))
 }
 
-/// What became of records.
+/// The outcome for the records of one transaction.
 #[derive(Default)]
 struct IntakeOutcome {
     delivered: Vec<String>,
-    hopeless: Vec<String>,
-    /// Why the rest was not tried.
-    stopped: Option<DbErr>,
+    undeliverable: Vec<String>,
+    /// The error that stopped the intake before the remaining records.
+    stop_error: Option<DbErr>,
 }
 
-async fn take_all(database: &Database, read: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
+async fn take_together(database: &Database, records: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
     let taken = database.write(Scope::All, async |tx| {
-        let mut settled = IntakeOutcome::default();
-        for (name, record) in &read {
+        let mut outcome = IntakeOutcome::default();
+        for (name, record) in &records {
             match delivery(name, record.as_ref()) {
                 Some(delivery) => {
                     take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)?;
-                    settled.delivered.push(name.clone());
+                    outcome.delivered.push(name.clone());
                 }
-                None => settled.hopeless.push(name.clone()),
+                None => outcome.undeliverable.push(name.clone()),
             }
         }
-        Ok(settled)
+        Ok(outcome)
     });
     match taken.await {
         Ok(committed) => Ok(committed.into_parts().0),
-        Err(TakeInError::Hook(_)) => take_each(database, read).await,
+        Err(TakeInError::Hook(_)) => take_each(database, records).await,
         Err(error) => Err(error),
     }
 }
 
-/// The same one by one, after the database refused one of them. One that it refuses while it takes the next would be in
-/// the way for ever, so it is put aside; if it takes none, it is the database that is to blame.
-async fn take_each(database: &Database, read: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
-    let mut settled = IntakeOutcome::default();
+/// Takes the records one by one, after the database refused their common transaction. If the database refuses one
+/// record and takes the next, the refused record is put aside, because it would block the queue for ever. If the
+/// database refuses two in a row, the database is at fault, and the intake stops.
+async fn take_each(database: &Database, records: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
+    let mut outcome = IntakeOutcome::default();
     let mut refused: Option<(String, DbErr)> = None;
-    for (name, record) in read {
+    for (name, record) in records {
         let Some(delivery) = delivery(&name, record.as_ref()) else {
-            settled.hopeless.push(name);
+            outcome.undeliverable.push(name);
             continue;
         };
         let taken = database.write(Scope::All, async |tx| {
@@ -173,28 +175,34 @@ async fn take_each(database: &Database, read: ReadRecords) -> Result<IntakeOutco
         match taken.await {
             Ok(_) => {
                 if let Some((name, error)) = refused.take() {
-                    tracing::warn!(record = name, "could not take in {name}, which a hook left: {error}");
-                    settled.hopeless.push(name);
+                    tracing::warn!(
+                        record = name,
+                        "could not take in the spooled hook record {name}, so it is put aside: {error}"
+                    );
+                    outcome.undeliverable.push(name);
                 }
-                settled.delivered.push(name);
+                outcome.delivered.push(name);
             }
             Err(TakeInError::Hook(error)) if refused.is_none() => refused = Some((name, error)),
-            Err(TakeInError::Hook(error)) => return Ok(IntakeOutcome { stopped: Some(error), ..settled }),
+            Err(TakeInError::Hook(error)) => return Ok(IntakeOutcome { stop_error: Some(error), ..outcome }),
             Err(error) => return Err(error),
         }
     }
-    Ok(IntakeOutcome { stopped: refused.map(|(_, error)| error), ..settled })
+    Ok(IntakeOutcome { stop_error: refused.map(|(_, error)| error), ..outcome })
 }
 
-/// What a file holds. None, and told: nothing that can be taken.
+/// The delivery in a file. None, with a log line: the file holds no valid record.
 fn delivery(name: &str, record: Option<&SpooledRecord>) -> Option<HookDelivery> {
     let read = match record.and_then(|record| Some((record, record.source.parse().ok()?))) {
         Some((record, runtime)) => HookDelivery::read(runtime, Some(&record.delivery), &record.body)
             .map(|delivery| delivery.of(record.process.as_ref().and_then(|process| process.parse().ok()).as_ref()))
             .map_err(|error| error.to_string()),
-        None => Err("it is no whole record".to_owned()),
+        None => Err("the file is not a complete record".to_owned()),
     };
-    read.inspect_err(|why| tracing::warn!(record = name, "could not take in {name}, which a hook left: {why}")).ok()
+    read.inspect_err(|why| {
+        tracing::warn!(record = name, "could not take in the spooled hook record {name}, so it is put aside: {why}");
+    })
+    .ok()
 }
 
 fn hook_time(record: Option<&SpooledRecord>) -> HookTime {

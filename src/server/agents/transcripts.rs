@@ -1,21 +1,23 @@
-//! Takes the transcripts that Claude Code keeps of its sessions: history from before anybody listened.
+//! Imports the transcripts that Claude Code keeps of its sessions: history that no hook reported.
 //!
-//! A transcript is a file of JSON lines that grows while the session goes on. A stretch of such lines is read without
-//! I/O (`line` says what one line tells, `session` gathers what the lines of a session tell together) and then written
-//! as a whole. Each line is taken for what it is worth: one that cannot be read is counted and costs nothing else.
+//! A transcript is a file of JSON lines that grows with its session. A stretch is the lines of one request. It is
+//! parsed without I/O (`line` parses one line, `session` collects the lines of one session) and then written in one
+//! transaction. A line that cannot be parsed is skipped and counted. It does not affect the other lines.
 //!
-//! The same session reported by hooks is the same task. Everything has a name of its own within it, so a stretch that is
-//! read twice, or again after it has grown, adds what is new:
+//! A session has one task, no matter whether hooks or transcripts report it. Each event has an external id within its
+//! task, so an import that is repeated, or that reads a transcript after it grew, adds only new events:
 //!
-//! - A tool call goes by the id that hooks give it. Without a result it is `abandoned`, until a later line has one.
-//! - What was said goes by the answer and the text, or by the line. A task that hooks report has all that from them,
-//!   at its place; only its usage is taken. A hook that comes late, of a time that a transcript has told,
-//!   says where the task stands, but adds no row without a name of its own.
-//! - An answer counts once, with the most that any of its lines says, since it is written down while it arrives.
-//!   One that a session copied from another, to go on from there, counts where it was seen first.
+//! - A tool call has the external id that hooks give it. A call without a result is `abandoned` until a later line has
+//!   the result.
+//! - A text of the agent is identified by its answer and its content, any other text by its line. If hooks report a
+//!   task, only usage is taken, because hooks report the rest, each event in its place. A late hook that ran in the
+//!   period that a transcript covers changes the status, but adds no row without an external id of its own.
+//! - An answer counts once. Several lines can report one answer while it arrives, so the largest figures count. If a
+//!   session copied an answer from the session that it continues, the answer counts where it was imported first.
 //!
-//! What subagents do is told by the calls that began them; of their own lines only usage is taken. A `summary` is not,
-//! since most files hold those of other sessions. There are no runs: a transcript does not tell where one ended.
+//! The tool calls that start subagents stand for the work of these subagents. Of the subagents' own lines only usage is
+//! taken. `summary` lines are ignored, because most files hold summaries of other sessions. An import makes no runs,
+//! because a transcript does not show where a run ended.
 
 use std::collections::HashMap;
 
@@ -38,22 +40,22 @@ mod usage;
 
 mod store;
 
-/// Whose transcripts they are.
+/// The agent that writes the transcripts.
 const RUNTIME: AgentRuntime = AgentRuntime::ClaudeCode;
 
-/// What the lines of one request tell.
+/// The parsed lines of one request.
 #[derive(Default)]
 pub struct TranscriptStretch {
-    /// In the order of their first lines.
+    /// The sessions, in the order of their first lines.
     sessions: Vec<TranscriptSession>,
     imported: Imported,
 }
 
 impl TranscriptStretch {
-    /// Reads lines. Nobody waits for it: it needs no transaction.
+    /// Parses lines. This happens outside any transaction, so that no writer waits for it.
     ///
     /// # Errors
-    /// There are too many of them.
+    /// There are too many lines or too many events in them.
     pub fn read(lines: &[u8], now_ms: i64) -> Result<Self, WriteError> {
         let mut stretch = Self::default();
         let mut numbers = HashMap::new();
@@ -66,7 +68,7 @@ impl TranscriptStretch {
                 return Err(WriteError::invalid("body", format!("has more than {} lines", limits::TRANSCRIPT_LINES)));
             }
             match TranscriptLine::parse(line, now_ms) {
-                Ok(TranscriptLine::Nothing) => stretch.imported.passed_over += 1,
+                Ok(TranscriptLine::PassedOver) => stretch.imported.passed_over += 1,
                 Ok(TranscriptLine::Title(session_id, titled, title)) => {
                     stretch.session(&mut numbers, session_id).name(titled, title);
                 }
@@ -77,20 +79,17 @@ impl TranscriptStretch {
             }
         }
         if stretch.sessions.iter().map(|session| session.events.len()).sum::<usize>() > limits::TRANSCRIPT_EVENTS {
-            return Err(WriteError::invalid(
-                "body",
-                format!("tells of more than {} events", limits::TRANSCRIPT_EVENTS),
-            ));
+            return Err(WriteError::invalid("body", format!("holds more than {} events", limits::TRANSCRIPT_EVENTS)));
         }
         Ok(stretch)
     }
 
-    /// The sessions that would be tasks.
+    /// The ids of the sessions that have content for a task.
     pub fn session_ids(&self) -> impl Iterator<Item = &str> {
         self.sessions.iter().filter(|session| session.has_content()).map(|session| session.id.as_str())
     }
 
-    /// What became of the lines so far, with the events that would be new where nothing is known.
+    /// The result of parsing, with the number of events that an empty database would take in.
     pub fn imported(&self) -> Imported {
         let events = self.sessions.iter().map(|session| session.events.len() as u64).sum();
         Imported { events, ..self.imported.clone() }
@@ -112,21 +111,21 @@ impl TranscriptStretch {
     }
 }
 
-/// Writes what a stretch tells, inside a write transaction.
+/// Writes a stretch, inside a write transaction.
 ///
 /// # Errors
-/// The database failed, and the transaction is to be rolled back.
+/// The database failed. The caller must roll the transaction back.
 pub async fn take_stretch(
     tx: &impl ConnectionTrait,
     mut stretch: TranscriptStretch,
     now_ms: i64,
 ) -> Result<Imported, DbErr> {
-    let mut lost = Vec::new();
+    let mut lines_without_call = Vec::new();
     for session in std::mem::take(&mut stretch.sessions) {
-        lost.extend(store::save(tx, session, &mut stretch.imported, now_ms).await?);
+        lines_without_call.extend(store::save(tx, session, &mut stretch.imported, now_ms).await?);
     }
-    for line in lost {
-        stretch.skip(line, "the call that this is a result of was not read".to_owned());
+    for line in lines_without_call {
+        stretch.skip(line, "the line holds the result of a call that is not known".to_owned());
     }
     Ok(stretch.imported)
 }

@@ -1,7 +1,7 @@
 //! The fold: adds the part of the log that is not counted yet to the figures of events.
 //!
 //! A reader adds the changes that are not folded yet in its own snapshot, so a late fold makes an answer slower and
-//! never wrong. The fold writes, so it waits for its turn and never holds up the tail.
+//! never wrong. The fold waits for the write lock. The tail does not wait for the fold.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::server::database::sql::change_log;
 use crate::server::database::{Database, DatabaseError, Position, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
-/// How often figures are folded: a reader adds up what is newer, so this bounds what that costs.
+/// How often the log is folded. A reader counts the changes that are not folded yet, so this bounds their number.
 const FOLD_INTERVAL: Duration = Duration::from_secs(1);
-/// How many changes one transaction folds. A writer waits for it some milliseconds.
+/// How many changes one transaction folds: it holds the write lock for some milliseconds.
 const CHANGES_PER_TRANSACTION: u64 = 10_000;
 
 /// The background job that folds the log.
@@ -60,7 +60,7 @@ async fn fold(database: &Database, end: &Position) -> Result<(), DatabaseError> 
     Ok(())
 }
 
-/// How far the log is folded.
+/// The position up to which the log is folded.
 pub async fn folded(tx: &impl ConnectionTrait) -> Result<Position, DbErr> {
     change_log::FOLDED.number(tx, []).await.map(Position::from_column)
 }

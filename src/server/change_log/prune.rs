@@ -10,7 +10,7 @@ use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the log is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
-/// How many rows one transaction deletes. A writer waits for it some milliseconds.
+/// How many rows one transaction deletes: it holds the write lock for some milliseconds.
 const ROWS_PER_TRANSACTION: i64 = 10_000;
 
 /// The background job that prunes the log.

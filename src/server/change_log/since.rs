@@ -8,8 +8,8 @@ use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Position, ReadTransaction};
 
-/// The notices of the changes after `cursor`, or none where the log cannot tell them: another history, a pruned log, or
-/// more than `most` notices.
+/// The notices of the changes after `cursor`. None if the cursor belongs to another history, the log is pruned too far,
+/// a change has an unknown kind, or there are more than `most` notices.
 ///
 /// Several changes of one kind to one task give one notice.
 pub async fn since(

@@ -14,7 +14,7 @@ struct RunAndFloor {
     floor: Option<i64>,
 }
 
-/// Whether the log still tells every change that `cursor` does not contain.
+/// Whether the log still holds every change that `cursor` does not contain.
 ///
 /// The run of the cursor has to be known, the cursor must not reach beyond the beginning of the next run, and the log
 /// must not be pruned above the cursor.
@@ -27,7 +27,7 @@ pub(super) async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result
     let run: Option<RunAndFloor> = change_log::RUN_AND_FLOOR.one(read, [cursor.epoch().into()]).await?;
     let Some(RunAndFloor { ends, floor }) = run else { return Ok(false) };
     let within_its_run = ends.is_none_or(|ends| first <= ends);
-    // A log without rows tells nothing: its floor is the next change.
+    // The floor of a log without rows is the next change: no earlier change can be read from it.
     let above_the_floor = floor.unwrap_or(now.cast_signed()) <= first;
     Ok(within_its_run && above_the_floor)
 }

@@ -1,7 +1,8 @@
 //! The tail: hands the log's notices to the hub, pass by pass.
 //!
-//! A bell only wakes the tail. The notices always come from the table, so a lost ring costs milliseconds and never a
-//! notice. The end of a pass is fixed when the pass begins: a steady writer cannot hold the hub's window open.
+//! The bell only wakes the tail. The notices always come from the table, so a lost ring delays a notice by milliseconds
+//! but never loses one. The end of a pass is fixed when the pass begins: a steady writer cannot hold the hub's window
+//! open.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Hands on the changes that are appended to the log, from now on and until `shutdown`.
 ///
-/// The tail survives every fault of the file: it opens the file anew as soon as that is possible. `log_grew` is rung for
-/// the followers that read the log at their own pace.
+/// The tail survives every fault of the file: it opens the file again as soon as possible. `log_grew` wakes the
+/// followers that read the log at their own pace.
 pub async fn tail(
     database: Database,
     from: Cursor,
@@ -44,8 +45,8 @@ pub async fn tail(
                 Ok(never) => match never {},
                 Err(error) => error,
             };
-            tracing::warn!(%error, "the change log cannot be followed; opening the database anew");
-            // A file that opens and then cannot be followed, time and again, must not take a core and a disk.
+            tracing::warn!(%error, "could not follow the change log; opening the database again");
+            // A file that opens but fails again at once must not keep a core and a disk busy.
             if let Some(at) = reopened {
                 tokio::time::sleep(REOPEN_INTERVAL.saturating_sub(at.elapsed())).await;
             }
@@ -54,14 +55,14 @@ pub async fn tail(
                 None => return,
             };
             reopened = Some(Instant::now());
-            // The search index may have to walk all rows: it must not wait for the next change.
+            // The index job may have to walk all rows of the file: it must not wait for the next change.
             log_grew.notify_one();
         }
     });
     ended.await;
 }
 
-/// Follows the log of the file as it is open now. Returns only when that is no longer possible.
+/// Follows the log of the open file. Returns only with the error that ends this.
 async fn follow(
     database: &Database,
     from: Cursor,
@@ -120,7 +121,7 @@ async fn read_pass(
     Ok(newest)
 }
 
-/// Opens the database anew, for as long as that takes. None when the hub is gone.
+/// Tries to open the database again until it succeeds. None when the hub has ended.
 async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cursor> {
     let began = Instant::now();
     let mut trouble = TroubleLog::new(REOPEN_INTERVAL);

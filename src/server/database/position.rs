@@ -1,9 +1,9 @@
 //! A position in the change log: how far a follower has read.
 //!
-//! Every follower of the log (the tail, the fold, the search index, the hourly activity) remembers one position and asks
-//! for the changes between that and a newer one. A position is the snapshot of a cursor and not a number: on a database
-//! with several writers a change can become visible after a change with a higher number, and a follower that remembered
-//! only the highest number would lose it.
+//! Every follower of the log (the tail, the fold, the search index, the hourly activity) remembers one position and
+//! asks for the changes between that and a newer one. A position is the snapshot of a cursor and not a number: on a
+//! database with several writers a change can become visible after a change with a higher number, and a follower that
+//! remembered only the highest number would lose it.
 //!
 //! How a column holds a position is the business of the database: see `sqlite::position`.
 

@@ -1,7 +1,7 @@
-//! The one door for reads: a snapshot is taken, the queries run in it, and the answer is made once.
+//! The only way to read for an answer: take a snapshot, run the queries in it, encode the answer once.
 //!
-//! The cache of answers, reads of equal keys that share one query, the wait for `Requery-At-Least` and the scope of a
-//! caller belong into [`Database::read`] and nowhere else.
+//! A cache of answers, one query for concurrent reads of equal keys, the wait for `Requery-At-Least` and the check of
+//! the caller's scope belong into [`Database::read`]. No other place may do them.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,7 +22,7 @@ pub struct ReadKey {
     parameters: Vec<(&'static str, String)>,
 }
 
-/// The answer to a read: its JSON, made once.
+/// The answer to a read: its JSON, encoded once.
 #[derive(Clone, Debug)]
 pub struct Answer {
     bytes: Vec<u8>,
@@ -52,7 +52,7 @@ impl fmt::Display for ReadKey {
 }
 
 impl Answer {
-    /// Makes the answer of a value. `cursor` is what the value contains.
+    /// Encodes `value`. `cursor` contains the changes that the value shows.
     pub fn new(value: &impl Serialize, cursor: Cursor) -> Result<Self, DatabaseError> {
         let bytes = serde_json::to_vec(value).map_err(|error| DatabaseError::Db(DbErr::Json(error.to_string())))?;
         let mut hasher = DefaultHasher::new();
@@ -102,7 +102,8 @@ impl Database {
         // The cursor is read first and in the same snapshot, so that an answer never claims more than it contains.
         let (cursor, is_new) = connections.mint(&transaction).await?;
         if is_new {
-            // Another process wrote it: the followers of the log should know it as soon as a reader does.
+            // A commit that no reader has seen yet, maybe of another process: the tail should read it as soon as a
+            // reader does.
             self.ring();
         }
         Ok(ReadTransaction { cursor, scope: Scope::All, transaction })

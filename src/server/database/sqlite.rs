@@ -1,5 +1,5 @@
-//! SQLite: where the file is, whether it is sound, whether its schema is ours, and how a write of another process is
-//! noticed.
+//! SQLite: the location of the file, the checks of its health and its schema, and the bell that notices writes of other
+//! processes.
 
 pub(in crate::server) mod bell;
 pub(in crate::server) mod health;

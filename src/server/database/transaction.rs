@@ -1,7 +1,7 @@
 //! Transactions: one snapshot to read from, or the one transaction that writes.
 //!
-//! Both run queries through [`ConnectionTrait`] and through nothing else. The transaction inside cannot be reached, so
-//! that every query passes here and no code outside `database` can commit. A transaction that is dropped rolls back.
+//! Both run queries only through [`ConnectionTrait`]. The transaction inside is private to `database`, so every query
+//! passes here, and no code outside can commit. A transaction that is dropped rolls back.
 
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};

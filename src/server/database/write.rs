@@ -1,7 +1,8 @@
-//! The one door for writes: a transaction begins, the verbs run in it, and it is committed here.
+//! The only way to write: begin the transaction, run the verbs in it, commit it.
 //!
-//! The check that a commit happened, the cursor apart from the outcome and the scope of a caller belong into
-//! [`Database::write`] and nowhere else. Today a commit whose cursor cannot be read afterwards is answered as a failure.
+//! The check that a commit happened, the cursor apart from the outcome and the check of the caller's scope belong into
+//! [`Database::write`]. No other place may do them. Today a commit whose cursor cannot be read afterwards is answered as
+//! a failure.
 
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
@@ -37,8 +38,8 @@ impl<T> Committed<T> {
 impl Database {
     /// Runs `verbs` in the one transaction that writes and commits it. An error of `verbs` rolls everything back.
     ///
-    /// Waits for its turn. After the commit the followers of the log are woken. The cursor is read after the commit
-    /// and so contains it.
+    /// Waits for the write lock first. After the commit the tail of the log is woken. The cursor is read after the
+    /// commit and so contains it.
     pub async fn write<T, E: From<DatabaseError>>(
         &self,
         scope: Scope,
@@ -57,7 +58,7 @@ impl Database {
         if file_id(self.path()) != connections.file {
             return Err(DatabaseError::Away(REPLACED.to_owned()).into());
         }
-        // The cursor is read on a reader: other writers wait for the writer.
+        // The cursor is read on a reader, since other writes wait for the writer's connection.
         let (cursor, _) = connections.mint(&connections.readers).await?;
         Ok(Committed { value, cursor })
     }

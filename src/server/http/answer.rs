@@ -1,6 +1,6 @@
-//! Answers: JSON that serde writes straight to bytes, and the headers each answer has.
+//! Answers: JSON that serde writes straight to bytes, and the headers of each answer.
 //!
-//! The document takes the schema of the same type; a test holds the two together.
+//! The document has the schema of the same Rust type. A test compares the schema with the JSON.
 
 use std::marker::PhantomData;
 
@@ -18,14 +18,14 @@ use crate::server::ingest::Saved;
 
 const JSON: &str = "application/json";
 
-/// The answer to a read: the read model, or 304 where the caller has it already.
+/// The answer to a read: the body, or 304 if the caller has this body already.
 pub(super) struct ReadAnswer<T> {
     answer: Answer,
     caller_has_it: bool,
     of: PhantomData<fn() -> T>,
 }
 
-/// The answer to a write that can make a row: the row.
+/// The answer to a write that can create a row: the row, with 201 if it is new.
 pub(super) struct SavedRow<T> {
     saved: Saved,
     body: Vec<u8>,
@@ -40,7 +40,7 @@ pub(super) struct ChangedRow<T> {
     of: PhantomData<fn() -> T>,
 }
 
-/// The answer to a write that leaves no row to show.
+/// The answer to a write without a row to show.
 pub(super) struct NoContent {
     cursor: Cursor,
 }
@@ -94,7 +94,7 @@ fn response(status: StatusCode, cursor: &Cursor) -> poem::ResponseBuilder {
 impl<T> IntoResponse for ReadAnswer<T> {
     fn into_response(self) -> Response {
         let status = if self.caller_has_it { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-        // A browser may keep it, but has to ask each time: only the server knows whether it is stale.
+        // A browser may keep the answer but must revalidate it each time: only the server knows whether it is stale.
         let response = response(status, self.answer.cursor())
             .header(header::ETAG, self.answer.etag())
             .header(header::CACHE_CONTROL, "private, no-cache");
@@ -127,9 +127,9 @@ impl IntoResponse for NoContent {
 impl<T: Type> ApiResponse for ReadAnswer<T> {
     fn meta() -> MetaResponses {
         let tag = || header_of("ETag", "Names this content; send it in `If-None-Match`.", String::schema_ref());
-        let mut found = described::<T>(200, "What was asked for.");
+        let mut found = described::<T>(200, "The requested content.");
         found.headers.push(tag());
-        let mut held = empty(304, "The caller has it already.");
+        let mut held = empty(304, "The caller already has this content.");
         held.headers.push(tag());
         MetaResponses { responses: vec![found, held] }
     }
@@ -141,8 +141,8 @@ impl<T: Type> ApiResponse for ReadAnswer<T> {
 
 impl<T: Type> ApiResponse for SavedRow<T> {
     fn meta() -> MetaResponses {
-        let there = described::<T>(200, "It was there; this is how it is now.");
-        MetaResponses { responses: vec![described::<T>(201, "It is new."), there] }
+        let there = described::<T>(200, "The row existed already, and is returned as it is now.");
+        MetaResponses { responses: vec![described::<T>(201, "The row is new."), there] }
     }
 
     fn register(registry: &mut Registry) {
@@ -152,7 +152,7 @@ impl<T: Type> ApiResponse for SavedRow<T> {
 
 impl<T: Type> ApiResponse for ChangedRow<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![described::<T>(200, "How it is now.")] }
+        MetaResponses { responses: vec![described::<T>(200, "The result of the write.")] }
     }
 
     fn register(registry: &mut Registry) {
@@ -162,7 +162,7 @@ impl<T: Type> ApiResponse for ChangedRow<T> {
 
 impl ApiResponse for NoContent {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![empty(204, "It is done.")] }
+        MetaResponses { responses: vec![empty(204, "Done. The answer has no body.")] }
     }
 
     fn register(_: &mut Registry) {}
@@ -174,7 +174,11 @@ fn described<T: Type>(status: u16, description: &'static str) -> MetaResponse {
 }
 
 fn empty(status: u16, description: &'static str) -> MetaResponse {
-    let cursor = header_of("Requery-Cursor", "The changes this answer contains.", Cursor::schema_ref());
+    let cursor = header_of(
+        "Requery-Cursor",
+        "For a read: the changes that the answer contains. For a write: a cursor that covers the write.",
+        Cursor::schema_ref(),
+    );
     MetaResponse { description, status: Some(status), status_range: None, content: vec![], headers: vec![cursor] }
 }
 

@@ -1,8 +1,8 @@
-//! Request bodies: bounded, repaired, parsed into the wire's types, refused by naming the field.
+//! Request bodies: read within bounds, repaired, and parsed into the types of the wire. A refusal names the field.
 //!
-//! The framework would read any length and say only that something is wrong. Here a body has a longest length and a
-//! longest time, what cannot be stored is replaced before it is parsed, and a value of the wrong type is named by its
-//! path.
+//! The extractors of the framework would read a body of any length, and would report a wrong value without its path.
+//! Here a body has a longest length and a longest time, characters that cannot be stored are replaced before the body
+//! is parsed, and the error for a value of the wrong type names its path.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -23,19 +23,19 @@ use crate::server::ingest::text;
 
 /// The media type of lines of JSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";
-/// How much of a body beyond its limit is read to throw it away.
+/// How many bytes beyond the limit of a body are read and discarded.
 const PASSED_OVER: u64 = 16 * 1024 * 1024;
 
-/// A body that is one of the wire's types.
+/// A body of one of the wire's types.
 pub(super) struct JsonBody<T>(pub(super) T);
 
-/// A body as it came: what a hook was given.
+/// The body of a hook, unparsed.
 pub(super) struct HookBody(pub(super) Vec<u8>);
 
-/// A body as it came: lines of JSON.
+/// A body of lines of JSON, unparsed.
 pub(super) struct LinesBody(pub(super) Vec<u8>);
 
-/// A type that bodies are parsed into.
+/// A type of JSON bodies.
 pub(super) trait BodyType: Sized + Send {
     /// The longest body in bytes.
     const LONGEST_BODY: usize;
@@ -80,7 +80,7 @@ impl BodyType for EventsBody {
         let events = MetaSchema {
             items: Some(Box::new(NewEvent::schema_ref())),
             max_items: Some(limits::EVENTS_PER_BATCH),
-            description: Some("All of them are logged, or none."),
+            description: Some("The events. Either all of them are logged, or none is."),
             ..MetaSchema::new("array")
         };
         let batch = MetaSchema {
@@ -180,7 +180,7 @@ fn json_of(schema: MetaSchemaRef) -> MetaRequest {
     }
 }
 
-/// `application/json` and its kin, with or without parameters.
+/// Whether this is `application/json` or `application/*+json`, with or without parameters.
 fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
@@ -194,7 +194,8 @@ async fn read(body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError>
     match tokio::time::timeout(limits::BODY_TIME, within.read_to_end(&mut bytes)).await {
         Ok(Ok(_)) if bytes.len() <= limit => Ok(bytes),
         Ok(Ok(_)) => {
-            // Whoever is cut off while sending never reads the answer; one who sends for ever is cut off all the same.
+            // A client that is cut off while it sends never reads the answer, so the rest is read first: only up to two
+            // bounds, because a client may send without end.
             let (mut rest, mut nowhere) = (reader.take(PASSED_OVER), tokio::io::sink());
             let rest = tokio::io::copy(&mut rest, &mut nowhere);
             let _ = tokio::time::timeout(limits::BODY_TIME, rest).await;
@@ -205,14 +206,14 @@ async fn read(body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError>
     }
 }
 
-/// Text that is no JSON is refused as that, with the place; a value of a wrong type with its path.
+/// Parses a body. The error for text that is not JSON has the position, the error for a wrong value has the path.
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
     let not_json = |error: serde_json::Error| ApiError::NotJson(error.to_string());
     let mut parser = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize(&mut parser) {
         Ok(value) => parser.end().map(|()| value).map_err(not_json),
         Err(error) => {
-            // The parser stops at the first value that does not fit: whether all of it is JSON is yet to be seen.
+            // The parser stops at the first wrong value. The rest may still not be JSON, and that error comes first.
             serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
             let field = error.path().to_string();
             let field = if field == "." { "body".to_owned() } else { field };
@@ -221,13 +222,13 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
     }
 }
 
-/// What the parser says, without ` at line 1 column 20`: the path says it better.
+/// The message of the parser without ` at line 1 column 20`, because the path names the place.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned()
 }
 
-/// A JSON object. A derived type would also take an array of its fields' values.
+/// A JSON object. A derived `Deserialize` alone would also accept an array of the values of the fields.
 struct JsonObject<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
@@ -250,7 +251,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     }
 }
 
-/// A list of at most [`limits::EVENTS_PER_BATCH`] objects. The bound holds while it is parsed: a few bytes each would become hundreds.
+/// A list of at most [`limits::EVENTS_PER_BATCH`] objects. The bound holds while the list is parsed, because an object
+/// of a few bytes becomes a value of hundreds of bytes.
 struct BoundedList<T>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for BoundedList<T> {
@@ -261,7 +263,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for BoundedList<T> {
             type Value = BoundedList<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a list of at most {}", limits::EVENTS_PER_BATCH)
+                write!(f, "a list of at most {} objects", limits::EVENTS_PER_BATCH)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<BoundedList<T>, A::Error> {
@@ -273,7 +275,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for BoundedList<T> {
                     }
                 }
                 match list.next_element::<IgnoredAny>()? {
-                    Some(_) => Err(A::Error::custom(format!("more than {}", limits::EVENTS_PER_BATCH))),
+                    Some(_) => Err(A::Error::custom(format!("has more than {} objects", limits::EVENTS_PER_BATCH))),
                     None => Ok(BoundedList(taken)),
                 }
             }

@@ -25,9 +25,9 @@ impl BookmarkApi {
     #[oai(path = "/bookmarks", method = "get", operation_id = "bookmarks", tag = "Group::Read")]
     async fn bookmarks(
         &self,
-        /// Only those of this project; left out: of all.
+        /// Only bookmarks of this project. Default: all projects.
         project: ProjectParameter,
-        /// Only those of this task and of its events.
+        /// Only bookmarks of this task and of its events.
         task_id: Query<Option<TaskId>>,
         page: PageParameters,
         reading: Reading,
@@ -43,8 +43,8 @@ impl BookmarkApi {
 
     /// Mark a task or an event
     ///
-    /// There is one bookmark for each task and one for each event: where there is one already, what is said here about
-    /// it is changed, and it keeps its id.
+    /// Each task and each event has at most one bookmark. If the bookmark exists, the given fields change and it keeps
+    /// its id.
     #[oai(path = "/bookmarks", method = "put", operation_id = "save_bookmark", tag = "Group::Write")]
     async fn save(&self, body: JsonBody<SaveBookmark>) -> Result<SavedRow<Bookmark>, ApiError> {
         let write = write(&self.0, async |tx| {
@@ -54,7 +54,7 @@ impl BookmarkApi {
         SavedRow::new(write.await?)
     }
 
-    /// Delete a bookmark; what it marks stays
+    /// Delete a bookmark; the marked task or event stays
     #[oai(path = "/bookmarks/:bookmark_id", method = "delete", operation_id = "delete_bookmark", tag = "Group::Write")]
     async fn delete(
         &self,

@@ -1,8 +1,9 @@
-//! The documents that describe the wire: OpenAPI for REST, AsyncAPI for the streams, and what notices make stale.
+//! The documents that describe the wire: OpenAPI for REST, AsyncAPI for the streams, and the table of the read models
+//! that each notice makes stale.
 //!
-//! All are made from the types themselves and checked in; a test fails when the files are old. What the framework says
-//! about types is mended on the way, because generators of clients stumble over it: fields that may be `null` are not
-//! marked, a reference with a comment becomes an `allOf`, answers leave out that all fields are always there.
+//! All documents are generated from the Rust types and checked in; a test fails when a file is out of date. The schemas
+//! of the framework are corrected here, because generators of clients fail on them: fields that may be `null` are not
+//! marked, a reference with a comment becomes an `allOf`, and answers do not list their fields as required.
 
 use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
@@ -43,10 +44,12 @@ pub use schema::json_schema;
 
 const TITLE: &str = "requery";
 
-const ABOUT: &str = "Keeps every open screen true: tells each one what changed, so that it asks for just that again.\n\n\
-    A notice on a stream names what changed; the read models it makes stale are asked for again here. Every answer \
-    carries `Requery-Cursor`, which names the changes it contains, and every read an `ETag`. Unknown query parameters \
-    and body fields are ignored; times are RFC 3339 in UTC.";
+const ABOUT: &str = "Keeps every open screen true: reports each change, so that a screen requests only the stale read \
+    models again.\n\n\
+    A notice on a stream says that a change happened and where. A client maps the notice to the read models that it \
+    makes stale, and requests these again with the operations of this document. Reads and writes answer with \
+    `Requery-Cursor`, reads also with `ETag`. Unknown query parameters and body fields are ignored. Times are RFC 3339; \
+    answers use UTC.";
 
 type Operations = (OverviewApi, TaskApi, TimelineApi, BookmarkApi, SearchApi, HookApi, TranscriptApi, HealthApi);
 
@@ -80,15 +83,15 @@ pub fn openapi() -> String {
     text(&document)
 }
 
-/// The page to read the OpenAPI document on and to try the operations from. It loads nothing from elsewhere.
+/// The page that shows the OpenAPI document and tries the operations. The page loads no file from another host.
 pub(super) fn swagger_ui(openapi: &str) -> String {
     let service = described();
-    // The badge would send the address of this server to a validator elsewhere.
+    // The badge would send the address of this server to a public validator.
     let quiet = "deepLinking: true,\n        validatorUrl: null,";
     service.swagger_ui_html().replace(&service.spec(), openapi).replace("deepLinking: true,", quiet)
 }
 
-/// What the documents are made from: the operations, which need no database to be described, and the streams.
+/// The source of the documents: the operations, which are described without a database, and the streams.
 struct Described;
 
 fn described() -> OpenApiService<Described, ()> {
@@ -117,7 +120,8 @@ impl OpenApi for Described {
     }
 }
 
-/// The stream is answered by another part of the server; it is described here so that one document has all of REST.
+/// The stream of server-sent events. Another part of the server answers it; the description here makes the document
+/// complete.
 fn stream() -> MetaOperation {
     let parameter = |name: &str, in_type, description: &str| MetaOperationParam {
         name: name.to_owned(),
@@ -130,7 +134,7 @@ fn stream() -> MetaOperation {
         style: None,
     };
     let frames = MetaResponse {
-        description: "Frames: each `data:` is one, and the `id:` beside it its cursor.",
+        description: "Frames: each `data:` is one frame, and its `id:` is the cursor of the frame.",
         status: Some(200),
         status_range: None,
         content: vec![MetaMediaType {
@@ -142,15 +146,17 @@ fn stream() -> MetaOperation {
     MetaOperation {
         tags: vec![Group::Read.name()],
         method: Method::GET,
-        summary: Some("What changes, as server-sent events"),
-        description: Some(
-            "The first frame is `snapshot`, or `resumed` where `since` can be continued. It does not end by itself.",
-        ),
+        summary: Some("The frames of a stream, as server-sent events"),
+        description: Some("The first frame is `resumed` if the stream continues from `since`, or else `snapshot`."),
         external_docs: None,
         params: vec![
-            parameter("project", MetaParamIn::Query, "Only what changes in this project; left out: in all."),
-            parameter("since", MetaParamIn::Query, "The cursor of the last frame the caller has."),
-            parameter("Last-Event-ID", MetaParamIn::Header, "The same, as browsers send it; it wins over `since`."),
+            parameter("project", MetaParamIn::Query, "Only changes of this project. Default: all projects."),
+            parameter("since", MetaParamIn::Query, "The cursor of the last frame that the client has."),
+            parameter(
+                "Last-Event-ID",
+                MetaParamIn::Header,
+                "The same cursor, as browsers send it. It wins over `since`.",
+            ),
         ],
         request: None,
         responses: MetaResponses { responses: vec![frames] },
@@ -173,7 +179,7 @@ fn for_each_operation(document: &mut Value, mut visit: impl FnMut(&str, &str, &m
     }
 }
 
-/// As the files have it.
+/// The text of a document, in the format of the files.
 fn text(document: &Value) -> String {
     format!("{document:#}\n")
 }
@@ -185,7 +191,7 @@ mod tests {
     use super::openapi;
     use crate::protocol::limits;
 
-    /// The framework takes bounds as literals only, so the numbers stand beside the operations a second time.
+    /// The framework takes bounds as literals only, so the operations repeat the numbers of the contract.
     #[test]
     fn page_limits_are_the_limits_of_the_contract() {
         let mut document: Value = serde_json::from_str(&openapi()).expect("JSON");

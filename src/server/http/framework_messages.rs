@@ -15,8 +15,8 @@ pub(super) fn plain(reason: &str) -> String {
         };
     }
     match reason.strip_prefix("failed to parse \"").and_then(|rest| rest.split_once("\": ")) {
-        Some((_, "Expect a valid enumeration value.")) => "is none of the words this can be".to_owned(),
-        Some((kind, why)) if kind.starts_with("integer") => format!("is not such a whole number: {why}"),
+        Some((_, "Expect a valid enumeration value.")) => "is not one of the allowed words".to_owned(),
+        Some((kind, why)) if kind.starts_with("integer") => format!("is not a valid whole number: {why}"),
         Some((_, why)) => why.to_owned(),
         None => reason.to_owned(),
     }
@@ -27,7 +27,7 @@ mod tests {
     use super::plain;
 
     #[test]
-    fn it_names_no_type() {
+    fn plain_messages_name_no_framework_type() {
         for (reason, expected) in [
             ("Type \"string\" expects an input value.", "is missing"),
             ("verification failed. minimum(1, exclusive: false)", "is less than 1"),
@@ -35,11 +35,11 @@ mod tests {
             ("failed to parse \"string_uuid\": not a UUID (expected 8-4)", "not a UUID (expected 8-4)"),
             (
                 "failed to parse \"TaskStatus\": Expect a valid enumeration value. (occurred while parsing \"optional_T\")",
-                "is none of the words this can be",
+                "is not one of the allowed words",
             ),
             (
                 "failed to parse \"integer(uint32)\": invalid digit found in string",
-                "is not such a whole number: invalid digit found in string",
+                "is not a valid whole number: invalid digit found in string",
             ),
             ("anything else", "anything else"),
         ] {

@@ -1,4 +1,4 @@
-//! Whether the server works: for whoever starts it and whoever sends it requests.
+//! The health of the server, for its supervisor and for a load balancer.
 
 use poem_openapi::OpenApi;
 
@@ -11,13 +11,13 @@ pub(super) struct HealthApi(pub(super) Database);
 
 #[OpenApi(tag = "Group::Health")]
 impl HealthApi {
-    /// The server runs
+    /// Whether the process runs
     ///
-    /// It says nothing of the database: a server whose database is away is not mended by starting it again.
+    /// The answer does not depend on the database, because a restart of the server does not bring the database back.
     #[oai(path = "/healthz", method = "get", operation_id = "alive")]
     async fn alive(&self) {}
 
-    /// The server can answer: its database is there
+    /// Whether the server can answer: the database can be read
     #[oai(path = "/readyz", method = "get", operation_id = "ready")]
     async fn ready(&self) -> Result<NoContent, ApiError> {
         let snapshot = self.0.snapshot().await?;

@@ -1,4 +1,4 @@
-//! What the hooks of coding agents send.
+//! The hooks of coding agents.
 
 use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
@@ -20,13 +20,13 @@ pub(super) struct HookApi(pub(super) Database);
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Hooks")]
 impl HookApi {
-    /// When the hooks of each agent were last heard of
+    /// The time of the last hook of each agent
     ///
-    /// For whoever looks whether they arrive; no notice says when it changes.
+    /// Shows whether hooks arrive. No notice reports a change of this answer.
     #[oai(path = "/hooks", method = "get", operation_id = "hooks_heard")]
     async fn heard(
         &self,
-        /// The `ETag` of the answer the caller has.
+        /// The `ETag` of the answer that the caller has.
         #[oai(name = "If-None-Match")]
         held: Header<Option<String>>,
     ) -> Result<ReadAnswer<HooksHeard>, ApiError> {
@@ -36,17 +36,19 @@ impl HookApi {
         Ok(ReadAnswer::new(answer, held.0.as_deref()))
     }
 
-    /// Take what a hook of Claude Code was given
+    /// Take a hook of Claude Code
+    ///
+    /// The body is the JSON object that Claude Code gives to its hook, unchanged.
     #[oai(path = "/hooks/claude-code", method = "post", operation_id = "hook_claude_code")]
     async fn claude_code(
         &self,
-        /// A UUID: the same delivery is taken once.
+        /// The UUID of the delivery. The server takes each delivery once.
         #[oai(name = "Requery-Delivery")]
         delivery: Header<Option<String>>,
-        /// When it happened, RFC 3339, for one that is sent late; at most a week ago. Else it happened now.
+        /// The time at which the hook ran, RFC 3339, for a hook that is sent late. At most a week ago. Default: now.
         #[oai(name = "Requery-At")]
         at: Header<Option<String>>,
-        /// The process of the agent, as the forwarder names it. Who cannot tell what it is ignores it.
+        /// The process of the agent, as the forwarder names it. A server that cannot look for the process ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
         body: HookBody,
@@ -54,17 +56,19 @@ impl HookApi {
         self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
     }
 
-    /// Take what a hook of Codex was given
+    /// Take a hook of Codex
+    ///
+    /// The body is the JSON object that Codex gives to its hook, unchanged.
     #[oai(path = "/hooks/codex", method = "post", operation_id = "hook_codex")]
     async fn codex(
         &self,
-        /// A UUID: the same delivery is taken once.
+        /// The UUID of the delivery. The server takes each delivery once.
         #[oai(name = "Requery-Delivery")]
         delivery: Header<Option<String>>,
-        /// When it happened, RFC 3339, for one that is sent late; at most a week ago. Else it happened now.
+        /// The time at which the hook ran, RFC 3339, for a hook that is sent late. At most a week ago. Default: now.
         #[oai(name = "Requery-At")]
         at: Header<Option<String>>,
-        /// The process of the agent, as the forwarder names it. Who cannot tell what it is ignores it.
+        /// The process of the agent, as the forwarder names it. A server that cannot look for the process ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
         body: HookBody,
@@ -83,7 +87,7 @@ impl HookApi {
         body: &[u8],
     ) -> Result<NoContent, ApiError> {
         let delivery = HookDelivery::read(runtime, delivery.as_deref(), body)?;
-        // It is a hint, and one that cannot be read costs no record.
+        // The header is a hint: the record is taken even if the header does not parse.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
             None => None,

@@ -14,11 +14,11 @@ pub(super) struct OverviewApi(pub(super) Database);
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Read")]
 impl OverviewApi {
-    /// The figures of the first screen, and who needs a person
+    /// The figures of the first screen, and the tasks that need a person
     #[oai(path = "/overview", method = "get", operation_id = "overview")]
     async fn overview(
         &self,
-        /// Only this project; left out: all.
+        /// Only this project. Default: all projects.
         project: ProjectParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<Overview>, ApiError> {

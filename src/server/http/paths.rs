@@ -26,14 +26,15 @@ impl Paths {
         self.find(path).map(|(_, methods)| methods.as_str())
     }
 
-    /// The name of the parameter at a place of `path`, counted from 0: the framework numbers them.
+    /// The name of the parameter at `place` in `path`, counted from 0. The framework reports the place and not the
+    /// name.
     pub(super) fn parameter(&self, path: &str, place: usize) -> Option<&str> {
         let (pattern, _) = self.find(path)?;
         let name = pattern.iter().filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).nth(place)?;
         Some(name)
     }
 
-    /// A path without a parameter wins over one with.
+    /// The path of the document that matches. Of two, the path with fewer parameters wins.
     fn find(&self, path: &str) -> Option<&(Vec<String>, String)> {
         let asked: Vec<&str> = path.split('/').collect();
         let fits = |pattern: &[String]| {
@@ -61,6 +62,6 @@ mod tests {
         check("/api/v1/tasks/1", Some("GET, PATCH, DELETE, HEAD"), Some("task_id"));
         check("/api/v1/events/1", Some("PATCH, DELETE"), Some("event_id"));
         check("/api/v1/stream", Some("GET, HEAD"), None);
-        check("/api/v1/nothing", None, None);
+        check("/api/v1/unknown", None, None);
     }
 }

@@ -1,7 +1,8 @@
 //! The parameters and headers that every read takes, each extracted in one place.
 //!
-//! The framework documents one parameter for each argument of an operation. [`Reading`] and [`PageParameters`] stand for
-//! several, so each registers a placeholder, and [`expand`] puts the parameters in its place before the document is made.
+//! The framework documents one parameter for each argument of an operation. [`Reading`] and [`PageParameters`] stand
+//! for several parameters, so each registers a placeholder. [`expand`] replaces the placeholders before the document is
+//! made.
 
 use poem::{Request, RequestBody};
 use poem_openapi::param::{Header, Query};
@@ -21,7 +22,7 @@ use crate::server::read::{PageToken, PageWindow};
 const IF_NONE_MATCH: &str = "If-None-Match";
 const AT_LEAST: &str = "Requery-At-Least";
 /// The description of `Requery-At-Least` where an operation has no comment of its own on its [`Reading`].
-const AT_LEAST_DESCRIPTION: &str = "A cursor the answer has to contain, where it is of this database's history.";
+const AT_LEAST_DESCRIPTION: &str = "A cursor that the answer must cover. A cursor of another epoch is ignored.";
 
 const READING_PLACEHOLDER: &str = "the parameters of every read";
 const PAGE_PLACEHOLDER: &str = "the parameters of every page";
@@ -29,7 +30,7 @@ const PAGE_PLACEHOLDER: &str = "the parameters of every page";
 /// The query parameter `project`.
 pub(super) struct ProjectParameter(pub(super) Scope);
 
-/// The headers of a read: the answers that the caller has, and the cursor that the answer has to contain.
+/// The headers of a read: the tags of the answers that the caller has, and the cursor that the answer must cover.
 pub(super) struct Reading {
     pub(super) if_none_match: Option<String>,
     at_least: Option<Cursor>,
@@ -61,11 +62,11 @@ impl PageParameters {
         self.limit.into()
     }
 
-    /// The part of the list that is asked for.
+    /// The part of the list that the request names.
     pub(super) fn window<K: PageToken>(&self) -> Result<PageWindow<K>, ApiError> {
         let parse = |field, token: &str| {
             K::parse(token)
-                .ok_or_else(|| ApiError::invalid(field, "is not a place in this list: send what a page gave"))
+                .ok_or_else(|| ApiError::invalid(field, "is not a token of this list: send the one that a page gave"))
         };
         match (&self.before, &self.after) {
             (None, None) => Ok(PageWindow::Newest),
@@ -188,7 +189,7 @@ fn expand_one(parameter: MetaOperationParam) -> Vec<MetaOperationParam> {
         MetaSchemaRef::Reference(name) if name == READING_PLACEHOLDER => {
             let at_least = parameter.description.as_deref().unwrap_or(AT_LEAST_DESCRIPTION);
             vec![
-                header(IF_NONE_MATCH, String::schema_ref(), "The `ETag` of the answer the caller has."),
+                header(IF_NONE_MATCH, String::schema_ref(), "The `ETag` of the answer that the caller has."),
                 header(AT_LEAST, Cursor::schema_ref(), at_least),
             ]
         }
@@ -200,9 +201,9 @@ fn expand_one(parameter: MetaOperationParam) -> Vec<MetaOperationParam> {
                 ..MetaSchema::ANY
             };
             vec![
-                query("limit", u32::schema_ref().merge(limit), "How many at most."),
-                query("before", String::schema_ref(), "Those that follow: the `next` of the page before."),
-                query("after", String::schema_ref(), "Those that precede: the `previous` of the page after."),
+                query("limit", u32::schema_ref().merge(limit), "The largest number of items on the page."),
+                query("before", String::schema_ref(), "The `next` of a page: the items that follow that page."),
+                query("after", String::schema_ref(), "The `previous` of a page: the items that precede that page."),
             ]
         }
         _ => vec![parameter],

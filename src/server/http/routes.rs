@@ -1,4 +1,4 @@
-//! The app: what answers where, and the gate in front of all of it.
+//! The app: the routes of the server, and the gate in front of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +22,16 @@ use crate::server::hub::Hub;
 use crate::server::net::{sse, ws};
 use crate::server::search::SearchIndex;
 
-/// Everything a stream needs.
+/// The parts of the server that every stream shares.
 #[derive(Clone)]
 pub struct Streams {
-    /// Where the frames come from.
+    /// The source of the frames.
     source: feed::FeedSource,
     /// One permit for each open stream.
     permits: Arc<Semaphore>,
     /// The open WebSockets.
     tasks: TaskTracker,
-    /// Set when the server ends: no new streams.
+    /// Cancelled when the server ends. No stream opens afterwards.
     draining: CancellationToken,
 }
 
@@ -57,7 +57,7 @@ struct StreamQuery {
     since: Option<String>,
 }
 
-/// Everything the server answers, behind the gate.
+/// All routes of the server, behind the gate.
 pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Output = Response> + 'static {
     let api = api(streams.source.database.clone(), index);
     let (by_websocket, by_events) = (streams.clone(), streams);
@@ -106,19 +106,19 @@ async fn events(streams: Streams, request: Request) -> poem::Result<Response> {
 
 async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaphorePermit), ApiError> {
     if streams.draining.is_cancelled() {
-        return Err(ApiError::unavailable("the server is going away"));
+        return Err(ApiError::unavailable("the server is shutting down"));
     }
     let query = Query::<StreamQuery>::from_request_without_body(request).await;
     let Query(query) = query.map_err(|error| ApiError::bad_request(format!("query: {error}")))?;
     let permit = streams.permits.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| ApiError::unavailable("as many streams are open as this server serves"))?;
-    // What a browser sends by itself when it comes back is newer than the URL it began with.
+    let permit = permit.map_err(|_| ApiError::unavailable("the limit of open streams is reached"))?;
+    // A browser that reconnects sends `Last-Event-ID` by itself. It is newer than the `since` of the unchanged URL.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
     let feed = Feed::open(streams.source.clone(), wanted).await?;
-    // It may have begun to listen only after everyone was told of the end.
+    // The feed may have subscribed only after `closing` was sent, so it would never receive that frame.
     if streams.draining.is_cancelled() {
-        return Err(ApiError::unavailable("the server is going away"));
+        return Err(ApiError::unavailable("the server is shutting down"));
     }
     Ok((feed, permit))
 }

@@ -23,26 +23,26 @@ fn default_search_limit() -> u32 {
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Read")]
 impl SearchApi {
-    /// Tasks, events and bookmarks that have all these words, the best of the newest first
+    /// Tasks, events and bookmarks that contain all words of a query, the best first
     ///
-    /// Case and accents do not count. `"two words"` and `foo_bar` have to stand as they are, `begin*` takes what begins
-    /// so; nothing else has a meaning, and any text is a query. The index follows what is written within moments:
-    /// `Requery-Cursor` names the changes it has, and `complete` says whether that is everything. The newest 1,000
-    /// matches are ranked; events that had happened more than eight days before they were written, as when transcripts
-    /// are imported, count as older than all others.
+    /// Any text is a query. Case and accents do not count. `"two words"` and `foo_bar` match the words in this order
+    /// without others between them, and `begin*` matches words that begin so. No other character has a meaning. The
+    /// index follows the change log within moments: `Requery-Cursor` names the changes that the index contains, and
+    /// `complete` says whether the index contains all changes. The newest 1,000 matches are ranked. An event that was
+    /// written more than eight days after it happened, such as an imported one, counts as older than all others.
     #[oai(path = "/search", method = "get", operation_id = "search")]
     async fn search(
         &self,
-        /// What to look for: at most 500 characters. Without a word in it nothing is found.
+        /// The query: at most 500 characters. A query without a word has no results.
         q: Query<String>,
-        /// Only in this project; left out: in all.
+        /// Only results of this project. Default: all projects.
         project: ProjectParameter,
-        /// Only in this task, its events and bookmarks.
+        /// Only this task, its events and its bookmarks.
         task_id: Query<Option<TaskId>>,
-        /// How many at most.
+        /// The largest number of results.
         #[oai(default = "default_search_limit", validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<u32>,
-        /// A cursor the index should contain; it is waited for at most a tenth of a second.
+        /// A cursor. Only its form is checked: the server always waits for the index, for at most a tenth of a second.
         reading: Reading,
     ) -> Result<ReadAnswer<SearchResults>, ApiError> {
         if q.0.chars().count() > limits::QUERY_CHARACTERS {
@@ -52,7 +52,7 @@ impl SearchApi {
         let search = self.0.begin().await?;
         let found = read::search::search(&search.tx, &project.0, &q.0, &filter, limit.0).await;
         let items = found.map_err(|error| search.failed(error))?;
-        // The answer contains as much as the index, which may be less than the snapshot.
+        // The answer contains the changes that the index contains. The snapshot may contain more.
         let answer = Answer::new(&SearchResults { items, complete: search.complete }, search.cursor.clone())?;
         Ok(ReadAnswer::new(answer, reading.if_none_match.as_deref()))
     }

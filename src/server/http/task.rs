@@ -26,11 +26,11 @@ impl TaskApi {
     #[oai(path = "/tasks", method = "get", operation_id = "tasks", tag = "Group::Read")]
     async fn tasks(
         &self,
-        /// Only those of this project; left out: of all.
+        /// Only tasks of this project. Default: all projects.
         project: ProjectParameter,
-        /// Only those that stand so.
+        /// Only tasks with this status.
         status: Query<Option<TaskStatus>>,
-        /// Only the parts of this task.
+        /// Only children of this task.
         parent: Query<Option<TaskId>>,
         page: PageParameters,
         reading: Reading,
@@ -45,8 +45,8 @@ impl TaskApi {
 
     /// Begin a task
     ///
-    /// Sent again with the same `task_id` and the same parent it changes nothing, and answers 200 with the task.
-    /// Tasks can be part of one another 100 levels deep.
+    /// A repeated request with the same `task_id` and the same parent makes no change and answers 200 with the task. A
+    /// tree of tasks can be 100 levels deep.
     #[oai(path = "/tasks", method = "post", operation_id = "start_task", tag = "Group::Write")]
     async fn start(&self, body: JsonBody<NewTask>) -> Result<SavedRow<Task>, ApiError> {
         let write = write(&self.0, async |tx| {
@@ -56,7 +56,7 @@ impl TaskApi {
         SavedRow::new(write.await?)
     }
 
-    /// One task with its sessions, its parts and its newest events
+    /// One task with its sessions, its children, its usage and its newest events
     #[oai(path = "/tasks/:task_id", method = "get", operation_id = "task", tag = "Group::Read")]
     async fn task(
         &self,
@@ -72,7 +72,7 @@ impl TaskApi {
 
     /// Change a task
     ///
-    /// What is left out stays. A change to what is there already is none, and nobody is told.
+    /// A missing field leaves its value as it is. A request that changes no value makes no notice.
     #[oai(path = "/tasks/:task_id", method = "patch", operation_id = "update_task", tag = "Group::Write")]
     async fn update(
         &self,
@@ -89,7 +89,7 @@ impl TaskApi {
 
     /// Delete a task
     ///
-    /// And all tasks below it, with their sessions, events and bookmarks.
+    /// Also deletes all tasks below it, and the sessions, events, bookmarks and usage of all these tasks.
     #[oai(path = "/tasks/:task_id", method = "delete", operation_id = "delete_task", tag = "Group::Write")]
     async fn delete(
         &self,
@@ -100,10 +100,11 @@ impl TaskApi {
         Ok(NoContent::new(write.await?))
     }
 
-    /// Clear finished tasks away
+    /// Purge finished tasks
     ///
-    /// A tree of tasks goes as a whole or not at all, and only if everything in it is completed or errored. `status`
-    /// and `project` are asked of the task at its top, `older_than` of everything in it. `{}` clears all there are.
+    /// A tree of tasks is purged as a whole, and only if every task in it is completed or errored. `status` and
+    /// `project` are compared with the task at the top of the tree. With `older_than`, every task of the tree must have
+    /// ended before that time. `{}` purges all finished trees.
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
     async fn purge(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
         let write = write(&self.0, async |tx| {

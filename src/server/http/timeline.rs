@@ -1,4 +1,4 @@
-//! What happens on a task: its sessions and its events.
+//! The sessions and the events of a task.
 
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -43,7 +43,7 @@ impl TimelineApi {
 
     /// Begin a session: a run of an agent on a task
     ///
-    /// Sent again with the same `session_id` on the same task it changes nothing, and answers 200 with the session.
+    /// A repeated request with the same `session_id` on the same task makes no change and answers 200 with the session.
     #[oai(path = "/tasks/:task_id/sessions", method = "post", operation_id = "start_session", tag = "Group::Write")]
     async fn start_session(
         &self,
@@ -75,8 +75,9 @@ impl TimelineApi {
 
     /// Log events on a task
     ///
-    /// One, or up to 1,000 as `{"events": [...]}`: all of them are logged, or none. One whose `event_id` is on this task
-    /// already is left as it is. 201 if any is new.
+    /// The body is one event, or a batch of up to 1,000 events as `{"events": [...]}`. A batch is logged as a whole or
+    /// not at all. An event with an `event_id` that exists on this task is left as it is. The answer is 201 if any
+    /// event is new.
     #[oai(path = "/tasks/:task_id/events", method = "post", operation_id = "log_events", tag = "Group::Write")]
     async fn log(
         &self,
@@ -101,7 +102,7 @@ impl TimelineApi {
 
     /// Change an event
     ///
-    /// What is left out stays; metadata is replaced as a whole.
+    /// A missing field leaves its value as it is. `metadata` is replaced as a whole.
     #[oai(path = "/events/:event_id", method = "patch", operation_id = "update_event", tag = "Group::Write")]
     async fn update(
         &self,
@@ -117,7 +118,7 @@ impl TimelineApi {
         ChangedRow::new(write.await?)
     }
 
-    /// Delete an event, and the bookmark of it
+    /// Delete an event and its bookmark
     #[oai(path = "/events/:event_id", method = "delete", operation_id = "delete_event", tag = "Group::Write")]
     async fn delete(
         &self,
@@ -129,7 +130,7 @@ impl TimelineApi {
     }
 }
 
-/// What was logged, in the form it was sent: one event, or the list of them.
+/// The logged events in the form of the request: one event, or a list.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum LoggedBody {

@@ -1,4 +1,4 @@
-//! What coding agents have written down of their sessions.
+//! The transcripts of coding agents.
 
 use poem_openapi::OpenApi;
 
@@ -17,8 +17,9 @@ pub(super) struct TranscriptApi(pub(super) Database);
 impl TranscriptApi {
     /// Take lines of Claude Code's transcripts
     ///
-    /// Any stretch of whole lines, of one session or of several: at most 5,000 lines that tell of 5,000 events. What was
-    /// taken before is not taken again. A line that cannot be taken is counted and told, and costs the others nothing.
+    /// The body is any run of whole lines, of one or of several sessions: at most 5,000 lines with at most 5,000
+    /// events. Lines that were imported before add no rows. A line that cannot be imported is counted and reported, and
+    /// the other lines are imported.
     #[oai(path = "/claude-code", method = "post", operation_id = "import_claude_code")]
     async fn claude_code(&self, body: LinesBody) -> Result<ChangedRow<Imported>, ApiError> {
         let now_ms = now_ms();

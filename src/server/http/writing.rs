@@ -1,4 +1,4 @@
-//! The way of every write: the verbs of a request in one transaction, and the row that they wrote.
+//! The common path of all writes: the verbs of a request run in one transaction, and read back the row that they wrote.
 
 use crate::server::access::scope::Scope;
 use crate::server::database::{Committed, Database, WriteTransaction};
@@ -12,7 +12,7 @@ pub(super) async fn write<T>(
     database.write(Scope::All, verbs).await
 }
 
-/// The row that a verb wrote in the same transaction. Only a trigger of another program can have removed it.
+/// The row that a verb wrote earlier in the same transaction. Only a trigger of another program can have removed it.
 pub(super) async fn read_back<T, E: Into<ApiError>>(
     what: &'static str,
     id: &impl ToString,

@@ -1,7 +1,7 @@
 //! The input of the hub: the change log's notices, and the cursor that they complete.
 //!
 //! One pass over the log has a fixed end and can need several batches. Only the last batch completes a cursor: a cursor
-//! that went out in the middle of a pass would name changes whose notices follow later.
+//! that went out in the middle of a pass would contain changes whose notices follow later.
 
 use crate::protocol::{Cursor, Notice};
 
@@ -12,7 +12,7 @@ pub enum HubInput {
     Notices(Vec<Notice>),
     /// The current pass is complete. The cursor contains every notice handed over so far.
     Complete(Cursor),
-    /// Notices cannot say what changed: every read model that a client holds is in doubt. Completes the current pass.
+    /// The log cannot name the changes: every read model that a client holds is in doubt. Completes the current pass.
     Doubt {
         /// The reason, for the client's log.
         reason: &'static str,

@@ -1,8 +1,8 @@
-//! The window: what is held back for a moment, so that a burst costs each screen one flush.
+//! The window: it holds notices back for a moment, so that a burst of changes costs each screen one flush.
 //!
-//! The first change after quiet goes out at once; later ones wait until the window since the last flush has passed. In
-//! a flush there is at most one notice for each kind and task, the newest, with the count of those it stands for. No
-//! clock, no I/O: it is told the time.
+//! The first notice after a quiet time goes out at once. Later notices wait until one window has passed since the last
+//! flush. A flush has at most one notice for each kind and task: the newest, with the number of changes that it stands
+//! for. The window reads no clock and does no I/O: the time is an argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice, TaskId};
 
-/// How many deliveries a flush may cause before the window widens: some 10 ms of one core at half a microsecond each.
+/// How many deliveries a flush may cause before the window widens: half a microsecond each makes 10 ms of one core.
 const HEAVY: usize = 20_000;
-/// How much wider than its base a window gets.
+/// The widest window, as a multiple of its base.
 const WIDEST: u32 = 8;
 
 /// Collects notices until they are due.
@@ -21,9 +21,10 @@ pub struct Window {
     base: Duration,
     widen: u32,
     pending: Vec<Merged>,
-    places: HashMap<Place, usize>,
+    index_by_key: HashMap<MergeKey, usize>,
     doubt: Option<&'static str>,
-    /// A pass over the log has begun and no cursor completes it yet: a flush now would name changes that follow later.
+    /// A pass over the log has begun and no cursor completes it yet. The last cursor does not contain the pending
+    /// notices, so the flush has to wait.
     incomplete: bool,
     cursor: Option<Cursor>,
     due: Option<Duration>,
@@ -33,43 +34,43 @@ pub struct Window {
 /// One notice for `count` changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merged {
-    /// The newest of them.
+    /// The newest of the merged notices.
     pub notice: Notice,
-    /// How many.
+    /// The number of changes that it stands for.
     pub count: u32,
 }
 
-/// What became due.
+/// The content of one flush.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Flushed {
     /// At most one for each kind and task.
     Notices {
         /// The notices, in the order in which their kind and task first came.
         merged: Vec<Merged>,
-        /// Contains all of them.
+        /// Contains the changes of all these notices.
         cursor: Cursor,
     },
-    /// Everything is in doubt.
+    /// Every read model is in doubt.
     Doubt {
-        /// Why.
+        /// The reason, for the client's log.
         reason: &'static str,
-        /// What everything asked for from now on contains.
+        /// Every answer from now on contains this cursor.
         cursor: Cursor,
     },
 }
 
-/// What is merged: one kind, one task, one project. A task that moves is told of in both its projects, and a change of
-/// parent for both parents.
-type Place = (&'static str, Option<TaskId>, String, Option<TaskId>);
+/// The key by which notices are merged: kind, task, project and parent. A task that moves gives a notice in both
+/// projects, and one for each of the two parents.
+type MergeKey = (&'static str, Option<TaskId>, String, Option<TaskId>);
 
 impl Window {
-    /// A window that is `base` wide while it is not heavy.
+    /// A window that is `base` wide while the load is light.
     pub fn new(base: Duration) -> Self {
         Self {
             base,
             widen: 1,
             pending: Vec::new(),
-            places: HashMap::new(),
+            index_by_key: HashMap::new(),
             doubt: None,
             incomplete: false,
             cursor: None,
@@ -89,17 +90,17 @@ impl Window {
             if self.pending.len() >= limits::NOTICES_PER_WINDOW {
                 self.doubt = Some("too much changed at once");
                 self.pending.clear();
-                self.places.clear();
+                self.index_by_key.clear();
                 return;
             }
-            match self.places.get(&place(&notice)) {
+            match self.index_by_key.get(&merge_key(&notice)) {
                 Some(at) => {
                     let held = &mut self.pending[*at];
                     held.count = held.count.saturating_add(1);
                     held.notice = notice.merged_with(&held.notice);
                 }
                 None => {
-                    self.places.insert(place(&notice), self.pending.len());
+                    self.index_by_key.insert(merge_key(&notice), self.pending.len());
                     self.pending.push(Merged { notice, count: 1 });
                 }
             }
@@ -118,13 +119,13 @@ impl Window {
         self.plan(now);
         self.doubt = Some(reason);
         self.pending.clear();
-        self.places.clear();
+        self.index_by_key.clear();
     }
 
-    /// Forgets what waits.
+    /// Drops all pending notices.
     pub fn clear(&mut self) {
         self.pending.clear();
-        self.places.clear();
+        self.index_by_key.clear();
         self.doubt = None;
         self.incomplete = false;
         self.due = None;
@@ -135,7 +136,7 @@ impl Window {
         self.due.filter(|_| !self.incomplete)
     }
 
-    /// What is due at `now`, for so many listeners.
+    /// The flush that is due at `now`. The number of listeners decides whether the window widens.
     pub fn poll_flush(&mut self, now: Duration, listeners: usize) -> Option<Flushed> {
         if self.poll_timeout()? > now {
             return None;
@@ -144,7 +145,7 @@ impl Window {
         self.last_flush = Some(now);
         let cursor = self.cursor.clone()?;
         let merged = std::mem::take(&mut self.pending);
-        self.places.clear();
+        self.index_by_key.clear();
         let heavy = merged.len().saturating_mul(listeners) > HEAVY;
         self.widen = if heavy { (self.widen * 2).min(WIDEST) } else { (self.widen / 2).max(1) };
         if let Some(reason) = self.doubt.take() {
@@ -159,6 +160,6 @@ impl Window {
     }
 }
 
-fn place(notice: &Notice) -> Place {
+fn merge_key(notice: &Notice) -> MergeKey {
     (notice.kind(), notice.task_id().cloned(), notice.project().to_owned(), notice.parent_task_id().cloned())
 }

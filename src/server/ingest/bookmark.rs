@@ -13,7 +13,7 @@ use crate::protocol::{BookmarkId, EventId, TaskId};
 
 const BOOKMARK: &str = "bookmark";
 
-/// Marks a task or an event, or changes what is said about one that is marked.
+/// Bookmarks a task or an event. If it has a bookmark already, changes the title and the note of that bookmark.
 pub async fn save(
     tx: &impl ConnectionTrait,
     new: SaveBookmark,
@@ -43,7 +43,7 @@ pub async fn save(
     if let Some(id) = &new.bookmark_id
         && bookmark::Entity::find_by_id(id.as_str()).one(tx).await?.is_some()
     {
-        return Err(WriteError::Conflict { what: BOOKMARK, id: id.to_string(), detail: "marks something else" });
+        return Err(WriteError::Conflict { what: BOOKMARK, id: id.to_string(), detail: "marks another task or event" });
     }
     let id = new.bookmark_id.unwrap_or_else(|| BookmarkId::new_at(now_ms));
     let row = bookmark::ActiveModel {
@@ -59,7 +59,7 @@ pub async fn save(
     Ok((id, Saved::New))
 }
 
-/// Deletes a bookmark; what it marked stays.
+/// Deletes a bookmark. The task or event that it marked stays.
 pub async fn delete(tx: &impl ConnectionTrait, id: &BookmarkId) -> Result<(), WriteError> {
     let deleted = bookmark::Entity::delete_by_id(id.as_str()).exec(tx).await?;
     if deleted.rows_affected == 0 {
@@ -68,7 +68,7 @@ pub async fn delete(tx: &impl ConnectionTrait, id: &BookmarkId) -> Result<(), Wr
     Ok(())
 }
 
-/// What is marked.
+/// The task or event that is marked.
 struct Target {
     task_id: String,
     event_id: Option<EventId>,
@@ -91,7 +91,7 @@ async fn target(
                 return Err(WriteError::invalid("event_id", format!("there is no event {event_id}")));
             };
             if of.is_some_and(|of| of.as_str() != task_id) {
-                return Err(WriteError::invalid("task_id", format!("event {event_id} is of task {task_id}")));
+                return Err(WriteError::invalid("task_id", format!("event {event_id} belongs to task {task_id}")));
             }
             let title = if title.is_empty() { kind } else { title };
             Ok(Target { task_id, event_id: Some(event_id), title })
@@ -103,6 +103,6 @@ async fn target(
                 None => Err(WriteError::invalid("task_id", format!("there is no task {task_id}"))),
             }
         }
-        (None, None) => Err(WriteError::invalid("task_id", "is needed unless event_id is given")),
+        (None, None) => Err(WriteError::invalid("task_id", "is required unless event_id is given")),
     }
 }

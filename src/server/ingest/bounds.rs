@@ -1,7 +1,7 @@
-//! How long a text may be, and what may be in it.
+//! The checks of lengths and contents of fields.
 //!
-//! The database has the same bounds for those who write it directly; here they name the field, and all fields that are
-//! wrong at once.
+//! The database checks the same bounds, for programs that write to it directly. The checks here name the field, and
+//! report all wrong fields at once.
 
 use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
@@ -19,7 +19,7 @@ impl Bounds {
         Self { within: String::new(), found: Vec::new() }
     }
 
-    /// Says where in the body the fields are that are looked at next, as in `events[3].`.
+    /// Sets the path of the object whose fields are checked next, as in `events[3].`.
     pub(super) fn enter(&mut self, within: String) {
         self.within = within;
     }
@@ -28,27 +28,27 @@ impl Bounds {
         self.found.push(Invalid { field: format!("{}{field}", self.within), detail: detail.into() });
     }
 
-    /// A text that is needed, and its most characters.
-    pub(super) fn needed(&mut self, field: &str, text: &str, most: usize) {
+    /// Checks a required text, which has at most `most` characters.
+    pub(super) fn required(&mut self, field: &str, text: &str, most: usize) {
         if text.is_empty() {
-            self.refuse(field, format!("is needed: 1 to {most} characters"));
+            self.refuse(field, format!("is required: 1 to {most} characters"));
         }
         self.characters(field, Some(text), most);
     }
 
     pub(super) fn characters(&mut self, field: &str, text: Option<&str>, most: usize) {
-        // No text has more characters than bytes: most need not be counted.
+        // A text has no more characters than bytes, so only a long text is counted.
         if let Some(text) = text.filter(|text| text.len() > most) {
             let count = text.chars().count();
             if count > most {
-                self.refuse(field, format!("has {count} characters, at most {most} are taken"));
+                self.refuse(field, format!("has {count} characters, at most {most} are allowed"));
             }
         }
     }
 
     pub(super) fn bytes(&mut self, field: &str, text: Option<&str>) {
         if let Some(text) = text.filter(|text| text.len() > limits::TEXT_BYTES) {
-            self.refuse(field, format!("has {} bytes, at most {} are taken", text.len(), limits::TEXT_BYTES));
+            self.refuse(field, format!("has {} bytes, at most {} are allowed", text.len(), limits::TEXT_BYTES));
         }
     }
 
@@ -59,7 +59,7 @@ impl Bounds {
         }
     }
 
-    /// Milliseconds since 1970.
+    /// Checks a time. Returns it in milliseconds since 1970.
     pub(super) fn time(&mut self, field: &str, time: Option<&Timestamp>) -> Option<i64> {
         match time?.as_str().parse::<Timestamp>() {
             Ok(time) => Some(time.as_ms()),

@@ -18,12 +18,13 @@ mod row;
 pub use row::{EventEnding, EventToLog, abandon, finish, insert_all};
 
 const EVENT: &str = "event";
-/// The events one request is about, in its order, and whether any of them is new.
+
+/// The events of one request, in its order, and whether one of them is new.
 #[derive(Debug)]
 pub struct LoggedEvents {
-    /// The events.
+    /// The ids of the events.
     pub ids: Vec<EventId>,
-    /// New if any is.
+    /// New if at least one event is new.
     pub saved: Saved,
 }
 
@@ -58,7 +59,7 @@ pub async fn log_all(
     insert(tx, task_id, rows).await
 }
 
-/// Changes what is said and leaves the rest. Metadata is replaced as a whole.
+/// Changes the fields that `patch` has and leaves the rest. Metadata is replaced as a whole.
 pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) -> Result<(), WriteError> {
     let mut bounds = Bounds::new();
     bounds.characters("title", patch.title.as_deref(), limits::LINE_CHARACTERS);
@@ -103,7 +104,7 @@ pub async fn delete(tx: &impl ConnectionTrait, id: &EventId) -> Result<(), Write
     Ok(())
 }
 
-/// A session that is named, and the field that names it.
+/// The session that an event names, and the path of the field with the name.
 type NamedSession = Option<(String, String)>;
 
 async fn insert(
@@ -114,16 +115,20 @@ async fn insert(
     if task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
         return Err(not_found(task_id));
     }
-    sessions_are_there(tx, task_id, &rows).await?;
-    let there = tasks_of(tx, rows.iter().map(|(_, (id, _))| id)).await?;
+    check_sessions(tx, task_id, &rows).await?;
+    let existing = tasks_of(tx, rows.iter().map(|(_, (id, _))| id)).await?;
     let mut seen = HashSet::new();
     let mut ids = Vec::with_capacity(rows.len());
     let mut fresh = Vec::with_capacity(rows.len());
     for (_, (id, row)) in rows {
-        match there.get(id.as_str()) {
+        match existing.get(id.as_str()) {
             Some(of) if of == task_id.as_str() => {}
             Some(_) => {
-                return Err(WriteError::Conflict { what: EVENT, id: id.to_string(), detail: "is of another task" });
+                return Err(WriteError::Conflict {
+                    what: EVENT,
+                    id: id.to_string(),
+                    detail: "belongs to another task",
+                });
             }
             None if seen.insert(id.clone()) => fresh.push(row),
             None => {}
@@ -135,19 +140,19 @@ async fn insert(
     Ok(LoggedEvents { ids, saved })
 }
 
-/// Which of these events there are, and of which tasks.
+/// The events among `ids` that exist already, each with its task.
 async fn tasks_of(
     tx: &impl ConnectionTrait,
     ids: impl Iterator<Item = &EventId>,
 ) -> Result<HashMap<String, String>, WriteError> {
-    let there = event::Entity::find()
+    let existing = event::Entity::find()
         .filter(event::Column::Id.is_in(ids.map(EventId::as_str)))
         .select_only()
         .columns([event::Column::Id, event::Column::TaskId]);
-    Ok(there.into_tuple::<(String, String)>().all(tx).await?.into_iter().collect())
+    Ok(existing.into_tuple::<(String, String)>().all(tx).await?.into_iter().collect())
 }
 
-async fn sessions_are_there(
+async fn check_sessions(
     tx: &impl ConnectionTrait,
     task_id: &TaskId,
     rows: &[(NamedSession, (EventId, EventToLog))],
@@ -156,15 +161,15 @@ async fn sessions_are_there(
     if named.is_empty() {
         return Ok(());
     }
-    let there = session::Entity::find()
+    let existing = session::Entity::find()
         .filter(session::Column::Id.is_in(named))
         .filter(session::Column::TaskId.eq(task_id.as_str()))
         .select_only()
         .column(session::Column::Id);
-    let there: HashSet<String> = there.into_tuple::<String>().all(tx).await?.into_iter().collect();
+    let existing: HashSet<String> = existing.into_tuple::<String>().all(tx).await?.into_iter().collect();
     let mut bounds = Bounds::new();
     for (id, field) in rows.iter().filter_map(|(named, _)| named.as_ref()) {
-        if !there.contains(id) {
+        if !existing.contains(id) {
             bounds.refuse(field, format!("there is no session {id} on this task"));
         }
     }
@@ -178,9 +183,9 @@ fn to_log(
     now_ms: i64,
 ) -> (Option<String>, (EventId, EventToLog)) {
     let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_';
-    bounds.needed("kind", &new.kind, limits::EVENT_KIND_CHARACTERS);
+    bounds.required("kind", &new.kind, limits::EVENT_KIND_CHARACTERS);
     if !new.kind.bytes().all(named) {
-        bounds.refuse("kind", "has something else than lower-case letters, digits, `.` and `_`");
+        bounds.refuse("kind", "may only have lower-case letters, digits, `.` and `_`");
     }
     bounds.characters("title", new.title.as_deref(), limits::LINE_CHARACTERS);
     let metadata = new.metadata.map(|metadata| text(bounds, &metadata));
@@ -208,13 +213,13 @@ fn to_log(
 }
 
 fn text(bounds: &mut Bounds, metadata: &Metadata) -> String {
-    // Maps of JSON values with text for keys: nothing in them can fail to be JSON.
+    // A map of JSON values with texts as keys can always be encoded.
     let text = serde_json::to_string(metadata).unwrap_or_else(|_| "{}".to_owned());
     bounds.bytes("metadata", Some(&text));
     text
 }
 
-/// A body as long as it may be, and its whole size if that was longer.
+/// The body, cut to the size limit, and its whole size if it was cut.
 fn cut(mut body: String) -> (String, Option<i64>) {
     let whole = body.len();
     if whole <= limits::TEXT_BYTES {

@@ -14,7 +14,7 @@ use crate::protocol::{SessionId, TaskId};
 
 const SESSION: &str = "session";
 
-/// A session to begin, whose fields are checked.
+/// A session to start. Its fields are checked already.
 #[derive(Clone, Debug)]
 pub struct SessionToStart {
     /// Its id.
@@ -29,7 +29,7 @@ pub struct SessionToStart {
     pub started_at: i64,
 }
 
-/// Begins a run of an agent. The same id on the same task is the same session, and stays as it is.
+/// Starts a session of an agent. If the task has a session with this id, that session stays as it is.
 pub async fn start(
     tx: &impl ConnectionTrait,
     task_id: &TaskId,
@@ -38,7 +38,7 @@ pub async fn start(
 ) -> Result<(SessionId, Saved), WriteError> {
     let mut bounds = Bounds::new();
     if let Some(source) = &new.source {
-        bounds.needed("source", source, limits::SOURCE_CHARACTERS);
+        bounds.required("source", source, limits::SOURCE_CHARACTERS);
     }
     bounds.characters("runtime_session_id", new.runtime_session_id.as_deref(), limits::LINE_CHARACTERS);
     let started_at = bounds.time("started_at", new.started_at.as_ref()).unwrap_or(now_ms);
@@ -69,7 +69,7 @@ pub async fn start(
     Ok((id, Saved::New))
 }
 
-/// Changes what is said and leaves the rest. One that runs again has not ended.
+/// Changes the fields that `patch` has and leaves the rest. A session that runs again loses its end.
 pub async fn update(
     tx: &impl ConnectionTrait,
     id: &SessionId,
@@ -104,7 +104,7 @@ pub async fn update(
     Ok(())
 }
 
-/// Writes a new session that runs.
+/// Writes a new, running session.
 pub async fn insert(tx: &impl ConnectionTrait, session: SessionToStart) -> Result<(), DbErr> {
     let row = session::ActiveModel {
         id: Set(session.id),
@@ -119,7 +119,7 @@ pub async fn insert(tx: &impl ConnectionTrait, session: SessionToStart) -> Resul
     session::Entity::insert(row).exec_without_returning(tx).await.map(drop)
 }
 
-/// Ends a session. One that another writer has ended keeps its end.
+/// Ends a running session. A session that another writer has ended keeps its end.
 pub async fn end(
     tx: &impl ConnectionTrait,
     id: &str,
@@ -136,7 +136,7 @@ pub async fn end(
     change_if(tx, id, SessionStatus::Running, row).await
 }
 
-/// Goes on with a session that was given up as lost.
+/// Lets a session run again that was given up as lost.
 pub async fn resume(tx: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
     let row = session::ActiveModel {
         status: Set(SessionStatus::Running.to_string()),
@@ -146,7 +146,7 @@ pub async fn resume(tx: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
     change_if(tx, id, SessionStatus::Lost, row).await
 }
 
-/// Writes changes of a session that has this status.
+/// Changes a session, if it has this status.
 async fn change_if(
     tx: &impl ConnectionTrait,
     id: &str,

@@ -18,16 +18,16 @@ mod purge;
 pub use purge::purge;
 
 const TASK: &str = "task";
-/// Where tasks come from that do not say.
+/// The source of a task whose writer names none.
 const DEFAULT_SOURCE: &str = "api";
 
-/// Begins a task. The same id below the same parent is the same task, and stays as it is.
+/// Starts a task. If a task with this id and this parent exists, it stays as it is.
 pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
     let mut bounds = Bounds::new();
-    bounds.needed("title", &new.title, limits::LINE_CHARACTERS);
+    bounds.required("title", &new.title, limits::LINE_CHARACTERS);
     bounds.project(new.project.as_deref());
     if let Some(source) = &new.source {
-        bounds.needed("source", source, limits::SOURCE_CHARACTERS);
+        bounds.required("source", source, limits::SOURCE_CHARACTERS);
     }
     bounds.characters("workspace", new.workspace.as_deref(), limits::WORKSPACE_CHARACTERS);
     bounds.characters("status_reason", new.status_reason.as_deref(), limits::LINE_CHARACTERS);
@@ -42,14 +42,14 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         return if parent.as_deref() == new.parent_task_id.as_ref().map(TaskId::as_str) {
             Ok((id.clone(), Saved::There))
         } else {
-            Err(WriteError::Conflict { what: TASK, id: id.to_string(), detail: "is part of another task" })
+            Err(WriteError::Conflict { what: TASK, id: id.to_string(), detail: "has another parent task" })
         };
     }
     let inherited = match &new.parent_task_id {
         Some(parent) => match project_of(tx, parent).await? {
             Some(_) if depth_of(tx, parent).await? >= limits::TASK_LEVELS => {
                 let detail =
-                    format!("task {parent} is {} levels deep, and nothing can be below it", limits::TASK_LEVELS);
+                    format!("task {parent} is {} levels deep, and no task can be below it", limits::TASK_LEVELS);
                 return Err(WriteError::invalid("parent_task_id", detail));
             }
             Some(project) => project,
@@ -79,11 +79,12 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
     Ok((id, Saved::New))
 }
 
-/// Changes what is said and leaves the rest. What says the same as before is no change, and nobody is told.
+/// Changes the fields that `patch` has and leaves the rest. A value that the task has already is no change and causes
+/// no notice.
 pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) -> Result<(), WriteError> {
     let mut bounds = Bounds::new();
     if let Some(title) = &patch.title {
-        bounds.needed("title", title, limits::LINE_CHARACTERS);
+        bounds.required("title", title, limits::LINE_CHARACTERS);
     }
     bounds.project(patch.project.as_deref());
     bounds.characters("workspace", patch.workspace.as_deref(), limits::WORKSPACE_CHARACTERS);
@@ -95,7 +96,8 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     let Some(row) = task::Entity::find_by_id(id.as_str()).one(tx).await? else {
         return Err(not_found(id));
     };
-    // Why and since when it waits are said of a task that waits, why it errored of one that did; another's are not kept.
+    // Only a waiting or errored task has a reason, and only a waiting task has a time since when it waits. For another
+    // status these fields of the patch are dropped.
     let status = patch.status.or(TaskStatus::parse(&row.status));
     let waits = status == Some(TaskStatus::Waiting);
     let has_reason = waits || status == Some(TaskStatus::Errored);
@@ -117,7 +119,7 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     Ok(change(tx, id.as_str(), changes).await?)
 }
 
-/// Deletes a task and all that is below it or belongs to it.
+/// Deletes a task with all tasks below it and all rows that belong to them.
 pub async fn delete(tx: &impl ConnectionTrait, id: &TaskId) -> Result<(), WriteError> {
     let deleted = task::Entity::delete_by_id(id.as_str()).exec(tx).await?;
     if deleted.rows_affected == 0 { Err(not_found(id)) } else { Ok(()) }
@@ -137,7 +139,7 @@ async fn project_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Str
     Ok(project.into_tuple::<String>().one(tx).await?)
 }
 
-/// How many tasks there are from this one up to the top of its tree, as far as it matters.
+/// The number of tasks from this one up to the root of its tree, counted up to the limit.
 async fn depth_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<i64, WriteError> {
     let depth = sql::tasks::DEPTH.value(tx, [id.as_str().into(), limits::TASK_LEVELS.into()]).await?;
     Ok(depth.unwrap_or(0))

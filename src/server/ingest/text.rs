@@ -1,33 +1,33 @@
-//! Text from outside, made fit to be stored and shown.
+//! Repairs texts from outside, so that they can be stored and shown.
 //!
-//! Writers send what they have: an emoji cut in two by a limit on characters, a NUL out of a binary file, a megabyte of
-//! output. None of that is a reason to lose a record, and none of it may reach the database as it came: SQLite ends a
-//! text at its first NUL, and half a surrogate pair is no text at all. Both become U+FFFD.
+//! Writers send broken texts: an emoji that a limit on characters has cut in two, a NUL from a binary file, a megabyte
+//! of output. Such a text is no reason to lose a record, but it must not reach the database unchanged. SQLite ends a
+//! text at its first NUL, and half a surrogate pair is no valid text. Both become U+FFFD.
 
 use std::borrow::Cow;
 
 use crate::protocol::limits;
 
-/// Why a body is not JSON that can be taken.
+/// The body is not JSON, or nests too deep.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON: {detail}")]
 pub struct NotJson {
-    /// What is wrong, and where.
+    /// The fault and its place.
     pub detail: String,
 }
 
-/// Parses a body, with everything that cannot be stored replaced.
+/// Parses a body, after [`repair`] has replaced the characters that cannot be stored.
 ///
 /// # Errors
-/// The body is not one JSON value of the type wanted, or nests deeper than [`limits::JSON_DEPTH`].
+/// The body is not one JSON value of the type `T`, or nests deeper than [`limits::JSON_DEPTH`].
 pub fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, NotJson> {
     serde_json::from_str(&repair(body)?).map_err(|error| NotJson { detail: error.to_string() })
 }
 
 /// The JSON text of a body, with lone surrogates, escaped NULs and broken UTF-8 replaced by U+FFFD.
 ///
-/// It is a scan of the raw text, since a parser would either refuse these or hand them on. What it returns need not be
-/// JSON: everything else is left to the parser.
+/// The function scans the raw text, since a parser would either refuse these characters or pass them on. The result
+/// need not be JSON: the parser finds all other faults.
 ///
 /// # Errors
 /// The body is empty or nests deeper than [`limits::JSON_DEPTH`]: a parser would recurse as deep.
@@ -47,9 +47,10 @@ pub fn repair(body: &[u8]) -> Result<Cow<'_, str>, NotJson> {
     Ok(Cow::Owned(String::from_utf8(repaired).unwrap_or_default()))
 }
 
-/// One line: white space collapsed, cut at `limit` code points, the last of them an ellipsis then.
+/// The text as one line: white space is collapsed, and a line over `limit` code points is cut and ends with an
+/// ellipsis.
 pub fn one_line(text: &str, limit: usize) -> String {
-    // So that a title does not cost a walk through a megabyte.
+    // The loop ends at the limit, so that the title of a megabyte does not cost a walk through all of it.
     let mut line = String::new();
     let mut length = 0;
     for word in text.split_whitespace() {
@@ -67,14 +68,14 @@ pub fn one_line(text: &str, limit: usize) -> String {
     line
 }
 
-/// The first line that has something on it, as [`one_line`].
+/// The first line that is not blank, as [`one_line`] writes it.
 pub fn first_line(text: &str, limit: usize) -> String {
     let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
     let line = text.split(breaks).find(|line| !line.trim().is_empty()).unwrap_or_default();
     one_line(line, limit)
 }
 
-/// The text cut at `limit` bytes, between two characters; and its whole size if it was cut.
+/// The text, cut between two characters to at most `limit` bytes, and its whole size if it was cut.
 pub fn cut(text: &str, limit: usize) -> (&str, Option<u64>) {
     if text.len() <= limit {
         return (text, None);
@@ -85,7 +86,7 @@ pub fn cut(text: &str, limit: usize) -> (&str, Option<u64>) {
 /// The length of `\uXXXX`.
 const ESCAPE_LENGTH: usize = 6;
 
-/// Where `\uXXXX` stands for NUL or half a surrogate pair.
+/// The places in the text where `\uXXXX` stands for NUL or half a surrogate pair.
 fn broken_escapes(text: &str) -> Result<Vec<usize>, NotJson> {
     let bytes = text.as_bytes();
     let (mut at, mut depth, mut quoted) = (0, 0_usize, false);
@@ -118,7 +119,7 @@ fn broken_escapes(text: &str) -> Result<Vec<usize>, NotJson> {
     Ok(broken)
 }
 
-/// The UTF-16 unit that is written `\uXXXX` here.
+/// The UTF-16 unit of the escape `\uXXXX` at this place, if there is one.
 fn unit_at(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at + ESCAPE_LENGTH)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0_u16, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)? as u16))
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_stored_is_replaced() {
+    fn nul_and_lone_surrogates_are_replaced() {
         check(r#"["a\u0000b"]"#, r#"["a�b"]"#);
         check(r#"["cut \ud83d"]"#, r#"["cut �"]"#);
         check(r#"["\udc00 low first \ud83d\u0041"]"#, r#"["� low first �A"]"#);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_stored_is_left_alone() {
+    fn valid_escapes_are_kept() {
         check(r#"["\ud83d\udc26", "\\ud83d", "\\\\u0000", "\u001b"]"#, r#"["🐦","\\ud83d","\\\\u0000","\u001b"]"#);
         check("\u{feff} {\"a\": \"[[[{{{\"}\n", r#"{"a":"[[[{{{"}"#);
     }

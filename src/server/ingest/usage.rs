@@ -10,17 +10,17 @@ use crate::server::database::sql;
 pub struct UsageToSave {
     /// The maker's id of the answer.
     pub answer_id: String,
-    /// The model. None: it stays as it is.
+    /// The model. None keeps the model that was saved before.
     pub model: Option<String>,
-    /// Input, output, read from the cache, written to it.
+    /// The tokens of the input, of the output, read from the cache and written to the cache.
     pub tokens: [i64; 4],
-    /// In millionths of a dollar, where it is known.
+    /// The cost in millionths of a dollar, if it is known.
     pub cost_usd_micros: Option<i64>,
-    /// The time of the answer. Of two the earlier one stays.
+    /// The time of the answer. If the answer was saved before with an earlier time, that time stays.
     pub at_ms: i64,
 }
 
-/// Writes the usage of answers of a task, in one statement. That of an answer that was counted before is replaced.
+/// Writes the usage of answers of a task, in one statement. Replaces the usage of an answer that was saved before.
 pub async fn save(tx: &impl ConnectionTrait, task_id: &str, answers: Vec<UsageToSave>) -> Result<(), DbErr> {
     if answers.is_empty() {
         return Ok(());

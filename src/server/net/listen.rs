@@ -1,9 +1,10 @@
-//! The accept loop: connections in, requests to an endpoint, with a bound on each thing a peer can hold.
+//! The accept loop: it accepts connections and hands their requests to an endpoint. Each resource that a peer can hold
+//! has a bound.
 //!
-//! poem brings a loop of its own. This one sets TCP_NODELAY, ends connections that never finish their headers or never
-//! take their answers, backs off when the process runs out of files instead of spinning, and waits for what is under
-//! way when the server ends. It speaks HTTP/1.1 alone: no browser asks for more without TLS, and telling the versions
-//! apart would wait for ever for a first byte.
+//! poem brings a loop of its own. This loop also sets TCP_NODELAY, ends connections that never finish their headers or
+//! never read their answers, backs off instead of spinning when the process runs out of files, and waits for running
+//! requests when the server ends. It speaks only HTTP/1.1: browsers speak HTTP/2 only over TLS, and detecting the
+//! version would wait for the first bytes of a connection without a bound.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,33 +26,31 @@ use crate::protocol::limits;
 
 /// How long a request may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a peer may leave unread what was sent to it. Frees what a half-open or stuck connection holds.
+/// How long a peer may leave sent bytes unacknowledged. Frees the resources of a half-open or stuck connection.
 #[cfg(target_os = "linux")]
 const UNREAD_TIMEOUT_MS: u32 = 60_000;
 /// How long to wait after an accept that failed, so that running out of files does not take a core.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// How long answers under way may take when the server ends.
+/// How long running requests may take when the server ends.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Serves `endpoint` until `shutdown`, then waits a moment for what is under way.
+/// Serves `endpoint` until `shutdown`, then waits a moment for running requests.
 pub async fn serve(
     listener: TcpListener,
     endpoint: impl Endpoint<Output = Response> + 'static,
     shutdown: CancellationToken,
 ) {
     let endpoint: Arc<dyn DynEndpoint<Output = Response>> = Arc::new(ToDynEndpoint(endpoint));
-    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(limits::CONNECTIONS));
     let connections = TaskTracker::new();
-    // HTTP/1.1 alone: browsers speak 2 only over TLS, which is a proxy's matter, and telling the two apart would wait
-    // for a first line without a bound.
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
         };
-        let (socket, remote, place) = match accepted {
+        let (socket, remote, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -60,7 +59,7 @@ pub async fn serve(
             }
         };
         let _ = socket.set_nodelay(true);
-        // Elsewhere the system's own limit on sending again has to do.
+        // Other systems have no such option: there the system's limit on retransmissions ends the connection.
         #[cfg(target_os = "linux")]
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD_TIMEOUT_MS);
         let local = socket.local_addr().unwrap_or(remote);
@@ -87,9 +86,9 @@ pub async fn serve(
                 }
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended badly");
+                tracing::debug!(%error, "a connection ended with an error");
             }
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -99,9 +98,9 @@ pub async fn serve(
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> std::io::Result<(TcpStream, std::net::SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let permit = permits.clone().acquire_owned().await.map_err(std::io::Error::other)?;
     let (socket, remote) = listener.accept().await?;
-    Ok((socket, remote, place))
+    Ok((socket, remote, permit))
 }

@@ -1,7 +1,7 @@
-//! A feed as server-sent events: `data:` the frame, `id:` the cursor a browser comes back with.
+//! A feed as server-sent events. `data:` is the frame, `id:` the cursor from which a browser resumes.
 //!
-//! No `event:` field, since browsers drop events nobody listens for. A frame that is followed by others with the same
-//! cursor has no `id:`, so that a client never comes back with a cursor it has only half.
+//! There is no `event:` field, since a browser drops named events that have no listener. A frame that is followed by
+//! others with the same cursor has no `id:`: a client must not resume from a cursor before it has all its frames.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use tokio_stream::Stream;
 
 use crate::server::feed::{Burst, Feed, FeedLine};
 
-/// The answer that carries `feed`; `held` is dropped when it ends.
+/// The response that carries `feed`. `held` is dropped when the stream ends.
 pub fn response<H: Send + Sync + 'static>(feed: Feed, retry: Duration, held: H) -> Response {
     Response::builder()
         .header(header::CONTENT_TYPE, "text/event-stream")
         .header(header::CACHE_CONTROL, "no-store")
-        // Proxies that collect answers would hold notices back.
+        // A proxy that buffers responses would hold notices back.
         .header("x-accel-buffering", "no")
         .body(Body::from_bytes_stream(events(feed, retry, held)))
 }
@@ -38,7 +38,7 @@ fn events<H>(feed: Feed, retry: Duration, held: H) -> impl Stream<Item = std::io
 }
 
 fn event(text: &mut String, line: &FeedLine) {
-    // JSON holds no line ends, so one data line is the whole of it.
+    // The JSON has no line breaks, so the frame fits into one data line.
     text.push_str("data: ");
     text.push_str(&line.text);
     if let Some(cursor) = &line.cursor {

@@ -1,10 +1,12 @@
 //! A feed over WebSocket.
 //!
-//! The handshake is answered here, and tungstenite reads. What is sent is written past it: the frames of a burst in one
-//! call, from a buffer that is gone when they are, so that a delivery costs a fraction of a system call and an idle
-//! connection kilobytes. (Tungstenite either writes each frame on its own or keeps a buffer as large as the largest
-//! frame ever sent, which is the first.) What a client does wrong is answered with the close code that names it. A peer
-//! that does not take what it is sent, or says nothing for two and a half heartbeats, is let go.
+//! This module answers the handshake, and tungstenite reads the client's messages. Frames are not sent through
+//! tungstenite: the frames of a burst are written to the socket in one call, from a buffer that is freed afterwards. So
+//! a frame costs a fraction of a system call, and an idle connection costs kilobytes. (Tungstenite either writes each
+//! frame on its own or keeps a buffer as large as the largest frame, which is the first.)
+//!
+//! A client that breaks a rule gets the close code for that rule. The connection ends if the peer does not accept
+//! frames in time, or sends no message for two and a half heartbeats. Pongs count as messages.
 
 use std::time::Duration;
 
@@ -24,16 +26,16 @@ use crate::protocol::limits;
 use crate::protocol::{Watch, WatchFrame};
 use crate::server::feed::{Burst, Feed, FeedLine};
 
-/// What is read at once. Clients send next to nothing, and this is held by every connection.
+/// The size of the read buffer. Clients send very little, and every connection holds one.
 const READ_BUFFER: usize = 1024;
-/// What tungstenite itself may have to write: pongs, of which only the newest waits.
+/// The size of tungstenite's write buffer. Tungstenite writes only pongs, and only the newest pong waits.
 const MAX_WRITE_BUFFER: usize = 4 * 1024;
-/// How long a peer may take to accept what it is sent before it is let go.
+/// How long a peer may take to accept a burst before the connection ends.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer that did something wrong may take to read the close frame.
+/// How long a peer may take to read the close frame.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The first byte of a frame that is a whole message (RFC 6455, 5.2).
+/// The first byte of a frame that is one complete message (RFC 6455, 5.2).
 mod frame {
     pub(super) const TEXT: u8 = 0x81;
     pub(super) const CLOSE: u8 = 0x88;
@@ -51,15 +53,16 @@ mod code {
     pub(super) const RESTART: u16 = 1012;
 }
 
-/// Why a connection ends, if it is the server that ends it.
+/// The close code and the reason with which the server ends a connection. None: the connection ends without a close
+/// frame.
 type End = Option<(u16, &'static str)>;
 
-/// What a request lacks to become a WebSocket.
+/// The request is not a valid WebSocket upgrade. The text names the missing part.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a WebSocket upgrade: {0}")]
 pub struct NotAnUpgrade(&'static str);
 
-/// The key of a request to upgrade.
+/// The `Sec-WebSocket-Key` of a request that asks for an upgrade.
 pub fn upgrade_key(headers: &HeaderMap) -> Result<HeaderValue, NotAnUpgrade> {
     let has = |name, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
@@ -74,7 +77,7 @@ pub fn upgrade_key(headers: &HeaderMap) -> Result<HeaderValue, NotAnUpgrade> {
     headers.get(header::SEC_WEBSOCKET_KEY).cloned().ok_or(NotAnUpgrade("Sec-WebSocket-Key is missing"))
 }
 
-/// Answers 101; once the connection is upgraded, `run` gets the socket, as one of `tasks`.
+/// Answers 101. Once the connection is upgraded, a task of `tasks` calls `run` with the socket.
 pub fn accept<F>(
     request: &Request,
     key: &HeaderValue,
@@ -90,7 +93,7 @@ where
     tasks.spawn(async move {
         match upgrade.await {
             Ok(socket) => run(socket).await,
-            Err(error) => tracing::debug!(%error, "an upgrade did not happen"),
+            Err(error) => tracing::debug!(%error, "a connection was not upgraded to a WebSocket"),
         }
     });
     Response::builder()
@@ -101,7 +104,7 @@ where
         .finish()
 }
 
-/// Sends `feed` to `socket` until either ends.
+/// Sends `feed` to `socket` until one of them ends.
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: S, mut feed: Feed, heartbeat: Duration) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -120,8 +123,8 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     feed: &mut Feed,
     heartbeat: Duration,
 ) -> End {
-    let mut heard = Instant::now();
-    let mut ping = tokio::time::interval_at(heard + heartbeat, heartbeat);
+    let mut last_message = Instant::now();
+    let mut ping = tokio::time::interval_at(last_message + heartbeat, heartbeat);
     loop {
         tokio::select! {
             burst = feed.next() => match burst {
@@ -137,9 +140,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                 None => return Some((code::SERVER_FAULT, "the stream ended")),
             },
             message = socket.next() => {
-                heard = Instant::now();
+                last_message = Instant::now();
                 match message {
-                    Some(Ok(message)) => match hear(&message) {
+                    Some(Ok(message)) => match parse_watch(&message) {
                         Ok(Some(watch)) => {
                             let line = feed.watch(watch);
                             if !send(socket, frames(&[line])).await {
@@ -149,12 +152,12 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                         Ok(None) => {}
                         Err(end) => return Some(end),
                     },
-                    Some(Err(error)) => return fault(&error),
+                    Some(Err(error)) => return end_after(&error),
                     None => return None,
                 }
             }
             _ = ping.tick() => {
-                if heard.elapsed() > heartbeat * 5 / 2 || !send(socket, vec![frame::PING, 0]).await {
+                if last_message.elapsed() > heartbeat * 5 / 2 || !send(socket, vec![frame::PING, 0]).await {
                     return None;
                 }
             }
@@ -162,9 +165,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// The bytes of these lines, each a text frame.
+/// The bytes of these lines, each as one text frame.
 fn frames(lines: &[FeedLine]) -> Vec<u8> {
-    /// The most that the header of a frame takes which a server sends.
+    /// The longest header of a frame from a server, in bytes.
     const HEADER: usize = 10;
     let mut bytes = Vec::with_capacity(lines.iter().map(|line| HEADER + line.text.len()).sum());
     for line in lines {
@@ -185,7 +188,8 @@ fn frames(lines: &[FeedLine]) -> Vec<u8> {
     bytes
 }
 
-/// Writes whole frames, after whatever tungstenite began to. False when the peer does not take them.
+/// Writes complete frames, after flushing a pong that tungstenite may have begun to write. Returns false if the peer
+/// does not accept them in time.
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, frames: Vec<u8>) -> bool {
     let written = async {
         socket.flush().await?;
@@ -197,13 +201,13 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>
     matches!(timeout(WRITE_TIMEOUT, written).await, Ok(Ok(())))
 }
 
-fn hear(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
+fn parse_watch(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
     let text = match message {
         Message::Text(text) => text,
         Message::Binary(_) => return Err((code::UNSUPPORTED, "text frames only")),
         Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(None),
     };
-    // A struct could also be read from an array; the contract has objects.
+    // serde also reads a struct from a JSON array, but the contract allows only objects.
     let parsed = serde_json::from_str::<serde_json::Value>(text).and_then(|value| {
         let objects = value.is_object() && value.get("payload").is_some_and(serde_json::Value::is_object);
         serde_json::from_value(if objects { value } else { serde_json::Value::Null })
@@ -220,7 +224,7 @@ fn hear(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
     }
 }
 
-fn fault(error: &Error) -> End {
+fn end_after(error: &Error) -> End {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Capacity(_) => {
             Some((code::TOO_BIG, "a message is at most 16 KiB"))
@@ -231,7 +235,8 @@ fn fault(error: &Error) -> End {
     }
 }
 
-/// Says why, and gives the peer a moment to read it: closing a socket with unread input would take the reason back.
+/// Sends a close frame and waits a moment for the peer to read it. Input is read until then: closing a socket with
+/// unread input resets the connection, and the peer would lose the reason.
 async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, code: u16, reason: &str) {
     let mut frame = vec![frame::CLOSE, 2 + reason.len().min(123) as u8];
     frame.extend(code.to_be_bytes());
@@ -255,7 +260,7 @@ mod tests {
     use super::{FeedLine, Message, frames};
 
     #[test]
-    fn a_client_reads_what_is_written_whatever_its_length() {
+    fn frames_of_every_length_can_be_read() {
         let texts =
             [0, 1, 125, 126, 65_535, 65_536, 300_000].map(|length| "é".repeat(length / 2) + &"x".repeat(length % 2));
         let lines: Vec<_> = texts.iter().map(|text| FeedLine { text: text.as_str().into(), cursor: None }).collect();

@@ -1,4 +1,4 @@
-//! The overview: figures that are kept, never counted.
+//! The overview: it reads stored figures and never counts rows.
 //!
 //! The counts of tasks, sources and usage change in `figures` in the transaction of the row. The counts of events are
 //! folded from the log a while later. The changes that are not folded yet are added here, in the same snapshot.
@@ -20,7 +20,7 @@ use crate::server::database::{ReadTransaction, sql};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// The figures of one project, or of all there are.
+/// The overview of one project or of all projects.
 pub async fn overview(tx: &ReadTransaction, scope: &Scope) -> Result<Overview, DbErr> {
     let project = scope.project();
     let figures: Vec<Figure> = sql::overview::FIGURES.all(tx, [project.into()]).await?;
@@ -32,7 +32,8 @@ pub async fn overview(tx: &ReadTransaction, scope: &Scope) -> Result<Overview, D
     let mut stats = Stats::default();
     let mut sources = Vec::new();
     let mut usage = UsageSums::default();
-    // A task that goes before its events are folded takes them from the figure first: only the sum is never negative.
+    // If a task is deleted before its events are folded, the figure loses the events before it gets them. The figure
+    // can then be negative, but not the sum of figure and log.
     let mut events: i64 = logged.iter().map(|hour| hour.events).sum();
     for Figure { name, value: signed } in figures {
         let value = count(signed);

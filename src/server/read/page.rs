@@ -25,7 +25,7 @@ pub struct MomentKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelineKey(i64);
 
-/// Which rows of a list are asked for; the newest come first.
+/// The part of a list that a request asks for. The newest rows of a list come first.
 #[derive(Clone, Debug)]
 pub enum PageWindow<P> {
     /// From the newest row on.
@@ -36,7 +36,7 @@ pub enum PageWindow<P> {
     After(P),
 }
 
-/// Some rows of a list and where the others are.
+/// Some rows of a list, and the tokens of the pages before and after them.
 pub(super) struct PageRows<R> {
     pub(super) rows: Vec<R>,
     pub(super) next: Option<String>,
@@ -87,7 +87,7 @@ impl PageToken for TimelineKey {
     }
 }
 
-/// Narrows a query to the rows of a window, and one more that tells whether there are others behind them.
+/// Narrows a query to the rows of a window and one row more, which shows that the list goes on.
 ///
 /// The two columns are compared as one row value: an index on both then leads straight to the first row.
 pub(super) fn by_moment<E: EntityTrait>(
@@ -121,12 +121,12 @@ pub(super) fn by_position<E: EntityTrait>(
     query.order_by(position, order).limit(limit + 1)
 }
 
-/// Makes a page of the rows that such a query found.
+/// Makes a page of the rows that the query of [`by_moment`] or [`by_position`] found.
 pub(super) fn page<R, P: PageToken>(
     mut rows: Vec<R>,
     window: &PageWindow<P>,
     limit: u64,
-    place: impl Fn(&R) -> P,
+    key: impl Fn(&R) -> P,
 ) -> PageRows<R> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let others = rows.len() > limit;
@@ -134,14 +134,15 @@ pub(super) fn page<R, P: PageToken>(
     if matches!(window, PageWindow::After(_)) {
         rows.reverse();
     }
-    // There are rows behind a page where the query found one more, and on the side the caller came from.
+    // The list goes on in the direction of the query if it found one row more, and always on the side from which the
+    // caller came.
     let (older, newer) = match window {
         PageWindow::Newest => (others, false),
         PageWindow::Before(_) => (others, true),
         PageWindow::After(_) => (true, others),
     };
-    let next = rows.last().filter(|_| older).map(|row| place(row).token());
-    let previous = rows.first().filter(|_| newer).map(|row| place(row).token());
+    let next = rows.last().filter(|_| older).map(|row| key(row).token());
+    let previous = rows.first().filter(|_| newer).map(|row| key(row).token());
     PageRows { rows, next, previous }
 }
 
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_token() {
+    fn other_texts_are_no_tokens() {
         let id = "0190b0a0000070008000000000000001";
         for text in ["", "0", "000000000000000g", "+00000000000000f", "ä000000000000000", "00000000000000000", id] {
             assert_eq!(MomentKey::parse(text), None, "{text}");

@@ -1,7 +1,7 @@
 //! The hits of a search: the index names the rows, and the answer is made from the rows.
 //!
-//! Only the newest matches are ranked, so that a word that is everywhere costs no more than another; and by the rows'
-//! own text, so that nothing is shown that is not there any more.
+//! Only the newest matches are ranked, so that a frequent word costs no more than a rare one. The ranking and the hits
+//! use the texts of the rows, so no hit shows a text that was deleted.
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
@@ -19,7 +19,8 @@ mod snippet;
 
 use rank::Candidate;
 
-/// How much of a text is looked at to rank it. What is found further down is found all the same.
+/// How many characters of a text are read to rank it. A text with a match further down is found too, but that match
+/// does not count for its rank.
 const RANKED_CHARACTERS: i64 = 2_000;
 
 /// Where to search.
@@ -100,7 +101,7 @@ fn hit(query: &Query, row: Hit) -> Result<SearchHit, DbErr> {
     })
 }
 
-/// Plain SQL can store texts that are none.
+/// A text from bytes: plain SQL can store texts that are not UTF-8.
 fn text(bytes: Option<Vec<u8>>) -> String {
     String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
 }

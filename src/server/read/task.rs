@@ -1,4 +1,4 @@
-//! Tasks: pages of them, and one with what is drawn around it.
+//! Tasks: pages of tasks, and the detail of one task.
 
 use requery_entities::{session, task};
 use sea_orm::{
@@ -19,9 +19,9 @@ use crate::server::access::scope::Scope;
 /// Which tasks a page lists.
 #[derive(Clone, Debug, Default)]
 pub struct TaskFilter {
-    /// Only those that stand so.
+    /// Only tasks with this status.
     pub status: Option<TaskStatus>,
-    /// Only the parts of this task.
+    /// Only the tasks that are parts of this task.
     pub parent: Option<TaskId>,
 }
 
@@ -50,7 +50,7 @@ pub async fn page(
     Ok(TaskPage { items, next: page.next, previous: page.previous })
 }
 
-/// One task, without what is around it.
+/// One task, without its sessions, its parts and its events.
 pub async fn summary(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Option<Task>, DbErr> {
     let row = task::Entity::find_by_id(task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
     row.map(Task::try_from).transpose()
@@ -76,7 +76,7 @@ pub async fn detail(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Optio
         .into_partial_model::<ChildRow>()
         .all(tx)
         .await?;
-    // Where all are shown, their number is known.
+    // If all rows are shown, their number is known without a query.
     let all_of = |shown: usize| (shown as u64) < limits::DETAIL_ROWS;
     let figures = TaskFigures {
         events: task.event_count,
@@ -106,7 +106,7 @@ pub async fn session_of(tx: &impl ConnectionTrait, session_id: &SessionId) -> Re
     session::Entity::find_by_id(session_id.as_str()).one(tx).await?.map(session).transpose()
 }
 
-/// A task's row without what only the ingest of hooks reads.
+/// The columns of a task, without the columns that only the ingest of hooks reads.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
 struct TaskRow {
@@ -204,14 +204,14 @@ fn session(row: session::Model) -> Result<Session, DbErr> {
 }
 
 fn status(text: &str) -> Result<TaskStatus, DbErr> {
-    TaskStatus::parse(text).ok_or_else(|| DbErr::Type(format!("`{text}` is no status of a task")))
+    TaskStatus::parse(text).ok_or_else(|| DbErr::Type(format!("`{text}` is not a status of a task")))
 }
 
 fn mode(text: &str) -> TaskMode {
     TaskMode::parse(text).unwrap_or(TaskMode::Primary)
 }
 
-/// A reason is kept with a status that needs one.
+/// Whether a task with this status has a reason.
 fn has_reason(status: TaskStatus) -> bool {
     matches!(status, TaskStatus::Waiting | TaskStatus::Errored)
 }

@@ -26,7 +26,7 @@ pub async fn page(
     Ok(Some(EventPage { items, next: page.next, previous: page.previous }))
 }
 
-/// The events a task's detail begins with.
+/// The newest events of a task, for its detail.
 pub(super) async fn newest(tx: &impl ConnectionTrait, task_id: &TaskId, limit: u64) -> Result<Timeline, DbErr> {
     let page = rows(tx, task_id, &PageWindow::Newest, limit).await?;
     let items = page.rows.into_iter().map(event).collect::<Result<_, _>>()?;

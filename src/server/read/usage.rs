@@ -1,4 +1,4 @@
-//! Usage: of a task by its models, of a project by the counters.
+//! Usage: of a task by model, and of a project from the stored figures.
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
@@ -8,10 +8,10 @@ use crate::protocol::limits;
 use crate::protocol::model::{ModelUsage, Usage};
 use crate::server::database::sql;
 
-/// What `cost_usd` is kept in.
+/// The stored unit of cost: the millionth of a dollar.
 const MICROS: f64 = 1_000_000.0;
 
-/// What a task cost, and which models it was: those with the most answers first.
+/// The usage of a task, in total and by model. The model with the most answers comes first.
 pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usage, Vec<ModelUsage>), DbErr> {
     let rows: Vec<ModelUsageRow> = sql::usage::OF_TASK.all(tx, [task_id.as_str().into()]).await?;
     let mut total = UsageSums::default();
@@ -23,7 +23,7 @@ pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usa
     Ok((total.usage(), models.collect()))
 }
 
-/// UsageSums as the database keeps them.
+/// The sums of usage as the database stores them.
 #[derive(Default, FromQueryResult)]
 pub(super) struct UsageSums {
     answers: i64,
@@ -36,7 +36,7 @@ pub(super) struct UsageSums {
 }
 
 impl UsageSums {
-    /// Takes a counter, if it is one of these.
+    /// Sets the sum that `figure` names. Other figures are ignored.
     pub(super) fn take(&mut self, figure: &str, value: i64) {
         match figure {
             "usage.answers" => self.answers = value,
@@ -60,7 +60,7 @@ impl UsageSums {
         self.cache_write_tokens += more.cache_write_tokens;
     }
 
-    /// As it is told.
+    /// The usage as the protocol has it.
     pub(super) fn usage(&self) -> Usage {
         Usage {
             answers: count(self.answers),

@@ -1,4 +1,4 @@
-//! What the log says has changed, brought into the index.
+//! Follows the change log: brings the rows of the missing changes into the index.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -25,46 +25,48 @@ struct Change {
     object_id: Option<String>,
 }
 
-/// What a change is about.
-enum About<'a> {
+/// The row that a change is about.
+enum ChangedRow<'a> {
     Task(&'a str),
     Event(&'a str, &'a str),
     Bookmark(&'a str),
     Purge,
-    Nothing,
+    NotIndexed,
 }
 
 impl Change {
-    fn about(&self) -> About<'_> {
+    fn changed_row(&self) -> ChangedRow<'_> {
         let (task, object) = (self.task_id.as_deref(), self.object_id.as_deref());
-        let Some(kind) = NoticeKind::parse(&self.kind) else { return About::Nothing };
+        let Some(kind) = NoticeKind::parse(&self.kind) else { return ChangedRow::NotIndexed };
         match kind.subject() {
-            NoticeSubject::Task => task.map_or(About::Nothing, About::Task),
+            NoticeSubject::Task => task.map_or(ChangedRow::NotIndexed, ChangedRow::Task),
             NoticeSubject::Event => match (task, object) {
-                (Some(task), Some(event)) => About::Event(task, event),
-                _ => About::Nothing,
+                (Some(task), Some(event)) => ChangedRow::Event(task, event),
+                _ => ChangedRow::NotIndexed,
             },
-            NoticeSubject::Bookmark => object.map_or(About::Nothing, About::Bookmark),
-            NoticeSubject::Project => About::Purge,
-            NoticeSubject::Session => About::Nothing,
+            NoticeSubject::Bookmark => object.map_or(ChangedRow::NotIndexed, ChangedRow::Bookmark),
+            NoticeSubject::Project => ChangedRow::Purge,
+            NoticeSubject::Session => ChangedRow::NotIndexed,
         }
     }
 }
 
-/// How a task is, and how the index knows it.
+/// A task of the current changes: its row and its state in the index.
 #[derive(FromQueryResult)]
-struct Known {
+struct KnownTask {
     task_id: String,
     is_there: bool,
     project: Option<Vec<u8>>,
-    /// The project its documents are under, if it has any.
+    /// The project under which its documents are indexed, if it has any.
     indexed: Option<Vec<u8>>,
-    /// What a task that the index does not know has already: it was there before, or came before its task.
+    /// Only for a task without documents: the number of its events. They can be older than the index, or can have been
+    /// inserted before their task.
     events: i64,
+    /// The size of the texts of these events.
     bytes: i64,
 }
 
-/// Brings the first of the missing changes into the index. For how long that held up others.
+/// Brings the first of the missing changes into the index. Returns how long the write lock was held.
 pub(super) async fn follow(
     index: &SearchIndex,
     tx: ReadTransaction,
@@ -74,55 +76,55 @@ pub(super) async fn follow(
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
     };
-    let tasks = ids(|one| if let About::Task(id) = one.about() { Some(id) } else { None });
-    let events = ids(|one| if let About::Event(_, id) = one.about() { Some(id) } else { None });
-    let bookmarks = ids(|one| if let About::Bookmark(id) = one.about() { Some(id) } else { None });
+    let tasks = ids(|one| if let ChangedRow::Task(id) = one.changed_row() { Some(id) } else { None });
+    let events = ids(|one| if let ChangedRow::Event(_, id) = one.changed_row() { Some(id) } else { None });
+    let bookmarks = ids(|one| if let ChangedRow::Bookmark(id) = one.changed_row() { Some(id) } else { None });
 
-    // First what takes more than one step: then nothing of it is left, and the rest is this one.
-    let known = known(&tx, &tasks).await?;
-    let mut young: Vec<&str> = Vec::new();
-    // The tasks to look for what is gone, and whether to look at all they have.
-    let mut mend = BTreeMap::<String, bool>::new();
+    // Handle tasks that need several transactions first; the rest fits into this one.
+    let known = known_tasks(&tx, &tasks).await?;
+    let mut small_new_tasks: Vec<&str> = Vec::new();
+    // The tasks whose removed documents have to be deleted. True: all their rows have to be indexed again first.
+    let mut repairs = BTreeMap::<String, bool>::new();
     for task in &known {
-        let of_task = |one: &&Change| matches!(one.about(), About::Task(id) if id == task.task_id);
+        let of_task = |one: &&Change| matches!(one.changed_row(), ChangedRow::Task(id) if id == task.task_id);
         match &task.indexed {
             None if !task.is_there || task.events == 0 => {}
             None if task.events <= i64::from(ROWS_PER_STEP) && task.bytes <= BYTES_PER_TRANSACTION as i64 => {
-                young.push(&task.task_id);
+                small_new_tasks.push(&task.task_id);
             }
-            None => _ = mend.insert(task.task_id.clone(), true),
-            Some(_) if !task.is_there => _ = mend.insert(task.task_id.clone(), false),
+            None => _ = repairs.insert(task.task_id.clone(), true),
+            Some(_) if !task.is_there => _ = repairs.insert(task.task_id.clone(), false),
             Some(indexed) => {
                 let replaced = |one: &Change| NoticeKind::parse(&one.kind) == Some(NoticeKind::TaskDeleted);
                 let moved = |one: &Change| one.project != *indexed;
                 if task.project.as_ref() != Some(indexed)
                     || changes.iter().filter(of_task).any(|one| replaced(one) || moved(one))
                 {
-                    mend.insert(task.task_id.clone(), true);
+                    repairs.insert(task.task_id.clone(), true);
                 }
             }
         }
     }
     let gone_events: BTreeSet<String> = removed::events(&tx, &events).await?.into_iter().collect();
     for change in &changes {
-        if let About::Event(task, event) = change.about()
+        if let ChangedRow::Event(task, event) = change.changed_row()
             && gone_events.contains(event)
         {
-            mend.entry(task.to_owned()).or_insert(false);
+            repairs.entry(task.to_owned()).or_insert(false);
         }
     }
-    let purged = changes.iter().any(|one| matches!(one.about(), About::Purge));
+    let purged = changes.iter().any(|one| matches!(one.changed_row(), ChangedRow::Purge));
     let mut held = Duration::ZERO;
-    let tx = if mend.is_empty() && !purged {
+    let tx = if repairs.is_empty() && !purged {
         tx
     } else {
         drop(tx);
         if purged {
             for task_id in removed::tasks(&index.database).await? {
-                mend.insert(task_id, false);
+                repairs.insert(task_id, false);
             }
         }
-        for (task_id, whole) in &mend {
+        for (task_id, whole) in &repairs {
             if *whole {
                 held += index_whole_task(index, task_id).await?;
             }
@@ -142,7 +144,7 @@ pub(super) async fn follow(
             rows.entry((table, row.id.clone())).or_default().push(row);
         }
     }
-    for row in rows::events_of_all(&tx, &young, ROWS_PER_STEP * ROWS_PER_STEP).await? {
+    for row in rows::events_of_all(&tx, &small_new_tasks, ROWS_PER_STEP * ROWS_PER_STEP).await? {
         let with_task = rows.entry((IndexedTable::Tasks, row.task_id.clone())).or_default();
         with_task.push(row);
     }
@@ -150,19 +152,19 @@ pub(super) async fn follow(
     let reached = changes.last().map_or_else(|| missing.end().clone(), |last| Position::after_change(last.id));
     after.set_reached(&reached);
     for change in &changes {
-        let key = match change.about() {
-            About::Task(id) => (IndexedTable::Tasks, id),
-            About::Event(_, id) => (IndexedTable::Events, id),
-            About::Bookmark(id) => (IndexedTable::Bookmarks, id),
-            About::Purge | About::Nothing => continue,
+        let key = match change.changed_row() {
+            ChangedRow::Task(id) => (IndexedTable::Tasks, id),
+            ChangedRow::Event(_, id) => (IndexedTable::Events, id),
+            ChangedRow::Bookmark(id) => (IndexedTable::Bookmarks, id),
+            ChangedRow::Purge | ChangedRow::NotIndexed => continue,
         };
-        let mut these = rows.remove(&(key.0, key.1.to_owned())).unwrap_or_default();
-        these.retain(|row| taken.insert((row.task_id.clone(), row.position, row.bookmark_id.clone())));
-        if !batch.holds(these.iter().map(IndexedRow::bytes).sum()) {
+        let mut unwritten = rows.remove(&(key.0, key.1.to_owned())).unwrap_or_default();
+        unwritten.retain(|row| taken.insert((row.task_id.clone(), row.position, row.bookmark_id.clone())));
+        if !batch.holds(unwritten.iter().map(IndexedRow::bytes).sum()) {
             after.set_reached(&Position::from_column(change.id));
             break;
         }
-        these.into_iter().for_each(|row| batch.add(row, &mut after, false));
+        unwritten.into_iter().for_each(|row| batch.add(row, &mut after, false));
     }
     drop(tx);
     held += batch.write(&index.database, &before, &after).await?;
@@ -170,7 +172,8 @@ pub(super) async fn follow(
     Ok(held)
 }
 
-/// Indexes everything a task has, wherever it was indexed before.
+/// Indexes all rows of a task, even if they are indexed under another project. Returns how long the write lock was
+/// held.
 async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
     let mut held = Duration::ZERO;
     let mut project = None;
@@ -215,7 +218,7 @@ async fn changes(tx: &impl ConnectionTrait, missing: &Between) -> Result<Vec<Cha
     search::CHANGES.all(tx, [from, to, ROWS_PER_STEP.into()]).await
 }
 
-async fn known(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<Known>, DbErr> {
+async fn known_tasks(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<KnownTask>, DbErr> {
     if tasks.is_empty() {
         return Ok(Vec::new());
     }

@@ -23,7 +23,7 @@ pub(super) struct IndexJob {
     is_unmerged: bool,
     rebuilt: Option<Instant>,
     checked: Option<Instant>,
-    /// The log says already that a rebuild is due.
+    /// The server's log already says that a rebuild is due.
     is_rebuild_logged: bool,
 }
 
@@ -61,11 +61,11 @@ impl IndexJob {
         Ok(Some(held))
     }
 
-    /// Rebuilds the index. A rebuild that fails is a failure of the job like any other: logged once and tried less and
-    /// less often, since each try takes the write lock.
+    /// Rebuilds the index. A failed rebuild is a failure of the job like any other: it is logged once and tried less
+    /// and less often, since each try takes the write lock.
     async fn rebuild(&mut self) -> Result<Duration, DatabaseError> {
         if !self.is_rebuild_logged {
-            tracing::warn!("the search index is damaged; making it again");
+            tracing::warn!("the search index is damaged: rebuilding it");
             self.is_rebuild_logged = true;
         }
         let began = Instant::now();
@@ -81,7 +81,7 @@ impl IndexJob {
                 if !matches!(error, DatabaseError::Busy) {
                     self.index.database.search_index().note_failed_rebuild();
                 }
-                Err(DatabaseError::Index(format!("it cannot be made again, everything else works: {error}")))
+                Err(DatabaseError::Index(format!("the rebuild failed, but the rest of the server works: {error}")))
             }
         }
     }
@@ -99,7 +99,8 @@ impl BackgroundJob for IndexJob {
             Ok(Some(held)) => Ok(StepProgress::More { rest: rest_after(held) }),
             Ok(None) => Ok(StepProgress::Idle),
             Err(error @ (DatabaseError::Busy | DatabaseError::Away(_))) => Err(error.into()),
-            // Damage that other jobs leave to the database is this job's own business.
+            // Other jobs only wait when the database is damaged. This job notes the damage, since it can be in the
+            // index.
             Err(error) => {
                 self.index.note_damage(&error, generation);
                 Err(JobError::failed(error))

@@ -1,7 +1,7 @@
-//! What is asked for: words, all of which have to be there.
+//! A query: a match has to contain all its words.
 //!
-//! Any text is a query. Words in quotes, or joined as in `foo_bar`, have to stand in a row; a `*` behind a word takes
-//! whatever begins with it. Nothing else has a meaning, so nothing can be wrong.
+//! Any text is a query. Words in quotes, or joined as in `foo_bar`, have to be adjacent. A `*` after a word matches
+//! every word that begins with it. No other character has a meaning, so no query is invalid.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,37 +9,37 @@ use std::ops::Range;
 use super::words;
 use crate::protocol::limits;
 
-/// What begins with a single letter is not looked for: that is a large part of everything.
-const SHORTEST_BEGINNING: usize = 2;
+/// The shortest prefix. A single letter begins a large part of all words, so `x*` only matches the word `x`.
+const SHORTEST_PREFIX: usize = 2;
 
-/// A query, understood.
+/// A parsed query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     clauses: Vec<Clause>,
 }
 
-/// Words in a row.
+/// Words that have to be adjacent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Clause {
     words: Vec<String>,
-    /// Whether the last of them is only a beginning.
-    begins: bool,
+    /// Whether the last word is a prefix.
+    is_prefix: bool,
 }
 
-/// One place where a clause is found.
+/// One match of a clause in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Which clause.
+    /// The index of the clause.
     pub clause: usize,
-    /// Where, in bytes.
+    /// The range of the match in bytes.
     pub range: Range<usize>,
 }
 
 impl Query {
-    /// What `text` asks for.
+    /// Parses a query.
     pub fn parse(text: &str) -> Self {
         let mut query = Self { clauses: Vec::new() };
-        // Every other piece is within quotes; one that is never closed goes on to the end.
+        // Every second piece is within quotes. A quote that is never closed goes on to the end.
         let mut pieces = text.split('"').enumerate().peekable();
         while let Some((at, piece)) = pieces.next() {
             if at % 2 == 1 {
@@ -54,33 +54,34 @@ impl Query {
         query
     }
 
-    /// Whether it asks for nothing.
+    /// Whether the query has no words.
     pub fn is_empty(&self) -> bool {
         self.clauses.is_empty()
     }
 
-    /// How many clauses it has.
+    /// The number of clauses.
     pub fn clauses(&self) -> usize {
         self.clauses.len()
     }
 
-    /// What single words only have to begin with.
-    pub(super) fn beginnings(&self) -> impl Iterator<Item = &str> {
-        let alone = self.clauses.iter().filter(|clause| clause.begins && clause.words.len() == 1);
+    /// The prefixes that are not part of a phrase.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = &str> {
+        let alone = self.clauses.iter().filter(|clause| clause.is_prefix && clause.words.len() == 1);
         alone.map(|clause| clause.words[0].as_str())
     }
 
-    /// The same for the index, within a scope. `words` has all that begin with a beginning, where they are known.
+    /// The FTS5 expression of the query, within a scope. `words` has the words that begin with a prefix, for each
+    /// prefix that has few of them.
     pub(super) fn expression(&self, scope: &[String], words: &BTreeMap<String, Vec<String>>) -> String {
         let clause = |clause: &Clause| {
-            if clause.begins
-                && let [beginning] = clause.words.as_slice()
-                && let Some(words) = words.get(beginning)
+            if clause.is_prefix
+                && let [prefix] = clause.words.as_slice()
+                && let Some(words) = words.get(prefix)
             {
                 let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
                 return format!("({})", words.join(" OR "));
             }
-            let star = if clause.begins { " *" } else { "" };
+            let star = if clause.is_prefix { " *" } else { "" };
             format!("\"{}\"{star}", clause.words.join(" "))
         };
         let clauses: Vec<String> = self.clauses.iter().map(clause).collect();
@@ -88,24 +89,25 @@ impl Query {
         format!("{{title text}} : ({}){scope}", clauses.join(" AND "))
     }
 
-    /// Where its clauses are in a text, and how many words the text has.
+    /// The matches of the clauses in a text, and the number of words in the text.
     pub fn find(&self, text: &str) -> (Vec<Found>, usize) {
         let mut found = Vec::new();
         let mut length = 0;
-        // For each clause, where a row began whose first words, as many as the place in the list, were just seen.
-        let mut rows: Vec<Vec<Option<usize>>> = self.clauses.iter().map(|one| vec![None; one.words.len()]).collect();
+        // For each clause and each of its words: the start in the text of the adjacent words that match the clause up
+        // to that word, if the last of them is the word just read.
+        let mut runs: Vec<Vec<Option<usize>>> = self.clauses.iter().map(|one| vec![None; one.words.len()]).collect();
         words::each(text, |word, range| {
             length += 1;
-            for (at, (clause, row)) in self.clauses.iter().zip(&mut rows).enumerate() {
+            for (at, (clause, run)) in self.clauses.iter().zip(&mut runs).enumerate() {
                 let last = clause.words.len() - 1;
-                for place in (0..=last).rev() {
-                    let began = if place == 0 { Some(range.start) } else { row[place - 1] };
-                    row[place] = began.filter(|_| {
-                        let wanted = clause.words[place].as_str();
-                        word == wanted || (place == last && clause.begins && word.starts_with(wanted))
+                for n in (0..=last).rev() {
+                    let start = if n == 0 { Some(range.start) } else { run[n - 1] };
+                    run[n] = start.filter(|_| {
+                        let expected = clause.words[n].as_str();
+                        word == expected || (n == last && clause.is_prefix && word.starts_with(expected))
                     });
                 }
-                if let Some(start) = row[last] {
+                if let Some(start) = run[last] {
                     found.push(Found { clause: at, range: start..range.end });
                 }
             }
@@ -114,10 +116,10 @@ impl Query {
     }
 
     fn add(&mut self, text: &str, starred: bool) {
-        let mut clause = Clause { words: Vec::new(), begins: false };
+        let mut clause = Clause { words: Vec::new(), is_prefix: false };
         words::each(text, |word, _| clause.words.push(word.to_owned()));
         let Some(last) = clause.words.last() else { return };
-        clause.begins = starred && last.chars().count() >= SHORTEST_BEGINNING;
+        clause.is_prefix = starred && last.chars().count() >= SHORTEST_PREFIX;
         if self.clauses.len() < limits::QUERY_CLAUSES && !self.clauses.contains(&clause) {
             self.clauses.push(clause);
         }
@@ -152,7 +154,7 @@ mod tests {
         let scoped = Query::parse("a").expression(&["p61".to_owned(), "t1".to_owned()], &BTreeMap::new());
         assert_eq!(scoped, r#"{title text} : ("a") AND scope : "p61" AND scope : "t1""#);
         let query = Query::parse("a th* ca* \"b th\"*");
-        assert_eq!(query.beginnings().collect::<Vec<_>>(), ["th", "ca"]);
+        assert_eq!(query.prefixes().collect::<Vec<_>>(), ["th", "ca"]);
         let words = BTreeMap::from([("th".to_owned(), vec!["the".to_owned(), "this".to_owned()])]);
         let expression = r#"{title text} : ("a" AND ("the" OR "this") AND "ca" * AND "b th" *)"#;
         assert_eq!(query.expression(&[], &words), expression);
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn it_finds_in_a_text_what_it_finds_in_the_index() {
+    fn matches_in_a_text_follow_the_rules_of_the_index() {
         let check = |query: &str, text: &str, places: &[&str]| {
             let (found, _) = Query::parse(query).find(text);
             assert_eq!(found.iter().map(|one| &text[one.range.clone()]).collect::<Vec<_>>(), places, "{query}");

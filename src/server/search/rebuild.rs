@@ -1,4 +1,4 @@
-//! An index that does not fit together, made again from the rows.
+//! Rebuilds a corrupt index.
 
 use std::time::{Duration, Instant};
 
@@ -6,15 +6,15 @@ use crate::server::access::scope::Scope;
 use crate::server::database::sql::search_writes;
 use crate::server::database::{Database, DatabaseError, WriteTransaction};
 
-/// Makes the index again, empty: all rows are to be walked. For how long that held up others.
+/// Replaces the index by an empty one, so that the index job walks all rows. Returns how long the write lock was held.
 ///
-/// One transaction, and the only long one: some hundred milliseconds for a million rows. It fails where SQLite cannot
-/// read the pages that it would free.
+/// This is one transaction, and the only long one: some hundred milliseconds for a million rows. It fails if SQLite
+/// cannot read the pages that it would free.
 pub(super) async fn rebuild(database: &Database) -> Result<Duration, DatabaseError> {
     let make = async |tx: &WriteTransaction| {
         let began = Instant::now();
         if search_writes::DROP_INDEX.execute_all(tx).await.is_err() {
-            // What says how to read it is gone: without that it cannot be dropped either.
+            // The table with the format version of the index may be missing: without it SQLite cannot drop the index.
             search_writes::MAKE_INDEX_READABLE.execute_all(tx).await?;
             search_writes::DROP_INDEX.execute_all(tx).await?;
         }

@@ -1,5 +1,7 @@
-//! Documents whose rows are gone. The log tells of a deleted task, but not of its events; of a deleted event, but not
-//! where it was; of a purge, but not of which tasks. So what is gone is looked for.
+//! Removes documents that have no row any more.
+//!
+//! The log names a deleted task, but not its events. It names a deleted event, but not its position. It counts the
+//! tasks of a purge, but does not name them. So queries have to find the documents without a row.
 
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::server::database::{Database, DatabaseError};
 
 /// How many documents one transaction deletes.
 const DOCUMENTS_PER_TRANSACTION: u64 = 500;
-/// How many are looked at together where all are.
+/// How many documents one step of a walk looks at.
 const DOCUMENTS_PER_LOOK: i64 = 2_000;
 
 #[derive(FromQueryResult)]
@@ -27,7 +29,8 @@ struct Task {
     task_id: String,
 }
 
-/// Those among the next documents below `at`, and where the ones after these begin.
+/// Looks at the next documents below the id `at`. Returns the documents without a row, and the id from which to
+/// continue.
 pub(super) async fn below(tx: &impl ConnectionTrait, at: Option<&str>) -> Result<(Vec<i64>, Option<String>), DbErr> {
     let at = at.and_then(|at| at.parse().ok()).unwrap_or(i64::MAX);
     let looked_at: Vec<Document> = search::DOCUMENTS_BELOW.all(tx, [at.into(), DOCUMENTS_PER_LOOK.into()]).await?;
@@ -35,26 +38,27 @@ pub(super) async fn below(tx: &impl ConnectionTrait, at: Option<&str>) -> Result
     Ok((looked_at.into_iter().filter(|document| document.gone).map(|document| document.id).collect(), next))
 }
 
-/// Tasks that have documents and are not there.
+/// The tasks that have documents but no row.
 pub(super) async fn tasks(database: &Database) -> Result<Vec<String>, DatabaseError> {
     let tx = database.snapshot().await?;
     let tasks: Vec<Task> = search::GONE_TASKS.all(&tx, []).await?;
     Ok(tasks.into_iter().map(|task| task.task_id).collect())
 }
 
-/// Which of these events are not there.
+/// The events among `ids` that have no row.
 pub(super) async fn events(tx: &impl ConnectionTrait, ids: &[&str]) -> Result<Vec<String>, DbErr> {
     let gone: Vec<Task> = search::GONE_EVENTS.all(tx, [rows::list(ids).into()]).await?;
     Ok(gone.into_iter().map(|event| event.task_id).collect())
 }
 
-/// The documents of those of these bookmarks that are not there.
+/// The documents of the bookmarks among `ids` that have no row.
 pub(super) async fn bookmarks(tx: &impl ConnectionTrait, ids: &[&str]) -> Result<Vec<i64>, DbErr> {
     let gone: Vec<Document> = search::GONE_DOCUMENTS_OF_BOOKMARKS.all(tx, [rows::list(ids).into()]).await?;
     Ok(gone.into_iter().map(|document| document.id).collect())
 }
 
-/// Deletes what is gone of a task, or of which the task is gone. For how long that held up others.
+/// Deletes the documents of a task whose rows are gone: all of them, if the task is gone. Returns how long the write
+/// lock was held.
 pub(super) async fn sweep(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
     let mut held = Duration::ZERO;
     loop {

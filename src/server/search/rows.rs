@@ -1,4 +1,4 @@
-//! The rows whose words are indexed, each with what the index has of it.
+//! The rows whose words are indexed, each with its document in the index.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,33 +6,33 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
 use crate::server::database::sql::search;
 
-/// What `words` makes of a text. Counted up when that changes: every document is then made again.
+/// The version of the rules in `words`. When the rules change, a higher version makes every document out of date.
 const ANALYSIS: u32 = 1;
-/// How long before it was written an event happened that is history, in milliseconds: hooks that could not deliver keep
-/// what they have for a week.
+/// An event counts as imported if it was written later than this after it happened, in milliseconds. It is longer than
+/// the week for which hooks keep records that they could not deliver.
 const HISTORY: i64 = 8 * 24 * 3_600_000;
 
 /// A row, and its document if it has one.
 ///
-/// Texts are read as bytes: plain SQL can store some that are none.
+/// Texts are read as bytes, because plain SQL can store texts that are not UTF-8.
 #[derive(Clone, Debug, FromQueryResult)]
 pub(super) struct IndexedRow {
     pub(super) id: String,
     pub(super) task_id: String,
     project: Vec<u8>,
-    /// Of an event.
+    /// Only for an event.
     pub(super) position: Option<i64>,
-    /// Of a bookmark.
+    /// Only for a bookmark.
     pub(super) bookmark_id: Option<String>,
     title: Vec<u8>,
     text: Option<Vec<u8>>,
-    /// When it happened. Of an event.
+    /// Only for an event: the time at which it happened.
     created_at: Option<i64>,
     pub(super) document: Option<i64>,
     fingerprint: Option<i64>,
 }
 
-/// Which of the tables.
+/// A table whose rows are indexed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum IndexedTable {
     Tasks,
@@ -41,7 +41,7 @@ pub(super) enum IndexedTable {
 }
 
 impl IndexedTable {
-    /// Those with these ids.
+    /// The rows with these ids.
     pub(super) async fn named(self, tx: &impl ConnectionTrait, ids: &[&str]) -> Result<Vec<IndexedRow>, DbErr> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -54,7 +54,7 @@ impl IndexedTable {
         rows.all(tx, [list(ids).into()]).await
     }
 
-    /// The newest that are older than `at`, a key of their table.
+    /// The newest rows that are older than `at`, a key of the table.
     pub(super) async fn before(
         self,
         tx: &impl ConnectionTrait,
@@ -73,7 +73,7 @@ impl IndexedTable {
     }
 }
 
-/// Events of a task behind a position.
+/// The first events of a task after a position.
 pub(super) async fn events_of(
     tx: &impl ConnectionTrait,
     task: &str,
@@ -83,7 +83,7 @@ pub(super) async fn events_of(
     search::EVENTS_OF_TASK.all(tx, [task.into(), after.into(), most.into()]).await
 }
 
-/// Events of these tasks.
+/// The first events of these tasks.
 pub(super) async fn events_of_all(
     tx: &impl ConnectionTrait,
     tasks: &[&str],
@@ -95,7 +95,7 @@ pub(super) async fn events_of_all(
     search::EVENTS_OF_TASKS.all(tx, [list(tasks).into(), most.into()]).await
 }
 
-/// Bookmarks of a task behind an id.
+/// The first bookmarks of a task after an id.
 pub(super) async fn bookmarks_of(
     tx: &impl ConnectionTrait,
     task: &str,
@@ -122,7 +122,8 @@ impl IndexedRow {
         self.title.len() + self.text.as_ref().map_or(0, Vec::len)
     }
 
-    /// Whether it had long happened when it was written, as what is imported: its id has the time of that.
+    /// Whether the row is an imported event: it was written long after it happened. The time of writing is in its id,
+    /// if that is a UUID of version 7.
     pub(super) fn is_history(&self) -> bool {
         let written = uuid::Uuid::try_parse(&self.id).ok().filter(|id| id.get_version_num() == 7);
         let written = written.and_then(|id| id.get_timestamp()).map(|at| at.to_unix());
@@ -130,20 +131,20 @@ impl IndexedRow {
         i64::try_from(seconds).is_ok_and(|seconds| seconds.saturating_mul(1_000).saturating_sub(happened) > HISTORY)
     }
 
-    /// What its document is known by.
+    /// The fingerprint of the row as it is now. The document keeps the fingerprint of the row that was indexed.
     pub(super) fn fresh_fingerprint(&self) -> i64 {
         let mut hasher = DefaultHasher::new();
         (ANALYSIS, &self.project, &self.title, &self.text).hash(&mut hasher);
         hasher.finish().cast_signed()
     }
 
-    /// Whether its document is as it should be.
+    /// Whether its document is up to date.
     pub(super) fn is_indexed(&self) -> bool {
         self.document.is_some() && self.fingerprint == Some(self.fresh_fingerprint())
     }
 }
 
-/// Ids as one value.
+/// A JSON array of ids, as one value of a statement.
 pub(super) fn list(ids: &[&str]) -> String {
     serde_json::Value::from(ids).to_string()
 }

@@ -1,4 +1,4 @@
-//! How far the index is.
+//! The progress of the index: how far it has followed the log, and how far a walk over all rows has got.
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
@@ -8,24 +8,24 @@ use crate::server::database::sql::search_writes;
 /// The row of `searched`.
 #[derive(Clone, Debug, PartialEq, FromQueryResult)]
 pub(super) struct IndexState {
-    /// How far the index has followed the change log, as the column holds it; 0: the index was never built.
+    /// How far the index has followed the change log, as the column holds it. 0 means that the index was never built.
     next: i64,
     /// The id of the next new document.
     pub(super) document: i64,
-    /// While all rows are walked: which of them.
+    /// The stage of the walk: a table, or the removal of documents whose rows are gone. None: there is no walk.
     pub(super) stage: Option<String>,
-    /// Behind which one.
+    /// The key of the last row that the walk has passed in this stage.
     pub(super) stage_at: Option<String>,
-    /// The id of the next new document of the walk, downwards.
+    /// The id of the next new document of the walk. It counts downwards.
     pub(super) stage_document: Option<i64>,
-    /// The id of the next new document of what was history when it was written.
+    /// The id of the next new document of an imported event.
     pub(super) history: i64,
-    /// The same in a walk, downwards.
+    /// The id of the next new document of an imported event in a walk. It counts downwards.
     pub(super) walked_history: i64,
 }
 
 impl IndexState {
-    /// How far it is, as the snapshot says. The ids of history are below 0, from a middle with room on both sides.
+    /// Reads the progress in a snapshot.
     pub(super) async fn read(tx: &impl ConnectionTrait) -> Result<Self, DbErr> {
         search_writes::PROGRESS.one(tx, []).await?.ok_or_else(|| DbErr::RecordNotFound("searched".to_owned()))
     }
@@ -35,7 +35,7 @@ impl IndexState {
         Position::from_column(self.next)
     }
 
-    /// The same state, further on in the change log.
+    /// Sets how far the index has followed the change log.
     pub(super) fn set_reached(&mut self, position: &Position) {
         self.next = position.to_column();
     }
@@ -45,8 +45,9 @@ impl IndexState {
         self.next == 0
     }
 
-    /// The id of a document that is new: above all others, or in the room that was left for a walk. What was history when
-    /// it was written comes below all that was not, among its own kind in the same order.
+    /// The id of a new document. A higher id means a newer row: the ids of fresh rows count upwards, and the ids of a
+    /// walk count downwards in the room that its beginning reserved. Imported events get ids below all others, in the
+    /// same order among themselves.
     pub(super) fn new_document(&mut self, history: bool, walking: bool) -> i64 {
         match &mut self.stage_document {
             _ if history && walking => {

@@ -1,8 +1,8 @@
-//! Brings the index to where the log is, in steps that hold up a writer for some milliseconds each.
+//! Brings the index up to date with the log, in steps that hold the write lock for some milliseconds each.
 //!
-//! The log only says which rows to look at; what is indexed is how they are in one snapshot. So each step can be
-//! repeated, and one that was interrupted is. Where the log does not tell what is missing, all rows are walked, the
-//! newest first, and the index answers meanwhile from what it has.
+//! The log only names the rows to look at. A step indexes these rows as they are in one snapshot. So a step can be
+//! repeated, and an interrupted step is repeated. If the log does not hold all missing changes, all rows are walked,
+//! the newest first. Meanwhile searches use the documents that the index has.
 
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use super::{SearchIndex, follow, removed};
 use crate::server::change_log::{between, reaches_back_to};
 use crate::server::database::DatabaseError;
 
-/// How many changes are followed one by one. Further behind, the newest rows are indexed first.
+/// The most changes that are followed one by one. If the index is further behind, all rows are walked, so that the
+/// newest are indexed first.
 const MOST_FOLLOWED: u64 = 100_000;
 
-/// Follows the log a little, and walks a little where rows are walked. For how long that held up others; none if there
-/// was nothing to do.
+/// Follows the log by one step, and walks one step if a walk has begun. Returns how long the write lock was held, or
+/// none if there was no work.
 pub(super) async fn step(index: &SearchIndex) -> Result<Option<Duration>, DatabaseError> {
     let (tx, state) = index.snapshot().await?;
     let (reached, end) = (state.reached(), tx.position());
@@ -59,14 +60,14 @@ async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
     if let Some((table, following)) = table {
         let rows = table.before(&tx, before.stage_at.as_deref(), ROWS_PER_STEP).await?;
         if table == IndexedTable::Tasks {
-            // Where one of its events is still under another project, the walk will come to it.
+            // If events of such a task are still indexed under another project, the walk gets to them later.
             batch.settled = rows.iter().map(|row| (row.task_id.clone(), row.project())).collect();
         }
-        let places: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let positions: Vec<Option<i64>> = rows.iter().map(|row| row.position).collect();
         match batch.take(rows, &mut after, true).checked_sub(1) {
             Some(last) => {
-                after.stage_at = Some(positions[last].map_or_else(|| places[last].clone(), |at| at.to_string()));
+                after.stage_at = Some(positions[last].map_or_else(|| ids[last].clone(), |at| at.to_string()));
                 batch.settled.truncate(last + 1);
             }
             None => after.stage = Some(following.to_owned()),

@@ -1,7 +1,7 @@
-//! Which words begin with what is asked for.
+//! The words of the index that begin with the prefixes of a query.
 //!
-//! The index finds the newest matches of words one after the other; of a beginning it would first put together all
-//! matches there are. So it is asked for the words themselves, where they are not too many.
+//! FTS5 finds the newest matches of a word one after the other. For a prefix it would first collect all matches of all
+//! words that begin with it. So the expression names the words themselves, unless they are too many.
 
 use std::collections::BTreeMap;
 
@@ -10,26 +10,26 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use super::query::Query;
 use crate::server::database::sql::search;
 
-/// How many words the beginnings of one query may stand for. Past that the index puts them together itself.
-const MOST: usize = 200;
+/// How many words the prefixes of one query may stand for. With more words FTS5 gets the prefix itself.
+const MAX_WORDS: usize = 200;
 
 #[derive(FromQueryResult)]
-struct Known {
+struct KnownWord {
     word: Vec<u8>,
 }
 
-/// The words that begin with each of the beginnings of `query`, for those where they are not too many.
+/// The words that begin with each prefix of `query`. A prefix with too many words, or with none, is left out.
 pub(super) async fn words(tx: &impl ConnectionTrait, query: &Query) -> Result<BTreeMap<String, Vec<String>>, DbErr> {
     let mut all = BTreeMap::new();
-    let mut left = MOST;
-    for beginning in query.beginnings() {
-        let end = format!("{beginning}{}", char::MAX);
-        let values = [beginning.into(), end.into(), (left as u64 + 1).into()];
-        let known: Vec<Known> = search::WORDS.all(tx, values).await?;
+    let mut left = MAX_WORDS;
+    for prefix in query.prefixes() {
+        let end = format!("{prefix}{}", char::MAX);
+        let values = [prefix.into(), end.into(), (left as u64 + 1).into()];
+        let known: Vec<KnownWord> = search::WORDS.all(tx, values).await?;
         let words: Option<Vec<String>> = known.into_iter().map(|known| String::from_utf8(known.word).ok()).collect();
         if let Some(words) = words.filter(|words| !words.is_empty() && words.len() <= left) {
             left -= words.len();
-            all.insert(beginning.to_owned(), words);
+            all.insert(prefix.to_owned(), words);
         }
     }
     Ok(all)

@@ -1,8 +1,8 @@
-//! Words: what of a text can be searched for, and where in the text it stands.
+//! Words: splits a text into the words that can be searched for.
 //!
-//! One function reads what is indexed, what is asked and what is shown, so the three cannot disagree. Case, accents and
-//! other marks do not count. `foo_bar`, `a/b.rs` and `--flag` are several words in a row, and so is what is written
-//! without spaces: there each character is a word. An emoji is one too.
+//! One function splits indexed texts, queries and shown texts, so the three cannot disagree. Case, accents and other
+//! marks do not count. `foo_bar`, `a/b.rs` and `--flag` are several adjacent words. In scripts without spaces each
+//! character is a word. An emoji is a word too.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::protocol::limits;
 
-/// Calls `visit` with each word, folded, and where it stands in bytes.
+/// Calls `visit` with each word, folded, and its range in bytes.
 pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
     let mut word = Word::default();
     for (at, c) in text.char_indices() {
@@ -19,7 +19,7 @@ pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
         match kind(c) {
             Kind::Part => word.push(c, at..end),
             Kind::Mark if word.length > 0 => word.push(c, at..end),
-            Kind::Mark | Kind::Nothing => {}
+            Kind::Mark | Kind::Ignored => {}
             Kind::Alone => {
                 word.end(&mut visit);
                 word.push(c, at..end);
@@ -31,7 +31,7 @@ pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
     word.end(&mut visit);
 }
 
-/// The words of a text, with one space between them.
+/// The folded words of a text, with one space between them.
 pub fn folded(text: &str) -> String {
     let mut all = String::with_capacity(text.len());
     each(text, |word, _| {
@@ -47,7 +47,7 @@ pub fn folded(text: &str) -> String {
 struct Word {
     text: String,
     range: Range<usize>,
-    /// In characters of the original.
+    /// The length in characters of the original text.
     length: usize,
 }
 
@@ -72,15 +72,17 @@ impl Word {
     }
 }
 
-/// What a character is to the word it stands in.
+/// The role of a character in a word.
 enum Kind {
+    /// Part of a word.
     Part,
-    /// Belongs to what it follows.
+    /// Belongs to the character before it.
     Mark,
     /// A word by itself.
     Alone,
-    /// As if it were not there: it is not seen either.
-    Nothing,
+    /// Invisible, so it neither belongs to a word nor ends one.
+    Ignored,
+    /// Ends a word.
     Between,
 }
 
@@ -90,8 +92,8 @@ fn kind(c: char) -> Kind {
     }
     match u32::from(c) {
         // Hyphenation, joiners, directions.
-        0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2069 | 0xFE00..=0xFE0F | 0xFEFF => Kind::Nothing,
-        // Arrows, technical and other symbols, emoji; not the tones of skin.
+        0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2069 | 0xFE00..=0xFE0F | 0xFEFF => Kind::Ignored,
+        // Arrows, technical and other symbols, emoji, but not the modifiers for skin tones.
         0x2190..=0x23FF | 0x2600..=0x27BF | 0x2B00..=0x2BFF | 0x1F000..=0x1F3FA | 0x1F400..=0x1FAFF => Kind::Alone,
         // Written without spaces: Thai, Lao, Burmese, Khmer, Han, kana.
         0x0E00..=0x0EFF
@@ -130,7 +132,7 @@ fn fold(c: char, word: &mut String) {
     for part in c.nfkd().flat_map(char::to_lowercase) {
         match part {
             'ς' => word.push('σ'),
-            // Vowel points count as letters, and are left out all the same.
+            // Unicode counts vowel points as letters, but writers leave them out.
             part if !is_accent(part) && (part.is_alphanumeric() || is_combining_mark(part)) => word.push(part),
             _ => {}
         }
@@ -149,7 +151,7 @@ mod tests {
     use super::{each, folded};
 
     #[test]
-    fn words_are_folded_alike_however_they_are_written() {
+    fn spellings_of_a_word_fold_alike() {
         for (text, words) in [
             ("", ""),
             (" \t\n.,;!?\0\u{1b}[0m", "0m"),
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn each_word_knows_its_place() {
+    fn words_come_with_their_byte_ranges() {
         let text = "über_all: 検x, e\u{301}té";
         let mut found = Vec::new();
         each(text, |word, range| found.push((word.to_owned(), &text[range])));

@@ -1,4 +1,4 @@
-//! The one place where the index is written: one transaction for some documents and for how far that gets us.
+//! The only code that writes documents to the index. One transaction writes some documents and the new progress.
 
 use std::time::{Duration, Instant};
 
@@ -12,28 +12,29 @@ use crate::server::access::scope::Scope;
 use crate::server::database::sql::search_writes;
 use crate::server::database::{Database, DatabaseError, WriteTransaction};
 
-/// How much text one transaction takes: some milliseconds for whoever waits to write.
+/// How much text one transaction indexes: it holds the write lock for some milliseconds.
 pub(super) const BYTES_PER_TRANSACTION: usize = 64 * 1024;
-/// How many pages of the index are merged with each transaction, where there is something to merge: about as much as it
-/// added, for each level.
+/// How many pages of the index each transaction merges, if there are segments to merge. That is about as many pages as
+/// the transaction adds, for each level of the index.
 const MERGED: i64 = 64;
 
-/// What one transaction does.
+/// The work of one transaction.
 #[derive(Debug, Default)]
 pub(super) struct IndexBatch {
-    /// Rows whose documents are made, or made again.
+    /// Rows whose documents are written, each with the id of its document.
     pub(super) rows: Vec<(i64, IndexedRow)>,
-    /// Documents that go.
+    /// Documents to delete.
     pub(super) gone: Vec<i64>,
-    /// Tasks that have no document any more.
+    /// A task that is deleted and will have no documents after this transaction.
     pub(super) gone_task: Option<String>,
-    /// Tasks all of whose documents are under this project.
+    /// Tasks and their projects: all documents of such a task are under this project.
     pub(super) settled: Vec<(String, String)>,
+    /// The size of the texts in `rows`.
     pub(super) bytes: usize,
 }
 
 impl IndexBatch {
-    /// Takes rows as long as there is room, and at least one; how many.
+    /// Takes rows while there is room, but at least one. Returns how many it took.
     pub(super) fn take(&mut self, rows: Vec<IndexedRow>, state: &mut IndexState, walking: bool) -> usize {
         let mut taken = 0;
         for row in rows {
@@ -46,7 +47,7 @@ impl IndexBatch {
         taken
     }
 
-    /// Takes a row that is not as the index has it.
+    /// Takes a row, unless its document is up to date.
     pub(super) fn add(&mut self, row: IndexedRow, state: &mut IndexState, walking: bool) {
         if !row.is_indexed() {
             self.bytes += row.bytes();
@@ -55,7 +56,7 @@ impl IndexBatch {
         }
     }
 
-    /// Whether rows with so much text fit into it all at once.
+    /// Whether rows with this much text still fit. Rows of any size fit into an empty batch.
     pub(super) fn holds(&self, bytes: usize) -> bool {
         self.rows.is_empty() || self.bytes + bytes <= BYTES_PER_TRANSACTION
     }
@@ -64,7 +65,8 @@ impl IndexBatch {
         self.rows.is_empty() && self.gone.is_empty() && self.gone_task.is_none() && self.settled.is_empty()
     }
 
-    /// Writes it, unless somebody else went on from `before`. For how long that held up others.
+    /// Writes the batch and the progress `after`. Fails as busy if the progress is no longer `before`: another writer
+    /// has set it. Returns how long the write lock was held.
     pub(super) async fn write(
         mut self,
         database: &Database,
@@ -74,7 +76,7 @@ impl IndexBatch {
         if self.is_empty() && before == after {
             return Ok(Duration::ZERO);
         }
-        // New documents go in by their ids: the index then writes them at once.
+        // The documents are inserted in the order of their ids, so that FTS5 can write all of them at once.
         self.rows.sort_by_key(|(document, _)| *document);
         let tasks = json!(self.rows.iter().map(|(_, row)| json!([row.task_id, row.project()])).collect::<Vec<_>>());
         let documents = json!(self.rows.iter().map(|(id, row)| document(*id, row)).collect::<Vec<_>>());
@@ -84,7 +86,7 @@ impl IndexBatch {
 
         let write = async |tx: &WriteTransaction| {
             let began = Instant::now();
-            if move_on(tx, before, after).await? == 0 {
+            if set_progress(tx, before, after).await? == 0 {
                 return Err(DatabaseError::Busy);
             }
             for (task_id, project) in &self.settled {
@@ -112,13 +114,13 @@ impl IndexBatch {
     }
 }
 
-/// Merges a little more of the index. Whether there is more to merge, and for how long it held up others.
+/// Merges some more pages of the index. Returns whether there is more to merge, and how long the write lock was held.
 pub(super) async fn merge(database: &Database) -> Result<(bool, Duration), DatabaseError> {
     let write = async |tx: &WriteTransaction| {
         let began = Instant::now();
         let before = search_writes::TOTAL_CHANGES.number(tx, []).await?;
         search_writes::MERGE.execute(tx, [MERGED.into()]).await?;
-        // By its own account a merge that had nothing to do changes a single row.
+        // A merge without any work still counts as one changed row, says the documentation of FTS5.
         let more = search_writes::TOTAL_CHANGES.number(tx, []).await? - before > 1;
         Ok::<_, DatabaseError>((more, began))
     };
@@ -126,7 +128,8 @@ pub(super) async fn merge(database: &Database) -> Result<(bool, Duration), Datab
     Ok((more, began.elapsed()))
 }
 
-/// Begins to walk all rows. Documents of the walk get ids below those of what is written meanwhile.
+/// Begins to walk all rows. The documents of the walk get lower ids than the documents of rows that are written
+/// meanwhile.
 pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
     let write = async |tx: &WriteTransaction| {
         search_writes::BEGIN_WALK.execute(tx, []).await?;
@@ -145,7 +148,7 @@ fn indexed(id: i64, row: &IndexedRow) -> serde_json::Value {
     json!([id, words::folded(&row.title()), words::folded(&row.text()), scope])
 }
 
-async fn move_on(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
+async fn set_progress(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
     let values = [
         after.reached().to_column().into(),
         after.document.into(),

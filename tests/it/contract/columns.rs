@@ -1,15 +1,17 @@
-//! Every column of every table: changed by plain SQL, each is told once, kept by the database itself, or refused.
+//! Changes every column of every table by plain SQL: each change sends one notice, or the database keeps the column
+//! itself, or the database refuses the change.
 //!
-//! The columns are read from the database, so that one added later without its trigger fails here.
+//! The test reads the columns from the database, so a column that is added later without a trigger fails here.
 
 use super::Wire;
 
-/// Tables that no screen shows; nor any that begins with `search`, since what a search finds is no read model.
-const KEPT: &str = "changes deliveries figures folded purges purging replaced runs searched requery_migrations
+/// Tables that belong to no read model. The tables that begin with `search` do not either: search results are no read
+/// model.
+const INTERNAL: &str = "changes deliveries figures folded purges purging replaced runs searched requery_migrations
     requery_triggers settling \
     usage_replaced";
 
-/// Columns that the triggers keep, and what no screen shows of a task.
+/// Columns that the triggers keep, and columns of a task that belong to no read model.
 const SILENT: &[&str] = &[
     "tasks.ingest_state",
     "tasks.heard_at",
@@ -36,10 +38,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("usage.project", "usage keeps its task, its answer and its project"),
 ];
 
-/// Columns that are told where they were and where they are.
+/// Columns whose change sends one notice for the old value and one for the new.
 const MOVED: &[&str] = &["tasks.project", "tasks.parent_task_id"];
 
-/// What to write where not any text will do.
+/// The values for columns that do not take any text.
 const VALUES: &[(&str, &str)] = &[
     ("tasks.id", "'{other}'"),
     ("tasks.status", "'waiting'"),
@@ -63,17 +65,17 @@ const VALUES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_column_is_told_once_or_kept_or_refused() {
+async fn each_changed_column_sends_its_notice_or_none_or_is_refused() {
     every_column("").await;
 }
 
 #[tokio::test]
-async fn the_same_with_recursive_triggers() {
+async fn each_changed_column_behaves_so_with_recursive_triggers() {
     every_column("pragma recursive_triggers = on; ").await;
 }
 
 #[tokio::test]
-async fn the_same_with_foreign_keys() {
+async fn each_changed_column_behaves_so_with_foreign_keys() {
     every_column("pragma foreign_keys = on; ").await;
 }
 
@@ -84,19 +86,20 @@ async fn every_column(pragmas: &'static str) {
     wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')").await;
     wire.write("insert into bookmarks (id, task_id, event_id) values ('{m}', '{a}', '{e}')").await;
     wire.write("insert into usage (task_id, answer_id) values ('{a}', 'one')").await;
-    wire.told().await;
+    wire.frames().await;
     let tables =
         wire.sql("select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name");
-    let mut seen = 0;
-    let shown = |table: &&str| !table.starts_with("search") && !KEPT.split_whitespace().any(|kept| kept == *table);
-    for table in tables.lines().filter(shown) {
+    let mut checked = 0;
+    let in_read_models =
+        |table: &&str| !table.starts_with("search") && !INTERNAL.split_whitespace().any(|internal| internal == *table);
+    for table in tables.lines().filter(in_read_models) {
         let row = match table {
             "tasks" => "id = '{a}'",
             "sessions" => "id = '{s}'",
             "events" => "id = '{e}'",
             "bookmarks" => "id = '{m}'",
             "usage" => "answer_id = 'one'",
-            other => panic!("is anything of {other} on a screen?"),
+            other => panic!("add the table {other} to a read model here or to INTERNAL"),
         };
         let columns = wire.sql(&format!("select name, type from pragma_table_info('{table}')"));
         for (column, kind) in columns.lines().map(|line| line.split_once('|').unwrap()) {
@@ -112,38 +115,39 @@ async fn every_column(pragmas: &'static str) {
                 continue;
             }
             wire.write(&write).await;
-            let told = wire.told().await;
+            let frames = wire.frames().await;
             let expected = match name.as_str() {
                 name if SILENT.contains(&name) => 0,
-                name if MOVED.contains(&name) => told_of_both(name, &told),
+                name if MOVED.contains(&name) => check_old_and_new(name, &frames),
                 _ => 1,
             };
-            assert_eq!(told.len(), expected, "{write}: {told:?}");
-            // Written again it is no change.
+            assert_eq!(frames.len(), expected, "{write}: {frames:?}");
+            // A second write of the same value is no change. A value with `+` counts up, so it differs each time.
             if !value.contains('+') {
                 wire.check(&write, "").await;
             }
-            seen += 1;
+            checked += 1;
         }
     }
-    assert!(seen > 30, "{seen} columns");
+    assert!(checked > 30, "{checked} columns");
 }
 
-/// How many frames there are of a task that moved, its bookmark included where that moved as well.
-fn told_of_both(name: &str, told: &[String]) -> usize {
-    assert_eq!(told.iter().filter(|line| line.starts_with("task.updated task_id=a ")).count(), 2, "{told:?}");
+/// The number of frames for a task that moved. Bookmarks are listed by project, so a change of project sends theirs
+/// too.
+fn check_old_and_new(name: &str, frames: &[String]) -> usize {
+    assert_eq!(frames.iter().filter(|line| line.starts_with("task.updated task_id=a ")).count(), 2, "{frames:?}");
     let bookmarks = if name == "tasks.project" { 2 } else { 0 };
-    assert_eq!(told.iter().filter(|line| line.starts_with("bookmark.saved bookmark_id=m ")).count(), bookmarks);
+    assert_eq!(frames.iter().filter(|line| line.starts_with("bookmark.saved bookmark_id=m ")).count(), bookmarks);
     2 + bookmarks
 }
 
-/// A direct insert needs no more than what nobody else can know.
+/// A direct insert names only the columns that have no default: the database fills in the rest, ids and times included.
 #[tokio::test]
-async fn inserts_have_sane_defaults() {
+async fn a_direct_insert_gets_defaults() {
     let mut wire = Wire::start().await;
     wire.check("insert into tasks (title) values ('a')", "task.started task_id=? project= parent_task_id=null").await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a')").await;
-    wire.told().await;
+    wire.frames().await;
     wire.check("insert into sessions (task_id) values ('{a}')", "session.started session_id=? task_id=a project=")
         .await;
     wire.check(
@@ -167,7 +171,7 @@ async fn inserts_have_sane_defaults() {
     assert_eq!(wire.sql("select position, title, body is null, lane is null from events"), "1||1|1");
     let usage = wire.sql("select * from usage").replace(&wire.sql("select at from usage"), "now");
     assert_eq!(usage, format!("{}|one||0|0|0|0||now|", super::id("a")));
-    // Ids are UUIDs of version 7 whose time is now, and no two are the same.
+    // Each id is a unique UUID of version 7 whose time is the current time.
     wire.write(
         "with recursive n (i) as (select 1 union select i + 1 from n where i < 500)
          insert into events (task_id, kind) select '{a}', 'log' from n",
@@ -185,18 +189,18 @@ async fn inserts_have_sane_defaults() {
         assert_eq!(odd, "", "{table}");
     }
     assert_eq!(wire.sql("select count(distinct id) from events"), "501");
-    wire.figures_hold(&[]).await;
+    wire.check_figures(&[]).await;
 }
 
-/// What the database refuses names the rule.
+/// The error of a refused row names the constraint that the row breaks.
 #[tokio::test]
-async fn bad_rows_are_refused_by_name() {
+async fn a_refused_row_names_the_broken_constraint() {
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b')").await;
     wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')").await;
     wire.write("insert into bookmarks (id, task_id) values ('{m}', '{a}')").await;
     wire.write("insert into bookmarks (task_id, event_id) values ('{a}', '{e}')").await;
-    wire.told().await;
+    wire.frames().await;
     let upper = super::id("x").to_uppercase();
     for (write, rule) in [
         ("insert into tasks (id, title) values ('1', 'a')", "id_is_a_uuid"),
@@ -266,10 +270,10 @@ async fn bad_rows_are_refused_by_name() {
     ] {
         wire.refuses(write, rule).await;
     }
-    // What is as long as it may be is taken.
+    // Texts of exactly the greatest length are accepted.
     wire.write("insert into tasks (title, project) values (printf('%500d', 1), printf('%128d', 1))").await;
     wire.write("update tasks set project = 'é\u{a0}&\u{3000}' where id = '{a}'").await;
     wire.write("insert into events (task_id, kind, body) values ('{a}', printf('%064d', 1), printf('%65536d', 1))")
         .await;
-    wire.figures_hold(&[]).await;
+    wire.check_figures(&[]).await;
 }

@@ -1,4 +1,4 @@
-//! A notice never precedes its commit, and a transaction that is undone gives none.
+//! A notice never precedes its commit, and a transaction that is rolled back sends none.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -12,55 +12,55 @@ use super::Wire;
 use super::wire::expand;
 use crate::app::{App, PATIENCE};
 
-/// Long enough for anything that is told at once to have been.
-const WHILE: Duration = Duration::from_millis(300);
+/// Long enough for a notice that is sent too early to arrive.
+const EARLY_NOTICE_WAIT: Duration = Duration::from_millis(300);
 
 #[tokio::test]
-async fn nothing_is_told_before_its_commit() {
+async fn no_notice_precedes_its_commit() {
     let mut wire = Wire::start().await;
     let mut other = Sqlite::open(&wire.app);
     other.run("begin immediate; insert into tasks (id, title) values ('{a}', 'a');");
-    is_silent(&mut wire).await;
+    check_no_frame(&mut wire).await;
     other.run("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log');");
-    is_silent(&mut wire).await;
-    // Nor does anyone see it.
+    check_no_frame(&mut wire).await;
+    // Reads do not see the row either.
     assert_eq!(reqwest::get(wire.app.url(&expand("/api/v1/tasks/{a}"))).await.unwrap().status(), 404);
     other.run("commit;");
     let expected =
         ["task.started task_id=a project= parent_task_id=null", "event.logged event_id=e task_id=a project="];
-    assert_eq!(wire.told().await, expected);
+    assert_eq!(wire.frames().await, expected);
     other.end();
-    wire.figures_hold(&[]).await;
+    wire.check_figures(&[]).await;
 }
 
 #[tokio::test]
-async fn what_is_undone_is_not_told() {
+async fn a_rollback_sends_no_notice() {
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a')").await;
-    wire.told().await;
+    wire.frames().await;
     let mut other = Sqlite::open(&wire.app);
     other.run("begin; insert into tasks (title) values ('x'); delete from tasks where id = '{a}'; rollback;");
-    assert_eq!(wire.told().await, [""; 0]);
-    // A part of a transaction, too; and the ids it would have had are not missed.
+    assert_eq!(wire.frames().await, [""; 0]);
+    // The same for a savepoint. No reader waits for the change ids of its undone writes.
     other.run(
         "begin; update tasks set title = 'A' where id = '{a}'; savepoint s; insert into tasks (title) values ('y');
          rollback to s; insert into events (id, task_id, kind) values ('{e}', '{a}', 'log'); commit;",
     );
     let expected =
         ["task.updated task_id=a project= parent_task_id=null", "event.logged event_id=e task_id=a project="];
-    assert_eq!(wire.told().await, expected);
-    // A statement that fails half-way, and a writer that is gone before it commits.
+    assert_eq!(wire.frames().await, expected);
+    // A statement that fails at its second row, and a writer that is killed before its commit.
     let half = "insert into tasks (title) values ('z'), ('')";
     wire.refuses(half, "title_is_1_to_500_characters").await;
     other.run("begin immediate; insert into tasks (title) values ('w');");
     other.kill();
-    assert_eq!(wire.told().await, [""; 0]);
-    wire.figures_hold(&[]).await;
+    assert_eq!(wire.frames().await, [""; 0]);
+    wire.check_figures(&[]).await;
 }
 
-/// A request that has to wait for another writer is told after it.
+/// A request that waits for the write lock sends its notice after the notice of the writer that held the lock.
 #[tokio::test]
-async fn writers_take_turns_and_are_told_in_turn() {
+async fn notices_follow_the_order_of_the_commits() {
     let mut wire = Wire::start().await;
     let mut other = Sqlite::open(&wire.app);
     other.run("begin immediate; insert into tasks (id, title) values ('{a}', 'a');");
@@ -71,23 +71,23 @@ async fn writers_take_turns_and_are_told_in_turn() {
         .body(body)
         .send();
     let request = tokio::spawn(request);
-    is_silent(&mut wire).await;
+    check_no_frame(&mut wire).await;
     other.run("commit;");
     assert_eq!(timeout(PATIENCE, request).await.unwrap().unwrap().unwrap().status(), 201);
     let expected =
         ["task.started task_id=a project= parent_task_id=null", "task.started task_id=b project= parent_task_id=null"];
-    assert_eq!(wire.told().await, expected);
+    assert_eq!(wire.frames().await, expected);
     other.end();
-    wire.figures_hold(&[]).await;
+    wire.check_figures(&[]).await;
 }
 
-/// Two processes and the server, each as fast as it can: every change is told, none twice.
+/// Two processes and the server write at the same time: each change sends its notice exactly once.
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_at_once_lose_nothing() {
+async fn concurrent_writers_lose_no_notice() {
     const EACH: usize = 100;
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b'), ('{c}', 'c')").await;
-    wire.told().await;
+    wire.frames().await;
     let writers = ["{a}", "{b}"].map(|task| {
         let path = wire.app.path();
         let sql = expand(&format!("insert into events (task_id, kind) values ('{task}', 'log');")).repeat(EACH);
@@ -100,29 +100,29 @@ async fn writers_at_once_lose_nothing() {
         writer.await.unwrap();
     }
     let mut counts = std::collections::BTreeMap::<String, usize>::new();
-    for line in wire.told().await {
+    for line in wire.frames().await {
         let task = line.strip_prefix("event.logged event_id=? task_id=").unwrap();
         let (task, rest) = task.split_once(' ').unwrap();
         let count = rest.split_once(" x").map_or(1, |(_, count)| count.parse().unwrap());
         *counts.entry(task.to_owned()).or_default() += count;
     }
     assert_eq!(counts, ["a", "b", "c"].map(|task| (task.to_owned(), EACH)).into());
-    wire.figures_hold(&[]).await;
+    wire.check_figures(&[]).await;
 }
 
-/// Server-sent events, byte by byte: the data, then the id, and nothing else.
+/// Each event is a `data:` line and, after the last frame of a flush, an `id:` line. No other line is sent.
 #[tokio::test]
-async fn the_bytes_of_an_event_are_these() {
+async fn server_sent_events_have_exactly_these_bytes() {
     let app = App::start().await;
     let mut socket = TcpStream::connect(app.address).await.unwrap();
-    // Of HTTP/1.0 the answer is not chunked: what comes is what was written.
+    // An answer to HTTP/1.0 is not chunked, so the socket carries the bytes of the events alone.
     let request = format!("GET /api/v1/stream HTTP/1.0\r\nHost: {}\r\n\r\n", app.address);
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut read = String::new();
     let mut until = async |end: &str, from: usize| -> String {
         while !read[from..].ends_with(end) {
             let mut some = [0; 4096];
-            let count = timeout(PATIENCE, socket.read(&mut some)).await.expect("nothing came").unwrap();
+            let count = timeout(PATIENCE, socket.read(&mut some)).await.expect("no bytes in time").unwrap();
             assert!(count > 0, "{read}");
             read.push_str(std::str::from_utf8(&some[..count]).unwrap());
         }
@@ -149,12 +149,12 @@ id: EPOCH:4:4:
     assert_eq!(until(":4:4:\n\n", first.len()).await, expected);
 }
 
-async fn is_silent(wire: &mut Wire) {
-    let said = timeout(WHILE, wire.ws.frame()).await;
-    assert!(said.is_err(), "{said:?}");
+async fn check_no_frame(wire: &mut Wire) {
+    let frame = timeout(EARLY_NOTICE_WAIT, wire.ws.frame()).await;
+    assert!(frame.is_err(), "{frame:?}");
 }
 
-/// The `sqlite3` program, kept open.
+/// A running `sqlite3` program, which can hold a transaction open.
 struct Sqlite {
     child: Child,
     input: ChildStdin,
@@ -180,7 +180,7 @@ impl Sqlite {
         let mut line = String::new();
         while line.trim() != "done" {
             line.clear();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "it failed: {sql}");
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "sqlite3 failed: {sql}");
         }
     }
 

@@ -1,17 +1,18 @@
-//! Rows that meet others: `or ignore`, `or replace`, upserts, unique columns.
+//! Rows that conflict with existing rows: `or ignore`, `or replace`, upserts, unique columns.
 //!
-//! A replaced row fires no delete trigger unless recursive triggers are on; what went must be told all the same.
+//! SQLite fires no delete trigger for a replaced row unless recursive triggers are on. The deletion must send its
+//! notice in both cases.
 
 use super::Wire;
 
-const REPLACE: [&str; 4] = [
+const PRAGMAS: [&str; 4] = [
     "",
     "pragma foreign_keys = on; ",
     "pragma recursive_triggers = on; ",
     "pragma foreign_keys = on; pragma recursive_triggers = on; ",
 ];
 
-/// Two tasks that a runtime knows, the first with something of everything.
+/// Two tasks with external ids. The first has sessions, events, bookmarks and usage.
 const ROWS: &str = "
     insert into tasks (id, title, project, source, external_id) values
         ('{a}', 'a', 'p', 'cli', 'one'), ('{b}', 'b', 'q', 'cli', 'two');
@@ -23,8 +24,8 @@ const ROWS: &str = "
         ('{a}', 'one', 3, 4), ('{a}', 'two', 5, null), ('{b}', 'one', 7, 8)";
 
 #[tokio::test]
-async fn what_is_ignored_is_not_told() {
-    for pragmas in REPLACE {
+async fn an_ignored_row_sends_no_notice() {
+    for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
         for write in [
             "insert or ignore into tasks (id, title) values ('{a}', 'x')",
@@ -41,7 +42,7 @@ async fn what_is_ignored_is_not_told() {
         ] {
             wire.check(write, "").await;
         }
-        // What was ignored leaves nothing behind that a later write would trip over.
+        // The `before` triggers of an ignored row note the row; that note must not affect a later write.
         wire.check("delete from tasks where id = '{b}'", "task.deleted task_id=b project=q parent_task_id=null").await;
         wire.check(
             "insert into tasks (id, title, source, external_id) values ('{b}', 'b', 'cli', 'two')",
@@ -58,13 +59,13 @@ async fn what_is_ignored_is_not_told() {
             "task.started task_id=c project= parent_task_id=null",
         )
         .await;
-        wire.figures_hold(&[]).await;
+        wire.check_figures(&[]).await;
     }
 }
 
 #[tokio::test]
-async fn an_upsert_is_told_as_what_it_did() {
-    for pragmas in REPLACE {
+async fn an_upsert_sends_the_notice_of_its_insert_or_update() {
+    for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
         let upsert = "insert into tasks (id, title, project) values ('{c}', 'c', 'p')
             on conflict (id) do update set title = excluded.title || '!'";
@@ -90,16 +91,16 @@ async fn an_upsert_is_told_as_what_it_did() {
         wire.check("delete from usage where answer_id = 'two'", "task.updated task_id=a project=p parent_task_id=null")
             .await;
         wire.check(upsert_usage, "task.updated task_id=a project=p parent_task_id=null").await;
-        // One that was updated is not one that was replaced.
+        // An updated task is not noted as replaced: its deletion sends `task.deleted`.
         wire.check("delete from tasks where id = '{c}'", "task.deleted task_id=c project=p parent_task_id=null").await;
         wire.check(upsert, "task.started task_id=c project=p parent_task_id=null").await;
-        wire.figures_hold(&[]).await;
+        wire.check_figures(&[]).await;
     }
 }
 
 #[tokio::test]
-async fn a_replaced_task_went_and_another_came() {
-    for pragmas in REPLACE {
+async fn replacing_a_task_sends_deleted_and_started() {
+    for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
         wire.check(
             "replace into tasks (id, title, project, status) values ('{a}', 'A', 'q', 'waiting')",
@@ -107,27 +108,29 @@ async fn a_replaced_task_went_and_another_came() {
              task.started task_id=a project=q parent_task_id=null",
         )
         .await;
-        // What it had went where the one went in full; else it stays with the other.
+        // With either pragma the events are deleted with the old task. Without both they stay with the new task of that
+        // id.
         let stays = pragmas.is_empty();
         assert_eq!(wire.sql("select count(*) from events where task_id = '{a}'"), if stays { "2" } else { "0" });
         assert_eq!(wire.sql("select event_count from tasks where id = '{a}'"), if stays { "2" } else { "0" });
         wire.check("delete from tasks where id = '{a}'", "task.deleted task_id=a project=q parent_task_id=null").await;
-        wire.figures_hold(&[]).await;
+        wire.check_figures(&[]).await;
     }
 }
 
-/// What its runtime calls a task names another row than its id does: that one does not go unsaid.
+/// A row that conflicts by its external id would replace a task with another id. The triggers must not let that task
+/// vanish without `task.deleted`: they refuse the write where SQLite fires no delete trigger.
 #[tokio::test]
-async fn a_task_is_not_replaced_by_what_its_runtime_calls_it() {
-    for pragmas in REPLACE {
+async fn a_task_is_not_replaced_silently_through_its_external_id() {
+    for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
         wire.write("insert into tasks (id, title, parent_task_id) values ('{k}', 'k', '{a}')").await;
-        wire.told().await;
+        wire.frames().await;
         let replace =
             "replace into tasks (id, title, project, source, external_id) values ('{c}', 'c', 'r', 'cli', 'one')";
         let update = "update or replace tasks set external_id = 'two' where external_id = 'one'";
         if pragmas.contains("recursive_triggers") {
-            // There the triggers of the one that goes say so.
+            // With recursive triggers SQLite fires the delete triggers of the replaced task.
             wire.check(
                 replace,
                 "task.deleted task_id=k project= parent_task_id=a
@@ -145,14 +148,14 @@ async fn a_task_is_not_replaced_by_what_its_runtime_calls_it() {
             wire.refuses(replace, "another task has this source and external_id").await;
             wire.refuses(update, "another task has this source and external_id").await;
         }
-        wire.figures_hold(&[]).await;
+        wire.check_figures(&[]).await;
     }
 }
 
-/// The id of a part says whose it is: no other task can take it.
+/// A session, an event or a bookmark stays with its task: a `replace` with its id and another task is refused.
 #[tokio::test]
-async fn no_task_takes_another_ones_parts() {
-    for pragmas in REPLACE {
+async fn a_replace_cannot_move_a_row_to_another_task() {
+    for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
         for (write, reason) in [
             ("replace into sessions (id, task_id) values ('{s}', '{b}')", "a session keeps its id and its task"),
@@ -168,16 +171,16 @@ async fn no_task_takes_another_ones_parts() {
         ] {
             wire.refuses(write, reason).await;
         }
-        wire.figures_hold(&[]).await;
+        wire.check_figures(&[]).await;
     }
 }
 
-/// A part that is replaced within its task: whoever shows it asks for it again.
+/// A row that is replaced within its task makes the task stale, so clients fetch the task again.
 #[tokio::test]
-async fn a_part_replaced_in_its_task_is_told() {
-    for pragmas in REPLACE {
+async fn replacing_a_row_within_its_task_sends_a_notice() {
+    for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
-        for (write, told) in [
+        for (write, frames) in [
             (
                 "replace into sessions (id, task_id) values ('{s}', '{a}')",
                 "session.started session_id=s task_id=a project=p",
@@ -200,19 +203,19 @@ async fn a_part_replaced_in_its_task_is_told() {
             ),
         ] {
             wire.write(write).await;
-            let all = wire.told().await;
-            assert!(all.iter().any(|line| line.trim_end_matches(" x2") == told), "{pragmas}{write}: {all:?}");
-            // Where the row's own going is told as well, it is told of the same task.
+            let all = wire.frames().await;
+            assert!(all.iter().any(|line| line.trim_end_matches(" x2") == frames), "{pragmas}{write}: {all:?}");
+            // With recursive triggers the deleted row may send a notice too: it names the same task.
             assert!(all.iter().all(|line| line.ends_with("project=p") || line.contains("task_id=a ")), "{all:?}");
         }
         assert_eq!(wire.sql("select count(*) from bookmarks where event_id not in (select id from events)"), "0");
-        wire.figures_hold(&[("a", 2)]).await;
+        wire.check_figures(&[("a", 2)]).await;
     }
 }
 
 async fn with_rows(pragmas: &'static str) -> Wire {
     let mut wire = Wire::start_with(pragmas).await;
     wire.write(ROWS).await;
-    wire.told().await;
+    wire.frames().await;
     wire
 }

@@ -1,4 +1,4 @@
-//! The frames that are no notices, each caused on purpose and held against both documents.
+//! The frames that are no notices: the test causes each kind and checks it against both documents.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::wire::{Schemas, expand};
 use crate::app::{App, Ws};
 
-/// Every kind there is, and its payload's fields in their order.
+/// Every kind, and the fields of its payload in their order.
 const FIELDS: &[(&str, &str)] = &[
     ("snapshot", "stats tasks server_time heartbeat_ms version"),
     ("resumed", "server_time heartbeat_ms version stale"),
@@ -20,7 +20,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("closing", "retry_ms"),
 ];
 
-/// Inserts so many tasks in one statement.
+/// A statement that inserts `count` tasks.
 fn tasks(count: usize) -> String {
     format!(
         "with recursive n (i) as (select 1 union select i + 1 from n where i < {count})
@@ -29,32 +29,32 @@ fn tasks(count: usize) -> String {
 }
 
 #[tokio::test]
-async fn every_other_frame_fits_the_documents() {
+async fn every_frame_other_than_notices_fits_the_documents() {
     let app = App::start_with(|config| config.heartbeat = Duration::from_millis(500)).await;
     app.sql(&expand("insert into tasks (id, title, parent_task_id) values ('{a}', 'a', '{b}')"));
-    let mut seen = Vec::new();
+    let mut frames = Vec::new();
     let mut ws = app.ws("").await;
-    seen.push(ws.frame().await);
-    let cursor = seen[0]["cursor"].as_str().unwrap().to_owned();
+    frames.push(ws.frame().await);
+    let cursor = frames[0]["cursor"].as_str().unwrap().to_owned();
     app.sql(&expand("update tasks set status = 'waiting', status_reason = 'why'"));
-    seen.push(app.ws(&format!("?since={cursor}")).await.frame().await);
-    seen.push(until(&mut ws, "heartbeat").await);
+    frames.push(app.ws(&format!("?since={cursor}")).await.frame().await);
+    frames.push(frame_of_kind(&mut ws, "heartbeat").await);
     let models = expand(r#"["overview","bookmarks","task:{a}","task:*"]"#);
     let watch = format!(r#"{{"type":"watch","payload":{{"read_models":{models}}}}}"#);
     ws.send(tokio_tungstenite::tungstenite::Message::Text(watch.into())).await;
-    let watching = until(&mut ws, "watching").await;
+    let watching = frame_of_kind(&mut ws, "watching").await;
     assert_eq!(watching["payload"]["read_models"].to_string(), models);
-    seen.push(watching);
+    frames.push(watching);
     app.sql(&tasks(100));
-    seen.push(until(&mut ws, "stale").await);
+    frames.push(frame_of_kind(&mut ws, "stale").await);
     app.sql(&tasks(1_000));
-    seen.push(until(&mut ws, "resync").await);
+    frames.push(frame_of_kind(&mut ws, "resync").await);
     app.begin_stop();
-    seen.push(until(&mut ws, "closing").await);
+    frames.push(frame_of_kind(&mut ws, "closing").await);
 
     let schemas = Schemas::read();
     let mut kinds = BTreeSet::new();
-    for frame in &seen {
+    for frame in &frames {
         schemas.check(frame);
         let kind = frame["type"].as_str().unwrap();
         let fields: Vec<_> = frame["payload"].as_object().unwrap().keys().map(String::as_str).collect();
@@ -65,7 +65,7 @@ async fn every_other_frame_fits_the_documents() {
     assert_eq!(kinds, FrameKind::KINDS.iter().copied().collect());
 }
 
-/// Each kind of notice, as the catalogue has it, is in both documents and reads back as itself.
+/// The sample of each kind of notice fits both documents, and its JSON parses to the same notice.
 #[test]
 fn samples_of_notices_fit_the_documents() {
     let schemas = Schemas::read();
@@ -77,7 +77,7 @@ fn samples_of_notices_fit_the_documents() {
     }
 }
 
-async fn until(ws: &mut Ws, kind: &str) -> Value {
+async fn frame_of_kind(ws: &mut Ws, kind: &str) -> Value {
     loop {
         let frame = ws.frame().await;
         if frame["type"] == kind {

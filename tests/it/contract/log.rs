@@ -1,4 +1,4 @@
-//! The log a while later: folded, pruned, and what those who come back are told then.
+//! The change log after folding and pruning, and the first frame of a client that reconnects then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use requery::server::database::Database;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::wire::{expand, figures_hold};
+use super::wire::{check_figures, expand};
 use crate::app::{App, PATIENCE, sqlite3};
 
 const YEAR_3000: i64 = 32_503_680_000_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
-async fn a_cursor_below_the_floor_starts_afresh_and_one_above_continues() {
+async fn a_cursor_below_the_floor_gets_a_snapshot_and_one_above_resumes() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
-    // Each an hour after the last.
+    // The times of the changes are one hour apart.
     sqlite3(&path, &expand("insert into tasks (id, title) values ('{a}', 'a')"));
     for _ in 0..9 {
         sqlite3(&path, "update tasks set title = title || '!'");
@@ -26,7 +26,7 @@ async fn a_cursor_below_the_floor_starts_afresh_and_one_above_continues() {
     sqlite3(&path, "update changes set at = id * 3600000");
     let epoch = database.epoch().unwrap().to_string();
     fold::fold_all(&database).await.unwrap();
-    // The first five are older than five hours at half past ten.
+    // At 1 ms past hour 10 the changes 1 to 5 are older than five hours.
     prune::prune(&database, 10 * 3_600_000 + 1, Duration::from_secs(5 * 3600)).await.unwrap();
     assert_eq!(sqlite3(&path, "select min(id), max(id) from changes"), "6|10");
     let app = serve(folder, database).await;
@@ -38,7 +38,7 @@ async fn a_cursor_below_the_floor_starts_afresh_and_one_above_continues() {
     for (next, expected) in [
         (1, "snapshot null"),
         (5, "snapshot null"),
-        // This one lacks the sixth and what came later, all of which is there.
+        // The cursor 6 lacks the changes from the sixth on, and the log has all of them.
         (6, stale.as_str()),
         (10, stale.as_str()),
         (11, "resumed []"),
@@ -49,26 +49,27 @@ async fn a_cursor_below_the_floor_starts_afresh_and_one_above_continues() {
 }
 
 #[tokio::test]
-async fn an_id_is_never_given_twice() {
+async fn a_change_id_is_never_used_twice() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     sqlite3(&path, "insert into tasks (title) values ('a'), ('b'), ('c')");
     fold::fold_all(&database).await.unwrap();
     prune::prune(&database, YEAR_3000, DAY).await.unwrap();
-    // The newest stays, so that the floor is known.
+    // The newest change stays, so that the floor is known.
     assert_eq!(sqlite3(&path, "select id from changes"), "3");
     assert_eq!(database.snapshot().await.unwrap().cursor().snapshot().xmax(), 4);
     sqlite3(&path, "insert into tasks (title) values ('d')");
     assert_eq!(sqlite3(&path, "select max(id) from changes"), "4");
-    // Not even after somebody emptied it.
+    // The same after another program deleted all rows.
     sqlite3(&path, "delete from changes; insert into tasks (title) values ('e')");
     assert_eq!(sqlite3(&path, "select id from changes"), "5");
     assert_eq!(database.snapshot().await.unwrap().cursor().snapshot().xmax(), 6);
 }
 
-/// A log without rows tells nothing, so nobody is told that nothing changed.
+/// A log without rows cannot say which read models changed, so an older cursor gets a snapshot instead of an empty
+/// list.
 #[tokio::test]
-async fn an_emptied_log_continues_nobody_but_who_has_it_all() {
+async fn an_emptied_log_resumes_only_the_newest_cursor() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     let epoch = database.epoch().unwrap().to_string();
@@ -81,7 +82,7 @@ async fn an_emptied_log_continues_nobody_but_who_has_it_all() {
     }
 }
 
-/// However many changes are missing, what is folded ends where the log does.
+/// Folding goes on past missing changes to the end of the log, however many are missing.
 #[tokio::test]
 async fn an_emptied_log_is_folded_to_its_end() {
     let (folder, database) = open().await;
@@ -97,7 +98,7 @@ async fn an_emptied_log_is_folded_to_its_end() {
 }
 
 #[tokio::test]
-async fn what_is_not_folded_is_not_pruned() {
+async fn changes_that_are_not_folded_are_not_pruned() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     sqlite3(&path, &expand("insert into tasks (id, title) values ('{a}', 'a')"));
@@ -106,16 +107,16 @@ async fn what_is_not_folded_is_not_pruned() {
     sqlite3(&path, &expand(many));
     prune::prune(&database, YEAR_3000, DAY).await.unwrap();
     assert_eq!(sqlite3(&path, "select count(*) from changes"), "25001");
-    // More than is folded or pruned at once.
+    // The 25,001 changes take several batches of folding and of pruning.
     fold::fold_all(&database).await.unwrap();
     assert_eq!(sqlite3(&path, "select next from folded"), "25002");
     assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "25000");
-    // Folded again, nothing is counted twice.
+    // A second fold counts no change twice.
     fold::fold_all(&database).await.unwrap();
     assert_eq!(sqlite3(&path, "select value from figures where figure = 'events'"), "25000");
     database.close("it is counted").await;
     drop(database);
-    figures_hold(&folder, &[]).await;
+    check_figures(&folder, &[]).await;
     let database = super::wire::open(&path).await;
     prune::prune(&database, YEAR_3000, DAY).await.unwrap();
     assert_eq!(sqlite3(&path, "select id from changes"), "25001");
@@ -123,7 +124,7 @@ async fn what_is_not_folded_is_not_pruned() {
 }
 
 #[tokio::test]
-async fn deliveries_are_forgotten_a_day_after_what_was_kept_for_a_week() {
+async fn deliveries_are_pruned_after_eight_days() {
     let (folder, database) = open().await;
     let path = folder.path().join("requery.db");
     let day: i64 = 24 * 3_600_000;
@@ -139,7 +140,7 @@ async fn open() -> (Arc<TempDir>, Database) {
     (folder, database)
 }
 
-/// A server on it, which prunes nothing by itself.
+/// A server on this database with a retention so long that it prunes no change by itself.
 async fn serve(folder: Arc<TempDir>, database: Database) -> App {
     database.close("it is served").await;
     drop(database);

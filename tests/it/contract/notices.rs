@@ -1,4 +1,4 @@
-//! Every kind of notice, from the request that causes it and from the statement that does.
+//! Every kind of notice, caused by a request and by the SQL statement that writes the same.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use requery::protocol::Notice;
 
 use super::Wire;
 
-/// A request, a statement that writes the same, and what either is told as.
+/// A request, a statement that writes the same, and the frames that either sends.
 type Step = (&'static str, &'static str, &'static str);
 
-const STORY: &[Step] = &[
-    // Tasks begin; the same one again is no change.
+const STEPS: &[Step] = &[
+    // Starting a task with the id of an existing task is no change.
     (
         r#"POST /api/v1/tasks {"task_id":"{a}","title":"a","project":"p"}"#,
         "insert into tasks (id, title, project) values ('{a}', 'a', 'p')",
@@ -31,7 +31,7 @@ const STORY: &[Step] = &[
         "insert into tasks (id, title, status) values ('{f}', 'finished at once', 'completed')",
         "task.started task_id=f project= parent_task_id=null",
     ),
-    // They change, or do not.
+    // An update of a task sends a notice only if a value changes.
     (
         r#"PATCH /api/v1/tasks/{b} {"title":"B","mode":"background"}"#,
         "update tasks set title = 'B', mode = 'background' where id = '{b}'",
@@ -48,7 +48,7 @@ const STORY: &[Step] = &[
         "update tasks set status = 'waiting', status_reason = 'why' where id = '{b}'",
         "task.updated task_id=b project=p parent_task_id=a",
     ),
-    // One that completes is told as that, whatever else changes with it.
+    // A completed task sends `task.completed` alone, even if other columns change in the same write.
     (
         r#"PATCH /api/v1/tasks/{b} {"status":"completed","title":"done","summary":"s"}"#,
         "update tasks set status = 'completed', title = 'done', summary = 's' where id = '{b}'",
@@ -70,7 +70,7 @@ const STORY: &[Step] = &[
         "update tasks set status = 'running' where id = '{b}'",
         "task.updated task_id=b project=p parent_task_id=a",
     ),
-    // One that moves is told of where it was and where it is.
+    // A task that moves to another project sends one notice for each of the two projects.
     (
         r#"PATCH /api/v1/tasks/{b} {"project":"q"}"#,
         "update tasks set project = 'q' where id = '{b}'",
@@ -83,7 +83,7 @@ const STORY: &[Step] = &[
         "task.updated task_id=b project=q parent_task_id=a
          task.completed task_id=b project=p parent_task_id=a status=completed",
     ),
-    // Sessions begin and end; all else about them is the task's news.
+    // A session sends notices of its own when it begins and ends. Any other change of a session sends `task.updated`.
     (
         r#"POST /api/v1/tasks/{a}/sessions {"session_id":"{s}"}"#,
         "insert into sessions (id, task_id) values ('{s}', '{a}')",
@@ -120,7 +120,7 @@ const STORY: &[Step] = &[
         "update sessions set status = 'errored', ended_at = 1767225600000 where id = '{s}'",
         "session.ended session_id=s task_id=a project=p",
     ),
-    // Events are logged, one by one or many; a change that is none is not told.
+    // Events logged in one write are merged. An update without a changed value sends no notice.
     (
         r#"POST /api/v1/tasks/{a}/events {"event_id":"{e}","kind":"log"}"#,
         "insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')",
@@ -146,7 +146,7 @@ const STORY: &[Step] = &[
         r#"update events set title = 't', state = 'ok', metadata = '{"k":1}' where id = '{e}'"#,
         "",
     ),
-    // Bookmarks, of a task and of an event; one each.
+    // A task and an event have at most one bookmark each, so a second save updates the first.
     (
         r#"PUT /api/v1/bookmarks {"bookmark_id":"{m}","task_id":"{a}","title":"m"}"#,
         "insert into bookmarks (id, task_id, title) values ('{m}', '{a}', 'm')",
@@ -169,7 +169,7 @@ const STORY: &[Step] = &[
             on conflict (task_id) where event_id is null do update set note = excluded.note",
         "",
     ),
-    // They are listed by project, so they are told of with a task that moves.
+    // Bookmarks are listed by project, so a task that moves to another project sends the notices of its bookmarks too.
     (
         r#"PATCH /api/v1/tasks/{a} {"project":"q"}"#,
         "update tasks set project = 'q' where id = '{a}'",
@@ -183,7 +183,7 @@ const STORY: &[Step] = &[
         "delete from bookmarks where id = '{m}'",
         "bookmark.deleted bookmark_id=m task_id=a project=q",
     ),
-    // An event that goes takes its bookmark along.
+    // The bookmark of a deleted event is deleted with it.
     (
         "DELETE /api/v1/events/{e}",
         "delete from events where id = '{e}'",
@@ -195,14 +195,14 @@ const STORY: &[Step] = &[
         "delete from events where id = '{e1}'",
         "event.updated event_id=e1 task_id=a project=q",
     ),
-    // Deletions of a whole tree: what belongs to the tasks goes in silence.
+    // A deleted tree sends one notice for each task, and none for the rows of these tasks.
     (
         "DELETE /api/v1/tasks/{a}",
         "delete from tasks where id = '{a}'",
         "task.deleted task_id=b project=p parent_task_id=a
          task.deleted task_id=a project=q parent_task_id=null",
     ),
-    // A purge is told once for each project, one of nothing not at all.
+    // A purge sends one notice for each project, and none if it deletes no task.
     (
         r#"POST /api/v1/tasks {"task_id":"{c}","title":"c","project":"p","status":"errored"}"#,
         "insert into tasks (id, title, project, status) values ('{c}', 'c', 'p', 'errored')",
@@ -231,56 +231,56 @@ const STORY: &[Step] = &[
 ];
 
 #[test]
-fn the_story_has_every_kind() {
-    let told = STORY.iter().flat_map(|(_, _, told)| told.lines());
-    let kinds: BTreeSet<_> = told.filter_map(|line| line.split_whitespace().next()).collect();
+fn the_steps_cover_every_kind_of_notice() {
+    let frames = STEPS.iter().flat_map(|(_, _, frames)| frames.lines());
+    let kinds: BTreeSet<_> = frames.filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(kinds, Notice::KINDS.iter().copied().collect());
 }
 
 #[tokio::test]
-async fn requests_are_told() {
+async fn each_request_sends_its_notices() {
     let mut wire = Wire::start().await;
-    for (request, _, told) in STORY {
-        wire.check(request, told).await;
+    for (request, _, frames) in STEPS {
+        wire.check(request, frames).await;
     }
-    wire.figures_hold(&[]).await;
+    wire.check_figures(&[]).await;
 }
 
 #[tokio::test]
-async fn statements_are_told() {
+async fn each_statement_sends_its_notices() {
     statements_with("").await;
 }
 
 #[tokio::test]
-async fn statements_are_told_with_foreign_keys() {
+async fn each_statement_sends_its_notices_with_foreign_keys() {
     statements_with("pragma foreign_keys = on; ").await;
 }
 
 #[tokio::test]
-async fn statements_are_told_with_recursive_triggers() {
+async fn each_statement_sends_its_notices_with_recursive_triggers() {
     statements_with("pragma recursive_triggers = on; ").await;
 }
 
 #[tokio::test]
-async fn statements_are_told_with_both() {
+async fn each_statement_sends_its_notices_with_both_pragmas() {
     statements_with("pragma foreign_keys = on; pragma recursive_triggers = on; ").await;
 }
 
 async fn statements_with(pragmas: &'static str) {
     let mut wire = Wire::start_with(pragmas).await;
-    for (_, sql, told) in STORY {
-        wire.check(sql, told).await;
+    for (_, sql, frames) in STEPS {
+        wire.check(sql, frames).await;
     }
-    wire.figures_hold(&[]).await;
+    wire.check_figures(&[]).await;
 }
 
 #[tokio::test]
-async fn what_is_refused_is_not_told() {
+async fn a_refused_request_sends_no_notice() {
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b')").await;
     wire.write("insert into sessions (id, task_id) values ('{s}', '{a}')").await;
     wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')").await;
-    wire.told().await;
+    wire.frames().await;
     for (request, reason) in [
         ("POST /api/v1/tasks {", "400"),
         (r#"POST /api/v1/tasks {"title":""}"#, "422"),
@@ -300,5 +300,5 @@ async fn what_is_refused_is_not_told() {
     ] {
         wire.refuses(request, reason).await;
     }
-    wire.figures_hold(&[]).await;
+    wire.check_figures(&[]).await;
 }

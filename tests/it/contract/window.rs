@@ -1,7 +1,7 @@
-//! The window, told the time: what goes out when, and merged how.
+//! The window in simulated time: when it sends notices, and how it merges them.
 //!
-//! A script has a line for each thing heard, `<ms> <what>`; what goes out is written the same way, with the number of
-//! the line whose cursor it carries.
+//! A script has one line for each input, `<ms> <input>`. The output has one line for each flush, with its time and,
+//! after `@`, the number of the input line whose cursor the flush carries.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::id;
 
 const BASE: Duration = Duration::from_millis(40);
 
-/// A pass that was cut into batches goes out whole, under the cursor that completes it.
+/// The window sends the batches of one pass in one flush, with the cursor that completes the pass.
 #[test]
 fn an_incomplete_pass_is_not_flushed() {
     check(
@@ -22,7 +22,7 @@ fn an_incomplete_pass_is_not_flushed() {
          200 event c",
         "200 @3 event.logged a, event.logged b, event.logged c",
     );
-    // A doubt completes the pass too, and the database going away forgets it.
+    // A doubt completes the pass too. `clear`, which the hub calls when the database is unavailable, drops the pass.
     check(
         "0 begin event a
          100 doubt",
@@ -37,7 +37,7 @@ fn an_incomplete_pass_is_not_flushed() {
 }
 
 #[test]
-fn the_first_after_quiet_goes_out_at_once() {
+fn the_first_notice_after_a_quiet_window_is_sent_at_once() {
     check("0 event a", "0 @1 event.logged a");
     check(
         "0 event a
@@ -45,7 +45,7 @@ fn the_first_after_quiet_goes_out_at_once() {
         "0 @1 event.logged a
          1000 @2 event.logged a",
     );
-    // Quiet is a whole window without a flush, not without a change.
+    // A quiet window is one without a flush. Changes may arrive in it.
     check(
         "0 event a
          39 event a
@@ -61,7 +61,7 @@ fn the_first_after_quiet_goes_out_at_once() {
 }
 
 #[test]
-fn later_ones_go_out_once_for_each_window() {
+fn later_notices_are_sent_once_in_each_window() {
     check(
         "0 event a
          1 event a
@@ -78,22 +78,22 @@ fn later_ones_go_out_once_for_each_window() {
 }
 
 #[test]
-fn one_goes_out_for_each_kind_and_task_and_place() {
+fn notices_merge_by_kind_task_project_and_parent() {
     check(
         "0 task z
          1 task a, event a, task b, event a, task a, event b
-         40 nothing",
+         40 wait",
         "0 @1 task.updated z
          40 @2 task.updated a x2, event.logged a x2, task.updated b, event.logged b",
     );
-    // A task in two projects, or below two parents, is told of in both; the newest of a kind is the one that is told.
+    // Notices of a task in two projects or below two parents stay apart. Of merged notices the newest is sent.
     check(
         "0 task z
          1 task a, task a of q, task a below b, task a, started a, deleted a, completed a errored, completed a completed",
         "0 @1 task.updated z
          40 @2 task.updated a x2, task.updated a of q, task.updated a below b, task.started a, task.deleted a, task.completed a completed x2",
     );
-    // What purges count adds up, for each project.
+    // The counts of merged purges are added up for each project.
     check(
         "0 purged 1
          1 purged 2, purged 3 of q, purged 4",
@@ -103,7 +103,7 @@ fn one_goes_out_for_each_kind_and_task_and_place() {
 }
 
 #[test]
-fn it_widens_under_load_and_narrows_again() {
+fn the_window_widens_under_load_and_narrows_again() {
     // One notice for 20,000 listeners is not heavy, one for 20,001 is.
     check(
         "0 listeners 20000
@@ -142,7 +142,7 @@ fn it_widens_under_load_and_narrows_again() {
 }
 
 #[test]
-fn a_doubt_takes_the_place_of_what_waits() {
+fn a_doubt_replaces_the_waiting_notices() {
     check("0 doubt", "0 @1 doubt: because");
     check(
         "0 event a
@@ -157,7 +157,7 @@ fn a_doubt_takes_the_place_of_what_waits() {
 }
 
 #[test]
-fn what_is_too_much_is_a_doubt() {
+fn more_than_10000_notices_become_a_doubt() {
     check(
         "0 event a
          1 tasks 10000",
@@ -178,7 +178,7 @@ fn what_is_too_much_is_a_doubt() {
 }
 
 #[test]
-fn what_is_forgotten_does_not_go_out() {
+fn cleared_notices_are_not_sent() {
     check(
         "0 event a
          1 event a
@@ -193,30 +193,30 @@ fn what_is_forgotten_does_not_go_out() {
     );
 }
 
-/// Runs the script as the hub does: what is due goes out before what is heard at the same time.
+/// Runs the script as the hub does: a flush that is due at the time of an input happens before the input.
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut window = Window::new(BASE);
     let mut listeners = 1;
     let mut out = String::new();
     for (number, line) in script.lines().map(str::trim).enumerate() {
-        let (ms, what) = line.split_once(' ').unwrap();
+        let (ms, input) = line.split_once(' ').unwrap();
         let now = Duration::from_millis(ms.parse().unwrap());
         while let Some(due) = window.poll_timeout().filter(|due| *due <= now) {
             flush(&mut window, due, listeners, &mut out);
         }
         let cursor = Cursor::counter("e", number as u64 + 1);
-        match what.split_once(' ').unwrap_or((what, "")) {
+        match input.split_once(' ').unwrap_or((input, "")) {
             ("listeners", count) => listeners = count.parse().unwrap(),
             ("doubt", _) => window.handle_doubt("because", cursor, now),
             ("clear", _) => window.clear(),
-            ("nothing", _) => complete(&mut window, Vec::new(), cursor, now),
-            ("begin", what) => window.handle_notices(what.split(", ").map(notice).collect(), now),
+            ("wait", _) => complete(&mut window, Vec::new(), cursor, now),
+            ("begin", notices) => window.handle_notices(notices.split(", ").map(notice).collect(), now),
             ("tasks", count) => {
                 let tasks = 0..count.parse::<u64>().unwrap();
                 complete(&mut window, tasks.map(|at| notice(&format!("task {at}"))).collect(), cursor, now);
             }
-            _ => complete(&mut window, what.split(", ").map(notice).collect(), cursor, now),
+            _ => complete(&mut window, input.split(", ").map(notice).collect(), cursor, now),
         }
         flush(&mut window, now, listeners, &mut out);
     }
@@ -236,7 +236,7 @@ fn complete(window: &mut Window, notices: Vec<Notice>, cursor: Cursor, now: Dura
 fn flush(window: &mut Window, now: Duration, listeners: usize, out: &mut String) {
     let due = window.poll_timeout().filter(|due| *due <= now);
     let flushed = window.poll_flush(now, listeners);
-    assert!(due.is_some() || flushed.is_none(), "nothing goes out before it is due");
+    assert!(due.is_some() || flushed.is_none(), "a flush before its time");
     let ms = now.as_millis();
     match flushed {
         None => {}
@@ -247,12 +247,12 @@ fn flush(window: &mut Window, now: Duration, listeners: usize, out: &mut String)
             writeln!(out, "{ms} @{} {} notices", cursor.snapshot().xmax(), merged.len()).unwrap();
         }
         Some(Flushed::Notices { merged, cursor }) => {
-            let told = merged.iter().map(|one| match one.count {
+            let lines = merged.iter().map(|one| match one.count {
                 1 => text(&one.notice),
                 count => format!("{} x{count}", text(&one.notice)),
             });
-            let told = told.collect::<Vec<_>>().join(", ");
-            writeln!(out, "{ms} @{} {told}", cursor.snapshot().xmax()).unwrap();
+            let lines = lines.collect::<Vec<_>>().join(", ");
+            writeln!(out, "{ms} @{} {lines}", cursor.snapshot().xmax()).unwrap();
         }
     }
 }

@@ -1,6 +1,7 @@
-//! A server, both of its streams, and writes by name.
+//! A server, both of its streams, and writes with named ids.
 //!
-//! `{a}` in a write is the id named `a`; in what is told that id reads `a` again, and an id nobody named `?`.
+//! `{a}` in a write stands for the id named `a`. The lines of the frames write that id as `a` again, and an id without
+//! a name as `?`.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -20,19 +21,19 @@ use tokio::time::timeout;
 use crate::app::{App, PATIENCE, Sse, Ws, sqlite3};
 use crate::rest::Client;
 
-/// What every named id begins with.
+/// The beginning of every named id.
 const NAMED: &str = "0190b0a0-0000-7000-8000-";
-/// A write that can be told from all others.
+/// A write whose notice differs from the notices of all other writes.
 const SENTINEL: &str = "insert into tasks (title, project) values ('sentinel', 'sentinel')";
 
-/// A server and what it says.
+/// A server and its two streams.
 pub struct Wire {
     pub app: App,
     pub ws: Ws,
     pub sse: Sse,
     client: Client,
     schemas: Schemas,
-    /// What another process says before it writes.
+    /// The pragmas that the `sqlite3` process sets before it writes.
     pub pragmas: &'static str,
 }
 
@@ -41,7 +42,7 @@ impl Wire {
         Self::start_with("").await
     }
 
-    /// A server whose database others write with these pragmas.
+    /// A server whose database the `sqlite3` process writes with these pragmas.
     pub async fn start_with(pragmas: &'static str) -> Self {
         let app = App::start_with(|config| config.window = Duration::from_millis(5)).await;
         let (mut ws, mut sse) = (app.ws("").await, app.sse("", "").await);
@@ -51,15 +52,15 @@ impl Wire {
         Self { client: Client::of(&app), app, ws, sse, schemas, pragmas }
     }
 
-    /// A write, a request or a statement, and the frames it gives.
+    /// Runs a write, which is a request or a statement, and compares its frames.
     pub async fn check(&mut self, write: &str, expected: &str) {
         self.write(write).await;
-        let told = self.told().await;
+        let frames = self.frames().await;
         let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        assert!(told == expected, "{write}\n  told:\n{}\n  expected:\n{}", told.join("\n"), expected.join("\n"));
+        assert!(frames == expected, "{write}\n  sent:\n{}\n  expected:\n{}", frames.join("\n"), expected.join("\n"));
     }
 
-    /// A write that fails with this in its message and is told to nobody.
+    /// Runs a write that fails with `reason` in its message and sends no frame.
     pub async fn refuses(&mut self, write: &str, reason: &str) {
         let failed = match Request::parse(write) {
             Some(request) => {
@@ -70,10 +71,10 @@ impl Wire {
             None => self.try_sql(write).expect_err(write),
         };
         assert!(failed.contains(reason), "{write}\n{failed}\nnot: {reason}");
-        assert_eq!(self.told().await, [""; 0], "{write}");
+        assert_eq!(self.frames().await, [""; 0], "{write}");
     }
 
-    /// One write: a request such as `POST /path {}`, else SQL in one transaction of another process.
+    /// Runs one write: a request such as `POST /path {}`, otherwise SQL in one transaction of the `sqlite3` process.
     pub async fn write(&mut self, write: &str) {
         match Request::parse(write) {
             Some(request) => {
@@ -84,39 +85,39 @@ impl Wire {
         }
     }
 
-    /// Everything said until now, a line for each frame.
-    pub async fn told(&mut self) -> Vec<String> {
+    /// The frames sent since the last call, one line for each.
+    pub async fn frames(&mut self) -> Vec<String> {
         self.app.sql(SENTINEL);
-        self.told_until("task.started task_id=? project=sentinel parent_task_id=null").await
+        self.frames_until("task.started task_id=? project=sentinel parent_task_id=null").await
     }
 
-    /// Everything up to this line, which is left out.
-    pub async fn told_until(&mut self, last: &str) -> Vec<String> {
-        let mut told = Vec::new();
+    /// The frames before the one with this line.
+    pub async fn frames_until(&mut self, last: &str) -> Vec<String> {
+        let mut frames = Vec::new();
         loop {
             let (frame, (event, id)) = (self.ws.frame().await, self.sse.event().await);
-            assert_eq!(frame.to_string(), event.to_string(), "both streams say the same");
+            assert_eq!(frame.to_string(), event.to_string(), "both streams carry the same frames");
             let more = frame.get("more").is_some();
             assert_eq!(id.as_deref(), frame["cursor"].as_str().filter(|_| !more), "{frame}");
             self.schemas.check(&frame);
             let line = line(&frame);
             if line == last {
-                return told;
+                return frames;
             }
-            told.push(line);
+            frames.push(line);
         }
     }
 
-    /// What `sqlite3` prints.
+    /// The output of `sqlite3`.
     pub fn sql(&self, sql: &str) -> String {
         self.app.sql(&format!("{}{}", self.pragmas, expand(sql)))
     }
 
-    /// What is where the tables themselves say something else: nothing, once the log is folded. `event_count` counts
-    /// the events ever logged, so deleted ones are given.
-    pub async fn figures_hold(self, deleted_events: &[(&str, i64)]) {
+    /// Stops the server and compares the kept figures with figures counted from the tables. `tasks.event_count` counts
+    /// all events ever logged, so the test passes the number of deleted events of each task.
+    pub async fn check_figures(self, deleted_events: &[(&str, i64)]) {
         let folder = self.app.stop().await;
-        figures_hold(&folder, deleted_events).await;
+        check_figures(&folder, deleted_events).await;
     }
 
     fn try_sql(&self, sql: &str) -> Result<String, String> {
@@ -128,8 +129,8 @@ impl Wire {
     }
 }
 
-/// Whether what is counted as it changes is what counting gives.
-pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]) {
+/// Folds the log and compares the kept figures with figures counted from the tables.
+pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]) {
     let path = folder.path().join("requery.db");
     let database = open(&path).await;
     fold::fold_all(&database).await.unwrap();
@@ -163,7 +164,7 @@ pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)])
         "select id, event_count - (select count(*) from events where task_id = tasks.id) as gone
          from tasks where gone <> 0 order by id",
     );
-    let expected: Vec<_> = deleted_events.iter().map(|(name, gone)| format!("{}|{gone}", id(name))).collect();
+    let expected: Vec<_> = deleted_events.iter().map(|(name, deleted)| format!("{}|{deleted}", id(name))).collect();
     assert_eq!(off.lines().collect::<Vec<_>>(), expected, "tasks.event_count");
     let orphans = "select 'session', id from sessions where task_id not in (select id from tasks)
         union all select 'event', id from events where task_id not in (select id from tasks)
@@ -174,8 +175,9 @@ pub async fn figures_hold(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)])
     assert_eq!(sqlite3(&path, "select task_id from purging union all select id from settling"), "");
 }
 
-/// The database at `path`, which the server that just ended no longer holds. A process begun meanwhile by another test
-/// may hold it until its own program runs, so this is tried again.
+/// Opens the database at `path` after its server ended. The lock of the file may outlive the server for a moment: a
+/// process that another test forks at the same time inherits the lock until it executes its own program. So opening is
+/// repeated.
 pub async fn open(path: &Path) -> Database {
     let opened = async {
         loop {
@@ -197,7 +199,7 @@ pub fn id(name: &str) -> String {
     format!("{NAMED}{hex:0>12}")
 }
 
-/// Puts ids where their names are.
+/// Replaces each `{name}` by the id with this name.
 pub fn expand(text: &str) -> String {
     let mut expanded = String::new();
     let mut rest = text;
@@ -221,7 +223,7 @@ fn is_name(text: &str) -> bool {
     (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-/// A frame in a line: its type, all of its payload, and for how many changes it stands.
+/// A frame as one line: its type, its payload, and the number of changes that it stands for.
 fn line(frame: &Value) -> String {
     let mut line = frame["type"].as_str().unwrap().to_owned();
     for (key, value) in frame["payload"].as_object().unwrap() {
@@ -245,7 +247,7 @@ pub fn name(text: &str) -> String {
     if text.parse::<requery::protocol::TaskId>().is_ok() { "?".to_owned() } else { text.to_owned() }
 }
 
-/// Runs SQL with the `sqlite3` program; what it says where that fails.
+/// Runs SQL with the `sqlite3` program. Returns its output, or its error text.
 pub fn try_sqlite3(path: &Path, sql: &str) -> Result<String, String> {
     let output = Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(path).arg(sql).output().unwrap();
     if output.status.success() {
@@ -269,7 +271,7 @@ impl Request {
     }
 }
 
-/// What both documents say a frame is.
+/// The schemas of a frame in both documents.
 pub struct Schemas {
     openapi: Validator,
     asyncapi: HashMap<String, Validator>,

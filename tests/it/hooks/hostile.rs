@@ -1,4 +1,4 @@
-//! Bodies that no client sends on purpose, over a real socket: each is taken, or refused with the field that is wrong.
+//! Bodies that no client sends on purpose, over HTTP: each is stored, or refused with the name of the wrong field.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::rest::Client;
 const CLAUDE_CODE: &str = "/api/v1/hooks/claude-code";
 
 #[tokio::test]
-async fn what_is_refused_is_refused_by_name_and_what_is_taken_stays_text() {
+async fn hostile_bodies_are_refused_by_field_or_stored_as_text() {
     let app = App::start().await;
     let client = Client::of(&app);
     for (at, line) in read("hostile.jsonl").lines().enumerate() {
@@ -32,7 +32,7 @@ async fn what_is_refused_is_refused_by_name_and_what_is_taken_stays_text() {
         }
         let next = json!({"session_id": format!("next {at}"), "hook_event_name": "Stop"});
         assert_eq!(client.post(CLAUDE_CODE, next).await.status, 204, "{why}");
-        // What a screen gets is the text that was sent, up to what no database stores.
+        // The timeline has the text as it was sent. Only NUL is replaced.
         let Some(sent) = serde_json::from_str::<Value>(raw).ok().filter(|_| line["encoding"].is_null()) else {
             continue;
         };

@@ -1,5 +1,6 @@
-//! Agents do not take turns, and the two halves of a tool call are sent by two processes. Whatever order that gives, with
-//! whatever is sent twice, at whatever speed and however often the server starts anew in between: the figures hold.
+//! Agents report at the same time, and two processes send the start and the end of a tool call. So records arrive in
+//! many orders. The figures are the same for each order, with repeated deliveries, other times and restarts of the
+//! server.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,12 +11,13 @@ use serde_json::Value;
 use super::{START, Store, assert_figures, figures, read};
 use crate::simulation::cases;
 
-/// The delivery of a record of the recording.
+/// The delivery id of the record at this place in the recording.
 fn delivery(at: usize) -> String {
     uuid::Uuid::from_u128(at as u128 + 1).to_string()
 }
 
-/// The records in another order: each agent's in its own, but for the halves of tool calls.
+/// The records in another order. The records of one agent keep their order, except for the start and the end of a tool
+/// call.
 fn another_order(file: &str, random: &fastrand::Rng) -> Vec<(usize, Value)> {
     let mut random = random.clone();
     let mut agents: Vec<VecDeque<(usize, Value)>> = Vec::new();
@@ -69,11 +71,11 @@ async fn check(file: &str, source: AgentRuntime, seed: u64) {
             store = store.reopen().await;
         }
         if random.u8(..40) == 0 {
-            // Whoever is missed and heard of again is as if nothing had been.
-            store.look(now + 40 * 60_000, |_| None).await;
+            // A task that is judged silent here gets its old status back with the next record.
+            store.judge(now + 40 * 60_000, |_| None).await;
         }
     }
-    store.look(now, |_| None).await;
+    store.judge(now, |_| None).await;
     assert_figures(&store, &figures(file)).await;
 }
 
@@ -86,7 +88,7 @@ proptest! {
     })]
 
     #[test]
-    fn any_allowed_order_gives_the_figures(seed in any::<u64>()) {
+    fn any_allowed_order_gives_the_same_figures(seed in any::<u64>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             check("claude-code-busy-day.jsonl", AgentRuntime::ClaudeCode, seed).await;

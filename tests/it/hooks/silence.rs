@@ -1,4 +1,4 @@
-//! Agents that are not heard of any more: by exact times, and with a process that is killed.
+//! Agents that send no more records: judged at exact times, and with a killed process.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -19,8 +19,8 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
 impl Store {
-    /// Looks after silent agents as of a time, having listened all along.
-    pub(super) async fn look(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
+    /// Judges silent agents at a time, as a server that has received hooks since [`START`].
+    pub(super) async fn judge(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
         let found =
             agents::judge_silences(&self.db, SilenceLimits::default(), START, now_ms, is_alive).await.expect("judged");
         let tx = self.db.begin().await.expect("a transaction");
@@ -30,7 +30,7 @@ impl Store {
         tx.commit().await.expect("committed");
     }
 
-    /// Status, its reason and the flag of each task, by the beginning of its session's id.
+    /// The status, the status reason and the stale mark of each task, by the first eight characters of its session id.
     async fn standing(&self) -> BTreeMap<String, String> {
         let tasks = task::Entity::find().all(&self.db).await.expect("tasks");
         let word = |text: Option<String>| text.map(|text| format!(" {text}")).unwrap_or_default();
@@ -55,9 +55,9 @@ fn record(hook: &str, more: &Value) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// As the clock moves on, exactly the agent that was killed is flagged, and a day later given up.
+/// 30 minutes after the last record exactly the killed agent is marked silent, and after 24 hours it is lost.
 #[tokio::test]
-async fn after_the_busy_day_one_agent_is_missing() {
+async fn only_the_killed_agent_of_the_recording_becomes_silent_and_lost() {
     let store = Store::open().await;
     for line in read("claude-code-busy-day.jsonl").lines() {
         let line: Value = serde_json::from_str(line).expect("a line");
@@ -74,34 +74,34 @@ async fn after_the_busy_day_one_agent_is_missing() {
         ]
         .map(|(session, standing)| (session.to_owned(), standing.to_owned())),
     );
-    let heard = 1_328_631;
+    let last_record = 1_328_631;
     for (at, missing) in [
-        (heard + 30 * MINUTE - 1, "running"),
-        (heard + 30 * MINUTE, "running silent since 3128631"),
-        (heard + 24 * HOUR - 1, "running silent since 3128631"),
-        (heard + 24 * HOUR, "errored lost"),
-        (heard + 1000 * HOUR, "errored lost"),
+        (last_record + 30 * MINUTE - 1, "running"),
+        (last_record + 30 * MINUTE, "running silent since 3128631"),
+        (last_record + 24 * HOUR - 1, "running silent since 3128631"),
+        (last_record + 24 * HOUR, "errored lost"),
+        (last_record + 1000 * HOUR, "errored lost"),
     ] {
-        store.look(START + at, |_| None).await;
+        store.judge(START + at, |_| None).await;
         standing.insert("e4039782".to_owned(), missing.to_owned());
         assert_eq!(store.standing().await, standing, "{at}");
     }
-    // Its run ended then, and what was still open is closed.
+    // The lost session ends at that time, and its running events are abandoned.
     let runs = session::Entity::find().all(&store.db).await.expect("runs");
     let lost: Vec<_> = runs.iter().filter(|run| run.status == "lost").collect();
     assert_eq!(lost.len(), 1);
-    assert_eq!(lost[0].ended_at, Some(START + heard + 24 * HOUR));
+    assert_eq!(lost[0].ended_at, Some(START + last_record + 24 * HOUR));
     let events = store.events().await;
     let open =
         events.iter().filter(|event| event.task_id == lost[0].task_id && event.state.as_deref() == Some("running"));
     assert_eq!(open.count(), 0);
     let abandoned = events.iter().filter(|event| event.state.as_deref() == Some("abandoned"));
-    assert_eq!(abandoned.count(), 2 + 3, "two calls and a subagent more");
+    assert_eq!(abandoned.count(), 2 + 3, "two tool calls and a subagent, besides two of the recording");
 }
 
-/// Whatever its agent says takes the flag back, and even the end.
+/// A new record clears the mark of a silent task, and even sets a lost task running again.
 #[tokio::test]
-async fn who_is_heard_of_again_is_not_lost() {
+async fn a_new_record_revives_a_silent_or_lost_task() {
     let store = Store::open().await;
     let take = async |hook: &str, more: Value, at: i64| {
         store.take_at(AgentRuntime::ClaudeCode, &record(hook, &more), START + at).await.expect("taken");
@@ -118,62 +118,62 @@ async fn who_is_heard_of_again_is_not_lost() {
     };
     assert_eq!(take("UserPromptSubmit", json!({"prompt": "hi"}), 0).await, "running");
     assert_eq!(take("PreToolUse", call.clone(), 10).await, "running");
-    let look = async |at: i64| {
-        store.look(START + at, |_| None).await;
+    let judge = async |at: i64| {
+        store.judge(START + at, |_| None).await;
         store.standing_of("agent").await
     };
-    assert_eq!(look(30 * MINUTE + 10).await, format!("running silent since {}", 30 * MINUTE + 10));
-    // One that makes no row counts as well.
+    assert_eq!(judge(30 * MINUTE + 10).await, format!("running silent since {}", 30 * MINUTE + 10));
+    // A record that makes no row is a sign of life too.
     assert_eq!(take("PostToolBatch", json!({}), 31 * MINUTE).await, "running");
-    assert_eq!(look(61 * MINUTE - 1).await, "running");
-    assert_eq!(look(62 * MINUTE).await, format!("running silent since {}", 61 * MINUTE));
-    assert_eq!(look(31 * MINUTE + 24 * HOUR).await, "errored lost");
-    // What happened before the last that was heard of and came late is no sign of life.
+    assert_eq!(judge(61 * MINUTE - 1).await, "running");
+    assert_eq!(judge(62 * MINUTE).await, format!("running silent since {}", 61 * MINUTE));
+    assert_eq!(judge(31 * MINUTE + 24 * HOUR).await, "errored lost");
+    // A late record from before the last record is no sign of life.
     assert_eq!(late("Notification", 30 * MINUTE, 25 * HOUR).await, "errored lost");
     let runs = async || session::Entity::find().all(&store.db).await.expect("runs");
     assert_eq!(runs().await[0].status, "lost");
     assert_eq!(take("PostToolUse", call, 26 * HOUR).await, "running");
     let run = runs().await.remove(0);
-    assert_eq!((run.status.as_str(), run.ended_at), ("running", None), "it goes on");
+    assert_eq!((run.status.as_str(), run.ended_at), ("running", None), "the session continues");
     let calls = store.events().await.into_iter().filter(|event| event.kind == "tool");
     assert_eq!(calls.map(|call| call.state).collect::<Vec<_>>(), [Some("ok".to_owned())]);
     assert_eq!(take("Stop", json!({}), 27 * HOUR).await, "waiting finished");
-    assert_eq!(look(1000 * HOUR).await, "waiting finished", "a person may take any time");
-    // A late record is no later sign of life than it is.
+    assert_eq!(judge(1000 * HOUR).await, "waiting finished", "a task that waits for a person is never silent");
+    // A late record counts as a sign of life at its own time, not at the time of its arrival.
     assert_eq!(take("UserPromptSubmit", json!({"prompt": "on"}), 1001 * HOUR).await, "running");
     assert_eq!(late("Notification", 1000 * HOUR, 1001 * HOUR + 1).await, "running");
-    assert_eq!(look(1001 * HOUR + 30 * MINUTE - 1).await, "running");
+    assert_eq!(judge(1001 * HOUR + 30 * MINUTE - 1).await, "running");
     let flagged = format!("running silent since {}", 1001 * HOUR + 30 * MINUTE);
-    assert_eq!(look(1001 * HOUR + 30 * MINUTE).await, flagged);
+    assert_eq!(judge(1001 * HOUR + 30 * MINUTE).await, flagged);
 }
 
-/// What others wrote about a task stands, and a task of theirs is never judged.
+/// A status written by SQL stands, and a task without hooks is never judged.
 #[tokio::test]
-async fn only_those_whose_hooks_are_heard_are_judged() {
+async fn only_tasks_with_hooks_are_judged_and_an_sql_status_stands() {
     let store = Store::open().await;
     store.take(AgentRuntime::ClaudeCode, &record("UserPromptSubmit", &json!({"prompt": "hi"}))).await.expect("taken");
     let sql = async |sql: &str| store.db.execute_unprepared(sql).await.expect("written");
     sql("update tasks set status = 'completed'; insert into tasks (title, external_id) values ('by hand', 'byhand')")
         .await;
-    store.look(START + 1000 * HOUR, |_| Some(false)).await;
+    store.judge(START + 1000 * HOUR, |_| Some(false)).await;
     let standing = store.standing().await;
     assert_eq!((&*standing["agent"], &*standing["byhand"]), ("completed", "running"));
-    // Who sets it to another status has it judged from then on, and is not overruled in a moment.
+    // After an SQL write sets a task to running, its silence counts from that write, so it is not marked at once.
     sql("update tasks set status = 'running' where external_id = 'agent'").await;
     let now = chrono::Utc::now().timestamp_millis();
-    store.look(now + 29 * MINUTE, |_| None).await;
+    store.judge(now + 29 * MINUTE, |_| None).await;
     assert_eq!(store.standing_of("agent").await, "running");
     for after in [31 * MINUTE, 23 * HOUR] {
-        store.look(now + after, |_| None).await;
+        store.judge(now + after, |_| None).await;
         assert!(store.standing_of("agent").await.starts_with("running silent since "), "{after}");
     }
     sql("update tasks set status = 'waiting' where external_id = 'agent'").await;
     assert_eq!(store.standing_of("agent").await, "waiting");
 }
 
-/// A process that is gone was that of a run; the next run is another, even one that does not say which.
+/// A process belongs to one run. The next run is not judged by it, even if its records name no process.
 #[tokio::test]
-async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
+async fn a_new_run_is_not_judged_by_the_process_of_the_previous_run() {
     let store = Store::open().await;
     let take = async |hook: &str, process: Option<&str>| {
         let process = process.map(|text| text.parse::<Process>().expect("a process"));
@@ -181,34 +181,34 @@ async fn a_new_run_is_not_looked_for_by_the_process_of_the_last() {
             HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"prompt": "p"}))).expect("read");
         agents::take_hook(&store.db, delivery.of(process.as_ref()), HookTime::Now(START)).await.expect("taken");
     };
-    let look = async |gone: &str| {
-        store.look(START + 1, |process| Some(!process.ends_with(gone))).await;
+    let judge = async |gone: &str| {
+        store.judge(START + 1, |process| Some(!process.ends_with(gone))).await;
         store.standing_of("agent").await
     };
     let process = |id: u32| format!("-:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:1:1:{id}:1");
     take("SessionStart", Some(&process(7))).await;
     take("UserPromptSubmit", None).await;
-    assert_eq!(look(":7:1").await, "running gone since 1", "a record that does not say leaves it as it was");
+    assert_eq!(judge(":7:1").await, "running gone since 1", "a record without a process keeps the known one");
     take("Stop", Some(&process(8))).await;
-    assert_eq!(look(":7:1").await, "waiting finished");
-    assert_eq!(look(":8:1").await, "waiting finished gone since 1");
+    assert_eq!(judge(":7:1").await, "waiting finished");
+    assert_eq!(judge(":8:1").await, "waiting finished gone since 1");
     take("Stop", None).await;
-    assert_eq!(look(":8:1").await, "waiting finished", "it was heard of, so it is not the one that is gone");
+    assert_eq!(judge(":8:1").await, "waiting finished", "a record after the end of the process forgets that process");
     take("Stop", Some(&process(9))).await;
     take("SessionStart", None).await;
-    assert_eq!(look(":9:1").await, "waiting ready");
+    assert_eq!(judge(":9:1").await, "waiting ready");
 }
 
-/// A killed agent is missed within moments, whatever it was at, and found again when it is resumed.
+/// A killed agent is reported gone at once, whether it waited or worked, and recovers when it is resumed.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_killed_agent_is_missed() {
+async fn a_killed_agent_is_reported_gone_until_it_is_resumed() {
     let silence_limits = SilenceLimits { stale_after: Duration::from_secs(3), lost_after: Duration::from_secs(3600) };
     let app = App::start_with(|config| config.silence_limits = silence_limits).await;
     let home = Home::new();
     let url = format!("http://{}", app.address);
     let claude = format!("'{}' hook claude-code --server {url} < \"$1\"\nread -r _", env!("CARGO_BIN_EXE_requery"));
-    home.program("claude", &claude);
+    home.install_program("claude", &claude);
     let run = |record: &[u8]| {
         let input = home.path("record.json");
         std::fs::write(&input, record).unwrap();
@@ -237,7 +237,7 @@ async fn a_killed_agent_is_missed() {
     until(json!(["gone"])).await;
     let mut agent = run(&record("UserPromptSubmit", &json!({"prompt": "go on"})));
     until(json!([])).await;
-    // Esc: the process is there, and nothing is heard.
+    // A turn interrupted with Esc sends no record, and its process lives on.
     let overview = until(json!(["silent"])).await;
     assert_eq!(overview["stats"]["running_tasks"], 1);
     let detail = format!("{url}/api/v1/tasks/{}", overview["needs_you"][0]["task_id"].as_str().unwrap());

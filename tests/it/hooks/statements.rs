@@ -1,4 +1,4 @@
-//! A hook keeps an agent waiting, so its record costs few statements. Each is listed here.
+//! The agent waits for its hook, so storing a record takes few SQL statements. The test lists each.
 
 use std::sync::{Arc, Mutex};
 

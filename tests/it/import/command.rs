@@ -1,4 +1,4 @@
-//! The command, run as a person runs it.
+//! The command `requery import`, run in a process as a person runs it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::app::App;
 use crate::home::{Home, fixtures, free_port};
 
-/// Copies the transcripts to where Claude Code keeps its own.
+/// Copies the transcripts to the folder where Claude Code keeps its own.
 fn with_transcripts(to: &Path) {
     let mut folders = vec![(fixtures("transcripts"), to.to_owned())];
     while let Some((from, to)) = folders.pop() {
@@ -23,7 +23,7 @@ fn with_transcripts(to: &Path) {
             }
         }
     }
-    // The session that goes on from another one is the newer.
+    // The resumed session has the newer file.
     for (name, age) in [("notes/old.jsonl", 100), ("notes/resumed.jsonl", 1)] {
         let file = fs::File::options().append(true).open(to.join(name)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(age * 24 * 3600)).unwrap();
@@ -35,22 +35,22 @@ async fn import(home: &Home, args: &[&str]) -> Output {
     tokio::process::Command::from(command).output().await.unwrap()
 }
 
-fn told(output: &Output) -> (Option<i32>, String) {
+fn code_and_output(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap())
 }
 
 #[tokio::test]
-async fn everything_there_is_is_taken_once() {
+async fn each_transcript_is_imported_once() {
     let (home, app) = (Home::new(), App::start().await);
     let projects = home.path(".claude/projects");
     with_transcripts(&projects);
-    // Links are not followed, not even in a circle; other files are not read.
+    // The import follows no links, not even a circle of them, and reads no other files.
     symlink(&projects, projects.join("loop")).unwrap();
     symlink("/dev/zero", projects.join("zero.jsonl")).unwrap();
     fs::write(projects.join("notes.txt"), "not a transcript").unwrap();
 
     let url = app.url("");
-    let first = told(&import(&home, &["--server", &url]).await);
+    let first = code_and_output(&import(&home, &["--server", &url]).await);
     let expected = "\
 6 files of 37.72 KiB, 83 lines: 4 new tasks, 26 new events
 12 new answers: 33,816 tokens sent (24,401 of them from the cache), 688 answered; 2 of them state what they cost, together $0.51
@@ -60,14 +60,14 @@ skipped 30 lines:
     let shown = first.1.replace(&projects.display().to_string(), "PATH");
     assert_eq!((first.0, &shown[..expected.len().min(shown.len())]), (Some(0), expected), "{shown}");
     assert_eq!(app.sql("select count(*) from tasks"), "4");
-    let again = told(&import(&home, &["--server", &url]).await).1;
+    let again = code_and_output(&import(&home, &["--server", &url]).await).1;
     assert!(again.contains(" 83 lines: 0 new tasks, 0 new events\nskipped 30 lines:\n"), "{again}");
 
-    // A part of it, by another way.
+    // One file by its path, and only the files since a time.
     let file = projects.join("notes/old.jsonl").display().to_string();
-    let one = told(&import(&home, &[&file, "--server", &url]).await);
+    let one = code_and_output(&import(&home, &[&file, "--server", &url]).await);
     assert_eq!(one, (Some(0), "1 file of 2.61 KiB, 5 lines: 0 new tasks, 0 new events\n".to_owned()));
-    let since = told(&import(&home, &["--since", "30d", "--server", &url]).await).1;
+    let since = code_and_output(&import(&home, &["--since", "30d", "--server", &url]).await).1;
     assert!(since.starts_with("5 files of "), "{since}");
 }
 
@@ -77,13 +77,13 @@ async fn a_dry_run_needs_no_server() {
     with_transcripts(&home.path("elsewhere/projects"));
     let mut command = home.requery(&["import", "--dry-run", "--server", "nowhere"]);
     command.env("CLAUDE_CONFIG_DIR", home.path("elsewhere"));
-    let (code, text) = told(&tokio::process::Command::from(command).output().await.unwrap());
+    let (code, text) = code_and_output(&tokio::process::Command::from(command).output().await.unwrap());
     assert!(text.starts_with("6 files of 37.72 KiB, 83 lines: 4 sessions, 26 events\nskipped 29 lines:\n"), "{text}");
     assert_eq!(code, Some(0));
 }
 
 #[tokio::test]
-async fn long_files_go_in_stretches_and_lines_without_end_are_skipped() {
+async fn long_files_are_sent_in_batches_and_overlong_lines_are_skipped() {
     let (home, app) = (Home::new(), App::start().await);
     let prompt = |at: usize, text: &str| {
         let time = format!("2026-01-12T{:02}:{:02}:{:02}.000Z", at / 3600, at / 60 % 60, at % 60);
@@ -99,7 +99,7 @@ async fn long_files_go_in_stretches_and_lines_without_end_are_skipped() {
     let file = home.path("odd\x1b[2J name.jsonl");
     fs::write(&file, lines.join("\n")).unwrap();
     let url = app.url("");
-    let (code, text) = told(&import(&home, &[&file.display().to_string(), "--server", &url]).await);
+    let (code, text) = code_and_output(&import(&home, &[&file.display().to_string(), "--server", &url]).await);
     let expected = "1 file of 15.29 MiB, 2,499 lines: 1 new task, 2,497 new events\nskipped 2 lines:\n";
     assert!(text.starts_with(expected), "{text}");
     assert!(text.contains(r"odd\u{1b}[2J name.jsonl:1201: longer than 8 MiB"), "{text}");
@@ -111,23 +111,26 @@ async fn long_files_go_in_stretches_and_lines_without_end_are_skipped() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_told() {
+async fn an_unreachable_server_and_unreadable_paths_are_reported() {
     let home = Home::new();
     with_transcripts(&home.path(".claude/projects"));
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let away = import(&home, &["--server", &nobody, "--give-up-after", "10ms"]).await;
-    let said = String::from_utf8(away.stderr).unwrap();
+    let unreachable = format!("http://127.0.0.1:{}", free_port());
+    let away = import(&home, &["--server", &unreachable, "--give-up-after", "10ms"]).await;
+    let errors = String::from_utf8(away.stderr).unwrap();
     assert_eq!(away.status.code(), Some(1));
-    assert!(said.contains("waiting for the server: ") && said.contains("gave up: "), "{said}");
+    assert!(errors.contains("waiting for the server: ") && errors.contains("gave up: "), "{errors}");
 
-    let missing = import(&home, &["/no/such/folder", "--server", &nobody]).await;
-    let said = String::from_utf8(missing.stderr).unwrap();
+    let missing = import(&home, &["/no/such/folder", "--server", &unreachable]).await;
+    let errors = String::from_utf8(missing.stderr).unwrap();
     assert_eq!(missing.status.code(), Some(1));
-    assert!(said.contains("could not read /no/such/folder: ") && said.contains("nothing could be read"), "{said}");
-    // With something to do, what is missing is only told.
+    assert!(
+        errors.contains("could not read /no/such/folder: ") && errors.contains("nothing could be read"),
+        "{errors}"
+    );
+    // With at least one readable path the command succeeds and reports the unreadable one.
     let app = App::start().await;
     let file = fixtures("transcripts").join("notes/old.jsonl").display().to_string();
-    let (code, text) = told(&import(&home, &["/no/such/folder", &file, "--server", &app.url("")]).await);
+    let (code, text) = code_and_output(&import(&home, &["/no/such/folder", &file, "--server", &app.url("")]).await);
     assert_eq!(code, Some(0));
     assert!(text.ends_with("together $0.51\ncould not read 1 path\n"), "{text}");
 }

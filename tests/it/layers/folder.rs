@@ -11,10 +11,10 @@ pub struct Folder<'a> {
     edges: Vec<Edge<'a>>,
 }
 
-/// From one module to another, with the module inside the first that has the use.
+/// The using module of the folder, the used one, the exact module that has the use, and the use.
 type Edge<'a> = (&'a str, &'a str, &'a str, &'a Use);
 
-/// The folders, with the uses that count.
+/// The folders, with the uses for which `counts` is true.
 pub fn side_by_side<'a>(graph: &'a Graph, counts: impl Fn(&str, &Use) -> bool) -> Vec<Folder<'a>> {
     let mut folders: BTreeMap<String, Vec<Edge<'a>>> = BTreeMap::new();
     for (module, used) in uses(graph).filter(|(module, used)| counts(module, used)) {
@@ -30,7 +30,7 @@ pub fn side_by_side<'a>(graph: &'a Graph, counts: impl Fn(&str, &Use) -> bool) -
 }
 
 impl<'a> Folder<'a> {
-    /// The edges that lead round to where they begin.
+    /// The edges that are part of a circle.
     pub fn circles(&self) -> Vec<Edge<'a>> {
         self.edges.iter().copied().filter(|(from, to, ..)| self.leads_to(to, from)).collect()
     }

@@ -1,10 +1,10 @@
-//! The graph of modules: which module names which path, however its code spells it.
+//! The graph of modules: the paths that each module names, in any spelling.
 //!
-//! A path is followed to the module where its last name is written: through `self`, `super`, `crate`, renames, globs and
-//! re-exports. All sources share one tree: `crate` is the library and the program that is built on it, since the
+//! A path is followed to the module where its last name is written: through `self`, `super`, `crate`, renames, globs
+//! and re-exports. All sources share one tree: `crate` is the library and the program that is built on it, since the
 //! two have no module of the same name, and the crates of entities and migrations stand beside it under their names.
 //!
-//! Types have no part in it: where a method is called on a value, the module that defines the method is not looked up.
+//! The graph knows no types: for a method call on a value it does not find the module that defines the method.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,7 +153,7 @@ impl Graph {
         })
     }
 
-    /// Follows a path from a module that has its first name, be it as a module, an import, an item or by a glob.
+    /// Follows a path from a module that has its first name: as a module, an import, an item or through a glob.
     fn find(&self, from: &str, path: &[String], seen: &mut Vec<(String, String)>) -> Option<Target> {
         let (first, rest) = path.split_first()?;
         let module = self.modules.get(from)?;
@@ -222,7 +222,7 @@ impl Target {
     }
 }
 
-/// A path that was read, not followed yet: that needs all modules.
+/// A path that is read but not followed yet. Following it needs all modules.
 struct Place {
     module: String,
     file: String,

@@ -1,12 +1,13 @@
-//! Tests the test: code that breaks a rule is planted into the sources, in memory, and must be found at its line.
+//! Tests the layer check: code that breaks a rule is planted into the sources in memory, and the check must report its
+//! line.
 
 use super::FILES;
 use super::check::problems;
 use super::graph::Graph;
 use super::reader::{ReadFile, read};
 
-/// Adds code at the end of these files. In the problems that the check reports then, the lines of the planted code count
-/// from 1, with a `+`.
+/// Adds code at the end of these files. In the problems that the check reports then, the lines of the planted code
+/// count from 1, with a `+`.
 fn problems_with(planted: &[(&str, &str)]) -> Vec<String> {
     let changed: Vec<(ReadFile, usize)> = planted.iter().map(|(path, code)| plant(path, code)).collect();
     let unchanged = FILES.iter().filter(|file| changed.iter().all(|(changed, _)| changed.path != file.path));
@@ -30,7 +31,7 @@ fn plant(path: &str, code: &str) -> (ReadFile, usize) {
     (read(path, &format!("{text}{code}")), text.lines().count())
 }
 
-/// Plants code in files, each in another one, and expects in each a problem that begins so.
+/// Plants code in files, each in a different one, and expects a problem in each that begins with the given text.
 fn assert_found(expected: &[(&str, &str, &str)]) {
     let planted: Vec<(&str, &str)> = expected.iter().map(|(path, code, _)| (*path, *code)).collect();
     let problems = problems_with(&planted);
@@ -99,7 +100,7 @@ fn paths_are_found_without_an_import() {
 }
 
 #[test]
-fn detours_are_found() {
+fn uses_through_reexports_are_found() {
     let problems = problems_with(&[
         ("src/server/read.rs", "pub use requery_entities::task as rows;\npub use sea_orm::*;\n"),
         ("src/server/http/task.rs", "use super::super::read::rows::Column;\n"),
@@ -114,7 +115,7 @@ fn detours_are_found() {
 }
 
 #[test]
-fn a_layer_is_told_the_way_to_a_path_that_another_module_names() {
+fn a_transitive_use_is_reported_with_its_chain_of_modules() {
     let problems = problems_with(&[("src/protocol/frame.rs", "use crate::server::database::Database;\n")]);
     let hub = problems.iter().find(|problem| problem.contains("`server::hub` reaches `server::database`")).unwrap();
     assert!(hub.starts_with("src/server/hub.rs:"), "{hub}");
@@ -160,7 +161,7 @@ fn clocks_are_found_outside_of_the_drivers() {
 }
 
 #[test]
-fn other_rules_are_held() {
+fn async_crates_missing_files_and_syntax_errors_are_found() {
     let entities = "+1: `requery_migrations` may not name `requery_entities::task`";
     assert_found(&[
         ("src/engine.rs", "async fn planted() {}\n", "+1: `engine` may not name `async`"),

@@ -1,6 +1,6 @@
 //! The rules, as tables. A name stands for a module with all modules under it; `crate::` is left out.
 
-/// A layer of the house.
+/// A layer: a module and the rules for its uses.
 pub struct Layer {
     pub name: &'static str,
     /// The other modules of ours that it may name. Each module must keep the rules of every layer it lies in.
@@ -145,7 +145,7 @@ pub const LAYERS: &[Layer] = &[
     // The command that an agent waits for: it starts no runtime, and it never opens the database.
     Layer { name: "cli::forward", uses: &["protocol", "agent", "cli"], crates: None, never: &["async", "tokio"] },
     Layer { name: "cli::watch", uses: &["protocol", "engine", "client", "cli"], crates: None, never: &[] },
-    // Rows have no behaviour, and a migration is written in literals, so that it still says the same in a year.
+    // Rows have no behaviour. A migration is written in literals, so that later changes of the code do not change it.
     Layer { name: "requery_entities", uses: &[], crates: Some(&["sea_orm"]), never: &["async"] },
     Layer { name: "requery_migrations", uses: &[], crates: None, never: &[] },
 ];
@@ -166,7 +166,7 @@ pub const NEVER_REACHED: &[(&str, &[&str])] = &[
 
 /// Crates and paths that only some modules name, and their unit tests. `crate` is the root of the program alone.
 pub const CONFINED: &[(&str, &[&str])] = &[
-    // Only the verbs write rows, and the database its own runs.
+    // Only the verbs write rows. The database writes the rows of its own runs.
     ("requery_entities::*::ActiveModel", &["server::ingest", "server::database"]),
     ("anyhow", &["cli", "crate"]),
     ("clap", &["cli", "crate"]),

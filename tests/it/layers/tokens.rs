@@ -1,4 +1,5 @@
-//! Finds paths among the tokens of a macro or an attribute. They have no grammar, so each run of names between `::` counts.
+//! Finds paths among the tokens of a macro or an attribute. The tokens have no grammar, so each run of names joined by
+//! `::` counts as a path.
 
 use proc_macro2::{TokenStream, TokenTree};
 
@@ -59,7 +60,8 @@ pub fn scan(tokens: TokenStream, kind: Tokens, found: &mut Found) {
 }
 
 /// The path that begins at this token, and the place after it. The path is empty where the code names no module: after
-/// the `$` of a macro's variable, after a quote, or after a type in angle brackets. After a dot it is a method or a field.
+/// the `$` of a macro's variable, after a quote, or after a type in angle brackets. After a dot it is a method or a
+/// field.
 fn path_at(tokens: &[TokenTree], start: usize) -> (Vec<String>, usize) {
     let mut at = start;
     let mut path = Vec::new();

@@ -1,4 +1,4 @@
-//! A server with its database, two people who look at it over networks of their own, and what can happen to all of it.
+//! A server with its database, two viewers with a proxy each, and the operations of a case.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use tokio::time::timeout;
 
 use crate::app::{App, sqlite3};
 use crate::proxy::Proxy;
-use crate::viewer::{Rest, SETTLED, Viewer, settle};
+use crate::viewer::{Rest, SETTLE_LIMIT, Viewer, settle};
 
-/// Something that happens. Numbers name one of a few, so that things meet.
+/// One operation. The numbers name one of a few tasks, viewers and read models, so that operations meet.
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// Through the API, all at once, while the next things happen.
+    /// Concurrent requests to the API, while the next operations run.
     Writes(Vec<Write>),
-    /// Beside the server, in one transaction or each in its own.
+    /// Statements run by `sqlite3`, in one transaction or each in its own.
     Sql {
         at_once: bool,
         statements: Vec<Sql>,
@@ -35,7 +35,7 @@ pub enum Op {
         model: u8,
     },
     Cut(usize),
-    /// Nothing goes through for a while: connections look alive, requests hang, streams lag.
+    /// The proxy holds back all bytes for a while: connections look alive, requests hang, and streams lag.
     Stall {
         viewer: usize,
         ms: u64,
@@ -84,10 +84,10 @@ pub enum Sql {
     Many(u32),
     RolledBack(u8),
     Prune,
-    Strange,
+    UnknownKind,
 }
 
-/// What an agent may report, in any order.
+/// The hooks that an agent sends, in any order.
 const HOOKS: [&str; World::HOOKS] =
     ["SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "PermissionRequest", "Stop", "SessionEnd"];
 
@@ -107,7 +107,7 @@ impl World {
     pub const MODELS: u8 = 2 + Self::TASKS;
     pub const HOOKS: usize = 7;
 
-    /// In a hurry, so that a case takes a second.
+    /// Short times, so that a case takes about a second.
     fn settings() -> EngineSettings {
         let mut settings = EngineSettings::default();
         settings.quiet = Duration::from_millis(5);
@@ -120,8 +120,8 @@ impl World {
 
     pub async fn new() -> Self {
         let app = App::start_with(|_| ()).await;
-        let there: String = (0..Self::TASKS - 2).map(|task| statement(&Sql::Insert(task))).collect();
-        app.sql(&there);
+        let tasks: String = (0..Self::TASKS - 2).map(|task| statement(&Sql::Insert(task))).collect();
+        app.sql(&tasks);
         let rest = Rest::at(app.url(""));
         let mut proxies = Vec::new();
         let mut viewers = Vec::new();
@@ -169,7 +169,7 @@ impl World {
         }
     }
 
-    /// Ends the server and starts it again on the same file, where it was.
+    /// Ends the server and starts it again with the same file and address.
     pub async fn restart(&mut self, end: End) {
         let app = self.app.take().unwrap();
         let address = app.address;
@@ -184,8 +184,8 @@ impl World {
         self.proxies.iter().for_each(|proxy| proxy.cut());
     }
 
-    /// The network is good again, every write is done, and everyone looks at the bookmarks.
-    pub async fn mend(&mut self) {
+    /// Ends all faults of the network, waits for all writes, and makes every viewer watch the bookmarks.
+    pub async fn end_faults(&mut self) {
         for proxy in &self.proxies {
             proxy.stall(false);
             proxy.delay(Duration::ZERO);
@@ -203,7 +203,7 @@ impl World {
         settle(&viewers, &self.rest, &self.app().path()).await;
     }
 
-    /// Saves a bookmark and waits until everyone shows it: then everyone heard all that was said before.
+    /// Saves a bookmark and waits until every viewer shows it. Then every viewer has received all earlier frames.
     pub async fn probe(&mut self) {
         self.probes += 1;
         let note = format!("probe {}", self.probes);
@@ -212,16 +212,16 @@ impl World {
         self.settle().await;
     }
 
-    /// How much everyone asked for so far, and how many streams they opened.
-    pub fn asked(&self) -> Vec<(usize, usize)> {
-        self.proxies.iter().map(|proxy| (proxy.asked().len(), proxy.streams())).collect()
+    /// The number of requests of each viewer so far, and the number of streams that it opened.
+    pub fn request_counts(&self) -> Vec<(usize, usize)> {
+        self.proxies.iter().map(|proxy| (proxy.requests().len(), proxy.streams())).collect()
     }
 
-    pub fn asked_since(&self, before: &[(usize, usize)]) -> Vec<String> {
-        self.proxies.iter().zip(before).flat_map(|(proxy, (asked, _))| proxy.asked().split_off(*asked)).collect()
+    pub fn requests_since(&self, before: &[(usize, usize)]) -> Vec<String> {
+        self.proxies.iter().zip(before).flat_map(|(proxy, (count, _))| proxy.requests().split_off(*count)).collect()
     }
 
-    /// Until everyone has a new stream.
+    /// Waits until every viewer has a new stream.
     pub async fn reconnected(&self, before: &[(usize, usize)]) {
         for ((viewer, proxy), (_, streams)) in self.viewers.iter().zip(&self.proxies).zip(before) {
             let mut changes = viewer.client.changes();
@@ -230,7 +230,7 @@ impl World {
                     assert!(changes.next().await);
                 }
             };
-            let connected = timeout(SETTLED, connected).await;
+            let connected = timeout(SETTLE_LIMIT, connected).await;
             assert!(connected.is_ok(), "{} is {:?}", viewer.name, viewer.client.status());
         }
     }
@@ -261,7 +261,7 @@ fn id(kind: u16, number: u8) -> String {
     format!("0190b0a0-0000-7000-8000-{kind:04x}000000{number:02x}")
 }
 
-/// An event's id says which task it is of.
+/// The id of an event contains the number of its task.
 fn event(task: u8, event: u8) -> String {
     id(1, task * 16 + event)
 }
@@ -269,10 +269,10 @@ fn event(task: u8, event: u8) -> String {
 fn request(write: &Write) -> (&'static str, String, Value) {
     let of = |task: u8, rest: &str| format!("/api/v1/tasks/{}{rest}", id(0, task));
     let text = || format!("at {}", fastrand::u32(..));
-    let nothing = Value::Null;
+    let no_body = Value::Null;
     match write {
         Write::Start { task, child } => {
-            // A task is below one with a smaller number, so that no task is above itself.
+            // The parent of a task has a smaller number, so that no task becomes its own ancestor.
             let parent = (*child && *task > 0).then(|| id(0, task / 2));
             let body = json!({ "task_id": id(0, *task), "title": text(), "project": "p", "parent_task_id": parent });
             ("POST", "/api/v1/tasks".to_owned(), body)
@@ -289,15 +289,15 @@ fn request(write: &Write) -> (&'static str, String, Value) {
         Write::Update { task, event: number } => {
             ("PATCH", format!("/api/v1/events/{}", event(*task, *number)), json!({ "title": text() }))
         }
-        Write::Drop { task, event: number } => ("DELETE", format!("/api/v1/events/{}", event(*task, *number)), nothing),
+        Write::Drop { task, event: number } => ("DELETE", format!("/api/v1/events/{}", event(*task, *number)), no_body),
         Write::Begin(task) => ("POST", of(*task, "/sessions"), json!({ "session_id": id(2, *task) })),
         Write::End(task) => ("PATCH", format!("/api/v1/sessions/{}", id(2, *task)), json!({ "status": "completed" })),
         Write::Mark(task) => {
             let body = json!({ "bookmark_id": id(3, *task), "task_id": id(0, *task), "note": text() });
             ("PUT", "/api/v1/bookmarks".to_owned(), body)
         }
-        Write::Unmark(task) => ("DELETE", format!("/api/v1/bookmarks/{}", id(3, *task)), nothing),
-        Write::Delete(task) => ("DELETE", of(*task, ""), nothing),
+        Write::Unmark(task) => ("DELETE", format!("/api/v1/bookmarks/{}", id(3, *task)), no_body),
+        Write::Delete(task) => ("DELETE", of(*task, ""), no_body),
         Write::Purge => ("POST", "/api/v1/tasks/purge".to_owned(), json!({})),
         Write::Hook { session, hook } => {
             let body = json!({
@@ -347,6 +347,6 @@ fn statement(sql: &Sql) -> String {
             "delete from changes where id < (select next from folded) and id < (select max(id) from changes);"
                 .to_owned()
         }
-        Sql::Strange => "insert into changes (kind, project) values ('of.tomorrow', '');".to_owned(),
+        Sql::UnknownKind => "insert into changes (kind, project) values ('of.tomorrow', '');".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Requests as short as the tests want them.
+//! Short calls for requests in tests.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
 pub struct Client {
     http: reqwest::Client,
     root: String,
-    /// Keeps the database of a server that the test itself does not hold on to.
+    /// Keeps the folder of the database for a test that drops its [`App`].
     _folder: Arc<TempDir>,
 }
 
@@ -74,7 +74,7 @@ impl Client {
         self.send("PUT", path, Some(body.to_string()), &[]).await
     }
 
-    /// A task with this title and what else is said; its id.
+    /// Starts a task with this title and the other fields in `more`, and returns its id.
     pub async fn task(&self, title: &str, more: Value) -> String {
         let mut body = serde_json::json!({ "title": title });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -89,7 +89,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// What is at a place of the body.
+    /// The value at a JSON pointer in the body.
     pub fn at(&self, pointer: &str) -> Value {
         self.json().pointer(pointer).cloned().unwrap_or_else(|| panic!("no {pointer}: {}", self.text))
     }
@@ -98,12 +98,12 @@ impl Answer {
         self.at(pointer).as_str().unwrap_or_else(|| panic!("{pointer} is no text: {}", self.text)).to_owned()
     }
 
-    /// A header's value; empty without it.
+    /// The value of a header, or an empty text without the header.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The problem that this is: its status and the fields it names.
+    /// The status of a problem answer and the fields that it names, as in `422 title`.
     pub fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.text);
         let problem = self.json();

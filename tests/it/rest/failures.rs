@@ -1,4 +1,4 @@
-//! Every kind of failure is a problem that names what is wrong, and changes nothing.
+//! Each failure answers a problem that names the wrong part of the request, and changes no row.
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,7 +7,7 @@ use super::{Client, TASK};
 use crate::app::{App, PATIENCE};
 
 #[tokio::test]
-async fn paths_and_methods() {
+async fn unknown_paths_give_404_and_wrong_methods_405() {
     let client = Client::of(&App::start().await);
     for path in ["/api", "/api/v1", "/api/v1/nothing", "/api/v2/tasks", "/api/v1/tasks/1/2/3"] {
         assert_eq!(client.get(path).await.problem(), "404", "{path}");
@@ -27,7 +27,7 @@ async fn paths_and_methods() {
 }
 
 #[tokio::test]
-async fn parameters() {
+async fn wrong_parameters_are_refused_by_name() {
     let client = Client::of(&App::start().await);
     for (path, problem) in [
         ("/api/v1/tasks/nonsense", "422 task_id"),
@@ -54,7 +54,7 @@ async fn parameters() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_json() {
+async fn bodies_that_are_not_json_give_400() {
     let app = App::start().await;
     let client = Client::of(&app);
     let deep = format!(r#"{{"title":"t","x":{}{}}}"#, "[".repeat(64), "]".repeat(64));
@@ -76,7 +76,7 @@ async fn bodies_that_are_no_json() {
 }
 
 #[tokio::test]
-async fn bodies_of_the_wrong_shape() {
+async fn bodies_of_the_wrong_shape_name_the_field() {
     let app = App::start().await;
     let client = Client::of(&app);
     for (body, problem) in [
@@ -111,7 +111,7 @@ async fn bodies_of_the_wrong_shape() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_stored_is_replaced() {
+async fn nul_and_lone_surrogates_are_replaced() {
     let client = Client::of(&App::start().await);
     let body = r#"{"title":"a\u0000b \ud83d \\u0000 \ud83d\udc26 \udc26\ud83d","summary":"\ud83dx"}"#;
     let answer = client.send("POST", "/api/v1/tasks", Some(body), &[]).await;
@@ -121,7 +121,7 @@ async fn what_cannot_be_stored_is_replaced() {
 }
 
 #[tokio::test]
-async fn lengths_and_media_types() {
+async fn body_lengths_and_media_types_are_checked() {
     let client = Client::of(&App::start().await);
     let id = client.task("t", json!({})).await;
     let padded = |size: usize| format!("{{\"title\":\"t\",\"kind\":\"log\",\"pad\":\"{}\"}}", "x".repeat(size));
@@ -146,7 +146,7 @@ async fn lengths_and_media_types() {
 }
 
 #[tokio::test]
-async fn hooks_are_taken_once_and_refused_by_name() {
+async fn a_delivery_is_stored_once_and_a_refused_hook_names_the_field() {
     let app = App::start().await;
     let client = Client::of(&app);
     let hook =
@@ -165,9 +165,9 @@ async fn hooks_are_taken_once_and_refused_by_name() {
     assert_eq!(wrong.problem(), "422 Requery-Delivery");
 }
 
-/// Another process holds the write lock for longer than anybody waits for it.
+/// Another process holds the write lock for longer than a request waits for it.
 #[tokio::test]
-async fn a_database_that_is_busy_says_when_to_come_back() {
+async fn a_busy_database_gives_503_with_retry_after() {
     let app = App::start().await;
     let client = Client::of(&app);
     let mut other = std::process::Command::new("sqlite3")
@@ -191,12 +191,12 @@ async fn a_database_that_is_busy_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_connection_that_sends_nothing_is_let_go() {
+async fn a_connection_without_a_request_is_closed() {
     let app = App::start().await;
     for begun in ["", "PRI * HTTP/2.0"] {
         let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
         socket.write_all(begun.as_bytes()).await.unwrap();
         let ended = tokio::time::timeout(PATIENCE, socket.read(&mut [0; 64])).await;
-        assert!(matches!(ended, Ok(Ok(_) | Err(_))), "still there after {begun:?}");
+        assert!(matches!(ended, Ok(Ok(_) | Err(_))), "the connection is still open after {begun:?}");
     }
 }

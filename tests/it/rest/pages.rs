@@ -1,4 +1,4 @@
-//! Walking through pages, in both directions and while rows change.
+//! Lists in pages, in both directions and while rows change.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use super::{Answer, Client};
 use crate::app::App;
 
 #[tokio::test]
-async fn tasks_are_walked_in_both_directions() {
+async fn tasks_are_paged_in_both_directions() {
     let app = App::start().await;
     let client = Client::of(&app);
-    // Many of the same millisecond: the id decides there.
+    // Ten tasks share each millisecond. The id decides their order.
     for at in 0..25 {
         app.sql(&format!("insert into tasks (title, project, changed_at) values ('{at:02}', 'p', {})", 1000 + at / 10));
     }
@@ -19,7 +19,7 @@ async fn tasks_are_walked_in_both_directions() {
 }
 
 #[tokio::test]
-async fn timelines_and_bookmarks_are_walked_in_both_directions() {
+async fn timelines_and_bookmarks_are_paged_in_both_directions() {
     let client = Client::of(&App::start().await);
     let id = client.task("a", json!({"project": "p"})).await;
     let events: Vec<_> = (0..25).map(|at| json!({"kind": "log", "title": at.to_string()})).collect();
@@ -35,7 +35,7 @@ async fn timelines_and_bookmarks_are_walked_in_both_directions() {
     walk(&client, &format!("/api/v1/bookmarks?task_id={marked}&"), 1).await;
 }
 
-/// Goes to the end and back; each row is seen once in each direction, in one order.
+/// Reads all pages to the end and back. Each direction has each row once and in the same order.
 async fn walk(client: &Client, path: &str, count: usize) {
     let all = client.get(&format!("{path}limit=200")).await;
     assert_eq!(items(&all).len(), count);
@@ -63,7 +63,7 @@ fn items(page: &Answer) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_changes_meanwhile_moves_to_the_front_and_shifts_nothing() {
+async fn a_task_changed_while_paging_moves_to_the_front_and_shifts_no_page() {
     let app = App::start().await;
     let client = Client::of(&app);
     for at in 0..10 {

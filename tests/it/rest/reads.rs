@@ -1,4 +1,4 @@
-//! What reads answer, and when they need not answer again.
+//! The answers of reads, their cursors and their entity tags.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{Client, TASK};
 use crate::app::App;
 
 #[tokio::test]
-async fn the_overview_counts_what_there_is() {
+async fn the_overview_counts_tasks_and_events() {
     let app = App::start().await;
     let client = Client::of(&app);
     assert_eq!(
@@ -44,14 +44,14 @@ async fn the_overview_counts_what_there_is() {
     assert_eq!((&p["stats"]["total_events"], &p["needs_you"][0]["title"]), (&json!(3), &json!("b")));
     assert_eq!(client.get("/api/v1/overview?project=").await.at("/stats/total_tasks"), 0);
 
-    // Whatever is folded, and whatever went before it was, the sum is what there is.
+    // The figures are the folded ones plus the unfolded changes, so they are right before and after a fold.
     client.delete(&format!("/api/v1/tasks/{a}")).await;
     assert_eq!(client.get("/api/v1/overview").await.at("/stats/total_events"), 1);
     assert_eq!(client.get("/api/v1/overview?project=p").await.at("/stats/total_events"), 0);
 }
 
 #[tokio::test]
-async fn activity_is_a_day_that_ends_with_the_newest_hour() {
+async fn activity_covers_the_24_hours_up_to_the_newest() {
     let app = App::start().await;
     let client = Client::of(&app);
     let hour =
@@ -65,7 +65,7 @@ async fn activity_is_a_day_that_ends_with_the_newest_hour() {
 }
 
 #[tokio::test]
-async fn a_detail_shows_what_is_around_a_task() {
+async fn a_task_detail_has_sessions_children_and_the_newest_events() {
     let client = Client::of(&App::start().await);
     let root = client.task("root", json!({})).await;
     let child = client.task("child", json!({"parent_task_id": root, "mode": "background", "status": "errored"})).await;
@@ -86,9 +86,9 @@ async fn a_detail_shows_what_is_around_a_task() {
     assert_eq!((older.at("/items/0/title"), older.at("/next")), (json!("9"), json!(null)));
 }
 
-/// Rows that anybody wrote with plain SQL, and without foreign keys.
+/// Rows that plain SQL wrote without foreign keys, with ids that no row has and a time out of range.
 #[tokio::test]
-async fn odd_rows_are_read_with_forbearance() {
+async fn rows_with_dangling_references_are_readable() {
     let app = App::start().await;
     let client = Client::of(&app);
     app.sql(&format!(
@@ -108,7 +108,7 @@ async fn odd_rows_are_read_with_forbearance() {
 }
 
 #[tokio::test]
-async fn an_answer_the_caller_has_is_not_sent_again() {
+async fn if_none_match_gives_304_until_the_body_changes() {
     let client = Client::of(&App::start().await);
     let id = client.task("a", json!({})).await;
     for path in [
@@ -135,7 +135,7 @@ async fn an_answer_the_caller_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_write_s_cursor_is_covered_by_the_next_read() {
+async fn the_next_read_covers_the_cursor_of_a_write() {
     let client = Client::of(&App::start().await);
     let before = client.get("/api/v1/overview").await.header("requery-cursor").to_owned();
     let wrote = client.post("/api/v1/tasks", json!({"title": "a"})).await;
@@ -155,7 +155,7 @@ async fn a_write_s_cursor_is_covered_by_the_next_read() {
 }
 
 #[tokio::test]
-async fn the_documents_are_served_and_need_nothing_from_elsewhere() {
+async fn the_documents_are_served_without_external_resources() {
     let client = Client::of(&App::start().await);
     assert_eq!(client.get("/openapi.json").await.text, requery::server::http::document::openapi());
     assert_eq!(client.get("/asyncapi.json").await.text, requery::server::http::document::asyncapi());

@@ -1,4 +1,4 @@
-//! What writes do, and what they do when they are sent again.
+//! Writes, and the effect of sending a write again.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ const SESSION: &str = "0190b0a0-0000-7000-8000-000000000002";
 const EVENT: &str = "0190b0a0-0000-7000-8000-000000000003";
 
 #[tokio::test]
-async fn a_task_is_started_once() {
+async fn starting_a_task_twice_makes_one_task() {
     let app = App::start().await;
     let client = Client::of(&app);
     let new = json!({"task_id": TASK, "title": "a", "project": "p"});
@@ -31,7 +31,7 @@ async fn a_task_is_started_once() {
 }
 
 #[tokio::test]
-async fn waiting_has_a_reason_and_a_time_while_it_lasts() {
+async fn status_reason_and_waiting_since_end_with_the_waiting_status() {
     let client = Client::of(&App::start().await);
     let since = "2026-01-31T09:30:00.000Z";
     let new = json!({"title": "a", "status": "waiting", "status_reason": "question", "waiting_since": "2026-01-31T10:30:00+01:00"});
@@ -52,7 +52,7 @@ async fn waiting_has_a_reason_and_a_time_while_it_lasts() {
 }
 
 #[tokio::test]
-async fn a_change_to_the_same_is_none() {
+async fn a_write_of_equal_values_logs_no_change() {
     let app = App::start().await;
     let client = Client::of(&app);
     let id = client.task("a", json!({"workspace": "/w"})).await;
@@ -105,7 +105,7 @@ async fn a_session_begins_and_ends() {
 }
 
 #[tokio::test]
-async fn events_are_logged_all_or_none() {
+async fn a_batch_of_events_is_logged_whole_or_not_at_all() {
     let app = App::start().await;
     let client = Client::of(&app);
     let task = client.task("a", json!({})).await;
@@ -152,7 +152,7 @@ async fn events_are_logged_all_or_none() {
 }
 
 #[tokio::test]
-async fn an_event_changes_and_goes_with_its_bookmark() {
+async fn an_event_is_updated_and_is_deleted_with_its_bookmark() {
     let client = Client::of(&App::start().await);
     let task = client.task("a", json!({})).await;
     let long = "é".repeat(40_000);
@@ -175,7 +175,7 @@ async fn an_event_changes_and_goes_with_its_bookmark() {
 }
 
 #[tokio::test]
-async fn there_is_one_bookmark_for_each_thing() {
+async fn a_task_or_event_has_at_most_one_bookmark() {
     let client = Client::of(&App::start().await);
     let task = client.task("a", json!({})).await;
     let other = client.task("b", json!({})).await;
@@ -199,7 +199,7 @@ async fn there_is_one_bookmark_for_each_thing() {
 }
 
 #[tokio::test]
-async fn a_task_goes_with_all_that_is_below_it() {
+async fn deleting_a_task_deletes_its_subtree() {
     let app = App::start().await;
     let client = Client::of(&app);
     let root = client.task("root", json!({})).await;
@@ -218,7 +218,7 @@ async fn a_task_goes_with_all_that_is_below_it() {
 }
 
 #[tokio::test]
-async fn a_purge_takes_finished_trees() {
+async fn a_purge_deletes_only_finished_trees() {
     let app = App::start().await;
     let client = Client::of(&app);
     let done = |project: &str| json!({"status": "completed", "project": project});
@@ -254,9 +254,9 @@ async fn a_purge_takes_finished_trees() {
     assert_eq!(counts(json!({"older_than": "2126-01-01T00:00:00Z"})).await, 3);
 }
 
-/// Deeper than the triggers of one deletion can go, made by hand: a purge still clears it.
+/// SQL can insert a tree deeper than the triggers of one deletion can go. A purge still deletes it.
 #[tokio::test]
-async fn trees_are_only_so_deep() {
+async fn the_api_limits_a_tree_to_100_levels() {
     let app = App::start().await;
     let client = Client::of(&app);
     let mut parent = client.task("top", json!({})).await;
@@ -280,9 +280,9 @@ async fn trees_are_only_so_deep() {
     assert_eq!(client.post("/api/v1/tasks/purge", json!({})).await.at("/count"), 1500);
 }
 
-/// What the writers' limits are, and that they are counted as people count.
+/// Short texts such as titles are limited in characters, long texts such as summaries in bytes.
 #[tokio::test]
-async fn texts_have_limits() {
+async fn texts_beyond_their_limits_are_refused() {
     let client = Client::of(&App::start().await);
     let task = |body| client.post("/api/v1/tasks", body);
     assert_eq!(task(json!({"title": "é".repeat(500), "project": "🐦".repeat(128)})).await.status, 201);

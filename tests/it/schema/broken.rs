@@ -1,15 +1,17 @@
-//! Tables that another program changed and that cannot be made again.
+//! Tables that another program changed and that the server cannot repair.
 
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{drop_all_triggers, each_write_is_told, fresh, make_otherwise, migrate, until, until_ready};
+use super::{
+    check_notices_of_writes, create_database, drop_all_triggers, frame_of_kind, migrate, recreate_table_as, until_ready,
+};
 use crate::app::{App, PATIENCE, sqlite3};
 
-/// Each way to break a table, the sentence that names it, and the way back.
+/// Each case is the damage, the sentence that names it, and the SQL that repairs it.
 #[tokio::test]
-async fn a_table_that_cannot_be_mended_is_not_served_until_a_person_mends_it() {
+async fn a_table_the_server_cannot_repair_gives_503_until_it_is_repaired() {
     let broken: [(&str, &str, &str); 4] = [
         (
             "alter table tasks drop column summary",
@@ -30,7 +32,7 @@ async fn a_table_that_cannot_be_mended_is_not_served_until_a_person_mends_it() {
     ];
     for (damage, sentence, repair) in broken {
         let app = App::start().await;
-        // Another program has to drop the triggers first that read the column.
+        // SQLite drops no column that a trigger reads, so the other program drops the triggers first.
         app.sql(&format!("begin immediate; {} {damage}; commit", drop_all_triggers(&app)));
         let text = until_ready(&app, 503).await;
         let named = async {
@@ -56,24 +58,24 @@ async fn a_table_that_cannot_be_mended_is_not_served_until_a_person_mends_it() {
         until_ready(&app, 204).await;
         let mut ws = app.ws("").await;
         ws.frame().await;
-        each_write_is_told(&app, &mut ws).await;
+        check_notices_of_writes(&app, &mut ws).await;
     }
 }
 
-/// A table whose copy lost its constraints is served: the triggers need none of them.
+/// The triggers need no constraint, so a copied table without its constraints is served.
 #[tokio::test]
-async fn a_table_that_lost_constraints_is_served_and_the_command_says_so() {
+async fn a_table_without_its_constraints_is_served_and_migrate_reports_the_loss() {
     let app = App::start().await;
     let mut ws = app.ws("").await;
     ws.frame().await;
-    make_otherwise(&app, "sessions", |sql| {
+    recreate_table_as(&app, "sessions", |sql| {
         let start = sql.find("constraint status_is_known").unwrap();
         let end = start + sql[start..].find(",\n    summary").unwrap();
         format!("{}{}", &sql[..start], &sql[end..]).replace(") strict", ")")
     });
-    until(&mut ws, "resync").await;
+    frame_of_kind(&mut ws, "resync").await;
     until_ready(&app, 204).await;
-    each_write_is_told(&app, &mut ws).await;
+    check_notices_of_writes(&app, &mut ws).await;
     let folder = app.stop().await;
     let output = migrate(&folder.path().join("requery.db"));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -82,9 +84,9 @@ async fn a_table_that_lost_constraints_is_served_and_the_command_says_so() {
 }
 
 #[tokio::test]
-async fn a_broken_table_is_named_at_the_start() {
+async fn migrate_names_a_broken_table_and_fails() {
     let folder = TempDir::new().unwrap();
-    let path = fresh(&folder).await;
+    let path = create_database(&folder).await;
     let drops = sqlite3(&path, "select 'drop trigger ' || name || ';' from sqlite_master where type = 'trigger'");
     sqlite3(&path, &format!("{drops} alter table tasks drop column summary"));
     let output = migrate(&path);

@@ -1,15 +1,15 @@
-//! Files that are not ours: refused with a sentence, and not one byte of them changed.
+//! Files of other programs or of a newer version: the server refuses them with a sentence and changes no byte.
 
 use requery::server::database::Database;
 use tempfile::TempDir;
 
-use super::{files, fresh, migrate};
+use super::{create_database, files, migrate};
 use crate::app::sqlite3;
 
-/// The folder is as before, and the sentence says why.
-async fn is_refused(folder: &TempDir, name: &str, sentences: &[&str]) {
+/// Opens the file, expects the sentences in the error, and compares the bytes of the folder with the bytes before.
+async fn check_refused(folder: &TempDir, name: &str, sentences: &[&str]) {
     let path = folder.path().join(name);
-    // Readers of a write-ahead log leave their marks in `-shm`, which is no part of the database.
+    // Readers of a write-ahead log write marks into `-shm`, which is no part of the database.
     let files = |folder: &TempDir| -> Vec<_> {
         files(folder.path()).into_iter().filter(|(name, _)| !name.ends_with("-shm")).collect()
     };
@@ -29,7 +29,7 @@ async fn is_refused(folder: &TempDir, name: &str, sentences: &[&str]) {
 }
 
 #[tokio::test]
-async fn the_database_of_another_program() {
+async fn a_database_of_another_program_is_refused() {
     for journal in ["delete", "wal"] {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("other.db");
@@ -37,13 +37,13 @@ async fn the_database_of_another_program() {
             &path,
             &format!("pragma journal_mode = {journal}; create table notes (a); insert into notes values (1)"),
         );
-        is_refused(&folder, "other.db", &["the database of another program", "the table notes"]).await;
+        check_refused(&folder, "other.db", &["the database of another program", "the table notes"]).await;
     }
 }
 
-/// Its write-ahead log is still there, as of a program that runs or was killed.
+/// The write-ahead log is still there: the other program runs or was killed.
 #[tokio::test]
-async fn the_database_of_another_program_that_runs() {
+async fn a_database_that_another_program_has_open_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("other.db");
     let made = TempDir::new().unwrap();
@@ -55,36 +55,36 @@ async fn the_database_of_another_program_that_runs() {
     std::fs::write(&script_path, script).unwrap();
     sqlite3(&original, &format!(".read '{}'", script_path.display()));
     assert!(path.exists() && folder.path().join("other.db-wal").metadata().unwrap().len() > 0);
-    is_refused(&folder, "other.db", &["the database of another program", "the table notes"]).await;
+    check_refused(&folder, "other.db", &["the database of another program", "the table notes"]).await;
 }
 
-/// Another program that keeps its migrations in a table of the same name as ours of before the first release.
+/// The other program has its migrations in `seaql_migrations`, as requery had before its first release.
 #[tokio::test]
-async fn the_database_of_another_program_with_such_migrations() {
+async fn another_program_with_a_migration_table_of_the_same_name_is_refused() {
     let folder = TempDir::new().unwrap();
     let table = "create table seaql_migrations (version varchar not null primary key, applied_at integer not null); \
         create table notes (a); insert into seaql_migrations values ('m20220101_notes', 1)";
     sqlite3(&folder.path().join("other.db"), table);
-    is_refused(&folder, "other.db", &["the database of another program"]).await;
+    check_refused(&folder, "other.db", &["the database of another program"]).await;
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_version() {
+async fn a_database_of_a_newer_version_is_refused() {
     let folder = TempDir::new().unwrap();
-    let path = fresh(&folder).await;
+    let path = create_database(&folder).await;
     sqlite3(
         &path,
         "insert into requery_migrations (name, applied_at) values ('0999_later', 1); create table later (a)",
     );
     let sentences = ["a newer requery made it", "0999_later", "use that version"];
-    is_refused(&folder, "fresh.db", &sentences).await;
+    check_refused(&folder, "fresh.db", &sentences).await;
 }
 
 #[tokio::test]
-async fn an_unfinished_database_of_before_the_first_release() {
+async fn an_unfinished_database_from_before_the_first_release_is_refused() {
     let folder = TempDir::new().unwrap();
     let table = "create table seaql_migrations (version varchar not null primary key, applied_at integer not null); \
         insert into seaql_migrations values ('m0001_change_log', 1)";
     sqlite3(&folder.path().join("early.db"), table);
-    is_refused(&folder, "early.db", &["before the first release"]).await;
+    check_refused(&folder, "early.db", &["before the first release"]).await;
 }

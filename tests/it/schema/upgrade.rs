@@ -1,4 +1,4 @@
-//! Databases that were made before the migrations became one, and the way there.
+//! The upgrade of databases from the time of eight migrations, before these became one.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{each_write_is_told, figures_are_right, fresh, migrate, schema, triggers};
+use super::{check_notices_of_writes, check_overview_figures, create_database, migrate, schema, triggers};
 use crate::app::{App, sqlite3};
 
-/// A database as the eight migrations left it.
+/// Makes a database as the eight migrations made it.
 fn early(folder: &Path) -> PathBuf {
     let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/schema/made-by-eight-migrations.sql");
     let path = folder.join("requery.db");
@@ -33,23 +33,23 @@ async fn a_database_of_eight_migrations_is_upgraded() {
     assert!(columns >= 4);
     let output = migrate(&path);
     assert!(output.status.success(), "{output:?}");
-    // Its triggers are the ones of today, so none is put back.
+    // Its triggers are equal to the current ones, so none is put back.
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{} is up to date\n", path.display()));
     assert_eq!(rows(&path), before);
     let other = TempDir::new().unwrap();
-    assert_eq!(schema(&path), schema(&fresh(&other).await));
+    assert_eq!(schema(&path), schema(&create_database(&other).await));
 
     let app = App::start_in(folder, |_| ()).await;
     let mut ws = app.ws("").await;
     let titles: Vec<Value> = ws.frame().await["payload"]["tasks"].as_array().unwrap().clone();
     assert!(titles.iter().any(|task| task["title"] == "Write the parser"));
-    each_write_is_told(&app, &mut ws).await;
-    figures_are_right(&app, 1).await;
+    check_notices_of_writes(&app, &mut ws).await;
+    check_overview_figures(&app, 1).await;
 }
 
-/// Some of its triggers were dropped long ago.
+/// The database lost a trigger, and a write since then fired none.
 #[tokio::test]
-async fn a_database_of_eight_migrations_that_lost_triggers_is_upgraded_and_mended() {
+async fn a_database_of_eight_migrations_that_lost_triggers_is_upgraded_and_repaired() {
     let folder = TempDir::new().unwrap();
     let path = early(folder.path());
     sqlite3(&path, "drop trigger events_logged; insert into events (task_id, kind) select id, 'log' from tasks");
@@ -61,9 +61,9 @@ async fn a_database_of_eight_migrations_that_lost_triggers_is_upgraded_and_mende
     assert_eq!(sqlite3(&path, wrong), "0");
 }
 
-/// Two at once: each ends well, or says that another one has the file.
+/// Of two processes at once each succeeds or reports that another process has the file.
 #[tokio::test]
-async fn two_processes_that_migrate_at_once_do_not_break() {
+async fn two_processes_that_migrate_at_once_leave_a_complete_schema() {
     let folder = TempDir::new().unwrap();
     let path = early(folder.path());
     let start = || {
@@ -77,10 +77,10 @@ async fn two_processes_that_migrate_at_once_do_not_break() {
         assert!(output.status.success() || text.contains("another requery serves"), "{text}");
     }
     let other = TempDir::new().unwrap();
-    assert_eq!(schema(&path), schema(&fresh(&other).await));
+    assert_eq!(schema(&path), schema(&create_database(&other).await));
 }
 
-/// The same without the lock beside the file: the transactions wait for each other.
+/// Two connections without the lock beside the file: their transactions wait for each other.
 #[tokio::test]
 async fn two_connections_that_migrate_at_once_wait_for_each_other() {
     let folder = TempDir::new().unwrap();
@@ -96,11 +96,11 @@ async fn two_connections_that_migrate_at_once_wait_for_each_other() {
     both.1.unwrap();
 }
 
-/// Killed at some moment of a migration: the file is as before or as after it.
+/// A process killed during the migration leaves the file as it was before or as it is after the migration.
 #[tokio::test]
-async fn a_migration_that_is_killed_starts_again() {
+async fn a_killed_migration_can_be_run_again() {
     let other = TempDir::new().unwrap();
-    let expected = schema(&fresh(&other).await);
+    let expected = schema(&create_database(&other).await);
     for milliseconds in [5, 15, 25, 35, 50] {
         let folder = TempDir::new().unwrap();
         let path = early(folder.path());

@@ -1,4 +1,4 @@
-//! What breaks the index, or the tables it is kept in, breaks nothing else, and not for long.
+//! Damage to the search index or its tables: the server repairs it, and only the search fails meanwhile.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -10,17 +10,17 @@ use super::{NONE, all, index_size, titles};
 use crate::app::{App, PATIENCE, sqlite3};
 use crate::rest::Client;
 
-/// What is found for `query` once there is an answer. Only the search may say meanwhile that it has none.
+/// The results for `query` once the search answers. Until then only the search may answer 503.
 async fn found_again(client: &Client, query: &str) -> Vec<String> {
     let began = Instant::now();
     loop {
         let answer = client.get(&format!("/api/v1/search?{query}")).await;
         assert!(matches!(answer.status, 200 | 503), "{}", answer.text);
-        assert_eq!(client.get("/api/v1/tasks").await.status, 200, "the rest is as good as ever");
+        assert_eq!(client.get("/api/v1/tasks").await.status, 200, "other reads still answer");
         if answer.status == 200 && answer.at("/complete") == json!(true) && answer.at("/items/0") != Value::Null {
             return all(client, query).await;
         }
-        assert!(began.elapsed() < PATIENCE, "the index is never mended: {}", answer.text);
+        assert!(began.elapsed() < PATIENCE, "the index is not repaired: {}", answer.text);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -39,7 +39,7 @@ const ALPHA: [&str; 2] = ["event alpha", "task alpha"];
 const SCHEMA: &str = "select sql from sqlite_schema where name glob 'search*' order by name";
 
 #[tokio::test]
-async fn a_damaged_index_is_made_again_while_it_is_asked() {
+async fn a_damaged_index_is_rebuilt_during_searches() {
     for damage in [
         "delete from search_index_data where id = 10",
         "update search_index_data set block = x'00' where id > 10",
@@ -55,12 +55,12 @@ async fn a_damaged_index_is_made_again_while_it_is_asked() {
         client.delete(&format!("/api/v1/tasks/{task}")).await;
         assert_eq!(titles(&client, "q=beta").await, NONE, "{damage}");
         assert_eq!(index_size(&app), "1 2 2");
-        assert_eq!(app.sql(SCHEMA), schema, "it is as its migration made it");
+        assert_eq!(app.sql(SCHEMA), schema, "the rebuilt tables have the schema of the migration");
     }
 }
 
 #[tokio::test]
-async fn a_damaged_index_is_made_again_when_the_file_is_opened() {
+async fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
     let damages = [
         "delete from search_index_data where id = 10",
         "delete from search_index_config",
@@ -73,7 +73,7 @@ async fn a_damaged_index_is_made_again_when_the_file_is_opened() {
         let client = Client::of(&App::start_in(folder, |_| ()).await);
         assert_eq!(found_again(&client, "q=alpha").await, ALPHA, "{damage}");
     }
-    // In doubt the whole file is looked through before it is served.
+    // A file that replaces another one under a running server is checked completely before it is served.
     for damage in damages {
         let app = with_alpha().await;
         let other = app.folder.path().join("other.db");
@@ -87,7 +87,7 @@ async fn a_damaged_index_is_made_again_when_the_file_is_opened() {
     }
 }
 
-/// Puts another file where the server's is.
+/// Renames another file over the file of the server.
 fn replace(app: &App, other: &Path) {
     std::fs::rename(other, app.path()).unwrap();
     for beside in ["requery.db-wal", "requery.db-shm"] {
@@ -95,15 +95,15 @@ fn replace(app: &App, other: &Path) {
     }
 }
 
-async fn gamma_is_served(client: &Client, what: &str) {
+async fn gamma_is_served(client: &Client, damage: &str) {
     let began = Instant::now();
     while !client.get("/api/v1/tasks").await.text.contains("gamma") {
-        assert!(began.elapsed() < PATIENCE, "the file is never served: {what}");
+        assert!(began.elapsed() < PATIENCE, "the file is not served: {damage}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Overwrites a page of a file that nobody has open: the one that begins a table.
+/// Overwrites the first page of a table. No process may have the file open.
 fn overwrite_first_page(path: &Path, table: &str) {
     sqlite3(path, "pragma wal_checkpoint(truncate)");
     let page: u64 =
@@ -113,9 +113,9 @@ fn overwrite_first_page(path: &Path, table: &str) {
     file.write_all_at(&vec![0xff; size as usize], (page - 1) * size).unwrap();
 }
 
-/// What only looking through the file tells: the index answers as ever.
+/// The index still answers with this damage. Only the integrity check finds it.
 #[tokio::test]
-async fn damage_that_no_search_meets_is_mended_too() {
+async fn damage_that_only_the_integrity_check_finds_is_repaired() {
     let damage = "update search_index_idx set term = x'7a7a'";
     let damaged = "select count(*) from search_index_idx where term = x'7a7a'";
     let folder = with_alpha().await.stop().await;
@@ -123,7 +123,7 @@ async fn damage_that_no_search_meets_is_mended_too() {
     let app = App::start_in(folder, |_| ()).await;
     let began = Instant::now();
     while app.sql(damaged) != "0" {
-        assert!(began.elapsed() < PATIENCE, "the index is never mended");
+        assert!(began.elapsed() < PATIENCE, "the index is not repaired");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let client = Client::of(&app);
@@ -134,14 +134,14 @@ async fn damage_that_no_search_meets_is_mended_too() {
     sqlite3(&other, &format!("insert into tasks (title) values ('gamma'); {damage}"));
     replace(&app, &other);
     gamma_is_served(&client, damage).await;
-    // Not at once: it was mended less than a minute ago. Meanwhile it is not said to be whole.
+    // A rebuild waits for a minute after the last one. Until then an answer is never called complete.
     let found = client.get("/api/v1/search?q=alpha").await;
     assert!(found.status == 503 || found.at("/complete") == json!(false), "{}", found.text);
 }
 
-/// Pages that cannot even be freed: there is no index, and everything else.
+/// With such pages SQLite cannot even drop the table. The search stays off, and all other operations work.
 #[tokio::test]
-async fn an_index_that_cannot_be_made_again_takes_nothing_else_away() {
+async fn an_index_that_cannot_be_rebuilt_disables_only_the_search() {
     for table in ["search_index_data", "search_index_docsize", "search_documents", "search_tasks", "searched"] {
         let folder = with_alpha().await.stop().await;
         let path = folder.path().join("requery.db");
@@ -150,7 +150,7 @@ async fn an_index_that_cannot_be_made_again_takes_nothing_else_away() {
         std::fs::copy(&path, &other).unwrap();
         let app = App::start_in(folder, |_| ()).await;
         let client = Client::of(&app);
-        let given_up = async || {
+        let check_search_is_off = async || {
             let began = Instant::now();
             loop {
                 let answer = client.get("/api/v1/search?q=alpha").await;
@@ -164,30 +164,31 @@ async fn an_index_that_cannot_be_made_again_takes_nothing_else_away() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        given_up().await;
+        check_search_is_off().await;
         client.task("beta", json!({})).await;
-        // The same of a file that is looked through before it is served.
+        // The same for a file that replaces the first one and is checked before it is served.
         let task = "insert into tasks (title) values ('gamma')";
         sqlite3(&other, task);
         replace(&app, &other);
         gamma_is_served(&client, table).await;
-        given_up().await;
+        check_search_is_off().await;
         client.task("delta", json!({})).await;
     }
 }
 
-/// What is worth something is looked through whatever is wrong with the index, and whoever else has one.
+/// The other tables are checked even if the index is damaged, or if another program has a damaged index in the file.
 #[tokio::test]
-async fn a_damaged_index_hides_no_other_damage() {
-    let theirs = "create virtual table search_index_of_mine using fts5 (a); drop table search_index_of_mine_config";
-    // To drop the one would take its page from the other.
+async fn a_damaged_index_does_not_hide_a_damaged_table() {
+    let of_other_program =
+        "create virtual table search_index_of_mine using fts5 (a); drop table search_index_of_mine_config";
+    // Both tables name one page: dropping the index table would free the page of the bookmarks.
     let shared = "pragma writable_schema = on; update sqlite_schema set rootpage =
         (select rootpage from sqlite_schema where name = 'bookmarks') where name = 'search_index_docsize'";
     for (damage, overwritten, away) in [
         ("drop table search_index_config", true, true),
         ("delete from search_index_data", true, true),
-        (theirs, true, true),
-        (theirs, false, false),
+        (of_other_program, true, true),
+        (of_other_program, false, false),
         (shared, false, true),
     ] {
         let folder = with_alpha().await.stop().await;
@@ -207,22 +208,23 @@ async fn a_damaged_index_hides_no_other_damage() {
         }
         let began = Instant::now();
         while client.get("/readyz").await.status != 503 {
-            assert!(began.elapsed() < PATIENCE, "the damage is not seen: {damage}");
+            assert!(began.elapsed() < PATIENCE, "the damage is not found: {damage}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // Nor when it is looked through before it is served.
+        // The check of the reopened file finds the damage again, so the server stays at 503.
         let again = tokio::time::timeout(Duration::from_secs(2), async {
             while client.get("/readyz").await.status == 503 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
-        assert!(again.await.is_err(), "it is served again: {damage}");
+        assert!(again.await.is_err(), "the damaged file is served: {damage}");
     }
 }
 
-/// Whatever becomes of its tables, the server lives on, and the index as soon as it can.
+/// While a table of the index is missing the server serves all other operations. Once the table is back the index
+/// recovers.
 #[tokio::test]
-async fn who_keeps_the_index_survives_everything() {
+async fn the_index_job_survives_missing_tables() {
     let app = with_alpha().await;
     let client = Client::of(&app);
     let tables = ["searched", "search_documents", "search_tasks"];

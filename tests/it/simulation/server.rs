@@ -1,4 +1,4 @@
-//! The simulated server: a database with a change log, and what a stream of it says.
+//! The simulated server: a database with a change log, and the first frame of a stream.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use requery::protocol::{Cursor, Frame, FrameKind, Notice, ReadModel, Resumed, Sn
 
 use crate::engine::{notice, task, time};
 
-/// What each read model holds: any two states of it differ; none is "there is no such thing".
+/// The content of each read model. Each change gives a new number, and `None` means that the read model does not exist.
 pub type Contents = BTreeMap<ReadModel, Option<u64>>;
 
 pub struct Server {
-    /// The state after each change; the first is the beginning.
+    /// The state after each change. The first entry is the initial state.
     history: Vec<Contents>,
-    /// What was noted of each change.
+    /// The notice of each change.
     log: Vec<Notice>,
-    /// Each run with the number of changes at which it began.
+    /// The epoch of each run of the server, and the number of changes at its start.
     runs: Vec<(String, usize)>,
-    /// The log does not reach back beyond this.
+    /// The number of changes that are pruned from the log.
     floor: usize,
     contents: u64,
     started: u32,
@@ -38,7 +38,7 @@ impl Server {
         self.log.len()
     }
 
-    /// With how many changes the server started.
+    /// The number of changes at the start of the current run.
     pub fn began(&self) -> usize {
         self.runs.last().expect("a run").1
     }
@@ -51,7 +51,8 @@ impl Server {
         &self.history[changes]
     }
 
-    /// Writes something; which read models show it is written down here a second time on purpose.
+    /// Changes a row. The read models that the change makes stale are listed here a second time on purpose, so that the
+    /// test does not share a mistake with the catalogue.
     pub fn change(&mut self, kind: u8, number: u8) {
         let (name, parent_name) = (format!("t{number}"), format!("t{}", number % 4 + 1));
         let (task_id, parent) = (task(&name), task(&parent_name));
@@ -96,7 +97,7 @@ impl Server {
         self.log.push(change);
     }
 
-    /// Starts again, with the last `lost` changes gone.
+    /// Restarts without the last `lost` changes.
     pub fn restart(&mut self, lost: usize) {
         let left = self.log.len().saturating_sub(lost);
         self.log.truncate(left);
@@ -127,7 +128,8 @@ impl Server {
                 version,
             })),
             Some(from) => {
-                // What changed and changed back is listed too: an answer may have been read in between.
+                // A read model that changed and changed back is listed too: a client may hold an answer from in
+                // between.
                 let states = &self.history[from..];
                 let changed = |model: &ReadModel| states.windows(2).any(|pair| pair[0][model] != pair[1][model]);
                 let stale = models().into_iter().filter(changed).map(Watched::One).collect();

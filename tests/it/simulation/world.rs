@@ -1,4 +1,4 @@
-//! The network between the simulated server and the engine, and the store of what is shown.
+//! The network between the simulated server and the engine, and the bodies that the client holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use requery::protocol::{
 use super::server::{Server, models};
 use crate::engine::time;
 
-/// What happens to the world.
+/// One step of a case.
 #[derive(Clone, Copy, Debug)]
 pub enum Op {
     Change {
@@ -26,24 +26,24 @@ pub enum Op {
     Cut,
     /// The connection is lost, and the client does not know.
     HalfOpen,
-    /// The server starts again, with that many changes gone.
+    /// The server restarts without the last `lost` changes.
     Restart {
         lost: u8,
     },
     Prune,
     /// The next flush is merged into one frame.
     Lag,
-    /// A frame of a kind that nobody knows.
-    Strange,
+    /// The server sends a frame of an unknown kind.
+    UnknownFrame,
     Hidden(bool),
     Offline(bool),
     Disabled(bool),
-    /// Percent of what fails, and how slow the rest is.
+    /// The percentage of failing requests, and the delay of the others.
     Network {
         failing: u8,
         slow: u16,
     },
-    /// Percent of answers that come from a cache.
+    /// The percentage of answers that come from a cache.
     Caching(u8),
     Spread(u32),
 }
@@ -71,7 +71,7 @@ struct Stream {
     sent: usize,
     narrowed: Option<Vec<Watched>>,
     flushing: bool,
-    /// Nothing is delivered out of order.
+    /// The time of the last delivery. Later frames come after it, so frames keep their order.
     busy_until: u64,
     dead: bool,
 }
@@ -93,13 +93,13 @@ pub struct World {
     caching: u64,
     spread: u32,
     lagging: bool,
-    /// How many fetches there were.
-    pub asked: usize,
+    /// The number of fetches so far.
+    pub fetches: usize,
 }
 
 impl World {
     pub fn new(seed: u64, duplex: bool) -> Self {
-        // Without the safety refetch, which would make good whatever is lost.
+        // Without the safety refetch, which would hide a lost notice.
         let mut settings = EngineSettings::default();
         settings.safety = Duration::from_secs(1_000_000);
         let mut world = Self {
@@ -119,7 +119,7 @@ impl World {
             caching: 0,
             spread: 0,
             lagging: false,
-            asked: 0,
+            fetches: 0,
         };
         world.apply(Op::Watch(0));
         world
@@ -163,7 +163,7 @@ impl World {
             }
             Op::Prune => self.server.prune(),
             Op::Lag => self.lagging = true,
-            Op::Strange => self.deliver(Incoming::Unknown(serde::de::IgnoredAny)),
+            Op::UnknownFrame => self.deliver(Incoming::Unknown(serde::de::IgnoredAny)),
             Op::Hidden(true) => self.engine.handle_hidden(),
             Op::Hidden(false) => self.engine.handle_visible(now),
             Op::Offline(true) => self.engine.handle_offline(),
@@ -180,8 +180,8 @@ impl World {
         self.drive();
     }
 
-    /// From now on nothing goes wrong.
-    pub fn mend(&mut self) {
+    /// Ends all faults.
+    pub fn end_faults(&mut self) {
         for op in [
             Op::Network { failing: 0, slow: 10 },
             Op::Caching(0),
@@ -205,8 +205,8 @@ impl World {
         for model in &self.watched {
             let held = self.engine.held(model).expect("watched");
             assert!(!held.stale, "{model} is still stale: {held:?}");
-            let shown = self.store.get(model).expect("something is shown");
-            assert_eq!(shown, &database[model], "what is shown of {model}: {held:?}");
+            let held_content = self.store.get(model).expect("a held body");
+            assert_eq!(held_content, &database[model], "the body of {model}: {held:?}");
             assert_eq!(held.absent, database[model].is_none(), "{model}");
         }
     }
@@ -228,27 +228,27 @@ impl World {
             }
             self.drive();
         }
-        panic!("the world does not rest at {}", self.now);
+        panic!("the simulation does not come to rest at {}", self.now);
     }
 
     fn drive(&mut self) {
         for step in 0.. {
             assert!(step < 1_000, "the engine does not end at {}", self.now);
             let Some(action) = self.engine.poll(self.time()) else { break };
-            let (there, failed) = (self.roll(self.slow) + 1, self.roll(100) < self.failing);
+            let (request_delay, failed) = (self.roll(self.slow) + 1, self.roll(100) < self.failing);
             match action {
                 EngineAction::Disconnect(id) => self.stream = self.stream.take().filter(|stream| stream.id != id),
-                EngineAction::Connect { id, .. } if failed => self.later(there, Event::Refused(id)),
-                EngineAction::Connect { id, since } => self.later(there, Event::Connected(id, since)),
+                EngineAction::Connect { id, .. } if failed => self.later(request_delay, Event::Refused(id)),
+                EngineAction::Connect { id, since } => self.later(request_delay, Event::Connected(id, since)),
                 EngineAction::Send(id, WatchFrame::Watch(watch)) => {
-                    self.later(there, Event::ToServer(id, watch.read_models));
+                    self.later(request_delay, Event::ToServer(id, watch.read_models));
                 }
                 EngineAction::Fetch(fetch) => {
-                    self.asked += 1;
-                    let shown = self.store.get(&fetch.model).copied();
-                    // Some requests take very long, some are never answered.
-                    let there = if failed { there + self.roll(40_000) } else { there };
-                    self.later(there, Event::Request(fetch, shown));
+                    self.fetches += 1;
+                    let held_content = self.store.get(&fetch.model).copied();
+                    // Some requests take very long before they fail.
+                    let request_delay = if failed { request_delay + self.roll(40_000) } else { request_delay };
+                    self.later(request_delay, Event::Request(fetch, held_content));
                 }
             }
         }
@@ -276,12 +276,13 @@ impl World {
             }
             Event::Refused(id) | Event::Lost(id) => self.engine.handle_disconnected(id, Loss::Lost, now),
             Event::ToClient(id, incoming) => {
-                // What was on its way when the connection was lost may still arrive.
+                // Frames that were under way when the connection was lost may still arrive.
                 self.engine.handle_frame(id, &incoming, now);
             }
             Event::ToServer(id, watched) => {
                 if let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id && !stream.dead) {
-                    // What was not sent yet for the old set is not sent: the answer's cursor says so.
+                    // Changes that were not sent for the old set are sent for the new set only. The cursor of
+                    // `watching` covers all of them.
                     stream.narrowed = Some(watched.clone());
                     self.flush();
                     let cursor = self.server.cursor(self.server.changes());
@@ -303,8 +304,8 @@ impl World {
                     self.later(25_000, Event::Heartbeat(id));
                 }
             }
-            Event::Request(fetch, shown) => {
-                let answer = self.answer(&fetch, shown);
+            Event::Request(fetch, held_content) => {
+                let answer = self.answer(&fetch, held_content);
                 let back = self.roll(self.slow) + 1;
                 self.later(back, Event::Answer(fetch.ticket, fetch.model, answer));
             }
@@ -312,13 +313,13 @@ impl World {
         }
     }
 
-    fn answer(&mut self, fetch: &Fetch<ReadModel>, shown: Option<Option<u64>>) -> Answer {
+    fn answer(&mut self, fetch: &Fetch<ReadModel>, held_content: Option<Option<u64>>) -> Answer {
         if self.roll(100) < self.failing {
             return Answer::Failed;
         }
         let mut changes = self.server.changes();
         if self.roll(100) < self.caching {
-            // A cache is as old as its server at most.
+            // A cached answer is never older than the current run of the server.
             let cached = changes.saturating_sub(self.roll(4) as usize).max(self.server.began());
             let wanted = fetch.at_least.as_ref().filter(|at| at.epoch() == self.server.cursor(0).epoch());
             if wanted.is_none_or(|at_least| self.server.cursor(cached).covers(at_least)) {
@@ -327,7 +328,7 @@ impl World {
         }
         let content = self.server.contents(changes)[&fetch.model];
         let cursor = self.server.cursor(changes);
-        if shown == Some(content) && content.is_some() {
+        if held_content == Some(content) && content.is_some() {
             Answer::Same(cursor, content)
         } else {
             Answer::Fresh(cursor, content)
@@ -344,13 +345,13 @@ impl World {
         };
         if self.engine.handle_fetched(ticket, outcome, now) == FetchVerdict::Keep {
             if matches!(answer, Answer::Same(..)) {
-                assert_eq!(self.store.get(&model), Some(&content), "not modified, but another is shown");
+                assert_eq!(self.store.get(&model), Some(&content), "not modified, but the client holds another body");
             }
             self.store.insert(model, content);
         }
     }
 
-    /// Sends what was not sent yet.
+    /// Sends the changes that the stream has not sent.
     fn flush(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         stream.flushing = false;

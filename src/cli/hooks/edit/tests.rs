@@ -54,13 +54,13 @@ fn a_foreign_hook_beside_ours_stays() {
 #[test]
 fn a_text_that_is_not_json_is_refused_with_the_place_of_its_flaw() {
     for (text, at, what) in [
-        ("{\n  // mine\n}", 4, "a comment, which JSON does not have"),
-        ("/* mine */ {}", 0, "a comment, which JSON does not have"),
-        ("{} // mine", 3, "a comment, which JSON does not have"),
-        ("\u{feff}{\"a\": 1 /* x */}", 11, "a comment, which JSON does not have"),
-        ("{\"a\": [1, // x\n 2]}", 10, "a comment, which JSON does not have"),
-        ("{\"a\": 1,}", 7, "a comma with nothing behind it"),
-        ("{\"a\": [1 ,\n]}", 9, "a comma with nothing behind it"),
+        ("{\n  // mine\n}", 4, "a comment, which JSON does not allow"),
+        ("/* mine */ {}", 0, "a comment, which JSON does not allow"),
+        ("{} // mine", 3, "a comment, which JSON does not allow"),
+        ("\u{feff}{\"a\": 1 /* x */}", 11, "a comment, which JSON does not allow"),
+        ("{\"a\": [1, // x\n 2]}", 10, "a comment, which JSON does not allow"),
+        ("{\"a\": 1,}", 7, "a trailing comma, which JSON does not allow"),
+        ("{\"a\": [1 ,\n]}", 9, "a trailing comma, which JSON does not allow"),
         ("{\"a\": nul}", 9, "expected ident"),
         ("{\"a\":\u{a0}1}", 5, "expected value"),
         ("{\"a\" 1}", 5, "expected `:`"),

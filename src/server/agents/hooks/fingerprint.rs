@@ -1,10 +1,11 @@
-//! A short stand-in for a JSON value: equal values have equal ones, whatever the order of their keys.
+//! A fingerprint of a JSON value. The order of keys does not change it.
 //!
-//! It is stored, so it must be the same after an upgrade, which the standard library's hasher does not promise.
+//! Fingerprints are stored, so they must stay the same across versions. The hasher of the standard library does not
+//! promise that.
 
 use serde_json::Value;
 
-/// FNV-1a over the texts and the value.
+/// The FNV-1a hash of the texts and the value.
 pub fn fingerprint(texts: &[&str], value: &Value) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     texts.iter().for_each(|text| hash.text(text));
@@ -21,7 +22,7 @@ impl Fnv {
         }
     }
 
-    /// With its length, so that two texts never read as one.
+    /// Hashes a text with its length, so that `ab` then `c` differs from `a` then `bc`.
     fn text(&mut self, text: &str) {
         self.bytes(&(text.len() as u64).to_le_bytes());
         self.bytes(text.as_bytes());
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_found_again_by_the_next_version() {
+    fn the_fingerprint_never_changes_between_versions() {
         assert_eq!(fingerprint(&["", "Bash"], &json!({"command": "true"})), 0xbebba21b344941ac);
     }
 }

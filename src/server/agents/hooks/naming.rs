@@ -1,4 +1,4 @@
-//! What a task is called and where it is, from what its agent's records say.
+//! The title and the project of a task, from the records of its agent.
 
 use super::record::HookRecord;
 use super::status::TitleOrigin;
@@ -6,7 +6,8 @@ use crate::agent::hook_catalogue::HookName;
 use crate::protocol::limits;
 use crate::server::ingest::text;
 
-/// The title a record brings, and what it was taken from: the name of the session, else the first thing the person said.
+/// The title that a record gives its task, with its source: the name of the session, or else the first line of the
+/// prompt.
 pub fn title(record: &HookRecord) -> Option<(TitleOrigin, String)> {
     let session = record
         .text("session_title")
@@ -17,14 +18,15 @@ pub fn title(record: &HookRecord) -> Option<(TitleOrigin, String)> {
     })
 }
 
-/// The title of a task about which nobody said anything yet: its folder.
+/// The title of a task without a prompt and a session name: the name of its folder.
 pub fn first_title(record: &HookRecord) -> String {
     let folder = record.cwd().map(|cwd| text::one_line(last_part(cwd), limits::HOOK_TITLE_CHARACTERS));
     folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.runtime))
 }
 
-/// The project of a folder: its last part, which is what people call it. Two checkouts of the same name are one
-/// project, and a worktree is one of its own; the whole path is the task's workspace.
+/// The project of a folder: the last part of its path, the name that people use. Two checkouts with the same folder
+/// name are one project, and a worktree with another name is a project of its own. The whole path is the task's
+/// workspace.
 pub fn project(cwd: &str) -> String {
     let name = last_part(cwd).trim();
     name.chars()
@@ -33,7 +35,7 @@ pub fn project(cwd: &str) -> String {
         .collect()
 }
 
-/// The last part of a path, of Windows too; the root is its own.
+/// The last part of a path, also of a Windows path. The last part of the root is the root.
 fn last_part(path: &str) -> &str {
     let windows = path.starts_with("\\\\") || path.as_bytes().get(1) == Some(&b':');
     let separates = |c: char| c == '/' || (windows && c == '\\');

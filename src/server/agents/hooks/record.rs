@@ -1,7 +1,7 @@
-//! What a hook was given: one JSON object, read leniently.
+//! The record of a hook: one JSON object, parsed leniently.
 //!
-//! The runtimes add fields with every release and now and then change one. So only what a record cannot do without is
-//! required; any other field that is missing or of another type counts as not there, and nothing is refused for it.
+//! The runtimes add fields with every release and sometimes change one. So only the session and the hook are required.
+//! Any other field that has an unexpected type counts as absent, and the record is still taken.
 
 use serde_json::{Map, Value};
 
@@ -11,25 +11,25 @@ use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
 use crate::server::ingest::text;
 
-/// The longest path in bytes that is kept; Linux knows no longer ones.
+/// The longest path that is kept, in bytes. Linux accepts no longer paths.
 pub const MAX_PATH_BYTES: usize = 4096;
 
 /// A hook's record.
 pub struct HookRecord {
-    /// The runtime it came from.
+    /// The runtime that sent it.
     pub runtime: AgentRuntime,
-    /// The runtime's name for the session: one task for each.
+    /// The runtime's id of the session. Each session has one task.
     pub session_id: String,
-    /// What happened.
+    /// The hook.
     pub hook: HookName,
     fields: Map<String, Value>,
 }
 
 impl HookRecord {
-    /// Reads a body.
+    /// Parses a body.
     ///
     /// # Errors
-    /// It is not a JSON object, or names no session or no hook.
+    /// The body is not a JSON object, or it names no session or no hook.
     pub fn parse(runtime: AgentRuntime, body: &[u8]) -> Result<Self, HookError> {
         let invalid = |field, detail: &str| Err(HookError::Invalid { field, detail: detail.into() });
         let fields = match text::parse(body)? {
@@ -56,17 +56,17 @@ impl HookRecord {
         Ok(Self { runtime, session_id, hook, fields })
     }
 
-    /// What somebody else than a hook tells, as a hook would have told it.
+    /// A record made from another source, such as a transcript, in the form that a hook would send.
     pub fn of(runtime: AgentRuntime, session_id: String, hook: HookName, fields: Map<String, Value>) -> Self {
         Self { runtime, session_id, hook, fields }
     }
 
-    /// A field that is a text and says something.
+    /// A text field that is not blank.
     pub fn text(&self, field: &str) -> Option<&str> {
         self.value(field)?.as_str().filter(|text| !text.trim().is_empty())
     }
 
-    /// A field, whatever its type; `null` is not there.
+    /// A field of any type. `null` counts as absent.
     pub fn value(&self, field: &str) -> Option<&Value> {
         self.fields.get(field).filter(|value| !value.is_null())
     }
@@ -76,17 +76,18 @@ impl HookRecord {
         &self.fields
     }
 
-    /// The name of the hook as it was sent.
+    /// The name of the hook as the runtime sent it.
     pub fn name(&self) -> &str {
         self.text("hook_event_name").unwrap_or_default()
     }
 
-    /// Who did it: the main thread, or a subagent. Only `agent_id` tells; its type alone does not matter.
+    /// The id of the subagent that sent the record. None: the main thread sent it. An `agent_type` without an
+    /// `agent_id` does not make a subagent.
     pub fn thread(&self) -> Option<&str> {
         self.id("agent_id")
     }
 
-    /// An id that is a text of sane length.
+    /// A text field that is short enough for an id.
     pub fn id(&self, field: &str) -> Option<&str> {
         self.text(field).filter(|id| id.len() <= limits::HOOK_ID_BYTES)
     }
@@ -96,17 +97,17 @@ impl HookRecord {
         self.text("cwd").filter(|path| path.len() <= MAX_PATH_BYTES)
     }
 
-    /// Whether the session goes on after a compaction rather than starts.
+    /// Whether this `SessionStart` follows a compaction, so that no run starts.
     pub fn is_compacted(&self) -> bool {
         self.hook == HookName::SessionStart && self.text("source") == Some("compact")
     }
 
-    /// Whether a run begins with it.
-    pub fn begins(&self) -> bool {
+    /// Whether a run starts with this record.
+    pub fn starts_run(&self) -> bool {
         self.hook == HookName::SessionStart && !self.is_compacted()
     }
 
-    /// The kind of the event it makes, and what it does to it.
+    /// The kind of the record's event, and the effect on its row.
     pub fn row(&self) -> (&'static str, RowEffect) {
         let entry = self.hook.entry();
         match (entry.row, self.text("action")) {
@@ -118,7 +119,8 @@ impl HookRecord {
         }
     }
 
-    /// The runtime's name for the row, which is the same for its beginning and its end in any order.
+    /// The external id of the row, from the runtime's own id. The beginning and the end have the same one, so they can
+    /// arrive in any order.
     pub fn external_id(&self) -> Option<String> {
         let (prefix, id) = match self.row().1 {
             RowEffect::Begin(part) | RowEffect::End(part, _) => match part {
@@ -133,14 +135,15 @@ impl HookRecord {
         id.map(|id| format!("{prefix}:{id}"))
     }
 
-    /// What its row is remembered by while it is open; where the runtime gives no id, by what both ends have in common.
+    /// The key of the row while it is open: the external id, or else a text that the beginning and the end have in
+    /// common.
     pub fn key(&self) -> Option<String> {
         let part = match self.row().1 {
             RowEffect::Begin(part) | RowEffect::End(part, _) => part,
             RowEffect::None | RowEffect::Log => return None,
         };
         Some(self.external_id().unwrap_or_else(|| match part {
-            PairedRow::Tool => format!("call:{:016x}", self.call()),
+            PairedRow::Tool => format!("call:{:016x}", self.call_fingerprint()),
             PairedRow::Subagent => "subagent".into(),
             PairedRow::Todo => "todo".into(),
             PairedRow::Compaction => "compaction".into(),
@@ -148,9 +151,9 @@ impl HookRecord {
         }))
     }
 
-    /// What a tool call and the request to allow it have in common: thread, name and input. The request has no id and
-    /// describes the input a little further, so the description does not count.
-    pub fn call(&self) -> u64 {
+    /// The fingerprint that a tool call and its permission request have in common: thread, name and input. The request
+    /// has no id, and its input can have another `description`, so the description does not count.
+    pub fn call_fingerprint(&self) -> u64 {
         let input = match self.value("tool_input") {
             Some(Value::Object(input)) => {
                 Value::Object(input.iter().filter(|(key, _)| *key != "description").map(owned).collect())
@@ -164,7 +167,7 @@ impl HookRecord {
         )
     }
 
-    /// Whether this is work, so that a task that begins with it is running.
+    /// Whether the agent works when it sends this record, so that a task that begins with the record is running.
     pub fn is_work(&self) -> bool {
         self.is_compacted() || self.hook.entry().is_work
     }

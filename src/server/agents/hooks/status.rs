@@ -1,12 +1,14 @@
-//! Where an agent stands, as far as its hooks tell: a pure function from what is remembered and a record to what is
-//! remembered next.
+//! The status of an agent's task, computed from its hooks: a pure function from the agent's memory and a record to the
+//! next memory.
 //!
-//! No hook says "running" or "waiting". Each says what happened, on one of several threads (the main one and the
-//! subagents), some of them late or twice, and a person who presses Esc or kills the client sends none. So two things
-//! are kept apart: the *base*, which follows the main thread's turns, and what *blocks*, which is a person's to answer
-//! and is lifted by the very thing it held up. A task waits while anything blocks, whatever its base, unless it ended.
+//! No hook reports "running" or "waiting". Each hook reports one event on one of several threads (the main thread and
+//! the subagents). Records can arrive late or twice, and an agent that a person stops with Esc or kills sends no hook.
+//! So the memory holds two facts apart. The *base* follows the turns of the main thread. A *block* is a request that a
+//! person has to answer. Most answers send no hook, so a later hook that proves the answer lifts the block: the end of
+//! the call, the next call of the thread or the end of the turn. While a block exists the task waits, unless its base
+//! is completed or errored.
 //!
-//! What is remembered is kept with the task as JSON. It is bounded: what it forgets is closed as abandoned.
+//! The memory is stored with the task as JSON. Its size is bounded: a row that it drops is closed as abandoned.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +17,13 @@ use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect}
 use crate::protocol::limits;
 use crate::protocol::model::{EventState, TaskStatus};
 
-/// How many requests may wait for a person at once. The oldest is forgotten for the next.
+/// How many requests can block a task at once. The next one replaces the oldest.
 const MAX_BLOCKS_PER_TASK: usize = 32;
 
-/// Why a task errored whose agent was not heard of any more.
+/// The status reason of a task that errored because its agent was lost.
 pub const LOST_REASON: &str = "lost";
 
-/// What is remembered about an agent between two of its records.
+/// The memory of an agent between two of its records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentMemory {
     base: BaseStatus,
@@ -31,24 +33,25 @@ pub struct AgentMemory {
     open: Vec<OpenRow>,
     #[serde(default)]
     run: Option<AgentRun>,
-    /// What the turn failed of, in the runtime's words.
+    /// The error of the last failed turn, in the runtime's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Given up because it was not heard of any more; the base is what it was before.
+    /// Whether the agent was given up as lost because it was silent for too long. The base keeps its earlier value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
-    /// What the task's title was taken from.
+    /// The source of the task's title.
     #[serde(default)]
     pub titled: TitleOrigin,
-    /// The name that the session had last: one that is said again is no news.
+    /// The last name of the session. A record that repeats it does not change the title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<String>,
-    /// What an import remembers of a session that it took in, until a hook tells of a later time.
+    /// The memory of an import that took the session from a transcript. The first hook that ran later than the
+    /// transcript clears it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<serde_json::Value>,
 }
 
-/// What the main thread is at.
+/// The state of the main thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum BaseStatus {
@@ -60,10 +63,10 @@ enum BaseStatus {
     Errored,
 }
 
-/// Something a person has to answer.
+/// A request that a person has to answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Block {
-    /// The subagent; none: the main thread.
+    /// The subagent that asks. None: the main thread asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
     on: BlockCause,
@@ -72,18 +75,18 @@ struct Block {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum BlockCause {
-    /// The permission to make this call.
+    /// The call with this fingerprint needs permission.
     Approval(u64),
-    /// The answer to the call of this key, which itself asks the person.
+    /// The call with this key is itself a question to the person.
     Answer(String),
-    /// The answer to an MCP server.
+    /// An MCP server asks; the text is the key of the question's row.
     Elicitation(String),
-    /// A notification said so, of permission or of a question. It names no call: any that was open then may be it, so
-    /// the first of these to end lifts it.
+    /// A notification asked for a permission or an answer. It names no call, so it may concern any call that was open
+    /// then. The first of these calls to end lifts the block.
     Notice { permission: bool, open: Vec<String> },
 }
 
-/// A row that has begun and not ended.
+/// A row that began and has not ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct OpenRow {
     key: String,
@@ -91,69 +94,70 @@ struct OpenRow {
     part: PairedRow,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
-    /// Of a tool call: what a request to allow it has in common with it.
+    /// The fingerprint of a tool call, which a permission request for the call has too. For other rows 0.
     #[serde(default)]
     call: u64,
 }
 
-/// A run of the client, the newest; ended or not.
+/// The newest run of the client. It may have ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct AgentRun {
     session: String,
-    /// Whether a SessionStart began it, rather than the first record that came.
+    /// Whether a `SessionStart` was seen for this run. Otherwise another record began it.
     started: bool,
     ended: bool,
-    /// It did not end by itself, but was given up.
+    /// Whether the run was given up as lost, rather than ended by its client.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
 }
 
-/// What a title was taken from; a later one is better.
+/// The source of a title. A later variant is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TitleOrigin {
-    /// The folder.
+    /// The name of the folder.
     #[default]
     Folder,
-    /// What the person said first.
+    /// The first prompt of the person.
     Prompt,
     /// The name of the session.
     Session,
 }
 
-/// Ids for what a record may begin. Made outside, so that the same record has the same outcome.
+/// Ids for the run and the event that a record may begin. The caller makes them, so that this code stays pure.
 pub struct FreshIds {
-    /// Of a session.
+    /// The id of a run.
     pub session: String,
-    /// Of an event.
+    /// The id of an event.
     pub event: String,
 }
 
-/// What follows from a record, besides its own row.
+/// The effects of a record, besides its own row.
 #[derive(Debug, Default, PartialEq)]
 pub struct HookOutcome {
-    /// Whether the record says where the task stands. If not, nobody else's word on it is overruled.
-    pub decides: bool,
-    /// A run that was given up and goes on.
-    pub revived: Option<String>,
-    /// A run that ended without saying so.
-    pub lost: Option<String>,
-    /// A run that begins.
-    pub began: Option<String>,
-    /// A run that ended.
-    pub ended: Option<String>,
-    /// Rows that are closed without an end of their own.
-    pub abandoned: Vec<String>,
+    /// Whether the record decides the status of the task. If not, a status that another writer set stays.
+    pub decides_status: bool,
+    /// The id of the lost run that continues.
+    pub resumed_run: Option<String>,
+    /// The id of the run that ended without a `SessionEnd`.
+    pub lost_run: Option<String>,
+    /// The id of the run that starts.
+    pub started_run: Option<String>,
+    /// The id of the run that ended.
+    pub ended_run: Option<String>,
+    /// The ids of the events that are closed because their end never arrives.
+    pub abandoned_events: Vec<String>,
 }
 
 impl AgentMemory {
-    /// What is known of an agent before its first record has had its effect.
+    /// The memory before the effects of the agent's first record.
     pub fn new(first: &HookRecord) -> Self {
         let base = if first.is_work() { BaseStatus::Running } else { BaseStatus::Ready };
         Self::at(base, TitleOrigin::default())
     }
 
-    /// What can be known of an agent whose memory is lost: where its task stands.
+    /// A memory rebuilt from the status of the task, because the stored memory is missing or unreadable. The
+    /// title counts as the name of the session, so that no prompt replaces it.
     pub fn recalled(status: TaskStatus) -> Self {
         let base = match status {
             TaskStatus::Running => BaseStatus::Running,
@@ -164,7 +168,7 @@ impl AgentMemory {
         Self::at(base, TitleOrigin::Session)
     }
 
-    /// What is known of an agent that worked before anybody listened.
+    /// The memory of an agent after its session was imported from a transcript.
     pub fn ended(titled: TitleOrigin, named: Option<String>) -> Self {
         Self { named, ..Self::at(BaseStatus::Completed, titled) }
     }
@@ -183,7 +187,7 @@ impl AgentMemory {
         }
     }
 
-    /// Where the task stands, and why it waits or errored.
+    /// The status of the task, and the reason why it waits or errored.
     pub fn status(&self) -> (TaskStatus, Option<&str>) {
         match (self.base, self.blocks.first()) {
             _ if self.lost => (TaskStatus::Errored, Some(LOST_REASON)),
@@ -197,12 +201,12 @@ impl AgentMemory {
         }
     }
 
-    /// Until when an import has told of it.
+    /// The end of the period that an import covered.
     pub fn imported_until(&self) -> Option<i64> {
         self.imported.as_ref()?.get("until_ms")?.as_i64()
     }
 
-    /// Notes what its task is called, and after what.
+    /// Notes the new title of the task and its source.
     pub fn note_title(&mut self, titled: TitleOrigin, title: &str) {
         self.titled = titled;
         if titled == TitleOrigin::Session {
@@ -210,98 +214,105 @@ impl AgentMemory {
         }
     }
 
-    /// The event that is open under this key.
+    /// The id of the open event with this key.
     pub fn open(&self, key: &str) -> Option<&str> {
         self.open.iter().find(|open| open.key == key).map(|open| open.event.as_str())
     }
 
-    /// The session that a record belongs to now.
+    /// The id of the newest run, to which the next record belongs.
     pub fn session(&self) -> Option<&str> {
         self.run.as_ref().map(|run| run.session.as_str())
     }
 
-    /// Takes a record. `known` is the state of its row, if there is one already; `is_news` whether it is later than all
-    /// that was heard before.
+    /// Takes a record. `known` is the state of its row, if the row exists already. `is_newest` is whether the record
+    /// ran after every record that was taken before it.
     pub fn take(
         &mut self,
         record: &HookRecord,
         known: Option<EventState>,
-        is_news: bool,
+        is_newest: bool,
         fresh: &FreshIds,
     ) -> HookOutcome {
         let before = (self.base, self.blocks.clone());
-        let mut step = HookOutcome::default();
+        let mut outcome = HookOutcome::default();
         // An agent whose hook arrives is not lost.
-        let was_lost = self.lost && is_news;
+        let was_lost = self.lost && is_newest;
         if was_lost {
             self.lost = false;
-            step.revived = self.revive(record);
+            outcome.resumed_run = self.resume_lost_run(record);
         }
-        self.take_run(record, known, fresh, &mut step);
-        let said = self.take_status(record, known, &mut step);
-        self.take_row(record, known, fresh, &mut step);
-        step.decides = said || was_lost || before != (self.base, self.blocks.clone());
-        step
+        self.update_run(record, known, fresh, &mut outcome);
+        let is_decisive = self.update_status(record, known, &mut outcome);
+        self.update_open_rows(record, known, fresh, &mut outcome);
+        outcome.decides_status = is_decisive || was_lost || before != (self.base, self.blocks.clone());
+        outcome
     }
 
-    /// Gives it up: nothing was heard of it for too long.
+    /// Gives the agent up as lost, after too long a silence.
     pub fn lose(&mut self) -> HookOutcome {
         self.lost = true;
         self.blocks.clear();
         let run = self.run.as_mut().filter(|run| !run.ended);
         HookOutcome {
-            decides: true,
-            lost: run.map(|run| {
+            decides_status: true,
+            lost_run: run.map(|run| {
                 (run.ended, run.lost) = (true, true);
                 run.session.clone()
             }),
-            abandoned: self.open.drain(..).map(|open| open.event).collect(),
+            abandoned_events: self.open.drain(..).map(|open| open.event).collect(),
             ..HookOutcome::default()
         }
     }
 
-    /// Goes on with the run that was given up, unless a record begins another.
-    fn revive(&mut self, record: &HookRecord) -> Option<String> {
+    /// Continues the lost run, unless the record begins a new run.
+    fn resume_lost_run(&mut self, record: &HookRecord) -> Option<String> {
         let run = self.run.as_mut().filter(|run| run.lost)?;
         run.lost = false;
-        run.ended = record.begins();
+        run.ended = record.starts_run();
         (!run.ended).then(|| run.session.clone())
     }
 
-    fn take_run(&mut self, record: &HookRecord, known: Option<EventState>, fresh: &FreshIds, step: &mut HookOutcome) {
-        let starts = record.begins();
+    fn update_run(
+        &mut self,
+        record: &HookRecord,
+        known: Option<EventState>,
+        fresh: &FreshIds,
+        outcome: &mut HookOutcome,
+    ) {
+        let starts = record.starts_run();
         let begins = match &mut self.run {
             None => true,
             Some(run) if starts && !run.ended && !run.started => {
-                // Its first record overtook its start.
+                // An earlier record of this run overtook its `SessionStart`.
                 run.started = true;
                 false
             }
             Some(run) if starts => {
                 if !run.ended {
-                    step.lost = Some(run.session.clone());
-                    step.abandoned.extend(self.open.drain(..).map(|open| open.event));
+                    outcome.lost_run = Some(run.session.clone());
+                    outcome.abandoned_events.extend(self.open.drain(..).map(|open| open.event));
                 }
                 true
             }
             // A late end record belongs to the previous run.
             Some(run) => {
-                let echo = known.is_some() || matches!(record.row().1, RowEffect::End(..) | RowEffect::None);
-                run.ended && record.is_work() && !echo
+                let is_late = known.is_some() || matches!(record.row().1, RowEffect::End(..) | RowEffect::None);
+                run.ended && record.is_work() && !is_late
             }
         };
         if begins {
             self.run = Some(AgentRun { session: fresh.session.clone(), started: starts, ended: false, lost: false });
-            step.began = Some(fresh.session.clone());
+            outcome.started_run = Some(fresh.session.clone());
         }
         if let Some(run) = self.run.as_mut().filter(|run| record.hook == HookName::SessionEnd && !run.ended) {
             run.ended = true;
-            step.ended = Some(run.session.clone());
+            outcome.ended_run = Some(run.session.clone());
         }
     }
 
-    /// Base and blocks. Returns whether the record says where the task stands even if nothing changed by it.
-    fn take_status(&mut self, record: &HookRecord, known: Option<EventState>, step: &mut HookOutcome) -> bool {
+    /// Updates the base and the blocks. Returns whether the record decides the status even if it changes neither of
+    /// them.
+    fn update_status(&mut self, record: &HookRecord, known: Option<EventState>, outcome: &mut HookOutcome) -> bool {
         let thread = record.thread();
         match record.hook.entry().status {
             StatusEffect::SessionStarts if record.is_compacted() => false,
@@ -312,7 +323,7 @@ impl AgentMemory {
             }
             StatusEffect::TurnStarts => {
                 self.base = BaseStatus::Running;
-                self.end_turn(None, step);
+                self.end_turn(None, outcome);
                 true
             }
             StatusEffect::ToolCallStarts if known.is_some() => false,
@@ -327,9 +338,11 @@ impl AgentMemory {
                 }
                 thread.is_none()
             }
+            // A failed call does not fail the task.
             StatusEffect::ToolCallEnds => {
-                let (call, key) = (record.call(), record.key().unwrap_or_default());
-                // The person may have changed what is called, and answers become part of it.
+                let (call, key) = (record.call_fingerprint(), record.key().unwrap_or_default());
+                // The input can differ between the request and the end: a person may edit it, and the answers of a
+                // question become part of it. So the fingerprint of the call's beginning counts too.
                 let begun = self.open.iter().find(|open| open.key == key).map(|open| open.call);
                 self.lift(|block| match &block.on {
                     BlockCause::Approval(approval) => {
@@ -342,7 +355,7 @@ impl AgentMemory {
                 false
             }
             StatusEffect::PermissionAsked => {
-                self.block(thread, BlockCause::Approval(record.call()));
+                self.block(thread, BlockCause::Approval(record.call_fingerprint()));
                 false
             }
             StatusEffect::QuestionAsked => {
@@ -359,23 +372,24 @@ impl AgentMemory {
                 false
             }
             StatusEffect::Notified => {
-                self.take_notification(record);
+                self.block_on_notification(record);
                 false
             }
             StatusEffect::TurnEnds => {
-                self.base = if works_in_background(record) { BaseStatus::Running } else { BaseStatus::Finished };
-                self.end_turn(None, step);
+                self.base = if agents_work_in_background(record) { BaseStatus::Running } else { BaseStatus::Finished };
+                self.end_turn(None, outcome);
                 true
             }
             StatusEffect::TurnFails => {
                 self.base = BaseStatus::Errored;
                 self.error = record.id("error").map(str::to_owned);
-                self.end_turn(None, step);
+                self.end_turn(None, outcome);
                 true
             }
+            // The end of a subagent answers only the requests of that subagent.
             StatusEffect::SubagentEnds => {
                 if thread.is_some() {
-                    self.end_turn(thread, step);
+                    self.end_turn(thread, outcome);
                 }
                 false
             }
@@ -384,15 +398,14 @@ impl AgentMemory {
                     self.base = BaseStatus::Completed;
                 }
                 self.blocks.clear();
-                step.abandoned.extend(self.open.drain(..).map(|open| open.event));
+                outcome.abandoned_events.extend(self.open.drain(..).map(|open| open.event));
                 true
             }
-            // A failed tool is no failed task, and work that ends in the background is no answer of the person's.
             StatusEffect::Unchanged => false,
         }
     }
 
-    fn take_notification(&mut self, record: &HookRecord) {
+    fn block_on_notification(&mut self, record: &HookRecord) {
         let permission = match record.text("notification_type") {
             Some("idle_prompt") => {
                 if self.base == BaseStatus::Running {
@@ -411,17 +424,23 @@ impl AgentMemory {
         }
     }
 
-    /// Opens and closes the record's own row.
-    fn take_row(&mut self, record: &HookRecord, known: Option<EventState>, fresh: &FreshIds, step: &mut HookOutcome) {
+    /// Adds the record's own row to the open rows, or removes it.
+    fn update_open_rows(
+        &mut self,
+        record: &HookRecord,
+        known: Option<EventState>,
+        fresh: &FreshIds,
+        outcome: &mut HookOutcome,
+    ) {
         let Some(key) = record.key() else { return };
         match record.row().1 {
-            // A todo outlives turns and runs, so nothing ever has to close it.
+            // A todo outlives turns and runs, so no turn and no run has to close it.
             RowEffect::Begin(part) if known.is_none() && part != PairedRow::Todo => {
                 if self.open.len() >= limits::OPEN_ROWS {
-                    step.abandoned.push(self.open.remove(0).event);
+                    outcome.abandoned_events.push(self.open.remove(0).event);
                 }
                 let thread = record.thread().map(str::to_owned);
-                let call = if part == PairedRow::Tool { record.call() } else { 0 };
+                let call = if part == PairedRow::Tool { record.call_fingerprint() } else { 0 };
                 self.open.push(OpenRow { key, event: fresh.event.clone(), part, thread, call });
             }
             RowEffect::End(..) => self.open.retain(|open| open.key != key),
@@ -429,13 +448,13 @@ impl AgentMemory {
         }
     }
 
-    /// Ends a turn of a thread: nobody will answer what it asked, and none of its calls will end.
-    fn end_turn(&mut self, thread: Option<&str>, step: &mut HookOutcome) {
+    /// Ends a turn of a thread: its open requests get no answer any more, and its open calls get no end.
+    fn end_turn(&mut self, thread: Option<&str>, outcome: &mut HookOutcome) {
         self.lift(|block| block.thread.as_deref() == thread);
         let ends = |open: &mut OpenRow| {
             open.thread.as_deref() == thread && matches!(open.part, PairedRow::Tool | PairedRow::Question)
         };
-        step.abandoned.extend(self.open.extract_if(.., ends).map(|open| open.event));
+        outcome.abandoned_events.extend(self.open.extract_if(.., ends).map(|open| open.event));
     }
 
     fn block(&mut self, thread: Option<&str>, on: BlockCause) {
@@ -449,8 +468,8 @@ impl AgentMemory {
         self.blocks.push(block);
     }
 
-    fn lift(&mut self, lifted: impl Fn(&Block) -> bool) {
-        self.blocks.retain(|block| !lifted(block));
+    fn lift(&mut self, is_lifted: impl Fn(&Block) -> bool) {
+        self.blocks.retain(|block| !is_lifted(block));
     }
 }
 
@@ -465,9 +484,9 @@ impl BlockCause {
     }
 }
 
-/// Whether agents work on while the main thread has stopped. A shell or a monitor alone does not count: a development
-/// server never ends.
-fn works_in_background(record: &HookRecord) -> bool {
+/// Whether agents still work in the background after the main thread stopped. A shell or a monitor alone does not
+/// count: a development server never ends.
+fn agents_work_in_background(record: &HookRecord) -> bool {
     let tasks = record.value("background_tasks").and_then(|tasks| tasks.as_array()).into_iter().flatten();
     tasks.filter_map(|task| task.get("type")?.as_str()).any(|kind| {
         let kind = kind.to_ascii_lowercase().replace(['_', '-'], " ");

@@ -1,4 +1,4 @@
-//! The rows behind a record: the few that are read, and what the ingest verbs are to write.
+//! The rows of a record: reads the task and the event, and builds the changes for the ingest verbs.
 
 use requery_entities::{event, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
@@ -15,9 +15,9 @@ use crate::server::ingest::event::{EventEnding, EventToLog};
 use crate::server::ingest::session::{self, SessionToStart};
 use crate::server::ingest::task::{TaskChanges, TaskToStart};
 
-/// The task of a session, as far as a record needs it.
+/// The columns of a session's task that a record needs.
 pub struct StoredTask {
-    /// Its id.
+    /// The id of the task.
     pub id: String,
     title: String,
     project: String,
@@ -43,7 +43,7 @@ pub async fn find_task(
     Ok(found.map(StoredTask::from))
 }
 
-/// The task to begin for a session.
+/// The task to insert for a session without one.
 pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut AgentMemory, now_ms: i64) -> TaskToStart {
     let title = match naming::title(record) {
         Some((titled, title)) => {
@@ -59,7 +59,7 @@ pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut Age
         status_reason: reason.map(str::to_owned),
         workspace: record.cwd().map(str::to_owned),
         external_id: Some(record.session_id.clone()),
-        ingest_state: remembered(agent),
+        ingest_state: memory_as_json(agent),
         heard_at: Some(now_ms),
         process: process.map(str::to_owned),
         ..TaskToStart::new(TaskId::new_at(now_ms), title, record.runtime.as_str().to_owned(), now_ms)
@@ -83,36 +83,39 @@ impl From<task::Model> for StoredTask {
 }
 
 impl StoredTask {
-    /// What is remembered about its agent. What cannot be read counts as forgotten.
+    /// The memory of the task's agent. If the stored memory is missing or unreadable, the status of the task replaces
+    /// it.
     pub fn agent(&self) -> AgentMemory {
         let remembered = self.ingest_state.as_deref().and_then(|state| serde_json::from_str(state).ok());
         remembered
             .unwrap_or_else(|| AgentMemory::recalled(TaskStatus::parse(&self.status).unwrap_or(TaskStatus::Running)))
     }
 
-    /// Whether a record is a sign of life: one that happened before the last that was heard of is none.
-    pub fn is_news(&self, heard: HookTime) -> bool {
-        match heard {
+    /// Whether a record shows that the agent is alive. A late record that ran before the last known hook does not.
+    pub fn is_newest(&self, time: HookTime) -> bool {
+        match time {
             HookTime::Now(_) => true,
             HookTime::Late(at) => self.heard_at.is_none_or(|last| at > last),
         }
     }
 
-    /// The changes that the record makes, and that its agent was heard of. A change that no reader can see makes no notice.
+    /// The changes of the task by a record, with the time at which the agent was last heard. A change of columns that
+    /// no reader sees makes no notice.
     pub fn changes(
         &self,
         record: &HookRecord,
         process: Option<&str>,
         agent: &mut AgentMemory,
-        step: &HookOutcome,
-        heard: HookTime,
+        outcome: &HookOutcome,
+        time: HookTime,
     ) -> TaskChanges {
-        let now_ms = heard.at_ms();
+        let now_ms = time.at_ms();
         let mut changes = TaskChanges::default();
-        if self.is_news(heard) {
+        if self.is_newest(time) {
             changes.heard_at = Some(now_ms);
-            // A new run is another process, and one that was missed and is heard of is not the one that was looked for.
-            if process.is_some() || step.began.is_some() || self.is_stale {
+            // The stored process is replaced, or cleared if the record names none, in two cases: a new run is a new
+            // process, and a stale agent that reports again is not the process that was checked.
+            if process.is_some() || outcome.started_run.is_some() || self.is_stale {
                 changes.process = Some(process.map(str::to_owned));
             }
             if self.is_stale {
@@ -127,23 +130,29 @@ impl StoredTask {
             changes.workspace = Some(cwd.to_owned());
             changes.project = self.project.is_empty().then(|| naming::project(cwd));
         }
-        self.stand(changes, agent, step.decides, now_ms)
+        self.with_status_and_memory(changes, agent, outcome.decides_status, now_ms)
     }
 
-    /// The changes of a task whose agent is given up.
+    /// The changes of a task when its agent is given up as lost.
     pub fn changes_when_lost(&self, agent: &AgentMemory, now_ms: i64) -> TaskChanges {
-        self.stand(TaskChanges::default(), agent, true, now_ms)
+        self.with_status_and_memory(TaskChanges::default(), agent, true, now_ms)
     }
 
-    /// Adds where it stands, and what is remembered about its agent.
-    fn stand(&self, mut changes: TaskChanges, agent: &AgentMemory, decides: bool, now_ms: i64) -> TaskChanges {
+    /// Adds the status of the task and the memory of its agent.
+    fn with_status_and_memory(
+        &self,
+        mut changes: TaskChanges,
+        agent: &AgentMemory,
+        decides_status: bool,
+        now_ms: i64,
+    ) -> TaskChanges {
         let (status, reason) = agent.status();
-        if decides && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
+        if decides_status && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
             changes.status = Some(status);
             changes.status_reason = Some(reason.map(str::to_owned));
             changes.status_since = Some(now_ms);
         }
-        let state = remembered(agent);
+        let state = memory_as_json(agent);
         if state != self.ingest_state {
             changes.ingest_state = Some(state);
         }
@@ -151,18 +160,18 @@ impl StoredTask {
     }
 }
 
-/// The row that a record begins or ends.
+/// A stored event that a record begins or ends.
 #[derive(Clone)]
 pub struct StoredEvent {
-    /// Its id.
+    /// The id of the event.
     pub id: String,
-    /// How far it is.
+    /// The state of the event.
     pub state: EventState,
-    /// What is known of it, as JSON.
+    /// The metadata as JSON.
     pub metadata: Option<String>,
 }
 
-/// The row that a record begins or ends, if it is there already.
+/// The event that a record begins or ends, if it is stored already.
 pub async fn find_event(
     tx: &impl ConnectionTrait,
     task_id: &str,
@@ -187,19 +196,19 @@ pub async fn find_event(
     }))
 }
 
-/// Ends and begins runs.
+/// Resumes, ends and inserts the runs of a record.
 pub async fn save_runs(
     tx: &impl ConnectionTrait,
     task_id: &str,
     record: &HookRecord,
-    step: &HookOutcome,
+    outcome: &HookOutcome,
     now_ms: i64,
 ) -> Result<(), DbErr> {
-    if let Some(revived) = &step.revived {
+    if let Some(revived) = &outcome.resumed_run {
         session::resume(tx, revived).await?;
     }
-    lose_run(tx, step, now_ms).await?;
-    if let Some(began) = &step.began {
+    lose_run(tx, outcome, now_ms).await?;
+    if let Some(began) = &outcome.started_run {
         let run = SessionToStart {
             id: began.clone(),
             task_id: task_id.to_owned(),
@@ -209,22 +218,22 @@ pub async fn save_runs(
         };
         session::insert(tx, run).await?;
     }
-    if let Some(ended) = &step.ended {
+    if let Some(ended) = &outcome.ended_run {
         session::end(tx, ended, SessionStatus::Completed, record.id("reason"), now_ms).await?;
     }
     Ok(())
 }
 
-/// Ends a run that did not say so.
-pub async fn lose_run(tx: &impl ConnectionTrait, step: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
-    match &step.lost {
+/// Ends a run that sent no `SessionEnd` as lost.
+pub async fn lose_run(tx: &impl ConnectionTrait, outcome: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
+    match &outcome.lost_run {
         Some(lost) => session::end(tx, lost, SessionStatus::Lost, None, now_ms).await,
         None => Ok(()),
     }
 }
 
 impl StoredEvent {
-    /// Its end. What its beginning knew and its end does not say stays.
+    /// The end of the event. Metadata that only the beginning has stays.
     pub fn ending(&self, state: EventState, end: TimelineRow) -> EventEnding {
         let begun = self.metadata.as_deref().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
         let mut metadata = begun.unwrap_or_default();
@@ -239,7 +248,7 @@ impl StoredEvent {
 }
 
 impl TimelineRow {
-    /// The event to log, which happened at `at_ms`, with an id of its own of `now_ms` and in no run.
+    /// The event to log, without a run. It happened at `at_ms`; its id is made from `now_ms`.
     pub fn into_event(self, task_id: &str, at_ms: i64, now_ms: i64) -> EventToLog {
         let metadata = Some(self.metadata).filter(|metadata| !metadata.is_empty());
         EventToLog {
@@ -261,6 +270,6 @@ impl TimelineRow {
     }
 }
 
-fn remembered(agent: &AgentMemory) -> Option<String> {
+fn memory_as_json(agent: &AgentMemory) -> Option<String> {
     serde_json::to_string(agent).ok()
 }

@@ -1,4 +1,4 @@
-//! What a record looks like in the timeline: title, body and metadata, all bounded.
+//! The timeline row of a record: title, body and metadata, each with a bound.
 
 use serde_json::{Map, Value};
 
@@ -9,28 +9,30 @@ use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
 use crate::server::ingest::text;
 
-/// The longest tool input in bytes of JSON that is kept as it is; of a longer one only what is short.
+/// The longest tool input that metadata keeps whole, in bytes of JSON. Of a longer input only the short fields stay.
 const MAX_INPUT_BYTES: usize = 16 * 1024;
 
-/// The longest text or list in bytes of JSON that metadata keeps; a longer text is cut, anything else left out.
+/// The longest field that metadata keeps, in bytes of JSON. A longer text is cut, a longer field of another type is
+/// left out.
 const MAX_FIELD_BYTES: usize = 1024;
 
-/// How many bytes of JSON metadata keeps of an object that is not ours. Twice this, and all is within 64 KiB.
+/// The bytes of JSON that metadata keeps of one object from the runtime. Metadata holds two such objects, the fields
+/// and the input, and stays within 64 KiB.
 const MAX_METADATA_BYTES: usize = 28 * 1024;
 
-/// An entry of the timeline, but for its ids, its state and its time.
+/// A row of the timeline without its ids, its state and its time.
 pub struct TimelineRow {
-    /// Its kind.
+    /// The kind of the event.
     pub kind: &'static str,
-    /// For a tool call, what it works on.
+    /// The family of a tool call.
     pub family: Option<ToolFamily>,
-    /// One line.
+    /// The title, in one line.
     pub title: String,
-    /// The text.
+    /// The body.
     pub body: Option<String>,
-    /// The size of the whole body, where it was cut.
+    /// The size of the whole body, if the body was cut.
     pub truncated: Option<u64>,
-    /// What else is known.
+    /// Further facts.
     pub metadata: Map<String, Value>,
 }
 
@@ -43,10 +45,10 @@ impl TimelineRow {
         Self::new(kind, family, &title(record), body(record), metadata(record))
     }
 
-    /// The second row of a call that was denied: that it was is an entry of its own.
+    /// The second row of a denied tool call: the denial is an entry of its own.
     pub fn of_denial(record: &HookRecord) -> Self {
         let title = format!("Denied {}", tool::title(record));
-        Self::new("permission.denied", None, &title, own(record, "reason"), bounded(tool::facts(record)))
+        Self::new("permission.denied", None, &title, text_field(record, "reason"), short_fields(tool::facts(record)))
     }
 
     fn new(
@@ -91,21 +93,22 @@ fn first_line(record: &HookRecord, field: &str) -> Option<String> {
 fn body(record: &HookRecord) -> Option<String> {
     match record.hook.entry().body {
         RowBody::None => None,
-        RowBody::Text(field) => own(record, field),
-        RowBody::Texts(first, second) => joined(&[record.text(first), record.text(second)]),
-        RowBody::Value(field) => record.value(field).map(readable),
-        // What it was called with, where that is too long for the metadata; until the answer takes its place.
+        RowBody::Text(field) => text_field(record, field),
+        RowBody::Texts(first, second) => joined_texts(&[record.text(first), record.text(second)]),
+        RowBody::Value(field) => record.value(field).map(readable_text),
+        // An input that is too long for the metadata is the body until the answer of the tool replaces it.
         RowBody::LongToolInput => {
-            record.value("tool_input").filter(|input| size(input) > MAX_INPUT_BYTES).map(readable)
+            record.value("tool_input").filter(|input| json_bytes(input) > MAX_INPUT_BYTES).map(readable_text)
         }
-        RowBody::ToolResponse => record.value("tool_response").and_then(response),
-        RowBody::Record => Some(readable(&Value::Object(record.fields().clone()))),
+        RowBody::ToolResponse => record.value("tool_response").and_then(response_text),
+        RowBody::Record => Some(readable_text(&Value::Object(record.fields().clone()))),
     }
 }
 
-/// The facts of a tool call; of anything else its own fields, but for those that every record has and the body.
+/// The facts of a tool call. Of any other record, the fields that are its own: not the fields of every record, and not
+/// the fields that the body shows.
 fn metadata(record: &HookRecord) -> Map<String, Value> {
-    const EVERYWHERE: &[&str] = &[
+    const FIELDS_OF_EVERY_RECORD: &[&str] = &[
         "session_id",
         "transcript_path",
         "agent_transcript_path",
@@ -118,7 +121,7 @@ fn metadata(record: &HookRecord) -> Map<String, Value> {
         "stop_hook_active",
         "session_crons",
     ];
-    const IN_THE_BODY: &[&str] = &[
+    const FIELDS_SHOWN_ELSEWHERE: &[&str] = &[
         "prompt",
         "last_assistant_message",
         "compact_summary",
@@ -133,51 +136,53 @@ fn metadata(record: &HookRecord) -> Map<String, Value> {
     if record.hook == HookName::Unknown {
         return Map::new();
     }
-    let own = |(key, value): &(&String, &Value)| {
-        !value.is_null() && !EVERYWHERE.contains(&key.as_str()) && !IN_THE_BODY.contains(&key.as_str())
+    let is_own = |(key, value): &(&String, &Value)| {
+        !value.is_null()
+            && !FIELDS_OF_EVERY_RECORD.contains(&key.as_str())
+            && !FIELDS_SHOWN_ELSEWHERE.contains(&key.as_str())
     };
     let mut metadata = if record.hook.is_about_tool_call() {
         tool::facts(record)
     } else {
-        record.fields().iter().filter(own).map(|(key, value)| (key.clone(), value.clone())).collect()
+        record.fields().iter().filter(is_own).map(|(key, value)| (key.clone(), value.clone())).collect()
     };
     for field in ["agent_id", "agent_type"] {
         if let Some(value) = record.id(field) {
             metadata.insert(field.into(), value.into());
         }
     }
-    let mut metadata = bounded(metadata);
+    let mut metadata = short_fields(metadata);
     match record.value("tool_input") {
-        Some(input) if size(input) <= MAX_INPUT_BYTES => drop(metadata.insert("input".into(), input.clone())),
-        Some(Value::Object(input)) => drop(metadata.insert("input".into(), bounded(input.clone()).into())),
+        Some(input) if json_bytes(input) <= MAX_INPUT_BYTES => drop(metadata.insert("input".into(), input.clone())),
+        Some(Value::Object(input)) => drop(metadata.insert("input".into(), short_fields(input.clone()).into())),
         Some(_) | None => {}
     }
     metadata
 }
 
-/// What is short of an object, and the beginning of its long texts.
-fn bounded(fields: Map<String, Value>) -> Map<String, Value> {
+/// The short fields of an object, and the beginnings of its long texts.
+fn short_fields(fields: Map<String, Value>) -> Map<String, Value> {
     let mut left = MAX_METADATA_BYTES;
-    let short = |(key, value): (String, Value)| {
+    let shorten = |(key, value): (String, Value)| {
         let value = match value {
             Value::String(text) if text.len() > MAX_FIELD_BYTES => {
                 format!("{}…", text::cut(&text, MAX_FIELD_BYTES).0).into()
             }
-            other if size(&other) > MAX_FIELD_BYTES + 2 => return None,
+            other if json_bytes(&other) > MAX_FIELD_BYTES + 2 => return None,
             other => other,
         };
-        // What goes around a key is counted generously.
-        left = left.checked_sub(6 * key.len() + 4 + size(&value))?;
+        // An upper bound of the bytes of a key: escapes take at most six bytes for one, and quotes and separators four.
+        left = left.checked_sub(6 * key.len() + 4 + json_bytes(&value))?;
         Some((key, value))
     };
-    fields.into_iter().filter_map(short).collect()
+    fields.into_iter().filter_map(shorten).collect()
 }
 
-/// What a tool answered, as a person would read it: the text alone where there is one.
-fn response(response: &Value) -> Option<String> {
+/// The answer of a tool as a person reads it: only the text, if the answer has one.
+fn response_text(response: &Value) -> Option<String> {
     let text = |at: &Value, field: &str| at.get(field)?.as_str().map(str::to_owned);
     if response.get("stdout").is_some() {
-        return joined(&[
+        return joined_texts(&[
             response.get("stdout").and_then(Value::as_str),
             response.get("stderr").and_then(Value::as_str),
         ]);
@@ -192,11 +197,11 @@ fn response(response: &Value) -> Option<String> {
     text(response, "output")
         .or_else(|| text(response, "result"))
         .or_else(|| text(response.get("file")?, "content"))
-        .or_else(|| Some(readable(response)))
+        .or_else(|| Some(readable_text(response)))
 }
 
-/// A text as it is, anything else as JSON with an indent; what is no text for people (images) only by its size.
-fn readable(value: &Value) -> String {
+/// A text as it is, any other value as indented JSON. Of binary content such as images only the size is shown.
+fn readable_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => serde_json::to_string_pretty(&without_binary(other)).unwrap_or_default(),
@@ -220,17 +225,17 @@ fn without_binary(value: &Value) -> Value {
     }
 }
 
-fn own(record: &HookRecord, field: &str) -> Option<String> {
+fn text_field(record: &HookRecord, field: &str) -> Option<String> {
     record.text(field).map(str::to_owned)
 }
 
-fn joined(texts: &[Option<&str>]) -> Option<String> {
+fn joined_texts(texts: &[Option<&str>]) -> Option<String> {
     let texts: Vec<_> = texts.iter().flatten().copied().filter(|text| !text.is_empty()).collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
-/// How long a value is as JSON.
-fn size(value: &Value) -> usize {
+/// The bytes of a value as JSON.
+fn json_bytes(value: &Value) -> usize {
     struct ByteCounter(usize);
     impl std::io::Write for ByteCounter {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

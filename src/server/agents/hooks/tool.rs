@@ -1,11 +1,11 @@
-//! What a tool call is about, from its name and its input: family, title, the few facts worth a field of their own.
+//! The family, the title and the facts of a tool call, from its name and its input.
 
 use serde_json::{Map, Value};
 
 use super::record::HookRecord;
 use crate::protocol::model::ToolFamily;
 
-/// What a tool works on; none for one that is not known.
+/// The family of a tool. None: the tool is unknown.
 pub fn family(name: &str) -> Option<ToolFamily> {
     match name {
         "Bash" | "BashOutput" | "KillShell" | "KillBash" | "TaskOutput" | "TaskStop" | "Monitor" | "PowerShell"
@@ -25,7 +25,7 @@ pub fn family(name: &str) -> Option<ToolFamily> {
     }
 }
 
-/// A call in one line, such as `Bash: cargo test` or `Edit src/main.rs`.
+/// A tool call in one line, such as `Bash: cargo test` or `Edit src/main.rs`.
 pub fn title(record: &HookRecord) -> String {
     let name = record.text("tool_name").unwrap_or("Tool");
     let input = |field: &str| record.value("tool_input").and_then(|input| input.get(field)?.as_str());
@@ -49,7 +49,7 @@ pub fn title(record: &HookRecord) -> String {
     }
 }
 
-/// The facts of a call: what a screen may want without reading input and response.
+/// The facts of a tool call that a screen can show without parsing its input and response.
 pub fn facts(record: &HookRecord) -> Map<String, Value> {
     let mut facts = Map::new();
     let mut fact = |name: &str, value: Option<Value>| {
@@ -74,7 +74,7 @@ pub fn facts(record: &HookRecord) -> Map<String, Value> {
     facts
 }
 
-/// What a command is for: `test`, `build`, `lint` or `other`. The first that fits of its parts, tests before the rest.
+/// The purpose of a command: `test`, `lint`, `build` or `other`, in this order if its parts have different purposes.
 pub fn command_class(command: &str) -> &'static str {
     let commands = || command.split(['&', '|', ';', '\n']).map(words);
     let any = |class: fn(&[&str]) -> bool| commands().any(|words| class(&words));
@@ -89,17 +89,17 @@ pub fn command_class(command: &str) -> &'static str {
     }
 }
 
-/// The words of a command, without what only says how it is run.
+/// The words of a command, without prefixes that only set how it runs, such as `sudo` or `npx`.
 fn words(command: &str) -> Vec<&str> {
     let runner = |word: &&str| {
         word.contains('=')
             || matches!(*word, "sudo" | "time" | "env" | "npx" | "bunx" | "uv" | "poetry" | "pipenv" | "run" | "exec")
     };
     let mut words: Vec<_> = command.split_whitespace().collect();
-    let manager = matches!(words.first(), Some(&("npm" | "pnpm" | "yarn" | "bun")));
+    let is_package_manager = matches!(words.first(), Some(&("npm" | "pnpm" | "yarn" | "bun")));
     let skipped = words.iter().take_while(|word| runner(word)).count();
     words.drain(..skipped);
-    if manager {
+    if is_package_manager {
         words.retain(|word| *word != "run");
     }
     if words.len() > 2 && words[0].starts_with("python") && words[1] == "-m" {
@@ -117,9 +117,9 @@ fn is_test(words: &[&str]) -> bool {
         [
             "npm" | "pnpm" | "yarn" | "bun" | "go" | "make" | "just" | "mix" | "dotnet" | "mvn" | "gradle"
             | "./gradlew" | "node" | "deno" | "swift" | "zig" | "bazel" | "rails",
-            what,
+            script,
             ..,
-        ] => is_named(what, "test") || is_named(what, "e2e"),
+        ] => is_named(script, "test") || is_named(script, "e2e"),
         _ => false,
     }
 }
@@ -135,8 +135,8 @@ fn is_lint(words: &[&str]) -> bool {
         ["cargo", "clippy" | "fmt" | "deny" | "audit", ..] | ["go", "vet" | "fmt", ..] | ["tsc", "--noEmit", ..] => {
             true
         }
-        ["npm" | "pnpm" | "yarn" | "bun" | "make" | "just", what, ..] => {
-            ["lint", "format", "fmt", "typecheck"].iter().any(|class| is_named(what, class))
+        ["npm" | "pnpm" | "yarn" | "bun" | "make" | "just", script, ..] => {
+            ["lint", "format", "fmt", "typecheck"].iter().any(|class| is_named(script, class))
         }
         _ => false,
     }
@@ -152,29 +152,29 @@ fn is_build(words: &[&str]) -> bool {
         [
             "npm" | "pnpm" | "yarn" | "bun" | "go" | "make" | "just" | "dotnet" | "swift" | "zig" | "bazel" | "next"
             | "./gradlew" | "gradle" | "mvn",
-            what,
+            script,
             ..,
-        ] => ["build", "compile", "package", "all"].iter().any(|class| is_named(what, class)),
+        ] => ["build", "compile", "package", "all"].iter().any(|class| is_named(script, class)),
         _ => false,
     }
 }
 
-/// Whether a script is of a class: `test`, `test:unit`, `unit-test`, `--test`.
+/// Whether the name of a script contains a word such as `test`: `test`, `test:unit`, `unit-test`, `--test`.
 fn is_named(script: &str, class: &str) -> bool {
     script.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == class)
 }
 
-/// How a command ended, where the runtime says so: in a field, or in the first line of the error.
+/// The exit status of a command, if the runtime reports it in a field or at the start of the error.
 fn exit_status(record: &HookRecord) -> Option<i64> {
     let response = record.value("tool_response");
-    let said = response.and_then(|response| {
+    let field = response.and_then(|response| {
         let code = |at: &Value| ["exit_code", "exitCode", "exit_status"].iter().find_map(|name| at.get(name)?.as_i64());
         code(response).or_else(|| code(response.get("metadata")?))
     });
-    said.or_else(|| record.text("error")?.strip_prefix("Exit code ")?.split_whitespace().next()?.parse().ok())
+    field.or_else(|| record.text("error")?.strip_prefix("Exit code ")?.split_whitespace().next()?.parse().ok())
 }
 
-/// The file that a call reads or changes; of a patch, the first.
+/// The file that a tool call reads or changes. Of a patch, the first file.
 fn file_path(record: &HookRecord) -> Option<&str> {
     let input = record.value("tool_input")?;
     let named = ["file_path", "notebook_path"].iter().find_map(|field| input.get(field)?.as_str());
@@ -186,7 +186,7 @@ fn file_path(record: &HookRecord) -> Option<&str> {
     })
 }
 
-/// A path as seen from the folder the agent works in.
+/// A path relative to the agent's folder, if it is in there.
 fn relative<'a>(path: &'a str, cwd: Option<&str>) -> &'a str {
     let inside = cwd.and_then(|cwd| path.strip_prefix(cwd)?.strip_prefix(['/', '\\']));
     inside.filter(|inside| !inside.is_empty()).unwrap_or(path)
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_have_a_family() {
+    fn known_tools_have_a_family() {
         assert_eq!(family("mcp__tracker__search"), Some(ToolFamily::Mcp));
         assert_eq!(family("Bash"), Some(ToolFamily::Terminal));
         assert_eq!(family("SomethingNew"), None);

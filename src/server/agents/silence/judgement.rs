@@ -1,10 +1,10 @@
-//! Whether an agent that says nothing is still at work.
+//! Judges silent agents: whether their tasks are stale or lost.
 //!
-//! Esc calls no hook and a killed process says no goodbye, so a task can look as if its agent were at work when nobody
-//! is. What is true is asked from outside: whether the process is still there, where it is known, and for how long
-//! nothing was heard. First the task is flagged *stale*, which any hook takes back; much later its agent is given up as
-//! lost, and even that is taken back when it is heard of again. Tasks that no hook reports on are never judged: where
-//! they stand is their writer's to say.
+//! Esc sends no hook, and neither does a killed process. So a task can stay `running` while its agent does no work. The
+//! judgement uses two facts from outside: whether the agent's process still runs, if it is known, and how long ago the
+//! last hook arrived. First the task is flagged *stale*, and the next hook clears the flag. Much later the agent is
+//! given up as *lost*, and the next hook undoes that too. A task without hooks is never judged: its writers alone set
+//! its status.
 
 use std::time::Duration;
 
@@ -20,15 +20,16 @@ use crate::server::agents::hooks::store::{self, StoredTask};
 use crate::server::ingest;
 use crate::server::ingest::task::TaskChanges;
 
-/// How many tasks are looked at in one statement.
+/// How many tasks one statement reads.
 const TASKS_PER_STATEMENT: u64 = 1_000;
 
-/// For how long an agent may be silent.
+/// The longest silences that are accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct SilenceLimits {
-    /// Until its running task is flagged stale, 30 minutes: longer than most builds run, shorter than a lunch.
+    /// The silence after which a running task is flagged stale. 30 minutes: longer than most builds, shorter than a
+    /// lunch.
     pub stale_after: Duration,
-    /// Until a task that is flagged is given up, 24 hours: over a night.
+    /// The silence after which the agent of a flagged task is given up as lost. 24 hours: it covers a night.
     pub lost_after: Duration,
 }
 
@@ -38,34 +39,34 @@ impl Default for SilenceLimits {
     }
 }
 
-/// What is known of a task and its agent.
+/// The facts about a task and its agent that a judgement uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SilentAgent {
-    /// Where the task stands.
+    /// The status of the task.
     pub status: TaskStatus,
-    /// When the agent was last heard of, or its status was last set by anybody.
+    /// The time of the last hook, or of the last change of the status by any writer, if that was later.
     pub heard_at: i64,
-    /// Whether its process is still there; none: nobody can tell.
+    /// Whether the process still runs. None: unknown.
     pub is_alive: Option<bool>,
-    /// Why it is flagged and since when, if it is.
+    /// The reason and the start of the stale flag, if the task has one.
     pub stale: Option<(StaleReason, i64)>,
 }
 
-/// What follows from a silence.
+/// The verdict on a silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SilenceVerdict {
-    /// The task is flagged, as of then.
+    /// Flag the task as stale since this time.
     Flag(StaleReason, i64),
-    /// The agent is given up.
+    /// Give the agent up as lost.
     Lose,
 }
 
-/// Judges a silence; none: it is to be left. Whoever judges has been listening since `listening_since`: of what was
-/// before, it cannot know.
-pub fn judge(agent: SilentAgent, patience: SilenceLimits, listening_since: i64, now_ms: i64) -> Option<SilenceVerdict> {
+/// Judges a silence. None: leave the task as it is. The server has listened since `listening_since`. A silence counts
+/// from then at the earliest, because the server could not take earlier hooks.
+pub fn judge(agent: SilentAgent, limits: SilenceLimits, listening_since: i64, now_ms: i64) -> Option<SilenceVerdict> {
     let SilentAgent { status, heard_at, is_alive, stale } = agent;
     let is_gone = is_alive == Some(false);
-    let stale_from = heard_at.max(listening_since).saturating_add(ms(patience.stale_after));
+    let stale_from = heard_at.max(listening_since).saturating_add(ms(limits.stale_after));
     let is_silent = match status {
         TaskStatus::Running => now_ms >= stale_from,
         // A person may take any time to answer.
@@ -77,10 +78,10 @@ pub fn judge(agent: SilentAgent, patience: SilenceLimits, listening_since: i64, 
         None => is_silent.then_some(SilenceVerdict::Flag(StaleReason::Silent, stale_from)),
         Some((StaleReason::Silent, since)) if is_gone => Some(SilenceVerdict::Flag(StaleReason::Gone, since)),
         Some((_, since)) => {
-            let left = patience.lost_after.saturating_sub(patience.stale_after);
-            // One whose process is there may have been stopped with Esc, but it is not lost.
-            let is_missed = is_gone || (is_silent && is_alive.is_none());
-            (is_missed && now_ms >= since.saturating_add(ms(left))).then_some(SilenceVerdict::Lose)
+            let left = limits.lost_after.saturating_sub(limits.stale_after);
+            // An agent with a live process is not lost: a person may have stopped its turn with Esc.
+            let is_lost = is_gone || (is_silent && is_alive.is_none());
+            (is_lost && now_ms >= since.saturating_add(ms(left))).then_some(SilenceVerdict::Lose)
         }
     }
 }
@@ -89,7 +90,7 @@ fn ms(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A task that is judged.
+/// The columns of a judged task.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
 struct JudgedTask {
@@ -102,7 +103,7 @@ struct JudgedTask {
     stale_reason: Option<String>,
 }
 
-/// What is to be done about a task, if it is still as it was.
+/// A verdict on one task, to carry out if no hook and no writer changed the task meanwhile.
 #[derive(Debug)]
 pub struct Judgement {
     id: String,
@@ -111,10 +112,11 @@ pub struct Judgement {
     verdict: SilenceVerdict,
 }
 
-/// Judges all tasks whose agents ought to be there. `is_alive` is asked about processes by their names.
+/// Judges all running tasks that hooks report on, and the waiting tasks among them with a known process. `is_alive`
+/// tells whether the process of this name still runs.
 pub async fn judge_silences(
     tx: &impl ConnectionTrait,
-    patience: SilenceLimits,
+    limits: SilenceLimits,
     listening_since: i64,
     now_ms: i64,
     is_alive: impl Fn(&str) -> Option<bool>,
@@ -143,20 +145,21 @@ pub async fn judge_silences(
                 is_alive: row.process.as_deref().and_then(&is_alive),
                 stale: row.stale_reason.as_deref().and_then(StaleReason::parse).zip(row.stale_since),
             };
-            let verdict = judge(agent, patience, listening_since, now_ms)?;
+            let verdict = judge(agent, limits, listening_since, now_ms)?;
             Some(Judgement { id: row.id, status: agent.status, heard_at: row.heard_at?, verdict })
         }));
     }
 }
 
-/// Carries a judgement out, inside a write transaction. An agent that was heard of meanwhile is left alone.
+/// Carries a judgement out, inside a write transaction. If a hook arrived or the status changed meanwhile, the task
+/// stays as it is.
 pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms: i64) -> Result<(), DbErr> {
     let Judgement { id, status, heard_at, verdict } = judgement;
-    let as_it_was = task::Entity::find()
+    let unchanged_task = task::Entity::find()
         .filter(task::Column::Id.eq(id))
         .filter(task::Column::HeardAt.eq(*heard_at))
         .filter(task::Column::Status.eq(status.as_str()));
-    let Some(row) = as_it_was.one(tx).await? else { return Ok(()) };
+    let Some(row) = unchanged_task.one(tx).await? else { return Ok(()) };
     match verdict {
         SilenceVerdict::Flag(reason, since) => {
             let changes = TaskChanges { stale: Some(Some((*reason, *since))), ..TaskChanges::default() };
@@ -168,10 +171,10 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
             }
             let task = StoredTask::from(row);
             let mut agent = task.agent();
-            let step = agent.lose();
+            let outcome = agent.lose();
             ingest::task::change(tx, id, task.changes_when_lost(&agent, now_ms)).await?;
-            store::lose_run(tx, &step, now_ms).await?;
-            ingest::event::abandon(tx, &step.abandoned).await
+            store::lose_run(tx, &outcome, now_ms).await?;
+            ingest::event::abandon(tx, &outcome.abandoned_events).await
         }
     }
 }
@@ -188,12 +191,12 @@ mod tests {
     const LIMITS: SilenceLimits =
         SilenceLimits { stale_after: Duration::from_millis(30), lost_after: Duration::from_millis(1000) };
 
-    /// Last heard of at 100; who judges listens since 50.
+    /// The last hook was at 100, and the server listens since 50.
     #[test]
-    fn a_silence_is_judged_by_its_length_and_by_the_process() {
+    fn a_verdict_depends_on_the_length_of_the_silence_and_the_process() {
         const LOST: i64 = 1_100;
         for (status, is_alive, stale, now_ms, expected) in [
-            // A clock that was set back is no silence.
+            // The clock was set back.
             (Running, None, None, 0, None),
             (Running, None, None, 129, None),
             (Running, None, None, 130, Some(Flag(Silent, 130))),
@@ -205,11 +208,11 @@ mod tests {
             (Running, None, Some((Silent, 130)), LOST, Some(Lose)),
             (Running, Some(false), Some((Gone, 130)), LOST, Some(Lose)),
             (Running, Some(true), Some((Silent, 130)), LOST, None),
-            // It is given time from when it was first missed, however late that was.
+            // The time until lost counts from the stale flag, even if the flag came late.
             (Running, Some(false), None, LOST, Some(Flag(Gone, LOST))),
             (Running, Some(false), Some((Gone, LOST)), LOST + 969, None),
             (Running, Some(false), Some((Gone, LOST)), LOST + 970, Some(Lose)),
-            // A person may take any time, but not if there is nobody to be answered.
+            // A person may take any time to answer, unless the process that waits for the answer is gone.
             (Waiting, None, None, LOST, None),
             (Waiting, Some(true), None, LOST, None),
             (Waiting, Some(false), None, 100, Some(Flag(Gone, 100))),
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_it_listened_it_cannot_know() {
+    fn a_silence_counts_only_while_the_server_listens() {
         let agent = SilentAgent { status: Running, heard_at: 0, is_alive: None, stale: None };
         let since = 5_000;
         assert_eq!(judge(agent, LIMITS, since, since + 29), None);

@@ -1,4 +1,4 @@
-//! What is remembered of a task that was made from a transcript, and what it is called.
+//! The memory of a task that was made from a transcript, and the choice of its title.
 
 use requery_entities::task;
 use serde::{Deserialize, Serialize};
@@ -12,18 +12,18 @@ use crate::server::agents::hooks::naming;
 use crate::server::agents::hooks::record::HookRecord;
 use crate::server::agents::hooks::status::{AgentMemory, TitleOrigin};
 
-/// What is remembered of a task that was made from a transcript. It is kept where the ingest of hooks remembers its
-/// agent: the first hook that reports the session takes over, and it is gone.
+/// The memory of a task that was made from a transcript. It is part of the agent's memory: the first hook of the
+/// session that ran later than the transcript removes it, and from then on hooks report the task.
 #[derive(Deserialize, Serialize)]
 pub struct ImportedHistory {
-    /// What the title was taken from.
+    /// The source of the title.
     titled: TitledBy,
-    /// The title. Another one is somebody else's and stays.
+    /// The title from the transcript. If the task has another title, another writer set it and it stays.
     pub title: String,
-    /// When the prompt was said that the title was taken from.
+    /// The time of the prompt that is the title.
     #[serde(default)]
     prompt_ms: Option<i64>,
-    /// Until when transcripts have told of what hooks would tell of.
+    /// The end of the period that transcripts cover with events that hooks would report too.
     #[serde(default)]
     pub until_ms: i64,
 }
@@ -38,7 +38,7 @@ enum TitledBy {
 }
 
 impl ImportedHistory {
-    /// That of a task; none for one that somebody else began or reports now.
+    /// The memory of a task. None: another writer made the task, or hooks report it now.
     pub fn of(row: &task::Model) -> Option<Self> {
         #[derive(Deserialize)]
         struct Remembered {
@@ -48,8 +48,8 @@ impl ImportedHistory {
         Some(remembered.imported)
     }
 
-    /// What the lines of a session say it is called.
-    pub fn said(session: &TranscriptSession) -> Self {
+    /// The memory for the parsed lines of a session.
+    pub fn from_session(session: &TranscriptSession) -> Self {
         let until_ms = session.until.unwrap_or(0);
         let titled = |titled, hook, field: &str, text: &str, prompt_ms| {
             let fields = Map::from_iter([(field.to_owned(), text.into())]);
@@ -75,7 +75,7 @@ impl ImportedHistory {
         })
     }
 
-    /// Whether this title takes the place of that one. Of two names the later one does.
+    /// Whether this title replaces the other. Of two names the later one wins, of two prompts the earlier one.
     pub fn is_better_than(&self, other: &Self) -> bool {
         match self.titled {
             TitledBy::Agent | TitledBy::Person if self.titled == other.titled => self.until_ms > other.until_ms,
@@ -85,8 +85,9 @@ impl ImportedHistory {
         }
     }
 
-    /// As it is kept, so that a hook that comes later reads an agent that has ended, or the one that `before` has.
-    pub fn remembered(&self, before: Option<&str>) -> Option<String> {
+    /// The agent's memory as JSON, with this history in it. `before` is the stored memory of the agent. Without one,
+    /// the agent counts as ended, which a later hook starts from.
+    pub fn to_memory_json(&self, before: Option<&str>) -> Option<String> {
         let (titled, named) = match self.titled {
             TitledBy::Folder => (TitleOrigin::Folder, None),
             TitledBy::Prompt => (TitleOrigin::Prompt, None),

@@ -1,7 +1,8 @@
-//! What one line of a transcript tells.
+//! Parses one line of a transcript.
 //!
-//! Claude Code adds types and fields with every release, so whatever is not known says nothing. What is known and of
-//! another type than it should be makes the whole line one that cannot be taken: half of it might mislead.
+//! Claude Code adds line types and fields with every release, so unknown types and fields are ignored. If a required
+//! field is missing, or a known field has an unexpected type, the whole line is refused, because half of a line could
+//! mislead.
 
 use serde_json::{Map, Value};
 
@@ -10,10 +11,11 @@ use crate::server::agents::hooks::fingerprint;
 use crate::server::agents::hooks::record::MAX_PATH_BYTES;
 use crate::server::ingest::text;
 
-/// The longest name of a model in characters.
+/// The longest name of a model that is kept, in characters.
 const MAX_MODEL_CHARACTERS: usize = 128;
 
-/// How texts begin that a person did not write: commands of the client and their output, what it puts in by itself.
+/// The beginnings of texts that a person did not write: commands of the client, their output, and texts that the client
+/// inserts.
 const NOT_WRITTEN_BY_A_PERSON: &[&str] = &[
     "<command-name>",
     "<command-message>",
@@ -30,72 +32,73 @@ const NOT_WRITTEN_BY_A_PERSON: &[&str] = &[
     "[Request interrupted by user",
 ];
 
-/// A line.
+/// A parsed line.
 pub enum TranscriptLine {
-    /// It says nothing that is shown.
-    Nothing,
-    /// A session's name: the session, who gave it, the name.
+    /// The line has no content that a screen shows.
+    PassedOver,
+    /// The name of a session: the session's id, the giver and the name.
     Title(String, TitleGiver, String),
-    /// Something was said or done.
+    /// A message, a tool call, a result or usage.
     Entry(Box<TranscriptEntry>),
 }
 
-/// Who named a session; the later is better.
+/// The giver of a session's name. A later variant is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TitleGiver {
-    /// Its agent.
+    /// The agent.
     Agent,
     /// The person.
     Person,
 }
 
-/// What was said or done.
+/// The content of a line.
 pub struct TranscriptEntry {
-    /// The session.
+    /// The id of the session.
     pub session_id: String,
-    /// When.
+    /// The time of the line.
     pub at_ms: i64,
-    /// The folder of the main thread.
+    /// The folder that the main thread works in.
     pub cwd: Option<String>,
-    /// What, in order.
+    /// The parts, in the order of the line.
     pub parts: Vec<EntryPart>,
-    /// What the answer that it is part of cost.
+    /// The usage of the answer that the line belongs to.
     pub answer: Option<AnswerUsage>,
 }
 
-/// A part of what was said or done. `id` names it within its session.
+/// A part of a line's content. `id` identifies it within its session. That of a call and its result is the tool call's
+/// id.
 pub enum EntryPart {
-    /// The person said something.
+    /// A prompt of the person.
     Prompt { id: String, text: String },
-    /// The agent did.
+    /// A text of the agent.
     Response { id: String, text: String },
-    /// The agent's turn broke off.
+    /// An error that ended the agent's turn.
     Failure { id: String, text: String, error: Option<String> },
-    /// What came before was put into a summary.
+    /// The summary that replaced the earlier context.
     Compaction { id: String, text: String },
-    /// The agent called a tool.
+    /// A tool call.
     Call { id: String, name: String, input: Value },
-    /// What came of it.
+    /// The result of a tool call.
     Result { id: String, failed: bool, response: Value },
 }
 
-/// What an answer cost, as far as one of its lines knows.
+/// The usage of an answer, as one of its lines reports it.
 #[derive(Clone, Debug)]
 pub struct AnswerUsage {
-    /// What its maker calls it.
+    /// The id that the maker of the model gave the answer. Without one, the id of the request or of the line.
     pub id: String,
     /// The model.
     pub model: Option<String>,
-    /// Input, output, read from the cache, written to it.
+    /// The tokens: input, output, read from the cache, written to the cache.
     pub tokens: [i64; 4],
-    /// In millionths of a dollar, where it is said.
+    /// The cost in millionths of a dollar, if the line states one.
     pub cost_usd_micros: Option<i64>,
-    /// When it was first heard of.
+    /// The time of the first line of the answer.
     pub at_ms: i64,
 }
 
 impl AnswerUsage {
-    /// The most that either says.
+    /// Merges another line of the same answer: the larger figures, the earlier time and the newer model.
     pub fn merge(&mut self, other: Self) {
         for (mine, theirs) in self.tokens.iter_mut().zip(other.tokens) {
             *mine = (*mine).max(theirs);
@@ -107,10 +110,10 @@ impl AnswerUsage {
 }
 
 impl TranscriptLine {
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// The reason why the line is refused, as a text for people.
     pub fn parse(line: &[u8], now_ms: i64) -> Result<Self, String> {
         let Value::Object(fields) =
             text::parse(line).map_err(|error| error.to_string().replace(" at line 1 column ", " at byte "))?
@@ -118,21 +121,21 @@ impl TranscriptLine {
             return Err("not an object".to_owned());
         };
         if fields.get("forkedFrom").is_some_and(Value::is_object) {
-            // A copy of a line of another session.
-            return Ok(Self::Nothing);
+            // The line is a copy from the session that this session was forked from.
+            return Ok(Self::PassedOver);
         }
         match fields.get("type").and_then(Value::as_str) {
             Some("user") => TranscriptEntry::of_user(&fields, now_ms),
             Some("assistant") => TranscriptEntry::of_assistant(&fields, now_ms),
             Some("custom-title") => Self::title(&fields, TitleGiver::Person, "customTitle"),
             Some("ai-title") => Self::title(&fields, TitleGiver::Agent, "aiTitle"),
-            Some(_) => Ok(Self::Nothing),
+            Some(_) => Ok(Self::PassedOver),
             None => Err("type is missing".to_owned()),
         }
     }
 
     fn title(fields: &Map<String, Value>, named: TitleGiver, field: &str) -> Result<Self, String> {
-        let title = said(fields.get(field)).ok_or_else(|| format!("{field} is missing"))?;
+        let title = non_blank(fields.get(field)).ok_or_else(|| format!("{field} is missing"))?;
         Ok(Self::Title(session_id(fields)?, named, title.to_owned()))
     }
 }
@@ -140,30 +143,31 @@ impl TranscriptLine {
 impl TranscriptEntry {
     fn of_user(fields: &Map<String, Value>, now_ms: i64) -> Result<TranscriptLine, String> {
         let mut entry = Self::of(fields, now_ms)?;
-        if is(fields, "isSidechain") || is(fields, "isMeta") {
-            return Ok(TranscriptLine::Nothing);
+        if is_true(fields, "isSidechain") || is_true(fields, "isMeta") {
+            return Ok(TranscriptLine::PassedOver);
         }
         let content = content(fields)?;
-        let own = |text: &&str| {
-            is(fields, "isCompactSummary") || !NOT_WRITTEN_BY_A_PERSON.iter().any(|start| text.starts_with(start))
+        let is_kept = |text: &&str| {
+            is_true(fields, "isCompactSummary") || !NOT_WRITTEN_BY_A_PERSON.iter().any(|start| text.starts_with(start))
         };
-        let text = content.texts().filter(own).collect::<Vec<_>>().join("\n");
+        let text = content.texts().filter(is_kept).collect::<Vec<_>>().join("\n");
         if !text.is_empty() {
             let id = line_id(fields, &text);
-            entry.parts.push(match is(fields, "isCompactSummary") {
+            entry.parts.push(match is_true(fields, "isCompactSummary") {
                 true => EntryPart::Compaction { id, text },
                 false => EntryPart::Prompt { id, text },
             });
         }
         let results: Vec<_> = content.blocks("tool_result").collect();
-        // What the tool itself answered, rather than what the model was shown of it. It does not say of which call.
-        let whole =
-            fields.get("toolUseResult").filter(|whole| (whole.is_object() || whole.is_array()) && results.len() == 1);
+        // `toolUseResult` holds the whole answer of the tool, and a `tool_result` block only the part that the model
+        // saw. It names no call, so it is used only for a line with a single result.
+        let whole_response =
+            fields.get("toolUseResult").filter(|value| (value.is_object() || value.is_array()) && results.len() == 1);
         for block in &results {
             let id = named_id(block, "tool_use_id")?;
-            let failed = is(block, "is_error");
-            let shown = block.get("content");
-            let response = if failed { shown.or(whole) } else { whole.or(shown) };
+            let failed = is_true(block, "is_error");
+            let shown_response = block.get("content");
+            let response = if failed { shown_response.or(whole_response) } else { whole_response.or(shown_response) };
             entry.parts.push(EntryPart::Result { id, failed, response: response.cloned().unwrap_or_default() });
         }
         Ok(entry.line())
@@ -172,14 +176,14 @@ impl TranscriptEntry {
     fn of_assistant(fields: &Map<String, Value>, now_ms: i64) -> Result<TranscriptLine, String> {
         let mut entry = Self::of(fields, now_ms)?;
         let content = content(fields)?;
-        if is(fields, "isApiErrorMessage") {
+        if is_true(fields, "isApiErrorMessage") {
             let text = content.texts().collect::<Vec<_>>().join("\n");
-            let error = said(fields.get("error")).map(str::to_owned);
+            let error = non_blank(fields.get("error")).map(str::to_owned);
             entry.parts.push(EntryPart::Failure { id: line_id(fields, &text), text, error });
-            return Ok(if is(fields, "isSidechain") { TranscriptLine::Nothing } else { entry.line() });
+            return Ok(if is_true(fields, "isSidechain") { TranscriptLine::PassedOver } else { entry.line() });
         }
         entry.answer = answer(fields, content.message, entry.at_ms)?;
-        if is(fields, "isSidechain") {
+        if is_true(fields, "isSidechain") {
             entry.cwd = None;
             return Ok(entry.line());
         }
@@ -193,7 +197,7 @@ impl TranscriptEntry {
             entry.parts.push(EntryPart::Response { id, text: text.to_owned() });
         }
         for block in content.blocks("tool_use") {
-            let name = said(block.get("name")).ok_or("a tool_use has no name")?.to_owned();
+            let name = non_blank(block.get("name")).ok_or("a tool_use has no name")?.to_owned();
             let input = block.get("input").cloned().unwrap_or_default();
             entry.parts.push(EntryPart::Call { id: named_id(block, "id")?, name, input });
         }
@@ -207,32 +211,32 @@ impl TranscriptEntry {
         if !(0..=now_ms.saturating_add(limits::TRANSCRIPT_AHEAD.as_millis() as i64)).contains(&at_ms) {
             return Err("timestamp is before 1970 or in the future".to_owned());
         }
-        // What another clock has ahead is now: nothing is told of a time to come.
+        // A time slightly ahead, from another clock, becomes the current time: no event lies in the future.
         let at_ms = at_ms.min(now_ms);
-        let cwd = said(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH_BYTES).map(str::to_owned);
+        let cwd = non_blank(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH_BYTES).map(str::to_owned);
         Ok(Self { session_id: session_id(fields)?, at_ms, cwd, parts: Vec::new(), answer: None })
     }
 
     fn line(self) -> TranscriptLine {
         if self.parts.is_empty() && self.answer.is_none() {
-            TranscriptLine::Nothing
+            TranscriptLine::PassedOver
         } else {
             TranscriptLine::Entry(Box::new(self))
         }
     }
 }
 
-/// What a message holds: a text, or blocks.
+/// The content of a message: a text or a list of blocks.
 struct Content<'a> {
     message: &'a Map<String, Value>,
     content: &'a Value,
 }
 
 impl<'a> Content<'a> {
-    /// Its texts that say something.
+    /// The texts that are not blank.
     fn texts(&self) -> impl Iterator<Item = &'a str> {
         let blocks = self.blocks("text").map(|block| block.get("text"));
-        std::iter::once(Some(self.content)).chain(blocks).filter_map(said).map(str::trim)
+        std::iter::once(Some(self.content)).chain(blocks).filter_map(non_blank).map(str::trim)
     }
 
     fn blocks(&self, kind: &'static str) -> impl Iterator<Item = &'a Map<String, Value>> {
@@ -249,24 +253,24 @@ fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
         }
         content @ (Value::Null | Value::String(_) | Value::Array(_)) => Ok(Content { message, content }),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            Err("message.content is no text and no list".to_owned())
+            Err("message.content is neither a text nor a list".to_owned())
         }
     }
 }
 
-/// What the answer cost. What the client itself says in the model's name is no answer of one.
+/// The usage of an answer. A message that the client itself wrote in place of the model (`<synthetic>`) has none.
 fn answer(
     fields: &Map<String, Value>,
     message: &Map<String, Value>,
     at_ms: i64,
 ) -> Result<Option<AnswerUsage>, String> {
-    let model = said(message.get("model"));
+    let model = non_blank(message.get("model"));
     let usage = match message.get("usage") {
         None | Some(Value::Null) => return Ok(None),
         Some(_) if model == Some("<synthetic>") => return Ok(None),
         Some(usage) => usage.as_object().ok_or("message.usage is not an object")?,
     };
-    let named = [message.get("id"), fields.get("requestId"), fields.get("uuid")].into_iter().find_map(said);
+    let named = [message.get("id"), fields.get("requestId"), fields.get("uuid")].into_iter().find_map(non_blank);
     let id =
         named.filter(|id| id.len() <= limits::HOOK_ID_BYTES).ok_or("message.id is missing or longer than 256 bytes")?;
     let count = |field: &str| match usage.get(field) {
@@ -313,13 +317,13 @@ fn session_id(fields: &Map<String, Value>) -> Result<String, String> {
 }
 
 fn named_id(block: &Map<String, Value>, field: &str) -> Result<String, String> {
-    let id = said(block.get(field)).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
+    let id = non_blank(block.get(field)).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
     id.map(str::to_owned).ok_or_else(|| format!("{field} is missing or longer than {} bytes", limits::HOOK_ID_BYTES))
 }
 
-/// The name of a line; of one that has none, what it says and when.
+/// The id of a line: its `uuid`, or else a fingerprint of its time and text.
 fn line_id(fields: &Map<String, Value>, text: &str) -> String {
-    match said(fields.get("uuid")).filter(|id| id.len() <= limits::HOOK_ID_BYTES) {
+    match non_blank(fields.get("uuid")).filter(|id| id.len() <= limits::HOOK_ID_BYTES) {
         Some(uuid) => format!("line:{uuid}"),
         None => {
             let at = fields.get("timestamp").and_then(Value::as_str).unwrap_or_default();
@@ -328,10 +332,10 @@ fn line_id(fields: &Map<String, Value>, text: &str) -> String {
     }
 }
 
-fn said(value: Option<&Value>) -> Option<&str> {
+fn non_blank(value: Option<&Value>) -> Option<&str> {
     value?.as_str().filter(|text| !text.trim().is_empty())
 }
 
-fn is(fields: &Map<String, Value>, field: &str) -> bool {
+fn is_true(fields: &Map<String, Value>, field: &str) -> bool {
     fields.get(field).and_then(Value::as_bool).unwrap_or(false)
 }

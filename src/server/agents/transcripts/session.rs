@@ -1,4 +1,4 @@
-//! What the lines of one session tell together, in the rows it will be.
+//! Collects the lines of one session into the rows to write.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,58 +11,58 @@ use crate::protocol::model::EventState;
 use crate::server::agents::hooks::record::HookRecord;
 use crate::server::agents::hooks::timeline_row::TimelineRow;
 
-/// A session, as far as the lines read tell.
+/// A session, as the lines of one request describe it.
 pub struct TranscriptSession {
-    /// What its runtime calls it.
+    /// The runtime's id of the session.
     pub id: String,
-    /// When its first and last lines were written.
+    /// The times of the earliest and the latest line.
     pub span: Option<(i64, i64)>,
-    /// Until when these lines tell of what hooks would tell of.
+    /// The time of the latest line with an event that a hook would report too.
     pub until: Option<i64>,
-    /// Its folder: that of its first line.
+    /// The folder of the earliest line, with the time of that line.
     pub cwd: Option<(i64, String)>,
-    /// The best name that it was given.
+    /// The best name of the session.
     pub name: Option<(TitleGiver, String)>,
-    /// The first thing that the person said.
+    /// The first prompt, with its time.
     pub prompt: Option<(i64, String)>,
-    /// Its events, in the order of the lines.
+    /// The events, in the order of the lines.
     pub events: Vec<TranscriptEvent>,
-    /// Results of calls that other lines than these tell of.
+    /// The results of calls that are not among these lines.
     pub results: Vec<LateResult>,
-    /// What its answers cost.
+    /// The usage of the answers, by the id of the answer.
     pub answers: BTreeMap<String, AnswerUsage>,
-    /// Where the calls are among the events.
+    /// The positions of the calls in `events`, by their external ids.
     calls: HashMap<String, usize>,
-    /// The names that were given.
-    named: HashSet<String>,
+    /// The external ids of all events.
+    external_ids: HashSet<String>,
 }
 
-/// An event.
+/// An event of a session.
 pub struct TranscriptEvent {
-    /// When.
+    /// The time of the event.
     pub at_ms: i64,
-    /// Its name within the session, the same that hooks give it.
+    /// The external id of the event. That of a tool call is the one that hooks give it.
     pub external_id: String,
-    /// What it looks like.
+    /// The row in the timeline.
     pub row: TimelineRow,
-    /// For a call, what came of it.
+    /// The state, for an event that has one.
     pub state: Option<EventState>,
-    /// A call's own fields, until its result is read.
+    /// The fields of a tool call, until its result is read.
     call: Option<Map<String, Value>>,
 }
 
-/// What came of a call that was told of before.
+/// The result of a tool call that an earlier import may have logged.
 pub struct LateResult {
-    /// The line that tells.
+    /// The number of the line.
     pub line: u64,
-    /// The name of the call's event.
+    /// The external id of the call's event.
     pub external_id: String,
     fields: Map<String, Value>,
     failed: bool,
 }
 
 impl TranscriptSession {
-    /// A session of which nothing is known yet.
+    /// A session without any line.
     pub fn new(id: String) -> Self {
         Self {
             id,
@@ -75,23 +75,23 @@ impl TranscriptSession {
             results: Vec::new(),
             answers: BTreeMap::new(),
             calls: HashMap::new(),
-            named: HashSet::new(),
+            external_ids: HashSet::new(),
         }
     }
 
-    /// Whether there is anything to make a task for.
+    /// Whether the session has an event or usage, so that it deserves a task.
     pub fn has_content(&self) -> bool {
         !self.events.is_empty() || !self.answers.is_empty()
     }
 
-    /// Takes a name; the last of the best.
+    /// Takes a name. The name of the best giver stays, and of two by the same giver the later one.
     pub fn name(&mut self, named: TitleGiver, name: String) {
         if self.name.as_ref().is_none_or(|(before, _)| *before <= named) {
             self.name = Some((named, name));
         }
     }
 
-    /// Takes a line.
+    /// Takes the content of a line.
     pub fn take(&mut self, entry: TranscriptEntry, line: u64) {
         let at_ms = entry.at_ms;
         let (first, last) = self.span.unwrap_or((at_ms, at_ms));
@@ -137,7 +137,7 @@ impl TranscriptSession {
                 let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd});
                 let Value::Object(fields) = fields else { return };
                 let external_id = format!("tool:{id}");
-                if self.named.insert(external_id.clone()) {
+                if self.external_ids.insert(external_id.clone()) {
                     self.calls.insert(external_id.clone(), self.events.len());
                     let row = self.row(HookName::PreToolUse, fields.clone());
                     let state = Some(EventState::Abandoned);
@@ -151,7 +151,7 @@ impl TranscriptSession {
                 let result = LateResult { line, external_id, fields, failed };
                 match self.calls.get(&result.external_id).copied() {
                     Some(at) => {
-                        // A second result of the same call says nothing new.
+                        // A second result of the same call adds no fact.
                         if let Some(call) = self.events[at].call.take() {
                             let (row, state) = result.end(&self.id, call);
                             self.events[at].row = row;
@@ -165,7 +165,7 @@ impl TranscriptSession {
     }
 
     fn add(&mut self, external_id: String, at_ms: i64, hook: HookName, fields: Map<String, Value>) {
-        if self.named.insert(external_id.clone()) {
+        if self.external_ids.insert(external_id.clone()) {
             let state = (hook == HookName::PostCompact).then_some(EventState::Ok);
             let row = self.row(hook, fields);
             self.events.push(TranscriptEvent { at_ms, external_id, row, state, call: None });
@@ -178,7 +178,7 @@ impl TranscriptSession {
 }
 
 impl LateResult {
-    /// How the event of this call looks at its end.
+    /// The row and the state of the call's event at its end.
     pub fn end(self, session_id: &str, mut call: Map<String, Value>) -> (TimelineRow, EventState) {
         call.extend(self.fields);
         let (hook, state) = match self.failed {

@@ -1,4 +1,4 @@
-//! The rows behind a session: what is there already, and what is written.
+//! The rows of an imported session: reads the stored rows, and writes the new ones.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,8 @@ use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
 use crate::server::ingest::task::{TaskChanges, TaskToStart};
 
-/// Writes a session, and adds to what is told. Hands back the lines whose results have no call.
+/// Writes a session, and adds to the result of the import. Returns the numbers of the lines with the result of an
+/// unknown call.
 pub async fn save(
     tx: &impl ConnectionTrait,
     mut session: TranscriptSession,
@@ -51,20 +52,20 @@ pub async fn save(
     };
     usage::save(tx, &task_id, &session, imported).await?;
     if !is_history {
-        // Its hooks tell the rest, each thing at its place.
+        // Hooks report this task, so its events come from them, each in its place.
         return Ok(Vec::new());
     }
-    let known = known(tx, &task_id, &session).await?;
-    let late = std::mem::take(&mut session.results);
-    imported.events += log(tx, &task_id, session.events, &known, now_ms).await?;
-    let mut lost = Vec::new();
-    for result in late {
+    let known = find_known_events(tx, &task_id, &session).await?;
+    let late_results = std::mem::take(&mut session.results);
+    imported.events += log_events(tx, &task_id, session.events, &known, now_ms).await?;
+    let mut lines_without_call = Vec::new();
+    for result in late_results {
         match known.get(&result.external_id) {
-            Some(call) => end(tx, &session.id, result, call).await?,
-            None => lost.push(result.line),
+            Some(call) => end_call(tx, &session.id, result, call).await?,
+            None => lines_without_call.push(result.line),
         }
     }
-    Ok(lost)
+    Ok(lines_without_call)
 }
 
 async fn start_task(
@@ -73,14 +74,14 @@ async fn start_task(
     (first_ms, last_ms): (i64, i64),
     now_ms: i64,
 ) -> Result<String, DbErr> {
-    let history = ImportedHistory::said(session);
+    let history = ImportedHistory::from_session(session);
     let cwd = session.cwd.as_ref().map(|(_, cwd)| cwd.clone());
     let task = TaskToStart {
         project: cwd.as_deref().map(naming::project).unwrap_or_default(),
         status: TaskStatus::Completed,
         workspace: cwd,
         external_id: Some(session.id.clone()),
-        ingest_state: history.remembered(None),
+        ingest_state: history.to_memory_json(None),
         created_at: first_ms,
         ..TaskToStart::new(TaskId::new_at(now_ms), history.title, RUNTIME.as_str().to_owned(), last_ms)
     };
@@ -89,7 +90,7 @@ async fn start_task(
     Ok(id)
 }
 
-/// Writes what the lines add to a task that earlier ones made. Where that is nothing, the row is left alone.
+/// Writes the changes of a task that an earlier import made. Without changes, the row is not written.
 async fn update_task(
     tx: &impl ConnectionTrait,
     row: task::Model,
@@ -98,17 +99,17 @@ async fn update_task(
 ) -> Result<(), DbErr> {
     let mut changes = TaskChanges::default();
     let mut is_visible = false;
-    let said = ImportedHistory::said(session);
-    let until_ms = history.until_ms.max(said.until_ms);
-    let is_better_title = row.title == history.title && said.is_better_than(&history);
+    let parsed = ImportedHistory::from_session(session);
+    let until_ms = history.until_ms.max(parsed.until_ms);
+    let is_better_title = row.title == history.title && parsed.is_better_than(&history);
     if is_better_title {
-        is_visible = said.title != row.title;
-        changes.title = is_visible.then(|| said.title.clone());
-        history = said;
+        is_visible = parsed.title != row.title;
+        changes.title = is_visible.then(|| parsed.title.clone());
+        history = parsed;
     }
     if is_better_title || until_ms > history.until_ms {
         history.until_ms = until_ms;
-        changes.ingest_state = Some(history.remembered(row.ingest_state.as_deref()));
+        changes.ingest_state = Some(history.to_memory_json(row.ingest_state.as_deref()));
     }
     if let Some((_, cwd)) = session.cwd.as_ref().filter(|_| row.workspace.is_none()) {
         changes.workspace = Some(cwd.clone());
@@ -126,15 +127,15 @@ async fn update_task(
     }
     ingest::task::change(tx, &row.id, changes).await?;
     if is_visible {
-        // The trigger made it now; it is history.
+        // The trigger set `changed_at` to the current time, but the change is history.
         let changed_at = Some(row.changed_at.max(last_ms));
         ingest::task::change(tx, &row.id, TaskChanges { changed_at, ..TaskChanges::default() }).await?;
     }
     Ok(())
 }
 
-/// The events of these names that there are.
-async fn known(
+/// The stored events with the external ids of this session's events and results.
+async fn find_known_events(
     tx: &impl ConnectionTrait,
     task_id: &str,
     session: &TranscriptSession,
@@ -157,8 +158,9 @@ async fn known(
     Ok(rows.collect())
 }
 
-/// Logs what is new in the order of time, and ends what has a result now. Tells how many are new.
-async fn log(
+/// Logs the new events in the order of time, and ends the known calls that have a result now. Returns the number of new
+/// events.
+async fn log_events(
     tx: &impl ConnectionTrait,
     task_id: &str,
     mut events: Vec<TranscriptEvent>,
@@ -184,8 +186,13 @@ async fn log(
     Ok(count)
 }
 
-/// Ends a call that earlier lines told of.
-async fn end(tx: &impl ConnectionTrait, session_id: &str, result: LateResult, call: &StoredEvent) -> Result<(), DbErr> {
+/// Ends a call that an earlier import logged.
+async fn end_call(
+    tx: &impl ConnectionTrait,
+    session_id: &str,
+    result: LateResult,
+    call: &StoredEvent,
+) -> Result<(), DbErr> {
     if !is_open(call) {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! What the answers of a session cost: the rows that are there already, and what is added to them.
+//! The usage of the answers of a session: compares it with the stored rows, and writes the larger figures.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,10 @@ use crate::server::database::sql::transcripts;
 use crate::server::ingest;
 use crate::server::ingest::usage::UsageToSave;
 
-/// What `cost_usd` is kept in.
+/// The unit in which the database stores `cost_usd`.
 const MICROS_PER_DOLLAR: f64 = 1_000_000.0;
 
-/// Writes what is not counted yet of the answers, and adds it to what is told.
+/// Writes the usage that is not counted yet, and adds the difference to the result of the import.
 pub async fn save(
     tx: &impl ConnectionTrait,
     task_id: &str,
@@ -45,7 +45,7 @@ pub async fn save(
     for answer in session.answers.values() {
         let known = counted.contains_key(answer.id.as_str());
         let (before, cost) = match counted.get(answer.id.as_str()) {
-            // The session that this one goes on from has it.
+            // The session that this one continues has the answer already.
             Some(row) if row.task_id != task_id => continue,
             Some(row) => {
                 let tokens = [row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens];

@@ -28,7 +28,7 @@ pub const CANDIDATES: Sql = rows_of_matches!(
     "select rowid from search_index where search_index match ?1 order by rowid desc limit ?4"
 );
 
-/// The matches with the ids in the JSON array `?1`, with all that an answer shows of them.
+/// The matches with the ids in the JSON array `?1`, with all columns that an answer shows.
 pub const HITS: Sql = rows_of_matches!(
     "t.id as task_id, e.id as event_id, b.id as bookmark_id, b.event_id as marked_event_id,
     cast(t.project as blob) as project, cast(coalesce(e.title, b.title, t.title) as blob) as title,
@@ -123,7 +123,7 @@ pub const GONE_DOCUMENTS_OF_TASK: Sql = Sql::new(concat!(
     " limit ?"
 ));
 
-/// The documents of those bookmarks in the JSON array `?` that are gone: rows of `id` and `gone`.
+/// The documents of the bookmarks in the JSON array `?`, where the bookmark is gone: rows of `id` and `gone`.
 pub const GONE_DOCUMENTS_OF_BOOKMARKS: Sql = Sql::new(
     "select d.id, true as gone from json_each(?) join search_documents d on d.bookmark_id = value
     where not exists (select 1 from bookmarks b where b.id = d.bookmark_id)",
@@ -161,7 +161,8 @@ pub const KNOWN_TASKS: Sql = Sql::new(
     ) has on has.task_id = value",
 );
 
-/// The words from `?1` up to `?2`, at most `?3` of them. Each step looks up one word, however often it occurs.
+/// The words from `?1` up to `?2`, at most `?3` of them. Each step looks up the next word, so a frequent word costs no
+/// more than a rare one.
 pub const WORDS: Sql = Sql::new(
     "with recursive words (word) as (
         select (select term from search_words where term >= ?1 order by term limit 1)

@@ -2,7 +2,8 @@
 
 use super::Sql;
 
-/// The progress of the index. The ids of history are below 0, from a middle with room on both sides.
+/// The progress of the index. Documents of imported events have ids below 0. Their ids start at -2^40, with room on
+/// both sides: events indexed as they arrive count upwards, events of a walk downwards.
 pub const PROGRESS: Sql = Sql::new(
     "select next, document, stage, stage_at, stage_document,
         coalesce((select max(id) from search_documents where id < 0) + 1, -(1 << 40)) as history,
@@ -78,8 +79,8 @@ pub const MAKE_INDEX_READABLE: Sql = Sql::new(
     insert or replace into search_index_config (k, v) values ('version', 5)",
 );
 
-/// Makes an empty index and begins from the first row. The text is laid out as in the migrations, because SQLite keeps
-/// it in the schema.
+/// Creates an empty index and sets the progress to its beginning. The text is laid out as in the migrations, because
+/// SQLite keeps it in the schema.
 pub const MAKE_INDEX: Sql = Sql::new(
     "
 create virtual table search_index using fts5 (

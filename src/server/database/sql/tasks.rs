@@ -38,8 +38,8 @@ pub const LOG_PURGES: Sql = Sql::new(
 
 /// Deletes the marked tasks that have no tasks below them.
 ///
-/// Leaves first: the deletion of a task with others below it makes the database look for all of those, and a trigger
-/// that goes down a tree of a thousand levels is stopped.
+/// The leaves go first. Deleting a task with tasks below it runs a trigger that deletes these too, and SQLite stops
+/// triggers that nest a thousand levels deep.
 pub const DELETE_MARKED_LEAVES: Sql = Sql::new(
     "delete from tasks where id in (select task_id from purging)
         and not exists (select 1 from tasks below where below.parent_task_id = tasks.id)",

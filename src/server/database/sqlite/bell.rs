@@ -1,9 +1,9 @@
 //! The bell of SQLite, and the one connection that reads the log.
 //!
-//! A write of this process rings [`Database::ring`] after its commit. One of another process shows as a new
-//! `PRAGMA data_version`, which costs microseconds on a connection that is kept: asked every 5 ms while something
-//! happens and every 40 ms when nothing does. After each write the bell also asks for `PRAGMA schema_version`: another
-//! program may have changed the schema.
+//! A write of this process calls [`Database::ring`] after its commit. A write of another process changes
+//! `PRAGMA data_version`. Reading it costs microseconds on an open connection, so the bell reads it every 5 ms while
+//! the log grows, and every 40 ms when the log is quiet. After each write the bell also reads `PRAGMA schema_version`:
+//! another program may have changed the schema.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,22 +15,23 @@ use super::health::{Health, connect, health};
 use super::schema;
 use crate::server::database::{Database, DatabaseError, Position};
 
-/// How often other processes' writes are looked for while something happens: the share of a core it costs is about 1 %.
+/// How often to look for writes of other processes while the log grows. This costs about 1 % of a core.
 const ACTIVE: Duration = Duration::from_millis(5);
-/// The same when nothing does: within the 50 ms a person does not notice.
+/// How often to look for them when the log is quiet: shorter than the 50 ms that a person does not notice.
 const IDLE: Duration = Duration::from_millis(40);
-/// How often a file that was written is looked at anew.
+/// How often to open the file afresh to look for an overwrite, if it was written.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often the whole of it is, and up to which size: some 100 ms of one core.
+/// How often to check the whole file.
 const CHECK_EVERY: Duration = Duration::from_secs(30);
+/// The largest file that is checked as a whole: the check takes about 100 ms of one core.
 const CHECKED_WHOLE: u64 = 64 * 1024 * 1024;
-/// How long after the last change it counts as active.
+/// How long the log counts as growing after its last change.
 const STAY_ACTIVE: Duration = Duration::from_secs(2);
 
-/// What is said when the path names another file, or none.
+/// The error text when the path names another file, or none.
 const MOVED: &str = "the file was moved or replaced";
 
-/// Wakes whoever waits for changes, and reads them.
+/// Waits for changes and reads them.
 pub(in crate::server) struct Bell {
     connection: SqliteConnection,
     version: i64,
@@ -47,8 +48,8 @@ impl Bell {
         Ok(Self { connection, version, schema: None, last_change: None, probe: Probe::default() })
     }
 
-    /// The first changes of a part of the log, at most `most` of them. The part is given by its two ends as columns hold
-    /// them.
+    /// The first changes of a part of the log, at most `most` of them. The part is given by its two ends as columns
+    /// hold them.
     pub(in crate::server) async fn changes(
         &mut self,
         [from, to]: [i64; 2],
@@ -66,11 +67,11 @@ impl Bell {
         rows.iter().map(row).collect::<Result<_, _>>().map_err(error)
     }
 
-    /// The position of the newest change, if the log up to `reached`, with `newest` as its last row, is still the past
-    /// of this file.
+    /// The position of the newest change. Fails if this file no longer contains the log up to `reached`, with `newest`
+    /// as its last row.
     ///
-    /// A file restored through SQLite keeps its inode: it shows by the run that is not in it, by a log that ends
-    /// earlier, or by another row where the last one was.
+    /// A file that was restored through SQLite keeps its inode. Three signs show it: the file does not contain this
+    /// run, its log ends earlier, or another row has the id of `newest`.
     pub(in crate::server) async fn check(
         &mut self,
         database: &Database,
@@ -81,7 +82,7 @@ impl Bell {
         const SQL: &str = "select exists (select 1 from runs where token = ?), \
             coalesce((select seq from sqlite_sequence where name = 'changes'), 0), \
             (select schema_version from pragma_schema_version)";
-        // Asked before the file is: the changes of every cursor minted by then must be in the file.
+        // Read before the query runs: the file must contain the changes of every cursor minted until then.
         let minted = database.minted();
         let facts = sqlx::query(SQL).bind(epoch).fetch_one(&mut self.connection).await.map_err(error)?;
         let (ours, end) = (facts.get::<bool, _>(0), Position::after_change(facts.get(1)));
@@ -97,15 +98,15 @@ impl Bell {
             }
             _ => !restored,
         };
-        if same { Ok(end) } else { Err(DatabaseError::Away("its past is not what it was".to_owned())) }
+        if same { Ok(end) } else { Err(DatabaseError::Away("the file was restored from another copy".to_owned())) }
     }
 
-    /// Looks often for a while.
+    /// Marks the log as growing: the bell looks often for a while.
     pub(in crate::server) fn stay_awake(&mut self) {
         self.last_change = Some(Instant::now());
     }
 
-    /// Until something may have been appended.
+    /// Waits until the log may have grown. Fails if the file was moved, replaced or damaged.
     pub(in crate::server) async fn wait(&mut self, database: &Database) -> Result<(), DatabaseError> {
         loop {
             if !database.is_in_place() {
@@ -126,18 +127,20 @@ impl Bell {
     }
 }
 
-/// Looks whether the file was overwritten in place, behind SQLite's back: nothing SQLite keeps in memory shows that.
+/// Looks for an overwrite of the file that bypassed SQLite. An open connection does not notice it, since SQLite caches
+/// pages in memory.
 #[derive(Default)]
 struct Probe {
-    /// When it was written, and how long it is.
+    /// The time of the last write that was looked at, and the size of the file then.
     written: Option<(SystemTime, u64)>,
     looked: Option<Instant>,
     checked: Option<Instant>,
 }
 
 impl Probe {
-    /// Opens the file anew if it was written since the last look. A checkpoint writes it too, so this is bounded: the
-    /// first page once a second, the whole of a file that is not large twice a minute.
+    /// Opens the file afresh if it was written since the last look. A checkpoint writes the file too, so the work is
+    /// bounded: the schema is read at most once a second, and a file that is not large is checked as a whole at most
+    /// twice a minute.
     async fn look(&mut self, database: &Database) -> Result<(), DatabaseError> {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
             return Ok(());
@@ -152,16 +155,16 @@ impl Probe {
         sqlx::query("select count(*) from sqlite_master").fetch_one(&mut fresh).await.map_err(error)?;
         if file.len() <= CHECKED_WHOLE {
             if self.checked.is_some_and(|at| at.elapsed() < CHECK_EVERY) {
-                // Not looked through yet: `written` stays as it was until that is done.
+                // The check is still due: `written` stays old, so that the next look comes back to it.
                 return fresh.close().await.map_err(error);
             }
             self.checked = Some(Instant::now());
             let generation = database.search_index().generation();
             match health(&mut fresh).await? {
                 Health::Sound => {}
-                // A damaged index is no damaged file: who keeps it makes it again.
+                // A damaged index is no damaged file: the index job rebuilds it.
                 Health::Index(_) => database.search_index().report_damage(generation),
-                Health::File(found) => return Err(DatabaseError::Away(format!("it is damaged: {found}"))),
+                Health::File(found) => return Err(DatabaseError::Away(format!("the file is damaged: {found}"))),
             }
         }
         self.written = written;

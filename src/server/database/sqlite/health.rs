@@ -1,14 +1,16 @@
-//! What is wrong with a file, and whether that is the search index alone: it is worth nothing that cannot be made again.
+//! The health of a file: whether SQLite finds corruption in it, and whether only the search index is corrupt. The index
+//! can be rebuilt from the rows.
 //!
-//! SQLite looks through the tables in an order of its own and ends with what it cannot go on from. So a table that is
-//! worth something is looked through by its name: nothing that is wrong with the index hides what is wrong with it.
+//! `PRAGMA quick_check` goes through the tables in an order of its own and stops at a fault that it cannot skip. So
+//! damage to the index could hide damage to a table that cannot be rebuilt. To prevent that, each such table is checked
+//! by its name.
 
 use std::path::Path;
 
 use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use sea_orm::{DbErr, RuntimeErr};
 
-/// The search index, as SQLite knows it: two virtual tables and those the first is kept in.
+/// The tables of the search index: two virtual tables, and the shadow tables in which FTS5 stores the first.
 const INDEX: [&str; 7] = [
     "search_index",
     "search_index_config",
@@ -18,7 +20,7 @@ const INDEX: [&str; 7] = [
     "search_index_idx",
     "search_words",
 ];
-/// What else is kept with it and made again with it.
+/// Our own tables that describe the index. A rebuild empties them too.
 const WITH_INDEX: [&str; 3] = ["search_documents", "search_tasks", "searched"];
 
 const ERROR: i32 = 1;
@@ -26,24 +28,24 @@ const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
 const CORRUPT_VIRTUAL_TABLE: i32 = 267;
 
-/// What SQLite finds in the structure of a file.
+/// The result of a check. The text is one fault, in the words of SQLite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Nothing.
+    /// No fault.
     Sound,
-    /// A fault of the search index, and none of anything else.
+    /// The search index has a fault, and all other tables are sound.
     Index(String),
-    /// A fault of something that cannot be made again.
+    /// A table that cannot be rebuilt has a fault.
     File(String),
 }
 
-/// A connection of its own, which has nothing of the file in memory yet.
+/// Opens a new connection, which has no page of the file in its cache yet.
 pub(in crate::server) async fn connect(path: &Path) -> Result<SqliteConnection, DbErr> {
     let options = SqliteConnectOptions::new().filename(path).pragma("query_only", "on").disable_statement_logging();
     SqliteConnection::connect_with(&options).await.map_err(query)
 }
 
-/// Looks through a whole file.
+/// Checks a whole file on a new connection.
 pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
     let mut fresh = connect(path).await?;
     let health = health(&mut fresh).await;
@@ -51,10 +53,10 @@ pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
     health
 }
 
-/// The same on a connection. It should be a fresh one.
+/// Checks a whole file on `connection`. The connection should be new: an old one can have pages in its cache.
 pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Result<Health, DbErr> {
-    // A virtual table that cannot be opened ends it before it began.
-    let (found, ended) = match check(connection, "").await {
+    // If SQLite cannot open a virtual table, it checks no table at all and returns an error.
+    let (found, aborted) = match check(connection, "").await {
         Ok(found) => (found, false),
         Err(error) if matches!(code(&error), Some(ERROR | CORRUPT)) => (vec![error.to_string()], true),
         Err(error) => return Err(error),
@@ -74,7 +76,8 @@ pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Resu
             Err(error) => return Err(error),
         }
     }
-    // To drop an index whose pages are those of another table too would take them from it.
+    // If the index shares a page with another table, or the list of free pages is damaged, dropping the index would
+    // free pages of the other table. So this is damage to the file.
     let shared = |fault: &&String| fault.contains("2nd reference") || fault.starts_with("Freelist");
     if let Some(shared) = found.iter().find(shared) {
         return Ok(Health::File(shared.clone()));
@@ -87,11 +90,12 @@ pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Resu
             Err(error) => return Err(error),
         }
     }
-    // Somebody else's virtual table that cannot be opened is theirs to mend.
-    Ok(if ended { Health::Sound } else { Health::File(first.clone()) })
+    // All stored tables are sound. If the check was aborted, the cause is a virtual table of another program, which
+    // that program has to repair.
+    Ok(if aborted { Health::Sound } else { Health::File(first.clone()) })
 }
 
-/// What SQLite finds in one table, or in all and what is between them.
+/// The faults that SQLite finds in one table. With an empty name: in all tables and in the pages outside of tables.
 async fn check(connection: &mut SqliteConnection, table: &str) -> Result<Vec<String>, DbErr> {
     let sql = match table {
         "" => "pragma quick_check".to_owned(),
@@ -102,35 +106,38 @@ async fn check(connection: &mut SqliteConnection, table: &str) -> Result<Vec<Str
     Ok(found.into_iter().filter(|found| found != "ok").collect())
 }
 
-/// What is wrong with the search index, where that is what `error` says. Not that a query is: that mends nothing.
+/// The text of `error`, if it says that the search index is corrupt. A faulty query is not damage: a rebuild would not
+/// help.
 pub(in crate::server) fn damage_of_index(error: &DbErr) -> Option<String> {
     const NO_TABLE: [&str; 3] = ["vtable constructor failed: ", "no such fts5 table: ", "no such table: "];
     let detail = error.to_string();
     let index = match extended_code(error)? {
-        // Nobody else's is asked for, but a trigger may write to one: then it is named.
+        // No query here reads a virtual table of another program, but a trigger can write to one. SQLite then names
+        // that table.
         CORRUPT_VIRTUAL_TABLE => names_index(&detail) || !detail.contains("table \""),
         code if code & 0xff == CORRUPT => names_index(&detail),
         code if code & 0xff == ERROR => {
             detail.contains("invalid fts5 file format")
-                || names_index(&detail) && NO_TABLE.iter().any(|what| detail.contains(what))
+                || names_index(&detail) && NO_TABLE.iter().any(|message| detail.contains(message))
         }
         _ => false,
     };
     index.then_some(detail)
 }
 
-/// Whether it names a table of the index: as a whole word, since anybody may have a `search_index_2`.
+/// Whether the text names a table of the index. Whole words are compared, since another program may have made a table
+/// `search_index_2`.
 fn names_index(detail: &str) -> bool {
     let mut words = detail.split(|c: char| !c.is_alphanumeric() && c != '_');
     words.any(|word| INDEX.contains(&word))
 }
 
-/// What is wrong with the file, where that is what `error` says.
+/// The text of `error`, if it says that the file is corrupt or no database.
 pub(in crate::server) fn damage(error: &DbErr) -> Option<String> {
     matches!(code(error)?, CORRUPT | NOT_A_DATABASE).then(|| error.to_string())
 }
 
-/// Whether a page of some table is not what it should be, and the file still is a database.
+/// Whether only some page is corrupt and the file still is a database.
 pub(in crate::server) fn is_within(error: &DbErr) -> bool {
     code(error) == Some(CORRUPT)
 }
@@ -159,7 +166,7 @@ mod tests {
     use super::names_index;
 
     #[test]
-    fn only_our_own_tables_are_the_index() {
+    fn only_tables_of_the_index_are_recognized() {
         for ours in [
             "vtable constructor failed: search_index",
             "malformed inverted index for FTS5 table main.search_index",

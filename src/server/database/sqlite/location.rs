@@ -1,4 +1,4 @@
-//! Where the database is.
+//! The location of the database file.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -7,16 +7,16 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location(PathBuf);
 
-/// Why a text does not say where a database is.
+/// Why a text is not the location of a database file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
-    /// Another kind of database.
+    /// The URL names another kind of database.
     #[error("only SQLite files are served (sqlite:/path/to/file), not `{0}:`")]
     Scheme(String),
-    /// Nothing that outlives the server, or that other processes could write.
+    /// A database in memory. It would end with the server, and other processes could not write to it.
     #[error("a database in memory cannot be served: name a file")]
     Memory,
-    /// No file named.
+    /// The URL names no file.
     #[error("the database URL names no file")]
     Empty,
 }
@@ -27,7 +27,7 @@ impl Location {
         &self.0
     }
 
-    /// What the driver is told. The characters that mean something in a URL are written as such.
+    /// The URL for the driver. Characters with a meaning in a URL are percent-encoded.
     pub(in crate::server::database) fn url(&self) -> String {
         let mut url = "sqlite://".to_owned();
         for byte in self.0.as_os_str().as_encoded_bytes() {
@@ -74,7 +74,7 @@ mod tests {
     use super::{Location, LocationError};
 
     #[test]
-    fn a_url_or_a_path() {
+    fn urls_and_paths_are_accepted() {
         for (text, path) in [
             ("sqlite:///var/lib/r.db", "/var/lib/r.db"),
             ("sqlite:r.db", "r.db"),
@@ -87,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else() {
+    fn other_databases_are_refused() {
         assert_eq!("postgres://h/d".parse::<Location>(), Err(LocationError::Scheme("postgres".to_owned())));
         assert_eq!("sqlite::memory:".parse::<Location>(), Err(LocationError::Memory));
         assert_eq!("sqlite:".parse::<Location>(), Err(LocationError::Empty));
     }
 
     #[test]
-    fn the_driver_gets_every_path_as_it_is() {
+    fn the_driver_url_encodes_special_characters() {
         assert_eq!(Location("/tmp/50% a?.db".into()).url(), "sqlite:///tmp/50%25%20a%3F.db");
     }
 }

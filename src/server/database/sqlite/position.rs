@@ -22,7 +22,8 @@ impl Position {
         Self::from_column(id.saturating_add(1))
     }
 
-    /// How many changes there can be from here to `end`. The log can hold fewer: ids have gaps, and old rows are pruned.
+    /// How many changes there can be from here to `end`. The log can hold fewer: ids have gaps, and old rows are
+    /// pruned.
     pub fn changes_until(&self, end: &Position) -> u64 {
         end.next().saturating_sub(self.next())
     }

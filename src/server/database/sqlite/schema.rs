@@ -1,8 +1,8 @@
-//! The schema of the file: whether it is ours, before the first write, and whether it still is while the server runs.
+//! The checks of the schema: before the first write, and again while the server runs.
 //!
-//! SQLite drops the triggers of a table with the table, so a program that makes a table anew takes them away without an
-//! error anywhere. From then on no write of that table is logged. The crate `requery_migrations` finds that and mends it;
-//! here the file is opened in a way that changes not one byte of it.
+//! SQLite drops the triggers of a table with the table. So a program that recreates a table removes the triggers, and
+//! no error shows it. From then on no write to that table is logged. The crate `requery_migrations` finds and repairs
+//! the difference. This module opens the file for the checks in a way that does not change a single byte of it.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
 use super::location::Location;
 use crate::server::database::{BUSY_TIMEOUT, DatabaseError};
 
-/// Refuses a file that cannot become ours. A file that is not there or is empty can.
+/// Refuses a file that is not a database of requery. A file that is missing or empty is accepted.
 pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateError> {
     if !std::fs::metadata(location.path()).is_ok_and(|file| file.is_file() && file.len() > 0) {
         return Ok(());
@@ -44,7 +44,7 @@ pub(in crate::server) fn log(migrated: &Migrated) {
         let put_back = put_back.join(", ");
         tracing::warn!(
             put_back,
-            "parts of the schema were missing or changed; made again, and the figures counted again"
+            "parts of the schema were missing or changed: they were restored, and the figures were counted again"
         );
     }
     if !lost.is_empty() {
@@ -53,11 +53,10 @@ pub(in crate::server) fn log(migrated: &Migrated) {
     }
 }
 
-/// A connection that reads.
+/// Opens a connection that only reads.
 ///
-/// A reader of a write-ahead log makes the log's files where there are none. So a file that is `at_rest` is read as one
-/// that does not change. The file is opened by SQLite alone: when any other code closes it, the locks of all connections
-/// of this process are gone.
+/// In WAL mode even a reader creates the files of the log if they are missing. So a file that is `at_rest` is opened as
+/// immutable. No code but SQLite opens the file: when a process closes a file, all its locks on that file are dropped.
 async fn open(location: &Location, at_rest: bool) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(location.url());
     options.max_connections(1).sqlx_logging(false).map_sqlx_sqlite_opts(move |options| {

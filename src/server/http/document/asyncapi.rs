@@ -10,9 +10,9 @@ use super::{TITLE, schema, text};
 use crate::protocol::{Cursor, Frame, VERSION, Watch};
 
 const ABOUT: &str = "The streams of requery. Each message is one JSON object, a frame; the frames and their order are \
-    the same on both channels. The first frame of a stream is `snapshot`, or `resumed` where `since` can be continued. \
-    A notice says that something changed and where, never what it became: ask for that again over REST. A type that is \
-    not known here makes everything stale that is watched.";
+    the same on both channels. The first frame of a stream is `resumed` if the stream continues from `since`, or else \
+    `snapshot`. A notice says that a change happened and where, and never has the new value: a client requests it over \
+    REST. A frame of an unknown type makes every watched read model stale.";
 
 /// The document, as it is checked in.
 pub fn asyncapi() -> String {
@@ -34,9 +34,9 @@ pub fn asyncapi() -> String {
         "properties": {
             "project": {
                 "type": "string",
-                "description": "Only what changes in this project; left out: in all.",
+                "description": "Only changes of this project. Default: all projects.",
             },
-            "since": { "type": "string", "description": "The cursor of the last frame the client has." },
+            "since": { "type": "string", "description": "The cursor of the last frame that the client has." },
         },
     });
     text(&json!({
@@ -52,15 +52,15 @@ pub fn asyncapi() -> String {
             "websocket": {
                 "address": "/ws",
                 "title": "WebSocket",
-                "description": "Text messages. The client sends `watch` and nothing else.",
+                "description": "Text messages. `watch` is the only message that a client sends.",
                 "messages": on_websocket,
                 "bindings": { "ws": { "method": "GET", "query": query } },
             },
             "events": {
                 "address": "/api/v1/stream",
                 "title": "Server-sent events",
-                "description": "`data:` is the frame, `id:` its cursor, left out where `more` follows. No `event:`. \
-                    `Last-Event-ID` wins over `since`.",
+                "description": "`data:` is the frame, `id:` its cursor, left out if `more` is true. No `event:` is \
+                    sent. `Last-Event-ID` wins over `since`.",
                 "messages": messages(),
             },
         },
@@ -68,19 +68,19 @@ pub fn asyncapi() -> String {
             "sendFrames": {
                 "action": "send",
                 "channel": { "$ref": "#/channels/websocket" },
-                "summary": "What changes",
+                "summary": "The frames of the stream",
                 "messages": references("websocket"),
             },
             "receiveWatch": {
                 "action": "receive",
                 "channel": { "$ref": "#/channels/websocket" },
-                "summary": "What the client looks at now; it is answered with `watching`",
+                "summary": "The read models that the client watches now; the answer is `watching`",
                 "messages": [{ "$ref": "#/channels/websocket/messages/watch" }],
             },
             "sendEvents": {
                 "action": "send",
                 "channel": { "$ref": "#/channels/events" },
-                "summary": "What changes",
+                "summary": "The frames of the stream",
                 "messages": references("events"),
                 "bindings": { "http": { "method": "GET", "query": query } },
             },
@@ -103,7 +103,7 @@ fn schemas() -> Map<String, Value> {
     schemas
 }
 
-/// A message for each kind of frame. The schema of all frames becomes one of each kind.
+/// One message for each kind of frame. Takes the schema of all frames out of `schemas` and splits it by kind.
 fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
     let all = schemas.remove(Frame::name().as_ref()).unwrap_or_default();
     let kinds = all["oneOf"].as_array().cloned().unwrap_or_default();
@@ -119,7 +119,7 @@ fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
 fn watch() -> Value {
     json!({
         "name": "watch",
-        "summary": "Narrows the stream to these read models; sent again, it replaces what was said before.",
+        "summary": "Narrows the stream to these read models. A later `watch` replaces this one.",
         "payload": {
             "type": "object",
             "required": ["type", "payload"],

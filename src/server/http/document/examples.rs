@@ -1,4 +1,4 @@
-//! Adds examples with which every operation can be tried, top to bottom, without copying an id.
+//! Adds examples. A reader can try every operation of the page from top to bottom without copying an id.
 
 use serde_json::{Value, json};
 

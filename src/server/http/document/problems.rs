@@ -1,4 +1,4 @@
-//! Adds to each operation the answers that report a failure: they follow from what it takes.
+//! Adds to each operation the answers that report a failure. They follow from the path, the parameters and the body.
 
 use std::collections::BTreeMap;
 
@@ -34,15 +34,15 @@ fn failures(path: &str, method: &str, operation: &Map<String, Value>) -> Vec<(u1
         (true, 403, "The `Host` or the `Origin` is not allowed."),
         (takes_body && !is_json, 400, "The body broke off."),
         (is_json, 400, "The body is not JSON, is not UTF-8, nests deeper than 64, or broke off."),
-        (!takes_body && method == "get", 400, "A header does not parse."),
-        (path.contains('{'), 404, "What the path names is not there."),
+        (!takes_body && method == "get", 400, "A header is malformed."),
+        (path.contains('{'), 404, "The row that the path names does not exist."),
         (takes_body, 408, "The body did not arrive within 30 seconds."),
-        (makes_rows, 409, "The id is taken by something else."),
+        (makes_rows, 409, "The id belongs to another row."),
         (takes_body, 413, "The body is too long."),
         (is_json && !is_hook, 415, "The body is not `application/json`."),
-        (true, 422, "A field or a parameter cannot be taken as it is; `errors` names it."),
+        (true, 422, "A field or a parameter is invalid; `errors` names it."),
         (true, 500, "The server failed."),
-        (true, 503, "The database is away or busy, or the server is going away: come back after `Retry-After`."),
+        (true, 503, "The database is away or busy, or the server is shutting down. Try again after `Retry-After`."),
     ];
     all.into_iter().filter_map(|(fits, status, description)| fits.then_some((status, description))).collect()
 }
@@ -54,7 +54,7 @@ fn problem(status: u16, description: &str) -> Value {
     });
     if status == 503 {
         problem["headers"] = json!({
-            "Retry-After": { "description": "Seconds.", "required": true, "schema": { "type": "integer" } },
+            "Retry-After": { "description": "The wait in seconds.", "required": true, "schema": { "type": "integer" } },
         });
     }
     problem

@@ -1,4 +1,4 @@
-//! Mends what the framework says about types.
+//! Corrects the schemas that the framework makes.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// Makes the schemas of a whole OpenAPI document say what is true on the wire.
+/// Corrects all schemas of an OpenAPI document, so that they match the wire.
 pub(super) fn mend(document: &mut Value) {
     let mut sent = HashSet::new();
     super::for_each_operation(document, |_, _, operation| {
@@ -30,8 +30,8 @@ pub(super) fn mend(document: &mut Value) {
     }
 }
 
-/// The same for schemas on their own. In those of bodies that are `sent` to the server optional fields can be left out
-/// or be `null`; in all others every field is there, and an optional one can be `null`.
+/// Corrects schemas without their document. In a body that is `sent` to the server, an optional field can be missing or
+/// `null`. In any other schema every field is present, and an optional one can be `null`.
 pub(super) fn mend_schemas(schemas: &mut Map<String, Value>, sent: &HashSet<String>) {
     let known = schemas.clone();
     for (name, schema) in schemas {
@@ -50,7 +50,7 @@ pub(super) fn mend_schemas(schemas: &mut Map<String, Value>, sent: &HashSet<Stri
     }
 }
 
-/// A schema of OpenAPI 3.0 in the words of JSON Schema, which has no `nullable`.
+/// Turns a schema of OpenAPI 3.0 into JSON Schema, which has no `nullable`.
 pub fn json_schema(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
@@ -66,7 +66,8 @@ pub fn json_schema(schema: &mut Value) {
     }
 }
 
-/// A reference that was given a comment is an `allOf` of both: makes it the reference again and hands back the comment.
+/// The framework makes an `allOf` of a reference and its comment. Replaces the `allOf` by the reference and returns the
+/// comment.
 fn fold(schema: &mut Value) -> Option<Value> {
     let comment = schema.get("description").cloned();
     let reference = schema.get("allOf").and_then(|all| all.get(0)).filter(|first| first.get("$ref").is_some()).cloned();
@@ -76,7 +77,8 @@ fn fold(schema: &mut Value) -> Option<Value> {
     comment
 }
 
-/// Says that a value can be `null`. What is referred to cannot say it, so it is written out; here those are enums.
+/// Marks a value as nullable. A reference cannot be nullable, so its target is copied in its place; here all such
+/// targets are enums.
 fn make_nullable(schema: &mut Value, comment: Option<Value>, known: &Map<String, Value>) {
     let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix(SCHEMAS));
     if let Some(written_out) = name.and_then(|name| known.get(name)).cloned() {
@@ -91,7 +93,7 @@ fn make_nullable(schema: &mut Value, comment: Option<Value>, known: &Map<String,
     }
 }
 
-/// The names of all schemas that are referred to.
+/// Collects the names of all referenced schemas.
 fn references(value: &Value, names: &mut HashSet<String>) {
     match value {
         Value::Object(map) => {
@@ -104,7 +106,7 @@ fn references(value: &Value, names: &mut HashSet<String>) {
     }
 }
 
-/// `"deprecated": false` says nothing, and a bound of whole numbers is a whole number.
+/// Removes `"deprecated": false`, which is the default, and writes bounds of whole numbers without a fraction.
 fn tidy(value: &mut Value) {
     match value {
         Value::Number(number) => {

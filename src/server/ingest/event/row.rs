@@ -23,17 +23,17 @@ pub struct EventToLog {
     pub session_id: Option<String>,
     /// Its kind.
     pub kind: String,
-    /// Of a tool call, the kind of tool.
+    /// The kind of tool, for a tool call.
     pub family: Option<ToolFamily>,
     /// The lane of the timeline in which it stands.
     pub lane: Option<Lane>,
-    /// Of a row that begins and ends, how far it is.
+    /// The state of an event that has a beginning and an end.
     pub state: Option<EventState>,
     /// One line.
     pub title: String,
     /// The text.
     pub body: Option<String>,
-    /// The size of the whole text, where it was cut.
+    /// The size of the whole text, if it was cut.
     pub truncated: Option<i64>,
     /// More facts, as JSON.
     pub metadata: Option<String>,
@@ -80,7 +80,7 @@ pub async fn finish(tx: &impl ConnectionTrait, id: &str, ending: EventEnding) ->
     event::Entity::update_many().set(row).filter(event::Column::Id.eq(id)).exec(tx).await.map(drop)
 }
 
-/// Closes the events among these that run and will have no end of their own.
+/// Marks the running events among `ids` as abandoned, because no record of their end will come.
 pub async fn abandon(tx: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());

@@ -1,8 +1,9 @@
-//! Clearing finished tasks away.
+//! Purging finished tasks.
 //!
-//! A tree goes as a whole or not at all, and only if everything in it has ended. `status` and `project` are asked of
-//! its root; `older_than` of everything in it, so that nothing recent goes with something old. The database does it in
-//! its own tables: no list of ids is ever held here.
+//! A tree of tasks is deleted as a whole or not at all, and only if every task in it has ended. The conditions `status`
+//! and `project` apply to the root of the tree. The condition `older_than` applies to every task in it, so that no
+//! recent task is deleted with an old one. The list of tasks stays in a table of the database and is never held in
+//! memory.
 
 use sea_orm::ConnectionTrait;
 
@@ -11,14 +12,14 @@ use super::super::bounds::Bounds;
 use crate::protocol::write::Purge;
 use crate::server::database::sql::tasks;
 
-/// Deletes the finished trees that are meant, and tells how many tasks went.
-pub async fn purge(tx: &impl ConnectionTrait, which: Purge, now_ms: i64) -> Result<u64, WriteError> {
+/// Deletes the finished trees that meet the conditions. Returns the number of deleted tasks.
+pub async fn purge(tx: &impl ConnectionTrait, conditions: Purge, now_ms: i64) -> Result<u64, WriteError> {
     let mut bounds = Bounds::new();
-    let older_than = bounds.time("older_than", which.older_than.as_ref());
+    let older_than = bounds.time("older_than", conditions.older_than.as_ref());
     bounds.finish()?;
 
-    let status = which.status.map(|status| status.to_string());
-    tasks::MARK_FOR_PURGE.execute(tx, [status.into(), which.project.into(), older_than.into()]).await?;
+    let status = conditions.status.map(|status| status.to_string());
+    tasks::MARK_FOR_PURGE.execute(tx, [status.into(), conditions.project.into(), older_than.into()]).await?;
     tasks::LOG_PURGES.execute(tx, [now_ms.into()]).await?;
     let mut count = 0;
     loop {

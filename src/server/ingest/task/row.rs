@@ -39,7 +39,7 @@ pub struct TaskToStart {
     pub external_id: Option<String>,
     /// Its summary.
     pub summary: Option<String>,
-    /// The memory of the ingest of hooks about the agent, as JSON.
+    /// The state that the ingest of hooks keeps about the agent, as JSON.
     pub ingest_state: Option<String>,
     /// The time of the last hook. None: no hook reports on this task.
     pub heard_at: Option<i64>,
@@ -84,7 +84,7 @@ pub struct TaskChanges {
     pub title: Option<String>,
     /// Its project.
     pub project: Option<String>,
-    /// Its status. The database's trigger sets `status_since`, unless that changes too.
+    /// Its status. The database's trigger sets `status_since`, unless that field has a value too.
     pub status: Option<TaskStatus>,
     /// The reason of the status.
     pub status_reason: Option<Option<String>>,
@@ -96,7 +96,7 @@ pub struct TaskChanges {
     pub workspace: Option<String>,
     /// Its summary.
     pub summary: Option<String>,
-    /// The memory of the ingest of hooks about the agent.
+    /// The state that the ingest of hooks keeps about the agent, as JSON.
     pub ingest_state: Option<Option<String>>,
     /// The time of the last hook.
     pub heard_at: Option<i64>,
@@ -106,7 +106,7 @@ pub struct TaskChanges {
     pub stale: Option<Option<(StaleReason, i64)>>,
     /// The time of its beginning.
     pub created_at: Option<i64>,
-    /// The time of its last change. The database's trigger sets it, unless this does.
+    /// The time of its last change. Without a value the database's trigger sets it.
     pub changed_at: Option<i64>,
 }
 
@@ -138,8 +138,8 @@ pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), 
     task::Entity::insert(row).exec_without_returning(tx).await.map(drop)
 }
 
-/// Writes changes of a task, in one statement that names only the columns that change: the triggers look at those. Without
-/// a change there is no statement.
+/// Writes changes of a task, in one statement that names only the changed columns: the triggers fire for named columns.
+/// Without a change there is no statement.
 pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -> Result<(), DbErr> {
     let row = task::ActiveModel {
         title: set(changes.title),

@@ -1,29 +1,29 @@
-//! Which of the matches come first: BM25 among the newest of them.
+//! The order of the hits: BM25 among the newest matches.
 //!
 //! The rarity of a word makes no difference here, since every candidate has every word. The rank follows from how often
 //! the words occur, from the length of the text, and from words in the title.
 
 use crate::server::search::query::Query;
 
-/// How much one more of the same word adds.
+/// How much each further occurrence of a word adds (`k1` of BM25).
 const SATURATION: f64 = 1.2;
-/// How much a long text weighs against it.
+/// How much the length of a text lowers its score (`b` of BM25).
 const LENGTH: f64 = 0.75;
-/// A word in the title is worth so many in the text.
+/// A word in the title counts as much as this many words in the text.
 const TITLE: f64 = 4.0;
 
-/// A match, to be ranked.
+/// A match that is to be ranked.
 pub(super) struct Candidate {
     id: i64,
-    /// How often each clause is there.
+    /// How often each clause occurs. Occurrences in the title have a higher weight.
     often: Vec<f64>,
-    /// In words.
+    /// The length of title and text in words.
     length: f64,
 }
 
 impl Candidate {
-    /// That of a title and a text, or of its beginning where it is not `whole`. None if the words are not there: the
-    /// row has changed since it was indexed.
+    /// The candidate with this title and this text. If the text is not `whole`, it is the beginning of a longer one.
+    /// None if a whole text lacks a clause: the row has changed since it was indexed.
     pub(super) fn of(query: &Query, id: i64, title: &str, text: &str, whole: bool) -> Option<Self> {
         let mut often = vec![0.0; query.clauses()];
         let mut length = 0;
@@ -44,7 +44,7 @@ impl Candidate {
     }
 }
 
-/// The best of them; of equals the newest.
+/// The ids of the best candidates, the best first. Of candidates with equal scores the newest comes first.
 pub(super) fn best(candidates: Vec<Candidate>, most: usize) -> Vec<i64> {
     let average = candidates.iter().map(|one| one.length).sum::<f64>() / candidates.len().max(1) as f64;
     let average = average.max(1.0);
@@ -60,7 +60,7 @@ mod tests {
     use crate::server::search::query::Query;
 
     #[test]
-    fn titles_short_texts_and_more_of_it_come_first() {
+    fn titles_short_texts_and_frequent_words_come_first() {
         let query = Query::parse("fox den");
         let long = format!("fox den {}", "and more ".repeat(40));
         let texts =
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equals_the_newest_comes_first() {
+    fn equal_scores_put_the_newest_first() {
         let query = Query::parse("a");
         let all = (0..5).filter_map(|id| Candidate::of(&query, id, "a", "", true)).collect();
         assert_eq!(best(all, 3), [4, 3, 2]);

@@ -1,27 +1,29 @@
-//! The part of a text that is shown, and the places in it that are marked. Plain text: who shows it decides how.
+//! Snippets: the part of a text that a hit shows, and the places of the matches in it. A snippet is plain text: the
+//! client decides how to show the marks.
 
 use std::ops::Range;
 
 use crate::protocol::model::Snippet;
 use crate::server::search::query::{Found, Query};
 
-/// The most code points of a snippet, without what says that there is more.
+/// The most code points of a snippet, without the ellipses.
 const LONGEST_SNIPPET: usize = 198;
-/// How many of them come before the first place.
+/// How many code points come before the first match.
 const BEFORE: usize = 40;
-/// How far back to look for the beginning of a word.
-const TO_A_WORD: usize = 16;
-/// Among how many places the best is looked for.
-const PLACES: usize = 500;
+/// How many of these may be left out so that the snippet begins with a whole word.
+const SKIPPED_TO_A_WORD: usize = 16;
+/// How many matches are tried as the first match of the snippet.
+const MATCHES_TRIED: usize = 500;
+/// Stands for the text before or after the snippet.
 const MORE: char = '…';
 
-/// Where in a text a query is found, in code points.
+/// The places of a query's matches in a text, in code points.
 pub(super) fn marks(query: &Query, text: &str) -> Vec<[u32; 2]> {
     let (found, _) = query.find(text);
     in_code_points(text, &found, 0..text.len(), 0)
 }
 
-/// The part of a text with the most of a query; its beginning where there is nothing of it.
+/// The part of a text with the most matches of a query. Without a match it is the beginning of the text.
 pub(super) fn best(query: &Query, text: &str) -> Snippet {
     let (found, _) = query.find(text);
     let start = start(text, &found, query.clauses());
@@ -37,7 +39,8 @@ pub(super) fn best(query: &Query, text: &str) -> Snippet {
     Snippet { marks: in_code_points(text, &found, start..end, u32::from(start > 0)), text: shown }
 }
 
-/// Where the snippet begins: before the place from which on, as far as it reaches, the most clauses are found.
+/// The start of the snippet in bytes. Each match is tried as the first match of the snippet. The best one is followed,
+/// as far as the snippet reaches, by matches of the most clauses.
 fn start(text: &str, found: &[Found], clauses: usize) -> usize {
     let reach = |first: &Found| first.range.start + offset(&text[first.range.start..], LONGEST_SNIPPET - BEFORE);
     let worth = |at: usize| {
@@ -48,16 +51,16 @@ fn start(text: &str, found: &[Found], clauses: usize) -> usize {
         }
         (often.iter().filter(|often| **often > 0).count(), often.iter().sum::<usize>())
     };
-    let places = 0..found.len().min(PLACES);
-    // Of equals the first.
-    let Some(first) = places.max_by_key(|at| (worth(*at), std::cmp::Reverse(*at))) else { return 0 };
+    let tried = 0..found.len().min(MATCHES_TRIED);
+    // Of equally good matches the first one is taken.
+    let Some(first) = tried.max_by_key(|at| (worth(*at), std::cmp::Reverse(*at))) else { return 0 };
     let first = found[first].range.start;
     let before: Vec<(usize, char)> = text[..first].char_indices().rev().take(BEFORE).collect();
     let Some((earliest, _)) = before.last().copied().filter(|_| before.len() == BEFORE) else { return 0 };
     if earliest == 0 {
         return 0;
     }
-    let words = before.iter().rev().take(TO_A_WORD).find(|(_, c)| c.is_whitespace());
+    let words = before.iter().rev().take(SKIPPED_TO_A_WORD).find(|(_, c)| c.is_whitespace());
     words.map_or(earliest, |(at, c)| at + c.len_utf8())
 }
 
@@ -66,7 +69,8 @@ fn offset(text: &str, count: usize) -> usize {
     text.char_indices().nth(count).map_or(text.len(), |(at, _)| at)
 }
 
-/// The places that are within a part of a text, those that touch as one, counted from the beginning of the part.
+/// The places of the matches within a part of a text, in code points. The part begins at the code point `first`.
+/// Matches that touch become one place.
 fn in_code_points(text: &str, found: &[Found], part: Range<usize>, first: u32) -> Vec<[u32; 2]> {
     let within = |range: &Range<usize>| range.start.max(part.start)..range.end.min(part.end);
     let mut ranges: Vec<Range<usize>> =
@@ -93,7 +97,7 @@ mod tests {
     use super::{best, marks};
     use crate::server::search::query::Query;
 
-    /// A snippet with brackets around what is marked.
+    /// A snippet with brackets around its marked places.
     fn shown(query: &str, text: &str) -> String {
         let snippet = best(&Query::parse(query), text);
         assert!(snippet.text.chars().count() <= 200);
@@ -109,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn it_shows_where_the_words_are() {
+    fn snippets_mark_the_matches() {
         assert_eq!(shown("b", ""), "");
         assert_eq!(shown("z", "a b c"), "a b c");
         assert_eq!(shown("b", "a B, b\n<b>"), "a [B], [b]\n<[b]>");
@@ -119,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_text_it_shows_the_part_with_the_most_of_them() {
+    fn long_texts_show_the_part_with_the_most_matches() {
         let text = format!("one {} one two three {}", "é ".repeat(300), "x ".repeat(300));
         let shown = shown("one two three", &text);
         assert!(

@@ -1,4 +1,4 @@
-//! Scripts of records, and where the task stands after each.
+//! Scripts of records, and the status of the task after each record.
 
 use std::collections::HashMap;
 
@@ -11,39 +11,40 @@ use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::server::agents::hooks::record::HookRecord;
 
-/// One record a line: hook, then `key=value`; or `lose`. What comes out: the status after each, with what else followed.
+/// Runs a script. Each line is one record, a hook and its fields as `key=value`, or the word `lose`. The expected text
+/// has one line for each record: the status after it, then its other effects.
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut agent: Option<AgentMemory> = None;
     let mut rows: HashMap<String, EventState> = HashMap::new();
-    let mut outcome = String::new();
+    let mut actual = String::new();
     for (at, line) in script.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
-        let (next, step) = match agent.take() {
+        let (next, outcome) = match agent.take() {
             Some(mut agent) if line == "lose" => {
-                let step = agent.lose();
-                (agent, step)
+                let outcome = agent.lose();
+                (agent, outcome)
             }
             agent => take(agent, at, line, &mut rows),
         };
         let (status, reason) = next.status();
-        outcome += status.as_str();
-        for (what, ids) in [
+        actual += status.as_str();
+        for (effect, ids) in [
             ("", reason.map(str::to_owned)),
-            ("again ", step.revived),
-            ("lost ", step.lost),
-            ("began ", step.began),
-            ("ended ", step.ended),
-            ("abandoned ", (!step.abandoned.is_empty()).then(|| step.abandoned.join(" "))),
+            ("again ", outcome.resumed_run),
+            ("lost ", outcome.lost_run),
+            ("began ", outcome.started_run),
+            ("ended ", outcome.ended_run),
+            ("abandoned ", (!outcome.abandoned_events.is_empty()).then(|| outcome.abandoned_events.join(" "))),
         ] {
-            outcome += &ids.map(|ids| format!(" {what}{ids}")).unwrap_or_default();
+            actual += &ids.map(|ids| format!(" {effect}{ids}")).unwrap_or_default();
         }
-        outcome += "\n";
-        // What is remembered survives being written down.
+        actual += "\n";
+        // The memory survives being stored and read back.
         let text = serde_json::to_string(&next).expect("JSON");
         agent = Some(serde_json::from_str(&text).expect("an agent"));
     }
     let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).skip(1).collect();
-    assert_eq!(outcome, expected.trim_end_matches(' ').trim_end_matches('\n').to_owned() + "\n");
+    assert_eq!(actual, expected.trim_end_matches(' ').trim_end_matches('\n').to_owned() + "\n");
 }
 
 fn take(
@@ -61,7 +62,7 @@ fn take(
     let fresh = FreshIds { session: format!("run{at}"), event: format!("row{at}") };
     let mut next = agent.unwrap_or_else(|| AgentMemory::new(&record));
     let known = record.key().and_then(|key| rows.get(&key).copied());
-    let step = next.take(&record, known, true, &fresh);
+    let outcome = next.take(&record, known, true, &fresh);
     if let (Some(key), effect) = (record.key(), record.row().1) {
         match (effect, known) {
             (RowEffect::Begin(_), None) => {
@@ -73,11 +74,11 @@ fn take(
             (_, _) => {}
         }
     }
-    (next, step)
+    (next, outcome)
 }
 
 #[test]
-fn a_turn() {
+fn a_turn_runs_finishes_and_goes_idle() {
     check(
         "SessionStart source=startup
          UserPromptSubmit prompt=hi
@@ -98,7 +99,7 @@ fn a_turn() {
 }
 
 #[test]
-fn a_permission_is_lifted_by_the_call_it_held_up() {
+fn the_end_of_the_call_lifts_its_permission_request() {
     check(
         r#"UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=a tool_name=Bash tool_input={"command":"make"}
@@ -117,7 +118,7 @@ fn a_permission_is_lifted_by_the_call_it_held_up() {
 }
 
 #[test]
-fn a_refused_permission_ends_with_the_turn() {
+fn the_end_of_the_turn_lifts_a_refused_permission() {
     check(
         r#"UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=a tool_name=Bash
@@ -136,7 +137,7 @@ fn a_refused_permission_ends_with_the_turn() {
 }
 
 #[test]
-fn a_notification_blocks_only_where_nothing_does() {
+fn a_notification_blocks_only_an_unblocked_task() {
     check(
         "UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=a tool_name=Bash
@@ -161,7 +162,7 @@ fn a_notification_blocks_only_where_nothing_does() {
 }
 
 #[test]
-fn an_error_heals_with_the_next_work_of_the_main_thread() {
+fn the_next_tool_call_of_the_main_thread_clears_an_error() {
     check(
         "UserPromptSubmit prompt=hi
          StopFailure error=overloaded
@@ -182,7 +183,7 @@ fn an_error_heals_with_the_next_work_of_the_main_thread() {
 }
 
 #[test]
-fn only_agents_in_the_background_keep_a_task_running() {
+fn only_background_agents_keep_a_task_running() {
     check(
         r#"UserPromptSubmit prompt=hi
          Stop background_tasks=[{"type":"shell"}]
@@ -224,7 +225,7 @@ fn late_and_repeated_records_change_nothing() {
 }
 
 #[test]
-fn a_start_without_an_end_before_it_closes_the_older_run() {
+fn a_new_run_closes_an_older_open_run_as_lost() {
     check(
         "SessionStart source=startup
          UserPromptSubmit prompt=hi
@@ -243,7 +244,7 @@ fn a_start_without_an_end_before_it_closes_the_older_run() {
 }
 
 #[test]
-fn what_is_remembered_is_bounded() {
+fn the_open_rows_in_memory_are_bounded() {
     let calls: String = (0..300).map(|at| format!("PreToolUse tool_use_id=t{at} tool_name=Bash\n")).collect();
     let mut expected = String::from("\nrunning began run0");
     for at in 1..300 {
@@ -256,7 +257,7 @@ fn what_is_remembered_is_bounded() {
 }
 
 #[test]
-fn one_that_is_given_up_and_heard_of_again_goes_on() {
+fn a_hook_of_a_lost_agent_continues_its_run() {
     check(
         r#"SessionStart source=startup
          UserPromptSubmit prompt=hi
@@ -287,7 +288,7 @@ fn one_that_is_given_up_and_heard_of_again_goes_on() {
 }
 
 #[test]
-fn a_turn_that_failed_says_of_what() {
+fn a_failed_turn_keeps_its_error_as_the_reason() {
     check(
         "UserPromptSubmit prompt=hi
          StopFailure error=overloaded
@@ -303,9 +304,9 @@ fn a_turn_that_failed_says_of_what() {
     );
 }
 
-/// Claude Code asks for the permission to ask, and the answers become part of what the call was given.
+/// Claude Code requests permission for the question call itself, and the answers become part of the call's input.
 #[test]
-fn an_answered_question_holds_nothing_up() {
+fn the_answer_to_a_question_lifts_every_block_on_it() {
     check(
         r#"UserPromptSubmit prompt=hi
          PreToolUse tool_use_id=q tool_name=AskUserQuestion tool_input={"questions":["which?"]}
@@ -319,7 +320,7 @@ fn an_answered_question_holds_nothing_up() {
     );
 }
 
-/// No hook says that a plan was sent back with what to do instead: the agent just goes on.
+/// No hook reports that a person rejected a plan and gave other instructions. The agent's next call shows it.
 #[test]
 fn next_tool_call_lifts_the_block() {
     check(
