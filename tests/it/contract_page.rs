@@ -4,7 +4,7 @@
 //! compares it with the page, so that neither can gain or lose an entry without the other. The sentences between the
 //! tables are not tested.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use requery::server::http::document;
 use serde_json::Value;
 
 mod limits;
+mod scripts;
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
@@ -45,11 +46,14 @@ fn section(title: &str) -> String {
 
 /// The cells of each row of the table that has this header row, anywhere on the page.
 fn table(header: &str) -> Vec<Vec<String>> {
-    let page = page();
-    let rows = page.lines().skip_while(|line| *line != header).skip(2).take_while(|line| line.starts_with('|'));
+    table_in(&page(), header)
+}
+
+fn table_in(text: &str, header: &str) -> Vec<Vec<String>> {
+    let rows = text.lines().skip_while(|line| *line != header).skip(2).take_while(|line| line.starts_with('|'));
     let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
     let rows: Vec<Vec<String>> = rows.map(cells).collect();
-    assert!(!rows.is_empty(), "the page has no table `{header}`");
+    assert!(!rows.is_empty(), "there is no table `{header}`");
     rows
 }
 
@@ -75,52 +79,6 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 
 fn set<T: Into<String>>(all: impl IntoIterator<Item = T>) -> BTreeSet<String> {
     all.into_iter().map(Into::into).collect()
-}
-
-/// The numbers after each `Rule` or `Rules` of a text, as in `Rules 2, 3 and 11:`.
-fn cited_rules(text: &str) -> Vec<u32> {
-    let mut cited = Vec::new();
-    for rest in text.split("Rule").skip(1) {
-        let rest = rest.strip_prefix('s').unwrap_or(rest);
-        let is_of_list = |word: &&str| *word == "and" || word.starts_with(|first: char| first.is_ascii_digit());
-        let numbers = rest.split_whitespace().take_while(is_of_list).filter(|word| *word != "and");
-        cited.extend(numbers.map(|word| word.trim_end_matches([',', ':', '.']).parse::<u32>().expect("a number")));
-    }
-    cited
-}
-
-#[test]
-fn cited_rules_are_read_from_singular_and_plural() {
-    assert_eq!(cited_rules("# Rule 4: a\n# b Rule 6 on c\n# Rules 2, 3 and 11: d"), [4, 6, 2, 3, 11]);
-    assert!(cited_rules("# no citation, 5 notices").is_empty());
-}
-
-#[test]
-fn each_rule_has_a_vector_and_each_vector_a_rule() {
-    let rules = section("## Client rules");
-    let number = |line: &str| line.split_once(". ")?.0.parse::<u32>().ok();
-    let rules: Vec<u32> = rules.lines().filter_map(number).collect();
-    assert_eq!(rules, (1..=rules.len() as u32).collect::<Vec<_>>(), "the rules are numbered without gaps");
-
-    let mut held = BTreeMap::<u32, Vec<String>>::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")).expect("vectors") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_none_or(|extension| extension != "txt") {
-            continue;
-        }
-        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
-        let script = fs::read_to_string(&path).expect("a script");
-        // A citation may break over two lines.
-        let comments: Vec<&str> = script.lines().filter_map(|line| line.strip_prefix("# ")).collect();
-        let cited = cited_rules(&comments.join(" "));
-        assert!(!cited.is_empty(), "{name} cites no rule of docs/protocol.md");
-        for rule in cited {
-            assert!(rules.contains(&rule), "{name} cites rule {rule}, which docs/protocol.md does not have");
-            held.entry(rule).or_default().push(name.clone());
-        }
-    }
-    let missing: Vec<&u32> = rules.iter().filter(|rule| !held.contains_key(rule)).collect();
-    assert!(missing.is_empty(), "no script in tests/vectors cites the rules {missing:?}");
 }
 
 #[test]
