@@ -1,0 +1,158 @@
+//! The memory of an agent, as it is stored with its task as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::hook_catalogue::PairedRow;
+use crate::protocol::model::TaskStatus;
+use crate::server::agents::hooks::record::HookRecord;
+
+/// The memory of an agent between two of its records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentMemory {
+    pub(super) base: BaseStatus,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) blocks: Vec<Block>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) open: Vec<OpenRow>,
+    #[serde(default)]
+    pub(super) run: Option<AgentRun>,
+    /// The error of the last failed turn, in the runtime's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+    /// Whether the agent was given up as lost because it was silent for too long. The base keeps its earlier value.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) lost: bool,
+    /// The source of the task's title.
+    #[serde(default)]
+    pub titled: TitleOrigin,
+    /// The last name of the session. A record that repeats it does not change the title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
+    /// The memory of an import that took the session from a transcript. The first hook that ran later than the
+    /// transcript clears it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<serde_json::Value>,
+}
+
+/// The state of the main thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BaseStatus {
+    Running,
+    Ready,
+    Idle,
+    Finished,
+    Completed,
+    Errored,
+}
+
+/// A request that a person has to answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Block {
+    /// The subagent that asks. None: the main thread asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) thread: Option<String>,
+    pub(super) on: BlockCause,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BlockCause {
+    /// The call with this fingerprint needs permission.
+    Approval(u64),
+    /// The call with this key is itself a question to the person.
+    Answer(String),
+    /// An MCP server asks; the text is the key of the question's row.
+    Elicitation(String),
+    /// A notification asked for a permission or an answer. It names no call, so it may concern any call that was open
+    /// then. The first of these calls to end lifts the block.
+    Notice { permission: bool, open: Vec<String> },
+}
+
+/// A row that began and has not ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct OpenRow {
+    pub(super) key: String,
+    pub(super) event: String,
+    pub(super) part: PairedRow,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) thread: Option<String>,
+    /// The fingerprint of a tool call, which a permission request for the call has too. For other rows 0.
+    #[serde(default)]
+    pub(super) call: u64,
+}
+
+/// The newest run of the client. It may have ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct AgentRun {
+    pub(super) session: String,
+    /// Whether a `SessionStart` was seen for this run. Otherwise another record began it.
+    pub(super) started: bool,
+    pub(super) ended: bool,
+    /// Whether the run was given up as lost, rather than ended by its client.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) lost: bool,
+}
+
+/// The source of a title. A later variant is better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TitleOrigin {
+    /// The name of the folder.
+    #[default]
+    Folder,
+    /// The first prompt of the person.
+    Prompt,
+    /// The name of the session.
+    Session,
+}
+
+impl AgentMemory {
+    /// The memory before the effects of the agent's first record.
+    pub fn new(first: &HookRecord) -> Self {
+        let base = if first.is_work() { BaseStatus::Running } else { BaseStatus::Ready };
+        Self::at(base, TitleOrigin::default())
+    }
+
+    /// A memory rebuilt from the status of the task, because the stored memory is missing or unreadable. The
+    /// title counts as the name of the session, so that no prompt replaces it.
+    pub fn recalled(status: TaskStatus) -> Self {
+        let base = match status {
+            TaskStatus::Running => BaseStatus::Running,
+            TaskStatus::Waiting => BaseStatus::Idle,
+            TaskStatus::Completed => BaseStatus::Completed,
+            TaskStatus::Errored => BaseStatus::Errored,
+        };
+        Self::at(base, TitleOrigin::Session)
+    }
+
+    /// The memory of an agent after its session was imported from a transcript.
+    pub fn ended(titled: TitleOrigin, named: Option<String>) -> Self {
+        Self { named, ..Self::at(BaseStatus::Completed, titled) }
+    }
+
+    fn at(base: BaseStatus, titled: TitleOrigin) -> Self {
+        Self {
+            base,
+            blocks: Vec::new(),
+            open: Vec::new(),
+            run: None,
+            error: None,
+            lost: false,
+            titled,
+            named: None,
+            imported: None,
+        }
+    }
+}
+
+impl BlockCause {
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            BlockCause::Approval(_) | BlockCause::Notice { permission: true, .. } => "permission",
+            BlockCause::Answer(_) | BlockCause::Elicitation(_) | BlockCause::Notice { permission: false, .. } => {
+                "question"
+            }
+        }
+    }
+}
