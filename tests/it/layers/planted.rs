@@ -157,6 +157,21 @@ fn clocks_are_found_outside_of_the_drivers() {
             "use uuid::Uuid;\nfn planted() { Uuid::now_v7(); }\n",
             "+2: `engine` is no driver and may not read the clock (`uuid::Uuid::now_v7`)",
         ),
+        (
+            "src/protocol/id.rs",
+            "fn planted() { uuid::Timestamp::now(uuid::NoContext); }\n",
+            "+1: `protocol::id` is no driver and may not read the clock (`uuid::Timestamp::now`)",
+        ),
+        (
+            "src/agent/process.rs",
+            "const PLANTED: fn() = std::time::SystemTime::elapsed;\n",
+            "+1: `agent::process` is no driver and may not read the clock (`std::time::SystemTime::elapsed`)",
+        ),
+        (
+            "src/server/agents/hooks/status/memory.rs",
+            "use uuid::Uuid as U;\nfn planted() { U::now_v6(); }\n",
+            "+2: `server::agents::hooks::status::memory` is no driver",
+        ),
     ]);
 }
 
