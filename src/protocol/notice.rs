@@ -254,6 +254,13 @@ mod tests {
         assert_eq!(kinds, NoticeKind::ALL);
         let texts: Vec<&str> = Notice::samples().map(|sample| sample.kind()).collect();
         assert_eq!(texts, Notice::KINDS);
+        for sample in Notice::samples() {
+            let json = serde_json::to_value(&sample).expect("JSON");
+            let payload = json["payload"].as_object().expect("an object");
+            let empty: Vec<&String> =
+                payload.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name).collect();
+            assert!(!payload.is_empty() && empty.is_empty(), "the sample of {} has no {empty:?}", sample.kind());
+        }
     }
 
     /// The row that a trigger writes for a notice, read back, is the notice.

@@ -12,9 +12,9 @@ use requery::protocol::write::{
     EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
 };
 use requery::protocol::{
-    BookmarkDeleted, BookmarkSaved, Closing, EventLogged, EventUpdated, Heartbeat, Resumed, Resync, SessionEnded,
-    SessionStarted, SnapshotPayload, Stale, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated, TasksPurged, Watch,
-    Watching,
+    BookmarkDeleted, BookmarkSaved, Closing, EventLogged, EventUpdated, Heartbeat, Notice, NoticeKind, Resumed, Resync,
+    SessionEnded, SessionStarted, SnapshotPayload, Stale, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated,
+    TasksPurged, Watch, Watching,
 };
 use requery::server::http::document;
 use serde::Serialize;
@@ -173,19 +173,16 @@ fn serde_writes_bodies_as_the_schemas_describe() {
 
 #[test]
 fn serde_writes_frames_as_the_schemas_describe() {
-    let of_task = json!({"task_id": ID, "project": "p", "parent_task_id": null});
-    let of = |id_field: &str| json!({id_field: ID, "task_id": ID, "project": "p"});
-    check::<TaskStarted>(&of_task);
-    check::<TaskUpdated>(&of_task);
-    check::<TaskDeleted>(&of_task);
-    check::<TaskCompleted>(&json!({"task_id": ID, "project": "p", "parent_task_id": ID, "status": "errored"}));
-    check::<TasksPurged>(&json!({"count": 3, "project": "p"}));
-    check::<SessionStarted>(&of("session_id"));
-    check::<SessionEnded>(&of("session_id"));
-    check::<EventLogged>(&of("event_id"));
-    check::<EventUpdated>(&of("event_id"));
-    check::<BookmarkSaved>(&of("bookmark_id"));
-    check::<BookmarkDeleted>(&of("bookmark_id"));
+    for notice in Notice::samples() {
+        let frame = serde_json::to_value(&notice).unwrap();
+        check_payload(notice.notice_kind(), &frame["payload"]);
+        // A task without a parent.
+        let mut payload = frame["payload"].clone();
+        if let Some(parent) = payload.get_mut("parent_task_id") {
+            *parent = Value::Null;
+            check_payload(notice.notice_kind(), &payload);
+        }
+    }
 
     let beats = json!({"server_time": TIME, "heartbeat_ms": 25000, "version": "1.0"});
     let with = |more: Value| {
@@ -204,6 +201,26 @@ fn serde_writes_frames_as_the_schemas_describe() {
     check::<Heartbeat>(&json!({"server_time": TIME}));
     check::<Resync>(&json!({"reason": "r"}));
     check::<Closing>(&json!({"retry_ms": 3}));
+}
+
+/// Checks the payload of a notice. An arm for each kind: a kind without one fails the test.
+#[track_caller]
+fn check_payload(kind: NoticeKind, payload: &Value) {
+    match kind {
+        NoticeKind::TaskStarted => check::<TaskStarted>(payload),
+        NoticeKind::TaskUpdated => check::<TaskUpdated>(payload),
+        NoticeKind::TaskCompleted => check::<TaskCompleted>(payload),
+        NoticeKind::TaskDeleted => check::<TaskDeleted>(payload),
+        NoticeKind::TasksPurged => check::<TasksPurged>(payload),
+        NoticeKind::SessionStarted => check::<SessionStarted>(payload),
+        NoticeKind::SessionEnded => check::<SessionEnded>(payload),
+        NoticeKind::EventLogged => check::<EventLogged>(payload),
+        NoticeKind::EventUpdated => check::<EventUpdated>(payload),
+        NoticeKind::BookmarkSaved => check::<BookmarkSaved>(payload),
+        NoticeKind::BookmarkDeleted => check::<BookmarkDeleted>(payload),
+        // `NoticeKind` may grow, so the compiler asks for this arm.
+        other => panic!("add the payload of {} here", other.as_str()),
+    }
 }
 
 #[track_caller]
