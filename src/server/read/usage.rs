@@ -8,9 +8,6 @@ use crate::protocol::limits;
 use crate::protocol::model::{ModelUsage, Usage};
 use crate::server::database::sql;
 
-/// The stored unit of cost: the millionth of a dollar.
-const MICROS: f64 = 1_000_000.0;
-
 /// The usage of a task, in total and by model. The model with the most answers comes first.
 pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usage, Vec<ModelUsage>), DbErr> {
     let rows: Vec<ModelUsageRow> = sql::usage::OF_TASK.all(tx, [task_id.as_str().into()]).await?;
@@ -68,7 +65,8 @@ impl UsageSums {
             output_tokens: count(self.output_tokens),
             cache_read_tokens: count(self.cache_read_tokens),
             cache_write_tokens: count(self.cache_write_tokens),
-            cost_usd: (self.answers_with_cost > 0).then(|| count(self.cost_usd_micros) as f64 / MICROS),
+            cost_usd: (self.answers_with_cost > 0)
+                .then(|| count(self.cost_usd_micros) as f64 / sql::usage::MICROS_PER_DOLLAR),
             answers_with_cost: count(self.answers_with_cost),
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::protocol::limits;
 use crate::server::agents::hooks::fingerprint;
 use crate::server::agents::hooks::record::MAX_PATH_BYTES;
+use crate::server::database::sql::usage::MICROS_PER_DOLLAR;
 use crate::server::ingest::text;
 
 /// The longest name of a model that is kept, in characters.
@@ -285,7 +286,7 @@ fn answer(
         Some(cost) => {
             let micros = cost
                 .as_f64()
-                .map(|cost| (cost * 1e6).round())
+                .map(|cost| (cost * MICROS_PER_DOLLAR).round())
                 .filter(|micros| (0.0..=limits::ANSWER_TOKENS as f64).contains(micros));
             Some(micros.ok_or("costUSD is not an amount")? as i64)
         }

@@ -8,12 +8,9 @@ use serde_json::json;
 use super::RUNTIME;
 use super::session::TranscriptSession;
 use crate::protocol::model::Imported;
-use crate::server::database::sql::transcripts;
+use crate::server::database::sql::{self, transcripts};
 use crate::server::ingest;
 use crate::server::ingest::usage::UsageToSave;
-
-/// The unit in which the database stores `cost_usd`.
-const MICROS_PER_DOLLAR: f64 = 1_000_000.0;
 
 /// Writes the usage that is not counted yet, and adds the difference to the result of the import.
 pub async fn save(
@@ -77,7 +74,7 @@ pub async fn save(
         });
     }
     if imported.usage.answers_with_cost > 0 || micros > 0 {
-        *imported.usage.cost_usd.get_or_insert_default() += micros as f64 / MICROS_PER_DOLLAR;
+        *imported.usage.cost_usd.get_or_insert_default() += micros as f64 / sql::usage::MICROS_PER_DOLLAR;
     }
     ingest::usage::save(tx, task_id, rows).await
 }

@@ -2,6 +2,9 @@
 
 use super::Sql;
 
+/// The database stores `cost_usd` in millionths of a dollar.
+pub const MICROS_PER_DOLLAR: f64 = 1_000_000.0;
+
 /// The usage of the task `?`, one row for each model, the model with the most answers first.
 pub const OF_TASK: Sql = Sql::new(
     "select model, count(*) as answers, sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,
