@@ -29,6 +29,12 @@ pub const RESUMED_NOTICES: u64 = 4 * RESUMED_READ_MODELS as u64;
 /// The default time between two heartbeats: proxies cut a connection that is silent for 60 s, so two fit before that.
 pub const HEARTBEAT: Duration = Duration::from_secs(25);
 
+/// How long a peer may take to accept the frames of one flush. After that the WebSocket is dropped.
+pub const FRAME_ACCEPT_TIME: Duration = Duration::from_secs(10);
+
+/// How long a peer may take to read a close frame. After that the WebSocket is dropped.
+pub const CLOSE_FRAME_TIME: Duration = Duration::from_secs(1);
+
 /// How many read models one stream may be narrowed to, and how many one `stale` frame lists. A longer `watch` closes
 /// the WebSocket with 1008; instead of a longer `stale` the server sends `resync`. Enough for any screen, and a bound
 /// on the work for each notice.
@@ -42,6 +48,12 @@ pub const CLIENT_MESSAGE_BYTES: usize = 16 * 1024;
 /// client less than the single notices.
 pub const NOTICES_PER_FLUSH: usize = 64;
 
+/// The default time between two flushes. Notices of that time are merged.
+pub const WINDOW: Duration = Duration::from_millis(40);
+
+/// The widest window under load, as a multiple of its base.
+pub const WIDEST_WINDOW: u32 = 8;
+
 /// How many notices wait in one window. More become a `resync`, which costs a client less. A bound on memory: some
 /// 2 MB.
 pub const NOTICES_PER_WINDOW: usize = 10_000;
@@ -50,12 +62,37 @@ pub const NOTICES_PER_WINDOW: usize = 10_000;
 /// the busiest server.
 pub const FLUSHES_BEHIND: usize = 256;
 
+/// The default age at which changes are pruned from the log. An older `since` gets a `snapshot`.
+pub const CHANGE_LOG_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// How many streams are open at once by default. A further one gets 503. Some 60 MB.
 pub const STREAMS: usize = 10_000;
 
 /// How many connections are open at once. A further one waits until the server accepts it. More than the streams, so
 /// that REST is still answered beside them.
 pub const CONNECTIONS: usize = 16_384;
+
+/// How long a request may take to send its headers. After that the connection is closed.
+pub const HEADER_TIME: Duration = Duration::from_secs(15);
+
+/// The size of the buffer for the headers of a request, in bytes. Longer headers get 431.
+pub const HEADER_BYTES: usize = 64 * 1024;
+
+/// How long a peer may leave sent bytes unacknowledged. Frees the resources of a half-open or stuck connection. Linux
+/// alone can limit it.
+pub const UNREAD_TIME: Duration = Duration::from_secs(60);
+
+/// How long running requests may take when the server ends. After that they are cut off.
+pub const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
+
+// --- the database ----------------------------------------------------------------------------------------------------
+
+/// How long a request waits for a connection to the database. After that the database is overloaded, and the request
+/// gets 503.
+pub const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a statement waits for another process that holds the write lock. After that the request gets 503.
+pub const WRITE_LOCK_WAIT: Duration = Duration::from_secs(5);
 
 // --- bodies ----------------------------------------------------------------------------------------------------------
 
@@ -146,6 +183,12 @@ pub const HITS_DEFAULT: u32 = 20;
 /// How many of the newest matches are ranked. Older matches are not found, so that each word costs the same.
 pub const RANKED_MATCHES: i64 = 1_000;
 
+/// How long a search waits for the index to contain all changes of its snapshot. After that `complete` is `false`.
+pub const INDEX_WAIT: Duration = Duration::from_millis(100);
+
+/// The most changes that the index can catch up with in [`INDEX_WAIT`]. A search does not wait if there are more.
+pub const INDEX_WAIT_CHANGES: u64 = 1_000;
+
 /// How many searches run at once. A further one waits for [`SEARCH_WAIT`]: searches must leave connections for reads.
 pub const SEARCHES: usize = 2;
 
@@ -169,6 +212,12 @@ pub const HOOK_TITLE_CHARACTERS: usize = 80;
 
 /// How many rows of one agent are open at once. One more makes the oldest `abandoned`.
 pub const OPEN_ROWS: usize = 256;
+
+/// The default silence after which a running task is flagged stale. Longer than most builds, shorter than a lunch.
+pub const SILENT_AFTER: Duration = Duration::from_secs(30 * 60);
+
+/// The default silence after which the agent of a flagged task is given up as lost. It covers a night.
+pub const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// How many lines of transcripts one request has. More get 422: each line may be a task, and one transaction writes all
 /// of them.

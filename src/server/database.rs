@@ -19,7 +19,7 @@ use requery_migrations::{MigrateError, Migrated};
 use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult};
 use tokio::sync::Notify;
 
-use crate::protocol::Cursor;
+use crate::protocol::{Cursor, limits};
 
 mod position;
 pub use position::Position;
@@ -44,9 +44,9 @@ mod write;
 pub use write::Committed;
 
 /// How long a statement waits for another process that holds the write lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
 /// How long a request waits for a connection. After that the database is overloaded, and the request gets 503.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const ACQUIRE_TIMEOUT: Duration = limits::CONNECTION_WAIT;
 /// Connections that read at the same time. More connections would only compete for the same two or four cores.
 const READERS: u32 = 4;
 

@@ -6,7 +6,6 @@
 //! and [`query`] parses a query. The hits are not made here: `read::search` reads them from the rows.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
@@ -37,11 +36,6 @@ mod write;
 use job::IndexJob;
 use query::Query;
 use state::IndexState;
-
-/// How long a reader waits for the index to contain all changes of the reader's snapshot.
-const INDEX_TIMEOUT: Duration = Duration::from_millis(100);
-/// The most changes that the index can catch up with in that time. A reader does not wait if there are more.
-const MOST_AWAITED: u64 = 1_000;
 
 /// The search index, as its readers see it. Clones are handles on the same index.
 #[derive(Clone)]
@@ -99,14 +93,16 @@ impl SearchIndex {
         }
         let end = tx.position();
         let missing = between(&state.reached(), &end);
-        let (tx, state) = if missing.is_empty() || missing.most_changes() > MOST_AWAITED || state.stage.is_some() {
-            (tx, state)
-        } else {
-            drop(tx);
-            let mut reached = self.reached.subscribe();
-            let _ = tokio::time::timeout(INDEX_TIMEOUT, reached.wait_for(|reached| reached.covers(&end))).await;
-            self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?
-        };
+        let (tx, state) =
+            if missing.is_empty() || missing.most_changes() > limits::INDEX_WAIT_CHANGES || state.stage.is_some() {
+                (tx, state)
+            } else {
+                drop(tx);
+                let mut reached = self.reached.subscribe();
+                let _ =
+                    tokio::time::timeout(limits::INDEX_WAIT, reached.wait_for(|reached| reached.covers(&end))).await;
+                self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?
+            };
         // An index that is being built, or is damaged, can lack any row: its cursor contains no change.
         let whole = state.stage.is_none() && !self.database.search_index().is_damaged();
         let reached = if whole { state.reached() } else { Position::from_column(0) };

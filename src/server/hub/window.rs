@@ -12,8 +12,6 @@ use crate::protocol::{Cursor, Notice, TaskId};
 
 /// How many deliveries a flush may cause before the window widens: half a microsecond each makes 10 ms of one core.
 const HEAVY: usize = 20_000;
-/// The widest window, as a multiple of its base.
-const WIDEST: u32 = 8;
 
 /// Collects notices until they are due.
 #[derive(Debug)]
@@ -147,7 +145,7 @@ impl Window {
         let merged = std::mem::take(&mut self.pending);
         self.index_by_key.clear();
         let heavy = merged.len().saturating_mul(listeners) > HEAVY;
-        self.widen = if heavy { (self.widen * 2).min(WIDEST) } else { (self.widen / 2).max(1) };
+        self.widen = if heavy { (self.widen * 2).min(limits::WIDEST_WINDOW) } else { (self.widen / 2).max(1) };
         if let Some(reason) = self.doubt.take() {
             return Some(Flushed::Doubt { reason, cursor });
         }

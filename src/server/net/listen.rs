@@ -24,15 +24,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::protocol::limits;
 
-/// How long a request may take to send its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a peer may leave sent bytes unacknowledged. Frees the resources of a half-open or stuck connection.
-#[cfg(target_os = "linux")]
-const UNREAD_TIMEOUT_MS: u32 = 60_000;
 /// How long to wait after an accept that failed, so that running out of files does not take a core.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// How long running requests may take when the server ends.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serves `endpoint` until `shutdown`, then waits a moment for running requests.
 pub async fn serve(
@@ -44,7 +37,7 @@ pub async fn serve(
     let permits = Arc::new(Semaphore::new(limits::CONNECTIONS));
     let connections = TaskTracker::new();
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
+    builder.timer(TokioTimer::new()).header_read_timeout(limits::HEADER_TIME).max_buf_size(limits::HEADER_BYTES);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -61,7 +54,7 @@ pub async fn serve(
         let _ = socket.set_nodelay(true);
         // Other systems have no such option: there the system's limit on retransmissions ends the connection.
         #[cfg(target_os = "linux")]
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD_TIMEOUT_MS);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, limits::UNREAD_TIME.as_millis() as u32);
         let local = socket.local_addr().unwrap_or(remote);
         let endpoint = endpoint.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -93,7 +86,7 @@ pub async fn serve(
     }
     drop(listener);
     connections.close();
-    let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
+    let _ = tokio::time::timeout(limits::SHUTDOWN_TIME, connections.wait()).await;
 }
 
 async fn accept(

@@ -30,10 +30,6 @@ use crate::server::feed::{Burst, Feed, FeedLine};
 const READ_BUFFER: usize = 1024;
 /// The size of tungstenite's write buffer. Tungstenite writes only pongs, and only the newest pong waits.
 const MAX_WRITE_BUFFER: usize = 4 * 1024;
-/// How long a peer may take to accept a burst before the connection ends.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a peer may take to read the close frame.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The first byte of a frame that is one complete message (RFC 6455, 5.2).
 mod frame {
@@ -198,7 +194,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>
         raw.flush().await?;
         Ok::<_, Error>(())
     };
-    matches!(timeout(WRITE_TIMEOUT, written).await, Ok(Ok(())))
+    matches!(timeout(limits::FRAME_ACCEPT_TIME, written).await, Ok(Ok(())))
 }
 
 fn parse_watch(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
@@ -250,7 +246,7 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S
         while raw.read(&mut sink).await? > 0 {}
         std::io::Result::Ok(())
     };
-    let _ = timeout(LINGER, linger).await;
+    let _ = timeout(limits::CLOSE_FRAME_TIME, linger).await;
 }
 
 #[cfg(test)]

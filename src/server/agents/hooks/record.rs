@@ -11,8 +11,9 @@ use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
 use crate::server::ingest::text;
 
-/// The longest path that is kept, in bytes. Linux accepts no longer paths.
-pub const MAX_PATH_BYTES: usize = 4096;
+/// The longest path that is kept, in bytes. A path of as many bytes never has more characters than a `workspace` may
+/// have.
+pub const MAX_PATH_BYTES: usize = limits::WORKSPACE_CHARACTERS;
 
 /// A hook's record.
 pub struct HookRecord {

@@ -15,6 +15,7 @@ use sea_orm::{
 };
 
 use crate::agent::runtime::AgentRuntime;
+use crate::protocol::limits;
 use crate::protocol::model::{StaleReason, TaskStatus};
 use crate::server::agents::hooks::store::{self, StoredTask};
 use crate::server::ingest;
@@ -35,7 +36,7 @@ pub struct SilenceLimits {
 
 impl Default for SilenceLimits {
     fn default() -> Self {
-        Self { stale_after: Duration::from_secs(30 * 60), lost_after: Duration::from_secs(24 * 3600) }
+        Self { stale_after: limits::SILENT_AFTER, lost_after: limits::LOST_AFTER }
     }
 }
 
