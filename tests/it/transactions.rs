@@ -18,16 +18,24 @@ async fn open() -> (TempDir, Database) {
 }
 
 async fn start(tx: &WriteTransaction, title: &str) -> Result<TaskId, ApiError> {
-    let new: NewTask = serde_json::from_value(serde_json::json!({"title": title})).unwrap();
+    start_in(tx, "", title).await
+}
+
+async fn start_in(tx: &WriteTransaction, project: &str, title: &str) -> Result<TaskId, ApiError> {
+    let new: NewTask = serde_json::from_value(serde_json::json!({"project": project, "title": title})).unwrap();
     Ok(ingest::task::start(tx, new, NOW).await?.0)
 }
 
 async fn titles(database: &Database) -> String {
+    titles_of(database, Scope::All).await
+}
+
+async fn titles_of(database: &Database, scope: Scope) -> String {
     let queries = async |tx: &ReadTransaction| {
         let tasks = read::first_screen(tx, tx.scope()).await?.1;
         Ok::<_, DatabaseError>(tasks.into_iter().map(|task| task.title).collect::<Vec<_>>())
     };
-    let answer = database.read(Scope::All, None, ReadKey::new("titles"), queries).await.unwrap();
+    let answer = database.read(scope, None, ReadKey::new("titles"), queries).await.unwrap();
     String::from_utf8(answer.into_bytes()).unwrap()
 }
 
@@ -51,14 +59,16 @@ async fn verbs_that_fail_leave_no_row() {
 }
 
 #[tokio::test]
-async fn a_transaction_knows_the_scope_of_its_caller() {
+async fn a_read_returns_only_the_rows_of_its_scope() {
     let (_folder, database) = open().await;
-    let scope = Scope::Of("web".to_owned());
-    let written = database.write(scope.clone(), async |tx| Ok::<_, DatabaseError>(tx.scope().clone())).await.unwrap();
-    assert_eq!(written.value(), &scope);
-    let queries = async |tx: &ReadTransaction| Ok::<_, DatabaseError>(tx.scope().contains("web"));
-    let read = database.read(scope, None, ReadKey::new("scope"), queries).await.unwrap();
-    assert_eq!(read.into_bytes(), b"true");
+    for (project, title) in [("web", "in web"), ("api", "in api")] {
+        database.write(Scope::All, async |tx| start_in(tx, project, title).await).await.unwrap();
+    }
+    assert_eq!(titles_of(&database, Scope::Of("web".to_owned())).await, "[\"in web\"]");
+    assert_eq!(titles_of(&database, Scope::Of("api".to_owned())).await, "[\"in api\"]");
+    assert_eq!(titles_of(&database, Scope::Of("none".to_owned())).await, "[]");
+    let all = titles(&database).await;
+    assert!(all.contains("in web") && all.contains("in api"), "{all}");
 }
 
 #[tokio::test]
