@@ -79,7 +79,7 @@ impl SearchIndex {
     /// The index of a database. `log_grew` is notified when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(limits::SEARCHES));
-        Self { database, log_grew, reached: watch::Sender::new(Position::from_column(0)), turns }
+        Self { database, log_grew, reached: watch::Sender::new(Position::start()), turns }
     }
 
     /// The background job that keeps the index.
@@ -109,7 +109,7 @@ impl SearchIndex {
         };
         // An index that is being built, or is damaged, can lack any row: its cursor contains no change.
         let whole = state.stage.is_none() && !self.database.search_index().is_damaged();
-        let reached = if whole { state.reached() } else { Position::from_column(0) };
+        let reached = if whole { state.reached() } else { Position::start() };
         let cursor = reached.at_least_first().cursor(tx.cursor().epoch());
         let complete = whole && reached.covers(&tx.position());
         Ok(SearchSnapshot { tx, cursor, complete, index: self, generation, _turn: turn })

@@ -97,7 +97,7 @@ async fn read_pass(
     let mut newest = None;
     let mut has_unknown_kind = false;
     loop {
-        let mut rows = bell.changes(rest.columns(), CHANGES_PER_BATCH).await?;
+        let mut rows = bell.changes(rest.start(), rest.end(), CHANGES_PER_BATCH).await?;
         let is_last = (rows.len() as u64) < CHANGES_PER_BATCH;
         match rows.iter().map(notice).collect::<Option<Vec<Notice>>>() {
             Some(notices) if !has_unknown_kind && !notices.is_empty() => {
@@ -109,7 +109,7 @@ async fn read_pass(
         }
         newest = rows.pop().or(newest);
         match &newest {
-            Some(row) if !is_last => rest = between(&Position::after_change(row.id), pass.end()),
+            Some(row) if !is_last => rest = between(&rest.after_row(row.id), pass.end()),
             _ => break,
         }
     }

@@ -13,7 +13,7 @@ use super::{SearchIndex, removed};
 use crate::protocol::{NoticeKind, NoticeSubject};
 use crate::server::change_log::Between;
 use crate::server::database::sql::search;
-use crate::server::database::{DatabaseError, Position, ReadTransaction};
+use crate::server::database::{DatabaseError, ReadTransaction};
 
 /// A row of the log.
 #[derive(FromQueryResult)]
@@ -149,7 +149,7 @@ pub(super) async fn follow(
         with_task.push(row);
     }
     let mut taken = BTreeSet::new();
-    let reached = changes.last().map_or_else(|| missing.end().clone(), |last| Position::after_change(last.id));
+    let reached = changes.last().map_or_else(|| missing.end().clone(), |last| missing.after_row(last.id));
     after.set_reached(&reached);
     for change in &changes {
         let key = match change.changed_row() {
@@ -161,7 +161,7 @@ pub(super) async fn follow(
         let mut unwritten = rows.remove(&(key.0, key.1.to_owned())).unwrap_or_default();
         unwritten.retain(|row| taken.insert((row.task_id.clone(), row.position, row.bookmark_id.clone())));
         if !batch.holds(unwritten.iter().map(IndexedRow::bytes).sum()) {
-            after.set_reached(&Position::from_column(change.id));
+            after.set_reached(&missing.before_row(change.id));
             break;
         }
         unwritten.into_iter().for_each(|row| batch.add(row, &mut after, false));
