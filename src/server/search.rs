@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::access::scope::Scope;
@@ -82,18 +82,23 @@ impl SearchIndex {
         Self { database, log_grew, reached: watch::Sender::new(Position::start()), turns }
     }
 
+    /// The database that the index belongs to.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// The background job that keeps the index.
     pub fn job(&self) -> impl BackgroundJob {
         IndexJob::new(self.clone())
     }
 
-    /// Takes a snapshot to search in. If the index is behind, waits a moment for it to catch up.
-    pub async fn begin(&self) -> Result<SearchSnapshot<'_>, DatabaseError> {
+    /// Takes a snapshot of `scope` to search in. If the index is behind, waits a moment for it to catch up.
+    pub async fn begin(&self, scope: Scope) -> Result<SearchSnapshot<'_>, DatabaseError> {
         let Ok(Ok(turn)) = tokio::time::timeout(limits::SEARCH_WAIT, self.turns.acquire()).await else {
             return Err(DatabaseError::Busy);
         };
         let generation = self.database.search_index().generation();
-        let (tx, state) = self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?;
+        let (tx, state) = self.snapshot(scope.clone()).await.map_err(|error| self.as_index_error(error, generation))?;
         if self.database.search_index().is_lost() {
             return Err(DatabaseError::Index("the last rebuild failed".to_owned()));
         }
@@ -105,7 +110,7 @@ impl SearchIndex {
             drop(tx);
             let mut reached = self.reached.subscribe();
             let _ = tokio::time::timeout(INDEX_TIMEOUT, reached.wait_for(|reached| reached.covers(&end))).await;
-            self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?
+            self.snapshot(scope).await.map_err(|error| self.as_index_error(error, generation))?
         };
         // An index that is being built, or is damaged, can lack any row: its cursor contains no change.
         let whole = state.stage.is_none() && !self.database.search_index().is_damaged();
@@ -136,21 +141,16 @@ impl SearchIndex {
         }
     }
 
-    async fn snapshot(&self) -> Result<(ReadTransaction, IndexState), DatabaseError> {
-        let tx = self.database.snapshot().await?;
+    async fn snapshot(&self, scope: Scope) -> Result<(ReadTransaction, IndexState), DatabaseError> {
+        let tx = self.database.snapshot(scope).await?;
         let state = IndexState::read(&tx).await?;
         Ok((tx, state))
     }
 }
 
-/// The FTS5 expression for `query` within a scope and a task.
-pub async fn expression(
-    tx: &impl ConnectionTrait,
-    query: &Query,
-    scope: &Scope,
-    task_id: Option<&TaskId>,
-) -> Result<String, DbErr> {
-    let project = scope.project().map(scope_of_project);
+/// The FTS5 expression for `query` within the scope of the transaction and a task.
+pub async fn expression(tx: &ReadTransaction, query: &Query, task_id: Option<&TaskId>) -> Result<String, DbErr> {
+    let project = tx.scope().project().map(scope_of_project);
     let task = task_id.map(|task_id| scope_of_task(task_id.as_str()));
     let words = vocabulary::words(tx, query).await?;
     Ok(query.expression(&project.into_iter().chain(task).collect::<Vec<_>>(), &words))

@@ -24,7 +24,7 @@ async fn start(tx: &WriteTransaction, title: &str) -> Result<TaskId, ApiError> {
 
 async fn titles(database: &Database) -> String {
     let queries = async |tx: &ReadTransaction| {
-        let tasks = read::first_screen(tx, tx.scope()).await?.1;
+        let tasks = read::first_screen(tx).await?.1;
         Ok::<_, DatabaseError>(tasks.into_iter().map(|task| task.title).collect::<Vec<_>>())
     };
     let answer = database.read(Scope::All, None, ReadKey::new("titles"), queries).await.unwrap();
@@ -35,14 +35,14 @@ async fn titles(database: &Database) -> String {
 #[tokio::test]
 async fn verbs_that_fail_leave_no_row() {
     let (_folder, database) = open().await;
-    let before = database.snapshot().await.unwrap().cursor().clone();
+    let before = database.snapshot(Scope::All).await.unwrap().cursor().clone();
     let refused = database.write(Scope::All, async |tx| {
         start(tx, "rolled back").await?;
         Err::<(), _>(ApiError::bad_request("refused"))
     });
     assert!(matches!(refused.await, Err(ApiError::BadRequest(_))));
     assert_eq!(titles(&database).await, "[]");
-    assert_eq!(database.snapshot().await.unwrap().cursor(), &before);
+    assert_eq!(database.snapshot(Scope::All).await.unwrap().cursor(), &before);
 
     // The failed transaction has released the write lock.
     let committed = database.write(Scope::All, async |tx| start(tx, "kept").await).await.unwrap();
@@ -71,7 +71,7 @@ async fn equal_answers_have_one_entity_tag() {
     let one = answer(1).await;
     assert_eq!(one.etag(), answer(1).await.etag());
     assert_ne!(one.etag(), answer(2).await.etag());
-    assert_eq!(one.cursor(), database.snapshot().await.unwrap().cursor());
+    assert_eq!(one.cursor(), database.snapshot(Scope::All).await.unwrap().cursor());
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl BackgroundJob for FoldJob {
 /// Folds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
     loop {
-        let read = database.snapshot().await?;
+        let read = database.snapshot(Scope::All).await?;
         let unfolded = between(&folded(&read).await?, &read.position());
         drop(read);
         if unfolded.is_empty() {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Between, between, notice};
 use crate::protocol::{Cursor, Notice};
+use crate::server::access::scope::Scope;
 use crate::server::database::sqlite::bell::Bell;
 use crate::server::database::{Database, DatabaseError, Position};
 use crate::server::hub::HubInput;
@@ -128,7 +129,7 @@ async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cur
     let mut is_away = false;
     loop {
         let opened = match database.reopen().await {
-            Ok(()) => database.snapshot().await.map_err(|error| error.to_string()),
+            Ok(()) => database.snapshot(Scope::All).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match opened {

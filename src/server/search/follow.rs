@@ -11,6 +11,7 @@ use super::state::IndexState;
 use super::write::{BYTES_PER_TRANSACTION, IndexBatch};
 use super::{SearchIndex, removed};
 use crate::protocol::{NoticeKind, NoticeSubject};
+use crate::server::access::scope::Scope;
 use crate::server::change_log::Between;
 use crate::server::database::sql::search;
 use crate::server::database::{DatabaseError, ReadTransaction};
@@ -130,7 +131,7 @@ pub(super) async fn follow(
             }
             held += removed::sweep(index, task_id).await?;
         }
-        index.database.snapshot().await?
+        index.database.snapshot(Scope::All).await?
     };
 
     let before = IndexState::read(&tx).await?;
@@ -179,7 +180,7 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration
     let mut project = None;
     let (mut position, mut bookmark) = (i64::MIN, Some(String::new()));
     loop {
-        let (tx, before) = index.snapshot().await?;
+        let (tx, before) = index.snapshot(Scope::All).await?;
         let mut after = before.clone();
         let mut batch = IndexBatch::default();
         let Some(task) = IndexedTable::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(held) };
