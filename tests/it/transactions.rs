@@ -46,7 +46,8 @@ async fn verbs_that_fail_leave_no_row() {
 
     // The failed transaction has released the write lock.
     let committed = database.write(Scope::All, async |tx| start(tx, "kept").await).await.unwrap();
-    assert!(committed.cursor().covers(&before) && committed.cursor() != &before);
+    let (_, cursor) = committed.into_parts();
+    assert!(cursor.covers(&before) && cursor != before);
     assert_eq!(titles(&database).await, "[\"kept\"]");
 }
 
@@ -55,7 +56,7 @@ async fn a_transaction_knows_the_scope_of_its_caller() {
     let (_folder, database) = open().await;
     let scope = Scope::Of("web".to_owned());
     let written = database.write(scope.clone(), async |tx| Ok::<_, DatabaseError>(tx.scope().clone())).await.unwrap();
-    assert_eq!(written.value(), &scope);
+    assert_eq!(written.into_parts().0, scope);
     let queries = async |tx: &ReadTransaction| Ok::<_, DatabaseError>(tx.scope().contains("web"));
     let read = database.read(scope, None, ReadKey::new("scope"), queries).await.unwrap();
     assert_eq!(read.into_bytes(), b"true");
