@@ -41,6 +41,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use access::gate::Gate;
+use access::scope::Scope;
 use config::ServerConfig;
 use database::Database;
 use error::RunError;
@@ -76,7 +77,7 @@ pub async fn run_on(
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
     let address = config.admit(&listener)?;
-    let cursor = database.snapshot().await?.cursor().clone();
+    let cursor = database.snapshot(Scope::All).await?.cursor().clone();
     let hub = Hub::new(cursor.clone());
     let log_grew = Arc::new(Notify::new());
     let index = SearchIndex::new(database.clone(), log_grew.clone());

@@ -87,13 +87,12 @@ impl Feed {
     /// Subscribes to the hub, then reads the first frame.
     pub async fn open(source: FeedSource, request: FeedRequest) -> Result<Self, DatabaseError> {
         let listener = BroadcastStream::new(source.hub.subscribe());
-        let read = source.database.snapshot().await?;
-        let scope = request.scope;
-        let kind = match resumed(&source, &read, request.since.as_deref(), &scope).await? {
+        let read = source.database.snapshot(request.scope).await?;
+        let kind = match resumed(&source, &read, request.since.as_deref()).await? {
             Some(resumed) => FrameKind::Resumed(resumed),
-            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read, &scope).await?)),
+            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read).await?)),
         };
-        let cursor = read.cursor().clone();
+        let (cursor, scope) = (read.cursor().clone(), read.scope().clone());
         let first = Some(line(&Frame::new(kind, cursor.clone())));
         let mut heartbeat = interval_at(tokio::time::Instant::now() + source.heartbeat, source.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -209,10 +208,9 @@ async fn resumed(
     source: &FeedSource,
     read: &ReadTransaction,
     since: Option<&str>,
-    scope: &Scope,
 ) -> Result<Option<Resumed>, DatabaseError> {
     let Some(since) = since.and_then(|text| text.parse::<Cursor>().ok()) else { return Ok(None) };
-    let Some(notices) = change_log::since(read, &since, scope, limits::RESUMED_NOTICES).await? else { return Ok(None) };
+    let Some(notices) = change_log::since(read, &since, limits::RESUMED_NOTICES).await? else { return Ok(None) };
     let stale: BTreeSet<Watched> = notices.iter().flat_map(invalidation::stale).collect();
     if stale.len() > limits::RESUMED_READ_MODELS {
         return Ok(None);
@@ -225,12 +223,8 @@ async fn resumed(
     }))
 }
 
-async fn snapshot(
-    source: &FeedSource,
-    read: &ReadTransaction,
-    scope: &Scope,
-) -> Result<SnapshotPayload, DatabaseError> {
-    let (stats, tasks) = read::first_screen(read, scope).await?;
+async fn snapshot(source: &FeedSource, read: &ReadTransaction) -> Result<SnapshotPayload, DatabaseError> {
+    let (stats, tasks) = read::first_screen(read).await?;
     Ok(SnapshotPayload {
         stats,
         tasks,

@@ -7,7 +7,6 @@ use std::str::FromStr;
 
 use sea_orm::DbErr;
 
-use super::access::scope::Scope;
 use super::database::{DatabaseError, ReadTransaction};
 use crate::protocol::limits;
 use crate::protocol::model::{Stats, Task, Timestamp};
@@ -29,10 +28,9 @@ mod page;
 pub use page::{MomentKey, PageToken, PageWindow, TimelineKey};
 
 /// The content of a snapshot frame: the figures and the first page of tasks.
-pub async fn first_screen(tx: &ReadTransaction, scope: &Scope) -> Result<(Stats, Vec<Task>), DatabaseError> {
-    let overview = overview::overview(tx, scope).await?;
-    let tasks =
-        task::page(tx, scope, &TaskFilter::default(), &PageWindow::Newest, limits::PAGE_ROWS_DEFAULT.into()).await?;
+pub async fn first_screen(tx: &ReadTransaction) -> Result<(Stats, Vec<Task>), DatabaseError> {
+    let overview = overview::overview(tx).await?;
+    let tasks = task::page(tx, &TaskFilter::default(), &PageWindow::Newest, limits::PAGE_ROWS_DEFAULT.into()).await?;
     Ok((overview.stats, tasks.items))
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::access::scope::Scope;
@@ -73,7 +73,12 @@ impl SearchIndex {
     /// The index of a database. `log_grew` is notified when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(limits::SEARCHES));
-        Self { database, log_grew, reached: watch::Sender::new(Position::from_column(0)), turns }
+        Self { database, log_grew, reached: watch::Sender::new(Position::start()), turns }
+    }
+
+    /// The database that the index belongs to.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The background job that keeps the index.
@@ -81,13 +86,13 @@ impl SearchIndex {
         IndexJob::new(self.clone())
     }
 
-    /// Takes a snapshot to search in. If the index is behind, waits a moment for it to catch up.
-    pub async fn begin(&self) -> Result<SearchSnapshot<'_>, DatabaseError> {
+    /// Takes a snapshot of `scope` to search in. If the index is behind, waits a moment for it to catch up.
+    pub async fn begin(&self, scope: Scope) -> Result<SearchSnapshot<'_>, DatabaseError> {
         let Ok(Ok(turn)) = tokio::time::timeout(limits::SEARCH_WAIT, self.turns.acquire()).await else {
             return Err(DatabaseError::Busy);
         };
         let generation = self.database.search_index().generation();
-        let (tx, state) = self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?;
+        let (tx, state) = self.snapshot(scope.clone()).await.map_err(|error| self.as_index_error(error, generation))?;
         if self.database.search_index().is_lost() {
             return Err(DatabaseError::Index("the last rebuild failed".to_owned()));
         }
@@ -101,11 +106,11 @@ impl SearchIndex {
                 let mut reached = self.reached.subscribe();
                 let _ =
                     tokio::time::timeout(limits::INDEX_WAIT, reached.wait_for(|reached| reached.covers(&end))).await;
-                self.snapshot().await.map_err(|error| self.as_index_error(error, generation))?
+                self.snapshot(scope).await.map_err(|error| self.as_index_error(error, generation))?
             };
         // An index that is being built, or is damaged, can lack any row: its cursor contains no change.
         let whole = state.stage.is_none() && !self.database.search_index().is_damaged();
-        let reached = if whole { state.reached() } else { Position::from_column(0) };
+        let reached = if whole { state.reached() } else { Position::start() };
         let cursor = reached.at_least_first().cursor(tx.cursor().epoch());
         let complete = whole && reached.covers(&tx.position());
         Ok(SearchSnapshot { tx, cursor, complete, index: self, generation, _turn: turn })
@@ -132,21 +137,16 @@ impl SearchIndex {
         }
     }
 
-    async fn snapshot(&self) -> Result<(ReadTransaction, IndexState), DatabaseError> {
-        let tx = self.database.snapshot().await?;
+    async fn snapshot(&self, scope: Scope) -> Result<(ReadTransaction, IndexState), DatabaseError> {
+        let tx = self.database.snapshot(scope).await?;
         let state = IndexState::read(&tx).await?;
         Ok((tx, state))
     }
 }
 
-/// The FTS5 expression for `query` within a scope and a task.
-pub async fn expression(
-    tx: &impl ConnectionTrait,
-    query: &Query,
-    scope: &Scope,
-    task_id: Option<&TaskId>,
-) -> Result<String, DbErr> {
-    let project = scope.project().map(scope_of_project);
+/// The FTS5 expression for `query` within the scope of the transaction and a task.
+pub async fn expression(tx: &ReadTransaction, query: &Query, task_id: Option<&TaskId>) -> Result<String, DbErr> {
+    let project = tx.scope().project().map(scope_of_project);
     let task = task_id.map(|task_id| scope_of_task(task_id.as_str()));
     let words = vocabulary::words(tx, query).await?;
     Ok(query.expression(&project.into_iter().chain(task).collect::<Vec<_>>(), &words))

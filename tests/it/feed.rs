@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use requery::protocol::{Cursor, Frame, FrameKind, Notice, NoticeKind};
+use requery::server::access::scope::Scope;
 use requery::server::database::Database;
 use requery::server::feed::{Burst, Feed, FeedRequest, FeedSource};
 use requery::server::hub::{self, Hub, HubInput};
@@ -78,7 +79,7 @@ impl HubFixture {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path().join("requery.db").into()).await.unwrap();
-        let initial_cursor = database.snapshot().await.unwrap().cursor().clone();
+        let initial_cursor = database.snapshot(Scope::All).await.unwrap().cursor().clone();
         let hub = Hub::new(initial_cursor.clone());
         let (inputs, receiver) = mpsc::channel(1);
         tokio::spawn(hub::run(hub.clone(), receiver, Duration::ZERO, CancellationToken::new()));

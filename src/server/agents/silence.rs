@@ -94,7 +94,7 @@ async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i
     let now_ms = now_ms();
     let space = ProcessSpace::here();
     let is_alive = |process: &str| space.as_ref()?.has(&process.parse::<Process>().ok()?);
-    let read = database.snapshot().await?;
+    let read = database.snapshot(Scope::All).await?;
     let judgements = judge_silences(&read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
     for batch in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {

@@ -34,24 +34,34 @@ impl Between {
         between(&self.from, &self.from.advanced(changes, &self.to))
     }
 
+    /// The position before this part of the log.
+    pub fn start(&self) -> &Position {
+        &self.from
+    }
+
     /// The end of this part of the log.
     pub fn end(&self) -> &Position {
         &self.to
     }
 
-    /// The two ends as columns hold them.
-    pub fn columns(&self) -> [i64; 2] {
-        [self.from.to_column(), self.to.to_column()]
+    /// How far a follower got that has read this part up to the row `id`.
+    pub fn after_row(&self, id: i64) -> Position {
+        self.from.after_row(id)
+    }
+
+    /// How far a follower got that has read the rows of this part before the row `id`.
+    pub fn before_row(&self, id: i64) -> Position {
+        self.from.before_row(id)
     }
 
     /// The condition on a row of `changes`, for a query that is built.
     pub(super) fn filter(&self) -> SimpleExpr {
-        let [from, to] = self.columns();
+        let [from, to] = self.values();
         change::Column::Id.gte(from).and(change::Column::Id.lt(to))
     }
 
     /// The same condition as the two values of a statement: the first change, and the end that is not contained.
     pub fn values(&self) -> [Value; 2] {
-        self.columns().map(Value::from)
+        [(&self.from).into(), (&self.to).into()]
     }
 }

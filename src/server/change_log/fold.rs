@@ -37,7 +37,7 @@ impl BackgroundJob for FoldJob {
 /// Folds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
     loop {
-        let read = database.snapshot().await?;
+        let read = database.snapshot(Scope::All).await?;
         let unfolded = between(&folded(&read).await?, &read.position());
         drop(read);
         if unfolded.is_empty() {
@@ -53,7 +53,7 @@ async fn fold(database: &Database, end: &Position) -> Result<(), DatabaseError> 
         let part = between(&folded(tx).await?, end).first(CHANGES_PER_TRANSACTION);
         change_log::FOLD_EVENTS.execute(tx, part.values()).await?;
         change_log::FOLD_HOURS.execute(tx, part.values()).await?;
-        change_log::SET_FOLDED.execute(tx, [part.end().to_column().into()]).await?;
+        change_log::SET_FOLDED.execute(tx, [part.end().into()]).await?;
         Ok::<_, DatabaseError>(())
     };
     database.write(Scope::All, write).await?;
@@ -62,7 +62,8 @@ async fn fold(database: &Database, end: &Position) -> Result<(), DatabaseError> 
 
 /// The position up to which the log is folded.
 pub async fn folded(tx: &impl ConnectionTrait) -> Result<Position, DbErr> {
-    change_log::FOLDED.number(tx, []).await.map(Position::from_column)
+    let folded = change_log::FOLDED.value(tx, []).await?;
+    folded.ok_or_else(|| DbErr::RecordNotFound("folded".to_owned()))
 }
 
 /// The changes that the figures of this snapshot do not contain.

@@ -5,25 +5,19 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySel
 
 use super::{between, notice, sqlite};
 use crate::protocol::{Cursor, Notice};
-use crate::server::access::scope::Scope;
 use crate::server::database::{Position, ReadTransaction};
 
-/// The notices of the changes after `cursor`. None if the cursor belongs to another history, the log is pruned too far,
+/// The notices of the changes after `cursor`, in the scope of the snapshot. None if the cursor belongs to another history, the log is pruned too far,
 /// a change has an unknown kind, or there are more than `most` notices.
 ///
 /// Several changes of one kind to one task give one notice.
-pub async fn since(
-    read: &ReadTransaction,
-    cursor: &Cursor,
-    scope: &Scope,
-    most: u64,
-) -> Result<Option<Vec<Notice>>, DbErr> {
+pub async fn since(read: &ReadTransaction, cursor: &Cursor, most: u64) -> Result<Option<Vec<Notice>>, DbErr> {
     if !sqlite::continues(read, cursor).await? {
         return Ok(None);
     }
     let missed = between(&Position::of(cursor), &read.position());
     let mut query = change::Entity::find().filter(missed.filter());
-    if let Some(project) = scope.project() {
+    if let Some(project) = read.scope().project() {
         query = query.filter(change::Column::Project.eq(project));
     }
     let rows = query

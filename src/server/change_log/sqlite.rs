@@ -34,6 +34,6 @@ pub(super) async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result
 
 /// Whether the log still holds every change after `position`.
 pub async fn reaches_back_to(tx: &impl ConnectionTrait, position: &Position) -> Result<bool, DbErr> {
-    let floor: Option<i64> = change_log::FLOOR.value(tx, []).await?;
-    Ok(floor.is_some_and(|floor| floor <= position.to_column()))
+    let floor: Option<Position> = change_log::FLOOR.value(tx, []).await?;
+    Ok(floor.is_some_and(|floor| position.covers(&floor)))
 }

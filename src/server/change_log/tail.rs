@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Between, between, notice};
 use crate::protocol::{Cursor, Notice};
+use crate::server::access::scope::Scope;
 use crate::server::database::sqlite::bell::Bell;
 use crate::server::database::{Database, DatabaseError, Position};
 use crate::server::hub::HubInput;
@@ -97,7 +98,7 @@ async fn read_pass(
     let mut newest = None;
     let mut has_unknown_kind = false;
     loop {
-        let mut rows = bell.changes(rest.columns(), CHANGES_PER_BATCH).await?;
+        let mut rows = bell.changes(rest.start(), rest.end(), CHANGES_PER_BATCH).await?;
         let is_last = (rows.len() as u64) < CHANGES_PER_BATCH;
         match rows.iter().map(notice).collect::<Option<Vec<Notice>>>() {
             Some(notices) if !has_unknown_kind && !notices.is_empty() => {
@@ -109,7 +110,7 @@ async fn read_pass(
         }
         newest = rows.pop().or(newest);
         match &newest {
-            Some(row) if !is_last => rest = between(&Position::after_change(row.id), pass.end()),
+            Some(row) if !is_last => rest = between(&rest.after_row(row.id), pass.end()),
             _ => break,
         }
     }
@@ -128,7 +129,7 @@ async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cur
     let mut is_away = false;
     loop {
         let opened = match database.reopen().await {
-            Ok(()) => database.snapshot().await.map_err(|error| error.to_string()),
+            Ok(()) => database.snapshot(Scope::All).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match opened {

@@ -53,7 +53,7 @@ impl fmt::Display for ReadKey {
 
 impl Answer {
     /// Encodes `value`. `cursor` contains the changes that the value shows.
-    pub fn new(value: &impl Serialize, cursor: Cursor) -> Result<Self, DatabaseError> {
+    fn new(value: &impl Serialize, cursor: Cursor) -> Result<Self, DatabaseError> {
         let bytes = serde_json::to_vec(value).map_err(|error| DatabaseError::Db(DbErr::Json(error.to_string())))?;
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
@@ -77,7 +77,7 @@ impl Answer {
 }
 
 impl Database {
-    /// Runs `queries` in one snapshot and makes the answer.
+    /// Runs `queries` in one snapshot and makes the answer. The answer has the cursor of the snapshot.
     pub async fn read<T: Serialize, E: From<DatabaseError>>(
         &self,
         scope: Scope,
@@ -85,18 +85,34 @@ impl Database {
         key: ReadKey,
         queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, E>,
     ) -> Result<Answer, E> {
-        // One SQLite database has no replicas: a snapshot that begins now contains every commit before it, and so every
-        // cursor of this run. A cursor of another epoch sets no requirement.
-        let _ = at_least;
-        tracing::debug!(%key, %scope, "read");
-        let read = ReadTransaction { scope, ..self.snapshot().await? };
-        let value = queries(&read).await?;
-        Ok(Answer::new(&value, read.cursor.clone())?)
+        let in_snapshot = async move |scope| {
+            let read = self.snapshot(scope).await?;
+            let value = queries(&read).await?;
+            Ok((value, read.cursor.clone()))
+        };
+        self.read_with_cursor(scope, at_least, key, in_snapshot).await
     }
 
-    /// One snapshot of the whole database, for followers of the log and for streams. Answers go through
-    /// [`Database::read`].
-    pub async fn snapshot(&self) -> Result<ReadTransaction, DatabaseError> {
+    /// Makes the answer of a read model that can be behind the rows, such as the search index. `queries` takes its own
+    /// snapshot of the scope, and returns the value with the cursor of the changes that the value shows.
+    pub async fn read_with_cursor<T: Serialize, E: From<DatabaseError>>(
+        &self,
+        scope: Scope,
+        at_least: Option<&Cursor>,
+        key: ReadKey,
+        queries: impl AsyncFnOnce(Scope) -> Result<(T, Cursor), E>,
+    ) -> Result<Answer, E> {
+        // One SQLite database has no replicas: a snapshot that begins now contains every commit before it, and so every
+        // cursor of this run. A cursor of another epoch sets no requirement. The search index always waits a moment.
+        let _ = at_least;
+        tracing::debug!(%key, %scope, "read");
+        let (value, cursor) = queries(scope).await?;
+        Ok(Answer::new(&value, cursor)?)
+    }
+
+    /// One snapshot of the projects in `scope`, for followers of the log and for streams. Answers go through
+    /// [`Database::read`] and [`Database::read_with_cursor`].
+    pub async fn snapshot(&self, scope: Scope) -> Result<ReadTransaction, DatabaseError> {
         let connections = self.connections()?;
         let transaction = connections.readers.begin().await.map_err(DatabaseError::from)?;
         // The cursor is read first and in the same snapshot, so that an answer never claims more than it contains.
@@ -106,6 +122,6 @@ impl Database {
             // reader does.
             self.ring();
         }
-        Ok(ReadTransaction { cursor, scope: Scope::All, transaction })
+        Ok(ReadTransaction { cursor, scope, transaction })
     }
 }

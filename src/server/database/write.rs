@@ -19,17 +19,7 @@ pub struct Committed<T> {
 }
 
 impl<T> Committed<T> {
-    /// The value that the verbs returned.
-    pub fn value(&self) -> &T {
-        &self.value
-    }
-
-    /// A cursor that contains the commit.
-    pub fn cursor(&self) -> &Cursor {
-        &self.cursor
-    }
-
-    /// The value and the cursor.
+    /// The value that the verbs returned, and a cursor that contains the commit.
     pub fn into_parts(self) -> (T, Cursor) {
         (self.value, self.cursor)
     }

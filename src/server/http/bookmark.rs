@@ -15,7 +15,6 @@ use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
-use crate::server::read::bookmark::BookmarkFilter;
 
 pub(super) struct BookmarkApi(pub(super) Database);
 
@@ -33,11 +32,9 @@ impl BookmarkApi {
         reading: Reading,
     ) -> Result<ReadAnswer<BookmarkPage>, ApiError> {
         let window = page.window()?;
-        let filter = BookmarkFilter { task_id: task_id.0 };
-        let key = ReadKey::new("bookmarks").with("task_id", filter.task_id.as_ref());
-        let queries = async |tx: &ReadTransaction| {
-            Ok(read::bookmark::page(tx, tx.scope(), &filter, &window, page.limit()).await?)
-        };
+        let key = ReadKey::new("bookmarks").with("task_id", task_id.0.as_ref());
+        let queries =
+            async |tx: &ReadTransaction| Ok(read::bookmark::page(tx, task_id.0.as_ref(), &window, page.limit()).await?);
         reading.answer(&self.0, project.0, page.extend(key), queries).await
     }
 

@@ -4,6 +4,7 @@ use poem_openapi::OpenApi;
 
 use super::Group;
 use super::answer::NoContent;
+use crate::server::access::scope::Scope;
 use crate::server::database::Database;
 use crate::server::error::ApiError;
 
@@ -20,7 +21,7 @@ impl HealthApi {
     /// Whether the server can answer: the database can be read
     #[oai(path = "/readyz", method = "get", operation_id = "ready")]
     async fn ready(&self) -> Result<NoContent, ApiError> {
-        let snapshot = self.0.snapshot().await?;
+        let snapshot = self.0.snapshot(Scope::All).await?;
         Ok(NoContent::at(snapshot.cursor().clone()))
     }
 }

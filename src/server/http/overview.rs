@@ -22,7 +22,7 @@ impl OverviewApi {
         project: ProjectParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<Overview>, ApiError> {
-        let queries = async |tx: &ReadTransaction| Ok(read::overview::overview(tx, tx.scope()).await?);
+        let queries = async |tx: &ReadTransaction| Ok(read::overview::overview(tx).await?);
         reading.answer(&self.0, project.0, ReadKey::new("overview"), queries).await
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct ProjectParameter(pub(super) Scope);
 
 /// The headers of a read: the tags of the answers that the caller has, and the cursor that the answer must cover.
 pub(super) struct Reading {
-    pub(super) if_none_match: Option<String>,
+    if_none_match: Option<String>,
     at_least: Option<Cursor>,
 }
 
@@ -53,6 +53,19 @@ impl Reading {
         queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, ApiError>,
     ) -> Result<ReadAnswer<T>, ApiError> {
         let answer = database.read(scope, self.at_least.as_ref(), key, queries).await?;
+        Ok(ReadAnswer::new(answer, self.if_none_match.as_deref()))
+    }
+
+    /// Like [`Reading::answer`], for a read model that can be behind the rows: `queries` takes the snapshot and names
+    /// the cursor of the answer.
+    pub(super) async fn answer_with_cursor<T: Serialize>(
+        self,
+        database: &Database,
+        scope: Scope,
+        key: ReadKey,
+        queries: impl AsyncFnOnce(Scope) -> Result<(T, Cursor), ApiError>,
+    ) -> Result<ReadAnswer<T>, ApiError> {
+        let answer = database.read_with_cursor(scope, self.at_least.as_ref(), key, queries).await?;
         Ok(ReadAnswer::new(answer, self.if_none_match.as_deref()))
     }
 }

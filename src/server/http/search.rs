@@ -9,10 +9,10 @@ use super::reading::{ProjectParameter, Reading};
 use crate::protocol::TaskId;
 use crate::protocol::limits;
 use crate::protocol::model::SearchResults;
-use crate::server::database::Answer;
+use crate::server::access::scope::Scope;
+use crate::server::database::ReadKey;
 use crate::server::error::ApiError;
 use crate::server::read;
-use crate::server::read::search::SearchFilter;
 use crate::server::search::SearchIndex;
 
 pub(super) struct SearchApi(pub(super) SearchIndex);
@@ -48,12 +48,15 @@ impl SearchApi {
         if q.0.chars().count() > limits::QUERY_CHARACTERS {
             return Err(ApiError::invalid("q", format!("is longer than {} characters", limits::QUERY_CHARACTERS)));
         }
-        let filter = SearchFilter { task_id: task_id.0 };
-        let search = self.0.begin().await?;
-        let found = read::search::search(&search.tx, &project.0, &q.0, &filter, limit.0).await;
-        let items = found.map_err(|error| search.failed(error))?;
-        // The answer contains the changes that the index contains. The snapshot may contain more.
-        let answer = Answer::new(&SearchResults { items, complete: search.complete }, search.cursor.clone())?;
-        Ok(ReadAnswer::new(answer, reading.if_none_match.as_deref()))
+        let key = ReadKey::new("search").with("q", Some(&q.0));
+        let key = key.with("task_id", task_id.0.as_ref()).with("limit", Some(limit.0));
+        let queries = async |scope: Scope| {
+            let search = self.0.begin(scope).await?;
+            let found = read::search::search(&search.tx, &q.0, task_id.0.as_ref(), limit.0).await;
+            let items = found.map_err(|error| search.failed(error))?;
+            // The answer contains the changes that the index contains. The snapshot may contain more.
+            Ok((SearchResults { items, complete: search.complete }, search.cursor.clone()))
+        };
+        reading.answer_with_cursor(self.0.database(), project.0, key, queries).await
     }
 }

@@ -38,8 +38,7 @@ impl TaskApi {
         let window = page.window()?;
         let filter = TaskFilter { status: status.0, parent: parent.0 };
         let key = ReadKey::new("tasks").with("status", filter.status).with("parent", filter.parent.as_ref());
-        let queries =
-            async |tx: &ReadTransaction| Ok(read::task::page(tx, tx.scope(), &filter, &window, page.limit()).await?);
+        let queries = async |tx: &ReadTransaction| Ok(read::task::page(tx, &filter, &window, page.limit()).await?);
         reading.answer(&self.0, project.0, page.extend(key), queries).await
     }
 

@@ -7,28 +7,21 @@ use super::page::{self, MomentKey, PageWindow};
 use super::{id, reference, time};
 use crate::protocol::model::{Bookmark, BookmarkPage};
 use crate::protocol::{BookmarkId, TaskId};
-use crate::server::access::scope::Scope;
+use crate::server::database::ReadTransaction;
 
-/// Which bookmarks a page lists.
-#[derive(Clone, Debug, Default)]
-pub struct BookmarkFilter {
-    /// Only bookmarks of this task and of its events.
-    pub task_id: Option<TaskId>,
-}
-
-/// Bookmarks, the last changed first.
+/// The bookmarks in the transaction's scope, the last changed first. With a task: only bookmarks of this task and of
+/// its events.
 pub async fn page(
-    tx: &impl ConnectionTrait,
-    scope: &Scope,
-    filter: &BookmarkFilter,
+    tx: &ReadTransaction,
+    task_id: Option<&TaskId>,
     window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Result<BookmarkPage, DbErr> {
     let mut query = bookmark::Entity::find();
-    if let Some(task_id) = &filter.task_id {
+    if let Some(task_id) = task_id {
         query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
     }
-    if let Some(project) = scope.project() {
+    if let Some(project) = tx.scope().project() {
         let of_project = task::Entity::find()
             .select_only()
             .column(task::Column::Id)

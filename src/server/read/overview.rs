@@ -6,23 +6,20 @@
 use std::collections::BTreeMap;
 
 use requery_entities::task;
-use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
 use super::usage::UsageSums;
 use super::{count, id, time};
 use crate::protocol::limits;
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
-use crate::server::access::scope::Scope;
 use crate::server::change_log::fold::not_folded;
 use crate::server::database::{ReadTransaction, sql};
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// The overview of one project or of all projects.
-pub async fn overview(tx: &ReadTransaction, scope: &Scope) -> Result<Overview, DbErr> {
-    let project = scope.project();
+/// The overview of the projects in the transaction's scope.
+pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
+    let project = tx.scope().project();
     let figures: Vec<Figure> = sql::overview::FIGURES.all(tx, [project.into()]).await?;
     let folded: Vec<Hour> =
         sql::overview::FOLDED_HOURS.all(tx, [project.into(), limits::ACTIVITY_HOURS.into()]).await?;
@@ -57,14 +54,14 @@ pub async fn overview(tx: &ReadTransaction, scope: &Scope) -> Result<Overview, D
     sources.sort_by(|a, b| b.tasks.cmp(&a.tasks).then_with(|| a.source.cmp(&b.source)));
     Ok(Overview {
         stats,
-        needs_you: needs_you(tx, scope).await?,
+        needs_you: needs_you(tx).await?,
         activity: activity(folded.into_iter().chain(logged)),
         sources,
         usage: usage.usage(),
     })
 }
 
-async fn needs_you(tx: &impl ConnectionTrait, scope: &Scope) -> Result<Vec<NeedsYou>, DbErr> {
+async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
     let status = |words: &[TaskStatus]| task::Column::Status.is_in(words.iter().map(|status| status.as_str()));
     let waits = || Condition::all().add(status(&[TaskStatus::Waiting])).add(task::Column::StaleSince.is_null());
     let asks = Condition::any().add(task::Column::StatusReason.is_in(["permission", "question"]));
@@ -82,7 +79,7 @@ async fn needs_you(tx: &impl ConnectionTrait, scope: &Scope) -> Result<Vec<Needs
     ] {
         let left = limits::NEEDS_YOU_TASKS - rows.len();
         let mut query = task::Entity::find().filter(which);
-        if let Some(project) = scope.project() {
+        if let Some(project) = tx.scope().project() {
             query = query.filter(task::Column::Project.eq(project));
         }
         let found = query

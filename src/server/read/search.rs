@@ -3,14 +3,13 @@
 //! Only the newest matches are ranked, so that a frequent word costs no more than a rare one. The ranking and the hits
 //! use the texts of the rows, so no hit shows a text that was deleted.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{DbErr, FromQueryResult};
 
 use super::{id, reference, time};
 use crate::protocol::TaskId;
 use crate::protocol::limits;
 use crate::protocol::model::{SearchHit, SearchKind};
-use crate::server::access::scope::Scope;
-use crate::server::database::sql;
+use crate::server::database::{ReadTransaction, sql};
 use crate::server::search;
 use crate::server::search::query::Query;
 
@@ -22,13 +21,6 @@ use rank::Candidate;
 /// How many characters of a text are read to rank it. A text with a match further down is found too, but that match
 /// does not count for its rank.
 const RANKED_CHARACTERS: i64 = 2_000;
-
-/// Where to search.
-#[derive(Clone, Debug, Default)]
-pub struct SearchFilter {
-    /// Only in this task, its events and its bookmarks.
-    pub task_id: Option<TaskId>,
-}
 
 #[derive(FromQueryResult)]
 struct Ranked {
@@ -50,21 +42,21 @@ struct Hit {
     at: i64,
 }
 
-/// The best of the newest matches.
+/// The best of the newest matches in the transaction's scope. With a task: only in this task, its events and its
+/// bookmarks.
 pub async fn search(
-    tx: &impl ConnectionTrait,
-    scope: &Scope,
+    tx: &ReadTransaction,
     q: &str,
-    filter: &SearchFilter,
+    task_id: Option<&TaskId>,
     limit: u32,
 ) -> Result<Vec<SearchHit>, DbErr> {
     let query = Query::parse(q);
     if query.is_empty() {
         return Ok(Vec::new());
     }
-    let project = scope.project();
-    let expression = search::expression(tx, &query, scope, filter.task_id.as_ref()).await?;
-    let task_id = filter.task_id.as_ref().map(TaskId::as_str);
+    let project = tx.scope().project();
+    let expression = search::expression(tx, &query, task_id).await?;
+    let task_id = task_id.map(TaskId::as_str);
     let values =
         [expression.into(), project.into(), task_id.into(), limits::RANKED_MATCHES.into(), RANKED_CHARACTERS.into()];
     let found: Vec<Ranked> = sql::search::CANDIDATES.all(tx, values).await?;

@@ -14,7 +14,7 @@ use crate::protocol::model::{
     Timestamp,
 };
 use crate::protocol::{SessionId, TaskId};
-use crate::server::access::scope::Scope;
+use crate::server::database::ReadTransaction;
 
 /// Which tasks a page lists.
 #[derive(Clone, Debug, Default)]
@@ -25,16 +25,15 @@ pub struct TaskFilter {
     pub parent: Option<TaskId>,
 }
 
-/// Tasks, the last changed first.
+/// The tasks in the transaction's scope, the last changed first.
 pub async fn page(
-    tx: &impl ConnectionTrait,
-    scope: &Scope,
+    tx: &ReadTransaction,
     filter: &TaskFilter,
     window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Result<TaskPage, DbErr> {
     let mut query = task::Entity::find();
-    if let Some(project) = scope.project() {
+    if let Some(project) = tx.scope().project() {
         query = query.filter(task::Column::Project.eq(project));
     }
     if let Some(status) = filter.status {

@@ -11,9 +11,10 @@ use super::state::IndexState;
 use super::write::{BYTES_PER_TRANSACTION, IndexBatch};
 use super::{SearchIndex, removed};
 use crate::protocol::{NoticeKind, NoticeSubject};
+use crate::server::access::scope::Scope;
 use crate::server::change_log::Between;
 use crate::server::database::sql::search;
-use crate::server::database::{DatabaseError, Position, ReadTransaction};
+use crate::server::database::{DatabaseError, ReadTransaction};
 
 /// A row of the log.
 #[derive(FromQueryResult)]
@@ -130,7 +131,7 @@ pub(super) async fn follow(
             }
             held += removed::sweep(index, task_id).await?;
         }
-        index.database.snapshot().await?
+        index.database.snapshot(Scope::All).await?
     };
 
     let before = IndexState::read(&tx).await?;
@@ -149,7 +150,7 @@ pub(super) async fn follow(
         with_task.push(row);
     }
     let mut taken = BTreeSet::new();
-    let reached = changes.last().map_or_else(|| missing.end().clone(), |last| Position::after_change(last.id));
+    let reached = changes.last().map_or_else(|| missing.end().clone(), |last| missing.after_row(last.id));
     after.set_reached(&reached);
     for change in &changes {
         let key = match change.changed_row() {
@@ -161,7 +162,7 @@ pub(super) async fn follow(
         let mut unwritten = rows.remove(&(key.0, key.1.to_owned())).unwrap_or_default();
         unwritten.retain(|row| taken.insert((row.task_id.clone(), row.position, row.bookmark_id.clone())));
         if !batch.holds(unwritten.iter().map(IndexedRow::bytes).sum()) {
-            after.set_reached(&Position::from_column(change.id));
+            after.set_reached(&missing.before_row(change.id));
             break;
         }
         unwritten.into_iter().for_each(|row| batch.add(row, &mut after, false));
@@ -179,7 +180,7 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration
     let mut project = None;
     let (mut position, mut bookmark) = (i64::MIN, Some(String::new()));
     loop {
-        let (tx, before) = index.snapshot().await?;
+        let (tx, before) = index.snapshot(Scope::All).await?;
         let mut after = before.clone();
         let mut batch = IndexBatch::default();
         let Some(task) = IndexedTable::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(held) };

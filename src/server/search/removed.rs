@@ -10,6 +10,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use super::pace::rest_after;
 use super::write::IndexBatch;
 use super::{SearchIndex, rows};
+use crate::server::access::scope::Scope;
 use crate::server::database::sql::search;
 use crate::server::database::{Database, DatabaseError};
 
@@ -40,7 +41,7 @@ pub(super) async fn below(tx: &impl ConnectionTrait, at: Option<&str>) -> Result
 
 /// The tasks that have documents but no row.
 pub(super) async fn tasks(database: &Database) -> Result<Vec<String>, DatabaseError> {
-    let tx = database.snapshot().await?;
+    let tx = database.snapshot(Scope::All).await?;
     let tasks: Vec<Task> = search::GONE_TASKS.all(&tx, []).await?;
     Ok(tasks.into_iter().map(|task| task.task_id).collect())
 }
@@ -62,7 +63,7 @@ pub(super) async fn bookmarks(tx: &impl ConnectionTrait, ids: &[&str]) -> Result
 pub(super) async fn sweep(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
     let mut held = Duration::ZERO;
     loop {
-        let (tx, state) = index.snapshot().await?;
+        let (tx, state) = index.snapshot(Scope::All).await?;
         let values = [task_id.into(), DOCUMENTS_PER_TRANSACTION.into()];
         let gone: Vec<Document> = search::GONE_DOCUMENTS_OF_TASK.all(&tx, values).await?;
         let is_there = !rows::IndexedTable::Tasks.named(&tx, &[task_id]).await?.is_empty();

@@ -8,8 +8,8 @@ use crate::server::database::sql::search_writes;
 /// The row of `searched`.
 #[derive(Clone, Debug, PartialEq, FromQueryResult)]
 pub(super) struct IndexState {
-    /// How far the index has followed the change log, as the column holds it. 0 means that the index was never built.
-    next: i64,
+    /// How far the index has followed the change log. The start means that the index was never built.
+    next: Position,
     /// The id of the next new document.
     pub(super) document: i64,
     /// The stage of the walk: a table, or the removal of documents whose rows are gone. None: there is no walk.
@@ -32,17 +32,17 @@ impl IndexState {
 
     /// How far the index has followed the change log.
     pub(super) fn reached(&self) -> Position {
-        Position::from_column(self.next)
+        self.next.clone()
     }
 
     /// Sets how far the index has followed the change log.
     pub(super) fn set_reached(&mut self, position: &Position) {
-        self.next = position.to_column();
+        self.next = position.clone();
     }
 
     /// Whether the index was never built.
     pub(super) fn is_unbuilt(&self) -> bool {
-        self.next == 0
+        self.next == Position::start()
     }
 
     /// The id of a new document. A higher id means a newer row: the ids of fresh rows count upwards, and the ids of a

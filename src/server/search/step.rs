@@ -10,6 +10,7 @@ use super::pace::ROWS_PER_STEP;
 use super::rows::IndexedTable;
 use super::write::{self, IndexBatch};
 use super::{SearchIndex, follow, removed};
+use crate::server::access::scope::Scope;
 use crate::server::change_log::{between, reaches_back_to};
 use crate::server::database::DatabaseError;
 
@@ -20,7 +21,7 @@ const MOST_FOLLOWED: u64 = 100_000;
 /// Follows the log by one step, and walks one step if a walk has begun. Returns how long the write lock was held, or
 /// none if there was no work.
 pub(super) async fn step(index: &SearchIndex) -> Result<Option<Duration>, DatabaseError> {
-    let (tx, state) = index.snapshot().await?;
+    let (tx, state) = index.snapshot(Scope::All).await?;
     let (reached, end) = (state.reached(), tx.position());
     let missing = between(&reached, &end);
     let pruned = !missing.is_empty() && !reaches_back_to(&tx, &reached).await?;
@@ -46,7 +47,7 @@ pub(super) async fn step(index: &SearchIndex) -> Result<Option<Duration>, Databa
 /// Indexes the next rows of the walk: tasks, bookmarks and events, each from the newest to the oldest, and then deletes
 /// the documents of rows that are gone.
 async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
-    let (tx, before) = index.snapshot().await?;
+    let (tx, before) = index.snapshot(Scope::All).await?;
     let Some(stage) = before.stage.clone() else { return Ok(Duration::ZERO) };
     let mut after = before.clone();
     after.stage_at = None;

@@ -150,12 +150,12 @@ fn indexed(id: i64, row: &IndexedRow) -> serde_json::Value {
 
 async fn set_progress(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
     let values = [
-        after.reached().to_column().into(),
+        (&after.reached()).into(),
         after.document.into(),
         after.stage.clone().into(),
         after.stage_at.clone().into(),
         after.stage_document.into(),
-        before.reached().to_column().into(),
+        (&before.reached()).into(),
         before.document.into(),
         before.stage.clone().into(),
         before.stage_at.clone().into(),

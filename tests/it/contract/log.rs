@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use requery::server::access::scope::Scope;
 use requery::server::change_log::{fold, prune};
 use requery::server::database::Database;
 use tempfile::TempDir;
@@ -57,13 +58,13 @@ async fn a_change_id_is_never_used_twice() {
     prune::prune(&database, YEAR_3000, DAY).await.unwrap();
     // The newest change stays, so that the floor is known.
     assert_eq!(sqlite3(&path, "select id from changes"), "3");
-    assert_eq!(database.snapshot().await.unwrap().cursor().snapshot().xmax(), 4);
+    assert_eq!(database.snapshot(Scope::All).await.unwrap().cursor().snapshot().xmax(), 4);
     sqlite3(&path, "insert into tasks (title) values ('d')");
     assert_eq!(sqlite3(&path, "select max(id) from changes"), "4");
     // The same after another program deleted all rows.
     sqlite3(&path, "delete from changes; insert into tasks (title) values ('e')");
     assert_eq!(sqlite3(&path, "select id from changes"), "5");
-    assert_eq!(database.snapshot().await.unwrap().cursor().snapshot().xmax(), 6);
+    assert_eq!(database.snapshot(Scope::All).await.unwrap().cursor().snapshot().xmax(), 6);
 }
 
 /// A log without rows cannot say which read models changed, so an older cursor gets a snapshot instead of an empty

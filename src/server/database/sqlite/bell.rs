@@ -48,18 +48,18 @@ impl Bell {
         Ok(Self { connection, version, schema: None, last_change: None, probe: Probe::default() })
     }
 
-    /// The first changes of a part of the log, at most `most` of them. The part is given by its two ends as columns
-    /// hold them.
+    /// The first changes of the log after `from`, up to `to`. At most `most` of them.
     pub(in crate::server) async fn changes(
         &mut self,
-        [from, to]: [i64; 2],
+        from: &Position,
+        to: &Position,
         most: u64,
     ) -> Result<Vec<change::Model>, DatabaseError> {
         const CHANGES: &str = "select id, kind, project, task_id, parent_task_id, object_id, status, count, at \
             from changes where id >= ? and id < ? order by id limit ?";
         let rows = sqlx::query(CHANGES)
-            .bind(from)
-            .bind(to)
+            .bind(from.to_column())
+            .bind(to.to_column())
             .bind(most.cast_signed())
             .fetch_all(&mut self.connection)
             .await
@@ -85,7 +85,7 @@ impl Bell {
         // Read before the query runs: the file must contain the changes of every cursor minted until then.
         let minted = database.minted();
         let facts = sqlx::query(SQL).bind(epoch).fetch_one(&mut self.connection).await.map_err(error)?;
-        let (ours, end) = (facts.get::<bool, _>(0), Position::after_change(facts.get(1)));
+        let (ours, end) = (facts.get::<bool, _>(0), Position::start().after_row(facts.get(1)));
         let schema = Some(facts.get::<i64, _>(2));
         if self.schema != schema {
             schema::check(database.path()).await?;
@@ -94,7 +94,8 @@ impl Bell {
         let restored = !ours || !end.covers(reached) || !end.covers(&minted);
         let same = match newest {
             Some(newest) if !restored => {
-                self.changes([newest.id, newest.id.saturating_add(1)], 1).await?.first() == Some(newest)
+                let (from, to) = (reached.before_row(newest.id), reached.after_row(newest.id));
+                self.changes(&from, &to, 1).await?.first() == Some(newest)
             }
             _ => !restored,
         };

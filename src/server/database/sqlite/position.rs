@@ -3,23 +3,36 @@
 //! SQLite has one writer, so changes become visible in the order of their ids. A position is therefore one number, the
 //! id of the first change that the position does not contain, and a column holds it as an integer.
 
+use sea_orm::{ColIdx, QueryResult, TryGetError, TryGetable, Value};
+
 use crate::protocol::Snapshot;
 use crate::server::database::Position;
 
 impl Position {
+    /// The position before the first change: it contains no change.
+    pub fn start() -> Self {
+        Self::from_column(0)
+    }
+
+    /// How far a follower got that began here, reads the log in order, and has read the row `id` last. In SQLite the
+    /// row alone tells it.
+    pub fn after_row(&self, id: i64) -> Position {
+        Self::from_column(id.saturating_add(1))
+    }
+
+    /// How far a follower got that began here, reads the log in order, and reads the row `id` next.
+    pub fn before_row(&self, id: i64) -> Position {
+        Self::from_column(id)
+    }
+
     /// The position that a column holds: the id of the first change that is not contained.
-    pub fn from_column(next: i64) -> Self {
+    pub(in crate::server::database) fn from_column(next: i64) -> Self {
         Self::of_snapshot(Snapshot::counter(u64::try_from(next).unwrap_or(0)))
     }
 
     /// The value for a column.
-    pub fn to_column(&self) -> i64 {
+    pub(in crate::server::database) fn to_column(&self) -> i64 {
         i64::try_from(self.next()).unwrap_or(i64::MAX)
-    }
-
-    /// The position that contains this change and all changes before it.
-    pub fn after_change(id: i64) -> Self {
-        Self::from_column(id.saturating_add(1))
     }
 
     /// How many changes there can be from here to `end`. The log can hold fewer: ids have gaps, and old rows are
@@ -40,5 +53,17 @@ impl Position {
 
     fn next(&self) -> u64 {
         self.snapshot().xmax()
+    }
+}
+
+impl TryGetable for Position {
+    fn try_get_by<I: ColIdx>(row: &QueryResult, column: I) -> Result<Self, TryGetError> {
+        i64::try_get_by(row, column).map(Self::from_column)
+    }
+}
+
+impl From<&Position> for Value {
+    fn from(position: &Position) -> Self {
+        position.to_column().into()
     }
 }
