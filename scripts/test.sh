@@ -36,6 +36,9 @@ say "features: the core alone, the client alone"
 cargo check --lib --no-default-features --quiet
 cargo check --lib --no-default-features --features client --quiet
 
+say "prose"
+scripts/word-measure --max 1.0
+
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 

@@ -155,7 +155,7 @@ mod tests {
     /// A job whose steps are the words of a script. It reports every step and every wait.
     struct ScriptedJob {
         script: std::vec::IntoIter<&'static str>,
-        report: mpsc::UnboundedSender<&'static str>,
+        report: mpsc::Sender<&'static str>,
     }
 
     impl BackgroundJob for ScriptedJob {
@@ -164,7 +164,7 @@ mod tests {
 
         async fn step(&mut self) -> Result<StepProgress, JobError> {
             let word = self.script.next().unwrap_or("idle");
-            let _ = self.report.send(word);
+            let _ = self.report.try_send(word);
             match word {
                 "fail" => Err(JobError::failed("the script says so")),
                 "panic" => panic!("the script says so"),
@@ -174,7 +174,7 @@ mod tests {
         }
 
         async fn wait(&mut self) {
-            let _ = self.report.send("wait");
+            let _ = self.report.try_send("wait");
             if self.script.len() == 0 {
                 std::future::pending::<()>().await;
             }
@@ -183,13 +183,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_repeated_job_survives_failures_and_panics_and_waits_only_when_it_is_idle() {
-        let (report, mut reported) = mpsc::unbounded_channel();
+        let (report, mut reported) = mpsc::channel(16);
         let mut jobs = Jobs::default();
         let script = vec!["more", "fail", "panic", "more", "idle", "fail", "idle"];
         jobs.start_repeated(ScriptedJob { script: script.into_iter(), report });
         let mut seen = Vec::new();
         while seen.iter().filter(|word| **word == "wait").count() < 2 {
-            seen.push(tokio::time::timeout(Duration::from_secs(20), reported.recv()).await.unwrap().unwrap());
+            let next = tokio::time::timeout(Duration::from_secs(20), reported.recv()).await;
+            seen.push(next.expect("a report in time").expect("a running job"));
         }
         assert_eq!(seen, ["more", "fail", "panic", "more", "idle", "wait", "fail", "idle", "wait"]);
         jobs.stop().await;

@@ -12,6 +12,7 @@ mod crates;
 mod layers;
 mod lengths;
 mod names;
+mod page_names;
 mod sql_home;
 
 mod engine;
