@@ -6,8 +6,10 @@
 
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
+use super::sqlite::connections::REPLACED;
+use super::sqlite::lock::file_id;
 use super::transaction::WriteTransaction;
-use super::{Database, DatabaseError, REPLACED, file_id};
+use super::{Database, DatabaseError};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
 

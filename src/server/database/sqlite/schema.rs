@@ -9,8 +9,9 @@ use std::path::Path;
 use requery_migrations::{MigrateError, Migrated};
 use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
 
+use super::connections::BUSY_TIMEOUT;
 use super::location::Location;
-use crate::server::database::{BUSY_TIMEOUT, DatabaseError};
+use crate::server::database::DatabaseError;
 
 /// Refuses a file that is not a database of requery. A file that is missing or empty is accepted.
 pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateError> {
