@@ -123,6 +123,25 @@ fn a_transitive_use_is_reported_with_its_chain_of_modules() {
 }
 
 #[test]
+fn every_layer_of_the_server_has_paths_that_it_never_reaches() {
+    let problems = problems_with(&[
+        ("src/protocol/cursor.rs", "use poem::Route;\nuse crate::agent::process;\nuse crate::client::Client;\n"),
+        ("src/server/access/scope.rs", "use crate::server::hub::Hub;\n"),
+    ]);
+    for expected in [
+        "`server::database` reaches `poem`",
+        "`server::jobs` reaches `poem`",
+        "`server::agents` reaches `poem`",
+        "`server::feed` reaches `poem`",
+        "`server::net` reaches `agent`",
+        "`server::http` reaches `client`",
+        "`server::access` reaches `server::hub`",
+    ] {
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}\n{}", problems.join("\n"));
+    }
+}
+
+#[test]
 fn circles_are_found() {
     let circle = "+1: `id` and `notice` in `protocol` use each other";
     assert_found(&[("src/protocol/id.rs", "use super::notice::NoticeKind;\n", circle)]);
