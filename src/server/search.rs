@@ -40,7 +40,7 @@ use state::IndexState;
 
 /// How long a reader waits for the index to contain all changes of the reader's snapshot.
 const INDEX_TIMEOUT: Duration = Duration::from_millis(100);
-/// The most changes that the index can catch up with in that time. A reader does not wait if there are more.
+/// The most missing changes for which a reader waits. The index can catch up with this many in `INDEX_TIMEOUT`.
 const MOST_AWAITED: u64 = 1_000;
 
 /// The search index, as its readers see it. Clones are handles on the same index.

@@ -12,7 +12,7 @@ use crate::protocol::{Cursor, Notice, TaskId};
 
 /// How many deliveries a flush may cause before the window widens: half a microsecond each makes 10 ms of one core.
 const HEAVY: usize = 20_000;
-/// The widest window, as a multiple of its base.
+/// The widest window under load, as a multiple of the base width.
 const WIDEST: u32 = 8;
 
 /// Collects notices until they are due.

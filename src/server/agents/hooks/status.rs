@@ -36,7 +36,8 @@ pub struct AgentMemory {
     /// The error of the last failed turn, in the runtime's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Whether the agent was given up as lost because it was silent for too long. The base keeps its earlier value.
+    /// Whether the server declared the agent lost, because it sent no hook for too long. `base` keeps its value: the
+    /// task continues from it when the next hook arrives.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
     /// The source of the task's title.
@@ -106,7 +107,7 @@ struct AgentRun {
     /// Whether a `SessionStart` was seen for this run. Otherwise another record began it.
     started: bool,
     ended: bool,
-    /// Whether the run was given up as lost, rather than ended by its client.
+    /// Whether the run ended because the server declared the agent lost. Otherwise the client ended it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
 }
@@ -224,8 +225,8 @@ impl AgentMemory {
         self.run.as_ref().map(|run| run.session.as_str())
     }
 
-    /// Takes a record. `known` is the state of its row, if the row exists already. `is_newest` is whether the record
-    /// ran after every record that was taken before it.
+    /// Takes a record. `known` is the state of the row of the record, if the row exists already. `is_newest` is whether
+    /// the hook ran after the hooks of all records that were taken before.
     pub fn take(
         &mut self,
         record: &HookRecord,
@@ -248,7 +249,7 @@ impl AgentMemory {
         outcome
     }
 
-    /// Gives the agent up as lost, after too long a silence.
+    /// Declares the agent lost, because it sent no hook for too long.
     pub fn lose(&mut self) -> HookOutcome {
         self.lost = true;
         self.blocks.clear();
