@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 /// A first answer takes one request to the requery server. A longer wait means that the server is away.
 const FIRST_ANSWER: Duration = Duration::from_secs(3);
-/// Each watched task costs a fetch per change, so only this many stay watched.
+/// The most tasks that are watched at once. Each of them costs a fetch for each change.
 const WATCHED_TASKS: usize = 100;
 
 #[derive(Clone)]
@@ -67,7 +67,7 @@ async fn task_page(State(state): State<AppState>, Path(id): Path<String>) -> Res
 }
 
 impl AppState {
-    /// The newest view of a task, which is watched from the first request on.
+    /// The newest view of a task. The first request for a task begins its watch.
     fn task(&self, id: &TaskId) -> View {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if tasks.len() >= WATCHED_TASKS && !tasks.contains_key(id) {

@@ -355,7 +355,7 @@ impl Engine {
         self.connection.status(self.refetcher.is_behind())
     }
 
-    /// The state of `model`; none if it was never watched, or only long ago.
+    /// The state of `model`. None: it was never watched, or its last watch ended long ago.
     pub fn held(&self, model: &ReadModel) -> Option<Held<'_>> {
         self.refetcher.held(model)
     }

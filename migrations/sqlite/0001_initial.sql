@@ -22,8 +22,9 @@ create table changes (
     at integer not null default ({now})
 ) strict;
 
--- Each start of a server opens a run; its token is the epoch of the cursors minted in it. `begins` is the smallest
--- change id the run can have given, so a cursor of an earlier run continues if it does not reach beyond it.
+-- Each start of a server begins a run. The token of the run is the epoch of the cursors that are minted in it. `begins`
+-- is the smallest change id that the run can have given. A cursor of an earlier run continues if all its changes are
+-- below `begins`.
 create table runs (
     id integer primary key autoincrement,
     token text not null unique,
@@ -83,25 +84,26 @@ create table tasks (
     parent_session_id text,
     workspace text,
     source text not null default 'sql',
-    -- The name that the runtime gives the work: one task for each name of a source.
+    -- The id of the work in its runtime. A source has one task for each such id.
     external_id text,
     -- Why the task has its status: why it waits, or why it errored.
     status_reason text,
     -- When the status last changed. Kept by the trigger unless a writer sets it together with the status.
     status_since integer not null default ({now}),
     summary text,
-    -- The memory of the hook ingest about the agent, as JSON. No screen shows it, so it is not logged.
+    -- The state of the agent that the server computes from its hooks, as JSON. No screen shows it, so the triggers log
+    -- no change of it.
     ingest_state text,
     -- How many events were ever logged; the triggers count.
     event_count integer not null default 0,
     -- When the row changed, or when its newest event happened; kept by the triggers.
     changed_at integer not null default ({now}),
     created_at integer not null default ({now}),
-    -- When the hooks of the agent last reported, and which process the agent is, where that is known. Kept by the
-    -- server for tasks that it learns of by hooks. No screen shows them, so they are not logged.
+    -- The time of the last hook of the agent, and the process of the agent if a hook named it. The server sets both
+    -- columns for tasks that hooks report. No screen shows them, so the triggers log no change of them.
     heard_at integer,
     process text,
-    -- Since when an agent that should be at work is missed, and why: the stale flag.
+    -- The stale flag: since when the agent has been silent or gone, and which of the two.
     stale_since integer,
     stale_reason text constraint stale_reason_is_known check (stale_reason in ('silent', 'gone'))
 ) strict;
@@ -113,7 +115,8 @@ create unique index tasks_external on tasks (source, external_id) where external
 create index tasks_stale on tasks (stale_since) where stale_since is not null;
 create index tasks_heard on tasks (source, heard_at) where heard_at is not null;
 
--- Each task with all tasks below it, for deletions without foreign keys.
+-- One row for each pair of a task and a task below it, at any depth. The triggers delete a tree with it, because
+-- foreign keys can be off.
 create view task_tree (root, id) as
     with recursive tree (root, id) as (
         select parent_task_id, id from tasks where parent_task_id is not null
@@ -122,10 +125,9 @@ create view task_tree (root, id) as
     )
     select root, id from tree;
 
--- A note of the row that INSERT OR REPLACE is about to remove: that removal fires no delete trigger. The note stays if
--- the insert is then ignored or becomes an update. The next insert overwrites such a note, and a deletion clears it. So
--- a note found after an insert, of a row that is gone or has the id of the new row, is always of the row that this
--- insert replaced.
+-- A note of the row that INSERT OR REPLACE is about to remove, because that removal fires no delete trigger. If the
+-- insert is then ignored or becomes an update, its note stays until the next insert overwrites it or a deletion clears
+-- it. So after an insert, a note names the replaced row if that row is gone or has the id of the new row.
 create table replaced (
     task_id text primary key not null,
     project text not null,
@@ -172,7 +174,7 @@ create table events (
     body text constraint body_is_at_most_64_kib check (length(cast(body as blob)) <= 65536),
     metadata text constraint metadata_is_a_json_object check (json_type(metadata) = 'object'),
     truncated integer,
-    -- The name that the runtime gives it: a tool call, a subagent, a todo. One row for each name within a task.
+    -- The id of the tool call, the subagent or the todo in its runtime. A task has one event for each such id.
     external_id text,
     created_at integer not null default ({now}),
     updated_at integer not null default ({now})
@@ -202,46 +204,47 @@ create index bookmarks_updated on bookmarks (updated_at, id);
 -- The server fills these tables from the change log, and no trigger does: a writer does not wait for the index, cannot
 -- fail because of it, and need not know how to tokenize. All of it can be made again from the other tables.
 
--- The words of tasks, events and bookmarks, as the server folds them: here they are only split at spaces. It holds no
--- text, so the words of a row are not stored twice; a result shows the row itself. `scope` has the project and the task
--- as one word each, so that a search in a rare project does not look at words that are common everywhere.
+-- The words of tasks, events and bookmarks. The server folds them, and FTS5 only splits them at spaces. The index holds
+-- no text, so no text is stored twice, and a result shows the row itself. `scope` has the project and the task as one
+-- word each, so that a search in a rare project does not look at words that are common everywhere.
 create virtual table search_index using fts5 (
     title, text, scope, content = '', contentless_delete = 1, tokenize = 'ascii'
 );
--- Merging is asked for in small steps: by itself it would now and then hold the write lock for hundreds of ms.
+-- The server merges the index in small steps. The automatic merge of FTS5 would sometimes hold the write lock for
+-- hundreds of milliseconds.
 insert into search_index (search_index, rank) values ('automerge', 0);
 insert into search_index (search_index, rank) values ('crisismerge', 1000);
 -- Sixteen segments are merged at once, not four: each page is written again half as often. So merging keeps up while an
 -- index is built, and a query need not look into hundreds of segments.
 insert into search_index (search_index, rank) values ('usermerge', 16);
 
--- The words of the index, in their order: `th*` is asked for as the few words that begin so. FTS5 by itself would first
--- put together all places of all these words, however few results are wanted. With an index of prefixes it would be two
--- and a half times as large and as slow to write.
+-- The words of the index, in order. For `th*` the server looks up the words that begin with `th` here, and searches the
+-- index for these words. FTS5 itself would first collect all places of all these words, even for a few results. A
+-- prefix index would make the search index two and a half times as large, and slower to write.
 create virtual table search_words using fts5vocab (search_index, instance);
 
--- The tasks that have documents; `project` is the one their documents are found under.
+-- The tasks that have documents. `project` is the project under which the documents of the task are indexed.
 create table search_tasks (
     number integer primary key,
     task_id text not null unique,
     project text not null
 ) strict;
 
--- The row behind each `rowid` of the index; the higher, the newer. An event has a position, a bookmark its id, the task
--- itself has neither.
+-- The documents. `id` is the `rowid` in the index, and a higher id is newer. The document of an event has its position,
+-- the document of a bookmark has its id, and the document of the task itself has neither.
 create table search_documents (
     id integer primary key,
     task integer not null,
     position integer,
     bookmark_id text,
-    -- Of the indexed words: a row with the same words is not indexed again.
+    -- The fingerprint of the indexed words. A row with the same fingerprint is not indexed again.
     fingerprint integer not null
 ) strict;
 create unique index search_documents_task on search_documents (task, position, bookmark_id);
 create unique index search_documents_bookmark on search_documents (bookmark_id) where bookmark_id is not null;
 
 create table searched (
-    -- The first change that is not in the index yet; 0: it was never built.
+    -- The first change that is not in the index yet. 0: the index was never built.
     next integer not null,
     -- The id that the next new document gets.
     document integer not null,
@@ -258,10 +261,10 @@ insert into searched (next, document) values (0, 1);
 --   usage.answers, usage.answers_with_cost, usage.cost_usd_micros, usage.<input|output|cache_read|cache_write>_tokens.
 create table usage (
     task_id text not null references tasks (id) on delete cascade,
-    -- The name that the maker of the model gives the answer.
+    -- The id that the maker of the model gives the answer.
     answer_id text not null constraint answer_id_is_1_to_256_characters check (length(answer_id) between 1 and 256),
     model text constraint model_is_at_most_128_characters check (length(model) <= 128),
-    -- The bound keeps sums of them whole numbers.
+    -- The bound keeps the sums of these columns whole numbers.
     input_tokens integer not null default 0
         constraint input_tokens_are_0_to_a_trillion check (input_tokens between 0 and 1000000000000),
     output_tokens integer not null default 0
@@ -274,7 +277,7 @@ create table usage (
     cost_usd_micros integer
         constraint cost_usd_micros_are_0_to_a_trillion check (cost_usd_micros between 0 and 1000000000000),
     at integer not null default ({now}),
-    -- The project of the task, kept by the triggers: it finds the counters even when the task is gone already.
+    -- The project of the task, kept by the triggers: they find the counters with it even after the task was deleted.
     project text,
     primary key (task_id, answer_id)
 ) strict, without rowid;

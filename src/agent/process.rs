@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 
-/// How many generations above a hook its agent is looked for: a shell or two, a wrapper and a version manager fit.
+/// How many ancestors of a hook process are searched for the agent. Two shells, a wrapper and a version manager fit.
 const MAX_GENERATIONS_ABOVE: usize = 8;
 /// The inode of the initial pid namespace: the namespace of a machine outside its containers.
 const MACHINE_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -44,7 +44,8 @@ pub struct ProcessSpace {
 pub struct NotAProcess;
 
 impl Process {
-    /// The nearest ancestor of this process that has this name. None: no ancestor has it, or the system does not say.
+    /// The nearest ancestor of this process with this name. None: no ancestor has the name, or the system has no
+    /// `/proc`.
     pub fn above(name: &str) -> Option<Self> {
         let mut id = std::os::unix::process::parent_id();
         for _ in 0..MAX_GENERATIONS_ABOVE {
@@ -59,7 +60,7 @@ impl Process {
 }
 
 impl ProcessSpace {
-    /// The space of this process. None: the system does not say.
+    /// The space of this process. None: the system has no `/proc`.
     pub fn here() -> Option<Self> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();

@@ -39,7 +39,7 @@ pub struct ConnectionId(u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The connection failed, or was closed for a reason that passes.
+    /// The connection failed, or was closed for a temporary reason.
     Lost,
     /// The server refuses this client, and would refuse it the next time too.
     Refused(String),
@@ -56,7 +56,7 @@ pub enum Status {
     CatchingUp,
     /// Not connected.
     Reconnecting {
-        /// When the next connection is opened; none while it is being opened.
+        /// When the next connection is opened. None: it is being opened now.
         next_try: Option<Duration>,
     },
     /// Not connected, and the device has no network.
@@ -70,10 +70,10 @@ pub enum Status {
     Disabled,
 }
 
-/// Which message of its connection a message is.
+/// The place of a message among the messages of the open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FrameOrder {
-    /// A message of an earlier connection: it does not count.
+    /// A message of an earlier connection. The engine ignores it.
     OtherConnection,
     /// The first message of the open connection.
     First,
@@ -94,12 +94,13 @@ struct Link {
     id: ConnectionId,
     since: Option<Cursor>,
     duplex: bool,
-    /// When the first frame came; none before it.
+    /// When the first frame came. None: no frame has come yet.
     first_frame_at: Option<Duration>,
     /// The connection is lost unless a message comes before.
     deadline: Duration,
     heartbeat: Duration,
-    /// The read models for which the server sends notices; none before the stream is narrowed: all.
+    /// The read models for which the server sends notices. None: the stream is not narrowed yet and reports all of
+    /// them.
     narrowed: Option<BTreeSet<Watched>>,
     /// The set in the last unanswered `watch`, and the deadline for the answer.
     asked: Option<(BTreeSet<Watched>, Duration)>,

@@ -21,7 +21,7 @@ pub struct Frame {
     /// More frames with the same cursor follow at once; a client resumes only with the cursor of the last of them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub more: bool,
-    /// How many changes this notice stands for; left out for one.
+    /// The number of changes that this notice stands for. Left out if it is one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u32,
     /// A client waits a random share of this many milliseconds before it fetches, so that many screens do not fetch at

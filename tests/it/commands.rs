@@ -128,6 +128,6 @@ impl Served {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(id.expect("it runs"), rustix::process::Signal::INT).expect("a signal");
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        (ended.expect("it ends in time").expect("a status"), self.folder)
+        (ended.expect("the command ends in time").expect("a status"), self.folder)
     }
 }

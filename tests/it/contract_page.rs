@@ -192,7 +192,7 @@ fn status_of(name: &str) -> u16 {
     }
 }
 
-/// The page has the operations of the documents and no others, and it explains each status of the OpenAPI document.
+/// The page lists exactly the operations of the two documents, and explains each status of the OpenAPI document.
 #[test]
 fn every_operation_and_status_is_on_the_page() {
     let page = page();

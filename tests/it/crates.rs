@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// The crates of this workspace are counted too. On other machines a few crates differ.
+/// The figures include the crates of this workspace. Other systems compile a few other crates, so they skip this test.
 #[test]
 #[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), ignore = "the figures are those of Linux on x86-64")]
 fn a_build_compiles_no_more_crates_than_it_did() {

@@ -261,7 +261,8 @@ async fn a_delivery_is_stored_once() {
     assert_eq!(store.counts().await, (1, 1, 3));
 }
 
-/// Every record repeats the session's title. An unchanged one keeps the edited title, and a new one replaces it.
+/// Every record repeats the title of the session. While that title is the same, an edited title stays. A new title of
+/// the session replaces it.
 #[tokio::test]
 async fn an_edited_title_stays_until_the_session_is_renamed() {
     use sea_orm::ConnectionTrait;

@@ -111,7 +111,7 @@ fn pages_about_code_name_existing_code() {
 }
 
 #[test]
-fn stale_names_and_links_are_found() {
+fn unknown_names_and_broken_links_are_found() {
     let text =
         "`src/lib.rs`, `feed.rs`, `src/gone.rs`, `Feed::open`, `Feed::gone`, `a b`, `--option`, `tests/vectors/a-*`";
     let source = SourceFile { path: "src/server/feed.rs".to_owned(), text: "fn open".to_owned() };

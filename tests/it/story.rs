@@ -26,7 +26,7 @@ const RECORDS: u64 = 622 + 54;
 const EVENTS: u64 = 347 + 35;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn screens_converge_while_the_server_is_killed_and_sql_writes_beside_it() {
+async fn screens_converge_after_the_server_is_killed_while_sqlite3_writes() {
     let mut server = Server::start().await;
     let mut quick_retry = EngineSettings::default();
     quick_retry.backoff_most = Duration::from_secs(2);

@@ -126,7 +126,7 @@ fn expect_object(node: &JsonNode, what: &str) -> Result<(), SettingsFlaw> {
 /// The layout of a text.
 struct Layout {
     line_end: &'static str,
-    /// The indentation of one level; none if the whole text is on one line.
+    /// The indentation of one level. None: the first member stands on the line of the opening bracket.
     indent: Option<String>,
 }
 

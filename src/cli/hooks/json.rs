@@ -1,5 +1,4 @@
-//! JSON values with the place at which each stands in the text, so that a text can be changed without being written
-//! anew.
+//! JSON values with their places in the text. An edit can so change one place and leave the rest of the text as it is.
 //!
 //! `serde_json` decides whether a text is JSON and where it is not. It accepts exactly the files that the agents
 //! accept: Claude Code reads its settings with JavaScript's `JSON.parse`, Codex reads its `hooks.json` with
@@ -19,10 +18,10 @@
 //! The results were the same for the user's file and for the project's file. An ignored file costs Claude Code all
 //! other settings in it, too. Codex and Claude Code 2.1.332 print a warning; Claude Code 2.1.197 prints none.
 //!
-//! The crate `jsonc-parser` was tried for this and does not do. Of the settings files in `tests/fixtures/settings` its
-//! syntax tree does not bring back `minified`, `on-one-line`, `trailing-spaces` and `two-of-a-name` when a hook is
-//! added and removed; it lays out each hook over ten lines; and with all of its options off it still accepts comments
-//! (in the syntax tree), line breaks inside strings and spaces that are none in JSON.
+//! The crate `jsonc-parser` was tried and does not fit. When a hook is added and removed again, its syntax tree does
+//! not restore the files `minified`, `on-one-line`, `trailing-spaces` and `two-of-a-name` of `tests/fixtures/settings`.
+//! It writes each hook over ten lines. With all of its options off it still accepts comments (in the syntax tree), line
+//! breaks inside strings, and space characters that JSON does not allow.
 
 use serde::Deserializer;
 use serde::de::{Deserialize, MapAccess, Visitor};
@@ -50,23 +49,23 @@ pub struct JsonMember<'a> {
     pub value: JsonNode<'a>,
 }
 
-/// Why a text is no settings file, and the place of the reason.
+/// The reason why a text is no settings file, and the place of the flaw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsFlaw {
-    /// The byte of the text.
+    /// The byte offset in the text.
     pub at: usize,
     /// The reason.
     pub reason: String,
 }
 
 impl SettingsFlaw {
-    /// A flaw at a byte of the text.
+    /// The flaw at the byte offset `at`.
     pub fn at(at: usize, reason: impl Into<String>) -> Self {
         Self { at, reason: reason.into() }
     }
 
-    /// Words for the error of the parser. A comment and a trailing comma get their own words, since many editors accept
-    /// both in a settings file.
+    /// The flaw that the parser reports. A comment and a trailing comma get their own reason, because many editors
+    /// accept both in a settings file.
     fn of_syntax(json: &str, error: &serde_json::Error) -> Self {
         if error.is_eof() {
             return Self::at(json.len(), "the text ends too early");

@@ -11,7 +11,7 @@ pub(super) struct Slot {
     pub(super) watched: bool,
     /// When the last watch ended.
     pub(super) unwatched_at: Duration,
-    /// The stream sends notices for it: without a notice it has not changed.
+    /// Whether the stream sends notices for this read model. If so, and no notice came, it has not changed.
     pub(super) on_stream: bool,
     pub(super) flight: Option<Flight>,
     pub(super) failures: u32,
@@ -37,7 +37,7 @@ pub(super) struct Flight {
     pub(super) deadline: Duration,
     /// The cursor that the answer has to cover, as known when the fetch began.
     need: Option<Cursor>,
-    /// A new epoch began meanwhile: an answer of any other epoch is older.
+    /// Whether a new epoch began during the fetch. If so, an answer of any other epoch is older and is dropped.
     outdated: bool,
 }
 
@@ -74,7 +74,7 @@ impl Doubt {
         due.max(self.spread_until.unwrap_or_default())
     }
 
-    /// Whether an answer with this cursor contains every change of which a notice came.
+    /// Whether an answer with this cursor contains every change that the notices reported, and so ends the doubt.
     fn is_settled_by(&self, cursor: Option<&Cursor>) -> bool {
         let contained = match (&self.need, cursor) {
             (Some(need), Some(cursor)) => cursor.covers(need),
@@ -86,7 +86,7 @@ impl Doubt {
 }
 
 impl Slot {
-    /// Takes the held answer for stale, unless it covers `mark.cursor`.
+    /// Makes the read model stale, unless the held answer covers `mark.cursor`.
     pub(super) fn mark(&mut self, mark: Mark<'_>, wait: Option<Duration>, settings: &EngineSettings, now: Duration) {
         if let Some(cursor) = mark.cursor {
             if self.cursor.as_ref().is_some_and(|held| held.covers(cursor)) {
@@ -174,7 +174,8 @@ impl Slot {
         (why, at_least)
     }
 
-    /// An answer came. `backoff` is the wait if the server keeps sending answers that are too old.
+    /// Takes an answer. `backoff` is the pause before the next fetch if this answer and the one before it are both too
+    /// old.
     pub(super) fn handle_answer(
         &mut self,
         cursor: Option<&Cursor>,
@@ -212,7 +213,7 @@ impl Slot {
         if taken { FetchVerdict::Keep } else { FetchVerdict::Drop }
     }
 
-    /// No usable answer came. The doubt stays.
+    /// Takes the failure of a fetch. The read model stays stale.
     pub(super) fn handle_failure(&mut self, wait: Duration, now: Duration) {
         self.flight = None;
         self.failures += 1;
@@ -252,8 +253,9 @@ impl Slot {
         }
     }
 
-    /// Until when the held answer was known to be true: its arrival, or the last message while the stream sent notices
-    /// for it, or the first sign of a change.
+    /// The time until which the held answer was known to be true. For a stale read model that is the first sign of a
+    /// change. For a fresh one it is the last message, if the stream sends notices for it. It is never earlier than the
+    /// arrival of the answer.
     pub(super) fn true_at(&self, last_message_at: Option<Duration>) -> Option<Duration> {
         let unchanged_until = last_message_at.filter(|_| self.on_stream);
         let until = self.doubt.as_ref().map_or(unchanged_until, |doubt| Some(doubt.since));

@@ -38,7 +38,7 @@ words! {
 
     /// The reason of the stale flag of a task.
     StaleReason {
-        /// No hook of the agent arrived for a while.
+        /// The agent sent no hook for the time of `--stale-after`.
         Silent = "silent",
         /// The process of the agent no longer exists.
         Gone = "gone",

@@ -30,9 +30,9 @@ const SPOOL_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 enum TakeInError {
     #[error("could not use the spool {0}")]
     Folder(String, #[source] io::Error),
-    #[error("could not write the records to the database")]
+    #[error("could not write the spooled hook records to the database")]
     Database(#[from] DatabaseError),
-    #[error("could not write the records to the database")]
+    #[error("could not write the spooled hook records to the database")]
     Hook(#[source] DbErr),
 }
 

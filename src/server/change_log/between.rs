@@ -29,7 +29,7 @@ impl Between {
         self.from.changes_until(&self.to)
     }
 
-    /// The first `changes` of these changes, or all of them where there are fewer.
+    /// The part with the first `changes` changes, or the whole part if it has fewer.
     pub fn first(&self, changes: u64) -> Between {
         between(&self.from, &self.from.advanced(changes, &self.to))
     }

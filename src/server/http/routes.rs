@@ -1,4 +1,4 @@
-//! The app: the routes of the server, and the gate in front of them.
+//! The routes of the server, behind the gate that checks the host and the origin of each request.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -58,7 +58,7 @@ struct KnownTask {
     task_id: String,
     is_there: bool,
     project: Option<Vec<u8>>,
-    /// The project under which its documents are indexed, if it has any.
+    /// The project under which the documents of the task are indexed. None: the task has no documents.
     indexed: Option<Vec<u8>>,
     /// Only for a task without documents: the number of its events. They can be older than the index, or can have been
     /// inserted before their task.

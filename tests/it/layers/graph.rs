@@ -153,7 +153,8 @@ impl Graph {
         })
     }
 
-    /// Follows a path from a module that has its first name: as a module, an import, an item or through a glob.
+    /// Follows a path from a module. None: the module does not have the first name of the path as a child module, an
+    /// item or an import, or through a glob.
     fn find(&self, from: &str, path: &[String], seen: &mut Vec<(String, String)>) -> Option<Target> {
         let (first, rest) = path.split_first()?;
         let module = self.modules.get(from)?;
@@ -214,7 +215,7 @@ impl Graph {
 }
 
 impl Target {
-    /// Found by an import of this module, and by the re-exports that were followed before.
+    /// Puts `module` and the re-exports `through`, which were followed before, in front of the modules on the way.
     fn after(mut self, module: &str, through: &[String]) -> Self {
         let before = std::iter::once(module.to_owned()).chain(through.iter().cloned());
         self.through = before.chain(self.through).collect();
@@ -240,7 +241,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Adds the module in this file, and all that are declared in it.
+    /// Adds the module in this file, and all modules that the file declares.
     fn add(&mut self, path: &str, name: &str, declared: Option<(&str, usize)>) {
         let Some(file) = self.files.iter().find(|file| file.path == path) else {
             if let Some((declared_in, line)) = declared {

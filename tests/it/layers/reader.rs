@@ -30,9 +30,9 @@ pub struct Scope {
 #[derive(Clone, Debug)]
 pub struct Import {
     pub path: Vec<String>,
-    /// The name it gets in this module; `None` for a glob.
+    /// The name of the import in this module. `None`: the import is a glob.
     pub name: Option<String>,
-    /// Other modules may name it from here.
+    /// Whether other modules can use the import through this module.
     pub is_public: bool,
     pub line: usize,
 }

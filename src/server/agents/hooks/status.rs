@@ -89,8 +89,8 @@ impl AgentMemory {
         self.run.as_ref().map(|run| run.session.as_str())
     }
 
-    /// Takes a record. `known` is the state of its row, if the row exists already. `is_newest` is whether the record
-    /// ran after every record that was taken before it.
+    /// Takes a record. `known` is the state of the row of the record, if the row exists already. `is_newest` is whether
+    /// the hook ran after the hooks of all records that were taken before.
     pub fn take(
         &mut self,
         record: &HookRecord,
@@ -113,7 +113,7 @@ impl AgentMemory {
         outcome
     }
 
-    /// Gives the agent up as lost, after too long a silence.
+    /// Declares the agent lost, because it sent no hook for too long.
     pub fn lose(&mut self) -> HookOutcome {
         self.lost = true;
         self.blocks.clear();

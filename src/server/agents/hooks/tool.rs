@@ -186,7 +186,7 @@ fn file_path(record: &HookRecord) -> Option<&str> {
     })
 }
 
-/// A path relative to the agent's folder, if it is in there.
+/// The path relative to the folder of the agent. A path outside that folder stays as it is.
 fn relative<'a>(path: &'a str, cwd: Option<&str>) -> &'a str {
     let inside = cwd.and_then(|cwd| path.strip_prefix(cwd)?.strip_prefix(['/', '\\']));
     inside.filter(|inside| !inside.is_empty()).unwrap_or(path)

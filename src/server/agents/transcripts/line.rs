@@ -37,13 +37,13 @@ const NOT_WRITTEN_BY_A_PERSON: &[&str] = &[
 pub enum TranscriptLine {
     /// The line has no content that a screen shows.
     PassedOver,
-    /// The name of a session: the session's id, the giver and the name.
+    /// The name of a session. The fields are the id of the session, the author of the name, and the name.
     Title(String, TitleGiver, String),
     /// A message, a tool call, a result or usage.
     Entry(Box<TranscriptEntry>),
 }
 
-/// The giver of a session's name. A later variant is better.
+/// The author of a session's name. A later variant replaces an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TitleGiver {
     /// The agent.
@@ -66,8 +66,8 @@ pub struct TranscriptEntry {
     pub answer: Option<AnswerUsage>,
 }
 
-/// A part of a line's content. `id` identifies it within its session. That of a call and its result is the tool call's
-/// id.
+/// A part of a line's content. `id` identifies the part within its session. A call and its result both have the id of
+/// the tool call.
 pub enum EntryPart {
     /// A prompt of the person.
     Prompt { id: String, text: String },

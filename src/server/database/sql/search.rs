@@ -2,7 +2,7 @@
 
 use super::Sql;
 
-/// The rows of the matches `$newest`, as they are now. `?2` is the project and `?3` the task, or null.
+/// The current rows of the matches that the query `$newest` gives. `?2` is the project and `?3` the task, or null.
 macro_rules! rows_of_matches {
     ($columns:literal, $newest:literal) => {
         Sql::new(concat!(
@@ -94,7 +94,7 @@ pub const EVENTS_OF_TASKS: Sql =
 /// The first `?3` bookmarks of the task `?1` after the id `?2`.
 pub const BOOKMARKS_OF_TASK: Sql = rows!(bookmarks, "where b.task_id = ? and b.id > ? order by b.id limit ?");
 
-/// The condition that the row of `d`, a document of the task of `s`, is gone.
+/// The condition that the document `d` has no row any more. `s` is the row of `search_tasks` for its task.
 macro_rules! is_gone {
     () => {
         "(
@@ -115,7 +115,7 @@ pub const DOCUMENTS_BELOW: Sql = Sql::new(concat!(
     left join search_tasks s on s.number = d.task order by d.id desc"
 ));
 
-/// At most `?2` documents of the task `?1` whose row is gone: rows of `id` and `gone`.
+/// At most `?2` documents of the task `?1` that have no row any more: rows of `id` and `gone`.
 pub const GONE_DOCUMENTS_OF_TASK: Sql = Sql::new(concat!(
     "select d.id, true as gone from search_tasks s join search_documents d on d.task = s.number
     where s.task_id = ? and ",
@@ -123,19 +123,19 @@ pub const GONE_DOCUMENTS_OF_TASK: Sql = Sql::new(concat!(
     " limit ?"
 ));
 
-/// The documents of the bookmarks in the JSON array `?`, where the bookmark is gone: rows of `id` and `gone`.
+/// The documents of the bookmarks in the JSON array `?` that have no row any more: rows of `id` and `gone`.
 pub const GONE_DOCUMENTS_OF_BOOKMARKS: Sql = Sql::new(
     "select d.id, true as gone from json_each(?) join search_documents d on d.bookmark_id = value
     where not exists (select 1 from bookmarks b where b.id = d.bookmark_id)",
 );
 
-/// The tasks that have documents and are gone.
+/// The tasks that have documents but no row.
 pub const GONE_TASKS: Sql = Sql::new(
     "select task_id from search_tasks
     where not exists (select 1 from tasks where tasks.id = search_tasks.task_id)",
 );
 
-/// The events in the JSON array `?` that are gone, their ids as `task_id`.
+/// The ids in the JSON array `?` that no event has. The column is named `task_id`, as in `GONE_TASKS`.
 pub const GONE_EVENTS: Sql = Sql::new(
     "select value as task_id from json_each(?) where not exists (select 1 from events where events.id = value)",
 );
@@ -146,8 +146,9 @@ pub const CHANGES: Sql = Sql::new(
     where id >= ?1 and id < ?2 order by id limit ?3",
 );
 
-/// The tasks in the JSON array `?1`, each with its project, the project of its documents, and the size of a task that
-/// has no documents, counted up to `?2` events and one more.
+/// The tasks in the JSON array `?1`, each with its project and the project under which its documents are indexed. A
+/// task without documents also has the number and the size of its events. At most `?2` + 1 events are counted, so a
+/// number above `?2` means that the task has more than `?2` events.
 pub const KNOWN_TASKS: Sql = Sql::new(
     "select value as task_id, t.id is not null as is_there, cast(t.project as blob) as project,
         cast(s.project as blob) as indexed, coalesce(has.events, 0) as events, coalesce(has.bytes, 0) as bytes

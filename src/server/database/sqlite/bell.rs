@@ -18,7 +18,7 @@ use crate::server::database::{Database, DatabaseError, Position};
 
 /// How often to look for writes of other processes while the log grows. This costs about 1 % of a core.
 const ACTIVE: Duration = Duration::from_millis(5);
-/// How often to look for them when the log is quiet: shorter than the 50 ms that a person does not notice.
+/// How often to look for these writes when the log is quiet: shorter than the 50 ms that a person does not notice.
 const IDLE: Duration = Duration::from_millis(40);
 /// How long the log counts as growing after its last change.
 const STAY_ACTIVE: Duration = Duration::from_secs(2);
@@ -62,11 +62,11 @@ impl Bell {
         rows.iter().map(row).collect::<Result<_, _>>().map_err(error)
     }
 
-    /// The position of the newest change. Fails if this file no longer contains the log up to `reached`, with `newest`
-    /// as its last row.
+    /// The position of the newest change. Fails if the file was restored from another copy.
     ///
-    /// A file that was restored through SQLite keeps its inode. Three signs show it: the file does not contain this
-    /// run, its log ends earlier, or another row has the id of `newest`.
+    /// A restore through SQLite keeps the inode, so the path shows no difference. Three signs show the restore: the
+    /// file does not contain the run `epoch`, its log ends before `reached` or before a minted cursor, or another row
+    /// has the id of `newest`.
     pub(in crate::server) async fn check(
         &mut self,
         database: &Database,

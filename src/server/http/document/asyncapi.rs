@@ -1,4 +1,4 @@
-//! The AsyncAPI document of the streams, made from the same types.
+//! The AsyncAPI document of the streams, generated from the types in `protocol`.
 
 use std::collections::HashSet;
 

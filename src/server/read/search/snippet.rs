@@ -8,9 +8,9 @@ use crate::server::search::query::{Found, Query};
 
 /// The most code points of a snippet, without the ellipses.
 const LONGEST_SNIPPET: usize = 198;
-/// How many code points come before the first match.
+/// How many code points of the text a snippet shows before the first match.
 const BEFORE: usize = 40;
-/// How many of these may be left out so that the snippet begins with a whole word.
+/// How many of the code points of `BEFORE` may be left out so that the snippet begins with a whole word.
 const SKIPPED_TO_A_WORD: usize = 16;
 /// How many matches are tried as the first match of the snippet.
 const MATCHES_TRIED: usize = 500;
@@ -39,8 +39,8 @@ pub(super) fn best(query: &Query, text: &str) -> Snippet {
     Snippet { marks: in_code_points(text, &found, start..end, u32::from(start > 0)), text: shown }
 }
 
-/// The start of the snippet in bytes. Each match is tried as the first match of the snippet. The best one is followed,
-/// as far as the snippet reaches, by matches of the most clauses.
+/// The start of the snippet in bytes. Each match is tried as the first match of the snippet. The best start gives a
+/// snippet with matches of the most clauses.
 fn start(text: &str, found: &[Found], clauses: usize) -> usize {
     let reach = |first: &Found| first.range.start + offset(&text[first.range.start..], LONGEST_SNIPPET - BEFORE);
     let worth = |at: usize| {
