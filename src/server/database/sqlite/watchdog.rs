@@ -8,7 +8,7 @@ use super::bell::error;
 use super::health::{Health, connect, health};
 use crate::server::database::{Database, DatabaseError};
 
-/// How often to open the file afresh to look for an overwrite, if it was written.
+/// How often to open a new connection to look for an overwrite, if the length or the write time of the file changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often to check the whole file.
 const CHECK_EVERY: Duration = Duration::from_secs(30);

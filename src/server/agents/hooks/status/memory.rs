@@ -19,7 +19,8 @@ pub struct AgentMemory {
     /// The error of the last failed turn, in the runtime's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-    /// Whether the agent was given up as lost because it was silent for too long. The base keeps its earlier value.
+    /// Whether the server declared the agent lost, because it sent no hook for too long. `base` keeps its value: the
+    /// task continues from it when the next hook arrives.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) lost: bool,
     /// The source of the task's title.
@@ -89,7 +90,7 @@ pub(super) struct AgentRun {
     /// Whether a `SessionStart` was seen for this run. Otherwise another record began it.
     pub(super) started: bool,
     pub(super) ended: bool,
-    /// Whether the run was given up as lost, rather than ended by its client.
+    /// Whether the run ended because the server declared the agent lost. Otherwise the client ended it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) lost: bool,
 }
