@@ -10,6 +10,7 @@
 //! Foreign keys are off by default, so a trigger does the work of each foreign key as well. Recursive triggers are off
 //! too, so no trigger relies on firing itself.
 
+mod early;
 mod error;
 mod macros;
 mod rows;
@@ -25,18 +26,6 @@ use sea_orm::{
 const MIGRATIONS: &[(&str, &str)] = &[("0001_initial", include_str!("../sqlite/0001_initial.sql"))];
 /// The tables of this crate.
 const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");
-
-/// The migrations that led to the schema of `0001_initial` before the first release.
-const EARLY: [&str; 8] = [
-    "m0001_change_log",
-    "m0002_tasks",
-    "m0003_sessions",
-    "m0004_events",
-    "m0005_bookmarks",
-    "m0006_search",
-    "m0007_usage",
-    "m0008_silence",
-];
 
 /// The changes that [`migrate`] made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +54,13 @@ enum Standing {
 /// All steps are one transaction: a process that is killed leaves the database unchanged, and two processes wait for
 /// each other.
 pub async fn migrate(db: &DatabaseConnection) -> Result<Migrated, MigrateError> {
+    migrate_with_triggers(db, &triggers::of_files()).await
+}
+
+async fn migrate_with_triggers(
+    db: &DatabaseConnection,
+    triggers: &[triggers::Trigger],
+) -> Result<Migrated, MigrateError> {
     let mode = Some(SqliteTransactionMode::Immediate);
     let tx = db.begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() }).await?;
     let mut migrated = Migrated::default();
@@ -75,9 +71,7 @@ pub async fn migrate(db: &DatabaseConnection) -> Result<Migrated, MigrateError> 
             MIGRATIONS.iter().collect()
         }
         Standing::Early => {
-            let drop = "; drop table seaql_migrations; insert into requery_migrations (name) values ('0001_initial')";
-            tx.execute_unprepared(&(macros::expand(BOOKKEEPING) + drop)).await?;
-            triggers::record(&tx).await?;
+            tx.execute_unprepared(&(macros::expand(BOOKKEEPING) + early::UPGRADE)).await?;
             MIGRATIONS[1..].iter().collect()
         }
     };
@@ -90,7 +84,8 @@ pub async fn migrate(db: &DatabaseConnection) -> Result<Migrated, MigrateError> 
     if !faults.is_empty() {
         return Err(MigrateError::Broken(faults));
     }
-    migrated.put_back = triggers::apply(&tx).await?.iter().map(|name| format!("trigger {name}")).collect();
+    let put_back = triggers::apply(&tx, triggers).await?;
+    migrated.put_back = put_back.iter().map(|name| format!("trigger {name}")).collect();
     migrated.put_back.extend(tables::put_back(&tx).await?);
     migrated.lost = tables::lost(&tx).await?;
     tx.commit().await?;
@@ -130,14 +125,18 @@ async fn standing(db: &impl ConnectionTrait) -> Result<Standing, MigrateError> {
             }
         };
     }
-    let early = if has("seaql_migrations") {
+    // Without the names of its migrations the version of the schema is unknown, so the table is not made again.
+    if has("requery_triggers") {
+        return Err(MigrateError::Broken(vec!["the table requery_migrations is missing".to_owned()]));
+    }
+    let found = if has("seaql_migrations") {
         rows::texts(db, "select version from seaql_migrations order by version").await?
     } else {
         Vec::new()
     };
-    match (tables.first(), early.iter().any(|name| EARLY.contains(&name.as_str()))) {
+    match (tables.first(), found.iter().any(|name| early::MIGRATIONS.contains(&name.as_str()))) {
         (None, _) => Ok(Standing::Empty),
-        (Some(_), true) if early == EARLY => Ok(Standing::Early),
+        (Some(_), true) if found == early::MIGRATIONS => Ok(Standing::Early),
         (Some(_), true) => Err(MigrateError::Early),
         (Some(table), false) => Err(MigrateError::Foreign(table.clone())),
     }

@@ -11,7 +11,7 @@ use crate::macros::normalised;
 use crate::rows;
 
 /// In the order in which the triggers are made. Of two triggers for one statement, SQLite runs the later one first.
-const FILES: [&str; 6] = [
+const FILES: &[&str] = &[
     include_str!("../triggers/sqlite/purges.sql"),
     include_str!("../triggers/sqlite/tasks.sql"),
     include_str!("../triggers/sqlite/sessions.sql"),
@@ -27,9 +27,9 @@ const BEGIN: &str = "create trigger ";
 const END: &str = "\nend;";
 
 /// A trigger of the files.
-struct Trigger {
-    name: &'static str,
-    sql: &'static str,
+pub(crate) struct Trigger {
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static str,
 }
 
 impl Trigger {
@@ -39,9 +39,9 @@ impl Trigger {
 }
 
 /// The triggers of all files.
-fn of_files() -> Vec<Trigger> {
+pub(crate) fn of_files() -> Vec<Trigger> {
     let mut found = Vec::new();
-    for file in FILES {
+    for &file in FILES {
         let mut rest = file;
         while let Some(begin) = rest.find(BEGIN) {
             let end = rest[begin..].find(END).map_or(rest.len(), |end| begin + end + END.len());
@@ -77,17 +77,16 @@ pub(crate) async fn lost(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr
     Ok(lost)
 }
 
-/// Makes the triggers again if one is lost, or if the files have other triggers than were applied. Returns the lost
-/// ones.
+/// Makes the triggers again if one is lost, or if they differ from the triggers that were applied last. Returns the
+/// lost ones.
 ///
 /// All triggers are made again, because their order matters.
-pub(crate) async fn apply(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+pub(crate) async fn apply(db: &impl ConnectionTrait, triggers: &[Trigger]) -> Result<Vec<String>, DbErr> {
     let lost = lost(db).await?;
     let mut applied = BTreeSet::new();
     for row in rows::all(db, "select name, hash from requery_triggers").await? {
         applied.insert((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
     }
-    let triggers = of_files();
     let wanted: BTreeSet<(String, i64)> = triggers.iter().map(|it| (it.name.to_owned(), it.hash())).collect();
     if lost.is_empty() && applied == wanted {
         return Ok(lost);
@@ -100,29 +99,41 @@ pub(crate) async fn apply(db: &impl ConnectionTrait) -> Result<Vec<String>, DbEr
         // Fails without the tables of search, which a database may lack.
         let _ = db.execute_unprepared(WALK).await;
     }
-    for trigger in &triggers {
+    for trigger in triggers {
         db.execute_unprepared(trigger.sql).await?;
     }
-    record(db).await?;
+    record(db, triggers).await?;
     Ok(lost)
 }
 
-/// Records the triggers of the files as the ones that were applied.
-pub(crate) async fn record(db: &impl ConnectionTrait) -> Result<(), DbErr> {
-    let rows: Vec<String> = of_files().iter().map(|it| format!("('{}', {})", it.name, it.hash())).collect();
+/// Records the triggers as the ones that were applied.
+async fn record(db: &impl ConnectionTrait, triggers: &[Trigger]) -> Result<(), DbErr> {
+    let rows: Vec<String> = triggers.iter().map(|it| format!("('{}', {})", it.name, it.hash())).collect();
     let insert =
         format!("delete from requery_triggers; insert into requery_triggers (name, hash) values {}", rows.join(", "));
     db.execute_unprepared(&insert).await.map(|_| ())
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{hash, of_files};
+    use std::fs;
+
+    use super::{BEGIN, FILES, hash, of_files};
+
+    #[test]
+    fn each_file_of_the_folder_is_in_the_list() {
+        let folder = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/triggers/sqlite")).unwrap();
+        for path in folder.map(|file| file.unwrap().path()) {
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(FILES.contains(&&*text), "{} is missing in `FILES`", path.display());
+        }
+    }
 
     #[test]
     fn each_trigger_of_the_files_is_found_whole() {
         let triggers = of_files();
-        assert_eq!(triggers.len(), 39);
+        assert_eq!(triggers.len(), FILES.concat().matches(BEGIN).count());
         for trigger in triggers {
             assert_eq!(trigger.sql.matches("create trigger").count(), 1, "{}", trigger.name);
             assert!(trigger.sql.ends_with("end;"), "{}", trigger.name);

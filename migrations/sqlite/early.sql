@@ -1,0 +1,46 @@
+-- Makes a database of the eight early migrations one that has `0001_initial`. Runs after `bookkeeping.sql`.
+drop table seaql_migrations;
+insert into requery_migrations (name) values ('0001_initial');
+
+-- The triggers as the eight migrations left them, which never changes. The files of the triggers do change, so they cannot
+-- tell a trigger that another program dropped or changed from one that a newer version changed or added.
+insert into requery_triggers (name, hash) values
+    ('bookmarks_deleted', 599175858269806588),
+    ('bookmarks_fit', -4545185919942595799),
+    ('bookmarks_keep', 2687293035601036246),
+    ('bookmarks_saved', 2584263644298463736),
+    ('bookmarks_stay', -2402277471376843947),
+    ('bookmarks_updated', 558949678946989654),
+    ('events_deleted', -1365744031179452461),
+    ('events_fit', 859246251204658708),
+    ('events_logged', -241870539071499502),
+    ('events_replaced', 7187555534216864556),
+    ('events_stay', -2681457770744330973),
+    ('events_updated', -7287958069633655853),
+    ('purges_logged', 5408492409195741297),
+    ('sessions_deleted', -6699873713616888412),
+    ('sessions_fit', 317772160649847424),
+    ('sessions_started', 3647716430650466924),
+    ('sessions_stay', 7779398816722223220),
+    ('sessions_updated', -6329299088258482133),
+    ('tasks_counted', 1738485532406871612),
+    ('tasks_deleted', 3076373380793861008),
+    ('tasks_keep_their_id', -8448964687539701537),
+    ('tasks_replaced', -7075460190060027616),
+    ('tasks_replaced_another', -6428236238829493698),
+    ('tasks_replacing', -1103013379863587305),
+    ('tasks_started', -3776948951092398123),
+    ('tasks_taking', 8752558615221308289),
+    ('tasks_took_another', 6714509691133411660),
+    ('tasks_tree_deleted', -5077928683821037245),
+    ('tasks_updated', -5981492479206469639),
+    ('tasks_usage_deleted', -5101520583101444385),
+    ('tasks_usage_found', -7999909374790917441),
+    ('tasks_usage_moved', -8307601502829424045),
+    ('usage_counted', 1802234128263205230),
+    ('usage_deleted', 8412649723922517756),
+    ('usage_fits', -4583661324338259845),
+    ('usage_logged', -8338284711899247129),
+    ('usage_replacing', -5809822155758719046),
+    ('usage_stays', 2923046596020662726),
+    ('usage_updated', -1521833910721295388);
