@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use requery::protocol::NoticeKind;
 use requery::server::database::Database;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -96,10 +97,11 @@ async fn wait_for_own_notice(app: &App, ws: &mut Ws) {
     panic!("no write sends its notice");
 }
 
-/// Runs each kind of write and checks its notice.
+/// Makes a write for each kind of notice and checks the notice.
 async fn check_notices_of_writes(app: &App, ws: &mut Ws) {
     wait_for_own_notice(app, ws).await;
     let task = "(select id from tasks where title = 'later')";
+    let mut kinds = BTreeSet::new();
     for (write, kind) in [
         ("insert into tasks (title, project) values ('later', 'p')", "task.started"),
         ("update tasks set summary = 'short' where title = 'later'", "task.updated"),
@@ -117,7 +119,13 @@ async fn check_notices_of_writes(app: &App, ws: &mut Ws) {
         app.sql(write);
         let frame = ws.frame().await;
         assert_eq!(frame["type"], kind, "{write}: {frame}");
+        kinds.insert(kind);
     }
+    assert_eq!(
+        kinds,
+        NoticeKind::ALL.iter().map(|kind| kind.as_str()).collect(),
+        "a kind of notice has no write in this list"
+    );
 }
 
 /// Compares the figures of the overview with figures counted from the rows. The hours also count events of deleted
@@ -160,12 +168,13 @@ async fn a_recreated_table_gets_its_triggers_back() {
     for table in ["tasks", "sessions", "events", "bookmarks", "usage"] {
         let app = App::start().await;
         app.sql("insert into tasks (title, project) values ('before', 'p')");
+        let all = triggers(&app.path());
         let mut ws = app.ws("").await;
         let first = ws.frame().await;
         recreate_table(&app, table);
         let resync = frame_of_kind(&mut ws, "resync").await;
         until_ready(&app, 204).await;
-        assert_eq!(triggers(&app.path()), "39", "{table}");
+        assert_eq!(triggers(&app.path()), all, "{table}");
         check_notices_of_writes(&app, &mut ws).await;
         check_overview_figures(&app, 1).await;
         // A cursor from before may lack changes that the log does not have, so it gets a snapshot.
@@ -226,11 +235,11 @@ async fn writes_made_without_triggers_and_server_are_counted_at_the_next_start()
     insert_rows_before_the_gap(&app).await;
     let mut ws = app.ws("").await;
     let cursor = ws.frame().await["cursor"].as_str().unwrap().to_owned();
-    let drops = drop_all_triggers(&app);
+    let (all, drops) = (triggers(&app.path()), drop_all_triggers(&app));
     let folder = app.stop().await;
     sqlite3(&folder.path().join("requery.db"), &format!("{drops} {GAP}"));
     let app = App::start_in(folder, |_| ()).await;
-    assert_eq!(triggers(&app.path()), "39");
+    assert_eq!(triggers(&app.path()), all);
     check_overview_figures(&app, 0).await;
     assert_eq!(app.ws(&format!("?since={cursor}")).await.frame().await["type"], "snapshot");
 }

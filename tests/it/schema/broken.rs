@@ -12,7 +12,7 @@ use crate::app::{App, PATIENCE, sqlite3};
 /// Each case is the damage, the sentence that names it, and the SQL that repairs it.
 #[tokio::test]
 async fn a_table_the_server_cannot_repair_gives_503_until_it_is_repaired() {
-    let broken: [(&str, &str, &str); 4] = [
+    let broken: [(&str, &str, &str); 5] = [
         (
             "alter table tasks drop column summary",
             "the table tasks has no column summary",
@@ -28,6 +28,11 @@ async fn a_table_the_server_cannot_repair_gives_503_until_it_is_repaired() {
             "alter table runs rename column token to word",
             "the table runs has no column token",
             "alter table runs rename column word to token",
+        ),
+        (
+            "alter table requery_migrations rename to kept",
+            "the table requery_migrations is missing",
+            "alter table kept rename to requery_migrations",
         ),
     ];
     for (damage, sentence, repair) in broken {
