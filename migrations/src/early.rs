@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: [&str; 8] = [
 pub(crate) const UPGRADE: &str = include_str!("../sqlite/early.sql");
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 

@@ -115,6 +115,7 @@ async fn record(db: &impl ConnectionTrait, triggers: &[Trigger]) -> Result<(), D
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
 
