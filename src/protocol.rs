@@ -32,7 +32,7 @@ pub use frame::{
     Watching,
 };
 pub use id::{BookmarkId, EventId, IdError, SessionId, TaskId};
-// A glob, because the catalogue alone lists the payload types: one for each kind.
+// A glob, because only the catalogue lists the payload types. Each kind of notice has one.
 pub use notice::*;
 pub use read_model::{ReadModel, ReadModelError, Watched};
 

@@ -29,7 +29,7 @@ impl WatchHandle {
         &self.model
     }
 
-    /// The newest view. Does not count as seen for [`changed`](Self::changed).
+    /// The newest view. A call does not mark the view as seen, so [`changed`](Self::changed) still reports it.
     pub fn view(&self) -> View {
         self.views.borrow().clone()
     }

@@ -54,7 +54,8 @@ struct Inner {
     state: ArcSwap<State>,
     bell: Notify,
     search_index: SearchIndexHealth,
-    /// Held while the server lives: two servers on one file would not see each other's folding and pruning.
+    /// The lock file, locked while the server runs. Two servers on one database would each fold and prune the log
+    /// without knowing of the other.
     _lock: File,
 }
 

@@ -94,7 +94,7 @@ fn usage(answers: u64, tokens: [u64; 4], cost: Option<f64>, answers_with_cost: u
 }
 
 #[tokio::test]
-async fn transcripts_give_their_figures() {
+async fn an_import_adds_the_usage_of_its_transcripts() {
     let importer = Importer::start().await;
     let main = importer.import(read(MAIN)).await;
     let expected = json!({

@@ -168,7 +168,7 @@ async fn serve(address: SocketAddr, database: &Path) -> Child {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let first = timeout(PATIENCE, lines.next_line()).await.expect("a line in time").unwrap();
+    let first = timeout(PATIENCE, lines.next_line()).await.expect("the server prints a line in time").unwrap();
     assert_eq!(first.expect("a line"), format!("requery serves http://{address}"));
     // A full or closed pipe would disturb the server, so its further output is read and dropped.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });

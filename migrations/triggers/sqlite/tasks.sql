@@ -90,7 +90,7 @@ when (new.title is not old.title or new.project is not old.project or new.status
         select iif(done, 'task.completed', 'task.updated'), new.project, new.id, new.parent_task_id,
             iif(done, new.status, null)
         from (select new.status is not old.status and new.status in ('completed', 'errored') as done);
-    -- Lists of bookmarks are by project, so both projects change.
+    -- A move to another project changes the bookmarks of both projects.
     insert into changes (kind, project, task_id, object_id)
         select 'bookmark.saved', side.project, new.id, bookmarks.id
         from bookmarks, (select old.project as project union all select new.project) as side

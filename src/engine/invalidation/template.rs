@@ -1,4 +1,4 @@
-//! One read model, or all tasks, seen from a notice: text with at most one hole.
+//! The template for a read model, or for all tasks, that a notice makes stale. It has at most one placeholder.
 
 use std::fmt;
 
@@ -6,36 +6,36 @@ use crate::protocol::{NoticeFields, Watched};
 
 /// The text of a read model, in which `{field}` stands for a field of the notice: `overview`, `task:{task_id}`.
 ///
-/// The hole is the end of the text: no read model needs more.
+/// The placeholder stands at the end of the text: no read model needs more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StaleTemplate<'t> {
-    /// The text up to the hole.
+    /// The text before the placeholder.
     prefix: &'t str,
-    /// The name of the field that fills the hole.
+    /// The name of the field in the placeholder. None: the text has no placeholder.
     field: Option<&'t str>,
 }
 
 impl<'t> StaleTemplate<'t> {
-    /// The template with this text. None where a brace has no partner, or text follows the hole.
+    /// Parses a template. None: a brace has no partner, the placeholder is empty, or text follows the placeholder.
     pub const fn parse(text: &'t str) -> Option<Self> {
         let bytes = text.as_bytes();
-        let mut hole = None;
+        let mut placeholder = None;
         let mut at = 0;
         while at < bytes.len() {
-            match (bytes[at], hole) {
-                (b'{', None) => hole = Some(at),
+            match (bytes[at], placeholder) {
+                (b'{', None) => placeholder = Some(at),
                 (b'}', Some(_)) if at + 1 == bytes.len() => {}
                 (b'{' | b'}', _) => return None,
                 _ => {}
             }
             at += 1;
         }
-        match hole {
+        match placeholder {
             None => Some(Self { prefix: text, field: None }),
-            // Two bytes at least: a hole without a name has none for the field.
+            // A placeholder without a name (`{}`) has two bytes, so it is refused.
             Some(start) if start + 2 < bytes.len() && bytes[bytes.len() - 1] == b'}' => {
-                let (prefix, hole) = text.split_at(start);
-                let (_, name) = hole.split_at(1);
+                let (prefix, placeholder) = text.split_at(start);
+                let (_, name) = placeholder.split_at(1);
                 let (name, _) = name.split_at(name.len() - 1);
                 Some(Self { prefix, field: Some(name) })
             }
@@ -43,7 +43,7 @@ impl<'t> StaleTemplate<'t> {
         }
     }
 
-    /// The template with this text; a text that is no template does not compile in a constant.
+    /// The template with this text. In a constant, a text that is no template is a compile error.
     pub(super) const fn new(text: &'t str) -> Self {
         match Self::parse(text) {
             Some(template) => template,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn unbalanced_or_inner_holes_are_refused() {
+    fn unbalanced_or_inner_placeholders_are_refused() {
         for text in ["{", "}", "{}", "task:{task_id", "task:task_id}", "task:{a}{b}", "task:{a}:x", "task:{{a}}"] {
             assert_eq!(StaleTemplate::parse(text), None, "{text}");
         }

@@ -29,7 +29,7 @@ fn tasks(count: usize) -> String {
 }
 
 #[tokio::test]
-async fn every_frame_other_than_notices_fits_the_documents() {
+async fn every_frame_except_notices_matches_its_schema() {
     let app = App::start_with(|config| config.heartbeat = Duration::from_millis(500)).await;
     app.sql(&expand("insert into tasks (id, title, parent_task_id) values ('{a}', 'a', '{b}')"));
     let mut frames = Vec::new();

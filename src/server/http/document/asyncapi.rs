@@ -103,7 +103,8 @@ fn schemas() -> Map<String, Value> {
     schemas
 }
 
-/// One message for each kind of frame. Takes the schema of all frames out of `schemas` and splits it by kind.
+/// The messages of the document: one for each kind of frame. Removes the schema of `Frame` from `schemas` and splits it
+/// by kind.
 fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
     let all = schemas.remove(Frame::name().as_ref()).unwrap_or_default();
     let kinds = all["oneOf"].as_array().cloned().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The order of the hits: BM25 among the newest matches.
 //!
-//! The rarity of a word makes no difference here, since every candidate has every word. The rank follows from how often
-//! the words occur, from the length of the text, and from words in the title.
+//! The rarity of a word makes no difference here, since every candidate has every word. The rank depends on how often
+//! the words occur, on the length of the text, and on the words in the title.
 
 use crate::server::search::query::Query;
 
