@@ -4,7 +4,7 @@
 //! happened and where. After a short debounce the screen fetches only the affected read models again, over REST.
 //!
 //! Read the modules in this order: `protocol` is the wire, `engine` the client's rules without I/O. `client` and
-//! `server` are the two sides that do the I/O.
+//! `server` are the two sides that do the I/O. The modules `protocol`, `engine` and `client` are the stable interface.
 
 pub mod protocol;
 
@@ -14,6 +14,7 @@ pub mod engine;
 pub mod client;
 
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod agent;
 
 #[cfg(feature = "server")]

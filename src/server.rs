@@ -4,6 +4,9 @@
 //! tails that log, [`hub`] merges the notices of a short window and hands them to every [`feed`], and `net` writes a
 //! feed to a socket. [`search`] follows the same log and keeps an index of the words in the rows. No code here
 //! publishes a notice: every notice comes from the log.
+//!
+//! Stable are `protocol`, `engine` and `client`. Of the server only [`run`], [`run_on`], [`config`] and [`error`] are
+//! documented, and its other modules can change with any version.
 
 pub mod config;
 
@@ -11,24 +14,34 @@ mod jobs;
 
 mod net;
 
+#[doc(hidden)]
 pub mod access;
 
+#[doc(hidden)]
 pub mod feed;
 
+#[doc(hidden)]
 pub mod hub;
 
+#[doc(hidden)]
 pub mod change_log;
 
+#[doc(hidden)]
 pub mod database;
 
+#[doc(hidden)]
 pub mod search;
 
+#[doc(hidden)]
 pub mod read;
 
+#[doc(hidden)]
 pub mod ingest;
 
+#[doc(hidden)]
 pub mod agents;
 
+#[doc(hidden)]
 pub mod http;
 
 pub mod error;

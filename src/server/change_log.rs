@@ -1,8 +1,8 @@
 //! The change log: the only source of notices.
 //!
-//! The database's triggers append to `changes`. [`tail`] follows the log and hands its notices to the hub, [`since`]
-//! reads the changes that a returning client has missed, [`fold`] adds the log to the figures and [`prune`] deletes its
-//! old end. Every follower remembers a [`Position`](super::database::Position) and reads the changes [`between`] two
+//! The database's triggers append to `changes`. `tail` follows the log and hands its notices to the hub, `since`
+//! reads the changes that a returning client has missed, `fold` adds the log to the figures and `prune` deletes its
+//! old end. Every follower remembers a [`Position`](super::database::Position) and reads the changes `between` two
 //! positions.
 
 use requery_entities::change;

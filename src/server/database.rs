@@ -19,13 +19,13 @@ use tokio::sync::Notify;
 
 mod error;
 pub use error::{DatabaseError, OpenError};
-use error::{as_open_error, as_schema_error};
 
 mod position;
 pub use position::Position;
 
 pub mod sqlite;
 use sqlite::connections::Connections;
+use sqlite::error_codes::{as_open_error, as_schema_error};
 use sqlite::health::{self, Health};
 pub use sqlite::location::{Location, LocationError};
 use sqlite::lock::{file_id, lock};

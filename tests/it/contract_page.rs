@@ -271,7 +271,7 @@ fn the_rules_name_the_defaults_of_the_engine() {
         (2, format!("quiet {}", ms(settings.quiet))),
         (2, format!("max wait {}", ms(settings.max_wait))),
         (4, format!("{} that doubles up to {}", seconds(settings.backoff_first), seconds(settings.backoff_most))),
-        (4, format!("no more than {} of it", seconds(settings.longest_wait))),
+        (4, format!("at most {}", seconds(settings.longest_wait))),
         (4, format!("without an answer for {}", seconds(settings.fetch_timeout))),
         (7, format!("{} that doubles up to {}", seconds(settings.backoff_first), seconds(settings.backoff_most))),
         (7, format!("lasted {}", seconds(settings.stable))),

@@ -3,6 +3,7 @@
 
 pub(in crate::server) mod bell;
 pub(in crate::server::database) mod connections;
+pub(in crate::server::database) mod error_codes;
 pub(in crate::server) mod health;
 pub mod location;
 pub(in crate::server::database) mod lock;

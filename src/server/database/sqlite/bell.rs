@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use requery_entities::change;
 use sea_orm::sqlx::{self, Row, SqliteConnection};
-use sea_orm::{DbErr, RuntimeErr};
 
 use super::health::connect;
 use super::schema;
-use super::watchdog::Probe;
+use super::watchdog::{Probe, error};
 use crate::server::database::{Database, DatabaseError, Position};
 
 /// How often to look for writes of other processes while the log grows. This costs about 1 % of a core.
@@ -140,8 +139,4 @@ fn row(row: &sqlx::sqlite::SqliteRow) -> Result<change::Model, sqlx::Error> {
         count: row.try_get(7)?,
         at: row.try_get(8)?,
     })
-}
-
-pub(super) fn error(error: sqlx::Error) -> DatabaseError {
-    DbErr::Query(RuntimeErr::SqlxError(error.into())).into()
 }

@@ -8,15 +8,14 @@ use requery_entities::run;
 use requery_migrations::{MigrateError, Migrated};
 use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult};
 
+use super::error_codes::{as_open_error, as_schema_error};
 use super::location::Location;
-use super::lock::{FileId, file_id};
+use super::lock::{BUSY_TIMEOUT, FileId, file_id};
 use super::schema;
 use crate::protocol::{Cursor, limits};
-use crate::server::database::error::{DatabaseError, OpenError, as_open_error, as_schema_error};
+use crate::server::database::error::{DatabaseError, OpenError};
 use crate::server::database::sql;
 
-/// How long a statement waits for another process that holds the write lock.
-pub(in crate::server::database) const BUSY_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
 /// How long a request waits for a connection. After that the database is overloaded, and the request gets 503.
 const ACQUIRE_TIMEOUT: Duration = limits::CONNECTION_WAIT;
 /// Connections that read at the same time. More connections would only compete for the same two or four cores.

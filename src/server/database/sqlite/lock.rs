@@ -4,8 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::protocol::limits;
 use crate::server::database::error::OpenError;
 
+/// How long a statement waits for another process that holds the write lock.
+pub(in crate::server::database) const BUSY_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
 /// How long to wait for the lock file. A server that is ending, or a child process that it has forked and that has not
 /// executed its program yet, can still hold the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);

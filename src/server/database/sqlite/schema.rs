@@ -9,8 +9,8 @@ use std::path::Path;
 use requery_migrations::{MigrateError, Migrated};
 use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
 
-use super::connections::BUSY_TIMEOUT;
 use super::location::Location;
+use super::lock::BUSY_TIMEOUT;
 use crate::server::database::DatabaseError;
 
 /// Refuses a file that is not a database of requery. A file that is missing or empty is accepted.

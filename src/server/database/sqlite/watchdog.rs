@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use sea_orm::sqlx::{self, Connection};
+use sea_orm::{DbErr, RuntimeErr};
 
-use super::bell::error;
 use super::health::{Health, connect, health};
 use crate::server::database::{Database, DatabaseError};
 
@@ -58,4 +58,9 @@ impl Probe {
         self.written = written;
         fresh.close().await.map_err(error)
     }
+}
+
+/// The error of a query on a connection of its own.
+pub(super) fn error(error: sqlx::Error) -> DatabaseError {
+    DbErr::Query(RuntimeErr::SqlxError(error.into())).into()
 }

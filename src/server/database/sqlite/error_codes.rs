@@ -1,0 +1,52 @@
+//! The errors of the database from the result codes of SQLite.
+
+use requery_migrations::MigrateError;
+use sea_orm::DbErr;
+
+use super::health::{self, code, damage, damage_of_index};
+use super::location::Location;
+use crate::server::database::error::{DatabaseError, OpenError};
+
+impl From<DbErr> for DatabaseError {
+    fn from(error: DbErr) -> Self {
+        const BUSY: i32 = 5;
+        const LOCKED: i32 = 6;
+        const READ_ONLY: i32 = 8;
+        const IO_ERROR: i32 = 10;
+        const FULL: i32 = 13;
+        const CANNOT_OPEN: i32 = 14;
+        if let Some(detail) = damage_of_index(&error) {
+            return DatabaseError::Index(detail);
+        }
+        if let Some(detail) = damage(&error) {
+            return if health::is_within(&error) {
+                DatabaseError::Damaged(detail)
+            } else {
+                DatabaseError::Away(detail)
+            };
+        }
+        match (&error, code(&error)) {
+            (DbErr::ConnectionAcquire(_), _) | (_, Some(BUSY | LOCKED)) => DatabaseError::Busy,
+            (_, Some(READ_ONLY | IO_ERROR | FULL | CANNOT_OPEN)) => DatabaseError::Away(error.to_string()),
+            _ => DatabaseError::Db(error),
+        }
+    }
+}
+
+/// Converts an error of opening the file at `location`.
+pub(in crate::server::database) fn as_open_error(location: &Location) -> impl Fn(DbErr) -> OpenError {
+    let path = location.path().to_owned();
+    move |why| match damage(&why) {
+        Some(detail) => OpenError::Damaged { path: path.clone(), detail },
+        None => OpenError::Db { path: path.clone(), why },
+    }
+}
+
+/// Converts an error of the schema of the file at `location`.
+pub(in crate::server::database) fn as_schema_error(location: &Location) -> impl Fn(MigrateError) -> OpenError {
+    let location = location.clone();
+    move |why| match why {
+        MigrateError::Db(why) => as_open_error(&location)(why),
+        why => OpenError::Schema { path: location.path().to_owned(), why },
+    }
+}
