@@ -275,10 +275,10 @@ fn the_rules_name_the_defaults_of_the_engine() {
         (4, format!("without an answer for {}", seconds(settings.fetch_timeout))),
         (7, format!("{} that doubles up to {}", seconds(settings.backoff_first), seconds(settings.backoff_most))),
         (7, format!("lasted {}", seconds(settings.stable))),
-        (8, format!("within {}", seconds(settings.patience))),
+        (8, format!("after {}", seconds(settings.patience))),
         (9, format!("at most {}", seconds(settings.longest_wait))),
         (17, format!("within {}", seconds(settings.patience))),
-        (17, format!("More than {}", Watch::MAX)),
+        (17, format!("more than {}", Watch::MAX)),
         (18, format!("{} (give or take a quarter)", seconds(settings.safety))),
         (19, format!("at most {}", seconds(settings.longest_wait))),
     ] {
