@@ -22,13 +22,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
             println!("connection: {}", status_text(&status));
             shown_status = Some(status);
         }
-        // A stale view is the one that was printed before. The fresh one follows within a second.
+        // A stale view has the body that was printed before. The fresh view follows within a second.
         if let Some(view) = overview.view_if_changed()
             && view.state != ViewState::Stale
         {
             print_view(&view)?;
         }
-        // `changes` reports the status and the overview, and several changes as one.
+        // `changes` reports each change of the status or of the overview. It merges changes that happened meanwhile.
         tokio::select! {
             more = changes.next() => if !more { return Ok(()) },
             pressed = tokio::signal::ctrl_c() => return Ok(pressed?),

@@ -6,9 +6,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 pub struct BoundedLines<R> {
     reader: R,
     longest: usize,
-    /// The number of the last line that was read. The first line has the number 1.
+    /// The number of the line that the last call of [`BoundedLines::next`] read. The first line has the number 1.
     pub number: u64,
-    /// Whether that line ended with a line feed, and not with the end of the file.
+    /// Whether the last line that was read ended with a line feed, and not with the end of the file.
     pub ended: bool,
     /// The number of bytes that were read.
     pub read: u64,

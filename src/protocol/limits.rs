@@ -48,10 +48,10 @@ pub const CLIENT_MESSAGE_BYTES: usize = 16 * 1024;
 /// client less than the single notices.
 pub const NOTICES_PER_FLUSH: usize = 64;
 
-/// The default time between two flushes. Notices of that time are merged.
+/// The window: the default time between two flushes. The server merges the notices of one window.
 pub const WINDOW: Duration = Duration::from_millis(40);
 
-/// The widest window under load, as a multiple of its base.
+/// The longest time between two flushes under load, as a multiple of the configured window.
 pub const WIDEST_WINDOW: u32 = 8;
 
 /// How many notices wait in one window. More become a `resync`, which costs a client less. A bound on memory: some

@@ -78,7 +78,7 @@ macro_rules! notices {
                 self.notice_kind().as_str()
             }
 
-            /// The project in which the change happened. Every kind has one, because a stream can be of one project.
+            /// The project in which the change happened. Every kind has one: a stream may be limited to one project.
             pub fn project(&self) -> &str {
                 match self { $(Notice::$name(notice) => &notice.project,)* }
             }

@@ -54,7 +54,8 @@ impl SearchApi {
             let search = self.0.begin(scope).await?;
             let found = read::search::search(&search.tx, &q.0, task_id.0.as_ref(), limit.0).await;
             let items = found.map_err(|error| search.failed(error))?;
-            // The answer contains the changes that the index contains. The snapshot may contain more.
+            // The cursor of the answer names the changes that the index contains. The snapshot may contain more
+            // changes, so the cursor of the snapshot would promise too much.
             Ok((SearchResults { items, complete: search.complete }, search.cursor.clone()))
         };
         reading.answer_with_cursor(self.0.database(), project.0, key, queries).await

@@ -108,8 +108,8 @@ async fn replacing_a_task_sends_deleted_and_started() {
              task.started task_id=a project=q parent_task_id=null",
         )
         .await;
-        // With either pragma the events are deleted with the old task. Without both they stay with the new task of that
-        // id.
+        // If one of the two pragmas is on, the events are deleted with the old task. If both are off, the events stay
+        // and belong to the new task, which has the same id.
         let stays = pragmas.is_empty();
         assert_eq!(wire.sql("select count(*) from events where task_id = '{a}'"), if stays { "2" } else { "0" });
         assert_eq!(wire.sql("select event_count from tasks where id = '{a}'"), if stays { "2" } else { "0" });

@@ -19,7 +19,7 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
 impl Store {
-    /// Judges silent agents at a time, as a server that has received hooks since [`START`].
+    /// Judges the silent agents as a server does at the time `now_ms`. The server has received hooks since [`START`].
     pub(super) async fn judge(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
         let found =
             agents::judge_silences(&self.db, SilenceLimits::default(), START, now_ms, is_alive).await.expect("judged");

@@ -9,7 +9,7 @@ use super::reader::{ASYNC, Named, segments};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Tokens {
     OfMacro,
-    /// Attributes also name functions and modules in texts, as `default = "super::limit"`.
+    /// The string literals of an attribute may contain paths too, as in `default = "super::limit"`.
     OfAttribute,
 }
 
@@ -59,9 +59,9 @@ pub fn scan(tokens: TokenStream, kind: Tokens, found: &mut Found) {
     }
 }
 
-/// The path that begins at this token, and the place after it. The path is empty where the code names no module: after
-/// the `$` of a macro's variable, after a quote, or after a type in angle brackets. After a dot it is a method or a
-/// field.
+/// Returns the path that begins at this token, and the index of the token after the path. The path is empty where the
+/// code names no module: after the `$` of a macro's variable, after a quote, or after a type in angle brackets. After a
+/// dot stands a method or a field: its path is the dot and the name.
 fn path_at(tokens: &[TokenTree], start: usize) -> (Vec<String>, usize) {
     let mut at = start;
     let mut path = Vec::new();
@@ -91,7 +91,7 @@ fn path_at(tokens: &[TokenTree], start: usize) -> (Vec<String>, usize) {
     (path, at)
 }
 
-/// Whether the tokens before this place end with the bracket of a type: `>`, but neither `=>` nor `->`.
+/// Returns whether the tokens before the index `at` end with the bracket of a type: `>`, but neither `=>` nor `->`.
 fn is_end_of_type(tokens: &[TokenTree], at: usize) -> bool {
     let before = |back: usize, punct| at.checked_sub(back).is_some_and(|at| is_punct(tokens, at, punct));
     before(1, '>') && !before(2, '=') && !before(2, '-')

@@ -128,8 +128,8 @@ impl Server {
                 version,
             })),
             Some(from) => {
-                // A read model that changed and changed back is listed too: a client may hold an answer from in
-                // between.
+                // A read model that changed and changed back is listed too: a client may hold an answer from the time
+                // between the two changes.
                 let states = &self.history[from..];
                 let changed = |model: &ReadModel| states.windows(2).any(|pair| pair[0][model] != pair[1][model]);
                 let stale = models().into_iter().filter(changed).map(Watched::One).collect();

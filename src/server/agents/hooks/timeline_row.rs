@@ -105,8 +105,8 @@ fn body(record: &HookRecord) -> Option<String> {
     }
 }
 
-/// The facts of a tool call. Of any other record, the fields that are its own: not the fields of every record, and not
-/// the fields that the body shows.
+/// The metadata of a row. For a tool call: the facts of the call. For any other record: its fields, without the fields
+/// that every record has and without the fields that the title or the body shows.
 fn metadata(record: &HookRecord) -> Map<String, Value> {
     const FIELDS_OF_EVERY_RECORD: &[&str] = &[
         "session_id",
@@ -171,7 +171,8 @@ fn short_fields(fields: Map<String, Value>) -> Map<String, Value> {
             other if json_bytes(&other) > MAX_FIELD_BYTES + 2 => return None,
             other => other,
         };
-        // An upper bound of the bytes of a key: escapes take at most six bytes for one, and quotes and separators four.
+        // An upper bound for the size of a key in JSON: an escaped byte takes at most six bytes, and the quotes and
+        // separators take four.
         left = left.checked_sub(6 * key.len() + 4 + json_bytes(&value))?;
         Some((key, value))
     };

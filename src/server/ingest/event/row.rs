@@ -15,44 +15,44 @@ const ROWS_PER_STATEMENT: usize = 100;
 /// An event to log.
 #[derive(Clone, Debug)]
 pub struct EventToLog {
-    /// Its id.
+    /// The id of the event.
     pub id: String,
     /// The task.
     pub task_id: String,
-    /// The session in which it happened.
+    /// The session in which the event happened.
     pub session_id: Option<String>,
-    /// Its kind.
+    /// The kind of the event.
     pub kind: String,
     /// The kind of tool, for a tool call.
     pub family: Option<ToolFamily>,
-    /// The lane of the timeline in which it stands.
+    /// The lane of the timeline that shows the event.
     pub lane: Option<Lane>,
     /// The state of an event that has a beginning and an end.
     pub state: Option<EventState>,
-    /// One line.
+    /// The title, in one line.
     pub title: String,
-    /// The text.
+    /// The body, a text.
     pub body: Option<String>,
-    /// The size of the whole text, if it was cut.
+    /// The size of the whole body, if the body was cut.
     pub truncated: Option<i64>,
     /// More facts, as JSON.
     pub metadata: Option<String>,
-    /// The runtime's name for it, unique within its task.
+    /// The id that the runtime gave the event. It is unique within the task.
     pub external_id: Option<String>,
-    /// The time at which it happened.
+    /// The time at which the event happened.
     pub created_at: i64,
-    /// The time of its last change.
+    /// The time of the last change of the event.
     pub updated_at: i64,
 }
 
 /// The end of an event that has begun.
 #[derive(Clone, Debug)]
 pub struct EventEnding {
-    /// How it ended.
+    /// The state in which the event ended.
     pub state: EventState,
-    /// All facts, as JSON.
+    /// The metadata as JSON. It replaces the stored metadata.
     pub metadata: String,
-    /// The text, and its whole size if it was cut. None: the text stays as it is.
+    /// The new body, and the size of the whole body if the body was cut. `None` leaves the stored body as it is.
     pub body: Option<(String, Option<i64>)>,
 }
 
