@@ -1,7 +1,7 @@
 -- Puts right the values that the triggers keep, after writes that fired no trigger. Runs while there are no triggers,
 -- in the transaction that makes them again.
 
--- Notes that a trigger leaves for itself or for the next one.
+-- The rows that one trigger of a statement leaves for a later trigger of the same statement.
 delete from settling;
 delete from purging;
 delete from replaced;

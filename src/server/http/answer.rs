@@ -40,7 +40,7 @@ pub(super) struct ChangedRow<T> {
     of: PhantomData<fn() -> T>,
 }
 
-/// The answer to a write without a row to show.
+/// An answer without a body: 204 with the cursor.
 pub(super) struct NoContent {
     cursor: Cursor,
 }
