@@ -39,6 +39,9 @@ pub trait BackgroundJob: Send + 'static {
     /// each further failure then doubles the pause.
     const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+    /// Whether the job waits once before its first step.
+    const WAITS_FIRST: bool = false;
+
     /// Does some of the work.
     fn step(&mut self) -> impl Future<Output = Result<StepProgress, JobError>> + Send;
 
@@ -120,6 +123,9 @@ impl Jobs {
 async fn repeat<J: BackgroundJob>(mut job: J) {
     let began = Instant::now();
     let mut trouble = TroubleLog::new(J::LONGEST_PAUSE);
+    if J::WAITS_FIRST {
+        job.wait().await;
+    }
     loop {
         let failure = match AssertUnwindSafe(job.step()).catch_unwind().await {
             Ok(Ok(progress)) => {
@@ -153,14 +159,15 @@ mod tests {
     use super::{BackgroundJob, JobError, Jobs, StepProgress};
 
     /// A job whose steps are the words of a script. It reports every step and every wait.
-    struct ScriptedJob {
+    struct ScriptedJob<const WAITS_FIRST: bool> {
         script: std::vec::IntoIter<&'static str>,
         report: mpsc::Sender<&'static str>,
     }
 
-    impl BackgroundJob for ScriptedJob {
+    impl<const WAITS_FIRST: bool> BackgroundJob for ScriptedJob<WAITS_FIRST> {
         const PURPOSE: &'static str = "play the script";
         const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+        const WAITS_FIRST: bool = WAITS_FIRST;
 
         async fn step(&mut self) -> Result<StepProgress, JobError> {
             let word = self.script.next().unwrap_or("idle");
@@ -186,7 +193,7 @@ mod tests {
         let (report, mut reported) = mpsc::channel(16);
         let mut jobs = Jobs::default();
         let script = vec!["more", "fail", "panic", "more", "idle", "fail", "idle"];
-        jobs.start_repeated(ScriptedJob { script: script.into_iter(), report });
+        jobs.start_repeated(ScriptedJob::<false> { script: script.into_iter(), report });
         let mut seen = Vec::new();
         while seen.iter().filter(|word| **word == "wait").count() < 2 {
             let next = tokio::time::timeout(Duration::from_secs(20), reported.recv()).await;
@@ -195,6 +202,18 @@ mod tests {
         assert_eq!(seen, ["more", "fail", "panic", "more", "idle", "wait", "fail", "idle", "wait"]);
         jobs.stop().await;
         assert_eq!(reported.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_waits_first_takes_no_step_before() {
+        let (report, mut reported) = mpsc::channel(16);
+        let mut jobs = Jobs::default();
+        jobs.start_repeated(ScriptedJob::<true> { script: vec!["idle"].into_iter(), report });
+        for expected in ["wait", "idle", "wait"] {
+            let next = tokio::time::timeout(Duration::from_secs(20), reported.recv()).await;
+            assert_eq!(next.expect("a report in time"), Some(expected));
+        }
+        jobs.stop().await;
     }
 
     #[tokio::test]

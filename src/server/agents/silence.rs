@@ -31,7 +31,6 @@ pub struct SilenceJob {
     interval: Duration,
     listening: ListeningPeriod,
     waited_for_spool: Duration,
-    is_first_step: bool,
 }
 
 impl SilenceJob {
@@ -39,18 +38,17 @@ impl SilenceJob {
     pub fn new(database: Database, limits: SilenceLimits, spool: Option<Spool>) -> Self {
         let interval = (limits.stale_after / 10).clamp(MIN_CHECK_INTERVAL, MAX_CHECK_INTERVAL);
         let listening = ListeningPeriod::begin(now_ms(), interval);
-        Self { database, limits, spool, interval, listening, waited_for_spool: Duration::ZERO, is_first_step: true }
+        Self { database, limits, spool, interval, listening, waited_for_spool: Duration::ZERO }
     }
 }
 
 impl BackgroundJob for SilenceJob {
     const PURPOSE: &'static str = "look for silent agents";
 
+    /// The server has only started to listen: agents get one interval to send a hook.
+    const WAITS_FIRST: bool = true;
+
     async fn step(&mut self) -> Result<StepProgress, JobError> {
-        // The server has only started to listen: agents get one interval to send a hook.
-        if std::mem::take(&mut self.is_first_step) {
-            return Ok(StepProgress::Idle);
-        }
         self.listening.note_check(now_ms());
         if self.waited_for_spool < MAX_WAIT_FOR_SPOOL && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
             self.waited_for_spool += self.interval;

@@ -65,6 +65,20 @@ async fn every_frame_except_notices_matches_its_schema() {
     assert_eq!(kinds, FrameKind::KINDS.iter().copied().collect());
 }
 
+/// The tail reads a large commit in several batches. A stream gets the commit whole, under the cursor that contains it.
+#[tokio::test]
+async fn a_commit_larger_than_a_batch_makes_one_frame() {
+    let app = App::start_with(|config| config.window = Duration::ZERO).await;
+    app.sql(&expand("insert into tasks (id, title) values ('{a}', 'a')"));
+    let mut ws = app.ws("").await;
+    assert_eq!(ws.frame().await["type"], "snapshot");
+    app.sql(&expand(
+        "with recursive n (i) as (select 1 union select i + 1 from n where i < 2500)
+         insert into events (task_id, kind) select '{a}', 'log' from n",
+    ));
+    assert_eq!(frame_of_kind(&mut ws, "event.logged").await["count"], 2500);
+}
+
 /// The sample of each kind of notice fits both documents, and its JSON parses to the same notice.
 #[test]
 fn samples_of_notices_fit_the_documents() {
