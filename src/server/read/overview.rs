@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use requery_entities::task;
+use requery_entities::{StoredText, task};
 use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
 use super::usage::UsageSums;
@@ -88,17 +88,22 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
             .order_by_asc(since)
             .order_by_asc(task::Column::Id)
             .limit(left as u64)
-            .into_tuple::<(String, String, String, Option<String>, i64)>()
+            .into_tuple::<(StoredText, StoredText, StoredText, Option<StoredText>, i64)>()
             .all(tx)
             .await?;
         rows.extend(found);
     }
     rows.sort_by(|a, b| (a.4, &a.0).cmp(&(b.4, &b.0)));
-    rows.into_iter()
-        .map(|(task_id, title, project, reason, since)| {
-            Ok(NeedsYou { task_id: id(&task_id)?, title, project, reason, since: time(since) })
+    let needs_you = rows.into_iter().filter_map(|(task_id, title, project, reason, since)| {
+        Some(NeedsYou {
+            task_id: id(&task_id)?,
+            title: title.into(),
+            project: project.into(),
+            reason: reason.map(String::from),
+            since: time(since),
         })
-        .collect()
+    });
+    Ok(needs_you.collect())
 }
 
 fn activity(hours: impl Iterator<Item = Hour>) -> Vec<Activity> {
@@ -115,7 +120,7 @@ fn activity(hours: impl Iterator<Item = Hour>) -> Vec<Activity> {
 
 #[derive(FromQueryResult)]
 struct Figure {
-    name: String,
+    name: StoredText,
     value: i64,
 }
 
