@@ -4,6 +4,7 @@
 
 mod app;
 mod home;
+mod io_faults;
 mod proxy;
 mod sources;
 mod viewer;
