@@ -27,7 +27,8 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
     let logged: Vec<Hour> = sql::overview::LOGGED_HOURS.all(tx, [project.into(), from, to]).await?;
 
     let mut stats = Stats::default();
-    let mut sources = Vec::new();
+    // Two sources that are not UTF-8 can be read as one text.
+    let mut sources = BTreeMap::<String, u64>::new();
     let mut usage = UsageSums::default();
     // If a task is deleted before its events are folded, the figure loses the events before it gets them. The figure
     // can then be negative, but not the sum of figure and log.
@@ -35,7 +36,7 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
     for Figure { name, value: signed } in figures {
         let value = count(signed);
         if let Some(status) = name.strip_prefix("tasks.").and_then(TaskStatus::parse) {
-            stats.total_tasks += value;
+            stats.total_tasks = stats.total_tasks.saturating_add(value);
             match status {
                 TaskStatus::Running => stats.running_tasks = value,
                 TaskStatus::Waiting => stats.waiting_tasks = value,
@@ -43,14 +44,16 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
                 TaskStatus::Errored => stats.errored_tasks = value,
             }
         } else if let Some(source) = name.strip_prefix("source.").filter(|_| value > 0) {
-            sources.push(SourceCount { source: source.to_owned(), tasks: value });
+            let tasks = sources.entry(source.to_owned()).or_default();
+            *tasks = tasks.saturating_add(value);
         } else if name == "events" {
-            events += signed;
+            events = events.saturating_add(signed);
         } else {
             usage.take(&name, signed);
         }
     }
     stats.total_events = count(events);
+    let mut sources: Vec<_> = sources.into_iter().map(|(source, tasks)| SourceCount { source, tasks }).collect();
     sources.sort_by(|a, b| b.tasks.cmp(&a.tasks).then_with(|| a.source.cmp(&b.source)));
     Ok(Overview {
         stats,
@@ -109,7 +112,8 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
 fn activity(hours: impl Iterator<Item = Hour>) -> Vec<Activity> {
     let mut events = BTreeMap::<i64, u64>::new();
     for hour in hours {
-        *events.entry(hour.hour).or_default() += count(hour.events);
+        let events = events.entry(hour.hour).or_default();
+        *events = events.saturating_add(count(hour.events));
     }
     let newest = events.last_key_value().map_or(0, |(hour, _)| *hour);
     events
