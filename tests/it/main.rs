@@ -29,6 +29,7 @@ mod feed;
 mod rest;
 mod schema;
 mod search;
+mod stored_text;
 mod streams;
 mod transactions;
 

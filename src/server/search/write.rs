@@ -134,7 +134,7 @@ pub(super) async fn merge(database: &Database) -> Result<(bool, Duration), Datab
 /// meanwhile.
 pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
     let write = async |tx: &WriteTransaction| {
-        search_writes::BEGIN_WALK.execute(tx, []).await?;
+        search_writes::BEGIN_WALK.execute(tx, [words::VERSION.into()]).await?;
         Ok::<_, DatabaseError>(())
     };
     database.write(Scope::All, write).await?;

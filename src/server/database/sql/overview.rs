@@ -1,4 +1,6 @@
 //! The figures of the overview: the folded ones, and the part of the log and of the deltas that is not folded yet.
+//!
+//! SQLite fails where a sum leaves 64 bits, and any program can write a figure. So each figure counts as at most 2^50.
 
 use super::Sql;
 
@@ -49,7 +51,7 @@ macro_rules! overview {
         concat!(
             unfolded!($only),
             "select figure, null as hour, sum(value) as value from (
-                select figure, value from figures where ",
+                select figure, max(min(value, 1 << 50), -(1 << 50)) as value from figures where ",
             $only,
             " union all select figure, value from unfolded
             ) group by figure
