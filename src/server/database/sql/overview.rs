@@ -2,6 +2,11 @@
 
 use super::Sql;
 
+/// 1 if the project `?1` has a task or a figure, otherwise 0. Both questions end at the first row of an index.
+pub const PROJECT_IS_KNOWN: Sql = Sql::new(
+    "select exists (select 1 from tasks where project = ?1) or exists (select 1 from figures where project = ?1)",
+);
+
 /// The kept figures without the hours: rows of `name` and `value`.
 pub const FIGURES: Sql = Sql::new(
     "select figure as name, sum(value) as value from figures
