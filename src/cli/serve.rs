@@ -39,7 +39,7 @@ pub struct ServeArgs {
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
     /// How many streams may be open at the same time.
-    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS)]
+    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS, value_parser = at_least_one())]
     pub max_streams: usize,
     /// How long an agent may be silent before its running task is flagged as stale.
     #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = duration)]
@@ -59,6 +59,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("expected a duration from 1ms to 366days".to_owned());
     }
     Ok(duration)
+}
+
+fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..)
 }
 
 /// The limit of open files that the server asks for: connections, streams and the database.
@@ -105,12 +109,13 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     };
     raise_open_files();
     survive_the_file_size_limit();
+    let asked_to_end = super::asked_to_end();
     let listener =
         TcpListener::bind(&args.listen).await.with_context(|| format!("could not listen on {}", args.listen))?;
     let shutdown = CancellationToken::new();
     let ending = shutdown.clone();
     tokio::spawn(async move {
-        super::asked_to_end().await;
+        asked_to_end.await;
         ending.cancel();
     });
     let address = listener.local_addr()?;

@@ -4,6 +4,13 @@
 
 use super::Sql;
 
+/// 1 if the project `?1` has a task, a figure or an hour of activity, otherwise 0. Each question ends at the first row of
+/// an index.
+pub const PROJECT_IS_KNOWN: Sql = Sql::new(
+    "select exists (select 1 from tasks where project = ?1) or exists (select 1 from figures where project = ?1)
+        or exists (select 1 from activity where project = ?1)",
+);
+
 /// Two common tables: `unfolded (project, figure, value)`, the changes of figures that the deltas from `?1` up to, but
 /// without, `?2` and the log from `?3` up to, but without, `?4` tell of, and `hours (project, hour, events)`, the logged
 /// events of that part of the log. The argument is a condition on the project.
