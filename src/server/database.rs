@@ -45,6 +45,10 @@ pub use read::{Answer, ReadKey};
 mod write;
 pub use write::Committed;
 
+mod background;
+use background::Background;
+pub use background::{BackgroundStep, BackgroundWork, StepSize};
+
 /// A handle on the database. Clones are handles on the same database.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
@@ -53,6 +57,7 @@ struct Inner {
     location: Location,
     state: ArcSwap<State>,
     bell: Notify,
+    background: Background,
     search_index: SearchIndexHealth,
     /// The lock file, locked while the server runs. Two servers on one database would each fold and prune the log
     /// without knowing of the other.
@@ -75,6 +80,7 @@ impl Database {
             location,
             state,
             bell: Notify::new(),
+            background: Background::default(),
             search_index: SearchIndexHealth::default(),
             _lock: lock,
         })))
