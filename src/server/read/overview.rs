@@ -3,7 +3,7 @@
 //! A writer only inserts changes of figures, and the server folds them a while later. The changes that are not folded
 //! yet are added here, in the same snapshot. No part depends on the time of the request.
 
-use requery_entities::task;
+use requery_entities::{StoredText, task};
 use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
 use super::usage::UsageSums;
@@ -84,17 +84,22 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
             .order_by_asc(since)
             .order_by_asc(task::Column::Id)
             .limit(left as u64)
-            .into_tuple::<(String, String, String, Option<String>, i64)>()
+            .into_tuple::<(StoredText, StoredText, StoredText, Option<StoredText>, i64)>()
             .all(tx)
             .await?;
         rows.extend(found);
     }
     rows.sort_by(|a, b| (a.4, &a.0).cmp(&(b.4, &b.0)));
-    rows.into_iter()
-        .map(|(task_id, title, project, reason, since)| {
-            Ok(NeedsYou { task_id: id(&task_id)?, title, project, reason, since: time(since) })
+    let needs_you = rows.into_iter().filter_map(|(task_id, title, project, reason, since)| {
+        Some(NeedsYou {
+            task_id: id(&task_id)?,
+            title: title.into(),
+            project: project.into(),
+            reason: reason.map(String::from),
+            since: time(since),
         })
-        .collect()
+    });
+    Ok(needs_you.collect())
 }
 
 /// The 24 hours that end with the newest one.
@@ -108,7 +113,7 @@ fn activity(mut hours: Vec<(i64, u64)>) -> Vec<Activity> {
 /// A figure with its name, or the events of an hour.
 #[derive(FromQueryResult)]
 struct Figure {
-    figure: Option<String>,
+    figure: Option<StoredText>,
     hour: Option<i64>,
     value: i64,
 }
