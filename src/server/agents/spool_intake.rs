@@ -17,8 +17,8 @@ use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 /// The time between two looks into the spool. Records can arrive at any time: a hook that finds records waiting puts
 /// its own behind them, even while the server answers.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How many records the first transaction takes in, and how many any of them takes in at most.
-const RECORDS_PER_TRANSACTION: StepSize = StepSize::new(4, 32);
+/// How many records a transaction takes in: at least, at first and at most.
+const RECORDS_PER_TRANSACTION: StepSize = StepSize::new(1, 4, 32);
 /// How long the intake waits for a pause of other programs, at first and then for each further transaction. Hooks put
 /// their records behind those that wait, so the spool has to empty even beside a program that never pauses.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1));
@@ -54,15 +54,16 @@ struct IntakePace {
 }
 
 impl IntakePace {
-    /// Runs `verbs` as one transaction.
+    /// Runs `verbs`, which take in so many records, as one transaction.
     async fn write<T>(
         &mut self,
         database: &Database,
+        records: usize,
         verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, TakeInError>,
     ) -> Result<T, TakeInError> {
         let step = database.write_in_background(BackgroundWork::Agents(self.patience), verbs).await?;
         let BackgroundStep { value, held, delayed } = step;
-        self.records.note(held, true);
+        self.records.note(held, records >= self.records.size() as usize);
         self.patience = if delayed { PATIENCE.1 } else { PATIENCE.0 };
         Ok(value)
     }
@@ -174,7 +175,7 @@ async fn take_together(
     pace: &mut IntakePace,
     records: ReadRecords,
 ) -> Result<IntakeOutcome, TakeInError> {
-    let taken = pace.write(database, async |tx| {
+    let taken = pace.write(database, records.len(), async |tx| {
         let mut outcome = IntakeOutcome::default();
         for (name, record) in &records {
             match delivery(name, record.as_ref()) {
@@ -209,7 +210,7 @@ async fn take_each(
             outcome.undeliverable.push(name);
             continue;
         };
-        let taken = pace.write(database, async |tx| {
+        let taken = pace.write(database, 1, async |tx| {
             take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)
         });
         match taken.await {

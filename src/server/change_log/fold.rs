@@ -20,8 +20,8 @@ use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 const FOLD_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes, and how many deltas, one step folds at most: reading them takes a reader some 200 ms.
 const CHANGES_PER_STEP: i64 = 1_000_000;
-/// How many sums the first transaction adds, and how many any of them adds at most.
-const SUMS_PER_TRANSACTION: StepSize = StepSize::new(250, 2_000);
+/// How many sums a transaction adds: at least, at first and at most.
+const SUMS_PER_TRANSACTION: StepSize = StepSize::new(20, 250, 2_000);
 /// How many folded deltas one transaction deletes for each sum that it may add: to delete a delta costs a tenth of it.
 const DELTAS_PER_SUM: u32 = 4;
 

@@ -10,8 +10,8 @@ use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the log is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
-/// How many rows the first transaction deletes of each table, and how many any of them deletes at most.
-const ROWS_PER_TRANSACTION: StepSize = StepSize::new(1_000, 10_000);
+/// How many rows a transaction deletes of each table: at least, at first and at most.
+const ROWS_PER_TRANSACTION: StepSize = StepSize::new(100, 1_000, 10_000);
 
 /// The background job that prunes the log.
 pub struct PruneJob {

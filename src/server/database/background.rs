@@ -27,7 +27,7 @@ const REST_FACTOR: u32 = 2;
 /// come during a long work of the server, and mostly never.
 const REST_FACTOR_BESIDE_WRITERS: u32 = 20;
 /// How long a program counts as one that writes now and then.
-const WRITERS_REMEMBERED: Duration = Duration::from_secs(60);
+const WRITERS_REMEMBERED: Duration = Duration::from_secs(30);
 /// How often a delayed step looks for the commit that it follows.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -196,14 +196,15 @@ impl Turn {
 /// How much work one step does. It follows the time for which the steps hold the write lock.
 #[derive(Clone, Copy, Debug)]
 pub struct StepSize {
+    least: u32,
     size: u32,
     most: u32,
 }
 
 impl StepSize {
-    /// Begins with steps of `size`, and never does more than `most` in one.
-    pub const fn new(size: u32, most: u32) -> Self {
-        Self { size, most }
+    /// Begins with steps of `size`, and does from `least` to `most` in one.
+    pub const fn new(least: u32, size: u32, most: u32) -> Self {
+        Self { least, size, most }
     }
 
     /// The size of the next step.
@@ -214,8 +215,9 @@ impl StepSize {
     /// Notes how long a step of this size held the write lock. `full`: the step had work for its whole size.
     pub fn note(&mut self, held: Duration, full: bool) {
         if held > STEP_TIME {
-            let share = STEP_TIME.as_secs_f64() / held.as_secs_f64();
-            self.size = ((f64::from(self.size) * share * 0.8) as u32).max(1);
+            // Not more than halved: a busy machine can stop a step for long, and the next one is not slow for that.
+            let share = (STEP_TIME.as_secs_f64() / held.as_secs_f64() * 0.8).max(0.5);
+            self.size = ((f64::from(self.size) * share) as u32).max(self.least);
         } else if full && held < STEP_TIME / 2 {
             self.size = (self.size + self.size / 4 + 1).min(self.most);
         }
@@ -288,24 +290,28 @@ mod tests {
         turn.note_step(began, ms(4), false);
         assert_eq!(turn.rested, Some(began + ms(8)));
         turn.foreign = Some(began);
-        turn.note_step(began + ms(59_999), ms(4), false);
-        assert_eq!(turn.rested, Some(began + ms(60_079)));
-        turn.note_step(began + ms(60_000), ms(4), false);
-        assert_eq!(turn.rested, Some(began + ms(60_008)));
+        turn.note_step(began + ms(29_999), ms(4), false);
+        assert_eq!(turn.rested, Some(began + ms(30_079)));
+        turn.note_step(began + ms(30_000), ms(4), false);
+        assert_eq!(turn.rested, Some(began + ms(30_008)));
     }
 
     #[test]
     fn a_step_that_held_the_write_lock_for_too_long_makes_the_next_one_smaller() {
-        let mut size = StepSize::new(1_000, 1_500);
+        let mut size = StepSize::new(10, 1_000, 1_500);
+        size.note(ms(6), true);
+        assert_eq!(size.size(), 666);
         size.note(ms(20), true);
-        assert_eq!(size.size(), 200);
+        assert_eq!(size.size(), 333);
         size.note(ms(1), false);
-        assert_eq!(size.size(), 200);
+        assert_eq!(size.size(), 333);
         for _ in 0..20 {
             size.note(ms(1), true);
         }
         assert_eq!(size.size(), 1_500);
-        size.note(Duration::from_secs(60), true);
-        assert_eq!(size.size(), 1);
+        for _ in 0..20 {
+            size.note(Duration::from_secs(60), true);
+        }
+        assert_eq!(size.size(), 10);
     }
 }

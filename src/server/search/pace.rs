@@ -8,8 +8,8 @@ use crate::server::database::StepSize;
 /// How many changes or rows one step looks at.
 pub(super) const ROWS_PER_STEP: u32 = 200;
 
-/// The size of the steps, in KiB of text: at first, and at most.
-const KIB_PER_STEP: StepSize = StepSize::new(16, 64);
+/// The size of the steps, in KiB of text: at least, at first and at most.
+const KIB_PER_STEP: StepSize = StepSize::new(4, 16, 64);
 /// How many rows one transaction indexes for each KiB.
 const ROWS_PER_KIB: u32 = 4;
 /// How many documents one transaction deletes for each KiB.
