@@ -35,6 +35,9 @@ pub struct ServeArgs {
     /// How long the server holds back notices in order to merge them.
     #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = duration)]
     pub window: Duration,
+    /// How long other programs must not have written before the server does work in the background.
+    #[arg(long, env = "REQUERY_BACKGROUND_PAUSE", default_value = "250ms", value_parser = duration)]
+    pub background_pause: Duration,
     /// How long the change log is kept for clients that reconnect.
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
@@ -100,6 +103,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         insecure_no_auth: args.insecure_no_auth,
         heartbeat: args.heartbeat,
         window: args.window,
+        background_pause: args.background_pause,
         retention: args.retention,
         max_streams: args.max_streams,
         silence_limits: SilenceLimits { stale_after: args.stale_after, lost_after: args.lost_after },

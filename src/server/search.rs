@@ -34,6 +34,7 @@ mod state;
 mod write;
 
 use job::IndexJob;
+use pace::Pace;
 use query::Query;
 use state::IndexState;
 
@@ -45,6 +46,7 @@ pub struct SearchIndex {
     log_grew: Arc<Notify>,
     /// How far the index has followed the change log, as the index job last reported it.
     reached: watch::Sender<Position>,
+    pace: Arc<Pace>,
     turns: Arc<Semaphore>,
 }
 
@@ -73,7 +75,7 @@ impl SearchIndex {
     /// The index of a database. `log_grew` is notified when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(limits::SEARCHES));
-        Self { database, log_grew, reached: watch::Sender::new(Position::start()), turns }
+        Self { database, log_grew, reached: watch::Sender::new(Position::start()), pace: Arc::default(), turns }
     }
 
     /// The database that the index belongs to.

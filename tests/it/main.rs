@@ -20,6 +20,7 @@ mod sql_home;
 mod engine;
 mod simulation;
 
+mod background;
 mod contract;
 mod contract_page;
 mod contract_rest;
