@@ -16,6 +16,9 @@ pub struct MigrateArgs {
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let database = Database::open(super::database(args.database_url.as_deref())?).await?;
     let migrated = database.migrated();
+    for put_right in &migrated.put_right {
+        println!("put right: {put_right}");
+    }
     for put_back in &migrated.put_back {
         println!("put back: {put_back}");
     }

@@ -143,7 +143,7 @@ async fn take_together(database: &Database, records: ReadRecords) -> Result<Inta
         for (name, record) in &records {
             match delivery(name, record.as_ref()) {
                 Some(delivery) => {
-                    take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)?;
+                    take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)?;
                     outcome.delivered.push(name.clone());
                 }
                 None => outcome.undeliverable.push(name.clone()),
@@ -170,7 +170,7 @@ async fn take_each(database: &Database, records: ReadRecords) -> Result<IntakeOu
             continue;
         };
         let taken = database.write(Scope::All, async |tx| {
-            take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)
+            take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)
         });
         match taken.await {
             Ok(_) => {
