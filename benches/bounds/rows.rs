@@ -19,10 +19,10 @@ pub async fn connect(path: &std::path::Path) -> DatabaseConnection {
 /// Inserts tasks and returns their ids.
 pub async fn tasks(db: &impl ConnectionTrait, count: usize) -> Vec<String> {
     let now = chrono::Utc::now().timestamp_millis();
-    let ids: Vec<_> = (0..count).map(|_| TaskId::new_at(now).to_string().into()).collect();
+    let ids: Vec<_> = (0..count).map(|_| TaskId::new_at(now).to_string()).collect();
     for some in ids.chunks(BATCH) {
-        let rows = some.iter().map(|id| task::ActiveModel {
-            id: Set(id.clone().into()),
+        let rows = some.iter().map(|id: &String| task::ActiveModel {
+            id: Set(id.as_str().into()),
             title: Set("Port the settings page to the new form components".into()),
             project: Set("acme-web".into()),
             ..Default::default()

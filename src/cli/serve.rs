@@ -77,6 +77,17 @@ fn raise_open_files() {
     }
 }
 
+/// Lets a write beyond the limit of the file size fail with an error. Without a handler the signal would end the server.
+fn survive_the_file_size_limit() {
+    use rustix::process::Signal;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    // The handler stays when its receiver is dropped.
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        tracing::warn!(%error, "could not handle the signal of the file size limit, which would end the server");
+    }
+}
+
 /// Runs the server until a signal ends it.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = ServerConfig {
@@ -93,6 +104,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         ..ServerConfig::new(super::database(args.database_url.as_deref())?)
     };
     raise_open_files();
+    survive_the_file_size_limit();
     let listener =
         TcpListener::bind(&args.listen).await.with_context(|| format!("could not listen on {}", args.listen))?;
     let shutdown = CancellationToken::new();

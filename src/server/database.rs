@@ -45,6 +45,9 @@ pub use read::{Answer, ReadKey};
 mod write;
 pub use write::Committed;
 
+mod write_health;
+use write_health::WriteHealth;
+
 /// A handle on the database. Clones are handles on the same database.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
@@ -54,6 +57,7 @@ struct Inner {
     state: ArcSwap<State>,
     bell: Notify,
     search_index: SearchIndexHealth,
+    write_health: WriteHealth,
     /// The lock file, locked while the server runs. Two servers on one database would each fold and prune the log
     /// without knowing of the other.
     _lock: File,
@@ -76,6 +80,7 @@ impl Database {
             state,
             bell: Notify::new(),
             search_index: SearchIndexHealth::default(),
+            write_health: WriteHealth::default(),
             _lock: lock,
         })))
     }

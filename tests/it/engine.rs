@@ -309,7 +309,8 @@ fn number(text: &str) -> u64 {
     text.rsplit('t').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("not a task: {text}"))
 }
 
-fn watched(text: &str) -> Watched {
+/// A read model, with the short form of tasks, or `task:*`.
+pub fn watched(text: &str) -> Watched {
     if text == "task:*" { Watched::EveryTask } else { Watched::One(read_model(text)) }
 }
 

@@ -4,6 +4,8 @@
 
 mod app;
 mod home;
+mod io_faults;
+mod process;
 mod proxy;
 mod sources;
 mod viewer;
@@ -22,6 +24,7 @@ mod contract;
 mod contract_page;
 mod contract_rest;
 mod database;
+mod durability;
 mod feed;
 mod rest;
 mod schema;

@@ -9,6 +9,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::App;
 
+mod upgrade;
+
 const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
 const OTHER: &str = "0190b0a0-0000-7000-8000-000000000002";
 
