@@ -190,7 +190,9 @@ async fn take_together(
         for (name, record) in &records {
             match delivery(name, record.as_ref()) {
                 Some(delivery) => {
-                    take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::of_statement)?;
+                    take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref()))
+                        .await
+                        .map_err(TakeInError::of_statement)?;
                     outcome.delivered.push(name.clone());
                 }
                 None => outcome.undeliverable.push(name.clone()),
@@ -221,7 +223,7 @@ async fn take_each(
             continue;
         };
         let taken = pace.write(database, 1, async |tx| {
-            take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::of_statement)
+            take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref())).await.map_err(TakeInError::of_statement)
         });
         match taken.await {
             Ok(_) => {
