@@ -1,4 +1,4 @@
-//! A count. The triggers keep it, or the server folds it from the change log.
+//! A count. The server folds it from the change log and from the deltas that the triggers insert.
 
 use sea_orm::entity::prelude::*;
 

@@ -25,6 +25,7 @@ use sea_orm::{
 /// The migrations in their order.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_initial", include_str!("../sqlite/0001_initial.sql")),
+    ("0003_figure_deltas", include_str!("../sqlite/0003_figure_deltas.sql")),
     ("0004_words", include_str!("../sqlite/0004_words.sql")),
 ];
 /// The tables of this crate.
