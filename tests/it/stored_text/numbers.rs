@@ -13,8 +13,10 @@ async fn any_number_in_a_row_breaks_no_answer() {
         where m.type = 'table' and c.type = 'INTEGER' and m.name in ('tasks', 'sessions', 'events', 'bookmarks', 'usage')
         order by 1",
     );
-    // The triggers keep the number of events, and add it to figures.
-    for column in columns.lines().filter(|column| *column != "tasks.event_count") {
+    // The triggers add these numbers up, so SQLite itself refuses to count a row that leaves 64 bits.
+    let is_counted =
+        |column: &&str| *column == "tasks.event_count" || column.ends_with("_tokens") || column.contains("micros");
+    for column in columns.lines().filter(|column| !is_counted(column)) {
         let (table, name) = column.split_once('.').unwrap();
         for value in ["-1", "9223372036854775807", "-9223372036854775808"] {
             let mut ws = app.ws("").await;
