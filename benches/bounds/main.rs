@@ -29,6 +29,10 @@ mod fanout;
 
 mod search;
 
+mod overview;
+
+mod outside;
+
 use std::process::ExitCode;
 
 use table::Row;
@@ -46,6 +50,8 @@ const BOUNDS: &[Bound] = &[
     ("hook", hook::measure),
     ("fanout", fanout::measure),
     ("search", search::measure),
+    ("overview", overview::measure),
+    ("outside", outside::measure),
 ];
 
 fn main() -> ExitCode {
