@@ -48,11 +48,7 @@ pub(super) struct StatementFailure {
 
 impl From<&DbErr> for StatementFailure {
     fn from(error: &DbErr) -> Self {
-        Self {
-            detail: error.to_string(),
-            is_constraint: is_constraint(error),
-            is_of_storage: is_of_storage(error),
-        }
+        Self { detail: error.to_string(), is_constraint: is_constraint(error), is_of_storage: is_of_storage(error) }
     }
 }
 

@@ -6,8 +6,8 @@
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use super::sqlite::connections::REPLACED;
-use super::sqlite::lock::file_id;
 use super::sqlite::error_codes::is_constraint;
+use super::sqlite::lock::file_id;
 use super::transaction::{StatementFailure, Statements, WriteTransaction};
 use super::write_health::WriteHealth;
 use super::{Database, DatabaseError, sql};
