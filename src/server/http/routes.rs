@@ -51,10 +51,30 @@ impl Streams {
     }
 }
 
-#[derive(serde::Deserialize)]
+/// The parameters of a stream.
+#[derive(Default)]
 struct StreamQuery {
     project: Option<String>,
     since: Option<String>,
+}
+
+impl StreamQuery {
+    async fn of(request: &Request) -> Result<Self, ApiError> {
+        let pairs = Query::<Vec<(String, String)>>::from_request_without_body(request).await;
+        let Query(pairs) = pairs.map_err(|error| ApiError::bad_request(format!("query: {error}")))?;
+        let mut query = Self::default();
+        for (name, value) in pairs {
+            let place = match name.as_str() {
+                "project" => &mut query.project,
+                "since" => &mut query.since,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(ApiError::invalid(name, "is given more than once"));
+            }
+        }
+        Ok(query)
+    }
 }
 
 /// All routes of the server, behind the gate.
@@ -72,6 +92,8 @@ pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Ou
         async move {
             Ok(match admitted {
                 Err(refusal) => ApiError::forbidden(refusal.to_string()).response(),
+                // A supervisor restarts a server that does not answer here. No lookup, query or queue is in the way.
+                Ok(None) if is_health_check(&request) => Response::default(),
                 Ok(None) => routes.get_response(request).await,
                 Ok(Some(origin)) if request.method() == Method::OPTIONS => preflight(&origin),
                 Ok(Some(origin)) => {
@@ -82,6 +104,10 @@ pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Ou
             })
         }
     })
+}
+
+fn is_health_check(request: &Request) -> bool {
+    request.uri().path() == "/healthz" && matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 async fn websocket(streams: Streams, request: Request) -> poem::Result<Response> {
@@ -119,8 +145,7 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
-    let query = Query::<StreamQuery>::from_request_without_body(request).await;
-    let Query(query) = query.map_err(|error| ApiError::bad_request(format!("query: {error}")))?;
+    let query = StreamQuery::of(request).await?;
     let permit = streams.permits.clone().try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::unavailable("the limit of open streams is reached"))?;
     // A browser that reconnects sends `Last-Event-ID` by itself. It is newer than the `since` of the unchanged URL.
