@@ -260,17 +260,27 @@ impl ApiResponse for ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Away(_) | DatabaseError::Damaged(_) => {
-                Self::Unavailable { detail: error.to_string(), retry_after: limits::RETRY_WHILE_AWAY }
+            // The reasons name paths and quote the driver, so they are for the log alone.
+            DatabaseError::Away(reason) => {
+                tracing::debug!("a request found the database away: {reason}");
+                Self::Unavailable {
+                    detail: "the database is away; the log of the server has the reason".to_owned(),
+                    retry_after: limits::RETRY_WHILE_AWAY,
+                }
+            }
+            DatabaseError::Damaged(reason) => {
+                tracing::debug!("a request found the database damaged: {reason}");
+                Self::Unavailable {
+                    detail: "the database is damaged; the log of the server has the reason".to_owned(),
+                    retry_after: limits::RETRY_WHILE_AWAY,
+                }
             }
             // The job that rebuilds the index logs the damage.
             DatabaseError::Index(_) => Self::Unavailable {
                 detail: "the search index is damaged and will be rebuilt soon; all other operations work".to_owned(),
                 retry_after: limits::RETRY_WHILE_BUSY,
             },
-            DatabaseError::Busy => {
-                Self::Unavailable { detail: error.to_string(), retry_after: limits::RETRY_WHILE_BUSY }
-            }
+            DatabaseError::Busy => Self::unavailable("the database is busy"),
             DatabaseError::Db(error) => Self::internal("use the database", &error),
         }
     }
@@ -296,7 +306,7 @@ impl From<WriteError> for ApiError {
 impl From<HookError> for ApiError {
     fn from(error: HookError) -> Self {
         match error {
-            HookError::Invalid { field, detail } => Self::invalid(field, detail),
+            HookError::Invalid(fields) => Self::Invalid(fields),
             HookError::NotJson { detail } => Self::NotJson(detail),
         }
     }

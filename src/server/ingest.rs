@@ -21,6 +21,7 @@ pub mod delivery;
 pub mod text;
 
 mod bounds;
+pub use bounds::CheckedBody;
 
 /// Whether a write created its row or found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -281,7 +281,7 @@ async fn every_example_works_and_every_answer_fits_its_schema() {
         if let Some(body) = body {
             fits(&document, &body["schema"], &body["example"], id);
         }
-        let lines = operation.pointer("/requestBody/content/application~1x-ndjson");
+        let lines = operation.pointer("/requestBody/content/application~1octet-stream");
         let lines = lines.map(|lines| lines["example"].as_str().unwrap().to_owned());
         let text = body.map(|body| body["example"].to_string()).or(lines);
         let answer = client.send(&method.to_uppercase(), &url, text, &headers).await;

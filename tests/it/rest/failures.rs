@@ -111,6 +111,54 @@ async fn bodies_of_the_wrong_shape_name_the_field() {
 }
 
 #[tokio::test]
+async fn every_wrong_field_is_listed_with_its_reason_in_plain_words() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let body = json!({
+        "title": 5, "project": "p".repeat(129), "status": "odd", "mode": {}, "source": "", "task_id": "x",
+        "created_at": "noon", "summary": ["a"], "workspace": true, "parent_task_id": 1.5,
+    });
+    let wrong = client.post("/api/v1/tasks", body).await;
+    let expected = [
+        ("task_id", "not a UUID (expected 8-4-4-4-12 hexadecimal digits)"),
+        ("title", "must be a string, not the number `5`"),
+        ("status", "must be one of `running`, `waiting`, `completed`, `errored`, not the text \"odd\""),
+        ("mode", "must be one of `primary`, `background`, not an object"),
+        ("parent_task_id", "must be a string, not the number `1.5`"),
+        ("workspace", "must be a string, not `true`"),
+        ("summary", "must be a string, not a list"),
+        ("project", "has 129 characters, at most 128 are allowed"),
+        ("source", "is required: 1 to 64 characters"),
+        ("created_at", "is not a time (expected RFC 3339, as in 2026-01-31T09:30:00.000Z)"),
+    ];
+    let expected: Vec<_> = expected.map(|(field, detail)| json!({"field": field, "detail": detail})).into();
+    assert_eq!((wrong.status, wrong.at("/errors")), (422, json!(expected)));
+
+    let id = client.task("t", json!({})).await;
+    let events = json!({"events": [
+        {"kind": "log"}, 5, {"kind": 1, "lane": "odd", "metadata": 5}, {"title": "t".repeat(501), "state": null}, [],
+    ]});
+    let wrong = client.post(&format!("/api/v1/tasks/{id}/events"), events).await;
+    let fields =
+        "422 events[1] events[2].kind events[2].lane events[2].metadata events[3].kind events[3].title events[4]";
+    assert_eq!(wrong.problem(), fields);
+    assert_eq!(wrong.at("/errors/0/detail"), "must be an object, not the number `5`");
+    let many = json!({"events": vec![json!({"kind": "log"}); 1001]});
+    let wrong = client.post(&format!("/api/v1/tasks/{id}/events"), many).await;
+    assert_eq!(
+        (wrong.problem().as_str(), wrong.at("/errors/0/detail")),
+        ("422 events", json!("has more than 1000 objects"))
+    );
+    let twice = client.send("POST", "/api/v1/tasks", Some(r#"{"title":"a","title":"b"}"#), &[]).await;
+    assert_eq!(twice.at("/errors"), json!([{"field": "body", "detail": "has the field `title` twice"}]));
+    let wrong = client.put("/api/v1/bookmarks", json!({"note": 1, "title": "t".repeat(501)})).await;
+    assert_eq!(wrong.problem(), "422 note task_id title");
+    let wrong = client.post("/api/v1/hooks/codex", json!({"session_id": 5, "hook_event_name": ""})).await;
+    assert_eq!(wrong.problem(), "422 session_id hook_event_name");
+    assert_eq!(app.sql("select count(*) from events"), "0");
+}
+
+#[tokio::test]
 async fn nul_and_lone_surrogates_are_replaced() {
     let client = Client::of(&App::start().await);
     let body = r#"{"title":"a\u0000b \ud83d \\u0000 \ud83d\udc26 \udc26\ud83d","summary":"\ud83dx"}"#;

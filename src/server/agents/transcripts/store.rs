@@ -112,7 +112,7 @@ async fn update_task(
         changes.ingest_state = Some(history.to_memory_json(row.ingest_state.as_deref()));
     }
     if let Some((_, cwd)) = session.cwd.as_ref().filter(|_| row.workspace.is_none()) {
-        changes.workspace = Some(cwd.clone());
+        changes.workspace = Some(Some(cwd.clone()));
         changes.project = row.project.is_empty().then(|| naming::project(cwd));
         is_visible = true;
     }

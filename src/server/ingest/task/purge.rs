@@ -7,17 +7,16 @@
 
 use sea_orm::ConnectionTrait;
 
-use super::super::WriteError;
-use super::super::bounds::Bounds;
+use super::super::bounds::{Bounds, CheckedBody, check};
+use super::super::{Invalid, WriteError};
+use crate::protocol::model::Timestamp;
 use crate::protocol::write::Purge;
 use crate::server::database::sql::tasks;
 
 /// Deletes the finished trees that meet the conditions. Returns the number of deleted tasks.
 pub async fn purge(tx: &impl ConnectionTrait, conditions: Purge, now_ms: i64) -> Result<u64, WriteError> {
-    let mut bounds = Bounds::new();
-    let older_than = bounds.time("older_than", conditions.older_than.as_ref());
-    bounds.finish()?;
-
+    check(&conditions)?;
+    let older_than = conditions.older_than.as_ref().map(Timestamp::as_ms);
     let status = conditions.status.map(|status| status.to_string());
     tasks::MARK_FOR_PURGE.execute(tx, [status.into(), conditions.project.into(), older_than.into()]).await?;
     tasks::LOG_PURGES.execute(tx, [now_ms.into()]).await?;
@@ -28,5 +27,13 @@ pub async fn purge(tx: &impl ConnectionTrait, conditions: Purge, now_ms: i64) ->
             deleted => count += deleted,
         }
         tasks::UNMARK_DELETED.execute(tx, []).await?;
+    }
+}
+
+impl CheckedBody for Purge {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        bounds.time("older_than", self.older_than.as_ref());
+        bounds.into_found()
     }
 }

@@ -93,9 +93,9 @@ pub struct TaskChanges {
     /// Its mode.
     pub mode: Option<TaskMode>,
     /// The folder of the work.
-    pub workspace: Option<String>,
+    pub workspace: Option<Option<String>>,
     /// Its summary.
-    pub summary: Option<String>,
+    pub summary: Option<Option<String>>,
     /// The state that the ingest of hooks keeps about the agent, as JSON.
     pub ingest_state: Option<Option<String>>,
     /// The time of the last hook.
@@ -148,8 +148,8 @@ pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -
         status_reason: set(changes.status_reason),
         status_since: set(changes.status_since),
         mode: set(changes.mode.map(|mode| mode.to_string())),
-        workspace: set(changes.workspace.map(Some)),
-        summary: set(changes.summary.map(Some)),
+        workspace: set(changes.workspace),
+        summary: set(changes.summary),
         ingest_state: set(changes.ingest_state),
         heard_at: set(changes.heard_at.map(Some)),
         process: set(changes.process),
