@@ -25,7 +25,7 @@ pub mod search;
 pub mod usage;
 
 mod page;
-pub use page::{MomentKey, PageToken, PageWindow, TimelineKey};
+pub use page::{ListName, MomentKey, PageToken, PageWindow, TimelineKey};
 
 /// The content of a snapshot frame: the figures and the first page of tasks.
 pub async fn first_screen(tx: &ReadTransaction) -> Result<(Stats, Vec<Task>), DatabaseError> {

@@ -35,6 +35,7 @@ mod forwarder;
 mod hooks;
 mod import;
 mod install;
+mod settings;
 
 mod property;
 mod story;
