@@ -18,8 +18,6 @@ pub mod usage;
 
 pub mod delivery;
 
-pub mod text;
-
 mod bounds;
 pub use bounds::CheckedBody;
 

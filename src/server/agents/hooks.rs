@@ -29,8 +29,8 @@ use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
 use crate::server::ingest::event::EventToLog;
-use crate::server::ingest::text::NotJson;
 use crate::server::ingest::{self, Invalid};
+use crate::server::text::NotJson;
 
 /// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]

@@ -22,7 +22,8 @@ use crate::protocol::write::{
     EventPatch, FieldByField, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
 };
 use crate::server::error::ApiError;
-use crate::server::ingest::{CheckedBody, Invalid, text};
+use crate::server::ingest::{CheckedBody, Invalid};
+use crate::server::text;
 
 /// The media type of lines of JSON. Of all that generators of clients know, only this one is sent as it is by each of
 /// them: they send a text of another type as a JSON text, or leave its operation out.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use requery_entities::{event, session, task};
+use requery_entities::{StoredText, event, session, task};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
@@ -75,13 +75,13 @@ pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) 
         )*};
     }
     change! {
-        family = patch.family.into_next().map(|family| family.map(|family| family.to_string())),
-        lane = patch.lane.into_next().map(|lane| lane.map(|lane| lane.to_string())),
-        state = patch.state.into_next().map(|state| state.map(|state| state.to_string())),
-        title = patch.title,
-        body = body,
+        family = patch.family.into_next().map(|family| family.map(|family| family.as_str().into())),
+        lane = patch.lane.into_next().map(|lane| lane.map(|lane| lane.as_str().into())),
+        state = patch.state.into_next().map(|state| state.map(|state| state.as_str().into())),
+        title = patch.title.map(StoredText::from),
+        body = body.map(|body| body.map(StoredText::from)),
         truncated = truncated.map(Option::flatten),
-        metadata = patch.metadata.map(|metadata| Some(text(&metadata))),
+        metadata = patch.metadata.map(|metadata| Some(StoredText::from(text(&metadata)))),
     }
     if changed {
         event::Entity::update(next).exec_without_returning(tx).await?;
@@ -143,7 +143,8 @@ async fn tasks_of(
         .filter(event::Column::Id.is_in(ids.map(EventId::as_str)))
         .select_only()
         .columns([event::Column::Id, event::Column::TaskId]);
-    Ok(existing.into_tuple::<(String, String)>().all(tx).await?.into_iter().collect())
+    let existing = existing.into_tuple::<(StoredText, StoredText)>().all(tx).await?;
+    Ok(existing.into_iter().map(|(id, task_id)| (id.into(), task_id.into())).collect())
 }
 
 async fn check_sessions(
@@ -160,10 +161,10 @@ async fn check_sessions(
         .filter(session::Column::TaskId.eq(task_id.as_str()))
         .select_only()
         .column(session::Column::Id);
-    let existing: HashSet<String> = existing.into_tuple::<String>().all(tx).await?.into_iter().collect();
+    let existing: HashSet<StoredText> = existing.into_tuple::<StoredText>().all(tx).await?.into_iter().collect();
     let mut bounds = Bounds::new();
     for (id, field) in rows.iter().filter_map(|(named, _)| named.as_ref()) {
-        if !existing.contains(id) {
+        if !existing.contains(&StoredText::from(id.as_str())) {
             bounds.refuse(field, format!("there is no session {id} on this task"));
         }
     }

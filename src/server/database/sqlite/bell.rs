@@ -8,7 +8,9 @@
 use std::time::{Duration, Instant};
 
 use requery_entities::change;
+use sea_orm::sqlx::sqlite::SqliteRow;
 use sea_orm::sqlx::{self, Row, SqliteConnection};
+use sea_orm::{FromQueryResult, QueryResult};
 
 use super::health::connect;
 use super::schema;
@@ -49,7 +51,8 @@ impl Bell {
         to: &Position,
         most: u64,
     ) -> Result<Vec<change::Model>, DatabaseError> {
-        const CHANGES: &str = "select id, kind, project, task_id, parent_task_id, object_id, status, count, at \
+        const CHANGES: &str = "select id, kind, project, task_id, parent_task_id, object_id, status, \
+            cast(count as integer) as count, cast(at as integer) as at \
             from changes where id >= ? and id < ? order by id limit ?";
         let rows = sqlx::query(CHANGES)
             .bind(from.to_column())
@@ -58,7 +61,8 @@ impl Bell {
             .fetch_all(&mut self.connection)
             .await
             .map_err(error)?;
-        rows.iter().map(row).collect::<Result<_, _>>().map_err(error)
+        let row = |row: SqliteRow| change::Model::from_query_result(&QueryResult::from(row), "");
+        rows.into_iter().map(row).collect::<Result<_, _>>().map_err(DatabaseError::from)
     }
 
     /// The position of the newest change. Fails if the file was restored from another copy.
@@ -125,18 +129,4 @@ impl Bell {
 async fn data_version(connection: &mut SqliteConnection) -> Result<i64, DatabaseError> {
     let row = sqlx::query("pragma data_version").fetch_one(connection).await.map_err(error)?;
     Ok(row.get(0))
-}
-
-fn row(row: &sqlx::sqlite::SqliteRow) -> Result<change::Model, sqlx::Error> {
-    Ok(change::Model {
-        id: row.try_get(0)?,
-        kind: row.try_get(1)?,
-        project: row.try_get(2)?,
-        task_id: row.try_get(3)?,
-        parent_task_id: row.try_get(4)?,
-        object_id: row.try_get(5)?,
-        status: row.try_get(6)?,
-        count: row.try_get(7)?,
-        at: row.try_get(8)?,
-    })
 }

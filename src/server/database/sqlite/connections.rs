@@ -96,7 +96,7 @@ async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
     let last: Option<i64> = sql::runs::LAST_CHANGE.value(writer, []).await?;
     let row = run::ActiveModel {
         id: ActiveValue::NotSet,
-        token: ActiveValue::Set(token.clone()),
+        token: ActiveValue::Set(token.clone().into()),
         begins: ActiveValue::Set(last.unwrap_or(0) + 1),
         started_at: ActiveValue::NotSet,
     };
