@@ -36,6 +36,9 @@ pub struct ServeArgs {
     /// How long the server holds back notices in order to merge them.
     #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = window)]
     pub window: Duration,
+    /// How long other programs must not have written before the server does work in the background.
+    #[arg(long, env = "REQUERY_BACKGROUND_PAUSE", default_value = "250ms", value_parser = duration)]
+    pub background_pause: Duration,
     /// How long the change log is kept for clients that reconnect.
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
@@ -121,6 +124,17 @@ fn raise_open_files() {
     }
 }
 
+/// Lets a write beyond the limit of the file size fail with an error. Without a handler the signal would end the server.
+fn survive_the_file_size_limit() {
+    use rustix::process::Signal;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    // The handler stays when its receiver is dropped.
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        tracing::warn!(%error, "could not handle the signal of the file size limit, which would end the server");
+    }
+}
+
 /// Runs the server until a signal ends it.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(
@@ -135,6 +149,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         insecure_no_auth: args.insecure_no_auth,
         heartbeat: args.heartbeat,
         window: args.window,
+        background_pause: args.background_pause,
         retention: args.retention,
         max_streams: args.max_streams,
         silence_limits: SilenceLimits { stale_after: args.stale_after, lost_after: args.lost_after },
@@ -143,12 +158,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         ..ServerConfig::new(super::database(args.database_url.as_deref())?)
     };
     raise_open_files();
+    survive_the_file_size_limit();
+    let asked_to_end = super::asked_to_end();
     let listener =
         TcpListener::bind(&args.listen).await.with_context(|| format!("could not listen on {}", args.listen))?;
     let shutdown = CancellationToken::new();
     let ending = shutdown.clone();
     tokio::spawn(async move {
-        super::asked_to_end().await;
+        asked_to_end.await;
         ending.cancel();
     });
     let address = listener.local_addr()?;

@@ -71,9 +71,14 @@ impl Bounds {
         }
     }
 
+    /// Checks a time.
     pub(super) fn time(&mut self, field: &str, time: Option<&Timestamp>) {
-        if time.is_some_and(|time| time.as_str().parse::<Timestamp>().is_err()) {
-            self.refuse(field, "is not a time (expected RFC 3339, as in 2026-01-31T09:30:00.000Z)");
+        match time.map(|time| time.as_str().parse::<Timestamp>()) {
+            Some(Ok(time)) if !(0..=limits::TIME_MS).contains(&time.as_ms()) => {
+                self.refuse(field, "is not in the years 1970 to 9999");
+            }
+            Some(Err(_)) => self.refuse(field, "is not a time (expected RFC 3339, as in 2026-01-31T09:30:00.000Z)"),
+            Some(Ok(_)) | None => {}
         }
     }
 
