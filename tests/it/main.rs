@@ -42,6 +42,7 @@ mod forwarder;
 mod hooks;
 mod import;
 mod install;
+mod settings;
 
 mod property;
 mod story;

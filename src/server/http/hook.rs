@@ -9,7 +9,6 @@ use super::writing::write;
 use super::{Group, now_ms};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
-use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
 use crate::server::access::scope::Scope;
 use crate::server::agents::{self, HookDelivery, HookTime};
@@ -96,7 +95,7 @@ impl HookApi {
             Some((_, Ok(at))) => Some(at.timestamp_millis()),
             Some((text, Err(error))) => {
                 let detail = format!("{text:?} is not a time as in 2026-01-31T09:30:00Z: {error}");
-                return Err(ApiError::Header { name: AT_HEADER.to_owned(), detail });
+                return Err(ApiError::header("Requery-At", detail));
             }
         };
         let write = write(&self.0, async |tx| {
