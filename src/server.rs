@@ -96,6 +96,7 @@ pub async fn run_on(
 ) -> Result<(), RunError> {
     let address = config.admit(&listener)?;
     let cursor = database.snapshot(Scope::All).await?.cursor().clone();
+    database.give_way(config.background_pause);
     let hub = Hub::new(cursor.clone());
     let log_grew = Arc::new(Notify::new());
     let index = SearchIndex::new(database.clone(), log_grew.clone());

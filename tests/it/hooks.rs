@@ -6,6 +6,7 @@
 
 mod hostile;
 mod orders;
+mod pictures;
 mod silence;
 mod statements;
 

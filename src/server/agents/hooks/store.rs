@@ -193,8 +193,12 @@ pub async fn find_event(
         (None, None) => return Ok(None),
     };
     let columns = [event::Column::Id, event::Column::State, event::Column::Metadata];
-    let found: Option<(StoredText, Option<StoredText>, Option<StoredText>)> =
-        find.select_only().columns(columns).into_tuple().one(tx).await?;
+    let found = find
+        .select_only()
+        .columns(columns)
+        .into_tuple::<(StoredText, Option<StoredText>, Option<StoredText>)>()
+        .one(tx)
+        .await?;
     Ok(found.map(|(id, state, metadata)| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);
         StoredEvent { id: id.into(), state, metadata: metadata.map(String::from) }

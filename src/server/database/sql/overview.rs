@@ -1,6 +1,15 @@
 //! The figures of the overview: the folded ones, and the part of the log and of the deltas that is not folded yet.
+//!
+//! SQLite fails where a sum leaves 64 bits, and any program can write a figure. So each figure counts as at most 2^50.
 
 use super::Sql;
+
+/// 1 if the project `?1` has a task, a figure or an hour of activity, otherwise 0. Each question ends at the first row of
+/// an index.
+pub const PROJECT_IS_KNOWN: Sql = Sql::new(
+    "select exists (select 1 from tasks where project = ?1) or exists (select 1 from figures where project = ?1)
+        or exists (select 1 from activity where project = ?1)",
+);
 
 /// Two common tables: `unfolded (project, figure, value)`, the changes of figures that the deltas from `?1` up to, but
 /// without, `?2` and the log from `?3` up to, but without, `?4` tell of, and `hours (project, hour, events)`, the logged
@@ -49,7 +58,7 @@ macro_rules! overview {
         concat!(
             unfolded!($only),
             "select figure, null as hour, sum(value) as value from (
-                select figure, value from figures where ",
+                select figure, max(min(value, 1 << 50), -(1 << 50)) as value from figures where ",
             $only,
             " union all select figure, value from unfolded
             ) group by figure
