@@ -108,7 +108,7 @@ pub async fn run_on(
     jobs.start_required(hub::run(hub.clone(), hub_inputs, config.window, jobs.stop_token()));
     jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
-    jobs.start_repeated(leaving::LeavingJob(database.clone()));
+    jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
     jobs.start_repeated(index.job());
     jobs.start_repeated(StorageProbeJob::new(database.clone()));
     agents::start_jobs(&mut jobs, &database, config.silence_limits, config.spool.as_deref(), address);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::server::database::sql::tasks;
 
-/// How many events one transaction deletes: it holds the write lock for some milliseconds.
+/// How many events go in the transaction that deletes their tasks: it holds the write lock for some milliseconds.
 pub const EVENTS_AT_ONCE: i64 = 500;
 
 /// The id of a deleted task that has events, if there is one.
@@ -17,13 +17,13 @@ pub async fn leaving(tx: &impl ConnectionTrait) -> Result<Option<String>, DbErr>
     tasks::LEAVING.value(tx, []).await
 }
 
-/// Deletes some events of a deleted task.
-pub async fn delete_left_events(tx: &impl ConnectionTrait, task_id: &str) -> Result<(), DbErr> {
-    let deleted = tasks::DELETE_LEFT_EVENTS.execute(tx, [task_id.into(), EVENTS_AT_ONCE.into()]).await?;
-    if deleted < EVENTS_AT_ONCE.unsigned_abs() {
+/// Deletes events of a deleted task, at most `most`. Returns how many.
+pub async fn delete_left_events(tx: &impl ConnectionTrait, task_id: &str, most: u32) -> Result<u64, DbErr> {
+    let deleted = tasks::DELETE_LEFT_EVENTS.execute(tx, [task_id.into(), most.into()]).await?;
+    if deleted < u64::from(most) {
         tasks::FORGET_LEAVING.execute(tx, [task_id.into()]).await?;
     }
-    Ok(())
+    Ok(deleted)
 }
 
 /// Deletes the events with these ids that belong to deleted tasks, so that the ids can be used again.
