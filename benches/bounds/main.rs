@@ -31,6 +31,10 @@ mod fanout;
 
 mod search;
 
+mod overview;
+
+mod outside;
+
 use std::process::ExitCode;
 
 use table::Row;
@@ -49,6 +53,8 @@ const BOUNDS: &[Bound] = &[
     ("hook", hook::measure),
     ("fanout", fanout::measure),
     ("search", search::measure),
+    ("overview", overview::measure),
+    ("outside", outside::measure),
 ];
 
 fn main() -> ExitCode {

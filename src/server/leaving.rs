@@ -10,7 +10,7 @@ use super::jobs::{BackgroundJob, JobError, StepProgress};
 /// How often the job looks for deleted tasks. No reader shows their events, so only the file is larger meanwhile.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How many events one step deletes.
-const EVENTS_PER_STEP: StepSize = StepSize::new(20, 200, 5_000);
+const EVENTS_PER_STEP: StepSize = StepSize::new(20, 250, 2_000);
 
 /// The background job.
 pub struct LeavingJob {
@@ -19,7 +19,7 @@ pub struct LeavingJob {
 }
 
 impl LeavingJob {
-    /// A job for one database.
+    /// The job for this database.
     pub fn new(database: Database) -> Self {
         Self { database, size: EVENTS_PER_STEP }
     }
@@ -36,7 +36,7 @@ impl BackgroundJob for LeavingJob {
         let most = self.size.size();
         let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(delete_left_events(tx, &task_id, most).await?);
         let step = self.database.write_in_background(BackgroundWork::Upkeep, write).await?;
-        self.size.note(step.held, step.value == u64::from(most));
+        self.size.note(step.held, step.value);
         Ok(StepProgress::More)
     }
 

@@ -7,6 +7,7 @@ mod home;
 mod io_faults;
 mod process;
 mod proxy;
+mod small_disk;
 mod sources;
 mod viewer;
 
@@ -36,6 +37,7 @@ mod transactions;
 
 mod commands;
 mod examples;
+mod faults;
 mod forwarder;
 mod hooks;
 mod import;

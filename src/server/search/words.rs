@@ -23,22 +23,15 @@ pub(super) const VERSION: i64 = 2;
 /// Calls `visit` with each word, folded, and its range in bytes.
 pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
     let mut word = Word::default();
+    let mut hidden = Hidden::default();
     let mut at = 0;
-    let mut follows_base64 = false;
     while let Some(c) = text[at..].chars().next() {
-        let end = at + c.len_utf8();
-        let is_base64 = base64::is_base64(c);
-        let skipped = match c {
-            '\u{1b}' | '\\' | '\u{9b}' | '\u{9d}' => escape::end_of(text, at),
-            _ if is_base64 && !follows_base64 => base64::end_of(text, at, base64::LONGER_THAN_A_HASH),
-            _ => None,
-        };
-        follows_base64 = is_base64;
-        if let Some(skipped) = skipped {
+        if let Some(end) = hidden.end_at(text, at, c) {
             word.end(&mut visit);
-            at = skipped;
+            at = end;
             continue;
         }
+        let end = at + c.len_utf8();
         match kind(c) {
             Kind::Part => word.push(c, at..end),
             Kind::Mark if word.length > 0 => word.push(c, at..end),
@@ -53,6 +46,40 @@ pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
         at = end;
     }
     word.end(&mut visit);
+}
+
+/// The text with a space for each part that has no words. A query is cut at spaces and quotes, and such a part can hold
+/// both.
+pub fn without_hidden(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut hidden = Hidden::default();
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let end = hidden.end_at(text, at, c);
+        shown.push(if end.is_some() { ' ' } else { c });
+        at = end.unwrap_or(at + c.len_utf8());
+    }
+    shown
+}
+
+/// Finds the parts of a text that have no words: escape sequences and base64.
+#[derive(Default)]
+struct Hidden {
+    /// Whether the character before is a digit of base64. Base64 begins only where none precedes.
+    follows_base64: bool,
+}
+
+impl Hidden {
+    /// The end of the part that begins with the character `c` at the byte `at`, if one begins there.
+    fn end_at(&mut self, text: &str, at: usize, c: char) -> Option<usize> {
+        let is_base64 = base64::is_base64(c);
+        let begins = !std::mem::replace(&mut self.follows_base64, is_base64) && is_base64;
+        match c {
+            '\u{1b}' | '\\' | '\u{9b}' | '\u{9d}' => escape::end_of(text, at),
+            _ if begins => base64::end_of(text, at, base64::LONGER_THAN_A_HASH),
+            _ => None,
+        }
+    }
 }
 
 /// The folded words of a text, with one space between them.

@@ -13,7 +13,10 @@ async fn any_number_in_a_row_breaks_no_answer() {
         where m.type = 'table' and c.type = 'INTEGER' and m.name in ('tasks', 'sessions', 'events', 'bookmarks', 'usage')
         order by 1",
     );
-    for column in columns.lines() {
+    // The triggers add these numbers up, so SQLite itself refuses to count a row that leaves 64 bits.
+    let is_counted =
+        |column: &&str| *column == "tasks.event_count" || column.ends_with("_tokens") || column.contains("micros");
+    for column in columns.lines().filter(|column| !is_counted(column)) {
         let (table, name) = column.split_once('.').unwrap();
         for value in ["-1", "9223372036854775807", "-9223372036854775808"] {
             let mut ws = app.ws("").await;
@@ -47,6 +50,12 @@ async fn any_number_in_the_log_and_the_figures_breaks_no_answer() {
             format!(
                 "figures (project, figure, value) values ({value}, 'tasks.running', {value}), ('x' || {value}, 'tasks.waiting', {value})"
             ),
+            format!("figure_deltas (project, status, tasks) values ('', 'running', {value}), ('', 'running', {value})"),
+            format!("figure_deltas (project, events) values ('', {value}), ('', {value})"),
+            format!(
+                "figure_deltas (project, answers, input_tokens) values ('', {value}, {value}), ('', {value}, {value})"
+            ),
+            format!("activity (project, hour, events) values ('a', {value}, {value}), ('b', {value}, {value})"),
             format!("deliveries (id, at) values ({value}, {value})"),
             format!("purges (project, count, at) values ('', {value}, {value})"),
         ] {

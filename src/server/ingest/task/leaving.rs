@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::server::database::sql::tasks;
 
-/// How many events go in the transaction that deletes their tasks: it holds the write lock for some milliseconds.
+/// How many events a request deletes with their task: it holds the write lock for some milliseconds.
 pub const EVENTS_AT_ONCE: i64 = 500;
 
 /// The id of a deleted task that has events, if there is one.
@@ -17,13 +17,14 @@ pub async fn leaving(tx: &impl ConnectionTrait) -> Result<Option<String>, DbErr>
     tasks::LEAVING.value(tx, []).await
 }
 
-/// Deletes events of a deleted task, at most `most`. Returns how many.
-pub async fn delete_left_events(tx: &impl ConnectionTrait, task_id: &str, most: u32) -> Result<u64, DbErr> {
+/// Deletes at most `most` events of a deleted task. Returns whether it can have more events.
+pub async fn delete_left_events(tx: &impl ConnectionTrait, task_id: &str, most: u32) -> Result<bool, DbErr> {
     let deleted = tasks::DELETE_LEFT_EVENTS.execute(tx, [task_id.into(), most.into()]).await?;
-    if deleted < u64::from(most) {
+    let has_more = deleted >= u64::from(most);
+    if !has_more {
         tasks::FORGET_LEAVING.execute(tx, [task_id.into()]).await?;
     }
-    Ok(deleted)
+    Ok(has_more)
 }
 
 /// Deletes the events with these ids that belong to deleted tasks, so that the ids can be used again.
