@@ -119,7 +119,7 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         name: "server::leaving",
         uses: &["server::access::scope", "server::database", "server::ingest", "server::jobs"],
-        crates: Some(&[]),
+        crates: Some(&["tokio"]),
         never: &[],
     },
     Layer {
@@ -260,6 +260,7 @@ pub const DRIVERS: &[&str] = &[
     "server::change_log::prune",
     "server::change_log::tail",
     "server::database::background",
+    "server::leaving",
     "server::database::sqlite::bell",
     "server::database::sqlite::connections",
     "server::database::sqlite::lock",
