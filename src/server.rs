@@ -12,6 +12,8 @@ pub mod config;
 
 mod jobs;
 
+mod leaving;
+
 mod net;
 
 #[doc(hidden)]
@@ -63,7 +65,7 @@ use database::Database;
 use error::RunError;
 use http::routes::Streams;
 use hub::Hub;
-use jobs::Jobs;
+use jobs::{Jobs, StorageProbeJob};
 use search::SearchIndex;
 
 /// How many batches of the log may wait for the hub. The hub does no I/O, so a short queue is enough.
@@ -106,7 +108,9 @@ pub async fn run_on(
     jobs.start_required(hub::run(hub.clone(), hub_inputs, config.window, jobs.stop_token()));
     jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
+    jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
     jobs.start_repeated(index.job());
+    jobs.start_repeated(StorageProbeJob::new(database.clone()));
     agents::start_jobs(&mut jobs, &database, config.silence_limits, config.spool.as_deref(), address);
 
     let stop = shutdown.child_token();

@@ -17,6 +17,8 @@ mod latency;
 
 mod triggers;
 
+mod deletion;
+
 mod idle;
 
 mod burst;
@@ -44,6 +46,7 @@ type Bound = (&'static str, fn() -> Vec<Row>);
 const BOUNDS: &[Bound] = &[
     ("latency", latency::measure),
     ("triggers", triggers::measure),
+    ("deletion", deletion::measure),
     ("idle", idle::measure),
     ("burst", burst::measure),
     ("binary", binary::measure),

@@ -45,6 +45,8 @@ pub use read::{Answer, ReadKey};
 mod write;
 pub use write::Committed;
 
+mod write_health;
+use write_health::WriteHealth;
 mod background;
 use background::Background;
 pub use background::{BackgroundStep, BackgroundWork, StepSize};
@@ -59,6 +61,7 @@ struct Inner {
     bell: Notify,
     background: Background,
     search_index: SearchIndexHealth,
+    write_health: WriteHealth,
     /// The lock file, locked while the server runs. Two servers on one database would each fold and prune the log
     /// without knowing of the other.
     _lock: File,
@@ -82,6 +85,7 @@ impl Database {
             bell: Notify::new(),
             background: Background::default(),
             search_index: SearchIndexHealth::default(),
+            write_health: WriteHealth::default(),
             _lock: lock,
         })))
     }

@@ -101,7 +101,7 @@ impl SearchIndex {
         let end = tx.position();
         let missing = between(&state.reached(), &end);
         let (tx, state) =
-            if missing.is_empty() || missing.most_changes() > limits::INDEX_WAIT_CHANGES || state.stage.is_some() {
+            if missing.is_empty() || missing.most_changes() > limits::INDEX_WAIT_CHANGES || state.is_partial() {
                 (tx, state)
             } else {
                 drop(tx);
@@ -111,7 +111,7 @@ impl SearchIndex {
                 self.snapshot(scope).await.map_err(|error| self.as_index_error(error, generation))?
             };
         // An index that is being built, or is damaged, can lack any row: its cursor contains no change.
-        let whole = state.stage.is_none() && !self.database.search_index().is_damaged();
+        let whole = !state.is_partial() && !self.database.search_index().is_damaged();
         let reached = if whole { state.reached() } else { Position::start() };
         let cursor = reached.at_least_first().cursor(tx.cursor().epoch());
         let complete = whole && reached.covers(&tx.position());

@@ -4,7 +4,10 @@
 
 mod app;
 mod home;
+mod io_faults;
+mod process;
 mod proxy;
+mod small_disk;
 mod sources;
 mod viewer;
 
@@ -23,15 +26,18 @@ mod contract;
 mod contract_page;
 mod contract_rest;
 mod database;
+mod durability;
 mod feed;
 mod rest;
 mod schema;
 mod search;
+mod stored_text;
 mod streams;
 mod transactions;
 
 mod commands;
 mod examples;
+mod faults;
 mod forwarder;
 mod hooks;
 mod import;

@@ -34,8 +34,19 @@ enum TakeInError {
     Folder(String, #[source] io::Error),
     #[error("could not write the spooled hook records to the database")]
     Database(#[from] DatabaseError),
+    /// The database refused a record. The cause can be the record.
     #[error("could not write the spooled hook records to the database")]
-    Hook(#[source] DbErr),
+    Hook(#[source] DatabaseError),
+}
+
+impl TakeInError {
+    /// The error of a statement. A database that cannot be used now says nothing about the record.
+    fn of_statement(error: DbErr) -> Self {
+        match error.into() {
+            error @ (DatabaseError::Busy | DatabaseError::Away(_)) => Self::Database(error),
+            error => Self::Hook(error),
+        }
+    }
 }
 
 /// The background job that takes in spooled records.
@@ -86,8 +97,7 @@ impl BackgroundJob for SpoolIntakeJob {
                 tracing::info!(taken, "took in {taken} hook records from the spool");
                 Ok(StepProgress::More)
             }
-            Err(TakeInError::Database(error)) => Err(error.into()),
-            Err(TakeInError::Hook(error)) => Err(DatabaseError::from(error).into()),
+            Err(TakeInError::Database(error) | TakeInError::Hook(error)) => Err(error.into()),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map_or(String::new(), |cause| cause.to_string());
                 Err(JobError::failed(format!("{error}: {cause}")))
@@ -167,7 +177,7 @@ struct IntakeOutcome {
     delivered: Vec<String>,
     undeliverable: Vec<String>,
     /// The error that stopped the intake before the remaining records.
-    stop_error: Option<DbErr>,
+    stop_error: Option<DatabaseError>,
 }
 
 async fn take_together(
@@ -180,7 +190,9 @@ async fn take_together(
         for (name, record) in &records {
             match delivery(name, record.as_ref()) {
                 Some(delivery) => {
-                    take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)?;
+                    take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref()))
+                        .await
+                        .map_err(TakeInError::of_statement)?;
                     outcome.delivered.push(name.clone());
                 }
                 None => outcome.undeliverable.push(name.clone()),
@@ -204,14 +216,14 @@ async fn take_each(
     records: ReadRecords,
 ) -> Result<IntakeOutcome, TakeInError> {
     let mut outcome = IntakeOutcome::default();
-    let mut refused: Option<(String, DbErr)> = None;
+    let mut refused: Option<(String, DatabaseError)> = None;
     for (name, record) in records {
         let Some(delivery) = delivery(&name, record.as_ref()) else {
             outcome.undeliverable.push(name);
             continue;
         };
         let taken = pace.write(database, 1, async |tx| {
-            take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)
+            take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref())).await.map_err(TakeInError::of_statement)
         });
         match taken.await {
             Ok(_) => {

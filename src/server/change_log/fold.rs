@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
 use super::between;
@@ -66,8 +67,8 @@ struct Folded {
 
 #[derive(FromQueryResult)]
 struct Sums {
-    figures: String,
-    hours: String,
+    figures: StoredText,
+    hours: StoredText,
     sums: i64,
 }
 

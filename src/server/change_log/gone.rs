@@ -5,6 +5,7 @@
 //! An overview of the project itself shows no hours while it has no tasks, so the time of the deletion changes no
 //! overview.
 
+use requery_entities::StoredText;
 use sea_orm::FromQueryResult;
 
 use crate::server::access::scope::Scope;
@@ -17,7 +18,7 @@ const PROJECTS_PER_TRANSACTION: i64 = 50;
 #[derive(FromQueryResult)]
 struct GoneProjects {
     hour: i64,
-    projects: String,
+    projects: StoredText,
     count: i64,
 }
 

@@ -144,7 +144,7 @@ pub(super) async fn merge(index: &SearchIndex) -> Result<bool, DatabaseError> {
 /// meanwhile.
 pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
     let write = async |tx: &WriteTransaction| {
-        search_writes::BEGIN_WALK.execute(tx, []).await?;
+        search_writes::BEGIN_WALK.execute(tx, [words::VERSION.into()]).await?;
         Ok::<_, DatabaseError>(())
     };
     database.write_in_background(BackgroundWork::Upkeep, write).await?;

@@ -117,6 +117,12 @@ pub const LAYERS: &[Layer] = &[
         never: &[],
     },
     Layer {
+        name: "server::leaving",
+        uses: &["server::access::scope", "server::database", "server::ingest", "server::jobs"],
+        crates: Some(&[]),
+        never: &[],
+    },
+    Layer {
         name: "server::agents",
         uses: &[
             "protocol",

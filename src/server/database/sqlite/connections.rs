@@ -1,11 +1,20 @@
 //! The connections to the file: one writes, and a few read. Opening them migrates the schema and begins a run.
+//!
+//! No connection goes from one transaction to the next with a doubt about its state. SQLite rolls back by itself when
+//! the disk is full or fails, or when memory is short. The `ROLLBACK` of the driver then fails, and the driver believes
+//! that the transaction is still open: it would make each later transaction a savepoint in a transaction that never
+//! ends, whose commits store no row. So a connection whose transaction did not end is closed when it is released, and
+//! another is opened. The same holds for the connection that writes after each failure that is more than a broken rule
+//! of the schema.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use requery_entities::run;
 use requery_migrations::{MigrateError, Migrated};
+use sea_orm::sqlx::pool::PoolOptions;
+use sea_orm::sqlx::{Connection, Sqlite};
 use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult};
 
 use super::error_codes::{as_open_error, as_schema_error};
@@ -34,47 +43,75 @@ pub(in crate::server::database) struct Connections {
     pub(in crate::server::database) minted: Arc<AtomicU64>,
     pub(in crate::server::database) writer: DatabaseConnection,
     pub(in crate::server::database) readers: DatabaseConnection,
+    pub(in crate::server::database) doubt: WriterDoubt,
+}
+
+/// Whether the connection that writes is in doubt. It is, from the beginning of a write to its good end: also a write
+/// that is cancelled, or that panics, leaves the doubt behind.
+#[derive(Clone, Default)]
+pub(in crate::server::database) struct WriterDoubt(Arc<AtomicBool>);
+
+impl WriterDoubt {
+    /// The connection is closed when it is released.
+    pub(in crate::server::database) fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// The connection can be used again.
+    pub(in crate::server::database) fn clear(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Connections {
     /// Opens the file with one connection that writes and some that read, and begins a run.
     pub(in crate::server::database) async fn open(location: &Location, in_doubt: bool) -> Result<Self, OpenError> {
-        let writer = connect(location, 1, false).await.map_err(as_open_error(location))?;
-        let opened = Self::begin(location, &writer, in_doubt).await;
+        let doubt = WriterDoubt::default();
+        let writer = connect(location, 1, Some(doubt.clone())).await.map_err(as_open_error(location))?;
+        let opened = Self::begin(location, &writer, doubt, in_doubt).await;
         if opened.is_err() {
             let _ = writer.close().await;
         }
         opened.map_err(as_schema_error(location))
     }
 
-    async fn begin(location: &Location, writer: &DatabaseConnection, in_doubt: bool) -> Result<Self, MigrateError> {
+    async fn begin(
+        location: &Location,
+        writer: &DatabaseConnection,
+        doubt: WriterDoubt,
+        in_doubt: bool,
+    ) -> Result<Self, MigrateError> {
         let migrated = requery_migrations::migrate(writer).await?;
         schema::log(&migrated);
         if in_doubt {
             run::Entity::delete_many().exec(writer).await?;
         }
         let epoch = begin_run(writer).await?;
-        let readers = connect(location, READERS, true).await?;
+        let readers = connect(location, READERS, None).await?;
         let minted = Arc::default();
         let (file, migrated) = (file_id(location.path()), Arc::new(migrated));
-        Ok(Self { epoch, file, migrated, minted, writer: writer.clone(), readers })
+        Ok(Self { epoch, file, migrated, minted, writer: writer.clone(), readers, doubt })
     }
 
-    /// The cursor of a snapshot on `connection`, and whether it is higher than every cursor minted before. Fails if the
-    /// file does not contain this run: then it is not the file that was opened.
-    pub(in crate::server::database) async fn mint(
+    /// The changes that `connection` sees, as a cursor. Fails if the file does not contain this run: then it is not the
+    /// file that was opened.
+    pub(in crate::server::database) async fn cursor(
         &self,
         connection: &impl ConnectionTrait,
-    ) -> Result<(Cursor, bool), DatabaseError> {
-        let minted: Option<Minted> =
-            sql::runs::LAST_CHANGE_AND_RUN.one(connection, [self.epoch.as_ref().into()]).await?;
-        let minted = minted.ok_or(DatabaseError::Busy)?;
-        if !minted.is_ours {
+    ) -> Result<Cursor, DatabaseError> {
+        let seen: Option<Seen> = sql::runs::LAST_CHANGE_AND_RUN.one(connection, [self.epoch.as_ref().into()]).await?;
+        let seen = seen.ok_or(DatabaseError::Busy)?;
+        if !seen.is_ours {
             return Err(DatabaseError::Away(REPLACED.to_owned()));
         }
-        let next = minted.last.unwrap_or(0).unsigned_abs() + 1;
-        let before = self.minted.fetch_max(next, Ordering::SeqCst);
-        Ok((Cursor::counter(self.epoch.clone(), next), before < next))
+        Ok(Cursor::counter(self.epoch.clone(), seen.last.unwrap_or(0).unsigned_abs() + 1))
+    }
+
+    /// Notes a cursor that is handed out: its changes are committed. Returns whether it is higher than every cursor
+    /// before.
+    pub(in crate::server::database) fn note_minted(&self, cursor: &Cursor) -> bool {
+        let next = cursor.snapshot().xmax();
+        self.minted.fetch_max(next, Ordering::SeqCst) < next
     }
 
     /// Closes all connections.
@@ -86,7 +123,7 @@ impl Connections {
 
 /// The last change of a snapshot, and whether the run that opened the file is in it.
 #[derive(FromQueryResult)]
-struct Minted {
+struct Seen {
     last: Option<i64>,
     is_ours: bool,
 }
@@ -104,8 +141,14 @@ async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
     Ok(token.into())
 }
 
-async fn connect(location: &Location, connections: u32, read_only: bool) -> Result<DatabaseConnection, DbErr> {
+/// Opens connections that write, if there is a doubt to heed, or connections that read.
+async fn connect(
+    location: &Location,
+    connections: u32,
+    doubt: Option<WriterDoubt>,
+) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(location.url());
+    let read_only = doubt.is_none();
     options
         .max_connections(connections)
         .min_connections(1)
@@ -114,14 +157,29 @@ async fn connect(location: &Location, connections: u32, read_only: bool) -> Resu
         .max_lifetime(None)
         .test_before_acquire(false)
         .sqlx_logging(false)
+        .map_sqlx_sqlite_pool_opts(move |pool| close_in_doubt(pool, doubt.clone().unwrap_or_default()))
         .map_sqlx_sqlite_opts(move |options| {
             options
                 .create_if_missing(!read_only)
                 .busy_timeout(BUSY_TIMEOUT)
-                .foreign_keys(true)
+                // The triggers do the work of the foreign keys, and leave the events of a large task to later steps.
+                .foreign_keys(false)
                 .pragma("journal_mode", "wal")
                 .pragma("synchronous", "normal")
                 .pragma("query_only", if read_only { "on" } else { "off" })
         });
     sea_orm::Database::connect(options).await
+}
+
+/// Closes a released connection that is in doubt, or whose transaction did not end.
+fn close_in_doubt(pool: PoolOptions<Sqlite>, doubt: WriterDoubt) -> PoolOptions<Sqlite> {
+    pool.after_release(move |connection, _| {
+        let doubt = doubt.clone();
+        Box::pin(async move {
+            // A transaction that was dropped has only queued its `ROLLBACK`.
+            connection.ping().await?;
+            Ok(!doubt.0.swap(false, Ordering::SeqCst) && !connection.is_in_transaction())
+        })
+    })
+    .before_acquire(|connection, _| Box::pin(std::future::ready(Ok(!connection.is_in_transaction()))))
 }
