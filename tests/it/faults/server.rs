@@ -131,10 +131,7 @@ impl Server {
     pub fn hook(&self) -> Command {
         let mut command = self.requery();
         command.args(["hook", "claude-code", "--server", &self.url()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut command = Command::from(command);
-        command.kill_on_drop(true);
-        command
+        Command::from(command)
     }
 
     pub fn url(&self) -> String {
