@@ -121,6 +121,10 @@ pub const EVENTS_PER_BATCH: usize = 1_000;
 
 // --- fields ----------------------------------------------------------------------------------------------------------
 
+/// The latest time of a row, in milliseconds since 1970: the end of the year 9999, the last one that RFC 3339 can write.
+/// A later time, and one before 1970, gets 422.
+pub const TIME_MS: i64 = 253_402_300_799_999;
+
 /// The longest line of text, in code points: titles, reasons, names that a runtime gives its sessions. A longer one
 /// gets 422.
 pub const LINE_CHARACTERS: usize = 500;

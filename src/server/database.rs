@@ -47,6 +47,9 @@ pub use write::Committed;
 
 mod write_health;
 use write_health::WriteHealth;
+mod background;
+use background::Background;
+pub use background::{BackgroundStep, BackgroundWork, StepSize};
 
 /// A handle on the database. Clones are handles on the same database.
 #[derive(Clone)]
@@ -56,6 +59,7 @@ struct Inner {
     location: Location,
     state: ArcSwap<State>,
     bell: Notify,
+    background: Background,
     search_index: SearchIndexHealth,
     write_health: WriteHealth,
     /// The lock file, locked while the server runs. Two servers on one database would each fold and prune the log
@@ -79,6 +83,7 @@ impl Database {
             location,
             state,
             bell: Notify::new(),
+            background: Background::default(),
             search_index: SearchIndexHealth::default(),
             write_health: WriteHealth::default(),
             _lock: lock,

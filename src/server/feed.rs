@@ -91,9 +91,10 @@ impl Feed {
     pub async fn open(source: FeedSource, request: FeedRequest) -> Result<Self, DatabaseError> {
         let listener = BroadcastStream::new(source.hub.subscribe());
         let read = source.database.snapshot(request.scope).await?;
-        let kind = match resumed(&source, &read, request.since.as_deref()).await? {
+        let known = read::project_is_known(&read).await?;
+        let kind = match resumed(&source, &read, request.since.as_deref(), known).await? {
             Some(resumed) => FrameKind::Resumed(resumed),
-            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read).await?)),
+            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read, known).await?)),
         };
         let (cursor, scope) = (read.cursor().clone(), read.scope().clone());
         let first = Some(line(&Frame::new(kind, cursor.clone())));
@@ -228,6 +229,7 @@ async fn resumed(
     source: &FeedSource,
     read: &ReadTransaction,
     since: Option<&str>,
+    known: bool,
 ) -> Result<Option<Resumed>, DatabaseError> {
     let Some(since) = since.and_then(|text| text.parse::<Cursor>().ok()) else { return Ok(None) };
     let Some(notices) = change_log::since(read, &since, limits::RESUMED_NOTICES).await? else { return Ok(None) };
@@ -239,11 +241,12 @@ async fn resumed(
         server_time: now(),
         heartbeat_ms: heartbeat_ms(source),
         version: VERSION.to_owned(),
+        known,
         stale: stale.into_iter().collect(),
     }))
 }
 
-async fn snapshot(source: &FeedSource, read: &ReadTransaction) -> Result<SnapshotPayload, DatabaseError> {
+async fn snapshot(source: &FeedSource, read: &ReadTransaction, known: bool) -> Result<SnapshotPayload, DatabaseError> {
     let (stats, tasks) = read::first_screen(read).await?;
     Ok(SnapshotPayload {
         stats,
@@ -251,6 +254,7 @@ async fn snapshot(source: &FeedSource, read: &ReadTransaction) -> Result<Snapsho
         server_time: now(),
         heartbeat_ms: heartbeat_ms(source),
         version: VERSION.to_owned(),
+        known,
     })
 }
 

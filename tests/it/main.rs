@@ -21,6 +21,7 @@ mod sql_home;
 mod engine;
 mod simulation;
 
+mod background;
 mod contract;
 mod contract_page;
 mod contract_rest;
@@ -30,6 +31,7 @@ mod feed;
 mod rest;
 mod schema;
 mod search;
+mod stored_text;
 mod streams;
 mod transactions;
 

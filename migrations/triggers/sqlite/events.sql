@@ -46,7 +46,7 @@ create trigger events_metadata_changed before update of metadata on events when 
         where new.metadata is not null and (select type from json_tree(new.metadata) limit 1) <> 'object';
 end;
 
-create trigger events_stay before update of id, task_id, position on events
+create trigger events_stay before update of id, task_id, position, rowid, _rowid_, oid on events
 when new.id is not old.id or new.task_id is not old.task_id or new.position is not old.position begin
     select raise(abort, 'an event keeps its id, its task and its position');
 end;

@@ -64,6 +64,12 @@ create trigger tasks_keep_their_id before update of id on tasks when new.id is n
     select raise(abort, 'the id of a task never changes');
 end;
 
+-- A reason that stays the same under another status was given, if the statement names its column.
+create trigger tasks_given_a_reason before update of status_reason on tasks
+when new.status is not old.status and new.status_reason is old.status_reason and new.status_reason is not null begin
+    insert or ignore into settling (id) values ('reason ' || new.id);
+end;
+
 -- Not for event_count, changed_at, ingest_state, heard_at and process: no screen shows a change of these alone. A
 -- change of the status clears the stale flag.
 create trigger tasks_updated after update of
@@ -96,19 +102,19 @@ when (new.title is not old.title or new.project is not old.project or new.status
         trigger_writes = trigger_writes + 1,
         status_since = iif(new.status is not old.status and new.status_since is old.status_since,
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), status_since),
-        status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason,
-            null, status_reason),
+        status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason
+            and not exists (select 1 from settling where id = 'reason ' || new.id), null, status_reason),
         stale_since = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_since),
         stale_reason = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_reason)
         where id = new.id;
-    delete from settling where id = new.id;
+    delete from settling where id in (new.id, 'reason ' || new.id);
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks
 when new.project is not old.project or new.status is not old.status or new.source is not old.source begin
     insert into figure_deltas (project, status, source, tasks, events) values
-        (old.project, old.status, old.source, -1, -new.event_count),
-        (new.project, new.status, new.source, 1, new.event_count);
+        (old.project, old.status, old.source, -1, -old.event_count),
+        (new.project, new.status, new.source, 1, old.event_count);
 end;
 
 create trigger tasks_deleted after delete on tasks begin
@@ -122,4 +128,12 @@ create trigger tasks_deleted after delete on tasks begin
     delete from bookmarks where task_id = old.id;
     delete from events where task_id = old.id and not exists (select 1 from leaving where task_id = old.id);
     delete from sessions where task_id = old.id;
+end;
+
+-- A trigger of its own, because tasks_deleted has to fire for each task below.
+create trigger tasks_tree_deleted after delete on tasks
+when not exists (select 1 from tree_roots) and exists (select 1 from tasks where parent_task_id = old.id) begin
+    insert into tree_roots (id) values (old.id);
+    delete from tasks where id in (select id from task_tree);
+    delete from tree_roots;
 end;

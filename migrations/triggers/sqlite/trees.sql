@@ -41,11 +41,3 @@ when exists (select 1 from tasks where parent_task_id = new.id and project <> ne
         where id in (select id from task_tree) and project <> (select project from tasks where id = new.id);
     delete from tree_roots;
 end;
-
--- A trigger of its own, because tasks_deleted has to fire for each task below.
-create trigger tasks_tree_deleted after delete on tasks
-when not exists (select 1 from tree_roots) and exists (select 1 from tasks where parent_task_id = old.id) begin
-    insert into tree_roots (id) values (old.id);
-    delete from tasks where id in (select id from task_tree);
-    delete from tree_roots;
-end;
