@@ -34,8 +34,7 @@ impl BackgroundJob for LeavingJob {
         drop(read);
         let Some(task_id) = found else { return Ok(StepProgress::Idle) };
         let most = self.size.size();
-        let write =
-            async |tx: &WriteTransaction| Ok::<_, DatabaseError>(delete_left_events(tx, &task_id, most).await?);
+        let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(delete_left_events(tx, &task_id, most).await?);
         let step = self.database.write_in_background(BackgroundWork::Upkeep, write).await?;
         self.size.note(step.held, step.value);
         Ok(StepProgress::More)
