@@ -19,6 +19,8 @@ mod beside_reads;
 
 mod triggers;
 
+mod deletion;
+
 mod idle;
 
 mod burst;
@@ -30,6 +32,10 @@ mod hook;
 mod fanout;
 
 mod search;
+
+mod overview;
+
+mod outside;
 
 use std::process::ExitCode;
 
@@ -43,12 +49,15 @@ const BOUNDS: &[Bound] = &[
     ("latency", latency::measure),
     ("beside_reads", beside_reads::measure),
     ("triggers", triggers::measure),
+    ("deletion", deletion::measure),
     ("idle", idle::measure),
     ("burst", burst::measure),
     ("binary", binary::measure),
     ("hook", hook::measure),
     ("fanout", fanout::measure),
     ("search", search::measure),
+    ("overview", overview::measure),
+    ("outside", outside::measure),
 ];
 
 fn main() -> ExitCode {

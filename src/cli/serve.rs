@@ -35,11 +35,14 @@ pub struct ServeArgs {
     /// How long the server holds back notices in order to merge them.
     #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = duration)]
     pub window: Duration,
+    /// How long other programs must not have written before the server does work in the background.
+    #[arg(long, env = "REQUERY_BACKGROUND_PAUSE", default_value = "250ms", value_parser = duration)]
+    pub background_pause: Duration,
     /// How long the change log is kept for clients that reconnect.
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
     /// How many streams may be open at the same time.
-    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS)]
+    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS, value_parser = at_least_one())]
     pub max_streams: usize,
     /// How long an agent may be silent before its running task is flagged as stale.
     #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = duration)]
@@ -59,6 +62,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("expected a duration from 1ms to 366days".to_owned());
     }
     Ok(duration)
+}
+
+fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..)
 }
 
 /// The limit of open files that the server asks for: connections, streams and the database.
@@ -96,6 +103,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         insecure_no_auth: args.insecure_no_auth,
         heartbeat: args.heartbeat,
         window: args.window,
+        background_pause: args.background_pause,
         retention: args.retention,
         max_streams: args.max_streams,
         silence_limits: SilenceLimits { stale_after: args.stale_after, lost_after: args.lost_after },
@@ -105,12 +113,13 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     };
     raise_open_files();
     survive_the_file_size_limit();
+    let asked_to_end = super::asked_to_end();
     let listener =
         TcpListener::bind(&args.listen).await.with_context(|| format!("could not listen on {}", args.listen))?;
     let shutdown = CancellationToken::new();
     let ending = shutdown.clone();
     tokio::spawn(async move {
-        super::asked_to_end().await;
+        asked_to_end.await;
         ending.cancel();
     });
     let address = listener.local_addr()?;

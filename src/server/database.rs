@@ -52,6 +52,9 @@ pub use write::Committed;
 
 mod write_health;
 use write_health::WriteHealth;
+mod background;
+use background::Background;
+pub use background::{BackgroundStep, BackgroundWork, StepSize};
 
 /// A handle on the database. Clones are handles on the same database.
 #[derive(Clone)]
@@ -61,6 +64,7 @@ struct Inner {
     location: Location,
     state: ArcSwap<State>,
     bell: Notify,
+    background: Background,
     search_index: SearchIndexHealth,
     write_health: WriteHealth,
     read_turns: Turns,
@@ -85,6 +89,7 @@ impl Database {
             location,
             state,
             bell: Notify::new(),
+            background: Background::default(),
             search_index: SearchIndexHealth::default(),
             write_health: WriteHealth::default(),
             read_turns: Turns::new(limits::READS),

@@ -3,7 +3,7 @@
 //! The server is a process of its own, and the oracle is `sqlite3` in another process. The disk fails from outside of
 //! the server: a file system that is full, a limit of the file size, and calls that fail by [`IoFaults`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,56 +15,7 @@ use crate::app::sqlite3;
 use crate::io_faults::{IoFault, IoFaults};
 
 use crate::process::ServerProcess;
-
-/// A small file system of its own. A drop unmounts it.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    /// None, with a printed word, where this process may not mount.
-    fn mount(size: &str) -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        let options = format!("size={size}");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
-        match mount {
-            Ok(output) if output.status.success() => Some(Self(folder)),
-            _ => {
-                println!("skipped: only root on Linux can mount a small file system");
-                None
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Fills the whole disk.
-    fn fill(&self) {
-        let mut bytes = vec![b'x'; 64 * 1024];
-        let mut file = std::fs::File::create(self.filler()).unwrap();
-        // A smaller piece fits where a larger one does not.
-        while bytes.len() >= 64 {
-            if std::io::Write::write_all(&mut file, &bytes).is_err() {
-                bytes.truncate(bytes.len() / 2);
-            }
-        }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.filler()).unwrap();
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path().join("filler")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // The server may still be ending, so the mount is only detached.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).output();
-    }
-}
+use crate::small_disk::SmallDisk;
 
 /// Writes to a server, and remembers each write that was acknowledged.
 struct Writer<'a> {

@@ -7,6 +7,7 @@ mod home;
 mod io_faults;
 mod process;
 mod proxy;
+mod small_disk;
 mod sources;
 mod viewer;
 
@@ -20,6 +21,7 @@ mod sql_home;
 mod engine;
 mod simulation;
 
+mod background;
 mod contract;
 mod contract_page;
 mod contract_rest;
@@ -30,11 +32,13 @@ mod own_writes;
 mod rest;
 mod schema;
 mod search;
+mod stored_text;
 mod streams;
 mod transactions;
 
 mod commands;
 mod examples;
+mod faults;
 mod forwarder;
 mod hooks;
 mod import;

@@ -117,6 +117,12 @@ pub const LAYERS: &[Layer] = &[
         never: &[],
     },
     Layer {
+        name: "server::leaving",
+        uses: &["server::access::scope", "server::database", "server::ingest", "server::jobs"],
+        crates: Some(&[]),
+        never: &[],
+    },
+    Layer {
         name: "server::agents",
         uses: &[
             "protocol",
@@ -253,6 +259,7 @@ pub const DRIVERS: &[&str] = &[
     "server::change_log::fold",
     "server::change_log::prune",
     "server::change_log::tail",
+    "server::database::background",
     "server::database::sqlite::bell",
     "server::database::sqlite::connections",
     "server::database::sqlite::lock",
@@ -266,11 +273,7 @@ pub const DRIVERS: &[&str] = &[
     "server::net::*",
     "server::search",
     "server::jobs",
-    "server::search::follow",
     "server::search::job",
-    "server::search::rebuild",
-    "server::search::removed",
-    "server::search::write",
     "cli::*",
 ];
 

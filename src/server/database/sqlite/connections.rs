@@ -163,7 +163,8 @@ async fn connect(
             options
                 .create_if_missing(!read_only)
                 .busy_timeout(BUSY_TIMEOUT)
-                .foreign_keys(true)
+                // The triggers do the work of the foreign keys, and leave the events of a large task to later steps.
+                .foreign_keys(false)
                 .pragma("journal_mode", "wal")
                 .pragma("synchronous", "normal")
                 .pragma("query_only", if read_only { "on" } else { "off" })
