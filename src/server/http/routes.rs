@@ -15,7 +15,7 @@ use crate::protocol::limits;
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 use crate::server::access::gate::Gate;
 use crate::server::config::ServerConfig;
-use crate::server::database::Database;
+use crate::server::database::{Database, Turns};
 use crate::server::error::ApiError;
 use crate::server::feed::{self, Feed};
 use crate::server::hub::Hub;
@@ -29,6 +29,8 @@ pub struct Streams {
     source: feed::FeedSource,
     /// One permit for each open stream.
     permits: Arc<Semaphore>,
+    /// A turn for each stream that is reading its first frame.
+    beginnings: Arc<Turns>,
     /// The open WebSockets.
     tasks: TaskTracker,
     /// Cancelled when the server ends. No stream opens afterwards.
@@ -41,7 +43,8 @@ impl Streams {
         let source =
             feed::FeedSource { database, hub, heartbeat: config.heartbeat, retry: limits::RETRY_AFTER_CLOSING };
         let permits = Arc::new(Semaphore::new(config.max_streams));
-        Self { source, permits, tasks: TaskTracker::new(), draining }
+        let beginnings = Arc::new(Turns::new(limits::STREAM_BEGINNINGS));
+        Self { source, permits, beginnings, tasks: TaskTracker::new(), draining }
     }
 
     /// Waits until every WebSocket has sent its last frame, but not for longer than `timeout`.
@@ -151,7 +154,10 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     // A browser that reconnects sends `Last-Event-ID` by itself. It is newer than the `since` of the unchanged URL.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
+    // After a restart all clients come back at once. They wait for each other here, and not in the queue of the reads.
+    let turn = streams.beginnings.take().await?;
     let feed = Feed::open(streams.source.clone(), wanted).await?;
+    drop(turn);
     // The feed may have subscribed only after `closing` was sent, so it would never receive that frame.
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
