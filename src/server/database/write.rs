@@ -46,11 +46,14 @@ impl Database {
         let transaction = connections.writer.begin_with_options(options).await.map_err(|error| {
             let failure = StatementFailure::from(&error);
             self.write_health().note(&failure);
-            let error = DatabaseError::from(error);
-            if !matches!(error, DatabaseError::Busy) {
-                connections.doubt.raise();
+            match DatabaseError::from(error) {
+                DatabaseError::Busy => DatabaseError::Busy,
+                // The next writes get another connection: SQLite refuses to begin in a transaction that is still open.
+                error => {
+                    connections.doubt.raise();
+                    DatabaseError::Away(error.to_string())
+                }
             }
-            error
         })?;
         connections.doubt.raise();
         let write = WriteTransaction { scope, statements: Statements::of(transaction) };
@@ -75,6 +78,7 @@ impl Database {
             self.write_health().note(&StatementFailure::from(&error));
             let refused = is_constraint(&error);
             let error = DatabaseError::from(error);
+            // Without a word from SQLite about a rule of the schema, the rows may or may not be stored.
             return Err(match error {
                 DatabaseError::Db(error) if !refused => DatabaseError::Away(format!("the commit failed: {error}")),
                 error => error,
