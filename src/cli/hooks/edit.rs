@@ -63,7 +63,7 @@ pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<HookCommand>,
 /// # Errors
 /// The agent ignores such a file, so that hooks in it would never run.
 pub fn check_read_by_agent(text: &str, agent: AgentRuntime) -> Result<(), SettingsFlaw> {
-    if agent != AgentRuntime::Codex || text_is_blank(text) {
+    if agent != AgentRuntime::Codex {
         return Ok(());
     }
     if text.starts_with('\u{feff}') {
@@ -72,6 +72,9 @@ pub fn check_read_by_agent(text: &str, agent: AgentRuntime) -> Result<(), Settin
             "Codex ignores a file that begins with a byte order mark: save it without one",
         ));
     }
+    if text_is_blank(text) {
+        return Ok(());
+    }
     let root = JsonNode::parse(text)?;
     let members = root.members();
     if let Some(other) = members.iter().find(|member| member.key != "hooks") {
@@ -79,7 +82,9 @@ pub fn check_read_by_agent(text: &str, agent: AgentRuntime) -> Result<(), Settin
         return Err(SettingsFlaw::at(other.value.start, reason));
     }
     match members.iter().filter(|member| member.key == "hooks").nth(1) {
-        Some(second) => Err(SettingsFlaw::at(second.value.start, "Codex ignores a file with two `hooks`: join the two")),
+        Some(second) => {
+            Err(SettingsFlaw::at(second.value.start, "Codex ignores a file with two `hooks`: join the two"))
+        }
         None => Ok(()),
     }
 }
