@@ -31,6 +31,9 @@ pub(super) const LINES: &str = "application/octet-stream";
 /// How many bytes beyond the limit of a body are read and discarded.
 const PASSED_OVER: u64 = 16 * 1024 * 1024;
 
+/// From this size on a body is parsed on a thread for blocking work. A shorter one takes a few milliseconds at most.
+const PARSED_APART: usize = 256 * 1024;
+
 /// A body of one of the wire's types.
 pub(super) struct JsonBody<T>(pub(super) T);
 
@@ -41,7 +44,7 @@ pub(super) struct HookBody(pub(super) Vec<u8>);
 pub(super) struct LinesBody(pub(super) Vec<u8>);
 
 /// A type of JSON bodies.
-pub(super) trait BodyType: Sized + Send {
+pub(super) trait BodyType: Sized + Send + 'static {
     /// The longest body in bytes.
     const LONGEST_BODY: usize;
 
@@ -157,12 +160,28 @@ impl<'a, T: BodyType> ApiExtractor<'a> for JsonBody<T> {
             return Err(ApiError::MediaType(said.to_owned()).into());
         }
         let bytes = read(body, T::LONGEST_BODY).await?;
-        if let Err(error) = std::str::from_utf8(&bytes) {
-            return Err(ApiError::NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())).into());
-        }
-        let text = text::repair(&bytes).map_err(|error| ApiError::NotJson(error.detail))?;
-        Ok(Self(T::parse(&text)?))
+        let parsed = parse_apart(bytes, |bytes| {
+            if let Err(error) = std::str::from_utf8(bytes) {
+                return Err(ApiError::NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())));
+            }
+            let text = text::repair(bytes).map_err(|error| ApiError::NotJson(error.detail))?;
+            T::parse(&text)
+        });
+        Ok(Self(parsed.await?))
     }
+}
+
+/// Parses a body. A long one is parsed on a thread for blocking work: a full body would hold a thread of the runtime, and
+/// all requests on it, for tenths of a second.
+pub(super) async fn parse_apart<T: Send + 'static>(
+    bytes: Vec<u8>,
+    parse: impl FnOnce(&[u8]) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if bytes.len() < PARSED_APART {
+        return parse(&bytes);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+    parsed.map_err(|error| ApiError::internal("parse a body", &error))?
 }
 
 impl<'a> ApiExtractor<'a> for HookBody {

@@ -40,7 +40,7 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         };
     }
     let inherited = match &new.parent_task_id {
-        Some(parent) => match project_of(tx, parent).await? {
+        Some(parent) => match project_of(tx, parent.as_str()).await? {
             Some(_) if depth_of(tx, parent).await? >= limits::TASK_LEVELS => {
                 let detail =
                     format!("task {parent} is {} levels deep, and no task can be below it", limits::TASK_LEVELS);
@@ -86,7 +86,9 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     };
     let project = patch.project.filter(|project| row.project != project.as_str());
     if let Some(project) = &project {
-        if row.parent_task_id.is_some() {
+        if let Some(parent) = &row.parent_task_id
+            && project_of(tx, parent).await?.is_some_and(|above| above != *project)
+        {
             return Err(WriteError::invalid("project", NOT_THE_PROJECT_ABOVE));
         }
         if !may_move(tx, id.as_str(), project).await? {
@@ -147,8 +149,8 @@ async fn parent_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Opti
     Ok(parent.map(|parent| parent.map(String::from)))
 }
 
-async fn project_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<String>, WriteError> {
-    let project = task::Entity::find_by_id(id.as_str()).select_only().column(task::Column::Project);
+async fn project_of(tx: &impl ConnectionTrait, id: &str) -> Result<Option<String>, WriteError> {
+    let project = task::Entity::find_by_id(id).select_only().column(task::Column::Project);
     Ok(project.into_tuple::<StoredText>().one(tx).await?.map(String::from))
 }
 

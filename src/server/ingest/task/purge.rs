@@ -6,6 +6,7 @@
 //!
 //! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees.
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::json;
 
@@ -40,12 +41,12 @@ impl PurgeConditions {
     pub async fn next_roots(&self, tx: &impl ConnectionTrait, after: &str) -> Result<Vec<String>, DbErr> {
         #[derive(FromQueryResult)]
         struct Root {
-            id: String,
+            id: StoredText,
         }
         let most = TREES_AT_ONCE as u64;
         let values = [self.status.clone().into(), self.project.clone().into(), after.into(), most.into()];
         let roots: Vec<Root> = tasks::PURGEABLE_ROOTS.all(tx, values).await?;
-        Ok(roots.into_iter().map(|root| root.id).collect())
+        Ok(roots.into_iter().map(|root| root.id.into()).collect())
     }
 
     /// Deletes the trees of these roots that meet the conditions now. Returns the number of deleted tasks.
