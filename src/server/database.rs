@@ -17,6 +17,8 @@ use requery_migrations::Migrated;
 use sea_orm::DbErr;
 use tokio::sync::Notify;
 
+use crate::protocol::limits;
+
 mod error;
 pub use error::{DatabaseError, OpenError};
 
@@ -38,6 +40,9 @@ pub mod sql;
 
 mod transaction;
 pub use transaction::{ReadTransaction, WriteTransaction};
+
+mod turns;
+pub use turns::Turns;
 
 mod read;
 pub use read::{Answer, ReadKey};
@@ -62,6 +67,7 @@ struct Inner {
     background: Background,
     search_index: SearchIndexHealth,
     write_health: WriteHealth,
+    read_turns: Turns,
     /// The lock file, locked while the server runs. Two servers on one database would each fold and prune the log
     /// without knowing of the other.
     _lock: File,
@@ -86,6 +92,7 @@ impl Database {
             background: Background::default(),
             search_index: SearchIndexHealth::default(),
             write_health: WriteHealth::default(),
+            read_turns: Turns::new(limits::READS),
             _lock: lock,
         })))
     }

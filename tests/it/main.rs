@@ -28,6 +28,7 @@ mod contract_rest;
 mod database;
 mod durability;
 mod feed;
+mod own_writes;
 mod rest;
 mod schema;
 mod search;
@@ -42,6 +43,7 @@ mod forwarder;
 mod hooks;
 mod import;
 mod install;
+mod settings;
 
 mod property;
 mod story;

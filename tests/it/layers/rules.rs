@@ -265,6 +265,7 @@ pub const DRIVERS: &[&str] = &[
     "server::database::sqlite::connections",
     "server::database::sqlite::lock",
     "server::database::sqlite::watchdog",
+    "server::database::turns",
     "server::feed",
     "server::http",
     "server::http::body",

@@ -1,6 +1,7 @@
 //! The lock of one server on its file, and the identity of the file.
 
 use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,24 +26,37 @@ pub(in crate::server::database) async fn lock(path: &Path) -> Result<File, OpenE
         |why| OpenError::Io { path, why }
     };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(folder))?;
     }
     // The lock is a file beside the database. Locking the database itself would be wrong: when a process closes a file,
     // all its locks on that file are dropped, SQLite's too.
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
     let beside = PathBuf::from(beside);
-    let file = File::options().create(true).truncate(false).write(true).open(&beside).map_err(io(&beside))?;
+    let file =
+        File::options().create(true).truncate(false).write(true).mode(0o600).open(&beside).map_err(io(&beside))?;
     let until = tokio::time::Instant::now() + LOCK_TIMEOUT;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => {
+                create(path).map_err(io(path))?;
+                return Ok(file);
+            }
             Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() < until => {
                 tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
             }
             Err(std::fs::TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
             Err(std::fs::TryLockError::Error(source)) => return Err(io(&beside)(source)),
         }
+    }
+}
+
+/// Creates a missing database file, which only its owner can read. SQLite gives its other files the mode of this one,
+/// and the mode of a file that exists is never changed.
+fn create(path: &Path) -> std::io::Result<()> {
+    match File::options().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.map(drop),
     }
 }
 

@@ -10,9 +10,10 @@ use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::json;
 
-use super::super::WriteError;
-use super::super::bounds::Bounds;
+use super::super::bounds::{Bounds, CheckedBody, check};
+use super::super::{Invalid, WriteError};
 use super::EVENTS_AT_ONCE;
+use crate::protocol::model::Timestamp;
 use crate::protocol::write::Purge;
 use crate::server::database::sql::tasks;
 
@@ -29,9 +30,8 @@ pub struct PurgeConditions {
 impl PurgeConditions {
     /// Checks the fields.
     pub fn read(conditions: Purge) -> Result<Self, WriteError> {
-        let mut bounds = Bounds::new();
-        let older_than = bounds.time("older_than", conditions.older_than.as_ref());
-        bounds.finish()?;
+        check(&conditions)?;
+        let older_than = conditions.older_than.as_ref().map(Timestamp::as_ms);
         let status = conditions.status.map(|status| status.to_string());
         Ok(Self { status, project: conditions.project, older_than })
     }
@@ -67,5 +67,13 @@ impl PurgeConditions {
             tasks::UNMARK.execute(tx, []).await?;
         }
         Ok(count)
+    }
+}
+
+impl CheckedBody for Purge {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        bounds.time("older_than", self.older_than.as_ref());
+        bounds.into_found()
     }
 }
