@@ -113,7 +113,10 @@ pub const SUMS: Sql = Sql::new(concat!(
     ", sums as materialized (
         select project, figure, ",
     sum!("value"),
-    " as value from unfolded group by project, figure having value <> 0
+    " as value from unfolded group by project, figure having ",
+    // Not the name of the result: `having` would take it for the column of some row of the group.
+    sum!("value"),
+    " <> 0
     ),
     newest as materialized (
         select project, hour, events from
