@@ -19,6 +19,9 @@ use super::database::DatabaseError;
 mod trouble;
 pub use trouble::TroubleLog;
 
+mod watch_file;
+pub use watch_file::WatchFileJob;
+
 /// The pause before a step is tried again after the database was busy or away.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 

@@ -4,6 +4,7 @@
 
 mod app;
 mod home;
+mod process;
 mod proxy;
 mod sources;
 mod viewer;
@@ -23,6 +24,8 @@ mod contract_page;
 mod contract_rest;
 mod database;
 mod feed;
+mod lost_tail;
+mod moves;
 mod rest;
 mod schema;
 mod search;

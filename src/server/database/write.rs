@@ -6,8 +6,6 @@
 
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
-use super::sqlite::connections::REPLACED;
-use super::sqlite::lock::file_id;
 use super::transaction::WriteTransaction;
 use super::{Database, DatabaseError};
 use crate::protocol::Cursor;
@@ -47,9 +45,7 @@ impl Database {
         let value = verbs(&write).await?;
         write.transaction.commit().await.map_err(DatabaseError::from)?;
         self.ring();
-        if file_id(self.path()) != connections.file {
-            return Err(DatabaseError::Away(REPLACED.to_owned()).into());
-        }
+        connections.check_in_place()?;
         // The cursor is read on a reader, since other writes wait for the writer's connection.
         let (cursor, _) = connections.mint(&connections.readers).await?;
         Ok(Committed { value, cursor })

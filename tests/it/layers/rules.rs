@@ -253,6 +253,7 @@ pub const DRIVERS: &[&str] = &[
     "server::net::*",
     "server::search",
     "server::jobs",
+    "server::jobs::watch_file",
     "server::search::follow",
     "server::search::job",
     "server::search::rebuild",

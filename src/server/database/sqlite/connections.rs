@@ -1,16 +1,27 @@
-//! The connections to the file: one writes, and a few read. Opening them migrates the schema and begins a run.
+//! The connections to the file: one writes, a few read, and one checks the file. Opening them migrates the schema and
+//! begins a run.
+//!
+//! All connections are opened at the start of the run. A connection that is opened later would use the name of the file,
+//! which can lead to another file by then.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use requery_entities::run;
 use requery_migrations::{MigrateError, Migrated};
-use sea_orm::{ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult};
+use sea_orm::sqlx::{self, Row};
+use sea_orm::{
+    ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, RuntimeErr,
+    TransactionTrait,
+};
 
+use super::bell::newest_change;
 use super::error_codes::{as_open_error, as_schema_error};
+use super::files::{Displacement, OpenFiles};
 use super::location::Location;
-use super::lock::{BUSY_TIMEOUT, FileId, file_id};
+use super::lock::{BUSY_TIMEOUT, HeldFile, NameLock};
+use super::record::{Record, RowMark, RunMark, boot};
 use super::schema;
 use crate::protocol::{Cursor, limits};
 use crate::server::database::error::{DatabaseError, OpenError};
@@ -21,43 +32,89 @@ const ACQUIRE_TIMEOUT: Duration = limits::CONNECTION_WAIT;
 /// Connections that read at the same time. More connections would only compete for the same two or four cores.
 const READERS: u32 = 4;
 
-/// The error text while the file is not the one that was opened.
-pub(in crate::server::database) const REPLACED: &str = "the file was replaced by another database";
+/// The error text while the file does not contain the run that opened it.
+const RESTORED: &str = "the file was restored from another copy";
 
 /// The open connections of one run.
 #[derive(Clone)]
 pub(in crate::server::database) struct Connections {
     pub(in crate::server::database) epoch: Arc<str>,
-    pub(in crate::server::database) file: Option<FileId>,
+    pub(in crate::server::database) files: OpenFiles,
     pub(in crate::server::database) migrated: Arc<Migrated>,
     /// The highest cursor minted in this run. A file with fewer changes was restored from an older copy.
     pub(in crate::server::database) minted: Arc<AtomicU64>,
     pub(in crate::server::database) writer: DatabaseConnection,
     pub(in crate::server::database) readers: DatabaseConnection,
+    /// Checks the file and its schema. A check takes long, and no request may wait for it.
+    pub(in crate::server::database) checker: DatabaseConnection,
+    /// Ends a check that runs.
+    pub(in crate::server::database) is_closing: Arc<AtomicBool>,
 }
 
 impl Connections {
-    /// Opens the file with one connection that writes and some that read, and begins a run.
-    pub(in crate::server::database) async fn open(location: &Location, in_doubt: bool) -> Result<Self, OpenError> {
+    /// Opens the file with its connections and begins a run. `in_doubt` forgets all earlier runs.
+    pub(in crate::server::database) async fn open(
+        location: &Location,
+        in_doubt: bool,
+        lock: &NameLock,
+        held: &HeldFile,
+    ) -> Result<Self, OpenError> {
         let writer = connect(location, 1, false).await.map_err(as_open_error(location))?;
-        let opened = Self::begin(location, &writer, in_doubt).await;
-        if opened.is_err() {
-            let _ = writer.close().await;
+        let opened = Self::begin(location, &writer, in_doubt, &lock.record()).await;
+        let (connections, mark) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                let _ = writer.close().await;
+                return Err(as_schema_error(location)(error));
+            }
+        };
+        // The names led to the held file before the connections were opened and lead to it now. A move away and back in
+        // between is not seen.
+        let admitted = match connections.files.displacement() {
+            None if connections.files.file() == held.id => lock.update(|record| {
+                let (file, wal) = (Some(held.id), connections.files.wal());
+                *record = Record { file, wal, run: Some(mark), ..Record::default() };
+            }),
+            _ => Err(OpenError::Moved(location.path().to_owned())),
+        };
+        match admitted {
+            Ok(()) => Ok(connections),
+            Err(error) => {
+                connections.close(None, held).await;
+                Err(error)
+            }
         }
-        opened.map_err(as_schema_error(location))
     }
 
-    async fn begin(location: &Location, writer: &DatabaseConnection, in_doubt: bool) -> Result<Self, MigrateError> {
+    async fn begin(
+        location: &Location,
+        writer: &DatabaseConnection,
+        in_doubt: bool,
+        record: &Record,
+    ) -> Result<(Self, RunMark), MigrateError> {
         let migrated = requery_migrations::migrate(writer).await?;
         schema::log(&migrated);
-        if in_doubt {
+        let is_vouched_for = vouches(record, location, writer).await?;
+        let is_renumbered = renumber(writer).await?;
+        if in_doubt || !is_vouched_for || is_renumbered {
             run::Entity::delete_many().exec(writer).await?;
         }
         let epoch = begin_run(writer).await?;
+        let mark = mark(writer, &epoch).await?;
+        // The file alone is a database with all tables from now on: its log can get lost.
+        checkpoint(writer, "passive").await?;
         let readers = connect(location, READERS, true).await?;
-        let minted = Arc::default();
-        let (file, migrated) = (file_id(location.path()), Arc::new(migrated));
-        Ok(Self { epoch, file, migrated, minted, writer: writer.clone(), readers })
+        let mut opened = Vec::new();
+        for _ in 0..READERS {
+            opened.push(readers.begin().await?);
+        }
+        drop(opened);
+        let checker = connect(location, 1, true).await?;
+        let files = OpenFiles::at(location.path())
+            .ok_or_else(|| DbErr::Custom("the file was moved while it was opened".to_owned()))?;
+        let (minted, is_closing) = (Arc::default(), Arc::default());
+        let (writer, migrated) = (writer.clone(), Arc::new(migrated));
+        Ok((Self { epoch, files, migrated, minted, writer, readers, checker, is_closing }, mark))
     }
 
     /// The cursor of a snapshot on `connection`, and whether it is higher than every cursor minted before. Fails if the
@@ -70,17 +127,45 @@ impl Connections {
             sql::runs::LAST_CHANGE_AND_RUN.one(connection, [self.epoch.as_ref().into()]).await?;
         let minted = minted.ok_or(DatabaseError::Busy)?;
         if !minted.is_ours {
-            return Err(DatabaseError::Away(REPLACED.to_owned()));
+            return Err(DatabaseError::Away(RESTORED.to_owned()));
         }
-        let next = minted.last.unwrap_or(0).unsigned_abs() + 1;
+        let next = minted.last.unwrap_or(0).unsigned_abs().saturating_add(1);
         let before = self.minted.fetch_max(next, Ordering::SeqCst);
         Ok((Cursor::counter(self.epoch.clone(), next), before < next))
     }
 
-    /// Closes all connections.
-    pub(in crate::server::database) async fn close(self) {
+    /// Closes all connections. Returns whether the file then has all changes of its log.
+    ///
+    /// The last connection of SQLite that is closed brings the log into the file and deletes the log, but not if the
+    /// file was moved. Then this function brings the log into the moved file, if no other program has that file open:
+    /// such a program can have begun another log under the new name of the file.
+    pub(in crate::server::database) async fn close(self, displaced: Option<Displacement>, held: &HeldFile) -> bool {
+        self.is_closing.store(true, Ordering::SeqCst);
         let _ = self.readers.close().await;
+        let _ = self.checker.close().await;
+        let is_whole = match displaced {
+            None => false,
+            Some(Displacement::LogLost) => checkpoint(&self.writer, "full").await.unwrap_or(false),
+            Some(Displacement::Missing | Displacement::Replaced) => {
+                let has_a_name =
+                    held.file.metadata().is_ok_and(|file| std::os::unix::fs::MetadataExt::nlink(&file) > 0);
+                // The lock holds until SQLite gives up its own locks below. It fails if another program has any lock.
+                let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+                has_a_name
+                    && rustix::fs::fcntl_lock(&held.file, exclusive).is_ok()
+                    && checkpoint(&self.writer, "passive").await.unwrap_or(false)
+            }
+        };
         let _ = self.writer.close().await;
+        if displaced.is_some() {
+            let _ = rustix::fs::fcntl_lock(&held.file, rustix::fs::FlockOperation::Unlock);
+        }
+        is_whole
+    }
+
+    /// The mark of this run after its last change.
+    pub(super) async fn last_mark(&self) -> Option<RunMark> {
+        mark(&self.writer, &self.epoch).await.ok().map(|mark| RunMark { ended: true, ..mark })
     }
 }
 
@@ -91,13 +176,71 @@ struct Minted {
     is_ours: bool,
 }
 
+/// Brings the log into the file. Returns whether the whole log is in the file.
+async fn checkpoint(writer: &DatabaseConnection, mode: &str) -> Result<bool, DbErr> {
+    let sql = sqlx::AssertSqlSafe(format!("pragma wal_checkpoint({mode})"));
+    let pool = writer.get_sqlite_connection_pool();
+    let row = sqlx::query(sql).fetch_one(pool).await.map_err(query_error)?;
+    let [busy, log, done] = [0, 1, 2].map(|column| row.try_get::<i64, _>(column).ok());
+    Ok(busy == Some(0) && log == done)
+}
+
+/// Whether the file still has every change that clients of the last run can know.
+///
+/// A copy that was put back, or a machine that lost power, takes changes back, and later changes get the same numbers.
+/// The record beside the file tells it: the newest row that the last run read must be there, unchanged. A killed process
+/// loses no change that it read, so its run continues, as long as the machine ran on. The record follows the log by one
+/// pass of the tail. A copy that was made within that time and is put back is not noticed. Neither is a folder that is
+/// put back as a whole onto the same inodes.
+async fn vouches(record: &Record, location: &Location, writer: &DatabaseConnection) -> Result<bool, DbErr> {
+    let Some(run) = &record.run else { return Ok(false) };
+    let is_same_file = OpenFiles::at(location.path()).is_some_and(|files| Some(files.file()) == record.file);
+    let is_in_order = run.ended || (run.boot.is_some() && run.boot == boot());
+    let last: Option<String> = sql::runs::LAST_RUN.value(writer, []).await?;
+    if !is_same_file || !is_in_order || last.as_ref() != Some(&run.token) || next_change(writer).await? < run.next {
+        return Ok(false);
+    }
+    let Some(newest) = &run.newest else { return Ok(true) };
+    let found = newest_change(writer.get_sqlite_connection_pool(), newest.id).await;
+    Ok(found.is_some_and(|row| RowMark::of(&row) == *newest))
+}
+
+/// The mark of the run as of now.
+async fn mark(writer: &DatabaseConnection, epoch: &str) -> Result<RunMark, DbErr> {
+    let next = next_change(writer).await?;
+    let newest = newest_change(writer.get_sqlite_connection_pool(), i64::MAX).await.map(|row| RowMark::of(&row));
+    Ok(RunMark { token: epoch.to_owned(), next, newest, boot: boot(), ended: false })
+}
+
+/// Makes the numbers of the log usable again if another program has used them up, and takes back positions beyond the
+/// end of the log. Returns whether a later change can have the number of an earlier one.
+async fn renumber(writer: &DatabaseConnection) -> Result<bool, DbErr> {
+    let mut is_renumbered = false;
+    for statement in sql::runs::RENUMBER {
+        is_renumbered |= statement.execute(writer, []).await? > 0;
+    }
+    sql::runs::TAKE_BACK_FOLDED.execute(writer, []).await?;
+    // The search index can be damaged and is then rebuilt: that must not keep the file from being opened.
+    let _ = sql::runs::TAKE_BACK_SEARCHED.execute(writer, []).await;
+    Ok(is_renumbered)
+}
+
+/// The number of the next change.
+async fn next_change(writer: &DatabaseConnection) -> Result<i64, DbErr> {
+    let last: Option<i64> = sql::runs::LAST_CHANGE.value(writer, []).await?;
+    Ok(last.unwrap_or(0).saturating_add(1))
+}
+
+fn query_error(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
 async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
     let token = uuid::Uuid::now_v7().simple().to_string();
-    let last: Option<i64> = sql::runs::LAST_CHANGE.value(writer, []).await?;
     let row = run::ActiveModel {
         id: ActiveValue::NotSet,
         token: ActiveValue::Set(token.clone()),
-        begins: ActiveValue::Set(last.unwrap_or(0) + 1),
+        begins: ActiveValue::Set(next_change(writer).await?),
         started_at: ActiveValue::NotSet,
     };
     run::Entity::insert(row).exec(writer).await?;
@@ -116,7 +259,7 @@ async fn connect(location: &Location, connections: u32, read_only: bool) -> Resu
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(move |options| {
             options
-                .create_if_missing(!read_only)
+                .create_if_missing(false)
                 .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true)
                 .pragma("journal_mode", "wal")

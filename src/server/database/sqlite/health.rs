@@ -7,7 +7,9 @@
 
 use std::path::Path;
 
-use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use sea_orm::sqlx::{
+    self, ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions, sqlite::SqliteRow,
+};
 use sea_orm::{DbErr, RuntimeErr};
 
 /// The tables of the search index: two virtual tables, and the shadow tables in which FTS5 stores the first.
@@ -45,7 +47,7 @@ pub(in crate::server) async fn connect(path: &Path) -> Result<SqliteConnection, 
     SqliteConnection::connect_with(&options).await.map_err(query)
 }
 
-/// Checks a whole file on a new connection.
+/// Checks a whole file that no connection is open to.
 pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
     let mut fresh = connect(path).await?;
     let health = health(&mut fresh).await;
@@ -53,7 +55,7 @@ pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
     health
 }
 
-/// Checks a whole file on `connection`. The connection should be new: an old one can have pages in its cache.
+/// Checks a whole file on `connection`, which must have no page of the file in its cache.
 pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Result<Health, DbErr> {
     // If SQLite cannot open a virtual table, it checks no table at all and returns an error.
     let (found, aborted) = match check(connection, "").await {
@@ -65,7 +67,8 @@ pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Resu
 
     let tables = "select name, rootpage from sqlite_schema where type = 'table'";
     let rows = sqlx::query(tables).fetch_all(&mut *connection).await.map_err(query)?;
-    let tables: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let table = |row: &SqliteRow| Ok((row.try_get::<String, _>(0)?, row.try_get::<i64, _>(1)?));
+    let tables = rows.iter().map(table).collect::<Result<Vec<_>, _>>().map_err(query)?;
     let of_index = |name: &str| INDEX.contains(&name) || WITH_INDEX.contains(&name);
     let stored = tables.iter().filter(|(name, page)| *page > 0 && !of_index(name)).map(|(name, _)| name.as_str());
     for name in ["sqlite_schema"].into_iter().chain(stored) {
@@ -147,17 +150,30 @@ pub(in crate::server) fn code(error: &DbErr) -> Option<i32> {
     extended_code(error).map(|code| code & 0xff)
 }
 
-fn extended_code(error: &DbErr) -> Option<i32> {
-    let (DbErr::Conn(RuntimeErr::SqlxError(error))
-    | DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
-    else {
-        return None;
-    };
-    error.as_database_error()?.code()?.parse().ok()
+/// The message of SQLite, or of the driver if the error is not one of SQLite.
+pub(in crate::server) fn message(error: &DbErr) -> String {
+    let found = driver_error(error).map(|error| match error.as_database_error() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
+    });
+    found.unwrap_or_else(|| error.to_string())
 }
 
-fn query(error: sqlx::Error) -> DbErr {
+fn extended_code(error: &DbErr) -> Option<i32> {
+    driver_error(error)?.as_database_error()?.code()?.parse().ok()
+}
+
+fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// The error of a query on a connection of its own.
+pub(super) fn query(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 
