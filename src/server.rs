@@ -15,6 +15,9 @@ mod jobs;
 mod net;
 
 #[doc(hidden)]
+pub mod text;
+
+#[doc(hidden)]
 pub mod access;
 
 #[doc(hidden)]

@@ -21,10 +21,10 @@ pub async fn tasks(db: &impl ConnectionTrait, count: usize) -> Vec<String> {
     let now = chrono::Utc::now().timestamp_millis();
     let ids: Vec<_> = (0..count).map(|_| TaskId::new_at(now).to_string()).collect();
     for some in ids.chunks(BATCH) {
-        let rows = some.iter().map(|id| task::ActiveModel {
-            id: Set(id.clone()),
-            title: Set("Port the settings page to the new form components".to_owned()),
-            project: Set("acme-web".to_owned()),
+        let rows = some.iter().map(|id: &String| task::ActiveModel {
+            id: Set(id.as_str().into()),
+            title: Set("Port the settings page to the new form components".into()),
+            project: Set("acme-web".into()),
             ..Default::default()
         });
         task::Entity::insert_many(rows).exec_without_returning(db).await.unwrap();
@@ -37,16 +37,16 @@ pub fn event(task_id: &str) -> event::ActiveModel {
     let now = chrono::Utc::now().timestamp_millis();
     event::ActiveModel {
         position: NotSet,
-        id: Set(EventId::new_at(now).to_string()),
-        task_id: Set(task_id.to_owned()),
+        id: Set(EventId::new_at(now).to_string().into()),
+        task_id: Set(task_id.into()),
         session_id: Set(None),
-        kind: Set("tool".to_owned()),
-        family: Set(Some("terminal".to_owned())),
+        kind: Set("tool".into()),
+        family: Set(Some("terminal".into())),
         lane: Set(None),
-        state: Set(Some("ok".to_owned())),
-        title: Set("cargo test --workspace".to_owned()),
-        body: Set(Some("test result: ok. 212 passed; 0 failed; 0 ignored\n".repeat(5))),
-        metadata: Set(Some(r#"{"exit_code":0,"duration_ms":8123}"#.to_owned())),
+        state: Set(Some("ok".into())),
+        title: Set("cargo test --workspace".into()),
+        body: Set(Some("test result: ok. 212 passed; 0 failed; 0 ignored\n".repeat(5).into())),
+        metadata: Set(Some(r#"{"exit_code":0,"duration_ms":8123}"#.into())),
         truncated: Set(None),
         external_id: NotSet,
         created_at: Set(now),

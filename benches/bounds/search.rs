@@ -77,9 +77,9 @@ impl Text {
     fn event(&self, task_id: &str) -> event::ActiveModel {
         let words = |count| (0..count).map(|_| self.word()).collect::<Vec<_>>().join(" ");
         event::ActiveModel {
-            id: Set(EventId::new_at(chrono::Utc::now().timestamp_millis()).to_string()),
-            title: Set(format!("cargo test -p {}", self.word())),
-            body: Set(Some(format!("{}: the {} in src/{}.rs", self.word(), words(40), self.word()))),
+            id: Set(EventId::new_at(chrono::Utc::now().timestamp_millis()).to_string().into()),
+            title: Set(format!("cargo test -p {}", self.word()).into()),
+            body: Set(Some(format!("{}: the {} in src/{}.rs", self.word(), words(40), self.word()).into())),
             ..rows::event(task_id)
         }
     }

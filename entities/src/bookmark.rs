@@ -2,15 +2,17 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::StoredText;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "bookmarks")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub id: String,
-    pub task_id: String,
-    pub event_id: Option<String>,
-    pub title: String,
-    pub note: Option<String>,
+    pub id: StoredText,
+    pub task_id: StoredText,
+    pub event_id: Option<StoredText>,
+    pub title: StoredText,
+    pub note: Option<StoredText>,
     pub created_at: i64,
     pub updated_at: i64,
 }

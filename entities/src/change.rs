@@ -2,17 +2,19 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::StoredText;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "changes")]
 pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i64,
-    pub kind: String,
-    pub project: String,
-    pub task_id: Option<String>,
-    pub parent_task_id: Option<String>,
-    pub object_id: Option<String>,
-    pub status: Option<String>,
+    pub kind: StoredText,
+    pub project: StoredText,
+    pub task_id: Option<StoredText>,
+    pub parent_task_id: Option<StoredText>,
+    pub object_id: Option<StoredText>,
+    pub status: Option<StoredText>,
     pub count: Option<i64>,
     pub at: i64,
 }

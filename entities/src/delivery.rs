@@ -2,11 +2,13 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::StoredText;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "deliveries")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub id: String,
+    pub id: StoredText,
     pub at: i64,
 }
 

@@ -2,24 +2,26 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::StoredText;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "events")]
 pub struct Model {
     #[sea_orm(primary_key)]
     pub position: i64,
     #[sea_orm(unique)]
-    pub id: String,
-    pub task_id: String,
-    pub session_id: Option<String>,
-    pub kind: String,
-    pub family: Option<String>,
-    pub lane: Option<String>,
-    pub state: Option<String>,
-    pub title: String,
-    pub body: Option<String>,
-    pub metadata: Option<String>,
+    pub id: StoredText,
+    pub task_id: StoredText,
+    pub session_id: Option<StoredText>,
+    pub kind: StoredText,
+    pub family: Option<StoredText>,
+    pub lane: Option<StoredText>,
+    pub state: Option<StoredText>,
+    pub title: StoredText,
+    pub body: Option<StoredText>,
+    pub metadata: Option<StoredText>,
     pub truncated: Option<i64>,
-    pub external_id: Option<String>,
+    pub external_id: Option<StoredText>,
     pub created_at: i64,
     pub updated_at: i64,
 }

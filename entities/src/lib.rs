@@ -12,3 +12,6 @@ pub mod figure;
 pub mod run;
 pub mod session;
 pub mod task;
+
+mod text;
+pub use text::StoredText;

@@ -2,16 +2,18 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::StoredText;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "sessions")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub id: String,
-    pub task_id: String,
-    pub source: String,
-    pub runtime_session_id: Option<String>,
-    pub status: String,
-    pub summary: Option<String>,
+    pub id: StoredText,
+    pub task_id: StoredText,
+    pub source: StoredText,
+    pub runtime_session_id: Option<StoredText>,
+    pub status: StoredText,
+    pub summary: Option<StoredText>,
     pub started_at: i64,
     pub ended_at: Option<i64>,
 }

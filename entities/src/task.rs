@@ -2,31 +2,33 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::StoredText;
+
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "tasks")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
-    pub id: String,
-    pub title: String,
-    pub project: String,
-    pub status: String,
-    pub mode: String,
-    pub parent_task_id: Option<String>,
-    pub parent_session_id: Option<String>,
-    pub workspace: Option<String>,
-    pub source: String,
-    pub external_id: Option<String>,
-    pub status_reason: Option<String>,
+    pub id: StoredText,
+    pub title: StoredText,
+    pub project: StoredText,
+    pub status: StoredText,
+    pub mode: StoredText,
+    pub parent_task_id: Option<StoredText>,
+    pub parent_session_id: Option<StoredText>,
+    pub workspace: Option<StoredText>,
+    pub source: StoredText,
+    pub external_id: Option<StoredText>,
+    pub status_reason: Option<StoredText>,
     pub status_since: i64,
-    pub summary: Option<String>,
-    pub ingest_state: Option<String>,
+    pub summary: Option<StoredText>,
+    pub ingest_state: Option<StoredText>,
     pub event_count: i64,
     pub changed_at: i64,
     pub created_at: i64,
     pub heard_at: Option<i64>,
-    pub process: Option<String>,
+    pub process: Option<StoredText>,
     pub stale_since: Option<i64>,
-    pub stale_reason: Option<String>,
+    pub stale_reason: Option<StoredText>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -43,13 +43,16 @@ drop table missed;
 update usage set project = (select project from tasks where id = usage.task_id)
     where project is not (select project from tasks where id = usage.task_id);
 
--- The hours come from the log alone, so they are folded to its end. All other figures are counted from the rows.
-insert into figures (project, figure, value)
-    select project, 'hour.' || (at / 3600000), count(*) from changes
+-- The hours come from the log alone, so they are folded to its end. All figures are counted from the rows.
+insert into activity (project, hour, events)
+    select project, min(coalesce(happened_at, at), at) / 3600000, count(*) from changes
     where id >= (select next from folded) and kind = 'event.logged' group by 1, 2
-    on conflict (project, figure) do update set value = value + excluded.value;
-update folded set next = coalesce((select seq from sqlite_sequence where name = 'changes'), 0) + 1;
-delete from figures where figure not glob 'hour.*';
+    on conflict (project, hour) do update set events = events + excluded.events;
+-- Any program can write `sqlite_sequence`, so its value is taken as SQLite takes it.
+update folded set deltas = 1, next = 1 + max(0, coalesce((select max(id) from changes), 0),
+    coalesce((select cast(seq as integer) from sqlite_sequence where name = 'changes'), 0));
+delete from figure_deltas;
+delete from figures;
 insert into figures (project, figure, value)
     select project, 'tasks.' || status, count(*) from tasks group by project, status
     union all

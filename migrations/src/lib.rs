@@ -23,7 +23,10 @@ use sea_orm::{
 };
 
 /// The migrations in their order.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_initial", include_str!("../sqlite/0001_initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_initial", include_str!("../sqlite/0001_initial.sql")),
+    ("0003_figure_deltas", include_str!("../sqlite/0003_figure_deltas.sql")),
+];
 /// The tables of this crate.
 const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");
 

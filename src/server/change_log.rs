@@ -22,6 +22,7 @@ mod since;
 pub use since::since;
 
 pub mod fold;
+pub mod gone;
 pub mod prune;
 
 /// The notice of a row of the log. None for an unknown kind, which a newer version wrote.

@@ -18,8 +18,6 @@ pub mod usage;
 
 pub mod delivery;
 
-pub mod text;
-
 mod bounds;
 
 /// Whether a write created its row or found it.

@@ -1,11 +1,12 @@
 //! The read side: one function for each read model, with plain queries in a transaction of the caller.
 //!
 //! Each part of an answer is one query, regardless of the number of rows. Any program can write rows into the database,
-//! so a value that the schema does not check is read tolerantly: a session's id that is not an id is left out.
+//! so a value that the schema does not check is read tolerantly: a reference that is not an id is left out, and so is a
+//! row whose own id is not one. No row makes the reading of another row fail.
 
 use std::str::FromStr;
 
-use sea_orm::DbErr;
+use requery_entities::StoredText;
 
 use super::database::{DatabaseError, ReadTransaction};
 use crate::protocol::limits;
@@ -34,14 +35,14 @@ pub async fn first_screen(tx: &ReadTransaction) -> Result<(Stats, Vec<Task>), Da
     Ok((overview.stats, tasks.items))
 }
 
-/// An id. The schema checks that the text is one.
-fn id<T: FromStr>(text: &str) -> Result<T, DbErr> {
-    text.parse().map_err(|_| DbErr::Type(format!("`{text}` is not an id")))
+/// The id of a row, or none where the text is not an id. A list leaves such a row out: no request could name it.
+fn id<T: FromStr>(text: &StoredText) -> Option<T> {
+    text.before_replaced().parse().ok()
 }
 
-/// A reference that the schema does not check. A text that is not an id is no reference.
-fn reference<T: FromStr>(text: Option<&str>) -> Option<T> {
-    text?.parse().ok()
+/// A reference to another row. A text that is not an id is no reference.
+fn reference<T: FromStr>(text: Option<&StoredText>) -> Option<T> {
+    id(text?)
 }
 
 fn time(ms: i64) -> Timestamp {

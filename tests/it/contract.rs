@@ -21,4 +21,6 @@ mod commits;
 
 mod log;
 
+mod figures;
+
 mod window;

@@ -50,8 +50,8 @@ async fn check_figures(file: &str, source: AgentRuntime) {
         let session_id = line["body"]["session_id"].as_str().expect("a session").to_owned();
         let task = store.task(&session_id).await.expect("its task");
         let before = status_moves.entry(session_id).or_default();
-        if before.last().is_none_or(|last| last[2] != task.status) {
-            before.push(json!([at + 1, line["body"]["hook_event_name"], task.status]));
+        if before.last().is_none_or(|last| last[2] != *task.status) {
+            before.push(json!([at + 1, line["body"]["hook_event_name"], *task.status]));
             assert_eq!(task.status_since, now, "line {}", at + 1);
         }
     }
@@ -83,12 +83,12 @@ async fn assert_figures(store: &Store, expected: &Value) {
     assert_eq!(
         json!({
             "tasks_total": tasks.len(),
-            "tasks_per_status": count(tasks.iter().map(|task| task.status.clone())),
+            "tasks_per_status": count(tasks.iter().map(|task| task.status.to_string())),
             "runs_total": runs.len(),
             "rows_total": rows.len(),
-            "rows_per_kind": count(rows.iter().map(|row| row.kind.clone())),
-            "tool_rows_per_state": count(tools.iter().filter_map(|row| row.state.clone())),
-            "tool_rows_per_family": count(tools.iter().filter_map(|row| row.family.clone())),
+            "rows_per_kind": count(rows.iter().map(|row| row.kind.to_string())),
+            "tool_rows_per_state": count(tools.iter().filter_map(|row| row.state.as_deref().map(str::to_owned))),
+            "tool_rows_per_family": count(tools.iter().filter_map(|row| row.family.as_deref().map(str::to_owned))),
             "tool_rows_per_name": count(tools.iter().filter_map(|row| Some(metadata(row)["tool"].as_str()?.to_owned()))),
         }),
         Value::Object(
@@ -124,14 +124,14 @@ async fn assert_figures(store: &Store, expected: &Value) {
         assert_eq!(
             json!({
                 "session_id": id,
-                "title": task.title,
-                "workspace": task.workspace,
-                "status": task.status,
+                "title": *task.title,
+                "workspace": task.workspace.as_deref(),
+                "status": *task.status,
                 "records": expected["records"],
                 "runs": runs.collect::<Vec<_>>(),
-                "rows_per_kind": count(rows.iter().map(|row| row.kind.clone())),
-                "tool_states": count(of("tool").filter_map(|row| row.state.clone())),
-                "tools_not_finished": sorted(unfinished.map(|row| json!([part(&row), metadata(row)["tool"], row.state]))),
+                "rows_per_kind": count(rows.iter().map(|row| row.kind.to_string())),
+                "tool_states": count(of("tool").filter_map(|row| row.state.as_deref().map(str::to_owned))),
+                "tools_not_finished": sorted(unfinished.map(|row| json!([part(&row), metadata(row)["tool"], row.state.as_deref()]))),
                 "subagents": sorted(of("subagent")
                     .map(|row| json!([part(&row), metadata(row)["agent_type"].as_str().unwrap_or(""), word(row, "finished", "running")]))),
                 "todos": sorted(of("todo").map(|row| json!([part(&row), word(row, "completed", "open")]))),
@@ -233,7 +233,7 @@ impl Store {
 
     /// The number of tasks, and the numbers of rows of the kinds whose ids come from the agent.
     async fn counts_of_own_ids(&self) -> (u64, BTreeMap<String, u64>) {
-        let rows = self.events().await.into_iter().map(|row| row.kind);
+        let rows = self.events().await.into_iter().map(|row| String::from(row.kind));
         (self.counts().await.0, count(rows.filter(|kind| matches!(kind.as_str(), "tool" | "subagent" | "todo"))))
     }
 }

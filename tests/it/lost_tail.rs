@@ -181,7 +181,7 @@ async fn any_value_in_the_table_of_numbers_ends_in_a_running_server() {
         ws.frame().await;
         app.sql(&match value {
             "" => "delete from sqlite_sequence".to_owned(),
-            value => format!("update sqlite_sequence set seq = {value} where name = 'changes'"),
+            value => format!("update sqlite_sequence set seq = {value}"),
         });
         // The change wakes the tail at once, also if no number is left.
         let insert = "insert into tasks (title) values ('c')";

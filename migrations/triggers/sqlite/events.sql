@@ -7,8 +7,8 @@ when exists (select 1 from events where (id = new.id or position = new.position)
 end;
 
 create trigger events_logged after insert on events begin
-    insert into changes (kind, project, task_id, object_id)
-        select 'event.logged', project, id, new.id from tasks where id = new.task_id;
+    insert into changes (kind, project, task_id, object_id, happened_at)
+        select 'event.logged', project, id, new.id, new.created_at from tasks where id = new.task_id;
     -- One of the two updates applies, so the row is written once. Only the first event of a millisecond touches the
     -- indexes on changed_at.
     update tasks set event_count = event_count + 1 where id = new.task_id and changed_at >= new.created_at;

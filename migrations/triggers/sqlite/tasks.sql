@@ -1,5 +1,5 @@
--- The triggers of `tasks`: each change is logged, and the figures are counted with the row. Deletions do the work of
--- the foreign keys too, which are off in the `sqlite3` program.
+-- The triggers of `tasks`: each change is logged, and each change of a figure is inserted. Deletions do the work of the
+-- foreign keys too, which are off in the `sqlite3` program.
 
 create trigger tasks_replacing before insert on tasks
 when exists (select 1 from tasks where id = new.id or (source = new.source and external_id = new.external_id)) begin
@@ -22,32 +22,20 @@ end;
 create trigger tasks_started after insert on tasks begin
     insert into changes (kind, project, task_id, parent_task_id)
         values ('task.started', new.project, new.id, new.parent_task_id);
-    insert into figures (project, figure, value) select new.project, 'tasks.' || new.status, 0
-        where not exists (select 1 from figures where project = new.project and figure = 'tasks.' || new.status);
-    update figures set value = value + 1 where project = new.project and figure = 'tasks.' || new.status;
-    insert into figures (project, figure, value) select new.project, 'source.' || new.source, 0
-        where not exists (select 1 from figures where project = new.project and figure = 'source.' || new.source);
-    update figures set value = value + 1 where project = new.project and figure = 'source.' || new.source;
     -- A count that the writer brings is ignored. There can be events already: of a row that this task replaced, or
     -- written before their task where foreign keys are off.
     update tasks set event_count = (select count(*) from events where task_id = new.id)
         where id = new.id and event_count <> (select count(*) from events where task_id = new.id);
-    insert into figures (project, figure, value) select new.project, 'events', 0
-        where not exists (select 1 from figures where project = new.project and figure = 'events');
-    update figures set value = value + (select event_count from tasks where id = new.id)
-        where project = new.project and figure = 'events';
+    insert into figure_deltas (project, status, source, tasks, events)
+        values (new.project, new.status, new.source, 1, (select count(*) from events where task_id = new.id));
 end;
 
 create trigger tasks_replaced after insert on tasks
 when exists (select 1 from replaced where task_id = new.id) begin
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.deleted', project, task_id, parent_task_id from replaced where task_id = new.id;
-    update figures set value = value - 1 where (project, figure) in
-        (select project, 'tasks.' || status from replaced where task_id = new.id);
-    update figures set value = value - 1 where (project, figure) in
-        (select project, 'source.' || source from replaced where task_id = new.id);
-    update figures set value = value - (select event_count from replaced where task_id = new.id)
-        where figure = 'events' and project = (select project from replaced where task_id = new.id);
+    insert into figure_deltas (project, status, source, tasks, events)
+        select project, status, source, -1, -event_count from replaced where task_id = new.id;
     delete from replaced where task_id = new.id;
 end;
 
@@ -110,27 +98,17 @@ end;
 
 create trigger tasks_counted after update of project, status, source on tasks
 when new.project is not old.project or new.status is not old.status or new.source is not old.source begin
-    update figures set value = value - 1 where project = old.project and figure = 'tasks.' || old.status;
-    insert into figures (project, figure, value) select new.project, 'tasks.' || new.status, 0
-        where not exists (select 1 from figures where project = new.project and figure = 'tasks.' || new.status);
-    update figures set value = value + 1 where project = new.project and figure = 'tasks.' || new.status;
-    update figures set value = value - 1 where project = old.project and figure = 'source.' || old.source;
-    insert into figures (project, figure, value) select new.project, 'source.' || new.source, 0
-        where not exists (select 1 from figures where project = new.project and figure = 'source.' || new.source);
-    update figures set value = value + 1 where project = new.project and figure = 'source.' || new.source;
-    update figures set value = value - new.event_count where project = old.project and figure = 'events';
-    insert into figures (project, figure, value) select new.project, 'events', 0
-        where not exists (select 1 from figures where project = new.project and figure = 'events');
-    update figures set value = value + new.event_count where project = new.project and figure = 'events';
+    insert into figure_deltas (project, status, source, tasks, events) values
+        (old.project, old.status, old.source, -1, -new.event_count),
+        (new.project, new.status, new.source, 1, new.event_count);
 end;
 
 create trigger tasks_deleted after delete on tasks begin
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.deleted', old.project, old.id, old.parent_task_id
         where not exists (select 1 from purging where task_id = old.id);
-    update figures set value = value - 1 where project = old.project and figure = 'tasks.' || old.status;
-    update figures set value = value - 1 where project = old.project and figure = 'source.' || old.source;
-    update figures set value = value - old.event_count where project = old.project and figure = 'events';
+    insert into figure_deltas (project, status, source, tasks, events)
+        values (old.project, old.status, old.source, -1, -old.event_count);
     delete from replaced where task_id = old.id;
     -- The task is gone already, so the delete triggers of these rows find no task and log no change.
     delete from bookmarks where task_id = old.id;

@@ -1,4 +1,4 @@
--- The triggers of `usage`: each change is logged for the task, and the `usage.*` figures are counted with the row.
+-- The triggers of `usage`: each change is logged for the task, and each change of the `usage.*` figures is inserted.
 
 create trigger usage_fits before insert on usage when new.project is not null begin
     select raise(abort, 'the project of usage is kept by the database');
@@ -16,19 +16,11 @@ end;
 create trigger usage_logged after insert on usage begin
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.updated', project, id, parent_task_id from tasks where id = new.task_id;
-    update figures set value = value - (select case figures.figure
-            when 'usage.answers' then 1
-            when 'usage.input_tokens' then input_tokens
-            when 'usage.output_tokens' then output_tokens
-            when 'usage.cache_read_tokens' then cache_read_tokens
-            when 'usage.cache_write_tokens' then cache_write_tokens
-            when 'usage.answers_with_cost' then cost_usd_micros is not null
-            when 'usage.cost_usd_micros' then coalesce(cost_usd_micros, 0)
-            else 0 end
-        from usage_replaced where task_id = new.task_id and answer_id = new.answer_id)
-        where figure >= 'usage.' and figure < 'usage/'
-            and project = (select project from usage_replaced
-                where task_id = new.task_id and answer_id = new.answer_id);
+    insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
+            cache_read_tokens, cache_write_tokens)
+        select project, -1, -(cost_usd_micros is not null), -cost_usd_micros, -input_tokens, -output_tokens,
+            -cache_read_tokens, -cache_write_tokens
+        from usage_replaced where task_id = new.task_id and answer_id = new.answer_id and project is not null;
     delete from usage_replaced where task_id = new.task_id and answer_id = new.answer_id;
     -- This update fires usage_counted, which counts the answer.
     update usage set project = (select project from tasks where id = new.task_id)
@@ -46,32 +38,15 @@ create trigger usage_counted after update of
 when new.input_tokens is not old.input_tokens or new.output_tokens is not old.output_tokens
     or new.cache_read_tokens is not old.cache_read_tokens or new.cache_write_tokens is not old.cache_write_tokens
     or new.cost_usd_micros is not old.cost_usd_micros or new.project is not old.project begin
-    update figures set value = value - case figure
-            when 'usage.answers' then 1
-            when 'usage.input_tokens' then old.input_tokens
-            when 'usage.output_tokens' then old.output_tokens
-            when 'usage.cache_read_tokens' then old.cache_read_tokens
-            when 'usage.cache_write_tokens' then old.cache_write_tokens
-            when 'usage.answers_with_cost' then old.cost_usd_micros is not null
-            when 'usage.cost_usd_micros' then coalesce(old.cost_usd_micros, 0)
-            else 0 end
-        where project = old.project and figure >= 'usage.' and figure < 'usage/';
-    insert into figures (project, figure, value)
-        select new.project, column1, 0 from (values ('usage.answers'), ('usage.input_tokens'), ('usage.output_tokens'),
-            ('usage.cache_read_tokens'), ('usage.cache_write_tokens'), ('usage.answers_with_cost'),
-            ('usage.cost_usd_micros'))
-        where new.project is not null
-            and not exists (select 1 from figures where project = new.project and figure = column1);
-    update figures set value = value + case figure
-            when 'usage.answers' then 1
-            when 'usage.input_tokens' then new.input_tokens
-            when 'usage.output_tokens' then new.output_tokens
-            when 'usage.cache_read_tokens' then new.cache_read_tokens
-            when 'usage.cache_write_tokens' then new.cache_write_tokens
-            when 'usage.answers_with_cost' then new.cost_usd_micros is not null
-            when 'usage.cost_usd_micros' then coalesce(new.cost_usd_micros, 0)
-            else 0 end
-        where project = new.project and figure >= 'usage.' and figure < 'usage/';
+    insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
+            cache_read_tokens, cache_write_tokens)
+        select old.project, -1, -(old.cost_usd_micros is not null), -old.cost_usd_micros, -old.input_tokens,
+            -old.output_tokens, -old.cache_read_tokens, -old.cache_write_tokens
+        where old.project is not null
+        union all
+        select new.project, 1, new.cost_usd_micros is not null, new.cost_usd_micros, new.input_tokens,
+            new.output_tokens, new.cache_read_tokens, new.cache_write_tokens
+        where new.project is not null;
 end;
 
 create trigger usage_updated after update of
@@ -87,16 +62,11 @@ end;
 create trigger usage_deleted after delete on usage begin
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.updated', project, id, parent_task_id from tasks where id = old.task_id;
-    update figures set value = value - case figure
-            when 'usage.answers' then 1
-            when 'usage.input_tokens' then old.input_tokens
-            when 'usage.output_tokens' then old.output_tokens
-            when 'usage.cache_read_tokens' then old.cache_read_tokens
-            when 'usage.cache_write_tokens' then old.cache_write_tokens
-            when 'usage.answers_with_cost' then old.cost_usd_micros is not null
-            when 'usage.cost_usd_micros' then coalesce(old.cost_usd_micros, 0)
-            else 0 end
-        where project = old.project and figure >= 'usage.' and figure < 'usage/';
+    insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
+            cache_read_tokens, cache_write_tokens)
+        select old.project, -1, -(old.cost_usd_micros is not null), -old.cost_usd_micros, -old.input_tokens,
+            -old.output_tokens, -old.cache_read_tokens, -old.cache_write_tokens
+        where old.project is not null;
     delete from usage_replaced where task_id = old.task_id and answer_id = old.answer_id;
 end;
 

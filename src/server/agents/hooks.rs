@@ -30,7 +30,7 @@ use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
 use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
-use crate::server::ingest::text::NotJson;
+use crate::server::text::NotJson;
 
 /// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]

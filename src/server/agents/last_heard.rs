@@ -1,6 +1,6 @@
 //! The time of the last hook of each agent.
 
-use requery_entities::task;
+use requery_entities::{StoredText, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::protocol::model::{AgentHeard, HooksHeard, Timestamp};
@@ -14,9 +14,10 @@ pub async fn hooks_last_heard(tx: &impl ConnectionTrait) -> Result<HooksHeard, D
         .column_as(task::Column::HeardAt.max(), "heard_at")
         .group_by(task::Column::Source)
         .order_by_asc(task::Column::Source)
-        .into_tuple::<(String, i64)>()
+        .into_tuple::<(StoredText, i64)>()
         .all(tx)
         .await?;
-    let agents = rows.into_iter().map(|(agent, at)| AgentHeard { agent, heard_at: Timestamp::from_ms(at) });
+    let agents =
+        rows.into_iter().map(|(agent, at)| AgentHeard { agent: agent.into(), heard_at: Timestamp::from_ms(at) });
     Ok(HooksHeard { agents: agents.collect() })
 }

@@ -1,22 +1,27 @@
-//! The fold: adds the part of the log that is not counted yet to the figures of events.
+//! The fold: adds the part of the log and of the deltas that is not counted yet to the figures and the hours.
 //!
-//! A reader adds the changes that are not folded yet in its own snapshot, so a late fold makes an answer slower and
-//! never wrong. The fold waits for the write lock. The tail does not wait for the fold.
+//! A reader adds that part in its own snapshot, so a late fold makes an answer slower and never wrong. The sums are
+//! made in a snapshot of a reader. The transaction that writes only adds them, so it holds the write lock for a short
+//! time, however far behind the figures are. The tail does not wait for the fold.
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
-use super::{Between, between};
+use super::between;
 use crate::server::access::scope::Scope;
-use crate::server::database::sql::change_log;
-use crate::server::database::{Database, DatabaseError, Position, WriteTransaction};
+use crate::server::database::sql::overview;
+use crate::server::database::{Database, DatabaseError, Position, ReadTransaction, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the log is folded. A reader counts the changes that are not folded yet, so this bounds their number.
 const FOLD_INTERVAL: Duration = Duration::from_secs(1);
-/// How many changes one transaction folds: it holds the write lock for some milliseconds.
-const CHANGES_PER_TRANSACTION: u64 = 10_000;
+/// How many changes, and how many deltas, one step folds at most: reading them takes a reader some 200 ms.
+const CHANGES_PER_STEP: i64 = 1_000_000;
+/// How many sums one transaction adds: it holds the write lock for some milliseconds.
+const SUMS_PER_TRANSACTION: i64 = 1_000;
+/// How many folded deltas one transaction deletes: it holds the write lock for less than a millisecond longer.
+const DELTAS_PER_TRANSACTION: i64 = 2_000;
 
 /// The background job that folds the log.
 pub struct FoldJob(pub Database);
@@ -36,37 +41,104 @@ impl BackgroundJob for FoldJob {
 
 /// Folds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
-    loop {
-        let read = database.snapshot(Scope::All).await?;
-        let unfolded = between(&folded(&read).await?, &read.position());
-        drop(read);
-        if unfolded.is_empty() {
-            return Ok(());
-        }
-        fold(database, unfolded.end()).await?;
-    }
-}
-
-/// Folds the next part, towards `end`.
-async fn fold(database: &Database, end: &Position) -> Result<(), DatabaseError> {
-    let write = async |tx: &WriteTransaction| {
-        let part = between(&folded(tx).await?, end).first(CHANGES_PER_TRANSACTION);
-        change_log::FOLD_EVENTS.execute(tx, part.values()).await?;
-        change_log::FOLD_HOURS.execute(tx, part.values()).await?;
-        change_log::SET_FOLDED.execute(tx, [part.end().into()]).await?;
-        Ok::<_, DatabaseError>(())
-    };
-    database.write(Scope::All, write).await?;
+    while fold(database).await? {}
     Ok(())
 }
 
-/// The position up to which the log is folded.
-pub async fn folded(tx: &impl ConnectionTrait) -> Result<Position, DbErr> {
-    let folded = change_log::FOLDED.value(tx, []).await?;
-    folded.ok_or_else(|| DbErr::RecordNotFound("folded".to_owned()))
+/// The part that the figures of a snapshot do not contain: the first delta and the end of the deltas, the first change
+/// and the end of the log.
+#[derive(Clone, Debug)]
+pub struct Unfolded {
+    deltas: (i64, i64),
+    log: (Position, Position),
 }
 
-/// The changes that the figures of this snapshot do not contain.
-pub async fn not_folded(tx: &impl ConnectionTrait, now: &Position) -> Result<Between, DbErr> {
-    Ok(between(&folded(tx).await?, now))
+#[derive(FromQueryResult)]
+struct Folded {
+    oldest_delta: i64,
+    deltas: i64,
+    deltas_end: i64,
+    next: Position,
+}
+
+#[derive(FromQueryResult)]
+struct Sums {
+    figures: String,
+    hours: String,
+    sums: i64,
+}
+
+impl Unfolded {
+    /// The part that is missing in the figures of this snapshot.
+    pub async fn of(read: &ReadTransaction) -> Result<Self, DbErr> {
+        Ok(Self::after(&folded(read).await?, read.position()))
+    }
+
+    fn after(folded: &Folded, now: Position) -> Self {
+        Self { deltas: (folded.deltas, folded.deltas_end.max(folded.deltas)), log: (folded.next.clone(), now) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.deltas.0 == self.deltas.1 && between(&self.log.0, &self.log.1).is_empty()
+    }
+
+    /// The first part, with at most `most` changes and `most` deltas.
+    fn first(&self, most: i64) -> Self {
+        let log = between(&self.log.0, &self.log.1).first(most.unsigned_abs());
+        Self {
+            deltas: (self.deltas.0, self.deltas.1.min(self.deltas.0.saturating_add(most))),
+            log: (log.start().clone(), log.end().clone()),
+        }
+    }
+
+    /// The values of a statement: the first delta, the end of the deltas, the first change, the end of the log.
+    pub fn values(&self) -> [Value; 4] {
+        [self.deltas.0.into(), self.deltas.1.into(), (&self.log.0).into(), (&self.log.1).into()]
+    }
+}
+
+/// Folds the next part. Returns whether there was any.
+async fn fold(database: &Database) -> Result<bool, DatabaseError> {
+    let read = database.snapshot(Scope::All).await?;
+    let folded = folded(&read).await?;
+    let unfolded = Unfolded::after(&folded, read.position());
+    let has_folded_deltas = folded.oldest_delta < folded.deltas.min(folded.deltas_end - 1);
+    if unfolded.is_empty() && !has_folded_deltas {
+        return Ok(false);
+    }
+    let mut most = CHANGES_PER_STEP;
+    let (part, sums) = loop {
+        let part = unfolded.first(most);
+        let sums: Option<Sums> = overview::SUMS.one(&read, part.values()).await?;
+        let sums = sums.ok_or_else(|| DbErr::RecordNotFound("the sums".to_owned()))?;
+        if sums.sums <= SUMS_PER_TRANSACTION || most == 1 {
+            break (part, sums);
+        }
+        most /= 2;
+    };
+    drop(read);
+    let write = async |tx: &WriteTransaction| add(tx, &part, &sums).await;
+    database.write(Scope::All, write).await?;
+    Ok(true)
+}
+
+/// Adds the sums of `part` to the figures. Fails as busy if the figures have moved on since the sums were made.
+async fn add(tx: &WriteTransaction, part: &Unfolded, sums: &Sums) -> Result<(), DatabaseError> {
+    let values = [part.deltas.1.into(), (&part.log.1).into(), part.deltas.0.into(), (&part.log.0).into()];
+    if overview::SET_FOLDED.execute(tx, values).await? == 0 {
+        return Err(DatabaseError::Busy);
+    }
+    if sums.sums > 0 {
+        overview::FOLD_FIGURES.execute(tx, [sums.figures.as_str().into()]).await?;
+        overview::DELETE_ZEROS.execute(tx, []).await?;
+        overview::FOLD_HOURS.execute(tx, [sums.hours.as_str().into()]).await?;
+        overview::DELETE_OLD_HOURS.execute(tx, [sums.hours.as_str().into()]).await?;
+    }
+    overview::DELETE_FOLDED_DELTAS.execute(tx, [DELTAS_PER_TRANSACTION.into()]).await?;
+    Ok(())
+}
+
+async fn folded(tx: &impl ConnectionTrait) -> Result<Folded, DbErr> {
+    let folded = overview::FOLDED.one(tx, []).await?;
+    folded.ok_or_else(|| DbErr::RecordNotFound("folded".to_owned()))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::gone::forget_gone_projects;
 use crate::protocol::limits;
 use crate::server::access::scope::Scope;
 use crate::server::database::sql::change_log;
@@ -25,6 +26,7 @@ impl BackgroundJob for PruneJob {
     const PURPOSE: &'static str = "prune the change log";
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
+        forget_gone_projects(&self.database).await?;
         match prune(&self.database, chrono::Utc::now().timestamp_millis(), self.retention).await.map_err(JobError::from)
         {
             // The next prune comes in time: a try costs the writers some milliseconds each.

@@ -3,6 +3,7 @@
 
 pub(in crate::server) mod bell;
 pub(in crate::server::database) mod connections;
+mod continuity;
 pub(in crate::server::database) mod error_codes;
 mod file_id;
 pub(in crate::server::database) mod files;

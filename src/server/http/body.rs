@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use crate::protocol::limits;
 use crate::protocol::write::{EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch};
 use crate::server::error::ApiError;
-use crate::server::ingest::text;
+use crate::server::text;
 
 /// The media type of lines of JSON.
 pub(super) const NDJSON: &str = "application/x-ndjson";

@@ -1,9 +1,9 @@
 //! Saving and deleting bookmarks.
 
-use requery_entities::{bookmark, event, task};
-use sea_orm::ActiveValue::Set;
+use requery_entities::{StoredText, bookmark, event, task};
+use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::bounds::Bounds;
 use super::{Saved, WriteError};
@@ -29,14 +29,18 @@ pub async fn save(
         Some(event) => bookmark::Column::EventId.eq(event.as_str()),
         None => bookmark::Column::TaskId.eq(target.task_id.as_str()).and(bookmark::Column::EventId.is_null()),
     };
-    if let Some(row) = bookmark::Entity::find().filter(marked).one(tx).await? {
-        let id = row.id.parse().map_err(|_| WriteError::NotFound { what: BOOKMARK, id: row.id.clone() })?;
-        let title = new.title.unwrap_or_else(|| row.title.clone());
-        let note = new.note.or_else(|| row.note.clone());
-        if (&title, &note) != (&row.title, &row.note) {
-            let next =
-                bookmark::ActiveModel { id: Set(row.id), title: Set(title), note: Set(note), ..Default::default() };
-            bookmark::Entity::update(next).exec_without_returning(tx).await?;
+    if let Some(row) = bookmark::Entity::find().filter(marked.clone()).one(tx).await? {
+        let id = row.id.parse().map_err(|_| WriteError::NotFound { what: BOOKMARK, id: row.id.to_string() })?;
+        let title = new.title.filter(|title| row.title != *title);
+        let note = new.note.filter(|note| row.note.as_deref() != Some(note));
+        // Only what changes is written: a stored text that is not UTF-8 stays as it is.
+        let next = bookmark::ActiveModel {
+            title: title.map_or(NotSet, |title| Set(title.into())),
+            note: note.map_or(NotSet, |note| Set(Some(note.into()))),
+            ..Default::default()
+        };
+        if next.is_changed() {
+            bookmark::Entity::update_many().set(next).filter(marked).exec(tx).await?;
         }
         return Ok((id, Saved::There));
     }
@@ -47,11 +51,11 @@ pub async fn save(
     }
     let id = new.bookmark_id.unwrap_or_else(|| BookmarkId::new_at(now_ms));
     let row = bookmark::ActiveModel {
-        id: Set(id.to_string()),
-        task_id: Set(target.task_id),
-        event_id: Set(target.event_id.map(|id| id.to_string())),
-        title: Set(new.title.unwrap_or(target.title)),
-        note: Set(new.note),
+        id: Set(id.as_str().into()),
+        task_id: Set(target.task_id.into()),
+        event_id: Set(target.event_id.map(|id| id.as_str().into())),
+        title: Set(new.title.unwrap_or(target.title).into()),
+        note: Set(new.note.map(StoredText::from)),
         created_at: Set(now_ms),
         updated_at: Set(now_ms),
     };
@@ -87,19 +91,20 @@ async fn target(
                 event::Column::Title,
                 event::Column::Kind,
             ]);
-            let Some((task_id, title, kind)) = row.into_tuple::<(String, String, String)>().one(tx).await? else {
+            let Some((task_id, title, kind)) = row.into_tuple::<(StoredText, StoredText, StoredText)>().one(tx).await?
+            else {
                 return Err(WriteError::invalid("event_id", format!("there is no event {event_id}")));
             };
             if of.is_some_and(|of| of.as_str() != task_id) {
                 return Err(WriteError::invalid("task_id", format!("event {event_id} belongs to task {task_id}")));
             }
             let title = if title.is_empty() { kind } else { title };
-            Ok(Target { task_id, event_id: Some(event_id), title })
+            Ok(Target { task_id: task_id.into(), event_id: Some(event_id), title: title.into() })
         }
         (Some(task_id), None) => {
             let title = task::Entity::find_by_id(task_id.as_str()).select_only().column(task::Column::Title);
-            match title.into_tuple::<String>().one(tx).await? {
-                Some(title) => Ok(Target { task_id: task_id.to_string(), event_id: None, title }),
+            match title.into_tuple::<StoredText>().one(tx).await? {
+                Some(title) => Ok(Target { task_id: task_id.to_string(), event_id: None, title: title.into() }),
                 None => Err(WriteError::invalid("task_id", format!("there is no task {task_id}"))),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use requery_entities::{event, session, task};
+use requery_entities::{StoredText, event, session, task};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
@@ -81,13 +81,13 @@ pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) 
         )*};
     }
     change! {
-        family = patch.family.map(|family| Some(family.to_string())),
-        lane = patch.lane.map(|lane| Some(lane.to_string())),
-        state = patch.state.map(|state| Some(state.to_string())),
-        title = patch.title,
-        body = body.map(Some),
+        family = patch.family.map(|family| Some(family.as_str().into())),
+        lane = patch.lane.map(|lane| Some(lane.as_str().into())),
+        state = patch.state.map(|state| Some(state.as_str().into())),
+        title = patch.title.map(StoredText::from),
+        body = body.map(|body| Some(StoredText::from(body))),
         truncated = truncated,
-        metadata = metadata.map(Some),
+        metadata = metadata.map(|metadata| Some(StoredText::from(metadata))),
     }
     if changed {
         event::Entity::update(next).exec_without_returning(tx).await?;
@@ -149,7 +149,8 @@ async fn tasks_of(
         .filter(event::Column::Id.is_in(ids.map(EventId::as_str)))
         .select_only()
         .columns([event::Column::Id, event::Column::TaskId]);
-    Ok(existing.into_tuple::<(String, String)>().all(tx).await?.into_iter().collect())
+    let existing = existing.into_tuple::<(StoredText, StoredText)>().all(tx).await?;
+    Ok(existing.into_iter().map(|(id, task_id)| (id.into(), task_id.into())).collect())
 }
 
 async fn check_sessions(
@@ -166,10 +167,10 @@ async fn check_sessions(
         .filter(session::Column::TaskId.eq(task_id.as_str()))
         .select_only()
         .column(session::Column::Id);
-    let existing: HashSet<String> = existing.into_tuple::<String>().all(tx).await?.into_iter().collect();
+    let existing: HashSet<StoredText> = existing.into_tuple::<StoredText>().all(tx).await?.into_iter().collect();
     let mut bounds = Bounds::new();
     for (id, field) in rows.iter().filter_map(|(named, _)| named.as_ref()) {
-        if !existing.contains(id) {
+        if !existing.contains(&StoredText::from(id.as_str())) {
             bounds.refuse(field, format!("there is no session {id} on this task"));
         }
     }

@@ -1,8 +1,8 @@
 //! Starting and ending sessions.
 
-use requery_entities::{session, task};
-use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use requery_entities::{StoredText, session, task};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::bounds::Bounds;
 use super::task::not_found;
@@ -45,7 +45,7 @@ pub async fn start(
     bounds.finish()?;
 
     let source = task::Entity::find_by_id(task_id.as_str()).select_only().column(task::Column::Source);
-    let Some(source) = source.into_tuple::<String>().one(tx).await? else {
+    let Some(source) = source.into_tuple::<StoredText>().one(tx).await? else {
         return Err(not_found(task_id));
     };
     if let Some(id) = &new.session_id
@@ -61,7 +61,7 @@ pub async fn start(
     let session = SessionToStart {
         id: id.to_string(),
         task_id: task_id.to_string(),
-        source: new.source.unwrap_or(source),
+        source: new.source.unwrap_or_else(|| source.into()),
         runtime_session_id: new.runtime_session_id,
         started_at,
     };
@@ -84,22 +84,22 @@ pub async fn update(
     let Some(row) = session::Entity::find_by_id(id.as_str()).one(tx).await? else {
         return Err(WriteError::NotFound { what: SESSION, id: id.to_string() });
     };
-    let status = patch.status.map_or(row.status.clone(), |status| status.to_string());
-    let runs = status == SessionStatus::Running.as_str();
+    let status = patch.status.map(SessionStatus::as_str).filter(|status| row.status != *status);
+    let runs = status.unwrap_or(&row.status) == SessionStatus::Running.as_str();
     if runs && ended_at.is_some() {
         return Err(WriteError::invalid("ended_at", "the session is running"));
     }
     let ended_at = if runs { None } else { ended_at.or(row.ended_at).or(Some(now_ms)) };
-    let summary = patch.summary.or_else(|| row.summary.clone());
-    if (&status, ended_at, &summary) != (&row.status, row.ended_at, &row.summary) {
-        let next = session::ActiveModel {
-            id: Set(row.id),
-            status: Set(status),
-            ended_at: Set(ended_at),
-            summary: Set(summary),
-            ..Default::default()
-        };
-        session::Entity::update(next).exec_without_returning(tx).await?;
+    let summary = patch.summary.filter(|summary| row.summary.as_deref() != Some(summary));
+    // Only what changes is written: a stored text that is not UTF-8 stays as it is.
+    let next = session::ActiveModel {
+        status: status.map_or(NotSet, |status| Set(status.into())),
+        ended_at: if ended_at == row.ended_at { NotSet } else { Set(ended_at) },
+        summary: summary.map_or(NotSet, |summary| Set(Some(summary.into()))),
+        ..Default::default()
+    };
+    if next.is_changed() {
+        session::Entity::update_many().set(next).filter(session::Column::Id.eq(id.as_str())).exec(tx).await?;
     }
     Ok(())
 }
@@ -107,11 +107,11 @@ pub async fn update(
 /// Writes a new, running session.
 pub async fn insert(tx: &impl ConnectionTrait, session: SessionToStart) -> Result<(), DbErr> {
     let row = session::ActiveModel {
-        id: Set(session.id),
-        task_id: Set(session.task_id),
-        source: Set(session.source),
-        runtime_session_id: Set(session.runtime_session_id),
-        status: Set(SessionStatus::Running.to_string()),
+        id: Set(session.id.into()),
+        task_id: Set(session.task_id.into()),
+        source: Set(session.source.into()),
+        runtime_session_id: Set(session.runtime_session_id.map(StoredText::from)),
+        status: Set(SessionStatus::Running.as_str().into()),
         summary: Set(None),
         started_at: Set(session.started_at),
         ended_at: Set(None),
@@ -128,8 +128,8 @@ pub async fn end(
     now_ms: i64,
 ) -> Result<(), DbErr> {
     let row = session::ActiveModel {
-        status: Set(status.to_string()),
-        summary: Set(summary.map(str::to_owned)),
+        status: Set(status.as_str().into()),
+        summary: Set(summary.map(StoredText::from)),
         ended_at: Set(Some(now_ms)),
         ..Default::default()
     };
@@ -139,7 +139,7 @@ pub async fn end(
 /// Lets a session run again that was given up as lost.
 pub async fn resume(tx: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
     let row = session::ActiveModel {
-        status: Set(SessionStatus::Running.to_string()),
+        status: Set(SessionStatus::Running.as_str().into()),
         ended_at: Set(None),
         ..Default::default()
     };

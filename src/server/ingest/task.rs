@@ -1,6 +1,6 @@
 //! Starting, changing, deleting and purging tasks.
 
-use requery_entities::task;
+use requery_entities::{StoredText, task};
 use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
 
 use super::bounds::Bounds;
@@ -104,16 +104,16 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     let changes = TaskChanges {
         title: patch.title.filter(|title| *title != row.title),
         project: patch.project.filter(|project| *project != row.project),
-        status: patch.status.filter(|status| status.as_str() != row.status),
+        status: patch.status.filter(|status| row.status != status.as_str()),
         status_reason: patch
             .status_reason
             .filter(|_| has_reason)
-            .map(Some)
-            .filter(|reason| *reason != row.status_reason),
+            .filter(|reason| row.status_reason.as_deref() != Some(reason))
+            .map(Some),
         status_since: waiting_since.filter(|since| waits && *since != row.status_since),
-        mode: patch.mode.filter(|mode| mode.as_str() != row.mode),
-        workspace: patch.workspace.filter(|workspace| row.workspace.as_ref() != Some(workspace)),
-        summary: patch.summary.filter(|summary| row.summary.as_ref() != Some(summary)),
+        mode: patch.mode.filter(|mode| row.mode != mode.as_str()),
+        workspace: patch.workspace.filter(|workspace| row.workspace.as_deref() != Some(workspace)),
+        summary: patch.summary.filter(|summary| row.summary.as_deref() != Some(summary)),
         ..TaskChanges::default()
     };
     Ok(change(tx, id.as_str(), changes).await?)
@@ -131,12 +131,13 @@ pub(super) fn not_found(id: &TaskId) -> WriteError {
 
 async fn parent_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Option<String>>, WriteError> {
     let parent = task::Entity::find_by_id(id.as_str()).select_only().column(task::Column::ParentTaskId);
-    Ok(parent.into_tuple::<Option<String>>().one(tx).await?)
+    let parent = parent.into_tuple::<Option<StoredText>>().one(tx).await?;
+    Ok(parent.map(|parent| parent.map(String::from)))
 }
 
 async fn project_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<String>, WriteError> {
     let project = task::Entity::find_by_id(id.as_str()).select_only().column(task::Column::Project);
-    Ok(project.into_tuple::<String>().one(tx).await?)
+    Ok(project.into_tuple::<StoredText>().one(tx).await?.map(String::from))
 }
 
 /// The number of tasks from this one up to the root of its tree, counted up to the limit.

@@ -31,22 +31,22 @@ pub async fn page(
     }
     let query = page::by_moment(query, (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
     let page = page::page(query.all(tx).await?, window, limit, |row| MomentKey::new(row.updated_at, &row.id));
-    let items = page.rows.into_iter().map(bookmark).collect::<Result<_, _>>()?;
+    let items = page.rows.into_iter().filter_map(bookmark).collect();
     Ok(BookmarkPage { items, next: page.next, previous: page.previous })
 }
 
 /// One bookmark.
 pub async fn one(tx: &impl ConnectionTrait, bookmark_id: &BookmarkId) -> Result<Option<Bookmark>, DbErr> {
-    bookmark::Entity::find_by_id(bookmark_id.as_str()).one(tx).await?.map(bookmark).transpose()
+    Ok(bookmark::Entity::find_by_id(bookmark_id.as_str()).one(tx).await?.and_then(bookmark))
 }
 
-fn bookmark(row: bookmark::Model) -> Result<Bookmark, DbErr> {
-    Ok(Bookmark {
+fn bookmark(row: bookmark::Model) -> Option<Bookmark> {
+    Some(Bookmark {
         bookmark_id: id(&row.id)?,
         task_id: id(&row.task_id)?,
-        event_id: reference(row.event_id.as_deref()),
-        title: row.title,
-        note: row.note,
+        event_id: reference(row.event_id.as_ref()),
+        title: row.title.into(),
+        note: row.note.map(String::from),
         created_at: time(row.created_at),
         updated_at: time(row.updated_at),
     })

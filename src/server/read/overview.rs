@@ -1,39 +1,38 @@
 //! The overview: it reads stored figures and never counts rows.
 //!
-//! The counts of tasks, sources and usage change in `figures` in the transaction of the row. The counts of events are
-//! folded from the log a while later. The changes that are not folded yet are added here, in the same snapshot.
+//! A writer only inserts changes of figures, and the server folds them a while later. The changes that are not folded
+//! yet are added here, in the same snapshot. No part depends on the time of the request.
 
-use std::collections::BTreeMap;
-
-use requery_entities::task;
+use requery_entities::{StoredText, task};
 use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
 use super::usage::UsageSums;
 use super::{count, id, time};
 use crate::protocol::limits;
 use crate::protocol::model::{Activity, NeedsYou, Overview, SourceCount, Stats, TaskStatus};
-use crate::server::change_log::fold::not_folded;
+use crate::server::change_log::fold::Unfolded;
 use crate::server::database::{ReadTransaction, sql};
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// The overview of the projects in the transaction's scope.
 pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
-    let project = tx.scope().project();
-    let figures: Vec<Figure> = sql::overview::FIGURES.all(tx, [project.into()]).await?;
-    let folded: Vec<Hour> =
-        sql::overview::FOLDED_HOURS.all(tx, [project.into(), limits::ACTIVITY_HOURS.into()]).await?;
-    let [from, to] = not_folded(tx, &tx.position()).await?.values();
-    let logged: Vec<Hour> = sql::overview::LOGGED_HOURS.all(tx, [project.into(), from, to]).await?;
+    let unfolded = Unfolded::of(tx).await?.values();
+    let rows: Vec<Figure> = match tx.scope().project() {
+        None => sql::overview::OF_ALL.all(tx, unfolded).await?,
+        Some(project) => sql::overview::OF_PROJECT.all(tx, unfolded.into_iter().chain([project.into()])).await?,
+    };
 
     let mut stats = Stats::default();
     let mut sources = Vec::new();
     let mut usage = UsageSums::default();
-    // If a task is deleted before its events are folded, the figure loses the events before it gets them. The figure
-    // can then be negative, but not the sum of figure and log.
-    let mut events: i64 = logged.iter().map(|hour| hour.events).sum();
-    for Figure { name, value: signed } in figures {
+    let mut hours = Vec::new();
+    for Figure { figure, hour, value: signed } in rows {
         let value = count(signed);
+        let Some(name) = figure else {
+            hours.extend(hour.map(|hour| (hour, value)));
+            continue;
+        };
         if let Some(status) = name.strip_prefix("tasks.").and_then(TaskStatus::parse) {
             stats.total_tasks += value;
             match status {
@@ -45,20 +44,17 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
         } else if let Some(source) = name.strip_prefix("source.").filter(|_| value > 0) {
             sources.push(SourceCount { source: source.to_owned(), tasks: value });
         } else if name == "events" {
-            events += signed;
+            stats.total_events = value;
         } else {
             usage.take(&name, signed);
         }
     }
-    stats.total_events = count(events);
+    // The server deletes the hours of a project without tasks at any time, so none are shown from the last task on.
+    if tx.scope().project().is_some() && stats.total_tasks == 0 {
+        hours.clear();
+    }
     sources.sort_by(|a, b| b.tasks.cmp(&a.tasks).then_with(|| a.source.cmp(&b.source)));
-    Ok(Overview {
-        stats,
-        needs_you: needs_you(tx).await?,
-        activity: activity(folded.into_iter().chain(logged)),
-        sources,
-        usage: usage.usage(),
-    })
+    Ok(Overview { stats, needs_you: needs_you(tx).await?, activity: activity(hours), sources, usage: usage.usage() })
 }
 
 async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
@@ -88,39 +84,36 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
             .order_by_asc(since)
             .order_by_asc(task::Column::Id)
             .limit(left as u64)
-            .into_tuple::<(String, String, String, Option<String>, i64)>()
+            .into_tuple::<(StoredText, StoredText, StoredText, Option<StoredText>, i64)>()
             .all(tx)
             .await?;
         rows.extend(found);
     }
     rows.sort_by(|a, b| (a.4, &a.0).cmp(&(b.4, &b.0)));
-    rows.into_iter()
-        .map(|(task_id, title, project, reason, since)| {
-            Ok(NeedsYou { task_id: id(&task_id)?, title, project, reason, since: time(since) })
+    let needs_you = rows.into_iter().filter_map(|(task_id, title, project, reason, since)| {
+        Some(NeedsYou {
+            task_id: id(&task_id)?,
+            title: title.into(),
+            project: project.into(),
+            reason: reason.map(String::from),
+            since: time(since),
         })
-        .collect()
+    });
+    Ok(needs_you.collect())
 }
 
-fn activity(hours: impl Iterator<Item = Hour>) -> Vec<Activity> {
-    let mut events = BTreeMap::<i64, u64>::new();
-    for hour in hours {
-        *events.entry(hour.hour).or_default() += count(hour.events);
-    }
-    let newest = events.last_key_value().map_or(0, |(hour, _)| *hour);
-    events
-        .range(newest.saturating_sub(limits::ACTIVITY_HOURS - 1)..)
-        .map(|(hour, events)| Activity { hour: time(hour.saturating_mul(HOUR_MS)), events: *events })
-        .collect()
+/// The 24 hours that end with the newest one.
+fn activity(mut hours: Vec<(i64, u64)>) -> Vec<Activity> {
+    hours.sort_unstable();
+    let newest = hours.last().map_or(0, |(hour, _)| *hour);
+    hours.retain(|(hour, _)| *hour > newest.saturating_sub(limits::ACTIVITY_HOURS));
+    hours.into_iter().map(|(hour, events)| Activity { hour: time(hour.saturating_mul(HOUR_MS)), events }).collect()
 }
 
+/// A figure with its name, or the events of an hour.
 #[derive(FromQueryResult)]
 struct Figure {
-    name: String,
+    figure: Option<StoredText>,
+    hour: Option<i64>,
     value: i64,
-}
-
-#[derive(FromQueryResult)]
-struct Hour {
-    hour: i64,
-    events: i64,
 }

@@ -3,6 +3,7 @@
 //! Rows that come, go or move between two requests do not shift the other rows. No query counts or skips rows, so the
 //! last page costs as much as the first.
 
+use requery_entities::StoredText;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
@@ -54,8 +55,8 @@ fn number(hex: &str) -> Option<i64> {
 }
 
 impl MomentKey {
-    pub(super) fn new(ms: i64, id: &str) -> Self {
-        Self { ms, id: id.to_owned() }
+    pub(super) fn new(ms: i64, id: &StoredText) -> Self {
+        Self { ms, id: id.before_replaced().to_owned() }
     }
 }
 
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn tokens_round_trip() {
         for ms in [0, 1, 1_700_000_000_000, -1, i64::MIN, i64::MAX] {
-            let moment = MomentKey::new(ms, "0190b0a0-0000-7000-8000-00000000000f");
+            let moment = MomentKey::new(ms, &"0190b0a0-0000-7000-8000-00000000000f".into());
             assert_eq!(MomentKey::parse(&moment.token()), Some(moment));
             assert_eq!(TimelineKey::parse(&TimelineKey::new(ms).token()), Some(TimelineKey::new(ms)));
         }

@@ -3,6 +3,7 @@
 //! Only the newest matches are ranked, so that a frequent word costs no more than a rare one. The ranking and the hits
 //! use the texts of the rows, so no hit shows a text that was deleted.
 
+use requery_entities::StoredText;
 use sea_orm::{DbErr, FromQueryResult};
 
 use super::{id, reference, time};
@@ -25,20 +26,20 @@ const RANKED_CHARACTERS: i64 = 2_000;
 #[derive(FromQueryResult)]
 struct Ranked {
     id: i64,
-    title: Vec<u8>,
-    text: Option<Vec<u8>>,
+    title: StoredText,
+    text: Option<StoredText>,
 }
 
 #[derive(FromQueryResult)]
 struct Hit {
     id: i64,
-    task_id: String,
-    event_id: Option<String>,
-    bookmark_id: Option<String>,
-    marked_event_id: Option<String>,
-    project: Vec<u8>,
-    title: Vec<u8>,
-    text: Option<Vec<u8>>,
+    task_id: StoredText,
+    event_id: Option<StoredText>,
+    bookmark_id: Option<StoredText>,
+    marked_event_id: Option<StoredText>,
+    project: StoredText,
+    title: StoredText,
+    text: Option<StoredText>,
     at: i64,
 }
 
@@ -62,7 +63,7 @@ pub async fn search(
     let found: Vec<Ranked> = sql::search::CANDIDATES.all(tx, values).await?;
     let candidates = found.into_iter().filter_map(|row| {
         let whole = row.text.as_ref().is_none_or(|text| (text.len() as i64) < RANKED_CHARACTERS);
-        Candidate::of(&query, row.id, &text(Some(row.title)), &text(row.text), whole)
+        Candidate::of(&query, row.id, &row.title, row.text.as_deref().unwrap_or_default(), whole)
     });
     let best = rank::best(candidates.collect(), limit as usize);
 
@@ -70,30 +71,24 @@ pub async fn search(
     let values = [ids.into(), project.into(), task_id.into()];
     let mut hits: Vec<Hit> = sql::search::HITS.all(tx, values).await?;
     hits.sort_by_key(|hit| best.iter().position(|id| *id == hit.id));
-    hits.into_iter().map(|row| hit(&query, row)).collect()
+    Ok(hits.into_iter().filter_map(|row| hit(&query, row)).collect())
 }
 
-fn hit(query: &Query, row: Hit) -> Result<SearchHit, DbErr> {
-    let (title, body) = (text(Some(row.title)), text(row.text));
+fn hit(query: &Query, row: Hit) -> Option<SearchHit> {
     let kind = match (&row.event_id, &row.bookmark_id) {
         (Some(_), _) => SearchKind::Event,
         (None, Some(_)) => SearchKind::Bookmark,
         (None, None) => SearchKind::Task,
     };
-    Ok(SearchHit {
+    Some(SearchHit {
         kind,
         task_id: id(&row.task_id)?,
-        event_id: reference(row.event_id.or(row.marked_event_id).as_deref()),
-        bookmark_id: reference(row.bookmark_id.as_deref()),
-        project: text(Some(row.project)),
-        title_marks: snippet::marks(query, &title),
-        title,
-        snippet: snippet::best(query, &body),
+        event_id: reference(row.event_id.as_ref().or(row.marked_event_id.as_ref())),
+        bookmark_id: reference(row.bookmark_id.as_ref()),
+        project: row.project.into(),
+        title_marks: snippet::marks(query, &row.title),
+        title: row.title.into(),
+        snippet: snippet::best(query, row.text.as_deref().unwrap_or_default()),
         at: time(row.at),
     })
-}
-
-/// A text from bytes: plain SQL can store texts that are not UTF-8.
-fn text(bytes: Option<Vec<u8>>) -> String {
-    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
 }

@@ -1,6 +1,6 @@
 //! Tasks: pages of tasks, and the detail of one task.
 
-use requery_entities::{session, task};
+use requery_entities::{StoredText, session, task};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -45,14 +45,14 @@ pub async fn page(
     let query = page::by_moment(query, (task::Column::ChangedAt, task::Column::Id), window, limit);
     let rows = query.into_partial_model::<TaskRow>().all(tx).await?;
     let page = page::page(rows, window, limit, |row| MomentKey::new(row.changed_at, &row.id));
-    let items = page.rows.into_iter().map(Task::try_from).collect::<Result<_, _>>()?;
+    let items = page.rows.into_iter().filter_map(TaskRow::task).collect();
     Ok(TaskPage { items, next: page.next, previous: page.previous })
 }
 
 /// One task, without its sessions, its parts and its events.
 pub async fn summary(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Option<Task>, DbErr> {
     let row = task::Entity::find_by_id(task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
-    row.map(Task::try_from).transpose()
+    Ok(row.and_then(TaskRow::task))
 }
 
 /// One task with its sessions, its parts and its newest events.
@@ -91,8 +91,8 @@ pub async fn detail(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Optio
     let (usage, models) = usage::of_task(tx, task_id).await?;
     Ok(Some(TaskDetail {
         task,
-        sessions: shown_sessions.into_iter().map(session).collect::<Result<_, _>>()?,
-        children: shown_children.into_iter().map(ChildTask::try_from).collect::<Result<_, _>>()?,
+        sessions: shown_sessions.into_iter().filter_map(session).collect(),
+        children: shown_children.into_iter().filter_map(ChildRow::task).collect(),
         figures,
         usage,
         models,
@@ -102,27 +102,27 @@ pub async fn detail(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Optio
 
 /// One session.
 pub async fn session_of(tx: &impl ConnectionTrait, session_id: &SessionId) -> Result<Option<Session>, DbErr> {
-    session::Entity::find_by_id(session_id.as_str()).one(tx).await?.map(session).transpose()
+    Ok(session::Entity::find_by_id(session_id.as_str()).one(tx).await?.and_then(session))
 }
 
 /// The columns of a task, without the columns that only the ingest of hooks reads.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
 struct TaskRow {
-    id: String,
-    title: String,
-    project: String,
-    status: String,
-    mode: String,
-    parent_task_id: Option<String>,
-    parent_session_id: Option<String>,
-    workspace: Option<String>,
-    source: String,
-    status_reason: Option<String>,
+    id: StoredText,
+    title: StoredText,
+    project: StoredText,
+    status: StoredText,
+    mode: StoredText,
+    parent_task_id: Option<StoredText>,
+    parent_session_id: Option<StoredText>,
+    workspace: Option<StoredText>,
+    source: StoredText,
+    status_reason: Option<StoredText>,
     status_since: i64,
     stale_since: Option<i64>,
-    stale_reason: Option<String>,
-    summary: Option<String>,
+    stale_reason: Option<StoredText>,
+    summary: Option<StoredText>,
     event_count: i64,
     changed_at: i64,
     created_at: i64,
@@ -131,37 +131,37 @@ struct TaskRow {
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
 struct ChildRow {
-    id: String,
-    title: String,
-    project: String,
-    status: String,
-    mode: String,
-    status_reason: Option<String>,
+    id: StoredText,
+    title: StoredText,
+    project: StoredText,
+    status: StoredText,
+    mode: StoredText,
+    status_reason: Option<StoredText>,
     status_since: i64,
     stale_since: Option<i64>,
     created_at: i64,
 }
 
-impl TryFrom<TaskRow> for Task {
-    type Error = DbErr;
-
-    fn try_from(row: TaskRow) -> Result<Self, DbErr> {
-        let status = status(&row.status)?;
-        Ok(Task {
+impl TaskRow {
+    /// The task. None if the row has no id or no status that the protocol has: the schema was changed or bypassed.
+    fn task(self) -> Option<Task> {
+        let row = self;
+        let status = TaskStatus::parse(&row.status)?;
+        Some(Task {
             task_id: id(&row.id)?,
-            title: row.title,
-            project: row.project,
+            title: row.title.into(),
+            project: row.project.into(),
             status,
             mode: mode(&row.mode),
-            parent_task_id: reference(row.parent_task_id.as_deref()),
-            parent_session_id: reference(row.parent_session_id.as_deref()),
-            workspace: row.workspace,
-            source: row.source,
-            status_reason: row.status_reason.filter(|_| has_reason(status)),
+            parent_task_id: reference(row.parent_task_id.as_ref()),
+            parent_session_id: reference(row.parent_session_id.as_ref()),
+            workspace: row.workspace.map(String::from),
+            source: row.source.into(),
+            status_reason: row.status_reason.filter(|_| has_reason(status)).map(String::from),
             waiting_since: waits(status).then(|| time(row.status_since)),
             stale_since: row.stale_since.map(time),
             stale_reason: row.stale_reason.as_deref().and_then(StaleReason::parse),
-            summary: row.summary,
+            summary: row.summary.map(String::from),
             event_count: count(row.event_count),
             created_at: time(row.created_at),
             changed_at: time(row.changed_at),
@@ -170,18 +170,18 @@ impl TryFrom<TaskRow> for Task {
     }
 }
 
-impl TryFrom<ChildRow> for ChildTask {
-    type Error = DbErr;
-
-    fn try_from(row: ChildRow) -> Result<Self, DbErr> {
-        let status = status(&row.status)?;
-        Ok(ChildTask {
+impl ChildRow {
+    /// The child, or none as in [`TaskRow::task`].
+    fn task(self) -> Option<ChildTask> {
+        let row = self;
+        let status = TaskStatus::parse(&row.status)?;
+        Some(ChildTask {
             task_id: id(&row.id)?,
-            title: row.title,
-            project: row.project,
+            title: row.title.into(),
+            project: row.project.into(),
             status,
             mode: mode(&row.mode),
-            status_reason: row.status_reason.filter(|_| has_reason(status)),
+            status_reason: row.status_reason.filter(|_| has_reason(status)).map(String::from),
             stale_since: row.stale_since.map(time),
             created_at: time(row.created_at),
             ended_at: ended_at(status, row.status_since),
@@ -189,21 +189,17 @@ impl TryFrom<ChildRow> for ChildTask {
     }
 }
 
-fn session(row: session::Model) -> Result<Session, DbErr> {
-    Ok(Session {
+fn session(row: session::Model) -> Option<Session> {
+    Some(Session {
         session_id: id(&row.id)?,
         task_id: id(&row.task_id)?,
-        source: row.source,
-        runtime_session_id: row.runtime_session_id,
+        source: row.source.into(),
+        runtime_session_id: row.runtime_session_id.map(String::from),
         status: SessionStatus::parse(&row.status).unwrap_or(SessionStatus::Lost),
-        summary: row.summary,
+        summary: row.summary.map(String::from),
         started_at: time(row.started_at),
         ended_at: row.ended_at.map(time),
     })
-}
-
-fn status(text: &str) -> Result<TaskStatus, DbErr> {
-    TaskStatus::parse(text).ok_or_else(|| DbErr::Type(format!("`{text}` is not a status of a task")))
 }
 
 fn mode(text: &str) -> TaskMode {

@@ -7,8 +7,9 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, 
 
 use super::page::{self, PageWindow, TimelineKey};
 use super::{count, id, reference, time};
-use crate::protocol::model::{Event, EventPage, EventState, Lane, Timeline, ToolFamily};
+use crate::protocol::model::{Event, EventPage, EventState, Lane, Metadata, Timeline, ToolFamily};
 use crate::protocol::{EventId, TaskId};
+use crate::server::text;
 
 /// Events of a task, or none if there is no such task.
 pub async fn page(
@@ -22,23 +23,22 @@ pub async fn page(
     if page.rows.is_empty() && task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
         return Ok(None);
     }
-    let items = page.rows.into_iter().map(event).collect::<Result<_, _>>()?;
+    let items = page.rows.into_iter().filter_map(event).collect();
     Ok(Some(EventPage { items, next: page.next, previous: page.previous }))
 }
 
 /// The newest events of a task, for its detail.
 pub(super) async fn newest(tx: &impl ConnectionTrait, task_id: &TaskId, limit: u64) -> Result<Timeline, DbErr> {
     let page = rows(tx, task_id, &PageWindow::Newest, limit).await?;
-    let items = page.rows.into_iter().map(event).collect::<Result<_, _>>()?;
+    let items = page.rows.into_iter().filter_map(event).collect();
     Ok(Timeline { items, next: page.next })
 }
 
 /// These events, in this order. An event that is named twice is there twice.
 pub async fn named(tx: &impl ConnectionTrait, ids: &[EventId]) -> Result<Vec<Event>, DbErr> {
     let query = event::Entity::find().filter(event::Column::Id.is_in(ids.iter().map(EventId::as_str)));
-    let rows = query.all(tx).await?.into_iter().map(event);
-    let rows: HashMap<EventId, Event> =
-        rows.map(|row| row.map(|row| (row.event_id.clone(), row))).collect::<Result<_, _>>()?;
+    let rows = query.all(tx).await?.into_iter().filter_map(event);
+    let rows: HashMap<EventId, Event> = rows.map(|row| (row.event_id.clone(), row)).collect();
     Ok(ids.iter().filter_map(|id| rows.get(id).cloned()).collect())
 }
 
@@ -58,20 +58,26 @@ async fn rows(
     Ok(page::page(rows, window, limit, |row| TimelineKey::new(row.position)))
 }
 
-fn event(row: event::Model) -> Result<Event, DbErr> {
+/// The metadata of an event. The schema lets texts in that JSON readers refuse: half a surrogate pair, a number without
+/// a bound, keys without quotes. A text that is no JSON object is shown whole, under the key `text`.
+fn metadata(stored: &str) -> Metadata {
+    text::parse(stored.as_bytes()).unwrap_or_else(|_| Metadata::from([("text".to_owned(), stored.into())]))
+}
+
+fn event(row: event::Model) -> Option<Event> {
     let family = row.family.as_deref().and_then(ToolFamily::parse);
-    Ok(Event {
+    Some(Event {
         event_id: id(&row.id)?,
         task_id: id(&row.task_id)?,
-        session_id: reference(row.session_id.as_deref()),
+        session_id: reference(row.session_id.as_ref()),
         position: count(row.position),
         lane: row.lane.as_deref().and_then(Lane::parse).unwrap_or_else(|| Lane::of(&row.kind, family)),
-        kind: row.kind,
+        kind: row.kind.into(),
         family,
         state: row.state.as_deref().and_then(EventState::parse),
-        title: row.title,
-        body: row.body,
-        metadata: row.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        title: row.title.into(),
+        body: row.body.map(String::from),
+        metadata: row.metadata.map(|text| metadata(&text)).unwrap_or_default(),
         truncated: row.truncated.map(count),
         created_at: time(row.created_at),
         updated_at: time(row.updated_at),

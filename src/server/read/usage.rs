@@ -1,5 +1,6 @@
 //! Usage: of a task by model, and of a project from the stored figures.
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::count;
@@ -16,7 +17,7 @@ pub async fn of_task(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<(Usa
     let models = rows
         .into_iter()
         .take(limits::DETAIL_MODELS)
-        .map(|row| ModelUsage { model: row.model, usage: row.sums.usage() });
+        .map(|row| ModelUsage { model: row.model.map(String::from), usage: row.sums.usage() });
     Ok((total.usage(), models.collect()))
 }
 
@@ -74,7 +75,7 @@ impl UsageSums {
 
 #[derive(FromQueryResult)]
 struct ModelUsageRow {
-    model: Option<String>,
+    model: Option<StoredText>,
     #[sea_orm(nested)]
     sums: UsageSums,
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::pace::{ROWS_PER_STEP, rest_after};
@@ -20,10 +21,10 @@ use crate::server::database::{DatabaseError, ReadTransaction};
 #[derive(FromQueryResult)]
 struct Change {
     id: i64,
-    kind: String,
-    project: Vec<u8>,
-    task_id: Option<String>,
-    object_id: Option<String>,
+    kind: StoredText,
+    project: StoredText,
+    task_id: Option<StoredText>,
+    object_id: Option<StoredText>,
 }
 
 /// The row that a change is about.
@@ -55,11 +56,11 @@ impl Change {
 /// A task of the current changes: its row and its state in the index.
 #[derive(FromQueryResult)]
 struct KnownTask {
-    task_id: String,
+    task_id: StoredText,
     is_there: bool,
-    project: Option<Vec<u8>>,
+    project: Option<StoredText>,
     /// The project under which the documents of the task are indexed. None: the task has no documents.
-    indexed: Option<Vec<u8>>,
+    indexed: Option<StoredText>,
     /// Only for a task without documents: the number of its events. They can be older than the index, or can have been
     /// inserted before their task.
     events: i64,
@@ -93,15 +94,15 @@ pub(super) async fn follow(
             None if task.events <= i64::from(ROWS_PER_STEP) && task.bytes <= BYTES_PER_TRANSACTION as i64 => {
                 small_new_tasks.push(&task.task_id);
             }
-            None => _ = repairs.insert(task.task_id.clone(), true),
-            Some(_) if !task.is_there => _ = repairs.insert(task.task_id.clone(), false),
+            None => _ = repairs.insert(task.task_id.to_string(), true),
+            Some(_) if !task.is_there => _ = repairs.insert(task.task_id.to_string(), false),
             Some(indexed) => {
                 let replaced = |one: &Change| NoticeKind::parse(&one.kind) == Some(NoticeKind::TaskDeleted);
                 let moved = |one: &Change| one.project != *indexed;
                 if task.project.as_ref() != Some(indexed)
                     || changes.iter().filter(of_task).any(|one| replaced(one) || moved(one))
                 {
-                    repairs.insert(task.task_id.clone(), true);
+                    repairs.insert(task.task_id.to_string(), true);
                 }
             }
         }
@@ -142,11 +143,11 @@ pub(super) async fn follow(
         [(IndexedTable::Tasks, &tasks), (IndexedTable::Events, &events), (IndexedTable::Bookmarks, &bookmarks)]
     {
         for row in table.named(&tx, ids).await? {
-            rows.entry((table, row.id.clone())).or_default().push(row);
+            rows.entry((table, row.id.to_string())).or_default().push(row);
         }
     }
     for row in rows::events_of_all(&tx, &small_new_tasks, ROWS_PER_STEP * ROWS_PER_STEP).await? {
-        let with_task = rows.entry((IndexedTable::Tasks, row.task_id.clone())).or_default();
+        let with_task = rows.entry((IndexedTable::Tasks, row.task_id.to_string())).or_default();
         with_task.push(row);
     }
     let mut taken = BTreeSet::new();
@@ -184,7 +185,7 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration
         let mut after = before.clone();
         let mut batch = IndexBatch::default();
         let Some(task) = IndexedTable::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(held) };
-        if project.get_or_insert_with(|| task.project()) != &task.project() {
+        if project.get_or_insert_with(|| task.project.clone()) != &task.project {
             (project, position, bookmark) = (None, i64::MIN, Some(String::new()));
             continue;
         }
@@ -196,11 +197,12 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration
             position = positions[taken - 1].unwrap_or(position);
         } else if let Some(after_bookmark) = &bookmark {
             let rows = rows::bookmarks_of(&tx, task_id, after_bookmark, ROWS_PER_STEP).await?;
-            let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+            let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
             let taken = batch.take(rows, &mut after, false);
-            bookmark = taken.checked_sub(1).map(|last| ids[last].clone());
+            // An id that is not UTF-8 can be read as a lower text. Then the loop must not find it again.
+            bookmark = taken.checked_sub(1).map(|last| ids[last].clone()).filter(|last| last > after_bookmark);
         } else {
-            batch.settled = vec![(task_id.to_owned(), task.project())];
+            batch.settled = vec![(task_id.to_owned(), task.project.to_string())];
             batch.take(vec![task], &mut after, false);
             done = true;
         }

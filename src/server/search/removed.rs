@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::pace::rest_after;
@@ -27,7 +28,7 @@ struct Document {
 
 #[derive(FromQueryResult)]
 struct Task {
-    task_id: String,
+    task_id: StoredText,
 }
 
 /// Looks at the next documents below the id `at`. Returns the documents without a row, and the id from which to
@@ -43,13 +44,13 @@ pub(super) async fn below(tx: &impl ConnectionTrait, at: Option<&str>) -> Result
 pub(super) async fn tasks(database: &Database) -> Result<Vec<String>, DatabaseError> {
     let tx = database.snapshot(Scope::All).await?;
     let tasks: Vec<Task> = search::GONE_TASKS.all(&tx, []).await?;
-    Ok(tasks.into_iter().map(|task| task.task_id).collect())
+    Ok(tasks.into_iter().map(|task| task.task_id.into()).collect())
 }
 
 /// The events among `ids` that have no row.
 pub(super) async fn events(tx: &impl ConnectionTrait, ids: &[&str]) -> Result<Vec<String>, DbErr> {
     let gone: Vec<Task> = search::GONE_EVENTS.all(tx, [rows::list(ids).into()]).await?;
-    Ok(gone.into_iter().map(|event| event.task_id).collect())
+    Ok(gone.into_iter().map(|event| event.task_id.into()).collect())
 }
 
 /// The documents of the bookmarks among `ids` that have no row.

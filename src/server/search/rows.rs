@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
 use crate::server::database::sql::search;
@@ -13,19 +14,17 @@ const ANALYSIS: u32 = 1;
 const HISTORY: i64 = 8 * 24 * 3_600_000;
 
 /// A row, and its document if it has one.
-///
-/// Texts are read as bytes, because plain SQL can store texts that are not UTF-8.
 #[derive(Clone, Debug, FromQueryResult)]
 pub(super) struct IndexedRow {
-    pub(super) id: String,
-    pub(super) task_id: String,
-    project: Vec<u8>,
+    pub(super) id: StoredText,
+    pub(super) task_id: StoredText,
+    pub(super) project: StoredText,
     /// Only for an event.
     pub(super) position: Option<i64>,
     /// Only for a bookmark.
-    pub(super) bookmark_id: Option<String>,
-    title: Vec<u8>,
-    text: Option<Vec<u8>>,
+    pub(super) bookmark_id: Option<StoredText>,
+    pub(super) title: StoredText,
+    text: Option<StoredText>,
     /// Only for an event: the time at which it happened.
     created_at: Option<i64>,
     pub(super) document: Option<i64>,
@@ -106,20 +105,12 @@ pub(super) async fn bookmarks_of(
 }
 
 impl IndexedRow {
-    pub(super) fn project(&self) -> String {
-        String::from_utf8_lossy(&self.project).into_owned()
-    }
-
-    pub(super) fn title(&self) -> String {
-        String::from_utf8_lossy(&self.title).into_owned()
-    }
-
-    pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(self.text.as_deref().unwrap_or_default()).into_owned()
+    pub(super) fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.title.len() + self.text.as_ref().map_or(0, Vec::len)
+        self.title.len() + self.text().len()
     }
 
     /// Whether the row is an imported event: it was written long after it happened. The time of writing is in its id,

@@ -1,5 +1,6 @@
 //! The progress of the index: how far it has followed the log, and how far a walk over all rows has got.
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use crate::server::database::Position;
@@ -13,9 +14,9 @@ pub(super) struct IndexState {
     /// The id of the next new document.
     pub(super) document: i64,
     /// The stage of the walk: a table, or the removal of documents whose rows are gone. None: there is no walk.
-    pub(super) stage: Option<String>,
+    pub(super) stage: Option<StoredText>,
     /// The key of the last row that the walk has passed in this stage.
-    pub(super) stage_at: Option<String>,
+    pub(super) stage_at: Option<StoredText>,
     /// The id of the next new document of the walk. It counts downwards.
     pub(super) stage_document: Option<i64>,
     /// The id of the next new document of an imported event.

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use requery_entities::StoredText;
+
 use super::pace::ROWS_PER_STEP;
 use super::rows::IndexedTable;
 use super::write::{self, IndexBatch};
@@ -52,7 +54,7 @@ async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
     let mut after = before.clone();
     after.stage_at = None;
     let mut batch = IndexBatch::default();
-    let table = match stage.as_str() {
+    let table = match &*stage {
         "tasks" => Some((IndexedTable::Tasks, "bookmarks")),
         "bookmarks" => Some((IndexedTable::Bookmarks, "events")),
         "events" => Some((IndexedTable::Events, "gone")),
@@ -62,21 +64,23 @@ async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
         let rows = table.before(&tx, before.stage_at.as_deref(), ROWS_PER_STEP).await?;
         if table == IndexedTable::Tasks {
             // If events of such a task are still indexed under another project, the walk gets to them later.
-            batch.settled = rows.iter().map(|row| (row.task_id.clone(), row.project())).collect();
+            batch.settled = rows.iter().map(|row| (row.task_id.to_string(), row.project.to_string())).collect();
         }
-        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+        let ids: Vec<StoredText> = rows.iter().map(|row| row.id.clone()).collect();
         let positions: Vec<Option<i64>> = rows.iter().map(|row| row.position).collect();
         match batch.take(rows, &mut after, true).checked_sub(1) {
             Some(last) => {
-                after.stage_at = Some(positions[last].map_or_else(|| ids[last].clone(), |at| at.to_string()));
+                after.stage_at = Some(
+                    positions[last].map_or_else(|| ids[last].before_replaced().into(), |at| at.to_string().into()),
+                );
                 batch.settled.truncate(last + 1);
             }
-            None => after.stage = Some(following.to_owned()),
+            None => after.stage = Some(following.into()),
         }
     } else {
         let (documents, at) = removed::below(&tx, before.stage_at.as_deref()).await?;
         batch.gone = documents;
-        after.stage_at = at;
+        after.stage_at = at.map(StoredText::from);
         if after.stage_at.is_none() {
             after.stage = None;
             after.stage_document = None;

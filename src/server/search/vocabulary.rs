@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::query::Query;
@@ -15,7 +16,7 @@ const MAX_WORDS: usize = 200;
 
 #[derive(FromQueryResult)]
 struct KnownWord {
-    word: Vec<u8>,
+    word: StoredText,
 }
 
 /// The words that begin with each prefix of `query`. A prefix with too many words, or with none, is left out.
@@ -26,8 +27,8 @@ pub(super) async fn words(tx: &impl ConnectionTrait, query: &Query) -> Result<BT
         let end = format!("{prefix}{}", char::MAX);
         let values = [prefix.into(), end.into(), (left as u64 + 1).into()];
         let known: Vec<KnownWord> = search::WORDS.all(tx, values).await?;
-        let words: Option<Vec<String>> = known.into_iter().map(|known| String::from_utf8(known.word).ok()).collect();
-        if let Some(words) = words.filter(|words| !words.is_empty() && words.len() <= left) {
+        let words: Vec<String> = known.into_iter().map(|known| known.word.into()).collect();
+        if !words.is_empty() && words.len() <= left {
             left -= words.len();
             all.insert(prefix.to_owned(), words);
         }

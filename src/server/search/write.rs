@@ -78,7 +78,9 @@ impl IndexBatch {
         }
         // The documents are inserted in the order of their ids, so that FTS5 can write all of them at once.
         self.rows.sort_by_key(|(document, _)| *document);
-        let tasks = json!(self.rows.iter().map(|(_, row)| json!([row.task_id, row.project()])).collect::<Vec<_>>());
+        let tasks = json!(
+            self.rows.iter().map(|(_, row)| json!([row.task_id.as_str(), row.project.as_str()])).collect::<Vec<_>>()
+        );
         let documents = json!(self.rows.iter().map(|(id, row)| document(*id, row)).collect::<Vec<_>>());
         let indexed = json!(self.rows.iter().map(|(id, row)| indexed(*id, row)).collect::<Vec<_>>());
         let replaced = self.rows.iter().filter_map(|(_, row)| row.document);
@@ -140,12 +142,12 @@ pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError>
 }
 
 fn document(id: i64, row: &IndexedRow) -> serde_json::Value {
-    json!([id, row.task_id, row.position, row.bookmark_id, row.fresh_fingerprint()])
+    json!([id, row.task_id.as_str(), row.position, row.bookmark_id.as_deref(), row.fresh_fingerprint()])
 }
 
 fn indexed(id: i64, row: &IndexedRow) -> serde_json::Value {
-    let scope = format!("{} {}", scope_of_project(&row.project()), scope_of_task(&row.task_id));
-    json!([id, words::folded(&row.title()), words::folded(&row.text()), scope])
+    let scope = format!("{} {}", scope_of_project(&row.project), scope_of_task(&row.task_id));
+    json!([id, words::folded(&row.title), words::folded(row.text()), scope])
 }
 
 async fn set_progress(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {

@@ -7,7 +7,8 @@ use super::Wire;
 
 /// Tables that belong to no read model. The tables that begin with `search` do not either: search results are no read
 /// model.
-const INTERNAL: &str = "changes deliveries figures folded purges purging replaced runs searched requery_migrations
+const INTERNAL: &str =
+    "activity changes deliveries figures figure_deltas folded purges purging replaced runs searched requery_migrations
     requery_triggers settling \
     usage_replaced";
 

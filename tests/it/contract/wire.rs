@@ -135,7 +135,11 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
     let database = open(&path).await;
     fold::fold_all(&database).await.unwrap();
     database.close("it was counted").await;
-    let kept = sqlite3(&path, "select project, figure, value from figures where value <> 0 order by 1, 2");
+    let kept = sqlite3(
+        &path,
+        "select project, figure, value from figures
+         union all select project, 'hour.' || hour, events from activity order by 1, 2",
+    );
     let counted = sqlite3(
         &path,
         "create temp view usage_of_tasks as
@@ -145,8 +149,8 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
          select project, 'tasks.' || status as figure, count(*) from tasks group by 1, 2
          union all select project, 'source.' || source, count(*) from tasks group by 1, 2
          union all select project, 'events', sum(event_count) from tasks group by 1 having sum(event_count) > 0
-         union all select project, 'hour.' || (at / 3600000), count(*) from changes where kind = 'event.logged'
-             group by 1, 2
+         union all select project, 'hour.' || (min(happened_at, at) / 3600000), count(*) from changes
+             where kind = 'event.logged' group by 1, 2
          union all select * from (
              select project, 'usage.answers', count(*) as value from usage_of_tasks group by 1
              union all select project, 'usage.answers_with_cost', count(cost_usd_micros) from usage_of_tasks group by 1

@@ -7,7 +7,7 @@ use std::time::Duration;
 use requery::agent::process::Process;
 use requery::agent::runtime::AgentRuntime;
 use requery::server::agents::{self, HookDelivery, HookTime, SilenceLimits};
-use requery_entities::{session, task};
+use requery_entities::{StoredText, session, task};
 use sea_orm::{ConnectionTrait, EntityTrait, TransactionTrait};
 use serde_json::{Value, json};
 
@@ -33,12 +33,12 @@ impl Store {
     /// The status, the status reason and the stale mark of each task, by the first eight characters of its session id.
     async fn standing(&self) -> BTreeMap<String, String> {
         let tasks = task::Entity::find().all(&self.db).await.expect("tasks");
-        let word = |text: Option<String>| text.map(|text| format!(" {text}")).unwrap_or_default();
+        let word = |text: Option<StoredText>| text.map(|text| format!(" {text}")).unwrap_or_default();
         tasks
             .into_iter()
             .map(|task| {
                 let stale = task.stale_since.map(|since| format!(" since {}", since - START)).unwrap_or_default();
-                let standing = task.status + &word(task.status_reason) + &word(task.stale_reason) + &stale;
+                let standing = task.status.to_string() + &word(task.status_reason) + &word(task.stale_reason) + &stale;
                 (task.external_id.expect("a session").chars().take(8).collect(), standing)
             })
             .collect()
@@ -136,7 +136,7 @@ async fn a_new_record_revives_a_silent_or_lost_task() {
     let run = runs().await.remove(0);
     assert_eq!((run.status.as_str(), run.ended_at), ("running", None), "the session continues");
     let calls = store.events().await.into_iter().filter(|event| event.kind == "tool");
-    assert_eq!(calls.map(|call| call.state).collect::<Vec<_>>(), [Some("ok".to_owned())]);
+    assert_eq!(calls.map(|call| call.state).collect::<Vec<_>>(), [Some("ok".into())]);
     assert_eq!(take("Stop", json!({}), 27 * HOUR).await, "waiting finished");
     assert_eq!(judge(1000 * HOUR).await, "waiting finished", "a task that waits for a person is never silent");
     // A late record counts as a sign of life at its own time, not at the time of its arrival.

@@ -54,10 +54,9 @@ async fn the_overview_counts_tasks_and_events() {
 async fn activity_covers_the_24_hours_up_to_the_newest() {
     let app = App::start().await;
     let client = Client::of(&app);
-    let hour =
-        |back: i64, events: i64| format!("insert into figures values ('p', 'hour.{}', {events});", 490_000 - back);
+    let hour = |back: i64, events: i64| format!("insert into activity values ('p', {}, {events});", 490_000 - back);
     app.sql(&[hour(0, 1), hour(5, 2), hour(23, 3), hour(24, 4), hour(7, 0)].concat());
-    app.sql("insert into figures values ('q', 'hour.490000', 5)");
+    app.sql("insert into activity values ('q', 490000, 5)");
     let activity = client.get("/api/v1/overview").await.at("/activity");
     let events: Vec<_> = activity.as_array().unwrap().iter().map(|hour| hour["events"].clone()).collect();
     assert_eq!(events, [json!(3), json!(2), json!(6)]);

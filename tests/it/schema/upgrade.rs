@@ -21,8 +21,12 @@ fn early(folder: &Path) -> PathBuf {
 
 /// The rows of each table that the upgrade must keep.
 fn rows(path: &Path) -> Vec<String> {
-    let tables = "tasks sessions events bookmarks usage figures changes search_documents search_tasks";
-    tables.split(' ').map(|table| sqlite3(path, &format!("select * from {table} order by 1, 2"))).collect()
+    let tables = "tasks sessions events bookmarks usage search_documents search_tasks";
+    let select = |table| format!("select * from {table} order by 1, 2");
+    let figures = "select * from figures where value <> 0 and figure not glob 'hour.*' order by 1, 2".to_owned();
+    let changes =
+        "select id, kind, project, task_id, parent_task_id, object_id, status, count, at from changes".to_owned();
+    tables.split(' ').map(select).chain([figures, changes]).map(|select| sqlite3(path, &select)).collect()
 }
 
 #[tokio::test]
@@ -31,11 +35,17 @@ async fn a_database_of_eight_migrations_is_upgraded() {
     let path = early(folder.path());
     let (before, columns) = (rows(&path), sqlite3(&path, "select * from tasks").lines().count());
     assert!(columns >= 4);
+    let hours = sqlite3(
+        &path,
+        "select project, cast(substr(figure, 6) as integer), value from figures where figure glob 'hour.*'",
+    );
+    assert!(hours.lines().count() > 0);
     let output = migrate(&path);
     assert!(output.status.success(), "{output:?}");
     // No other program dropped its triggers, so none is put back.
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{} is up to date\n", path.display()));
     assert_eq!(rows(&path), before);
+    assert_eq!(sqlite3(&path, "select project, hour, events from activity"), hours);
     let other = TempDir::new().unwrap();
     assert_eq!(schema(&path), schema(&create_database(&other).await));
 

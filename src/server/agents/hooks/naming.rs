@@ -4,7 +4,7 @@ use super::record::HookRecord;
 use super::status::TitleOrigin;
 use crate::agent::hook_catalogue::HookName;
 use crate::protocol::limits;
-use crate::server::ingest::text;
+use crate::server::text;
 
 /// The title that a record gives its task, with its source: the name of the session, or else the first line of the
 /// prompt.

@@ -9,7 +9,7 @@ use super::{HookError, fingerprint};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
-use crate::server::ingest::text;
+use crate::server::text;
 
 /// The longest path that is kept, in bytes. A path of as many bytes never has more characters than a `workspace` may
 /// have.

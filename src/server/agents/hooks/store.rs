@@ -1,6 +1,6 @@
 //! The rows of a record: reads the task and the event, and builds the changes for the ingest verbs.
 
-use requery_entities::{event, task};
+use requery_entities::{StoredText, event, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::{Map, Value};
 
@@ -69,13 +69,13 @@ pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut Age
 impl From<task::Model> for StoredTask {
     fn from(row: task::Model) -> Self {
         Self {
-            id: row.id,
-            title: row.title,
-            project: row.project,
-            workspace: row.workspace,
-            status: row.status,
-            status_reason: row.status_reason,
-            ingest_state: row.ingest_state,
+            id: row.id.into(),
+            title: row.title.into(),
+            project: row.project.into(),
+            workspace: row.workspace.map(String::from),
+            status: row.status.into(),
+            status_reason: row.status_reason.map(String::from),
+            ingest_state: row.ingest_state.map(String::from),
             heard_at: row.heard_at,
             is_stale: row.stale_since.is_some(),
         }
@@ -188,11 +188,11 @@ pub async fn find_event(
         (None, None) => return Ok(None),
     };
     let columns = [event::Column::Id, event::Column::State, event::Column::Metadata];
-    let found: Option<(String, Option<String>, Option<String>)> =
+    let found: Option<(StoredText, Option<StoredText>, Option<StoredText>)> =
         find.select_only().columns(columns).into_tuple().one(tx).await?;
     Ok(found.map(|(id, state, metadata)| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);
-        StoredEvent { id, state, metadata }
+        StoredEvent { id: id.into(), state, metadata: metadata.map(String::from) }
     }))
 }
 

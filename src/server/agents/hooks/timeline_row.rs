@@ -7,7 +7,7 @@ use super::tool;
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle};
 use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
-use crate::server::ingest::text;
+use crate::server::text;
 
 /// The longest tool input that metadata keeps whole, in bytes of JSON. Of a longer input only the short fields stay.
 const MAX_INPUT_BYTES: usize = 16 * 1024;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use requery_entities::task;
+use requery_entities::{StoredText, task};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -95,13 +95,13 @@ fn ms(span: Duration) -> i64 {
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
 struct JudgedTask {
-    id: String,
-    status: String,
+    id: StoredText,
+    status: StoredText,
     status_since: i64,
     heard_at: Option<i64>,
-    process: Option<String>,
+    process: Option<StoredText>,
     stale_since: Option<i64>,
-    stale_reason: Option<String>,
+    stale_reason: Option<StoredText>,
 }
 
 /// A verdict on one task, to carry out if no hook and no writer changed the task meanwhile.
@@ -138,7 +138,11 @@ pub async fn judge_silences(
             .all(tx)
             .await?;
         let Some(last) = rows.last() else { return Ok(judgements) };
-        after.clone_from(&last.id);
+        // An id that is not UTF-8 can be read as a lower text. Then the loop must not find it again.
+        if *last.id <= *after {
+            return Ok(judgements);
+        }
+        after = last.id.to_string();
         judgements.extend(rows.into_iter().filter_map(|row| {
             let agent = SilentAgent {
                 status: TaskStatus::parse(&row.status)?,
@@ -147,7 +151,7 @@ pub async fn judge_silences(
                 stale: row.stale_reason.as_deref().and_then(StaleReason::parse).zip(row.stale_since),
             };
             let verdict = judge(agent, limits, listening_since, now_ms)?;
-            Some(Judgement { id: row.id, status: agent.status, heard_at: row.heard_at?, verdict })
+            Some(Judgement { id: row.id.into(), status: agent.status, heard_at: row.heard_at?, verdict })
         }));
     }
 }

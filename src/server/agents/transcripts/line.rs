@@ -10,7 +10,7 @@ use crate::protocol::limits;
 use crate::server::agents::hooks::fingerprint;
 use crate::server::agents::hooks::record::MAX_PATH_BYTES;
 use crate::server::database::sql::usage::MICROS_PER_DOLLAR;
-use crate::server::ingest::text;
+use crate::server::text;
 
 /// The longest name of a model that is kept, in characters.
 const MAX_MODEL_CHARACTERS: usize = 128;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use requery_entities::task;
+use requery_entities::{StoredText, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter};
 use serde_json::{Map, Value, json};
 
@@ -33,7 +33,7 @@ pub async fn save(
         .await?;
     let (task_id, is_history) = match found {
         Some(row) => {
-            let id = row.id.clone();
+            let id = row.id.to_string();
             match ImportedHistory::of(&row) {
                 Some(history) => {
                     update_task(tx, row, history, &session).await?;
@@ -142,10 +142,10 @@ async fn find_known_events(
 ) -> Result<HashMap<String, StoredEvent>, DbErr> {
     #[derive(FromQueryResult)]
     struct KnownEvent {
-        external_id: String,
-        id: String,
-        state: Option<String>,
-        metadata: Option<String>,
+        external_id: StoredText,
+        id: StoredText,
+        state: Option<StoredText>,
+        metadata: Option<StoredText>,
     }
     let late = session.results.iter().map(|result| &result.external_id);
     let names: Vec<_> = session.events.iter().map(|entry| &entry.external_id).chain(late).collect();
@@ -153,7 +153,7 @@ async fn find_known_events(
     let rows: Vec<KnownEvent> = transcripts::KNOWN_EVENTS.all(tx, values).await?;
     let rows = rows.into_iter().map(|KnownEvent { external_id, id, state, metadata }| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);
-        (external_id, StoredEvent { id, state, metadata })
+        (external_id.into(), StoredEvent { id: id.into(), state, metadata: metadata.map(String::from) })
     });
     Ok(rows.collect())
 }

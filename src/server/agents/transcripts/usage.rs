@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::json;
 
@@ -21,8 +22,8 @@ pub async fn save(
 ) -> Result<(), DbErr> {
     #[derive(FromQueryResult)]
     struct CountedAnswer {
-        answer_id: String,
-        task_id: String,
+        answer_id: StoredText,
+        task_id: StoredText,
         input_tokens: i64,
         output_tokens: i64,
         cache_read_tokens: i64,

@@ -1,4 +1,4 @@
-//! The change log: its beginning, its folding into figures and its pruning.
+//! The change log: its beginning and its pruning.
 
 use super::Sql;
 
@@ -13,28 +13,6 @@ pub const RUN_AND_ROWS: Sql = Sql::new(
         (select count(*) from changes where id >= ?2) as rows
     from runs run where run.token = ?1",
 );
-
-/// The number of the first change that is not folded.
-pub const FOLDED: Sql = Sql::new("select next from folded");
-
-/// Adds the logged events from the change `?1` up to, but without, the change `?2` to the figure of each project.
-pub const FOLD_EVENTS: Sql = Sql::new(
-    "insert into figures (project, figure, value)
-    select project, 'events', count(*) from changes
-    where id >= ?1 and id < ?2 and kind = 'event.logged' group by 1, 2
-    on conflict (project, figure) do update set value = value + excluded.value",
-);
-
-/// The same for the figure of each hour.
-pub const FOLD_HOURS: Sql = Sql::new(
-    "insert into figures (project, figure, value)
-    select project, 'hour.' || (at / 3600000), count(*) from changes
-    where id >= ?1 and id < ?2 and kind = 'event.logged' group by 1, 2
-    on conflict (project, figure) do update set value = value + excluded.value",
-);
-
-/// Sets the number of the first change that is not folded.
-pub const SET_FOLDED: Sql = Sql::new("update folded set next = ?");
 
 /// Deletes folded changes from the old end of the log, at most `?1` rows. The newest change stays.
 ///

@@ -22,29 +22,41 @@ pub const LAST_CHANGE_AND_RUN: Sql =
 /// The number of the last change.
 pub const LAST_CHANGE: Sql = Sql::new(concat!("select ", last_change!()));
 
-/// For the tail: whether the run `?` is in the file, the number of the last change, the version of the schema, and the
-/// number of the oldest row of the log.
+/// For the tail: whether the run `?` is in the file, the number of the last change, the version of the schema, the number
+/// of the oldest row of the log, and whether a table has used up its numbers.
 pub const STATE_OF_LOG: &str = concat!(
     "select exists (select 1 from runs where token = ?), ",
     last_change!(),
-    ", (select schema_version from pragma_schema_version), (select min(id) from changes)"
+    ", (select schema_version from pragma_schema_version), (select min(id) from changes),
+    exists (select 1 from sqlite_sequence where cast(seq as integer) >= 4611686018427387904 and case name
+        when 'changes' then true
+        when 'events' then (select coalesce(max(position), 0) from events) < 4611686018427387904
+        when 'runs' then (select coalesce(max(id), 0) from runs) < 4611686018427387904
+        else false end)"
 );
 
-/// The token of the last run.
-pub const LAST_RUN: Sql = Sql::new("select token from runs order by id desc limit 1");
+/// Whether the last run is the run `?`.
+pub const IS_LAST_RUN: Sql = Sql::new("select token = ? from runs order by id desc limit 1");
 
-/// The highest number of a change. SQLite gives out no number after 2^63 - 1, and every later write fails. Another
-/// program can set any number, so the numbers from here on are taken back.
-pub const HIGHEST_CHANGE: i64 = 1 << 62;
+/// The highest number of a row, 2^62. SQLite gives out no number after 2^63 - 1, and every later insert fails as if the
+/// disk were full. Another program can set any number, so the numbers from here on are taken back.
+pub const HIGHEST_NUMBER: i64 = 1 << 62;
 
-/// Takes back numbers from 2^62 on. No row is affected in a log that has only ordinary numbers.
-pub const RENUMBER: [Sql; 2] = [
+/// Takes back the numbers of changes from 2^62 on. No row is affected in a log that has only ordinary numbers.
+pub const RENUMBER_CHANGES: [Sql; 2] = [
     Sql::new("delete from changes where id >= 4611686018427387904"),
     Sql::new(
         "update sqlite_sequence set seq = (select coalesce(max(id), 0) from changes)
         where name = 'changes' and cast(seq as integer) >= 4611686018427387904",
     ),
 ];
+
+/// Takes back the numbers of events and runs from 2^62 on, if no row has one.
+pub const RENUMBER_OTHERS: Sql = Sql::new(
+    "update sqlite_sequence set seq = case name when 'events' then (select coalesce(max(position), 0) from events)
+        else (select coalesce(max(id), 0) from runs) end
+    where name in ('events', 'runs') and cast(seq as integer) >= 4611686018427387904",
+);
 
 /// Takes back the position of the fold if it is beyond the end of the log. Without this the fold would skip the changes
 /// that get these numbers.

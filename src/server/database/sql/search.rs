@@ -22,28 +22,26 @@ macro_rules! rows_of_matches {
 
 /// The newest `?4` matches of the expression `?1`, with `?5` characters of each text.
 pub const CANDIDATES: Sql = rows_of_matches!(
-    "cast(coalesce(e.title, b.title, t.title) as blob) as title,
-    cast(substr(iif(d.position is not null, e.body, iif(d.bookmark_id is not null, b.note, t.summary)), 1, ?5) as blob)
-        as text",
+    "coalesce(e.title, b.title, t.title) as title,
+    substr(iif(d.position is not null, e.body, iif(d.bookmark_id is not null, b.note, t.summary)), 1, ?5) as text",
     "select rowid from search_index where search_index match ?1 order by rowid desc limit ?4"
 );
 
 /// The matches with the ids in the JSON array `?1`, with all columns that an answer shows.
 pub const HITS: Sql = rows_of_matches!(
     "t.id as task_id, e.id as event_id, b.id as bookmark_id, b.event_id as marked_event_id,
-    cast(t.project as blob) as project, cast(coalesce(e.title, b.title, t.title) as blob) as title,
-    cast(iif(d.position is not null, e.body, iif(d.bookmark_id is not null, b.note, t.summary)) as blob) as text,
+    t.project, coalesce(e.title, b.title, t.title) as title,
+    iif(d.position is not null, e.body, iif(d.bookmark_id is not null, b.note, t.summary)) as text,
     coalesce(e.created_at, b.updated_at, t.changed_at) as at",
     "select value from json_each(?1)"
 );
 
-/// The rows of a table that the index reads, each with its document. Texts are read as bytes, because plain SQL can
-/// store texts that are not UTF-8.
+/// The rows of a table that the index reads, each with its document.
 macro_rules! rows {
     (tasks, $clause:literal) => {
         Sql::new(concat!(
-            "select t.id, t.id as task_id, cast(t.project as blob) as project, null as position, null as bookmark_id,
-                cast(t.title as blob) as title, cast(t.summary as blob) as text, null as created_at,
+            "select t.id, t.id as task_id, t.project, null as position, null as bookmark_id,
+                t.title, t.summary as text, null as created_at,
                 d.id as document, d.fingerprint
             from tasks t left join search_tasks s on s.task_id = t.id
                 left join search_documents d on d.task = s.number and d.position is null and d.bookmark_id is null ",
@@ -52,8 +50,8 @@ macro_rules! rows {
     };
     (bookmarks, $clause:literal) => {
         Sql::new(concat!(
-            "select b.id, b.task_id, cast(t.project as blob) as project, null as position, b.id as bookmark_id,
-                cast(b.title as blob) as title, cast(b.note as blob) as text, null as created_at,
+            "select b.id, b.task_id, t.project, null as position, b.id as bookmark_id,
+                b.title, b.note as text, null as created_at,
                 d.id as document, d.fingerprint
             from bookmarks b join tasks t on t.id = b.task_id
                 left join search_documents d on d.bookmark_id = b.id ",
@@ -62,8 +60,8 @@ macro_rules! rows {
     };
     (events, $clause:literal) => {
         Sql::new(concat!(
-            "select e.id, e.task_id, cast(t.project as blob) as project, e.position, null as bookmark_id,
-                cast(e.title as blob) as title, cast(e.body as blob) as text, e.created_at,
+            "select e.id, e.task_id, t.project, e.position, null as bookmark_id,
+                e.title, e.body as text, e.created_at,
                 d.id as document, d.fingerprint
             from events e join tasks t on t.id = e.task_id left join search_tasks s on s.task_id = e.task_id
                 left join search_documents d on d.task = s.number and d.position = e.position ",
@@ -142,7 +140,7 @@ pub const GONE_EVENTS: Sql = Sql::new(
 
 /// The first `?3` changes from the change `?1` up to, but without, the change `?2`.
 pub const CHANGES: Sql = Sql::new(
-    "select id, kind, cast(project as blob) as project, task_id, object_id from changes
+    "select id, kind, project, task_id, object_id from changes
     where id >= ?1 and id < ?2 order by id limit ?3",
 );
 
@@ -150,8 +148,8 @@ pub const CHANGES: Sql = Sql::new(
 /// task without documents also has the number and the size of its events. At most `?2` + 1 events are counted, so a
 /// number above `?2` means that the task has more than `?2` events.
 pub const KNOWN_TASKS: Sql = Sql::new(
-    "select value as task_id, t.id is not null as is_there, cast(t.project as blob) as project,
-        cast(s.project as blob) as indexed, coalesce(has.events, 0) as events, coalesce(has.bytes, 0) as bytes
+    "select value as task_id, t.id is not null as is_there, t.project,
+        s.project as indexed, coalesce(has.events, 0) as events, coalesce(has.bytes, 0) as bytes
     from json_each(?1) left join tasks t on t.id = value left join search_tasks s on s.task_id = value
     left join (
         select j.value as task_id,
@@ -171,5 +169,5 @@ pub const WORDS: Sql = Sql::new(
         select (select term from search_words where term >= words.word || char(1) order by term limit 1)
         from words where word < ?2 limit ?3
     )
-    select cast(word as blob) as word from words where word < ?2",
+    select word from words where word < ?2",
 );

@@ -8,10 +8,12 @@
 use std::time::{Duration, Instant};
 
 use requery_entities::change;
+use sea_orm::sqlx::sqlite::SqliteRow;
 use sea_orm::sqlx::{self, Connection, Row, SqliteConnection};
+use sea_orm::{DbErr, FromQueryResult, QueryResult};
 
 use super::health::{connect, query as error};
-use crate::server::database::sql::runs::{HIGHEST_CHANGE, STATE_OF_LOG};
+use crate::server::database::sql::runs::{HIGHEST_NUMBER, STATE_OF_LOG};
 use crate::server::database::{Database, DatabaseError, Position};
 
 /// How often to look for writes of other processes while the log grows. This costs about 1 % of a core.
@@ -22,7 +24,8 @@ const IDLE: Duration = Duration::from_millis(40);
 const STAY_ACTIVE: Duration = Duration::from_secs(2);
 
 /// The columns of a row of the log.
-const COLUMNS: &str = "id, kind, project, task_id, parent_task_id, object_id, status, count, at";
+const COLUMNS: &str = "id, kind, project, task_id, parent_task_id, object_id, status, \
+    cast(count as integer) as count, cast(at as integer) as at";
 
 /// Waits for changes and reads them.
 pub(in crate::server) struct Bell {
@@ -71,7 +74,7 @@ impl Bell {
             .fetch_all(&mut self.connection)
             .await
             .map_err(error)?;
-        Ok(rows.iter().map(row).collect::<Result<_, _>>().map_err(error)?)
+        Ok(rows.into_iter().map(row).collect::<Result<_, _>>()?)
     }
 
     /// The position of the newest change. Fails if the file was restored from another copy.
@@ -91,12 +94,13 @@ impl Bell {
         let facts = sqlx::query(STATE_OF_LOG).bind(epoch).fetch_one(&mut self.connection).await.map_err(error)?;
         let column = |number| facts.try_get::<Option<i64>, _>(number).map_err(error);
         let (is_ours, last, schema, floor) = (column(0)? == Some(1), column(1)?.unwrap_or(0), column(2)?, column(3)?);
+        let is_used_up = last >= HIGHEST_NUMBER || column(4)? == Some(1);
         if self.schema != schema {
             database.check_schema().await?;
             self.schema = schema;
         }
-        if last >= HIGHEST_CHANGE {
-            return Err(DatabaseError::Away("the numbers of the change log are used up".to_owned()));
+        if is_used_up {
+            return Err(DatabaseError::Away("another program has used up the numbers of a table".to_owned()));
         }
         let end = Position::start().after_row(last);
         let restored = !is_ours || !end.covers(reached) || !end.covers(&minted);
@@ -147,19 +151,9 @@ pub(super) async fn newest_change<'c>(
 ) -> Option<change::Model> {
     let sql = format!("select {COLUMNS} from changes where id <= ? order by id desc limit 1");
     let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).fetch_optional(connection).await.ok()??;
-    row(&found).ok()
+    row(found).ok()
 }
 
-fn row(row: &sqlx::sqlite::SqliteRow) -> Result<change::Model, sqlx::Error> {
-    Ok(change::Model {
-        id: row.try_get(0)?,
-        kind: row.try_get(1)?,
-        project: row.try_get(2)?,
-        task_id: row.try_get(3)?,
-        parent_task_id: row.try_get(4)?,
-        object_id: row.try_get(5)?,
-        status: row.try_get(6)?,
-        count: row.try_get(7)?,
-        at: row.try_get(8)?,
-    })
+fn row(row: SqliteRow) -> Result<change::Model, DbErr> {
+    change::Model::from_query_result(&QueryResult::from(row), "")
 }

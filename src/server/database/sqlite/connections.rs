@@ -12,16 +12,16 @@ use requery_entities::run;
 use requery_migrations::{MigrateError, Migrated};
 use sea_orm::sqlx::{self, Row};
 use sea_orm::{
-    ActiveValue, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, RuntimeErr,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, RuntimeErr,
     TransactionTrait,
 };
 
-use super::bell::newest_change;
+use super::continuity::{begin_run, mark, renumber, vouches};
 use super::error_codes::{as_open_error, as_schema_error};
 use super::files::{Displacement, OpenFiles};
 use super::location::Location;
 use super::lock::{BUSY_TIMEOUT, HeldFile, NameLock};
-use super::record::{Record, RowMark, RunMark, boot};
+use super::record::{Record, RunMark};
 use super::schema;
 use crate::protocol::{Cursor, limits};
 use crate::server::database::error::{DatabaseError, OpenError};
@@ -185,66 +185,8 @@ async fn checkpoint(writer: &DatabaseConnection, mode: &str) -> Result<bool, DbE
     Ok(busy == Some(0) && log == done)
 }
 
-/// Whether the file still has every change that clients of the last run can know.
-///
-/// A copy that was put back, or a machine that lost power, takes changes back, and later changes get the same numbers.
-/// The record beside the file tells it: the newest row that the last run read must be there, unchanged. A killed process
-/// loses no change that it read, so its run continues, as long as the machine ran on. The record follows the log by one
-/// pass of the tail. A copy that was made within that time and is put back is not noticed. Neither is a folder that is
-/// put back as a whole onto the same inodes.
-async fn vouches(record: &Record, location: &Location, writer: &DatabaseConnection) -> Result<bool, DbErr> {
-    let Some(run) = &record.run else { return Ok(false) };
-    let is_same_file = OpenFiles::at(location.path()).is_some_and(|files| Some(files.file()) == record.file);
-    let is_in_order = run.ended || (run.boot.is_some() && run.boot == boot());
-    let last: Option<String> = sql::runs::LAST_RUN.value(writer, []).await?;
-    if !is_same_file || !is_in_order || last.as_ref() != Some(&run.token) || next_change(writer).await? < run.next {
-        return Ok(false);
-    }
-    let Some(newest) = &run.newest else { return Ok(true) };
-    let found = newest_change(writer.get_sqlite_connection_pool(), newest.id).await;
-    Ok(found.is_some_and(|row| RowMark::of(&row) == *newest))
-}
-
-/// The mark of the run as of now.
-async fn mark(writer: &DatabaseConnection, epoch: &str) -> Result<RunMark, DbErr> {
-    let next = next_change(writer).await?;
-    let newest = newest_change(writer.get_sqlite_connection_pool(), i64::MAX).await.map(|row| RowMark::of(&row));
-    Ok(RunMark { token: epoch.to_owned(), next, newest, boot: boot(), ended: false })
-}
-
-/// Makes the numbers of the log usable again if another program has used them up, and takes back positions beyond the
-/// end of the log. Returns whether a later change can have the number of an earlier one.
-async fn renumber(writer: &DatabaseConnection) -> Result<bool, DbErr> {
-    let mut is_renumbered = false;
-    for statement in sql::runs::RENUMBER {
-        is_renumbered |= statement.execute(writer, []).await? > 0;
-    }
-    sql::runs::TAKE_BACK_FOLDED.execute(writer, []).await?;
-    // The search index can be damaged and is then rebuilt: that must not keep the file from being opened.
-    let _ = sql::runs::TAKE_BACK_SEARCHED.execute(writer, []).await;
-    Ok(is_renumbered)
-}
-
-/// The number of the next change.
-async fn next_change(writer: &DatabaseConnection) -> Result<i64, DbErr> {
-    let last: Option<i64> = sql::runs::LAST_CHANGE.value(writer, []).await?;
-    Ok(last.unwrap_or(0).saturating_add(1))
-}
-
 fn query_error(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
-}
-
-async fn begin_run(writer: &DatabaseConnection) -> Result<Arc<str>, DbErr> {
-    let token = uuid::Uuid::now_v7().simple().to_string();
-    let row = run::ActiveModel {
-        id: ActiveValue::NotSet,
-        token: ActiveValue::Set(token.clone()),
-        begins: ActiveValue::Set(next_change(writer).await?),
-        started_at: ActiveValue::NotSet,
-    };
-    run::Entity::insert(row).exec(writer).await?;
-    Ok(token.into())
 }
 
 async fn connect(location: &Location, connections: u32, read_only: bool) -> Result<DatabaseConnection, DbErr> {

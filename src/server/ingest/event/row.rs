@@ -3,7 +3,7 @@
 //! The forms here are checked already: a request by the verbs of the parent module, a hook or a transcript by the code
 //! that read it. No other module writes the table.
 
-use requery_entities::event;
+use requery_entities::{StoredText, event};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
@@ -69,12 +69,12 @@ pub async fn insert_all(tx: &impl ConnectionTrait, events: Vec<EventToLog>) -> R
 /// Ends an event.
 pub async fn finish(tx: &impl ConnectionTrait, id: &str, ending: EventEnding) -> Result<(), DbErr> {
     let mut row = event::ActiveModel {
-        state: Set(Some(ending.state.as_str().to_owned())),
-        metadata: Set(Some(ending.metadata)),
+        state: Set(Some(ending.state.as_str().into())),
+        metadata: Set(Some(ending.metadata.into())),
         ..Default::default()
     };
     if let Some((body, truncated)) = ending.body {
-        row.body = Set(Some(body));
+        row.body = Set(Some(body.into()));
         row.truncated = Set(truncated);
     }
     event::Entity::update_many().set(row).filter(event::Column::Id.eq(id)).exec(tx).await.map(drop)
@@ -85,7 +85,7 @@ pub async fn abandon(tx: &impl ConnectionTrait, ids: &[String]) -> Result<(), Db
     if ids.is_empty() {
         return Ok(());
     }
-    let row = event::ActiveModel { state: Set(Some(EventState::Abandoned.as_str().to_owned())), ..Default::default() };
+    let row = event::ActiveModel { state: Set(Some(EventState::Abandoned.as_str().into())), ..Default::default() };
     event::Entity::update_many()
         .set(row)
         .filter(event::Column::Id.is_in(ids.iter().map(String::as_str)))
@@ -99,18 +99,18 @@ impl EventToLog {
     fn into_row(self) -> event::ActiveModel {
         event::ActiveModel {
             position: NotSet,
-            id: Set(self.id),
-            task_id: Set(self.task_id),
-            session_id: Set(self.session_id),
-            kind: Set(self.kind),
-            family: Set(self.family.map(|family| family.to_string())),
-            lane: Set(self.lane.map(|lane| lane.to_string())),
-            state: Set(self.state.map(|state| state.to_string())),
-            title: Set(self.title),
-            body: Set(self.body),
-            metadata: Set(self.metadata),
+            id: Set(self.id.into()),
+            task_id: Set(self.task_id.into()),
+            session_id: Set(self.session_id.map(StoredText::from)),
+            kind: Set(self.kind.into()),
+            family: Set(self.family.map(|family| family.as_str().into())),
+            lane: Set(self.lane.map(|lane| lane.as_str().into())),
+            state: Set(self.state.map(|state| state.as_str().into())),
+            title: Set(self.title.into()),
+            body: Set(self.body.map(StoredText::from)),
+            metadata: Set(self.metadata.map(StoredText::from)),
             truncated: Set(self.truncated),
-            external_id: Set(self.external_id),
+            external_id: Set(self.external_id.map(StoredText::from)),
             created_at: Set(self.created_at),
             updated_at: Set(self.updated_at),
         }

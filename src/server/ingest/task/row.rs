@@ -3,7 +3,7 @@
 //! The forms here are checked already: a request by the verbs of the parent module, a hook or a transcript by the code
 //! that read it. No other module writes the table.
 
-use requery_entities::task;
+use requery_entities::{StoredText, task};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
@@ -113,22 +113,22 @@ pub struct TaskChanges {
 /// Writes a new task.
 pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), DbErr> {
     let row = task::ActiveModel {
-        id: Set(task.id.to_string()),
-        title: Set(task.title),
-        project: Set(task.project),
-        status: Set(task.status.to_string()),
-        mode: Set(task.mode.to_string()),
-        parent_task_id: Set(task.parent_task_id.map(|id| id.to_string())),
-        parent_session_id: Set(task.parent_session_id.map(|id| id.to_string())),
-        workspace: Set(task.workspace),
-        source: Set(task.source),
-        external_id: Set(task.external_id),
-        status_reason: Set(task.status_reason),
+        id: Set(task.id.to_string().into()),
+        title: Set(task.title.into()),
+        project: Set(task.project.into()),
+        status: Set(task.status.as_str().into()),
+        mode: Set(task.mode.as_str().into()),
+        parent_task_id: Set(task.parent_task_id.map(|id| id.as_str().into())),
+        parent_session_id: Set(task.parent_session_id.map(|id| id.as_str().into())),
+        workspace: Set(task.workspace.map(StoredText::from)),
+        source: Set(task.source.into()),
+        external_id: Set(task.external_id.map(StoredText::from)),
+        status_reason: Set(task.status_reason.map(StoredText::from)),
         status_since: Set(task.status_since),
-        summary: Set(task.summary),
-        ingest_state: Set(task.ingest_state),
+        summary: Set(task.summary.map(StoredText::from)),
+        ingest_state: Set(task.ingest_state.map(StoredText::from)),
         heard_at: Set(task.heard_at),
-        process: Set(task.process),
+        process: Set(task.process.map(StoredText::from)),
         stale_since: NotSet,
         stale_reason: NotSet,
         event_count: NotSet,
@@ -142,19 +142,19 @@ pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), 
 /// Without a change there is no statement.
 pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -> Result<(), DbErr> {
     let row = task::ActiveModel {
-        title: set(changes.title),
-        project: set(changes.project),
-        status: set(changes.status.map(|status| status.to_string())),
-        status_reason: set(changes.status_reason),
+        title: set(changes.title.map(StoredText::from)),
+        project: set(changes.project.map(StoredText::from)),
+        status: set(changes.status.map(|status| status.as_str().into())),
+        status_reason: set(changes.status_reason.map(|reason| reason.map(StoredText::from))),
         status_since: set(changes.status_since),
-        mode: set(changes.mode.map(|mode| mode.to_string())),
-        workspace: set(changes.workspace.map(Some)),
-        summary: set(changes.summary.map(Some)),
-        ingest_state: set(changes.ingest_state),
+        mode: set(changes.mode.map(|mode| mode.as_str().into())),
+        workspace: set(changes.workspace.map(|workspace| Some(workspace.into()))),
+        summary: set(changes.summary.map(|summary| Some(summary.into()))),
+        ingest_state: set(changes.ingest_state.map(|state| state.map(StoredText::from))),
         heard_at: set(changes.heard_at.map(Some)),
-        process: set(changes.process),
+        process: set(changes.process.map(|process| process.map(StoredText::from))),
         stale_since: set(changes.stale.map(|stale| stale.map(|(_, since)| since))),
-        stale_reason: set(changes.stale.map(|stale| stale.map(|(reason, _)| reason.as_str().to_owned()))),
+        stale_reason: set(changes.stale.map(|stale| stale.map(|(reason, _)| reason.as_str().into()))),
         created_at: set(changes.created_at),
         changed_at: set(changes.changed_at),
         ..Default::default()
