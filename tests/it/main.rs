@@ -24,6 +24,7 @@ mod contract_page;
 mod contract_rest;
 mod database;
 mod feed;
+mod file_check;
 mod lost_tail;
 mod moves;
 mod rest;
