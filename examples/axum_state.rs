@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,7 +53,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Router::new().route("/overview", get(overview_page)).route("/tasks/{id}", get(task_page)).with_state(state);
 
     let listener = TcpListener::bind(listen).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    // The server runs even if its standard output is closed. `println!` would panic there.
+    let _ = writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app).await?;
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! ```
 
 use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
 use requery::client::{Client, ClientConfig, Status, View, ViewState};
@@ -30,15 +31,15 @@ async fn main() -> ExitCode {
     };
     match wait(server, id).await {
         Ok(TaskEnd::Completed) => {
-            println!("completed");
+            print("completed");
             ExitCode::SUCCESS
         }
         Ok(TaskEnd::Errored) => {
-            println!("errored");
+            print("errored");
             ExitCode::FAILURE
         }
         Ok(TaskEnd::NotFound) => {
-            println!("not found");
+            print("not found");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -46,6 +47,11 @@ async fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The exit code has the result too, so a closed output is no failure. `println!` would panic there.
+fn print(result: &str) {
+    let _ = writeln!(std::io::stdout(), "{result}");
 }
 
 async fn wait(server: &str, id: &str) -> Result<TaskEnd, Box<dyn Error>> {

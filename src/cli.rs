@@ -33,6 +33,9 @@ mod agent_runtime;
 
 mod progress;
 
+mod signals;
+use signals::asked_to_end;
+
 mod terminal_text;
 pub use terminal_text::escape_control_characters;
 
@@ -128,6 +131,13 @@ fn state_folder() -> anyhow::Result<PathBuf> {
     Ok(folders.state_dir().unwrap_or_else(|| folders.data_dir()).join("requery"))
 }
 
+/// Writes a line to standard error. A closed one is no failure: the macros of the standard library panic there.
+pub fn print_error(line: &str) {
+    use std::io::Write;
+
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// Writes to standard output. A closed pipe is no failure: the reader, such as `head`, has read enough.
 fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write;
@@ -136,23 +146,5 @@ fn print(text: &str) -> std::io::Result<()> {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
-    }
-}
-
-/// Waits for SIGINT (Ctrl-C) or SIGTERM.
-async fn asked_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
     }
 }

@@ -47,6 +47,7 @@ pub use store::WatchHandle;
 pub use view::{Body, BodyError, View, ViewState};
 
 use crate::protocol::ReadModel;
+use driver::ShownStatus;
 use store::Store;
 
 /// A connection to one server, and the store of the read models that are watched.
@@ -55,7 +56,7 @@ use store::Store;
 #[derive(Debug)]
 pub struct Client {
     store: Arc<Store>,
-    status: watch::Receiver<Status>,
+    status: watch::Receiver<ShownStatus>,
     started: Instant,
     _driver: AbortOnDropHandle<()>,
 }
@@ -77,7 +78,7 @@ impl Client {
         let address = config::address(&config.server).ok_or_else(|| ConnectError::Address(config.server.clone()))?;
         let http = fetch::http().map_err(|error| ConnectError::Http(error.into()))?;
         let store = Arc::new(Store::default());
-        let (sender, status) = watch::channel(Status::Connecting);
+        let (sender, status) = watch::channel(ShownStatus { connection: Status::Connecting, project_known: true });
         let started = Instant::now();
         let endpoint = fetch::ServerEndpoint { http, address, project: config.project };
         let driver = driver::Driver::new(endpoint, config.settings, Arc::clone(&store), sender, started);
@@ -93,12 +94,20 @@ impl Client {
 
     /// The state of the connection.
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        self.status.borrow().connection.clone()
+    }
+
+    /// Whether the server has tasks or figures of the project of this client. `false` can mean that the name of the
+    /// project has a typing error.
+    ///
+    /// `true` before the server has said otherwise, and for a client of all projects.
+    pub fn is_project_known(&self) -> bool {
+        self.status.borrow().project_known
     }
 
     /// The time until the next attempt to connect. `None` unless the client waits for one.
     pub fn until_next_try(&self) -> Option<Duration> {
-        match &*self.status.borrow() {
+        match &self.status.borrow().connection {
             Status::Reconnecting { next_try: Some(at) } => Some(at.saturating_sub(self.started.elapsed())),
             _ => None,
         }
@@ -122,7 +131,7 @@ impl Drop for Client {
 #[derive(Debug)]
 pub struct Changes {
     store: watch::Receiver<u64>,
-    status: watch::Receiver<Status>,
+    status: watch::Receiver<ShownStatus>,
 }
 
 impl Changes {

@@ -97,6 +97,8 @@ pub struct Engine {
     refetcher: Refetcher<ReadModel>,
     /// The epoch of the stream's last frame.
     epoch: Option<Box<str>>,
+    /// The server has rows of the project of the stream, or did not say otherwise.
+    project_known: bool,
     /// The set of watched read models changed, or the stream does not have it yet.
     narrowing_due: bool,
 }
@@ -180,6 +182,7 @@ impl Engine {
             connection: ConnectionState::new(settings.clone(), random.split()),
             refetcher: Refetcher::new(settings, random),
             epoch: None,
+            project_known: true,
             narrowing_due: false,
         }
     }
@@ -266,15 +269,22 @@ impl Engine {
         // A new stream sends notices for every read model until it is narrowed.
         self.refetcher.add_to_stream(|_| first, None, now);
         match &frame.kind {
-            FrameKind::Snapshot(snapshot) => self.connection.handle_heartbeat_interval(snapshot.heartbeat_ms, now),
-            FrameKind::Resumed(resumed) => self.connection.handle_heartbeat_interval(resumed.heartbeat_ms, now),
+            FrameKind::Snapshot(snapshot) => {
+                self.project_known = snapshot.known;
+                self.connection.handle_heartbeat_interval(snapshot.heartbeat_ms, now);
+            }
+            FrameKind::Resumed(resumed) => {
+                self.project_known = resumed.known;
+                self.connection.handle_heartbeat_interval(resumed.heartbeat_ms, now);
+            }
             FrameKind::Watching(watching) => {
                 self.connection.handle_watching();
                 let sent = |model: &ReadModel| watching.read_models.iter().any(|sent| sent.includes(model));
                 self.refetcher.add_to_stream(sent, Some(mark), now);
             }
             FrameKind::Closing(closing) => self.connection.handle_closing(closing.retry_ms, now),
-            FrameKind::Notice(_) | FrameKind::Stale(_) | FrameKind::Heartbeat(_) | FrameKind::Resync(_) => {}
+            FrameKind::Notice(_) | FrameKind::Stale(_) => self.project_known = true,
+            FrameKind::Heartbeat(_) | FrameKind::Resync(_) => {}
         }
         self.connection.handle_cursor(cursor, frame.more);
     }
@@ -353,6 +363,11 @@ impl Engine {
     /// The state of the connection to the server.
     pub fn status(&self) -> Status {
         self.connection.status(self.refetcher.is_behind())
+    }
+
+    /// Whether the server has rows of the project of the stream. False can mean that the name has a typing error.
+    pub fn is_project_known(&self) -> bool {
+        self.project_known
     }
 
     /// The state of `model`. None: it was never watched, or its last watch ended long ago.

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // A line that cannot be written would be reported with a macro that panics, which would end the server.
+        .log_internal_errors(false)
         .init();
     let ran = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // The error may quote a server or a file, so it may contain control characters.
-            eprintln!("requery: {}", cli::escape_control_characters(&format!("{error:#}")));
+            cli::print_error(&format!("requery: {}", cli::escape_control_characters(&format!("{error:#}"))));
             ExitCode::FAILURE
         }
     }

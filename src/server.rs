@@ -12,6 +12,8 @@ pub mod config;
 
 mod jobs;
 
+mod leaving;
+
 mod net;
 
 #[doc(hidden)]
@@ -63,7 +65,7 @@ use database::Database;
 use error::RunError;
 use http::routes::Streams;
 use hub::Hub;
-use jobs::{Jobs, WatchFileJob};
+use jobs::{Jobs, StorageProbeJob, WatchFileJob};
 use search::SearchIndex;
 
 /// How many batches of the log may wait for the hub. The hub does no I/O, so a short queue is enough.
@@ -94,6 +96,7 @@ pub async fn run_on(
 ) -> Result<(), RunError> {
     let address = config.admit(&listener)?;
     let cursor = database.snapshot(Scope::All).await?.cursor().clone();
+    database.give_way(config.background_pause);
     let hub = Hub::new(cursor.clone());
     let log_grew = Arc::new(Notify::new());
     let index = SearchIndex::new(database.clone(), log_grew.clone());
@@ -105,8 +108,10 @@ pub async fn run_on(
     jobs.start_required(hub::run(hub.clone(), hub_inputs, config.window, jobs.stop_token()));
     jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
+    jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
     jobs.start_repeated(index.job());
     jobs.start_repeated(WatchFileJob::new(database.clone()));
+    jobs.start_repeated(StorageProbeJob::new(database.clone()));
     agents::start_jobs(&mut jobs, &database, config.silence_limits, config.spool.as_deref(), address);
 
     let stop = shutdown.child_token();

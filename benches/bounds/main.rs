@@ -17,6 +17,8 @@ mod latency;
 
 mod triggers;
 
+mod deletion;
+
 mod idle;
 
 mod burst;
@@ -29,6 +31,10 @@ mod fanout;
 
 mod search;
 
+mod overview;
+
+mod outside;
+
 use std::process::ExitCode;
 
 use table::Row;
@@ -40,12 +46,15 @@ type Bound = (&'static str, fn() -> Vec<Row>);
 const BOUNDS: &[Bound] = &[
     ("latency", latency::measure),
     ("triggers", triggers::measure),
+    ("deletion", deletion::measure),
     ("idle", idle::measure),
     ("burst", burst::measure),
     ("binary", binary::measure),
     ("hook", hook::measure),
     ("fanout", fanout::measure),
     ("search", search::measure),
+    ("overview", overview::measure),
+    ("outside", outside::measure),
 ];
 
 fn main() -> ExitCode {

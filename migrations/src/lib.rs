@@ -25,7 +25,9 @@ use sea_orm::{
 /// The migrations in their order.
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_initial", include_str!("../sqlite/0001_initial.sql")),
+    ("0002_checks", include_str!("../sqlite/0002_checks.sql")),
     ("0003_figure_deltas", include_str!("../sqlite/0003_figure_deltas.sql")),
+    ("0004_words", include_str!("../sqlite/0004_words.sql")),
 ];
 /// The tables of this crate.
 const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");
@@ -35,6 +37,8 @@ const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");
 pub struct Migrated {
     /// The migrations it applied.
     pub applied: Vec<String>,
+    /// The rows that broke a rule of a new migration and were put right: how many, and which rule.
+    pub put_right: Vec<String>,
     /// The triggers, indexes and views that another program had dropped or changed, and that were made again. If a
     /// trigger is among them, the figures were counted again and all runs were forgotten.
     pub put_back: Vec<String>,
@@ -83,6 +87,7 @@ async fn migrate_with_triggers(
         tx.execute_unprepared(&format!("insert into requery_migrations (name) values ('{name}')")).await?;
         migrated.applied.push((*name).to_owned());
     }
+    migrated.put_right = put_right(&tx).await?;
     let faults = tables::faults(&tx).await?;
     if !faults.is_empty() {
         return Err(MigrateError::Broken(faults));
@@ -93,6 +98,17 @@ async fn migrate_with_triggers(
     migrated.lost = tables::lost(&tx).await?;
     tx.commit().await?;
     Ok(migrated)
+}
+
+/// The rows that migrations put right. A migration that does so notes them in the table `repairs`.
+async fn put_right(tx: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let noted = "select name from temp.sqlite_schema where type = 'table' and name = 'repairs'";
+    if rows::texts(tx, noted).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let repairs = rows::texts(tx, "select rows || ' rows: ' || what from temp.repairs").await?;
+    tx.execute_unprepared("drop table temp.repairs").await?;
+    Ok(repairs)
 }
 
 /// Fails if [`migrate`] would refuse this database. Only reads.

@@ -10,15 +10,27 @@ const FRESH_ID: &str = "lower(substr(printf('%012x', cast(round((julianday('now'
     || '-' || substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) \
     || '-' || hex(randomblob(6)))";
 
-/// Puts SQL in the place of `{now}`, `{fresh_id}` and `{is_id:column}`.
+/// The last millisecond of the year 9999, the last year that RFC 3339 can write.
+const LAST_TIME: i64 = 253_402_300_799_999;
+
+/// Puts SQL in the place of `{now}`, `{fresh_id}`, `{is_id:column}`, `{is_time:column}` and `{as_time:column}`.
 pub(crate) fn expand(sql: &str) -> String {
-    let mut sql = sql.replace("{now}", NOW).replace("{fresh_id}", FRESH_ID);
-    while let Some(start) = sql.find("{is_id:") {
+    let hex = |count| "[0-9a-f]".repeat(count);
+    let is_id = |column: &str| format!("{column} glob '{}-{}-{}-{}-{}'", hex(8), hex(4), hex(4), hex(4), hex(12));
+    let is_time = |column: &str| format!("{column} between 0 and {LAST_TIME}");
+    let as_time = |column: &str| format!("iif({}, {column}, max(0, min({column}, {NOW})))", is_time(column));
+    let sql = sql.replace("{now}", NOW).replace("{fresh_id}", FRESH_ID);
+    let sql = put_in_place(sql, "{is_id:", is_id);
+    let sql = put_in_place(sql, "{is_time:", is_time);
+    put_in_place(sql, "{as_time:", as_time)
+}
+
+/// Puts SQL in the place of each `{name:column}`.
+fn put_in_place(mut sql: String, begin: &str, condition: impl Fn(&str) -> String) -> String {
+    while let Some(start) = sql.find(begin) {
         let Some(end) = sql[start..].find('}').map(|end| start + end) else { break };
-        let column = sql[start + "{is_id:".len()..end].to_owned();
-        let hex = |count| "[0-9a-f]".repeat(count);
-        let shape = format!("{column} glob '{}-{}-{}-{}-{}'", hex(8), hex(4), hex(4), hex(4), hex(12));
-        sql.replace_range(start..=end, &shape);
+        let text = condition(&sql[start + begin.len()..end]);
+        sql.replace_range(start..=end, &text);
     }
     sql
 }

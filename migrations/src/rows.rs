@@ -9,5 +9,11 @@ pub(crate) async fn all(db: &impl ConnectionTrait, sql: &str) -> Result<Vec<Quer
 
 /// The first column of each row that a statement finds.
 pub(crate) async fn texts(db: &impl ConnectionTrait, sql: &str) -> Result<Vec<String>, DbErr> {
-    all(db, sql).await?.iter().map(|row| row.try_get_by_index(0)).collect()
+    all(db, sql).await?.iter().map(|row| text(row, 0)).collect()
+}
+
+/// The text of a column. Another program can give a table of its own a name that is not UTF-8.
+pub(crate) fn text(row: &QueryResult, column: usize) -> Result<String, DbErr> {
+    let bytes: Vec<u8> = row.try_get_by_index(column)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

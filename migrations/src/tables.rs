@@ -86,27 +86,27 @@ pub(crate) async fn faults(db: &impl ConnectionTrait) -> Result<Vec<String>, DbE
     }
     let mut faults: Vec<String> = missing.into_values().flat_map(|(_, faults)| faults).collect();
     for row in rows::all(db, &DANGLING.replace("{tables}", TABLES)).await? {
-        let table: String = row.try_get_by_index(0)?;
+        let table = rows::text(&row, 0)?;
         if fresh.tables.contains_key(&table) {
-            faults.push(row.try_get_by_index(1)?);
+            faults.push(rows::text(&row, 1)?);
         }
     }
     Ok(faults)
 }
 
 async fn needed(db: &impl ConnectionTrait) -> Result<Vec<(String, i64, String)>, DbErr> {
-    let rows = rows::all(db, &NEEDED.replace("{tables}", TABLES)).await?;
-    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?))).collect()
+    let found = rows::all(db, &NEEDED.replace("{tables}", TABLES)).await?;
+    found.iter().map(|row| Ok((rows::text(row, 0)?, row.try_get_by_index(1)?, rows::text(row, 2)?))).collect()
 }
 
 async fn tables(db: &impl ConnectionTrait) -> Result<BTreeMap<String, String>, DbErr> {
-    let rows = rows::all(db, &format!("select name, sql from {TABLES}")).await?;
-    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, normalised(&row.try_get_by_index::<String>(1)?)))).collect()
+    let found = rows::all(db, &format!("select name, sql from {TABLES}")).await?;
+    found.iter().map(|row| Ok((rows::text(row, 0)?, normalised(&rows::text(row, 1)?)))).collect()
 }
 
 async fn all_objects(db: &impl ConnectionTrait) -> Result<Vec<(String, String, String)>, DbErr> {
-    let rows = rows::all(db, OBJECTS).await?;
-    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?))).collect()
+    let found = rows::all(db, OBJECTS).await?;
+    found.iter().map(|row| Ok((rows::text(row, 0)?, rows::text(row, 1)?, rows::text(row, 2)?))).collect()
 }
 
 /// The constraints that tables have lost. Rows that break them can now be written; all other writes work as before.

@@ -13,11 +13,13 @@ use crate::rows;
 /// In the order in which the triggers are made. Of two triggers for one statement, SQLite runs the later one first.
 const FILES: &[&str] = &[
     include_str!("../triggers/sqlite/purges.sql"),
+    include_str!("../triggers/sqlite/trees.sql"),
     include_str!("../triggers/sqlite/tasks.sql"),
     include_str!("../triggers/sqlite/sessions.sql"),
     include_str!("../triggers/sqlite/events.sql"),
     include_str!("../triggers/sqlite/bookmarks.sql"),
     include_str!("../triggers/sqlite/usage.sql"),
+    include_str!("../triggers/sqlite/kept.sql"),
 ];
 const RECOUNT: &str = include_str!("../sqlite/recount.sql");
 /// Makes the search index walk all rows again: it follows the change log, which lacks the writes that fired no trigger.

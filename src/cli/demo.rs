@@ -49,6 +49,8 @@ fn speed(text: &str) -> Result<f64, String> {
 
 /// Runs the server and the team until a signal ends them.
 pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    // A signal that came before the folder is removed would otherwise leave it behind.
+    let asked_to_end = super::asked_to_end();
     let listener = listen(&args.listen).await?;
     let address = listener.local_addr()?;
     let folder = tempfile::Builder::new()
@@ -67,17 +69,21 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let url = format!("http://{address}");
     let team = async {
         ready.cancelled().await;
-        println!("requery demo serves {url} with {} agents at work", args.agents);
-        println!("  try every operation   {url}/docs");
-        println!("  watch it live         requery watch --server {url}");
-        println!("  Ctrl-C ends it and removes its database");
+        // The demo runs even if its standard output cannot be written.
+        let _ = super::print(&format!(
+            "requery demo serves {url} with {} agents at work\n  \
+             try every operation   {url}/docs\n  \
+             watch it live         requery watch --server {url}\n  \
+             Ctrl-C ends it and removes its database\n",
+            args.agents
+        ));
         play(&url, &args).await
     };
     tokio::pin!(server);
     let ended = tokio::select! {
         served = &mut server => served?.map_err(anyhow::Error::from),
         played = team => played,
-        () = super::asked_to_end() => Ok(()),
+        () = asked_to_end => Ok(()),
     };
     shutdown.cancel();
     if !server.is_finished() {
@@ -93,7 +99,8 @@ async fn listen(address: &str) -> anyhow::Result<TcpListener> {
             let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
             let free = TcpListener::bind(format!("{host}:0")).await;
             let free = free.with_context(|| format!("could not listen on any port of {host}"))?;
-            println!("{address} is in use; the demo takes port {} instead", free.local_addr()?.port());
+            let port = free.local_addr()?.port();
+            let _ = super::print(&format!("{address} is in use; the demo takes port {port} instead\n"));
             Ok(free)
         }
         bound => bound.with_context(|| format!("could not listen on {address}")),

@@ -16,13 +16,12 @@ pub struct MigrateArgs {
 pub async fn run(args: MigrateArgs) -> anyhow::Result<ExitCode> {
     let database = Database::open(super::database(args.database_url.as_deref())?).await?;
     let migrated = database.migrated();
-    for put_back in &migrated.put_back {
-        println!("put back: {put_back}");
-    }
-    for lost in &migrated.lost {
-        println!("lost, and not put back: {lost}");
-    }
-    println!("{} is up to date", database.path().display());
+    let put_right = migrated.put_right.iter().map(|rule| format!("put right: {rule}\n"));
+    let put_back = migrated.put_back.iter().map(|name| format!("put back: {name}\n"));
+    let lost = migrated.lost.iter().map(|name| format!("lost, and not put back: {name}\n"));
+    let repairs: String = put_right.chain(put_back).chain(lost).collect();
+    let printed = super::print(&format!("{repairs}{} is up to date\n", database.path().display()));
     database.close("migrated").await;
+    printed?;
     Ok(ExitCode::SUCCESS)
 }

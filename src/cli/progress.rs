@@ -19,6 +19,6 @@ impl Progress {
 
     /// Prints a line above the bar.
     pub fn print(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| super::print_error(line));
     }
 }

@@ -92,7 +92,7 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         played = replay.play(Recording::new(BufReader::new(file))) => {
             if let Err(error) = played {
                 replay.progress.bar.finish_and_clear();
-                println!("{}", replay.tally.summary(began.elapsed()));
+                super::print(&format!("{}\n", replay.tally.summary(began.elapsed())))?;
                 return Err(error);
             }
             false
@@ -100,7 +100,8 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         () = super::asked_to_end() => true,
     };
     replay.progress.bar.finish_and_clear();
-    println!("{}{}", if interrupted { "interrupted: " } else { "" }, replay.tally.summary(began.elapsed()));
+    let interruption = if interrupted { "interrupted: " } else { "" };
+    super::print(&format!("{interruption}{}\n", replay.tally.summary(began.elapsed())))?;
     Ok(match (interrupted, replay.tally.failed) {
         // Shells report this code for a command that Ctrl-C ended.
         (true, _) => ExitCode::from(130),

@@ -35,11 +35,14 @@ pub struct ServeArgs {
     /// How long the server holds back notices in order to merge them.
     #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = duration)]
     pub window: Duration,
+    /// How long other programs must not have written before the server does work in the background.
+    #[arg(long, env = "REQUERY_BACKGROUND_PAUSE", default_value = "250ms", value_parser = duration)]
+    pub background_pause: Duration,
     /// How long the change log is kept for clients that reconnect.
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
     /// How many streams may be open at the same time.
-    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS)]
+    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS, value_parser = at_least_one())]
     pub max_streams: usize,
     /// How long an agent may be silent before its running task is flagged as stale.
     #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = duration)]
@@ -61,6 +64,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..)
+}
+
 /// The limit of open files that the server asks for: connections, streams and the database.
 const OPEN_FILES: u64 = 32_768;
 
@@ -77,6 +84,17 @@ fn raise_open_files() {
     }
 }
 
+/// Lets a write beyond the limit of the file size fail with an error. Without a handler the signal would end the server.
+fn survive_the_file_size_limit() {
+    use rustix::process::Signal;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    // The handler stays when its receiver is dropped.
+    if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
+        tracing::warn!(%error, "could not handle the signal of the file size limit, which would end the server");
+    }
+}
+
 /// Runs the server until a signal ends it.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = ServerConfig {
@@ -85,6 +103,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         insecure_no_auth: args.insecure_no_auth,
         heartbeat: args.heartbeat,
         window: args.window,
+        background_pause: args.background_pause,
         retention: args.retention,
         max_streams: args.max_streams,
         silence_limits: SilenceLimits { stale_after: args.stale_after, lost_after: args.lost_after },
@@ -93,12 +112,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         ..ServerConfig::new(super::database(args.database_url.as_deref())?)
     };
     raise_open_files();
+    survive_the_file_size_limit();
+    let asked_to_end = super::asked_to_end();
     let listener =
         TcpListener::bind(&args.listen).await.with_context(|| format!("could not listen on {}", args.listen))?;
     let shutdown = CancellationToken::new();
     let ending = shutdown.clone();
     tokio::spawn(async move {
-        super::asked_to_end().await;
+        asked_to_end.await;
         ending.cancel();
     });
     let address = listener.local_addr()?;

@@ -43,18 +43,27 @@ pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
     config.project.clone_from(&args.project);
     let client = Client::connect(config)?;
     let mut watches: Vec<WatchHandle> = models(&args).into_iter().map(|model| client.watch(model)).collect();
+    let asked_to_end = super::asked_to_end();
+    let project = args.project.as_deref();
     let shown = async {
-        if args.json {
-            print_json(&client, &mut watches, args.body).await
-        } else if io::stdout().is_terminal() {
-            draw(&client, &args.server, &watches).await
-        } else {
-            print_lines(&client, &mut watches).await
+        if !args.json && io::stdout().is_terminal() {
+            return draw(&client, &args.server, project, &watches).await;
+        }
+        let shown = async {
+            if args.json {
+                print_json(&client, &mut watches, args.body).await
+            } else {
+                print_lines(&client, &mut watches).await
+            }
+        };
+        tokio::select! {
+            shown = shown => shown,
+            () = tell_of_unknown_project(&client, project) => Ok(()),
         }
     };
     let shown = tokio::select! {
         shown = shown => shown,
-        () = super::asked_to_end() => Ok(()),
+        () = asked_to_end => Ok(()),
     };
     match shown {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -65,6 +74,22 @@ pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
 fn models(args: &WatchArgs) -> Vec<ReadModel> {
     let tasks = args.task.iter().cloned().map(ReadModel::Task);
     std::iter::once(ReadModel::Overview).chain(tasks).chain(args.bookmarks.then_some(ReadModel::Bookmarks)).collect()
+}
+
+/// Prints a line on standard error when the server does not know the project: a person may have mistyped the name.
+async fn tell_of_unknown_project(client: &Client, project: Option<&str>) {
+    let mut changes = client.changes();
+    let mut was_known = true;
+    loop {
+        let is_known = client.is_project_known();
+        if was_known && !is_known {
+            super::print_error(&screen::unknown_project(project));
+        }
+        was_known = is_known;
+        if !changes.next().await {
+            return;
+        }
+    }
 }
 
 async fn print_json(client: &Client, watches: &mut [WatchHandle], body: bool) -> io::Result<()> {
@@ -123,7 +148,7 @@ async fn print_lines(client: &Client, watches: &mut [WatchHandle]) -> io::Result
     }
 }
 
-async fn draw(client: &Client, server: &str, watches: &[WatchHandle]) -> io::Result<()> {
+async fn draw(client: &Client, server: &str, project: Option<&str>, watches: &[WatchHandle]) -> io::Result<()> {
     let mut changes = client.changes();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -133,7 +158,7 @@ async fn draw(client: &Client, server: &str, watches: &[WatchHandle]) -> io::Res
         let (rows, columns) = Term::stdout().size();
         let now_ms = chrono::Utc::now().timestamp_millis();
         let context = screen::ScreenContext { rows: rows.into(), columns: columns.into(), now_ms };
-        let picture = screen::picture(client, server, watches, context);
+        let picture = screen::picture(client, server, project, watches, context);
         if picture != drawn {
             print_raw(&picture)?;
             drawn = picture;

@@ -20,13 +20,20 @@ const FAILED_UPGRADES_BEFORE_SSE: u32 = 2;
 /// A refusal's text comes from the server and is shown to people, so it is cut to this many characters.
 const MAX_REFUSAL_REASON: usize = 200;
 
+/// What a client shows of its connection.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ShownStatus {
+    pub(super) connection: Status,
+    pub(super) project_known: bool,
+}
+
 type Fetching = BoxFuture<'static, (Ticket, ReadModel, FetchAnswer)>;
 
 pub(super) struct Driver {
     endpoint: ServerEndpoint,
     engine: Engine,
     store: Arc<Store>,
-    status: watch::Sender<Status>,
+    status: watch::Sender<ShownStatus>,
     started: Instant,
     stream: Option<(ConnectionId, StreamKind, ServerStream)>,
     fetches: FuturesUnordered<Fetching>,
@@ -38,7 +45,7 @@ impl Driver {
         endpoint: ServerEndpoint,
         settings: EngineSettings,
         store: Arc<Store>,
-        status: watch::Sender<Status>,
+        status: watch::Sender<ShownStatus>,
         started: Instant,
     ) -> Self {
         let engine = Engine::new(settings, fastrand::u64(..));
@@ -175,7 +182,7 @@ impl Driver {
             let true_at = age.and_then(|age| Instant::now().checked_sub(age));
             Some((engine.held(model)?, true_at))
         });
-        let status = engine.status();
+        let status = ShownStatus { connection: engine.status(), project_known: engine.is_project_known() };
         self.status.send_if_modified(|shown| {
             let changed = *shown != status;
             *shown = status;

@@ -49,6 +49,11 @@ fn is_one(count: &u32) -> bool {
     *count == 1
 }
 
+/// A server of an earlier version does not say whether it knows the project.
+fn known() -> bool {
+    true
+}
+
 macro_rules! frames {
     ($($(#[$doc:meta])* $kind:literal $name:ident($payload:ty),)*) => {
         /// The kind of a frame with its payload.
@@ -127,6 +132,10 @@ pub struct SnapshotPayload {
     pub heartbeat_ms: u32,
     /// The version of the contract.
     pub version: String,
+    /// Whether the project of the stream has a task or figures. True for a stream of all projects. False can mean a name
+    /// with a typing error.
+    #[serde(default = "known")]
+    pub known: bool,
 }
 
 /// The first frame of a stream that continues from `since`.
@@ -139,6 +148,10 @@ pub struct Resumed {
     pub heartbeat_ms: u32,
     /// The version of the contract.
     pub version: String,
+    /// Whether the project of the stream has a task or figures. True for a stream of all projects. False can mean a name
+    /// with a typing error.
+    #[serde(default = "known")]
+    pub known: bool,
     /// The read models that changed between `since` and the cursor of this frame.
     pub stale: Vec<Watched>,
 }

@@ -62,6 +62,11 @@ pub const NOTICES_PER_WINDOW: usize = 10_000;
 /// the busiest server.
 pub const FLUSHES_BEHIND: usize = 256;
 
+/// How many bytes the flushes take that some stream has not read yet, for all streams together. Past it the streams that
+/// lag the furthest get a `resync`. A bound on memory, so that one stream that is not read costs megabytes at most; it
+/// holds a hundred flushes of the busiest server.
+pub const BACKLOG_BYTES: usize = 8 * 1024 * 1024;
+
 /// The default age at which changes are pruned from the log. An older `since` gets a `snapshot`.
 pub const CHANGE_LOG_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -115,6 +120,10 @@ pub const JSON_DEPTH: usize = 64;
 pub const EVENTS_PER_BATCH: usize = 1_000;
 
 // --- fields ----------------------------------------------------------------------------------------------------------
+
+/// The latest time of a row, in milliseconds since 1970: the end of the year 9999, the last one that RFC 3339 can write.
+/// A later time, and one before 1970, gets 422.
+pub const TIME_MS: i64 = 253_402_300_799_999;
 
 /// The longest line of text, in code points: titles, reasons, names that a runtime gives its sessions. A longer one
 /// gets 422.

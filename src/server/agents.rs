@@ -41,6 +41,6 @@ pub(super) fn start_jobs(
     let spool = spools.map(|base| Spool::of(base, &address.ip().to_string(), address.port()));
     jobs.start_repeated(SilenceJob::new(database.clone(), limits, spool.clone()));
     if let Some(spool) = spool {
-        jobs.start_repeated(SpoolIntakeJob { database: database.clone(), spool });
+        jobs.start_repeated(SpoolIntakeJob::new(database.clone(), spool));
     }
 }

@@ -28,6 +28,9 @@ pub struct ServerConfig {
     pub heartbeat: Duration,
     /// How long notices are held back to be merged, 40 ms: too short for a person to see.
     pub window: Duration,
+    /// How long other programs must not have written before the server does work in the background, 250 ms: longer than
+    /// a script pauses between two runs of `sqlite3`, and shorter than a person waits for a search to find a new row.
+    pub background_pause: Duration,
     /// How long the change log is kept, 7 days: a laptop that was closed over a holiday still resumes.
     pub retention: Duration,
     /// How many streams may be open at once, 10,000. That many streams need about 60 MB of memory.
@@ -50,6 +53,7 @@ impl ServerConfig {
             insecure_no_auth: false,
             heartbeat: limits::HEARTBEAT,
             window: limits::WINDOW,
+            background_pause: Duration::from_millis(250),
             retention: limits::CHANGE_LOG_AGE,
             max_streams: limits::STREAMS,
             silence_limits: SilenceLimits::default(),

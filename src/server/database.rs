@@ -46,6 +46,12 @@ pub use read::{Answer, ReadKey};
 mod write;
 pub use write::Committed;
 
+mod write_health;
+use write_health::WriteHealth;
+mod background;
+use background::Background;
+pub use background::{BackgroundStep, BackgroundWork, StepSize};
+
 /// A handle on the database. Clones are handles on the same database.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
@@ -57,7 +63,9 @@ struct Inner {
     state: ArcSwap<State>,
     bell: Notify,
     doubt: Mutex<Option<String>>,
+    background: Background,
     search_index: SearchIndexHealth,
+    write_health: WriteHealth,
     presence: tokio::sync::Mutex<Presence>,
     /// Locked while the server runs. Two servers on one database would each fold and prune the log without knowing of
     /// the other.
@@ -91,7 +99,9 @@ impl Database {
             state: ArcSwap::from_pointee(State::Open(connections)),
             bell: Notify::new(),
             doubt: Mutex::default(),
+            background: Background::default(),
             search_index: SearchIndexHealth::default(),
+            write_health: WriteHealth::default(),
             presence: tokio::sync::Mutex::new(presence),
             lock,
         })))
@@ -130,6 +140,7 @@ impl Database {
         if !std::fs::metadata(path).is_ok_and(|file| file.len() > 0) {
             return Err(OpenError::Missing(path.to_owned()));
         }
+        presence.wait_for_log(path).await;
         self.0.lock.record().admit(path)?;
         let held = presence.hold(path, false, &self.0.lock).await?;
         schema::admit(location).await.map_err(as_schema_error(location))?;

@@ -29,6 +29,9 @@ use crate::protocol::{
     Watching,
 };
 
+mod watched_set;
+use watched_set::WatchedSet;
+
 /// The parts of the server that every feed uses.
 #[derive(Clone)]
 pub struct FeedSource {
@@ -58,7 +61,7 @@ pub struct Feed {
     heartbeat: Interval,
     scope: Scope,
     /// The read models that the client watches. None: the client has not narrowed the stream.
-    watched: Option<Vec<Watched>>,
+    watched: Option<WatchedSet>,
     /// Contains every change that was sent, and every change that was left out because the client does not watch it.
     cursor: Cursor,
     first: Option<FeedLine>,
@@ -88,9 +91,10 @@ impl Feed {
     pub async fn open(source: FeedSource, request: FeedRequest) -> Result<Self, DatabaseError> {
         let listener = BroadcastStream::new(source.hub.subscribe());
         let read = source.database.snapshot(request.scope).await?;
-        let kind = match resumed(&source, &read, request.since.as_deref()).await? {
+        let known = read::project_is_known(&read).await?;
+        let kind = match resumed(&source, &read, request.since.as_deref(), known).await? {
             Some(resumed) => FrameKind::Resumed(resumed),
-            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read).await?)),
+            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read, known).await?)),
         };
         let (cursor, scope) = (read.cursor().clone(), read.scope().clone());
         let first = Some(line(&Frame::new(kind, cursor.clone())));
@@ -99,10 +103,12 @@ impl Feed {
         Ok(Self { source, listener, heartbeat, scope, watched: None, cursor, first, ended: false })
     }
 
-    /// Narrows the stream to the read models of `watch`. Returns the frame that confirms it.
-    pub fn watch(&mut self, watch: Watch) -> FeedLine {
-        self.watched = Some(watch.read_models.clone());
-        self.line(FrameKind::Watching(Watching { read_models: watch.read_models }))
+    /// Narrows the stream to the read models of `watch`. Returns the frame that confirms it, behind the first frame of
+    /// the stream if that one was not taken yet: a client may send `watch` together with its request for the stream.
+    pub fn watch(&mut self, watch: Watch) -> Vec<FeedLine> {
+        self.watched = Some(WatchedSet::of(&watch.read_models));
+        let watching = self.line(FrameKind::Watching(Watching { read_models: watch.read_models }));
+        self.first.take().into_iter().chain([watching]).collect()
     }
 
     /// The frame to send when the server ends.
@@ -117,18 +123,23 @@ impl Feed {
 
     fn handle_broadcast(&mut self, received: Result<Arc<Broadcast>, BroadcastStreamRecvError>) -> Option<Burst> {
         match received.as_deref() {
-            Ok(Broadcast::Flush(flush)) => self.flush(flush),
+            Ok(Broadcast::Flush(waiting)) => match waiting.flush() {
+                Some(flush) => self.flush(&flush),
+                None => self.lagged(),
+            },
             Ok(Broadcast::Resync { reason, cursor }) => self.resync(reason, cursor.clone()),
             Ok(Broadcast::Closing) => {
                 self.ended = true;
                 Some(Burst::Last(self.closing()))
             }
-            // The hub's latest cursor covers every lost broadcast. Broadcasts in the queue that it covers too are
-            // dropped when they arrive.
-            Err(BroadcastStreamRecvError::Lagged(_)) => {
-                self.resync("this stream was read too slowly", self.source.hub.latest())
-            }
+            Err(BroadcastStreamRecvError::Lagged(_)) => self.lagged(),
         }
+    }
+
+    fn lagged(&mut self) -> Option<Burst> {
+        // The hub's latest cursor covers every lost broadcast. Broadcasts in the queue that it covers too are dropped
+        // when they arrive.
+        self.resync("this stream was read too slowly", self.source.hub.latest())
     }
 
     fn flush(&mut self, flush: &Flush) -> Option<Burst> {
@@ -136,7 +147,7 @@ impl Feed {
             return None;
         }
         self.cursor = flush.cursor.clone();
-        let relevant: Vec<_> = flush.notices.iter().filter(|encoded| self.is_relevant(encoded)).collect();
+        let relevant = self.relevant(flush);
         let last = relevant.len().checked_sub(1)?;
         if relevant.len() > limits::NOTICES_PER_FLUSH {
             return Some(Burst::Lines(vec![self.merge(&relevant)]));
@@ -149,11 +160,14 @@ impl Feed {
     }
 
     fn merge(&self, notices: &[&Encoded]) -> FeedLine {
-        let stale: BTreeSet<Watched> = notices.iter().flat_map(|encoded| encoded.stale()).cloned().collect();
-        if stale.len() > limits::WATCHED_READ_MODELS {
-            return self.line(FrameKind::Resync(Resync { reason: "too much changed at once".to_owned() }));
+        let mut stale = BTreeSet::new();
+        for read_model in notices.iter().flat_map(|encoded| encoded.stale()) {
+            stale.insert(read_model);
+            if stale.len() > limits::WATCHED_READ_MODELS {
+                return self.line(FrameKind::Resync(Resync { reason: "too much changed at once".to_owned() }));
+            }
         }
-        self.line(FrameKind::Stale(Stale { read_models: stale.into_iter().collect() }))
+        self.line(FrameKind::Stale(Stale { read_models: stale.into_iter().cloned().collect() }))
     }
 
     fn resync(&mut self, reason: &str, cursor: Cursor) -> Option<Burst> {
@@ -164,11 +178,18 @@ impl Feed {
         Some(Burst::Lines(vec![self.line(FrameKind::Resync(Resync { reason: reason.to_owned() }))]))
     }
 
-    fn is_relevant(&self, encoded: &Encoded) -> bool {
-        self.scope.contains(encoded.notice.project())
-            && self.watched.as_ref().is_none_or(|watched| {
-                encoded.stale().iter().any(|stale| watched.iter().any(|watched| watched.meets(stale)))
-            })
+    /// The notices of `flush` that this stream gets. The cost grows with the shorter of the two lists: the notices, and
+    /// the watched read models.
+    fn relevant<'a>(&self, flush: &'a Flush) -> Vec<&'a Encoded> {
+        let in_scope = |encoded: &&Encoded| self.scope.contains(encoded.notice.project());
+        let Some(watched) = &self.watched else { return flush.notices.iter().filter(in_scope).collect() };
+        if watched.len() < flush.notices.len()
+            && let Some(names) = watched.names()
+        {
+            return flush.notices_that_name(names).into_iter().filter(in_scope).collect();
+        }
+        let is_watched = |encoded: &&Encoded| encoded.stale().iter().any(|stale| watched.meets(stale));
+        flush.notices.iter().filter(in_scope).filter(is_watched).collect()
     }
 }
 
@@ -208,6 +229,7 @@ async fn resumed(
     source: &FeedSource,
     read: &ReadTransaction,
     since: Option<&str>,
+    known: bool,
 ) -> Result<Option<Resumed>, DatabaseError> {
     let Some(since) = since.and_then(|text| text.parse::<Cursor>().ok()) else { return Ok(None) };
     let Some(notices) = change_log::since(read, &since, limits::RESUMED_NOTICES).await? else { return Ok(None) };
@@ -219,11 +241,12 @@ async fn resumed(
         server_time: now(),
         heartbeat_ms: heartbeat_ms(source),
         version: VERSION.to_owned(),
+        known,
         stale: stale.into_iter().collect(),
     }))
 }
 
-async fn snapshot(source: &FeedSource, read: &ReadTransaction) -> Result<SnapshotPayload, DatabaseError> {
+async fn snapshot(source: &FeedSource, read: &ReadTransaction, known: bool) -> Result<SnapshotPayload, DatabaseError> {
     let (stats, tasks) = read::first_screen(read).await?;
     Ok(SnapshotPayload {
         stats,
@@ -231,6 +254,7 @@ async fn snapshot(source: &FeedSource, read: &ReadTransaction) -> Result<Snapsho
         server_time: now(),
         heartbeat_ms: heartbeat_ms(source),
         version: VERSION.to_owned(),
+        known,
     })
 }
 

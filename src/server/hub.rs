@@ -3,23 +3,28 @@
 //! The hub merges the notices of a short window, encodes each notice once, and broadcasts it. No listener can delay the
 //! hub: a listener that lags too far loses broadcasts, and its receiver reports the loss. The hub knows no database.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::invalidation;
+use crate::protocol::Cursor;
 use crate::protocol::limits;
-use crate::protocol::{Cursor, Frame, FrameKind, Notice, Watched};
 
 mod input;
 pub use input::HubInput;
 
 mod window;
 pub use window::{Flushed, Merged, Window};
+
+mod flush;
+pub use flush::{Encoded, Flush, encode};
+
+mod backlog;
+use backlog::Backlog;
+pub use backlog::Waiting;
 
 /// A handle on the hub; clones are the same hub.
 #[derive(Clone)]
@@ -28,13 +33,14 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     sender: broadcast::Sender<Arc<Broadcast>>,
     latest: Mutex<Cursor>,
+    backlog: Mutex<Backlog>,
 }
 
 /// A message to every stream.
 #[derive(Debug)]
 pub enum Broadcast {
     /// The notices of one window.
-    Flush(Flush),
+    Flush(Arc<Waiting>),
     /// Every read model is in doubt.
     Resync {
         /// The reason, for the client's log.
@@ -46,54 +52,11 @@ pub enum Broadcast {
     Closing,
 }
 
-/// The notices of one window.
-#[derive(Debug)]
-pub struct Flush {
-    /// At most one for each kind and task.
-    pub notices: Vec<Encoded>,
-    /// Contains the changes of all these notices.
-    pub cursor: Cursor,
-}
-
-/// A notice and its frame. The frame is encoded at most once for all streams.
-#[derive(Debug)]
-pub struct Encoded {
-    /// The notice.
-    pub notice: Notice,
-    count: u32,
-    stale: OnceLock<Box<[Watched]>>,
-    last: OnceLock<Utf8Bytes>,
-    more: OnceLock<Utf8Bytes>,
-}
-
-impl Encoded {
-    /// The read models that the notice makes stale, computed once for all streams.
-    pub fn stale(&self) -> &[Watched] {
-        self.stale.get_or_init(|| invalidation::stale(&self.notice).collect())
-    }
-
-    /// The JSON of the frame. `more` says whether this stream gets more frames with the same cursor.
-    pub fn text(&self, cursor: &Cursor, more: bool) -> Utf8Bytes {
-        let text = if more { &self.more } else { &self.last };
-        let encode = || {
-            let kind = FrameKind::Notice(self.notice.clone());
-            encode(&Frame { count: self.count, more, ..Frame::new(kind, cursor.clone()) })
-        };
-        text.get_or_init(encode).clone()
-    }
-}
-
-/// The JSON of a frame.
-pub fn encode(frame: &Frame) -> Utf8Bytes {
-    // A frame holds only texts, numbers and lists, so encoding cannot fail.
-    serde_json::to_string(frame).unwrap_or_default().into()
-}
-
 impl Hub {
     /// A hub that has sent every change up to `cursor`.
     pub fn new(cursor: Cursor) -> Self {
         let (sender, _) = broadcast::channel(limits::FLUSHES_BEHIND);
-        Self(Arc::new(Inner { sender, latest: Mutex::new(cursor) }))
+        Self(Arc::new(Inner { sender, latest: Mutex::new(cursor), backlog: Mutex::default() }))
     }
 
     /// A listener that gets every broadcast from now on.
@@ -116,15 +79,32 @@ impl Hub {
         self.send(Broadcast::Closing);
     }
 
-    fn send(&self, broadcast: Broadcast) {
-        let cursor = match &broadcast {
-            Broadcast::Flush(flush) => Some(&flush.cursor),
-            Broadcast::Resync { cursor, .. } => Some(cursor),
-            Broadcast::Closing => None,
+    fn flush(&self, flushed: Flushed) {
+        let (merged, cursor) = match flushed {
+            Flushed::Doubt { reason, cursor } => return self.resync(reason, cursor),
+            Flushed::Notices { merged, cursor } => (merged, cursor),
         };
-        if let Some(cursor) = cursor {
-            self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(cursor);
+        let flush = Flush::new(merged, cursor.clone());
+        let waiting = self.0.backlog.lock().unwrap_or_else(PoisonError::into_inner).add(flush, self.listeners());
+        match waiting {
+            Some(waiting) => {
+                self.advance(&cursor);
+                self.send(Broadcast::Flush(waiting));
+            }
+            None => self.resync("too much changed at once", cursor),
         }
+    }
+
+    fn resync(&self, reason: &'static str, cursor: Cursor) {
+        self.advance(&cursor);
+        self.send(Broadcast::Resync { reason, cursor });
+    }
+
+    fn advance(&self, cursor: &Cursor) {
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(cursor);
+    }
+
+    fn send(&self, broadcast: Broadcast) {
         // Sending fails only if there is no listener, and that is no error.
         let _ = self.0.sender.send(Arc::new(broadcast));
     }
@@ -152,7 +132,7 @@ pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration,
                 },
             }
             if let Some(flushed) = window.poll_flush(began.elapsed(), hub.listeners()) {
-                hub.send(broadcast(flushed));
+                hub.flush(flushed);
             }
         }
     });
@@ -167,22 +147,6 @@ fn handle_input(hub: &Hub, window: &mut Window, input: HubInput, now: Duration) 
         HubInput::DatabaseAway => {
             window.clear();
             hub.close();
-        }
-    }
-}
-
-fn broadcast(flushed: Flushed) -> Broadcast {
-    match flushed {
-        Flushed::Doubt { reason, cursor } => Broadcast::Resync { reason, cursor },
-        Flushed::Notices { merged, cursor } => {
-            let encoded = |Merged { notice, count }| Encoded {
-                notice,
-                count,
-                stale: OnceLock::new(),
-                last: OnceLock::new(),
-                more: OnceLock::new(),
-            };
-            Broadcast::Flush(Flush { notices: merged.into_iter().map(encoded).collect(), cursor })
         }
     }
 }

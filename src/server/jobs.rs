@@ -19,6 +19,9 @@ use super::database::DatabaseError;
 mod trouble;
 pub use trouble::TroubleLog;
 
+mod storage_probe;
+pub use storage_probe::StorageProbeJob;
+
 mod watch_file;
 pub use watch_file::WatchFileJob;
 
@@ -55,11 +58,8 @@ pub trait BackgroundJob: Send + 'static {
 /// How far a step came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepProgress {
-    /// There is more to do, after a rest that leaves the write lock to others.
-    More {
-        /// How long the job rests.
-        rest: Duration,
-    },
+    /// There is more to do. A step that writes waits for the write lock and leaves it to others.
+    More,
     /// There is no work until [`BackgroundJob::wait`] returns.
     Idle,
 }
@@ -134,7 +134,7 @@ async fn repeat<J: BackgroundJob>(mut job: J) {
             Ok(Ok(progress)) => {
                 trouble.note_success();
                 match progress {
-                    StepProgress::More { rest } => tokio::time::sleep(rest).await,
+                    StepProgress::More => tokio::task::yield_now().await,
                     StepProgress::Idle => job.wait().await,
                 }
                 continue;
@@ -178,7 +178,7 @@ mod tests {
             match word {
                 "fail" => Err(JobError::failed("the script says so")),
                 "panic" => panic!("the script says so"),
-                "more" => Ok(StepProgress::More { rest: Duration::ZERO }),
+                "more" => Ok(StepProgress::More),
                 _ => Ok(StepProgress::Idle),
             }
         }

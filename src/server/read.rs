@@ -6,9 +6,11 @@
 
 use std::str::FromStr;
 
+use sea_orm::DbErr;
+
 use requery_entities::StoredText;
 
-use super::database::{DatabaseError, ReadTransaction};
+use super::database::{DatabaseError, ReadTransaction, sql};
 use crate::protocol::limits;
 use crate::protocol::model::{Stats, Task, Timestamp};
 
@@ -27,6 +29,12 @@ pub mod usage;
 
 mod page;
 pub use page::{MomentKey, PageToken, PageWindow, TimelineKey};
+
+/// Whether the project in the transaction's scope has a task or figures. True in the scope of all projects.
+pub async fn project_is_known(tx: &ReadTransaction) -> Result<bool, DbErr> {
+    let Some(project) = tx.scope().project() else { return Ok(true) };
+    Ok(sql::overview::PROJECT_IS_KNOWN.number(tx, [project.into()]).await? != 0)
+}
 
 /// The content of a snapshot frame: the figures and the first page of tasks.
 pub async fn first_screen(tx: &ReadTransaction) -> Result<(Stats, Vec<Task>), DatabaseError> {

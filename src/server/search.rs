@@ -34,6 +34,7 @@ mod state;
 mod write;
 
 use job::IndexJob;
+use pace::Pace;
 use query::Query;
 use state::IndexState;
 
@@ -45,6 +46,7 @@ pub struct SearchIndex {
     log_grew: Arc<Notify>,
     /// How far the index has followed the change log, as the index job last reported it.
     reached: watch::Sender<Position>,
+    pace: Arc<Pace>,
     turns: Arc<Semaphore>,
 }
 
@@ -73,7 +75,7 @@ impl SearchIndex {
     /// The index of a database. `log_grew` is notified when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(limits::SEARCHES));
-        Self { database, log_grew, reached: watch::Sender::new(Position::start()), turns }
+        Self { database, log_grew, reached: watch::Sender::new(Position::start()), pace: Arc::default(), turns }
     }
 
     /// The database that the index belongs to.
@@ -99,7 +101,7 @@ impl SearchIndex {
         let end = tx.position();
         let missing = between(&state.reached(), &end);
         let (tx, state) =
-            if missing.is_empty() || missing.most_changes() > limits::INDEX_WAIT_CHANGES || state.stage.is_some() {
+            if missing.is_empty() || missing.most_changes() > limits::INDEX_WAIT_CHANGES || state.is_partial() {
                 (tx, state)
             } else {
                 drop(tx);
@@ -109,7 +111,7 @@ impl SearchIndex {
                 self.snapshot(scope).await.map_err(|error| self.as_index_error(error, generation))?
             };
         // An index that is being built, or is damaged, can lack any row: its cursor contains no change.
-        let whole = state.stage.is_none() && !self.database.search_index().is_damaged();
+        let whole = !state.is_partial() && !self.database.search_index().is_damaged();
         let reached = if whole { state.reached() } else { Position::start() };
         let cursor = reached.at_least_first().cursor(tx.cursor().epoch());
         let complete = whole && reached.covers(&tx.position());

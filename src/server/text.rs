@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 use crate::protocol::limits;
 
+pub mod base64;
+
 /// The body is not JSON, or nests too deep.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON: {detail}")]

@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use requery::protocol::Notice;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -86,6 +87,91 @@ async fn a_closed_output_pipe_is_no_failure() {
     assert!(openapi.wait().await.expect("it ends").success());
 }
 
+/// Each signal comes twice: while the demo runs, and while it still starts.
+#[tokio::test]
+async fn the_demo_leaves_no_files_after_any_signal() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let (status, folder) = Served::start(&["demo", "--listen", "127.0.0.1:0"]).await.end_by(signal).await;
+        assert!(status.success(), "{signal:?}: {status}");
+        assert!(is_empty(folder.path()), "{signal:?}");
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut demo = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
+        demo.args(["demo", "--listen", "127.0.0.1:0"]).env("TMPDIR", folder.path()).stdout(Stdio::null());
+        let mut demo = demo.kill_on_drop(true).spawn().expect("a process");
+        let has_folder = async {
+            while is_empty(folder.path()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, has_folder).await.expect("the folder of the demo in time");
+        send(&demo, signal);
+        let ended = tokio::time::timeout(PATIENCE, demo.wait()).await.expect("it ends in time").expect("a status");
+        assert!(ended.success(), "{signal:?} at the start: {ended}");
+        assert!(is_empty(folder.path()), "{signal:?} at the start");
+    }
+}
+
+/// The terminal is gone: standard output and standard error are closed, and SIGHUP ends the command as SIGTERM does.
+#[tokio::test]
+async fn a_server_whose_terminal_was_closed_runs_on_until_the_signal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serve = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--database-url", "requery.db"]).env("REQUERY_LOG", "debug");
+    serve.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut serve = serve.spawn().expect("a process");
+    let mut lines = BufReader::new(serve.stdout.take().expect("its output")).lines();
+    let line =
+        tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("text").expect("a line");
+    drop((lines, serve.stderr.take()));
+    let url = line.split_whitespace().last().expect("the URL").to_owned();
+    // Each of these requests makes lines in the log, which cannot be written.
+    for _ in 0..3 {
+        assert_eq!(reqwest::get(format!("{url}/api/v1/overview")).await.expect("an answer").status(), 200);
+    }
+    send(&serve, Signal::HUP);
+    let ended = tokio::time::timeout(PATIENCE, serve.wait()).await.expect("it ends in time").expect("a status");
+    assert!(ended.success(), "{ended}");
+}
+
+/// `nohup` starts a command with SIGHUP ignored, so that the command outlives its terminal.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_command_under_nohup_ignores_sighup() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serve = tokio::process::Command::new("nohup");
+    serve.arg(env!("CARGO_BIN_EXE_requery")).args(["serve", "--listen", "127.0.0.1:0", "--database-url", "requery.db"]);
+    serve.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut serve = serve.spawn().expect("a process");
+    let mut lines = BufReader::new(serve.stdout.take().expect("its output")).lines();
+    let line =
+        tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("text").expect("a line");
+    let url = line.split_whitespace().last().expect("the URL").to_owned();
+    send(&serve, Signal::HUP);
+    assert_eq!(reqwest::get(format!("{url}/healthz")).await.expect("an answer").status(), 200);
+    send(&serve, Signal::TERM);
+    let ended = tokio::time::timeout(PATIENCE, serve.wait()).await.expect("it ends in time").expect("a status");
+    assert!(ended.success(), "{ended}");
+}
+
+#[tokio::test]
+async fn watch_says_that_the_server_does_not_know_the_project() {
+    let server = Served::start(&["serve", "--listen", "127.0.0.1:0", "--database-url", "requery.db"]).await;
+    let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
+    watch.args(["watch", "--json", "--project", "mistypd", "--server", &server.url]);
+    let mut watch = watch.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("a process");
+    let mut lines = BufReader::new(watch.stderr.take().expect("its errors")).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("text");
+    assert_eq!(line.expect("a line"), "no task of the project \"mistypd\" was ever seen; is the name right?");
+}
+
+#[tokio::test]
+async fn a_server_without_streams_is_refused() {
+    let mut serve = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
+    let refused = serve.args(["serve", "--max-streams", "0"]).output().await.expect("it ends");
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
+}
+
 #[tokio::test]
 async fn a_startup_error_is_printed_once() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -93,6 +179,15 @@ async fn a_startup_error_is_printed_once() {
     serve.args(["--listen", "127.0.0.1:0", "--database-url"]).arg(folder.path());
     let errors = String::from_utf8(serve.output().await.expect("it ends").stderr).expect("text");
     assert_eq!(errors.matches("unable to open database file").count(), 1, "{errors}");
+}
+
+fn send(child: &Child, signal: Signal) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    kill_process(id.expect("it runs"), signal).expect("a signal");
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).expect("a folder").next().is_none()
 }
 
 /// A command that runs a server, in a folder of its own.
@@ -124,9 +219,12 @@ impl Served {
     }
 
     /// Ends the command as Ctrl-C does.
-    async fn end(mut self) -> (ExitStatus, TempDir) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(id.expect("it runs"), rustix::process::Signal::INT).expect("a signal");
+    async fn end(self) -> (ExitStatus, TempDir) {
+        self.end_by(Signal::INT).await
+    }
+
+    async fn end_by(mut self, signal: Signal) -> (ExitStatus, TempDir) {
+        send(&self.child, signal);
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         (ended.expect("the command ends in time").expect("a status"), self.folder)
     }

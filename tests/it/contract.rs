@@ -17,6 +17,10 @@ mod cascades;
 
 mod conflicts;
 
+mod kept;
+
+mod trees;
+
 mod commits;
 
 mod log;

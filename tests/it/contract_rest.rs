@@ -184,7 +184,7 @@ fn serde_writes_frames_as_the_schemas_describe() {
         }
     }
 
-    let beats = json!({"server_time": TIME, "heartbeat_ms": 25000, "version": "1.0"});
+    let beats = json!({"server_time": TIME, "heartbeat_ms": 25000, "version": "1.0", "known": false});
     let with = |more: Value| {
         let mut all = beats.clone();
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -193,7 +193,7 @@ fn serde_writes_frames_as_the_schemas_describe() {
     check::<Resumed>(&with(json!({"stale": ["overview", "task:*", format!("task:{ID}")]})));
     check::<SnapshotPayload>(&json!({
         "stats": serde_json::to_value(Stats::default()).unwrap(), "tasks": [], "server_time": TIME,
-        "heartbeat_ms": 25000, "version": "1.0",
+        "heartbeat_ms": 25000, "version": "1.0", "known": true,
     }));
     check::<Stale>(&json!({"read_models": ["bookmarks"]}));
     check::<Watching>(&json!({"read_models": ["bookmarks"]}));

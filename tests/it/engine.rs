@@ -53,6 +53,7 @@ pub fn run(script: &str) -> String {
         connections: Vec::new(),
         tickets: BTreeMap::new(),
         status: Status::Connecting,
+        project_known: true,
         text: String::new(),
     };
     for line in script.lines().filter(|line| !line.starts_with('>')) {
@@ -79,6 +80,7 @@ struct Run {
     /// The tickets of all fetches of each read model, the newest last.
     tickets: BTreeMap<ReadModel, Vec<Ticket>>,
     status: Status,
+    project_known: bool,
     text: String,
 }
 
@@ -131,6 +133,11 @@ impl Run {
                 Status::Disabled => "status disabled".into(),
             });
             self.status = status;
+        }
+        let known = self.engine.is_project_known();
+        if known != self.project_known {
+            self.say(if known { "project known" } else { "project not known" });
+            self.project_known = known;
         }
     }
 
@@ -235,6 +242,7 @@ fn incoming(words: &[&str]) -> Incoming {
         listed.unwrap_or_default()
     };
     let heartbeat_ms = option("heartbeat=").unwrap_or(25_000);
+    let known = !options.contains(&"known=false");
     let kind = match *kind {
         "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
             stats: Stats::default(),
@@ -242,10 +250,15 @@ fn incoming(words: &[&str]) -> Incoming {
             server_time: time(),
             heartbeat_ms,
             version: "1.0".into(),
+            known,
         })),
-        "resumed" => {
-            FrameKind::Resumed(Resumed { server_time: time(), heartbeat_ms, version: "1.0".into(), stale: models() })
-        }
+        "resumed" => FrameKind::Resumed(Resumed {
+            server_time: time(),
+            heartbeat_ms,
+            version: "1.0".into(),
+            known,
+            stale: models(),
+        }),
         "stale" => FrameKind::Stale(Stale { read_models: models() }),
         "watching" => FrameKind::Watching(Watching { read_models: models() }),
         "heartbeat" => FrameKind::Heartbeat(Heartbeat { server_time: time() }),
@@ -309,7 +322,8 @@ fn number(text: &str) -> u64 {
     text.rsplit('t').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("not a task: {text}"))
 }
 
-fn watched(text: &str) -> Watched {
+/// A read model, with the short form of tasks, or `task:*`.
+pub fn watched(text: &str) -> Watched {
     if text == "task:*" { Watched::EveryTask } else { Watched::One(read_model(text)) }
 }
 

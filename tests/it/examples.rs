@@ -25,6 +25,19 @@ async fn the_terminal_prints_the_overview_when_it_changes() {
 }
 
 #[tokio::test]
+async fn the_terminal_ends_quietly_when_its_output_is_closed() {
+    let app = App::start().await;
+    let mut program = Program::start("overview_terminal", &[&app.url("")]);
+    program.stdout_line("0 tasks").await;
+    let Program { mut child, stdout, mut stderr } = program;
+    drop(stdout);
+    Client::of(&app).task("a", json!({})).await;
+    let ended = timeout(PATIENCE, child.wait()).await.expect("the program did not end").unwrap();
+    assert!(ended.success(), "{ended}");
+    assert_eq!(stderr.next_line().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn axum_serves_current_bodies_with_their_age() {
     let app = App::start().await;
     let rest = Client::of(&app);

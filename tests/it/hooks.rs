@@ -6,6 +6,7 @@
 
 mod hostile;
 mod orders;
+mod pictures;
 mod silence;
 mod statements;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use requery::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
 use requery::agent::runtime::AgentRuntime;
+use requery::server::access::scope::Scope;
 use requery::server::agents::{self, HookDelivery, HookError, HookTime};
 use requery_entities::{event, session, task};
 use sea_orm::{
@@ -212,7 +214,7 @@ impl Store {
     async fn deliver(&self, source: AgentRuntime, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         let delivery = HookDelivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
-        agents::take_hook(&tx, delivery, HookTime::Now(now_ms)).await.expect("taken");
+        agents::take_hook(&tx, &Scope::All, delivery, HookTime::Now(now_ms)).await.expect("taken");
         tx.commit().await.expect("committed");
         Ok(())
     }

@@ -1,13 +1,17 @@
 //! A log that lost its end, or rows in the middle: no client resumes as if it had all changes.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::app::{App, Ws, sqlite3};
 use crate::process::ServerProcess;
+
+fn start(path: &Path) -> Result<ServerProcess, String> {
+    ServerProcess::try_start(path, path.parent().unwrap(), |_| ())
+}
 
 fn place() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
@@ -27,13 +31,13 @@ async fn add(server: &ServerProcess, count: usize) -> String {
     cursor
 }
 
-async fn first_frame(path: &std::path::Path, cursor: &str) -> String {
-    let server = ServerProcess::start(path).unwrap();
+async fn first_frame(path: &Path, cursor: &str) -> String {
+    let server = start(path).unwrap();
     let frame = server.ws(&format!("?since={cursor}")).await.frame().await;
     frame["type"].as_str().unwrap().to_owned()
 }
 
-fn write_eight(path: &std::path::Path) {
+fn write_eight(path: &Path) {
     for number in 0..8 {
         sqlite3(path, &format!("insert into tasks (title) values ('later {number}')"));
     }
@@ -44,7 +48,7 @@ async fn a_killed_server_continues_all_its_cursors() {
     let (_folder, path) = place();
     let mut cursors = Vec::new();
     for _ in 0..3 {
-        let server = ServerProcess::start(&path).unwrap();
+        let server = start(&path).unwrap();
         cursors.push(add(&server, 3).await);
         server.kill();
         sqlite3(&path, "insert into tasks (title) values ('meanwhile')");
@@ -60,7 +64,7 @@ async fn a_cursor_of_lost_changes_does_not_resume() {
     for (is_killed, is_moved) in [(true, false), (true, true), (false, false), (false, true)] {
         let (folder, path) = place();
         let copy = folder.path().join("copy.db");
-        let server = ServerProcess::start(&path).unwrap();
+        let server = start(&path).unwrap();
         add(&server, 3).await;
         sqlite3(&path, &format!(".backup '{}'", copy.display()));
         let cursor = add(&server, 6).await;
@@ -86,7 +90,7 @@ async fn a_cursor_of_lost_changes_does_not_resume() {
 async fn after_a_new_start_of_the_machine_only_a_run_that_ended_in_order_continues() {
     for (is_killed, expected) in [(true, "snapshot"), (false, "resumed")] {
         let (folder, path) = place();
-        let server = ServerProcess::start(&path).unwrap();
+        let server = start(&path).unwrap();
         let cursor = add(&server, 3).await;
         match is_killed {
             true => server.kill(),
@@ -103,7 +107,7 @@ async fn after_a_new_start_of_the_machine_only_a_run_that_ended_in_order_continu
 #[tokio::test]
 async fn without_the_record_no_cursor_resumes() {
     let (folder, path) = place();
-    let server = ServerProcess::start(&path).unwrap();
+    let server = start(&path).unwrap();
     let cursor = add(&server, 3).await;
     server.stop();
     fs::write(folder.path().join("r.db.lock"), "").unwrap();

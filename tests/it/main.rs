@@ -4,8 +4,10 @@
 
 mod app;
 mod home;
+mod io_faults;
 mod process;
 mod proxy;
+mod small_disk;
 mod sources;
 mod viewer;
 
@@ -19,10 +21,12 @@ mod sql_home;
 mod engine;
 mod simulation;
 
+mod background;
 mod contract;
 mod contract_page;
 mod contract_rest;
 mod database;
+mod durability;
 mod feed;
 mod file_check;
 mod lost_tail;
@@ -30,11 +34,13 @@ mod moves;
 mod rest;
 mod schema;
 mod search;
+mod stored_text;
 mod streams;
 mod transactions;
 
 mod commands;
 mod examples;
+mod faults;
 mod forwarder;
 mod hooks;
 mod import;

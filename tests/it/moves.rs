@@ -12,6 +12,10 @@ use tempfile::TempDir;
 use crate::app::sqlite3;
 use crate::process::ServerProcess;
 
+fn start(path: &Path) -> Result<ServerProcess, String> {
+    ServerProcess::try_start(path, path.parent().unwrap(), |_| ())
+}
+
 struct Place {
     folder: TempDir,
 }
@@ -30,7 +34,7 @@ impl Place {
     }
 
     fn serve(&self) -> ServerProcess {
-        ServerProcess::start(&self.database()).unwrap()
+        start(&self.database()).unwrap()
     }
 
     /// The names in the folder that begin so.
@@ -98,16 +102,16 @@ async fn a_second_server_is_refused_under_another_name_of_the_file() {
     fs::create_dir(place.path("sub")).unwrap();
     std::os::unix::fs::symlink("../r.db", place.path("sub/relative.db")).unwrap();
     for name in ["hard.db", "soft.db", "sub/relative.db"] {
-        let refused = ServerProcess::start(&place.path(name)).err().unwrap_or_else(|| panic!("{name} is served"));
+        let refused = start(&place.path(name)).err().unwrap_or_else(|| panic!("{name} is served"));
         assert!(refused.contains("another requery serves"), "{name}: {refused}");
     }
     add(&server, "b").await;
     assert!(place.names("hard.db-").is_empty() && place.names("soft.db-").is_empty());
     server.kill();
     // The killed server holds no lock, and its log belongs to the first name.
-    let refused = ServerProcess::start(&place.path("hard.db")).err().unwrap();
+    let refused = start(&place.path("hard.db")).err().unwrap();
     assert!(refused.contains("hard link") && refused.contains("serve the name that was served before"), "{refused}");
-    let by_link = ServerProcess::start(&place.path("soft.db")).unwrap();
+    let by_link = start(&place.path("soft.db")).unwrap();
     assert_eq!(by_link.titles().await, "a b");
     by_link.stop();
     assert_eq!(place.serve().titles().await, "a b");
@@ -127,7 +131,7 @@ async fn a_file_that_is_moved_away_takes_all_changes_along_and_is_served_when_it
     assert_eq!(server.add("lost").await.0, 503);
     assert!(!place.database().exists());
     server.until_log_contains("is missing or empty: put the file back").await;
-    let (_, problem) = server.get("/api/v1/tasks").await;
+    let problem = server.body("/api/v1/tasks").await;
     assert!(!problem.to_string().contains("r.db"), "{problem}");
     assert_eq!(titles_in(&place.path("elsewhere.db")), "a b");
     sqlite3(&place.path("elsewhere.db"), "insert into tasks (title) values ('c')");
@@ -179,7 +183,7 @@ async fn a_deleted_file_is_not_replaced_by_an_empty_one() {
     // An outside writer of a path without a file makes an empty file.
     fs::write(place.database(), "").unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-    assert_eq!(server.ready().await, 503);
+    assert_eq!(server.status("/readyz").await, 503);
     let aside = place.names("r.db-wal.of-moved-file");
     assert_eq!(aside.len(), 1);
     server.kill();
@@ -259,7 +263,7 @@ async fn a_start_refuses_another_file_beside_the_log() {
         }
         let before = fs::read(place.path("r.db-wal")).unwrap();
         for _ in 0..2 {
-            let refused = ServerProcess::start(&place.database()).err().unwrap();
+            let refused = start(&place.database()).err().unwrap();
             let sentence = if has_file { "belongs to another database file" } else { "is missing or empty, but" };
             assert!(refused.contains(sentence) && refused.contains("to another folder"), "{refused}");
         }
@@ -300,7 +304,7 @@ async fn a_start_accepts_the_same_file_with_another_log_or_none() {
 async fn a_link_that_leads_to_another_file_takes_a_restart() {
     let place = Place::new();
     for name in ["one", "two"] {
-        let server = ServerProcess::start(&place.path(&format!("{name}.db"))).unwrap();
+        let server = start(&place.path(&format!("{name}.db"))).unwrap();
         add(&server, name).await;
         server.stop();
     }
@@ -322,7 +326,7 @@ async fn a_link_that_leads_to_another_file_takes_a_restart() {
 async fn a_file_that_is_no_database_is_called_so() {
     let place = Place::new();
     fs::write(place.database(), "a letter to a friend, and long enough to be more than one header of a file").unwrap();
-    let refused = ServerProcess::start(&place.database()).err().unwrap();
+    let refused = start(&place.database()).err().unwrap();
     assert!(refused.contains("is no SQLite database"), "{refused}");
     assert!(!refused.contains("damaged") && !refused.contains("Error:") && !refused.contains("(code"), "{refused}");
 }

@@ -12,6 +12,7 @@ use crate::app::{App, PATIENCE, sqlite3};
 use crate::rest::{Answer, Client};
 
 mod damage;
+mod words;
 
 /// The answer for a query such as `q=word&project=p`.
 async fn search(client: &Client, query: &str) -> Answer {

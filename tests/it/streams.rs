@@ -9,6 +9,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::App;
 
+mod upgrade;
+
 const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
 const OTHER: &str = "0190b0a0-0000-7000-8000-000000000002";
 
@@ -64,6 +66,21 @@ async fn a_stream_of_one_project_gets_no_notice_of_another() {
     app.sql("insert into tasks (title, project) values ('a', 'other')");
     app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'b', 'é &=')"));
     assert_eq!(ws.frame().await["payload"]["task_id"], TASK);
+}
+
+#[tokio::test]
+async fn the_first_frame_says_whether_the_project_is_known() {
+    let app = App::start().await;
+    let known = async |query: &str| app.ws(query).await.frame().await["payload"]["known"].clone();
+    assert_eq!([known("").await, known("?project=p").await, known("?project=").await], [true, false, false]);
+
+    let mut ws = app.ws("?project=p").await;
+    let since = ws.frame().await["cursor"].as_str().unwrap().to_owned();
+    app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'a', 'p')"));
+    assert_eq!(kind(&ws.frame().await), "task.started");
+    let [p, q] = ["p", "q"].map(|project| format!("?since={since}&project={project}"));
+    assert_eq!(kind(&app.ws(&p).await.frame().await), "resumed");
+    assert_eq!([known("?project=p").await, known(&p).await, known(&q).await], [true, true, false]);
 }
 
 #[tokio::test]

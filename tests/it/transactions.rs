@@ -1,5 +1,8 @@
 //! `Database::write` and `Database::read`, the only ways to run statements.
 
+use std::future::Future;
+use std::task::Poll;
+
 use requery::protocol::TaskId;
 use requery::protocol::write::NewTask;
 use requery::server::access::scope::Scope;
@@ -8,6 +11,8 @@ use requery::server::error::ApiError;
 use requery::server::ingest;
 use requery::server::read;
 use tempfile::TempDir;
+
+use crate::app::sqlite3;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -90,4 +95,66 @@ fn a_read_key_names_the_operation_and_the_given_parameters() {
     let key = ReadKey::new("tasks").with("status", None::<&str>).with("limit", Some(50)).with("before", Some("a b"));
     assert_eq!(key.to_string(), "tasks limit=\"50\" before=\"a b\"");
     assert_ne!(key, ReadKey::new("tasks").with("limit", Some(50)));
+}
+
+/// A client can leave at any moment of its write: the future is dropped after each number of polls in turn.
+#[tokio::test]
+async fn a_write_that_is_dropped_leaves_no_transaction_open() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    let mut finished = 0;
+    for polls in 1..200 {
+        let title = format!("task {polls}");
+        let write = database.write(Scope::All, async |tx| {
+            start(tx, &title).await?;
+            start(tx, &format!("{title} again")).await
+        });
+        let mut write = Box::pin(write);
+        let mut left = polls;
+        let ended = std::future::poll_fn(|context| {
+            left -= 1;
+            match write.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending if left == 0 => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        drop(write);
+        finished += usize::from(ended.is_some());
+        // The next write gets the lock and is stored: another process sees it, and half a write is never there.
+        database.write(Scope::All, async |tx| start(tx, "next").await).await.unwrap();
+        let count = |title: &str| sqlite3(&path, &format!("select count(*) from tasks where title = '{title}'"));
+        assert_eq!(count("next"), polls.to_string());
+        assert_eq!(count(&title), count(&format!("{title} again")));
+        if ended.is_some_and(|done| done.is_ok()) {
+            assert_eq!(count(&title), "1");
+        }
+        if finished > 2 {
+            return;
+        }
+    }
+    panic!("no write ended within 200 polls");
+}
+
+/// A trigger of another program ends the whole transaction. A verb that ignores the error must not go on in a
+/// transaction of its own for each statement.
+#[tokio::test]
+async fn no_statement_runs_after_one_that_failed() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    sqlite3(
+        &path,
+        "create trigger refuse before insert on tasks when new.title = 'bad' begin select raise(rollback, 'no'); end",
+    );
+    let written = database.write(Scope::All, async |tx| {
+        start(tx, "before").await?;
+        assert!(start(tx, "bad").await.is_err());
+        assert!(start(tx, "after").await.is_err());
+        Ok::<_, ApiError>(())
+    });
+    assert!(written.await.is_err());
+    assert_eq!(sqlite3(&path, "select count(*) from tasks"), "0");
+    database.write(Scope::All, async |tx| start(tx, "kept").await).await.unwrap();
+    assert_eq!(sqlite3(&path, "select title from tasks; begin immediate; rollback"), "kept");
 }

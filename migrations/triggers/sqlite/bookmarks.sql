@@ -13,8 +13,9 @@ when exists (select 1 from bookmarks where id = new.id
 end;
 
 create trigger bookmarks_saved after insert on bookmarks begin
-    insert into changes (kind, project, task_id, object_id)
-        select 'bookmark.saved', project, id, new.id from tasks where id = new.task_id;
+    insert into changes (kind, project, task_id, object_id) values ('bookmark.saved',
+        coalesce((select project from tasks where id = new.task_id), raise(abort, 'task_id: there is no such task')),
+        new.task_id, new.id);
 end;
 
 create trigger bookmarks_stay before update of id, task_id, event_id on bookmarks
@@ -26,8 +27,10 @@ create trigger bookmarks_updated after update of title, note, created_at on book
 when new.title is not old.title or new.note is not old.note or new.created_at is not old.created_at begin
     insert into changes (kind, project, task_id, object_id)
         select 'bookmark.saved', project, id, new.id from tasks where id = new.task_id;
+    insert into settling (id) values (new.id);
     update bookmarks set updated_at =
         max(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), updated_at + 1) where id = new.id;
+    delete from settling where id = new.id;
 end;
 
 create trigger bookmarks_deleted after delete on bookmarks begin

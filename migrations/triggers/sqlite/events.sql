@@ -1,18 +1,28 @@
 -- The triggers of `events`: each change is logged, and the task keeps a count of the events ever logged on it.
 
 create trigger events_fit before insert on events
-when exists (select 1 from events where (id = new.id or position = new.position)
+when new.position > 1000000000000 or exists (select 1 from events where (id = new.id or position = new.position)
     and (id <> new.id or task_id <> new.task_id)) begin
+    -- The next event gets the place after the greatest one, so a writer must not use up the places.
+    select raise(abort, 'position: it is at most 1000000000000') where new.position > 1000000000000;
     select raise(abort, 'an event keeps its id, its task and its position');
 end;
 
 create trigger events_logged after insert on events begin
-    insert into changes (kind, project, task_id, object_id, happened_at)
-        select 'event.logged', project, id, new.id, new.created_at from tasks where id = new.task_id;
+    -- Not a check of the table, because a program that trusts no schema cannot read a table with `json_type` in it.
+    select raise(abort, 'metadata_is_a_json_object')
+        where new.metadata is not null and (select type from json_tree(new.metadata) limit 1) <> 'object';
+    insert into changes (kind, project, task_id, object_id, happened_at) values ('event.logged',
+        coalesce((select project from tasks where id = new.task_id), raise(abort, 'task_id: there is no such task')),
+        new.task_id, new.id, new.created_at);
     -- One of the two updates applies, so the row is written once. Only the first event of a millisecond touches the
     -- indexes on changed_at.
-    update tasks set event_count = event_count + 1 where id = new.task_id and changed_at >= new.created_at;
-    update tasks set event_count = event_count + 1, changed_at = new.created_at
+    update tasks set event_count = event_count + 1, trigger_writes = trigger_writes + 1
+        where id = new.task_id and changed_at >= new.created_at;
+    -- An event in the future would keep the task at the top of the list until then.
+    update tasks set event_count = event_count + 1, trigger_writes = trigger_writes + 1,
+        changed_at = max(changed_at, min(new.created_at,
+            cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
         where id = new.task_id and changed_at < new.created_at;
     -- The server adds the events to the figures later, from the log: to do it here would cost each writer more than the
     -- event itself.
@@ -25,7 +35,18 @@ create trigger events_replaced after insert on events when new.external_id is no
         and not exists (select 1 from events where id = bookmarks.event_id);
 end;
 
-create trigger events_stay before update of id, task_id, position on events
+create trigger events_replaced_by_update after update of external_id on events
+when new.external_id is not null and new.external_id is not old.external_id begin
+    delete from bookmarks where task_id = new.task_id and event_id is not null
+        and not exists (select 1 from events where id = bookmarks.event_id);
+end;
+
+create trigger events_metadata_changed before update of metadata on events when new.metadata is not old.metadata begin
+    select raise(abort, 'metadata_is_a_json_object')
+        where new.metadata is not null and (select type from json_tree(new.metadata) limit 1) <> 'object';
+end;
+
+create trigger events_stay before update of id, task_id, position, rowid, _rowid_, oid on events
 when new.id is not old.id or new.task_id is not old.task_id or new.position is not old.position begin
     select raise(abort, 'an event keeps its id, its task and its position');
 end;
@@ -38,11 +59,14 @@ when new.session_id is not old.session_id or new.kind is not old.kind or new.fam
     or new.external_id is not old.external_id or new.created_at is not old.created_at begin
     insert into changes (kind, project, task_id, object_id)
         select 'event.updated', project, id, new.id from tasks where id = new.task_id;
+    insert into settling (id) values (new.id);
     update events set updated_at = cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)
         where position = new.position;
+    delete from settling where id = new.id;
 end;
 
-create trigger events_deleted after delete on events begin
+-- The bookmarks of a deleted task are gone before its events.
+create trigger events_deleted after delete on events when exists (select 1 from tasks where id = old.task_id) begin
     delete from bookmarks where event_id = old.id;
     insert into changes (kind, project, task_id, object_id)
         select 'event.updated', project, id, old.id from tasks where id = old.task_id;

@@ -6,8 +6,9 @@ when exists (select 1 from sessions where id = new.id and task_id <> new.task_id
 end;
 
 create trigger sessions_started after insert on sessions begin
-    insert into changes (kind, project, task_id, object_id)
-        select 'session.started', project, id, new.id from tasks where id = new.task_id;
+    insert into changes (kind, project, task_id, object_id) values ('session.started',
+        coalesce((select project from tasks where id = new.task_id), raise(abort, 'task_id: there is no such task')),
+        new.task_id, new.id);
 end;
 
 create trigger sessions_stay before update of id, task_id on sessions

@@ -2,21 +2,25 @@
 -- foreign keys too, which are off in the `sqlite3` program.
 
 create trigger tasks_replacing before insert on tasks
-when exists (select 1 from tasks where id = new.id or (source = new.source and external_id = new.external_id)) begin
+when exists (select 1 from tasks where id = new.id
+    or (source = new.source and external_id = new.external_id and project = new.project)) begin
     delete from replaced where task_id in
-        (select id from tasks where id = new.id or (source = new.source and external_id = new.external_id));
+        (select id from tasks where id = new.id
+            or (source = new.source and external_id = new.external_id and project = new.project));
     insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
         select id, project, parent_task_id, status, source, external_id, event_count from tasks
-        where id = new.id or (source = new.source and external_id = new.external_id);
+        where id = new.id or (source = new.source and external_id = new.external_id and project = new.project);
 end;
 
-create trigger tasks_taking before update of source, external_id on tasks
-when exists (select 1 from tasks where source = new.source and external_id = new.external_id and id <> new.id) begin
+create trigger tasks_taking before update of source, external_id, project on tasks
+when exists (select 1 from tasks where source = new.source and external_id = new.external_id
+    and project = new.project and id <> new.id) begin
     delete from replaced where task_id in
-        (select id from tasks where source = new.source and external_id = new.external_id and id <> new.id);
+        (select id from tasks where source = new.source and external_id = new.external_id
+            and project = new.project and id <> new.id);
     insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
         select id, project, parent_task_id, status, source, external_id, event_count from tasks
-        where source = new.source and external_id = new.external_id and id <> new.id;
+        where source = new.source and external_id = new.external_id and project = new.project and id <> new.id;
 end;
 
 create trigger tasks_started after insert on tasks begin
@@ -24,7 +28,8 @@ create trigger tasks_started after insert on tasks begin
         values ('task.started', new.project, new.id, new.parent_task_id);
     -- A count that the writer brings is ignored. There can be events already: of a row that this task replaced, or
     -- written before their task where foreign keys are off.
-    update tasks set event_count = (select count(*) from events where task_id = new.id)
+    update tasks set event_count = (select count(*) from events where task_id = new.id),
+        trigger_writes = trigger_writes + 1
         where id = new.id and event_count <> (select count(*) from events where task_id = new.id);
     insert into figure_deltas (project, status, source, tasks, events)
         values (new.project, new.status, new.source, 1, (select count(*) from events where task_id = new.id));
@@ -39,22 +44,30 @@ when exists (select 1 from replaced where task_id = new.id) begin
     delete from replaced where task_id = new.id;
 end;
 
--- REPLACE for the same source and external_id would delete another task with all its rows. A writer that means to
--- change that task uses ON CONFLICT.
+-- REPLACE for the same project, source and external_id would delete another task with all its rows. A writer that means
+-- to change that task uses ON CONFLICT.
 create trigger tasks_replaced_another after insert on tasks
 when exists (select 1 from replaced where source = new.source and external_id = new.external_id
-    and task_id <> new.id and not exists (select 1 from tasks where id = replaced.task_id)) begin
-    select raise(abort, 'another task has this source and external_id');
+    and project = new.project and task_id <> new.id
+    and not exists (select 1 from tasks where id = replaced.task_id)) begin
+    select raise(abort, 'another task of this project has this source and external_id');
 end;
 
-create trigger tasks_took_another after update of source, external_id on tasks
+create trigger tasks_took_another after update of source, external_id, project on tasks
 when exists (select 1 from replaced where source = new.source and external_id = new.external_id
-    and task_id <> new.id and not exists (select 1 from tasks where id = replaced.task_id)) begin
-    select raise(abort, 'another task has this source and external_id');
+    and project = new.project and task_id <> new.id
+    and not exists (select 1 from tasks where id = replaced.task_id)) begin
+    select raise(abort, 'another task of this project has this source and external_id');
 end;
 
 create trigger tasks_keep_their_id before update of id on tasks when new.id is not old.id begin
     select raise(abort, 'the id of a task never changes');
+end;
+
+-- A reason that stays the same under another status was given, if the statement names its column.
+create trigger tasks_given_a_reason before update of status_reason on tasks
+when new.status is not old.status and new.status_reason is old.status_reason and new.status_reason is not null begin
+    insert or ignore into settling (id) values ('reason ' || new.id);
 end;
 
 -- Not for event_count, changed_at, ingest_state, heard_at and process: no screen shows a change of these alone. A
@@ -86,21 +99,22 @@ when (new.title is not old.title or new.project is not old.project or new.status
     insert into settling (id) select new.id where new.status is not old.status;
     update tasks set
         changed_at = max(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), changed_at + 1),
+        trigger_writes = trigger_writes + 1,
         status_since = iif(new.status is not old.status and new.status_since is old.status_since,
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), status_since),
-        status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason,
-            null, status_reason),
+        status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason
+            and not exists (select 1 from settling where id = 'reason ' || new.id), null, status_reason),
         stale_since = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_since),
         stale_reason = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_reason)
         where id = new.id;
-    delete from settling where id = new.id;
+    delete from settling where id in (new.id, 'reason ' || new.id);
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks
 when new.project is not old.project or new.status is not old.status or new.source is not old.source begin
     insert into figure_deltas (project, status, source, tasks, events) values
-        (old.project, old.status, old.source, -1, -new.event_count),
-        (new.project, new.status, new.source, 1, new.event_count);
+        (old.project, old.status, old.source, -1, -old.event_count),
+        (new.project, new.status, new.source, 1, old.event_count);
 end;
 
 create trigger tasks_deleted after delete on tasks begin
@@ -112,12 +126,14 @@ create trigger tasks_deleted after delete on tasks begin
     delete from replaced where task_id = old.id;
     -- The task is gone already, so the delete triggers of these rows find no task and log no change.
     delete from bookmarks where task_id = old.id;
-    delete from events where task_id = old.id;
+    delete from events where task_id = old.id and not exists (select 1 from leaving where task_id = old.id);
     delete from sessions where task_id = old.id;
 end;
 
 -- A trigger of its own, because tasks_deleted has to fire for each task below.
 create trigger tasks_tree_deleted after delete on tasks
-when exists (select 1 from tasks where parent_task_id = old.id) begin
-    delete from tasks where id in (select id from task_tree where root = old.id);
+when not exists (select 1 from tree_roots) and exists (select 1 from tasks where parent_task_id = old.id) begin
+    insert into tree_roots (id) values (old.id);
+    delete from tasks where id in (select id from task_tree);
+    delete from tree_roots;
 end;

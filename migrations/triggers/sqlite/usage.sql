@@ -4,6 +4,11 @@ create trigger usage_fits before insert on usage when new.project is not null be
     select raise(abort, 'the project of usage is kept by the database');
 end;
 
+create trigger usage_has_a_task before insert on usage
+when not exists (select 1 from tasks where id = new.task_id) begin
+    select raise(abort, 'task_id: there is no such task');
+end;
+
 create trigger usage_replacing before insert on usage
 when exists (select 1 from usage where task_id = new.task_id and answer_id = new.answer_id) begin
     delete from usage_replaced where task_id = new.task_id and answer_id = new.answer_id;

@@ -55,6 +55,12 @@ pub(super) fn status(client: &Client) -> String {
     }
 }
 
+/// The line for a project of which the server has no task.
+pub(super) fn unknown_project(project: Option<&str>) -> String {
+    let project = escape_control_characters(project.unwrap_or_default());
+    format!("no task of the project \"{project}\" was ever seen; is the name right?")
+}
+
 /// One change as a line of text.
 pub(super) fn line(model: &ReadModel, view: &View) -> String {
     let mut line = format!("{model} {}", view.state.as_str());
@@ -93,8 +99,18 @@ pub(super) struct ScreenContext {
 
 /// The text of the whole screen, which starts at the first cell. Lines are cut to the width of the terminal, and lines
 /// below its last row are left out.
-pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], context: ScreenContext) -> String {
+pub(super) fn picture(
+    client: &Client,
+    server: &str,
+    project: Option<&str>,
+    watches: &[WatchHandle],
+    context: ScreenContext,
+) -> String {
     let mut text = format!("{BOLD}requery{PLAIN} {} - {}\n", escape_control_characters(server), status(client));
+    if !client.is_project_known() {
+        let _ = writeln!(text, "{}", unknown_project(project));
+    }
+    let is_connected = matches!(client.status(), Status::Live | Status::CatchingUp);
     // The read models share the rows evenly. The headings around a table take five lines.
     let rows = (context.rows.saturating_sub(1) / watches.len().max(1)).saturating_sub(5).max(FEWEST_ROWS);
     let table = Table { rows, context };
@@ -103,7 +119,8 @@ pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], co
         let age = view.age().map(|age| format!(", as of {}", age_text(age))).unwrap_or_default();
         let error =
             view.error.as_deref().map(|error| format!(" - {}", escape_control_characters(error))).unwrap_or_default();
-        let _ = writeln!(text, "\n{BOLD}{}{PLAIN} {DIM}{}{age}{error}{PLAIN}", watch.model(), view.state.as_str());
+        let state = state(view.state, is_connected);
+        let _ = writeln!(text, "\n{BOLD}{}{PLAIN} {DIM}{state}{age}{error}{PLAIN}", watch.model());
         let Some(body) = view.body.as_ref().filter(|_| view.state != ViewState::NotFound) else { continue };
         let drawn = body
             .overview()
@@ -122,6 +139,14 @@ pub(super) fn picture(client: &Client, server: &str, watches: &[WatchHandle], co
     let lines =
         text.lines().take(context.rows).map(|line| format!("{}\x1b[K", truncate_str(line, context.columns, "…")));
     format!("\x1b[H{}\x1b[J", lines.collect::<Vec<_>>().join("\r\n"))
+}
+
+/// The state of a view in one or two words. Without a connection no change can be announced, so no view is fresh.
+fn state(state: ViewState, is_connected: bool) -> &'static str {
+    match state {
+        ViewState::Fresh if !is_connected => "not confirmed",
+        state => state.as_str(),
+    }
 }
 
 /// Draws tables of at most `rows` rows.
@@ -259,7 +284,16 @@ fn age_text(age: Duration) -> String {
 mod tests {
     use requery::protocol::model::Usage;
 
-    use super::{ScreenContext, Table, usage_line};
+    use requery::client::ViewState;
+
+    use super::{ScreenContext, Table, state, usage_line};
+
+    #[test]
+    fn no_view_is_fresh_without_a_connection() {
+        assert_eq!(state(ViewState::Fresh, true), "fresh");
+        assert_eq!(state(ViewState::Fresh, false), "not confirmed");
+        assert_eq!(state(ViewState::Stale, false), "stale");
+    }
 
     #[test]
     fn a_partial_cost_names_how_many_answers_it_covers() {

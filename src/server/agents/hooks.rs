@@ -21,6 +21,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use self::record::HookRecord;
 use self::status::{AgentMemory, FreshIds, TitleOrigin};
+use self::store::StoredTask;
 use self::timeline_row::TimelineRow;
 use crate::agent::hook_catalogue::{HookName, RowEffect, RowEnd};
 use crate::agent::process::Process;
@@ -28,6 +29,7 @@ use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
+use crate::server::access::scope::Scope;
 use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
 use crate::server::text::NotJson;
@@ -115,11 +117,16 @@ impl HookDelivery {
     }
 }
 
-/// Takes one record, inside a write transaction. A delivery id that was taken before has no effect.
+/// Takes one record, inside a write transaction, for a caller that may write `scope`. A delivery id that was taken before has no effect.
 ///
 /// # Errors
 /// The database failed. The caller must roll the transaction back.
-pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, time: HookTime) -> Result<(), DbErr> {
+pub async fn take_hook(
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    delivery: HookDelivery,
+    time: HookTime,
+) -> Result<(), DbErr> {
     let HookDelivery { record, id, process } = delivery;
     let now_ms = time.at_ms();
     if let Some(id) = id
@@ -128,8 +135,8 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, time: 
         return Ok(());
     }
     let fresh = FreshIds { session: SessionId::new_at(now_ms).to_string(), event: EventId::new_at(now_ms).to_string() };
-    let found = store::find_task(tx, record.runtime, &record.session_id).await?;
-    let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), store::StoredTask::agent);
+    let found = store::find_task(tx, scope, record.runtime, &record.session_id).await?.map(StoredTask::from);
+    let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), StoredTask::agent);
     // A transcript already imported this period: do not log rows without their own id again.
     let is_in_transcript = time.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
     if !is_in_transcript {
@@ -144,7 +151,12 @@ pub async fn take_hook(tx: &impl ConnectionTrait, delivery: HookDelivery, time: 
 
     let task_id = match found {
         Some(task) => {
-            let changes = task.changes(&record, process.as_deref(), &mut agent, &outcome, time);
+            let mut changes = task.changes(&record, process.as_deref(), &mut agent, &outcome, time);
+            if let Some(project) = &changes.project
+                && !ingest::task::may_move(tx, &task.id, project).await?
+            {
+                changes.project = None;
+            }
             ingest::task::change(tx, &task.id, changes).await?;
             task.id
         }

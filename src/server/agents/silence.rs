@@ -1,11 +1,11 @@
 //! The background job that checks for silent agents. It reads the clock and the processes. `judgement` decides.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::agent::process::{Process, ProcessSpace};
 use crate::agent::spool::Spool;
 use crate::server::access::scope::Scope;
-use crate::server::database::{Database, DatabaseError, WriteTransaction};
+use crate::server::database::{BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 mod judgement;
@@ -16,8 +16,11 @@ const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest time between two checks. The job checks every tenth of a short `stale_after`, but no more often than
 /// this.
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
-/// How many tasks one transaction changes, so that it holds the write lock for some milliseconds only.
-const JUDGEMENTS_PER_TRANSACTION: usize = 32;
+/// How many tasks a transaction changes: at least, at first and at most.
+const JUDGEMENTS_PER_TRANSACTION: StepSize = StepSize::new(1, 8, 32);
+/// How long a transaction waits for a pause of other programs. A flag has the time at which the silence became too long,
+/// even if the flag comes later.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the job waits for the spool to empty: the spool can hold newer hooks of agents that look silent. The server
 /// takes in a full spool within a minute, so the job then judges even if the spool is not empty.
@@ -55,7 +58,10 @@ impl BackgroundJob for SilenceJob {
             return Ok(StepProgress::Idle);
         }
         self.waited_for_spool = Duration::ZERO;
-        run_once(&self.database, self.limits, self.listening.since).await?;
+        let began = Instant::now();
+        let judged = run_once(&self.database, self.limits, self.listening.since).await;
+        self.listening.note_work(began.elapsed());
+        judged?;
         Ok(StepProgress::Idle)
     }
 
@@ -85,6 +91,12 @@ impl ListeningPeriod {
         }
         self.last_check = now_ms;
     }
+
+    /// Notes that a check took this long, measured by a clock that stands still while the machine sleeps. A check can
+    /// wait for other programs that write, and the server takes hooks meanwhile.
+    fn note_work(&mut self, took: Duration) {
+        self.last_check = self.last_check.saturating_add(i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
+    }
 }
 
 /// Checks all agents once, and writes the judgements.
@@ -95,14 +107,18 @@ async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i
     let read = database.snapshot(Scope::All).await?;
     let judgements = judge_silences(&read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
-    for batch in judgements.chunks(JUDGEMENTS_PER_TRANSACTION) {
+    let (mut size, mut rest) = (JUDGEMENTS_PER_TRANSACTION, judgements.as_slice());
+    while !rest.is_empty() {
+        let (batch, others) = rest.split_at(rest.len().min(size.size() as usize));
+        rest = others;
         let write = async |tx: &WriteTransaction| {
             for judgement in batch {
                 carry_out(tx, judgement, now_ms).await?;
             }
             Ok::<_, DatabaseError>(())
         };
-        database.write(Scope::All, write).await?;
+        let step = database.write_in_background(BackgroundWork::Agents(PATIENCE), write).await?;
+        size.note(step.held, batch.len() >= size.size() as usize);
     }
     Ok(())
 }
@@ -113,6 +129,8 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{ListeningPeriod, MAX_CHECK_INTERVAL};
 
     #[test]
@@ -122,8 +140,12 @@ mod tests {
             listening.note_check(now);
             assert_eq!(listening.since, 1_000, "{now}");
         }
-        listening.note_check(81_000);
-        assert_eq!(listening.since, 81_000);
+        // The check waited for other programs.
+        listening.note_work(Duration::from_secs(26));
+        listening.note_check(82_000);
+        assert_eq!(listening.since, 1_000);
+        listening.note_check(108_000);
+        assert_eq!(listening.since, 108_000);
         // The clock was set back.
         listening.note_check(1_000);
         assert_eq!(listening.since, 1_000);

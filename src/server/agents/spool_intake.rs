@@ -11,15 +11,17 @@ use sea_orm::DbErr;
 
 use super::hooks::{HookDelivery, HookTime, take_hook};
 use crate::agent::spool::{Spool, SpoolClaim, SpooledRecord};
-use crate::server::access::scope::Scope;
-use crate::server::database::{Database, DatabaseError};
+use crate::server::database::{BackgroundStep, BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// The time between two looks into the spool. Records can arrive at any time: a hook that finds records waiting puts
 /// its own behind them, even while the server answers.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How many records one transaction takes in, so that it holds the write lock for some milliseconds only.
-const RECORDS_PER_TRANSACTION: usize = 32;
+/// How many records a transaction takes in: at least, at first and at most.
+const RECORDS_PER_TRANSACTION: StepSize = StepSize::new(1, 4, 32);
+/// How long the intake waits for a pause of other programs, at first and then for each further transaction. Hooks put
+/// their records behind those that wait, so the spool has to empty even beside a program that never pauses.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1));
 /// How many bytes of records are held in memory. The record that reaches this bound is held as well.
 const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
 /// How long to wait for the lock of the spool, which a hook takes to add a record.
@@ -32,8 +34,19 @@ enum TakeInError {
     Folder(String, #[source] io::Error),
     #[error("could not write the spooled hook records to the database")]
     Database(#[from] DatabaseError),
+    /// The database refused a record. The cause can be the record.
     #[error("could not write the spooled hook records to the database")]
-    Hook(#[source] DbErr),
+    Hook(#[source] DatabaseError),
+}
+
+impl TakeInError {
+    /// The error of a statement. A database that cannot be used now says nothing about the record.
+    fn of_statement(error: DbErr) -> Self {
+        match error.into() {
+            error @ (DatabaseError::Busy | DatabaseError::Away(_)) => Self::Database(error),
+            error => Self::Hook(error),
+        }
+    }
 }
 
 /// The background job that takes in spooled records.
@@ -42,20 +55,49 @@ pub struct SpoolIntakeJob {
     pub database: Database,
     /// The spool of this server.
     pub spool: Spool,
+    pace: IntakePace,
+}
+
+/// How many records the next transaction takes in, and how long it waits for a pause of other programs.
+struct IntakePace {
+    records: StepSize,
+    patience: Duration,
+}
+
+impl IntakePace {
+    /// Runs `verbs`, which take in so many records, as one transaction.
+    async fn write<T>(
+        &mut self,
+        database: &Database,
+        records: usize,
+        verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, TakeInError>,
+    ) -> Result<T, TakeInError> {
+        let step = database.write_in_background(BackgroundWork::Agents(self.patience), verbs).await?;
+        let BackgroundStep { value, held, delayed } = step;
+        self.records.note(held, records >= self.records.size() as usize);
+        self.patience = if delayed { PATIENCE.1 } else { PATIENCE.0 };
+        Ok(value)
+    }
+}
+
+impl SpoolIntakeJob {
+    /// Creates the job.
+    pub fn new(database: Database, spool: Spool) -> Self {
+        Self { database, spool, pace: IntakePace { records: RECORDS_PER_TRANSACTION, patience: PATIENCE.0 } }
+    }
 }
 
 impl BackgroundJob for SpoolIntakeJob {
     const PURPOSE: &'static str = "take in the records that hooks left in the spool";
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
-        match run_once(&self.database, &self.spool).await {
+        match run_once(&self.database, &self.spool, &mut self.pace).await {
             Ok(0) => Ok(StepProgress::Idle),
             Ok(taken) => {
                 tracing::info!(taken, "took in {taken} hook records from the spool");
-                Ok(StepProgress::More { rest: Duration::ZERO })
+                Ok(StepProgress::More)
             }
-            Err(TakeInError::Database(error)) => Err(error.into()),
-            Err(TakeInError::Hook(error)) => Err(DatabaseError::from(error).into()),
+            Err(TakeInError::Database(error) | TakeInError::Hook(error)) => Err(error.into()),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map_or(String::new(), |cause| cause.to_string());
                 Err(JobError::failed(format!("{error}: {cause}")))
@@ -69,7 +111,7 @@ impl BackgroundJob for SpoolIntakeJob {
 }
 
 /// Takes in all records that wait now, and returns their number.
-async fn run_once(database: &Database, spool: &Spool) -> Result<usize, TakeInError> {
+async fn run_once(database: &Database, spool: &Spool, pace: &mut IntakePace) -> Result<usize, TakeInError> {
     let folder = || spool.folder().display().to_string();
     let failed = |error| TakeInError::Folder(folder(), error);
     let claimed = {
@@ -89,9 +131,10 @@ async fn run_once(database: &Database, spool: &Spool) -> Result<usize, TakeInErr
     let Some((mut claim, mut names)) = claimed else { return Ok(0) };
     let mut taken = 0;
     while !names.is_empty() {
-        let (claim_back, names_left, records) = blocking(move || read(claim, names)).await.map_err(failed)?;
+        let most = pace.records.size() as usize;
+        let (claim_back, names_left, records) = blocking(move || read(claim, names, most)).await.map_err(failed)?;
         (claim, names) = (claim_back, names_left);
-        let mut outcome = take_together(database, records).await?;
+        let mut outcome = take_together(database, pace, records).await?;
         let stop_error = outcome.stop_error.take();
         taken += outcome.delivered.len();
         claim = blocking(move || {
@@ -113,10 +156,10 @@ async fn run_once(database: &Database, spool: &Spool) -> Result<usize, TakeInErr
 type ReadRecords = Vec<(String, Option<SpooledRecord>)>;
 
 /// Reads the next records. None in place of a record: the file is not a complete record.
-fn read(claim: SpoolClaim, mut names: Vec<String>) -> io::Result<(SpoolClaim, Vec<String>, ReadRecords)> {
+fn read(claim: SpoolClaim, mut names: Vec<String>, most: usize) -> io::Result<(SpoolClaim, Vec<String>, ReadRecords)> {
     let (mut read, mut bytes) = (Vec::new(), 0);
     let mut rest = names.drain(..);
-    while read.len() < RECORDS_PER_TRANSACTION && bytes < MAX_HELD_BYTES {
+    while read.len() < most && bytes < MAX_HELD_BYTES {
         let Some(name) = rest.next() else { break };
         if let Some(record) = claim.read(&name)? {
             let record = record.ok();
@@ -134,16 +177,22 @@ struct IntakeOutcome {
     delivered: Vec<String>,
     undeliverable: Vec<String>,
     /// The error that stopped the intake before the remaining records.
-    stop_error: Option<DbErr>,
+    stop_error: Option<DatabaseError>,
 }
 
-async fn take_together(database: &Database, records: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
-    let taken = database.write(Scope::All, async |tx| {
+async fn take_together(
+    database: &Database,
+    pace: &mut IntakePace,
+    records: ReadRecords,
+) -> Result<IntakeOutcome, TakeInError> {
+    let taken = pace.write(database, records.len(), async |tx| {
         let mut outcome = IntakeOutcome::default();
         for (name, record) in &records {
             match delivery(name, record.as_ref()) {
                 Some(delivery) => {
-                    take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)?;
+                    take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref()))
+                        .await
+                        .map_err(TakeInError::of_statement)?;
                     outcome.delivered.push(name.clone());
                 }
                 None => outcome.undeliverable.push(name.clone()),
@@ -152,8 +201,8 @@ async fn take_together(database: &Database, records: ReadRecords) -> Result<Inta
         Ok(outcome)
     });
     match taken.await {
-        Ok(committed) => Ok(committed.into_parts().0),
-        Err(TakeInError::Hook(_)) => take_each(database, records).await,
+        Ok(outcome) => Ok(outcome),
+        Err(TakeInError::Hook(_)) => take_each(database, pace, records).await,
         Err(error) => Err(error),
     }
 }
@@ -161,16 +210,20 @@ async fn take_together(database: &Database, records: ReadRecords) -> Result<Inta
 /// Takes the records one by one, after the database refused their common transaction. If the database refuses one
 /// record and takes the next, the refused record is put aside, because it would block the queue for ever. If the
 /// database refuses two in a row, the database is at fault, and the intake stops.
-async fn take_each(database: &Database, records: ReadRecords) -> Result<IntakeOutcome, TakeInError> {
+async fn take_each(
+    database: &Database,
+    pace: &mut IntakePace,
+    records: ReadRecords,
+) -> Result<IntakeOutcome, TakeInError> {
     let mut outcome = IntakeOutcome::default();
-    let mut refused: Option<(String, DbErr)> = None;
+    let mut refused: Option<(String, DatabaseError)> = None;
     for (name, record) in records {
         let Some(delivery) = delivery(&name, record.as_ref()) else {
             outcome.undeliverable.push(name);
             continue;
         };
-        let taken = database.write(Scope::All, async |tx| {
-            take_hook(tx, delivery, hook_time(record.as_ref())).await.map_err(TakeInError::Hook)
+        let taken = pace.write(database, 1, async |tx| {
+            take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref())).await.map_err(TakeInError::of_statement)
         });
         match taken.await {
             Ok(_) => {

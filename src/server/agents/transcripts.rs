@@ -26,6 +26,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
 use crate::protocol::model::{Imported, SkippedLine};
+use crate::server::access::scope::Scope;
 use crate::server::ingest::WriteError;
 
 mod line;
@@ -111,18 +112,19 @@ impl TranscriptStretch {
     }
 }
 
-/// Writes a stretch, inside a write transaction.
+/// Writes a stretch, inside a write transaction, for a caller that may write `scope`.
 ///
 /// # Errors
 /// The database failed. The caller must roll the transaction back.
 pub async fn take_stretch(
     tx: &impl ConnectionTrait,
+    scope: &Scope,
     mut stretch: TranscriptStretch,
     now_ms: i64,
 ) -> Result<Imported, DbErr> {
     let mut lines_without_call = Vec::new();
     for session in std::mem::take(&mut stretch.sessions) {
-        lines_without_call.extend(store::save(tx, session, &mut stretch.imported, now_ms).await?);
+        lines_without_call.extend(store::save(tx, scope, session, &mut stretch.imported, now_ms).await?);
     }
     for line in lines_without_call {
         stretch.skip(line, "the line holds the result of a call that is not known".to_owned());

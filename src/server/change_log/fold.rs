@@ -6,22 +6,25 @@
 
 use std::time::Duration;
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
 use super::between;
 use crate::server::access::scope::Scope;
 use crate::server::database::sql::overview;
-use crate::server::database::{Database, DatabaseError, Position, ReadTransaction, WriteTransaction};
+use crate::server::database::{
+    BackgroundWork, Database, DatabaseError, Position, ReadTransaction, StepSize, WriteTransaction,
+};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the log is folded. A reader counts the changes that are not folded yet, so this bounds their number.
 const FOLD_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes, and how many deltas, one step folds at most: reading them takes a reader some 200 ms.
 const CHANGES_PER_STEP: i64 = 1_000_000;
-/// How many sums one transaction adds: it holds the write lock for some milliseconds.
-const SUMS_PER_TRANSACTION: i64 = 1_000;
-/// How many folded deltas one transaction deletes: it holds the write lock for less than a millisecond longer.
-const DELTAS_PER_TRANSACTION: i64 = 2_000;
+/// How many sums a transaction adds: at least, at first and at most.
+const SUMS_PER_TRANSACTION: StepSize = StepSize::new(20, 250, 2_000);
+/// How many folded deltas one transaction deletes for each sum that it may add: to delete a delta costs a tenth of it.
+const DELTAS_PER_SUM: u32 = 4;
 
 /// The background job that folds the log.
 pub struct FoldJob(pub Database);
@@ -41,7 +44,8 @@ impl BackgroundJob for FoldJob {
 
 /// Folds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
-    while fold(database).await? {}
+    let mut size = SUMS_PER_TRANSACTION;
+    while fold(database, &mut size).await? {}
     Ok(())
 }
 
@@ -63,8 +67,8 @@ struct Folded {
 
 #[derive(FromQueryResult)]
 struct Sums {
-    figures: String,
-    hours: String,
+    figures: StoredText,
+    hours: StoredText,
     sums: i64,
 }
 
@@ -98,7 +102,7 @@ impl Unfolded {
 }
 
 /// Folds the next part. Returns whether there was any.
-async fn fold(database: &Database) -> Result<bool, DatabaseError> {
+async fn fold(database: &Database, size: &mut StepSize) -> Result<bool, DatabaseError> {
     let read = database.snapshot(Scope::All).await?;
     let folded = folded(&read).await?;
     let unfolded = Unfolded::after(&folded, read.position());
@@ -111,19 +115,21 @@ async fn fold(database: &Database) -> Result<bool, DatabaseError> {
         let part = unfolded.first(most);
         let sums: Option<Sums> = overview::SUMS.one(&read, part.values()).await?;
         let sums = sums.ok_or_else(|| DbErr::RecordNotFound("the sums".to_owned()))?;
-        if sums.sums <= SUMS_PER_TRANSACTION || most == 1 {
+        if sums.sums <= i64::from(size.size()) || most == 1 {
             break (part, sums);
         }
         most /= 2;
     };
     drop(read);
-    let write = async |tx: &WriteTransaction| add(tx, &part, &sums).await;
-    database.write(Scope::All, write).await?;
+    let write = async |tx: &WriteTransaction| add(tx, &part, &sums, size.size() * DELTAS_PER_SUM).await;
+    let step = database.write_in_background(BackgroundWork::Upkeep, write).await?;
+    size.note(step.held, step.value);
     Ok(true)
 }
 
-/// Adds the sums of `part` to the figures. Fails as busy if the figures have moved on since the sums were made.
-async fn add(tx: &WriteTransaction, part: &Unfolded, sums: &Sums) -> Result<(), DatabaseError> {
+/// Adds the sums of `part` to the figures, and deletes folded deltas, at most `deltas`. Returns whether there were as many.
+/// Fails as busy if the figures have moved on since the sums were made.
+async fn add(tx: &WriteTransaction, part: &Unfolded, sums: &Sums, deltas: u32) -> Result<bool, DatabaseError> {
     let values = [part.deltas.1.into(), (&part.log.1).into(), part.deltas.0.into(), (&part.log.0).into()];
     if overview::SET_FOLDED.execute(tx, values).await? == 0 {
         return Err(DatabaseError::Busy);
@@ -134,8 +140,8 @@ async fn add(tx: &WriteTransaction, part: &Unfolded, sums: &Sums) -> Result<(), 
         overview::FOLD_HOURS.execute(tx, [sums.hours.as_str().into()]).await?;
         overview::DELETE_OLD_HOURS.execute(tx, [sums.hours.as_str().into()]).await?;
     }
-    overview::DELETE_FOLDED_DELTAS.execute(tx, [DELTAS_PER_TRANSACTION.into()]).await?;
-    Ok(())
+    let deleted = overview::DELETE_FOLDED_DELTAS.execute(tx, [deltas.into()]).await?;
+    Ok(deleted == u64::from(deltas))
 }
 
 async fn folded(tx: &impl ConnectionTrait) -> Result<Folded, DbErr> {

@@ -5,19 +5,20 @@
 //! An overview of the project itself shows no hours while it has no tasks, so the time of the deletion changes no
 //! overview.
 
+use requery_entities::StoredText;
 use sea_orm::FromQueryResult;
 
 use crate::server::access::scope::Scope;
 use crate::server::database::sql::overview;
-use crate::server::database::{Database, DatabaseError, WriteTransaction};
+use crate::server::database::{BackgroundWork, Database, DatabaseError, WriteTransaction};
 
 /// The hours of how many projects one transaction deletes: it holds the write lock for some milliseconds.
-const PROJECTS_PER_TRANSACTION: i64 = 100;
+const PROJECTS_PER_TRANSACTION: i64 = 50;
 
 #[derive(FromQueryResult)]
 struct GoneProjects {
     hour: i64,
-    projects: String,
+    projects: StoredText,
     count: i64,
 }
 
@@ -32,7 +33,7 @@ pub async fn forget_gone_projects(database: &Database) -> Result<(), DatabaseErr
             let values = [gone.hour.into(), gone.projects.as_str().into()];
             Ok::<_, DatabaseError>(overview::DELETE_HOURS_OF_GONE_PROJECTS.execute(tx, values).await?)
         };
-        let (deleted, _) = database.write(Scope::All, write).await?.into_parts();
+        let deleted = database.write_in_background(BackgroundWork::Upkeep, write).await?.value;
         if deleted == 0 || gone.count < PROJECTS_PER_TRANSACTION {
             return Ok(());
         }

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use super::gone::forget_gone_projects;
 use crate::protocol::limits;
-use crate::server::access::scope::Scope;
 use crate::server::database::sql::change_log;
-use crate::server::database::{Database, DatabaseError, WriteTransaction};
+use crate::server::database::{BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the log is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
-/// How many rows one transaction deletes: it holds the write lock for some milliseconds.
-const ROWS_PER_TRANSACTION: i64 = 10_000;
+/// How many rows a transaction deletes of each table: at least, at first and at most.
+const ROWS_PER_TRANSACTION: StepSize = StepSize::new(100, 1_000, 10_000);
 
 /// The background job that prunes the log.
 pub struct PruneJob {
@@ -48,17 +47,20 @@ pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Res
     let before = |kept: Duration| now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
     // A clock that was ahead by less than the retention only delays the prune.
     let latest = now_ms.saturating_add(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+    let mut size = ROWS_PER_TRANSACTION;
     loop {
+        let rows = i64::from(size.size());
         let write = async |tx: &WriteTransaction| {
-            let values = [ROWS_PER_TRANSACTION.into(), before(retention).into(), latest.into()];
+            let values = [rows.into(), before(retention).into(), latest.into()];
             let changes = change_log::PRUNE_CHANGES.execute(tx, values).await?;
-            let values = [before(limits::DELIVERY_MEMORY).into(), ROWS_PER_TRANSACTION.into()];
+            let values = [before(limits::DELIVERY_MEMORY).into(), rows.into()];
             let deliveries = change_log::PRUNE_DELIVERIES.execute(tx, values).await?;
             Ok::<_, DatabaseError>(changes.max(deliveries))
         };
-        let (most, _) = database.write(Scope::All, write).await?.into_parts();
-        if most < ROWS_PER_TRANSACTION.unsigned_abs() {
+        let step = database.write_in_background(BackgroundWork::Upkeep, write).await?;
+        if step.value < rows.unsigned_abs() {
             return Ok(());
         }
+        size.note(step.held, true);
     }
 }

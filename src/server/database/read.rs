@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use sea_orm::{DbErr, TransactionTrait};
 use serde::Serialize;
 
-use super::transaction::ReadTransaction;
+use super::transaction::{ReadTransaction, Statements};
 use super::{Database, DatabaseError};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
@@ -116,12 +116,12 @@ impl Database {
         let connections = self.connections()?;
         let transaction = connections.readers.begin().await.map_err(DatabaseError::from)?;
         // The cursor is read first and in the same snapshot, so that an answer never claims more than it contains.
-        let (cursor, is_new) = connections.mint(&transaction).await?;
-        if is_new {
+        let cursor = connections.cursor(&transaction).await?;
+        if connections.note_minted(&cursor) {
             // A commit that no reader has seen yet, maybe of another process: the tail should read it as soon as a
             // reader does.
             self.ring();
         }
-        Ok(ReadTransaction { cursor, scope, transaction })
+        Ok(ReadTransaction { cursor, scope, statements: Statements::of(transaction) })
     }
 }

@@ -13,6 +13,7 @@ pub mod search_writes;
 pub mod tasks;
 pub mod transcripts;
 pub mod usage;
+pub mod write_probe;
 
 /// The text of one statement, in the dialect of each engine. SQLite is the only engine.
 #[derive(Clone, Copy, Debug)]

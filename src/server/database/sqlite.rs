@@ -1,5 +1,6 @@
 //! SQLite: the location of the file, its identity, its locks and its connections, the checks of its health and its
-//! schema, the bell that notices writes of other processes, and the watchdog that notices overwrites.
+//! schema, the bell that notices writes of other processes, the signs that they are pausing, and the watchdog that
+//! notices overwrites.
 
 pub(in crate::server) mod bell;
 pub(in crate::server::database) mod connections;
@@ -12,6 +13,7 @@ pub mod location;
 pub(in crate::server::database) mod lock;
 mod position;
 pub(in crate::server::database) mod presence;
+mod quiet;
 pub(in crate::server::database) mod record;
 pub(in crate::server) mod schema;
 pub(in crate::server) mod watchdog;

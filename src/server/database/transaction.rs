@@ -2,11 +2,17 @@
 //!
 //! Both run queries only through [`ConnectionTrait`]. The transaction inside is private to `database`, so every query
 //! passes here, and no code outside can commit. A transaction that is dropped rolls back.
+//!
+//! A transaction whose statement failed takes no further statement. A database can end the transaction by itself when a
+//! statement fails, and the next statements would then be transactions of their own.
+
+use std::sync::OnceLock;
 
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
 use super::Position;
+use super::sqlite::error_codes::{is_constraint, is_of_storage};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
 
@@ -14,13 +20,36 @@ use crate::server::access::scope::Scope;
 pub struct ReadTransaction {
     pub(super) cursor: Cursor,
     pub(super) scope: Scope,
-    pub(super) transaction: DatabaseTransaction,
+    pub(super) statements: Statements,
 }
 
 /// The one transaction that writes.
 pub struct WriteTransaction {
     pub(super) scope: Scope,
-    pub(super) transaction: DatabaseTransaction,
+    pub(super) statements: Statements,
+}
+
+/// The statements of one transaction, until the first that fails.
+pub(super) struct Statements {
+    transaction: DatabaseTransaction,
+    failure: OnceLock<StatementFailure>,
+}
+
+/// The first statement that failed.
+#[derive(Clone, Debug)]
+pub(super) struct StatementFailure {
+    /// The message of the database.
+    pub(super) detail: String,
+    /// Whether the statement only broke a rule of the schema. The connection is sound then.
+    pub(super) is_constraint: bool,
+    /// Whether the storage failed.
+    pub(super) is_of_storage: bool,
+}
+
+impl From<&DbErr> for StatementFailure {
+    fn from(error: &DbErr) -> Self {
+        Self { detail: error.to_string(), is_constraint: is_constraint(error), is_of_storage: is_of_storage(error) }
+    }
 }
 
 impl ReadTransaction {
@@ -47,28 +76,59 @@ impl WriteTransaction {
     }
 }
 
+impl Statements {
+    pub(super) fn of(transaction: DatabaseTransaction) -> Self {
+        Self { transaction, failure: OnceLock::new() }
+    }
+
+    /// The first statement that failed.
+    pub(super) fn failure(&self) -> Option<&StatementFailure> {
+        self.failure.get()
+    }
+
+    /// Commits the transaction.
+    pub(super) async fn commit(self) -> Result<(), DbErr> {
+        self.admit()?;
+        self.transaction.commit().await
+    }
+
+    fn admit(&self) -> Result<&DatabaseTransaction, DbErr> {
+        match self.failure.get() {
+            None => Ok(&self.transaction),
+            Some(failure) => Err(DbErr::Custom(format!("a statement failed before: {}", failure.detail))),
+        }
+    }
+
+    fn note<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
+        if let Err(error) = &result {
+            let _ = self.failure.set(error.into());
+        }
+        result
+    }
+}
+
 macro_rules! run_queries {
     ($($name:ty)*) => {$(
         #[async_trait]
         impl ConnectionTrait for $name {
             fn get_database_backend(&self) -> DbBackend {
-                self.transaction.get_database_backend()
+                self.statements.transaction.get_database_backend()
             }
 
             async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-                self.transaction.execute_raw(statement).await
+                self.statements.note(self.statements.admit()?.execute_raw(statement).await)
             }
 
             async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-                self.transaction.execute_unprepared(sql).await
+                self.statements.note(self.statements.admit()?.execute_unprepared(sql).await)
             }
 
             async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-                self.transaction.query_one_raw(statement).await
+                self.statements.note(self.statements.admit()?.query_one_raw(statement).await)
             }
 
             async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-                self.transaction.query_all_raw(statement).await
+                self.statements.note(self.statements.admit()?.query_all_raw(statement).await)
             }
         }
     )*};

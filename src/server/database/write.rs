@@ -1,13 +1,14 @@
 //! The only way to write: begin the transaction, run the verbs in it, commit it.
 //!
 //! The check that a commit happened, the cursor apart from the outcome and the check of the caller's scope belong into
-//! [`Database::write`]. No other place may do them. Today a commit whose cursor cannot be read afterwards is answered as
-//! a failure.
+//! [`Database::write`]. No other place may do them.
 
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
-use super::transaction::WriteTransaction;
-use super::{Database, DatabaseError};
+use super::sqlite::error_codes::is_constraint;
+use super::transaction::{StatementFailure, Statements, WriteTransaction};
+use super::write_health::WriteHealth;
+use super::{Database, DatabaseError, sql};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
 
@@ -28,8 +29,8 @@ impl<T> Committed<T> {
 impl Database {
     /// Runs `verbs` in the one transaction that writes and commits it. An error of `verbs` rolls everything back.
     ///
-    /// Waits for the write lock first. After the commit the tail of the log is woken. The cursor is read after the
-    /// commit and so contains it.
+    /// Waits for the write lock first. After the commit the tail of the log is woken. A future that is dropped before
+    /// its end leaves no transaction open.
     pub async fn write<T, E: From<DatabaseError>>(
         &self,
         scope: Scope,
@@ -40,14 +41,71 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        let transaction = connections.writer.begin_with_options(options).await.map_err(DatabaseError::from)?;
-        let write = WriteTransaction { scope, transaction };
-        let value = verbs(&write).await?;
-        write.transaction.commit().await.map_err(DatabaseError::from)?;
+        let transaction = connections.writer.begin_with_options(options).await.map_err(|error| {
+            let failure = StatementFailure::from(&error);
+            self.write_health().note(&failure);
+            let error = DatabaseError::from(error);
+            if !matches!(error, DatabaseError::Busy) {
+                connections.doubt.raise();
+            }
+            error
+        })?;
+        connections.doubt.raise();
+        let write = WriteTransaction { scope, statements: Statements::of(transaction) };
+        // SQLite has one writer: the last statement of the transaction sees the changes of all commits and its own. So
+        // the cursor is known before the commit, and a write that was committed cannot fail any more.
+        let done = match verbs(&write).await {
+            Ok(value) => connections.cursor(&write).await.map(|cursor| (value, cursor)).map_err(E::from),
+            Err(error) => Err(error),
+        };
+        let failure = write.statements.failure();
+        if let Some(failure) = failure {
+            self.write_health().note(failure);
+        }
+        if failure.is_none_or(|failure| failure.is_constraint) {
+            connections.doubt.clear();
+        }
+        let (value, cursor) = done?;
+        connections.doubt.raise();
+        // The transaction began on a connection without another, so this is `COMMIT`: SQLite refuses it if the
+        // transaction has ended in any other way, and its success means that the rows are stored.
+        if let Err(error) = write.statements.commit().await {
+            self.write_health().note(&StatementFailure::from(&error));
+            let refused = is_constraint(&error);
+            let error = DatabaseError::from(error);
+            return Err(match error {
+                DatabaseError::Db(error) if !refused => DatabaseError::Away(format!("the commit failed: {error}")),
+                error => error,
+            }
+            .into());
+        }
+        connections.doubt.clear();
+        connections.note_minted(&cursor);
         self.ring();
         connections.check_in_place()?;
-        // The cursor is read on a reader, since other writes wait for the writer's connection.
-        let (cursor, _) = connections.mint(&connections.readers).await?;
         Ok(Committed { value, cursor })
+    }
+
+    /// The known state of the storage, as writes found it.
+    pub fn write_health(&self) -> &WriteHealth {
+        &self.0.write_health
+    }
+
+    /// Fails if the storage failed and no probe has succeeded since.
+    pub fn check_writable(&self) -> Result<(), DatabaseError> {
+        match self.write_health().trouble() {
+            None => Ok(()),
+            Some(reason) => Err(DatabaseError::Away(format!("writes cannot be stored: {reason}"))),
+        }
+    }
+
+    /// Stores a row as long as a long request and deletes it again. A success ends the trouble of the storage.
+    pub async fn probe_storage(&self) -> Result<(), DatabaseError> {
+        for statement in [sql::write_probe::PUT, sql::write_probe::DELETE] {
+            let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(statement.execute(tx, []).await?);
+            self.write(Scope::All, write).await?;
+        }
+        self.write_health().note_stored();
+        Ok(())
     }
 }

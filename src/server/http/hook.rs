@@ -100,7 +100,7 @@ impl HookApi {
         let write = write(&self.0, async |tx| {
             let now_ms = now_ms();
             let heard = at.map_or(HookTime::Now(now_ms), |at| HookTime::late(at, now_ms));
-            Ok(agents::take_hook(tx, delivery.of(process.as_ref()), heard).await?)
+            Ok(agents::take_hook(tx, tx.scope(), delivery.of(process.as_ref()), heard).await?)
         });
         Ok(NoContent::new(write.await?))
     }

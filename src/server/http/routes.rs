@@ -61,8 +61,11 @@ struct StreamQuery {
 pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Output = Response> + 'static {
     let api = api(streams.source.database.clone(), index);
     let (by_websocket, by_events) = (streams.clone(), streams);
+    let by_websocket = poem::endpoint::make(move |request| websocket(by_websocket.clone(), request));
+    // Without an answer of its own, `HEAD` would be upgraded like `GET`.
+    let no_websocket = poem::endpoint::make_sync(|_| refused(&ws::NotAnUpgrade::OTHER_METHOD));
     let routes = api
-        .at("/ws", poem::get(poem::endpoint::make(move |request| websocket(by_websocket.clone(), request))))
+        .at("/ws", poem::get(by_websocket).head(no_websocket))
         .at("/api/v1/stream", poem::get(poem::endpoint::make(move |request| events(by_events.clone(), request))));
     problems(routes).around(move |routes, request| {
         let admitted = gate.check(request.original_uri(), request.headers());
@@ -82,19 +85,27 @@ pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Ou
 }
 
 async fn websocket(streams: Streams, request: Request) -> poem::Result<Response> {
-    let key = match ws::upgrade_key(request.headers()) {
-        Ok(key) => key,
-        Err(error) => return Ok(ApiError::bad_request(error.to_string()).response()),
+    let upgrade = match ws::Upgrade::of(&request) {
+        Ok(upgrade) => upgrade,
+        Err(error) => return Ok(refused(&error)),
     };
     let (feed, permit) = match open(&streams, &request).await {
         Ok(open) => open,
+        Err(ApiError::Internal) => return Ok(upgrade.accept(&streams.tasks, ws::fail)),
         Err(error) => return Ok(error.response()),
     };
     let heartbeat = streams.source.heartbeat;
-    Ok(ws::accept(&request, &key, &streams.tasks, move |socket| async move {
+    Ok(upgrade.accept(&streams.tasks, move |socket| async move {
         ws::run(socket, feed, heartbeat).await;
         drop(permit);
     }))
+}
+
+fn refused(error: &ws::NotAnUpgrade) -> Response {
+    let mut response = ApiError::bad_request(error.to_string()).response();
+    // A client that speaks another version reads here which version the server speaks.
+    response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    response
 }
 
 async fn events(streams: Streams, request: Request) -> poem::Result<Response> {

@@ -101,15 +101,27 @@ impl TaskApi {
 
     /// Purge finished tasks
     ///
-    /// A tree of tasks is purged as a whole, and only if every task in it is completed or errored. `status` and
+    /// A tree of tasks is purged as a whole, one after the other, and only if every task in it is completed or errored. `status` and
     /// `project` are compared with the task at the top of the tree. With `older_than`, every task of the tree must have
     /// ended before that time. `{}` purges all finished trees.
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
     async fn purge(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
-        let write = write(&self.0, async |tx| {
-            let count = ingest::task::purge(tx, body.0, now_ms()).await?;
-            Ok(Purged { count })
-        });
-        ChangedRow::new(write.await?)
+        let conditions = ingest::task::PurgeConditions::read(body.0)?;
+        let (mut count, mut after) = (0, String::new());
+        loop {
+            let read = self.0.snapshot(Scope::All).await?;
+            let roots = conditions.next_roots(&read, &after).await?;
+            drop(read);
+            let write = write(&self.0, async |tx| {
+                let purged = conditions.purge(tx, &roots, now_ms()).await?;
+                Ok(Purged { count: count + purged })
+            });
+            let committed = write.await?;
+            match roots.last().filter(|_| roots.len() == ingest::task::TREES_AT_ONCE) {
+                Some(last) => after.clone_from(last),
+                None => return ChangedRow::new(committed),
+            }
+            count = committed.into_parts().0.count;
+        }
     }
 }

@@ -25,7 +25,7 @@ impl TranscriptApi {
         let now_ms = now_ms();
         let read = tokio::task::spawn_blocking(move || TranscriptStretch::read(&body.0, now_ms)).await;
         let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
-        let write = write(&self.0, async |tx| Ok(agents::take_stretch(tx, stretch, now_ms).await?));
+        let write = write(&self.0, async |tx| Ok(agents::take_stretch(tx, tx.scope(), stretch, now_ms).await?));
         ChangedRow::new(write.await?)
     }
 }

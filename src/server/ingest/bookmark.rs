@@ -86,7 +86,7 @@ async fn target(
 ) -> Result<Target, WriteError> {
     match (task_id, event_id) {
         (of, Some(event_id)) => {
-            let row = event::Entity::find().filter(event::Column::Id.eq(event_id.as_str())).select_only().columns([
+            let row = super::event::find(&event_id).select_only().columns([
                 event::Column::TaskId,
                 event::Column::Title,
                 event::Column::Kind,
@@ -96,7 +96,7 @@ async fn target(
                 return Err(WriteError::invalid("event_id", format!("there is no event {event_id}")));
             };
             if of.is_some_and(|of| of.as_str() != task_id) {
-                return Err(WriteError::invalid("task_id", format!("event {event_id} belongs to task {task_id}")));
+                return Err(WriteError::invalid("task_id", format!("event {event_id} is not on this task")));
             }
             let title = if title.is_empty() { kind } else { title };
             Ok(Target { task_id: task_id.into(), event_id: Some(event_id), title: title.into() })

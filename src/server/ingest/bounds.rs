@@ -62,6 +62,10 @@ impl Bounds {
     /// Checks a time. Returns it in milliseconds since 1970.
     pub(super) fn time(&mut self, field: &str, time: Option<&Timestamp>) -> Option<i64> {
         match time?.as_str().parse::<Timestamp>() {
+            Ok(time) if !(0..=limits::TIME_MS).contains(&time.as_ms()) => {
+                self.refuse(field, "is not in the years 1970 to 9999");
+                None
+            }
             Ok(time) => Some(time.as_ms()),
             Err(_) => {
                 self.refuse(field, "is not a time (expected RFC 3339, as in 2026-01-31T09:30:00.000Z)");

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use requery_entities::{StoredText, event, session, task};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::Query;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select};
 
 use super::bounds::Bounds;
-use super::task::not_found;
+use super::task::{free_event_ids, not_found};
 use super::{Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::model::Metadata;
@@ -66,7 +67,7 @@ pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) 
     let metadata = patch.metadata.map(|metadata| text(&mut bounds, &metadata));
     bounds.finish()?;
 
-    let Some(row) = event::Entity::find().filter(event::Column::Id.eq(id.as_str())).one(tx).await? else {
+    let Some(row) = find(id).one(tx).await? else {
         return Err(WriteError::NotFound { what: EVENT, id: id.to_string() });
     };
     let (body, truncated) = patch.body.map(cut).unzip();
@@ -97,11 +98,17 @@ pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) 
 
 /// Deletes an event, and the bookmark of it.
 pub async fn delete(tx: &impl ConnectionTrait, id: &EventId) -> Result<(), WriteError> {
-    let deleted = event::Entity::delete_many().filter(event::Column::Id.eq(id.as_str())).exec(tx).await?;
-    if deleted.rows_affected == 0 {
+    if find(id).count(tx).await? == 0 {
         return Err(WriteError::NotFound { what: EVENT, id: id.to_string() });
     }
+    event::Entity::delete_many().filter(event::Column::Id.eq(id.as_str())).exec(tx).await?;
     Ok(())
+}
+
+/// The event with this id. The events of a deleted task can still be there, and do not count.
+pub(super) fn find(id: &EventId) -> Select<event::Entity> {
+    let tasks = Query::select().column(task::Column::Id).from(task::Entity).to_owned();
+    event::Entity::find().filter(event::Column::Id.eq(id.as_str())).filter(event::Column::TaskId.in_subquery(tasks))
 }
 
 /// The session that an event names, and the path of the field with the name.
@@ -116,7 +123,12 @@ async fn insert(
         return Err(not_found(task_id));
     }
     check_sessions(tx, task_id, &rows).await?;
-    let existing = tasks_of(tx, rows.iter().map(|(_, (id, _))| id)).await?;
+    let ids = || rows.iter().map(|(_, (id, _))| id);
+    let mut existing = tasks_of(tx, ids()).await?;
+    if existing.values().any(|of| of != task_id.as_str()) {
+        free_event_ids(tx, ids().map(EventId::as_str)).await?;
+        existing = tasks_of(tx, ids()).await?;
+    }
     let mut seen = HashSet::new();
     let mut ids = Vec::with_capacity(rows.len());
     let mut fresh = Vec::with_capacity(rows.len());

@@ -1,7 +1,7 @@
 //! Starting, changing, deleting and purging tasks.
 
 use requery_entities::{StoredText, task};
-use sea_orm::{ConnectionTrait, EntityTrait, QuerySelect};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QuerySelect};
 
 use super::bounds::Bounds;
 use super::{Saved, WriteError};
@@ -12,12 +12,16 @@ use crate::protocol::write::{NewTask, TaskPatch};
 use crate::server::database::sql;
 
 mod row;
-pub use row::{TaskChanges, TaskToStart, change, insert};
+pub use row::{TaskChanges, TaskToStart, change, insert, set_changed_at};
 
 mod purge;
-pub use purge::purge;
+pub use purge::{PurgeConditions, TREES_AT_ONCE};
+
+mod leaving;
+pub use leaving::{EVENTS_AT_ONCE, delete_left_events, free_event_ids, leaving};
 
 const TASK: &str = "task";
+const NOT_THE_PROJECT_ABOVE: &str = "a task below another task has the project of that task";
 /// The source of a task whose writer names none.
 const DEFAULT_SOURCE: &str = "api";
 
@@ -58,6 +62,10 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         None => String::new(),
     };
 
+    if new.parent_task_id.is_some() && new.project.as_ref().is_some_and(|project| *project != inherited) {
+        return Err(WriteError::invalid("project", NOT_THE_PROJECT_ABOVE));
+    }
+
     let id = new.task_id.unwrap_or_else(|| TaskId::new_at(now_ms));
     let status = new.status.unwrap_or(TaskStatus::Running);
     let waits = status == TaskStatus::Waiting;
@@ -96,19 +104,30 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     let Some(row) = task::Entity::find_by_id(id.as_str()).one(tx).await? else {
         return Err(not_found(id));
     };
+    let project = patch.project.filter(|project| row.project != project.as_str());
+    if let Some(project) = &project {
+        if row.parent_task_id.is_some() {
+            return Err(WriteError::invalid("project", NOT_THE_PROJECT_ABOVE));
+        }
+        if !may_move(tx, id.as_str(), project).await? {
+            let detail = "the project has a task with the source and the external id of this one";
+            return Err(WriteError::invalid("project", detail));
+        }
+    }
     // Only a waiting or errored task has a reason, and only a waiting task has a time since when it waits. For another
     // status these fields of the patch are dropped.
     let status = patch.status.or(TaskStatus::parse(&row.status));
     let waits = status == Some(TaskStatus::Waiting);
     let has_reason = waits || status == Some(TaskStatus::Errored);
+    let gets_another = status.is_some_and(|status| row.status != status.as_str());
     let changes = TaskChanges {
         title: patch.title.filter(|title| *title != row.title),
-        project: patch.project.filter(|project| *project != row.project),
+        project,
         status: patch.status.filter(|status| row.status != status.as_str()),
         status_reason: patch
             .status_reason
             .filter(|_| has_reason)
-            .filter(|reason| row.status_reason.as_deref() != Some(reason))
+            .filter(|reason| gets_another || row.status_reason.as_deref() != Some(reason))
             .map(Some),
         status_since: waiting_since.filter(|since| waits && *since != row.status_since),
         mode: patch.mode.filter(|mode| row.mode != mode.as_str()),
@@ -119,8 +138,17 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     Ok(change(tx, id.as_str(), changes).await?)
 }
 
-/// Deletes a task with all tasks below it and all rows that belong to them.
+/// Whether a task can move to a project: no task of its tree meets a task of the same source and external id there.
+pub async fn may_move(tx: &impl ConnectionTrait, id: &str, project: &str) -> Result<bool, DbErr> {
+    Ok(sql::tasks::MEETS_ITSELF.number(tx, [id.into(), project.into()]).await? == 0)
+}
+
+/// Deletes a task with all tasks below it and all rows that belong to them. Many events are deleted later, in steps.
 pub async fn delete(tx: &impl ConnectionTrait, id: &TaskId) -> Result<(), WriteError> {
+    let values = [id.as_str().into(), (EVENTS_AT_ONCE + 1).into()];
+    if sql::tasks::EVENTS_OF_TREE.number(tx, values).await? > EVENTS_AT_ONCE {
+        sql::tasks::LEAVE_EVENTS_OF_TREE.execute(tx, [id.as_str().into()]).await?;
+    }
     let deleted = task::Entity::delete_by_id(id.as_str()).exec(tx).await?;
     if deleted.rows_affected == 0 { Err(not_found(id)) } else { Ok(()) }
 }

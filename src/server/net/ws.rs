@@ -8,11 +8,13 @@
 //! A client that breaks a rule gets the close code for that rule. The connection ends if the peer does not accept
 //! frames in time, or sends no message for two and a half heartbeats. Pongs count as messages.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
-use poem::{Request, Response};
+use poem::http::{HeaderValue, StatusCode, Version, header};
+use poem::{OnUpgrade, Request, Response};
+use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -22,8 +24,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::TaskTracker;
 
+use crate::protocol::Watch;
 use crate::protocol::limits;
-use crate::protocol::{Watch, WatchFrame};
 use crate::server::feed::{Burst, Feed, FeedLine};
 
 /// The size of the read buffer. Clients send very little, and every connection holds one.
@@ -53,65 +55,100 @@ mod code {
 /// frame.
 type End = Option<(u16, &'static str)>;
 
-/// The request is not a valid WebSocket upgrade. The text names the missing part.
+/// The request is not a valid WebSocket upgrade (RFC 6455, 4.2.1). The text names the missing part.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a WebSocket upgrade: {0}")]
 pub struct NotAnUpgrade(&'static str);
 
-/// The `Sec-WebSocket-Key` of a request that asks for an upgrade.
-pub fn upgrade_key(headers: &HeaderMap) -> Result<HeaderValue, NotAnUpgrade> {
-    let has = |name, word: &str| {
-        let values = headers.get_all(name).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
-    };
-    if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") {
-        return Err(NotAnUpgrade("Connection: Upgrade and Upgrade: websocket are missing"));
-    }
-    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
-        return Err(NotAnUpgrade("Sec-WebSocket-Version is not 13"));
-    }
-    headers.get(header::SEC_WEBSOCKET_KEY).cloned().ok_or(NotAnUpgrade("Sec-WebSocket-Key is missing"))
+impl NotAnUpgrade {
+    /// The method is another one than `GET`.
+    pub const OTHER_METHOD: Self = Self("the method is not GET");
 }
 
-/// Answers 101. Once the connection is upgraded, a task of `tasks` calls `run` with the socket.
-pub fn accept<F>(
-    request: &Request,
-    key: &HeaderValue,
-    tasks: &TaskTracker,
-    run: impl FnOnce(poem::Upgraded) -> F + Send + 'static,
-) -> Response
-where
-    F: Future<Output = ()> + Send,
-{
-    let Ok(upgrade) = request.take_upgrade() else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into();
-    };
-    tasks.spawn(async move {
-        match upgrade.await {
-            Ok(socket) => run(socket).await,
-            Err(error) => tracing::debug!(%error, "a connection was not upgraded to a WebSocket"),
+/// A valid request for an upgrade.
+pub struct Upgrade {
+    connection: OnUpgrade,
+    key: HeaderValue,
+}
+
+impl Upgrade {
+    /// Checks the request.
+    pub fn of(request: &Request) -> Result<Self, NotAnUpgrade> {
+        let headers = request.headers();
+        let has = |name, word: &str| {
+            let values = headers.get_all(name).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
+            values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+        };
+        // A proxy that speaks HTTP/1.0 to the server, as nginx does by default, cannot pass an upgrade on.
+        if request.version() < Version::HTTP_11 {
+            return Err(NotAnUpgrade(
+                "it needs HTTP/1.1, and the request is HTTP/1.0 (nginx needs `proxy_http_version 1.1`)",
+            ));
         }
-    });
-    Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(header::CONNECTION, "upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
-        .finish()
+        if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") {
+            return Err(NotAnUpgrade("Connection: Upgrade and Upgrade: websocket are missing"));
+        }
+        if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+            return Err(NotAnUpgrade("Sec-WebSocket-Version is not 13"));
+        }
+        let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
+        let key = keys.next().cloned().ok_or(NotAnUpgrade("Sec-WebSocket-Key is missing"))?;
+        if keys.next().is_some() || !is_16_bytes(key.as_bytes()) {
+            return Err(NotAnUpgrade("Sec-WebSocket-Key is not one text of 16 bytes in base64"));
+        }
+        let connection = request.take_upgrade().map_err(|_| NotAnUpgrade("the connection cannot be upgraded"))?;
+        Ok(Self { connection, key })
+    }
+
+    /// Answers 101. Once the connection is upgraded, a task of `tasks` calls `run` with the socket.
+    pub fn accept<F>(self, tasks: &TaskTracker, run: impl FnOnce(poem::Upgraded) -> F + Send + 'static) -> Response
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let Self { connection, key } = self;
+        tasks.spawn(async move {
+            match connection.await {
+                Ok(socket) => run(socket).await,
+                Err(error) => tracing::debug!(%error, "a connection was not upgraded to a WebSocket"),
+            }
+        });
+        Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .header(header::CONNECTION, "upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_ACCEPT, derive_accept_key(key.as_bytes()))
+            .finish()
+    }
+}
+
+/// Whether the text is the base64 of 16 bytes.
+fn is_16_bytes(base64: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    base64.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_digit))
 }
 
 /// Sends `feed` to `socket` until one of them ends.
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: S, mut feed: Feed, heartbeat: Duration) {
+    let mut socket = server_side(socket).await;
+    if let Some((code, reason)) = exchange(&mut socket, &mut feed, heartbeat).await {
+        close(&mut socket, code, reason).await;
+    }
+}
+
+/// Tells the client that its stream has no first frame. A page in a browser sees this close code. It would not see the
+/// status of an answer that refuses the upgrade.
+pub async fn fail<S: AsyncRead + AsyncWrite + Unpin>(socket: S) {
+    close(&mut server_side(socket).await, code::SERVER_FAULT, "the first frame could not be read").await;
+}
+
+async fn server_side<S: AsyncRead + AsyncWrite + Unpin>(socket: S) -> WebSocketStream<S> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(Some(limits::CLIENT_MESSAGE_BYTES))
         .max_frame_size(Some(limits::CLIENT_MESSAGE_BYTES));
-    let mut socket = WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await;
-    if let Some((code, reason)) = exchange(&mut socket, &mut feed, heartbeat).await {
-        close(&mut socket, code, reason).await;
-    }
+    WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
@@ -140,10 +177,12 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                 match message {
                     Some(Ok(message)) => match parse_watch(&message) {
                         Ok(Some(watch)) => {
-                            let line = feed.watch(watch);
-                            if !send(socket, frames(&[line])).await {
+                            let lines = feed.watch(watch);
+                            if !send(socket, frames(&lines)).await {
                                 return None;
                             }
+                            // A client may send many messages at once. Other tasks run between two of them.
+                            tokio::task::yield_now().await;
                         }
                         Ok(None) => {}
                         Err(end) => return Some(end),
@@ -197,27 +236,32 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>
     matches!(timeout(limits::FRAME_ACCEPT_TIME, written).await, Ok(Ok(())))
 }
 
+/// A message of a client, before its payload is read. A full list of read models is then parsed once and never copied.
+#[derive(serde::Deserialize)]
+struct ClientMessage<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
 fn parse_watch(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> {
     let text = match message {
         Message::Text(text) => text,
         Message::Binary(_) => return Err((code::UNSUPPORTED, "text frames only")),
         Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(None),
     };
+    let invalid = (code::POLICY, "expected {type: watch, payload: {read_models: [overview, bookmarks, task:<id>]}}");
+    let parsed = serde_json::from_str::<&RawValue>(text).map_err(|_| (code::NOT_TEXT, "not JSON"))?;
     // serde also reads a struct from a JSON array, but the contract allows only objects.
-    let parsed = serde_json::from_str::<serde_json::Value>(text).and_then(|value| {
-        let objects = value.is_object() && value.get("payload").is_some_and(serde_json::Value::is_object);
-        serde_json::from_value(if objects { value } else { serde_json::Value::Null })
-    });
-    match parsed {
-        Ok(WatchFrame::Watch(watch)) if watch.read_models.len() > limits::WATCHED_READ_MODELS => {
-            Err((code::POLICY, "payload.read_models: at most 256"))
-        }
-        Ok(WatchFrame::Watch(watch)) => Ok(Some(watch)),
-        Err(error) if error.is_data() => {
-            Err((code::POLICY, "expected {type: watch, payload: {read_models: [overview, bookmarks, task:<id>]}}"))
-        }
-        Err(_) => Err((code::NOT_TEXT, "not JSON")),
+    let is_object = |json: &RawValue| json.get().starts_with('{');
+    let message = is_object(parsed).then(|| serde_json::from_str::<ClientMessage<'_>>(parsed.get()).ok()).flatten();
+    let message = message.filter(|message| message.kind == "watch" && is_object(message.payload)).ok_or(invalid)?;
+    let watch: Watch = serde_json::from_str(message.payload.get()).map_err(|_| invalid)?;
+    if watch.read_models.len() > limits::WATCHED_READ_MODELS {
+        return Err((code::POLICY, "payload.read_models: at most 256"));
     }
+    Ok(Some(watch))
 }
 
 fn end_after(error: &Error) -> End {

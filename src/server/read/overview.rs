@@ -3,6 +3,8 @@
 //! A writer only inserts changes of figures, and the server folds them a while later. The changes that are not folded
 //! yet are added here, in the same snapshot. No part depends on the time of the request.
 
+use std::collections::BTreeMap;
+
 use requery_entities::{StoredText, task};
 use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
 
@@ -24,7 +26,8 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
     };
 
     let mut stats = Stats::default();
-    let mut sources = Vec::new();
+    // Two sources that are not UTF-8 can be read as one text.
+    let mut sources = BTreeMap::<String, u64>::new();
     let mut usage = UsageSums::default();
     let mut hours = Vec::new();
     for Figure { figure, hour, value: signed } in rows {
@@ -34,7 +37,7 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
             continue;
         };
         if let Some(status) = name.strip_prefix("tasks.").and_then(TaskStatus::parse) {
-            stats.total_tasks += value;
+            stats.total_tasks = stats.total_tasks.saturating_add(value);
             match status {
                 TaskStatus::Running => stats.running_tasks = value,
                 TaskStatus::Waiting => stats.waiting_tasks = value,
@@ -42,7 +45,8 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
                 TaskStatus::Errored => stats.errored_tasks = value,
             }
         } else if let Some(source) = name.strip_prefix("source.").filter(|_| value > 0) {
-            sources.push(SourceCount { source: source.to_owned(), tasks: value });
+            let tasks = sources.entry(source.to_owned()).or_default();
+            *tasks = tasks.saturating_add(value);
         } else if name == "events" {
             stats.total_events = value;
         } else {
@@ -53,6 +57,7 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
     if tx.scope().project().is_some() && stats.total_tasks == 0 {
         hours.clear();
     }
+    let mut sources: Vec<_> = sources.into_iter().map(|(source, tasks)| SourceCount { source, tasks }).collect();
     sources.sort_by(|a, b| b.tasks.cmp(&a.tasks).then_with(|| a.source.cmp(&b.source)));
     Ok(Overview { stats, needs_you: needs_you(tx).await?, activity: activity(hours), sources, usage: usage.usage() })
 }

@@ -18,11 +18,11 @@ pub async fn page(
     window: &PageWindow<TimelineKey>,
     limit: u64,
 ) -> Result<Option<EventPage>, DbErr> {
-    let page = rows(tx, task_id, window, limit).await?;
-    // Only an empty timeline can be the timeline of a task that is not there.
-    if page.rows.is_empty() && task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
+    // The events of a deleted task can still be there.
+    if task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
         return Ok(None);
     }
+    let page = rows(tx, task_id, window, limit).await?;
     let items = page.rows.into_iter().filter_map(event).collect();
     Ok(Some(EventPage { items, next: page.next, previous: page.previous }))
 }

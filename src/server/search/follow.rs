@@ -1,15 +1,13 @@
 //! Follows the change log: brings the rows of the missing changes into the index.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::pace::{ROWS_PER_STEP, rest_after};
+use super::pace::ROWS_PER_STEP;
 use super::rows::{self, IndexedRow, IndexedTable};
 use super::state::IndexState;
-use super::write::{BYTES_PER_TRANSACTION, IndexBatch};
 use super::{SearchIndex, removed};
 use crate::protocol::{NoticeKind, NoticeSubject};
 use crate::server::access::scope::Scope;
@@ -68,12 +66,9 @@ struct KnownTask {
     bytes: i64,
 }
 
-/// Brings the first of the missing changes into the index. Returns how long the write lock was held.
-pub(super) async fn follow(
-    index: &SearchIndex,
-    tx: ReadTransaction,
-    missing: &Between,
-) -> Result<Duration, DatabaseError> {
+/// Brings the first of the missing changes into the index.
+pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &Between) -> Result<(), DatabaseError> {
+    let mut batch = index.batch();
     let changes = changes(&tx, missing).await?;
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
@@ -91,7 +86,7 @@ pub(super) async fn follow(
         let of_task = |one: &&Change| matches!(one.changed_row(), ChangedRow::Task(id) if id == task.task_id);
         match &task.indexed {
             None if !task.is_there || task.events == 0 => {}
-            None if task.events <= i64::from(ROWS_PER_STEP) && task.bytes <= BYTES_PER_TRANSACTION as i64 => {
+            None if task.events <= i64::from(ROWS_PER_STEP) && task.bytes <= batch.bounds.bytes as i64 => {
                 small_new_tasks.push(&task.task_id);
             }
             None => _ = repairs.insert(task.task_id.to_string(), true),
@@ -116,7 +111,6 @@ pub(super) async fn follow(
         }
     }
     let purged = changes.iter().any(|one| matches!(one.changed_row(), ChangedRow::Purge));
-    let mut held = Duration::ZERO;
     let tx = if repairs.is_empty() && !purged {
         tx
     } else {
@@ -128,16 +122,16 @@ pub(super) async fn follow(
         }
         for (task_id, whole) in &repairs {
             if *whole {
-                held += index_whole_task(index, task_id).await?;
+                index_whole_task(index, task_id).await?;
             }
-            held += removed::sweep(index, task_id).await?;
+            removed::sweep(index, task_id).await?;
         }
         index.database.snapshot(Scope::All).await?
     };
 
     let before = IndexState::read(&tx).await?;
     let mut after = before.clone();
-    let mut batch = IndexBatch { gone: removed::bookmarks(&tx, &bookmarks).await?, ..IndexBatch::default() };
+    batch.gone = removed::bookmarks(&tx, &bookmarks).await?;
     let mut rows = HashMap::<(IndexedTable, String), Vec<IndexedRow>>::new();
     for (table, ids) in
         [(IndexedTable::Tasks, &tasks), (IndexedTable::Events, &events), (IndexedTable::Bookmarks, &bookmarks)]
@@ -169,22 +163,20 @@ pub(super) async fn follow(
         unwritten.into_iter().for_each(|row| batch.add(row, &mut after, false));
     }
     drop(tx);
-    held += batch.write(&index.database, &before, &after).await?;
+    batch.write(index, &before, &after).await?;
     index.reached.send_replace(after.reached());
-    Ok(held)
+    Ok(())
 }
 
-/// Indexes all rows of a task, even if they are indexed under another project. Returns how long the write lock was
-/// held.
-async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
-    let mut held = Duration::ZERO;
+/// Indexes all rows of a task, even if they are indexed under another project.
+async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<(), DatabaseError> {
     let mut project = None;
     let (mut position, mut bookmark) = (i64::MIN, Some(String::new()));
     loop {
         let (tx, before) = index.snapshot(Scope::All).await?;
         let mut after = before.clone();
-        let mut batch = IndexBatch::default();
-        let Some(task) = IndexedTable::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(held) };
+        let mut batch = index.batch();
+        let Some(task) = IndexedTable::Tasks.named(&tx, &[task_id]).await?.pop() else { return Ok(()) };
         if project.get_or_insert_with(|| task.project.clone()) != &task.project {
             (project, position, bookmark) = (None, i64::MIN, Some(String::new()));
             continue;
@@ -207,12 +199,10 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<Duration
             done = true;
         }
         drop(tx);
-        let this = batch.write(&index.database, &before, &after).await?;
-        held += this;
+        batch.write(index, &before, &after).await?;
         if done {
-            return Ok(held);
+            return Ok(());
         }
-        tokio::time::sleep(rest_after(this)).await;
     }
 }
 

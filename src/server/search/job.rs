@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pace::rest_after;
 use super::{SearchIndex, rebuild, step, write};
 use crate::server::database::DatabaseError;
 use crate::server::database::sqlite::health::Health;
@@ -32,8 +31,8 @@ impl IndexJob {
         Self { index, is_unmerged: true, rebuilt: None, checked: None, is_rebuild_logged: false }
     }
 
-    /// Does a bounded part of the work. Returns how long the write lock was held, or none if there was nothing to do.
-    async fn advance(&mut self) -> Result<Option<Duration>, DatabaseError> {
+    /// Does a bounded part of the work. Returns whether there was work to do.
+    async fn advance(&mut self) -> Result<bool, DatabaseError> {
         let health = self.index.database.search_index();
         if health.is_check_requested() && self.checked.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
             self.checked = Some(Instant::now());
@@ -47,33 +46,32 @@ impl IndexJob {
             }
         }
         if health.is_damaged() && self.rebuilt.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
-            return self.rebuild().await.map(Some);
+            return self.rebuild().await.map(|()| true);
         }
-        if let Some(held) = step::step(&self.index).await? {
+        if step::step(&self.index).await? {
             self.is_unmerged = true;
-            return Ok(Some(held));
+            return Ok(true);
         }
         if !self.is_unmerged {
-            return Ok(None);
+            return Ok(false);
         }
-        let (more, held) = write::merge(&self.index.database).await?;
-        self.is_unmerged = more;
-        Ok(Some(held))
+        self.is_unmerged = write::merge(&self.index).await?;
+        Ok(true)
     }
 
     /// Rebuilds the index. A failed rebuild is a failure of the job like any other: it is logged once and tried less
     /// and less often, since each try takes the write lock.
-    async fn rebuild(&mut self) -> Result<Duration, DatabaseError> {
+    async fn rebuild(&mut self) -> Result<(), DatabaseError> {
         if !self.is_rebuild_logged {
             tracing::warn!("the search index is damaged: rebuilding it");
             self.is_rebuild_logged = true;
         }
         let began = Instant::now();
         match rebuild::rebuild(&self.index.database).await {
-            Ok(held) => {
+            Ok(()) => {
                 self.rebuilt = Some(began);
                 self.is_rebuild_logged = false;
-                Ok(held)
+                Ok(())
             }
             // The database is closed, so no write waits for a lock.
             Err(error) if self.index.database.epoch().is_none() => Err(error),
@@ -96,8 +94,8 @@ impl BackgroundJob for IndexJob {
     async fn step(&mut self) -> Result<StepProgress, JobError> {
         let generation = self.index.database.search_index().generation();
         match self.advance().await {
-            Ok(Some(held)) => Ok(StepProgress::More { rest: rest_after(held) }),
-            Ok(None) => Ok(StepProgress::Idle),
+            Ok(true) => Ok(StepProgress::More),
+            Ok(false) => Ok(StepProgress::Idle),
             Err(error @ (DatabaseError::Busy | DatabaseError::Away(_))) => Err(error.into()),
             // Other jobs only wait when the database is damaged. This job notes the damage, since it can be in the
             // index.

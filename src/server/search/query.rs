@@ -38,6 +38,7 @@ pub struct Found {
 impl Query {
     /// Parses a query.
     pub fn parse(text: &str) -> Self {
+        let text = words::without_hidden(text);
         let mut query = Self { clauses: Vec::new() };
         // Every second piece is within quotes. A quote that is never closed goes on to the end.
         let mut pieces = text.split('"').enumerate().peekable();
@@ -140,6 +141,7 @@ mod tests {
             ("foo_bar a/b", r#"{title text} : ("foo bar" AND "a b")"#),
             ("\"one two\" three", r#"{title text} : ("one two" AND "three")"#),
             ("\"one two", r#"{title text} : ("one two")"#),
+            ("a\u{1b}[1mb \u{1b}]0;\"no title\u{7}c", r#"{title text} : ("a" AND "b" AND "c")"#),
             ("foo* x* \"a bc\"*", r#"{title text} : ("foo" * AND "x" AND "a bc" *)"#),
             (
                 "NOT a OR (b NEAR c) title:d ^e +f -g {h}",

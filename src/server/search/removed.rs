@@ -3,20 +3,14 @@
 //! The log names a deleted task, but not its events. It names a deleted event, but not its position. It counts the
 //! tasks of a purge, but does not name them. So queries have to find the documents without a row.
 
-use std::time::Duration;
-
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::pace::rest_after;
-use super::write::IndexBatch;
 use super::{SearchIndex, rows};
 use crate::server::access::scope::Scope;
 use crate::server::database::sql::search;
 use crate::server::database::{Database, DatabaseError};
 
-/// How many documents one transaction deletes.
-const DOCUMENTS_PER_TRANSACTION: u64 = 500;
 /// How many documents one step of a walk looks at.
 const DOCUMENTS_PER_LOOK: i64 = 2_000;
 
@@ -59,27 +53,22 @@ pub(super) async fn bookmarks(tx: &impl ConnectionTrait, ids: &[&str]) -> Result
     Ok(gone.into_iter().map(|document| document.id).collect())
 }
 
-/// Deletes the documents of a task whose rows are gone: all of them, if the task is gone. Returns how long the write
-/// lock was held.
-pub(super) async fn sweep(index: &SearchIndex, task_id: &str) -> Result<Duration, DatabaseError> {
-    let mut held = Duration::ZERO;
+/// Deletes the documents of a task whose rows are gone: all of them, if the task is gone.
+pub(super) async fn sweep(index: &SearchIndex, task_id: &str) -> Result<(), DatabaseError> {
     loop {
+        let mut batch = index.batch();
+        let most = batch.bounds.removals;
         let (tx, state) = index.snapshot(Scope::All).await?;
-        let values = [task_id.into(), DOCUMENTS_PER_TRANSACTION.into()];
+        let values = [task_id.into(), most.into()];
         let gone: Vec<Document> = search::GONE_DOCUMENTS_OF_TASK.all(&tx, values).await?;
         let is_there = !rows::IndexedTable::Tasks.named(&tx, &[task_id]).await?.is_empty();
         drop(tx);
-        let last = (gone.len() as u64) < DOCUMENTS_PER_TRANSACTION;
-        let batch = IndexBatch {
-            gone: gone.into_iter().map(|document| document.id).collect(),
-            gone_task: (last && !is_there).then(|| task_id.to_owned()),
-            ..IndexBatch::default()
-        };
-        let this = batch.write(&index.database, &state, &state).await?;
-        held += this;
+        let last = gone.len() < most as usize;
+        batch.gone = gone.into_iter().map(|document| document.id).collect();
+        batch.gone_task = (last && !is_there).then(|| task_id.to_owned());
+        batch.write(index, &state, &state).await?;
         if last {
-            return Ok(held);
+            return Ok(());
         }
-        tokio::time::sleep(rest_after(this)).await;
     }
 }

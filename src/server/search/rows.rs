@@ -5,10 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
+use super::words;
 use crate::server::database::sql::search;
 
-/// The version of the rules in `words`. When the rules change, a higher version makes every document out of date.
-const ANALYSIS: u32 = 1;
 /// An event counts as imported if it was written later than this after it happened, in milliseconds. It is longer than
 /// the week for which hooks keep records that they could not deliver.
 const HISTORY: i64 = 8 * 24 * 3_600_000;
@@ -125,7 +124,7 @@ impl IndexedRow {
     /// The fingerprint of the row as it is now. The document keeps the fingerprint of the row that was indexed.
     pub(super) fn fresh_fingerprint(&self) -> i64 {
         let mut hasher = DefaultHasher::new();
-        (ANALYSIS, &self.project, &self.title, &self.text).hash(&mut hasher);
+        (words::VERSION, &self.project, &self.title, &self.text).hash(&mut hasher);
         hasher.finish().cast_signed()
     }
 

@@ -3,6 +3,7 @@
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
+use super::words;
 use crate::server::database::Position;
 use crate::server::database::sql::search_writes;
 
@@ -19,6 +20,8 @@ pub(super) struct IndexState {
     pub(super) stage_at: Option<StoredText>,
     /// The id of the next new document of the walk. It counts downwards.
     pub(super) stage_document: Option<i64>,
+    /// The version of the rules by which the words were made.
+    words: i64,
     /// The id of the next new document of an imported event.
     pub(super) history: i64,
     /// The id of the next new document of an imported event in a walk. It counts downwards.
@@ -41,9 +44,14 @@ impl IndexState {
         self.next = position.clone();
     }
 
-    /// Whether the index was never built.
+    /// Whether the index was never built, or was built by other rules about words. Then all rows have to be walked.
     pub(super) fn is_unbuilt(&self) -> bool {
-        self.next == Position::start()
+        self.next == Position::start() || self.words != words::VERSION
+    }
+
+    /// Whether the index can lack rows before the position that it has reached.
+    pub(super) fn is_partial(&self) -> bool {
+        self.stage.is_some() || self.words != words::VERSION
     }
 
     /// The id of a new document. A higher id means a newer row: the ids of fresh rows count upwards, and the ids of a

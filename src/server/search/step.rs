@@ -4,13 +4,11 @@
 //! repeated, and an interrupted step is repeated. If the log does not hold all missing changes, all rows are walked,
 //! the newest first. Meanwhile searches use the documents that the index has.
 
-use std::time::Duration;
-
 use requery_entities::StoredText;
 
 use super::pace::ROWS_PER_STEP;
 use super::rows::IndexedTable;
-use super::write::{self, IndexBatch};
+use super::write;
 use super::{SearchIndex, follow, removed};
 use crate::server::access::scope::Scope;
 use crate::server::change_log::{between, reaches_back_to};
@@ -20,9 +18,8 @@ use crate::server::database::DatabaseError;
 /// newest are indexed first.
 const MOST_FOLLOWED: u64 = 100_000;
 
-/// Follows the log by one step, and walks one step if a walk has begun. Returns how long the write lock was held, or
-/// none if there was no work.
-pub(super) async fn step(index: &SearchIndex) -> Result<Option<Duration>, DatabaseError> {
+/// Follows the log by one step, and walks one step if a walk has begun. Returns whether there was work.
+pub(super) async fn step(index: &SearchIndex) -> Result<bool, DatabaseError> {
     let (tx, state) = index.snapshot(Scope::All).await?;
     let (reached, end) = (state.reached(), tx.position());
     let missing = between(&reached, &end);
@@ -31,29 +28,29 @@ pub(super) async fn step(index: &SearchIndex) -> Result<Option<Duration>, Databa
     if state.is_unbuilt() || !end.covers(&reached) || pruned || far_behind {
         drop(tx);
         write::begin_walk(&index.database).await?;
-        return Ok(Some(Duration::ZERO));
+        return Ok(true);
     }
     index.reached.send_replace(reached);
-    let mut done = None;
-    if !missing.is_empty() {
-        done = Some(follow::follow(index, tx, &missing).await?);
+    let has_missing = !missing.is_empty();
+    if has_missing {
+        follow::follow(index, tx, &missing).await?;
     } else {
         drop(tx);
     }
     if state.stage.is_some() {
-        done = Some(done.unwrap_or_default() + walk(index).await?);
+        walk(index).await?;
     }
-    Ok(done)
+    Ok(has_missing || state.stage.is_some())
 }
 
 /// Indexes the next rows of the walk: tasks, bookmarks and events, each from the newest to the oldest, and then deletes
 /// the documents of rows that are gone.
-async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
+async fn walk(index: &SearchIndex) -> Result<(), DatabaseError> {
     let (tx, before) = index.snapshot(Scope::All).await?;
-    let Some(stage) = before.stage.clone() else { return Ok(Duration::ZERO) };
+    let Some(stage) = before.stage.clone() else { return Ok(()) };
     let mut after = before.clone();
     after.stage_at = None;
-    let mut batch = IndexBatch::default();
+    let mut batch = index.batch();
     let table = match &*stage {
         "tasks" => Some((IndexedTable::Tasks, "bookmarks")),
         "bookmarks" => Some((IndexedTable::Bookmarks, "events")),
@@ -87,11 +84,11 @@ async fn walk(index: &SearchIndex) -> Result<Duration, DatabaseError> {
         }
     }
     drop(tx);
-    let mut held = batch.write(&index.database, &before, &after).await?;
+    batch.write(index, &before, &after).await?;
     if after.stage.is_none() {
         for task_id in removed::tasks(&index.database).await? {
-            held += removed::sweep(index, &task_id).await?;
+            removed::sweep(index, &task_id).await?;
         }
     }
-    Ok(held)
+    Ok(())
 }

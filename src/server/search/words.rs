@@ -1,7 +1,8 @@
 //! Words: splits a text into the words that can be searched for.
 //!
 //! One function splits indexed texts, queries and shown texts, so the three cannot disagree. Case, accents and other
-//! marks do not count. `foo_bar`, `a/b.rs` and `--flag` are several adjacent words. In scripts without spaces each
+//! marks do not count: `ß` is `ss`, and `đ` is `d`. Escape sequences of a terminal are between words, and long base64 has
+//! no words. `foo_bar`, `a/b.rs` and `--flag` are several adjacent words. In scripts without spaces each
 //! character is a word. An emoji is a word too.
 
 use std::ops::Range;
@@ -10,11 +11,26 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::protocol::limits;
+use crate::server::text::base64;
+
+mod escape;
+mod letters;
+
+/// The version of the rules in this module. With other rules the words of every text can differ, so a change of the rules
+/// needs a higher version: the index job then walks all rows.
+pub(super) const VERSION: i64 = 2;
 
 /// Calls `visit` with each word, folded, and its range in bytes.
 pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
     let mut word = Word::default();
-    for (at, c) in text.char_indices() {
+    let mut hidden = Hidden::default();
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        if let Some(end) = hidden.end_at(text, at, c) {
+            word.end(&mut visit);
+            at = end;
+            continue;
+        }
         let end = at + c.len_utf8();
         match kind(c) {
             Kind::Part => word.push(c, at..end),
@@ -27,8 +43,43 @@ pub fn each(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
             }
             Kind::Between => word.end(&mut visit),
         }
+        at = end;
     }
     word.end(&mut visit);
+}
+
+/// The text with a space for each part that has no words. A query is cut at spaces and quotes, and such a part can hold
+/// both.
+pub fn without_hidden(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut hidden = Hidden::default();
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let end = hidden.end_at(text, at, c);
+        shown.push(if end.is_some() { ' ' } else { c });
+        at = end.unwrap_or(at + c.len_utf8());
+    }
+    shown
+}
+
+/// Finds the parts of a text that have no words: escape sequences and base64.
+#[derive(Default)]
+struct Hidden {
+    /// Whether the character before is a digit of base64. Base64 begins only where none precedes.
+    follows_base64: bool,
+}
+
+impl Hidden {
+    /// The end of the part that begins with the character `c` at the byte `at`, if one begins there.
+    fn end_at(&mut self, text: &str, at: usize, c: char) -> Option<usize> {
+        let is_base64 = base64::is_base64(c);
+        let begins = !std::mem::replace(&mut self.follows_base64, is_base64) && is_base64;
+        match c {
+            '\u{1b}' | '\\' | '\u{9b}' | '\u{9d}' => escape::end_of(text, at),
+            _ if begins => base64::end_of(text, at, base64::LONGER_THAN_A_HASH),
+            _ => None,
+        }
+    }
 }
 
 /// The folded words of a text, with one space between them.
@@ -129,12 +180,15 @@ fn fold(c: char, word: &mut String) {
         word.push(c);
         return;
     }
-    for part in c.nfkd().flat_map(char::to_lowercase) {
-        match part {
-            'ς' => word.push('σ'),
-            // Unicode counts vowel points as letters, but writers leave them out.
-            part if !is_accent(part) && (part.is_alphanumeric() || is_combining_mark(part)) => word.push(part),
-            _ => {}
+    // Unicode counts vowel points as letters, but writers leave them out.
+    let is_shown = |part: &char| !is_accent(*part) && (part.is_alphanumeric() || is_combining_mark(*part));
+    for part in c.nfkd().filter(is_shown) {
+        // Full case folding: the capitals of `ß` are `SS`, and the capital of `ς` is also the capital of `σ`.
+        for letter in part.to_uppercase().flat_map(char::to_lowercase) {
+            match letters::written_as(letter) {
+                Some(letters) => word.push_str(letters),
+                None => word.push(letter),
+            }
         }
     }
 }
@@ -148,17 +202,25 @@ fn is_accent(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use unicode_normalization::UnicodeNormalization;
+
     use super::{each, folded};
 
     #[test]
     fn spellings_of_a_word_fold_alike() {
         for (text, words) in [
             ("", ""),
-            (" \t\n.,;!?\0\u{1b}[0m", "0m"),
+            (" \t\n.,;!?\0\u{1b}[0m", ""),
             ("Make the TESTS pass!", "make the tests pass"),
             ("src/server/read_model.rs:12", "src server read model rs 12"),
             ("foo_bar --dry-run fooBar x86_64", "foo bar dry run foobar x86 64"),
-            ("Größe Ångström naïve café", "große angstrom naive cafe"),
+            ("Größe GRÖẞE Ångström naïve café", "grosse grosse angstrom naive cafe"),
+            ("đường Łódź smørrebrød ĐẶNG Ħal ısırık œuvre", "duong lodz smorrebrod dang hal isirik oeuvre"),
+            ("\u{1b}[31mFAIL\u{1b}[39m a\u{1b}[1m\u{1b}[46mb \u{9b}0mc", "fail a b c"),
+            ("\u{1b}]8;;http://x.y/z\u{1b}\\link\u{1b}]8;;\u{7}, \u{1b}]0;title\u{7}d", "link d"),
+            ("\u{1b}(Bascii \u{1b}]no end\nline \u{1b}[3", "ascii no end line"),
+            (r#"{"out": "\u001b[31mFAIL\u001b[0m \n"}"#, "out fail n"),
+            ("C:\\users\\u001", "c users u001"),
             ("cafe\u{301} İstanbul ΟΔΟΣ ὁδός", "cafe istanbul οδοσ οδοσ"),
             ("ﬁle ① ½ Ⅷ", "file 1 12 viii"),
             ("שָׁלוֹם مُحَمَّد", "שלום محمد"),
@@ -173,7 +235,21 @@ mod tests {
                 assert_eq!(folded(text), words);
             }
         }
-        assert_eq!(folded(&"Ab".repeat(1000)).len(), 64);
+        assert_eq!(folded(&"Áb".repeat(1000)).len(), 64);
+        let picture = "iVBORw0KGgo".to_owned() + &"QUJD".repeat(1500);
+        assert_eq!(folded(&format!("a {picture}== b\ndata:image/png;base64,{picture}")), "a b data image png base64");
+        assert_eq!(folded(&format!("{}/src", "orchard/".repeat(60))).split(' ').count(), 61);
+    }
+
+    /// Full case folding: the capitals of a letter fold as the letter does.
+    #[test]
+    fn every_letter_folds_as_its_capitals() {
+        // The iota below a Greek vowel is a mark here, and a letter in capitals.
+        let has_iota = |c: char| c.nfkd().any(|part| part == '\u{345}');
+        for c in (char::MIN..=char::MAX).filter(|c| c.is_alphabetic() && !has_iota(*c)) {
+            let [letter, capitals] = [c.to_string(), c.to_uppercase().collect()].map(|text: String| folded(&text));
+            assert_eq!(letter, capitals, "{c}");
+        }
     }
 
     #[test]

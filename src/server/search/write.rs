@@ -1,26 +1,19 @@
 //! The only code that writes documents to the index. One transaction writes some documents and the new progress.
 
-use std::time::{Duration, Instant};
-
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
+use super::pace::StepBounds;
 use super::rows::IndexedRow;
 use super::state::IndexState;
-use super::{scope_of_project, scope_of_task, words};
-use crate::server::access::scope::Scope;
+use super::{SearchIndex, scope_of_project, scope_of_task, words};
 use crate::server::database::sql::search_writes;
-use crate::server::database::{Database, DatabaseError, WriteTransaction};
-
-/// How much text one transaction indexes: it holds the write lock for some milliseconds.
-pub(super) const BYTES_PER_TRANSACTION: usize = 64 * 1024;
-/// How many pages of the index each transaction merges, if there are segments to merge. That is about as many pages as
-/// the transaction adds, for each level of the index.
-const MERGED: i64 = 64;
+use crate::server::database::{BackgroundWork, Database, DatabaseError, WriteTransaction};
 
 /// The work of one transaction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct IndexBatch {
+    pub(super) bounds: StepBounds,
     /// Rows whose documents are written, each with the id of its document.
     pub(super) rows: Vec<(i64, IndexedRow)>,
     /// Documents to delete.
@@ -31,6 +24,20 @@ pub(super) struct IndexBatch {
     pub(super) settled: Vec<(String, String)>,
     /// The size of the texts in `rows`.
     pub(super) bytes: usize,
+}
+
+impl SearchIndex {
+    /// An empty batch.
+    pub(super) fn batch(&self) -> IndexBatch {
+        IndexBatch {
+            bounds: self.pace.bounds(),
+            rows: Vec::new(),
+            gone: Vec::new(),
+            gone_task: None,
+            settled: Vec::new(),
+            bytes: 0,
+        }
+    }
 }
 
 impl IndexBatch {
@@ -58,7 +65,7 @@ impl IndexBatch {
 
     /// Whether rows with this much text still fit. Rows of any size fit into an empty batch.
     pub(super) fn holds(&self, bytes: usize) -> bool {
-        self.rows.is_empty() || self.bytes + bytes <= BYTES_PER_TRANSACTION
+        self.rows.is_empty() || (self.bytes + bytes <= self.bounds.bytes && self.rows.len() < self.bounds.rows)
     }
 
     fn is_empty(&self) -> bool {
@@ -66,15 +73,15 @@ impl IndexBatch {
     }
 
     /// Writes the batch and the progress `after`. Fails as busy if the progress is no longer `before`: another writer
-    /// has set it. Returns how long the write lock was held.
+    /// has set it.
     pub(super) async fn write(
         mut self,
-        database: &Database,
+        index: &SearchIndex,
         before: &IndexState,
         after: &IndexState,
-    ) -> Result<Duration, DatabaseError> {
+    ) -> Result<(), DatabaseError> {
         if self.is_empty() && before == after {
-            return Ok(Duration::ZERO);
+            return Ok(());
         }
         // The documents are inserted in the order of their ids, so that FTS5 can write all of them at once.
         self.rows.sort_by_key(|(document, _)| *document);
@@ -87,7 +94,6 @@ impl IndexBatch {
         let unindexed = json!(replaced.chain(self.gone.iter().copied()).collect::<Vec<_>>());
 
         let write = async |tx: &WriteTransaction| {
-            let began = Instant::now();
             if set_progress(tx, before, after).await? == 0 {
                 return Err(DatabaseError::Busy);
             }
@@ -107,37 +113,41 @@ impl IndexBatch {
                 search_writes::ADD_TASKS.execute(tx, [tasks.to_string().into()]).await?;
                 search_writes::SAVE_DOCUMENTS.execute(tx, [documents.to_string().into()]).await?;
                 search_writes::ADD_TEXTS.execute(tx, [indexed.to_string().into()]).await?;
-                search_writes::MERGE.execute(tx, [MERGED.into()]).await?;
+                search_writes::MERGE.execute(tx, [self.bounds.pages.into()]).await?;
             }
-            Ok(began)
+            Ok(())
         };
-        let (began, _) = database.write(Scope::All, write).await?.into_parts();
-        Ok(began.elapsed())
+        let step = index.database.write_in_background(BackgroundWork::Upkeep, write).await?;
+        let StepBounds { bytes, rows, removals, .. } = self.bounds;
+        let full = self.bytes > bytes / 2 || self.rows.len() > rows / 2 || self.gone.len() > removals as usize / 2;
+        index.pace.note(step.held, full);
+        Ok(())
     }
 }
 
-/// Merges some more pages of the index. Returns whether there is more to merge, and how long the write lock was held.
-pub(super) async fn merge(database: &Database) -> Result<(bool, Duration), DatabaseError> {
+/// Merges some more pages of the index. Returns whether there is more to merge.
+pub(super) async fn merge(index: &SearchIndex) -> Result<bool, DatabaseError> {
+    let pages = index.pace.bounds().pages;
     let write = async |tx: &WriteTransaction| {
-        let began = Instant::now();
         let before = search_writes::TOTAL_CHANGES.number(tx, []).await?;
-        search_writes::MERGE.execute(tx, [MERGED.into()]).await?;
+        search_writes::MERGE.execute(tx, [pages.into()]).await?;
         // A merge without any work still counts as one changed row, says the documentation of FTS5.
         let more = search_writes::TOTAL_CHANGES.number(tx, []).await? - before > 1;
-        Ok::<_, DatabaseError>((more, began))
+        Ok::<_, DatabaseError>(more)
     };
-    let ((more, began), _) = database.write(Scope::All, write).await?.into_parts();
-    Ok((more, began.elapsed()))
+    let step = index.database.write_in_background(BackgroundWork::Upkeep, write).await?;
+    index.pace.note(step.held, step.value);
+    Ok(step.value)
 }
 
 /// Begins to walk all rows. The documents of the walk get lower ids than the documents of rows that are written
 /// meanwhile.
 pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
     let write = async |tx: &WriteTransaction| {
-        search_writes::BEGIN_WALK.execute(tx, []).await?;
+        search_writes::BEGIN_WALK.execute(tx, [words::VERSION.into()]).await?;
         Ok::<_, DatabaseError>(())
     };
-    database.write(Scope::All, write).await?;
+    database.write_in_background(BackgroundWork::Upkeep, write).await?;
     Ok(())
 }
 

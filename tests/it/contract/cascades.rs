@@ -14,7 +14,7 @@ const PRAGMAS: [&str; 4] = [
 /// usage.
 const TREE: &str = "
     insert into tasks (id, title, project, parent_task_id) values
-        ('{a}', 'a', 'p', null), ('{b}', 'b', 'p', '{a}'), ('{c}', 'c', 'q', '{b}'), ('{d}', 'd', 'p', '{a}'),
+        ('{a}', 'a', 'p', null), ('{b}', 'b', 'p', '{a}'), ('{c}', 'c', 'p', '{b}'), ('{d}', 'd', 'p', '{a}'),
         ('{x}', 'x', 'p', null);
     insert into sessions (task_id) select id from tasks;
     insert into events (task_id, kind) select id, 'log' from tasks;
@@ -37,7 +37,7 @@ async fn deleting_a_tree_sends_one_notice_for_each_task() {
         let expected = [
             "task.deleted task_id=a project=p parent_task_id=null",
             "task.deleted task_id=b project=p parent_task_id=a",
-            "task.deleted task_id=c project=q parent_task_id=b",
+            "task.deleted task_id=c project=p parent_task_id=b",
             "task.deleted task_id=d project=p parent_task_id=a",
         ];
         assert_eq!(frames, expected, "{pragmas}");

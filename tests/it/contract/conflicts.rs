@@ -29,7 +29,7 @@ async fn an_ignored_row_sends_no_notice() {
         let mut wire = with_rows(pragmas).await;
         for write in [
             "insert or ignore into tasks (id, title) values ('{a}', 'x')",
-            "insert or ignore into tasks (title, source, external_id) values ('x', 'cli', 'one')",
+            "insert or ignore into tasks (title, project, source, external_id) values ('x', 'p', 'cli', 'one')",
             "insert or ignore into sessions (id, task_id) values ('{s}', '{a}')",
             "insert or ignore into events (id, task_id, kind) values ('{e}', '{a}', 'log')",
             "insert or ignore into events (task_id, kind, external_id) values ('{a}', 'log', 'call')",
@@ -38,7 +38,7 @@ async fn an_ignored_row_sends_no_notice() {
             "insert or ignore into usage (task_id, answer_id, input_tokens) values ('{a}', 'one', 9)",
             "insert into usage (task_id, answer_id) values ('{a}', 'one') on conflict do nothing",
             "insert into tasks (id, title) values ('{a}', 'x') on conflict do nothing",
-            "update or ignore tasks set external_id = 'two' where id = '{a}'",
+            "update or ignore tasks set external_id = 'two', project = 'q' where id = '{a}'",
         ] {
             wire.check(write, "").await;
         }
@@ -73,8 +73,8 @@ async fn an_upsert_sends_the_notice_of_its_insert_or_update() {
         wire.check(upsert, "task.updated task_id=c project=p parent_task_id=null").await;
         wire.check(upsert, "").await;
         wire.check(
-            "insert into tasks (title, source, external_id) values ('x', 'cli', 'one')
-                 on conflict (source, external_id) where external_id is not null do update set status = 'completed'",
+            "insert into tasks (title, project, source, external_id) values ('x', 'p', 'cli', 'one')
+                 on conflict (source, external_id, project) where external_id is not null do update set status = 'completed'",
             "task.completed task_id=a project=p parent_task_id=null status=completed",
         )
         .await;
@@ -102,15 +102,15 @@ async fn an_upsert_sends_the_notice_of_its_insert_or_update() {
 async fn replacing_a_task_sends_deleted_and_started() {
     for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
-        wire.check(
-            "replace into tasks (id, title, project, status) values ('{a}', 'A', 'q', 'waiting')",
-            "task.deleted task_id=a project=p parent_task_id=null
-             task.started task_id=a project=q parent_task_id=null",
-        )
-        .await;
-        // If one of the two pragmas is on, the events are deleted with the old task. If both are off, the events stay
-        // and belong to the new task, which has the same id.
+        // If one of the two pragmas is on, the events and bookmarks are deleted with the old task. If both are off, they
+        // stay and belong to the new task, which has the same id.
         let stays = pragmas.is_empty();
+        let frames = "task.deleted task_id=a project=p parent_task_id=null
+             task.started task_id=a project=q parent_task_id=null";
+        let bookmarks = "bookmark.saved bookmark_id=o task_id=a project=q x3\n";
+        let frames = if stays { format!("{bookmarks}{frames}") } else { frames.to_owned() };
+        wire.check("replace into tasks (id, title, project, status) values ('{a}', 'A', 'q', 'waiting')", &frames)
+            .await;
         assert_eq!(wire.sql("select count(*) from events where task_id = '{a}'"), if stays { "2" } else { "0" });
         assert_eq!(wire.sql("select event_count from tasks where id = '{a}'"), if stays { "2" } else { "0" });
         wire.check("delete from tasks where id = '{a}'", "task.deleted task_id=a project=q parent_task_id=null").await;
@@ -127,26 +127,27 @@ async fn a_task_is_not_replaced_silently_through_its_external_id() {
         wire.write("insert into tasks (id, title, parent_task_id) values ('{k}', 'k', '{a}')").await;
         wire.frames().await;
         let replace =
-            "replace into tasks (id, title, project, source, external_id) values ('{c}', 'c', 'r', 'cli', 'one')";
-        let update = "update or replace tasks set external_id = 'two' where external_id = 'one'";
+            "replace into tasks (id, title, project, source, external_id) values ('{c}', 'c', 'p', 'cli', 'one')";
+        let update = "update or replace tasks set external_id = 'two', project = 'q' where external_id = 'one'";
         if pragmas.contains("recursive_triggers") {
             // With recursive triggers SQLite fires the delete triggers of the replaced task.
             wire.check(
                 replace,
-                "task.deleted task_id=k project= parent_task_id=a
+                "task.deleted task_id=k project=p parent_task_id=a
                  task.deleted task_id=a project=p parent_task_id=null
-                 task.started task_id=c project=r parent_task_id=null",
+                 task.started task_id=c project=p parent_task_id=null",
             )
             .await;
             wire.check(
                 update,
                 "task.deleted task_id=b project=q parent_task_id=null
-                 task.updated task_id=c project=r parent_task_id=null",
+                 task.updated task_id=c project=p parent_task_id=null
+                 task.updated task_id=c project=q parent_task_id=null",
             )
             .await;
         } else {
-            wire.refuses(replace, "another task has this source and external_id").await;
-            wire.refuses(update, "another task has this source and external_id").await;
+            wire.refuses(replace, "another task of this project has this source and external_id").await;
+            wire.refuses(update, "another task of this project has this source and external_id").await;
         }
         wire.check_figures(&[]).await;
     }

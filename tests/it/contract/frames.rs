@@ -31,7 +31,7 @@ fn tasks(count: usize) -> String {
 #[tokio::test]
 async fn every_frame_except_notices_matches_its_schema() {
     let app = App::start_with(|config| config.heartbeat = Duration::from_millis(500)).await;
-    app.sql(&expand("insert into tasks (id, title, parent_task_id) values ('{a}', 'a', '{b}')"));
+    app.sql(&expand("insert into tasks (id, title, parent_task_id) values ('{b}', 'b', null), ('{a}', 'a', '{b}')"));
     let mut frames = Vec::new();
     let mut ws = app.ws("").await;
     frames.push(ws.frame().await);

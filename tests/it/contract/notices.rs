@@ -72,16 +72,16 @@ const STEPS: &[Step] = &[
     ),
     // A task that moves to another project sends one notice for each of the two projects.
     (
-        r#"PATCH /api/v1/tasks/{b} {"project":"q"}"#,
-        "update tasks set project = 'q' where id = '{b}'",
-        "task.updated task_id=b project=p parent_task_id=a
-         task.updated task_id=b project=q parent_task_id=a",
+        r#"PATCH /api/v1/tasks/{f} {"project":"q"}"#,
+        "update tasks set project = 'q' where id = '{f}'",
+        "task.updated task_id=f project= parent_task_id=null
+         task.updated task_id=f project=q parent_task_id=null",
     ),
     (
-        r#"PATCH /api/v1/tasks/{b} {"project":"p","status":"completed"}"#,
-        "update tasks set project = 'p', status = 'completed' where id = '{b}'",
-        "task.updated task_id=b project=q parent_task_id=a
-         task.completed task_id=b project=p parent_task_id=a status=completed",
+        r#"PATCH /api/v1/tasks/{f} {"project":"","status":"errored"}"#,
+        "update tasks set project = '', status = 'errored' where id = '{f}'",
+        "task.updated task_id=f project=q parent_task_id=null
+         task.completed task_id=f project= parent_task_id=null status=errored",
     ),
     // A session sends notices of its own when it begins and ends. Any other change of a session sends `task.updated`.
     (
@@ -169,14 +169,17 @@ const STEPS: &[Step] = &[
             on conflict (task_id) where event_id is null do update set note = excluded.note",
         "",
     ),
-    // Bookmarks are listed by project, so a task that moves to another project sends the notices of its bookmarks too.
+    // Bookmarks are listed by project, so a task that moves to another project sends the notices of its bookmarks too. The
+    // tasks below it move with it.
     (
         r#"PATCH /api/v1/tasks/{a} {"project":"q"}"#,
         "update tasks set project = 'q' where id = '{a}'",
         "task.updated task_id=a project=p parent_task_id=null
          task.updated task_id=a project=q parent_task_id=null
          bookmark.saved bookmark_id=m task_id=a project=p x2
-         bookmark.saved bookmark_id=m task_id=a project=q x2",
+         bookmark.saved bookmark_id=m task_id=a project=q x2
+         task.updated task_id=b project=p parent_task_id=a
+         task.updated task_id=b project=q parent_task_id=a",
     ),
     (
         "DELETE /api/v1/bookmarks/{m}",
@@ -199,7 +202,7 @@ const STEPS: &[Step] = &[
     (
         "DELETE /api/v1/tasks/{a}",
         "delete from tasks where id = '{a}'",
-        "task.deleted task_id=b project=p parent_task_id=a
+        "task.deleted task_id=b project=q parent_task_id=a
          task.deleted task_id=a project=q parent_task_id=null",
     ),
     // A purge sends one notice for each project, and none if it deletes no task.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use requery::agent::process::Process;
 use requery::agent::runtime::AgentRuntime;
+use requery::server::access::scope::Scope;
 use requery::server::agents::{self, HookDelivery, HookTime, SilenceLimits};
 use requery_entities::{StoredText, session, task};
 use sea_orm::{ConnectionTrait, EntityTrait, TransactionTrait};
@@ -112,7 +113,7 @@ async fn a_new_record_revives_a_silent_or_lost_task() {
         let delivery =
             HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"message": "m"}))).expect("read");
         let tx = store.db.begin().await.expect("a transaction");
-        agents::take_hook(&tx, delivery, HookTime::late(START + at, START + now)).await.expect("taken");
+        agents::take_hook(&tx, &Scope::All, delivery, HookTime::late(START + at, START + now)).await.expect("taken");
         tx.commit().await.expect("committed");
         store.standing_of("agent").await
     };
@@ -179,7 +180,9 @@ async fn a_new_run_is_not_judged_by_the_process_of_the_previous_run() {
         let process = process.map(|text| text.parse::<Process>().expect("a process"));
         let delivery =
             HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"prompt": "p"}))).expect("read");
-        agents::take_hook(&store.db, delivery.of(process.as_ref()), HookTime::Now(START)).await.expect("taken");
+        agents::take_hook(&store.db, &Scope::All, delivery.of(process.as_ref()), HookTime::Now(START))
+            .await
+            .expect("taken");
     };
     let judge = async |gone: &str| {
         store.judge(START + 1, |process| Some(!process.ends_with(gone))).await;

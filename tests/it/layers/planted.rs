@@ -118,7 +118,7 @@ fn uses_through_reexports_are_found() {
 fn a_transitive_use_is_reported_with_its_chain_of_modules() {
     let problems = problems_with(&[("src/protocol/frame.rs", "use crate::server::database::Database;\n")]);
     let hub = problems.iter().find(|problem| problem.contains("`server::hub` reaches `server::database`")).unwrap();
-    assert!(hub.starts_with("src/server/hub.rs:"), "{hub}");
+    assert!(hub.starts_with("src/server/hub"), "{hub}");
     assert!(hub.ends_with("names `server::database::Database`"), "{hub}");
 }
 

@@ -117,6 +117,12 @@ pub const LAYERS: &[Layer] = &[
         never: &[],
     },
     Layer {
+        name: "server::leaving",
+        uses: &["server::access::scope", "server::database", "server::ingest", "server::jobs"],
+        crates: Some(&[]),
+        never: &[],
+    },
+    Layer {
         name: "server::agents",
         uses: &[
             "protocol",
@@ -253,9 +259,11 @@ pub const DRIVERS: &[&str] = &[
     "server::change_log::fold",
     "server::change_log::prune",
     "server::change_log::tail",
+    "server::database::background",
     "server::database::sqlite::bell",
     "server::database::sqlite::continuity",
     "server::database::sqlite::lock",
+    "server::database::sqlite::presence",
     "server::database::sqlite::watchdog",
     "server::feed",
     "server::http",
@@ -266,11 +274,7 @@ pub const DRIVERS: &[&str] = &[
     "server::search",
     "server::jobs",
     "server::jobs::watch_file",
-    "server::search::follow",
     "server::search::job",
-    "server::search::rebuild",
-    "server::search::removed",
-    "server::search::write",
     "cli::*",
 ];
 

@@ -225,11 +225,12 @@ async fn a_purge_deletes_only_finished_trees() {
     let below = |id: &str, status: &str| json!({"parent_task_id": id, "status": status});
     let whole = client.task("whole", done("p")).await;
     let part = client.task("part", below(&whole, "errored")).await;
-    client.task("part of part", json!({"parent_task_id": part, "status": "completed", "project": "q"})).await;
+    client.task("part of part", json!({"parent_task_id": part, "status": "completed"})).await;
     let busy = client.task("busy", done("p")).await;
     let part = client.task("done part", below(&busy, "completed")).await;
     client.task("still running", below(&part, "running")).await;
     client.task("failed", json!({"status": "errored", "project": "p"})).await;
+    client.task("elsewhere", done("q")).await;
     client.task("running", json!({"project": "p"})).await;
 
     let purge = |body| client.post("/api/v1/tasks/purge", body);
@@ -237,8 +238,8 @@ async fn a_purge_deletes_only_finished_trees() {
     assert_eq!(counts(json!({"project": "nobody"})).await, 0);
     assert_eq!(counts(json!({"older_than": "2020-01-01T00:00:00Z"})).await, 0);
     assert_eq!(app.sql("select count(*) from changes where kind = 'tasks.purged'"), "0");
-    assert_eq!(counts(json!({"status": "completed"})).await, 3);
-    assert_eq!(app.sql("select project, count from changes where kind = 'tasks.purged' order by project"), "p|2\nq|1");
+    assert_eq!(counts(json!({"status": "completed"})).await, 4);
+    assert_eq!(app.sql("select project, count from changes where kind = 'tasks.purged' order by project"), "p|3\nq|1");
     assert_eq!(app.sql("select count(*) from changes where kind = 'task.deleted'"), "0");
     assert_eq!(counts(json!({})).await, 1);
     assert_eq!(counts(json!({})).await, 0);
@@ -294,6 +295,8 @@ async fn texts_beyond_their_limits_are_refused() {
     assert_eq!(task(json!({"title": "t", "source": ""})).await.problem(), "422 source");
     assert_eq!(task(json!({"title": "t", "summary": "s".repeat(65_537)})).await.problem(), "422 summary");
     assert_eq!(task(json!({"title": "t", "created_at": "yesterday"})).await.problem(), "422 created_at");
+    assert_eq!(task(json!({"title": "t", "created_at": "1969-12-31T23:59:59.999Z"})).await.problem(), "422 created_at");
+    assert_eq!(task(json!({"title": "t", "created_at": "9999-12-31T23:59:59.999Z"})).await.status, 201);
     let id = client.task("t", json!({})).await;
     let path = format!("/api/v1/tasks/{id}/events");
     let metadata = json!({"kind": "log", "metadata": {"a": "x".repeat(65_536)}});

@@ -126,6 +126,7 @@ impl Server {
                 server_time: time(),
                 heartbeat_ms,
                 version,
+                known: true,
             })),
             Some(from) => {
                 // A read model that changed and changed back is listed too: a client may hold an answer from the time
@@ -133,7 +134,7 @@ impl Server {
                 let states = &self.history[from..];
                 let changed = |model: &ReadModel| states.windows(2).any(|pair| pair[0][model] != pair[1][model]);
                 let stale = models().into_iter().filter(changed).map(Watched::One).collect();
-                FrameKind::Resumed(Resumed { server_time: time(), heartbeat_ms, version, stale })
+                FrameKind::Resumed(Resumed { server_time: time(), heartbeat_ms, version, known: true, stale })
             }
         };
         Frame::new(kind, self.cursor(self.changes()))

@@ -1,7 +1,7 @@
 //! The rows of a record: reads the task and the event, and builds the changes for the ingest verbs.
 
 use requery_entities::{StoredText, event, task};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::{Map, Value};
 
 use super::record::HookRecord;
@@ -11,6 +11,7 @@ use super::{HookTime, is_better_title, naming};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskStatus};
 use crate::protocol::{EventId, TaskId};
+use crate::server::access::scope::Scope;
 use crate::server::ingest::event::{EventEnding, EventToLog};
 use crate::server::ingest::session::{self, SessionToStart};
 use crate::server::ingest::task::{TaskChanges, TaskToStart};
@@ -20,7 +21,8 @@ pub struct StoredTask {
     /// The id of the task.
     pub id: String,
     title: String,
-    project: String,
+    /// Whether the task is in no project yet, and not below another task.
+    may_move: bool,
     workspace: Option<String>,
     status: String,
     status_reason: Option<String>,
@@ -29,18 +31,21 @@ pub struct StoredTask {
     is_stale: bool,
 }
 
-/// The task of a session, if there is one.
+/// The task of a session, if there is one in `scope`. The folder of a record names no project here: an agent that
+/// changes its folder keeps its task. If several projects have a task of the session, the last heard one is meant.
 pub async fn find_task(
     tx: &impl ConnectionTrait,
+    scope: &Scope,
     runtime: AgentRuntime,
     session_id: &str,
-) -> Result<Option<StoredTask>, DbErr> {
-    let found = task::Entity::find()
+) -> Result<Option<task::Model>, DbErr> {
+    let mut find = task::Entity::find()
         .filter(task::Column::Source.eq(runtime.as_str()))
-        .filter(task::Column::ExternalId.eq(session_id))
-        .one(tx)
-        .await?;
-    Ok(found.map(StoredTask::from))
+        .filter(task::Column::ExternalId.eq(session_id));
+    if let Some(project) = scope.project() {
+        find = find.filter(task::Column::Project.eq(project));
+    }
+    find.order_by_desc(task::Column::HeardAt).order_by_desc(task::Column::ChangedAt).one(tx).await
 }
 
 /// The task to insert for a session without one.
@@ -71,7 +76,7 @@ impl From<task::Model> for StoredTask {
         Self {
             id: row.id.into(),
             title: row.title.into(),
-            project: row.project.into(),
+            may_move: row.project.is_empty() && row.parent_task_id.is_none(),
             workspace: row.workspace.map(String::from),
             status: row.status.into(),
             status_reason: row.status_reason.map(String::from),
@@ -128,7 +133,7 @@ impl StoredTask {
         }
         if let Some(cwd) = record.cwd().filter(|_| self.workspace.is_none()) {
             changes.workspace = Some(cwd.to_owned());
-            changes.project = self.project.is_empty().then(|| naming::project(cwd));
+            changes.project = self.may_move.then(|| naming::project(cwd));
         }
         self.with_status_and_memory(changes, agent, outcome.decides_status, now_ms)
     }
@@ -188,8 +193,12 @@ pub async fn find_event(
         (None, None) => return Ok(None),
     };
     let columns = [event::Column::Id, event::Column::State, event::Column::Metadata];
-    let found: Option<(StoredText, Option<StoredText>, Option<StoredText>)> =
-        find.select_only().columns(columns).into_tuple().one(tx).await?;
+    let found = find
+        .select_only()
+        .columns(columns)
+        .into_tuple::<(StoredText, Option<StoredText>, Option<StoredText>)>()
+        .one(tx)
+        .await?;
     Ok(found.map(|(id, state, metadata)| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);
         StoredEvent { id: id.into(), state, metadata: metadata.map(String::from) }

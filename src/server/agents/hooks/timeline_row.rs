@@ -7,7 +7,7 @@ use super::tool;
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle};
 use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
-use crate::server::text;
+use crate::server::text::{self, base64};
 
 /// The longest tool input that metadata keeps whole, in bytes of JSON. Of a longer input only the short fields stay.
 const MAX_INPUT_BYTES: usize = 16 * 1024;
@@ -58,6 +58,8 @@ impl TimelineRow {
         body: Option<String>,
         metadata: Map<String, Value>,
     ) -> Self {
+        // A picture is of no use as text, whatever the name of its field.
+        let body = body.map(|body| base64::told_by_size(&body).into_owned());
         let (body, truncated) = match body.as_deref().map(|body| text::cut(body, limits::TEXT_BYTES)) {
             Some((_, None)) | None => (body, None),
             Some((start, whole)) => (Some(start.to_owned()), whole),
@@ -190,7 +192,7 @@ fn response_text(response: &Value) -> Option<String> {
     }
     let parts = response.as_array().or_else(|| response.get("content")?.as_array());
     if let Some(parts) = parts.filter(|parts| !parts.is_empty()) {
-        let texts: Option<Vec<_>> = parts.iter().map(|part| part.get("text")?.as_str()).collect();
+        let texts: Option<Vec<_>> = parts.iter().map(part_text).collect();
         if let Some(texts) = texts {
             return Some(texts.join("\n"));
         }
@@ -201,28 +203,22 @@ fn response_text(response: &Value) -> Option<String> {
         .or_else(|| Some(readable_text(response)))
 }
 
-/// A text as it is, any other value as indented JSON. Of binary content such as images only the size is shown.
+/// A part of an answer: its text, or the address, the type and the size of a picture or another file.
+fn part_text(part: &Value) -> Option<String> {
+    let file = part.get("source").or_else(|| part.get("resource")).unwrap_or(part);
+    let field = |names: &[&str]| names.iter().find_map(|name| file.get(name)?.as_str());
+    if let Some(text) = part.get("text").and_then(Value::as_str).or_else(|| field(&["text"])) {
+        return Some(text.to_owned());
+    }
+    let size = base64::size_of(field(&["data", "blob"])?, field(&["media_type", "mimeType"]));
+    Some(field(&["uri"]).map_or_else(|| size.clone(), |uri| format!("{uri} {size}")))
+}
+
+/// A text as it is, any other value as indented JSON.
 fn readable_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        other => serde_json::to_string_pretty(&without_binary(other)).unwrap_or_default(),
-    }
-}
-
-fn without_binary(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(key, value)| match value {
-                Value::String(text) if matches!(key.as_str(), "base64" | "data") && text.len() > MAX_FIELD_BYTES => {
-                    (key.clone(), format!("({} characters)", text.len()).into())
-                }
-                other => (key.clone(), without_binary(other)),
-            })
-            .collect::<Map<_, _>>()
-            .into(),
-        Value::Array(items) => items.iter().map(without_binary).collect(),
-        other => other.clone(),
+        other => serde_json::to_string_pretty(other).unwrap_or_default(),
     }
 }
 

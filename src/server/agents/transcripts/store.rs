@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use requery_entities::{StoredText, task};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::{Map, Value, json};
 
 use super::history::ImportedHistory;
@@ -11,8 +11,9 @@ use super::session::{LateResult, TranscriptEvent, TranscriptSession};
 use super::{RUNTIME, usage};
 use crate::protocol::TaskId;
 use crate::protocol::model::{EventState, Imported, TaskStatus};
+use crate::server::access::scope::Scope;
 use crate::server::agents::hooks::naming;
-use crate::server::agents::hooks::store::StoredEvent;
+use crate::server::agents::hooks::store::{StoredEvent, find_task};
 use crate::server::database::sql::transcripts;
 use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
@@ -22,15 +23,12 @@ use crate::server::ingest::task::{TaskChanges, TaskToStart};
 /// unknown call.
 pub async fn save(
     tx: &impl ConnectionTrait,
+    scope: &Scope,
     mut session: TranscriptSession,
     imported: &mut Imported,
     now_ms: i64,
 ) -> Result<Vec<u64>, DbErr> {
-    let found = task::Entity::find()
-        .filter(task::Column::Source.eq(RUNTIME.as_str()))
-        .filter(task::Column::ExternalId.eq(&session.id))
-        .one(tx)
-        .await?;
+    let found = find_task(tx, scope, RUNTIME, &session.id).await?;
     let (task_id, is_history) = match found {
         Some(row) => {
             let id = row.id.to_string();
@@ -113,7 +111,9 @@ async fn update_task(
     }
     if let Some((_, cwd)) = session.cwd.as_ref().filter(|_| row.workspace.is_none()) {
         changes.workspace = Some(cwd.clone());
-        changes.project = row.project.is_empty().then(|| naming::project(cwd));
+        let project = naming::project(cwd);
+        let may_move = row.project.is_empty() && row.parent_task_id.is_none();
+        changes.project = (may_move && ingest::task::may_move(tx, &row.id, &project).await?).then_some(project);
         is_visible = true;
     }
     let (first_ms, last_ms) = session.span.unwrap_or((row.created_at, row.status_since));
@@ -128,8 +128,7 @@ async fn update_task(
     ingest::task::change(tx, &row.id, changes).await?;
     if is_visible {
         // The trigger set `changed_at` to the current time, but the change is history.
-        let changed_at = Some(row.changed_at.max(last_ms));
-        ingest::task::change(tx, &row.id, TaskChanges { changed_at, ..TaskChanges::default() }).await?;
+        ingest::task::set_changed_at(tx, &row.id, row.changed_at.max(last_ms)).await?;
     }
     Ok(())
 }

@@ -2,6 +2,28 @@
 
 use super::Sql;
 
+/// 1 if the project `?1` has a task, a figure or an hour of activity, otherwise 0. Each question ends at the first row of
+/// an index.
+pub const PROJECT_IS_KNOWN: Sql = Sql::new(
+    "select exists (select 1 from tasks where project = ?1) or exists (select 1 from figures where project = ?1)
+        or exists (select 1 from activity where project = ?1)",
+);
+
+/// The sum of a column. SQLite fails where a sum leaves 64 bits, and any program can write a figure, so each value counts
+/// as at most 2^50.
+macro_rules! sum {
+    ($column:literal) => {
+        concat!("sum(max(min(", $column, ", 1 << 50), -(1 << 50)))")
+    };
+}
+
+/// The sums of these columns, each under the name of its column.
+macro_rules! sums {
+    ($($column:literal),*) => {
+        concat!($(", ", sum!($column), " as ", $column),*)
+    };
+}
+
 /// Two common tables: `unfolded (project, figure, value)`, the changes of figures that the deltas from `?1` up to, but
 /// without, `?2` and the log from `?3` up to, but without, `?4` tell of, and `hours (project, hour, events)`, the logged
 /// events of that part of the log. The argument is a condition on the project.
@@ -12,11 +34,19 @@ macro_rules! unfolded {
     ($only:literal) => {
         concat!(
             "with deltas as materialized (
-                select project, status, source, sum(tasks) as tasks, sum(events) as events, sum(answers) as answers,
-                    sum(answers_with_cost) as answers_with_cost, sum(cost_usd_micros) as cost_usd_micros,
-                    sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,
-                    sum(cache_read_tokens) as cache_read_tokens, sum(cache_write_tokens) as cache_write_tokens
-                from figure_deltas where id >= ?1 and id < ?2 and ",
+                select project, status, source",
+            sums!(
+                "tasks",
+                "events",
+                "answers",
+                "answers_with_cost",
+                "cost_usd_micros",
+                "input_tokens",
+                "output_tokens",
+                "cache_read_tokens",
+                "cache_write_tokens"
+            ),
+            " from figure_deltas where id >= ?1 and id < ?2 and ",
             $only,
             " group by project, status, source
             ),
@@ -48,18 +78,22 @@ macro_rules! overview {
     ($only:literal) => {
         concat!(
             unfolded!($only),
-            "select figure, null as hour, sum(value) as value from (
+            "select figure, null as hour, ",
+            sum!("value"),
+            " as value from (
                 select figure, value from figures where ",
             $only,
             " union all select figure, value from unfolded
             ) group by figure
             union all
             select null, hour, value from (
-                select hour, sum(events) as value from (
+                select hour, ",
+            sum!("events"),
+            " as value from (
                     select hour, events from activity where ",
             $only,
             " union all select hour, events from hours
-                ) group by hour having sum(events) > 0 order by hour desc limit 24
+                ) group by hour having value > 0 order by hour desc limit 24
             )"
         )
     };
@@ -77,7 +111,9 @@ pub const OF_PROJECT: Sql = Sql::new(overview!("project = ?5"));
 pub const SUMS: Sql = Sql::new(concat!(
     unfolded!("true"),
     ", sums as materialized (
-        select project, figure, sum(value) as value from unfolded group by project, figure having sum(value) <> 0
+        select project, figure, ",
+    sum!("value"),
+    " as value from unfolded group by project, figure having value <> 0
     ),
     newest as materialized (
         select project, hour, events from
@@ -93,7 +129,7 @@ pub const SUMS: Sql = Sql::new(concat!(
 pub const FOLD_FIGURES: Sql = Sql::new(
     "insert into figures (project, figure, value)
     select cast(unhex(value ->> 0) as text), cast(unhex(value ->> 1) as text), value ->> 2 from json_each(?) where true
-    on conflict (project, figure) do update set value = value + excluded.value",
+    on conflict (project, figure) do update set value = max(min(value, 1 << 50), -(1 << 50)) + excluded.value",
 );
 
 /// Deletes the figures that fell to zero.
@@ -103,7 +139,7 @@ pub const DELETE_ZEROS: Sql = Sql::new("delete from figures where value = 0");
 pub const FOLD_HOURS: Sql = Sql::new(
     "insert into activity (project, hour, events)
     select cast(unhex(value ->> 0) as text), value ->> 1, value ->> 2 from json_each(?) where true
-    on conflict (project, hour) do update set events = events + excluded.events",
+    on conflict (project, hour) do update set events = max(min(events, 1 << 50), -(1 << 50)) + excluded.events",
 );
 
 /// Deletes the hours of the projects in the sums that are more than 24 hours before the newest hour of their project.

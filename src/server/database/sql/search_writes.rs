@@ -6,7 +6,7 @@ use super::runs::last_change;
 /// The progress of the index. Documents of imported events have ids below 0. Their ids start at -2^40, with room on
 /// both sides: events indexed as they arrive count upwards, events of a walk downwards.
 pub const PROGRESS: Sql = Sql::new(
-    "select next, document, stage, stage_at, stage_document,
+    "select next, document, stage, stage_at, stage_document, words,
         coalesce((select max(id) from search_documents where id < 0) + 1, -(1 << 40)) as history,
         coalesce((select min(id) from search_documents where id < 0), -(1 << 40)) - 1 as walked_history
     from searched",
@@ -18,14 +18,15 @@ pub const MOVE_ON: Sql = Sql::new(
     where next = ? and document = ? and stage is ? and stage_at is ?",
 );
 
-/// Begins to walk all rows, and leaves room for the ids of their documents.
+/// Begins to walk all rows by the rules of the version `?1`, and leaves room for the ids of their documents. Another
+/// program can write an event with any position.
 pub const BEGIN_WALK: Sql = Sql::new(concat!(
-    "update searched set (next, document, stage, stage_at, stage_document) = (select next, document + room, 'tasks', null,
-        document + room - 1 from (select ",
+    "update searched set (next, document, stage, stage_at, stage_document, words) = (select next, document + room, 'tasks',
+        null, document + room - 1, ?1 from (select ",
     last_change!(),
     " + 1 as next,
             (select count(*) from tasks) + (select count(*) from bookmarks)
-                + (select coalesce(max(position), 0) from events) as room))",
+                + (select min(coalesce(max(position), 0), 1 << 40) from events) as room))",
 ));
 
 /// Records that all documents of the task `?1` are under the project `?2`.

@@ -3,6 +3,13 @@
 //!
 //! All connections are opened at the start of the run. A connection that is opened later would use the name of the file,
 //! which can lead to another file by then.
+//!
+//! No connection goes from one transaction to the next with a doubt about its state. SQLite rolls back by itself when
+//! the disk is full or fails, or when memory is short. The `ROLLBACK` of the driver then fails, and the driver believes
+//! that the transaction is still open: it would make each later transaction a savepoint in a transaction that never
+//! ends, whose commits store no row. So a connection whose transaction did not end is closed when it is released, and
+//! another is opened. The same holds for the connection that writes after each failure that is more than a broken rule
+//! of the schema.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +17,8 @@ use std::time::Duration;
 
 use requery_entities::run;
 use requery_migrations::{MigrateError, Migrated};
-use sea_orm::sqlx::{self, Row};
+use sea_orm::sqlx::pool::PoolOptions;
+use sea_orm::sqlx::{self, Connection, Row, Sqlite};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, RuntimeErr,
     TransactionTrait,
@@ -49,6 +57,24 @@ pub(in crate::server::database) struct Connections {
     pub(in crate::server::database) checker: DatabaseConnection,
     /// Ends a check that runs.
     pub(in crate::server::database) is_closing: Arc<AtomicBool>,
+    pub(in crate::server::database) doubt: WriterDoubt,
+}
+
+/// Whether the connection that writes is in doubt. It is, from the beginning of a write to its good end: also a write
+/// that is cancelled, or that panics, leaves the doubt behind.
+#[derive(Clone, Default)]
+pub(in crate::server::database) struct WriterDoubt(Arc<AtomicBool>);
+
+impl WriterDoubt {
+    /// The connection is closed when it is released.
+    pub(in crate::server::database) fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// The connection can be used again.
+    pub(in crate::server::database) fn clear(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Connections {
@@ -59,8 +85,9 @@ impl Connections {
         lock: &NameLock,
         held: &HeldFile,
     ) -> Result<Self, OpenError> {
-        let writer = connect(location, 1, false).await.map_err(as_open_error(location))?;
-        let opened = Self::begin(location, &writer, in_doubt, &lock.record()).await;
+        let doubt = WriterDoubt::default();
+        let writer = connect(location, 1, Some(doubt.clone())).await.map_err(as_open_error(location))?;
+        let opened = Self::begin(location, &writer, doubt, in_doubt, &lock.record()).await;
         let (connections, mark) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -89,6 +116,7 @@ impl Connections {
     async fn begin(
         location: &Location,
         writer: &DatabaseConnection,
+        doubt: WriterDoubt,
         in_doubt: bool,
         record: &Record,
     ) -> Result<(Self, RunMark), MigrateError> {
@@ -103,35 +131,39 @@ impl Connections {
         let mark = mark(writer, &epoch).await?;
         // The file alone is a database with all tables from now on: its log can get lost.
         checkpoint(writer, "passive").await?;
-        let readers = connect(location, READERS, true).await?;
+        let readers = connect(location, READERS, None).await?;
         let mut opened = Vec::new();
         for _ in 0..READERS {
             opened.push(readers.begin().await?);
         }
         drop(opened);
-        let checker = connect(location, 1, true).await?;
+        let checker = connect(location, 1, None).await?;
         let files = OpenFiles::at(location.path())
             .ok_or_else(|| DbErr::Custom("the file was moved while it was opened".to_owned()))?;
         let (minted, is_closing) = (Arc::default(), Arc::default());
         let (writer, migrated) = (writer.clone(), Arc::new(migrated));
-        Ok((Self { epoch, files, migrated, minted, writer, readers, checker, is_closing }, mark))
+        Ok((Self { epoch, files, migrated, minted, writer, readers, checker, is_closing, doubt }, mark))
     }
 
-    /// The cursor of a snapshot on `connection`, and whether it is higher than every cursor minted before. Fails if the
-    /// file does not contain this run: then it is not the file that was opened.
-    pub(in crate::server::database) async fn mint(
+    /// The changes that `connection` sees, as a cursor. Fails if the file does not contain this run: then it is not the
+    /// file that was opened.
+    pub(in crate::server::database) async fn cursor(
         &self,
         connection: &impl ConnectionTrait,
-    ) -> Result<(Cursor, bool), DatabaseError> {
-        let minted: Option<Minted> =
-            sql::runs::LAST_CHANGE_AND_RUN.one(connection, [self.epoch.as_ref().into()]).await?;
-        let minted = minted.ok_or(DatabaseError::Busy)?;
-        if !minted.is_ours {
+    ) -> Result<Cursor, DatabaseError> {
+        let seen: Option<Seen> = sql::runs::LAST_CHANGE_AND_RUN.one(connection, [self.epoch.as_ref().into()]).await?;
+        let seen = seen.ok_or(DatabaseError::Busy)?;
+        if !seen.is_ours {
             return Err(DatabaseError::Away(RESTORED.to_owned()));
         }
-        let next = minted.last.unwrap_or(0).unsigned_abs().saturating_add(1);
-        let before = self.minted.fetch_max(next, Ordering::SeqCst);
-        Ok((Cursor::counter(self.epoch.clone(), next), before < next))
+        Ok(Cursor::counter(self.epoch.clone(), seen.last.unwrap_or(0).unsigned_abs().saturating_add(1)))
+    }
+
+    /// Notes a cursor that is handed out: its changes are committed. Returns whether it is higher than every cursor
+    /// before.
+    pub(in crate::server::database) fn note_minted(&self, cursor: &Cursor) -> bool {
+        let next = cursor.snapshot().xmax();
+        self.minted.fetch_max(next, Ordering::SeqCst) < next
     }
 
     /// Closes all connections. Returns whether the file then has all changes of its log.
@@ -171,7 +203,7 @@ impl Connections {
 
 /// The last change of a snapshot, and whether the run that opened the file is in it.
 #[derive(FromQueryResult)]
-struct Minted {
+struct Seen {
     last: Option<i64>,
     is_ours: bool,
 }
@@ -189,8 +221,14 @@ fn query_error(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 
-async fn connect(location: &Location, connections: u32, read_only: bool) -> Result<DatabaseConnection, DbErr> {
+/// Opens connections that write, if there is a doubt to heed, or connections that read.
+async fn connect(
+    location: &Location,
+    connections: u32,
+    doubt: Option<WriterDoubt>,
+) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(location.url());
+    let read_only = doubt.is_none();
     options
         .max_connections(connections)
         .min_connections(1)
@@ -199,14 +237,29 @@ async fn connect(location: &Location, connections: u32, read_only: bool) -> Resu
         .max_lifetime(None)
         .test_before_acquire(false)
         .sqlx_logging(false)
+        .map_sqlx_sqlite_pool_opts(move |pool| close_in_doubt(pool, doubt.clone().unwrap_or_default()))
         .map_sqlx_sqlite_opts(move |options| {
             options
                 .create_if_missing(false)
                 .busy_timeout(BUSY_TIMEOUT)
-                .foreign_keys(true)
+                // The triggers do the work of the foreign keys, and leave the events of a large task to later steps.
+                .foreign_keys(false)
                 .pragma("journal_mode", "wal")
                 .pragma("synchronous", "normal")
                 .pragma("query_only", if read_only { "on" } else { "off" })
         });
     sea_orm::Database::connect(options).await
+}
+
+/// Closes a released connection that is in doubt, or whose transaction did not end.
+fn close_in_doubt(pool: PoolOptions<Sqlite>, doubt: WriterDoubt) -> PoolOptions<Sqlite> {
+    pool.after_release(move |connection, _| {
+        let doubt = doubt.clone();
+        Box::pin(async move {
+            // A transaction that was dropped has only queued its `ROLLBACK`.
+            connection.ping().await?;
+            Ok(!doubt.0.swap(false, Ordering::SeqCst) && !connection.is_in_transaction())
+        })
+    })
+    .before_acquire(|connection, _| Box::pin(std::future::ready(Ok(!connection.is_in_transaction()))))
 }

@@ -11,10 +11,6 @@ impl From<DbErr> for DatabaseError {
     fn from(error: DbErr) -> Self {
         const BUSY: i32 = 5;
         const LOCKED: i32 = 6;
-        const READ_ONLY: i32 = 8;
-        const IO_ERROR: i32 = 10;
-        const FULL: i32 = 13;
-        const CANNOT_OPEN: i32 = 14;
         if let Some(detail) = damage_of_index(&error) {
             return DatabaseError::Index(detail);
         }
@@ -27,10 +23,27 @@ impl From<DbErr> for DatabaseError {
         }
         match (&error, code(&error)) {
             (DbErr::ConnectionAcquire(_), _) | (_, Some(BUSY | LOCKED)) => DatabaseError::Busy,
-            (_, Some(READ_ONLY | IO_ERROR | FULL | CANNOT_OPEN)) => DatabaseError::Away(error.to_string()),
+            _ if is_of_storage(&error) => DatabaseError::Away(error.to_string()),
             _ => DatabaseError::Db(error),
         }
     }
+}
+
+/// Whether a statement only broke a rule of the schema. SQLite then undoes that statement, and the connection is sound.
+pub(in crate::server::database) fn is_constraint(error: &DbErr) -> bool {
+    const CONSTRAINT: i32 = 19;
+    code(error) == Some(CONSTRAINT)
+}
+
+/// Whether the storage failed: the disk, its space, the memory, or the right to write. Another statement fails likewise
+/// until the storage works again.
+pub(in crate::server::database) fn is_of_storage(error: &DbErr) -> bool {
+    const NO_MEMORY: i32 = 7;
+    const READ_ONLY: i32 = 8;
+    const IO_ERROR: i32 = 10;
+    const FULL: i32 = 13;
+    const CANNOT_OPEN: i32 = 14;
+    matches!(code(error), Some(NO_MEMORY | READ_ONLY | IO_ERROR | FULL | CANNOT_OPEN))
 }
 
 /// Converts an error of opening the file at `location`.

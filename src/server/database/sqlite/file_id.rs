@@ -1,6 +1,7 @@
 //! The identity of a file. One name can lead to another file later, and one file can have several names.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -19,7 +20,16 @@ pub(in crate::server::database) struct FileId {
 impl FileId {
     /// The identity of the file at `path`. None if there is no file.
     pub(in crate::server::database) fn at(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().map(|file| Self::of(&file))
+        Self::lookup(path).ok().flatten()
+    }
+
+    /// The same. Fails if the name cannot be looked up.
+    pub(super) fn lookup(path: &Path) -> std::io::Result<Option<Self>> {
+        match std::fs::metadata(path) {
+            Ok(file) => Ok(Some(Self::of(&file))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn of(file: &Metadata) -> Self {

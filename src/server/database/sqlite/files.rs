@@ -11,6 +11,8 @@
 //!   run, and use the files and not the names.
 //! - Between the check and the renaming, some microseconds. The renamed file is checked again and gets its name back if
 //!   it was the log of another database.
+//! - A connection that is replaced after a failed write uses the name. So a write that fails within the first window opens
+//!   the wrong file as another program would.
 //! - A file whose bytes are overwritten in place keeps its identity. The watchdog looks for that.
 
 use std::path::{Path, PathBuf};
@@ -86,12 +88,16 @@ impl OpenFiles {
 
     /// The difference between the names and the open files.
     pub(in crate::server::database) fn displacement(&self) -> Option<Displacement> {
-        match FileId::at(&self.path) {
+        // A name that cannot be looked up, because of a fault of the disk or a missing right, is no sign of a move.
+        let Ok(file) = FileId::lookup(&self.path) else { return None };
+        match file {
             None => Some(Displacement::Missing),
             Some(file) if file != self.file => Some(Displacement::Replaced),
             // While a connection is open, no other program deletes the log in an orderly way.
-            Some(_) if self.wal.is_some() && FileId::at(&self.log()) != self.wal => Some(Displacement::LogLost),
-            Some(_) => None,
+            Some(_) => match FileId::lookup(&self.log()) {
+                Ok(wal) if self.wal.is_some() && wal != self.wal => Some(Displacement::LogLost),
+                _ => None,
+            },
         }
     }
 

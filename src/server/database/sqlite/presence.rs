@@ -3,6 +3,7 @@
 //! This module also keeps the record in the lock file in step with what the server does to the files.
 
 use std::path::Path;
+use std::time::Duration;
 
 use requery_entities::change;
 
@@ -13,11 +14,16 @@ use super::record::{Record, RowMark, RunMark, boot};
 use crate::server::database::error::OpenError;
 use crate::server::database::{DatabaseError, Position};
 
+/// How long the log of a file may come after the file. Requests get 503 meanwhile.
+const LOG_FOLLOWS: Duration = Duration::from_secs(1);
+
 /// The file that is held, and the file that was left before.
 #[derive(Default)]
 pub(in crate::server::database) struct Presence {
     held: Option<HeldFile>,
     left: Option<LeftFile>,
+    /// Another file took the name, and its log may follow.
+    is_log_expected: bool,
 }
 
 impl Presence {
@@ -43,6 +49,7 @@ impl Presence {
         let Some(held) = &self.held else { return };
         let files = open.files.clone();
         let displaced = files.displacement();
+        self.is_log_expected = matches!(displaced, Some(Displacement::Missing | Displacement::Replaced));
         // The names come first: each moment in which the log has its old name is a danger for the file that came.
         let (mut aside, mut foreign) = (None, None);
         match displaced {
@@ -84,6 +91,18 @@ impl Presence {
         self.left = aside.map(|aside| LeftFile { files, aside, stamp: held.stamp() });
         if is_whole && let Some(left) = self.left.take() {
             left.forget_index();
+        }
+    }
+
+    /// Waits a moment for the log of a file that took the name: a copy is two files, and they are moved one after the
+    /// other. SQLite would open the file without its log, and the log would no longer belong to it then.
+    pub(in crate::server::database) async fn wait_for_log(&mut self, path: &Path) {
+        if !std::mem::take(&mut self.is_log_expected) {
+            return;
+        }
+        let until = tokio::time::Instant::now() + LOG_FOLLOWS;
+        while !has_log(path) && tokio::time::Instant::now() < until {
+            tokio::time::sleep(LOG_FOLLOWS / 50).await;
         }
     }
 

@@ -34,9 +34,13 @@ pub(in crate::server) async fn check(db: &DatabaseConnection) -> Result<(), Data
 
 /// Logs the changes that were made to the schema.
 pub(in crate::server) fn log(migrated: &Migrated) {
-    let Migrated { applied, put_back, lost } = migrated;
+    let Migrated { applied, put_right, put_back, lost } = migrated;
     if !applied.is_empty() {
         tracing::debug!(migrations = applied.join(", "), "the schema is up to date");
+    }
+    if !put_right.is_empty() {
+        let put_right = put_right.join("; ");
+        tracing::warn!(put_right, "rows that break a rule of this version were changed");
     }
     if !put_back.is_empty() {
         let put_back = put_back.join(", ");

@@ -2,31 +2,69 @@
 //!
 //! A tree of tasks is deleted as a whole or not at all, and only if every task in it has ended. The conditions `status`
 //! and `project` apply to the root of the tree. The condition `older_than` applies to every task in it, so that no
-//! recent task is deleted with an old one. The list of tasks stays in a table of the database and is never held in
-//! memory.
+//! recent task is deleted with an old one.
+//!
+//! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees.
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use serde_json::json;
 
 use super::super::WriteError;
 use super::super::bounds::Bounds;
+use super::EVENTS_AT_ONCE;
 use crate::protocol::write::Purge;
 use crate::server::database::sql::tasks;
 
-/// Deletes the finished trees that meet the conditions. Returns the number of deleted tasks.
-pub async fn purge(tx: &impl ConnectionTrait, conditions: Purge, now_ms: i64) -> Result<u64, WriteError> {
-    let mut bounds = Bounds::new();
-    let older_than = bounds.time("older_than", conditions.older_than.as_ref());
-    bounds.finish()?;
+/// How many trees one transaction deletes. A tree of a few tasks costs about a millisecond.
+pub const TREES_AT_ONCE: usize = 50;
 
-    let status = conditions.status.map(|status| status.to_string());
-    tasks::MARK_FOR_PURGE.execute(tx, [status.into(), conditions.project.into(), older_than.into()]).await?;
-    tasks::LOG_PURGES.execute(tx, [now_ms.into()]).await?;
-    let mut count = 0;
-    loop {
-        match tasks::DELETE_MARKED_LEAVES.execute(tx, []).await? {
-            0 => return Ok(count),
-            deleted => count += deleted,
+/// The checked conditions of a purge.
+pub struct PurgeConditions {
+    status: Option<String>,
+    project: Option<String>,
+    older_than: Option<i64>,
+}
+
+impl PurgeConditions {
+    /// Checks the fields.
+    pub fn read(conditions: Purge) -> Result<Self, WriteError> {
+        let mut bounds = Bounds::new();
+        let older_than = bounds.time("older_than", conditions.older_than.as_ref());
+        bounds.finish()?;
+        let status = conditions.status.map(|status| status.to_string());
+        Ok(Self { status, project: conditions.project, older_than })
+    }
+
+    /// The roots of the next trees, in the order of their ids: at most [`TREES_AT_ONCE`], behind `after`. Their trees
+    /// may still have running tasks.
+    pub async fn next_roots(&self, tx: &impl ConnectionTrait, after: &str) -> Result<Vec<String>, DbErr> {
+        #[derive(FromQueryResult)]
+        struct Root {
+            id: String,
         }
-        tasks::UNMARK_DELETED.execute(tx, []).await?;
+        let most = TREES_AT_ONCE as u64;
+        let values = [self.status.clone().into(), self.project.clone().into(), after.into(), most.into()];
+        let roots: Vec<Root> = tasks::PURGEABLE_ROOTS.all(tx, values).await?;
+        Ok(roots.into_iter().map(|root| root.id).collect())
+    }
+
+    /// Deletes the trees of these roots that meet the conditions now. Returns the number of deleted tasks.
+    pub async fn purge(&self, tx: &impl ConnectionTrait, roots: &[String], now_ms: i64) -> Result<u64, DbErr> {
+        let values = [
+            self.status.clone().into(),
+            self.project.clone().into(),
+            self.older_than.into(),
+            json!(roots).to_string().into(),
+        ];
+        let count = tasks::MARK_FOR_PURGE.execute(tx, values).await?;
+        if count > 0 {
+            tasks::LOG_PURGES.execute(tx, [now_ms.into()]).await?;
+            if tasks::EVENTS_OF_MARKED.number(tx, [(EVENTS_AT_ONCE + 1).into()]).await? > EVENTS_AT_ONCE {
+                tasks::LEAVE_EVENTS_OF_MARKED.execute(tx, []).await?;
+            }
+            tasks::DELETE_MARKED.execute(tx, []).await?;
+            tasks::UNMARK.execute(tx, []).await?;
+        }
+        Ok(count)
     }
 }

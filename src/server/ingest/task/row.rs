@@ -9,6 +9,7 @@ use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbErr
 
 use crate::protocol::model::{StaleReason, TaskMode, TaskStatus};
 use crate::protocol::{SessionId, TaskId};
+use crate::server::database::sql;
 
 /// A task to begin.
 #[derive(Clone, Debug)]
@@ -106,8 +107,6 @@ pub struct TaskChanges {
     pub stale: Option<Option<(StaleReason, i64)>>,
     /// The time of its beginning.
     pub created_at: Option<i64>,
-    /// The time of its last change. Without a value the database's trigger sets it.
-    pub changed_at: Option<i64>,
 }
 
 /// Writes a new task.
@@ -156,13 +155,17 @@ pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -
         stale_since: set(changes.stale.map(|stale| stale.map(|(_, since)| since))),
         stale_reason: set(changes.stale.map(|stale| stale.map(|(reason, _)| reason.as_str().into()))),
         created_at: set(changes.created_at),
-        changed_at: set(changes.changed_at),
         ..Default::default()
     };
     if !row.is_changed() {
         return Ok(());
     }
     task::Entity::update_many().set(row).filter(task::Column::Id.eq(id)).exec(tx).await.map(drop)
+}
+
+/// Sets the time of the last change of a task. No notice follows, so the change itself is in the same transaction.
+pub async fn set_changed_at(tx: &impl ConnectionTrait, id: &str, changed_at: i64) -> Result<(), DbErr> {
+    sql::tasks::SET_CHANGED_AT.execute(tx, [id.into(), changed_at.into()]).await.map(drop)
 }
 
 fn set<T: Into<sea_orm::Value>>(value: Option<T>) -> ActiveValue<T> {

@@ -130,7 +130,7 @@ mod tests {
             shown.starts_with("…é é") && shown.contains("é  [one] [two] [three] x") && shown.ends_with("…"),
             "{shown}"
         );
-        let solid = "a".repeat(100_000);
+        let solid = "á".repeat(100_000);
         let snippet = best(&Query::parse(&solid), &solid);
         assert_eq!((snippet.text.chars().count(), snippet.marks), (199, vec![[0, 198]]));
     }

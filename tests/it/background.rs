@@ -1,0 +1,55 @@
+//! The background work of a server beside other programs that write without a busy timeout.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::app::{App, PATIENCE, sqlite3};
+
+/// One write of a `sqlite3` process with its own defaults: it fails at once if the write lock is taken.
+fn insert(path: &Path, sql: &str) -> Result<(), String> {
+    let output = Command::new("sqlite3").arg(path).arg(sql).output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// Rows to fold and to index, and old changes to prune.
+const BACKLOG: &str = "
+    with recursive n (i) as (select 1 union all select i + 1 from n where i < 40)
+        insert into tasks (title, project) select 'task ' || i, 'p' || (i % 20) from n;
+    with recursive n (i) as (select 1 union all select i + 1 from n where i < 50)
+        insert into events (task_id, kind, title) select id, 'log', 'some words of event ' || i from tasks, n";
+
+/// The state of the background work: what is not folded and what is not indexed.
+const LEFT: &str = "select (select count(*) from changes where id >= (select next from folded))
+    + (select count(*) from figure_deltas where id >= (select deltas from folded)),
+    (select count(*) from changes where id >= (select next from searched)) + (select stage is not null from searched)";
+
+#[tokio::test]
+async fn a_lone_writer_never_meets_the_background_work_of_the_server() {
+    // Longer than the default, since a busy machine takes its time between two processes.
+    let pause = Duration::from_secs(2);
+    let app = App::start_with(|config| config.background_pause = pause).await;
+    let path = app.path();
+    sqlite3(&path, BACKLOG);
+    let (began, mut longest) = (Instant::now(), Duration::ZERO);
+    let mut failed = Vec::new();
+    let mut last = began;
+    for n in 0..200 {
+        if let Err(error) = insert(&path, &format!("insert into tasks (title) values ('n {n}')")) {
+            failed.push(format!("{n}: {error}"));
+        }
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    let left = sqlite3(&path, LEFT);
+    assert_eq!(failed, Vec::<String>::new(), "the longest write took {longest:?}");
+    assert!(!left.starts_with("0|") && !left.ends_with("|0"), "{left}");
+
+    // After the pause the server does all of it.
+    let done = async {
+        while sqlite3(&path, LEFT) != "0|0" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, done).await.unwrap();
+}

@@ -1,0 +1,197 @@
+//! Changes that no trigger could announce are refused with the name of the column, or taken back, for every table and
+//! with each setting of a writer.
+
+use super::Wire;
+
+const PRAGMAS: [&str; 5] = [
+    "",
+    "pragma foreign_keys = on; ",
+    "pragma recursive_triggers = on; ",
+    "pragma foreign_keys = on; pragma recursive_triggers = on; ",
+    "pragma trusted_schema = off; ",
+];
+
+const ROWS: &str = "
+    insert into tasks (id, title, project) values ('{a}', 'a', 'p'), ('{b}', 'b', 'p');
+    insert into sessions (id, task_id) values ('{s}', '{a}'), ('{t}', '{b}');
+    insert into events (id, task_id, kind) values ('{e}', '{a}', 'log'), ('{f}', '{b}', 'log');
+    insert into bookmarks (id, task_id) values ('{m}', '{a}'), ('{n}', '{b}');
+    insert into usage (task_id, answer_id) values ('{a}', 'one')";
+
+async fn with_rows(pragmas: &'static str) -> Wire {
+    let mut wire = Wire::start_with(pragmas).await;
+    wire.write(ROWS).await;
+    wire.frames().await;
+    wire
+}
+
+/// A row with the rowid of another row would remove that row without any trigger.
+#[tokio::test]
+async fn a_row_is_not_replaced_through_its_rowid() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        for (write, reason) in [
+            ("insert or replace into tasks (rowid, title) values (1, 'x')", "rowid: another task has it"),
+            ("insert or replace into tasks (_rowid_, id, title) values (2, '{a}', 'x')", "rowid: another task has it"),
+            ("update or replace tasks set rowid = 2 where rowid = 1", "rowid: a task keeps it"),
+            ("update or replace tasks set oid = 2 where id = '{a}'", "rowid: a task keeps it"),
+            ("insert into tasks (rowid, title) values (-1, 'x')", "rowid: it is at least 1"),
+            ("insert or replace into sessions (rowid, task_id) values (2, '{a}')", "rowid: another session has it"),
+            ("update or replace sessions set _rowid_ = 2 where rowid = 1", "rowid: a session keeps it"),
+            ("insert into sessions (rowid, task_id) values (0, '{a}')", "rowid: it is at least 1"),
+            ("insert or replace into bookmarks (rowid, task_id) values (2, '{a}')", "rowid: another bookmark has it"),
+            ("update or replace bookmarks set rowid = 2 where rowid = 1", "rowid: a bookmark keeps it"),
+            (
+                "insert or replace into bookmarks (rowid, task_id, event_id) values (-1, '{a}', '{e}')",
+                "rowid: it is at least 1",
+            ),
+            (
+                "insert or replace into events (rowid, task_id, kind) values (2, '{a}', 'log')",
+                "an event keeps its id, its task and its position",
+            ),
+            (
+                "update or replace events set rowid = 2 where rowid = 1",
+                "an event keeps its id, its task and its position",
+            ),
+        ] {
+            wire.refuses(write, reason).await;
+        }
+        // The number that SQLite gives by itself is free, and a rowid that no row has is taken.
+        wire.check(
+            "insert into tasks (rowid, id, title) values (99, '{c}', 'c')",
+            "task.started task_id=c project= parent_task_id=null",
+        )
+        .await;
+        wire.check_figures(&[]).await;
+    }
+}
+
+/// Foreign keys are off in the `sqlite3` program.
+#[tokio::test]
+async fn a_row_of_a_task_that_does_not_exist_is_refused() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        for write in [
+            "insert into sessions (task_id) values ('{none}')",
+            "insert into events (task_id, kind) values ('{none}', 'log')",
+            "insert or ignore into events (task_id, kind) values ('{none}', 'log')",
+            "insert into bookmarks (task_id) values ('{none}')",
+            "insert or replace into bookmarks (task_id) values ('{none}')",
+            "insert into usage (task_id, answer_id) values ('{none}', 'one')",
+        ] {
+            wire.refuses(write, "task_id: there is no such task").await;
+        }
+        for write in [
+            "insert into tasks (title, parent_task_id) values ('x', '{none}')",
+            "update tasks set parent_task_id = '{none}' where id = '{b}'",
+        ] {
+            wire.refuses(write, "parent_task_id: there is no such task").await;
+        }
+        wire.check_figures(&[]).await;
+    }
+}
+
+/// A counter or a time that the triggers keep stays right when a writer sets it together with another column.
+#[tokio::test]
+async fn a_kept_column_is_taken_back_beside_a_change() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        wire.check(
+            "update tasks set title = 'A', event_count = 99, changed_at = 253402300799999, trigger_writes = 7 \
+             where id = '{a}'",
+            "task.updated task_id=a project=p parent_task_id=null",
+        )
+        .await;
+        wire.check(
+            "update tasks set project = 'q', event_count = 99 where id = '{b}'",
+            "task.updated task_id=b project=p parent_task_id=null
+             task.updated task_id=b project=q parent_task_id=null
+             bookmark.saved bookmark_id=n task_id=b project=p
+             bookmark.saved bookmark_id=n task_id=b project=q",
+        )
+        .await;
+        wire.check(
+            "update events set title = 'E', updated_at = 5 where id = '{e}'",
+            "event.updated event_id=e task_id=a project=p",
+        )
+        .await;
+        wire.check(
+            "update bookmarks set note = 'N', updated_at = 253402300799999 where id = '{m}'",
+            "bookmark.saved bookmark_id=m task_id=a project=p",
+        )
+        .await;
+        let now = "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)";
+        let odd = format!(
+            "select 'task', id from tasks where event_count <> 1 and project <> 'sentinel'
+                or abs(changed_at - {now}) > 60000
+            union all select 'event', id from events where abs(updated_at - {now}) > 60000
+            union all select 'bookmark', id from bookmarks where abs(updated_at - {now}) > 60000"
+        );
+        assert_eq!(wire.sql(&odd), "", "{pragmas}");
+        wire.check_figures(&[]).await;
+    }
+}
+
+/// A time in the future is shown, but it keeps no row at the top of a list.
+#[tokio::test]
+async fn a_time_in_the_future_keeps_no_row_at_the_top() {
+    let mut wire = with_rows("").await;
+    for write in [
+        "insert into tasks (title, changed_at, created_at) values ('future', 253402300799999, 253402300799999)",
+        "insert into events (task_id, kind, created_at) values ('{a}', 'log', 253402300799999)",
+        "insert into bookmarks (task_id, event_id, updated_at) values ('{a}', '{e}', 253402300799999)",
+    ] {
+        wire.write(write).await;
+    }
+    wire.frames().await;
+    let now = "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)";
+    assert_eq!(wire.sql(&format!("select count(*) from tasks where changed_at > {now}")), "0");
+    assert_eq!(wire.sql(&format!("select count(*) from bookmarks where updated_at > {now}")), "0");
+    // Each later write works.
+    wire.check(
+        "update tasks set title = 'again' where title = 'future'",
+        "task.updated task_id=? project= parent_task_id=null",
+    )
+    .await;
+    wire.check(
+        "insert into events (task_id, kind) values ('{a}', 'log')",
+        "event.logged event_id=? task_id=a project=p",
+    )
+    .await;
+    wire.check_figures(&[]).await;
+}
+
+/// An event that takes the external id of another event removes it, with its bookmark.
+#[tokio::test]
+async fn an_update_that_replaces_an_event_removes_its_bookmark() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        wire.write("update events set external_id = 'call' where id = '{e}'").await;
+        wire.write("insert into events (id, task_id, kind) values ('{g}', '{a}', 'log')").await;
+        wire.write("insert into bookmarks (id, task_id, event_id) values ('{o}', '{a}', '{e}')").await;
+        wire.frames().await;
+        wire.write("update or replace events set external_id = 'call' where id = '{g}'").await;
+        let frames = wire.frames().await;
+        assert!(frames.contains(&"bookmark.deleted bookmark_id=o task_id=a project=p".to_owned()), "{frames:?}");
+        wire.check_figures(&[("a", 1)]).await;
+    }
+}
+
+/// A reason that stays the same under another status is kept if the writer names it, and cleared otherwise.
+#[tokio::test]
+async fn a_reason_that_is_given_again_stays() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        let frame = "task.updated task_id=a project=p parent_task_id=null";
+        let failed = "task.completed task_id=a project=p parent_task_id=null status=errored";
+        let reason = "select coalesce(status_reason, 'none') from tasks where id = '{a}'";
+        wire.check(r#"PATCH /api/v1/tasks/{a} {"status":"waiting","status_reason":"why"}"#, frame).await;
+        wire.check(r#"PATCH /api/v1/tasks/{a} {"status":"errored","status_reason":"why"}"#, failed).await;
+        assert_eq!(wire.sql(reason), "why");
+        wire.check("update tasks set status = 'waiting', status_reason = 'why' where id = '{a}'", frame).await;
+        assert_eq!(wire.sql(reason), "why");
+        wire.check("update tasks set status = 'errored' where id = '{a}'", failed).await;
+        assert_eq!(wire.sql(reason), "none");
+        wire.check_figures(&[]).await;
+    }
+}

@@ -1,0 +1,86 @@
+//! The screens: real clients, and a record of all that they claim to show.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use requery::client::{Body, Client, ViewState, WatchHandle};
+use requery::engine::EngineSettings;
+use requery::protocol::{Cursor, ReadModel};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::ledger::{Mark, Word};
+use super::writers::{API_WRITERS, SQL_WRITERS, Writing, task_of};
+
+/// Short times, so that a fault is over soon.
+pub fn settings() -> EngineSettings {
+    let mut settings = EngineSettings::default();
+    settings.quiet = Duration::from_millis(5);
+    settings.max_wait = Duration::from_millis(40);
+    settings.backoff_first = Duration::from_millis(10);
+    settings.backoff_most = Duration::from_millis(150);
+    settings.longest_wait = Duration::from_millis(100);
+    settings
+}
+
+/// Records what each body shows beside its cursor, until the client is dropped.
+pub async fn record_claims(screen: &'static str, client: Arc<Client>, writing: Arc<Writing>) {
+    let models = writers().map(|writer| ReadModel::Task(task_of(writer).parse().unwrap()));
+    let models = models.chain([ReadModel::Overview, ReadModel::Bookmarks]);
+    let watches: Vec<WatchHandle> = models.map(|model| client.watch(model)).collect();
+    let mut recorded: BTreeMap<ReadModel, Cursor> = BTreeMap::new();
+    let mut changes = client.changes();
+    loop {
+        // A new cursor alone is no change of a view, so the views are read at short intervals too.
+        let _ = timeout(Duration::from_millis(20), changes.next()).await;
+        for watch in &watches {
+            let view = watch.view();
+            let Some(cursor) = view.cursor.filter(|cursor| recorded.get(watch.model()) != Some(cursor)) else {
+                continue;
+            };
+            let body = match (view.state, view.body) {
+                (ViewState::Fresh, body) => body,
+                (ViewState::NotFound, _) => None,
+                _ => continue,
+            };
+            recorded.insert(watch.model().clone(), cursor.clone());
+            claim(screen, watch.model(), &cursor, &shown(body.as_ref()), &writing);
+        }
+    }
+}
+
+fn claim(screen: &'static str, model: &ReadModel, cursor: &Cursor, shown: &BTreeSet<Mark>, writing: &Writing) {
+    let mut ledger = writing.ledger();
+    for writer in writers() {
+        match model {
+            ReadModel::Overview => ledger.claim(screen, cursor, Word::Title, writer, shown),
+            ReadModel::Bookmarks => ledger.claim(screen, cursor, Word::Note, writer, shown),
+            ReadModel::Task(task) if task.to_string() == task_of(writer) => {
+                ledger.claim(screen, cursor, Word::Title, writer, shown);
+                ledger.claim(screen, cursor, Word::Event, writer, shown);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn writers() -> impl Iterator<Item = u8> {
+    API_WRITERS.chain(SQL_WRITERS)
+}
+
+/// The marks in the text of a body.
+fn shown(body: Option<&Body>) -> BTreeSet<Mark> {
+    let mut marks = BTreeSet::new();
+    let Some(body) = body else { return marks };
+    let mut rest = vec![serde_json::from_slice::<Value>(&body.to_json()).unwrap()];
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::String(text) => marks.extend(Mark::read(&text)),
+            Value::Array(items) => rest.extend(items),
+            Value::Object(fields) => rest.extend(fields.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+    marks
+}
