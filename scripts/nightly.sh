@@ -1,13 +1,18 @@
 #!/bin/sh
-# Runs the property tests with many more cases than `cargo test` does, in the simulation and against a real server.
+# Runs the property tests with many more cases than `cargo test` does, in the simulation and against a real server, and
+# the fault run with random faults: full disks, failing calls, moved files, restored copies, stepped clocks.
 #
 # A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
 #
-#   scripts/nightly.sh [CASES_IN_THE_SIMULATION] [CASES_WITH_A_REAL_SERVER]
+# A case of the fault run has up to 14 faults and takes about half a minute. Only root can fill a disk.
+#
+#   scripts/nightly.sh [CASES_IN_THE_SIMULATION] [CASES_WITH_A_REAL_SERVER] [CASES_WITH_FAULTS]
 set -eu
 cd "$(dirname "$0")/.."
 simulated=${1:-200000}
 real=${2:-1000}
+faults=${3:-200}
 
 REQUERY_CASES="$simulated" cargo test --locked --test it -- simulation::
 REQUERY_CASES="$real" cargo test --locked --test it -- --test-threads 1 property:: story::
+REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random

@@ -31,6 +31,8 @@ mod lines;
 
 mod agent_runtime;
 
+mod counted;
+
 mod progress;
 
 mod signals;

@@ -15,7 +15,13 @@ fn main() -> ExitCode {
         return cli::forward::run(invocation);
     }
     let cli = cli::Cli::parse();
-    let filter = EnvFilter::try_from_env("REQUERY_LOG").unwrap_or_else(|_| EnvFilter::new(cli.default_log()));
+    let filter = match log_filter(cli.default_log()) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("requery: {}", cli::escape_control_characters(&error));
+            return ExitCode::FAILURE;
+        }
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -36,4 +42,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The filter that `REQUERY_LOG` names, or the default one.
+fn log_filter(default: &str) -> Result<EnvFilter, String> {
+    let form = "expected levels such as `debug`, or `requery=debug,warn`";
+    match std::env::var("REQUERY_LOG") {
+        Err(std::env::VarError::NotPresent) => Ok(EnvFilter::new(default)),
+        Ok(text) if text.trim().is_empty() => Ok(EnvFilter::new(default)),
+        Err(std::env::VarError::NotUnicode(_)) => Err(format!("REQUERY_LOG is not a text: {form}")),
+        // A single word that is no level is a target to the filter, and would log no line.
+        Ok(text) => match text.split(',').find(|part| !part.contains(['=', '[']) && !is_level(part.trim())) {
+            Some(part) => Err(format!("REQUERY_LOG {text}: `{part}` is not a level: {form}")),
+            None => EnvFilter::try_new(&text).map_err(|error| format!("REQUERY_LOG {text}: {error}: {form}")),
+        },
+    }
+}
+
+fn is_level(text: &str) -> bool {
+    ["off", "error", "warn", "info", "debug", "trace"].iter().any(|level| text.eq_ignore_ascii_case(level))
 }

@@ -15,6 +15,8 @@ mod socket;
 
 mod latency;
 
+mod beside_reads;
+
 mod triggers;
 
 mod deletion;
@@ -45,6 +47,7 @@ type Bound = (&'static str, fn() -> Vec<Row>);
 /// The benchmarks in the order in which they run.
 const BOUNDS: &[Bound] = &[
     ("latency", latency::measure),
+    ("beside_reads", beside_reads::measure),
     ("triggers", triggers::measure),
     ("deletion", deletion::measure),
     ("idle", idle::measure),

@@ -88,7 +88,7 @@ impl Api {
     /// # Errors
     /// The server did not accept them.
     pub async fn import(&self, lines: Bytes) -> Result<Imported, CallError> {
-        let request = self.request(Method::POST, "api/v1/transcripts/claude-code", "application/x-ndjson");
+        let request = self.request(Method::POST, "api/v1/transcripts/claude-code", "application/octet-stream");
         let text = answer(request.body(lines)).await?;
         serde_json::from_str(&text).map_err(|error| CallError::Refused {
             status: StatusCode::OK,

@@ -27,7 +27,7 @@ use stage::DemoStage;
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
     /// Address to listen on; if the port is in use, a free port is used instead.
-    #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373")]
+    #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373", value_parser = super::serve::address)]
     pub listen: String,
     /// Number of agents that work at the same time, besides one simulated person.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=200))]

@@ -11,6 +11,7 @@ use anyhow::Context;
 use requery::agent::runtime::AgentRuntime;
 
 use super::agent_runtime::agent_runtime;
+use super::counted::counted;
 use super::forward::ServerAddress;
 
 /// Prints a line. A reader that closed the output early is no failure.
@@ -129,6 +130,7 @@ fn install(args: &Install) -> anyhow::Result<()> {
     let done = change(&path, dry_run, Some(&backups), |before| {
         let text = before.text();
         let mut found = edit::find(text, ours)?;
+        edit::check_read_by_agent(text, agent)?;
         let order = |hook: &HookCommand| wanted.iter().position(|wanted| wanted.event == hook.event);
         found.sort_by_key(order);
         if found == wanted {
@@ -143,7 +145,7 @@ fn install(args: &Install) -> anyhow::Result<()> {
         ChangeOutcome::Nothing => say!("the hooks for {agent} are already installed in {path}"),
         ChangeOutcome::Shown => {}
         ChangeOutcome::Changed { backup } => {
-            say!("installed {count} hooks for {agent} in {path}");
+            say!("installed {} for {agent} in {path}", counted(count as u64, "hook"));
             if let Some(backup) = backup {
                 say!("  backup                {}", backup.display());
             }

@@ -57,9 +57,16 @@ pub struct ImportArgs {
 /// Imports transcripts.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let api = if args.dry_run { None } else { Some(Api::at(&args.server)?) };
-    let paths = if args.paths.is_empty() { vec![files::default_folder()?] } else { args.paths };
+    let paths = if args.paths.is_empty() { vec![files::default_folder()?] } else { args.paths.clone() };
+    if args.paths.is_empty() && paths.iter().all(|folder| !folder.exists()) {
+        return no_transcripts(&paths);
+    }
     let since = args.since.and_then(|since| SystemTime::now().checked_sub(since));
+    let looked_at = paths.clone();
     let found = tokio::task::spawn_blocking(move || files::find(&paths, since)).await?;
+    if found.files.is_empty() && found.unreadable.is_empty() {
+        return no_transcripts(&looked_at);
+    }
     let progress = Progress::new(found.files.iter().map(|file| file.size).sum());
     found.unreadable.iter().for_each(|line| progress.print(&escape_control_characters(line)));
     anyhow::ensure!(!found.files.is_empty() || found.unreadable.is_empty(), "nothing could be read");
@@ -83,6 +90,14 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
             _ => ExitCode::SUCCESS,
         }),
     }
+}
+
+/// Says that there is no transcript, which is no failure: Claude Code may have had no session yet.
+fn no_transcripts(paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let paths = escape_control_characters(&paths.join(", "));
+    super::print(&format!("no transcript in {paths}; name other files or folders to import them\n"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 struct Import {

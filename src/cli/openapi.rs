@@ -21,6 +21,7 @@ pub struct OpenapiArgs {
 pub async fn run(args: OpenapiArgs) -> anyhow::Result<ExitCode> {
     match args.write {
         Some(folder) => {
+            std::fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
             for (name, text) in document::all() {
                 let path = folder.join(name);
                 std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;

@@ -16,11 +16,15 @@ use tokio::time::Instant;
 
 use super::agent_runtime::agent_runtime;
 use super::api::{Api, CallError, Waits};
+use super::counted::counted;
 use super::progress::Progress;
 
 mod recording;
 
 use recording::{RecordedLine, Recording};
+
+/// How many lines are listed with the reason of their failure. A file that is no recording has a failure in each line.
+const MAX_LISTED_FAILURES: u64 = 10;
 
 /// How a recording is replayed.
 #[derive(clap::Args, Debug)]
@@ -130,7 +134,8 @@ struct ReplayTally {
 impl ReplayTally {
     fn summary(&self, took: Duration) -> String {
         let seconds = took.as_secs_f64();
-        format!("{} lines sent, {} failed, {} retried in {seconds:.1} s", self.sent, self.failed, self.retried)
+        let sent = counted(self.sent, "line");
+        format!("{sent} sent, {} failed, {} retried in {seconds:.1} s", self.failed, self.retried)
     }
 }
 
@@ -152,7 +157,13 @@ impl Replay {
                 Ok(()) => self.tally.sent += 1,
                 Err(error) => {
                     self.tally.failed += 1;
-                    self.progress.print(&format!("line {number}: {error}"));
+                    match self.tally.failed {
+                        ..=MAX_LISTED_FAILURES => self.progress.print(&format!("line {number}: {error}")),
+                        _ if self.tally.failed == MAX_LISTED_FAILURES + 1 => {
+                            self.progress.print("further failures are only counted");
+                        }
+                        _ => {}
+                    }
                 }
             }
             self.progress.bar.set_position(recording.read());

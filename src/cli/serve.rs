@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use requery::protocol::limits;
+use requery::server::access::allowed;
 use requery::server::agents::SilenceLimits;
 use requery::server::config::ServerConfig;
 use tokio::net::TcpListener;
@@ -15,25 +16,25 @@ use tokio_util::sync::CancellationToken;
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
     /// Address to listen on; port 0 selects a free port.
-    #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373")]
+    #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373", value_parser = address)]
     pub listen: String,
     /// Database file, as `sqlite:/path/to/file` or as a path [default: requery/requery.db in your data folder]
     #[arg(long, env = "REQUERY_DATABASE_URL")]
     pub database_url: Option<String>,
     /// Host name that requests may use for the server, besides its own addresses; may be given several times.
-    #[arg(long, env = "REQUERY_ALLOW_HOST", value_delimiter = ',')]
+    #[arg(long, env = "REQUERY_ALLOW_HOST", value_delimiter = ',', value_parser = allowed::host)]
     pub allow_host: Vec<String>,
     /// Origin whose web pages may use the server, as in `https://example.org`; may be given several times.
-    #[arg(long, env = "REQUERY_ALLOW_ORIGIN", value_delimiter = ',')]
+    #[arg(long, env = "REQUERY_ALLOW_ORIGIN", value_delimiter = ',', value_parser = allowed::origin)]
     pub allow_origin: Vec<String>,
     /// Allow an address that other machines can reach, although the server has no authentication.
-    #[arg(long, env = "REQUERY_INSECURE_NO_AUTH")]
+    #[arg(long, env = "REQUERY_INSECURE_NO_AUTH", value_parser = clap::builder::BoolishValueParser::new())]
     pub insecure_no_auth: bool,
     /// Time between two heartbeats of a stream.
-    #[arg(long, env = "REQUERY_HEARTBEAT", default_value = "25s", value_parser = duration)]
+    #[arg(long, env = "REQUERY_HEARTBEAT", default_value = "25s", value_parser = heartbeat)]
     pub heartbeat: Duration,
     /// How long the server holds back notices in order to merge them.
-    #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = duration)]
+    #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = window)]
     pub window: Duration,
     /// How long other programs must not have written before the server does work in the background.
     #[arg(long, env = "REQUERY_BACKGROUND_PAUSE", default_value = "250ms", value_parser = duration)]
@@ -42,7 +43,7 @@ pub struct ServeArgs {
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
     /// How many streams may be open at the same time.
-    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS, value_parser = at_least_one())]
+    #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS, value_parser = streams)]
     pub max_streams: usize,
     /// How long an agent may be silent before its running task is flagged as stale.
     #[arg(long, env = "REQUERY_STALE_AFTER", default_value = "30min", value_parser = duration)]
@@ -51,21 +52,60 @@ pub struct ServeArgs {
     #[arg(long, env = "REQUERY_LOST_AFTER", default_value = "24h", value_parser = duration)]
     pub lost_after: Duration,
     /// Folder with the records that hooks could not deliver [default: requery/spool in your state folder]
-    #[arg(long, env = "REQUERY_SPOOL")]
+    #[arg(long, env = "REQUERY_SPOOL", value_parser = folder)]
     pub spool: Option<PathBuf>,
+}
+
+/// Parses an address with a port. The name of a host is looked up later.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let is_bare = !host.is_empty() && !host.contains('/') && (!host.contains(':') || host.starts_with('['));
+    match port.parse::<u16>() {
+        Ok(_) if is_bare => Ok(text.to_owned()),
+        Ok(_) | Err(_) => Err("expected an address and a port, such as 127.0.0.1:7373 or [::1]:7373".to_owned()),
+    }
+}
+
+/// Parses the path of a folder. A shell replaces `~`, and no other program does.
+pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("names no folder".to_owned()),
+        "~" => Err("`~` stands for no folder here: write the path in full".to_owned()),
+        text if text.starts_with("~/") => Err("`~` stands for no folder here: write the path in full".to_owned()),
+        text => Ok(text.into()),
+    }
 }
 
 /// Parses a duration from 1 ms to 366 days, as in `40ms` or `7days`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error} (examples: 40ms, 25s, 7days)"))?;
-    if duration < Duration::from_millis(1) || duration > Duration::from_secs(366 * 24 * 3600) {
-        return Err("expected a duration from 1ms to 366days".to_owned());
+    between(text, "1ms", "366days")
+}
+
+/// Clients wait for at least a second, and for at most five minutes.
+fn heartbeat(text: &str) -> Result<Duration, String> {
+    between(text, "1s", "5min")
+}
+
+/// Within ten seconds a person takes a screen for current.
+fn window(text: &str) -> Result<Duration, String> {
+    between(text, "1ms", "10s")
+}
+
+fn between(text: &str, least: &str, most: &str) -> Result<Duration, String> {
+    let parse = |text: &str| humantime::parse_duration(text);
+    let duration = parse(text).map_err(|error| format!("{error} (examples: 40ms, 25s, 7days)"))?;
+    if parse(least).is_ok_and(|least| duration < least) || parse(most).is_ok_and(|most| duration > most) {
+        return Err(format!("expected a duration from {least} to {most}"));
     }
     Ok(duration)
 }
 
-fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..)
+/// Parses the number of streams: each one needs a connection.
+fn streams(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=limits::CONNECTIONS).contains(&count) => Ok(count),
+        _ => Err(format!("expected a number from 1 to {}, the most connections", limits::CONNECTIONS)),
+    }
 }
 
 /// The limit of open files that the server asks for: connections, streams and the database.
@@ -97,6 +137,12 @@ fn survive_the_file_size_limit() {
 
 /// Runs the server until a signal ends it.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        args.stale_after < args.lost_after,
+        "--lost-after {} must be longer than --stale-after {}: an agent is lost after its task was flagged stale",
+        humantime::format_duration(args.lost_after),
+        humantime::format_duration(args.stale_after)
+    );
     let config = ServerConfig {
         allow_hosts: args.allow_host,
         allow_origins: args.allow_origin,

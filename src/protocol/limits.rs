@@ -198,6 +198,14 @@ pub const INDEX_WAIT: Duration = Duration::from_millis(100);
 /// The most changes that the index can catch up with in [`INDEX_WAIT`]. A search does not wait if there are more.
 pub const INDEX_WAIT_CHANGES: u64 = 1_000;
 
+/// How many reads run at once. A further one waits for [`CONNECTION_WAIT`]. More reads at once would not be faster on
+/// two cores, and each statement of a write would wait behind all of them for a core.
+pub const READS: usize = 2;
+
+/// How many streams read their first frame at once. A further one waits for [`CONNECTION_WAIT`]: clients that come back
+/// together must leave connections for reads.
+pub const STREAM_BEGINNINGS: usize = 2;
+
 /// How many searches run at once. A further one waits for [`SEARCH_WAIT`]: searches must leave connections for reads.
 pub const SEARCHES: usize = 2;
 

@@ -1,6 +1,7 @@
 //! The request bodies of the REST API.
 //!
-//! A missing field and `null` mean the same. Unknown fields are ignored.
+//! In a body that makes a row, a missing field and `null` mean the same. In a body that changes a row, a missing field
+//! keeps the value, and `null` removes it. Unknown fields are ignored.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,9 @@ use super::model::{
 };
 use super::{BookmarkId, EventId, SessionId, TaskId};
 
+mod change;
+pub use change::Change;
+
 macro_rules! bodies {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$doc])*
@@ -16,9 +20,85 @@ macro_rules! bodies {
         #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
         #[serde(default)]
         pub struct $name {
-            $($(#[$field_doc])* #[serde(skip_serializing_if = "skip::Skip::skip")] pub $field: $type,)*
+            $(
+                $(#[$field_doc])*
+                #[serde(skip_serializing_if = "skip::Skip::skip")]
+                pub $field: $type,
+            )*
         }
+
+        field_by_field! { $name { $($field: $type,)* } serde::Deserialize::deserialize }
     )*};
+}
+
+/// Declares bodies that change a row: `null` is a value, and is refused where the row always has one.
+macro_rules! changes {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
+        #[serde(default)]
+        pub struct $name {
+            $(
+                $(#[$field_doc])*
+                #[serde(skip_serializing_if = "skip::Skip::skip", deserialize_with = "change::Changed::read")]
+                pub $field: $type,
+            )*
+        }
+
+        field_by_field! { $name { $($field: $type,)* } change::Changed::read }
+    )*};
+}
+
+/// Implements the reading of a body whose fields are not all right.
+macro_rules! field_by_field {
+    ($name:ident { $($field:ident: $type:ty,)* } $read:path) => {
+        #[cfg(feature = "server")]
+        const _: () = {
+            use serde_json::value::RawValue;
+
+            #[derive(Deserialize)]
+            struct Texts<'a> {
+                $(#[serde(borrow, default, deserialize_with = "text_of_field")] $field: Option<&'a RawValue>,)*
+            }
+
+            impl FieldByField for $name {
+                fn read_fields(object: &str, wrong: &mut dyn FnMut(&'static str, serde_json::Error)) -> Self {
+                    let mut body = Self::default();
+                    match serde_json::from_str::<Texts<'_>>(object) {
+                        Ok(texts) => {$(
+                            if let Some(text) = texts.$field {
+                                let read: serde_json::Result<$type> =
+                                    $read(&mut serde_json::Deserializer::from_str(text.get()));
+                                match read {
+                                    Ok(value) => body.$field = value,
+                                    Err(error) => wrong(stringify!($field), error),
+                                }
+                            }
+                        )*}
+                        Err(error) => wrong("body", error),
+                    }
+                    body
+                }
+            }
+        };
+    };
+}
+
+/// A body that can be read field by field, to find every wrong field of it.
+#[cfg(feature = "server")]
+pub trait FieldByField: Sized {
+    /// Reads the fields of `object`, and leaves out each wrong one after a call of `wrong`. The object itself is named
+    /// `body`.
+    fn read_fields(object: &str, wrong: &mut dyn FnMut(&'static str, serde_json::Error)) -> Self;
+}
+
+/// The text of a field that is there. An `Option` alone would take `null` for a missing field.
+#[cfg(feature = "server")]
+fn text_of_field<'de, D: serde::Deserializer<'de>>(
+    field: D,
+) -> Result<Option<&'de serde_json::value::RawValue>, D::Error> {
+    Deserialize::deserialize(field).map(Some)
 }
 
 /// Whether a field is left out of the JSON: an optional field without a value is.
@@ -30,6 +110,12 @@ mod skip {
     impl<T> Skip for Option<T> {
         fn skip(&self) -> bool {
             self.is_none()
+        }
+    }
+
+    impl<T> Skip for super::Change<T> {
+        fn skip(&self) -> bool {
+            matches!(self, super::Change::Keep)
         }
     }
 
@@ -72,27 +158,6 @@ bodies! {
         created_at: Option<Timestamp>,
     }
 
-    /// A change to a task. A missing field leaves its value as it is.
-    TaskPatch {
-        /// The title: 1 to 500 characters.
-        title: Option<String>,
-        /// The project.
-        project: Option<String>,
-        /// The status.
-        status: Option<TaskStatus>,
-        /// How the task runs.
-        mode: Option<TaskMode>,
-        /// The folder in which the agent works.
-        workspace: Option<String>,
-        /// The reason of the status. Stored only with `waiting` and `errored`. A change of the status removes the
-        /// reason, unless the same request gives another one.
-        status_reason: Option<String>,
-        /// The time from which the task waits. Stored only with `waiting`.
-        waiting_since: Option<Timestamp>,
-        /// The outcome of the task.
-        summary: Option<String>,
-    }
-
     /// The finished tasks to purge. Without a field: all finished tasks. A tree of tasks is purged as a whole, and only
     /// if every task in it is finished.
     Purge {
@@ -114,16 +179,6 @@ bodies! {
         runtime_session_id: Option<String>,
         /// The time at which the session began. Default: now.
         started_at: Option<Timestamp>,
-    }
-
-    /// A change to a session. A missing field leaves its value as it is.
-    SessionPatch {
-        /// The status.
-        status: Option<SessionStatus>,
-        /// The outcome of the session.
-        summary: Option<String>,
-        /// The time at which the session ended. Default for a session that ends with this change: now.
-        ended_at: Option<Timestamp>,
     }
 
     /// A new event.
@@ -150,22 +205,6 @@ bodies! {
         created_at: Option<Timestamp>,
     }
 
-    /// A change to an event. A missing field leaves its value as it is.
-    EventPatch {
-        /// For a tool call: the family of the tool.
-        family: Option<ToolFamily>,
-        /// The row of the timeline in which the event is drawn.
-        lane: Option<Lane>,
-        /// The progress of a tool call, a subagent or a todo.
-        state: Option<EventState>,
-        /// The title: one line of up to 500 characters.
-        title: Option<String>,
-        /// The text. A longer text than 64 KiB is cut, and `truncated` has its whole size.
-        body: Option<String>,
-        /// An object with the writer's own keys, up to 64 KiB.
-        metadata: Option<Metadata>,
-    }
-
     /// A bookmark to create or to change. Each task and each event has at most one bookmark.
     SaveBookmark {
         /// The id of a new bookmark, if the caller chooses it. An existing bookmark keeps its id.
@@ -176,7 +215,57 @@ bodies! {
         event_id: Option<EventId>,
         /// The title, up to 500 characters. Default: the title of the existing bookmark, or else of the marked row.
         title: Option<String>,
-        /// The note, up to 64 KiB. Default: the note of the existing bookmark.
-        note: Option<String>,
+        /// The note, up to 64 KiB; `null` removes it. Default: the note of the existing bookmark.
+        note: Change<String>,
+    }
+}
+
+changes! {
+    /// A change to a task. A missing field leaves its value as it is.
+    TaskPatch {
+        /// The title: 1 to 500 characters.
+        title: Option<String>,
+        /// The project.
+        project: Option<String>,
+        /// The status.
+        status: Option<TaskStatus>,
+        /// How the task runs.
+        mode: Option<TaskMode>,
+        /// The folder in which the agent works; `null` removes it.
+        workspace: Change<String>,
+        /// The reason of the status; `null` removes it. Stored only with `waiting` and `errored`. A change of the status
+        /// removes the reason, unless the same request gives another one.
+        status_reason: Change<String>,
+        /// The time from which the task waits. Stored only with `waiting`; `null` is allowed only with another status.
+        waiting_since: Change<Timestamp>,
+        /// The outcome of the task; `null` removes it.
+        summary: Change<String>,
+    }
+
+    /// A change to a session. A missing field leaves its value as it is.
+    SessionPatch {
+        /// The status.
+        status: Option<SessionStatus>,
+        /// The outcome of the session; `null` removes it.
+        summary: Change<String>,
+        /// The time at which the session ended. Default for a session that ends with this change: now. `null` is allowed
+        /// only for a running session.
+        ended_at: Change<Timestamp>,
+    }
+
+    /// A change to an event. A missing field leaves its value as it is.
+    EventPatch {
+        /// For a tool call: the family of the tool; `null` removes it.
+        family: Change<ToolFamily>,
+        /// The row of the timeline in which the event is drawn; `null`: derived from `kind` and `family` again.
+        lane: Change<Lane>,
+        /// The progress of a tool call, a subagent or a todo; `null` removes it.
+        state: Change<EventState>,
+        /// The title: one line of up to 500 characters.
+        title: Option<String>,
+        /// The text; `null` removes it. A longer text than 64 KiB is cut, and `truncated` has its whole size.
+        body: Change<String>,
+        /// An object with the writer's own keys, up to 64 KiB.
+        metadata: Option<Metadata>,
     }
 }

@@ -16,6 +16,8 @@ use requery_entities::change;
 use requery_migrations::Migrated;
 use tokio::sync::Notify;
 
+use crate::protocol::limits;
+
 mod error;
 pub use error::{DatabaseError, OpenError};
 
@@ -39,6 +41,9 @@ pub mod sql;
 
 mod transaction;
 pub use transaction::{ReadTransaction, WriteTransaction};
+
+mod turns;
+pub use turns::Turns;
 
 mod read;
 pub use read::{Answer, ReadKey};
@@ -66,6 +71,7 @@ struct Inner {
     background: Background,
     search_index: SearchIndexHealth,
     write_health: WriteHealth,
+    read_turns: Turns,
     presence: tokio::sync::Mutex<Presence>,
     /// Locked while the server runs. Two servers on one database would each fold and prune the log without knowing of
     /// the other.
@@ -73,7 +79,7 @@ struct Inner {
 }
 
 enum State {
-    Open(Connections),
+    Open(Box<Connections>),
     Away(String),
 }
 
@@ -96,12 +102,13 @@ impl Database {
         Ok(Self(Arc::new(Inner {
             location,
             given,
-            state: ArcSwap::from_pointee(State::Open(connections)),
+            state: ArcSwap::from_pointee(State::Open(Box::new(connections))),
             bell: Notify::new(),
             doubt: Mutex::default(),
             background: Background::default(),
             search_index: SearchIndexHealth::default(),
             write_health: WriteHealth::default(),
+            read_turns: Turns::new(limits::READS),
             presence: tokio::sync::Mutex::new(presence),
             lock,
         })))
@@ -118,7 +125,7 @@ impl Database {
                 if let Health::Index(_) = health {
                     self.0.search_index.report_damage(self.0.search_index.generation());
                 }
-                self.0.state.store(Arc::new(State::Open(connections)));
+                self.0.state.store(Arc::new(State::Open(Box::new(connections))));
                 Ok(())
             }
             Err(error) => {
@@ -188,7 +195,7 @@ impl Database {
     /// Closes the connections. `in_order` if the run ends without a doubt about the file.
     async fn leave(&self, reason: &str, in_order: bool) {
         if let State::Open(open) = &*self.0.state.swap(Arc::new(State::Away(reason.to_owned()))) {
-            self.0.presence.lock().await.leave(open.clone(), &self.0.lock, in_order).await;
+            self.0.presence.lock().await.leave((**open).clone(), &self.0.lock, in_order).await;
         }
     }
 
@@ -242,7 +249,7 @@ impl Database {
 
     fn connections(&self) -> Result<Connections, DatabaseError> {
         match &**self.0.state.load() {
-            State::Open(open) => Ok(open.clone()),
+            State::Open(open) => Ok((**open).clone()),
             State::Away(reason) => Err(DatabaseError::Away(reason.clone())),
         }
     }

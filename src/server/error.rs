@@ -20,6 +20,9 @@ use super::ingest::{Invalid, WriteError};
 use crate::protocol::limits;
 use crate::protocol::{CURSOR_HEADER, Cursor};
 
+mod problem_kind;
+pub use problem_kind::ProblemKind;
+
 /// The media type of a problem.
 pub const PROBLEM: &str = "application/problem+json";
 
@@ -43,6 +46,9 @@ pub enum ApiError {
         /// The reason.
         detail: String,
     },
+    /// The parameter of this name is no token of the list.
+    #[error("{0}: is not a token of this list; send the one that a page of the same list gave, with the same filters")]
+    PageToken(&'static str),
     /// The request is not valid for its path, such as a request for a WebSocket without an upgrade.
     #[error("{0}")]
     BadRequest(String),
@@ -176,45 +182,51 @@ impl ApiError {
         self.into_response()
     }
 
-    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+    /// A malformed header.
+    pub fn header(name: &str, detail: impl Into<String>) -> Self {
+        Self::Header { name: name.to_owned(), detail: detail.into() }
+    }
+
+    fn kind(&self) -> &'static ProblemKind {
         match self {
-            Self::NotJson(_) => (StatusCode::BAD_REQUEST, "not-json", "The body is not JSON"),
-            Self::Body(_) => (StatusCode::BAD_REQUEST, "body", "The body broke off"),
-            Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "timeout", "The body did not arrive in time"),
-            Self::Header { .. } => (StatusCode::BAD_REQUEST, "header", "A header is malformed"),
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
-            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found", "Not found"),
-            Self::NoSuchPath(_) => (StatusCode::NOT_FOUND, "no-such-path", "No such path"),
-            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed"),
-            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "The id belongs to another row"),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too long"),
-            Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Unsupported media type"),
-            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field or a parameter is invalid"),
-            Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed"),
+            Self::NotJson(_) => ProblemKind::NOT_JSON,
+            Self::Body(_) => ProblemKind::BODY,
+            Self::Timeout(_) => ProblemKind::TIMEOUT,
+            Self::Header { .. } => ProblemKind::HEADER,
+            Self::PageToken(_) => ProblemKind::PAGE_TOKEN,
+            Self::BadRequest(_) => ProblemKind::BAD_REQUEST,
+            Self::Forbidden(_) => ProblemKind::FORBIDDEN,
+            Self::NotFound { .. } => ProblemKind::NOT_FOUND,
+            Self::NoSuchPath(_) => ProblemKind::NO_SUCH_PATH,
+            Self::MethodNotAllowed { .. } => ProblemKind::METHOD,
+            Self::Conflict(_) => ProblemKind::CONFLICT,
+            Self::TooLarge { .. } => ProblemKind::TOO_LARGE,
+            Self::MediaType(_) => ProblemKind::MEDIA_TYPE,
+            Self::Invalid(_) => ProblemKind::INVALID,
+            Self::Unavailable { .. } => ProblemKind::UNAVAILABLE,
+            Self::Internal => ProblemKind::INTERNAL,
         }
     }
 }
 
 impl ResponseError for ApiError {
     fn status(&self) -> StatusCode {
-        self.kind().0
+        self.kind().status
     }
 
     fn as_response(&self) -> Response {
-        let (status, kind, title) = self.kind();
+        let ProblemKind { name, status, title, .. } = self.kind();
         let fields = if let Self::Invalid(fields) = self { fields.as_slice() } else { &[] };
         let errors = fields.iter().map(|one| FieldProblem { field: one.field.clone(), detail: one.detail.clone() });
         let problem = Problem {
-            kind: format!("/problems/{kind}"),
-            title: title.to_owned(),
+            kind: format!("/problems/{name}"),
+            title: (*title).to_owned(),
             status: status.as_u16(),
             detail: self.to_string(),
             errors: errors.collect(),
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default();
-        let mut response = Response::builder().status(status).content_type(PROBLEM).body(body);
+        let mut response = Response::builder().status(*status).content_type(PROBLEM).body(body);
         let mut add = |name, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
                 response.headers_mut().insert(name, value);
@@ -260,17 +272,27 @@ impl ApiResponse for ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Away(_) | DatabaseError::Damaged(_) => {
-                Self::Unavailable { detail: error.to_string(), retry_after: limits::RETRY_WHILE_AWAY }
+            // The reasons name paths and quote the driver, so they are for the log alone.
+            DatabaseError::Away(reason) => {
+                tracing::debug!("a request found the database away: {reason}");
+                Self::Unavailable {
+                    detail: "the database is away; the log of the server has the reason".to_owned(),
+                    retry_after: limits::RETRY_WHILE_AWAY,
+                }
+            }
+            DatabaseError::Damaged(reason) => {
+                tracing::debug!("a request found the database damaged: {reason}");
+                Self::Unavailable {
+                    detail: "the database is damaged; the log of the server has the reason".to_owned(),
+                    retry_after: limits::RETRY_WHILE_AWAY,
+                }
             }
             // The job that rebuilds the index logs the damage.
             DatabaseError::Index(_) => Self::Unavailable {
                 detail: "the search index is damaged and will be rebuilt soon; all other operations work".to_owned(),
                 retry_after: limits::RETRY_WHILE_BUSY,
             },
-            DatabaseError::Busy => {
-                Self::Unavailable { detail: error.to_string(), retry_after: limits::RETRY_WHILE_BUSY }
-            }
+            DatabaseError::Busy => Self::unavailable("the database is busy"),
             DatabaseError::Db(error) => Self::internal("use the database", &error),
         }
     }
@@ -296,7 +318,7 @@ impl From<WriteError> for ApiError {
 impl From<HookError> for ApiError {
     fn from(error: HookError) -> Self {
         match error {
-            HookError::Invalid { field, detail } => Self::invalid(field, detail),
+            HookError::Invalid(fields) => Self::Invalid(fields),
             HookError::NotJson { detail } => Self::NotJson(detail),
         }
     }
@@ -304,4 +326,32 @@ impl From<HookError> for ApiError {
 
 fn describe(fields: &[Invalid]) -> String {
     fields.iter().map(|one| format!("{}: {}", one.field, one.detail)).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbErr, RuntimeErr};
+
+    use super::{ApiError, DatabaseError};
+
+    /// A caller learns neither where the database is nor which driver reads it.
+    #[test]
+    fn no_database_error_tells_a_path_or_the_text_of_the_driver() {
+        let text = || "/var/lib/requery.db: error returned from database: (code: 14) SQLite sqlx".to_owned();
+        let failed = DbErr::Query(RuntimeErr::Internal(text()));
+        let errors = [
+            DatabaseError::Away(text()),
+            DatabaseError::Busy,
+            DatabaseError::Index(text()),
+            DatabaseError::Damaged(text()),
+            DatabaseError::Db(failed),
+        ];
+        for error in errors {
+            let told = ApiError::from(error).to_string();
+            assert!(told.starts_with("the "), "{told}");
+            for word in ["/", "code", "SQL", "sql"] {
+                assert!(!told.contains(word), "{told}");
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
+use poem::http::{Method, StatusCode, Uri, header};
 use poem::middleware::CatchPanic;
 use poem::web::Html;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route};
@@ -16,9 +17,9 @@ use poem_openapi::Tags;
 use poem_openapi::error::{ParseParamError, ParsePathError};
 
 use super::database::Database;
-use super::error::ApiError;
+use super::error::{ApiError, ProblemKind};
+use super::ingest::Invalid;
 use super::search::SearchIndex;
-use crate::protocol::AT_LEAST_HEADER;
 
 mod overview;
 
@@ -44,7 +45,6 @@ mod writing;
 
 mod body;
 
-mod framework_messages;
 mod paths;
 use paths::Paths;
 
@@ -67,7 +67,7 @@ enum Group {
     Health,
 }
 
-/// REST and its documents: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/openapi.json` and `/asyncapi.json`.
+/// REST and its documents: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/problems`, `/openapi.json` and `/asyncapi.json`.
 ///
 /// A failed operation returns an error, and [`problems`] makes the answer of it.
 pub fn api(database: Database, index: SearchIndex) -> Route {
@@ -76,6 +76,9 @@ pub fn api(database: Database, index: SearchIndex) -> Route {
     let docs = document::swagger_ui(&openapi);
     let json = |text: String| poem::endpoint::make_sync(move |_| text.clone().with_content_type("application/json"));
     Route::new()
+        // Relative, so that it also works behind a proxy under a path of its own.
+        .at("/", poem::get(poem::endpoint::make_sync(|_| see("docs"))))
+        .at("/problems/:name", poem::get(poem::endpoint::make_sync(explain)))
         .at("/docs", poem::get(poem::endpoint::make_sync(move |_| Html(docs.clone()))))
         .at("/openapi.json", poem::get(json(openapi)))
         .at("/asyncapi.json", poem::get(json(document::asyncapi())))
@@ -90,9 +93,9 @@ pub fn problems<E: Endpoint + 'static>(endpoint: E) -> impl Endpoint<Output = Re
     endpoint.with(CatchPanic::new().with_handler(panicked)).around(move |endpoint, request: Request| {
         let paths = paths.clone();
         async move {
-            let path = request.uri().path().to_owned();
+            let (method, uri) = (request.method().clone(), request.uri().clone());
             let answer = endpoint.call(request).await;
-            Ok(answer.unwrap_or_else(|error| response_to(&error, &path, &paths)))
+            Ok(answer.unwrap_or_else(|error| response_to(&error, &method, &uri, &paths)))
         }
     })
 }
@@ -103,19 +106,38 @@ fn panicked(_: Box<dyn Any + Send>) -> ApiError {
     ApiError::Internal
 }
 
+fn see(location: &str) -> Response {
+    Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, location).finish()
+}
+
+/// The page of a kind of problems.
+fn explain(request: Request) -> poem::Result<Response> {
+    let kind = request.raw_path_param("name").and_then(ProblemKind::named).ok_or(NotFoundError)?;
+    Ok(kind.page().with_content_type("text/plain; charset=utf-8").into_response())
+}
+
 /// A failure as problem details. Failures of the framework are translated into an [`ApiError`].
-fn response_to(error: &poem::Error, path: &str, paths: &Paths) -> Response {
+fn response_to(error: &poem::Error, method: &Method, uri: &Uri, paths: &Paths) -> Response {
+    let path = uri.path();
+    let refused = |fields: &[Invalid]| {
+        // The framework, and the operation, stop at the first wrong parameter.
+        let mut all = paths.wrong_parameters(method, uri);
+        all.extend(
+            fields.iter().filter(|one| all.iter().all(|other| other.field != one.field)).cloned().collect::<Vec<_>>(),
+        );
+        ApiError::Invalid(all)
+    };
+    let fallback = |field: &str| refused(&[Invalid { field: field.to_owned(), detail: "is not valid".to_owned() }]);
     let translated = if let Some(ours) = error.downcast_ref::<ApiError>() {
-        return ours.as_response();
-    } else if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
-        let place = name.trim_start_matches("param").parse().unwrap_or(0);
-        ApiError::invalid(paths.parameter(path, place).unwrap_or(name), framework_messages::plain(reason))
-    } else if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
-        if name.eq_ignore_ascii_case(AT_LEAST_HEADER) {
-            ApiError::Header { name: (*name).to_owned(), detail: reason.clone() }
-        } else {
-            ApiError::invalid(*name, framework_messages::plain(reason))
+        match ours {
+            ApiError::Invalid(fields) => refused(fields),
+            ours => return ours.as_response(),
         }
+    } else if let Some(ParsePathError { name, .. }) = error.downcast_ref() {
+        let place = name.trim_start_matches("param").parse().unwrap_or(0);
+        fallback(paths.parameter(path, place).unwrap_or(name))
+    } else if let Some(ParseParamError { name, .. }) = error.downcast_ref() {
+        fallback(name)
     } else if error.is::<MethodNotAllowedError>() {
         // A path outside the document, such as the document itself or the page that shows it, can only be read.
         ApiError::MethodNotAllowed { allow: paths.allow(path).unwrap_or("GET, HEAD").to_owned() }

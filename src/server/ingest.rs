@@ -19,6 +19,7 @@ pub mod usage;
 pub mod delivery;
 
 mod bounds;
+pub use bounds::CheckedBody;
 
 /// Whether a write created its row or found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,7 +28,7 @@ pub mod search;
 pub mod usage;
 
 mod page;
-pub use page::{MomentKey, PageToken, PageWindow, TimelineKey};
+pub use page::{ListName, MomentKey, PageToken, PageWindow, TimelineKey};
 
 /// Whether the project in the transaction's scope has a task or figures. True in the scope of all projects.
 pub async fn project_is_known(tx: &ReadTransaction) -> Result<bool, DbErr> {

@@ -5,6 +5,16 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::app::{App, PATIENCE, sqlite3};
+use crate::sources::source_files;
+
+/// Only requests write at once. All other code of the server writes through the door for background work.
+#[test]
+fn only_requests_write_without_giving_way() {
+    let at_once = |text: &str| text.contains("database.write(") || text.contains(".write(Scope::");
+    let files = source_files(&["src/server"]);
+    let wrong: Vec<_> = files.iter().filter(|file| at_once(&file.text)).map(|file| file.path.as_str()).collect();
+    assert_eq!(wrong, ["src/server/database/background.rs", "src/server/http/writing.rs"]);
+}
 
 /// One write of a `sqlite3` process with its own defaults: it fails at once if the write lock is taken.
 fn insert(path: &Path, sql: &str) -> Result<(), String> {

@@ -62,6 +62,8 @@ async fn a_replay_gives_the_figures_of_its_recording() {
     assert_eq!(refused.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(errors.starts_with("line 1: not a record: it has no body\n"), "{errors}");
+    assert_eq!(errors.lines().count(), 11, "{errors}");
+    assert!(errors.ends_with("further failures are only counted\n"), "{errors}");
     let summary = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(summary.starts_with("0 lines sent, 89 failed, 0 retried in "), "{summary}");
     assert!(server.end().await.0.success());

@@ -12,6 +12,7 @@ use std::time::Duration;
 use requery::engine::EngineSettings;
 use requery::protocol::model::{EVENT_KINDS, Lane, ToolFamily};
 use requery::protocol::{FrameKind, NoticeKind, VERSION, Watch};
+use requery::server::error::ProblemKind;
 use requery::server::http::document;
 use serde_json::Value;
 
@@ -153,43 +154,15 @@ fn every_header_is_in_the_table() {
     assert_eq!(set(rows.iter().map(|row| code(&row[0]).concat().to_lowercase())), headers);
 }
 
-/// Each problem is written once, as `(StatusCode::NAME, "kind", "Title")`.
 #[test]
 fn every_problem_is_in_the_table_with_its_status() {
-    let mut problems = BTreeSet::new();
-    for (_, text) in sources("src/server") {
-        for rest in text.split("(StatusCode::").skip(1) {
-            let Some((status, rest)) = rest.split_once(", \"") else { continue };
-            let Some((kind, _)) = rest.split_once("\", \"") else { continue };
-            if status.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
-                problems.insert((status_of(status), format!("/problems/{kind}")));
-            }
-        }
-    }
-    assert!(problems.len() > 10, "the problems are not found in the sources: {problems:?}");
+    let problems: BTreeSet<(u16, String)> =
+        ProblemKind::ALL.iter().map(|kind| (kind.status.as_u16(), format!("/problems/{}", kind.name))).collect();
+    assert_eq!(problems.len(), ProblemKind::ALL.len(), "two kinds have one name");
     let rows = table("| status | type | cause |");
     let on_page: BTreeSet<_> =
         rows.iter().map(|row| (row[0].parse().expect("a status"), code(&row[1]).concat())).collect();
     assert_eq!(on_page, problems);
-}
-
-fn status_of(name: &str) -> u16 {
-    match name {
-        "BAD_REQUEST" => 400,
-        "UNAUTHORIZED" => 401,
-        "FORBIDDEN" => 403,
-        "NOT_FOUND" => 404,
-        "METHOD_NOT_ALLOWED" => 405,
-        "REQUEST_TIMEOUT" => 408,
-        "CONFLICT" => 409,
-        "PAYLOAD_TOO_LARGE" => 413,
-        "UNSUPPORTED_MEDIA_TYPE" => 415,
-        "UNPROCESSABLE_ENTITY" => 422,
-        "TOO_MANY_REQUESTS" => 429,
-        "INTERNAL_SERVER_ERROR" => 500,
-        "SERVICE_UNAVAILABLE" => 503,
-        other => panic!("add the number of {other} here"),
-    }
 }
 
 /// The page lists exactly the operations of the two documents, and explains each status of the OpenAPI document.
@@ -212,7 +185,7 @@ fn every_operation_and_status_is_on_the_page() {
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
     let is_operation = |text: &String| text.split_once(' ').is_some_and(|(method, _)| methods.contains(&method));
     // The documents are no operations of the document that describes them.
-    let documents = ["GET /openapi.json", "GET /asyncapi.json", "GET /docs"];
+    let documents = ["GET /", "GET /openapi.json", "GET /asyncapi.json", "GET /docs"];
     let on_page = code(&page).into_iter().filter(is_operation);
     let on_page = on_page.map(|text| text.split('?').next().unwrap_or_default().to_owned());
     assert_eq!(on_page.filter(|text| !documents.contains(&text.as_str())).collect::<BTreeSet<_>>(), operations);

@@ -281,7 +281,7 @@ async fn every_example_works_and_every_answer_fits_its_schema() {
         if let Some(body) = body {
             fits(&document, &body["schema"], &body["example"], id);
         }
-        let lines = operation.pointer("/requestBody/content/application~1x-ndjson");
+        let lines = operation.pointer("/requestBody/content/application~1octet-stream");
         let lines = lines.map(|lines| lines["example"].as_str().unwrap().to_owned());
         let text = body.map(|body| body["example"].to_string()).or(lines);
         let answer = client.send(&method.to_uppercase(), &url, text, &headers).await;
@@ -299,6 +299,77 @@ async fn every_example_works_and_every_answer_fits_its_schema() {
         }
     }
     assert_eq!(client.get(&format!("/api/v1/tasks/{TASK}")).await.status, 404);
+}
+
+/// Generators of clients fail on two media types, or pick the wrong one.
+#[test]
+fn every_operation_has_one_media_type_and_lists_count_their_items() {
+    let document: Value = serde_json::from_str(&document::openapi()).unwrap();
+    let mut bodies = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let Some(content) = operation.pointer("/requestBody/content") else { continue };
+            let types: Vec<&String> = content.as_object().unwrap().keys().collect();
+            let expected = if path.contains("/transcripts/") { "application/octet-stream" } else { "application/json" };
+            assert_eq!(types, [expected], "{method} {path}");
+            bodies += 1;
+        }
+    }
+    assert_eq!(bodies, 11);
+    assert_eq!(document["servers"], json!([{"url": "."}]));
+    let marks = &document["components"]["schemas"]["Snippet"]["properties"]["marks"]["items"];
+    assert_eq!((&marks["minItems"], &marks["maxItems"], marks.get("minLength")), (&json!(2), &json!(2), None));
+    let mut parts = vec![&document];
+    while let Some(part) = parts.pop() {
+        assert!(part["type"] == "string" || part.get("minLength").or(part.get("maxLength")).is_none(), "{part}");
+        assert!(!part["enum"].as_array().is_some_and(|words| words.contains(&Value::Null)), "{part}");
+        match part {
+            Value::Object(map) => parts.extend(map.values()),
+            Value::Array(all) => parts.extend(all),
+            _ => {}
+        }
+    }
+}
+
+/// Sends each text of a body with its longest length, and with one character more.
+#[tokio::test]
+async fn bounds_of_texts_are_the_bounds_of_the_server() {
+    let document: Value = serde_json::from_str(&document::openapi()).unwrap();
+    let client = Client::of(&App::start().await);
+    let task = client.task("t", json!({})).await;
+    let session = client.post(&format!("/api/v1/tasks/{task}/sessions"), json!({})).await.text_at("/session_id");
+    let event = client.post(&format!("/api/v1/tasks/{task}/events"), json!({"kind": "log"})).await.text_at("/event_id");
+    let mut bounds = 0;
+    for (schema, method, path, base) in [
+        ("NewTask", "POST", "/api/v1/tasks".to_owned(), json!({"title": "t", "status": "waiting"})),
+        ("TaskPatch", "PATCH", format!("/api/v1/tasks/{task}"), json!({"status": "waiting"})),
+        ("NewSession", "POST", format!("/api/v1/tasks/{task}/sessions"), json!({})),
+        ("SessionPatch", "PATCH", format!("/api/v1/sessions/{session}"), json!({})),
+        ("NewEvent", "POST", format!("/api/v1/tasks/{task}/events"), json!({"kind": "log"})),
+        ("EventPatch", "PATCH", format!("/api/v1/events/{event}"), json!({})),
+        ("SaveBookmark", "PUT", "/api/v1/bookmarks".to_owned(), json!({"task_id": task})),
+        ("Purge", "POST", "/api/v1/tasks/purge".to_owned(), json!({"project": "none"})),
+    ] {
+        let schema = &document["components"]["schemas"][schema];
+        for (field, property) in schema["properties"].as_object().unwrap() {
+            let send = async |length: u64| {
+                let mut body = base.clone();
+                body[field] = json!("x".repeat(usize::try_from(length).unwrap()));
+                client.send(method, &path, Some(body.to_string()), &[]).await
+            };
+            if let Some(most) = property["maxLength"].as_u64() {
+                let fits = send(most).await;
+                assert!(fits.status < 300, "{field}: {}", fits.text);
+                assert_eq!(send(most + 1).await.problem(), format!("422 {field}"));
+                bounds += 1;
+            }
+            if let Some(least) = property["minLength"].as_u64() {
+                assert_eq!(send(least - 1).await.problem(), format!("422 {field}"));
+                bounds += 1;
+            }
+        }
+    }
+    assert_eq!(bounds, 24);
 }
 
 fn operation<'a>(document: &'a Value, id: &str) -> (&'a str, &'a str, &'a Value) {

@@ -255,7 +255,7 @@ async fn a_delivery_is_stored_once() {
         .expect("taken");
     assert_eq!(store.counts().await, (1, 1, 2));
     let refused = store.deliver(AgentRuntime::ClaudeCode, Some("again"), prompt, START).await.expect_err("refused");
-    assert_eq!(refused.to_string(), "Requery-Delivery is not a UUID");
+    assert_eq!(refused.to_string(), "Requery-Delivery: is not a UUID");
     // A refused body leaves its delivery id unused.
     let fresh = Some("0190b0a0-0000-7000-8000-000000000011");
     store.deliver(AgentRuntime::ClaudeCode, fresh, b"{}", START).await.expect_err("refused");

@@ -40,7 +40,7 @@ impl Importer {
     }
 
     async fn import(&self, lines: impl Into<Vec<u8>>) -> Value {
-        let headers = [("content-type", "application/x-ndjson".to_owned())];
+        let headers = [("content-type", "application/octet-stream".to_owned())];
         let answer = self.client.send("POST", PATH, Some(lines.into()), &headers).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert!(!answer.header("requery-cursor").is_empty());

@@ -77,6 +77,13 @@ fn every_file_has_the_same_bytes_after_install_and_uninstall() {
             write(&path, &before);
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
 
+            let others = value(&before).as_object().unwrap().keys().any(|key| key != "hooks");
+            if agent == "codex" && (others || before.starts_with(b"\xef\xbb\xbf")) {
+                let text = home.refused(&["hooks", "install", "--agent", agent, scope]);
+                assert!(text.contains("Codex ignores") && text.contains("nothing was changed"), "{name}: {text}");
+                assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+                continue;
+            }
             let text = home.run(&["hooks", "install", "--agent", agent, scope]);
             let installed = fs::read(&path).unwrap();
             let found = ours(&value(&installed));
@@ -141,6 +148,17 @@ fn an_invalid_settings_file_is_refused_with_the_place_of_its_error() {
         assert_eq!(fs::read(&path).unwrap(), before);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no backup of an unchanged file");
         home.run(&["hooks", "status"]);
+    }
+}
+
+#[test]
+fn a_file_with_two_hooks_members_is_refused() {
+    for agent in AGENTS {
+        let home = Home::new();
+        let path = settings(&home, agent, "--user");
+        write(&path, b"{\"hooks\": {}, \"hooks\": {}}\n");
+        let text = home.refused(&["hooks", "install", "--agent", agent]);
+        assert!(text.contains("line 1, column 25: a second `hooks` replaces the first"), "{text}");
     }
 }
 

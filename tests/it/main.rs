@@ -31,6 +31,7 @@ mod feed;
 mod file_check;
 mod lost_tail;
 mod moves;
+mod own_writes;
 mod rest;
 mod schema;
 mod search;
@@ -45,6 +46,7 @@ mod forwarder;
 mod hooks;
 mod import;
 mod install;
+mod settings;
 
 mod property;
 mod story;

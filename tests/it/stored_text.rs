@@ -57,7 +57,7 @@ fn is_taken(app: &App, sql: &str) -> bool {
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    let refused = ["constraint", "JSON", "never changes", "kept by", "keeps its", "has"];
+    let refused = ["constraint", "json", "JSON", "never changes", "kept by", "keeps", "has", "there is no such task"];
     assert!(output.status.success() || refused.iter().any(|word| error.contains(word)), "{sql}: {error}");
     output.status.success()
 }
@@ -246,7 +246,12 @@ async fn metadata_that_is_no_json_object_is_shown_as_text() {
         ("'no JSON'", r#"{"text":"no JSON"}"#),
         (&format!("'{deep}'"), &serde_json::json!({ "text": deep }).to_string()),
     ] {
-        assert!(is_taken(&app, &format!("update events set metadata = {stored}")), "{stored}");
+        // A version before checked metadata in another way, so its trigger is away for this write.
+        let check = app.sql("select sql from sqlite_schema where name = 'events_metadata_changed'");
+        let update = format!(
+            "begin immediate; drop trigger events_metadata_changed; update events set metadata = {stored}; {check}; commit"
+        );
+        assert!(is_taken(&app, &update), "{stored}");
         let timeline = Client::of(&app).get(&format!("/api/v1/tasks/{CHILD}/timeline")).await;
         assert_eq!(timeline.at("/items/0/metadata").to_string(), shown, "{stored}");
     }

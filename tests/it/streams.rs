@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::App;
 
+mod load;
 mod upgrade;
 
 const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
@@ -81,6 +82,17 @@ async fn the_first_frame_says_whether_the_project_is_known() {
     let [p, q] = ["p", "q"].map(|project| format!("?since={since}&project={project}"));
     assert_eq!(kind(&app.ws(&p).await.frame().await), "resumed");
     assert_eq!([known("?project=p").await, known(&p).await, known(&q).await], [true, true, false]);
+}
+
+#[tokio::test]
+async fn a_repeated_parameter_is_refused_with_its_name() {
+    let app = App::start().await;
+    for name in ["project", "since"] {
+        let answer = reqwest::get(app.url(&format!("/api/v1/stream?{name}=a&x=1&x=2&{name}=b"))).await.unwrap();
+        assert_eq!(answer.status(), 422);
+        let problem: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!(problem["errors"], json!([{"field": name, "detail": "is given more than once"}]));
+    }
 }
 
 #[tokio::test]

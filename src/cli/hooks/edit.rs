@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use requery::agent::runtime::AgentRuntime;
+
 use super::json::{JsonNode, SettingsFlaw};
 
 /// One of our hooks.
@@ -54,6 +56,34 @@ pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<HookCommand>,
         }
     }
     Ok(found)
+}
+
+/// Checks that the agent would run hooks in this file.
+///
+/// # Errors
+/// The agent ignores such a file, so that hooks in it would never run.
+pub fn check_read_by_agent(text: &str, agent: AgentRuntime) -> Result<(), SettingsFlaw> {
+    let is_codex = agent == AgentRuntime::Codex;
+    if is_codex && text.starts_with('\u{feff}') {
+        return Err(SettingsFlaw::at(
+            0,
+            "Codex ignores a file that begins with a byte order mark: save it without one",
+        ));
+    }
+    if text_is_blank(text) {
+        return Ok(());
+    }
+    let root = JsonNode::parse(text)?;
+    let members = root.members();
+    let others = members.iter().find(|member| is_codex && member.key != "hooks");
+    if let Some(other) = others {
+        let reason = format!("Codex ignores a file with a member besides `hooks`, as `{}`: remove it", other.key);
+        return Err(SettingsFlaw::at(other.value.start, reason));
+    }
+    match members.iter().filter(|member| member.key == "hooks").nth(1) {
+        Some(second) => Err(SettingsFlaw::at(second.value.start, "a second `hooks` replaces the first: join the two")),
+        None => Ok(()),
+    }
 }
 
 /// The text with these hooks added. A blank text becomes an object.

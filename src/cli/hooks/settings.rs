@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -80,7 +80,7 @@ impl SettingsFile {
         let time = chrono::Utc::now().format("%Y%m%dT%H%M%S%.6fZ");
         let path = backups.folder.join(format!("{}{BACKUP_SUFFIX}{time}", backups.name));
         let write = || -> io::Result<()> {
-            fs::create_dir_all(&backups.folder)?;
+            create_folder(&backups.folder)?;
             let mode = fs::metadata(&self.file)?.permissions().mode();
             let mut file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o600).open(&path)?;
             file.write_all(text.as_bytes())?;
@@ -110,7 +110,7 @@ impl SettingsFile {
             fs::remove_file(&self.file)?;
             return Ok(true);
         };
-        fs::create_dir_all(folder)?;
+        create_folder(folder)?;
         let mut new = tempfile::Builder::new().prefix(".requery-").suffix(".tmp").tempfile_in(folder)?;
         new.write_all(text.as_bytes())?;
         if let Some(before) = before {
@@ -182,6 +182,11 @@ impl SettingsBackups {
             counts(&text).then_some((path, text))
         })
     }
+}
+
+/// Creates a missing folder. A folder that exists keeps its mode.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// The file behind all links, whether it exists or not.

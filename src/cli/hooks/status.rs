@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::super::agent_runtime::agent_runtime;
 use super::super::api::Api;
+use super::super::counted::{counted, number};
 use super::super::forward::ServerAddress;
 use super::agent::{self, SettingsScope};
 use super::command::{self, InstalledCommand};
@@ -38,7 +39,7 @@ pub struct HooksStatusArgs {
     #[arg(long, env = "REQUERY_SERVER")]
     server: Option<String>,
     /// Folder for records that could not be delivered [default: requery/spool in your state folder]
-    #[arg(long, env = "REQUERY_SPOOL")]
+    #[arg(long, env = "REQUERY_SPOOL", value_parser = crate::cli::serve::folder)]
     spool: Option<PathBuf>,
 }
 
@@ -90,14 +91,20 @@ fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<In
     let found = edit::find(settings.text(), ours).map_err(|flaw| settings.flaw(&flaw))?;
     let path = path.display();
     if found.is_empty() {
-        return Ok((format!("not installed ({path})"), Vec::new()));
+        let way = format!("`requery hooks install --agent {agent}` installs hooks");
+        return Ok((format!("not installed ({path}); {way}"), Vec::new()));
     }
     let off = JsonNode::parse(settings.text()).ok().and_then(|root| root.get("disableAllHooks"));
     let off = off.is_some_and(|node| node.source == "true");
-    let off = if off { ", but disableAllHooks is set" } else { "" };
+    let ignored = edit::check_read_by_agent(settings.text(), agent).err();
+    let off = match ignored {
+        Some(flaw) => format!(", but {}", flaw.reason),
+        None if off => ", but disableAllHooks is set".to_owned(),
+        None => String::new(),
+    };
     let commands: BTreeSet<&str> = found.iter().map(|hook| hook.command.as_str()).collect();
     let installed = commands.into_iter().filter_map(|command| command::read(command, agent)).collect();
-    Ok((format!("{} hooks in {path}{off}", found.len()), installed))
+    Ok((format!("{} in {path}{off}", counted(found.len() as u64, "hook")), installed))
 }
 
 async fn print_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<()> {
@@ -152,11 +159,14 @@ fn waiting(spool: &Spool) -> String {
         text += &format!(" ({} KiB in {})", tally.bytes.div_ceil(1024), spool.folder().display());
     }
     if tally.dropped > 0 {
-        text += &format!("; {} were dropped because the spool was full", tally.dropped);
+        let was = if tally.dropped == 1 { "was" } else { "were" };
+        text += &format!("; {} {was} dropped because the spool was full", number(tally.dropped));
     }
     if tally.aside > 0 {
         let aside = spool.folder().join("aside");
-        text += &format!("; {} unreadable or rejected records were moved to {}", tally.aside, aside.display());
+        let was = if tally.aside == 1 { "was" } else { "were" };
+        let records = counted(tally.aside, "unreadable or rejected record");
+        text += &format!("; {records} {was} moved to {}", aside.display());
     }
     text
 }

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use requery::protocol::model::Imported;
 
+use crate::cli::counted::{counted, number};
+
 /// The number of skipped lines that the summary lists with their reason.
 const MAX_LISTED_REASONS: usize = 20;
 
@@ -58,30 +60,32 @@ impl ImportTally {
     pub fn summary(&self, dry: bool, sessions: usize) -> String {
         let (sum, usage) = (&self.sum, &self.sum.usage);
         let lines = sum.lines + self.too_long;
-        let mut text = format!("{} of {}, {}", count(self.files, "file"), size(self.bytes), count(lines, "line"));
+        let mut text = format!("{} of {}, {}", counted(self.files, "file"), size(self.bytes), counted(lines, "line"));
         if dry {
-            let _ = write!(text, ": {}, {}", count(sessions as u64, "session"), count(sum.events, "event"));
+            let _ = write!(text, ": {}, {}", counted(sessions as u64, "session"), counted(sum.events, "event"));
         } else {
-            let _ = write!(text, ": {}, {}", count(sum.tasks, "new task"), count(sum.events, "new event"));
+            let _ = write!(text, ": {}, {}", counted(sum.tasks, "new task"), counted(sum.events, "new event"));
             if usage.answers > 0 {
                 let sent = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
                 let _ = write!(
                     text,
                     "\n{}: {} tokens sent ({} of them from the cache), {} answered",
-                    count(usage.answers, "new answer"),
+                    counted(usage.answers, "new answer"),
                     number(sent),
                     number(usage.cache_read_tokens),
                     number(usage.output_tokens)
                 );
             }
             if let Some(cost) = usage.cost_usd {
-                let _ = write!(text, "; {} of them state what they cost, together ${cost:.2}", usage.answers_with_cost);
+                let state =
+                    if usage.answers_with_cost == 1 { "states its cost" } else { "state what they cost, together" };
+                let _ = write!(text, "; {} of them {state} ${cost:.2}", usage.answers_with_cost);
             }
         }
         text.push('\n');
         let skipped = sum.skipped + self.too_long;
         if skipped > 0 {
-            let _ = writeln!(text, "skipped {}:", count(skipped, "line"));
+            let _ = writeln!(text, "skipped {}:", counted(skipped, "line"));
             for reason in &self.reasons {
                 let _ = writeln!(text, "  {reason}");
             }
@@ -90,19 +94,10 @@ impl ImportTally {
             }
         }
         if self.unreadable > 0 {
-            let _ = writeln!(text, "could not read {}", count(self.unreadable, "path"));
+            let _ = writeln!(text, "could not read {}", counted(self.unreadable, "path"));
         }
         text
     }
-}
-
-fn count(count: u64, what: &str) -> String {
-    format!("{} {what}{}", number(count), if count == 1 { "" } else { "s" })
-}
-
-/// The number with commas between the thousands.
-fn number(number: u64) -> String {
-    indicatif::HumanCount(number).to_string()
 }
 
 fn size(bytes: u64) -> String {
@@ -133,7 +128,7 @@ mod tests {
         let mut with_cost = Imported::default();
         (with_cost.usage.cost_usd, with_cost.usage.answers_with_cost) = (Some(0.125), 1);
         tally.add(&with_cost);
-        let costly = expected.replace("2 answered\n", "2 answered; 1 of them state what they cost, together $0.12\n");
+        let costly = expected.replace("2 answered\n", "2 answered; 1 of them states its cost $0.12\n");
         assert_eq!(tally.summary(false, 0), costly);
     }
 }

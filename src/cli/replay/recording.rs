@@ -31,7 +31,10 @@ impl RecordedLine {
             #[serde(borrow)]
             body: Option<&'a RawValue>,
         }
-        let line: Written = serde_json::from_str(text).map_err(|error| format!("not a record: {error}"))?;
+        let line: Written = serde_json::from_str(text).map_err(|error| match error.is_data() {
+            true => "not a record: expected an object such as {\"at_ms\": 1200, \"body\": {...}}".to_owned(),
+            false => format!("not a record: {error}"),
+        })?;
         let body = line.body.ok_or("not a record: it has no body")?;
         Ok(Self { at_ms: line.at_ms, source: line.source, body: body.get().to_owned() })
     }

@@ -12,6 +12,7 @@ use requery::protocol::model::{
     BookmarkPage, Overview, StaleReason, TaskDetail, TaskPage, TaskStatus, Timestamp, Usage,
 };
 
+use crate::cli::counted::counted;
 use crate::cli::terminal_text::escape_control_characters;
 
 /// The smallest number of rows of a table, even on a terminal with few lines.
@@ -71,17 +72,19 @@ pub(super) fn line(model: &ReadModel, view: &View) -> String {
         let stats = overview.stats;
         let _ = write!(
             line,
-            ": {} tasks, {} running, {} waiting, {} events",
-            stats.total_tasks, stats.running_tasks, stats.waiting_tasks, stats.total_events
+            ": {}, {} running, {} waiting, {}",
+            counted(stats.total_tasks, "task"),
+            stats.running_tasks,
+            stats.waiting_tasks,
+            counted(stats.total_events, "event")
         );
     }
     if let Some(Ok(detail)) = view.body.as_ref().and_then(|body| body.task()) {
-        let task = detail.task;
-        let _ =
-            write!(line, ": {} {}, {} events", escape_control_characters(&task.title), task.status, task.event_count);
+        let (task, events) = (&detail.task, counted(detail.task.event_count, "event"));
+        let _ = write!(line, ": {} {}, {events}", escape_control_characters(&task.title), task.status);
     }
     if let Some(Ok(page)) = view.body.as_ref().and_then(|body| body.bookmarks()) {
-        let _ = write!(line, ": {} bookmarks", page.items.len());
+        let _ = write!(line, ": {}", counted(page.items.len() as u64, "bookmark"));
     }
     if let Some(error) = &view.error {
         let _ = write!(line, "; {}", escape_control_characters(error));
@@ -159,13 +162,13 @@ impl Table {
     fn overview(&self, overview: &Overview, tasks: &TaskPage) -> String {
         let stats = &overview.stats;
         let mut text = format!(
-            "{} tasks: {} running, {} waiting, {} completed, {} errored; {} events\n",
-            stats.total_tasks,
+            "{}: {} running, {} waiting, {} completed, {} errored; {}\n",
+            counted(stats.total_tasks, "task"),
             stats.running_tasks,
             stats.waiting_tasks,
             stats.completed_tasks,
             stats.errored_tasks,
-            stats.total_events
+            counted(stats.total_events, "event")
         );
         text += &usage_line(&overview.usage);
         if !overview.needs_you.is_empty() {
@@ -178,8 +181,12 @@ impl Table {
         }
         mark_cut(&mut text, overview.needs_you.len() > waiting);
         let _ = writeln!(text, "\n{BOLD}tasks{PLAIN}");
+        if tasks.items.is_empty() {
+            text +=
+                " no task yet: `requery hooks install` connects an agent, and `requery demo` shows a team at work\n";
+        }
         for task in tasks.items.iter().take(self.rows - waiting) {
-            let events = format!("{} events", task.event_count);
+            let events = counted(task.event_count, "event");
             let mark = if task.status == TaskStatus::Waiting { "! " } else { "  " };
             let changed = self.ago(&task.changed_at);
             let status = if task.stale_since.is_some() { "stale" } else { task.status.as_str() };
@@ -203,8 +210,8 @@ impl Table {
             };
             let _ = write!(text, " - {why} {}", self.ago(since));
         }
-        let _ =
-            writeln!(text, "\n{} events, {} sessions, {} parts", figures.events, figures.sessions, figures.children);
+        let (events, sessions) = (counted(figures.events, "event"), counted(figures.sessions, "session"));
+        let _ = writeln!(text, "\n{events}, {sessions}, {}", counted(figures.children, "part"));
         text += &usage_line(&detail.usage);
         for event in detail.timeline.items.iter().take(self.rows) {
             let state = event.state.map_or("", |state| state.as_str());
@@ -216,6 +223,9 @@ impl Table {
 
     fn bookmarks(&self, page: &BookmarkPage) -> String {
         let mut text = String::new();
+        if page.items.is_empty() {
+            text += " no bookmark yet: PUT /api/v1/bookmarks marks a task or an event\n";
+        }
         for bookmark in page.items.iter().take(self.rows) {
             let note = bookmark.note.as_deref().unwrap_or_default();
             text += &self.row(&bookmark.title, &[(note, 30), (&self.ago(&bookmark.updated_at), AGE)]);
@@ -256,11 +266,11 @@ fn usage_line(usage: &Usage) -> String {
     match usage.cost_usd {
         None => format!("{tokens}\n"),
         Some(cost) if usage.answers_with_cost == usage.answers => format!("{tokens}; ${cost:.2}\n"),
-        Some(cost) => format!(
-            "{tokens}; {} of {} answers state their cost, together ${cost:.2}\n",
-            HumanCount(usage.answers_with_cost),
-            HumanCount(usage.answers)
-        ),
+        Some(cost) => {
+            let (stated, all) = (HumanCount(usage.answers_with_cost), counted(usage.answers, "answer"));
+            let state = if usage.answers_with_cost == 1 { "states its cost," } else { "state their cost, together" };
+            format!("{tokens}; {stated} of {all} {state} ${cost:.2}\n")
+        }
     }
 }
 

@@ -56,7 +56,8 @@ impl Gate {
         };
         let host = without_port(&named);
         let by_address = || self.0.any_host_by_address && host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        if !self.0.hosts.iter().any(|allowed| allowed == host) && !by_address() {
+        // A list with an empty text must not let a request without a host in.
+        if host.is_empty() || (!self.0.hosts.iter().any(|allowed| allowed == host) && !by_address()) {
             return Err(Refusal::Host(named));
         }
         let mut other = None;
@@ -96,7 +97,7 @@ mod tests {
     fn check(listen: &str, headers: &[(&str, &str)]) -> bool {
         let gate = Gate::new(
             listen.parse().expect("an address"),
-            &["Agents.example".to_owned()],
+            &["Agents.example".to_owned(), String::new()],
             &["https://board.example/".to_owned()],
         );
         let mut map = HeaderMap::new();
@@ -121,6 +122,7 @@ mod tests {
     fn other_hosts_are_refused() {
         for host in [
             "",
+            ":7373",
             "evil.example",
             "127.0.0.1.evil.example",
             "localhost.evil.example:7373",

@@ -30,27 +30,28 @@ use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
 use crate::server::access::scope::Scope;
-use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
+use crate::server::ingest::{self, Invalid};
 use crate::server::text::NotJson;
 
 /// Why a record is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
-    /// A required field is missing or not valid.
-    #[error("{field} {detail}")]
-    Invalid {
-        /// The field.
-        field: &'static str,
-        /// The fault of the field.
-        detail: String,
-    },
+    /// Required fields are missing or not valid.
+    #[error("{}", .0.iter().map(|one| format!("{}: {}", one.field, one.detail)).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Invalid>),
     /// The body is not JSON.
     #[error("not JSON: {detail}")]
     NotJson {
         /// The fault and its place.
         detail: String,
     },
+}
+
+impl HookError {
+    fn invalid(field: &str, detail: &str) -> Self {
+        Self::Invalid(vec![Invalid { field: field.to_owned(), detail: detail.to_owned() }])
+    }
 }
 
 impl From<NotJson> for HookError {
@@ -104,7 +105,7 @@ impl HookDelivery {
         let id = match id.map(|id| uuid::Uuid::parse_str(id.trim())) {
             Some(Ok(id)) => Some(id.hyphenated().to_string()),
             Some(Err(_)) => {
-                return Err(HookError::Invalid { field: "Requery-Delivery", detail: "is not a UUID".into() });
+                return Err(HookError::invalid("Requery-Delivery", "is not a UUID"));
             }
             None => None,
         };

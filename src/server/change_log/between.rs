@@ -1,8 +1,6 @@
 //! The part of the change log between two positions.
 
-use requery_entities::change;
-use sea_orm::sea_query::{ExprTrait, SimpleExpr};
-use sea_orm::{ColumnTrait, Value};
+use sea_orm::Value;
 
 use crate::server::database::Position;
 
@@ -54,13 +52,7 @@ impl Between {
         self.from.before_row(id)
     }
 
-    /// The condition on a row of `changes`, for a query that is built.
-    pub(super) fn filter(&self) -> SimpleExpr {
-        let [from, to] = self.values();
-        change::Column::Id.gte(from).and(change::Column::Id.lt(to))
-    }
-
-    /// The same condition as the two values of a statement: the first change, and the end that is not contained.
+    /// The two values of a statement: the first change, and the end that is not contained.
     pub fn values(&self) -> [Value; 2] {
         [(&self.from).into(), (&self.to).into()]
     }

@@ -1,33 +1,44 @@
 //! The changes that a returning client has missed.
 
-use requery_entities::change;
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use requery_entities::StoredText;
+use sea_orm::{DbErr, FromQueryResult};
 
-use super::{between, notice, sqlite};
-use crate::protocol::{Cursor, Notice};
+use super::{between, sqlite};
+use crate::protocol::{Cursor, Notice, NoticeColumns};
+use crate::server::database::sql::change_log;
 use crate::server::database::{Position, ReadTransaction};
 
-/// The notices of the changes after `cursor`, in the scope of the snapshot. None if the cursor belongs to another history, the log is pruned too far,
-/// a change has an unknown kind, or there are more than `most` notices.
+/// Several changes of one kind to one task. The columns are all from which the stale read models follow.
+#[derive(FromQueryResult)]
+struct Missed {
+    kind: StoredText,
+    project: StoredText,
+    task_id: Option<StoredText>,
+    parent_task_id: Option<StoredText>,
+}
+
+/// The notices of the changes after `cursor`, in the scope of the snapshot. None if the cursor belongs to another
+/// history, the log is pruned too far, a change has an unknown kind, or there are more than `most` notices.
 ///
-/// Several changes of one kind to one task give one notice.
+/// Several changes of one kind to one task give one notice, which names no object: no read model depends on the object.
 pub async fn since(read: &ReadTransaction, cursor: &Cursor, most: u64) -> Result<Option<Vec<Notice>>, DbErr> {
     if !sqlite::continues(read, cursor).await? {
         return Ok(None);
     }
-    let missed = between(&Position::of(cursor), &read.position());
-    let mut query = change::Entity::find().filter(missed.filter());
-    if let Some(project) = read.scope().project() {
-        query = query.filter(change::Column::Project.eq(project));
-    }
-    let rows = query
-        .group_by(change::Column::Kind)
-        .group_by(change::Column::Project)
-        .group_by(change::Column::TaskId)
-        .group_by(change::Column::ParentTaskId)
-        .order_by_asc(change::Column::Id)
-        .limit(most + 1)
-        .all(read)
-        .await?;
-    if rows.len() as u64 > most { Ok(None) } else { Ok(rows.iter().map(notice).collect()) }
+    let [from, to] = between(&Position::of(cursor), &read.position()).values();
+    let values = [from, to, read.scope().project().into(), (most + 1).into()];
+    let missed: Vec<Missed> = change_log::MISSED.all(read, values).await?;
+    if missed.len() as u64 > most { Ok(None) } else { Ok(missed.iter().map(notice).collect()) }
+}
+
+fn notice(missed: &Missed) -> Option<Notice> {
+    Notice::from_columns(&NoticeColumns {
+        kind: &missed.kind,
+        project: &missed.project,
+        task_id: missed.task_id.as_deref(),
+        parent_task_id: missed.parent_task_id.as_deref(),
+        object_id: Some("00000000-0000-0000-0000-000000000000"),
+        status: Some("completed"),
+        count: Some(1),
+    })
 }

@@ -78,6 +78,8 @@ impl Answer {
 
 impl Database {
     /// Runs `queries` in one snapshot and makes the answer. The answer has the cursor of the snapshot.
+    ///
+    /// Few reads run at once, and the others wait here: a write never waits behind more of them for a core.
     pub async fn read<T: Serialize, E: From<DatabaseError>>(
         &self,
         scope: Scope,
@@ -85,6 +87,7 @@ impl Database {
         key: ReadKey,
         queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, E>,
     ) -> Result<Answer, E> {
+        let _turn = self.0.read_turns.take().await?;
         let in_snapshot = async move |scope| {
             let read = self.snapshot(scope).await?;
             let value = queries(&read).await?;

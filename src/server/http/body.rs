@@ -12,19 +12,27 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaR
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use tokio::io::AsyncReadExt;
 
 use crate::protocol::limits;
-use crate::protocol::write::{EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch};
+use crate::protocol::write::{
+    EventPatch, FieldByField, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
+};
 use crate::server::error::ApiError;
+use crate::server::ingest::{CheckedBody, Invalid};
 use crate::server::text;
 
-/// The media type of lines of JSON.
-pub(super) const NDJSON: &str = "application/x-ndjson";
+/// The media type of lines of JSON. Of all that generators of clients know, only this one is sent as it is by each of
+/// them: they send a text of another type as a JSON text, or leave its operation out.
+pub(super) const LINES: &str = "application/octet-stream";
 /// How many bytes beyond the limit of a body are read and discarded.
 const PASSED_OVER: u64 = 16 * 1024 * 1024;
+
+/// From this size on a body is parsed on a thread for blocking work. A shorter one takes a few milliseconds at most.
+const PARSED_APART: usize = 256 * 1024;
 
 /// A body of one of the wire's types.
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -36,7 +44,7 @@ pub(super) struct HookBody(pub(super) Vec<u8>);
 pub(super) struct LinesBody(pub(super) Vec<u8>);
 
 /// A type of JSON bodies.
-pub(super) trait BodyType: Sized + Send {
+pub(super) trait BodyType: Sized + Send + 'static {
     /// The longest body in bytes.
     const LONGEST_BODY: usize;
 
@@ -59,7 +67,10 @@ macro_rules! body_types {
             }
 
             fn parse(text: &str) -> Result<Self, ApiError> {
-                parse::<JsonObject<Self>>(text).map(|object| object.0)
+                match serde_json::from_str::<JsonObject<Self>>(text) {
+                    Ok(object) => Ok(object.0),
+                    Err(_) => Err(refusal(text, |wrong| wrong_fields::<Self>(text, "", wrong))),
+                }
             }
         }
     )*};
@@ -98,16 +109,31 @@ impl BodyType for EventsBody {
 
     fn parse(text: &str) -> Result<Self, ApiError> {
         #[derive(Deserialize)]
-        struct EventBatch {
-            events: BoundedList<NewEvent>,
+        struct EventBatch<T> {
+            events: T,
         }
         #[derive(Deserialize)]
         struct Either {
             events: Option<IgnoredAny>,
         }
-        match parse::<JsonObject<Either>>(text)?.0.events {
-            Some(_) => parse::<JsonObject<EventBatch>>(text).map(|batch| Self::Batch(batch.0.events.0)),
-            None => parse::<JsonObject<NewEvent>>(text).map(|event| Self::One(Box::new(event.0))),
+        let either = serde_json::from_str::<JsonObject<Either>>(text);
+        if !either.is_ok_and(|either| either.0.events.is_some()) {
+            return match serde_json::from_str::<JsonObject<NewEvent>>(text) {
+                Ok(event) => Ok(Self::One(Box::new(event.0))),
+                Err(_) => Err(refusal(text, |wrong| wrong_fields::<NewEvent>(text, "", wrong))),
+            };
+        }
+        match serde_json::from_str::<JsonObject<EventBatch<BoundedList<JsonObject<NewEvent>>>>>(text) {
+            Ok(batch) => Ok(Self::Batch(batch.0.events.0.into_iter().map(|event| event.0).collect())),
+            Err(_) => Err(refusal(text, |wrong| {
+                let batch = serde_json::from_str::<JsonObject<EventBatch<&RawValue>>>(text).map(|batch| batch.0.events);
+                match batch.and_then(|events| serde_json::from_str::<BoundedList<&RawValue>>(events.get())) {
+                    Ok(events) => events.0.iter().enumerate().for_each(|(at, event)| {
+                        wrong_fields::<NewEvent>(event.get(), &format!("events[{at}]"), wrong);
+                    }),
+                    Err(error) => wrong.push(invalid("events", &error)),
+                }
+            })),
         }
     }
 }
@@ -134,12 +160,28 @@ impl<'a, T: BodyType> ApiExtractor<'a> for JsonBody<T> {
             return Err(ApiError::MediaType(said.to_owned()).into());
         }
         let bytes = read(body, T::LONGEST_BODY).await?;
-        if let Err(error) = std::str::from_utf8(&bytes) {
-            return Err(ApiError::NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())).into());
-        }
-        let text = text::repair(&bytes).map_err(|error| ApiError::NotJson(error.detail))?;
-        Ok(Self(T::parse(&text)?))
+        let parsed = parse_apart(bytes, |bytes| {
+            if let Err(error) = std::str::from_utf8(bytes) {
+                return Err(ApiError::NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())));
+            }
+            let text = text::repair(bytes).map_err(|error| ApiError::NotJson(error.detail))?;
+            T::parse(&text)
+        });
+        Ok(Self(parsed.await?))
     }
+}
+
+/// Parses a body. A long one is parsed on a thread for blocking work: a full body would hold a thread of the runtime, and
+/// all requests on it, for tenths of a second.
+pub(super) async fn parse_apart<T: Send + 'static>(
+    bytes: Vec<u8>,
+    parse: impl FnOnce(&[u8]) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    if bytes.len() < PARSED_APART {
+        return parse(&bytes);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+    parsed.map_err(|error| ApiError::internal("parse a body", &error))?
 }
 
 impl<'a> ApiExtractor<'a> for HookBody {
@@ -148,7 +190,21 @@ impl<'a> ApiExtractor<'a> for HookBody {
     type ParamRawType = ();
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(json_of(MetaSchemaRef::Inline(Box::new(MetaSchema::new("object")))))
+        let text = |schema: MetaSchema| MetaSchemaRef::Inline(Box::new(schema));
+        let id = MetaSchema {
+            description: Some("The session of the agent: 1 to 256 bytes."),
+            min_length: Some(1),
+            max_length: Some(limits::HOOK_ID_BYTES),
+            ..MetaSchema::new("string")
+        };
+        let name = MetaSchema { description: Some("The name of the hook."), ..MetaSchema::new("string") };
+        Some(json_of(MetaSchemaRef::Inline(Box::new(MetaSchema {
+            required: vec!["session_id", "hook_event_name"],
+            properties: vec![("session_id", text(id)), ("hook_event_name", text(name))],
+            // A client that knows only the two fields would drop the others.
+            additional_properties: Some(Box::new(text(MetaSchema::ANY))),
+            ..MetaSchema::new("object")
+        }))))
     }
 
     async fn from_request(_: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
@@ -162,9 +218,9 @@ impl<'a> ApiExtractor<'a> for LinesBody {
     type ParamRawType = ();
 
     fn request_meta() -> Option<MetaRequest> {
-        let text = || MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
-        let of = |content_type| MetaMediaType { content_type, schema: text() };
-        Some(MetaRequest { description: None, content: vec![of(NDJSON), of("text/plain")], required: true })
+        let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")));
+        let content = vec![MetaMediaType { content_type: LINES, schema }];
+        Some(MetaRequest { description: None, content, required: true })
     }
 
     async fn from_request(_: &'a Request, body: &mut RequestBody, _: ExtractParamOptions<()>) -> poem::Result<Self> {
@@ -206,26 +262,75 @@ async fn read(body: &mut RequestBody, limit: usize) -> Result<Vec<u8>, ApiError>
     }
 }
 
-/// Parses a body. The error for text that is not JSON has the position, the error for a wrong value has the path.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
-    let not_json = |error: serde_json::Error| ApiError::NotJson(error.to_string());
-    let mut parser = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize(&mut parser) {
-        Ok(value) => parser.end().map(|()| value).map_err(not_json),
-        Err(error) => {
-            // The parser stops at the first wrong value. The rest may still not be JSON, and that error comes first.
-            serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
-            let field = error.path().to_string();
-            let field = if field == "." { "body".to_owned() } else { field };
-            Err(ApiError::invalid(field, reason(error.inner())))
+/// The error for a body that is not of its type. Text that is not JSON comes first, then all wrong fields.
+fn refusal(text: &str, find: impl FnOnce(&mut Vec<Invalid>)) -> ApiError {
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        return ApiError::NotJson(error.to_string());
+    }
+    let mut wrong = Vec::new();
+    find(&mut wrong);
+    ApiError::Invalid(wrong)
+}
+
+/// Adds the wrong fields of the object `text`, which stands at `within` in the body.
+fn wrong_fields<T: FieldByField + CheckedBody>(text: &str, within: &str, wrong: &mut Vec<Invalid>) {
+    if let Err(error) = serde_json::from_str::<JsonObject<IgnoredAny>>(text) {
+        wrong.push(invalid(if within.is_empty() { "body" } else { within }, &error));
+        return;
+    }
+    let path = |field: &str| match (within, field) {
+        ("", field) => field.to_owned(),
+        (within, "body") => within.to_owned(),
+        (within, field) => format!("{within}.{field}"),
+    };
+    let (before, mut is_read) = (wrong.len(), true);
+    let body = T::read_fields(text, &mut |field, error| {
+        is_read &= field != "body";
+        wrong.push(invalid(&path(field), &error));
+    });
+    if !is_read {
+        return;
+    }
+    for Invalid { field, detail } in body.wrong_fields() {
+        // A field that could not be read is empty in `body`, and may be wrong there once more.
+        let field = path(&field);
+        if !wrong[before..].iter().any(|one| one.field == field) {
+            wrong.push(Invalid { field, detail });
         }
     }
 }
 
-/// The message of the parser without ` at line 1 column 20`, because the path names the place.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason).to_owned()
+fn invalid(field: &str, error: &serde_json::Error) -> Invalid {
+    Invalid { field: field.to_owned(), detail: plain(&error.to_string()) }
+}
+
+/// The message of the parser in words of JSON: without the position, because the field names the place, and without
+/// words of Rust.
+fn plain(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let kinds = [
+        ("sequence", "a list"),
+        ("map", "an object"),
+        ("string ", "the text "),
+        ("integer ", "the number "),
+        ("floating point ", "the number "),
+        ("boolean ", ""),
+    ];
+    let found = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    match found.and_then(|rest| rest.rsplit_once(", expected ")) {
+        Some((found, expected)) => {
+            let found = kinds.iter().find_map(|(rust, json)| Some(format!("{json}{}", found.strip_prefix(rust)?)));
+            let expected = if expected == "a map" { "an object" } else { expected };
+            match found {
+                Some(found) => format!("must be {expected}, not {found}"),
+                None => format!("must be {expected}, not null"),
+            }
+        }
+        None => match message.strip_prefix("duplicate field ") {
+            Some(field) => format!("has the field {field} twice"),
+            None => message.to_owned(),
+        },
+    }
 }
 
 /// A JSON object. A derived `Deserialize` alone would also accept an array of the values of the fields.
@@ -251,7 +356,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     }
 }
 
-/// A list of at most [`limits::EVENTS_PER_BATCH`] objects. The bound holds while the list is parsed, because an object
+/// A list of at most [`limits::EVENTS_PER_BATCH`] values. The bound holds while the list is parsed, because an object
 /// of a few bytes becomes a value of hundreds of bytes.
 struct BoundedList<T>(Vec<T>);
 
@@ -269,8 +374,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for BoundedList<T> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<BoundedList<T>, A::Error> {
                 let mut taken = Vec::new();
                 while taken.len() < limits::EVENTS_PER_BATCH {
-                    match list.next_element::<JsonObject<T>>()? {
-                        Some(one) => taken.push(one.0),
+                    match list.next_element::<T>()? {
+                        Some(one) => taken.push(one),
                         None => return Ok(BoundedList(taken)),
                     }
                 }

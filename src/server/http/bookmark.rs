@@ -31,7 +31,7 @@ impl BookmarkApi {
         page: PageParameters,
         reading: Reading,
     ) -> Result<ReadAnswer<BookmarkPage>, ApiError> {
-        let window = page.window()?;
+        let window = page.window(read::bookmark::list(&project.0, task_id.0.as_ref()))?;
         let key = ReadKey::new("bookmarks").with("task_id", task_id.0.as_ref());
         let queries =
             async |tx: &ReadTransaction| Ok(read::bookmark::page(tx, task_id.0.as_ref(), &window, page.limit()).await?);

@@ -13,7 +13,7 @@ use poem_openapi::registry::{
 };
 use poem_openapi::types::Type;
 use poem_openapi::{OpenApi, OpenApiService, Tags};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Group;
 use super::bookmark::BookmarkApi;
@@ -34,6 +34,8 @@ pub use asyncapi::asyncapi;
 
 mod invalidation;
 pub use invalidation::invalidation;
+
+mod bounds;
 
 mod examples;
 
@@ -78,6 +80,9 @@ pub fn all() -> [(&'static str, String); 3] {
 pub fn openapi() -> String {
     let Ok(mut document) = serde_json::from_str::<Value>(&described().spec()) else { return String::new() };
     schema::mend(&mut document);
+    // Relative to the URL of the document and of the page, so that both work behind a proxy under a path of their own.
+    document["servers"] = json!([{ "url": "." }]);
+    bounds::add(&mut document);
     problems::add(&mut document);
     examples::add(&mut document);
     text(&document)

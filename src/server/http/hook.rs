@@ -4,12 +4,11 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Header;
 
 use super::answer::{NoContent, ReadAnswer};
-use super::body::HookBody;
+use super::body::{self, HookBody};
 use super::writing::write;
 use super::{Group, now_ms};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
-use crate::protocol::AT_HEADER;
 use crate::protocol::model::HooksHeard;
 use crate::server::access::scope::Scope;
 use crate::server::agents::{self, HookDelivery, HookTime};
@@ -53,7 +52,7 @@ impl HookApi {
         process: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, &body.0).await
+        self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, body.0).await
     }
 
     /// Take a hook of Codex
@@ -73,7 +72,7 @@ impl HookApi {
         process: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, &body.0).await
+        self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, body.0).await
     }
 }
 
@@ -84,9 +83,11 @@ impl HookApi {
         delivery: &Option<String>,
         at: &Option<String>,
         process: &Option<String>,
-        body: &[u8],
+        body: Vec<u8>,
     ) -> Result<NoContent, ApiError> {
-        let delivery = HookDelivery::read(runtime, delivery.as_deref(), body)?;
+        let delivery = delivery.clone();
+        let read = body::parse_apart(body, move |body| Ok(HookDelivery::read(runtime, delivery.as_deref(), body)?));
+        let delivery = read.await?;
         // The header is a hint: the record is taken even if the header does not parse.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
@@ -94,7 +95,7 @@ impl HookApi {
             Some((_, Ok(at))) => Some(at.timestamp_millis()),
             Some((text, Err(error))) => {
                 let detail = format!("{text:?} is not a time as in 2026-01-31T09:30:00Z: {error}");
-                return Err(ApiError::Header { name: AT_HEADER.to_owned(), detail });
+                return Err(ApiError::header("Requery-At", detail));
             }
         };
         let write = write(&self.0, async |tx| {

@@ -1,9 +1,30 @@
 //! The paths of all operations, for failures that name the methods or the parameters of a path.
 
+use poem::Request;
+use poem::http::{Method, Uri};
 use serde_json::Value;
 
-/// The path of every operation, with the methods it has.
-pub(super) struct Paths(Vec<(Vec<String>, String)>);
+use crate::protocol::TaskId;
+use crate::server::ingest::Invalid;
+
+/// The operations of the document.
+pub(super) struct Paths(Vec<KnownPath>);
+
+struct KnownPath {
+    /// The parts between the slashes; a parameter is in braces.
+    parts: Vec<String>,
+    /// The methods, as `Allow` has them.
+    allow: String,
+    /// The parameters in the path and in the query, for each method.
+    parameters: Vec<(String, Vec<Parameter>)>,
+}
+
+struct Parameter {
+    name: String,
+    is_in_path: bool,
+    is_required: bool,
+    schema: Value,
+}
 
 impl Paths {
     /// The paths of an OpenAPI document.
@@ -11,39 +32,103 @@ impl Paths {
         let document: Value = serde_json::from_str(openapi).unwrap_or_default();
         let paths = document["paths"].as_object().into_iter().flatten();
         let one = |(path, item): (&String, &Value)| {
-            let methods = item.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase());
-            let mut methods: Vec<String> = methods.collect();
+            let operations = || item.as_object().into_iter().flatten();
+            let mut methods: Vec<String> = operations().map(|(method, _)| method.to_uppercase()).collect();
             if methods.iter().any(|method| method == "GET") {
                 methods.push("HEAD".to_owned());
             }
-            (path.split('/').map(str::to_owned).collect(), methods.join(", "))
+            let parameters = operations().map(|(method, one)| (method.to_uppercase(), parameters(&document, one)));
+            KnownPath {
+                parts: path.split('/').map(str::to_owned).collect(),
+                allow: methods.join(", "),
+                parameters: parameters.collect(),
+            }
         };
         Self(paths.map(one).collect())
     }
 
     /// The methods at `path`, as `Allow` has them.
     pub(super) fn allow(&self, path: &str) -> Option<&str> {
-        self.find(path).map(|(_, methods)| methods.as_str())
+        self.find(path).map(|known| known.allow.as_str())
     }
 
     /// The name of the parameter at `place` in `path`, counted from 0. The framework reports the place and not the
     /// name.
     pub(super) fn parameter(&self, path: &str, place: usize) -> Option<&str> {
-        let (pattern, _) = self.find(path)?;
-        let name = pattern.iter().filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).nth(place)?;
+        let name =
+            self.find(path)?.parts.iter().filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).nth(place)?;
         Some(name)
     }
 
+    /// The parameters of a request that the document does not allow, with the reason.
+    pub(super) fn wrong_parameters(&self, method: &Method, uri: &Uri) -> Vec<Invalid> {
+        let Some(known) = self.find(uri.path()) else { return Vec::new() };
+        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+        let parameters = known.parameters.iter().filter(|(of, _)| of == method).flat_map(|(_, parameters)| parameters);
+        let request = Request::builder().uri(uri.clone()).finish();
+        let query: Vec<(String, String)> = request.params().unwrap_or_default();
+        let in_path = |name: &str| {
+            let place = known.parts.iter().position(|part| part.strip_prefix('{') == Some(&format!("{name}}}")))?;
+            uri.path().split('/').nth(place).map(str::to_owned)
+        };
+        let wrong = |parameter: &Parameter| {
+            let text = match parameter.is_in_path {
+                true => in_path(&parameter.name),
+                false => query.iter().find(|(name, _)| *name == parameter.name).map(|(_, text)| text.clone()),
+            };
+            let detail = match text {
+                Some(text) => fault(&parameter.schema, &text)?,
+                None if parameter.is_required => "is missing".to_owned(),
+                None => return None,
+            };
+            Some(Invalid { field: parameter.name.clone(), detail })
+        };
+        parameters.filter_map(wrong).collect()
+    }
+
     /// The path of the document that matches. Of two, the path with fewer parameters wins.
-    fn find(&self, path: &str) -> Option<&(Vec<String>, String)> {
+    fn find(&self, path: &str) -> Option<&KnownPath> {
         let asked: Vec<&str> = path.split('/').collect();
         let fits = |pattern: &[String]| {
             pattern.len() == asked.len()
                 && pattern.iter().zip(&asked).all(|(pattern, asked)| pattern.starts_with('{') || pattern == asked)
         };
-        let parameters = |pattern: &[String]| pattern.iter().filter(|part| part.starts_with('{')).count();
-        self.0.iter().filter(|(pattern, _)| fits(pattern)).min_by_key(|(pattern, _)| parameters(pattern))
+        let parameters = |known: &&KnownPath| known.parts.iter().filter(|part| part.starts_with('{')).count();
+        self.0.iter().filter(|known| fits(&known.parts)).min_by_key(parameters)
     }
+}
+
+fn parameters(document: &Value, operation: &Value) -> Vec<Parameter> {
+    let all = operation["parameters"].as_array().into_iter().flatten();
+    let one = |parameter: &Value| {
+        let schema = &parameter["schema"];
+        let target = schema["$ref"].as_str().and_then(|reference| document.pointer(reference.strip_prefix('#')?));
+        Parameter {
+            name: parameter["name"].as_str().unwrap_or_default().to_owned(),
+            is_in_path: parameter["in"] == "path",
+            is_required: parameter["required"] == true,
+            schema: target.unwrap_or(schema).clone(),
+        }
+    };
+    all.filter(|parameter| parameter["in"] != "header").map(one).collect()
+}
+
+/// The reason why a text is not a value of the schema.
+fn fault(schema: &Value, text: &str) -> Option<String> {
+    if let Some(words) = schema["enum"].as_array() {
+        let listed: Vec<String> = words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect();
+        return (!words.iter().any(|word| word == text)).then(|| format!("must be one of {}", listed.join(", ")));
+    }
+    if schema["type"] == "integer" {
+        let (least, most) = (schema["minimum"].as_u64().unwrap_or(0), schema["maximum"].as_u64().unwrap_or(u64::MAX));
+        let fits = text.parse::<u64>().is_ok_and(|number| (least..=most).contains(&number));
+        return (!fits).then(|| format!("must be a whole number from {least} to {most}"));
+    }
+    if schema["format"] == "uuid" {
+        return text.parse::<TaskId>().err().map(|error| error.to_string());
+    }
+    let most = schema["maxLength"].as_u64().and_then(|most| usize::try_from(most).ok())?;
+    (text.chars().count() > most).then(|| format!("is longer than {most} characters"))
 }
 
 #[cfg(test)]

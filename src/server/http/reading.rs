@@ -12,12 +12,12 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::Serialize;
 
 use super::answer::ReadAnswer;
-use crate::protocol::Cursor;
 use crate::protocol::limits;
+use crate::protocol::{Cursor, CursorError};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
-use crate::server::read::{PageToken, PageWindow};
+use crate::server::read::{ListName, PageToken, PageWindow};
 
 const IF_NONE_MATCH: &str = "If-None-Match";
 const AT_LEAST: &str = "Requery-At-Least";
@@ -75,12 +75,9 @@ impl PageParameters {
         self.limit.into()
     }
 
-    /// The part of the list that the request names.
-    pub(super) fn window<K: PageToken>(&self) -> Result<PageWindow<K>, ApiError> {
-        let parse = |field, token: &str| {
-            K::parse(token)
-                .ok_or_else(|| ApiError::invalid(field, "is not a token of this list: send the one that a page gave"))
-        };
+    /// The part of `list` that the request names.
+    pub(super) fn window<K: PageToken>(&self, list: ListName) -> Result<PageWindow<K>, ApiError> {
+        let parse = |parameter, token: &str| list.key(token).ok_or(ApiError::PageToken(parameter));
         match (&self.before, &self.after) {
             (None, None) => Ok(PageWindow::Newest),
             (Some(token), None) => parse("before", token).map(PageWindow::Before),
@@ -151,8 +148,13 @@ impl<'a> ApiExtractor<'a> for Reading {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let if_none_match: Header<Option<String>> = Header::from_request(request, body, named(IF_NONE_MATCH)).await?;
-        let at_least: Header<Option<Cursor>> = Header::from_request(request, body, named(AT_LEAST)).await?;
-        Ok(Self { if_none_match: if_none_match.0, at_least: at_least.0 })
+        let at_least = match request.headers().get(AT_LEAST).map(|text| String::from_utf8_lossy(text.as_bytes())) {
+            None => None,
+            Some(text) => {
+                Some(text.parse().map_err(|error: CursorError| ApiError::header(AT_LEAST, error.to_string()))?)
+            }
+        };
+        Ok(Self { if_none_match: if_none_match.0, at_least })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::protocol::limits;
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
 use crate::server::access::gate::Gate;
 use crate::server::config::ServerConfig;
-use crate::server::database::Database;
+use crate::server::database::{Database, Turns};
 use crate::server::error::ApiError;
 use crate::server::feed::{self, Feed};
 use crate::server::hub::Hub;
@@ -29,6 +29,8 @@ pub struct Streams {
     source: feed::FeedSource,
     /// One permit for each open stream.
     permits: Arc<Semaphore>,
+    /// A turn for each stream that is reading its first frame.
+    beginnings: Arc<Turns>,
     /// The open WebSockets.
     tasks: TaskTracker,
     /// Cancelled when the server ends. No stream opens afterwards.
@@ -41,7 +43,8 @@ impl Streams {
         let source =
             feed::FeedSource { database, hub, heartbeat: config.heartbeat, retry: limits::RETRY_AFTER_CLOSING };
         let permits = Arc::new(Semaphore::new(config.max_streams));
-        Self { source, permits, tasks: TaskTracker::new(), draining }
+        let beginnings = Arc::new(Turns::new(limits::STREAM_BEGINNINGS));
+        Self { source, permits, beginnings, tasks: TaskTracker::new(), draining }
     }
 
     /// Waits until every WebSocket has sent its last frame, but not for longer than `timeout`.
@@ -51,10 +54,30 @@ impl Streams {
     }
 }
 
-#[derive(serde::Deserialize)]
+/// The parameters of a stream.
+#[derive(Default)]
 struct StreamQuery {
     project: Option<String>,
     since: Option<String>,
+}
+
+impl StreamQuery {
+    async fn of(request: &Request) -> Result<Self, ApiError> {
+        let pairs = Query::<Vec<(String, String)>>::from_request_without_body(request).await;
+        let Query(pairs) = pairs.map_err(|error| ApiError::bad_request(format!("query: {error}")))?;
+        let mut query = Self::default();
+        for (name, value) in pairs {
+            let place = match name.as_str() {
+                "project" => &mut query.project,
+                "since" => &mut query.since,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(ApiError::invalid(name, "is given more than once"));
+            }
+        }
+        Ok(query)
+    }
 }
 
 /// All routes of the server, behind the gate.
@@ -72,6 +95,8 @@ pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Ou
         async move {
             Ok(match admitted {
                 Err(refusal) => ApiError::forbidden(refusal.to_string()).response(),
+                // A supervisor restarts a server that does not answer here. No lookup, query or queue is in the way.
+                Ok(None) if is_health_check(&request) => Response::default(),
                 Ok(None) => routes.get_response(request).await,
                 Ok(Some(origin)) if request.method() == Method::OPTIONS => preflight(&origin),
                 Ok(Some(origin)) => {
@@ -82,6 +107,10 @@ pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Ou
             })
         }
     })
+}
+
+fn is_health_check(request: &Request) -> bool {
+    request.uri().path() == "/healthz" && matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 async fn websocket(streams: Streams, request: Request) -> poem::Result<Response> {
@@ -119,14 +148,16 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
-    let query = Query::<StreamQuery>::from_request_without_body(request).await;
-    let Query(query) = query.map_err(|error| ApiError::bad_request(format!("query: {error}")))?;
+    let query = StreamQuery::of(request).await?;
     let permit = streams.permits.clone().try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::unavailable("the limit of open streams is reached"))?;
     // A browser that reconnects sends `Last-Event-ID` by itself. It is newer than the `since` of the unchanged URL.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
+    // After a restart all clients come back at once. They wait for each other here, and not in the queue of the reads.
+    let turn = streams.beginnings.take().await?;
     let feed = Feed::open(streams.source.clone(), wanted).await?;
+    drop(turn);
     // The feed may have subscribed only after `closing` was sent, so it would never receive that frame.
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));

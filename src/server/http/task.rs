@@ -35,8 +35,8 @@ impl TaskApi {
         page: PageParameters,
         reading: Reading,
     ) -> Result<ReadAnswer<TaskPage>, ApiError> {
-        let window = page.window()?;
         let filter = TaskFilter { status: status.0, parent: parent.0 };
+        let window = page.window(read::task::list(&project.0, &filter))?;
         let key = ReadKey::new("tasks").with("status", filter.status).with("parent", filter.parent.as_ref());
         let queries = async |tx: &ReadTransaction| Ok(read::task::page(tx, &filter, &window, page.limit()).await?);
         reading.answer(&self.0, project.0, page.extend(key), queries).await

@@ -33,7 +33,7 @@ impl TimelineApi {
         page: PageParameters,
         reading: Reading,
     ) -> Result<ReadAnswer<EventPage>, ApiError> {
-        let window = page.window()?;
+        let window = page.window(read::timeline::list(&task_id.0))?;
         let key = ReadKey::new("timeline").with("task_id", Some(&task_id.0));
         let queries = async |tx: &ReadTransaction| {
             found(tx, "task", &task_id.0, read::timeline::page(tx, &task_id.0, &window, page.limit()).await?)

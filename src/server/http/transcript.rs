@@ -3,7 +3,7 @@
 use poem_openapi::OpenApi;
 
 use super::answer::ChangedRow;
-use super::body::LinesBody;
+use super::body::{self, LinesBody};
 use super::writing::write;
 use super::{Group, now_ms};
 use crate::protocol::model::Imported;
@@ -23,8 +23,7 @@ impl TranscriptApi {
     #[oai(path = "/claude-code", method = "post", operation_id = "import_claude_code")]
     async fn claude_code(&self, body: LinesBody) -> Result<ChangedRow<Imported>, ApiError> {
         let now_ms = now_ms();
-        let read = tokio::task::spawn_blocking(move || TranscriptStretch::read(&body.0, now_ms)).await;
-        let stretch = read.map_err(|error| ApiError::internal("read a transcript", &error))??;
+        let stretch = body::parse_apart(body.0, move |body| Ok(TranscriptStretch::read(body, now_ms)?)).await?;
         let write = write(&self.0, async |tx| Ok(agents::take_stretch(tx, tx.scope(), stretch, now_ms).await?));
         ChangedRow::new(write.await?)
     }

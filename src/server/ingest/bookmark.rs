@@ -5,13 +5,14 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
-use super::bounds::Bounds;
-use super::{Saved, WriteError};
+use super::bounds::{Bounds, CheckedBody, check};
+use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::write::SaveBookmark;
 use crate::protocol::{BookmarkId, EventId, TaskId};
 
 const BOOKMARK: &str = "bookmark";
+const TARGET_MISSING: &str = "is required unless event_id is given";
 
 /// Bookmarks a task or an event. If it has a bookmark already, changes the title and the note of that bookmark.
 pub async fn save(
@@ -19,10 +20,7 @@ pub async fn save(
     new: SaveBookmark,
     now_ms: i64,
 ) -> Result<(BookmarkId, Saved), WriteError> {
-    let mut bounds = Bounds::new();
-    bounds.characters("title", new.title.as_deref(), limits::LINE_CHARACTERS);
-    bounds.bytes("note", new.note.as_deref());
-    bounds.finish()?;
+    check(&new)?;
 
     let target = target(tx, new.task_id, new.event_id).await?;
     let marked = match &target.event_id {
@@ -32,11 +30,11 @@ pub async fn save(
     if let Some(row) = bookmark::Entity::find().filter(marked.clone()).one(tx).await? {
         let id = row.id.parse().map_err(|_| WriteError::NotFound { what: BOOKMARK, id: row.id.to_string() })?;
         let title = new.title.filter(|title| row.title != *title);
-        let note = new.note.filter(|note| row.note.as_deref() != Some(note));
+        let note = new.note.into_next().filter(|note| row.note.as_deref() != note.as_deref());
         // Only what changes is written: a stored text that is not UTF-8 stays as it is.
         let next = bookmark::ActiveModel {
             title: title.map_or(NotSet, |title| Set(title.into())),
-            note: note.map_or(NotSet, |note| Set(Some(note.into()))),
+            note: note.map_or(NotSet, |note| Set(note.map(StoredText::from))),
             ..Default::default()
         };
         if next.is_changed() {
@@ -55,7 +53,7 @@ pub async fn save(
         task_id: Set(target.task_id.into()),
         event_id: Set(target.event_id.map(|id| id.as_str().into())),
         title: Set(new.title.unwrap_or(target.title).into()),
-        note: Set(new.note.map(StoredText::from)),
+        note: Set(new.note.into_next().flatten().map(StoredText::from)),
         created_at: Set(now_ms),
         updated_at: Set(now_ms),
     };
@@ -108,6 +106,18 @@ async fn target(
                 None => Err(WriteError::invalid("task_id", format!("there is no task {task_id}"))),
             }
         }
-        (None, None) => Err(WriteError::invalid("task_id", "is required unless event_id is given")),
+        (None, None) => Err(WriteError::invalid("task_id", TARGET_MISSING)),
+    }
+}
+
+impl CheckedBody for SaveBookmark {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        if self.task_id.is_none() && self.event_id.is_none() {
+            bounds.refuse("task_id", TARGET_MISSING);
+        }
+        bounds.characters("title", self.title.as_deref(), limits::LINE_CHARACTERS);
+        bounds.bytes("note", self.note.value().map(String::as_str));
+        bounds.into_found()
     }
 }

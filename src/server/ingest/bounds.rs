@@ -8,6 +8,18 @@ use crate::protocol::model::Timestamp;
 
 use super::{Invalid, WriteError};
 
+/// A body whose fields can be checked without the database.
+pub trait CheckedBody {
+    /// The fields that are wrong by themselves, whatever the database holds.
+    fn wrong_fields(&self) -> Vec<Invalid>;
+}
+
+/// Refuses a body with a wrong field.
+pub(super) fn check(body: &impl CheckedBody) -> Result<(), WriteError> {
+    let wrong = body.wrong_fields();
+    if wrong.is_empty() { Ok(()) } else { Err(WriteError::Invalid(wrong)) }
+}
+
 /// The fields found wrong so far.
 pub(super) struct Bounds {
     within: String,
@@ -59,19 +71,19 @@ impl Bounds {
         }
     }
 
-    /// Checks a time. Returns it in milliseconds since 1970.
-    pub(super) fn time(&mut self, field: &str, time: Option<&Timestamp>) -> Option<i64> {
-        match time?.as_str().parse::<Timestamp>() {
-            Ok(time) if !(0..=limits::TIME_MS).contains(&time.as_ms()) => {
+    /// Checks a time.
+    pub(super) fn time(&mut self, field: &str, time: Option<&Timestamp>) {
+        match time.map(|time| time.as_str().parse::<Timestamp>()) {
+            Some(Ok(time)) if !(0..=limits::TIME_MS).contains(&time.as_ms()) => {
                 self.refuse(field, "is not in the years 1970 to 9999");
-                None
             }
-            Ok(time) => Some(time.as_ms()),
-            Err(_) => {
-                self.refuse(field, "is not a time (expected RFC 3339, as in 2026-01-31T09:30:00.000Z)");
-                None
-            }
+            Some(Err(_)) => self.refuse(field, "is not a time (expected RFC 3339, as in 2026-01-31T09:30:00.000Z)"),
+            Some(Ok(_)) | None => {}
         }
+    }
+
+    pub(super) fn into_found(self) -> Vec<Invalid> {
+        self.found
     }
 
     pub(super) fn finish(self) -> Result<(), WriteError> {

@@ -7,11 +7,11 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select};
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, CheckedBody, check};
 use super::task::{free_event_ids, not_found};
-use super::{Saved, WriteError};
+use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
-use crate::protocol::model::Metadata;
+use crate::protocol::model::{Metadata, Timestamp};
 use crate::protocol::write::{EventPatch, NewEvent};
 use crate::protocol::{EventId, TaskId};
 
@@ -36,9 +36,8 @@ pub async fn log(
     new: NewEvent,
     now_ms: i64,
 ) -> Result<LoggedEvents, WriteError> {
-    let mut bounds = Bounds::new();
-    let (session, event) = to_log(&mut bounds, task_id, new, now_ms);
-    bounds.finish()?;
+    check(&new)?;
+    let (session, event) = to_log(task_id, new, now_ms);
     insert(tx, task_id, vec![(session.map(|id| (id, "session_id".to_owned())), event)]).await
 }
 
@@ -49,28 +48,23 @@ pub async fn log_all(
     new: Vec<NewEvent>,
     now_ms: i64,
 ) -> Result<LoggedEvents, WriteError> {
-    let mut bounds = Bounds::new();
-    let mut rows = Vec::with_capacity(new.len());
-    for (at, new) in new.into_iter().enumerate() {
-        bounds.enter(format!("events[{at}]."));
-        let (session, event) = to_log(&mut bounds, task_id, new, now_ms);
-        rows.push((session.map(|id| (id, format!("events[{at}].session_id"))), event));
-    }
-    bounds.finish()?;
+    check(&new)?;
+    let rows = new.into_iter().enumerate().map(|(at, new)| {
+        let (session, event) = to_log(task_id, new, now_ms);
+        (session.map(|id| (id, format!("events[{at}].session_id"))), event)
+    });
+    let rows = rows.collect();
     insert(tx, task_id, rows).await
 }
 
 /// Changes the fields that `patch` has and leaves the rest. Metadata is replaced as a whole.
 pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) -> Result<(), WriteError> {
-    let mut bounds = Bounds::new();
-    bounds.characters("title", patch.title.as_deref(), limits::LINE_CHARACTERS);
-    let metadata = patch.metadata.map(|metadata| text(&mut bounds, &metadata));
-    bounds.finish()?;
+    check(&patch)?;
 
     let Some(row) = find(id).one(tx).await? else {
         return Err(WriteError::NotFound { what: EVENT, id: id.to_string() });
     };
-    let (body, truncated) = patch.body.map(cut).unzip();
+    let (body, truncated) = patch.body.into_next().map(|body| body.map(cut).unzip()).unzip();
     let mut next = event::ActiveModel { position: Set(row.position), ..Default::default() };
     let mut changed = false;
     macro_rules! change {
@@ -82,13 +76,13 @@ pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) 
         )*};
     }
     change! {
-        family = patch.family.map(|family| Some(family.as_str().into())),
-        lane = patch.lane.map(|lane| Some(lane.as_str().into())),
-        state = patch.state.map(|state| Some(state.as_str().into())),
+        family = patch.family.into_next().map(|family| family.map(|family| family.as_str().into())),
+        lane = patch.lane.into_next().map(|lane| lane.map(|lane| lane.as_str().into())),
+        state = patch.state.into_next().map(|state| state.map(|state| state.as_str().into())),
         title = patch.title.map(StoredText::from),
-        body = body.map(|body| Some(StoredText::from(body))),
-        truncated = truncated,
-        metadata = metadata.map(|metadata| Some(StoredText::from(metadata))),
+        body = body.map(|body| body.map(StoredText::from)),
+        truncated = truncated.map(Option::flatten),
+        metadata = patch.metadata.map(|metadata| Some(StoredText::from(text(&metadata)))),
     }
     if changed {
         event::Entity::update(next).exec_without_returning(tx).await?;
@@ -189,20 +183,9 @@ async fn check_sessions(
     bounds.finish()
 }
 
-fn to_log(
-    bounds: &mut Bounds,
-    task_id: &TaskId,
-    new: NewEvent,
-    now_ms: i64,
-) -> (Option<String>, (EventId, EventToLog)) {
-    let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_';
-    bounds.required("kind", &new.kind, limits::EVENT_KIND_CHARACTERS);
-    if !new.kind.bytes().all(named) {
-        bounds.refuse("kind", "may only have lower-case letters, digits, `.` and `_`");
-    }
-    bounds.characters("title", new.title.as_deref(), limits::LINE_CHARACTERS);
-    let metadata = new.metadata.map(|metadata| text(bounds, &metadata));
-    let created_at = bounds.time("created_at", new.created_at.as_ref()).unwrap_or(now_ms);
+fn to_log(task_id: &TaskId, new: NewEvent, now_ms: i64) -> (Option<String>, (EventId, EventToLog)) {
+    let metadata = new.metadata.map(|metadata| text(&metadata));
+    let created_at = new.created_at.as_ref().map_or(now_ms, Timestamp::as_ms);
     let (body, truncated) = new.body.map(cut).unzip();
     let id = new.event_id.unwrap_or_else(|| EventId::new_at(now_ms));
     let session = new.session_id.map(|id| id.to_string());
@@ -225,11 +208,48 @@ fn to_log(
     (session, (id, event))
 }
 
-fn text(bounds: &mut Bounds, metadata: &Metadata) -> String {
+fn text(metadata: &Metadata) -> String {
     // A map of JSON values with texts as keys can always be encoded.
-    let text = serde_json::to_string(metadata).unwrap_or_else(|_| "{}".to_owned());
-    bounds.bytes("metadata", Some(&text));
-    text
+    serde_json::to_string(metadata).unwrap_or_else(|_| "{}".to_owned())
+}
+
+impl CheckedBody for NewEvent {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        bound(&mut bounds, self);
+        bounds.into_found()
+    }
+}
+
+impl CheckedBody for Vec<NewEvent> {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        for (at, event) in self.iter().enumerate() {
+            bounds.enter(format!("events[{at}]."));
+            bound(&mut bounds, event);
+        }
+        bounds.into_found()
+    }
+}
+
+impl CheckedBody for EventPatch {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        bounds.characters("title", self.title.as_deref(), limits::LINE_CHARACTERS);
+        bounds.bytes("metadata", self.metadata.as_ref().map(text).as_deref());
+        bounds.into_found()
+    }
+}
+
+fn bound(bounds: &mut Bounds, event: &NewEvent) {
+    let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_';
+    bounds.required("kind", &event.kind, limits::EVENT_KIND_CHARACTERS);
+    if !event.kind.bytes().all(named) {
+        bounds.refuse("kind", "may only have lower-case letters, digits, `.` and `_`");
+    }
+    bounds.characters("title", event.title.as_deref(), limits::LINE_CHARACTERS);
+    bounds.bytes("metadata", event.metadata.as_ref().map(text).as_deref());
+    bounds.time("created_at", event.created_at.as_ref());
 }
 
 /// The body, cut to the size limit, and its whole size if it was cut.

@@ -4,12 +4,12 @@ use requery_entities::{StoredText, session, task};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, CheckedBody, check};
 use super::task::not_found;
-use super::{Saved, WriteError};
+use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
-use crate::protocol::model::SessionStatus;
-use crate::protocol::write::{NewSession, SessionPatch};
+use crate::protocol::model::{SessionStatus, Timestamp};
+use crate::protocol::write::{Change, NewSession, SessionPatch};
 use crate::protocol::{SessionId, TaskId};
 
 const SESSION: &str = "session";
@@ -36,13 +36,8 @@ pub async fn start(
     new: NewSession,
     now_ms: i64,
 ) -> Result<(SessionId, Saved), WriteError> {
-    let mut bounds = Bounds::new();
-    if let Some(source) = &new.source {
-        bounds.required("source", source, limits::SOURCE_CHARACTERS);
-    }
-    bounds.characters("runtime_session_id", new.runtime_session_id.as_deref(), limits::LINE_CHARACTERS);
-    let started_at = bounds.time("started_at", new.started_at.as_ref()).unwrap_or(now_ms);
-    bounds.finish()?;
+    check(&new)?;
+    let started_at = new.started_at.as_ref().map_or(now_ms, Timestamp::as_ms);
 
     let source = task::Entity::find_by_id(task_id.as_str()).select_only().column(task::Column::Source);
     let Some(source) = source.into_tuple::<StoredText>().one(tx).await? else {
@@ -76,26 +71,26 @@ pub async fn update(
     patch: SessionPatch,
     now_ms: i64,
 ) -> Result<(), WriteError> {
-    let mut bounds = Bounds::new();
-    bounds.bytes("summary", patch.summary.as_deref());
-    let ended_at = bounds.time("ended_at", patch.ended_at.as_ref());
-    bounds.finish()?;
+    check(&patch)?;
 
     let Some(row) = session::Entity::find_by_id(id.as_str()).one(tx).await? else {
         return Err(WriteError::NotFound { what: SESSION, id: id.to_string() });
     };
     let status = patch.status.map(SessionStatus::as_str).filter(|status| row.status != *status);
     let runs = status.unwrap_or(&row.status) == SessionStatus::Running.as_str();
-    if runs && ended_at.is_some() {
-        return Err(WriteError::invalid("ended_at", "the session is running"));
-    }
-    let ended_at = if runs { None } else { ended_at.or(row.ended_at).or(Some(now_ms)) };
-    let summary = patch.summary.filter(|summary| row.summary.as_deref() != Some(summary));
+    let ended_at = match patch.ended_at {
+        Change::Set(_) if runs => return Err(WriteError::invalid("ended_at", "the session is running")),
+        Change::Clear if !runs => return Err(WriteError::invalid("ended_at", "cannot be null: the session has ended")),
+        Change::Keep | Change::Clear if runs => None,
+        Change::Set(time) => Some(time.as_ms()),
+        Change::Keep | Change::Clear => row.ended_at.or(Some(now_ms)),
+    };
+    let summary = patch.summary.into_next().filter(|summary| row.summary.as_deref() != summary.as_deref());
     // Only what changes is written: a stored text that is not UTF-8 stays as it is.
     let next = session::ActiveModel {
         status: status.map_or(NotSet, |status| Set(status.into())),
         ended_at: if ended_at == row.ended_at { NotSet } else { Set(ended_at) },
-        summary: summary.map_or(NotSet, |summary| Set(Some(summary.into()))),
+        summary: summary.map_or(NotSet, |summary| Set(summary.map(StoredText::from))),
         ..Default::default()
     };
     if next.is_changed() {
@@ -155,4 +150,25 @@ async fn change_if(
 ) -> Result<(), DbErr> {
     let update = session::Entity::update_many().set(row).filter(session::Column::Id.eq(id));
     update.filter(session::Column::Status.eq(status.as_str())).exec(tx).await.map(drop)
+}
+
+impl CheckedBody for NewSession {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        if let Some(source) = &self.source {
+            bounds.required("source", source, limits::SOURCE_CHARACTERS);
+        }
+        bounds.characters("runtime_session_id", self.runtime_session_id.as_deref(), limits::LINE_CHARACTERS);
+        bounds.time("started_at", self.started_at.as_ref());
+        bounds.into_found()
+    }
+}
+
+impl CheckedBody for SessionPatch {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        bounds.bytes("summary", self.summary.value().map(String::as_str));
+        bounds.time("ended_at", self.ended_at.value());
+        bounds.into_found()
+    }
 }

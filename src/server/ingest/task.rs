@@ -3,12 +3,12 @@
 use requery_entities::{StoredText, task};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QuerySelect};
 
-use super::bounds::Bounds;
-use super::{Saved, WriteError};
+use super::bounds::{Bounds, CheckedBody, check};
+use super::{Invalid, Saved, WriteError};
 use crate::protocol::TaskId;
 use crate::protocol::limits;
-use crate::protocol::model::{TaskMode, TaskStatus};
-use crate::protocol::write::{NewTask, TaskPatch};
+use crate::protocol::model::{TaskMode, TaskStatus, Timestamp};
+use crate::protocol::write::{Change, NewTask, TaskPatch};
 use crate::server::database::sql;
 
 mod row;
@@ -27,19 +27,9 @@ const DEFAULT_SOURCE: &str = "api";
 
 /// Starts a task. If a task with this id and this parent exists, it stays as it is.
 pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
-    let mut bounds = Bounds::new();
-    bounds.required("title", &new.title, limits::LINE_CHARACTERS);
-    bounds.project(new.project.as_deref());
-    if let Some(source) = &new.source {
-        bounds.required("source", source, limits::SOURCE_CHARACTERS);
-    }
-    bounds.characters("workspace", new.workspace.as_deref(), limits::WORKSPACE_CHARACTERS);
-    bounds.characters("status_reason", new.status_reason.as_deref(), limits::LINE_CHARACTERS);
-    bounds.bytes("summary", new.summary.as_deref());
-    let created_at = bounds.time("created_at", new.created_at.as_ref()).unwrap_or(now_ms);
-    let waiting_since = bounds.time("waiting_since", new.waiting_since.as_ref());
-    bounds.finish()?;
-
+    check(&new)?;
+    let created_at = new.created_at.as_ref().map_or(now_ms, Timestamp::as_ms);
+    let waiting_since = new.waiting_since.as_ref().map(Timestamp::as_ms);
     if let Some(id) = &new.task_id
         && let Some(parent) = parent_of(tx, id).await?
     {
@@ -50,7 +40,7 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
         };
     }
     let inherited = match &new.parent_task_id {
-        Some(parent) => match project_of(tx, parent).await? {
+        Some(parent) => match project_of(tx, parent.as_str()).await? {
             Some(_) if depth_of(tx, parent).await? >= limits::TASK_LEVELS => {
                 let detail =
                     format!("task {parent} is {} levels deep, and no task can be below it", limits::TASK_LEVELS);
@@ -90,23 +80,15 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
 /// Changes the fields that `patch` has and leaves the rest. A value that the task has already is no change and causes
 /// no notice.
 pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) -> Result<(), WriteError> {
-    let mut bounds = Bounds::new();
-    if let Some(title) = &patch.title {
-        bounds.required("title", title, limits::LINE_CHARACTERS);
-    }
-    bounds.project(patch.project.as_deref());
-    bounds.characters("workspace", patch.workspace.as_deref(), limits::WORKSPACE_CHARACTERS);
-    bounds.characters("status_reason", patch.status_reason.as_deref(), limits::LINE_CHARACTERS);
-    bounds.bytes("summary", patch.summary.as_deref());
-    let waiting_since = bounds.time("waiting_since", patch.waiting_since.as_ref());
-    bounds.finish()?;
-
+    check(&patch)?;
     let Some(row) = task::Entity::find_by_id(id.as_str()).one(tx).await? else {
         return Err(not_found(id));
     };
     let project = patch.project.filter(|project| row.project != project.as_str());
     if let Some(project) = &project {
-        if row.parent_task_id.is_some() {
+        if let Some(parent) = &row.parent_task_id
+            && project_of(tx, parent).await?.is_some_and(|above| above != *project)
+        {
             return Err(WriteError::invalid("project", NOT_THE_PROJECT_ABOVE));
         }
         if !may_move(tx, id.as_str(), project).await? {
@@ -119,6 +101,10 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     let status = patch.status.or(TaskStatus::parse(&row.status));
     let waits = status == Some(TaskStatus::Waiting);
     let has_reason = waits || status == Some(TaskStatus::Errored);
+    if waits && patch.waiting_since == Change::Clear {
+        return Err(WriteError::invalid("waiting_since", "cannot be null, because the task waits"));
+    }
+    let waiting_since = patch.waiting_since.value().map(Timestamp::as_ms);
     let gets_another = status.is_some_and(|status| row.status != status.as_str());
     let changes = TaskChanges {
         title: patch.title.filter(|title| *title != row.title),
@@ -126,13 +112,13 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
         status: patch.status.filter(|status| row.status != status.as_str()),
         status_reason: patch
             .status_reason
+            .into_next()
             .filter(|_| has_reason)
-            .filter(|reason| gets_another || row.status_reason.as_deref() != Some(reason))
-            .map(Some),
+            .filter(|reason| gets_another || row.status_reason.as_deref() != reason.as_deref()),
         status_since: waiting_since.filter(|since| waits && *since != row.status_since),
         mode: patch.mode.filter(|mode| row.mode != mode.as_str()),
-        workspace: patch.workspace.filter(|workspace| row.workspace.as_deref() != Some(workspace)),
-        summary: patch.summary.filter(|summary| row.summary.as_deref() != Some(summary)),
+        workspace: patch.workspace.into_next().filter(|workspace| row.workspace.as_deref() != workspace.as_deref()),
+        summary: patch.summary.into_next().filter(|summary| row.summary.as_deref() != summary.as_deref()),
         ..TaskChanges::default()
     };
     Ok(change(tx, id.as_str(), changes).await?)
@@ -163,8 +149,8 @@ async fn parent_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Opti
     Ok(parent.map(|parent| parent.map(String::from)))
 }
 
-async fn project_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<String>, WriteError> {
-    let project = task::Entity::find_by_id(id.as_str()).select_only().column(task::Column::Project);
+async fn project_of(tx: &impl ConnectionTrait, id: &str) -> Result<Option<String>, WriteError> {
+    let project = task::Entity::find_by_id(id).select_only().column(task::Column::Project);
     Ok(project.into_tuple::<StoredText>().one(tx).await?.map(String::from))
 }
 
@@ -172,4 +158,36 @@ async fn project_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Str
 async fn depth_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<i64, WriteError> {
     let depth = sql::tasks::DEPTH.value(tx, [id.as_str().into(), limits::TASK_LEVELS.into()]).await?;
     Ok(depth.unwrap_or(0))
+}
+
+impl CheckedBody for NewTask {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        bounds.required("title", &self.title, limits::LINE_CHARACTERS);
+        bounds.project(self.project.as_deref());
+        if let Some(source) = &self.source {
+            bounds.required("source", source, limits::SOURCE_CHARACTERS);
+        }
+        bounds.characters("workspace", self.workspace.as_deref(), limits::WORKSPACE_CHARACTERS);
+        bounds.characters("status_reason", self.status_reason.as_deref(), limits::LINE_CHARACTERS);
+        bounds.bytes("summary", self.summary.as_deref());
+        bounds.time("created_at", self.created_at.as_ref());
+        bounds.time("waiting_since", self.waiting_since.as_ref());
+        bounds.into_found()
+    }
+}
+
+impl CheckedBody for TaskPatch {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        if let Some(title) = &self.title {
+            bounds.required("title", title, limits::LINE_CHARACTERS);
+        }
+        bounds.project(self.project.as_deref());
+        bounds.characters("workspace", self.workspace.value().map(String::as_str), limits::WORKSPACE_CHARACTERS);
+        bounds.characters("status_reason", self.status_reason.value().map(String::as_str), limits::LINE_CHARACTERS);
+        bounds.bytes("summary", self.summary.value().map(String::as_str));
+        bounds.time("waiting_since", self.waiting_since.value());
+        bounds.into_found()
+    }
 }

@@ -3,11 +3,17 @@
 use requery_entities::{bookmark, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
 
-use super::page::{self, MomentKey, PageWindow};
+use super::page::{self, ListName, MomentKey, PageWindow};
 use super::{id, reference, time};
 use crate::protocol::model::{Bookmark, BookmarkPage};
 use crate::protocol::{BookmarkId, TaskId};
+use crate::server::access::scope::Scope;
 use crate::server::database::ReadTransaction;
+
+/// The list of the bookmarks in `scope`.
+pub fn list(scope: &Scope, task_id: Option<&TaskId>) -> ListName {
+    ListName::new("bookmarks", &[scope.project(), task_id.map(TaskId::as_str)])
+}
 
 /// The bookmarks in the transaction's scope, the last changed first. With a task: only bookmarks of this task and of
 /// its events.
@@ -30,7 +36,8 @@ pub async fn page(
         query = query.filter(bookmark::Column::TaskId.in_subquery(of_project));
     }
     let query = page::by_moment(query, (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
-    let page = page::page(query.all(tx).await?, window, limit, |row| MomentKey::new(row.updated_at, &row.id));
+    let (list, rows) = (list(tx.scope(), task_id), query.all(tx).await?);
+    let page = page::page(list, rows, window, limit, |row| MomentKey::new(row.updated_at, &row.id));
     let items = page.rows.into_iter().filter_map(bookmark).collect();
     Ok(BookmarkPage { items, next: page.next, previous: page.previous })
 }

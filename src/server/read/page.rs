@@ -7,12 +7,42 @@ use requery_entities::StoredText;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
-/// The key of a row in a list. On the wire it is an opaque text, a token.
+/// The key of a row in a list. On the wire it is an opaque text, a token, which also names the list.
 pub trait PageToken: Sized {
-    /// The text.
-    fn token(&self) -> String;
-    /// The key that `token` names, if it is a token of this kind of list.
-    fn parse(token: &str) -> Option<Self>;
+    /// The text of the key.
+    fn text(&self) -> String;
+    /// The key with this text.
+    fn from_text(text: &str) -> Option<Self>;
+}
+
+/// The name of a list: its kind and its filters. A token of one list is none of another, where it would name a place
+/// that means no place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListName(u32);
+
+impl ListName {
+    /// The list of a kind, with the value of each of its filters, in a fixed order.
+    pub(super) fn new(kind: &str, filters: &[Option<&str>]) -> Self {
+        // FNV-1a, since its result is the same in every version of the program. No byte of UTF-8 is 0xfe or 0xff.
+        let mix = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let text = |sum: u32, text: &str| text.bytes().fold(sum, mix);
+        let kind = text(0x811c_9dc5, kind);
+        Self(
+            filters
+                .iter()
+                .fold(kind, |sum, filter| filter.map_or(mix(sum, 0xfe), |filter| text(mix(sum, 0xff), filter))),
+        )
+    }
+
+    /// The token of a row of this list.
+    pub(super) fn token(self, key: &impl PageToken) -> String {
+        format!("{:08x}{}", self.0, key.text())
+    }
+
+    /// The key that `token` names, if it is a token of this list.
+    pub fn key<K: PageToken>(self, token: &str) -> Option<K> {
+        K::from_text(token.strip_prefix(&format!("{:08x}", self.0))?)
+    }
 }
 
 /// The key of rows that are ordered by a time and, within it, by their id.
@@ -61,12 +91,12 @@ impl MomentKey {
 }
 
 impl PageToken for MomentKey {
-    fn token(&self) -> String {
+    fn text(&self) -> String {
         format!("{}{}", hex(self.ms), self.id.replace('-', ""))
     }
 
-    fn parse(token: &str) -> Option<Self> {
-        let (ms, id) = token.split_at_checked(16)?;
+    fn from_text(text: &str) -> Option<Self> {
+        let (ms, id) = text.split_at_checked(16)?;
         let id = uuid::Uuid::try_parse(id).ok().filter(|_| id.len() == 32)?;
         Some(Self { ms: number(ms)?, id: id.hyphenated().to_string() })
     }
@@ -79,12 +109,12 @@ impl TimelineKey {
 }
 
 impl PageToken for TimelineKey {
-    fn token(&self) -> String {
+    fn text(&self) -> String {
         hex(self.0)
     }
 
-    fn parse(token: &str) -> Option<Self> {
-        number(token).map(Self)
+    fn from_text(text: &str) -> Option<Self> {
+        number(text).map(Self)
     }
 }
 
@@ -124,6 +154,7 @@ pub(super) fn by_position<E: EntityTrait>(
 
 /// Makes a page of the rows that the query of [`by_moment`] or [`by_position`] found.
 pub(super) fn page<R, P: PageToken>(
+    list: ListName,
     mut rows: Vec<R>,
     window: &PageWindow<P>,
     limit: u64,
@@ -142,21 +173,36 @@ pub(super) fn page<R, P: PageToken>(
         PageWindow::Before(_) => (others, true),
         PageWindow::After(_) => (true, others),
     };
-    let next = rows.last().filter(|_| older).map(|row| key(row).token());
-    let previous = rows.first().filter(|_| newer).map(|row| key(row).token());
+    let next = rows.last().filter(|_| older).map(|row| list.token(&key(row)));
+    let previous = rows.first().filter(|_| newer).map(|row| list.token(&key(row)));
     PageRows { rows, next, previous }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MomentKey, PageToken, TimelineKey};
+    use super::{ListName, MomentKey, PageToken, TimelineKey};
 
     #[test]
     fn tokens_round_trip() {
+        let list = ListName::new("tasks", &[Some("p"), None]);
         for ms in [0, 1, 1_700_000_000_000, -1, i64::MIN, i64::MAX] {
             let moment = MomentKey::new(ms, &"0190b0a0-0000-7000-8000-00000000000f".into());
-            assert_eq!(MomentKey::parse(&moment.token()), Some(moment));
-            assert_eq!(TimelineKey::parse(&TimelineKey::new(ms).token()), Some(TimelineKey::new(ms)));
+            assert_eq!(list.key(&list.token(&moment)), Some(moment));
+            assert_eq!(list.key(&list.token(&TimelineKey::new(ms))), Some(TimelineKey::new(ms)));
+        }
+    }
+
+    #[test]
+    fn a_token_belongs_to_one_list() {
+        let token = ListName::new("tasks", &[Some("p"), None]).token(&TimelineKey::new(7));
+        for (kind, filters) in [
+            ("tasks", [None, Some("p")]),
+            ("tasks", [Some("p"), Some("")]),
+            ("tasks", [Some("q"), None]),
+            ("tasks", [None, None]),
+            ("bookmarks", [Some("p"), None]),
+        ] {
+            assert_eq!(ListName::new(kind, &filters).key::<TimelineKey>(&token), None, "{kind} {filters:?}");
         }
     }
 
@@ -164,10 +210,10 @@ mod tests {
     fn other_texts_are_no_tokens() {
         let id = "0190b0a0000070008000000000000001";
         for text in ["", "0", "000000000000000g", "+00000000000000f", "ä000000000000000", "00000000000000000", id] {
-            assert_eq!(MomentKey::parse(text), None, "{text}");
-            assert_eq!(TimelineKey::parse(text), None, "{text}");
+            assert_eq!(MomentKey::from_text(text), None, "{text}");
+            assert_eq!(TimelineKey::from_text(text), None, "{text}");
         }
-        assert_eq!(MomentKey::parse(&format!("0000000000000000{}", &id[1..])), None);
-        assert_eq!(MomentKey::parse(&format!("0000000000000000{{{id}}}")), None);
+        assert_eq!(MomentKey::from_text(&format!("0000000000000000{}", &id[1..])), None);
+        assert_eq!(MomentKey::from_text(&format!("0000000000000000{{{id}}}")), None);
     }
 }

@@ -6,7 +6,7 @@ use sea_orm::{
     QuerySelect,
 };
 
-use super::page::{self, MomentKey, PageWindow};
+use super::page::{self, ListName, MomentKey, PageWindow};
 use super::{count, id, reference, time, timeline, usage};
 use crate::protocol::limits;
 use crate::protocol::model::{
@@ -14,6 +14,7 @@ use crate::protocol::model::{
     Timestamp,
 };
 use crate::protocol::{SessionId, TaskId};
+use crate::server::access::scope::Scope;
 use crate::server::database::ReadTransaction;
 
 /// Which tasks a page lists.
@@ -23,6 +24,12 @@ pub struct TaskFilter {
     pub status: Option<TaskStatus>,
     /// Only the tasks that are parts of this task.
     pub parent: Option<TaskId>,
+}
+
+/// The list of the tasks in `scope`.
+pub fn list(scope: &Scope, filter: &TaskFilter) -> ListName {
+    let filters = [scope.project(), filter.status.map(TaskStatus::as_str), filter.parent.as_ref().map(TaskId::as_str)];
+    ListName::new("tasks", &filters)
 }
 
 /// The tasks in the transaction's scope, the last changed first.
@@ -44,7 +51,7 @@ pub async fn page(
     }
     let query = page::by_moment(query, (task::Column::ChangedAt, task::Column::Id), window, limit);
     let rows = query.into_partial_model::<TaskRow>().all(tx).await?;
-    let page = page::page(rows, window, limit, |row| MomentKey::new(row.changed_at, &row.id));
+    let page = page::page(list(tx.scope(), filter), rows, window, limit, |row| MomentKey::new(row.changed_at, &row.id));
     let items = page.rows.into_iter().filter_map(TaskRow::task).collect();
     Ok(TaskPage { items, next: page.next, previous: page.previous })
 }

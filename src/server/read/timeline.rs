@@ -5,11 +5,16 @@ use std::collections::HashMap;
 use requery_entities::{event, task};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter};
 
-use super::page::{self, PageWindow, TimelineKey};
+use super::page::{self, ListName, PageWindow, TimelineKey};
 use super::{count, id, reference, time};
 use crate::protocol::model::{Event, EventPage, EventState, Lane, Metadata, Timeline, ToolFamily};
 use crate::protocol::{EventId, TaskId};
 use crate::server::text;
+
+/// The list of the events of a task.
+pub fn list(task_id: &TaskId) -> ListName {
+    ListName::new("timeline", &[Some(task_id.as_str())])
+}
 
 /// Events of a task, or none if there is no such task.
 pub async fn page(
@@ -55,7 +60,7 @@ async fn rows(
 ) -> Result<page::PageRows<event::Model>, DbErr> {
     let query = event::Entity::find().filter(event::Column::TaskId.eq(task_id.as_str()));
     let rows = page::by_position(query, event::Column::Position, window, limit).all(tx).await?;
-    Ok(page::page(rows, window, limit, |row| TimelineKey::new(row.position)))
+    Ok(page::page(list(task_id), rows, window, limit, |row| TimelineKey::new(row.position)))
 }
 
 /// The metadata of an event. The schema lets texts in that JSON readers refuse: half a surrogate pair, a number without

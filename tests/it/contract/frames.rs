@@ -11,8 +11,8 @@ use crate::app::{App, Ws};
 
 /// Every kind, and the fields of its payload in their order.
 const FIELDS: &[(&str, &str)] = &[
-    ("snapshot", "stats tasks server_time heartbeat_ms version"),
-    ("resumed", "server_time heartbeat_ms version stale"),
+    ("snapshot", "stats tasks server_time heartbeat_ms version known"),
+    ("resumed", "server_time heartbeat_ms version known stale"),
     ("heartbeat", "server_time"),
     ("watching", "read_models"),
     ("stale", "read_models"),

@@ -101,7 +101,8 @@ async fn a_branch_follows_its_task() {
         assert_eq!(frames, expected, "{pragmas}");
         wire.write("replace into tasks (id, title, project) values ('{b}', 'B', 's')").await;
         let below = wire.sql("select project from tasks where id = '{c}'");
-        assert_eq!(below, if pragmas.is_empty() { "s" } else { "" }, "{pragmas}");
+        // With recursive triggers the deletion of the replaced task deletes the tasks below it.
+        assert_eq!(below, if pragmas.contains("recursive") { "" } else { "s" }, "{pragmas}");
         wire.check_figures(&[]).await;
     }
 }

@@ -73,7 +73,9 @@ impl Server {
         let line = timeout(PATIENCE, lines.next_line()).await.expect("the server begins or ends in time").unwrap();
         if line.is_none() {
             timeout(PATIENCE, child.wait()).await.expect("the program ends in time").unwrap();
-            return Err(self.log().split_off(before));
+            let checked = std::process::Command::new("sqlite3").arg(database).arg("pragma integrity_check").output();
+            let checked = String::from_utf8(checked.unwrap().stdout).unwrap();
+            return Err(format!("{}sqlite3 finds: {checked}", &self.log()[before..]));
         }
         // A full pipe would block the server, so its further output is read and dropped.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -131,10 +133,7 @@ impl Server {
     pub fn hook(&self) -> Command {
         let mut command = self.requery();
         command.args(["hook", "claude-code", "--server", &self.url()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut command = Command::from(command);
-        command.kill_on_drop(true);
-        command
+        Command::from(command)
     }
 
     pub fn url(&self) -> String {

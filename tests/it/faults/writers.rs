@@ -1,6 +1,7 @@
 //! The writers: clients of the API, `sqlite3` as another program, and agents whose hooks are forwarded. Each writer has
 //! a task of its own and numbers its writes.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,7 +9,6 @@ use std::time::Duration;
 
 use requery::protocol::Cursor;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
@@ -24,13 +24,16 @@ const AGENTS: std::ops::Range<u8> = 5..7;
 /// Longer than every wait of the server, so that no write commits after its writer has given it up.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 
-/// Shorter than the deadline of a hook.
-const HOOK_TIME: Duration = Duration::from_millis(250);
+/// Shorter than the time in which a hook has to read its input. On a busy machine a hook can miss that time, and then it
+/// gives its record up, so that its agent does not wait.
+const HOOK_TIME: Duration = Duration::from_millis(140);
 
 /// The part of the world that the writers share.
 pub struct Writing {
     pub url: String,
     pub database: PathBuf,
+    /// The folder for the input of hooks.
+    inputs: PathBuf,
     ledger: Mutex<Ledger>,
     /// Each write by the API or by a hook holds this lock for reading, so that a fault can stop them all.
     pub by_api: Arc<RwLock<()>>,
@@ -43,6 +46,7 @@ impl Writing {
         Self {
             url: server.url(),
             database: server.database.clone(),
+            inputs: server.beside(""),
             ledger: Mutex::new(Ledger::new()),
             by_api: Arc::default(),
             by_sql: Arc::default(),
@@ -183,17 +187,18 @@ async fn write_by_hooks(writing: Arc<Writing>, agent: u8, like: Command) {
             "session_id": format!("session-{agent}"), "cwd": format!("/work/{agent}"),
             "hook_event_name": "UserPromptSubmit", "prompt": mark.text(),
         });
+        // The input is a file, so it is complete from the start: a late one would be given up.
+        let input = writing.inputs.join(format!("prompt-{agent}"));
+        // The folder of the world is gone when the world ends.
+        if std::fs::write(&input, hook.to_string()).is_err() {
+            return;
+        }
         let began = Instant::now();
-        // The folder of the command is gone when the world ends.
-        let Ok(mut child) = again(&like).spawn() else { return };
-        let mut stdin = child.stdin.take().unwrap();
-        let given = stdin.write_all(hook.to_string().as_bytes()).await.is_ok();
-        drop(stdin);
+        let Ok(child) = again(&like).stdin(File::open(&input).unwrap()).spawn() else { return };
         let ended = timeout(ANSWER_TIME, child.wait_with_output()).await;
         match ended.map(Result::unwrap) {
             Ok(output) if output.status.success() && output.stdout.is_empty() && output.stderr.is_empty() => {
-                // A hook that runs into its deadline gives its record up, so that its agent does not wait.
-                if given && began.elapsed() < HOOK_TIME {
+                if began.elapsed() < HOOK_TIME {
                     writing.ledger().acknowledge(ticket, mark, None);
                 }
             }
@@ -215,7 +220,7 @@ fn again(like: &Command) -> Command {
             None => command.env_remove(name),
         };
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut command = Command::from(command);
     command.kill_on_drop(true);
     command

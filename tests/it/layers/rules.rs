@@ -119,7 +119,7 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         name: "server::leaving",
         uses: &["server::access::scope", "server::database", "server::ingest", "server::jobs"],
-        crates: Some(&[]),
+        crates: Some(&["tokio"]),
         never: &[],
     },
     Layer {
@@ -260,11 +260,13 @@ pub const DRIVERS: &[&str] = &[
     "server::change_log::prune",
     "server::change_log::tail",
     "server::database::background",
+    "server::leaving",
     "server::database::sqlite::bell",
     "server::database::sqlite::continuity",
     "server::database::sqlite::lock",
     "server::database::sqlite::presence",
     "server::database::sqlite::watchdog",
+    "server::database::turns",
     "server::feed",
     "server::http",
     "server::http::body",

@@ -38,10 +38,14 @@ async fn wrong_parameters_are_refused_by_name() {
         ("/api/v1/tasks?limit=many", "422 limit"),
         ("/api/v1/tasks?status=odd", "422 status"),
         ("/api/v1/tasks?parent=odd", "422 parent"),
-        ("/api/v1/tasks?before=odd", "422 before"),
-        ("/api/v1/tasks?after=", "422 after"),
+        ("/api/v1/tasks?before=odd", "400"),
+        ("/api/v1/tasks?after=", "400"),
         ("/api/v1/bookmarks?task_id=odd", "422 task_id"),
-        ("/api/v1/bookmarks?before=0000000000000001", "422 before"),
+        ("/api/v1/bookmarks?before=0000000000000001", "400"),
+        ("/api/v1/tasks?limit=0&status=odd&parent=x&before=odd", "422 status parent limit"),
+        ("/api/v1/search?limit=many&task_id=x", "422 q task_id limit"),
+        ("/api/v1/search?q=a&limit=101", "422 limit"),
+        ("/api/v1/tasks/x/timeline?limit=x", "422 task_id limit"),
     ] {
         assert_eq!(client.get(path).await.problem(), problem, "{path}");
     }
@@ -51,6 +55,108 @@ async fn wrong_parameters_are_refused_by_name() {
     assert_eq!(client.get(&format!("/api/v1/tasks/{TASK}/timeline")).await.problem(), "404");
     assert_eq!(client.patch("/api/v1/sessions/x", json!({})).await.problem(), "422 session_id");
     assert_eq!(client.delete("/api/v1/bookmarks/x").await.problem(), "422 bookmark_id");
+}
+
+#[tokio::test]
+async fn a_page_token_of_another_list_is_refused() {
+    let client = Client::of(&App::start().await);
+    let (a, b) = (client.task("a", json!({"project": "p"})).await, client.task("b", json!({"project": "p"})).await);
+    for task in [&a, &b] {
+        let events = json!({"events": [{"kind": "log"}, {"kind": "log"}]});
+        assert_eq!(client.post(&format!("/api/v1/tasks/{task}/events"), events).await.status, 201);
+        assert_eq!(client.put("/api/v1/bookmarks", json!({ "task_id": task })).await.status, 201);
+    }
+    let lists = [
+        "/api/v1/tasks?".to_owned(),
+        "/api/v1/tasks?project=p&".to_owned(),
+        "/api/v1/tasks?status=running&".to_owned(),
+        "/api/v1/bookmarks?".to_owned(),
+        "/api/v1/bookmarks?project=p&".to_owned(),
+        format!("/api/v1/tasks/{a}/timeline?"),
+        format!("/api/v1/tasks/{b}/timeline?"),
+    ];
+    for of in &lists {
+        let token = client.get(&format!("{of}limit=1")).await.text_at("/next");
+        for list in &lists {
+            for parameter in ["before", "after"] {
+                let answer = client.get(&format!("{list}limit=2&{parameter}={token}")).await;
+                if list == of {
+                    assert_eq!(answer.status, 200, "{list}: {}", answer.text);
+                } else {
+                    assert_eq!(answer.problem(), "400", "{list} took a token of {of}");
+                    assert_eq!(answer.at("/type"), "/problems/page-token");
+                    assert!(answer.text_at("/detail").starts_with(parameter), "{}", answer.text);
+                }
+            }
+        }
+    }
+}
+
+/// The texts of the framework and of the parser name their own types.
+#[tokio::test]
+async fn no_error_names_a_type_of_the_program() {
+    let client = Client::of(&App::start().await);
+    let id = client.task("a", json!({})).await;
+    let mut answers = Vec::new();
+    for path in [
+        "/api/v1/tasks?limit=many".to_owned(),
+        "/api/v1/tasks?limit=99999999999999999999".to_owned(),
+        "/api/v1/tasks?status=odd".to_owned(),
+        "/api/v1/tasks/odd".to_owned(),
+        "/api/v1/search".to_owned(),
+        format!("/api/v1/search?q={}", "x".repeat(501)),
+    ] {
+        answers.push(client.get(&path).await);
+    }
+    for (name, value) in [("requery-at-least", "odd"), ("requery-at-least", "e:1:x:"), ("requery-at-least", "")] {
+        answers.push(client.send("GET", "/api/v1/tasks", None::<String>, &[(name, value.to_owned())]).await);
+    }
+    assert!(answers.iter().rev().take(3).all(|answer| answer.status == 400));
+    assert!(answers.last().unwrap().text_at("/detail").starts_with("header Requery-At-Least: not a cursor"));
+    let hook = json!({"session_id": "s", "hook_event_name": "Stop"}).to_string();
+    let late = [("requery-at", "noon".to_owned())];
+    answers.push(client.send("POST", "/api/v1/hooks/codex", Some(hook), &late).await);
+    assert!(answers.last().unwrap().text_at("/detail").starts_with("header Requery-At: "));
+    let values = [json!(null), json!(true), json!(-5), json!(1.5), json!("odd"), json!([1]), json!({"a": 1})];
+    for value in values {
+        let fields = ["task_id", "title", "status", "mode", "parent_task_id", "created_at", "workspace"];
+        let body: serde_json::Map<_, _> = fields.map(|field| (field.to_owned(), value.clone())).into_iter().collect();
+        answers.push(client.post("/api/v1/tasks", body.into()).await);
+        let fields = ["kind", "event_id", "family", "lane", "state", "metadata", "title"];
+        let body: serde_json::Map<_, _> = fields.map(|field| (field.to_owned(), value.clone())).into_iter().collect();
+        answers.push(client.post(&format!("/api/v1/tasks/{id}/events"), json!({"events": [value, body]})).await);
+        answers.push(client.patch(&format!("/api/v1/tasks/{id}"), value.clone()).await);
+        answers.push(client.post("/api/v1/tasks/purge", json!({"status": value, "older_than": value})).await);
+    }
+    let internal =
+        ["struct", "variant", "enum", "u32", "u64", "i64", "usize", "Option", "optional", "identifier", "map"];
+    let internal = internal.iter().chain(&["sequence", "string_", "::", "TaskStatus", "TaskId", "NewTask", "RawValue"]);
+    for answer in answers.iter().filter(|answer| answer.status >= 400) {
+        answer.problem();
+        for word in internal.clone() {
+            assert!(!answer.text.contains(word), "{word}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_root_and_every_type_of_problem_lead_to_a_page() {
+    let app = App::start().await;
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let root = http.get(app.url("/")).send().await.unwrap();
+    assert_eq!((root.status().as_u16(), root.headers()["location"].to_str().unwrap()), (307, "docs"));
+    let client = Client::of(&app);
+    let page = include_str!("../../../docs/protocol.md");
+    let types: std::collections::BTreeSet<&str> =
+        page.split('`').filter(|text| text.starts_with("/problems/")).collect();
+    assert_eq!(types.len(), 16);
+    for path in types {
+        let page = client.get(path).await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/plain; charset=utf-8"), "{path}");
+    }
+    let missing = client.get("/api/v1/nothing").await;
+    assert!(client.get(&missing.text_at("/type")).await.text.starts_with("404: No such path\n"));
+    assert_eq!(client.get("/problems/odd").await.problem(), "404");
 }
 
 #[tokio::test]
@@ -107,6 +213,54 @@ async fn bodies_of_the_wrong_shape_name_the_field() {
     ] {
         assert_eq!(client.post(&events, body.clone()).await.problem(), problem, "{body}");
     }
+    assert_eq!(app.sql("select count(*) from events"), "0");
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_listed_with_its_reason_in_plain_words() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let body = json!({
+        "title": 5, "project": "p".repeat(129), "status": "odd", "mode": {}, "source": "", "task_id": "x",
+        "created_at": "noon", "summary": ["a"], "workspace": true, "parent_task_id": 1.5,
+    });
+    let wrong = client.post("/api/v1/tasks", body).await;
+    let expected = [
+        ("task_id", "not a UUID (expected 8-4-4-4-12 hexadecimal digits)"),
+        ("title", "must be a string, not the number `5`"),
+        ("status", "must be one of `running`, `waiting`, `completed`, `errored`, not the text \"odd\""),
+        ("mode", "must be one of `primary`, `background`, not an object"),
+        ("parent_task_id", "must be a string, not the number `1.5`"),
+        ("workspace", "must be a string, not `true`"),
+        ("summary", "must be a string, not a list"),
+        ("project", "has 129 characters, at most 128 are allowed"),
+        ("source", "is required: 1 to 64 characters"),
+        ("created_at", "is not a time (expected RFC 3339, as in 2026-01-31T09:30:00.000Z)"),
+    ];
+    let expected: Vec<_> = expected.map(|(field, detail)| json!({"field": field, "detail": detail})).into();
+    assert_eq!((wrong.status, wrong.at("/errors")), (422, json!(expected)));
+
+    let id = client.task("t", json!({})).await;
+    let events = json!({"events": [
+        {"kind": "log"}, 5, {"kind": 1, "lane": "odd", "metadata": 5}, {"title": "t".repeat(501), "state": null}, [],
+    ]});
+    let wrong = client.post(&format!("/api/v1/tasks/{id}/events"), events).await;
+    let fields =
+        "422 events[1] events[2].kind events[2].lane events[2].metadata events[3].kind events[3].title events[4]";
+    assert_eq!(wrong.problem(), fields);
+    assert_eq!(wrong.at("/errors/0/detail"), "must be an object, not the number `5`");
+    let many = json!({"events": vec![json!({"kind": "log"}); 1001]});
+    let wrong = client.post(&format!("/api/v1/tasks/{id}/events"), many).await;
+    assert_eq!(
+        (wrong.problem().as_str(), wrong.at("/errors/0/detail")),
+        ("422 events", json!("has more than 1000 objects"))
+    );
+    let twice = client.send("POST", "/api/v1/tasks", Some(r#"{"title":"a","title":"b"}"#), &[]).await;
+    assert_eq!(twice.at("/errors"), json!([{"field": "body", "detail": "has the field `title` twice"}]));
+    let wrong = client.put("/api/v1/bookmarks", json!({"note": 1, "title": "t".repeat(501)})).await;
+    assert_eq!(wrong.problem(), "422 note task_id title");
+    let wrong = client.post("/api/v1/hooks/codex", json!({"session_id": 5, "hook_event_name": ""})).await;
+    assert_eq!(wrong.problem(), "422 session_id hook_event_name");
     assert_eq!(app.sql("select count(*) from events"), "0");
 }
 

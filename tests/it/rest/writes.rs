@@ -304,3 +304,58 @@ async fn texts_beyond_their_limits_are_refused() {
     assert_eq!(client.post(&path, json!({"kind": "a".repeat(65)})).await.problem(), "422 kind");
     assert_eq!(client.post(&path, json!({"kind": "log", "title": "x".repeat(501)})).await.problem(), "422 title");
 }
+
+#[tokio::test]
+async fn null_in_a_patch_removes_the_value_and_is_refused_where_a_value_is_needed() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let id = client
+        .task("a", json!({"status": "waiting", "status_reason": "question", "workspace": "/w", "summary": "s"}))
+        .await;
+    let path = format!("/api/v1/tasks/{id}");
+    let same = client.patch(&path, json!({"title": "b"})).await;
+    assert_eq!(
+        (same.at("/workspace"), same.at("/summary"), same.at("/status_reason")),
+        (json!("/w"), json!("s"), json!("question"))
+    );
+    let cleared = client.patch(&path, json!({"workspace": null, "summary": null, "status_reason": null})).await;
+    assert_eq!(cleared.status, 200, "{}", cleared.text);
+    for field in ["/workspace", "/summary", "/status_reason"] {
+        assert_eq!(cleared.at(field), json!(null), "{field}");
+    }
+    let changes = app.sql("select count(*) from changes");
+    assert_eq!(client.patch(&path, json!({"workspace": null, "summary": null})).await.status, 200);
+    assert_eq!(app.sql("select count(*) from changes"), changes, "a value that is gone already is no change");
+    let refused = client.patch(&path, json!({"title": null, "project": null, "status": null, "mode": null})).await;
+    assert_eq!(refused.problem(), "422 title project status mode");
+    assert_eq!(client.patch(&path, json!({"waiting_since": null})).await.problem(), "422 waiting_since");
+    let runs = client.patch(&path, json!({"status": "running", "waiting_since": null})).await;
+    assert_eq!((runs.status, runs.at("/waiting_since")), (200, json!(null)));
+
+    let session = client.post(&format!("{path}/sessions"), json!({})).await.text_at("/session_id");
+    let session = format!("/api/v1/sessions/{session}");
+    assert_eq!(client.patch(&session, json!({"summary": "s", "ended_at": null})).await.at("/summary"), json!("s"));
+    let cleared = client.patch(&session, json!({"status": "completed", "summary": null})).await;
+    assert_eq!((cleared.status, cleared.at("/summary")), (200, json!(null)));
+    assert_eq!(client.patch(&session, json!({"ended_at": null})).await.problem(), "422 ended_at");
+    assert_eq!(client.patch(&session, json!({"status": null})).await.problem(), "422 status");
+    let runs = client.patch(&session, json!({"status": "running", "ended_at": null})).await;
+    assert_eq!((runs.status, runs.at("/ended_at")), (200, json!(null)));
+
+    let long = "x".repeat(70_000);
+    let event = json!({"kind": "tool", "family": "file", "lane": "git", "state": "ok", "body": long});
+    let event = client.post(&format!("{path}/events"), event).await;
+    assert_eq!(event.at("/truncated"), json!(70_000));
+    let path = format!("/api/v1/events/{}", event.text_at("/event_id"));
+    let cleared = client.patch(&path, json!({"lane": null, "state": null, "body": null})).await;
+    assert_eq!((cleared.at("/lane"), cleared.at("/state")), (json!("implementation"), json!(null)));
+    assert_eq!((cleared.at("/body"), cleared.at("/truncated")), (json!(null), json!(null)));
+    let cleared = client.patch(&path, json!({"family": null})).await;
+    assert_eq!((cleared.at("/family"), cleared.at("/lane")), (json!(null), json!("coordination")));
+    assert_eq!(client.patch(&path, json!({"title": null, "metadata": null})).await.problem(), "422 title metadata");
+
+    let note = |note: serde_json::Value| json!({"task_id": id, "event_id": null, "note": note});
+    assert_eq!(client.put("/api/v1/bookmarks", note(json!("n"))).await.at("/note"), json!("n"));
+    assert_eq!(client.put("/api/v1/bookmarks", json!({"task_id": id})).await.at("/note"), json!("n"));
+    assert_eq!(client.put("/api/v1/bookmarks", note(json!(null))).await.at("/note"), json!(null));
+}

@@ -9,6 +9,7 @@ use super::{HookError, fingerprint};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
+use crate::server::ingest::Invalid;
 use crate::server::text;
 
 /// The longest path that is kept, in bytes. A path of as many bytes never has more characters than a `workspace` may
@@ -32,28 +33,29 @@ impl HookRecord {
     /// # Errors
     /// The body is not a JSON object, or it names no session or no hook.
     pub fn parse(runtime: AgentRuntime, body: &[u8]) -> Result<Self, HookError> {
-        let invalid = |field, detail: &str| Err(HookError::Invalid { field, detail: detail.into() });
         let fields = match text::parse(body)? {
             Value::Object(fields) => fields,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                return invalid("body", "expected an object");
+                return Err(HookError::invalid("body", "must be an object"));
             }
         };
-        let session_id = match fields.get("session_id") {
-            Some(Value::String(id)) if id.trim().is_empty() => return invalid("session_id", "is empty"),
-            Some(Value::String(id)) if id.len() > limits::HOOK_ID_BYTES => {
-                return invalid("session_id", &format!("is longer than {} bytes", limits::HOOK_ID_BYTES));
-            }
-            Some(Value::String(id)) => id.clone(),
-            Some(_) => return invalid("session_id", "is not a string"),
-            None => return invalid("session_id", "is missing"),
+        let mut wrong = Vec::new();
+        let mut text = |field: &str, longest: usize| {
+            let fault = match fields.get(field) {
+                Some(Value::String(text)) if text.trim().is_empty() => "is empty".to_owned(),
+                Some(Value::String(text)) if text.len() > longest => format!("is longer than {longest} bytes"),
+                Some(Value::String(text)) => return text.clone(),
+                Some(_) => "is not a text".to_owned(),
+                None => "is missing".to_owned(),
+            };
+            wrong.push(Invalid { field: field.to_owned(), detail: fault });
+            String::new()
         };
-        let hook = match fields.get("hook_event_name") {
-            Some(Value::String(name)) if name.is_empty() => return invalid("hook_event_name", "is empty"),
-            Some(Value::String(name)) => HookName::of(name),
-            Some(_) => return invalid("hook_event_name", "is not a string"),
-            None => return invalid("hook_event_name", "is missing"),
-        };
+        let session_id = text("session_id", limits::HOOK_ID_BYTES);
+        let hook = HookName::of(&text("hook_event_name", usize::MAX));
+        if !wrong.is_empty() {
+            return Err(HookError::Invalid(wrong));
+        }
         Ok(Self { runtime, session_id, hook, fields })
     }
 

@@ -132,7 +132,7 @@ impl StoredTask {
             changes.title = Some(title).filter(|title| *title != self.title);
         }
         if let Some(cwd) = record.cwd().filter(|_| self.workspace.is_none()) {
-            changes.workspace = Some(cwd.to_owned());
+            changes.workspace = Some(Some(cwd.to_owned()));
             changes.project = self.may_move.then(|| naming::project(cwd));
         }
         self.with_status_and_memory(changes, agent, outcome.decides_status, now_ms)

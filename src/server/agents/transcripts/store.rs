@@ -110,7 +110,7 @@ async fn update_task(
         changes.ingest_state = Some(history.to_memory_json(row.ingest_state.as_deref()));
     }
     if let Some((_, cwd)) = session.cwd.as_ref().filter(|_| row.workspace.is_none()) {
-        changes.workspace = Some(cwd.clone());
+        changes.workspace = Some(Some(cwd.clone()));
         let project = naming::project(cwd);
         let may_move = row.project.is_empty() && row.parent_task_id.is_none();
         changes.project = (may_move && ingest::task::may_move(tx, &row.id, &project).await?).then_some(project);

@@ -32,3 +32,11 @@ pub const PRUNE_CHANGES: Sql = Sql::new(
 /// Deletes deliveries older than the time `?1`, at most `?2` rows.
 pub const PRUNE_DELIVERIES: Sql =
     Sql::new("delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)");
+
+/// The different changes from `?1` up to, but without, `?2`, in the project `?3` or in all, at most `?4` of them. SQLite
+/// looks each row up among the different ones, so the cost is that of reading the rows, without sorting them, and the
+/// statement ends at the limit.
+pub const MISSED: Sql = Sql::new(
+    "select distinct kind, project, task_id, parent_task_id from changes
+    where id >= ?1 and id < ?2 and (?3 is null or project = ?3) limit ?4",
+);

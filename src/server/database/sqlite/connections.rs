@@ -37,8 +37,9 @@ use crate::server::database::sql;
 
 /// How long a request waits for a connection. After that the database is overloaded, and the request gets 503.
 const ACQUIRE_TIMEOUT: Duration = limits::CONNECTION_WAIT;
-/// Connections that read at the same time. More connections would only compete for the same two or four cores.
-const READERS: u32 = 4;
+/// Connections that read at the same time: one for each read, search and beginning stream that may run at once. They are
+/// opened when they are first needed.
+const READERS: u32 = (limits::READS + limits::SEARCHES + limits::STREAM_BEGINNINGS) as u32;
 
 /// The error text while the file does not contain the run that opened it.
 const RESTORED: &str = "the file was restored from another copy";

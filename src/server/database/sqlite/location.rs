@@ -19,6 +19,15 @@ pub enum LocationError {
     /// The URL names no file.
     #[error("the database URL names no file")]
     Empty,
+    /// The URL has a parameter, which would have no effect.
+    #[error("the database URL takes no parameters, and `{0}` would have no effect: leave it out")]
+    Parameter(String),
+    /// The URL is percent-encoded.
+    #[error("the database URL is not decoded, and `%` is a part of the name of a file: write the path alone")]
+    Encoded,
+    /// The path begins in a home folder, which only a shell knows.
+    #[error("`~` stands for no folder here: write the path in full")]
+    Home,
 }
 
 impl Location {
@@ -87,7 +96,15 @@ impl FromStr for Location {
         let path = match text.split_once(':') {
             Some(("sqlite", rest)) => {
                 let rest = rest.strip_prefix("//").unwrap_or(rest);
-                rest.split_once('?').map_or(rest, |(path, _)| path)
+                let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+                // The server creates a missing file, which is the meaning of `mode=rwc`.
+                if let Some(other) = parameters.split('&').find(|one| !matches!(*one, "" | "mode=rwc")) {
+                    return Err(LocationError::Parameter(other.to_owned()));
+                }
+                if path.contains('%') {
+                    return Err(LocationError::Encoded);
+                }
+                path
             }
             Some((scheme, _)) if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
                 return Err(LocationError::Scheme(scheme.to_owned()));
@@ -97,6 +114,7 @@ impl FromStr for Location {
         match path {
             "" => Err(LocationError::Empty),
             ":memory:" => Err(LocationError::Memory),
+            path if path == "~" || path.starts_with("~/") => Err(LocationError::Home),
             path => Ok(Self(path.into())),
         }
     }
@@ -124,6 +142,13 @@ mod tests {
         assert_eq!("postgres://h/d".parse::<Location>(), Err(LocationError::Scheme("postgres".to_owned())));
         assert_eq!("sqlite::memory:".parse::<Location>(), Err(LocationError::Memory));
         assert_eq!("sqlite:".parse::<Location>(), Err(LocationError::Empty));
+        let parameter = |text: &str| Err(LocationError::Parameter(text.to_owned()));
+        assert_eq!("sqlite:r.db?mode=ro".parse::<Location>(), parameter("mode=ro"));
+        assert_eq!("sqlite://r.db?mode=rwc&cache=shared".parse::<Location>(), parameter("cache=shared"));
+        assert_eq!("sqlite:///a%20b.db".parse::<Location>(), Err(LocationError::Encoded));
+        for home in ["~/r.db", "sqlite:~/r.db", "sqlite://~/r.db", "~"] {
+            assert_eq!(home.parse::<Location>(), Err(LocationError::Home), "{home}");
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! all POSIX locks that the process has on the inode, those of SQLite too. So [`HeldFile`] is opened before SQLite opens
 //! the file, and closed after SQLite has closed it.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -100,6 +100,7 @@ impl HeldFile {
                 return Ok(None);
             }
             let mut options = File::options();
+            // SQLite gives its other files the mode of this one.
             options.read(true).write(true).mode(0o600);
             let file = match options.create_new(create && id.is_none()).open(path) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(None),
@@ -148,10 +149,11 @@ impl Drop for HeldFile {
     }
 }
 
-/// Creates the folder of the database at `path`.
+/// Creates the folder of the database at `path`, which only its owner can enter. The mode of a folder that exists is
+/// never changed.
 pub(in crate::server::database) fn create_folder(path: &Path) -> Result<(), OpenError> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => std::fs::create_dir_all(folder).map_err(io(folder)),
+        Some(folder) => DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(folder)),
         None => Ok(()),
     }
 }

@@ -1,7 +1,5 @@
 //! The AsyncAPI document of the streams, generated from the types in `protocol`.
 
-use std::collections::HashSet;
-
 use poem_openapi::registry::Registry;
 use poem_openapi::types::Type;
 use serde_json::{Map, Value, json};
@@ -98,7 +96,7 @@ fn schemas() -> Map<String, Value> {
         Ok(Value::Object(schemas)) => schemas,
         Ok(_) | Err(_) => Map::new(),
     };
-    schema::mend_schemas(&mut schemas, &HashSet::new());
+    schema::mend_schemas(&mut schemas, &schema::Bodies::default());
     schemas.values_mut().for_each(schema::json_schema);
     schemas
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::server::http::body::LINES;
+
 const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
 const SESSION: &str = "0190b0a0-0000-7000-8000-000000000002";
 const EVENT: &str = "0190b0a0-0000-7000-8000-000000000003";
@@ -36,9 +38,7 @@ pub(super) fn add(document: &mut Value) {
             body["content"]["application/json"]["example"] = example;
         }
         if id == "import_claude_code" {
-            for (_, media) in operation["requestBody"]["content"].as_object_mut().into_iter().flatten() {
-                media["example"] = json!(TRANSCRIPT);
-            }
+            operation["requestBody"]["content"][LINES]["example"] = json!(TRANSCRIPT);
         }
     });
 }

@@ -20,21 +20,32 @@ pub(super) fn add(document: &mut Value) {
 }
 
 fn failures(path: &str, method: &str, operation: &Map<String, Value>) -> Vec<(u16, &'static str)> {
+    let forbidden = (403, "The `Host` or the `Origin` is not allowed.");
     if path == "/healthz" {
-        return Vec::new();
+        return vec![forbidden];
     }
     if path == "/readyz" {
-        return vec![(503, "The database is away.")];
+        return vec![forbidden, (503, "The database is away.")];
     }
     let takes_body = operation.contains_key("requestBody");
     let is_json = takes_body && !path.contains("/transcripts/");
     let is_hook = path.contains("/hooks/");
+    let is_paged = operation
+        .get("parameters")
+        .and_then(Value::as_array)
+        .is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "before"));
     let makes_rows = operation["responses"].get("201").is_some();
     let all = [
-        (true, 403, "The `Host` or the `Origin` is not allowed."),
+        (true, forbidden.0, forbidden.1),
         (takes_body && !is_json, 400, "The body broke off."),
         (is_json, 400, "The body is not JSON, is not UTF-8, nests deeper than 64, or broke off."),
-        (!takes_body && method == "get", 400, "A header is malformed."),
+        (
+            is_hook && is_json,
+            400,
+            "The body is not JSON, nests deeper than 64 or broke off, or `Requery-At` is no time.",
+        ),
+        (!takes_body && method == "get" && path != "/api/v1/stream", 400, "A header is malformed."),
+        (is_paged, 400, "A header is malformed, or `before` or `after` is not a token of this list."),
         (path.contains('{'), 404, "The row that the path names does not exist."),
         (takes_body, 408, "The body did not arrive within 30 seconds."),
         (makes_rows, 409, "The id belongs to another row."),

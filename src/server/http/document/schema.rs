@@ -8,10 +8,10 @@ const SCHEMAS: &str = "#/components/schemas/";
 
 /// Corrects all schemas of an OpenAPI document, so that they match the wire.
 pub(super) fn mend(document: &mut Value) {
-    let mut sent = HashSet::new();
-    super::for_each_operation(document, |_, _, operation| {
+    let (mut sent, mut changes) = (HashSet::new(), HashSet::new());
+    super::for_each_operation(document, |_, method, operation| {
         if let Some(body) = operation.get("requestBody") {
-            references(body, &mut sent);
+            references(body, if method == "patch" { &mut changes } else { &mut sent });
         }
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             let Some(parameter) = parameter.as_object_mut() else { continue };
@@ -22,7 +22,7 @@ pub(super) fn mend(document: &mut Value) {
         }
     });
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        mend_schemas(schemas, &sent);
+        mend_schemas(schemas, &Bodies { sent, changes });
     }
     tidy(document);
     if let Some(document) = document.as_object_mut() {
@@ -30,21 +30,31 @@ pub(super) fn mend(document: &mut Value) {
     }
 }
 
-/// Corrects schemas without their document. In a body that is `sent` to the server, an optional field can be missing or
-/// `null`. In any other schema every field is present, and an optional one can be `null`.
-pub(super) fn mend_schemas(schemas: &mut Map<String, Value>, sent: &HashSet<String>) {
-    let known = schemas.clone();
+/// The names of the schemas of bodies.
+#[derive(Default)]
+pub(super) struct Bodies {
+    /// A field of these can be missing or `null`, which mean the same.
+    sent: HashSet<String>,
+    /// A field of these can be missing. It can be `null` only if `null` is a value of its own.
+    changes: HashSet<String>,
+}
+
+/// Corrects schemas without their document. In a schema that is no body every field is present, and an optional one can
+/// be `null`.
+pub(super) fn mend_schemas(schemas: &mut Map<String, Value>, bodies: &Bodies) {
     for (name, schema) in schemas {
+        let (is_sent, is_change) = (bodies.sent.contains(name), bodies.changes.contains(name));
         let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
         let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { continue };
         for (field, property) in properties.iter_mut() {
+            let is_nullable = property["nullable"] == json!(true);
             let comment = fold(property);
-            if !required.iter().any(|name| name == field) {
-                make_nullable(property, comment, &known);
+            if is_nullable || !(is_change || required.iter().any(|name| name == field)) {
+                make_nullable(property, comment);
             }
         }
         let all: Vec<Value> = properties.keys().map(|field| json!(field)).collect();
-        if !sent.contains(name) {
+        if !is_sent && !is_change {
             schema["required"] = json!(all);
         }
     }
@@ -54,10 +64,12 @@ pub(super) fn mend_schemas(schemas: &mut Map<String, Value>, sent: &HashSet<Stri
 pub fn json_schema(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
-            if map.remove("nullable") == Some(json!(true))
-                && let Some(kind) = map.get("type").cloned()
-            {
-                map.insert("type".to_owned(), json!([kind, "null"]));
+            if map.remove("nullable") == Some(json!(true)) {
+                if let Some(kind) = map.get("type").cloned() {
+                    map.insert("type".to_owned(), json!([kind, "null"]));
+                } else if let Some(choices) = map.get_mut("oneOf").and_then(Value::as_array_mut) {
+                    choices.push(json!({ "type": "null" }));
+                }
             }
             map.values_mut().for_each(json_schema);
         }
@@ -77,15 +89,11 @@ fn fold(schema: &mut Value) -> Option<Value> {
     comment
 }
 
-/// Marks a value as nullable. A reference cannot be nullable, so its target is copied in its place; here all such
-/// targets are enums.
-fn make_nullable(schema: &mut Value, comment: Option<Value>, known: &Map<String, Value>) {
-    let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix(SCHEMAS));
-    if let Some(written_out) = name.and_then(|name| known.get(name)).cloned() {
-        *schema = written_out;
-    }
-    if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
-        words.push(Value::Null);
+/// Marks a value as nullable. A reference cannot be nullable, so it becomes the only choice of a nullable schema: a
+/// client then has one type for the words of a set, wherever they stand.
+fn make_nullable(schema: &mut Value, comment: Option<Value>) {
+    if schema.get("$ref").is_some() {
+        *schema = json!({ "oneOf": [schema.take()] });
     }
     schema["nullable"] = json!(true);
     if let Some(comment) = comment {
@@ -106,7 +114,8 @@ fn references(value: &Value, names: &mut HashSet<String>) {
     }
 }
 
-/// Removes `"deprecated": false`, which is the default, and writes bounds of whole numbers without a fraction.
+/// Removes `"deprecated": false`, which is the default, writes bounds of whole numbers without a fraction, and counts
+/// the items of a list instead of the characters of a text.
 fn tidy(value: &mut Value) {
     match value {
         Value::Number(number) => {
@@ -117,6 +126,13 @@ fn tidy(value: &mut Value) {
         Value::Object(map) => {
             if map.get("deprecated") == Some(&json!(false)) {
                 map.remove("deprecated");
+            }
+            if map.get("type") == Some(&json!("array")) {
+                for (characters, items) in [("minLength", "minItems"), ("maxLength", "maxItems")] {
+                    if let Some(count) = map.remove(characters) {
+                        map.insert(items.to_owned(), count);
+                    }
+                }
             }
             map.values_mut().for_each(tidy);
         }

@@ -6,12 +6,14 @@
 //!
 //! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees.
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::json;
 
-use super::super::WriteError;
-use super::super::bounds::Bounds;
+use super::super::bounds::{Bounds, CheckedBody, check};
+use super::super::{Invalid, WriteError};
 use super::EVENTS_AT_ONCE;
+use crate::protocol::model::Timestamp;
 use crate::protocol::write::Purge;
 use crate::server::database::sql::tasks;
 
@@ -28,9 +30,8 @@ pub struct PurgeConditions {
 impl PurgeConditions {
     /// Checks the fields.
     pub fn read(conditions: Purge) -> Result<Self, WriteError> {
-        let mut bounds = Bounds::new();
-        let older_than = bounds.time("older_than", conditions.older_than.as_ref());
-        bounds.finish()?;
+        check(&conditions)?;
+        let older_than = conditions.older_than.as_ref().map(Timestamp::as_ms);
         let status = conditions.status.map(|status| status.to_string());
         Ok(Self { status, project: conditions.project, older_than })
     }
@@ -40,12 +41,12 @@ impl PurgeConditions {
     pub async fn next_roots(&self, tx: &impl ConnectionTrait, after: &str) -> Result<Vec<String>, DbErr> {
         #[derive(FromQueryResult)]
         struct Root {
-            id: String,
+            id: StoredText,
         }
         let most = TREES_AT_ONCE as u64;
         let values = [self.status.clone().into(), self.project.clone().into(), after.into(), most.into()];
         let roots: Vec<Root> = tasks::PURGEABLE_ROOTS.all(tx, values).await?;
-        Ok(roots.into_iter().map(|root| root.id).collect())
+        Ok(roots.into_iter().map(|root| root.id.into()).collect())
     }
 
     /// Deletes the trees of these roots that meet the conditions now. Returns the number of deleted tasks.
@@ -66,5 +67,13 @@ impl PurgeConditions {
             tasks::UNMARK.execute(tx, []).await?;
         }
         Ok(count)
+    }
+}
+
+impl CheckedBody for Purge {
+    fn wrong_fields(&self) -> Vec<Invalid> {
+        let mut bounds = Bounds::new();
+        bounds.time("older_than", self.older_than.as_ref());
+        bounds.into_found()
     }
 }

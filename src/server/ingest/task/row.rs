@@ -94,9 +94,9 @@ pub struct TaskChanges {
     /// Its mode.
     pub mode: Option<TaskMode>,
     /// The folder of the work.
-    pub workspace: Option<String>,
+    pub workspace: Option<Option<String>>,
     /// Its summary.
-    pub summary: Option<String>,
+    pub summary: Option<Option<String>>,
     /// The state that the ingest of hooks keeps about the agent, as JSON.
     pub ingest_state: Option<Option<String>>,
     /// The time of the last hook.
@@ -147,8 +147,8 @@ pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -
         status_reason: set(changes.status_reason.map(|reason| reason.map(StoredText::from))),
         status_since: set(changes.status_since),
         mode: set(changes.mode.map(|mode| mode.as_str().into())),
-        workspace: set(changes.workspace.map(|workspace| Some(workspace.into()))),
-        summary: set(changes.summary.map(|summary| Some(summary.into()))),
+        workspace: set(changes.workspace.map(|workspace| workspace.map(StoredText::from))),
+        summary: set(changes.summary.map(|summary| summary.map(StoredText::from))),
         ingest_state: set(changes.ingest_state.map(|state| state.map(StoredText::from))),
         heard_at: set(changes.heard_at.map(Some)),
         process: set(changes.process.map(|process| process.map(StoredText::from))),
