@@ -5,9 +5,7 @@
 
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
-use super::sqlite::connections::REPLACED;
 use super::sqlite::error_codes::is_constraint;
-use super::sqlite::lock::file_id;
 use super::transaction::{StatementFailure, Statements, WriteTransaction};
 use super::write_health::WriteHealth;
 use super::{Database, DatabaseError, sql};
@@ -88,9 +86,7 @@ impl Database {
         connections.doubt.clear();
         connections.note_minted(&cursor);
         self.ring();
-        if file_id(self.path()) != connections.file {
-            return Err(DatabaseError::Away(REPLACED.to_owned()).into());
-        }
+        connections.check_in_place()?;
         Ok(Committed { value, cursor })
     }
 
