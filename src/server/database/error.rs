@@ -11,6 +11,9 @@ pub enum DatabaseError {
     /// The database cannot be used now. The text is the reason.
     #[error("the database is away: {0}")]
     Away(String),
+    /// The file is not open. The text is the reason, without a path and without a message of the driver.
+    #[error("the database is away: {0}")]
+    Closed(String),
     /// Another process holds the write lock, or too many requests wait.
     #[error("the database is busy")]
     Busy,
