@@ -65,7 +65,7 @@ use database::Database;
 use error::RunError;
 use http::routes::Streams;
 use hub::Hub;
-use jobs::{Jobs, StorageProbeJob};
+use jobs::{Jobs, StorageProbeJob, WatchFileJob};
 use search::SearchIndex;
 
 /// How many batches of the log may wait for the hub. The hub does no I/O, so a short queue is enough.
@@ -110,6 +110,7 @@ pub async fn run_on(
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
     jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
     jobs.start_repeated(index.job());
+    jobs.start_repeated(WatchFileJob::new(database.clone()));
     jobs.start_repeated(StorageProbeJob::new(database.clone()));
     agents::start_jobs(&mut jobs, &database, config.silence_limits, config.spool.as_deref(), address);
 

@@ -62,7 +62,9 @@ insert into activity (project, hour, events)
     select project, min(coalesce(happened_at, at), at) / 3600000, count(*) from changes
     where id >= (select next from folded) and kind = 'event.logged' group by 1, 2
     on conflict (project, hour) do update set events = events + excluded.events;
-update folded set next = coalesce((select seq from sqlite_sequence where name = 'changes'), 0) + 1, deltas = 1;
+-- Any program can write `sqlite_sequence`, so its value is taken as SQLite takes it.
+update folded set deltas = 1, next = 1 + max(0, coalesce((select max(id) from changes), 0),
+    coalesce((select cast(seq as integer) from sqlite_sequence where name = 'changes'), 0));
 delete from figure_deltas;
 delete from figures;
 insert into figures (project, figure, value)

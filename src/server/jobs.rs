@@ -22,6 +22,9 @@ pub use trouble::TroubleLog;
 mod storage_probe;
 pub use storage_probe::StorageProbeJob;
 
+mod watch_file;
+pub use watch_file::WatchFileJob;
+
 /// The pause before a step is tried again after the database was busy or away.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 

@@ -78,7 +78,8 @@ fn every_file_has_the_same_bytes_after_install_and_uninstall() {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
 
             let others = value(&before).as_object().unwrap().keys().any(|key| key != "hooks");
-            if agent == "codex" && (others || before.starts_with(b"\xef\xbb\xbf")) {
+            let twice = String::from_utf8_lossy(&before).matches("\"hooks\": {").count() > 1;
+            if agent == "codex" && (others || twice || before.starts_with(b"\xef\xbb\xbf")) {
                 let text = home.refused(&["hooks", "install", "--agent", agent, scope]);
                 assert!(text.contains("Codex ignores") && text.contains("nothing was changed"), "{name}: {text}");
                 assert_eq!(fs::read(&path).unwrap(), before, "{name}");
@@ -152,14 +153,12 @@ fn an_invalid_settings_file_is_refused_with_the_place_of_its_error() {
 }
 
 #[test]
-fn a_file_with_two_hooks_members_is_refused() {
-    for agent in AGENTS {
-        let home = Home::new();
-        let path = settings(&home, agent, "--user");
-        write(&path, b"{\"hooks\": {}, \"hooks\": {}}\n");
-        let text = home.refused(&["hooks", "install", "--agent", agent]);
-        assert!(text.contains("line 1, column 25: a second `hooks` replaces the first"), "{text}");
-    }
+fn a_file_with_two_hooks_members_is_refused_for_codex() {
+    let home = Home::new();
+    let path = settings(&home, "codex", "--user");
+    write(&path, b"{\"hooks\": {}, \"hooks\": {}}\n");
+    let text = home.refused(&["hooks", "install", "--agent", "codex"]);
+    assert!(text.contains("line 1, column 24: Codex ignores a file with two `hooks`"), "{text}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ async fn new_files_belong_to_their_owner_alone_and_the_others_keep_their_mode() 
         };
         let mode =
             |path: &Path| fs::metadata(path).unwrap_or_else(|_| panic!("no {}", path.display())).permissions().mode();
-        let of = |database: &Path, end: &str| mode(&Path::new(&format!("{}{end}", database.display()))) & 0o777;
+        let of = |database: &Path, end: &str| mode(Path::new(&format!("{}{end}", database.display()))) & 0o777;
 
         let new = home.path("new/data/requery.db");
         serve(&new, &|| {

@@ -63,8 +63,10 @@ pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<HookCommand>,
 /// # Errors
 /// The agent ignores such a file, so that hooks in it would never run.
 pub fn check_read_by_agent(text: &str, agent: AgentRuntime) -> Result<(), SettingsFlaw> {
-    let is_codex = agent == AgentRuntime::Codex;
-    if is_codex && text.starts_with('\u{feff}') {
+    if agent != AgentRuntime::Codex {
+        return Ok(());
+    }
+    if text.starts_with('\u{feff}') {
         return Err(SettingsFlaw::at(
             0,
             "Codex ignores a file that begins with a byte order mark: save it without one",
@@ -75,13 +77,14 @@ pub fn check_read_by_agent(text: &str, agent: AgentRuntime) -> Result<(), Settin
     }
     let root = JsonNode::parse(text)?;
     let members = root.members();
-    let others = members.iter().find(|member| is_codex && member.key != "hooks");
-    if let Some(other) = others {
+    if let Some(other) = members.iter().find(|member| member.key != "hooks") {
         let reason = format!("Codex ignores a file with a member besides `hooks`, as `{}`: remove it", other.key);
         return Err(SettingsFlaw::at(other.value.start, reason));
     }
     match members.iter().filter(|member| member.key == "hooks").nth(1) {
-        Some(second) => Err(SettingsFlaw::at(second.value.start, "a second `hooks` replaces the first: join the two")),
+        Some(second) => {
+            Err(SettingsFlaw::at(second.value.start, "Codex ignores a file with two `hooks`: join the two"))
+        }
         None => Ok(()),
     }
 }

@@ -41,14 +41,17 @@ impl BackgroundJob for PruneJob {
 
 /// Deletes changes that are older than `retention`, and old deliveries.
 ///
-/// A change that is not folded yet stays. The newest change stays too: the floor of the log is its oldest row.
+/// Only the old end of the log is deleted, up to a position. A change that is not folded yet stays. The newest change
+/// stays too, as a sign that the numbers before it were given out.
 pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Result<(), DatabaseError> {
     let before = |kept: Duration| now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
+    // A clock that was ahead by less than the retention only delays the prune.
+    let latest = now_ms.saturating_add(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
     let mut size = ROWS_PER_TRANSACTION;
     loop {
         let rows = i64::from(size.size());
         let write = async |tx: &WriteTransaction| {
-            let values = [rows.into(), before(retention).into()];
+            let values = [rows.into(), before(retention).into(), latest.into()];
             let changes = change_log::PRUNE_CHANGES.execute(tx, values).await?;
             let values = [before(limits::DELIVERY_MEMORY).into(), rows.into()];
             let deliveries = change_log::PRUNE_DELIVERIES.execute(tx, values).await?;

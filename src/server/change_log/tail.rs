@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Between, between, notice};
+use super::{Between, between, notice, sqlite};
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::database::sqlite::bell::Bell;
@@ -37,21 +37,19 @@ pub async fn tail(
     log_grew: Arc<Notify>,
     shutdown: CancellationToken,
 ) {
-    let ended = shutdown.run_until_cancelled(async {
+    let ended = async {
         let mut from = from;
         let mut reopened: Option<Instant> = None;
         // The receiver is gone only when the server ends.
         while !hub.is_closed() {
-            let error = match follow(&database, from.clone(), &hub, &log_grew).await {
-                Ok(never) => match never {},
-                Err(error) => error,
-            };
+            let Err(error) = follow(&database, &from, &hub, &log_grew, &shutdown).await else { return };
             tracing::warn!(%error, "could not follow the change log; opening the database again");
             // A file that opens but fails again at once must not keep a core and a disk busy.
             if let Some(at) = reopened {
-                tokio::time::sleep(REOPEN_INTERVAL.saturating_sub(at.elapsed())).await;
+                let rest = REOPEN_INTERVAL.saturating_sub(at.elapsed());
+                let _ = shutdown.run_until_cancelled(tokio::time::sleep(rest)).await;
             }
-            from = match reopen(&database, &hub).await {
+            from = match shutdown.run_until_cancelled(reopen(&database, &hub)).await.flatten() {
                 Some(cursor) => cursor,
                 None => return,
             };
@@ -59,19 +57,37 @@ pub async fn tail(
             // The index job may have to walk all rows of the file: it must not wait for the next change.
             log_grew.notify_one();
         }
-    });
+    };
     ended.await;
 }
 
-/// Follows the log of the open file. Returns only with the error that ends this.
+/// Follows the log of the open file until `shutdown`, or until the error that ends this.
 async fn follow(
     database: &Database,
-    from: Cursor,
+    from: &Cursor,
+    hub: &mpsc::Sender<HubInput>,
+    log_grew: &Notify,
+    shutdown: &CancellationToken,
+) -> Result<(), DatabaseError> {
+    let mut bell = Bell::connect(database).await?;
+    let followed = shutdown.run_until_cancelled(follow_with(&mut bell, database, from, hub, log_grew)).await;
+    // An open connection would keep the file from being closed in order, and would meet the connections to another file.
+    bell.close().await;
+    match followed {
+        None => Ok(()),
+        Some(Ok(never)) => match never {},
+        Some(Err(error)) => Err(error),
+    }
+}
+
+async fn follow_with(
+    bell: &mut Bell,
+    database: &Database,
+    from: &Cursor,
     hub: &mpsc::Sender<HubInput>,
     log_grew: &Notify,
 ) -> Result<Infallible, DatabaseError> {
-    let mut bell = Bell::connect(database).await?;
-    let mut reached = Position::of(&from);
+    let mut reached = Position::of(from);
     let mut newest: Option<change::Model> = None;
     loop {
         let end = bell.check(database, from.epoch(), &reached, newest.as_ref()).await?;
@@ -79,27 +95,30 @@ async fn follow(
         if !pass.is_empty() {
             bell.stay_awake();
             log_grew.notify_one();
-            let last = read_pass(&mut bell, &pass, end.cursor(from.epoch()), hub).await?;
-            newest = last.or(newest);
+            newest = read_pass(bell, database, &pass, end.cursor(from.epoch()), newest, hub).await?;
             reached = end;
         }
         bell.wait(database).await?;
     }
 }
 
-/// Hands on one pass. Returns the newest row that was read.
+/// Hands on one pass. `before` is the newest row of the pass before. Returns the newest row that was read.
 async fn read_pass(
     bell: &mut Bell,
+    database: &Database,
     pass: &Between,
     cursor: Cursor,
+    before: Option<change::Model>,
     hub: &mpsc::Sender<HubInput>,
 ) -> Result<Option<change::Model>, DatabaseError> {
     let mut rest = pass.clone();
     let mut newest = None;
+    let mut read = 0;
     let mut has_unknown_kind = false;
     loop {
         let mut rows = bell.changes(rest.start(), rest.end(), CHANGES_PER_BATCH).await?;
         let is_last = (rows.len() as u64) < CHANGES_PER_BATCH;
+        read += rows.len() as u64;
         match rows.iter().map(notice).collect::<Option<Vec<Notice>>>() {
             Some(notices) if !has_unknown_kind && !notices.is_empty() => {
                 // A closed hub means that the server ends.
@@ -114,9 +133,16 @@ async fn read_pass(
             _ => break,
         }
     }
-    let input = match has_unknown_kind {
-        true => HubInput::Doubt { reason: "a change of a kind that is not known", cursor },
-        false => HubInput::Complete(cursor),
+    let newest = newest.or(before);
+    // Noted before a client of a stream can know the cursor.
+    database.note_read(pass.end(), newest.as_ref());
+    let input = if has_unknown_kind {
+        HubInput::Doubt { reason: "a change of a kind that is not known", cursor }
+    } else if sqlite::has_gaps(pass, read) {
+        // Another program deleted rows of the log before they were read.
+        HubInput::Doubt { reason: "changes are missing in the log", cursor }
+    } else {
+        HubInput::Complete(cursor)
     };
     let _ = hub.send(input).await;
     Ok(newest)

@@ -18,9 +18,9 @@ use super::{Database, DatabaseError};
 use crate::server::access::scope::Scope;
 
 /// The time for which a step may hold the write lock. The steps are sized by it.
-pub const STEP_TIME: Duration = Duration::from_millis(5);
+const STEP_TIME: Duration = Duration::from_millis(5);
 /// How long other programs can delay a step.
-pub const LONGEST_DELAY: Duration = Duration::from_secs(30);
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// How long all steps rest after one, in times of how long it held the write lock. A program that begins to write while
 /// the server has a long work to do meets a step with this chance, at its first write.
 const REST_FACTOR: u32 = 9;
@@ -35,7 +35,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, Debug)]
 pub enum BackgroundWork {
     /// The upkeep of what the server derives from the rows. The steps of upkeep wait for each other, so that all of them
-    /// together take one step in [`LONGEST_DELAY`] beside a program that never pauses.
+    /// together take one step in thirty seconds beside a program that never pauses.
     Upkeep,
     /// The reports of agents. They wait at most this long each, and for no upkeep.
     Agents(Duration),
@@ -95,7 +95,7 @@ impl Database {
     }
 
     /// Runs `verbs` like [`Database::write`], as one step of background work: it first waits until other programs
-    /// pause, at most [`LONGEST_DELAY`] for each step of upkeep that waits before it.
+    /// pause, at most thirty seconds for each step of upkeep that waits before it.
     pub async fn write_in_background<T, E: From<DatabaseError>>(
         &self,
         work: BackgroundWork,

@@ -41,6 +41,54 @@ pub enum OpenError {
     /// Another server has the file open.
     #[error("another requery serves {path}", path = .0.display())]
     InUse(PathBuf),
+    /// There is no file at the path, or an empty one, and the server ran on another file.
+    #[error("{path} is missing or empty: put the file back; a start of the server creates an empty database",
+        path = .0.display())]
+    Missing(PathBuf),
+    /// The file was moved or replaced while it was opened.
+    #[error("{path} was moved or replaced while it was opened", path = .0.display())]
+    Moved(PathBuf),
+    /// The path given at the start leads to another file now.
+    #[error("{path} leads to another file than at the start: start the server again to serve that file",
+        path = .0.display())]
+    LeadsElsewhere(PathBuf),
+    /// The file has several names, and was last open under another one.
+    #[error("{path} has another name too, a hard link, and each name would get a write-ahead log of its own: serve the \
+        name that was served before, or copy the file and serve the copy", path = .0.display())]
+    Linked(PathBuf),
+    /// The write-ahead log beside the file belongs to another file.
+    #[error("{log} belongs to another database file than {path}, and SQLite would bring its changes into that file: move \
+        {log} to another folder to serve {path} as it is, or put the file back that the log belongs to",
+        path = path.display(), log = log.display())]
+    LogOfAnother {
+        /// The file.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+    },
+    /// There is a write-ahead log but no database file.
+    #[error("{path} is missing or empty, but there is {log} with changes of it: put the file back, or move {log} to \
+        another folder to begin an empty database", path = path.display(), log = log.display())]
+    LogWithoutFile {
+        /// The missing file.
+        path: PathBuf,
+        /// The log.
+        log: PathBuf,
+    },
+    /// The write-ahead log of the file has another name.
+    #[error("{path} lacks its newest changes, which are in {aside}: rename that file to {log}, or move it to another \
+        folder to go without these changes", path = path.display(), log = log.display(), aside = aside.display())]
+    LogAside {
+        /// The file.
+        path: PathBuf,
+        /// The name of its log.
+        log: PathBuf,
+        /// The log under its present name.
+        aside: PathBuf,
+    },
+    /// The file is no database.
+    #[error("{path} is no SQLite database: name another file", path = .0.display())]
+    NoDatabase(PathBuf),
     /// The file is corrupt.
     #[error("{path} is damaged: {detail}", path = path.display())]
     Damaged {
@@ -62,7 +110,27 @@ pub enum OpenError {
     Db {
         /// The file.
         path: PathBuf,
-        /// The cause.
-        why: DbErr,
+        /// The message of SQLite or of the driver.
+        why: String,
     },
+}
+
+impl OpenError {
+    /// The reason for the clients of the server: without a path and without a message of the driver.
+    pub(super) fn for_clients(&self) -> String {
+        match self {
+            Self::InUse(_) => "another server has the file open".to_owned(),
+            Self::Missing(_) => "the file is missing or empty".to_owned(),
+            Self::Moved(_) => "the file was moved while it was opened".to_owned(),
+            Self::LeadsElsewhere(_) => "the path leads to another file than at the start".to_owned(),
+            Self::Linked(_) => "the file has two names".to_owned(),
+            Self::LogOfAnother { .. } => "the write-ahead log beside the file belongs to another file".to_owned(),
+            Self::LogWithoutFile { .. } => "the file is missing, and its write-ahead log is there".to_owned(),
+            Self::LogAside { .. } => "the newest changes of the file are in another file".to_owned(),
+            Self::NoDatabase(_) => "the file is no database".to_owned(),
+            Self::Damaged { .. } => "the file is damaged".to_owned(),
+            Self::Schema { why, .. } => format!("{why}; {}", why.way_out()),
+            Self::Io { .. } | Self::Db { .. } => "the file cannot be opened".to_owned(),
+        }
+    }
 }

@@ -5,9 +5,7 @@
 
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
-use super::sqlite::connections::REPLACED;
 use super::sqlite::error_codes::is_constraint;
-use super::sqlite::lock::file_id;
 use super::transaction::{StatementFailure, Statements, WriteTransaction};
 use super::write_health::WriteHealth;
 use super::{Database, DatabaseError, sql};
@@ -46,11 +44,14 @@ impl Database {
         let transaction = connections.writer.begin_with_options(options).await.map_err(|error| {
             let failure = StatementFailure::from(&error);
             self.write_health().note(&failure);
-            let error = DatabaseError::from(error);
-            if !matches!(error, DatabaseError::Busy) {
-                connections.doubt.raise();
+            match DatabaseError::from(error) {
+                DatabaseError::Busy => DatabaseError::Busy,
+                // The next writes get another connection: SQLite refuses to begin in a transaction that is still open.
+                error => {
+                    connections.doubt.raise();
+                    DatabaseError::Away(error.to_string())
+                }
             }
-            error
         })?;
         connections.doubt.raise();
         let write = WriteTransaction { scope, statements: Statements::of(transaction) };
@@ -75,6 +76,7 @@ impl Database {
             self.write_health().note(&StatementFailure::from(&error));
             let refused = is_constraint(&error);
             let error = DatabaseError::from(error);
+            // Without a word from SQLite about a rule of the schema, the rows may or may not be stored.
             return Err(match error {
                 DatabaseError::Db(error) if !refused => DatabaseError::Away(format!("the commit failed: {error}")),
                 error => error,
@@ -84,9 +86,7 @@ impl Database {
         connections.doubt.clear();
         connections.note_minted(&cursor);
         self.ring();
-        if file_id(self.path()) != connections.file {
-            return Err(DatabaseError::Away(REPLACED.to_owned()).into());
-        }
+        connections.check_in_place()?;
         Ok(Committed { value, cursor })
     }
 

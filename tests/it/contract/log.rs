@@ -49,6 +49,55 @@ async fn a_cursor_below_the_floor_gets_a_snapshot_and_one_above_resumes() {
     }
 }
 
+/// A clock can step, and any program can write a time. The prune then deletes less or more, but never a row in the
+/// middle.
+#[tokio::test]
+async fn the_prune_deletes_only_the_old_end_of_the_log_whatever_the_times_say() {
+    const HOUR: i64 = 3_600_000;
+    const NOW: i64 = 1_000_000 * HOUR;
+    for (hours, kept) in [
+        // Hours before now, from the oldest change on. The retention is 24 hours.
+        (vec![30, 29, 28, 2, 1], "4 5"),
+        // Ahead by less than the retention: the prune waits.
+        (vec![30, 29, -3, 28, 2, 1], "3 4 5 6"),
+        // Ahead by years: the next change with a time that can be right counts.
+        (vec![30, -90_000, 28, 2, 1], "4 5"),
+        (vec![-90_000, -90_000, 2, 1], "3 4"),
+        // No later change has such a time.
+        (vec![30, 29, -90_000, -90_000], "3 4"),
+        (vec![-90_000, -90_000, -90_000], "1 2 3"),
+        // Far behind.
+        (vec![30, 2, 500_000, 1], "2 3 4"),
+        (vec![500_000, 500_000, 500_000], "3"),
+    ] {
+        let (folder, database) = open().await;
+        let path = folder.path().join("requery.db");
+        for (index, hours) in hours.iter().enumerate() {
+            let at = NOW - hours * HOUR;
+            sqlite3(
+                &path,
+                &format!("insert into tasks (title) values ('a'); update changes set at = {at} where id = {index} + 1"),
+            );
+        }
+        fold::fold_all(&database).await.unwrap();
+        prune::prune(&database, NOW, DAY).await.unwrap();
+        assert_eq!(sqlite3(&path, "select group_concat(id, ' ') from changes"), kept, "{hours:?}");
+    }
+}
+
+#[tokio::test]
+async fn many_changes_with_a_time_ahead_do_not_end_the_pruning() {
+    let (folder, database) = open().await;
+    let path = folder.path().join("requery.db");
+    let many = "with recursive n (i) as (select 1 union select i + 1 from n where i < 25000)
+        insert into changes (kind, project, at) select 'bookmark.deleted', '', 9000000000000000 from n;
+        insert into changes (kind, project, at) values ('bookmark.deleted', '', 1000), ('bookmark.deleted', '', 90000000)";
+    sqlite3(&path, many);
+    fold::fold_all(&database).await.unwrap();
+    prune::prune(&database, 90_000_001, DAY).await.unwrap();
+    assert_eq!(sqlite3(&path, "select group_concat(id, ' ') from changes"), "25002");
+}
+
 #[tokio::test]
 async fn a_change_id_is_never_used_twice() {
     let (folder, database) = open().await;

@@ -262,8 +262,9 @@ pub const DRIVERS: &[&str] = &[
     "server::database::background",
     "server::leaving",
     "server::database::sqlite::bell",
-    "server::database::sqlite::connections",
+    "server::database::sqlite::continuity",
     "server::database::sqlite::lock",
+    "server::database::sqlite::presence",
     "server::database::sqlite::watchdog",
     "server::database::turns",
     "server::feed",
@@ -274,6 +275,7 @@ pub const DRIVERS: &[&str] = &[
     "server::net::*",
     "server::search",
     "server::jobs",
+    "server::jobs::watch_file",
     "server::search::job",
     "cli::*",
 ];

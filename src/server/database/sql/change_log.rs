@@ -5,19 +5,28 @@ use super::Sql;
 /// The number of the oldest change.
 pub const FLOOR: Sql = Sql::new("select min(id) as floor from changes");
 
-/// The first change after the run `?`, if a later run began, and the number of the oldest change. No row if the run is
-/// unknown.
-pub const RUN_AND_FLOOR: Sql = Sql::new(
+/// The first change after the run `?1`, if a later run began, and how many changes the log has from the change `?2` on.
+/// No row if the run is unknown.
+pub const RUN_AND_ROWS: Sql = Sql::new(
     "select
         (select later.begins from runs later where later.id > run.id order by later.id limit 1) as ends,
-        (select min(id) from changes) as floor
-    from runs run where run.token = ?",
+        (select count(*) from changes where id >= ?2) as rows
+    from runs run where run.token = ?1",
 );
 
-/// Deletes folded changes older than the time `?2`, at most `?1` rows. The newest change stays.
+/// Deletes folded changes from the old end of the log, at most `?1` rows. The newest change stays.
+///
+/// The end of the deleted part is a position, because a clock can step and any program can write `at`: a log with a hole
+/// would tell a returning client less than has changed. The first change from the time `?2` until the time `?3` ends the
+/// part. A change after `?3` was logged while a clock was far ahead. It ends the part only if no later change has a time
+/// that can be right: the changes before the last one that is older than `?2` are deleted then.
 pub const PRUNE_CHANGES: Sql = Sql::new(
-    "delete from changes where id in (select id from changes
-        where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?) and at < ?",
+    "with front as materialized (select id, at from changes
+        where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?1)
+    delete from changes where id <= (select max(id) from front) and id < coalesce(
+        (select min(id) from front where at between ?2 and ?3),
+        (select id from changes where at between ?2 and ?3 order by id limit 1),
+        (select max(id) + 1 from front where at < ?2), 0)",
 );
 
 /// Deletes deliveries older than the time `?1`, at most `?2` rows.

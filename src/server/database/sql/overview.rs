@@ -114,7 +114,7 @@ pub const SUMS: Sql = Sql::new(concat!(
         select project, figure, ",
     sum!("value"),
     " as value from unfolded group by project, figure having ",
-    // Not the name of the sum: here it would name the column of one row.
+    // Not the name of the result: `having` would take it for the column of some row of the group.
     sum!("value"),
     " <> 0
     ),

@@ -2,11 +2,67 @@
 
 use super::Sql;
 
+/// The number of the last change that was ever logged: the number that SQLite continues from.
+///
+/// Any program can write `sqlite_sequence`: the entry can be gone, a text, a real or null. SQLite then takes the number
+/// that the value casts to, or the number of the newest row if that is higher. So does this expression. The largest
+/// numbers are left out, see [`RENUMBER`].
+macro_rules! last_change {
+    () => {
+        "max(0, coalesce((select max(id) from changes), 0),
+            coalesce((select cast(seq as integer) from sqlite_sequence where name = 'changes' limit 1), 0))"
+    };
+}
+pub(super) use last_change;
+
 /// The number of the last change, and whether the run `?` is in the file.
-pub const LAST_CHANGE_AND_RUN: Sql = Sql::new(
-    "select (select seq from sqlite_sequence where name = 'changes') as last,
-        exists (select 1 from runs where token = ?) as is_ours",
+pub const LAST_CHANGE_AND_RUN: Sql =
+    Sql::new(concat!("select ", last_change!(), " as last, exists (select 1 from runs where token = ?) as is_ours"));
+
+/// The number of the last change.
+pub const LAST_CHANGE: Sql = Sql::new(concat!("select ", last_change!()));
+
+/// For the tail: whether the run `?` is in the file, the number of the last change, the version of the schema, the number
+/// of the oldest row of the log, and whether a table has used up its numbers.
+pub const STATE_OF_LOG: &str = concat!(
+    "select exists (select 1 from runs where token = ?), ",
+    last_change!(),
+    ", (select schema_version from pragma_schema_version), (select min(id) from changes),
+    exists (select 1 from sqlite_sequence where cast(seq as integer) >= 4611686018427387904 and case name
+        when 'changes' then true
+        when 'events' then (select coalesce(max(position), 0) from events) < 4611686018427387904
+        when 'runs' then (select coalesce(max(id), 0) from runs) < 4611686018427387904
+        else false end)"
 );
 
-/// The number of the last change; no row in a database without changes.
-pub const LAST_CHANGE: Sql = Sql::new("select seq from sqlite_sequence where name = 'changes'");
+/// Whether the last run is the run `?`.
+pub const IS_LAST_RUN: Sql = Sql::new("select token = ? from runs order by id desc limit 1");
+
+/// The highest number of a row, 2^62. SQLite gives out no number after 2^63 - 1, and every later insert fails as if the
+/// disk were full. Another program can set any number, so the numbers from here on are taken back.
+pub const HIGHEST_NUMBER: i64 = 1 << 62;
+
+/// Takes back the numbers of changes from 2^62 on. No row is affected in a log that has only ordinary numbers.
+pub const RENUMBER_CHANGES: [Sql; 2] = [
+    Sql::new("delete from changes where id >= 4611686018427387904"),
+    Sql::new(
+        "update sqlite_sequence set seq = (select coalesce(max(id), 0) from changes)
+        where name = 'changes' and cast(seq as integer) >= 4611686018427387904",
+    ),
+];
+
+/// Takes back the numbers of events and runs from 2^62 on, if no row has one.
+pub const RENUMBER_OTHERS: Sql = Sql::new(
+    "update sqlite_sequence set seq = case name when 'events' then (select coalesce(max(position), 0) from events)
+        else (select coalesce(max(id), 0) from runs) end
+    where name in ('events', 'runs') and cast(seq as integer) >= 4611686018427387904",
+);
+
+/// Takes back the position of the fold if it is beyond the end of the log. Without this the fold would skip the changes
+/// that get these numbers.
+pub const TAKE_BACK_FOLDED: Sql =
+    Sql::new(concat!("update folded set next = ", last_change!(), " + 1 where next > ", last_change!(), " + 1"));
+
+/// The same for the position of the search index.
+pub const TAKE_BACK_SEARCHED: Sql =
+    Sql::new(concat!("update searched set next = ", last_change!(), " + 1 where next > ", last_change!(), " + 1"));

@@ -1,6 +1,7 @@
 //! The statements that write the search index.
 
 use super::Sql;
+use super::runs::last_change;
 
 /// The progress of the index. Documents of imported events have ids below 0. Their ids start at -2^40, with room on
 /// both sides: events indexed as they arrive count upwards, events of a walk downwards.
@@ -19,13 +20,14 @@ pub const MOVE_ON: Sql = Sql::new(
 
 /// Begins to walk all rows by the rules of the version `?1`, and leaves room for the ids of their documents. Another
 /// program can write an event with any position.
-pub const BEGIN_WALK: Sql = Sql::new(
+pub const BEGIN_WALK: Sql = Sql::new(concat!(
     "update searched set (next, document, stage, stage_at, stage_document, words) = (select next, document + room, 'tasks',
-        null, document + room - 1, ?1 from (select
-            coalesce((select seq from sqlite_sequence where name = 'changes'), 0) + 1 as next,
+        null, document + room - 1, ?1 from (select ",
+    last_change!(),
+    " + 1 as next,
             (select count(*) from tasks) + (select count(*) from bookmarks)
                 + (select min(coalesce(max(position), 0), 1 << 40) from events) as room))",
-);
+));
 
 /// Records that all documents of the task `?1` are under the project `?2`.
 pub const SETTLE_TASK: Sql = Sql::new(

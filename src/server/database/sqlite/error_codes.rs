@@ -50,8 +50,9 @@ pub(in crate::server::database) fn is_of_storage(error: &DbErr) -> bool {
 pub(in crate::server::database) fn as_open_error(location: &Location) -> impl Fn(DbErr) -> OpenError {
     let path = location.path().to_owned();
     move |why| match damage(&why) {
-        Some(detail) => OpenError::Damaged { path: path.clone(), detail },
-        None => OpenError::Db { path: path.clone(), why },
+        Some(_) if !health::is_within(&why) => OpenError::NoDatabase(path.clone()),
+        Some(_) => OpenError::Damaged { path: path.clone(), detail: health::message(&why) },
+        None => OpenError::Db { path: path.clone(), why: health::message(&why) },
     }
 }
 

@@ -47,7 +47,7 @@ pub(in crate::server) async fn connect(path: &Path) -> Result<SqliteConnection, 
     SqliteConnection::connect_with(&options).await.map_err(query)
 }
 
-/// Checks a whole file on a new connection.
+/// Checks a whole file that no connection is open to.
 pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
     let mut fresh = connect(path).await?;
     let health = health(&mut fresh).await;
@@ -55,7 +55,7 @@ pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
     health
 }
 
-/// Checks a whole file on `connection`. The connection should be new: an old one can have pages in its cache.
+/// Checks a whole file on `connection`, which must have no page of the file in its cache.
 pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Result<Health, DbErr> {
     // If SQLite cannot open a virtual table, it checks no table at all and returns an error.
     let (found, aborted) = match check(connection, "").await {
@@ -160,17 +160,30 @@ pub(in crate::server) fn code(error: &DbErr) -> Option<i32> {
     extended_code(error).map(|code| code & 0xff)
 }
 
-fn extended_code(error: &DbErr) -> Option<i32> {
-    let (DbErr::Conn(RuntimeErr::SqlxError(error))
-    | DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
-    else {
-        return None;
-    };
-    error.as_database_error()?.code()?.parse().ok()
+/// The message of SQLite, or of the driver if the error is not one of SQLite.
+pub(in crate::server) fn message(error: &DbErr) -> String {
+    let found = driver_error(error).map(|error| match error.as_database_error() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
+    });
+    found.unwrap_or_else(|| error.to_string())
 }
 
-fn query(error: sqlx::Error) -> DbErr {
+fn extended_code(error: &DbErr) -> Option<i32> {
+    driver_error(error)?.as_database_error()?.code()?.parse().ok()
+}
+
+fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// The error of a query on a connection of its own.
+pub(super) fn query(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))
 }
 

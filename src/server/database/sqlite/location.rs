@@ -36,6 +36,17 @@ impl Location {
         &self.0
     }
 
+    /// The same file by its canonical name, without symbolic links. SQLite names the log after the canonical name, so
+    /// the lock has to do so too.
+    pub(in crate::server::database) fn resolved(&self) -> Self {
+        Self(canonical(&self.0))
+    }
+
+    /// Whether `given` leads here.
+    pub(in crate::server::database) fn is_the_place_of(&self, given: &Path) -> bool {
+        given == self.0 || canonical(given) == self.0
+    }
+
     /// The URL for the driver. Characters with a meaning in a URL are percent-encoded.
     pub(in crate::server::database) fn url(&self) -> String {
         let mut url = "sqlite://".to_owned();
@@ -47,6 +58,28 @@ impl Location {
             }
         }
         url
+    }
+}
+
+/// The canonical name of `path`, also if the file is missing. If a folder is missing, the path as it is.
+fn canonical(path: &Path) -> PathBuf {
+    /// As many links in a row as Linux follows.
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        if let Ok(canonical) = path.canonicalize() {
+            return canonical;
+        }
+        // A link can lead to a file that is missing.
+        match path.read_link() {
+            Ok(target) => path = path.parent().map_or(target.clone(), |folder| folder.join(&target)),
+            Err(_) => break,
+        }
+    }
+    let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    match (folder.and_then(|folder| folder.canonicalize().ok()), path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => std::path::absolute(&path).unwrap_or(path),
     }
 }
 

@@ -4,16 +4,16 @@
 use sea_orm::sqlx::{self, Row};
 
 use super::connections::Connections;
+use super::health::query;
 use super::lock::BUSY_TIMEOUT;
-use super::watchdog::error;
 use crate::server::database::DatabaseError;
 
 impl Connections {
     /// A number that changes with each commit of another program.
     pub(in crate::server::database) async fn foreign_version(&self) -> Result<i64, DatabaseError> {
-        let mut writer = self.writer.get_sqlite_connection_pool().acquire().await.map_err(error)?;
-        let row = sqlx::query("pragma data_version").fetch_one(&mut *writer).await.map_err(error)?;
-        Ok(row.get(0))
+        let mut writer = self.writer.get_sqlite_connection_pool().acquire().await.map_err(query)?;
+        let row = sqlx::query("pragma data_version").fetch_one(&mut *writer).await.map_err(query)?;
+        Ok(row.try_get(0).map_err(query)?)
     }
 
     /// Whether another program holds the write lock: a transaction without a wait for the lock fails then.
@@ -21,12 +21,12 @@ impl Connections {
         let wait = format!("pragma busy_timeout = {}", BUSY_TIMEOUT.as_millis());
         // The database runs all of these statements in a row, so the lock is held for microseconds.
         let take_lock = format!("pragma busy_timeout = 0; begin immediate; rollback; {wait}");
-        let mut writer = self.writer.get_sqlite_connection_pool().acquire().await.map_err(error)?;
-        let taken = sqlx::raw_sql(sqlx::AssertSqlSafe(take_lock)).execute(&mut *writer).await.map_err(error);
-        match taken {
+        let mut writer = self.writer.get_sqlite_connection_pool().acquire().await.map_err(query)?;
+        let taken = sqlx::raw_sql(sqlx::AssertSqlSafe(take_lock)).execute(&mut *writer).await;
+        match taken.map_err(|error| DatabaseError::from(query(error))) {
             Ok(_) => Ok(false),
             Err(failed) => {
-                sqlx::raw_sql(sqlx::AssertSqlSafe(wait)).execute(&mut *writer).await.map_err(error)?;
+                sqlx::raw_sql(sqlx::AssertSqlSafe(wait)).execute(&mut *writer).await.map_err(query)?;
                 if matches!(failed, DatabaseError::Busy) { Ok(true) } else { Err(failed) }
             }
         }

@@ -25,11 +25,8 @@ pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateE
 }
 
 /// Fails if the schema is not as it was when the file was opened.
-pub(in crate::server) async fn check(path: &Path) -> Result<(), DatabaseError> {
-    let db = open(&Location::from(path.to_owned()), false).await?;
-    let differences = requery_migrations::differences(&db).await;
-    db.close().await?;
-    match differences?.join(", ") {
+pub(in crate::server) async fn check(db: &DatabaseConnection) -> Result<(), DatabaseError> {
+    match requery_migrations::differences(db).await?.join(", ") {
         found if found.is_empty() => Ok(()),
         found => Err(DatabaseError::Away(format!("its schema was changed: {found}"))),
     }
