@@ -79,8 +79,8 @@ pub enum OpenError {
         log: PathBuf,
     },
     /// The write-ahead log of the file has another name.
-    #[error("{path} lacks its newest changes, which are in {aside}: rename that file to {log}, or move it to another \
-        folder to go without these changes", path = path.display(), log = log.display(), aside = aside.display())]
+    #[error("{path} lacks its newest changes, which are in {aside}: rename that file to {log} if no program has \
+        written {path} since, or move it to another folder to go without these changes", path = path.display(), log = log.display(), aside = aside.display())]
     LogAside {
         /// The file.
         path: PathBuf,
