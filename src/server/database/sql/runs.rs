@@ -28,10 +28,12 @@ pub const STATE_OF_LOG: &str = concat!(
     "select exists (select 1 from runs where token = ?), ",
     last_change!(),
     ", (select schema_version from pragma_schema_version), (select min(id) from changes),
-    exists (select 1 from sqlite_sequence where cast(seq as integer) >= 4611686018427387904 and case name
-        when 'changes' then true
-        when 'events' then (select coalesce(max(position), 0) from events) < 4611686018427387904
-        when 'runs' then (select coalesce(max(id), 0) from runs) < 4611686018427387904
+    exists (select 1 from sqlite_sequence where case name
+        when 'changes' then cast(seq as integer) >= 4611686018427387904
+        when 'events' then cast(seq as integer) > 1000000000000
+            and (select coalesce(max(position), 0) from events) <= 1000000000000
+        when 'runs' then cast(seq as integer) >= 4611686018427387904
+            and (select coalesce(max(id), 0) from runs) < 4611686018427387904
         else false end)"
 );
 
@@ -51,11 +53,13 @@ pub const RENUMBER_CHANGES: [Sql; 2] = [
     ),
 ];
 
-/// Takes back the numbers of events and runs from 2^62 on, if no row has one.
+/// Takes back the numbers of runs from 2^62 on, and the places of events above the highest that a writer can choose, if no
+/// row has one.
 pub const RENUMBER_OTHERS: Sql = Sql::new(
     "update sqlite_sequence set seq = case name when 'events' then (select coalesce(max(position), 0) from events)
         else (select coalesce(max(id), 0) from runs) end
-    where name in ('events', 'runs') and cast(seq as integer) >= 4611686018427387904",
+    where name = 'events' and cast(seq as integer) > 1000000000000
+        or name = 'runs' and cast(seq as integer) >= 4611686018427387904",
 );
 
 /// Whether the log lacks changes that are not folded yet: another program deleted them, or had the numbers given out again.
