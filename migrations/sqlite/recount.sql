@@ -4,8 +4,21 @@
 -- The rows that one trigger of a statement leaves for a later trigger of the same statement.
 delete from settling;
 delete from purging;
+delete from tree_roots;
 delete from replaced;
 delete from usage_replaced;
+
+-- A tree of tasks has the project of the task at its top.
+create temp table moved as
+    with recursive tree (id, project) as (
+        select id, project from main.tasks
+        where parent_task_id is null or not exists (select 1 from main.tasks above where above.id = tasks.parent_task_id)
+        union all
+        select tasks.id, tree.project from tree join main.tasks on tasks.parent_task_id = tree.id
+    )
+    select tree.id, tree.project from tree join main.tasks on tasks.id = tree.id where tasks.project <> tree.project;
+update or ignore tasks set project = moved.project from temp.moved as moved where tasks.id = moved.id;
+drop table moved;
 
 -- A bookmark of an event goes with the event.
 delete from bookmarks where event_id is not null and not exists (select 1 from events where id = bookmarks.event_id);
@@ -32,7 +45,8 @@ create temp table missed as
 -- The count is of events ever logged, so it never falls.
 update tasks set event_count = event_count + added.events
     from (select task_id, count(*) as events from missed group by task_id) as added where tasks.id = added.task_id;
-update tasks set event_count = max(event_count, found.events), changed_at = max(changed_at, found.newest)
+update tasks set event_count = max(event_count, found.events), changed_at = max(changed_at,
+        min(found.newest, cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
     from (select task_id, count(*) as events, max(created_at) as newest from events group by task_id) as found
     where tasks.id = found.task_id and (event_count < found.events or changed_at < found.newest);
 

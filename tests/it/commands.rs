@@ -180,7 +180,7 @@ async fn a_startup_error_is_printed_once() {
     let mut serve = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
     serve.args(["--listen", "127.0.0.1:0", "--database-url"]).arg(folder.path());
     let errors = String::from_utf8(serve.output().await.expect("it ends").stderr).expect("text");
-    assert_eq!(errors.matches("unable to open database file").count(), 1, "{errors}");
+    assert_eq!(errors.matches("Is a directory").count(), 1, "{errors}");
 }
 
 fn send(child: &Child, signal: Signal) {

@@ -395,6 +395,7 @@ async fn complete_is_true_exactly_when_the_index_covers_the_cursor() {
         assert_eq!(complete, cursor(&found).covers(&cursor(&wrote)));
         assert!(!complete || found.at("/items/0/title") == json!(format!("word{n}")));
     }
+    while search(&client, "q=word19").await.at("/complete") != json!(true) {}
     // While another process holds the write lock the index cannot follow. The answer comes with `complete: false`.
     let mut other = std::process::Command::new("sqlite3")
         .args(["-cmd", ".timeout 30000"])

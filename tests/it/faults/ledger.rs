@@ -148,7 +148,7 @@ impl Ledger {
     /// server has a new epoch.
     pub fn begin_loss(&mut self) {
         self.losses = None;
-        self.certifies = false;
+        self.certify(false);
     }
 
     /// The fault has thrown away all writes but `left`. Writes that begin from now on must be kept.
@@ -172,9 +172,15 @@ impl Ledger {
         left.0.iter().filter(|mark| mark.word.replaces()).copied().collect()
     }
 
-    /// Whether the cursors of writes are recorded. Not while change ids are given twice and the server cannot know it.
+    /// Whether the cursors of writes are recorded. Not while change ids are given again and the server cannot know it yet:
+    /// until it looks at the file, its cursors have the old epoch.
     pub fn certify(&mut self, certifies: bool) {
         self.certifies = certifies;
+        if !certifies {
+            let wrong = self.false_claims();
+            self.wrong.extend(wrong);
+            self.certificates.clear();
+        }
     }
 
     /// A screen holds a body with this cursor that shows these marks, out of the marks of `words` and `writers`.

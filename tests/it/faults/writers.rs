@@ -194,7 +194,8 @@ async fn write_by_hooks(writing: Arc<Writing>, agent: u8, like: Command) {
             return;
         }
         let began = Instant::now();
-        let Ok(child) = again(&like).stdin(File::open(&input).unwrap()).spawn() else { return };
+        let Ok(input) = File::open(&input) else { return };
+        let Ok(child) = again(&like).stdin(input).spawn() else { return };
         let ended = timeout(ANSWER_TIME, child.wait_with_output()).await;
         match ended.map(Result::unwrap) {
             Ok(output) if output.status.success() && output.stdout.is_empty() && output.stderr.is_empty() => {

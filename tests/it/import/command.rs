@@ -93,7 +93,7 @@ async fn long_files_are_sent_in_batches_and_overlong_lines_are_skipped() {
     };
     let mut lines: Vec<String> = (0..2500).map(|at| prompt(at, &format!("line {at}"))).collect();
     lines[1200] = "x".repeat(8 * 1024 * 1024 + 1);
-    lines[1300] = prompt(1300, &"y".repeat(7 * 1024 * 1024));
+    lines[1300] = prompt(1300, &"yes.".repeat(7 * 256 * 1024));
     lines[1400] = "broken".to_owned();
     lines[1500] = String::new();
     let file = home.path("odd\x1b[2J name.jsonl");
