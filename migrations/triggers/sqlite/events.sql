@@ -17,10 +17,10 @@ create trigger events_logged after insert on events begin
         new.task_id, new.id, new.created_at);
     -- One of the two updates applies, so the row is written once. Only the first event of a millisecond touches the
     -- indexes on changed_at.
-    update tasks set event_count = event_count + 1, trigger_writes = trigger_writes + 1
+    update tasks set event_count = event_count + 1, trigger_writes = (trigger_writes + 1) & 2147483647
         where id = new.task_id and changed_at >= new.created_at;
     -- An event in the future would keep the task at the top of the list until then.
-    update tasks set event_count = event_count + 1, trigger_writes = trigger_writes + 1,
+    update tasks set event_count = event_count + 1, trigger_writes = (trigger_writes + 1) & 2147483647,
         changed_at = max(changed_at, min(new.created_at,
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
         where id = new.task_id and changed_at < new.created_at;

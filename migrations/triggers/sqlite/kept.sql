@@ -1,10 +1,13 @@
 -- The triggers of the columns that the database keeps, and of the ids of rows: they take back or refuse the changes for
 -- which no trigger logs a notice. They run before the triggers of the files above, which then find the kept value.
+--
+-- `trigger_writes` counts within 31 bits, so that no value of it can make a later write fail.
 
 create trigger tasks_keep_their_counters after update of event_count, changed_at on tasks
-when new.trigger_writes is not old.trigger_writes + 1
+when new.trigger_writes is not (old.trigger_writes + 1) & 2147483647
     and (new.event_count is not old.event_count or new.changed_at is not old.changed_at) begin
-    update tasks set event_count = old.event_count, changed_at = old.changed_at, trigger_writes = trigger_writes + 1
+    update tasks set event_count = old.event_count, changed_at = old.changed_at,
+        trigger_writes = (trigger_writes + 1) & 2147483647
         where id = new.id;
 end;
 
@@ -12,7 +15,7 @@ end;
 create trigger tasks_change_by_now after insert on tasks
 when new.changed_at > cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer) begin
     update tasks set changed_at = cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer),
-        trigger_writes = trigger_writes + 1 where id = new.id;
+        trigger_writes = (trigger_writes + 1) & 2147483647 where id = new.id;
 end;
 
 create trigger events_keep_their_update after update of updated_at on events

@@ -29,7 +29,7 @@ create trigger tasks_started after insert on tasks begin
     -- A count that the writer brings is ignored. There can be events already: of a row that this task replaced, or
     -- written before their task where foreign keys are off.
     update tasks set event_count = (select count(*) from events where task_id = new.id),
-        trigger_writes = trigger_writes + 1
+        trigger_writes = (trigger_writes + 1) & 2147483647
         where id = new.id and event_count <> (select count(*) from events where task_id = new.id);
     insert into figure_deltas (project, status, source, tasks, events)
         values (new.project, new.status, new.source, 1, (select count(*) from events where task_id = new.id));
@@ -98,8 +98,9 @@ when (new.title is not old.title or new.project is not old.project or new.status
         where bookmarks.task_id = new.id and new.project is not old.project;
     insert into settling (id) select new.id where new.status is not old.status;
     update tasks set
-        changed_at = max(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), changed_at + 1),
-        trigger_writes = trigger_writes + 1,
+        changed_at = max(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer),
+            min(changed_at + 1, 253402300799999)),
+        trigger_writes = (trigger_writes + 1) & 2147483647,
         status_since = iif(new.status is not old.status and new.status_since is old.status_since,
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), status_since),
         status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason

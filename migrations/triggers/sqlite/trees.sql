@@ -27,7 +27,7 @@ when new.parent_task_id is not null
     select raise(abort, 'parent_task_id: there is no such task')
         where new.parent_task_id is not old.parent_task_id
             and not exists (select 1 from tasks where id = new.parent_task_id);
-    select raise(abort, 'project: a task below another task has the project of that task; move only the tasks without a parent_task_id')
+    select raise(abort, 'project: a task below another task has the project of that task; move tasks without a parent')
         from tasks where id = new.parent_task_id and project <> new.project;
 end;
 

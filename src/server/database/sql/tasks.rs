@@ -27,7 +27,7 @@ pub const MEETS_ITSELF: Sql = Sql::new(
 /// Sets the time of the last change of the task `?1` to `?2`. The step of `trigger_writes` tells the triggers that keep
 /// this time to leave it.
 pub const SET_CHANGED_AT: Sql =
-    Sql::new("update tasks set changed_at = ?2, trigger_writes = trigger_writes + 1 where id = ?1");
+    Sql::new("update tasks set changed_at = ?2, trigger_writes = (trigger_writes + 1) & 2147483647 where id = ?1");
 
 /// The number of events in the tree at `?1`, counted up to `?2`.
 pub const EVENTS_OF_TREE: Sql = Sql::new(
