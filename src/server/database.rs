@@ -250,7 +250,7 @@ impl Database {
     fn connections(&self) -> Result<Connections, DatabaseError> {
         match &**self.0.state.load() {
             State::Open(open) => Ok((**open).clone()),
-            State::Away(reason) => Err(DatabaseError::Away(reason.clone())),
+            State::Away(reason) => Err(DatabaseError::Closed(reason.clone())),
         }
     }
 }

@@ -272,6 +272,9 @@ impl ApiResponse for ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         match error {
+            DatabaseError::Closed(_) => {
+                Self::Unavailable { detail: error.to_string(), retry_after: limits::RETRY_WHILE_AWAY }
+            }
             // The reasons name paths and quote the driver, so they are for the log alone.
             DatabaseError::Away(reason) => {
                 tracing::debug!("a request found the database away: {reason}");

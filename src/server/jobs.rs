@@ -76,7 +76,9 @@ pub enum JobError {
 impl From<DatabaseError> for JobError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Damaged(_) => Self::DatabaseUnusable,
+            DatabaseError::Busy | DatabaseError::Closed(_) | DatabaseError::Away(_) | DatabaseError::Damaged(_) => {
+                Self::DatabaseUnusable
+            }
             DatabaseError::Index(_) | DatabaseError::Db(_) => Self::failed(error),
         }
     }

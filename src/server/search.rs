@@ -125,7 +125,11 @@ impl SearchIndex {
             DatabaseError::Damaged(_) if !self.database.search_index().is_damaged() => {
                 self.database.search_index().request_check();
             }
-            DatabaseError::Damaged(_) | DatabaseError::Busy | DatabaseError::Away(_) | DatabaseError::Db(_) => {}
+            DatabaseError::Damaged(_)
+            | DatabaseError::Busy
+            | DatabaseError::Closed(_)
+            | DatabaseError::Away(_)
+            | DatabaseError::Db(_) => {}
         }
     }
 

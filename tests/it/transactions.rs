@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::task::Poll;
 
-use requery::protocol::TaskId;
 use requery::protocol::write::NewTask;
+use requery::protocol::{TaskId, limits};
 use requery::server::access::scope::Scope;
 use requery::server::database::{Database, DatabaseError, ReadKey, ReadTransaction, WriteTransaction};
 use requery::server::error::ApiError;
@@ -157,4 +157,27 @@ async fn no_statement_runs_after_one_that_failed() {
     assert_eq!(sqlite3(&path, "select count(*) from tasks"), "0");
     database.write(Scope::All, async |tx| start(tx, "kept").await).await.unwrap();
     assert_eq!(sqlite3(&path, "select title from tasks; begin immediate; rollback"), "kept");
+}
+
+/// Clients that come back hold every connection that reads, and more of them wait. A write neither waits with them, nor
+/// fails after its commit because no cursor could be read.
+#[tokio::test]
+async fn a_write_waits_for_no_reader() {
+    let (_folder, database) = open().await;
+    let connections = limits::READS + limits::SEARCHES + limits::STREAM_BEGINNINGS;
+    let mut held = Vec::new();
+    for _ in 0..connections {
+        held.push(database.snapshot(Scope::All).await.unwrap());
+    }
+    let waiting = tokio::spawn({
+        let database = database.clone();
+        async move { database.snapshot(Scope::All).await.unwrap().cursor().clone() }
+    });
+    let write = database.write(Scope::All, async |tx| start(tx, "stored").await);
+    let (_, cursor) = tokio::time::timeout(limits::CONNECTION_WAIT / 2, write).await.unwrap().unwrap().into_parts();
+    assert!(!waiting.is_finished(), "a connection was free");
+    assert!(!held[0].cursor().covers(&cursor));
+    drop(held);
+    assert!(waiting.await.unwrap().covers(&cursor));
+    assert_eq!(titles(&database).await, "[\"stored\"]");
 }

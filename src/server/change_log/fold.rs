@@ -22,7 +22,7 @@ const FOLD_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes, and how many deltas, one step folds at most: reading them takes a reader some 200 ms.
 const CHANGES_PER_STEP: i64 = 1_000_000;
 /// How many sums a transaction adds: at least, at first and at most.
-const SUMS_PER_TRANSACTION: StepSize = StepSize::new(20, 250, 2_000);
+const SUMS_PER_TRANSACTION: StepSize = StepSize::new(100, 1_000, 4_000);
 /// How many folded deltas one transaction deletes for each sum that it may add: to delete a delta costs a tenth of it.
 const DELTAS_PER_SUM: u32 = 4;
 
@@ -44,9 +44,15 @@ impl BackgroundJob for FoldJob {
 
 /// Folds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
-    let mut size = SUMS_PER_TRANSACTION;
-    while fold(database, &mut size).await? {}
+    let mut pace = FoldPace { sums: SUMS_PER_TRANSACTION, changes: CHANGES_PER_STEP };
+    while fold(database, &mut pace).await? {}
     Ok(())
+}
+
+/// How many sums the next transaction adds, and how many changes and deltas make at most so many sums.
+struct FoldPace {
+    sums: StepSize,
+    changes: i64,
 }
 
 /// The part that the figures of a snapshot do not contain: the first delta and the end of the deltas, the first change
@@ -102,7 +108,7 @@ impl Unfolded {
 }
 
 /// Folds the next part. Returns whether there was any.
-async fn fold(database: &Database, size: &mut StepSize) -> Result<bool, DatabaseError> {
+async fn fold(database: &Database, pace: &mut FoldPace) -> Result<bool, DatabaseError> {
     let read = database.snapshot(Scope::All).await?;
     let folded = folded(&read).await?;
     let unfolded = Unfolded::after(&folded, read.position());
@@ -110,20 +116,23 @@ async fn fold(database: &Database, size: &mut StepSize) -> Result<bool, Database
     if unfolded.is_empty() && !has_folded_deltas {
         return Ok(false);
     }
-    let mut most = CHANGES_PER_STEP;
+    let size = pace.sums.size();
     let (part, sums) = loop {
-        let part = unfolded.first(most);
+        let part = unfolded.first(pace.changes);
         let sums: Option<Sums> = overview::SUMS.one(&read, part.values()).await?;
         let sums = sums.ok_or_else(|| DbErr::RecordNotFound("the sums".to_owned()))?;
-        if sums.sums <= i64::from(size.size()) || most == 1 {
+        if sums.sums <= i64::from(size) || pace.changes == 1 {
             break (part, sums);
         }
-        most /= 2;
+        pace.changes /= 2;
     };
     drop(read);
-    let write = async |tx: &WriteTransaction| add(tx, &part, &sums, size.size() * DELTAS_PER_SUM).await;
+    let write = async |tx: &WriteTransaction| add(tx, &part, &sums, size * DELTAS_PER_SUM).await;
     let step = database.write_in_background(BackgroundWork::Upkeep, write).await?;
-    size.note(step.held, step.value);
+    pace.sums.note(step.held, step.value || sums.sums > i64::from(size / 2));
+    if sums.sums <= i64::from(size / 2) {
+        pace.changes = (pace.changes * 2).min(CHANGES_PER_STEP);
+    }
     Ok(true)
 }
 

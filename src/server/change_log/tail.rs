@@ -133,16 +133,17 @@ async fn read_pass(
             _ => break,
         }
     }
+    if sqlite::has_gaps(pass, read) {
+        // Another program deleted rows before they were read, and maybe before they were counted: opening the file
+        // again counts the events anew.
+        return Err(DatabaseError::Away("rows of the change log were deleted before the server read them".to_owned()));
+    }
     let newest = newest.or(before);
     // Noted before a client of a stream can know the cursor.
     database.note_read(pass.end(), newest.as_ref());
-    let input = if has_unknown_kind {
-        HubInput::Doubt { reason: "a change of a kind that is not known", cursor }
-    } else if sqlite::has_gaps(pass, read) {
-        // Another program deleted rows of the log before they were read.
-        HubInput::Doubt { reason: "changes are missing in the log", cursor }
-    } else {
-        HubInput::Complete(cursor)
+    let input = match has_unknown_kind {
+        true => HubInput::Doubt { reason: "a change of a kind that is not known", cursor },
+        false => HubInput::Complete(cursor),
     };
     let _ = hub.send(input).await;
     Ok(newest)

@@ -135,6 +135,7 @@ impl Database {
                     let (value, _) = self.write(Scope::All, timed).await?.into_parts();
                     let held = began.elapsed();
                     let delayed = next == Next::BeginDelayed;
+                    tracing::debug!(?held, delayed, "a step of background work");
                     turn.note_step(Instant::now(), held, delayed && matches!(work, BackgroundWork::Upkeep));
                     return Ok(BackgroundStep { value, held, delayed });
                 }
@@ -269,6 +270,7 @@ mod tests {
                     steps.push(at.as_secs());
                     // The step is less than a millisecond behind the commit.
                     assert_eq!(at.as_millis() % 100, 0);
+                    tracing::debug!(?held, delayed, "a step of background work");
                     turn.note_step(began + at, ms(5), true);
                     at += ms(5);
                 }

@@ -11,6 +11,9 @@ pub enum DatabaseError {
     /// The database cannot be used now. The text is the reason.
     #[error("the database is away: {0}")]
     Away(String),
+    /// The file is not open. The text is the reason, without a path and without a message of the driver.
+    #[error("the database is away: {0}")]
+    Closed(String),
     /// Another process holds the write lock, or too many requests wait.
     #[error("the database is busy")]
     Busy,
@@ -76,8 +79,8 @@ pub enum OpenError {
         log: PathBuf,
     },
     /// The write-ahead log of the file has another name.
-    #[error("{path} lacks its newest changes, which are in {aside}: rename that file to {log}, or move it to another \
-        folder to go without these changes", path = path.display(), log = log.display(), aside = aside.display())]
+    #[error("{path} lacks its newest changes, which are in {aside}: rename that file to {log} if no program has \
+        written {path} since, or move it to another folder to go without these changes", path = path.display(), log = log.display(), aside = aside.display())]
     LogAside {
         /// The file.
         path: PathBuf,

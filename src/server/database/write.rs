@@ -37,6 +37,8 @@ impl Database {
         verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, E>,
     ) -> Result<Committed<T>, E> {
         let connections = self.connections()?;
+        // A connection that replaces one in doubt opens the file by its name.
+        connections.check_in_place()?;
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()

@@ -51,6 +51,26 @@ async fn a_task_begins_in_the_project_of_the_task_above() {
     }
 }
 
+/// With `OR IGNORE` and `OR FAIL` SQLite keeps the rows before the one that breaks a rule.
+#[tokio::test]
+async fn no_form_of_a_statement_splits_a_tree() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_tree(pragmas).await;
+        wire.write("update tasks set source = 's', external_id = 'e' where id in ('{b}', '{x}')").await;
+        wire.frames().await;
+        for form in ["", "or ignore ", "or fail ", "or replace "] {
+            let moves = format!("update {form}tasks set project = 'q' where id = '{{a}}'");
+            wire.refuses(&moves, "external_id: another task of the project has that of a task below").await;
+            let begins = "tasks (title, source, external_id, parent_task_id) values ('n', 's', 'e', '{a}')";
+            wire.refuses(&format!("insert {form}into {begins}"), "external_id").await;
+            assert_eq!(wire.sql(PROJECTS), "p", "{pragmas}{form}");
+            assert_eq!(wire.sql("select count(*) from tree_roots"), "0", "{pragmas}{form}");
+            assert_eq!(wire.sql("select count(*) from tasks where title = 'n'"), "0", "{pragmas}{form}");
+        }
+        wire.frames().await;
+    }
+}
+
 #[tokio::test]
 async fn a_tree_moves_as_a_whole_and_both_projects_are_told() {
     let frames = |from: &str, to: &str| {

@@ -73,13 +73,11 @@ impl Server {
         let line = timeout(PATIENCE, lines.next_line()).await.expect("the server begins or ends in time").unwrap();
         if line.is_none() {
             timeout(PATIENCE, child.wait()).await.expect("the program ends in time").unwrap();
-            let mut error = self.log().split_off(before);
-            // Only then: `sqlite3` would copy an old `-wal` file into the database.
-            if error.contains("malformed") {
-                let check = std::process::Command::new("sqlite3").arg(database).arg("pragma integrity_check").output();
-                error += &format!("sqlite3 finds: {}", String::from_utf8_lossy(&check.unwrap().stdout));
-            }
-            return Err(error);
+            // As immutable: an ordinary open would bring the changes of a foreign `-wal` file into the database.
+            let uri = format!("file:{}?immutable=1", database.display());
+            let checked = std::process::Command::new("sqlite3").arg(uri).arg("pragma integrity_check").output();
+            let checked = String::from_utf8(checked.unwrap().stdout).unwrap();
+            return Err(format!("{}sqlite3 finds: {checked}", &self.log()[before..]));
         }
         // A full pipe would block the server, so its further output is read and dropped.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });

@@ -25,7 +25,8 @@ pub const PRUNE_CHANGES: Sql = Sql::new(
         where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?1)
     delete from changes where id <= (select max(id) from front) and id < coalesce(
         (select min(id) from front where at between ?2 and ?3),
-        (select id from changes where at between ?2 and ?3 order by id limit 1),
+        case when exists (select 1 from front where at > ?3) then
+            (select id from changes where at between ?2 and ?3 order by id limit 1) end,
         (select max(id) + 1 from front where at < ?2), 0)",
 );
 

@@ -107,7 +107,8 @@ pub const OF_PROJECT: Sql = Sql::new(overview!("project = ?5"));
 
 /// The sums of the part that is not folded: `figures` and `hours`, each as a JSON array of arrays for [`FOLD_FIGURES`]
 /// and [`FOLD_HOURS`], and the number of `rows` in both. Texts are hexadecimal, so that they stay as they are even if
-/// they are not UTF-8. Of a project, only its newest 24 hours are in the sums.
+/// they are not UTF-8. Of a project, only its newest 24 hours are in the sums, counted from the newest hour that is folded
+/// or not.
 pub const SUMS: Sql = Sql::new(concat!(
     unfolded!("true"),
     ", sums as materialized (
@@ -119,8 +120,9 @@ pub const SUMS: Sql = Sql::new(concat!(
     " <> 0
     ),
     newest as materialized (
-        select project, hour, events from
-            (select *, max(hour) over (partition by project) as last from hours) where hour > last - 24
+        select project, hour, events from (select *, max(hour) over (partition by project) as last from hours) as found
+        where hour > last - 24
+            and hour > coalesce((select max(hour) - 24 from activity where activity.project = found.project), hour - 1)
     )
     select
         (select json_group_array(json_array(hex(project), hex(figure), value)) from sums) as figures,

@@ -28,10 +28,12 @@ pub const STATE_OF_LOG: &str = concat!(
     "select exists (select 1 from runs where token = ?), ",
     last_change!(),
     ", (select schema_version from pragma_schema_version), (select min(id) from changes),
-    exists (select 1 from sqlite_sequence where cast(seq as integer) >= 4611686018427387904 and case name
-        when 'changes' then true
-        when 'events' then (select coalesce(max(position), 0) from events) < 4611686018427387904
-        when 'runs' then (select coalesce(max(id), 0) from runs) < 4611686018427387904
+    exists (select 1 from sqlite_sequence where case name
+        when 'changes' then cast(seq as integer) >= 4611686018427387904
+        when 'events' then cast(seq as integer) > 1000000000000
+            and (select coalesce(max(position), 0) from events) <= 1000000000000
+        when 'runs' then cast(seq as integer) >= 4611686018427387904
+            and (select coalesce(max(id), 0) from runs) < 4611686018427387904
         else false end)"
 );
 
@@ -51,18 +53,40 @@ pub const RENUMBER_CHANGES: [Sql; 2] = [
     ),
 ];
 
-/// Takes back the numbers of events and runs from 2^62 on, if no row has one.
+/// Takes back the numbers of runs from 2^62 on, and the places of events above the highest that a writer can choose, if no
+/// row has one.
 pub const RENUMBER_OTHERS: Sql = Sql::new(
     "update sqlite_sequence set seq = case name when 'events' then (select coalesce(max(position), 0) from events)
         else (select coalesce(max(id), 0) from runs) end
-    where name in ('events', 'runs') and cast(seq as integer) >= 4611686018427387904",
+    where name = 'events' and cast(seq as integer) > 1000000000000
+        or name = 'runs' and cast(seq as integer) >= 4611686018427387904",
 );
 
-/// Takes back the position of the fold if it is beyond the end of the log. Without this the fold would skip the changes
-/// that get these numbers.
-pub const TAKE_BACK_FOLDED: Sql =
-    Sql::new(concat!("update folded set next = ", last_change!(), " + 1 where next > ", last_change!(), " + 1"));
+/// Whether the log lacks changes that are not folded yet: another program deleted them, or had the numbers given out again.
+pub const LACKS_UNFOLDED: Sql = Sql::new(concat!(
+    "with log (next) as (select ",
+    last_change!(),
+    " + 1) select folded.next > log.next or (select count(*) from changes where id >= folded.next) < log.next - folded.next
+    from folded, log"
+));
 
-/// The same for the position of the search index.
+/// Counts the events of each project from the tasks, and sets the fold to the end of the log. The hours of events whose
+/// changes were deleted are not known.
+pub const COUNT_EVENTS_AGAIN: Sql = Sql::new(concat!(
+    "insert into activity (project, hour, events)
+        select project, min(coalesce(happened_at, at), at) / 3600000, count(*) from changes
+        where id >= (select next from folded) and kind = 'event.logged' group by 1, 2
+        on conflict (project, hour) do update set events = events + excluded.events;
+    delete from figures where figure = 'events';
+    insert into figures (project, figure, value)
+        select project, 'events', sum(event_count) from tasks group by project having sum(event_count) > 0;
+    update figure_deltas set events = 0 where id >= (select deltas from folded) and events <> 0;
+    update folded set next = ",
+    last_change!(),
+    " + 1"
+));
+
+/// Takes back the position of the search index if it is beyond the end of the log. Without this the index would skip the
+/// changes that get these numbers.
 pub const TAKE_BACK_SEARCHED: Sql =
     Sql::new(concat!("update searched set next = ", last_change!(), " + 1 where next > ", last_change!(), " + 1"));

@@ -43,7 +43,7 @@ pub const LEAVE_EVENTS_OF_TREE: Sql = Sql::new(
     with recursive tree (id) as (
         select ?1 union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
     )
-    select id from tree where true on conflict do nothing",
+    select id from tree where exists (select 1 from events where task_id = tree.id) on conflict do nothing",
 );
 
 /// The first deleted task whose events are not deleted yet.
@@ -105,8 +105,10 @@ pub const EVENTS_OF_MARKED: Sql =
     Sql::new("select count(*) from (select 1 from purging join events on events.task_id = purging.task_id limit ?1)");
 
 /// Leaves the events of the marked tasks to later steps.
-pub const LEAVE_EVENTS_OF_MARKED: Sql =
-    Sql::new("insert into leaving (task_id) select task_id from purging where true on conflict do nothing");
+pub const LEAVE_EVENTS_OF_MARKED: Sql = Sql::new(
+    "insert into leaving (task_id) select task_id from purging
+    where exists (select 1 from events where task_id = purging.task_id) on conflict do nothing",
+);
 
 /// Deletes the marked tasks.
 pub const DELETE_MARKED: Sql = Sql::new("delete from tasks where id in (select task_id from purging)");

@@ -24,7 +24,7 @@ use sea_orm::{
     TransactionTrait,
 };
 
-use super::continuity::{begin_run, mark, renumber, vouches};
+use super::continuity::{begin_run, count_events, mark, renumber, vouches};
 use super::error_codes::{as_open_error, as_schema_error};
 use super::files::{Displacement, OpenFiles};
 use super::location::Location;
@@ -125,6 +125,7 @@ impl Connections {
         schema::log(&migrated);
         let is_vouched_for = vouches(record, location, writer).await?;
         let is_renumbered = renumber(writer).await?;
+        count_events(writer, in_doubt).await?;
         if in_doubt || !is_vouched_for || is_renumbered {
             run::Entity::delete_many().exec(writer).await?;
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use requery_entities::run;
-use sea_orm::{ActiveValue, DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{
+    ActiveValue, DatabaseConnection, DbErr, EntityTrait, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 
 use super::bell::newest_change;
 use super::files::OpenFiles;
@@ -38,7 +40,7 @@ pub(super) async fn mark(writer: &DatabaseConnection, epoch: &str) -> Result<Run
     Ok(RunMark { token: epoch.to_owned(), next, newest, boot: boot(), ended: false })
 }
 
-/// Makes the numbers of the log usable again if another program has used them up, and takes back positions beyond the
+/// Makes the numbers of the log usable again if another program has used them up, and takes the search index back to the
 /// end of the log. Returns whether a later change can have the number of an earlier one.
 pub(super) async fn renumber(writer: &DatabaseConnection) -> Result<bool, DbErr> {
     let mut is_renumbered = false;
@@ -46,10 +48,23 @@ pub(super) async fn renumber(writer: &DatabaseConnection) -> Result<bool, DbErr>
         is_renumbered |= statement.execute(writer, []).await? > 0;
     }
     sql::runs::RENUMBER_OTHERS.execute(writer, []).await?;
-    sql::runs::TAKE_BACK_FOLDED.execute(writer, []).await?;
     // The search index can be damaged and is then rebuilt: that must not keep the file from being opened.
     let _ = sql::runs::TAKE_BACK_SEARCHED.execute(writer, []).await;
     Ok(is_renumbered)
+}
+
+/// Counts the events again if the file is in doubt, or if changes were deleted before they were counted. The triggers
+/// count the events of each task in the transaction of the writer, so these counts are right.
+pub(super) async fn count_events(writer: &DatabaseConnection, in_doubt: bool) -> Result<(), DbErr> {
+    let lacks_changes: Option<bool> = sql::runs::LACKS_UNFOLDED.value(writer, []).await?;
+    if !in_doubt && lacks_changes != Some(true) {
+        return Ok(());
+    }
+    let mode = Some(SqliteTransactionMode::Immediate);
+    let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+    let transaction = writer.begin_with_options(options).await?;
+    sql::runs::COUNT_EVENTS_AGAIN.execute_all(&transaction).await?;
+    transaction.commit().await
 }
 
 /// The number of the next change.

@@ -77,8 +77,8 @@ impl Presence {
         } else if let Some(aside) = &aside {
             tracing::warn!(
                 log = %aside.wal.display(),
-                "the database file was moved without its newest changes: they are in this log; give the log the name of \
-                 the moved file with -wal behind it"
+                "the database file was moved without its newest changes: they are in this log; if no program has \
+                 written the moved file since, give the log the name of that file with -wal behind it"
             );
         } else if displaced == Some(Displacement::LogLost) {
             tracing::error!("the write-ahead log was removed, and its newest changes could not be saved");

@@ -22,13 +22,18 @@ impl Connections {
         // The database runs all of these statements in a row, so the lock is held for microseconds.
         let take_lock = format!("pragma busy_timeout = 0; begin immediate; rollback; {wait}");
         let mut writer = self.writer.get_sqlite_connection_pool().acquire().await.map_err(query)?;
+        // A future that is dropped in between leaves a connection without a wait for the lock, or with the lock.
+        self.doubt.raise();
         let taken = sqlx::raw_sql(sqlx::AssertSqlSafe(take_lock)).execute(&mut *writer).await;
-        match taken.map_err(|error| DatabaseError::from(query(error))) {
-            Ok(_) => Ok(false),
-            Err(failed) => {
+        let is_open = match taken.map_err(|error| DatabaseError::from(query(error))) {
+            Ok(_) => false,
+            Err(DatabaseError::Busy) => {
                 sqlx::raw_sql(sqlx::AssertSqlSafe(wait)).execute(&mut *writer).await.map_err(query)?;
-                if matches!(failed, DatabaseError::Busy) { Ok(true) } else { Err(failed) }
+                true
             }
-        }
+            Err(failed) => return Err(failed),
+        };
+        self.doubt.clear();
+        Ok(is_open)
     }
 }

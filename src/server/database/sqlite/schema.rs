@@ -5,6 +5,7 @@
 //! the difference. This module opens the file for the checks in a way that does not change a single byte of it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use requery_migrations::{MigrateError, Migrated};
 use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
@@ -13,12 +14,33 @@ use super::location::Location;
 use super::lock::BUSY_TIMEOUT;
 use crate::server::database::DatabaseError;
 
+/// How often a file is read that no program seems to write, before it is refused.
+const TRIES_AT_REST: u32 = 4;
+/// The pause between two tries: more than the tick with which a file system notes the time of a write.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Refuses a file that is not a database of requery. A file that is missing or empty is accepted.
 pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateError> {
     if !std::fs::metadata(location.path()).is_ok_and(|file| file.is_file() && file.len() > 0) {
         return Ok(());
     }
-    let db = open(location, is_at_rest(location.path())).await?;
+    let mut tries = TRIES_AT_REST;
+    loop {
+        let at_rest = is_at_rest(location.path());
+        match look(location, at_rest).await {
+            // An immutable file is read without a lock. Another program that closes the file writes its pages meanwhile,
+            // and a mix of old and new pages looks like damage or like another schema.
+            Err(_) if at_rest && tries > 1 => {
+                tries -= 1;
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+            admitted => return admitted,
+        }
+    }
+}
+
+async fn look(location: &Location, at_rest: bool) -> Result<(), MigrateError> {
+    let db = open(location, at_rest).await?;
     let admitted = requery_migrations::admit(&db).await;
     db.close().await?;
     admitted
