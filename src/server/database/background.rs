@@ -270,7 +270,6 @@ mod tests {
                     steps.push(at.as_secs());
                     // The step is less than a millisecond behind the commit.
                     assert_eq!(at.as_millis() % 100, 0);
-                    tracing::debug!(?held, delayed, "a step of background work");
                     turn.note_step(began + at, ms(5), true);
                     at += ms(5);
                 }
