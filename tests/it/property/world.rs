@@ -274,7 +274,10 @@ fn request(write: &Write) -> (&'static str, String, Value) {
         Write::Start { task, child } => {
             // The parent of a task has a smaller number, so that no task becomes its own ancestor.
             let parent = (*child && *task > 0).then(|| id(0, task / 2));
-            let body = json!({ "task_id": id(0, *task), "title": text(), "project": "p", "parent_task_id": parent });
+            // A task below another one has the project of that one.
+            let project = parent.is_none().then_some("p");
+            let body =
+                json!({ "task_id": id(0, *task), "title": text(), "project": project, "parent_task_id": parent });
             ("POST", "/api/v1/tasks".to_owned(), body)
         }
         Write::Status { task, status } => {
@@ -329,14 +332,18 @@ fn statement(sql: &Sql) -> String {
         Sql::Move { task, parent } => {
             let (above, below) = (task.min(parent), task.max(parent));
             format!(
-                "update tasks set parent_task_id = (select id from tasks where id = '{}') where id = '{}' and {};",
+                "update tasks set parent_task_id = above.id, project = above.project
+                 from tasks above where above.id = '{}' and tasks.id = '{}' and {};",
                 id(0, *above),
                 id(0, *below),
                 above < below
             )
         }
         Sql::Project(task) => {
-            format!("update tasks set project = iif(project = 'p', 'q', 'p') where id = '{}';", id(0, *task))
+            let task = id(0, *task);
+            format!(
+                "update tasks set project = iif(project = 'p', 'q', 'p') where id = '{task}' and parent_task_id is null;"
+            )
         }
         Sql::Many(tasks) => format!("{}insert into tasks (title) select 'one of many ' || n from n;", rows(*tasks)),
         Sql::RolledBack(task) => format!(
