@@ -265,6 +265,7 @@ pub const DRIVERS: &[&str] = &[
     "server::database::sqlite::continuity",
     "server::database::sqlite::lock",
     "server::database::sqlite::presence",
+    "server::database::sqlite::schema",
     "server::database::sqlite::watchdog",
     "server::database::turns",
     "server::feed",

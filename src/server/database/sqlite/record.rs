@@ -92,10 +92,6 @@ impl Record {
         match (file, wal) {
             // SQLite deletes a log that stands beside an empty file.
             (None, Some(_)) => Err(OpenError::LogWithoutFile { path, log }),
-            (None, None) => match &self.aside {
-                Some(aside) if length(aside) > 0 => Err(OpenError::LogWithoutFile { path, log: aside.clone() }),
-                _ => Ok(()),
-            },
             (Some(file), Some(wal)) if self.wal == Some(wal) && self.file != Some(file) => {
                 Err(OpenError::LogOfAnother { path, log })
             }
