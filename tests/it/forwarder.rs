@@ -325,5 +325,5 @@ async fn a_late_hook_is_stored_under_its_own_time() {
     let hook = client.post(app.url("/api/v1/hooks/codex")).header("content-type", "application/json");
     let refused = hook.header("requery-at", "yesterday").body(prompt(9, 0)).send().await.unwrap();
     assert_eq!(refused.status(), 400);
-    assert!(refused.text().await.unwrap().contains("requery-at"));
+    assert!(refused.text().await.unwrap().contains("Requery-At"));
 }
