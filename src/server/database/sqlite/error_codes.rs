@@ -23,7 +23,7 @@ impl From<DbErr> for DatabaseError {
         }
         match (&error, code(&error)) {
             (DbErr::ConnectionAcquire(_), _) | (_, Some(BUSY | LOCKED)) => DatabaseError::Busy,
-            _ if is_of_storage(&error) => DatabaseError::Away(error.to_string()),
+            _ if is_of_storage(&error) => DatabaseError::Storage(error.to_string()),
             _ => DatabaseError::Db(error),
         }
     }
