@@ -7,6 +7,8 @@ mod home;
 mod io_faults;
 mod process;
 mod proxy;
+mod random_cases;
+mod screens;
 mod small_disk;
 mod sources;
 mod viewer;
