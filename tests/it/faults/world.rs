@@ -51,7 +51,8 @@ impl World {
         sqlite3(&server.database, "insert into tasks (title) values ('landmark'), ('filler')");
         let writing = Arc::new(Writing::new(&server));
         let mut tasks = JoinSet::new();
-        let screens = Screens::follow(server.address).await;
+        let mut screens = Screens::follow(server.address).await;
+        screens.rest = screens.rest.bearing_outages();
         for viewer in &screens.viewers {
             tasks.spawn(record_claims(viewer.name, viewer.client.clone(), writing.clone()));
         }
@@ -82,12 +83,16 @@ impl World {
         self.quiet().await;
         let refused = self.writing.ledger().refused - refused;
         let lines = self.server.log().split_off(log);
-        let told = lines.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).count();
+        let told: Vec<&str> = lines.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
         println!(
-            "{fault:?}: {was_away:.0?}, {refused} writes refused, {told} lines in the log, settled after {:.0?}",
-            began.elapsed()
+            "{fault:?}: {was_away:.0?}, {refused} writes refused, settled after {:.0?}\n    {}",
+            began.elapsed(),
+            told.join("\n    ")
         );
-        assert!(refused == 0 || told > 0, "{refused} writes were refused during {fault:?}, and the log has no word");
+        assert!(
+            refused == 0 || !told.is_empty(),
+            "{refused} writes were refused during {fault:?}, and the log has no word"
+        );
     }
 
     /// Waits until the API took so many writes.
