@@ -38,6 +38,7 @@ mod moves;
 mod own_writes;
 mod rest;
 mod schema;
+mod scopes;
 mod search;
 mod stored_text;
 mod streams;

@@ -24,15 +24,17 @@ when exists (select 1 from tasks where source = new.source and external_id = new
 end;
 
 create trigger tasks_started after insert on tasks begin
-    insert into changes (kind, project, task_id, parent_task_id)
-        values ('task.started', new.project, new.id, new.parent_task_id);
+    insert into changes (kind, project, task_id, parent_task_id) values ('task.started',
+        iif(new.parent_task_id is null, new.project, (select project from tasks where id = new.id)),
+        new.id, new.parent_task_id);
     -- A count that the writer brings is ignored. There can be events already: of a row that this task replaced, or
     -- written before their task where foreign keys are off.
     update tasks set event_count = (select count(*) from events where task_id = new.id),
         trigger_writes = (trigger_writes + 1) & 2147483647
         where id = new.id and event_count <> (select count(*) from events where task_id = new.id);
     insert into figure_deltas (project, status, source, tasks, events)
-        values (new.project, new.status, new.source, 1, (select count(*) from events where task_id = new.id));
+        values (iif(new.parent_task_id is null, new.project, (select project from tasks where id = new.id)),
+            new.status, new.source, 1, (select count(*) from events where task_id = new.id));
 end;
 
 create trigger tasks_replaced after insert on tasks
@@ -112,7 +114,8 @@ when (new.title is not old.title or new.project is not old.project or new.status
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks
-when new.project is not old.project or new.status is not old.status or new.source is not old.source begin
+when (new.project is not old.project or new.status is not old.status or new.source is not old.source)
+    and not exists (select 1 from settling where id = new.id) begin
     insert into figure_deltas (project, status, source, tasks, events) values
         (old.project, old.status, old.source, -1, -old.event_count),
         (new.project, new.status, new.source, 1, old.event_count);

@@ -2,14 +2,15 @@
 
 use super::Sql;
 
-/// The number of tasks from the task `?1` up to the root of its tree, counted up to `?2`.
-pub const DEPTH: Sql = Sql::new(
-    "with recursive up (parent, depth) as (
+/// The number of tasks from the task `?1` up to the root of its tree, counted up to `?2`, and whether the task `?3` is
+/// the parent of one of them.
+pub const ABOVE: Sql = Sql::new(
+    "with recursive up (parent, level) as (
         select parent_task_id, 1 from tasks where id = ?1
         union all
-        select tasks.parent_task_id, depth + 1 from up join tasks on tasks.id = up.parent where depth < ?2
+        select tasks.parent_task_id, level + 1 from up join tasks on tasks.id = up.parent where level < ?2
     )
-    select max(depth) as depth from up",
+    select max(level) as levels, coalesce(max(parent = ?3), false) as has_id from up",
 );
 
 /// Whether a task of the tree at `?1` has the source and external id of a task of the project `?2`.
@@ -64,24 +65,24 @@ pub const DELETE_LEFT_EVENTS_BY_ID: Sql = Sql::new(
         and not exists (select 1 from tasks where tasks.id = events.task_id)",
 );
 
-/// The finished tasks at the top of a tree with the status `?1`, in the project `?2`, with an id above `?3`: at most `?4`.
-/// A null value sets no condition.
+/// The finished tasks at the top of a tree with the status `?1`, in the project `?2` and in the scope of the project
+/// `?5`, with an id above `?3`: at most `?4`. A null value sets no condition.
 pub const PURGEABLE_ROOTS: Sql = Sql::new(
     "select id from tasks
     where id > ?3 and status in ('completed', 'errored') and (?1 is null or status = ?1)
-        and (?2 is null or project = ?2)
+        and (?2 is null or project = ?2) and (?5 is null or project = ?5)
         and (parent_task_id is null or not exists (select 1 from tasks above where above.id = tasks.parent_task_id))
     order by id limit ?4",
 );
 
-/// Marks the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1` and the project
-/// `?2`, and in which every task ended before `?3`. A null value sets no condition.
+/// Marks the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1`, the project `?2`
+/// and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no condition.
 pub const MARK_FOR_PURGE: Sql = Sql::new(
     "insert into purging (task_id)
     with recursive tree (root, id) as (
         select id, id from tasks
         where id in (select value from json_each(?4)) and status in ('completed', 'errored')
-            and (?1 is null or status = ?1) and (?2 is null or project = ?2)
+            and (?1 is null or status = ?1) and (?2 is null or project = ?2) and (?5 is null or project = ?5)
             and (parent_task_id is null
                 or not exists (select 1 from tasks above where above.id = tasks.parent_task_id))
         union all

@@ -7,7 +7,7 @@
 //! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees.
 
 use requery_entities::StoredText;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{DbErr, FromQueryResult};
 use serde_json::json;
 
 use super::super::bounds::{Bounds, CheckedBody, check};
@@ -16,6 +16,7 @@ use super::EVENTS_AT_ONCE;
 use crate::protocol::model::Timestamp;
 use crate::protocol::write::Purge;
 use crate::server::database::sql::tasks;
+use crate::server::database::{ReadTransaction, WriteTransaction};
 
 /// How many trees one transaction deletes. A tree of a few tasks costs about a millisecond.
 pub const TREES_AT_ONCE: usize = 50;
@@ -38,24 +39,26 @@ impl PurgeConditions {
 
     /// The roots of the next trees, in the order of their ids: at most [`TREES_AT_ONCE`], behind `after`. Their trees
     /// may still have running tasks.
-    pub async fn next_roots(&self, tx: &impl ConnectionTrait, after: &str) -> Result<Vec<String>, DbErr> {
+    pub async fn next_roots(&self, tx: &ReadTransaction, after: &str) -> Result<Vec<String>, DbErr> {
         #[derive(FromQueryResult)]
         struct Root {
             id: StoredText,
         }
         let most = TREES_AT_ONCE as u64;
-        let values = [self.status.clone().into(), self.project.clone().into(), after.into(), most.into()];
+        let scope = tx.scope().project().into();
+        let values = [self.status.clone().into(), self.project.clone().into(), after.into(), most.into(), scope];
         let roots: Vec<Root> = tasks::PURGEABLE_ROOTS.all(tx, values).await?;
         Ok(roots.into_iter().map(|root| root.id.into()).collect())
     }
 
     /// Deletes the trees of these roots that meet the conditions now. Returns the number of deleted tasks.
-    pub async fn purge(&self, tx: &impl ConnectionTrait, roots: &[String], now_ms: i64) -> Result<u64, DbErr> {
+    pub async fn purge(&self, tx: &WriteTransaction, roots: &[String], now_ms: i64) -> Result<u64, DbErr> {
         let values = [
             self.status.clone().into(),
             self.project.clone().into(),
             self.older_than.into(),
             json!(roots).to_string().into(),
+            tx.scope().project().into(),
         ];
         let count = tasks::MARK_FOR_PURGE.execute(tx, values).await?;
         if count > 0 {
