@@ -208,9 +208,9 @@ async fn a_file_that_is_removed_with_its_log_is_replaced_by_an_empty_one_at_a_st
         let server = place.serve();
         add(&server, "a").await;
         if is_killed {
-            server.kill()
+            server.kill();
         } else {
-            server.stop()
+            server.stop();
         }
         for suffix in ["", "-wal", "-shm"] {
             let _ = fs::remove_file(place.path(&format!("r.db{suffix}")));

@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_failed_read_is_repeated_for_a_while() {
-        let (began, mut read) = (Instant::now(), ReadLog::up_to(&Cursor::counter("epoch".into(), 1)));
+        let (began, mut read) = (Instant::now(), ReadLog::up_to(&Cursor::counter("epoch", 1)));
         let text = || "the message of SQLite".to_owned();
         for (at_ms, error, expected) in [
             (0, DatabaseError::Storage(text()), true),
