@@ -33,7 +33,7 @@ pub(in crate::server) struct Watchdog {
     /// The size of the file and the time of its last write when it was looked at, and the run.
     seen: Option<((u64, SystemTime), Arc<str>)>,
     checked: Option<Instant>,
-    /// The run in which the last look found damage.
+    /// The run in which the last look found damage or could not read the file.
     suspected: Option<Arc<str>>,
 }
 
@@ -64,7 +64,14 @@ impl Watchdog {
         };
         let found = match found {
             Ok(health) => health,
-            Err(error) => Health::File(damage(&error).ok_or(error)?),
+            Err(error) => match damage(&error) {
+                Some(detail) => Health::File(detail),
+                // The next look checks the whole file again, and the looks after that in their own time.
+                None => {
+                    self.suspected = Some(connections.epoch).filter(|_| !is_suspected);
+                    return Err(error.into());
+                }
+            },
         };
         self.suspected = None;
         match found {
