@@ -158,7 +158,7 @@ impl Fault {
                 world.pause_sql().await;
                 world.change_landmark();
                 let sql = format!(
-                    "begin immediate; update changes set at = at - 8 * {DAY} * 1000; \
+                    "begin immediate; update changes set at = (unixepoch() - 8 * {DAY}) * 1000; \
                      update changes set at = at + 38 * {DAY} * 1000 where id = {newest} - 15; commit"
                 );
                 sqlite3(&world.server.database, &sql);
