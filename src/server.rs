@@ -65,7 +65,7 @@ use database::Database;
 use error::RunError;
 use http::routes::Streams;
 use hub::Hub;
-use jobs::{Jobs, StorageProbeJob, WatchFileJob};
+use jobs::{BringInLogJob, Jobs, StorageProbeJob, WatchFileJob};
 use search::SearchIndex;
 
 /// How many batches of the log may wait for the hub. The hub does no I/O, so a short queue is enough.
@@ -112,6 +112,7 @@ pub async fn run_on(
     jobs.start_repeated(index.job());
     jobs.start_repeated(WatchFileJob::new(database.clone()));
     jobs.start_repeated(StorageProbeJob::new(database.clone()));
+    jobs.start_repeated(BringInLogJob::new(database.clone()));
     agents::start_jobs(&mut jobs, &database, config.silence_limits, config.spool.as_deref(), address);
 
     let stop = shutdown.child_token();

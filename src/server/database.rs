@@ -98,6 +98,12 @@ impl Database {
         schema::admit(&location).await.map_err(as_schema_error(&location))?;
         let lock = NameLock::take(location.path()).await?;
         lock.record().admit(location.path())?;
+        if lock.record().has_lost(location.path()) {
+            tracing::warn!(
+                path = %location.path().display(),
+                "the database file that was served here is gone, and no log of it is left: an empty database begins"
+            );
+        }
         let mut presence = Presence::default();
         let held = presence.hold(location.path(), true, &lock).await?;
         let connections = Connections::open(&location, false, &lock, held).await?;
@@ -173,7 +179,7 @@ impl Database {
     }
 
     /// Lets the tail of the log open the database again.
-    fn doubt(&self, reason: String) {
+    pub(super) fn doubt(&self, reason: String) {
         *self.0.doubt.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
         self.ring();
     }

@@ -276,7 +276,7 @@ impl From<DatabaseError> for ApiError {
                 Self::Unavailable { detail: error.to_string(), retry_after: limits::RETRY_WHILE_AWAY }
             }
             // The reasons name paths and quote the driver, so they are for the log alone.
-            DatabaseError::Away(reason) => {
+            DatabaseError::Away(reason) | DatabaseError::Storage(reason) => {
                 tracing::debug!("a request found the database away: {reason}");
                 Self::Unavailable {
                     detail: "the database is away; the log of the server has the reason".to_owned(),
@@ -284,7 +284,7 @@ impl From<DatabaseError> for ApiError {
                 }
             }
             DatabaseError::Damaged(reason) => {
-                tracing::debug!("a request found the database damaged: {reason}");
+                tracing::warn!("a request found the database damaged: {reason}");
                 Self::Unavailable {
                     detail: "the database is damaged; the log of the server has the reason".to_owned(),
                     retry_after: limits::RETRY_WHILE_AWAY,
@@ -344,6 +344,7 @@ mod tests {
         let failed = DbErr::Query(RuntimeErr::Internal(text()));
         let errors = [
             DatabaseError::Away(text()),
+            DatabaseError::Storage(text()),
             DatabaseError::Busy,
             DatabaseError::Index(text()),
             DatabaseError::Damaged(text()),

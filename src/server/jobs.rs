@@ -19,6 +19,9 @@ use super::database::DatabaseError;
 mod trouble;
 pub use trouble::TroubleLog;
 
+mod bring_in_log;
+pub use bring_in_log::BringInLogJob;
+
 mod storage_probe;
 pub use storage_probe::StorageProbeJob;
 
@@ -76,9 +79,11 @@ pub enum JobError {
 impl From<DatabaseError> for JobError {
     fn from(error: DatabaseError) -> Self {
         match error {
-            DatabaseError::Busy | DatabaseError::Closed(_) | DatabaseError::Away(_) | DatabaseError::Damaged(_) => {
-                Self::DatabaseUnusable
-            }
+            DatabaseError::Busy
+            | DatabaseError::Closed(_)
+            | DatabaseError::Away(_)
+            | DatabaseError::Storage(_)
+            | DatabaseError::Damaged(_) => Self::DatabaseUnusable,
             DatabaseError::Index(_) | DatabaseError::Db(_) => Self::failed(error),
         }
     }

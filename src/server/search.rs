@@ -129,6 +129,7 @@ impl SearchIndex {
             | DatabaseError::Busy
             | DatabaseError::Closed(_)
             | DatabaseError::Away(_)
+            | DatabaseError::Storage(_)
             | DatabaseError::Db(_) => {}
         }
     }

@@ -4,7 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use crate::app::{App, PATIENCE, sqlite3};
+use crate::process::ServerProcess;
 use crate::sources::source_files;
 
 /// Only requests write at once, and the probe of a storage that failed, beside which no program can write. All other code
@@ -68,4 +71,49 @@ async fn a_lone_writer_never_meets_the_background_work_of_the_server() {
         }
     };
     tokio::time::timeout(PATIENCE, done).await.unwrap();
+}
+
+/// The number behind a word of a log line, such as `changes=`.
+fn number(line: &str, word: &str) -> u64 {
+    let (_, rest) = line.split_once(word).unwrap_or_else(|| panic!("no {word} in {line}"));
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// The sums of a long history do not fit into one transaction. Each step reads its own part of the log, and not the rest
+/// of the history again.
+#[tokio::test]
+async fn a_long_history_is_read_a_few_times_until_it_is_folded() {
+    const TASKS: u64 = 4_000;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("requery.db");
+    let start =
+        || ServerProcess::start(&path, folder.path(), |command| _ = command.env("REQUERY_LOG", "requery=debug"));
+    start().stop();
+    sqlite3(
+        &path,
+        &format!(
+            "insert into tasks (title, project)
+                with recursive n (i) as (select 1 union all select i + 1 from n where i < {TASKS}) select 't', 'p' || i from n;
+            insert into events (task_id, kind) select id, 'log' from tasks"
+        ),
+    );
+    std::fs::write(folder.path().join("server.log"), "").unwrap();
+    let server = start();
+    let folded = "select next > (select max(id) from changes) from folded";
+    let until = Instant::now() + PATIENCE;
+    while sqlite3(&path, folded) != "1" {
+        assert!(Instant::now() < until, "the history is not folded in time: {}", server.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let log = server.log();
+    let reads: Vec<&str> =
+        log.lines().filter(|line| line.contains("the sums of a part of the log were made")).collect();
+    assert!(reads.len() > 10, "the sums fit into few transactions: {reads:?}");
+    let changes: u64 = reads.iter().map(|line| number(line, "changes=")).sum();
+    let deltas: u64 = reads.iter().map(|line| number(line, "deltas=")).sum();
+    // A part that is too large is read again as its halves.
+    assert!(
+        changes <= 2 * TASKS * 6 && deltas <= 2 * TASKS * 6,
+        "{changes} changes and {deltas} deltas were read: {reads:#?}"
+    );
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -99,9 +99,9 @@ async fn a_full_disk_loses_no_acknowledged_write_and_the_server_recovers_by_itse
         assert!(writer.write(1_000).await < 300);
     }
     writer.check();
-    let until = std::time::Instant::now() + crate::app::PATIENCE;
+    let until = Instant::now() + crate::app::PATIENCE;
     while sqlite3(&database, "select count(*) from events where title = 'not lost' or body = 'not lost'") == "0" {
-        assert!(std::time::Instant::now() < until, "the hook is lost: {}", server.log());
+        assert!(Instant::now() < until, "the hook is lost: {}", server.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(error_lines(&server), error_lines_while_full);
@@ -155,19 +155,45 @@ async fn failing_calls_lose_no_acknowledged_write() {
     let database = folder.path().join("requery.db");
     let mut server = ServerProcess::start(&database, folder.path(), |command| _ = faults.load_into(command));
     let mut writer = Writer::new(&server, &database).await;
-    for (call, error, path_end, times) in [
-        ("write", "ENOSPC", "requery.db-wal", 1),
-        ("write", "EIO", "requery.db-wal", 1),
-        ("write", "EIO", "requery.db-wal", 0),
-        ("write", "EDQUOT", "requery.db-wal", 3),
-        ("read", "EIO", "requery.db", 1),
-        ("read", "EIO", "requery.db-wal", 1),
-        ("sync", "EIO", "requery.db-wal", 0),
-        ("write", "EIO", "requery.db", 0),
-        ("open", "EMFILE", "requery.db", 2),
+    // More pages than a connection keeps in its memory, so that reads go to the file.
+    for _ in 0..60 {
+        assert_eq!(writer.write(60_000).await, 201);
+    }
+    let timeline = format!("/api/v1/tasks/{}/timeline?limit=50", writer.task);
+    let skips: &[u32] = &[0, 1, 3];
+    for (call, error, path_end, times, skips, refuses) in [
+        ("write", "ENOSPC", "requery.db-wal", 1, skips, true),
+        ("write", "EIO", "requery.db-wal", 1, skips, true),
+        ("write", "EIO", "requery.db-wal", 0, skips, true),
+        ("write", "EDQUOT", "requery.db-wal", 3, skips, true),
+        ("read", "EIO", "requery.db", 1, skips, false),
+        ("read", "EIO", "requery.db-wal", 1, skips, false),
+        // Only a checkpoint syncs, and only a checkpoint writes the file. The writes are stored in the log meanwhile.
+        ("sync", "EIO", "requery.db-wal", 0, &[0], false),
+        ("sync", "EIO", "requery.db", 0, &[0], false),
+        ("write", "EIO", "requery.db", 0, skips, false),
+        // A connection opens the log when the connection before was closed after a failure.
+        ("open", "EMFILE", "requery.db-wal", 2, &[0], true),
     ] {
-        for skip in [0, 1, 3] {
-            faults.set(&[IoFault { call, error, path_end, skip, times }]);
+        for &skip in skips {
+            let refused = writer.refused;
+            let mut all = vec![IoFault { call, error, path_end, skip, times }];
+            if call == "open" {
+                all.push(IoFault { call: "write", error: "EIO", path_end, skip: 1, times: 2 });
+            }
+            let hits = |call: &str| faults.hits().iter().filter(|hit| hit.starts_with(call)).count();
+            let before = hits(call);
+            faults.set(&all);
+            let until = Instant::now() + crate::app::PATIENCE;
+            while hits(call) == before || refuses && writer.refused == refused {
+                assert!(Instant::now() < until, "no call failed by {all:?}: {}", server.log());
+                if hits(call) > before {
+                    // The call was one of a background job.
+                    faults.set(&all);
+                }
+                writer.write(60_000).await;
+                server.status(&timeline).await;
+            }
             for _ in 0..5 {
                 writer.write(5_000).await;
             }
@@ -178,8 +204,34 @@ async fn failing_calls_lose_no_acknowledged_write() {
             writer.check();
         }
     }
-    assert!(writer.refused > 30 && !faults.hits().is_empty(), "{} refused", writer.refused);
     assert!(server.is_running());
+}
+
+/// SQLite has stored the commit in the log, so it tells no writer that the log could not be brought into the file.
+#[tokio::test]
+async fn a_log_that_cannot_be_brought_into_the_file_is_told_once() {
+    let folder = TempDir::new().unwrap();
+    let Some(faults) = IoFaults::build(folder.path()) else { return };
+    let database = folder.path().join("requery.db");
+    let server = ServerProcess::start(&database, folder.path(), |command| _ = faults.load_into(command));
+    let mut writer = Writer::new(&server, &database).await;
+    let full = IoFault { call: "write", error: "ENOSPC", path_end: "requery.db", skip: 0, times: 0 };
+    faults.until_hit(&[full], async || assert_eq!(writer.write(60_000).await, 201)).await;
+    let told = "could not bring the write-ahead log into the database file";
+    server.until_log_contains(told).await;
+    assert_eq!(server.status("/readyz").await, 204);
+    // No write from here on: the calls that fail are tries of the server itself.
+    let tries = faults.hits().len() + 2;
+    let until = Instant::now() + crate::app::PATIENCE;
+    while faults.hits().len() < tries {
+        assert!(Instant::now() < until, "the server does not try again: {}", server.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(error_lines(&server).len(), 1, "{}", server.log());
+    faults.clear();
+    server.until_log_contains("the write-ahead log is brought into the database file again").await;
+    writer.check();
+    assert_eq!(error_lines(&server).len(), 1, "{}", server.log());
 }
 
 /// SQLite ends the transaction of a reader too when a read fails. Without a new connection that reader would show the

@@ -14,19 +14,18 @@
 //! seed, and the same seed in `PROPTEST_RNG_SEED` runs it again. `REQUERY_FAULTS_PROGRAM` names another build to test.
 //! A line for each fault says how long it took: `cargo test --test it -- --nocapture faults::`.
 
+mod claims;
 mod clock;
 mod fault;
 mod ledger;
-mod screens;
 mod server;
 mod world;
 mod writers;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use crate::io_faults::IoFault;
-use crate::simulation::cases;
+use crate::random_cases::with_real_server;
 use fault::{Copied, Fault, Name, Restore};
 use world::World;
 
@@ -40,6 +39,7 @@ fn every_fault() -> Vec<Fault> {
         io("write", "ENOSPC", "requery.db"),
         io("sync", "EIO", "requery.db"),
         io("read", "EIO", "requery.db"),
+        io("open", "EACCES", "requery.db"),
         Fault::Killed { hidden: false },
         Fault::Stopped { hidden: true },
         Fault::MovedAway,
@@ -67,16 +67,29 @@ fn every_fault() -> Vec<Fault> {
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
-    let call = prop::sample::select(vec!["open", "read", "write", "sync", "truncate"]);
     let error = prop::sample::select(vec!["EIO", "ENOSPC", "EACCES"]);
-    let path_end = prop::sample::select(vec!["requery.db", "requery.db-wal", "requery.db-shm"]);
-    let io = (call, error, path_end, 0..20u32, 0..20u32).prop_map(|(call, error, path_end, skip, times)| IoFault {
-        call,
-        error,
-        path_end,
-        skip,
-        times,
-    });
+    // A call that the server makes, and how often at least while the fault run waits for it.
+    let call = prop::sample::select(vec![
+        ("write", "requery.db-wal", 20),
+        ("write", "requery.db", 20),
+        ("read", "requery.db-wal", 20),
+        ("read", "requery.db", 20),
+        ("sync", "requery.db-wal", 2),
+        ("sync", "requery.db", 2),
+        ("truncate", "requery.db", 2),
+        ("open", "requery.db", 8),
+        ("open", "requery.db-wal", 4),
+        ("open", "requery.db-shm", 1),
+    ]);
+    let io = (call, error, any::<prop::sample::Index>(), 0..20u32).prop_map(
+        |((call, path_end, calls), error, skip, times)| IoFault {
+            call,
+            error,
+            path_end,
+            skip: skip.index(calls) as u32,
+            times,
+        },
+    );
     let way = prop::sample::select(vec![
         Restore::MovedUnderServer,
         Restore::ThroughSqlite,
@@ -132,20 +145,8 @@ fn the_second_half_of_all_faults_heals() {
     run(&faults[faults.len() / 2..]);
 }
 
-fn config() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    let rng_seed = match config.rng_seed {
-        RngSeed::Random => RngSeed::Fixed(fastrand::u64(..)),
-        fixed @ RngSeed::Fixed(_) => fixed,
-    };
-    eprintln!("PROPTEST_RNG_SEED={rng_seed}");
-    // A case takes about half a minute, so few attempts are made to shrink it.
-    let max_shrink_iters = config.max_shrink_iters.min(8);
-    ProptestConfig { cases: cases(1), failure_persistence: None, max_shrink_iters, rng_seed, ..config }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(with_real_server(1, 8))]
 
     #[test]
     #[ignore = "a case takes half a minute: scripts/nightly.sh runs many"]

@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
+
+use crate::app::PATIENCE;
 
 /// One kind of call that fails, on the files with one end of their path.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,7 @@ pub struct IoFault {
 }
 
 /// The library, and the file that controls it.
+#[derive(Clone)]
 pub struct IoFaults {
     library: PathBuf,
     control: PathBuf,
@@ -70,6 +74,17 @@ impl IoFaults {
     /// No call fails any more.
     pub fn clear(&self) {
         self.set(&[]);
+    }
+
+    /// Sets the faults and does `work` until a call fails by them. Only the calls that fail from now on count.
+    pub async fn until_hit(&self, faults: &[IoFault], mut work: impl AsyncFnMut()) {
+        let before = self.hits().len();
+        self.set(faults);
+        let until = Instant::now() + PATIENCE;
+        while self.hits().len() == before {
+            assert!(Instant::now() < until, "no call failed by {faults:?}");
+            work().await;
+        }
     }
 
     /// The calls that failed until now, as `CALL PATH`.

@@ -187,9 +187,38 @@ async fn a_deleted_file_is_not_replaced_by_an_empty_one() {
     let aside = place.names("r.db-wal.of-moved-file");
     assert_eq!(aside.len(), 1);
     server.kill();
+    // The newest changes are still there, so a start makes no empty database either.
+    for _ in 0..2 {
+        let refused = start(&place.database()).err().unwrap();
+        assert!(refused.contains("is missing or empty, but") && refused.contains(&aside[0]), "{refused}");
+        assert_eq!(place.names("r.db-wal"), aside);
+    }
+    // The way out: with the log in another folder the person wants an empty database.
+    fs::create_dir(place.path("old")).unwrap();
+    place.mv(&aside[0], "old/wal");
     let server = place.serve();
     assert_eq!(server.titles().await, "");
-    assert_eq!(place.names("r.db-wal.of-moved-file"), aside);
+    server.until_log_contains("is gone, and no log of it is left: an empty database begins").await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_with_its_log_is_replaced_by_an_empty_one_at_a_start() {
+    let place = Place::new();
+    for is_killed in [false, true] {
+        let server = place.serve();
+        add(&server, "a").await;
+        if is_killed {
+            server.kill();
+        } else {
+            server.stop();
+        }
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(place.path(&format!("r.db{suffix}")));
+        }
+        let server = place.serve();
+        assert_eq!(server.titles().await, "", "killed: {is_killed}");
+        server.stop();
+    }
 }
 
 #[tokio::test]
@@ -320,6 +349,40 @@ async fn a_link_that_leads_to_another_file_takes_a_restart() {
     server.until_log_contains("leads to another file than at the start").await;
     server.stop();
     assert_eq!(place.serve().titles().await, "two");
+}
+
+/// `cp -l` makes a second name, and so do many backup programs.
+#[tokio::test]
+async fn a_file_with_a_second_name_is_served_unless_the_log_of_the_other_name_has_changes() {
+    let place = Place::new();
+    let server = place.serve();
+    add(&server, "a").await;
+    server.stop();
+    fs::create_dir(place.path("backup")).unwrap();
+    for name in ["copy.db", "backup/r.db"] {
+        fs::hard_link(place.database(), place.path(name)).unwrap();
+    }
+    // As on the first start of a file.
+    fs::remove_file(place.path("r.db.lock")).unwrap();
+    let server = place.serve();
+    add(&server, "b").await;
+    assert_eq!(server.log().matches("has a second name, a hard link").count(), 1, "{}", server.log());
+    for name in ["copy.db", "backup/r.db"] {
+        let refused = start(&place.path(name)).err().unwrap();
+        assert!(refused.contains("another requery serves"), "{name}: {refused}");
+    }
+    server.kill();
+    let refused = start(&place.path("copy.db")).err().unwrap();
+    assert!(refused.contains("r.db-wal has the newest changes of that name"), "{refused}");
+    place.serve().stop();
+    // The file is whole now.
+    let server = start(&place.path("copy.db")).unwrap();
+    add(&server, "c").await;
+    server.kill();
+    let refused = start(&place.database()).err().unwrap();
+    assert!(refused.contains("copy.db-wal has the newest changes of that name"), "{refused}");
+    assert_eq!(start(&place.path("copy.db")).unwrap().titles().await, "a b c");
+    check_sound(&place.path("copy.db"));
 }
 
 #[tokio::test]

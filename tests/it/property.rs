@@ -8,9 +8,8 @@
 mod world;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
-use crate::simulation::cases;
+use crate::random_cases::with_real_server;
 use world::{End, Op, Sql, World, Write};
 
 fn op() -> impl Strategy<Value = Op> {
@@ -68,21 +67,8 @@ fn sql() -> impl Strategy<Value = Sql> {
     ]
 }
 
-fn config() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    let rng_seed = match config.rng_seed {
-        RngSeed::Random => RngSeed::Fixed(fastrand::u64(..)),
-        fixed @ RngSeed::Fixed(_) => fixed,
-    };
-    eprintln!("PROPTEST_RNG_SEED={rng_seed}");
-    // A passing case takes about a second, and a failing one runs into its time limits. 12 attempts to shrink it take
-    // minutes, more would take hours.
-    let max_shrink_iters = config.max_shrink_iters.min(12);
-    ProptestConfig { cases: cases(20), failure_persistence: None, max_shrink_iters, rng_seed, ..config }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(with_real_server(20, 12))]
 
     #[test]
     fn every_watched_read_model_converges_to_the_database(ops in prop::collection::vec(op(), 0..25)) {

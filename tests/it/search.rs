@@ -345,6 +345,31 @@ async fn a_restart_indexes_the_logged_changes_and_rebuilds_after_a_gap() {
     assert_eq!(app.sql("select count(*) from search_documents"), "4");
 }
 
+/// The oldest changes that the index lacks are in the log, so its beginning does not show the hole.
+#[tokio::test]
+async fn a_hole_in_the_log_hides_no_row() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    client.task("alpha", json!({})).await;
+    assert_eq!(all(&client, "q=alpha").await, ["task alpha"]);
+    let mut folder = app.stop().await;
+    for (number, lost) in (1..).zip(["= (select max(id) - 1 from changes)", "= (select max(id) from changes)"]) {
+        sqlite3(
+            &folder.path().join("requery.db"),
+            &format!(
+                "insert into tasks (title) values ('one{number}'), ('two{number}'), ('three{number}');
+                 delete from changes where id {lost}"
+            ),
+        );
+        let app = App::start_in(folder, |_| ()).await;
+        let client = Client::of(&app);
+        for word in ["one", "two", "three"] {
+            assert_eq!(all(&client, &format!("q={word}{number}")).await, [format!("task {word}{number}")], "{lost}");
+        }
+        folder = app.stop().await;
+    }
+}
+
 /// A database with 20,000 events whose index has to be built from the start.
 #[tokio::test]
 async fn writes_succeed_while_the_index_is_built() {

@@ -9,6 +9,8 @@ mod server;
 mod world;
 
 use proptest::prelude::*;
+
+use crate::random_cases::cases;
 use world::{Op, World};
 
 fn op() -> impl Strategy<Value = Op> {
@@ -35,11 +37,6 @@ fn op() -> impl Strategy<Value = Op> {
 /// Mostly short gaps, so that operations overlap, and some long ones.
 fn gap() -> impl Strategy<Value = u64> {
     prop_oneof![6 => 0..60u64, 3 => 60..800u64, 1 => 800..40_000u64]
-}
-
-/// The number of cases, from the environment variable `REQUERY_CASES` if it is set.
-pub fn cases(otherwise: u32) -> u32 {
-    std::env::var("REQUERY_CASES").map_or(otherwise, |cases| cases.parse().expect("REQUERY_CASES is a number"))
 }
 
 proptest! {

@@ -163,11 +163,17 @@ pub async fn settle(viewers: &[&Viewer], rest: &Rest, database: &Path) {
 pub struct Rest {
     http: reqwest::Client,
     root: String,
+    bears_outages: bool,
 }
 
 impl Rest {
     pub fn at(root: impl Into<String>) -> Self {
-        Self { http: reqwest::Client::new(), root: root.into() }
+        Self { http: reqwest::Client::new(), root: root.into(), bears_outages: false }
+    }
+
+    /// A read that gets 503 is repeated: the server can still be in doubt about its file for a moment.
+    pub fn bearing_outages(self) -> Self {
+        Self { bears_outages: true, ..self }
     }
 
     /// A body as a client holds it, or `None` for 404.
@@ -184,11 +190,17 @@ impl Rest {
     }
 
     async fn get(&self, path: &str) -> Option<bytes::Bytes> {
-        let answer = self.http.get(format!("{}{path}", self.root)).send().await.unwrap();
-        match answer.status().as_u16() {
-            200 => Some(answer.bytes().await.unwrap()),
-            404 => None,
-            status => panic!("{path}: {status}"),
+        let began = Instant::now();
+        loop {
+            let answer = self.http.get(format!("{}{path}", self.root)).send().await.unwrap();
+            match answer.status().as_u16() {
+                200 => return Some(answer.bytes().await.unwrap()),
+                404 => return None,
+                503 if self.bears_outages && began.elapsed() < SETTLE_LIMIT => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                status => panic!("{path}: {status}"),
+            }
         }
     }
 

@@ -43,7 +43,10 @@ impl TakeInError {
     /// The error of a statement. A database that cannot be used now says nothing about the record.
     fn of_statement(error: DbErr) -> Self {
         match error.into() {
-            error @ (DatabaseError::Busy | DatabaseError::Closed(_) | DatabaseError::Away(_)) => Self::Database(error),
+            error @ (DatabaseError::Busy
+            | DatabaseError::Closed(_)
+            | DatabaseError::Away(_)
+            | DatabaseError::Storage(_)) => Self::Database(error),
             error => Self::Hook(error),
         }
     }

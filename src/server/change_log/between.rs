@@ -32,6 +32,11 @@ impl Between {
         between(&self.from, &self.from.advanced(changes, &self.to))
     }
 
+    /// The part up to the row `id`, with that row.
+    pub fn up_to_row(&self, id: i64) -> Between {
+        between(&self.from, &self.after_row(id))
+    }
+
     /// The position before this part of the log.
     pub fn start(&self) -> &Position {
         &self.from

@@ -9,9 +9,10 @@ use std::time::Duration;
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
-use super::between;
+use super::{between, has_gaps};
 use crate::server::access::scope::Scope;
 use crate::server::database::sql::overview;
+use crate::server::database::sqlite::bell::UNCOUNTED;
 use crate::server::database::{
     BackgroundWork, Database, DatabaseError, Position, ReadTransaction, StepSize, WriteTransaction,
 };
@@ -76,6 +77,7 @@ struct Sums {
     figures: StoredText,
     hours: StoredText,
     sums: i64,
+    changes: i64,
 }
 
 impl Unfolded {
@@ -90,6 +92,12 @@ impl Unfolded {
 
     fn is_empty(&self) -> bool {
         self.deltas.0 == self.deltas.1 && between(&self.log.0, &self.log.1).is_empty()
+    }
+
+    /// The number of changes or of deltas, whichever is higher.
+    fn most(&self) -> i64 {
+        let changes = between(&self.log.0, &self.log.1).most_changes();
+        (self.deltas.1 - self.deltas.0).max(i64::try_from(changes).unwrap_or(i64::MAX))
     }
 
     /// The first part, with at most `most` changes and `most` deltas.
@@ -121,12 +129,17 @@ async fn fold(database: &Database, pace: &mut FoldPace) -> Result<bool, Database
         let part = unfolded.first(pace.changes);
         let sums: Option<Sums> = overview::SUMS.one(&read, part.values()).await?;
         let sums = sums.ok_or_else(|| DbErr::RecordNotFound("the sums".to_owned()))?;
+        let (deltas, changes) = (part.deltas.1 - part.deltas.0, sums.changes);
+        tracing::debug!(deltas, changes, sums = sums.sums, "the sums of a part of the log were made");
         if sums.sums <= i64::from(size) || pace.changes == 1 {
             break (part, sums);
         }
-        pace.changes /= 2;
+        pace.changes = (part.most() / 2).max(1);
     };
     drop(read);
+    if has_gaps(&between(&part.log.0, &part.log.1), sums.changes.unsigned_abs()) {
+        database.doubt(UNCOUNTED.to_owned());
+    }
     let write = async |tx: &WriteTransaction| add(tx, &part, &sums, size * DELTAS_PER_SUM).await;
     let step = database.write_in_background(BackgroundWork::Upkeep, write).await?;
     pace.sums.note(step.held, step.value || sums.sums > i64::from(size / 2));

@@ -1,6 +1,6 @@
 //! The change log in SQLite: which cursors and positions the log still continues.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{DbErr, FromQueryResult};
 
 use super::Between;
 use crate::protocol::Cursor;
@@ -35,12 +35,6 @@ pub(super) async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result
 
 /// Whether a part of the log of which `read` rows were read lacks rows. SQLite gives out the numbers without a gap, also
 /// when a transaction is rolled back.
-pub(super) fn has_gaps(part: &Between, read: u64) -> bool {
+pub fn has_gaps(part: &Between, read: u64) -> bool {
     read < part.most_changes()
-}
-
-/// Whether the log still holds every change after `position`.
-pub async fn reaches_back_to(tx: &impl ConnectionTrait, position: &Position) -> Result<bool, DbErr> {
-    let floor: Option<Position> = change_log::FLOOR.value(tx, []).await?;
-    Ok(floor.is_some_and(|floor| position.covers(&floor)))
 }

@@ -25,6 +25,11 @@ use crate::server::jobs::TroubleLog;
 const CHANGES_PER_BATCH: u64 = 1_000;
 /// How often a database that is away is tried again.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+/// For how long a failed read of the log is repeated before the database is opened again, which costs every stream a
+/// resync. Notices wait meanwhile.
+const READ_PATIENCE: Duration = Duration::from_millis(500);
+/// The pause before a failed read is repeated.
+const READ_PAUSE: Duration = Duration::from_millis(50);
 
 /// Hands on the changes that are appended to the log, from now on and until `shutdown`.
 ///
@@ -38,19 +43,23 @@ pub async fn tail(
     shutdown: CancellationToken,
 ) {
     let ended = async {
-        let mut from = from;
+        let mut read = ReadLog::up_to(&from);
         let mut reopened: Option<Instant> = None;
         // The receiver is gone only when the server ends.
         while !hub.is_closed() {
-            let Err(error) = follow(&database, &from, &hub, &log_grew, &shutdown).await else { return };
+            let Err(error) = follow(&database, &mut read, &hub, &log_grew, &shutdown).await else { return };
+            if read.is_to_repeat(&error, Instant::now()) {
+                let _ = shutdown.run_until_cancelled(tokio::time::sleep(READ_PAUSE)).await;
+                continue;
+            }
             tracing::warn!(%error, "could not follow the change log; opening the database again");
             // A file that opens but fails again at once must not keep a core and a disk busy.
             if let Some(at) = reopened {
                 let rest = REOPEN_INTERVAL.saturating_sub(at.elapsed());
                 let _ = shutdown.run_until_cancelled(tokio::time::sleep(rest)).await;
             }
-            from = match shutdown.run_until_cancelled(reopen(&database, &hub)).await.flatten() {
-                Some(cursor) => cursor,
+            read = match shutdown.run_until_cancelled(reopen(&database, &hub)).await.flatten() {
+                Some(cursor) => ReadLog::up_to(&cursor),
                 None => return,
             };
             reopened = Some(Instant::now());
@@ -61,16 +70,45 @@ pub async fn tail(
     ended.await;
 }
 
+/// The part of the log of one run that the tail has handed on.
+struct ReadLog {
+    epoch: String,
+    reached: Position,
+    newest: Option<change::Model>,
+    /// Since when no read has succeeded.
+    failing_since: Option<Instant>,
+}
+
+impl ReadLog {
+    fn up_to(cursor: &Cursor) -> Self {
+        let (epoch, reached) = (cursor.epoch().to_owned(), Position::of(cursor));
+        Self { epoch, reached, newest: None, failing_since: None }
+    }
+
+    /// Notes a failure to read the log. Returns whether to read again from the same file: the storage can have failed for
+    /// a moment, and SQLite reports a failed read of the disk as damage.
+    fn is_to_repeat(&mut self, error: &DatabaseError, now: Instant) -> bool {
+        if !matches!(error, DatabaseError::Storage(_) | DatabaseError::Damaged(_) | DatabaseError::Busy) {
+            return false;
+        }
+        let first = *self.failing_since.get_or_insert_with(|| {
+            tracing::warn!(%error, "could not read the change log; reading it again");
+            now
+        });
+        now - first < READ_PATIENCE
+    }
+}
+
 /// Follows the log of the open file until `shutdown`, or until the error that ends this.
 async fn follow(
     database: &Database,
-    from: &Cursor,
+    read: &mut ReadLog,
     hub: &mpsc::Sender<HubInput>,
     log_grew: &Notify,
     shutdown: &CancellationToken,
 ) -> Result<(), DatabaseError> {
     let mut bell = Bell::connect(database).await?;
-    let followed = shutdown.run_until_cancelled(follow_with(&mut bell, database, from, hub, log_grew)).await;
+    let followed = shutdown.run_until_cancelled(follow_with(&mut bell, database, read, hub, log_grew)).await;
     // An open connection would keep the file from being closed in order, and would meet the connections to another file.
     bell.close().await;
     match followed {
@@ -83,21 +121,20 @@ async fn follow(
 async fn follow_with(
     bell: &mut Bell,
     database: &Database,
-    from: &Cursor,
+    read: &mut ReadLog,
     hub: &mpsc::Sender<HubInput>,
     log_grew: &Notify,
 ) -> Result<Infallible, DatabaseError> {
-    let mut reached = Position::of(from);
-    let mut newest: Option<change::Model> = None;
     loop {
-        let end = bell.check(database, from.epoch(), &reached, newest.as_ref()).await?;
-        let pass = between(&reached, &end);
+        let end = bell.check(database, &read.epoch, &read.reached, read.newest.as_ref()).await?;
+        let pass = between(&read.reached, &end);
         if !pass.is_empty() {
             bell.stay_awake();
             log_grew.notify_one();
-            newest = read_pass(bell, database, &pass, end.cursor(from.epoch()), newest, hub).await?;
-            reached = end;
+            read.newest = read_pass(bell, database, &pass, end.cursor(&read.epoch), read.newest.clone(), hub).await?;
+            read.reached = end;
         }
+        read.failing_since = None;
         bell.wait(database).await?;
     }
 }
@@ -178,5 +215,31 @@ async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cur
             }
         }
         tokio::time::sleep(REOPEN_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::ReadLog;
+    use crate::protocol::Cursor;
+    use crate::server::database::DatabaseError;
+
+    #[test]
+    fn a_failed_read_is_repeated_for_a_while() {
+        let (began, mut read) = (Instant::now(), ReadLog::up_to(&Cursor::counter("epoch", 1)));
+        let text = || "the message of SQLite".to_owned();
+        for (at_ms, error, expected) in [
+            (0, DatabaseError::Storage(text()), true),
+            (400, DatabaseError::Damaged(text()), true),
+            (450, DatabaseError::Away(text()), false),
+            (500, DatabaseError::Busy, false),
+            (60_000, DatabaseError::Storage(text()), false),
+        ] {
+            assert_eq!(read.is_to_repeat(&error, began + Duration::from_millis(at_ms)), expected, "{at_ms}");
+        }
     }
 }

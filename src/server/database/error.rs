@@ -11,6 +11,10 @@ pub enum DatabaseError {
     /// The database cannot be used now. The text is the reason.
     #[error("the database is away: {0}")]
     Away(String),
+    /// The storage failed: the disk, its space, the memory, or the right to use a file. The next try can succeed. The text
+    /// is the message of the database.
+    #[error("the storage of the database failed: {0}")]
+    Storage(String),
     /// The file is not open. The text is the reason, without a path and without a message of the driver.
     #[error("the database is away: {0}")]
     Closed(String),
@@ -45,7 +49,7 @@ pub enum OpenError {
     #[error("another requery serves {path}", path = .0.display())]
     InUse(PathBuf),
     /// There is no file at the path, or an empty one, and the server ran on another file.
-    #[error("{path} is missing or empty: put the file back; a start of the server creates an empty database",
+    #[error("{path} is missing or empty: put the file back; only a new start of the server makes an empty database",
         path = .0.display())]
     Missing(PathBuf),
     /// The file was moved or replaced while it was opened.
@@ -55,10 +59,29 @@ pub enum OpenError {
     #[error("{path} leads to another file than at the start: start the server again to serve that file",
         path = .0.display())]
     LeadsElsewhere(PathBuf),
-    /// The file has several names, and was last open under another one.
+    /// The file has several names, and no lock tells whether another server has it open under another one.
     #[error("{path} has another name too, a hard link, and each name would get a write-ahead log of its own: serve the \
         name that was served before, or copy the file and serve the copy", path = .0.display())]
     Linked(PathBuf),
+    /// The file has several names, and the log of another name has changes.
+    #[error("{path} has another name too, a hard link, and {log} has the newest changes of that name: serve the name that \
+        was served before, or copy {path} and serve the copy", path = path.display(), log = log.display())]
+    LogOfOtherName {
+        /// The file.
+        path: PathBuf,
+        /// The log of the other name.
+        log: PathBuf,
+    },
+    /// Another file was served here before, and an unfinished write left its journal.
+    #[error("{path} is not the file that was served here before, and {journal} has an unfinished write: if that was a write \
+        to {path}, let SQLite undo it (sqlite3 {path} .tables); if it was a write to the file before, move {journal} to \
+        another folder", path = path.display(), journal = journal.display())]
+    JournalOfAnother {
+        /// The file.
+        path: PathBuf,
+        /// The journal.
+        journal: PathBuf,
+    },
     /// The write-ahead log beside the file belongs to another file.
     #[error("{log} belongs to another database file than {path}, and SQLite would bring its changes into that file: move \
         {log} to another folder to serve {path} as it is, or put the file back that the log belongs to",
@@ -69,7 +92,7 @@ pub enum OpenError {
         /// The log.
         log: PathBuf,
     },
-    /// There is a write-ahead log but no database file.
+    /// There is a write-ahead log, at its own name or moved aside by the server, or a journal, but no database file.
     #[error("{path} is missing or empty, but there is {log} with changes of it: put the file back, or move {log} to \
         another folder to begin an empty database", path = path.display(), log = log.display())]
     LogWithoutFile {
@@ -126,7 +149,8 @@ impl OpenError {
             Self::Missing(_) => "the file is missing or empty".to_owned(),
             Self::Moved(_) => "the file was moved while it was opened".to_owned(),
             Self::LeadsElsewhere(_) => "the path leads to another file than at the start".to_owned(),
-            Self::Linked(_) => "the file has two names".to_owned(),
+            Self::Linked(_) | Self::LogOfOtherName { .. } => "the file has two names".to_owned(),
+            Self::JournalOfAnother { .. } => "a journal beside the file has an unfinished write".to_owned(),
             Self::LogOfAnother { .. } => "the write-ahead log beside the file belongs to another file".to_owned(),
             Self::LogWithoutFile { .. } => "the file is missing, and its write-ahead log is there".to_owned(),
             Self::LogAside { .. } => "the newest changes of the file are in another file".to_owned(),

@@ -1,8 +1,9 @@
-//! SQLite: the location of the file, its identity, its locks and its connections, the checks of its health and its
-//! schema, the bell that notices writes of other processes, the signs that they are pausing, and the watchdog that
+//! SQLite: the location of the file, its identity, its locks and its connections, the checkpoint, the checks of its
+//! health and its schema, the bell that notices writes of other processes, the signs that they are pausing, and the watchdog that
 //! notices overwrites.
 
 pub(in crate::server) mod bell;
+mod checkpoint;
 pub(in crate::server::database) mod connections;
 mod continuity;
 pub(in crate::server::database) mod error_codes;

@@ -44,19 +44,18 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        let transaction = connections.writer.begin_with_options(options).await.map_err(|error| {
-            let failure = StatementFailure::from(&error);
-            self.write_health().note(&failure);
+        let beginning = connections.doubt.begin();
+        let begun = connections.writer.begin_with_options(options).await;
+        drop(beginning);
+        // After a failure the next writes get another connection: SQLite refuses to begin in a transaction that is still
+        // open.
+        let transaction = begun.map_err(|error| {
+            self.write_health().note(&StatementFailure::from(&error));
             match DatabaseError::from(error) {
-                DatabaseError::Busy => DatabaseError::Busy,
-                // The next writes get another connection: SQLite refuses to begin in a transaction that is still open.
-                error => {
-                    connections.doubt.raise();
-                    DatabaseError::Away(error.to_string())
-                }
+                DatabaseError::Db(error) => DatabaseError::Away(error.to_string()),
+                error => error,
             }
         })?;
-        connections.doubt.raise();
         let write = WriteTransaction { scope, statements: Statements::of(transaction) };
         // SQLite has one writer: the last statement of the transaction sees the changes of all commits and its own. So
         // the cursor is known before the commit, and a write that was committed cannot fail any more.

@@ -1,8 +1,8 @@
 //! The background job that looks for an overwrite of the database file.
 
 use super::{BackgroundJob, JobError, StepProgress};
-use crate::server::database::Database;
 use crate::server::database::sqlite::watchdog::{LOOK_EVERY, Watchdog};
+use crate::server::database::{Database, DatabaseError};
 
 /// The background job of the watchdog.
 pub struct WatchFileJob {
@@ -21,8 +21,12 @@ impl BackgroundJob for WatchFileJob {
     const PURPOSE: &'static str = "check the database file";
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
-        self.watchdog.look(&self.database).await?;
-        Ok(StepProgress::Idle)
+        match self.watchdog.look(&self.database).await {
+            Ok(()) => Ok(StepProgress::Idle),
+            // No request may have met the failure: all its pages can be in memory.
+            Err(error @ DatabaseError::Storage(_)) => Err(JobError::failed(error)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn wait(&mut self) {

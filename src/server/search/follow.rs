@@ -11,7 +11,7 @@ use super::state::IndexState;
 use super::{SearchIndex, removed};
 use crate::protocol::{NoticeKind, NoticeSubject};
 use crate::server::access::scope::Scope;
-use crate::server::change_log::Between;
+use crate::server::change_log::{Between, has_gaps};
 use crate::server::database::sql::search;
 use crate::server::database::{DatabaseError, ReadTransaction};
 
@@ -66,10 +66,18 @@ struct KnownTask {
     bytes: i64,
 }
 
-/// Brings the first of the missing changes into the index.
-pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &Between) -> Result<(), DatabaseError> {
+/// Brings the first of the missing changes into the index. Returns false, without any work, if the log lacks some of
+/// them: it was pruned, or another program deleted rows anywhere in it.
+pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &Between) -> Result<bool, DatabaseError> {
     let mut batch = index.batch();
     let changes = changes(&tx, missing).await?;
+    let part = match changes.last() {
+        Some(last) if changes.len() == ROWS_PER_STEP as usize => missing.up_to_row(last.id),
+        _ => missing.clone(),
+    };
+    if has_gaps(&part, changes.len() as u64) {
+        return Ok(false);
+    }
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
     };
@@ -165,7 +173,7 @@ pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &B
     drop(tx);
     batch.write(index, &before, &after).await?;
     index.reached.send_replace(after.reached());
-    Ok(())
+    Ok(true)
 }
 
 /// Indexes all rows of a task, even if they are indexed under another project.

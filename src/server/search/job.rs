@@ -96,7 +96,12 @@ impl BackgroundJob for IndexJob {
         match self.advance().await {
             Ok(true) => Ok(StepProgress::More),
             Ok(false) => Ok(StepProgress::Idle),
-            Err(error @ (DatabaseError::Busy | DatabaseError::Closed(_) | DatabaseError::Away(_))) => Err(error.into()),
+            Err(
+                error @ (DatabaseError::Busy
+                | DatabaseError::Closed(_)
+                | DatabaseError::Away(_)
+                | DatabaseError::Storage(_)),
+            ) => Err(error.into()),
             // Other jobs only wait when the database is damaged. This job notes the damage, since it can be in the
             // index.
             Err(error) => {

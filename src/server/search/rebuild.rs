@@ -10,7 +10,12 @@ use crate::server::database::{BackgroundWork, Database, DatabaseError, WriteTran
 pub(super) async fn rebuild(database: &Database) -> Result<(), DatabaseError> {
     match make(database, false).await {
         Ok(()) => {}
-        Err(error @ (DatabaseError::Busy | DatabaseError::Closed(_) | DatabaseError::Away(_))) => return Err(error),
+        Err(
+            error @ (DatabaseError::Busy
+            | DatabaseError::Closed(_)
+            | DatabaseError::Away(_)
+            | DatabaseError::Storage(_)),
+        ) => return Err(error),
         // The table with the format version of the index may be missing: without it SQLite cannot drop the index.
         Err(_) => make(database, true).await?,
     }

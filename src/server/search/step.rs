@@ -11,7 +11,7 @@ use super::rows::IndexedTable;
 use super::write;
 use super::{SearchIndex, follow, removed};
 use crate::server::access::scope::Scope;
-use crate::server::change_log::{between, reaches_back_to};
+use crate::server::change_log::between;
 use crate::server::database::DatabaseError;
 
 /// The most changes that are followed one by one. If the index is further behind, all rows are walked, so that the
@@ -23,9 +23,8 @@ pub(super) async fn step(index: &SearchIndex) -> Result<bool, DatabaseError> {
     let (tx, state) = index.snapshot(Scope::All).await?;
     let (reached, end) = (state.reached(), tx.position());
     let missing = between(&reached, &end);
-    let pruned = !missing.is_empty() && !reaches_back_to(&tx, &reached).await?;
     let far_behind = state.stage.is_none() && missing.most_changes() > MOST_FOLLOWED;
-    if state.is_unbuilt() || !end.covers(&reached) || pruned || far_behind {
+    if state.is_unbuilt() || !end.covers(&reached) || far_behind {
         drop(tx);
         write::begin_walk(&index.database).await?;
         return Ok(true);
@@ -33,7 +32,10 @@ pub(super) async fn step(index: &SearchIndex) -> Result<bool, DatabaseError> {
     index.reached.send_replace(reached);
     let has_missing = !missing.is_empty();
     if has_missing {
-        follow::follow(index, tx, &missing).await?;
+        if !follow::follow(index, tx, &missing).await? {
+            write::begin_walk(&index.database).await?;
+            return Ok(true);
+        }
     } else {
         drop(tx);
     }

@@ -2,9 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use super::ledger::Contents;
 use super::world::{LANDMARK, World};
@@ -33,7 +30,7 @@ pub enum Fault {
     WalRemoved { killed: bool },
     /// The power fails: so many percent of the `-wal` file are left.
     PowerCut { left: u64 },
-    /// A row of the change log has a time of many days later, the rows around it have one of long ago.
+    /// A row of the change log has a time of many days later, all other rows have one of long ago.
     StampedAhead,
     /// The clock of the server steps.
     ClockStepped { days: i64, restarted: bool },
@@ -77,13 +74,6 @@ pub enum Name {
 }
 
 impl Fault {
-    pub fn hold(&self) -> Duration {
-        Duration::from_millis(match self {
-            Self::DiskFull | Self::MovedAway => 600,
-            _ => 300,
-        })
-    }
-
     /// Whether `/readyz` has to be 503 while the fault is in place.
     pub fn takes_the_database_away(&self, writes_were_refused: bool) -> bool {
         match self {
@@ -98,18 +88,12 @@ impl Fault {
             Self::DiskFull => {
                 if let Some(disk) = &world.small_disk {
                     disk.fill();
+                    world.until_refused().await;
                 }
             }
             Self::Io(fault) => {
-                if let Some(faults) = &world.server.io_faults {
-                    let before = faults.hits().len();
-                    faults.set(&[*fault]);
-                    // Only a checkpoint reads and writes the database file.
-                    world.grow_wal();
-                    let until = Instant::now() + Duration::from_secs(2);
-                    while faults.hits().len() == before && Instant::now() < until {
-                        sleep(Duration::from_millis(20)).await;
-                    }
+                if let Some(faults) = world.server.io_faults.clone() {
+                    faults.until_hit(&[*fault], async || provoke(world, fault).await).await;
                 }
             }
             Self::Killed { hidden } => {
@@ -124,6 +108,7 @@ impl Fault {
             }
             Self::MovedAway => {
                 fs::rename(world.file(""), world.file(".away")).unwrap();
+                world.until_refused().await;
             }
             Self::Restored { way, copy } => restore(world, *way, *copy).await,
             Self::SecondServer(name) => {
@@ -152,13 +137,13 @@ impl Fault {
                 world.writing.ledger().end_loss(&left);
                 drop(by_api);
                 if *killed {
-                    world.hold(Duration::from_millis(300)).await;
+                    world.until_tried(10).await;
                     world.server.kill().await;
                 }
             }
             Self::PowerCut { left } => {
                 world.change_landmark();
-                sleep(Duration::from_millis(300)).await;
+                world.until_written(10).await;
                 world.hide_from_screens(true);
                 world.pause_sql().await;
                 world.writing.ledger().begin_loss();
@@ -169,19 +154,23 @@ impl Fault {
                 world.hide_from_screens(true);
                 world.server.kill().await;
                 let newest = sqlite3(&world.server.database, "select max(id) from changes");
-                sleep(Duration::from_millis(300)).await;
+                world.until_sql(&format!("select max(id) >= {newest} + 10 from changes"), "1").await;
                 world.pause_sql().await;
                 world.change_landmark();
                 let sql = format!(
-                    "begin immediate; update changes set at = at - 8 * {DAY} * 1000 where id > {newest} - 200; \
+                    "begin immediate; update changes set at = (unixepoch() - 8 * {DAY}) * 1000; \
                      update changes set at = at + 38 * {DAY} * 1000 where id = {newest} - 15; commit"
                 );
                 sqlite3(&world.server.database, &sql);
                 // Only changes that are folded are pruned, and a server prunes when it starts.
+                let by_api = world.writing.by_api.clone().write_owned().await;
                 world.server.start().await.unwrap();
-                sleep(Duration::from_millis(700)).await;
+                world.until_sql("select next > (select max(id) from changes) from folded", "1").await;
                 world.server.kill().await;
+                let oldest = sqlite3(&world.server.database, "select min(id) from changes");
                 world.server.start().await.unwrap();
+                world.until_sql(&format!("select min(id) > {oldest} from changes"), "1").await;
+                drop(by_api);
             }
             Self::ClockStepped { days, restarted } => {
                 if let Some(clock) = &world.server.clock {
@@ -228,7 +217,6 @@ impl Fault {
             Self::Io(_) => {
                 if let Some(faults) = &world.server.io_faults {
                     faults.clear();
-                    println!("{} calls failed until now", faults.hits().len());
                 }
             }
             Self::Killed { .. } | Self::Stopped { .. } => {
@@ -278,6 +266,20 @@ impl Fault {
     }
 }
 
+/// Lets the server make the call that has to fail.
+async fn provoke(world: &mut World, fault: &IoFault) {
+    if fault.call == "open" {
+        // A file that comes back is opened again.
+        fs::rename(world.file(""), world.file(".away")).unwrap();
+        assert!(world.server.is_ready_within(503, PATIENCE).await);
+        fs::rename(world.file(".away"), world.file("")).unwrap();
+    } else {
+        // Only a checkpoint reads and writes the database file.
+        world.grow_wal();
+    }
+    world.until_tried(20).await;
+}
+
 async fn restore(world: &mut World, way: Restore, copied: Copied) {
     let copy = match copied {
         Copied::AtTheBeginning => world.old_copy.clone(),
@@ -285,7 +287,7 @@ async fn restore(world: &mut World, way: Restore, copied: Copied) {
             let copy = world.server.beside("recent.db");
             world.back_up(&copy);
             world.change_landmark();
-            sleep(Duration::from_millis(300)).await;
+            world.until_written(10).await;
             copy
         }
     };

@@ -118,6 +118,8 @@ pub struct Ledger {
     claims: Vec<Claim>,
     pub acknowledged_by_api: u64,
     pub refused: u64,
+    /// The writes that the API was asked for, whatever came of them.
+    pub attempts: u64,
     /// Answers that no fault excuses.
     pub wrong: Vec<String>,
 }

@@ -9,15 +9,14 @@ use tokio::sync::OwnedRwLockWriteGuard;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::claims::record_claims;
 use super::fault::Fault;
-use super::ledger::Contents;
-use super::screens::{record_claims, settings};
+use super::ledger::{Contents, Ledger};
 use super::server::Server;
 use super::writers::{SQL_WRITERS, Writing, task_of};
 use crate::app::{PATIENCE, sqlite3};
-use crate::proxy::Proxy;
+use crate::screens::Screens;
 use crate::small_disk::SmallDisk;
-use crate::viewer::{Rest, Viewer, settle};
 
 /// The time in which the server has to notice that it cannot write, or that its file is away.
 const NOTICED: Duration = Duration::from_secs(8);
@@ -29,9 +28,7 @@ pub const LANDMARK: &str = "update tasks set title = 'landmark ' || hex(randombl
 pub struct World {
     pub server: Server,
     pub writing: Arc<Writing>,
-    proxies: Vec<Arc<Proxy>>,
-    viewers: Vec<Viewer>,
-    rest: Rest,
+    screens: Screens,
     /// A copy from the beginning.
     pub old_copy: PathBuf,
     tasks: JoinSet<()>,
@@ -54,31 +51,17 @@ impl World {
         sqlite3(&server.database, "insert into tasks (title) values ('landmark'), ('filler')");
         let writing = Arc::new(Writing::new(&server));
         let mut tasks = JoinSet::new();
-        let (mut proxies, mut viewers) = (Vec::new(), Vec::new());
-        for (name, upgrades) in [("by WebSocket", true), ("by events", false)] {
-            let proxy = Proxy::start(server.address, upgrades).await;
-            let viewer = Viewer::follow(name, &proxy.url(), settings());
-            tasks.spawn(record_claims(name, viewer.client.clone(), writing.clone()));
-            proxies.push(Arc::new(proxy));
-            viewers.push(viewer);
+        let mut screens = Screens::follow(server.address).await;
+        screens.rest = screens.rest.bearing_outages();
+        for viewer in &screens.viewers {
+            tasks.spawn(record_claims(viewer.name, viewer.client.clone(), writing.clone()));
         }
         writing.start(&server, &mut tasks);
-        let rest = Rest::at(server.url());
         let old_copy = server.beside("old.db");
-        let mut world = Self {
-            server,
-            writing,
-            proxies,
-            viewers,
-            rest,
-            old_copy,
-            tasks,
-            sql_paused: None,
-            small_disk,
-            _folder: folder,
-        };
+        let mut world =
+            Self { server, writing, screens, old_copy, tasks, sql_paused: None, small_disk, _folder: folder };
         world.quiet().await;
-        sleep(Duration::from_millis(300)).await;
+        world.until_written(10).await;
         world.back_up(&world.old_copy);
         world
     }
@@ -88,7 +71,7 @@ impl World {
         let (log, refused) = (self.server.log().len(), self.writing.ledger().refused);
         let began = Instant::now();
         fault.break_it(self).await;
-        self.hold(fault.hold()).await;
+        self.until_tried(20).await;
         self.check_readiness(fault, refused).await;
         fault.heal_it(self).await;
         assert!(
@@ -100,18 +83,51 @@ impl World {
         self.quiet().await;
         let refused = self.writing.ledger().refused - refused;
         let lines = self.server.log().split_off(log);
-        let told = lines.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).count();
+        let told: Vec<&str> = lines.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
         println!(
-            "{fault:?}: {was_away:.0?}, {refused} writes refused, {told} lines in the log, settled after {:.0?}",
-            began.elapsed()
+            "{fault:?}: {was_away:.0?}, {refused} writes refused, settled after {:.0?}\n    {}",
+            began.elapsed(),
+            told.join("\n    ")
         );
-        assert!(refused == 0 || told > 0, "{refused} writes were refused during {fault:?}, and the log has no word");
+        assert!(
+            refused == 0 || !told.is_empty(),
+            "{refused} writes were refused during {fault:?}, and the log has no word"
+        );
     }
 
-    /// Lets the writers write for a while.
-    pub async fn hold(&mut self, time: Duration) {
-        sleep(time).await;
-        self.server.check_running();
+    /// Waits until the API took so many writes.
+    pub async fn until_written(&mut self, writes: u64) {
+        self.until_grown(writes, |ledger| ledger.acknowledged_by_api).await;
+    }
+
+    /// Waits until the API was asked for so many writes, whatever came of them.
+    pub async fn until_tried(&mut self, writes: u64) {
+        self.until_grown(writes, |ledger| ledger.attempts).await;
+    }
+
+    /// Waits until the API has refused a write.
+    pub async fn until_refused(&mut self) {
+        self.until_grown(1, |ledger| ledger.refused).await;
+    }
+
+    async fn until_grown(&mut self, by: u64, count: fn(&Ledger) -> u64) {
+        let before = count(&self.writing.ledger());
+        let until = Instant::now() + PATIENCE;
+        while count(&self.writing.ledger()) < before + by {
+            let log = self.server.log_tail();
+            assert!(Instant::now() < until, "the writers do not come on\n{log}");
+            sleep(Duration::from_millis(10)).await;
+            self.server.check_running();
+        }
+    }
+
+    /// Waits until a question to the database has this answer.
+    pub async fn until_sql(&self, question: &str, answer: &str) {
+        let until = Instant::now() + PATIENCE;
+        while sqlite3(&self.server.database, question) != answer {
+            assert!(Instant::now() < until, "{question} is not {answer}\n{}", self.server.log_tail());
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// `/readyz` is 503 when no write is taken.
@@ -142,14 +158,7 @@ impl World {
     /// no screen ever showed less than its cursor said.
     async fn quiet(&mut self) {
         self.sql_paused = None;
-        let acknowledged = self.writing.ledger().acknowledged_by_api;
-        let until = Instant::now() + PATIENCE;
-        while self.writing.ledger().acknowledged_by_api < acknowledged + 5 {
-            let log = self.server.log_tail();
-            assert!(Instant::now() < until, "the API takes no writes any more\n{log}");
-            sleep(Duration::from_millis(10)).await;
-            self.server.check_running();
-        }
+        self.until_written(5).await;
         let by_api = self.writing.by_api.clone().write_owned().await;
         let by_sql = self.writing.by_sql.clone().write_owned().await;
         let until = Instant::now() + PATIENCE;
@@ -174,8 +183,7 @@ impl World {
             sleep(Duration::from_millis(50)).await;
         }
         sqlite3(&self.server.database, "begin immediate; rollback");
-        let viewers: Vec<&Viewer> = self.viewers.iter().collect();
-        settle(&viewers, &self.rest, &self.server.database).await;
+        self.screens.settle(&self.server.database).await;
         let false_claims = self.writing.ledger().false_claims();
         assert!(
             false_claims.is_empty(),
@@ -228,7 +236,7 @@ impl World {
 
     /// Holds back all bytes between the screens and the server, or lets them through on new connections.
     pub fn hide_from_screens(&self, hidden: bool) {
-        for proxy in &self.proxies {
+        for proxy in &self.screens.proxies {
             proxy.stall(hidden);
             proxy.cut();
         }
@@ -244,7 +252,7 @@ impl World {
     /// Ends everything, and checks that no process and no mount is left.
     pub async fn end(mut self) {
         self.tasks.shutdown().await;
-        drop(self.viewers);
+        drop(self.screens);
         self.server.stop().await;
         let folder = self.server.database.parent().unwrap().to_owned();
         drop(self.small_disk);

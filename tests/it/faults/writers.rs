@@ -130,6 +130,7 @@ async fn write_by_api(writing: Arc<Writing>, writer: u8) {
             }
             break;
         }
+        writing.ledger().attempts += 1;
         drop(turn);
         sleep(Duration::from_millis(fastrand::u64(5..30))).await;
     }

@@ -9,7 +9,7 @@ use requery::agent::runtime::AgentRuntime;
 use serde_json::Value;
 
 use super::{START, Store, assert_figures, figures, read};
-use crate::simulation::cases;
+use crate::random_cases::cases;
 
 /// The delivery id of the record at this place in the recording.
 fn delivery(at: usize) -> String {

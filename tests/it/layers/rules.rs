@@ -276,6 +276,7 @@ pub const DRIVERS: &[&str] = &[
     "server::net::*",
     "server::search",
     "server::jobs",
+    "server::jobs::bring_in_log",
     "server::jobs::watch_file",
     "server::search::job",
     "cli::*",

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use requery::client::Status;
-use requery::engine::EngineSettings;
 use requery::protocol::{ReadModel, TaskId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::app::{App, sqlite3};
-use crate::proxy::Proxy;
-use crate::viewer::{Rest, SETTLE_LIMIT, Viewer, settle};
+use crate::screens::Screens;
+use crate::viewer::SETTLE_LIMIT;
 
 /// One operation. The numbers name one of a few tasks, viewers and read models, so that operations meet.
 #[derive(Clone, Debug)]
@@ -93,9 +92,7 @@ const HOOKS: [&str; World::HOOKS] =
 
 pub struct World {
     app: Option<App>,
-    rest: Rest,
-    proxies: Vec<Arc<Proxy>>,
-    viewers: Vec<Viewer>,
+    screens: Screens,
     writing: JoinSet<()>,
     probes: u32,
 }
@@ -107,39 +104,22 @@ impl World {
     pub const MODELS: u8 = 2 + Self::TASKS;
     pub const HOOKS: usize = 7;
 
-    /// Short times, so that a case takes about a second.
-    fn settings() -> EngineSettings {
-        let mut settings = EngineSettings::default();
-        settings.quiet = Duration::from_millis(5);
-        settings.max_wait = Duration::from_millis(40);
-        settings.backoff_first = Duration::from_millis(10);
-        settings.backoff_most = Duration::from_millis(150);
-        settings.longest_wait = Duration::from_millis(100);
-        settings
-    }
-
     pub async fn new() -> Self {
         let app = App::start_with(|_| ()).await;
         let tasks: String = (0..Self::TASKS - 2).map(|task| statement(&Sql::Insert(task))).collect();
         app.sql(&tasks);
-        let rest = Rest::at(app.url(""));
-        let mut proxies = Vec::new();
-        let mut viewers = Vec::new();
-        for (name, upgrades) in [("by WebSocket", true), ("by events", false)] {
-            let proxy = Proxy::start(app.address, upgrades).await;
-            let viewer = Viewer::connect(name, &proxy.url(), Self::settings());
+        let screens = Screens::connect(app.address).await;
+        for viewer in &screens.viewers {
             (0..Self::MODELS).for_each(|model| viewer.watch(read_model(model)));
-            proxies.push(Arc::new(proxy));
-            viewers.push(viewer);
         }
-        Self { app: Some(app), rest, proxies, viewers, writing: JoinSet::new(), probes: 0 }
+        Self { app: Some(app), screens, writing: JoinSet::new(), probes: 0 }
     }
 
     pub async fn apply(&mut self, op: Op) {
         match op {
             Op::Writes(writes) => {
                 for write in writes {
-                    let rest = self.rest.clone();
+                    let rest = self.screens.rest.clone();
                     self.writing.spawn(async move {
                         let (method, path, body) = request(&write);
                         rest.write(method, &path, body).await;
@@ -153,18 +133,18 @@ impl World {
                 tokio::task::spawn_blocking(move || sqlite3(&path, &sql)).await.unwrap();
             }
             Op::Pause(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-            Op::Watch { viewer, model } => self.viewers[viewer].watch(read_model(model)),
-            Op::Unwatch { viewer, model } => self.viewers[viewer].unwatch(&read_model(model)),
-            Op::Cut(viewer) => self.proxies[viewer].cut(),
+            Op::Watch { viewer, model } => self.screens.viewers[viewer].watch(read_model(model)),
+            Op::Unwatch { viewer, model } => self.screens.viewers[viewer].unwatch(&read_model(model)),
+            Op::Cut(viewer) => self.screens.proxies[viewer].cut(),
             Op::Stall { viewer, ms } => {
-                let proxy = self.proxies[viewer].clone();
+                let proxy = self.screens.proxies[viewer].clone();
                 proxy.stall(true);
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                     proxy.stall(false);
                 });
             }
-            Op::Delay { viewer, ms } => self.proxies[viewer].delay(Duration::from_millis(ms)),
+            Op::Delay { viewer, ms } => self.screens.proxies[viewer].delay(Duration::from_millis(ms)),
             Op::Restart(end) => self.restart(end).await,
         }
     }
@@ -181,49 +161,54 @@ impl World {
     }
 
     pub fn cut(&self) {
-        self.proxies.iter().for_each(|proxy| proxy.cut());
+        self.screens.proxies.iter().for_each(|proxy| proxy.cut());
     }
 
     /// Ends all faults of the network, waits for all writes, and makes every viewer watch the bookmarks.
     pub async fn end_faults(&mut self) {
-        for proxy in &self.proxies {
+        for proxy in &self.screens.proxies {
             proxy.stall(false);
             proxy.delay(Duration::ZERO);
         }
         while let Some(written) = self.writing.join_next().await {
             written.unwrap();
         }
-        self.viewers.iter().for_each(|viewer| viewer.watch(ReadModel::Bookmarks));
+        self.screens.viewers.iter().for_each(|viewer| viewer.watch(ReadModel::Bookmarks));
         let (method, path, body) = request(&Write::Start { task: 0, child: false });
-        assert!(self.rest.write(method, &path, body).await.is_some());
+        assert!(self.screens.rest.write(method, &path, body).await.is_some());
     }
 
     pub async fn settle(&self) {
-        let viewers: Vec<&Viewer> = self.viewers.iter().collect();
-        settle(&viewers, &self.rest, &self.app().path()).await;
+        self.screens.settle(&self.app().path()).await;
     }
 
     /// Saves a bookmark and waits until every viewer shows it. Then every viewer has received all earlier frames.
     pub async fn probe(&mut self) {
         self.probes += 1;
         let note = format!("probe {}", self.probes);
-        let saved = self.rest.write("PUT", "/api/v1/bookmarks", json!({ "task_id": task(0), "note": note })).await;
+        let saved =
+            self.screens.rest.write("PUT", "/api/v1/bookmarks", json!({ "task_id": task(0), "note": note })).await;
         assert!(matches!(saved, Some(200 | 201)), "{saved:?}");
         self.settle().await;
     }
 
     /// The number of requests of each viewer so far, and the number of streams that it opened.
     pub fn request_counts(&self) -> Vec<(usize, usize)> {
-        self.proxies.iter().map(|proxy| (proxy.requests().len(), proxy.streams())).collect()
+        self.screens.proxies.iter().map(|proxy| (proxy.requests().len(), proxy.streams())).collect()
     }
 
     pub fn requests_since(&self, before: &[(usize, usize)]) -> Vec<String> {
-        self.proxies.iter().zip(before).flat_map(|(proxy, (count, _))| proxy.requests().split_off(*count)).collect()
+        self.screens
+            .proxies
+            .iter()
+            .zip(before)
+            .flat_map(|(proxy, (count, _))| proxy.requests().split_off(*count))
+            .collect()
     }
 
     /// Waits until every viewer has a new stream.
     pub async fn reconnected(&self, before: &[(usize, usize)]) {
-        for ((viewer, proxy), (_, streams)) in self.viewers.iter().zip(&self.proxies).zip(before) {
+        for ((viewer, proxy), (_, streams)) in self.screens.viewers.iter().zip(&self.screens.proxies).zip(before) {
             let mut changes = viewer.client.changes();
             let connected = async {
                 while proxy.streams() == *streams || viewer.client.status() != Status::Live {
@@ -236,7 +221,7 @@ impl World {
     }
 
     pub async fn end(mut self) {
-        drop(self.viewers);
+        drop(self.screens);
         self.app.take().unwrap().stop().await;
     }
 

@@ -2,9 +2,6 @@
 
 use super::Sql;
 
-/// The number of the oldest change.
-pub const FLOOR: Sql = Sql::new("select min(id) as floor from changes");
-
 /// The first change after the run `?1`, if a later run began, and how many changes the log has from the change `?2` on.
 /// No row if the run is unknown.
 pub const RUN_AND_ROWS: Sql = Sql::new(

@@ -108,7 +108,7 @@ pub const OF_PROJECT: Sql = Sql::new(overview!("project = ?5"));
 /// The sums of the part that is not folded: `figures` and `hours`, each as a JSON array of arrays for [`FOLD_FIGURES`]
 /// and [`FOLD_HOURS`], and the number of `rows` in both. Texts are hexadecimal, so that they stay as they are even if
 /// they are not UTF-8. Of a project, only its newest 24 hours are in the sums, counted from the newest hour that is folded
-/// or not.
+/// or not. And the number of `changes` that the log has in that part.
 pub const SUMS: Sql = Sql::new(concat!(
     unfolded!("true"),
     ", sums as materialized (
@@ -127,7 +127,8 @@ pub const SUMS: Sql = Sql::new(concat!(
     select
         (select json_group_array(json_array(hex(project), hex(figure), value)) from sums) as figures,
         (select json_group_array(json_array(hex(project), hour, events)) from newest) as hours,
-        (select count(*) from sums) + (select count(*) from newest) as sums"
+        (select count(*) from sums) + (select count(*) from newest) as sums,
+        (select count(*) from changes where id >= ?3 and id < ?4) as changes"
 ));
 
 /// Adds sums to the figures.

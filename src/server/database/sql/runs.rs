@@ -23,7 +23,8 @@ pub const LAST_CHANGE_AND_RUN: Sql =
 pub const LAST_CHANGE: Sql = Sql::new(concat!("select ", last_change!()));
 
 /// For the tail: whether the run `?` is in the file, the number of the last change, the version of the schema, the number
-/// of the oldest row of the log, and whether a table has used up its numbers.
+/// of the oldest row of the log, whether a table has used up its numbers, and whether the oldest change that is not
+/// folded was deleted.
 pub const STATE_OF_LOG: &str = concat!(
     "select exists (select 1 from runs where token = ?), ",
     last_change!(),
@@ -34,7 +35,10 @@ pub const STATE_OF_LOG: &str = concat!(
             and (select coalesce(max(position), 0) from events) <= 1000000000000
         when 'runs' then cast(seq as integer) >= 4611686018427387904
             and (select coalesce(max(id), 0) from runs) < 4611686018427387904
-        else false end)"
+        else false end),
+    (select next <= ",
+    last_change!(),
+    " and coalesce((select min(id) from changes) > next, true) from folded)"
 );
 
 /// Whether the last run is the run `?`.

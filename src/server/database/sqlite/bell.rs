@@ -23,6 +23,10 @@ const IDLE: Duration = Duration::from_millis(40);
 /// How long the log counts as growing after its last change.
 const STAY_ACTIVE: Duration = Duration::from_secs(2);
 
+/// The reason to open the file again if rows of the log were deleted before they were counted: then the events are
+/// counted again.
+pub(in crate::server) const UNCOUNTED: &str = "rows of the change log were deleted before they were counted";
+
 /// The columns of a row of the log.
 const COLUMNS: &str = "id, kind, project, task_id, parent_task_id, object_id, status, \
     cast(count as integer) as count, cast(at as integer) as at";
@@ -95,6 +99,7 @@ impl Bell {
         let column = |number| facts.try_get::<Option<i64>, _>(number).map_err(error);
         let (is_ours, last, schema, floor) = (column(0)? == Some(1), column(1)?.unwrap_or(0), column(2)?, column(3)?);
         let is_used_up = last >= HIGHEST_NUMBER || column(4)? == Some(1);
+        let lacks_unfolded = column(5)? == Some(1);
         if self.schema != schema {
             database.check_schema().await?;
             self.schema = schema;
@@ -112,7 +117,13 @@ impl Bell {
             }
             _ => !restored,
         };
-        if same { Ok(end) } else { Err(DatabaseError::Away("the file was restored from another copy".to_owned())) }
+        if !same {
+            return Err(DatabaseError::Away("the file was restored from another copy".to_owned()));
+        }
+        if lacks_unfolded {
+            return Err(DatabaseError::Away(UNCOUNTED.to_owned()));
+        }
+        Ok(end)
     }
 
     /// Marks the log as growing: the bell looks often for a while.

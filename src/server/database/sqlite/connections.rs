@@ -1,4 +1,4 @@
-//! The connections to the file: one writes, a few read, and one checks the file. Opening them migrates the schema and
+//! The connections to the file: one writes, a few read, and two check the file. Opening them migrates the schema and
 //! begins a run.
 //!
 //! All connections are opened at the start of the run. A connection that is opened later would use the name of the file,
@@ -12,18 +12,18 @@
 //! of the schema.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use requery_entities::run;
 use requery_migrations::{MigrateError, Migrated};
 use sea_orm::sqlx::pool::PoolOptions;
-use sea_orm::sqlx::{self, Connection, Row, Sqlite};
+use sea_orm::sqlx::{Connection, Sqlite};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, RuntimeErr,
-    TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, TransactionTrait,
 };
 
+use super::checkpoint::checkpoint;
 use super::continuity::{begin_run, count_events, mark, renumber, vouches};
 use super::error_codes::{as_open_error, as_schema_error};
 use super::files::{Displacement, OpenFiles};
@@ -40,6 +40,10 @@ const ACQUIRE_TIMEOUT: Duration = limits::CONNECTION_WAIT;
 /// Connections that read at the same time: one for each read, search and beginning stream that may run at once. They are
 /// opened when they are first needed.
 const READERS: u32 = (limits::READS + limits::SEARCHES + limits::STREAM_BEGINNINGS) as u32;
+
+/// Connections that check: one for the whole file, which takes long, and one for the schema, for which the tail of the log
+/// waits.
+const CHECKERS: u32 = 2;
 
 /// The error text while the file does not contain the run that opened it.
 const RESTORED: &str = "the file was restored from another copy";
@@ -61,20 +65,58 @@ pub(in crate::server::database) struct Connections {
     pub(in crate::server::database) doubt: WriterDoubt,
 }
 
-/// Whether the connection that writes is in doubt. It is, from the beginning of a write to its good end: also a write
-/// that is cancelled, or that panics, leaves the doubt behind.
+/// Whether the connection that writes is in doubt. It is, from the moment at which a write gets it to the good end of the
+/// write: also a write that is cancelled, or that panics, leaves the doubt behind.
 #[derive(Clone, Default)]
-pub(in crate::server::database) struct WriterDoubt(Arc<AtomicBool>);
+pub(in crate::server::database) struct WriterDoubt(Arc<Doubt>);
+
+#[derive(Default)]
+struct Doubt {
+    is_raised: AtomicBool,
+    /// The writes that wait for the connection or begin their transaction.
+    beginning: AtomicU32,
+}
+
+/// A write that waits for the connection or begins its transaction.
+pub(in crate::server::database) struct BeginningWrite<'a>(&'a WriterDoubt);
 
 impl WriterDoubt {
+    /// Raises the doubt when the write gets the connection, and not before: until then another write uses it. A write
+    /// whose beginning fails has given the connection back before it knows of its failure.
+    pub(in crate::server::database) fn begin(&self) -> BeginningWrite<'_> {
+        self.0.beginning.fetch_add(1, Ordering::SeqCst);
+        BeginningWrite(self)
+    }
+
     /// The connection is closed when it is released.
     pub(in crate::server::database) fn raise(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.is_raised.store(true, Ordering::SeqCst);
     }
 
     /// The connection can be used again.
     pub(in crate::server::database) fn clear(&self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.0.is_raised.store(false, Ordering::SeqCst);
+    }
+
+    #[cfg(test)]
+    fn is_raised(&self) -> bool {
+        self.0.is_raised.load(Ordering::SeqCst)
+    }
+
+    fn note_handed_out(&self) {
+        if self.0.beginning.load(Ordering::SeqCst) > 0 {
+            self.raise();
+        }
+    }
+
+    fn take(&self) -> bool {
+        self.0.is_raised.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Drop for BeginningWrite<'_> {
+    fn drop(&mut self) {
+        self.0.0.beginning.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -133,13 +175,8 @@ impl Connections {
         let mark = mark(writer, &epoch).await?;
         // The file alone is a database with all tables from now on: its log can get lost.
         checkpoint(writer, "passive").await?;
-        let readers = connect(location, READERS, None).await?;
-        let mut opened = Vec::new();
-        for _ in 0..READERS {
-            opened.push(readers.begin().await?);
-        }
-        drop(opened);
-        let checker = connect(location, 1, None).await?;
+        let readers = open_all(location, READERS).await?;
+        let checker = open_all(location, CHECKERS).await?;
         let files = OpenFiles::at(location.path())
             .ok_or_else(|| DbErr::Custom("the file was moved while it was opened".to_owned()))?;
         let (minted, is_closing) = (Arc::default(), Arc::default());
@@ -210,17 +247,15 @@ struct Seen {
     is_ours: bool,
 }
 
-/// Brings the log into the file. Returns whether the whole log is in the file.
-async fn checkpoint(writer: &DatabaseConnection, mode: &str) -> Result<bool, DbErr> {
-    let sql = sqlx::AssertSqlSafe(format!("pragma wal_checkpoint({mode})"));
-    let pool = writer.get_sqlite_connection_pool();
-    let row = sqlx::query(sql).fetch_one(pool).await.map_err(query_error)?;
-    let [busy, log, done] = [0, 1, 2].map(|column| row.try_get::<i64, _>(column).ok());
-    Ok(busy == Some(0) && log == done)
-}
-
-fn query_error(error: sqlx::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+/// Opens so many connections that read.
+async fn open_all(location: &Location, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let readers = connect(location, connections, None).await?;
+    let mut opened = Vec::new();
+    for _ in 0..connections {
+        opened.push(readers.begin().await?);
+    }
+    drop(opened);
+    Ok(readers)
 }
 
 /// Opens connections that write, if there is a doubt to heed, or connections that read.
@@ -255,13 +290,61 @@ async fn connect(
 
 /// Closes a released connection that is in doubt, or whose transaction did not end.
 fn close_in_doubt(pool: PoolOptions<Sqlite>, doubt: WriterDoubt) -> PoolOptions<Sqlite> {
+    let (new, kept) = (doubt.clone(), doubt.clone());
     pool.after_release(move |connection, _| {
         let doubt = doubt.clone();
         Box::pin(async move {
             // A transaction that was dropped has only queued its `ROLLBACK`.
             connection.ping().await?;
-            Ok(!doubt.0.swap(false, Ordering::SeqCst) && !connection.is_in_transaction())
+            Ok(!doubt.take() && !connection.is_in_transaction())
         })
     })
-    .before_acquire(|connection, _| Box::pin(std::future::ready(Ok(!connection.is_in_transaction()))))
+    .after_connect(move |_, _| {
+        new.note_handed_out();
+        Box::pin(std::future::ready(Ok(())))
+    })
+    .before_acquire(move |connection, _| {
+        let is_sound = !connection.is_in_transaction();
+        if is_sound {
+            kept.note_handed_out();
+        }
+        Box::pin(std::future::ready(Ok(is_sound)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::sqlx;
+
+    use crate::server::access::scope::Scope;
+    use crate::server::database::{Database, DatabaseError};
+
+    /// SQLite refuses to begin in a transaction that is open, which the driver does not know of here.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_connection_on_which_a_write_could_not_begin_is_gone_before_the_next_write() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::open(folder.path().join("requery.db").into()).await.expect("a database");
+        let write = async || database.write(Scope::All, async |_| Ok::<_, DatabaseError>(())).await.map(drop);
+        for round in 0..200 {
+            let connections = database.connections().expect("connections");
+            let mut writer = connections.writer.get_sqlite_connection_pool().acquire().await.expect("the writer");
+            sqlx::raw_sql("begin").execute(&mut *writer).await.expect("a transaction");
+            drop(writer);
+            assert!(matches!(write().await, Err(DatabaseError::Away(_))), "{round}");
+            write().await.unwrap_or_else(|error| panic!("{round}: {error}"));
+        }
+        database.close("the test ended").await;
+    }
+
+    #[tokio::test]
+    async fn the_doubt_begins_when_a_write_gets_the_connection_and_not_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::open(folder.path().join("requery.db").into()).await.expect("a database");
+        let connections = database.connections().expect("connections");
+        let beginning = connections.doubt.begin();
+        assert!(!connections.doubt.is_raised(), "another write can have the connection");
+        let writer = connections.writer.get_sqlite_connection_pool().acquire().await.expect("the writer");
+        assert!(connections.doubt.is_raised());
+        drop((writer, beginning));
+    }
 }

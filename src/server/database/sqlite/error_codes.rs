@@ -3,7 +3,7 @@
 use requery_migrations::MigrateError;
 use sea_orm::DbErr;
 
-use super::health::{self, code, damage, damage_of_index};
+use super::health::{self, code, damage, damage_of_index, lacks_connection};
 use super::location::Location;
 use crate::server::database::error::{DatabaseError, OpenError};
 
@@ -21,9 +21,10 @@ impl From<DbErr> for DatabaseError {
                 DatabaseError::Away(detail)
             };
         }
-        match (&error, code(&error)) {
-            (DbErr::ConnectionAcquire(_), _) | (_, Some(BUSY | LOCKED)) => DatabaseError::Busy,
-            _ if is_of_storage(&error) => DatabaseError::Away(error.to_string()),
+        match code(&error) {
+            Some(BUSY | LOCKED) => DatabaseError::Busy,
+            _ if lacks_connection(&error) => DatabaseError::Busy,
+            _ if is_of_storage(&error) => DatabaseError::Storage(error.to_string()),
             _ => DatabaseError::Db(error),
         }
     }
@@ -62,5 +63,21 @@ pub(in crate::server::database) fn as_schema_error(location: &Location) -> impl 
     move |why| match why {
         MigrateError::Db(why) => as_open_error(&location)(why),
         why => OpenError::Schema { path: location.path().to_owned(), why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::sqlx;
+
+    use super::DatabaseError;
+    use crate::server::database::sqlite::health::query;
+
+    /// A job that finds the connections closed waits until the file is open again, and logs no error.
+    #[test]
+    fn a_closed_pool_is_no_failed_statement() {
+        for error in [sqlx::Error::PoolClosed, sqlx::Error::PoolTimedOut] {
+            assert!(matches!(DatabaseError::from(query(error)), DatabaseError::Busy));
+        }
     }
 }

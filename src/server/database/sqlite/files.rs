@@ -145,12 +145,8 @@ impl ForeignLog {
     /// without that beginning was made by a program that found the old index and no log: no SQLite can read it, so it
     /// keeps its new name. Returns whether the log is back.
     pub(super) fn show_again(&self) -> bool {
-        // SQLite takes no POSIX lock on a log, so the log may be opened and closed here.
-        let begins = std::fs::File::open(&self.hidden).and_then(|mut log| {
-            let mut begins = [0; 4];
-            std::io::Read::read_exact(&mut log, &mut begins).map(|()| u32::from_be_bytes(begins))
-        });
-        begins.is_ok_and(|begins| begins | 1 == 0x377f_0683) && rename_if(&self.hidden, &self.name, Some(self.id))
+        let begins = beginning_of(&self.hidden).map(u32::from_be_bytes);
+        begins.is_some_and(|begins| begins | 1 == 0x377f_0683) && rename_if(&self.hidden, &self.name, Some(self.id))
     }
 }
 
@@ -179,6 +175,21 @@ impl LeftFile {
 /// The length of the file at `path` and the time of its last write.
 pub(super) fn stamp(path: &Path) -> Option<(u64, SystemTime)> {
     std::fs::metadata(path).ok().and_then(|file| Some((file.len(), file.modified().ok()?)))
+}
+
+/// The journal beside the file, if it can have a write that did not end. A program that does not use a write-ahead log
+/// keeps the old pages there until its transaction ends.
+pub(in crate::server::database) fn unfinished_write(path: &Path) -> Option<PathBuf> {
+    const BEGINNING: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    let journal = beside(path, "-journal");
+    (beginning_of(&journal) == Some(BEGINNING)).then_some(journal)
+}
+
+/// The first bytes of a log or a journal. SQLite takes no POSIX lock on such a file, so it may be opened and closed here.
+fn beginning_of<const N: usize>(path: &Path) -> Option<[u8; N]> {
+    let mut begins = [0; N];
+    std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut begins)).ok()?;
+    Some(begins)
 }
 
 /// Whether there is a log with changes at the name of the log.

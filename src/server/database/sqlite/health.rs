@@ -169,6 +169,12 @@ pub(in crate::server) fn message(error: &DbErr) -> String {
     found.unwrap_or_else(|| error.to_string())
 }
 
+/// Whether there was no connection to run a statement on.
+pub(super) fn lacks_connection(error: &DbErr) -> bool {
+    let of_pool = |error| matches!(error, &sqlx::Error::PoolTimedOut | &sqlx::Error::PoolClosed);
+    matches!(error, DbErr::ConnectionAcquire(_)) || driver_error(error).is_some_and(of_pool)
+}
+
 fn extended_code(error: &DbErr) -> Option<i32> {
     driver_error(error)?.as_database_error()?.code()?.parse().ok()
 }

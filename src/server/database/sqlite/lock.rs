@@ -1,18 +1,21 @@
 //! The locks of one server on its database: on the name, with a file beside it, and on the database file itself.
 //!
 //! The lock file has the canonical name of the database, so a symbolic link leads to the same lock. A hard link does
-//! not, so the server locks the inode too. It may do so only with care: when a process closes a file, the kernel drops
-//! all POSIX locks that the process has on the inode, those of SQLite too. So [`HeldFile`] is opened before SQLite opens
-//! the file, and closed after SQLite has closed it.
+//! not, so the server locks the inode too. A file with a second name is served, as long as no other server has it: a
+//! backup by `cp -l` is such a name. It is not served by one name while the log of the other name has changes.
+//!
+//! The lock on the inode takes care: when a process closes a file, the kernel drops all POSIX locks that the process has
+//! on the inode, those of SQLite too. So [`HeldFile`] is opened before SQLite opens the file, and closed after SQLite
+//! has closed it.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, DirEntryExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::file_id::{FileId, beside};
+use super::file_id::{FileId, beside, length};
 use super::record::Record;
 use crate::protocol::limits;
 use crate::server::database::error::OpenError;
@@ -40,6 +43,15 @@ pub(in crate::server::database) struct NameLock {
 pub(in crate::server::database) struct HeldFile {
     pub(super) id: FileId,
     pub(super) file: File,
+}
+
+/// The lock on an inode.
+enum InodeLock {
+    Taken,
+    /// Another server has it.
+    InUse,
+    /// This system or this file system has no lock that leaves those of SQLite alone.
+    Unknown,
 }
 
 impl NameLock {
@@ -112,24 +124,44 @@ impl HeldFile {
             let opened = FileId::of(&file.metadata().map_err(io(path))?);
             // The name led to another file in between. If that file is held, closing `file` here drops the locks of its
             // owner in this process. That takes two databases in one process and a move within microseconds.
-            if id.is_some_and(|id| id != opened) || !lock_inode(&file) {
+            if id.is_some_and(|id| id != opened) {
+                return Ok(None);
+            }
+            let lock = lock_inode(&file);
+            if matches!(lock, InodeLock::InUse) {
                 return Ok(None);
             }
             all.push(opened);
-            Ok(Some(Self { id: opened, file }))
-        })
-        .await?;
+            Ok(Some((Self { id: opened, file }, lock)))
+        });
+        let (held, lock) = held.await?;
         let names = held.file.metadata().map_or(1, |file| file.nlink());
-        if names > 1 && known != Some(held.id) {
-            return Err(OpenError::Linked(path.to_owned()));
-        }
         if names > 1 {
+            if matches!(lock, InodeLock::Unknown) && known != Some(held.id) {
+                return Err(OpenError::Linked(path.to_owned()));
+            }
+            if let Some(log) = held.log_of_another_name(path) {
+                return Err(OpenError::LogOfOtherName { path: path.to_owned(), log });
+            }
             tracing::warn!(
                 path = %path.display(),
                 "the database file has a second name, a hard link: a program that opens it by that name destroys it"
             );
         }
         Ok(held)
+    }
+
+    /// A log with changes, or a journal, beside another name that this file has in the folder of `path`. The other names
+    /// of a file are known only where a folder lists them, so a name in another folder is not found.
+    fn log_of_another_name(&self, path: &Path) -> Option<PathBuf> {
+        let names = std::fs::read_dir(path.parent()?).ok()?.filter_map(Result::ok);
+        let others = names.filter(|name| name.ino() == self.id.inode()).map(|name| name.path());
+        let others = others.filter(|other| other.file_name() != path.file_name() && self.has_name(other));
+        let logs = others.flat_map(|other| ["-wal", "-journal"].map(|suffix| (suffix, beside(&other, suffix))));
+        // A backup by `cp -l` can have a link to the log too.
+        let mut foreign =
+            logs.filter(|(suffix, log)| length(log) > 0 && FileId::at(log) != FileId::at(&beside(path, suffix)));
+        foreign.next().map(|(_, log)| log)
     }
 
     /// Whether `path` leads to this file.
@@ -158,22 +190,29 @@ pub(in crate::server::database) fn create_folder(path: &Path) -> Result<(), Open
     }
 }
 
-/// Takes the lock on the inode, which does not meet the locks of SQLite. False if another server has it.
+/// Takes the lock on the inode, which does not meet the locks of SQLite.
 ///
 /// On a network such a lock is a POSIX lock on the whole file and would stop SQLite; on other systems than Linux it meets
-/// POSIX locks too. There only the refusal of a file with two names remains.
+/// POSIX locks too. There a file with two names is refused, unless it was served by this name before.
 #[cfg(target_os = "linux")]
-fn lock_inode(file: &File) -> bool {
+fn lock_inode(file: &File) -> InodeLock {
     /// NFS, SMB, CIFS, SMB2, Ceph, 9p and FUSE.
     const REMOTE: [i64; 7] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x00c3_6400, 0x0102_1997, 0x6573_5546];
     #[allow(clippy::useless_conversion, reason = "the type differs between machines")]
     let is_remote = rustix::fs::fstatfs(file).is_ok_and(|of| REMOTE.contains(&i64::from(of.f_type)));
-    is_remote || !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+    if is_remote {
+        return InodeLock::Unknown;
+    }
+    match file.try_lock() {
+        Ok(()) => InodeLock::Taken,
+        Err(TryLockError::WouldBlock) => InodeLock::InUse,
+        Err(TryLockError::Error(_)) => InodeLock::Unknown,
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn lock_inode(_: &File) -> bool {
-    true
+fn lock_inode(_: &File) -> InodeLock {
+    InodeLock::Unknown
 }
 
 /// Tries until there is a result. Fails as in use after a while.

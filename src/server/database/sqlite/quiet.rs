@@ -13,7 +13,10 @@ impl Connections {
     pub(in crate::server::database) async fn foreign_version(&self) -> Result<i64, DatabaseError> {
         let mut writer = self.writer.get_sqlite_connection_pool().acquire().await.map_err(query)?;
         let row = sqlx::query("pragma data_version").fetch_one(&mut *writer).await.map_err(query)?;
-        Ok(row.try_get(0).map_err(query)?)
+        let version = row.try_get(0).map_err(query)?;
+        // A write that waits for the connection has raised a doubt.
+        self.doubt.clear();
+        Ok(version)
     }
 
     /// Whether another program holds the write lock: a transaction without a wait for the lock fails then.

@@ -11,6 +11,7 @@ use requery_entities::change;
 use serde::{Deserialize, Serialize};
 
 use super::file_id::{FileId, beside, length};
+use super::files::unfinished_write;
 use crate::server::database::error::OpenError;
 
 /// The bytes of a record in the file. The length never changes, so that a full disk does not hinder a later record.
@@ -84,7 +85,8 @@ impl Record {
     /// log into whatever database file has the name.
     ///
     /// The same file with a new log is normal, and so is the same file without a log: another writer has closed it. A
-    /// copy that came with its own log is normal too.
+    /// copy that came with its own log is normal too. If neither the file nor a log of it is left, an empty database is
+    /// wanted. A journal of the same file, or without a record of another file, is left to SQLite.
     pub(in crate::server::database) fn admit(&self, database: &Path) -> Result<(), OpenError> {
         let (path, log) = (database.to_owned(), beside(database, "-wal"));
         let file = FileId::at(database).filter(|_| length(database) > 0);
@@ -92,18 +94,36 @@ impl Record {
         match (file, wal) {
             // SQLite deletes a log that stands beside an empty file.
             (None, Some(_)) => Err(OpenError::LogWithoutFile { path, log }),
+            (None, None) => match self.log_aside().or_else(|| unfinished_write(database)) {
+                Some(log) => Err(OpenError::LogWithoutFile { path, log }),
+                None => Ok(()),
+            },
+            (Some(file), _)
+                if self.file.is_some_and(|served| served != file) && unfinished_write(database).is_some() =>
+            {
+                Err(OpenError::JournalOfAnother { path, journal: beside(database, "-journal") })
+            }
             (Some(file), Some(wal)) if self.wal == Some(wal) && self.file != Some(file) => {
                 Err(OpenError::LogOfAnother { path, log })
             }
             (Some(file), Some(wal)) if self.refused == Some((file, wal)) => Err(OpenError::LogOfAnother { path, log }),
-            (Some(file), None) if self.file == Some(file) => match &self.aside {
-                Some(aside) if self.wal.is_some() && FileId::at(aside) == self.wal && length(aside) > 0 => {
-                    Err(OpenError::LogAside { path, log, aside: aside.clone() })
-                }
-                _ => Ok(()),
+            (Some(file), None) if self.file == Some(file) => match self.log_aside() {
+                Some(aside) => Err(OpenError::LogAside { path, log, aside }),
+                None => Ok(()),
             },
             _ => Ok(()),
         }
+    }
+
+    /// The log that the server moved aside, if it is still there and has changes.
+    fn log_aside(&self) -> Option<PathBuf> {
+        let aside = self.aside.as_ref().filter(|aside| self.wal.is_some() && FileId::at(aside) == self.wal);
+        aside.filter(|aside| length(aside) > 0).cloned()
+    }
+
+    /// Whether a file was open here that is not there any more.
+    pub(in crate::server::database) fn has_lost(&self, database: &Path) -> bool {
+        self.file.is_some() && length(database) == 0
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! SQLite drops the triggers of a table with the table. So a program that recreates a table removes the triggers, and
 //! no error shows it. From then on no write to that table is logged. The crate `requery_migrations` finds and repairs
-//! the difference. This module opens the file for the checks in a way that does not change a single byte of it.
+//! the difference. This module opens the file for the checks in a way that changes not a single byte of it, except to
+//! undo a write that did not end.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use requery_migrations::{MigrateError, Migrated};
 use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
 
+use super::file_id::{FileId, beside, length};
+use super::files::unfinished_write;
 use super::location::Location;
 use super::lock::BUSY_TIMEOUT;
 use crate::server::database::DatabaseError;
@@ -26,11 +29,11 @@ pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateE
     }
     let mut tries = TRIES_AT_REST;
     loop {
-        let at_rest = is_at_rest(location.path());
-        match look(location, at_rest).await {
+        let access = Access::to(location.path());
+        match look(location, access).await {
             // An immutable file is read without a lock. Another program that closes the file writes its pages meanwhile,
-            // and a mix of old and new pages looks like damage or like another schema.
-            Err(_) if at_rest && tries > 1 => {
+            // and a mix of old and new pages looks like damage or like another schema. So does a failed read of the disk.
+            Err(_) if access == Access::AtRest && tries > 1 => {
                 tries -= 1;
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
@@ -39,10 +42,38 @@ pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateE
     }
 }
 
-async fn look(location: &Location, at_rest: bool) -> Result<(), MigrateError> {
-    let db = open(location, at_rest).await?;
+/// How a file is read that may belong to another program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// The file alone is the whole database: no log beside it has rows, and no transaction is open. In WAL mode even a
+    /// reader creates the files of the log if they are missing, so such a file is opened as immutable.
+    AtRest,
+    Read,
+    /// A program was killed in the middle of a write. No reader can use the file before the old pages are back in it, and
+    /// only a connection that may write brings them back. SQLite does that whoever opens the file.
+    UndoWrite,
+}
+
+impl Access {
+    fn to(path: &Path) -> Self {
+        let is_empty = |suffix| length(&beside(path, suffix)) == 0;
+        if unfinished_write(path).is_some() {
+            Self::UndoWrite
+        } else if is_empty("-wal") && FileId::at(&beside(path, "-journal")).is_none() {
+            Self::AtRest
+        } else {
+            Self::Read
+        }
+    }
+}
+
+async fn look(location: &Location, access: Access) -> Result<(), MigrateError> {
+    let db = open(location, access).await?;
     let admitted = requery_migrations::admit(&db).await;
     db.close().await?;
+    if access == Access::UndoWrite && unfinished_write(location.path()).is_none() {
+        tracing::warn!(path = %location.path().display(), "a write of another program had not ended: it was undone");
+    }
     admitted
 }
 
@@ -77,24 +108,14 @@ pub(in crate::server) fn log(migrated: &Migrated) {
     }
 }
 
-/// Opens a connection that only reads.
+/// Opens a connection that makes no change of its own.
 ///
-/// In WAL mode even a reader creates the files of the log if they are missing. So a file that is `at_rest` is opened as
-/// immutable. No code but SQLite opens the file: when a process closes a file, all its locks on that file are dropped.
-async fn open(location: &Location, at_rest: bool) -> Result<DatabaseConnection, DbErr> {
+/// No code but SQLite opens the file: when a process closes a file, all its locks on that file are dropped.
+async fn open(location: &Location, access: Access) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(location.url());
     options.max_connections(1).sqlx_logging(false).map_sqlx_sqlite_opts(move |options| {
-        options.create_if_missing(false).read_only(true).immutable(at_rest).busy_timeout(BUSY_TIMEOUT)
+        let options = options.create_if_missing(false).read_only(access != Access::UndoWrite);
+        options.immutable(access == Access::AtRest).busy_timeout(BUSY_TIMEOUT)
     });
     sea_orm::Database::connect(options).await
-}
-
-/// Whether the file alone is the whole database: no log beside it has rows, and no transaction is open.
-fn is_at_rest(path: &Path) -> bool {
-    let beside = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        std::fs::metadata(name).ok().map(|file| file.len())
-    };
-    beside("-journal").is_none() && beside("-wal").is_none_or(|length| length == 0)
 }

@@ -2,16 +2,19 @@
 //!
 //! A check of the whole file takes a second for 64 MiB. So it has a connection of its own, and neither a request nor the
 //! tail of the log waits for it.
+//!
+//! SQLite reports one failed read of the disk as damage. To open the file again costs every stream a resync, so the file
+//! is in doubt only if two looks in a row find damage.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use sea_orm::sqlx;
+use sea_orm::{DbErr, sqlx};
 
 use super::connections::Connections;
 use super::files::stamp;
-use super::health::{Health, health, query};
+use super::health::{Health, damage, health, query};
 use crate::server::database::{Database, DatabaseError};
 
 /// How often to look for an overwrite, if the length or the write time of the file changed.
@@ -30,12 +33,14 @@ pub(in crate::server) struct Watchdog {
     /// The size of the file and the time of its last write when it was looked at, and the run.
     seen: Option<((u64, SystemTime), Arc<str>)>,
     checked: Option<Instant>,
+    /// The run in which the last look found damage or could not read the file.
+    suspected: Option<Arc<str>>,
 }
 
 impl Watchdog {
     /// Reads the file again if it was written since the last look. A checkpoint writes the file too, so the work is
     /// bounded: the caller looks at most once a second, and a file that is not large is checked as a whole at most
-    /// twice a minute.
+    /// twice a minute, and once more if damage was found.
     ///
     /// The connection was opened with the file. A new one would use the name of the file, and the name can lead to
     /// another file by now.
@@ -43,65 +48,75 @@ impl Watchdog {
         let connections = database.connections()?;
         let Some(written) = stamp(database.path()) else { return Ok(()) };
         let seen = (written, connections.epoch.clone());
-        if self.seen.as_ref() == Some(&seen) {
+        // The tail leaves a file whose name leads elsewhere.
+        if self.seen.as_ref() == Some(&seen) || database.check_in_place().is_err() {
             return Ok(());
         }
-        let found = if written.0 > CHECKED_WHOLE {
-            connections.read_first_page().await
-        } else if self.checked.is_some_and(|at| at.elapsed() < CHECK_EVERY) {
-            // The check is still due: `seen` stays old, so that the next look comes back to it.
-            return database.doubt_damage(connections.read_first_page().await);
-        } else {
+        let is_suspected = self.suspected.as_ref() == Some(&connections.epoch);
+        let is_large = written.0 > CHECKED_WHOLE;
+        let is_whole = !is_large && (is_suspected || self.checked.is_none_or(|at| at.elapsed() >= CHECK_EVERY));
+        let generation = database.search_index().generation();
+        let found = if is_whole {
             self.checked = Some(Instant::now());
-            let generation = database.search_index().generation();
-            connections.check_file().await.and_then(|health| match health {
-                None | Some(Health::Sound) => Ok(()),
-                // A damaged index is no damaged file: the index job rebuilds it.
-                Some(Health::Index(_)) => {
-                    database.search_index().report_damage(generation);
-                    Ok(())
-                }
-                Some(Health::File(found)) => Err(DatabaseError::Damaged(found)),
-            })
+            connections.check_file().await.map(|health| health.unwrap_or(Health::Sound))
+        } else {
+            connections.read_first_page().await.map(|()| Health::Sound)
         };
-        database.doubt_damage(found)?;
-        self.seen = Some(seen);
-        Ok(())
-    }
-}
-
-impl Database {
-    /// Lets the tail open the database again if the error says that the file is damaged.
-    fn doubt_damage(&self, found: Result<(), DatabaseError>) -> Result<(), DatabaseError> {
+        let found = match found {
+            Ok(health) => health,
+            Err(error) => match damage(&error) {
+                Some(detail) => Health::File(detail),
+                // The next look checks the whole file again, and the looks after that in their own time.
+                None => {
+                    self.suspected = Some(connections.epoch).filter(|_| !is_suspected);
+                    return Err(error.into());
+                }
+            },
+        };
+        self.suspected = None;
         match found {
-            Err(DatabaseError::Away(detail) | DatabaseError::Damaged(detail)) => {
-                self.doubt(format!("the file is damaged: {detail}"));
-                Ok(())
+            Health::Sound => {}
+            // A connection that was replaced after a failure uses the name.
+            _ if database.check_in_place().is_err() => return Ok(()),
+            _ if !is_suspected => {
+                self.suspected = Some(connections.epoch);
+                return Ok(());
             }
-            found => found,
+            // A damaged index is no damaged file: the index job rebuilds it.
+            Health::Index(_) => database.search_index().report_damage(generation),
+            Health::File(detail) => database.doubt(format!("the file is damaged: {detail}")),
         }
+        // Otherwise the check is still due: the next look comes back to it.
+        if is_whole || is_large {
+            self.seen = Some(seen);
+        }
+        Ok(())
     }
 }
 
 impl Connections {
     /// Reads the first page and the schema from the disk.
-    async fn read_first_page(&self) -> Result<(), DatabaseError> {
+    async fn read_first_page(&self) -> Result<(), DbErr> {
         let mut connection = self.checker.get_sqlite_connection_pool().acquire().await.map_err(query)?;
         sqlx::query("pragma shrink_memory").execute(&mut *connection).await.map_err(query)?;
         sqlx::query("select count(*) from sqlite_schema").fetch_one(&mut *connection).await.map_err(query)?;
+        tracing::debug!("the first page of the file was read again");
         Ok(())
     }
 
     /// Checks the whole file, from the disk. None if the connections are being closed meanwhile.
-    pub(in crate::server::database) async fn check_file(&self) -> Result<Option<Health>, DatabaseError> {
+    pub(in crate::server::database) async fn check_file(&self) -> Result<Option<Health>, DbErr> {
         let mut connection = self.checker.get_sqlite_connection_pool().acquire().await.map_err(query)?;
         let is_closing = self.is_closing.clone();
         let go_on = move || !is_closing.load(Ordering::SeqCst);
         connection.lock_handle().await.map_err(query)?.set_progress_handler(STEPS_PER_QUESTION, go_on);
         sqlx::query("pragma shrink_memory").execute(&mut *connection).await.map_err(query)?;
-        match health(&mut connection).await {
-            _ if self.is_closing.load(Ordering::SeqCst) => Ok(None),
-            found => Ok(Some(found?)),
+        tracing::debug!("a check of the whole file begins");
+        let found = health(&mut connection).await;
+        if self.is_closing.load(Ordering::SeqCst) {
+            return Ok(None);
         }
+        tracing::debug!(?found, "a check of the whole file ended");
+        found.map(Some)
     }
 }

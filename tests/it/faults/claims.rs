@@ -1,28 +1,16 @@
-//! The screens: real clients, and a record of all that they claim to show.
+//! The claims of the screens: a record of all that they show, and of the cursor beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use requery::client::{Body, Client, ViewState, WatchHandle};
-use requery::engine::EngineSettings;
 use requery::protocol::{Cursor, ReadModel};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::ledger::{Mark, Word};
 use super::writers::{API_WRITERS, SQL_WRITERS, Writing, task_of};
-
-/// Short times, so that a fault is over soon.
-pub fn settings() -> EngineSettings {
-    let mut settings = EngineSettings::default();
-    settings.quiet = Duration::from_millis(5);
-    settings.max_wait = Duration::from_millis(40);
-    settings.backoff_first = Duration::from_millis(10);
-    settings.backoff_most = Duration::from_millis(150);
-    settings.longest_wait = Duration::from_millis(100);
-    settings
-}
 
 /// Records what each body shows beside its cursor, until the client is dropped.
 pub async fn record_claims(screen: &'static str, client: Arc<Client>, writing: Arc<Writing>) {
