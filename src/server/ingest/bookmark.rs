@@ -2,10 +2,13 @@
 
 use requery_entities::{StoredText, bookmark, event, task};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::sea_query::{ExprTrait, Query};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
+};
 
 use super::bounds::{Bounds, CheckedBody, check};
+use super::task::free_bookmark_id;
 use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::write::SaveBookmark;
@@ -42,10 +45,12 @@ pub async fn save(
         }
         return Ok((id, Saved::There));
     }
-    if let Some(id) = &new.bookmark_id
-        && bookmark::Entity::find_by_id(id.as_str()).one(tx).await?.is_some()
-    {
-        return Err(WriteError::Conflict { what: BOOKMARK, id: id.to_string(), detail: "marks another task or event" });
+    if let Some(id) = &new.bookmark_id {
+        free_bookmark_id(tx, id.as_str()).await?;
+        if find(id).count(tx).await? > 0 {
+            let detail = "marks another task or event";
+            return Err(WriteError::Conflict { what: BOOKMARK, id: id.to_string(), detail });
+        }
     }
     let id = new.bookmark_id.unwrap_or_else(|| BookmarkId::new_at(now_ms));
     let row = bookmark::ActiveModel {
@@ -63,11 +68,17 @@ pub async fn save(
 
 /// Deletes a bookmark. The task or event that it marked stays.
 pub async fn delete(tx: &impl ConnectionTrait, id: &BookmarkId) -> Result<(), WriteError> {
-    let deleted = bookmark::Entity::delete_by_id(id.as_str()).exec(tx).await?;
-    if deleted.rows_affected == 0 {
+    if find(id).count(tx).await? == 0 {
         return Err(WriteError::NotFound { what: BOOKMARK, id: id.to_string() });
     }
+    bookmark::Entity::delete_by_id(id.as_str()).exec(tx).await?;
     Ok(())
+}
+
+/// The bookmark with this id. The bookmarks of a deleted task can still be there, and do not count.
+fn find(id: &BookmarkId) -> Select<bookmark::Entity> {
+    let tasks = Query::select().column(task::Column::Id).from(task::Entity).to_owned();
+    bookmark::Entity::find_by_id(id.as_str()).filter(bookmark::Column::TaskId.in_subquery(tasks))
 }
 
 /// The task or event that is marked.

@@ -2,10 +2,11 @@
 
 use requery_entities::{StoredText, session, task};
 use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::sea_query::Query;
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
-use super::task::not_found;
+use super::task::{free_session_id, not_found};
 use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::model::{SessionStatus, Timestamp};
@@ -43,6 +44,9 @@ pub async fn start(
     let Some(source) = source.into_tuple::<StoredText>().one(tx).await? else {
         return Err(not_found(task_id));
     };
+    if let Some(id) = &new.session_id {
+        free_session_id(tx, id.as_str()).await?;
+    }
     if let Some(id) = &new.session_id
         && let Some(row) = session::Entity::find_by_id(id.as_str()).one(tx).await?
     {
@@ -73,7 +77,10 @@ pub async fn update(
 ) -> Result<(), WriteError> {
     check(&patch)?;
 
-    let Some(row) = session::Entity::find_by_id(id.as_str()).one(tx).await? else {
+    // The sessions of a deleted task can still be there, and do not count.
+    let tasks = Query::select().column(task::Column::Id).from(task::Entity).to_owned();
+    let found = session::Entity::find_by_id(id.as_str()).filter(session::Column::TaskId.in_subquery(tasks));
+    let Some(row) = found.one(tx).await? else {
         return Err(WriteError::NotFound { what: SESSION, id: id.to_string() });
     };
     let status = patch.status.map(SessionStatus::as_str).filter(|status| row.status != *status);

@@ -1,4 +1,4 @@
-//! Starting, changing, deleting and purging tasks.
+//! Starting and changing tasks; deletions and purges are in modules of their own.
 
 use requery_entities::{StoredText, task};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QuerySelect};
@@ -15,10 +15,13 @@ mod row;
 pub use row::{TaskChanges, TaskToStart, change, insert, set_changed_at};
 
 mod purge;
-pub use purge::{PurgeConditions, TREES_AT_ONCE};
+pub use purge::{PurgeConditions, PurgeStep, TREES_AT_ONCE};
+
+mod deletion;
+pub use deletion::{Deletion, TASKS_AT_ONCE, delete, delete_last_part, delete_part, parts_of_tree};
 
 mod leaving;
-pub use leaving::{EVENTS_AT_ONCE, delete_left_events, free_event_ids, leaving};
+pub use leaving::{ROWS_AT_ONCE, delete_left_rows, free_bookmark_id, free_event_ids, free_session_id, is_leaving};
 
 const TASK: &str = "task";
 const NOT_THE_PROJECT_ABOVE: &str = "a task below another task has the project of that task";
@@ -127,16 +130,6 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
 /// Whether a task can move to a project: no task of its tree meets a task of the same source and external id there.
 pub async fn may_move(tx: &impl ConnectionTrait, id: &str, project: &str) -> Result<bool, DbErr> {
     Ok(sql::tasks::MEETS_ITSELF.number(tx, [id.into(), project.into()]).await? == 0)
-}
-
-/// Deletes a task with all tasks below it and all rows that belong to them. Many events are deleted later, in steps.
-pub async fn delete(tx: &impl ConnectionTrait, id: &TaskId) -> Result<(), WriteError> {
-    let values = [id.as_str().into(), (EVENTS_AT_ONCE + 1).into()];
-    if sql::tasks::EVENTS_OF_TREE.number(tx, values).await? > EVENTS_AT_ONCE {
-        sql::tasks::LEAVE_EVENTS_OF_TREE.execute(tx, [id.as_str().into()]).await?;
-    }
-    let deleted = task::Entity::delete_by_id(id.as_str()).exec(tx).await?;
-    if deleted.rows_affected == 0 { Err(not_found(id)) } else { Ok(()) }
 }
 
 pub(super) fn not_found(id: &TaskId) -> WriteError {

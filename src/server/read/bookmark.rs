@@ -1,6 +1,7 @@
 //! Bookmarks.
 
 use requery_entities::{bookmark, task};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoColumnRef};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
 
 use super::page::{self, ListName, MomentKey, PageWindow};
@@ -27,14 +28,19 @@ pub async fn page(
     if let Some(task_id) = task_id {
         query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
     }
-    if let Some(project) = tx.scope().project() {
-        let of_project = task::Entity::find()
-            .select_only()
-            .column(task::Column::Id)
-            .filter(task::Column::Project.eq(project))
-            .into_query();
-        query = query.filter(bookmark::Column::TaskId.in_subquery(of_project));
-    }
+    // The bookmarks of a deleted task can still be there, and are not shown.
+    let tasks = task::Entity::find().select_only().column(task::Column::Id);
+    query = query.filter(match tx.scope().project() {
+        Some(project) => {
+            bookmark::Column::TaskId.in_subquery(tasks.filter(task::Column::Project.eq(project)).into_query())
+        }
+        // Not `in`, for which SQLite would sort the bookmarks of all tasks.
+        None => {
+            let task = (task::Entity, task::Column::Id).into_column_ref();
+            let of_task = Expr::col((bookmark::Entity, bookmark::Column::TaskId)).eq(Expr::col(task));
+            Expr::exists(tasks.filter(of_task).into_query())
+        }
+    });
     let query = page::by_moment(query, (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
     let (list, rows) = (list(tx.scope(), task_id), query.all(tx).await?);
     let page = page::page(list, rows, window, limit, |row| MomentKey::new(row.updated_at, &row.id));
