@@ -27,8 +27,14 @@ pub struct Inside {
 
 impl Inside {
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts a server after `change` has adjusted its configuration.
+    pub fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let folder = TempDir::new().unwrap();
-        let config = ServerConfig::new(folder.path().join("requery.db").into());
+        let mut config = ServerConfig::new(folder.path().join("requery.db").into());
+        change(&mut config);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
