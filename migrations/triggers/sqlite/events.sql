@@ -2,7 +2,8 @@
 
 create trigger events_fit before insert on events
 when new.position not between -1 and 1000000000000 or new.position = 0
-    or exists (select 1 from events where (id = new.id or position = new.position)
+    or exists (select 1 from events where id = new.id and task_id is not new.task_id)
+    or new.position > 0 and exists (select 1 from events where position = new.position
         and (id is not new.id or task_id is not new.task_id)) begin
     -- The next event gets the place after the greatest one, so a writer must not use up the places. SQLite gives -1 here
     -- for a place that the writer leaves to the database.

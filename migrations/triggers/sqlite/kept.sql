@@ -6,11 +6,11 @@
 -- the change that tells of the event, while that change is the last one of the log. So a statement that brings such a
 -- number itself finds no change that is not counted.
 create trigger tasks_keep_their_counters after update of event_count, changed_at, trigger_writes on tasks
-when (new.event_count is not old.event_count or new.changed_at is not old.changed_at
-        or new.trigger_writes is not old.trigger_writes)
-    and (new.trigger_writes is old.trigger_writes
+when (new.trigger_writes is old.trigger_writes
         or (select id = new.trigger_writes and task_id = new.id and kind = 'event.logged'
             from changes order by id desc limit 1) is not true)
+    and (new.event_count is not old.event_count or new.changed_at is not old.changed_at
+        or new.trigger_writes is not old.trigger_writes)
     and not exists (select 1 from settling where id = new.id) begin
     insert into settling (id) values (new.id);
     update tasks set event_count = old.event_count, changed_at = old.changed_at, trigger_writes = old.trigger_writes
