@@ -30,8 +30,8 @@ create index figures_zero on figures (project) where value = 0;
 -- When the logged event happened. No other kind of change has it.
 alter table changes add column happened_at integer;
 
--- The events of each hour, folded from the log up to `folded.next`; a reader adds the rest of the log. `hour` counts from
--- 1970. A project keeps the 24 hours up to its newest one: no reader shows an earlier hour.
+-- The events of each hour, folded from the log up to `folded.next`; a reader adds the rest of the log. `hour` counts
+-- from 1970. A project keeps the 24 hours up to its newest one: no reader shows an earlier hour.
 create table activity (
     project text not null,
     hour integer not null,

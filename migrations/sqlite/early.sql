@@ -2,8 +2,8 @@
 drop table seaql_migrations;
 insert into requery_migrations (name) values ('0001_initial');
 
--- The triggers as the eight migrations left them, which never changes. The files of the triggers do change, so they cannot
--- tell a trigger that another program dropped or changed from one that a newer version changed or added.
+-- The triggers as the eight migrations left them, which never changes. The files of the triggers do change, so they
+-- cannot tell a trigger that another program dropped or changed from one that a newer version changed or added.
 insert into requery_triggers (name, hash) values
     ('bookmarks_deleted', 599175858269806588),
     ('bookmarks_fit', -4545185919942595799),

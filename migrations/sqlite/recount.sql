@@ -8,18 +8,6 @@ delete from tree_roots;
 delete from replaced;
 delete from usage_replaced;
 
--- A tree of tasks has the project of the task at its top.
-create temp table moved as
-    with recursive tree (id, project) as (
-        select id, project from main.tasks
-        where parent_task_id is null or not exists (select 1 from main.tasks above where above.id = tasks.parent_task_id)
-        union all
-        select tasks.id, tree.project from tree join main.tasks on tasks.parent_task_id = tree.id
-    )
-    select tree.id, tree.project from tree join main.tasks on tasks.id = tree.id where tasks.project <> tree.project;
-update or ignore tasks set project = moved.project from temp.moved as moved where tasks.id = moved.id;
-drop table moved;
-
 -- A bookmark of an event goes with the event.
 delete from bookmarks where event_id is not null and not exists (select 1 from events where id = bookmarks.event_id);
 

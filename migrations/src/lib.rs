@@ -15,6 +15,7 @@ mod error;
 mod macros;
 mod rows;
 mod tables;
+mod trees;
 mod triggers;
 
 pub use error::MigrateError;
@@ -37,7 +38,7 @@ const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");
 pub struct Migrated {
     /// The migrations it applied.
     pub applied: Vec<String>,
-    /// The rows that broke a rule of a new migration and were put right: how many, and which rule.
+    /// The rows that broke a rule of a new migration or of a trigger and were put right: how many, and which rule.
     pub put_right: Vec<String>,
     /// The triggers, indexes and views that another program had dropped or changed, and that were made again. If a
     /// trigger is among them, the figures were counted again and all runs were forgotten.
@@ -87,12 +88,12 @@ async fn migrate_with_triggers(
         tx.execute_unprepared(&format!("insert into requery_migrations (name) values ('{name}')")).await?;
         migrated.applied.push((*name).to_owned());
     }
-    migrated.put_right = put_right(&tx).await?;
     let faults = tables::faults(&tx).await?;
     if !faults.is_empty() {
         return Err(MigrateError::Broken(faults));
     }
     let put_back = triggers::apply(&tx, triggers).await?;
+    migrated.put_right = put_right(&tx).await?;
     migrated.put_back = put_back.iter().map(|name| format!("trigger {name}")).collect();
     migrated.put_back.extend(tables::put_back(&tx).await?);
     migrated.lost = tables::lost(&tx).await?;
@@ -100,7 +101,7 @@ async fn migrate_with_triggers(
     Ok(migrated)
 }
 
-/// The rows that migrations put right. A migration that does so notes them in the table `repairs`.
+/// The rows that were put right. A migration that does so notes them in the table `repairs`, and so does [`trees`].
 async fn put_right(tx: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     let noted = "select name from temp.sqlite_schema where type = 'table' and name = 'repairs'";
     if rows::texts(tx, noted).await?.is_empty() {

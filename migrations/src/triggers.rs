@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::macros::normalised;
-use crate::rows;
+use crate::{rows, trees};
 
 /// In the order in which the triggers are made. Of two triggers for one statement, SQLite runs the later one first.
 const FILES: &[&str] = &[
@@ -20,6 +20,7 @@ const FILES: &[&str] = &[
     include_str!("../triggers/sqlite/bookmarks.sql"),
     include_str!("../triggers/sqlite/usage.sql"),
     include_str!("../triggers/sqlite/kept.sql"),
+    include_str!("../triggers/sqlite/parents.sql"),
 ];
 const RECOUNT: &str = include_str!("../sqlite/recount.sql");
 /// Makes the search index walk all rows again: it follows the change log, which lacks the writes that fired no trigger.
@@ -82,7 +83,8 @@ pub(crate) async fn lost(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr
 /// Makes the triggers again if one is lost, or if they differ from the triggers that were applied last. Returns the
 /// lost ones.
 ///
-/// All triggers are made again, because their order matters.
+/// All triggers are made again, because their order matters. Trees that break a rule of the new triggers are put right
+/// first: writes may have fired no trigger, or the triggers of a version before the rule.
 pub(crate) async fn apply(db: &impl ConnectionTrait, triggers: &[Trigger]) -> Result<Vec<String>, DbErr> {
     let lost = lost(db).await?;
     let mut applied = BTreeSet::new();
@@ -96,7 +98,8 @@ pub(crate) async fn apply(db: &impl ConnectionTrait, triggers: &[Trigger]) -> Re
     for (name, _) in applied.union(&wanted) {
         db.execute_unprepared(&format!("drop trigger if exists \"{name}\"")).await?;
     }
-    if !lost.is_empty() {
+    let has_moved = trees::put_right(db).await?;
+    if has_moved || !lost.is_empty() {
         db.execute_unprepared(RECOUNT).await?;
         // Fails without the tables of search, which a database may lack.
         let _ = db.execute_unprepared(WALK).await;

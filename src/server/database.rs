@@ -39,6 +39,8 @@ use search_index_health::SearchIndexHealth;
 
 pub mod sql;
 
+pub mod in_scope;
+
 mod transaction;
 pub use transaction::{ReadTransaction, WriteTransaction};
 

@@ -74,7 +74,7 @@ pub enum ApiError {
         /// The methods that it has.
         allow: String,
     },
-    /// The id belongs to another row.
+    /// A new row cannot have the id.
     #[error("{0}")]
     Conflict(String),
     /// The body is too long.

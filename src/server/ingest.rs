@@ -3,6 +3,10 @@
 //! A verb takes a parsed body and the time. It checks the rules that the types do not express, writes the row, and
 //! returns whether the row is new. The answer is not made here: `read` reads the row. No code here publishes a notice:
 //! the database's triggers log each write.
+//!
+//! A verb finds the rows that a request names with [`in_scope`](super::database::in_scope), in the scope of the
+//! transaction. [`WriteError`] has the one answer to a row that is not found, and the one answer to a taken id: neither
+//! tells whether a project outside of the scope has such a row.
 
 use sea_orm::DbErr;
 
@@ -42,7 +46,7 @@ pub struct Invalid {
 /// Why a write was refused. A refused write changes no row.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The row does not exist.
+    /// The row does not exist, or is outside of the scope.
     #[error("there is no {what} {id}")]
     NotFound {
         /// The kind of row: task, session, event or bookmark.
@@ -50,15 +54,13 @@ pub enum WriteError {
         /// Its id.
         id: String,
     },
-    /// Another row has this id.
-    #[error("{what} {id} exists already and {detail}")]
+    /// A new row cannot have this id. The caller may not know the row that has it, so no more is told.
+    #[error("the id {id} cannot be used for this {what}")]
     Conflict {
         /// The kind of row: task, session, event or bookmark.
         what: &'static str,
-        /// Its id.
+        /// The id.
         id: String,
-        /// The difference between the existing row and the request.
-        detail: &'static str,
     },
     /// Values of fields are refused.
     #[error("{}", describe(.0))]
@@ -69,6 +71,21 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// The error for a row that the path names.
+    fn not_found(what: &'static str, id: impl ToString) -> Self {
+        Self::NotFound { what, id: id.to_string() }
+    }
+
+    /// The error for an id that a new row cannot have.
+    fn conflict(what: &'static str, id: impl ToString) -> Self {
+        Self::Conflict { what, id: id.to_string() }
+    }
+
+    /// The error for a field that names a row, in the words of [`WriteError::NotFound`].
+    fn missing(field: &str, what: &'static str, id: impl ToString) -> Self {
+        Self::invalid(field, Self::not_found(what, id).to_string())
+    }
+
     /// The error for one field.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![Invalid { field: field.into(), detail: detail.into() }])

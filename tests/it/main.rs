@@ -34,6 +34,7 @@ mod moves;
 mod own_writes;
 mod rest;
 mod schema;
+mod scopes;
 mod search;
 mod stored_text;
 mod streams;

@@ -15,6 +15,7 @@ use crate::app::{App, PATIENCE, Ws, sqlite3};
 
 mod broken;
 mod refused;
+mod trees;
 mod upgrade;
 
 /// Recreates a table as tools do that change a column: make a new table, copy the rows, drop the old table, rename the

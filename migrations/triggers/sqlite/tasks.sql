@@ -27,10 +27,12 @@ when exists (select 1 from tasks where source = coalesce(new.source, 'sql') and 
 end;
 
 create trigger tasks_started after insert on tasks begin
-    insert into changes (kind, project, task_id, parent_task_id)
-        values ('task.started', new.project, new.id, new.parent_task_id);
+    insert into changes (kind, project, task_id, parent_task_id) values ('task.started',
+        iif(new.parent_task_id is null, new.project, (select project from tasks where id = new.id)),
+        new.id, new.parent_task_id);
     insert into figure_deltas (project, status, source, tasks, events)
-        values (new.project, new.status, new.source, 1, (select count(*) from events where task_id = new.id));
+        values (iif(new.parent_task_id is null, new.project, (select project from tasks where id = new.id)),
+            new.status, new.source, 1, (select count(*) from events where task_id = new.id));
 end;
 
 -- A count that the writer brings is ignored. There can be events already: of a row that this task replaced.
@@ -120,7 +122,8 @@ when new.status is not old.status and new.status_reason is old.status_reason and
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks
-when new.project is not old.project or new.status is not old.status or new.source is not old.source begin
+when (new.project is not old.project or new.status is not old.status or new.source is not old.source)
+    and not exists (select 1 from settling where id = new.id) begin
     insert into figure_deltas (project, status, source, tasks, events) values
         (old.project, old.status, old.source, -1, -old.event_count),
         (new.project, new.status, new.source, 1, old.event_count);

@@ -3,22 +3,6 @@
 --
 -- While `tree_roots` has a row, a trigger moves or deletes a tree. The triggers of the tasks below do not begin again
 -- then: so the work grows with the size of the tree, and no trigger nests with its depth.
---
--- A trigger refuses a conflict before it moves a row: with `UPDATE OR IGNORE` SQLite would leave that row where it is.
-
--- An insert that names no project cannot be told from one that names the empty project.
-create trigger tasks_begin_in_the_project_above after insert on tasks when new.parent_task_id is not null begin
-    select raise(abort, 'parent_task_id: there is no such task')
-        where not exists (select 1 from tasks where id = new.parent_task_id);
-    select raise(abort, 'project: a task below another task has the project of that task')
-        from tasks where id = new.parent_task_id and project <> new.project and new.project <> '';
-    select raise(abort, 'external_id: another task of the project of the task above has it')
-        from tasks above join tasks other on other.project = above.project and other.source = new.source
-            and other.external_id = new.external_id and other.id <> new.id
-        where above.id = new.parent_task_id and new.external_id is not null;
-    update tasks set project = (select project from tasks where id = new.parent_task_id)
-        where id = new.id and project <> (select project from tasks where id = new.parent_task_id);
-end;
 
 create trigger tasks_stay_in_the_project_above after update of project, parent_task_id on tasks
 when new.parent_task_id is not null
@@ -27,6 +11,16 @@ when new.parent_task_id is not null
     select raise(abort, 'parent_task_id: there is no such task')
         where new.parent_task_id is not old.parent_task_id
             and not exists (select 1 from tasks where id = new.parent_task_id);
+    -- The work grows with the depth of the new parent.
+    select raise(abort, 'parent_task_id: a task cannot be below itself')
+        where new.parent_task_id is not old.parent_task_id and new.id in (
+            with recursive above (id) as (
+                select new.parent_task_id
+                union
+                select tasks.parent_task_id from above join tasks on tasks.id = above.id
+            )
+            select id from above
+        );
     select raise(abort, 'project: a task below another task has the project of that task; move tasks without a parent')
         from tasks where id = new.parent_task_id and project <> new.project;
 end;
@@ -35,22 +29,24 @@ create trigger tasks_below_move after update of project on tasks
 when new.project is not old.project and not exists (select 1 from tree_roots)
     and exists (select 1 from tasks where parent_task_id = new.id and project <> new.project) begin
     insert into tree_roots (id) values (new.id);
-    select raise(abort, 'external_id: another task of the project has that of a task below')
-        from task_tree join tasks below on below.id = task_tree.id join tasks other on other.project = new.project
-            and other.source = below.source and other.external_id = below.external_id and other.id <> below.id
-        where below.project <> new.project;
-    update tasks set project = new.project where id in (select id from task_tree) and project <> new.project;
-    delete from tree_roots;
 end;
 
 -- The tasks below a task that was replaced with another project.
 create trigger tasks_below_follow after insert on tasks
-when exists (select 1 from tasks where parent_task_id = new.id and project <> new.project) begin
+when exists (select 1 from tasks where parent_task_id = new.id
+    and project <> (select project from tasks where id = new.id)) begin
     insert into tree_roots (id) values (new.id);
+end;
+
+-- A root that was deleted moves no tree.
+create trigger trees_follow_their_root after insert on tree_roots
+when exists (select 1 from tasks where id = new.id) begin
+    -- A conflict is refused before a row moves: with `UPDATE OR IGNORE` SQLite would leave that row where it is.
     select raise(abort, 'external_id: another task of the project has that of a task below')
-        from task_tree join tasks below on below.id = task_tree.id join tasks other on other.project = new.project
-            and other.source = below.source and other.external_id = below.external_id and other.id <> below.id
-        where below.project <> new.project;
+        from tasks root join task_tree join tasks below on below.id = task_tree.id
+            join tasks other on other.project = root.project and other.source = below.source
+            and other.external_id = below.external_id and other.id <> below.id
+        where root.id = new.id and below.project <> root.project;
     update tasks set project = (select project from tasks where id = new.id)
         where id in (select id from task_tree) and project <> (select project from tasks where id = new.id);
     delete from tree_roots;

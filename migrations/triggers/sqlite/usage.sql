@@ -78,7 +78,8 @@ end;
 -- There can be usage already: of a row that this task replaced, or written before its task where foreign keys are off.
 create trigger tasks_usage_found after insert on tasks
 when exists (select 1 from usage where task_id = new.id) begin
-    update usage set project = new.project where task_id = new.id and project is not new.project;
+    update usage set project = (select project from tasks where id = new.id)
+        where task_id = new.id and project is not (select project from tasks where id = new.id);
 end;
 
 create trigger tasks_usage_moved after update of project on tasks when new.project is not old.project begin

@@ -25,6 +25,11 @@ impl Scope {
     pub fn contains(&self, project: &str) -> bool {
         self.project().is_none_or(|own| own == project)
     }
+
+    /// The project of a row that is written for the caller: `wanted`, if the scope does not limit it to another one.
+    pub fn project_or(&self, wanted: String) -> String {
+        self.project().map_or(wanted, str::to_owned)
+    }
 }
 
 impl From<Option<String>> for Scope {

@@ -118,7 +118,8 @@ impl HookDelivery {
     }
 }
 
-/// Takes one record, inside a write transaction, for a caller that may write `scope`. A delivery id that was taken before has no effect.
+/// Takes one record, inside a write transaction, for a caller that may write `scope`. A delivery id that was taken before
+/// has no effect.
 ///
 /// # Errors
 /// The database failed. The caller must roll the transaction back.
@@ -154,7 +155,7 @@ pub async fn take_hook(
         Some(task) => {
             let mut changes = task.changes(&record, process.as_deref(), &mut agent, &outcome, time);
             if let Some(project) = &changes.project
-                && !ingest::task::may_move(tx, &task.id, project).await?
+                && !ingest::task::may_move(tx, scope, &task.id, project).await?
             {
                 changes.project = None;
             }
@@ -162,7 +163,7 @@ pub async fn take_hook(
             task.id
         }
         None => {
-            let task = store::task_to_start(&record, process.as_deref(), &mut agent, now_ms);
+            let task = store::task_to_start(scope, &record, process.as_deref(), &mut agent, now_ms);
             let id = task.id.to_string();
             ingest::task::insert(tx, task).await?;
             id

@@ -1,7 +1,8 @@
 //! The only way to read for an answer: take a snapshot, run the queries in it, encode the answer once.
 //!
-//! A cache of answers, one query for concurrent reads of equal keys, the wait for `Requery-At-Least` and the check of
-//! the caller's scope belong into [`Database::read`]. No other place may do them.
+//! A cache of answers, one query for concurrent reads of equal keys and the wait for `Requery-At-Least` belong into
+//! [`Database::read`]. No other place may do them. The transaction carries the scope of the caller: lists are limited to
+//! it, and a row is found by its id with [`in_scope`](super::in_scope).
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,7 +1,8 @@
 //! The only way to write: begin the transaction, run the verbs in it, commit it.
 //!
-//! The check that a commit happened, the cursor apart from the outcome and the check of the caller's scope belong into
-//! [`Database::write`]. No other place may do them.
+//! The check that a commit happened and the cursor apart from the outcome belong into [`Database::write`]. No other place
+//! may do them. The transaction carries the scope of the caller, and the verbs find their rows in it with
+//! [`in_scope`](super::in_scope).
 
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 

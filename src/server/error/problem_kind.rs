@@ -57,7 +57,7 @@ problem_kinds! {
     NO_SUCH_PATH: NOT_FOUND, "no-such-path", "No such path", "No operation has this path.";
     METHOD: METHOD_NOT_ALLOWED, "method", "Method not allowed", "The header Allow lists the methods of the path.";
     TIMEOUT: REQUEST_TIMEOUT, "timeout", "The body did not arrive in time", "Send the request again.";
-    CONFLICT: CONFLICT, "conflict", "The id belongs to another row", "Choose another id, or leave it out.";
+    CONFLICT: CONFLICT, "conflict", "The id cannot be used", "Choose another id, or leave it out.";
     TOO_LARGE: PAYLOAD_TOO_LARGE, "too-large", "The body is too long", "Send the data in several requests.";
     MEDIA_TYPE: UNSUPPORTED_MEDIA_TYPE, "media-type", "Unsupported media type", "Send the body as application/json.";
     INVALID: UNPROCESSABLE_ENTITY, "invalid", "A field or a parameter is invalid",

@@ -51,7 +51,7 @@ impl TaskApi {
     async fn start(&self, body: JsonBody<NewTask>) -> Result<SavedRow<Task>, ApiError> {
         let write = write(&self.0, async |tx| {
             let (id, saved) = ingest::task::start(tx, body.0, now_ms()).await?;
-            Ok((saved, read_back("task", &id, read::task::summary(tx, &id)).await?))
+            Ok((saved, read_back("task", &id, read::task::summary(tx, tx.scope(), &id)).await?))
         });
         SavedRow::new(write.await?)
     }
@@ -82,7 +82,7 @@ impl TaskApi {
     ) -> Result<ChangedRow<Task>, ApiError> {
         let write = write(&self.0, async |tx| {
             ingest::task::update(tx, &task_id.0, body.0).await?;
-            read_back("task", &task_id.0, read::task::summary(tx, &task_id.0)).await
+            read_back("task", &task_id.0, read::task::summary(tx, tx.scope(), &task_id.0)).await
         });
         ChangedRow::new(write.await?)
     }

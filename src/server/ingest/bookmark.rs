@@ -2,27 +2,23 @@
 
 use requery_entities::{StoredText, bookmark, event, task};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::sea_query::{ExprTrait, Query};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select,
-};
+use sea_orm::sea_query::ExprTrait;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
-use super::task::free_bookmark_id;
+use super::event::EVENT;
+use super::task::{TASK, free_bookmark_id};
 use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::write::SaveBookmark;
 use crate::protocol::{BookmarkId, EventId, TaskId};
+use crate::server::database::{WriteTransaction, in_scope};
 
 const BOOKMARK: &str = "bookmark";
 const TARGET_MISSING: &str = "is required unless event_id is given";
 
 /// Bookmarks a task or an event. If it has a bookmark already, changes the title and the note of that bookmark.
-pub async fn save(
-    tx: &impl ConnectionTrait,
-    new: SaveBookmark,
-    now_ms: i64,
-) -> Result<(BookmarkId, Saved), WriteError> {
+pub async fn save(tx: &WriteTransaction, new: SaveBookmark, now_ms: i64) -> Result<(BookmarkId, Saved), WriteError> {
     check(&new)?;
 
     let target = target(tx, new.task_id, new.event_id).await?;
@@ -31,7 +27,7 @@ pub async fn save(
         None => bookmark::Column::TaskId.eq(target.task_id.as_str()).and(bookmark::Column::EventId.is_null()),
     };
     if let Some(row) = bookmark::Entity::find().filter(marked.clone()).one(tx).await? {
-        let id = row.id.parse().map_err(|_| WriteError::NotFound { what: BOOKMARK, id: row.id.to_string() })?;
+        let id = row.id.parse().map_err(|_| WriteError::not_found(BOOKMARK, &row.id))?;
         let title = new.title.filter(|title| row.title != *title);
         let note = new.note.into_next().filter(|note| row.note.as_deref() != note.as_deref());
         // Only what changes is written: a stored text that is not UTF-8 stays as it is.
@@ -47,9 +43,8 @@ pub async fn save(
     }
     if let Some(id) = &new.bookmark_id {
         free_bookmark_id(tx, id.as_str()).await?;
-        if find(id).count(tx).await? > 0 {
-            let detail = "marks another task or event";
-            return Err(WriteError::Conflict { what: BOOKMARK, id: id.to_string(), detail });
+        if bookmark::Entity::find_by_id(id.as_str()).count(tx).await? > 0 {
+            return Err(WriteError::conflict(BOOKMARK, id));
         }
     }
     let id = new.bookmark_id.unwrap_or_else(|| BookmarkId::new_at(now_ms));
@@ -67,18 +62,13 @@ pub async fn save(
 }
 
 /// Deletes a bookmark. The task or event that it marked stays.
-pub async fn delete(tx: &impl ConnectionTrait, id: &BookmarkId) -> Result<(), WriteError> {
-    if find(id).count(tx).await? == 0 {
-        return Err(WriteError::NotFound { what: BOOKMARK, id: id.to_string() });
+pub async fn delete(tx: &WriteTransaction, id: &BookmarkId) -> Result<(), WriteError> {
+    let found = bookmark::Entity::find_by_id(id.as_str());
+    if in_scope::of_tasks(tx.scope(), found, bookmark::Column::TaskId).count(tx).await? == 0 {
+        return Err(WriteError::not_found(BOOKMARK, id));
     }
     bookmark::Entity::delete_by_id(id.as_str()).exec(tx).await?;
     Ok(())
-}
-
-/// The bookmark with this id. The bookmarks of a deleted task can still be there, and do not count.
-fn find(id: &BookmarkId) -> Select<bookmark::Entity> {
-    let tasks = Query::select().column(task::Column::Id).from(task::Entity).to_owned();
-    bookmark::Entity::find_by_id(id.as_str()).filter(bookmark::Column::TaskId.in_subquery(tasks))
 }
 
 /// The task or event that is marked.
@@ -89,20 +79,20 @@ struct Target {
 }
 
 async fn target(
-    tx: &impl ConnectionTrait,
+    tx: &WriteTransaction,
     task_id: Option<TaskId>,
     event_id: Option<EventId>,
 ) -> Result<Target, WriteError> {
     match (task_id, event_id) {
         (of, Some(event_id)) => {
-            let row = super::event::find(&event_id).select_only().columns([
+            let row = super::event::find(tx, &event_id).select_only().columns([
                 event::Column::TaskId,
                 event::Column::Title,
                 event::Column::Kind,
             ]);
             let Some((task_id, title, kind)) = row.into_tuple::<(StoredText, StoredText, StoredText)>().one(tx).await?
             else {
-                return Err(WriteError::invalid("event_id", format!("there is no event {event_id}")));
+                return Err(WriteError::missing("event_id", EVENT, event_id));
             };
             if of.is_some_and(|of| of.as_str() != task_id) {
                 return Err(WriteError::invalid("task_id", format!("event {event_id} is not on this task")));
@@ -111,10 +101,10 @@ async fn target(
             Ok(Target { task_id: task_id.into(), event_id: Some(event_id), title: title.into() })
         }
         (Some(task_id), None) => {
-            let title = task::Entity::find_by_id(task_id.as_str()).select_only().column(task::Column::Title);
+            let title = in_scope::task(tx.scope(), task_id.as_str()).select_only().column(task::Column::Title);
             match title.into_tuple::<StoredText>().one(tx).await? {
                 Some(title) => Ok(Target { task_id: task_id.to_string(), event_id: None, title: title.into() }),
-                None => Err(WriteError::invalid("task_id", format!("there is no task {task_id}"))),
+                None => Err(WriteError::missing("task_id", TASK, task_id)),
             }
         }
         (None, None) => Err(WriteError::invalid("task_id", TARGET_MISSING)),

@@ -2,23 +2,23 @@
 
 use std::collections::{HashMap, HashSet};
 
-use requery_entities::{StoredText, event, session, task};
+use requery_entities::{StoredText, event, session};
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select};
 
 use super::bounds::{Bounds, CheckedBody, check};
-use super::task::{free_event_ids, not_found};
+use super::task::{TASK, free_event_ids};
 use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::model::{Metadata, Timestamp};
 use crate::protocol::write::{EventPatch, NewEvent};
 use crate::protocol::{EventId, TaskId};
+use crate::server::database::{WriteTransaction, in_scope};
 
 mod row;
 pub use row::{EventEnding, EventToLog, abandon, finish, insert_all};
 
-const EVENT: &str = "event";
+pub(super) const EVENT: &str = "event";
 
 /// The events of one request, in its order, and whether one of them is new.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct LoggedEvents {
 
 /// Logs one event on a task.
 pub async fn log(
-    tx: &impl ConnectionTrait,
+    tx: &WriteTransaction,
     task_id: &TaskId,
     new: NewEvent,
     now_ms: i64,
@@ -43,7 +43,7 @@ pub async fn log(
 
 /// Logs events on a task, all of them or none.
 pub async fn log_all(
-    tx: &impl ConnectionTrait,
+    tx: &WriteTransaction,
     task_id: &TaskId,
     new: Vec<NewEvent>,
     now_ms: i64,
@@ -58,11 +58,11 @@ pub async fn log_all(
 }
 
 /// Changes the fields that `patch` has and leaves the rest. Metadata is replaced as a whole.
-pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) -> Result<(), WriteError> {
+pub async fn update(tx: &WriteTransaction, id: &EventId, patch: EventPatch) -> Result<(), WriteError> {
     check(&patch)?;
 
-    let Some(row) = find(id).one(tx).await? else {
-        return Err(WriteError::NotFound { what: EVENT, id: id.to_string() });
+    let Some(row) = find(tx, id).one(tx).await? else {
+        return Err(WriteError::not_found(EVENT, id));
     };
     let (body, truncated) = patch.body.into_next().map(|body| body.map(cut).unzip()).unzip();
     let mut next = event::ActiveModel { position: Set(row.position), ..Default::default() };
@@ -91,30 +91,30 @@ pub async fn update(tx: &impl ConnectionTrait, id: &EventId, patch: EventPatch) 
 }
 
 /// Deletes an event, and the bookmark of it.
-pub async fn delete(tx: &impl ConnectionTrait, id: &EventId) -> Result<(), WriteError> {
-    if find(id).count(tx).await? == 0 {
-        return Err(WriteError::NotFound { what: EVENT, id: id.to_string() });
+pub async fn delete(tx: &WriteTransaction, id: &EventId) -> Result<(), WriteError> {
+    if find(tx, id).count(tx).await? == 0 {
+        return Err(WriteError::not_found(EVENT, id));
     }
     event::Entity::delete_many().filter(event::Column::Id.eq(id.as_str())).exec(tx).await?;
     Ok(())
 }
 
 /// The event with this id. The events of a deleted task can still be there, and do not count.
-pub(super) fn find(id: &EventId) -> Select<event::Entity> {
-    let tasks = Query::select().column(task::Column::Id).from(task::Entity).to_owned();
-    event::Entity::find().filter(event::Column::Id.eq(id.as_str())).filter(event::Column::TaskId.in_subquery(tasks))
+pub(super) fn find(tx: &WriteTransaction, id: &EventId) -> Select<event::Entity> {
+    let found = event::Entity::find().filter(event::Column::Id.eq(id.as_str()));
+    in_scope::of_tasks(tx.scope(), found, event::Column::TaskId)
 }
 
 /// The session that an event names, and the path of the field with the name.
 type NamedSession = Option<(String, String)>;
 
 async fn insert(
-    tx: &impl ConnectionTrait,
+    tx: &WriteTransaction,
     task_id: &TaskId,
     rows: Vec<(NamedSession, (EventId, EventToLog))>,
 ) -> Result<LoggedEvents, WriteError> {
-    if task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
-        return Err(not_found(task_id));
+    if in_scope::task(tx.scope(), task_id.as_str()).count(tx).await? == 0 {
+        return Err(WriteError::not_found(TASK, task_id));
     }
     check_sessions(tx, task_id, &rows).await?;
     let ids = || rows.iter().map(|(_, (id, _))| id);
@@ -129,13 +129,7 @@ async fn insert(
     for (_, (id, row)) in rows {
         match existing.get(id.as_str()) {
             Some(of) if of == task_id.as_str() => {}
-            Some(_) => {
-                return Err(WriteError::Conflict {
-                    what: EVENT,
-                    id: id.to_string(),
-                    detail: "belongs to another task",
-                });
-            }
+            Some(_) => return Err(WriteError::conflict(EVENT, id)),
             None if seen.insert(id.clone()) => fresh.push(row),
             None => {}
         }

@@ -2,16 +2,16 @@
 
 use requery_entities::{StoredText, session, task};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::sea_query::Query;
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
-use super::task::{free_session_id, not_found};
+use super::task::{TASK, free_session_id};
 use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::model::{SessionStatus, Timestamp};
 use crate::protocol::write::{Change, NewSession, SessionPatch};
 use crate::protocol::{SessionId, TaskId};
+use crate::server::database::{WriteTransaction, in_scope};
 
 const SESSION: &str = "session";
 
@@ -32,7 +32,7 @@ pub struct SessionToStart {
 
 /// Starts a session of an agent. If the task has a session with this id, that session stays as it is.
 pub async fn start(
-    tx: &impl ConnectionTrait,
+    tx: &WriteTransaction,
     task_id: &TaskId,
     new: NewSession,
     now_ms: i64,
@@ -40,9 +40,9 @@ pub async fn start(
     check(&new)?;
     let started_at = new.started_at.as_ref().map_or(now_ms, Timestamp::as_ms);
 
-    let source = task::Entity::find_by_id(task_id.as_str()).select_only().column(task::Column::Source);
+    let source = in_scope::task(tx.scope(), task_id.as_str()).select_only().column(task::Column::Source);
     let Some(source) = source.into_tuple::<StoredText>().one(tx).await? else {
-        return Err(not_found(task_id));
+        return Err(WriteError::not_found(TASK, task_id));
     };
     if let Some(id) = &new.session_id {
         free_session_id(tx, id.as_str()).await?;
@@ -53,7 +53,7 @@ pub async fn start(
         return if row.task_id == task_id.as_str() {
             Ok((id.clone(), Saved::There))
         } else {
-            Err(WriteError::Conflict { what: SESSION, id: id.to_string(), detail: "works on another task" })
+            Err(WriteError::conflict(SESSION, id))
         };
     }
     let id = new.session_id.unwrap_or_else(|| SessionId::new_at(now_ms));
@@ -69,19 +69,12 @@ pub async fn start(
 }
 
 /// Changes the fields that `patch` has and leaves the rest. A session that runs again loses its end.
-pub async fn update(
-    tx: &impl ConnectionTrait,
-    id: &SessionId,
-    patch: SessionPatch,
-    now_ms: i64,
-) -> Result<(), WriteError> {
+pub async fn update(tx: &WriteTransaction, id: &SessionId, patch: SessionPatch, now_ms: i64) -> Result<(), WriteError> {
     check(&patch)?;
 
-    // The sessions of a deleted task can still be there, and do not count.
-    let tasks = Query::select().column(task::Column::Id).from(task::Entity).to_owned();
-    let found = session::Entity::find_by_id(id.as_str()).filter(session::Column::TaskId.in_subquery(tasks));
-    let Some(row) = found.one(tx).await? else {
-        return Err(WriteError::NotFound { what: SESSION, id: id.to_string() });
+    let found = session::Entity::find_by_id(id.as_str());
+    let Some(row) = in_scope::of_tasks(tx.scope(), found, session::Column::TaskId).one(tx).await? else {
+        return Err(WriteError::not_found(SESSION, id));
     };
     let status = patch.status.map(SessionStatus::as_str).filter(|status| row.status != *status);
     let runs = status.unwrap_or(&row.status) == SessionStatus::Running.as_str();

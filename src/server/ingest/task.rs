@@ -1,7 +1,7 @@
 //! Starting and changing tasks; deletions and purges are in modules of their own.
 
 use requery_entities::{StoredText, task};
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QuerySelect};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
 use super::{Invalid, Saved, WriteError};
@@ -9,7 +9,8 @@ use crate::protocol::TaskId;
 use crate::protocol::limits;
 use crate::protocol::model::{TaskMode, TaskStatus, Timestamp};
 use crate::protocol::write::{Change, NewTask, TaskPatch};
-use crate::server::database::sql;
+use crate::server::access::scope::Scope;
+use crate::server::database::{WriteTransaction, in_scope, sql};
 
 mod row;
 pub use row::{TaskChanges, TaskToStart, change, insert, set_changed_at};
@@ -23,40 +24,38 @@ pub use deletion::{Deletion, TASKS_AT_ONCE, delete, delete_last_part, delete_par
 mod leaving;
 pub use leaving::{ROWS_AT_ONCE, delete_left_rows, free_bookmark_id, free_event_ids, free_session_id, is_leaving};
 
-const TASK: &str = "task";
+pub(super) const TASK: &str = "task";
 const NOT_THE_PROJECT_ABOVE: &str = "a task below another task has the project of that task";
+const NOT_IN_SCOPE: &str = "the caller cannot write this project";
 /// The source of a task whose writer names none.
 const DEFAULT_SOURCE: &str = "api";
 
 /// Starts a task. If a task with this id and this parent exists, it stays as it is.
-pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
+pub async fn start(tx: &WriteTransaction, new: NewTask, now_ms: i64) -> Result<(TaskId, Saved), WriteError> {
     check(&new)?;
     let created_at = new.created_at.as_ref().map_or(now_ms, Timestamp::as_ms);
     let waiting_since = new.waiting_since.as_ref().map(Timestamp::as_ms);
     if let Some(id) = &new.task_id
-        && let Some(parent) = parent_of(tx, id).await?
+        && let Some((project, parent)) = place_of(tx, id).await?
     {
-        return if parent.as_deref() == new.parent_task_id.as_ref().map(TaskId::as_str) {
+        let is_same = parent.as_deref() == new.parent_task_id.as_ref().map(TaskId::as_str);
+        return if is_same && tx.scope().contains(&project) {
             Ok((id.clone(), Saved::There))
         } else {
-            Err(WriteError::Conflict { what: TASK, id: id.to_string(), detail: "has another parent task" })
+            Err(WriteError::conflict(TASK, id))
         };
     }
     let inherited = match &new.parent_task_id {
-        Some(parent) => match project_of(tx, parent.as_str()).await? {
-            Some(_) if depth_of(tx, parent).await? >= limits::TASK_LEVELS => {
-                let detail =
-                    format!("task {parent} is {} levels deep, and no task can be below it", limits::TASK_LEVELS);
-                return Err(WriteError::invalid("parent_task_id", detail));
-            }
-            Some(project) => project,
-            None => return Err(WriteError::invalid("parent_task_id", format!("there is no task {parent}"))),
-        },
-        None => String::new(),
+        Some(parent) => project_below(tx, parent, new.task_id.as_ref()).await?,
+        None => tx.scope().project_or(String::new()),
     };
-
-    if new.parent_task_id.is_some() && new.project.as_ref().is_some_and(|project| *project != inherited) {
-        return Err(WriteError::invalid("project", NOT_THE_PROJECT_ABOVE));
+    if let Some(project) = &new.project {
+        if !tx.scope().contains(project) {
+            return Err(WriteError::invalid("project", NOT_IN_SCOPE));
+        }
+        if new.parent_task_id.is_some() && *project != inherited {
+            return Err(WriteError::invalid("project", NOT_THE_PROJECT_ABOVE));
+        }
     }
 
     let id = new.task_id.unwrap_or_else(|| TaskId::new_at(now_ms));
@@ -82,10 +81,10 @@ pub async fn start(tx: &impl ConnectionTrait, new: NewTask, now_ms: i64) -> Resu
 
 /// Changes the fields that `patch` has and leaves the rest. A value that the task has already is no change and causes
 /// no notice.
-pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) -> Result<(), WriteError> {
+pub async fn update(tx: &WriteTransaction, id: &TaskId, patch: TaskPatch) -> Result<(), WriteError> {
     check(&patch)?;
-    let Some(row) = task::Entity::find_by_id(id.as_str()).one(tx).await? else {
-        return Err(not_found(id));
+    let Some(row) = in_scope::task(tx.scope(), id.as_str()).one(tx).await? else {
+        return Err(WriteError::not_found(TASK, id));
     };
     let project = patch.project.filter(|project| row.project != project.as_str());
     if let Some(project) = &project {
@@ -94,7 +93,10 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
         {
             return Err(WriteError::invalid("project", NOT_THE_PROJECT_ABOVE));
         }
-        if !may_move(tx, id.as_str(), project).await? {
+        if !tx.scope().contains(project) {
+            return Err(WriteError::invalid("project", NOT_IN_SCOPE));
+        }
+        if !may_move(tx, tx.scope(), id.as_str(), project).await? {
             let detail = "the project has a task with the source and the external id of this one";
             return Err(WriteError::invalid("project", detail));
         }
@@ -127,30 +129,47 @@ pub async fn update(tx: &impl ConnectionTrait, id: &TaskId, patch: TaskPatch) ->
     Ok(change(tx, id.as_str(), changes).await?)
 }
 
-/// Whether a task can move to a project: no task of its tree meets a task of the same source and external id there.
-pub async fn may_move(tx: &impl ConnectionTrait, id: &str, project: &str) -> Result<bool, DbErr> {
-    Ok(sql::tasks::MEETS_ITSELF.number(tx, [id.into(), project.into()]).await? == 0)
+/// Whether a task can move to a project for a caller that may write `scope`: no task of its tree meets a task of the same
+/// source and external id there.
+pub async fn may_move(tx: &impl ConnectionTrait, scope: &Scope, id: &str, project: &str) -> Result<bool, DbErr> {
+    Ok(scope.contains(project) && sql::tasks::MEETS_ITSELF.number(tx, [id.into(), project.into()]).await? == 0)
 }
 
-pub(super) fn not_found(id: &TaskId) -> WriteError {
-    WriteError::NotFound { what: TASK, id: id.to_string() }
+/// The project and the parent of the task that has this id, in whichever project it is.
+async fn place_of(tx: &WriteTransaction, id: &TaskId) -> Result<Option<(String, Option<String>)>, WriteError> {
+    let place = task::Entity::find_by_id(id.as_str())
+        .select_only()
+        .columns([task::Column::Project, task::Column::ParentTaskId]);
+    let place = place.into_tuple::<(StoredText, Option<StoredText>)>().one(tx).await?;
+    Ok(place.map(|(project, parent)| (project.into(), parent.map(String::from))))
 }
 
-async fn parent_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Option<Option<String>>, WriteError> {
-    let parent = task::Entity::find_by_id(id.as_str()).select_only().column(task::Column::ParentTaskId);
-    let parent = parent.into_tuple::<Option<StoredText>>().one(tx).await?;
-    Ok(parent.map(|parent| parent.map(String::from)))
+/// The project of a new task with the id `id` below the task `parent`.
+async fn project_below(tx: &WriteTransaction, parent: &TaskId, id: Option<&TaskId>) -> Result<String, WriteError> {
+    #[derive(FromQueryResult)]
+    struct Above {
+        levels: i64,
+        has_id: bool,
+    }
+    let project = in_scope::task(tx.scope(), parent.as_str()).select_only().column(task::Column::Project);
+    let Some(project) = project.into_tuple::<StoredText>().one(tx).await? else {
+        return Err(WriteError::missing("parent_task_id", TASK, parent));
+    };
+    let values = [parent.as_str().into(), limits::TASK_LEVELS.into(), id.map(TaskId::as_str).into()];
+    match sql::tasks::ABOVE.one::<Above>(tx, values).await? {
+        // A task that an earlier version left below a missing task is in the way.
+        Some(above) if above.has_id => Err(WriteError::invalid("parent_task_id", "a task cannot be below itself")),
+        Some(above) if above.levels >= limits::TASK_LEVELS => {
+            let detail = format!("task {parent} is {} levels deep, and no task can be below it", limits::TASK_LEVELS);
+            Err(WriteError::invalid("parent_task_id", detail))
+        }
+        Some(_) | None => Ok(project.into()),
+    }
 }
 
-async fn project_of(tx: &impl ConnectionTrait, id: &str) -> Result<Option<String>, WriteError> {
+async fn project_of(tx: &WriteTransaction, id: &str) -> Result<Option<String>, WriteError> {
     let project = task::Entity::find_by_id(id).select_only().column(task::Column::Project);
     Ok(project.into_tuple::<StoredText>().one(tx).await?.map(String::from))
-}
-
-/// The number of tasks from this one up to the root of its tree, counted up to the limit.
-async fn depth_of(tx: &impl ConnectionTrait, id: &TaskId) -> Result<i64, WriteError> {
-    let depth = sql::tasks::DEPTH.value(tx, [id.as_str().into(), limits::TASK_LEVELS.into()]).await?;
-    Ok(depth.unwrap_or(0))
 }
 
 impl CheckedBody for NewTask {

@@ -1,7 +1,6 @@
 //! Bookmarks.
 
 use requery_entities::{bookmark, task};
-use sea_orm::sea_query::{Expr, ExprTrait, IntoColumnRef};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
 
 use super::page::{self, ListName, MomentKey, PageWindow};
@@ -9,7 +8,7 @@ use super::{id, reference, time};
 use crate::protocol::model::{Bookmark, BookmarkPage};
 use crate::protocol::{BookmarkId, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::ReadTransaction;
+use crate::server::database::{ReadTransaction, in_scope};
 
 /// The list of the bookmarks in `scope`.
 pub fn list(scope: &Scope, task_id: Option<&TaskId>) -> ListName {
@@ -29,18 +28,15 @@ pub async fn page(
         query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
     }
     // The bookmarks of a deleted task can still be there, and are not shown.
-    let tasks = task::Entity::find().select_only().column(task::Column::Id);
-    query = query.filter(match tx.scope().project() {
+    query = match tx.scope().project() {
         Some(project) => {
-            bookmark::Column::TaskId.in_subquery(tasks.filter(task::Column::Project.eq(project)).into_query())
+            let tasks = task::Entity::find().select_only().column(task::Column::Id);
+            let of_project = tasks.filter(task::Column::Project.eq(project)).into_query();
+            query.filter(bookmark::Column::TaskId.in_subquery(of_project))
         }
         // Not `in`, for which SQLite would sort the bookmarks of all tasks.
-        None => {
-            let task = (task::Entity, task::Column::Id).into_column_ref();
-            let of_task = Expr::col((bookmark::Entity, bookmark::Column::TaskId)).eq(Expr::col(task));
-            Expr::exists(tasks.filter(of_task).into_query())
-        }
-    });
+        None => in_scope::of_tasks(tx.scope(), query, bookmark::Column::TaskId),
+    };
     let query = page::by_moment(query, (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
     let (list, rows) = (list(tx.scope(), task_id), query.all(tx).await?);
     let page = page::page(list, rows, window, limit, |row| MomentKey::new(row.updated_at, &row.id));

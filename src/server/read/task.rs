@@ -15,7 +15,7 @@ use crate::protocol::model::{
 };
 use crate::protocol::{SessionId, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::ReadTransaction;
+use crate::server::database::{ReadTransaction, in_scope};
 
 /// Which tasks a page lists.
 #[derive(Clone, Debug, Default)]
@@ -57,14 +57,14 @@ pub async fn page(
 }
 
 /// One task, without its sessions, its parts and its events.
-pub async fn summary(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Option<Task>, DbErr> {
-    let row = task::Entity::find_by_id(task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
+pub async fn summary(tx: &impl ConnectionTrait, scope: &Scope, task_id: &TaskId) -> Result<Option<Task>, DbErr> {
+    let row = in_scope::task(scope, task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
     Ok(row.and_then(TaskRow::task))
 }
 
 /// One task with its sessions, its parts and its newest events.
-pub async fn detail(tx: &impl ConnectionTrait, task_id: &TaskId) -> Result<Option<TaskDetail>, DbErr> {
-    let Some(task) = summary(tx, task_id).await? else { return Ok(None) };
+pub async fn detail(tx: &ReadTransaction, task_id: &TaskId) -> Result<Option<TaskDetail>, DbErr> {
+    let Some(task) = summary(tx, tx.scope(), task_id).await? else { return Ok(None) };
     let sessions = session::Entity::find().filter(session::Column::TaskId.eq(task_id.as_str()));
     let children = task::Entity::find().filter(task::Column::ParentTaskId.eq(task_id.as_str()));
     let shown_sessions = sessions

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use requery_entities::{event, task};
+use requery_entities::event;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::page::{self, ListName, PageWindow, TimelineKey};
 use super::{count, id, reference, time};
 use crate::protocol::model::{Event, EventPage, EventState, Lane, Metadata, Timeline, ToolFamily};
 use crate::protocol::{EventId, TaskId};
+use crate::server::database::{ReadTransaction, in_scope};
 use crate::server::text;
 
 /// The list of the events of a task.
@@ -18,13 +19,13 @@ pub fn list(task_id: &TaskId) -> ListName {
 
 /// Events of a task, or none if there is no such task.
 pub async fn page(
-    tx: &impl ConnectionTrait,
+    tx: &ReadTransaction,
     task_id: &TaskId,
     window: &PageWindow<TimelineKey>,
     limit: u64,
 ) -> Result<Option<EventPage>, DbErr> {
     // The events of a deleted task can still be there.
-    if task::Entity::find_by_id(task_id.as_str()).count(tx).await? == 0 {
+    if in_scope::task(tx.scope(), task_id.as_str()).count(tx).await? == 0 {
         return Ok(None);
     }
     let page = rows(tx, task_id, window, limit).await?;

@@ -5,8 +5,8 @@ use crate::server::database::{BackgroundWork, Database, DatabaseError, WriteTran
 
 /// Replaces the index by an empty one, so that the index job walks all rows.
 ///
-/// This is one transaction, and the only long one in the background: some hundred milliseconds for a million rows. It fails if SQLite
-/// cannot read the pages that it would free.
+/// This is one transaction, and the only long one in the background: some hundred milliseconds for a million rows. It
+/// fails if SQLite cannot read the pages that it would free.
 pub(super) async fn rebuild(database: &Database) -> Result<(), DatabaseError> {
     match make(database, false).await {
         Ok(()) => {}

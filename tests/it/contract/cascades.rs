@@ -63,24 +63,6 @@ async fn deleting_all_tasks_sends_one_notice_for_each_task() {
     }
 }
 
-/// Two tasks that are each other's parents are deleted too, each with one notice.
-#[tokio::test]
-async fn deleting_a_circle_of_tasks_sends_each_notice_once() {
-    for pragmas in PRAGMAS {
-        let mut wire = Wire::start_with(pragmas).await;
-        wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b')").await;
-        wire.write("update tasks set parent_task_id = iif(id = '{a}', '{b}', '{a}') where id in ('{a}', '{b}')").await;
-        wire.frames().await;
-        wire.write("delete from tasks where id = '{a}'").await;
-        let mut frames = wire.frames().await;
-        frames.sort();
-        let expected =
-            ["task.deleted task_id=a project= parent_task_id=b", "task.deleted task_id=b project= parent_task_id=a"];
-        assert_eq!(frames, expected, "{pragmas}");
-        wire.check_figures(&[]).await;
-    }
-}
-
 /// A notice names one parent, so a task that moves below another parent sends one notice for the old and one for the
 /// new.
 #[tokio::test]

@@ -71,6 +71,93 @@ async fn no_form_of_a_statement_splits_a_tree() {
     }
 }
 
+/// A task that begins without a project is announced in the project above it, and in no other one.
+#[tokio::test]
+async fn a_task_without_a_project_is_announced_in_the_project_above_alone() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_tree(pragmas).await;
+        let begins = "insert into tasks (id, title, parent_task_id) values ('{d}', 'd', '{c}')";
+        wire.check(begins, "task.started task_id=d project=p parent_task_id=c").await;
+        wire.write("insert or ignore into tasks (id, title, project, parent_task_id) values ('{e}', 'e', '', '{d}')")
+            .await;
+        // Without foreign keys the event, the bookmark, the usage and the task below stay.
+        wire.write("replace into tasks (id, title, parent_task_id) values ('{c}', 'C', '{b}')").await;
+        let frames = wire.frames().await;
+        assert!(frames.iter().all(|line| line.contains(" project=p")), "{pragmas}{frames:?}");
+        for table in ["changes", "figures", "figure_deltas", "tasks"] {
+            assert_eq!(wire.sql(&format!("select count(*) from {table} where project = ''")), "0", "{pragmas}{table}");
+        }
+        assert_eq!(wire.sql("select count(*) from settling"), "0", "{pragmas}");
+        wire.check_figures(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn no_task_gets_below_itself() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_tree(pragmas).await;
+        let tree = "select id, project, parent_task_id from tasks where project <> 'sentinel' order by id";
+        let before = wire.sql(tree);
+        for write in [
+            "insert into tasks (id, title, parent_task_id) values ('{d}', 'd', '{d}')",
+            "insert or ignore into tasks (id, title, project, parent_task_id) values ('{d}', 'd', 'p', '{d}')",
+            "insert or replace into tasks (id, title, parent_task_id) values ('{d}', 'd', '{d}')",
+            "update tasks set parent_task_id = id where id = '{a}'",
+            "update or ignore tasks set parent_task_id = id where id = '{c}'",
+            "update tasks set parent_task_id = '{c}' where id = '{a}'",
+            "update or replace tasks set parent_task_id = '{c}' where id = '{b}'",
+            "update tasks set parent_task_id = '{c}', project = 'q' where id = '{a}'",
+            "update tasks set parent_task_id = iif(id = '{a}', '{b}', '{a}') where id in ('{a}', '{b}')",
+            "insert into tasks (id, title) values ('{a}', 'a') on conflict (id) do update set parent_task_id = '{c}'",
+        ] {
+            wire.refuses(write, "parent_task_id: a task cannot be below itself").await;
+        }
+        // With recursive triggers the deletion of the replaced task deletes the new parent.
+        let replaces = "replace into tasks (id, title, project, parent_task_id) values ('{a}', 'a', 'p', '{c}')";
+        wire.refuses(replaces, "parent_task_id: ").await;
+        let request = r#"POST /api/v1/tasks {"task_id":"{d}","title":"d","parent_task_id":"{d}"}"#;
+        wire.refuses(request, r#""field":"parent_task_id""#).await;
+        assert_eq!(wire.sql(tree), before, "{pragmas}");
+        assert_eq!(wire.sql("select count(*) from tree_roots"), "0", "{pragmas}");
+        wire.check_figures(&[]).await;
+    }
+}
+
+/// Counts the steps of SQLite: the check of a new parent walks up from it, whatever is below the task.
+#[tokio::test]
+async fn the_check_of_a_parent_costs_its_depth() {
+    let wire = Wire::start().await;
+    let id = |number: u32| format!("'0190b0a0-0000-7000-8000-{number:012}'");
+    wire.sql(&format!(
+        "begin; insert into tasks (id, title) values ({}, 'chain'), ({}, 'wide');
+         with recursive n (i) as (select 2 union all select i + 1 from n where i < 1000)
+         insert into tasks (id, title, parent_task_id) select
+             printf('0190b0a0-0000-7000-8000-%012d', i), 't', printf('0190b0a0-0000-7000-8000-%012d', i - 1) from n;
+         with recursive n (i) as (select 2001 union all select i + 1 from n where i < 3000)
+         insert into tasks (id, title, parent_task_id) select
+             printf('0190b0a0-0000-7000-8000-%012d', i), 't', {} from n; commit",
+        id(1),
+        id(2000),
+        id(2000),
+    ));
+    let steps = |sql: String| {
+        let command = &mut std::process::Command::new("sqlite3");
+        let counted = command.args(["-cmd", ".timeout 5000", "-cmd", ".stats vmstep"]).arg(wire.app.path()).arg(&sql);
+        let text = String::from_utf8(counted.output().unwrap().stdout).unwrap();
+        text.trim().strip_prefix("VM-steps: ").unwrap_or_else(|| panic!("{sql}: {text}")).parse::<u64>().unwrap()
+    };
+    let begins = |above: u32| steps(format!("insert into tasks (title, parent_task_id) values ('new', {})", id(above)));
+    let (near, far) = (begins(1), begins(1000));
+    assert!(near.abs_diff(far) < 20, "a new task walks nowhere: {near}, {far}");
+    let moves = |task: u32, above: u32| {
+        steps(format!("update tasks set parent_task_id = {} where id = {}", id(above), id(task)))
+    };
+    let (leaf, wide) = (moves(2001, 10), moves(2000, 10));
+    assert!(wide < leaf + 200, "the 999 tasks below cost no step: {leaf}, {wide}");
+    let (middle, deep) = (moves(2002, 500), moves(2003, 1000));
+    assert!(deep < 2 * middle && deep - leaf < 990 * 50, "in proportion to the depth: {leaf}, {middle}, {deep}");
+}
+
 #[tokio::test]
 async fn a_tree_moves_as_a_whole_and_both_projects_are_told() {
     let frames = |from: &str, to: &str| {

@@ -112,7 +112,7 @@ pub const LAYERS: &[Layer] = &[
     // The verbs. They know no agents.
     Layer {
         name: "server::ingest",
-        uses: &["protocol", "server::database", "requery_entities"],
+        uses: &["protocol", "server::access::scope", "server::database", "requery_entities"],
         crates: None,
         never: &[],
     },

@@ -23,6 +23,7 @@ async fn starting_a_task_twice_makes_one_task() {
     let elsewhere =
         client.post("/api/v1/tasks", json!({"task_id": TASK, "title": "a", "parent_task_id": parent})).await;
     assert_eq!(elsewhere.problem(), "409");
+    assert_eq!(elsewhere.at("/detail"), format!("the id {TASK} cannot be used for this task"));
     let child = client.post("/api/v1/tasks", json!({"title": "child", "parent_task_id": parent})).await;
     assert_eq!((child.status, child.at("/project")), (201, json!("q")));
     let orphan = client.post("/api/v1/tasks", json!({"title": "x", "parent_task_id": SESSION})).await;

@@ -12,7 +12,7 @@ use super::{check_notices_of_writes, check_overview_figures, create_database, mi
 use crate::app::{App, PATIENCE, sqlite3};
 
 /// Makes a database as the eight migrations made it.
-fn early(folder: &Path) -> PathBuf {
+pub fn early(folder: &Path) -> PathBuf {
     let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/schema/made-by-eight-migrations.sql");
     let path = folder.join("requery.db");
     sqlite3(&path, &format!(".read '{}'", dump.display()));
@@ -151,24 +151,6 @@ async fn a_table_that_was_made_anew_is_upgraded_without_its_checks() {
     let mut ws = app.ws("").await;
     ws.frame().await;
     check_notices_of_writes(&app, &mut ws).await;
-}
-
-/// A write without triggers put a task below a task of another project.
-#[tokio::test]
-async fn a_tree_with_two_projects_gets_one_when_triggers_are_put_back() {
-    let folder = TempDir::new().unwrap();
-    let path = early(folder.path());
-    assert!(migrate(&path).status.success());
-    sqlite3(
-        &path,
-        "insert into tasks (id, title, project) values ('0190b0a0-0000-7000-8000-0000000000a1', 'top', 'p');
-         drop trigger tasks_begin_in_the_project_above;
-         insert into tasks (title, project, parent_task_id) values ('low', 'q', '0190b0a0-0000-7000-8000-0000000000a1')",
-    );
-    let text = String::from_utf8(migrate(&path).stdout).unwrap();
-    assert!(text.contains("put back: trigger tasks_begin_in_the_project_above\n"), "{text}");
-    assert_eq!(sqlite3(&path, "select project from tasks where title = 'low'"), "p");
-    assert_eq!(sqlite3(&path, "select count(*) from figures where project = 'q' and value <> 0"), "0");
 }
 
 /// Of two processes at once each succeeds or reports that another process has the file.

@@ -48,8 +48,14 @@ pub async fn find_task(
     find.order_by_desc(task::Column::HeardAt).order_by_desc(task::Column::ChangedAt).one(tx).await
 }
 
-/// The task to insert for a session without one.
-pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut AgentMemory, now_ms: i64) -> TaskToStart {
+/// The task to insert for a session without one. The folder names its project, unless the scope is one project.
+pub fn task_to_start(
+    scope: &Scope,
+    record: &HookRecord,
+    process: Option<&str>,
+    agent: &mut AgentMemory,
+    now_ms: i64,
+) -> TaskToStart {
     let title = match naming::title(record) {
         Some((titled, title)) => {
             agent.note_title(titled, &title);
@@ -59,7 +65,7 @@ pub fn task_to_start(record: &HookRecord, process: Option<&str>, agent: &mut Age
     };
     let (status, reason) = agent.status();
     TaskToStart {
-        project: record.cwd().map(naming::project).unwrap_or_default(),
+        project: scope.project_or(record.cwd().map(naming::project).unwrap_or_default()),
         status,
         status_reason: reason.map(str::to_owned),
         workspace: record.cwd().map(str::to_owned),

@@ -34,7 +34,7 @@ pub async fn save(
             let id = row.id.to_string();
             match ImportedHistory::of(&row) {
                 Some(history) => {
-                    update_task(tx, row, history, &session).await?;
+                    update_task(tx, scope, row, history, &session).await?;
                     (id, true)
                 }
                 None => (id, false),
@@ -43,12 +43,12 @@ pub async fn save(
         None => match session.span.filter(|_| session.has_content()) {
             Some(span) => {
                 imported.tasks += 1;
-                (start_task(tx, &session, span, now_ms).await?, true)
+                (start_task(tx, scope, &session, span, now_ms).await?, true)
             }
             None => return Ok(session.results.into_iter().map(|result| result.line).collect()),
         },
     };
-    usage::save(tx, &task_id, &session, imported).await?;
+    usage::save(tx, scope, &task_id, &session, imported).await?;
     if !is_history {
         // Hooks report this task, so its events come from them, each in its place.
         return Ok(Vec::new());
@@ -68,6 +68,7 @@ pub async fn save(
 
 async fn start_task(
     tx: &impl ConnectionTrait,
+    scope: &Scope,
     session: &TranscriptSession,
     (first_ms, last_ms): (i64, i64),
     now_ms: i64,
@@ -75,7 +76,7 @@ async fn start_task(
     let history = ImportedHistory::from_session(session);
     let cwd = session.cwd.as_ref().map(|(_, cwd)| cwd.clone());
     let task = TaskToStart {
-        project: cwd.as_deref().map(naming::project).unwrap_or_default(),
+        project: scope.project_or(cwd.as_deref().map(naming::project).unwrap_or_default()),
         status: TaskStatus::Completed,
         workspace: cwd,
         external_id: Some(session.id.clone()),
@@ -91,6 +92,7 @@ async fn start_task(
 /// Writes the changes of a task that an earlier import made. Without changes, the row is not written.
 async fn update_task(
     tx: &impl ConnectionTrait,
+    scope: &Scope,
     row: task::Model,
     mut history: ImportedHistory,
     session: &TranscriptSession,
@@ -113,7 +115,7 @@ async fn update_task(
         changes.workspace = Some(Some(cwd.clone()));
         let project = naming::project(cwd);
         let may_move = row.project.is_empty() && row.parent_task_id.is_none();
-        changes.project = (may_move && ingest::task::may_move(tx, &row.id, &project).await?).then_some(project);
+        changes.project = (may_move && ingest::task::may_move(tx, scope, &row.id, &project).await?).then_some(project);
         is_visible = true;
     }
     let (first_ms, last_ms) = session.span.unwrap_or((row.created_at, row.status_since));

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::RUNTIME;
 use super::session::TranscriptSession;
 use crate::protocol::model::Imported;
+use crate::server::access::scope::Scope;
 use crate::server::database::sql::{self, transcripts};
 use crate::server::ingest;
 use crate::server::ingest::usage::UsageToSave;
@@ -16,6 +17,7 @@ use crate::server::ingest::usage::UsageToSave;
 /// Writes the usage that is not counted yet, and adds the difference to the result of the import.
 pub async fn save(
     tx: &impl ConnectionTrait,
+    scope: &Scope,
     task_id: &str,
     session: &TranscriptSession,
     imported: &mut Imported,
@@ -34,7 +36,7 @@ pub async fn save(
         return Ok(());
     }
     let ids: Vec<_> = session.answers.keys().collect();
-    let values = [task_id.into(), json!(ids).to_string().into(), RUNTIME.as_str().into()];
+    let values = [task_id.into(), json!(ids).to_string().into(), RUNTIME.as_str().into(), scope.project().into()];
     let counted: Vec<CountedAnswer> = transcripts::KNOWN_ANSWERS.all(tx, values).await?;
     let counted: HashMap<&str, &CountedAnswer> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
 

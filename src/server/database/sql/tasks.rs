@@ -2,14 +2,15 @@
 
 use super::Sql;
 
-/// The number of tasks from the task `?1` up to the root of its tree, counted up to `?2`.
-pub const DEPTH: Sql = Sql::new(
-    "with recursive up (parent, depth) as (
+/// The number of tasks from the task `?1` up to the root of its tree, counted up to `?2`, and whether the task `?3` is
+/// the parent of one of them.
+pub const ABOVE: Sql = Sql::new(
+    "with recursive up (parent, level) as (
         select parent_task_id, 1 from tasks where id = ?1
         union all
-        select tasks.parent_task_id, depth + 1 from up join tasks on tasks.id = up.parent where depth < ?2
+        select tasks.parent_task_id, level + 1 from up join tasks on tasks.id = up.parent where level < ?2
     )
-    select max(depth) as depth from up",
+    select max(level) as levels, coalesce(max(parent = ?3), false) as has_id from up",
 );
 
 /// 1 if the project `?1` has a task, otherwise 0.
@@ -36,11 +37,12 @@ pub const SETTLE: Sql = Sql::new("insert into settling (id) values (?1)");
 /// Removes the note of the row `?1`.
 pub const SETTLED: Sql = Sql::new("delete from settling where id = ?1");
 
-/// The common table `tree (id)`: the tasks in the JSON array `?1` and each task below them.
+/// The common table `tree (id)`: the tasks in the JSON array `?1`, in the scope of the project `?2`, and each task below
+/// them. A null value sets no scope.
 macro_rules! with_trees {
     () => {
         "with recursive tree (id) as (
-            select value from json_each(?1)
+            select id from tasks where id in (select value from json_each(?1)) and (?2 is null or project = ?2)
             union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
         ) "
     };
@@ -74,27 +76,30 @@ macro_rules! count_rows {
     };
 }
 
-/// The tasks of the tree at `?1`, at most `?2`. A task comes before the tasks below it.
+/// The tasks of the tree at `?1`, in the scope of the project `?2`, at most `?3`. A task comes before the tasks below it.
 pub const TREE: Sql = Sql::new(
     "with recursive tree (id) as (
-        select id from tasks where id = ?1
+        select id from tasks where id = ?1 and (?2 is null or project = ?2)
         union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
     )
-    select id from tree limit ?2",
+    select id from tree limit ?3",
 );
 
-/// The number of rows that belong to the trees at the tasks in the JSON array `?1`, counted up to `?2`.
-pub const ROWS_OF_TREES: Sql = Sql::new(concat!(with_trees!(), count_rows!("tree", "tree.id", "?2")));
+/// The number of rows that belong to the trees at the tasks in the JSON array `?1`, in the scope of the project `?2`,
+/// counted up to `?3`.
+pub const ROWS_OF_TREES: Sql = Sql::new(concat!(with_trees!(), count_rows!("tree", "tree.id", "?3")));
 
-/// Leaves the rows of the trees at the tasks in the JSON array `?1` to later steps, when the tasks are deleted.
+/// Leaves the rows of the trees at the tasks in the JSON array `?1`, in the scope of the project `?2`, to later steps, when
+/// the tasks are deleted.
 pub const LEAVE_ROWS_OF_TREES: Sql = Sql::new(concat!(
     "insert into leaving (task_id) ",
     with_trees!(),
     "select id from tree where true on conflict do nothing"
 ));
 
-/// Deletes the tasks in the JSON array `?1`, with the tasks below them.
-pub const DELETE_TREES: Sql = Sql::new("delete from tasks where id in (select value from json_each(?1))");
+/// Deletes the tasks in the JSON array `?1`, in the scope of the project `?2`, with the tasks below them.
+pub const DELETE_TREES: Sql =
+    Sql::new("delete from tasks where id in (select value from json_each(?1)) and (?2 is null or project = ?2)");
 
 /// Whether the rows of a deleted task are left.
 pub const IS_LEAVING: Sql = Sql::new("select exists (select 1 from leaving)");
@@ -149,25 +154,25 @@ pub const DELETE_LEFT_SESSIONS_BY_ID: Sql = Sql::new(
         and not exists (select 1 from tasks where tasks.id = sessions.task_id)",
 );
 
-/// The finished tasks at the top of a tree with the status `?1`, in the project `?2`, with an id above `?3`: at most `?4`.
-/// A null value sets no condition.
+/// The finished tasks at the top of a tree with the status `?1`, in the project `?2` and in the scope of the project
+/// `?5`, with an id above `?3`: at most `?4`. A null value sets no condition.
 pub const PURGEABLE_ROOTS: Sql = Sql::new(
     "select id from tasks
     where id > ?3 and status in ('completed', 'errored') and (?1 is null or status = ?1)
-        and (?2 is null or project = ?2)
+        and (?2 is null or project = ?2) and (?5 is null or project = ?5)
         and (parent_task_id is null or not exists (select 1 from tasks above where above.id = tasks.parent_task_id))
     order by id limit ?4",
 );
 
 /// The `root` and the `id` of each task in the trees at the tasks in the JSON array `?4` that are finished, whose top has
-/// the status `?1` and the project `?2`, and in which every task ended before `?3`. A null value sets no condition.
+/// the status `?1`, the project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no condition.
 macro_rules! purgeable_trees {
     ($columns:literal) => {
         concat!(
             "with recursive tree (root, id) as (
                 select id, id from tasks
                 where id in (select value from json_each(?4)) and status in ('completed', 'errored')
-                    and (?1 is null or status = ?1) and (?2 is null or project = ?2)
+                    and (?1 is null or status = ?1) and (?2 is null or project = ?2) and (?5 is null or project = ?5)
                     and (parent_task_id is null
                         or not exists (select 1 from tasks above where above.id = tasks.parent_task_id))
                 union all
@@ -186,17 +191,18 @@ macro_rules! purgeable_trees {
 /// The tasks that a purge deletes: see [`MARK_FOR_PURGE`]. A task comes before the tasks below it.
 pub const PURGEABLE: Sql = Sql::new(purgeable_trees!("root, id"));
 
-/// Marks the tasks of the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1` and
-/// the project `?2`, and in which every task ended before `?3`. A null value sets no condition.
+/// Marks the tasks of the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1`, the
+/// project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no condition.
 pub const MARK_FOR_PURGE: Sql = Sql::new(concat!("insert into purging (task_id) ", purgeable_trees!("id")));
 
-/// Marks the tasks in the JSON array `?2` that are finished, ended before `?1`, and have no task below them that is not in
-/// the array. A null value sets no condition.
+/// Marks the tasks in the JSON array `?2` that are finished, in the scope of the project `?3`, ended before `?1`, and have no
+/// task below them that is not in the array. A null value sets no condition.
 pub const MARK_PART_FOR_PURGE: Sql = Sql::new(
     "insert into purging (task_id)
     with part (id) as materialized (select value from json_each(?2))
     select tasks.id from part join tasks on tasks.id = part.id
     where tasks.status in ('completed', 'errored') and (?1 is null or tasks.status_since < ?1)
+        and (?3 is null or tasks.project = ?3)
         and not exists (
             select 1 from tasks below where below.parent_task_id = tasks.id and below.id not in (select id from part)
         )",

@@ -13,5 +13,6 @@ pub const KNOWN_ANSWERS: Sql = Sql::new(
     "select answer_id, usage.task_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
         cost_usd_micros
     from usage left join tasks on tasks.id = usage.task_id
-    where answer_id in (select value from json_each(?2)) and (usage.task_id = ?1 or tasks.source = ?3)",
+    where answer_id in (select value from json_each(?2))
+        and (usage.task_id = ?1 or tasks.source = ?3 and (?4 is null or tasks.project = ?4))",
 );

@@ -48,7 +48,7 @@ fn failures(path: &str, method: &str, operation: &Map<String, Value>) -> Vec<(u1
         (is_paged, 400, "A header is malformed, or `before` or `after` is not a token of this list."),
         (path.contains('{'), 404, "The row that the path names does not exist."),
         (takes_body, 408, "The body did not arrive within 30 seconds."),
-        (makes_rows, 409, "The id belongs to another row."),
+        (makes_rows, 409, "The id cannot be used."),
         (takes_body, 413, "The body is too long."),
         (is_json && !is_hook, 415, "The body is not `application/json`."),
         (true, 422, "A field or a parameter is invalid; `errors` names it."),

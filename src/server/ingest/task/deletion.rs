@@ -4,14 +4,16 @@
 //! other writers need not wait for its end: the deletion is then not all or nothing.
 
 use requery_entities::StoredText;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use serde_json::json;
 
 use super::super::WriteError;
+use super::TASK;
 use super::leaving::ROWS_AT_ONCE;
-use super::not_found;
 use crate::protocol::TaskId;
+use crate::server::access::scope::Scope;
 use crate::server::database::sql::tasks;
+use crate::server::database::{ReadTransaction, WriteTransaction};
 
 /// How many tasks one transaction of a request deletes: it holds the write lock for some milliseconds.
 pub const TASKS_AT_ONCE: usize = 100;
@@ -30,8 +32,8 @@ pub enum Deletion {
 
 /// Deletes a task with all tasks below it and all rows that belong to them, unless they are many tasks. Many rows are
 /// deleted later, in steps.
-pub async fn delete(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Deletion, WriteError> {
-    if tree(tx, id, TASKS_AT_ONCE + 1).await?.len() > TASKS_AT_ONCE {
+pub async fn delete(tx: &WriteTransaction, id: &TaskId) -> Result<Deletion, WriteError> {
+    if tree(tx, tx.scope(), id, TASKS_AT_ONCE + 1).await?.len() > TASKS_AT_ONCE {
         return Ok(Deletion::TooLarge);
     }
     delete_last_part(tx, id).await?;
@@ -40,8 +42,8 @@ pub async fn delete(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Deletion, 
 
 /// The parts of the tree at `id` that are deleted before its last part. No task of a part has a task below it in a later
 /// part.
-pub async fn parts_of_tree(tx: &impl ConnectionTrait, id: &TaskId) -> Result<Vec<Vec<String>>, DbErr> {
-    Ok(parts(tree(tx, id, TASKS_PLANNED).await?))
+pub async fn parts_of_tree(tx: &ReadTransaction, id: &TaskId) -> Result<Vec<Vec<String>>, DbErr> {
+    Ok(parts(tree(tx, tx.scope(), id, TASKS_PLANNED).await?))
 }
 
 /// Cuts a tree, in which each task comes before the tasks below it, into parts to delete, without the last of them.
@@ -53,28 +55,29 @@ pub(super) fn parts(mut tree: Vec<String>) -> Vec<Vec<String>> {
     parts
 }
 
-/// Deletes a part of a tree.
-pub async fn delete_part(tx: &impl ConnectionTrait, ids: &[String]) -> Result<u64, DbErr> {
-    let ids = json!(ids).to_string();
-    let values = [ids.clone().into(), (ROWS_AT_ONCE + 1).into()];
+/// Deletes a part of a tree. Returns the number of its tasks that were there.
+pub async fn delete_part(tx: &WriteTransaction, ids: &[String]) -> Result<u64, DbErr> {
+    let (ids, scope) = (Value::from(json!(ids).to_string()), Value::from(tx.scope().project()));
+    let values = [ids.clone(), scope.clone(), (ROWS_AT_ONCE + 1).into()];
     if tasks::ROWS_OF_TREES.number(tx, values).await? > ROWS_AT_ONCE {
-        tasks::LEAVE_ROWS_OF_TREES.execute(tx, [ids.clone().into()]).await?;
+        tasks::LEAVE_ROWS_OF_TREES.execute(tx, [ids.clone(), scope.clone()]).await?;
     }
-    tasks::DELETE_TREES.execute(tx, [ids.into()]).await
+    tasks::DELETE_TREES.execute(tx, [ids, scope]).await
 }
 
 /// Deletes the task at the top of a tree, and all tasks that are still below it.
-pub async fn delete_last_part(tx: &impl ConnectionTrait, id: &TaskId) -> Result<(), WriteError> {
+pub async fn delete_last_part(tx: &WriteTransaction, id: &TaskId) -> Result<(), WriteError> {
     let deleted = delete_part(tx, &[id.to_string()]).await?;
-    if deleted == 0 { Err(not_found(id)) } else { Ok(()) }
+    if deleted == 0 { Err(WriteError::not_found(TASK, id)) } else { Ok(()) }
 }
 
-async fn tree(tx: &impl ConnectionTrait, id: &TaskId, most: usize) -> Result<Vec<String>, DbErr> {
+async fn tree(tx: &impl ConnectionTrait, scope: &Scope, id: &TaskId, most: usize) -> Result<Vec<String>, DbErr> {
     #[derive(FromQueryResult)]
     struct TaskOfTree {
         id: StoredText,
     }
-    let tree: Vec<TaskOfTree> = tasks::TREE.all(tx, [id.as_str().into(), (most as u64).into()]).await?;
+    let values = [id.as_str().into(), scope.project().into(), (most as u64).into()];
+    let tree: Vec<TaskOfTree> = tasks::TREE.all(tx, values).await?;
     Ok(tree.into_iter().map(|task| task.id.into()).collect())
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use requery_entities::StoredText;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+use sea_orm::{DbErr, FromQueryResult, Value};
 use serde_json::json;
 
 use super::super::bounds::{Bounds, CheckedBody, check};
@@ -20,7 +20,9 @@ use super::deletion::{TASKS_AT_ONCE, parts};
 use super::leaving::ROWS_AT_ONCE;
 use crate::protocol::model::Timestamp;
 use crate::protocol::write::Purge;
+use crate::server::access::scope::Scope;
 use crate::server::database::sql::tasks;
+use crate::server::database::{ReadTransaction, WriteTransaction};
 
 /// How many trees are looked at together.
 pub const TREES_AT_ONCE: usize = 50;
@@ -67,25 +69,26 @@ impl PurgeConditions {
 
     /// The roots of the next trees, in the order of their ids: at most [`TREES_AT_ONCE`], behind `after`. Their trees
     /// may still have running tasks.
-    pub async fn next_roots(&self, tx: &impl ConnectionTrait, after: &str) -> Result<Vec<String>, DbErr> {
+    pub async fn next_roots(&self, tx: &ReadTransaction, after: &str) -> Result<Vec<String>, DbErr> {
         #[derive(FromQueryResult)]
         struct Root {
             id: StoredText,
         }
         let most = TREES_AT_ONCE as u64;
-        let values = [self.status.clone().into(), self.project.clone().into(), after.into(), most.into()];
+        let scope = tx.scope().project().into();
+        let values = [self.status.clone().into(), self.project.clone().into(), after.into(), most.into(), scope];
         let roots: Vec<Root> = tasks::PURGEABLE_ROOTS.all(tx, values).await?;
         Ok(roots.into_iter().map(|root| root.id.into()).collect())
     }
 
     /// The steps that purge the trees of these roots, as far as they meet the conditions.
-    pub async fn steps(&self, tx: &impl ConnectionTrait, roots: &[String]) -> Result<Vec<PurgeStep>, DbErr> {
+    pub async fn steps(&self, tx: &ReadTransaction, roots: &[String]) -> Result<Vec<PurgeStep>, DbErr> {
         #[derive(FromQueryResult)]
         struct TaskOfTree {
             root: StoredText,
             id: StoredText,
         }
-        let found: Vec<TaskOfTree> = tasks::PURGEABLE.all(tx, self.values(roots)).await?;
+        let found: Vec<TaskOfTree> = tasks::PURGEABLE.all(tx, self.values(tx.scope(), roots)).await?;
         let mut trees = BTreeMap::<String, Vec<String>>::new();
         for TaskOfTree { root, id } in found {
             trees.entry(root.into()).or_default().push(id.into());
@@ -109,11 +112,11 @@ impl PurgeConditions {
 
     /// Deletes the tasks of a step that meet the conditions now. Returns the number of deleted tasks. A part of a tree is
     /// deleted as a whole or not at all.
-    pub async fn purge(&self, tx: &impl ConnectionTrait, step: &PurgeStep, now_ms: i64) -> Result<u64, DbErr> {
+    pub async fn purge(&self, tx: &WriteTransaction, step: &PurgeStep, now_ms: i64) -> Result<u64, DbErr> {
         let count = match step {
-            PurgeStep::Trees(roots) => tasks::MARK_FOR_PURGE.execute(tx, self.values(roots)).await?,
+            PurgeStep::Trees(roots) => tasks::MARK_FOR_PURGE.execute(tx, self.values(tx.scope(), roots)).await?,
             PurgeStep::Part { ids, .. } => {
-                let values = [self.older_than.into(), json!(ids).to_string().into()];
+                let values = [self.older_than.into(), json!(ids).to_string().into(), tx.scope().project().into()];
                 let count = tasks::MARK_PART_FOR_PURGE.execute(tx, values).await?;
                 if count < ids.len() as u64 {
                     tasks::UNMARK.execute(tx, []).await?;
@@ -133,9 +136,10 @@ impl PurgeConditions {
         Ok(count)
     }
 
-    fn values(&self, roots: &[String]) -> [Value; 4] {
-        let roots = json!(roots).to_string();
-        [self.status.clone().into(), self.project.clone().into(), self.older_than.into(), roots.into()]
+    fn values(&self, scope: &Scope, roots: &[String]) -> [Value; 5] {
+        let roots = json!(roots).to_string().into();
+        let scope = scope.project().into();
+        [self.status.clone().into(), self.project.clone().into(), self.older_than.into(), roots, scope]
     }
 }
 
