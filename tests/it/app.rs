@@ -105,6 +105,16 @@ impl App {
         sqlite3(&self.path(), sql)
     }
 
+    /// Waits until all changes are folded: a change that another program deletes before is a doubt about the file.
+    pub async fn until_folded(&self) {
+        let folded = async {
+            while self.sql("select next > (select max(id) from changes) from folded") != "1" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, folded).await.expect("the changes are folded in time");
+    }
+
     /// Opens a WebSocket with a `query` such as `?project=p`.
     pub async fn ws(&self, query: &str) -> Ws {
         let (socket, _) = connect_async(format!("ws://{}/ws{query}", self.address)).await.unwrap();

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -43,6 +43,17 @@ impl Place {
         let mut names: Vec<_> = names.filter(|name| name.starts_with(beginning)).collect();
         names.sort();
         names
+    }
+
+    /// Another program that has the database open, until its input ends.
+    fn hold_open(&self) -> Child {
+        let mut program = Command::new("sqlite3");
+        let mut program = program.arg(self.database()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        writeln!(program.stdin.as_mut().unwrap(), "begin; select count(*) from tasks;").unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "2\n");
+        program
     }
 
     /// Moves a file onto another name in one step, as `mv` does.
@@ -151,24 +162,63 @@ async fn a_file_that_another_program_has_open_gets_its_log_back() {
     let place = Place::new();
     let server = place.serve();
     add(&server, "a b").await;
-    let mut other = Command::new("sqlite3");
-    let mut other = other.arg(place.database()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut input = other.stdin.take().unwrap();
-    writeln!(input, "begin; select count(*) from tasks;").unwrap();
-    let mut line = String::new();
-    BufReader::new(other.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "2\n");
+    let mut other = place.hold_open();
     place.mv("r.db", "elsewhere.db");
     server.until_ready_is(503).await;
     assert_eq!(place.names("r.db-wal.of-moved-file").len(), 1);
     place.mv("elsewhere.db", "r.db");
     server.until_ready_is(204).await;
     assert_eq!(server.titles().await, "a b");
-    drop(input);
+    drop(other.stdin.take());
     other.wait().unwrap();
     add(&server, "c").await;
     server.kill();
     assert_eq!(place.serve().titles().await, "a b c");
+    check_sound(&place.database());
+}
+
+/// A program that only writes once has the file open when it is moved.
+#[tokio::test]
+async fn a_file_gets_the_log_of_the_server_when_another_program_has_closed_it() {
+    let place = Place::new();
+    let server = place.serve();
+    add(&server, "a b").await;
+    let mut other = place.hold_open();
+    place.mv("r.db", "elsewhere.db");
+    server.until_ready_is(503).await;
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    server.until_log_contains("is missing or empty: put the file back").await;
+    assert_eq!(titles_in(&place.path("elsewhere.db")), "a b");
+    assert!(!server.log().contains("was moved without its newest changes"), "{}", server.log());
+}
+
+/// The file is back without its log, and a program writes it before the server is there.
+#[tokio::test]
+async fn a_file_that_lacks_its_newest_changes_is_refused_also_beside_another_log() {
+    let place = Place::new();
+    let server = place.serve();
+    add(&server, "a b").await;
+    let mut other = place.hold_open();
+    place.mv("r.db", "elsewhere.db");
+    server.until_log_contains("was moved without its newest changes").await;
+    server.kill();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    place.mv("elsewhere.db", "r.db");
+    let aside = place.names("r.db-wal.of-moved-file").remove(0);
+    let mut writer = Command::new("sqlite3").arg(place.database()).stdin(Stdio::piped()).spawn().unwrap();
+    writeln!(writer.stdin.as_mut().unwrap(), "create table by_other (x);").unwrap();
+    while !place.path("r.db-wal").metadata().is_ok_and(|log| log.len() > 0) {}
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    for _ in 0..2 {
+        let refused = start(&place.database()).err().unwrap();
+        assert!(refused.contains("lacks its newest changes") && refused.contains(&aside), "{refused}");
+    }
+    fs::create_dir(place.path("old")).unwrap();
+    place.mv(&aside, "old/wal");
+    assert_eq!(place.serve().titles().await, "");
     check_sound(&place.database());
 }
 

@@ -179,6 +179,7 @@ async fn a_cursor_that_cannot_be_resumed_gets_a_snapshot() {
         assert_eq!(kind(&first), "snapshot", "{since}");
     }
     // A cursor that lacks pruned changes, and a cursor that lacks more changes than one resume reads.
+    app.until_folded().await;
     app.sql("delete from changes where id < 2");
     assert_eq!(kind(&app.ws(&format!("?since={epoch}:1:1:")).await.frame().await), "snapshot");
     assert_eq!(kind(&app.ws(&format!("?since={epoch}:2:2:")).await.frame().await), "resumed");

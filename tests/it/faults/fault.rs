@@ -269,6 +269,8 @@ impl Fault {
 /// Lets the server make the call that has to fail.
 async fn provoke(world: &mut World, fault: &IoFault) {
     if fault.call == "open" {
+        // A program that opens the file before the server would not find the newest changes.
+        world.pause_sql().await;
         // A file that comes back is opened again.
         fs::rename(world.file(""), world.file(".away")).unwrap();
         assert!(world.server.is_ready_within(503, PATIENCE).await);

@@ -220,11 +220,8 @@ impl Connections {
             Some(Displacement::Missing | Displacement::Replaced) => {
                 let has_a_name =
                     held.file.metadata().is_ok_and(|file| std::os::unix::fs::MetadataExt::nlink(&file) > 0);
-                // The lock holds until SQLite gives up its own locks below. It fails if another program has any lock.
-                let exclusive = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-                has_a_name
-                    && rustix::fs::fcntl_lock(&held.file, exclusive).is_ok()
-                    && checkpoint(&self.writer, "passive").await.unwrap_or(false)
+                // The lock holds until SQLite gives up its own locks below.
+                has_a_name && held.is_alone().await && checkpoint(&self.writer, "passive").await.unwrap_or(false)
             }
         };
         let _ = self.writer.close().await;

@@ -13,6 +13,9 @@
 //!   it was the log of another database.
 //! - A connection that is replaced after a failed write uses the name. So a write that fails within the first window opens
 //!   the wrong file as another program would.
+//! - A program that has the file open for more than half a second after the move keeps the server from bringing the log
+//!   into it. When such a file is back, the log gets its name back within a second. A program that opens the file before
+//!   does not find the newest changes, and the server refuses the file then.
 //! - A file whose bytes are overwritten in place keeps its identity. The watchdog looks for that.
 
 use std::path::{Path, PathBuf};

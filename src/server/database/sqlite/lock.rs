@@ -25,6 +25,8 @@ pub(in crate::server::database) const BUSY_TIMEOUT: Duration = limits::WRITE_LOC
 /// How long to wait for a lock. A server that is ending, or a child process that it has forked and that has not
 /// executed its program yet, can still hold the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait for the programs that have a moved file open. A program that writes once is done within this time.
+const OTHERS_TIMEOUT: Duration = Duration::from_millis(500);
 /// The pause between two tries to take the lock.
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -167,6 +169,21 @@ impl HeldFile {
     /// Whether `path` leads to this file.
     pub(super) fn has_name(&self, path: &Path) -> bool {
         FileId::at(path) == Some(self.id)
+    }
+
+    /// Waits a moment until no other program has the file open, and keeps it so until the lock on all bytes is given up.
+    /// False if a program has it open for longer, or wrote it meanwhile.
+    pub(super) async fn is_alone(&self) -> bool {
+        let before = self.stamp();
+        let until = tokio::time::Instant::now() + OTHERS_TIMEOUT;
+        // SQLite has a lock on the file as long as a connection is open. Its own locks in this process do not count.
+        while rustix::fs::fcntl_lock(&self.file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+            if tokio::time::Instant::now() > until {
+                return false;
+            }
+            tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
+        }
+        self.stamp() == before
     }
 
     /// The length of the file and the time of its last write, whatever its name is now.

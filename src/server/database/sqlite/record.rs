@@ -91,26 +91,23 @@ impl Record {
         let (path, log) = (database.to_owned(), beside(database, "-wal"));
         let file = FileId::at(database).filter(|_| length(database) > 0);
         let wal = FileId::at(&log).filter(|_| length(&log) > 0);
-        match (file, wal) {
+        let (aside, journal) = (self.log_aside(), unfinished_write(database));
+        let Some(file) = file else {
             // SQLite deletes a log that stands beside an empty file.
-            (None, Some(_)) => Err(OpenError::LogWithoutFile { path, log }),
-            (None, None) => match self.log_aside().or_else(|| unfinished_write(database)) {
+            return match wal.map(|_| log).or(aside).or(journal) {
                 Some(log) => Err(OpenError::LogWithoutFile { path, log }),
                 None => Ok(()),
-            },
-            (Some(file), _)
-                if self.file.is_some_and(|served| served != file) && unfinished_write(database).is_some() =>
-            {
-                Err(OpenError::JournalOfAnother { path, journal: beside(database, "-journal") })
-            }
-            (Some(file), Some(wal)) if self.wal == Some(wal) && self.file != Some(file) => {
+            };
+        };
+        let is_another = self.file.is_some_and(|served| served != file);
+        match (wal, aside, journal) {
+            // Also beside another log: a program has opened the file without its newest changes.
+            (_, Some(aside), _) if !is_another => Err(OpenError::LogAside { path, log, aside }),
+            (Some(wal), ..) if self.wal == Some(wal) && self.file != Some(file) => {
                 Err(OpenError::LogOfAnother { path, log })
             }
-            (Some(file), Some(wal)) if self.refused == Some((file, wal)) => Err(OpenError::LogOfAnother { path, log }),
-            (Some(file), None) if self.file == Some(file) => match self.log_aside() {
-                Some(aside) => Err(OpenError::LogAside { path, log, aside }),
-                None => Ok(()),
-            },
+            (Some(wal), ..) if self.refused == Some((file, wal)) => Err(OpenError::LogOfAnother { path, log }),
+            (_, _, Some(journal)) if is_another => Err(OpenError::JournalOfAnother { path, journal }),
             _ => Ok(()),
         }
     }
