@@ -43,7 +43,9 @@ say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 say "tests"
-cargo test --workspace --quiet -- --skip forwarder::
+# Most tests wait for a server and not for a core.
+threads=$((3 * $(getconf _NPROCESSORS_ONLN)))
+cargo test --workspace --quiet -- --skip forwarder:: --test-threads "$threads"
 
 # A hook gives up after a quarter of a second. Tests that run at the same time could slow it down, so these run alone.
 say "tests with deadlines, one at a time"

@@ -110,7 +110,7 @@ pub async fn run_on(
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
     jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
     jobs.start_repeated(index.job());
-    jobs.start_repeated(WatchFileJob::new(database.clone()));
+    jobs.start_repeated(WatchFileJob::new(database.clone(), config.file_check_interval));
     jobs.start_repeated(StorageProbeJob::new(database.clone()));
     jobs.start_repeated(BringInLogJob::new(database.clone()));
     agents::start_jobs(&mut jobs, &database, config.silence_limits, config.spool.as_deref(), address);

@@ -37,7 +37,7 @@ pub struct ServeArgs {
     #[arg(long, env = "REQUERY_WINDOW", default_value = "40ms", value_parser = window)]
     pub window: Duration,
     /// How long other programs must not have written before the server does work in the background.
-    #[arg(long, env = "REQUERY_BACKGROUND_PAUSE", default_value = "250ms", value_parser = duration)]
+    #[arg(long, env = "REQUERY_BACKGROUND_PAUSE", default_value = "250ms", value_parser = background_pause)]
     pub background_pause: Duration,
     /// How long the change log is kept for clients that reconnect.
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
@@ -70,8 +70,7 @@ pub(super) fn address(text: &str) -> Result<String, String> {
 pub(super) fn folder(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("names no folder".to_owned()),
-        "~" => Err("`~` stands for no folder here: write the path in full".to_owned()),
-        text if text.starts_with("~/") => Err("`~` stands for no folder here: write the path in full".to_owned()),
+        text if text.starts_with('~') => Err("`~` stands for no folder here: write the path in full".to_owned()),
         text => Ok(text.into()),
     }
 }
@@ -89,6 +88,11 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
 /// Within ten seconds a person takes a screen for current.
 fn window(text: &str) -> Result<Duration, String> {
     between(text, "1ms", "10s")
+}
+
+/// A step in the background waits for a pause for at most half a minute.
+fn background_pause(text: &str) -> Result<Duration, String> {
+    between(text, "1ms", "30s")
 }
 
 fn between(text: &str, least: &str, most: &str) -> Result<Duration, String> {

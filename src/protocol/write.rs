@@ -205,15 +205,17 @@ bodies! {
         created_at: Option<Timestamp>,
     }
 
-    /// A bookmark to create or to change. Each task and each event has at most one bookmark.
+    /// A bookmark to create or to change. Each task and each event has at most one bookmark. For an existing bookmark a
+    /// missing field leaves its value as it is, and so does `null`, except that `null` removes the note.
     SaveBookmark {
         /// The id of a new bookmark, if the caller chooses it. An existing bookmark keeps its id.
         bookmark_id: Option<BookmarkId>,
         /// The task to mark. Required unless `event_id` is given.
         task_id: Option<TaskId>,
-        /// The event to mark.
+        /// The event to mark: an event of that task, if both are given.
         event_id: Option<EventId>,
-        /// The title, up to 500 characters. Default: the title of the existing bookmark, or else of the marked row.
+        /// The title, up to 500 characters. Default: the title of the existing bookmark, else that of the marked row, else
+        /// the kind of the marked event.
         title: Option<String>,
         /// The note, up to 64 KiB; `null` removes it. Default: the note of the existing bookmark.
         note: Change<String>,

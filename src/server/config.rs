@@ -31,6 +31,9 @@ pub struct ServerConfig {
     /// How long other programs must not have written before the server does work in the background, 250 ms: longer than
     /// a script pauses between two runs of `sqlite3`, and shorter than a person waits for a search to find a new row.
     pub background_pause: Duration,
+    /// How often the whole file is checked for damage while it is written, 30 s: a check of 64 MiB takes a core for a
+    /// second.
+    pub file_check_interval: Duration,
     /// How long the change log is kept, 7 days: a laptop that was closed over a holiday still resumes.
     pub retention: Duration,
     /// How many streams may be open at once, 10,000. That many streams need about 60 MB of memory.
@@ -54,6 +57,7 @@ impl ServerConfig {
             heartbeat: limits::HEARTBEAT,
             window: limits::WINDOW,
             background_pause: Duration::from_millis(250),
+            file_check_interval: Duration::from_secs(30),
             retention: limits::CHANGE_LOG_AGE,
             max_streams: limits::STREAMS,
             silence_limits: SilenceLimits::default(),

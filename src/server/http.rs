@@ -94,6 +94,9 @@ pub fn problems<E: Endpoint + 'static>(endpoint: E) -> impl Endpoint<Output = Re
         let paths = paths.clone();
         async move {
             let (method, uri) = (request.method().clone(), request.uri().clone());
+            if paths.repeats_a_parameter(&method, &uri) {
+                return Ok(ApiError::Invalid(paths.wrong_parameters(&method, &uri)).response());
+            }
             let answer = endpoint.call(request).await;
             Ok(answer.unwrap_or_else(|error| response_to(&error, &method, &uri, &paths)))
         }

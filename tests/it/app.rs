@@ -140,6 +140,16 @@ pub fn sqlite3(path: &Path, sql: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
+/// Overwrites the first page of a table. No process may have the file open.
+pub fn overwrite_first_page(path: &Path, table: &str) {
+    sqlite3(path, "pragma wal_checkpoint(truncate)");
+    let page: u64 =
+        sqlite3(path, &format!("select rootpage from sqlite_schema where name = '{table}'")).parse().unwrap();
+    let size: u64 = sqlite3(path, "pragma page_size").parse().unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &vec![0xff; size as usize], (page - 1) * size).unwrap();
+}
+
 /// A WebSocket client.
 pub struct Ws(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 

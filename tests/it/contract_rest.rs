@@ -317,6 +317,9 @@ fn every_operation_has_one_media_type_and_lists_count_their_items() {
     }
     assert_eq!(bodies, 11);
     assert_eq!(document["servers"], json!([{"url": "."}]));
+    // No operation of the document has these two, since each of its paths and methods exists.
+    let about = document["info"]["description"].as_str().unwrap();
+    assert!(about.contains("404") && about.contains("405, and `Allow` names the methods"), "{about}");
     let marks = &document["components"]["schemas"]["Snippet"]["properties"]["marks"]["items"];
     assert_eq!((&marks["minItems"], &marks["maxItems"], marks.get("minLength")), (&json!(2), &json!(2), None));
     let mut parts = vec![&document];

@@ -91,7 +91,7 @@ async fn an_overwritten_file_gives_503_until_it_is_replaced() {
 /// The first page is intact, so the file opens. Only the integrity check finds the damage.
 #[tokio::test]
 async fn a_file_damaged_behind_its_first_page_gives_503_until_it_is_replaced() {
-    let app = App::start().await;
+    let app = App::start_with(|config| config.file_check_interval = Duration::from_secs(2)).await;
     app.sql(
         "insert into tasks (title) with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000) \
          select i || printf('%0400d', 0) from n",

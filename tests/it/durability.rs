@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -152,86 +153,57 @@ async fn a_limit_of_the_file_size_loses_no_acknowledged_write() {
 async fn failing_calls_lose_no_acknowledged_write() {
     let folder = TempDir::new().unwrap();
     let Some(faults) = IoFaults::build(folder.path()) else { return };
-    let database = folder.path().join("requery.db");
-    let mut server = ServerProcess::start(&database, folder.path(), |command| _ = faults.load_into(command));
-    let mut writer = Writer::new(&server, &database).await;
-    // More pages than a connection keeps in its memory, so that reads go to the file.
-    for _ in 0..60 {
-        assert_eq!(writer.write(60_000).await, 201);
-    }
-    let timeline = format!("/api/v1/tasks/{}/timeline?limit=50", writer.task);
-    let skips: &[u32] = &[0, 1, 3];
-    for (call, error, path_end, times, skips, refuses) in [
-        ("write", "ENOSPC", "requery.db-wal", 1, skips, true),
-        ("write", "EIO", "requery.db-wal", 1, skips, true),
-        ("write", "EIO", "requery.db-wal", 0, skips, true),
-        ("write", "EDQUOT", "requery.db-wal", 3, skips, true),
-        ("read", "EIO", "requery.db", 1, skips, false),
-        ("read", "EIO", "requery.db-wal", 1, skips, false),
-        // Only a checkpoint syncs, and only a checkpoint writes the file. The writes are stored in the log meanwhile.
-        ("sync", "EIO", "requery.db-wal", 0, &[0], false),
-        ("sync", "EIO", "requery.db", 0, &[0], false),
-        ("write", "EIO", "requery.db", 0, skips, false),
-        // A connection opens the log when the connection before was closed after a failure.
-        ("open", "EMFILE", "requery.db-wal", 2, &[0], true),
-    ] {
-        for &skip in skips {
-            let refused = writer.refused;
-            let mut all = vec![IoFault { call, error, path_end, skip, times }];
-            if call == "open" {
-                all.push(IoFault { call: "write", error: "EIO", path_end, skip: 1, times: 2 });
-            }
-            let hits = |call: &str| faults.hits().iter().filter(|hit| hit.starts_with(call)).count();
-            let before = hits(call);
-            faults.set(&all);
-            let until = Instant::now() + crate::app::PATIENCE;
-            while hits(call) == before || refuses && writer.refused == refused {
-                assert!(Instant::now() < until, "no call failed by {all:?}: {}", server.log());
-                if hits(call) > before {
-                    // The call was one of a background job.
-                    faults.set(&all);
-                }
-                writer.write(60_000).await;
-                server.status(&timeline).await;
-            }
-            for _ in 0..5 {
-                writer.write(5_000).await;
-            }
-            writer.check();
-            faults.clear();
-            server.until_ready_is(204).await;
-            assert_eq!(writer.write(10).await, 201, "after {call} {error} {path_end}: {}", server.log());
-            writer.check();
-        }
-    }
-    assert!(server.is_running());
+    let fault = |call, error, path_end, times| IoFault { call, error, path_end, skip: 0, times };
+    let of_log = |fault: IoFault| (vec![fault], [0, 1, 3].as_slice(), 5, 5_000);
+    // SQLite syncs its files and writes the database file when the log has a thousand pages.
+    let of_checkpoint = |fault: IoFault| (vec![fault], [0].as_slice(), 75, 60_000);
+    // A connection is opened after a failed write. SQLite has kept the handle of the database file, but not of the log.
+    let opened = vec![fault("open", "EMFILE", "requery.db-wal", 2), fault("write", "EIO", "requery.db-wal", 1)];
+    let cases = [
+        of_log(fault("write", "ENOSPC", "requery.db-wal", 1)),
+        of_log(fault("write", "EIO", "requery.db-wal", 1)),
+        of_log(fault("write", "EIO", "requery.db-wal", 0)),
+        of_log(fault("write", "EDQUOT", "requery.db-wal", 3)),
+        of_log(fault("read", "EIO", "requery.db-wal", 1)),
+        of_checkpoint(fault("read", "EIO", "requery.db", 1)),
+        of_checkpoint(fault("sync", "EIO", "requery.db-wal", 0)),
+        of_checkpoint(fault("write", "EIO", "requery.db", 0)),
+        (opened, &[0], 5, 5_000),
+    ];
+    // A server tries its storage once a second, so the cases run side by side, each on a server of its own.
+    let refused = join_all(cases.map(|case| writes_refused_while_calls_fail(&faults, case))).await;
+    // A commit writes the log, and a checkpoint comes after it.
+    assert!(refused[..4].iter().all(|refused| *refused > 0), "{refused:?} refused");
 }
 
-/// SQLite has stored the commit in the log, so it tells no writer that the log could not be brought into the file.
-#[tokio::test]
-async fn a_log_that_cannot_be_brought_into_the_file_is_told_once() {
+/// Lets so many writes of so many bytes meet the faults, each time after another number of calls that succeed. Returns
+/// how many writes were refused.
+async fn writes_refused_while_calls_fail(
+    faults: &IoFaults,
+    (failing, skips, writes, bytes): (Vec<IoFault>, &[u32], usize, usize),
+) -> usize {
     let folder = TempDir::new().unwrap();
-    let Some(faults) = IoFaults::build(folder.path()) else { return };
-    let database = folder.path().join("requery.db");
-    let server = ServerProcess::start(&database, folder.path(), |command| _ = faults.load_into(command));
+    let (faults, database) = (faults.for_another_process(folder.path()), folder.path().join("requery.db"));
+    let mut server = ServerProcess::start(&database, folder.path(), |command| _ = faults.load_into(command));
     let mut writer = Writer::new(&server, &database).await;
-    let full = IoFault { call: "write", error: "ENOSPC", path_end: "requery.db", skip: 0, times: 0 };
-    faults.until_hit(&[full], async || assert_eq!(writer.write(60_000).await, 201)).await;
-    let told = "could not bring the write-ahead log into the database file";
-    server.until_log_contains(told).await;
-    assert_eq!(server.status("/readyz").await, 204);
-    // No write from here on: the calls that fail are tries of the server itself.
-    let tries = faults.hits().len() + 2;
-    let until = Instant::now() + crate::app::PATIENCE;
-    while faults.hits().len() < tries {
-        assert!(Instant::now() < until, "the server does not try again: {}", server.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let timeline = format!("/api/v1/tasks/{}/timeline", writer.task);
+    for &skip in skips {
+        faults.set(&failing.iter().map(|fault| IoFault { skip, ..*fault }).collect::<Vec<_>>());
+        for _ in 0..writes {
+            writer.write(bytes).await;
+        }
+        server.status(&timeline).await;
+        writer.check();
+        faults.clear();
+        server.until_ready_is(204).await;
+        assert_eq!(writer.write(10).await, 201, "after {failing:?}: {}", server.log());
+        writer.check();
     }
-    assert_eq!(error_lines(&server).len(), 1, "{}", server.log());
-    faults.clear();
-    server.until_log_contains("the write-ahead log is brought into the database file again").await;
-    writer.check();
-    assert_eq!(error_lines(&server).len(), 1, "{}", server.log());
+    let refused = writer.refused;
+    let hits = faults.hits();
+    assert!(failing.iter().all(|fault| hits.iter().any(|hit| hit.starts_with(fault.call))), "{failing:?}: {hits:?}");
+    assert!(server.is_running());
+    refused
 }
 
 /// SQLite ends the transaction of a reader too when a read fails. Without a new connection that reader would show the

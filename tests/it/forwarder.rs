@@ -290,6 +290,29 @@ async fn broken_spool_files_are_put_aside() {
     send(&home, port, 1, 3..4);
 }
 
+/// To put a file aside takes no transaction, so it waits for no pause of other programs.
+#[tokio::test]
+async fn broken_spool_files_wait_for_no_pause_of_other_programs() {
+    let home = Home::new();
+    let port = free_port();
+    home.hook(&["codex", "--server", &format!("http://127.0.0.1:{port}")], b"not JSON");
+    let queue = home.spool(port).join("queue");
+    fs::write(queue.join("zzz"), "not a record").unwrap();
+    let (spool, address) = (home.spool(port).parent().unwrap().to_owned(), format!("127.0.0.1:{port}"));
+    let folder = std::sync::Arc::new(tempfile::TempDir::new().unwrap());
+    let app = App::start_at(address.parse().unwrap(), folder, |config| {
+        config.spool = Some(spool);
+        config.background_pause = 2 * PATIENCE;
+    });
+    let app = app.await;
+    let until = Instant::now() + PATIENCE;
+    while home.spooled(port) > 0 {
+        assert!(Instant::now() < until, "{} wait", home.spooled(port));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn an_unusable_spool_does_not_stop_the_server() {
     for spool in [Path::new("/dev/null"), Path::new("/proc/nowhere")] {

@@ -214,7 +214,7 @@ impl Store {
     async fn deliver(&self, source: AgentRuntime, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         let delivery = HookDelivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
-        agents::take_hook(&tx, &Scope::All, delivery, HookTime::Now(now_ms)).await.expect("taken");
+        agents::take_hook(&tx, &Scope::All, &delivery, HookTime::Now(now_ms)).await.expect("taken");
         tx.commit().await.expect("committed");
         Ok(())
     }

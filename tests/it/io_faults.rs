@@ -51,6 +51,11 @@ impl IoFaults {
         Some(Self { library, control: folder.join("io_faults") })
     }
 
+    /// The same library for a process with faults of its own, which a file in `folder` controls.
+    pub fn for_another_process(&self, folder: &Path) -> Self {
+        Self { library: self.library.clone(), control: folder.join("io_faults") }
+    }
+
     /// Loads the library into the process of `command`. No call fails yet.
     pub fn load_into<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("LD_PRELOAD", &self.library).env("REQUERY_IO_FAULTS", &self.control)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use futures_util::future::join_all;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -218,45 +219,46 @@ async fn a_prune_of_the_row_that_was_read_last_gives_no_resync() {
 /// Another program wrote the table in which SQLite keeps the numbers that it gave out.
 #[tokio::test]
 async fn any_value_in_the_table_of_numbers_ends_in_a_running_server() {
-    for value in
-        ["", "'3'", "'none'", "2.5", "null", "-7", "x'00'", "1e300", "9223372036854775807", "9007199254740991", "40"]
-    {
-        let app = App::start().await;
-        app.sql("insert into tasks (title) values ('a'), ('b')");
-        let mut ws = app.ws("").await;
-        ws.frame().await;
-        app.sql(&match value {
-            "" => "delete from sqlite_sequence".to_owned(),
-            value => format!("update sqlite_sequence set seq = {value}"),
-        });
-        // The change wakes the tail at once, also if no number is left.
-        let insert = "insert into tasks (title) values ('c')";
-        let mut written = std::process::Command::new("sqlite3");
-        written.arg("-cmd").arg(".timeout 5000").arg(app.path()).arg(insert);
-        let until = std::time::Instant::now() + crate::app::PATIENCE;
-        while !written.output().unwrap().status.success() {
-            assert!(std::time::Instant::now() < until, "{value}: no write is possible");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        told(&mut ws).await;
-        let client = reqwest::Client::new();
-        let post = || client.post(app.url("/api/v1/tasks")).header("content-type", "application/json");
-        while post().body(r#"{"title":"d"}"#).send().await.unwrap().status() != 201 {
-            assert!(std::time::Instant::now() < until, "{value}: no write is possible");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        app.sql(
-            "insert into tasks (title) values ('e'); insert into events (task_id, kind) select id, 'log' from tasks",
-        );
-        told(&mut ws).await;
-        let epoch = app.sql("select token from runs order by id desc limit 1");
-        // No loop: the run stays as it is.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        assert_eq!(app.sql("select token from runs order by id desc limit 1"), epoch, "{value}");
-        let folder = app.stop().await;
-        let app = App::start_in(folder, |_| ()).await;
-        let body = reqwest::get(app.url("/api/v1/overview")).await.unwrap().text().await.unwrap();
-        let figures: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(figures["stats"]["total_tasks"], 5, "{value}: {figures}");
+    // Each server pauses for a second after a failure, so the cases run side by side.
+    let values =
+        ["", "'3'", "'none'", "2.5", "null", "-7", "x'00'", "1e300", "9223372036854775807", "9007199254740991", "40"];
+    join_all(values.map(a_value_in_the_table_of_numbers_ends_in_a_running_server)).await;
+}
+
+async fn a_value_in_the_table_of_numbers_ends_in_a_running_server(value: &str) {
+    let app = App::start().await;
+    app.sql("insert into tasks (title) values ('a'), ('b')");
+    let mut ws = app.ws("").await;
+    ws.frame().await;
+    app.sql(&match value {
+        "" => "delete from sqlite_sequence".to_owned(),
+        value => format!("update sqlite_sequence set seq = {value}"),
+    });
+    // The change wakes the tail at once, also if no number is left.
+    let insert = "insert into tasks (title) values ('c')";
+    let mut written = std::process::Command::new("sqlite3");
+    written.arg("-cmd").arg(".timeout 5000").arg(app.path()).arg(insert);
+    let until = std::time::Instant::now() + crate::app::PATIENCE;
+    while !written.output().unwrap().status.success() {
+        assert!(std::time::Instant::now() < until, "{value}: no write is possible");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    told(&mut ws).await;
+    let client = reqwest::Client::new();
+    let post = || client.post(app.url("/api/v1/tasks")).header("content-type", "application/json");
+    while post().body(r#"{"title":"d"}"#).send().await.unwrap().status() != 201 {
+        assert!(std::time::Instant::now() < until, "{value}: no write is possible");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    app.sql("insert into tasks (title) values ('e'); insert into events (task_id, kind) select id, 'log' from tasks");
+    told(&mut ws).await;
+    let epoch = app.sql("select token from runs order by id desc limit 1");
+    // No loop: the run stays as it is.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(app.sql("select token from runs order by id desc limit 1"), epoch, "{value}");
+    let folder = app.stop().await;
+    let app = App::start_in(folder, |_| ()).await;
+    let body = reqwest::get(app.url("/api/v1/overview")).await.unwrap().text().await.unwrap();
+    let figures: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(figures["stats"]["total_tasks"], 5, "{value}: {figures}");
 }

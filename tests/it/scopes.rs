@@ -270,7 +270,7 @@ async fn hooks_and_transcripts_write_in_the_scope_alone() {
         let record = json!({"session_id": "s", "hook_event_name": "SessionStart", "cwd": "/work/secret"});
         let delivery = HookDelivery::read(AgentRuntime::ClaudeCode, None, record.to_string().as_bytes()).unwrap();
         let take = async |tx: &WriteTransaction| {
-            Ok::<_, ApiError>(agents::take_hook(tx, tx.scope(), delivery, HookTime::Now(NOW)).await?)
+            Ok::<_, ApiError>(agents::take_hook(tx, tx.scope(), &delivery, HookTime::Now(NOW)).await?)
         };
         store.database.write(scope, take).await.unwrap();
     };

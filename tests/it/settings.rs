@@ -35,6 +35,8 @@ fn settings_that_can_never_work_are_refused_by_name() {
     option("--database-url", "sqlite:a%20b.db", "is not decoded");
     option("--database-url", "~/r.db", "`~` stands for no folder");
     option("--database-url", "sqlite:~/r.db", "`~` stands for no folder");
+    option("--database-url", "~someone/r.db", "`~` stands for no folder");
+    option("--database-url", "r.db?mode=ro", "`mode=ro` would have no effect");
     option("--database-url", "postgres://host/r", "only SQLite files");
     option("--database-url", ":memory:", "a database in memory");
     option("--allow-host", "", "names no host");
@@ -49,11 +51,14 @@ fn settings_that_can_never_work_are_refused_by_name() {
     option("--heartbeat", "1h", "from 1s to 5min");
     option("--window", "0ms", "from 1ms to 10s");
     option("--window", "1day", "from 1ms to 10s");
+    option("--background-pause", "0ms", "from 1ms to 30s");
+    option("--background-pause", "1h", "from 1ms to 30s");
     option("--retention", "0s", "from 1ms to 366days");
     option("--max-streams", "0", "from 1 to 16384");
     option("--max-streams", "18446744073709551615", "from 1 to 16384");
     option("--lost-after", "30min", "must be longer than --stale-after 30m");
     option("--stale-after", "2days", "must be longer than --stale-after 2days");
+    option("--spool", "~someone/spool", "`~` stands for no folder");
     option("--spool", "~/spool", "`~` stands for no folder");
     let environment = |name: &str, value: &str, reason: &str| {
         let mut serve = home.requery(&["serve", "--listen", "127.0.0.1:0", "--database-url", "r.db"]);

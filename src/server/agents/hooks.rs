@@ -126,34 +126,34 @@ impl HookDelivery {
 pub async fn take_hook(
     tx: &impl ConnectionTrait,
     scope: &Scope,
-    delivery: HookDelivery,
+    delivery: &HookDelivery,
     time: HookTime,
 ) -> Result<(), DbErr> {
     let HookDelivery { record, id, process } = delivery;
     let now_ms = time.at_ms();
     if let Some(id) = id
-        && !ingest::delivery::note(tx, &id, now_ms).await?
+        && !ingest::delivery::note(tx, id, now_ms).await?
     {
         return Ok(());
     }
     let fresh = FreshIds { session: SessionId::new_at(now_ms).to_string(), event: EventId::new_at(now_ms).to_string() };
     let found = store::find_task(tx, scope, record.runtime, &record.session_id).await?.map(StoredTask::from);
-    let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(&record), StoredTask::agent);
+    let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(record), StoredTask::agent);
     // A transcript already imported this period: do not log rows without their own id again.
     let is_in_transcript = time.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
     if !is_in_transcript {
         agent.imported = None;
     }
     let known = match &found {
-        Some(task) => store::find_event(tx, &task.id, &record, &agent).await?,
+        Some(task) => store::find_event(tx, &task.id, record, &agent).await?,
         None => None,
     };
     let is_newest = found.as_ref().is_none_or(|task| task.is_newest(time));
-    let outcome = agent.take(&record, known.as_ref().map(|event| event.state), is_newest, &fresh);
+    let outcome = agent.take(record, known.as_ref().map(|event| event.state), is_newest, &fresh);
 
     let task_id = match found {
         Some(task) => {
-            let mut changes = task.changes(&record, process.as_deref(), &mut agent, &outcome, time);
+            let mut changes = task.changes(record, process.as_deref(), &mut agent, &outcome, time);
             if let Some(project) = &changes.project
                 && !ingest::task::may_move(tx, scope, &task.id, project).await?
             {
@@ -163,13 +163,13 @@ pub async fn take_hook(
             task.id
         }
         None => {
-            let task = store::task_to_start(scope, &record, process.as_deref(), &mut agent, now_ms);
+            let task = store::task_to_start(scope, record, process.as_deref(), &mut agent, now_ms);
             let id = task.id.to_string();
             ingest::task::insert(tx, task).await?;
             id
         }
     };
-    store::save_runs(tx, &task_id, &record, &outcome, now_ms).await?;
+    store::save_runs(tx, &task_id, record, &outcome, now_ms).await?;
     ingest::event::abandon(tx, &outcome.abandoned_events).await?;
     let state = match record.row().1 {
         RowEffect::None => return Ok(()),
@@ -184,20 +184,20 @@ pub async fn take_hook(
         (Some(event), Some(state)) => {
             let unfinished = matches!(event.state, EventState::Running | EventState::Abandoned);
             if unfinished && state != EventState::Running {
-                ingest::event::finish(tx, &event.id, event.ending(state, TimelineRow::of(&record))).await?;
+                ingest::event::finish(tx, &event.id, event.ending(state, TimelineRow::of(record))).await?;
             }
         }
         (Some(_), None) => {}
         (None, _) if is_in_transcript && record.external_id().is_none() => {}
         (None, state) => {
             let (external_id, session_id) = (record.external_id(), session_id.clone());
-            let row = TimelineRow::of(&record).into_event(&task_id, now_ms, now_ms);
+            let row = TimelineRow::of(record).into_event(&task_id, now_ms, now_ms);
             let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
             ingest::event::insert_all(tx, vec![event]).await?;
         }
     }
     if record.hook == HookName::PermissionDenied && !is_in_transcript {
-        let event = EventToLog { session_id, ..TimelineRow::of_denial(&record).into_event(&task_id, now_ms, now_ms) };
+        let event = EventToLog { session_id, ..TimelineRow::of_denial(record).into_event(&task_id, now_ms, now_ms) };
         ingest::event::insert_all(tx, vec![event]).await?;
     }
     Ok(())

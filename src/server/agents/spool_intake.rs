@@ -135,14 +135,20 @@ async fn run_once(database: &Database, spool: &Spool, pace: &mut IntakePace) -> 
     let mut taken = 0;
     while !names.is_empty() {
         let most = pace.records.size() as usize;
-        let (claim_back, names_left, records) = blocking(move || read(claim, names, most)).await.map_err(failed)?;
+        let (claim_back, names_left, read) = blocking(move || read(claim, names, most)).await.map_err(failed)?;
         (claim, names) = (claim_back, names_left);
-        let mut outcome = take_together(database, pace, records).await?;
-        let stop_error = outcome.stop_error.take();
-        taken += outcome.delivered.len();
+        let ReadFiles { records, mut undeliverable } = read;
+        // Files without a record need no transaction, so they wait for no pause of other programs.
+        let outcome = match records.is_empty() {
+            true => IntakeOutcome::default(),
+            false => take_together(database, pace, &records).await?,
+        };
+        let IntakeOutcome { delivered, refused, stop_error } = outcome;
+        undeliverable.extend(refused);
+        taken += delivered.len();
         claim = blocking(move || {
-            let delivered: Vec<&str> = outcome.delivered.iter().map(String::as_str).collect();
-            let undeliverable: Vec<&str> = outcome.undeliverable.iter().map(String::as_str).collect();
+            let delivered: Vec<&str> = delivered.iter().map(String::as_str).collect();
+            let undeliverable: Vec<&str> = undeliverable.iter().map(String::as_str).collect();
             claim.settle(&delivered, &undeliverable, Instant::now() + SPOOL_LOCK_TIMEOUT)?;
             Ok(claim)
         })
@@ -156,29 +162,50 @@ async fn run_once(database: &Database, spool: &Spool, pace: &mut IntakePace) -> 
     Ok(taken)
 }
 
-type ReadRecords = Vec<(String, Option<SpooledRecord>)>;
+/// The next files of the queue.
+#[derive(Default)]
+struct ReadFiles {
+    records: Vec<WaitingRecord>,
+    /// The files that hold no valid record.
+    undeliverable: Vec<String>,
+}
 
-/// Reads the next records. None in place of a record: the file is not a complete record.
-fn read(claim: SpoolClaim, mut names: Vec<String>, most: usize) -> io::Result<(SpoolClaim, Vec<String>, ReadRecords)> {
-    let (mut read, mut bytes) = (Vec::new(), 0);
+/// A valid record in the queue.
+struct WaitingRecord {
+    /// The name of its file.
+    name: String,
+    delivery: HookDelivery,
+    /// The time at which the hook ran.
+    at_ms: i64,
+}
+
+/// Reads and parses the next files, outside of any transaction.
+fn read(claim: SpoolClaim, mut names: Vec<String>, most: usize) -> io::Result<(SpoolClaim, Vec<String>, ReadFiles)> {
+    let (mut files, mut read, mut bytes) = (ReadFiles::default(), 0, 0);
     let mut rest = names.drain(..);
-    while read.len() < most && bytes < MAX_HELD_BYTES {
+    while read < most && bytes < MAX_HELD_BYTES {
         let Some(name) = rest.next() else { break };
-        if let Some(record) = claim.read(&name)? {
-            let record = record.ok();
-            bytes += record.as_ref().map_or(0, |record| record.body.len());
-            read.push((name, record));
+        let Some(record) = claim.read(&name)? else { continue };
+        let record = record.ok();
+        read += 1;
+        bytes += record.as_ref().map_or(0, |record| record.body.len());
+        match (delivery(&name, record.as_ref()), record) {
+            (Some(delivery), Some(record)) => {
+                files.records.push(WaitingRecord { name, delivery, at_ms: record.at_ms });
+            }
+            _ => files.undeliverable.push(name),
         }
     }
     let rest = rest.collect();
-    Ok((claim, rest, read))
+    Ok((claim, rest, files))
 }
 
 /// The outcome for the records of one transaction.
 #[derive(Default)]
 struct IntakeOutcome {
     delivered: Vec<String>,
-    undeliverable: Vec<String>,
+    /// The records that the database refused.
+    refused: Vec<String>,
     /// The error that stopped the intake before the remaining records.
     stop_error: Option<DatabaseError>,
 }
@@ -186,25 +213,19 @@ struct IntakeOutcome {
 async fn take_together(
     database: &Database,
     pace: &mut IntakePace,
-    records: ReadRecords,
+    records: &[WaitingRecord],
 ) -> Result<IntakeOutcome, TakeInError> {
     let taken = pace.write(database, records.len(), async |tx| {
-        let mut outcome = IntakeOutcome::default();
-        for (name, record) in &records {
-            match delivery(name, record.as_ref()) {
-                Some(delivery) => {
-                    take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref()))
-                        .await
-                        .map_err(TakeInError::of_statement)?;
-                    outcome.delivered.push(name.clone());
-                }
-                None => outcome.undeliverable.push(name.clone()),
-            }
+        for record in records {
+            take(tx, record).await?;
         }
-        Ok(outcome)
+        Ok(())
     });
     match taken.await {
-        Ok(outcome) => Ok(outcome),
+        Ok(()) => {
+            let delivered = records.iter().map(|record| record.name.clone()).collect();
+            Ok(IntakeOutcome { delivered, ..IntakeOutcome::default() })
+        }
         Err(TakeInError::Hook(_)) => take_each(database, pace, records).await,
         Err(error) => Err(error),
     }
@@ -216,26 +237,20 @@ async fn take_together(
 async fn take_each(
     database: &Database,
     pace: &mut IntakePace,
-    records: ReadRecords,
+    records: &[WaitingRecord],
 ) -> Result<IntakeOutcome, TakeInError> {
     let mut outcome = IntakeOutcome::default();
     let mut refused: Option<(String, DatabaseError)> = None;
-    for (name, record) in records {
-        let Some(delivery) = delivery(&name, record.as_ref()) else {
-            outcome.undeliverable.push(name);
-            continue;
-        };
-        let taken = pace.write(database, 1, async |tx| {
-            take_hook(tx, tx.scope(), delivery, hook_time(record.as_ref())).await.map_err(TakeInError::of_statement)
-        });
-        match taken.await {
-            Ok(_) => {
+    for record in records {
+        let name = record.name.clone();
+        match pace.write(database, 1, async |tx| take(tx, record).await).await {
+            Ok(()) => {
                 if let Some((name, error)) = refused.take() {
                     tracing::warn!(
                         record = name,
                         "could not take in the spooled hook record {name}, so it is put aside: {error}"
                     );
-                    outcome.undeliverable.push(name);
+                    outcome.refused.push(name);
                 }
                 outcome.delivered.push(name);
             }
@@ -245,6 +260,11 @@ async fn take_each(
         }
     }
     Ok(IntakeOutcome { stop_error: refused.map(|(_, error)| error), ..outcome })
+}
+
+async fn take(tx: &WriteTransaction, record: &WaitingRecord) -> Result<(), TakeInError> {
+    let time = HookTime::late(record.at_ms, chrono::Utc::now().timestamp_millis());
+    take_hook(tx, tx.scope(), &record.delivery, time).await.map_err(TakeInError::of_statement)
 }
 
 /// The delivery in a file. None, with a log line: the file holds no valid record.
@@ -259,11 +279,6 @@ fn delivery(name: &str, record: Option<&SpooledRecord>) -> Option<HookDelivery> 
         tracing::warn!(record = name, "could not take in the spooled hook record {name}, so it is put aside: {why}");
     })
     .ok()
-}
-
-fn hook_time(record: Option<&SpooledRecord>) -> HookTime {
-    let now_ms = chrono::Utc::now().timestamp_millis();
-    record.map_or(HookTime::Now(now_ms), |record| HookTime::late(record.at_ms, now_ms))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -26,6 +26,9 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 const REST_FACTOR: u32 = 9;
 /// The same while another program writes now and then, with longer pauses than a step waits for.
 const REST_FACTOR_BESIDE_WRITERS: u32 = 20;
+/// How long all steps rest at most. A machine that is busy can stop a step for seconds, and the work that waits would
+/// rest ten times as long.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How long a program counts as one that writes now and then.
 const WRITERS_REMEMBERED: Duration = Duration::from_secs(30);
 /// How often a delayed step looks for the commit that it follows.
@@ -187,7 +190,7 @@ impl Turn {
     fn note_step(&mut self, now: Instant, held: Duration, delayed: bool) {
         let beside_writers = self.foreign.is_some_and(|at| now - at < WRITERS_REMEMBERED);
         let factor = if beside_writers { REST_FACTOR_BESIDE_WRITERS } else { REST_FACTOR };
-        self.rested = Some(now + held * factor);
+        self.rested = Some(now + (held * factor).min(LONGEST_REST));
         if delayed {
             self.delayed = Some(now);
         }
@@ -231,7 +234,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{BackgroundWork, LONGEST_DELAY, Next, StepSize, Turn};
+    use super::{BackgroundWork, LONGEST_DELAY, LONGEST_REST, Next, StepSize, Turn};
 
     const QUIET: Duration = Duration::from_millis(250);
 
@@ -294,6 +297,21 @@ mod tests {
         assert_eq!(turn.rested, Some(began + ms(30_079)));
         turn.note_step(began + ms(30_000), ms(4), false);
         assert_eq!(turn.rested, Some(began + ms(30_036)));
+    }
+
+    /// The reports of an agent wait for the rest too.
+    #[test]
+    fn no_step_rests_for_long_because_the_machine_was_busy() {
+        let (began, mut turn) = (Instant::now(), Turn::default());
+        for (held, rest) in [(ms(5), ms(45)), (ms(100), ms(900)), (ms(4_000), LONGEST_REST)] {
+            turn.note_step(began, held, false);
+            assert_eq!(turn.rested, Some(began + rest));
+        }
+        turn.foreign = Some(began);
+        turn.note_step(began, ms(4_000), false);
+        let until = turn.delayed_until(BackgroundWork::Agents(LONGEST_DELAY), began);
+        assert_eq!(turn.next(1, began, Duration::ZERO, until), Next::Look(began + LONGEST_REST));
+        assert_eq!(turn.next(1, began + LONGEST_REST, Duration::ZERO, until), Next::Begin);
     }
 
     #[test]

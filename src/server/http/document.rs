@@ -50,8 +50,10 @@ const ABOUT: &str = "Keeps every open screen true: reports each change, so that 
     models again.\n\n\
     A notice on a stream says that a change happened and where. A client maps the notice to the read models that it \
     makes stale, and requests these again with the operations of this document. Reads and writes answer with \
-    `Requery-Cursor`, reads also with `ETag`. Unknown query parameters and body fields are ignored. Times are RFC 3339; \
-    answers use UTC.";
+    `Requery-Cursor`, reads also with `ETag`. Unknown query parameters and body fields are ignored; a parameter that is \
+    given more than once is answered 422. Times are RFC 3339; answers use UTC.\n\n\
+    Each failure is `application/problem+json`. A path outside of this document is answered 404. A method that a path \
+    does not list is answered 405, and `Allow` names the methods of the path. Every `GET` also answers `HEAD`.";
 
 type Operations = (OverviewApi, TaskApi, TimelineApi, BookmarkApi, SearchApi, HookApi, TranscriptApi, HealthApi);
 

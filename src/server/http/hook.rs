@@ -87,9 +87,9 @@ impl HookApi {
     ) -> Result<NoContent, ApiError> {
         let delivery = delivery.clone();
         let read = body::parse_apart(body, move |body| Ok(HookDelivery::read(runtime, delivery.as_deref(), body)?));
-        let delivery = read.await?;
         // The header is a hint: the record is taken even if the header does not parse.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
+        let delivery = read.await?.of(process.as_ref());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
             None => None,
             Some((_, Ok(at))) => Some(at.timestamp_millis()),
@@ -101,7 +101,7 @@ impl HookApi {
         let write = write(&self.0, async |tx| {
             let now_ms = now_ms();
             let heard = at.map_or(HookTime::Now(now_ms), |at| HookTime::late(at, now_ms));
-            Ok(agents::take_hook(tx, tx.scope(), delivery.of(process.as_ref()), heard).await?)
+            Ok(agents::take_hook(tx, tx.scope(), &delivery, heard).await?)
         });
         Ok(NoContent::new(write.await?))
     }

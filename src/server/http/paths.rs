@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::protocol::TaskId;
 use crate::server::ingest::Invalid;
 
+/// Why a parameter that is given twice is refused: an operation could only guess which value is meant.
+pub(super) const REPEATED: &str = "is given more than once";
+
 /// The operations of the document.
 pub(super) struct Paths(Vec<KnownPath>);
 
@@ -60,13 +63,21 @@ impl Paths {
         Some(name)
     }
 
+    /// Whether a request gives a parameter of the query more than once. The operations would take the first value.
+    pub(super) fn repeats_a_parameter(&self, method: &Method, uri: &Uri) -> bool {
+        // Most requests have no query, or one parameter.
+        if !uri.query().is_some_and(|query| query.contains('&')) {
+            return false;
+        }
+        let query = query(uri);
+        let in_query = self.find(uri.path()).into_iter().flat_map(|known| known.parameters(method));
+        in_query.filter(|parameter| !parameter.is_in_path).any(|parameter| parameter.texts(&query).count() > 1)
+    }
+
     /// The parameters of a request that the document does not allow, with the reason.
     pub(super) fn wrong_parameters(&self, method: &Method, uri: &Uri) -> Vec<Invalid> {
         let Some(known) = self.find(uri.path()) else { return Vec::new() };
-        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
-        let parameters = known.parameters.iter().filter(|(of, _)| of == method).flat_map(|(_, parameters)| parameters);
-        let request = Request::builder().uri(uri.clone()).finish();
-        let query: Vec<(String, String)> = request.params().unwrap_or_default();
+        let query = query(uri);
         let in_path = |name: &str| {
             let place = known.parts.iter().position(|part| part.strip_prefix('{') == Some(&format!("{name}}}")))?;
             uri.path().split('/').nth(place).map(str::to_owned)
@@ -74,16 +85,17 @@ impl Paths {
         let wrong = |parameter: &Parameter| {
             let text = match parameter.is_in_path {
                 true => in_path(&parameter.name),
-                false => query.iter().find(|(name, _)| *name == parameter.name).map(|(_, text)| text.clone()),
+                false => parameter.texts(&query).next().map(str::to_owned),
             };
             let detail = match text {
+                Some(_) if !parameter.is_in_path && parameter.texts(&query).count() > 1 => REPEATED.to_owned(),
                 Some(text) => fault(&parameter.schema, &text)?,
                 None if parameter.is_required => "is missing".to_owned(),
                 None => return None,
             };
             Some(Invalid { field: parameter.name.clone(), detail })
         };
-        parameters.filter_map(wrong).collect()
+        known.parameters(method).filter_map(wrong).collect()
     }
 
     /// The path of the document that matches. Of two, the path with fewer parameters wins.
@@ -96,6 +108,26 @@ impl Paths {
         let parameters = |known: &&KnownPath| known.parts.iter().filter(|part| part.starts_with('{')).count();
         self.0.iter().filter(|known| fits(&known.parts)).min_by_key(parameters)
     }
+}
+
+impl KnownPath {
+    /// The parameters of an operation. `HEAD` has the parameters of `GET`.
+    fn parameters(&self, method: &Method) -> impl Iterator<Item = &Parameter> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.parameters.iter().filter(move |(of, _)| of == method.as_str()).flat_map(|(_, parameters)| parameters)
+    }
+}
+
+impl Parameter {
+    /// The values of this parameter in a query.
+    fn texts<'a>(&self, query: &'a [(String, String)]) -> impl Iterator<Item = &'a str> {
+        query.iter().filter(move |(name, _)| *name == self.name).map(|(_, text)| text.as_str())
+    }
+}
+
+/// The names and the values in the query of a URL.
+fn query(uri: &Uri) -> Vec<(String, String)> {
+    Request::builder().uri(uri.clone()).finish().params().unwrap_or_default()
 }
 
 fn parameters(document: &Value, operation: &Value) -> Vec<Parameter> {

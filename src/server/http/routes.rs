@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::paths::REPEATED;
 use super::{api, problems};
 use crate::protocol::limits;
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
@@ -73,7 +74,7 @@ impl StreamQuery {
                 _ => continue,
             };
             if place.replace(value).is_some() {
-                return Err(ApiError::invalid(name, "is given more than once"));
+                return Err(ApiError::invalid(name, REPEATED));
             }
         }
         Ok(query)

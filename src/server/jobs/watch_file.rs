@@ -1,5 +1,7 @@
 //! The background job that looks for an overwrite of the database file.
 
+use std::time::Duration;
+
 use super::{BackgroundJob, JobError, StepProgress};
 use crate::server::database::sqlite::watchdog::{LOOK_EVERY, Watchdog};
 use crate::server::database::{Database, DatabaseError};
@@ -12,8 +14,8 @@ pub struct WatchFileJob {
 
 impl WatchFileJob {
     /// A job that has not looked yet.
-    pub fn new(database: Database) -> Self {
-        Self { database, watchdog: Watchdog::default() }
+    pub fn new(database: Database, check_interval: Duration) -> Self {
+        Self { database, watchdog: Watchdog::new(check_interval) }
     }
 }
 

@@ -5,6 +5,9 @@
 //! never read their answers, backs off instead of spinning when the process runs out of files, and waits for running
 //! requests when the server ends. It speaks only HTTP/1.1: browsers speak HTTP/2 only over TLS, and detecting the
 //! version would wait for the first bytes of a connection without a bound.
+//!
+//! hyper answers bytes that are no request, such as a URL with a raw `"`, by itself and without a body: it offers no
+//! place for a problem document there. Rewriting the bytes before hyper reads them would need a parser of HTTP here.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -113,7 +113,7 @@ async fn a_new_record_revives_a_silent_or_lost_task() {
         let delivery =
             HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"message": "m"}))).expect("read");
         let tx = store.db.begin().await.expect("a transaction");
-        agents::take_hook(&tx, &Scope::All, delivery, HookTime::late(START + at, START + now)).await.expect("taken");
+        agents::take_hook(&tx, &Scope::All, &delivery, HookTime::late(START + at, START + now)).await.expect("taken");
         tx.commit().await.expect("committed");
         store.standing_of("agent").await
     };
@@ -180,7 +180,7 @@ async fn a_new_run_is_not_judged_by_the_process_of_the_previous_run() {
         let process = process.map(|text| text.parse::<Process>().expect("a process"));
         let delivery =
             HookDelivery::read(AgentRuntime::ClaudeCode, None, &record(hook, &json!({"prompt": "p"}))).expect("read");
-        agents::take_hook(&store.db, &Scope::All, delivery.of(process.as_ref()), HookTime::Now(START))
+        agents::take_hook(&store.db, &Scope::All, &delivery.of(process.as_ref()), HookTime::Now(START))
             .await
             .expect("taken");
     };

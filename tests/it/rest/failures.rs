@@ -57,6 +57,59 @@ async fn wrong_parameters_are_refused_by_name() {
     assert_eq!(client.delete("/api/v1/bookmarks/x").await.problem(), "422 bookmark_id");
 }
 
+/// An operation could only guess which value is meant. Reads and streams have the same rule.
+#[tokio::test]
+async fn a_parameter_that_is_given_twice_is_refused_by_name() {
+    let client = Client::of(&App::start().await);
+    for (path, problem) in [
+        ("/api/v1/tasks?limit=1&limit=2", "422 limit"),
+        ("/api/v1/tasks?limit=1&limit=1", "422 limit"),
+        ("/api/v1/tasks?project=a&limit=0&project=b", "422 project limit"),
+        ("/api/v1/tasks?status=odd&status=running&%6Cimit=1&limit=2", "422 status limit"),
+        ("/api/v1/tasks?before=a&before=b", "422 before"),
+        ("/api/v1/tasks/x/timeline?after=a&after=b", "422 task_id after"),
+        ("/api/v1/overview?project=a&project=a", "422 project"),
+        ("/api/v1/bookmarks?task_id=x&task_id=y", "422 task_id"),
+        ("/api/v1/search?q=a&q=b", "422 q"),
+        ("/api/v1/stream?project=a&project=b", "422 project"),
+        ("/api/v1/stream?since=&since=", "422 since"),
+        ("/api/v1/nothing?limit=1&limit=2", "404"),
+    ] {
+        let answer = client.get(path).await;
+        assert_eq!(answer.problem(), problem, "{path}");
+    }
+    let twice = client.get("/api/v1/search?q=a&q=b").await;
+    assert_eq!(twice.at("/errors"), json!([{"field": "q", "detail": "is given more than once"}]));
+    for path in ["/api/v1/tasks?other=1&other=2&limit=1", "/api/v1/tasks?limit=1&Limit=2", "/healthz?a=1&a=2"] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+    }
+}
+
+/// The HTTP layer answers before any operation sees the request, so there is no problem document.
+#[tokio::test]
+async fn only_the_http_layer_answers_without_a_document() {
+    let app = App::start().await;
+    let answer = async |url: &str| {
+        let mut socket = tokio::net::TcpStream::connect(app.address).await.unwrap();
+        let request = format!("GET {url} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", app.address);
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(PATIENCE, socket.read_to_string(&mut answer)).await.unwrap().unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+    };
+    for url in ["/api/v1/search?q=\"a\"", "/api/v1/search?q=<a", "/api/v1/search?q=a>"] {
+        assert_eq!(answer(url).await, ("400".to_owned(), String::new()), "{url}");
+    }
+    let long = format!("/api/v1/search?q={}", "a".repeat(66_000));
+    assert_eq!(answer(&long).await, ("414".to_owned(), String::new()));
+    for (url, status) in [("/api/v1/search?q=%22a%22%3C%3E", "200"), ("/api/v1/search?q={}|^`'\\é", "200")] {
+        assert_eq!(answer(url).await.0, status, "{url}");
+    }
+    let (status, body) = answer("/api/v1/\"a\"").await;
+    assert!(status == "404" && body.contains("/problems/no-such-path"), "{status} {body}");
+}
+
 #[tokio::test]
 async fn a_page_token_of_another_list_is_refused() {
     let client = Client::of(&App::start().await);
@@ -317,31 +370,6 @@ async fn a_delivery_is_stored_once_and_a_refused_hook_names_the_field() {
     let odd = [("requery-delivery", "odd".to_owned())];
     let wrong = client.send("POST", "/api/v1/hooks/codex", Some(hook), &odd).await;
     assert_eq!(wrong.problem(), "422 Requery-Delivery");
-}
-
-/// Another process holds the write lock for longer than a request waits for it.
-#[tokio::test]
-async fn a_busy_database_gives_503_with_retry_after() {
-    let app = App::start().await;
-    let client = Client::of(&app);
-    let mut other = std::process::Command::new("sqlite3")
-        .args(["-cmd", ".timeout 30000"])
-        .arg(app.path())
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    use std::io::{BufRead, Write};
-    other.stdin.as_mut().unwrap().write_all(b"begin immediate; select 'locked';\n").unwrap();
-    let mut line = String::new();
-    std::io::BufReader::new(other.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "locked\n");
-    let refused = client.post("/api/v1/tasks", json!({"title": "t"})).await;
-    assert_eq!((refused.problem().as_str(), refused.header("retry-after")), ("503", "1"));
-    assert_eq!(client.get("/api/v1/overview").await.status, 200);
-    drop(other.stdin.take());
-    other.wait().unwrap();
-    assert_eq!(client.post("/api/v1/tasks", json!({"title": "t"})).await.status, 201);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use super::{
@@ -35,36 +36,39 @@ async fn a_table_the_server_cannot_repair_gives_503_until_it_is_repaired() {
             "alter table kept rename to requery_migrations",
         ),
     ];
-    for (damage, sentence, repair) in broken {
-        let app = App::start().await;
-        // SQLite drops no column that a trigger reads, so the other program drops the triggers first.
-        app.sql(&format!("begin immediate; {} {damage}; commit", drop_all_triggers(&app)));
-        let text = until_ready(&app, 503).await;
-        let named = async {
-            loop {
-                let text = until_ready(&app, 503).await;
-                if text.contains(sentence) {
-                    return text;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+    // A server looks for the repair once a second, so the cases run side by side.
+    join_all(broken.map(a_broken_table_gives_503_until_it_is_repaired)).await;
+}
+
+async fn a_broken_table_gives_503_until_it_is_repaired((damage, sentence, repair): (&str, &str, &str)) {
+    let app = App::start().await;
+    // SQLite drops no column that a trigger reads, so the other program drops the triggers first.
+    app.sql(&format!("begin immediate; {} {damage}; commit", drop_all_triggers(&app)));
+    let text = until_ready(&app, 503).await;
+    let named = async {
+        loop {
+            let text = until_ready(&app, 503).await;
+            if text.contains(sentence) {
+                return text;
             }
-        };
-        let text = tokio::time::timeout(PATIENCE, named).await.unwrap_or(text);
-        assert!(text.contains(sentence) && text.contains("restore the file from a copy"), "{text}");
-        let client = reqwest::Client::new();
-        let write = client.post(app.url("/api/v1/tasks")).header("content-type", "application/json");
-        let write = write.body(r#"{"title":"refused"}"#).send().await.unwrap();
-        assert_eq!(write.status(), 503);
-        assert_eq!(write.headers()["content-type"], "application/problem+json");
-        assert!(write.text().await.unwrap().contains(sentence));
-        assert_eq!(reqwest::get(app.url("/api/v1/tasks")).await.unwrap().status(), 503);
-        assert!(reqwest::get(app.url("/healthz")).await.unwrap().status().is_success());
-        app.sql(repair);
-        until_ready(&app, 204).await;
-        let mut ws = app.ws("").await;
-        ws.frame().await;
-        check_notices_of_writes(&app, &mut ws).await;
-    }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let text = tokio::time::timeout(PATIENCE, named).await.unwrap_or(text);
+    assert!(text.contains(sentence) && text.contains("restore the file from a copy"), "{text}");
+    let client = reqwest::Client::new();
+    let write = client.post(app.url("/api/v1/tasks")).header("content-type", "application/json");
+    let write = write.body(r#"{"title":"refused"}"#).send().await.unwrap();
+    assert_eq!(write.status(), 503);
+    assert_eq!(write.headers()["content-type"], "application/problem+json");
+    assert!(write.text().await.unwrap().contains(sentence));
+    assert_eq!(reqwest::get(app.url("/api/v1/tasks")).await.unwrap().status(), 503);
+    assert!(reqwest::get(app.url("/healthz")).await.unwrap().status().is_success());
+    app.sql(repair);
+    until_ready(&app, 204).await;
+    let mut ws = app.ws("").await;
+    ws.frame().await;
+    check_notices_of_writes(&app, &mut ws).await;
 }
 
 /// The triggers need no constraint, so a copied table without its constraints is served.

@@ -1,13 +1,13 @@
 //! Damage to the search index or its tables: the server repairs it, and only the search fails meanwhile.
 
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{NONE, all, index_size, titles};
-use crate::app::{App, PATIENCE, sqlite3};
+use crate::app::{App, PATIENCE, overwrite_first_page, sqlite3};
 use crate::rest::Client;
 
 /// The results for `query` once the search answers. Until then only the search may answer 503.
@@ -67,14 +67,14 @@ async fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
         "drop table search_index_config",
         "drop table search_index_data",
     ];
-    for damage in damages {
+    // Each server waits for its jobs, so the cases run side by side.
+    let cases = damages.map(async |damage| {
         let folder = with_alpha().await.stop().await;
         sqlite3(&folder.path().join("requery.db"), damage);
         let client = Client::of(&App::start_in(folder, |_| ()).await);
         assert_eq!(found_again(&client, "q=alpha").await, ALPHA, "{damage}");
-    }
-    // A file that replaces another one under a running server is checked completely before it is served.
-    for damage in damages {
+
+        // A file that replaces another one under a running server is checked completely before it is served.
         let app = with_alpha().await;
         let other = app.folder.path().join("other.db");
         app.sql(&format!("vacuum into '{}'", other.display()));
@@ -84,7 +84,8 @@ async fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
         gamma_is_served(&client, damage).await;
         assert_eq!(found_again(&client, "q=gamma").await, ["task gamma"], "{damage}");
         assert_eq!(found_again(&client, "q=alpha").await, ALPHA, "{damage}");
-    }
+    });
+    join_all(cases).await;
 }
 
 /// Renames another file over the file of the server.
@@ -101,16 +102,6 @@ async fn gamma_is_served(client: &Client, damage: &str) {
         assert!(began.elapsed() < PATIENCE, "the file is not served: {damage}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// Overwrites the first page of a table. No process may have the file open.
-fn overwrite_first_page(path: &Path, table: &str) {
-    sqlite3(path, "pragma wal_checkpoint(truncate)");
-    let page: u64 =
-        sqlite3(path, &format!("select rootpage from sqlite_schema where name = '{table}'")).parse().unwrap();
-    let size: u64 = sqlite3(path, "pragma page_size").parse().unwrap();
-    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-    file.write_all_at(&vec![0xff; size as usize], (page - 1) * size).unwrap();
 }
 
 /// The index still answers with this damage. Only the integrity check finds it.
@@ -142,38 +133,42 @@ async fn damage_that_only_the_integrity_check_finds_is_repaired() {
 /// With such pages SQLite cannot even drop the table. The search stays off, and all other operations work.
 #[tokio::test]
 async fn an_index_that_cannot_be_rebuilt_disables_only_the_search() {
-    for table in ["search_index_data", "search_index_docsize", "search_documents", "search_tasks", "searched"] {
-        let folder = with_alpha().await.stop().await;
-        let path = folder.path().join("requery.db");
-        overwrite_first_page(&path, table);
-        let other = folder.path().join("other.db");
-        std::fs::copy(&path, &other).unwrap();
-        let app = App::start_in(folder, |_| ()).await;
-        let client = Client::of(&app);
-        let check_search_is_off = async || {
-            let began = Instant::now();
-            loop {
-                let answer = client.get("/api/v1/search?q=alpha").await;
-                assert_eq!(client.get("/readyz").await.status, 204, "{table}");
-                assert_eq!(client.get("/api/v1/tasks").await.status, 200, "{table}");
-                if answer.status == 503 && answer.text.contains("the search index is damaged") {
-                    break;
-                }
-                assert!(matches!(answer.status, 200 | 503), "{table}: {}", answer.text);
-                assert!(began.elapsed() < PATIENCE, "{table}: {}", answer.text);
-                tokio::time::sleep(Duration::from_millis(50)).await;
+    // Each server waits for its jobs, so the cases run side by side.
+    let tables = ["search_index_data", "search_index_docsize", "search_documents", "search_tasks", "searched"];
+    join_all(tables.map(a_table_that_cannot_be_rebuilt_disables_only_the_search)).await;
+}
+
+async fn a_table_that_cannot_be_rebuilt_disables_only_the_search(table: &str) {
+    let folder = with_alpha().await.stop().await;
+    let path = folder.path().join("requery.db");
+    overwrite_first_page(&path, table);
+    let other = folder.path().join("other.db");
+    std::fs::copy(&path, &other).unwrap();
+    let app = App::start_in(folder, |_| ()).await;
+    let client = Client::of(&app);
+    let check_search_is_off = async || {
+        let began = Instant::now();
+        loop {
+            let answer = client.get("/api/v1/search?q=alpha").await;
+            assert_eq!(client.get("/readyz").await.status, 204, "{table}");
+            assert_eq!(client.get("/api/v1/tasks").await.status, 200, "{table}");
+            if answer.status == 503 && answer.text.contains("the search index is damaged") {
+                break;
             }
-        };
-        check_search_is_off().await;
-        client.task("beta", json!({})).await;
-        // The same for a file that replaces the first one and is checked before it is served.
-        let task = "insert into tasks (title) values ('gamma')";
-        sqlite3(&other, task);
-        replace(&app, &other);
-        gamma_is_served(&client, table).await;
-        check_search_is_off().await;
-        client.task("delta", json!({})).await;
-    }
+            assert!(matches!(answer.status, 200 | 503), "{table}: {}", answer.text);
+            assert!(began.elapsed() < PATIENCE, "{table}: {}", answer.text);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    check_search_is_off().await;
+    client.task("beta", json!({})).await;
+    // The same for a file that replaces the first one and is checked before it is served.
+    let task = "insert into tasks (title) values ('gamma')";
+    sqlite3(&other, task);
+    replace(&app, &other);
+    gamma_is_served(&client, table).await;
+    check_search_is_off().await;
+    client.task("delta", json!({})).await;
 }
 
 /// The other tables are checked even if the index is damaged, or if another program has a damaged index in the file.
@@ -184,41 +179,45 @@ async fn a_damaged_index_does_not_hide_a_damaged_table() {
     // Both tables name one page: dropping the index table would free the page of the bookmarks.
     let shared = "pragma writable_schema = on; update sqlite_schema set rootpage =
         (select rootpage from sqlite_schema where name = 'bookmarks') where name = 'search_index_docsize'";
-    for (damage, overwritten, away) in [
+    // Each case waits for seconds, so the cases run side by side.
+    let cases = [
         ("drop table search_index_config", true, true),
         ("delete from search_index_data", true, true),
         (of_other_program, true, true),
         (of_other_program, false, false),
         (shared, false, true),
-    ] {
-        let folder = with_alpha().await.stop().await;
-        let path = folder.path().join("requery.db");
-        sqlite3(&path, &format!("insert into tasks (title) values ('gamma'); {damage}"));
-        if overwritten {
-            overwrite_first_page(&path, "bookmarks");
-        }
-        let app = App::start_in(folder, |_| ()).await;
-        let client = Client::of(&app);
-        if !away {
-            let other = app.folder.path().join("other.db");
-            app.sql(&format!("vacuum into '{}'", other.display()));
-            replace(&app, &other);
-            gamma_is_served(&client, damage).await;
-            continue;
-        }
-        let began = Instant::now();
-        while client.get("/readyz").await.status != 503 {
-            assert!(began.elapsed() < PATIENCE, "the damage is not found: {damage}");
+    ];
+    join_all(cases.map(this_damage_does_not_hide_a_damaged_table)).await;
+}
+
+async fn this_damage_does_not_hide_a_damaged_table((damage, overwritten, away): (&str, bool, bool)) {
+    let folder = with_alpha().await.stop().await;
+    let path = folder.path().join("requery.db");
+    sqlite3(&path, &format!("insert into tasks (title) values ('gamma'); {damage}"));
+    if overwritten {
+        overwrite_first_page(&path, "bookmarks");
+    }
+    let app = App::start_in(folder, |_| ()).await;
+    let client = Client::of(&app);
+    if !away {
+        let other = app.folder.path().join("other.db");
+        app.sql(&format!("vacuum into '{}'", other.display()));
+        replace(&app, &other);
+        gamma_is_served(&client, damage).await;
+        return;
+    }
+    let began = Instant::now();
+    while client.get("/readyz").await.status != 503 {
+        assert!(began.elapsed() < PATIENCE, "the damage is not found: {damage}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The check of the reopened file finds the damage again, so the server stays at 503.
+    let again = tokio::time::timeout(Duration::from_secs(2), async {
+        while client.get("/readyz").await.status == 503 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // The check of the reopened file finds the damage again, so the server stays at 503.
-        let again = tokio::time::timeout(Duration::from_secs(2), async {
-            while client.get("/readyz").await.status == 503 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        });
-        assert!(again.await.is_err(), "the damaged file is served: {damage}");
-    }
+    });
+    assert!(again.await.is_err(), "the damaged file is served: {damage}");
 }
 
 /// While a table of the index is missing the server serves all other operations. Once the table is back the index

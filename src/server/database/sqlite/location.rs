@@ -109,12 +109,17 @@ impl FromStr for Location {
             Some((scheme, _)) if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
                 return Err(LocationError::Scheme(scheme.to_owned()));
             }
-            _ => text,
+            _ => match text.split_once('?') {
+                Some((_, parameters)) if parameters.contains('=') => {
+                    return Err(LocationError::Parameter(parameters.to_owned()));
+                }
+                _ => text,
+            },
         };
         match path {
             "" => Err(LocationError::Empty),
             ":memory:" => Err(LocationError::Memory),
-            path if path == "~" || path.starts_with("~/") => Err(LocationError::Home),
+            path if path.starts_with('~') => Err(LocationError::Home),
             path => Ok(Self(path.into())),
         }
     }
@@ -132,6 +137,7 @@ mod tests {
             ("sqlite://r.db?mode=rwc", "r.db"),
             ("/tmp/a b.db", "/tmp/a b.db"),
             ("./x:y.db", "./x:y.db"),
+            ("./~old/what?.db", "./~old/what?.db"),
         ] {
             assert_eq!(text.parse::<Location>().map(|it| it.0), Ok(path.into()), "{text}");
         }
@@ -145,8 +151,9 @@ mod tests {
         let parameter = |text: &str| Err(LocationError::Parameter(text.to_owned()));
         assert_eq!("sqlite:r.db?mode=ro".parse::<Location>(), parameter("mode=ro"));
         assert_eq!("sqlite://r.db?mode=rwc&cache=shared".parse::<Location>(), parameter("cache=shared"));
+        assert_eq!("r.db?mode=ro".parse::<Location>(), parameter("mode=ro"));
         assert_eq!("sqlite:///a%20b.db".parse::<Location>(), Err(LocationError::Encoded));
-        for home in ["~/r.db", "sqlite:~/r.db", "sqlite://~/r.db", "~"] {
+        for home in ["~/r.db", "sqlite:~/r.db", "sqlite://~/r.db", "~", "~someone/r.db"] {
             assert_eq!(home.parse::<Location>(), Err(LocationError::Home), "{home}");
         }
     }

@@ -19,8 +19,6 @@ use crate::server::database::{Database, DatabaseError};
 
 /// How often to look for an overwrite, if the length or the write time of the file changed.
 pub(in crate::server) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often to check the whole file.
-const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// The largest file that is checked as a whole: the check takes about a second of one core.
 const CHECKED_WHOLE: u64 = 64 * 1024 * 1024;
 /// How many steps of its program SQLite does between two questions whether the check has to end: some 100 µs.
@@ -28,8 +26,9 @@ const STEPS_PER_QUESTION: i32 = 10_000;
 
 /// Looks for an overwrite of the file that bypassed SQLite. A connection does not notice it as long as it has the pages
 /// in memory.
-#[derive(Default)]
 pub(in crate::server) struct Watchdog {
+    /// How often to check the whole file.
+    check_interval: Duration,
     /// The size of the file and the time of its last write when it was looked at, and the run.
     seen: Option<((u64, SystemTime), Arc<str>)>,
     checked: Option<Instant>,
@@ -38,9 +37,14 @@ pub(in crate::server) struct Watchdog {
 }
 
 impl Watchdog {
+    /// A watchdog that has not looked yet.
+    pub(in crate::server) fn new(check_interval: Duration) -> Self {
+        Self { check_interval, seen: None, checked: None, suspected: None }
+    }
+
     /// Reads the file again if it was written since the last look. A checkpoint writes the file too, so the work is
-    /// bounded: the caller looks at most once a second, and a file that is not large is checked as a whole at most
-    /// twice a minute, and once more if damage was found.
+    /// bounded: the caller looks at most once a second, and a file that is not large is checked as a whole once in each
+    /// interval, and once more if damage was found.
     ///
     /// The connection was opened with the file. A new one would use the name of the file, and the name can lead to
     /// another file by now.
@@ -54,7 +58,7 @@ impl Watchdog {
         }
         let is_suspected = self.suspected.as_ref() == Some(&connections.epoch);
         let is_large = written.0 > CHECKED_WHOLE;
-        let is_whole = !is_large && (is_suspected || self.checked.is_none_or(|at| at.elapsed() >= CHECK_EVERY));
+        let is_whole = !is_large && (is_suspected || self.checked.is_none_or(|at| at.elapsed() >= self.check_interval));
         let generation = database.search_index().generation();
         let found = if is_whole {
             self.checked = Some(Instant::now());
