@@ -132,8 +132,8 @@ pub struct SnapshotPayload {
     pub heartbeat_ms: u32,
     /// The version of the contract.
     pub version: String,
-    /// Whether the project of the stream has a task or figures. True for a stream of all projects. False can mean a name
-    /// with a typing error.
+    /// Whether the project of the stream has a task. True for a stream of all projects. False can mean a name with a
+    /// typing error.
     #[serde(default = "known")]
     pub known: bool,
 }
@@ -148,8 +148,8 @@ pub struct Resumed {
     pub heartbeat_ms: u32,
     /// The version of the contract.
     pub version: String,
-    /// Whether the project of the stream has a task or figures. True for a stream of all projects. False can mean a name
-    /// with a typing error.
+    /// Whether the project of the stream has a task. True for a stream of all projects. False can mean a name with a
+    /// typing error.
     #[serde(default = "known")]
     pub known: bool,
     /// The read models that changed between `since` and the cursor of this frame.

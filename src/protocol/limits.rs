@@ -145,6 +145,12 @@ pub const TEXT_BYTES: usize = 64 * 1024;
 /// The longest kind of an event, in characters. A longer one gets 422.
 pub const EVENT_KIND_CHARACTERS: usize = 64;
 
+/// The highest position that a writer can choose for an event. A higher one is refused: the next event gets the position
+/// after the highest one, and no number follows the highest number of SQLite. A number of JSON is exact up to 2^53, so
+/// nine thousand times as many events fit behind the chosen ones. The triggers and the statements that repair the numbers
+/// of the table have this number as a literal.
+pub const EVENT_POSITION: i64 = 1_000_000_000_000;
+
 /// How many levels a tree of tasks has. A deeper task gets 422. Triggers delete a tree level by level, and SQLite
 /// allows them 1,000 levels.
 pub const TASK_LEVELS: i64 = 100;

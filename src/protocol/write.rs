@@ -158,8 +158,8 @@ bodies! {
         created_at: Option<Timestamp>,
     }
 
-    /// The finished tasks to purge. Without a field: all finished tasks. A tree of tasks is purged as a whole, and only
-    /// if every task in it is finished.
+    /// The finished tasks to purge. Without a field: all finished tasks. A tree of tasks is purged only if every task in
+    /// it is finished.
     Purge {
         /// Only trees with this status at the top.
         status: Option<FinalStatus>,

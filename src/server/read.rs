@@ -30,10 +30,13 @@ pub mod usage;
 mod page;
 pub use page::{ListName, MomentKey, PageToken, PageWindow, TimelineKey};
 
-/// Whether the project in the transaction's scope has a task or figures. True in the scope of all projects.
+/// Whether the project in the transaction's scope has a task. True in the scope of all projects.
+///
+/// The figures and the hours of a project outlive its last task for a time that depends on background work, so they do
+/// not count.
 pub async fn project_is_known(tx: &ReadTransaction) -> Result<bool, DbErr> {
     let Some(project) = tx.scope().project() else { return Ok(true) };
-    Ok(sql::overview::PROJECT_IS_KNOWN.number(tx, [project.into()]).await? != 0)
+    Ok(sql::tasks::PROJECT_HAS_TASKS.number(tx, [project.into()]).await? != 0)
 }
 
 /// The content of a snapshot frame: the figures and the first page of tasks.

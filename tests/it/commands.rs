@@ -164,7 +164,7 @@ async fn watch_says_that_the_server_does_not_know_the_project() {
     let mut watch = watch.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("a process");
     let mut lines = BufReader::new(watch.stderr.take().expect("its errors")).lines();
     let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("text");
-    assert_eq!(line.expect("a line"), "no task of the project \"mistypd\" was ever seen; is the name right?");
+    assert_eq!(line.expect("a line"), "the project \"mistypd\" has no task; is the name right?");
 }
 
 #[tokio::test]

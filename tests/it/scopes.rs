@@ -7,7 +7,7 @@ use requery::server::access::scope::Scope;
 use requery::server::agents::{self, HookDelivery, HookTime, TranscriptStretch};
 use requery::server::database::{Answer, Database, ReadKey, ReadTransaction, WriteTransaction};
 use requery::server::error::ApiError;
-use requery::server::ingest::task::PurgeConditions;
+use requery::server::ingest::task::{PurgeConditions, PurgeStep};
 use requery::server::ingest::{self, Saved};
 use requery::server::read;
 use requery::server::read::{PageWindow, TimelineKey};
@@ -143,7 +143,7 @@ async fn run(tx: &WriteTransaction, verb: &str, id: &str) -> Result<(), ApiError
         }
         "delete an event" => ingest::event::delete(tx, &id.parse().unwrap()).await?,
         "delete a bookmark" => ingest::bookmark::delete(tx, &id.parse().unwrap()).await?,
-        "delete a task" => ingest::task::delete(tx, &id.parse().unwrap()).await?,
+        "delete a task" => ingest::task::delete(tx, &id.parse().unwrap()).await.map(drop)?,
         "start this task" => {
             ingest::task::start(tx, body(json!({"task_id": id, "title": "t"})), NOW).await.map(drop)?;
         }
@@ -244,7 +244,7 @@ async fn a_purge_deletes_in_the_scope_alone() {
     store.sql("update tasks set status = 'completed'");
     let purge = async |conditions: Value| {
         let conditions = PurgeConditions::read(body(conditions)).unwrap();
-        let all = [OWN[0].to_owned(), FOREIGN[0].to_owned()];
+        let all = PurgeStep::Trees(vec![OWN[0].to_owned(), FOREIGN[0].to_owned()]);
         let found = async |tx: &ReadTransaction| Ok(json!(conditions.next_roots(tx, "").await?));
         let roots = store.read(found).await;
         let count = store.write(async |tx| Ok(conditions.purge(tx, &all, NOW).await?)).await.unwrap();
@@ -252,6 +252,13 @@ async fn a_purge_deletes_in_the_scope_alone() {
     };
     assert_eq!(purge(json!({"project": "secret"})).await, (json!([]), 0));
     assert_eq!(purge(json!({})).await, (json!([OWN[0]]), 1));
+    assert_eq!(store.sql("select project from tasks"), "secret");
+
+    let foreign = vec![FOREIGN[0].to_owned()];
+    let conditions = PurgeConditions::read(body(json!({}))).unwrap();
+    let part = PurgeStep::Part { root: foreign[0].clone(), ids: foreign.clone() };
+    assert_eq!(store.write(async |tx| Ok(conditions.purge(tx, &part, NOW).await?)).await.unwrap(), 0);
+    assert_eq!(store.write(async |tx| Ok(ingest::task::delete_part(tx, &foreign).await?)).await.unwrap(), 0);
     assert_eq!(store.sql("select project from tasks"), "secret");
 }
 

@@ -7,7 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::app::App;
+use tokio::time::timeout;
+
+use crate::app::{App, PATIENCE};
 
 mod load;
 mod upgrade;
@@ -82,6 +84,19 @@ async fn the_first_frame_says_whether_the_project_is_known() {
     let [p, q] = ["p", "q"].map(|project| format!("?since={since}&project={project}"));
     assert_eq!(kind(&app.ws(&p).await.frame().await), "resumed");
     assert_eq!([known("?project=p").await, known(&p).await, known(&q).await], [true, true, false]);
+
+    // The figures and the hours of a project outlive its tasks, and do not count.
+    app.sql(&format!("insert into events (task_id, kind) values ('{TASK}', 'log')"));
+    let folded = async {
+        while app.sql("select count(*) from activity") == "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, folded).await.unwrap();
+    app.sql("delete from tasks");
+    assert_eq!([known("?project=p").await, known(&p).await], [false, false]);
+    app.sql("insert into tasks (title, project) values ('b', 'p')");
+    assert_eq!(known("?project=p").await, true);
 }
 
 #[tokio::test]

@@ -7,9 +7,23 @@ when new.event_id is not null and not exists
 end;
 
 create trigger bookmarks_keep before insert on bookmarks
-when exists (select 1 from bookmarks where id = new.id
-    and (task_id is not new.task_id or event_id is not new.event_id)) begin
-    select raise(abort, 'a bookmark keeps its id and what it marks');
+when exists (select 1 from bookmarks where (id = new.id or rowid = new.rowid)
+    and (id is not new.id or task_id is not new.task_id or event_id is not new.event_id)) begin
+    select raise(abort, 'a bookmark keeps its id, its rowid and what it marks');
+end;
+
+-- The bookmark of the same task or event, which REPLACE would remove without a notice. See `events_replacing`.
+create trigger bookmarks_replacing before insert on bookmarks
+when exists (select 1 from bookmarks where event_id = new.event_id and id is not new.id)
+    or new.event_id is null and exists
+        (select 1 from bookmarks where task_id = new.task_id and event_id is null and id is not new.id) begin
+    delete from replaced where task_id = 'clause';
+    insert into replaced (task_id, project, status, source, event_count) values ('clause', '', 'other', '', 0);
+    insert or ignore into replaced (task_id, project, status, source, event_count)
+        values ('clause', '', 'replace', '', 0);
+    delete from bookmarks where task_id = new.task_id and event_id is new.event_id and id is not new.id
+        and exists (select 1 from replaced where task_id = 'clause' and status = 'replace');
+    delete from replaced where task_id = 'clause';
 end;
 
 create trigger bookmarks_saved after insert on bookmarks begin
@@ -18,9 +32,10 @@ create trigger bookmarks_saved after insert on bookmarks begin
         new.task_id, new.id);
 end;
 
-create trigger bookmarks_stay before update of id, task_id, event_id on bookmarks
-when new.id is not old.id or new.task_id is not old.task_id or new.event_id is not old.event_id begin
-    select raise(abort, 'a bookmark keeps its id and what it marks');
+create trigger bookmarks_stay before update of id, task_id, event_id, rowid, _rowid_, oid on bookmarks
+when new.id is not old.id or new.task_id is not old.task_id or new.event_id is not old.event_id
+    or new.rowid is not old.rowid begin
+    select raise(abort, 'a bookmark keeps its id, its rowid and what it marks');
 end;
 
 create trigger bookmarks_updated after update of title, note, created_at on bookmarks

@@ -1,10 +1,14 @@
 -- The triggers of `events`: each change is logged, and the task keeps a count of the events ever logged on it.
 
 create trigger events_fit before insert on events
-when new.position > 1000000000000 or exists (select 1 from events where (id = new.id or position = new.position)
-    and (id <> new.id or task_id <> new.task_id)) begin
-    -- The next event gets the place after the greatest one, so a writer must not use up the places.
-    select raise(abort, 'position: it is at most 1000000000000') where new.position > 1000000000000;
+when new.position not between -1 and 1000000000000 or new.position = 0
+    or exists (select 1 from events where id = new.id and task_id is not new.task_id)
+    or new.position > 0 and exists (select 1 from events where position = new.position
+        and (id is not new.id or task_id is not new.task_id)) begin
+    -- The next event gets the place after the greatest one, so a writer must not use up the places. SQLite gives -1 here
+    -- for a place that the writer leaves to the database.
+    select raise(abort, 'position: it is 1 to 1000000000000')
+        where new.position not between -1 and 1000000000000 or new.position = 0;
     select raise(abort, 'an event keeps its id, its task and its position');
 end;
 
@@ -17,10 +21,10 @@ create trigger events_logged after insert on events begin
         new.task_id, new.id, new.created_at);
     -- One of the two updates applies, so the row is written once. Only the first event of a millisecond touches the
     -- indexes on changed_at.
-    update tasks set event_count = event_count + 1, trigger_writes = (trigger_writes + 1) & 2147483647
+    update tasks set event_count = event_count + 1, trigger_writes = last_insert_rowid()
         where id = new.task_id and changed_at >= new.created_at;
     -- An event in the future would keep the task at the top of the list until then.
-    update tasks set event_count = event_count + 1, trigger_writes = (trigger_writes + 1) & 2147483647,
+    update tasks set event_count = event_count + 1, trigger_writes = last_insert_rowid(),
         changed_at = max(changed_at, min(new.created_at,
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
         where id = new.task_id and changed_at < new.created_at;
@@ -28,17 +32,32 @@ create trigger events_logged after insert on events begin
     -- event itself.
 end;
 
--- REPLACE removes the event with the same external id without firing the delete trigger, so its bookmarks are deleted
--- here.
-create trigger events_replaced after insert on events when new.external_id is not null begin
-    delete from bookmarks where task_id = new.task_id and event_id is not null
-        and not exists (select 1 from events where id = bookmarks.event_id);
+-- REPLACE fires no delete trigger for the row that it removes, so that row is deleted before. A statement within a
+-- trigger has the conflict clause of the statement that fired the trigger: so REPLACE, and no other clause, changes the
+-- note with the id `clause`.
+
+create trigger events_replacing before insert on events
+when new.external_id is not null and exists (select 1 from events
+    where task_id = new.task_id and external_id = new.external_id and id is not new.id) begin
+    delete from replaced where task_id = 'clause';
+    insert into replaced (task_id, project, status, source, event_count) values ('clause', '', 'other', '', 0);
+    insert or ignore into replaced (task_id, project, status, source, event_count)
+        values ('clause', '', 'replace', '', 0);
+    delete from events where task_id = new.task_id and external_id = new.external_id and id is not new.id
+        and exists (select 1 from replaced where task_id = 'clause' and status = 'replace');
+    delete from replaced where task_id = 'clause';
 end;
 
-create trigger events_replaced_by_update after update of external_id on events
-when new.external_id is not null and new.external_id is not old.external_id begin
-    delete from bookmarks where task_id = new.task_id and event_id is not null
-        and not exists (select 1 from events where id = bookmarks.event_id);
+create trigger events_taking before update of external_id on events
+when new.external_id is not null and new.external_id is not old.external_id and exists (select 1 from events
+    where task_id = old.task_id and external_id = new.external_id) begin
+    delete from replaced where task_id = 'clause';
+    insert into replaced (task_id, project, status, source, event_count) values ('clause', '', 'other', '', 0);
+    insert or ignore into replaced (task_id, project, status, source, event_count)
+        values ('clause', '', 'replace', '', 0);
+    delete from events where task_id = old.task_id and external_id = new.external_id
+        and exists (select 1 from replaced where task_id = 'clause' and status = 'replace');
+    delete from replaced where task_id = 'clause';
 end;
 
 create trigger events_metadata_changed before update of metadata on events when new.metadata is not old.metadata begin
@@ -65,7 +84,7 @@ when new.session_id is not old.session_id or new.kind is not old.kind or new.fam
     delete from settling where id = new.id;
 end;
 
--- The bookmarks of a deleted task are gone before its events.
+-- The bookmarks of a deleted task go with their task.
 create trigger events_deleted after delete on events when exists (select 1 from tasks where id = old.task_id) begin
     delete from bookmarks where event_id = old.id;
     insert into changes (kind, project, task_id, object_id)

@@ -1,21 +1,30 @@
 -- The triggers of the columns that the database keeps, and of the ids of rows: they take back or refuse the changes for
 -- which no trigger logs a notice. They run before the triggers of the files above, which then find the kept value.
---
--- `trigger_writes` counts within 31 bits, so that no value of it can make a later write fail.
 
-create trigger tasks_keep_their_counters after update of event_count, changed_at on tasks
-when new.trigger_writes is not (old.trigger_writes + 1) & 2147483647
-    and (new.event_count is not old.event_count or new.changed_at is not old.changed_at) begin
-    update tasks set event_count = old.event_count, changed_at = old.changed_at,
-        trigger_writes = (trigger_writes + 1) & 2147483647
+-- A trigger that changes a kept column notes the row in `settling`. The count of a logged event is no such trigger,
+-- because each event would cost two statements more. That count is known by `trigger_writes`: it becomes the number of
+-- the change that tells of the event, while that change is the last one of the log. So a statement that brings such a
+-- number itself finds no change that is not counted.
+create trigger tasks_keep_their_counters after update of event_count, changed_at, trigger_writes on tasks
+when (new.trigger_writes is old.trigger_writes
+        or (select id = new.trigger_writes and task_id = new.id and kind = 'event.logged'
+            from changes order by id desc limit 1) is not true)
+    and (new.event_count is not old.event_count or new.changed_at is not old.changed_at
+        or new.trigger_writes is not old.trigger_writes)
+    and not exists (select 1 from settling where id = new.id) begin
+    insert into settling (id) values (new.id);
+    update tasks set event_count = old.event_count, changed_at = old.changed_at, trigger_writes = old.trigger_writes
         where id = new.id;
+    delete from settling where id = new.id;
 end;
 
 -- A change in the future would keep the task at the top of the list until then.
 create trigger tasks_change_by_now after insert on tasks
 when new.changed_at > cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer) begin
-    update tasks set changed_at = cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer),
-        trigger_writes = (trigger_writes + 1) & 2147483647 where id = new.id;
+    insert into settling (id) values (new.id);
+    update tasks set changed_at = cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)
+        where id = new.id;
+    delete from settling where id = new.id;
 end;
 
 create trigger events_keep_their_update after update of updated_at on events
@@ -40,11 +49,12 @@ when new.updated_at > cast(round((julianday('now') - 2440587.5) * 86400000.0) as
     delete from settling where id = new.id;
 end;
 
--- REPLACE with a rowid would remove another row, and fire no trigger for it. SQLite gives -1 here for a row without a
--- rowid of its own, so rows with such numbers are refused.
+-- REPLACE with a rowid would remove another row, and fire no trigger for it. SQLite gives -1 in a trigger before the
+-- insert for a row without a rowid of its own, so rows with such numbers are refused. The triggers `sessions_fit` and
+-- `bookmarks_keep` do the rest for their tables.
 
 create trigger tasks_leave_other_rows before insert on tasks
-when new.rowid > 0 and exists (select 1 from tasks where rowid = new.rowid and id <> new.id) begin
+when exists (select 1 from tasks where rowid = new.rowid and id is not new.id) begin
     select raise(abort, 'rowid: another task has it');
 end;
 
@@ -52,37 +62,12 @@ create trigger tasks_have_a_rowid after insert on tasks when new.rowid < 1 begin
     select raise(abort, 'rowid: it is at least 1');
 end;
 
-create trigger tasks_keep_their_rowid before update of rowid, _rowid_, oid on tasks
-when new.rowid is not old.rowid begin
-    select raise(abort, 'rowid: a task keeps it');
-end;
-
-create trigger sessions_leave_other_rows before insert on sessions
-when new.rowid > 0 and exists (select 1 from sessions where rowid = new.rowid and id <> new.id) begin
-    select raise(abort, 'rowid: another session has it');
-end;
-
 create trigger sessions_have_a_rowid after insert on sessions when new.rowid < 1 begin
     select raise(abort, 'rowid: it is at least 1');
 end;
 
-create trigger sessions_keep_their_rowid before update of rowid, _rowid_, oid on sessions
-when new.rowid is not old.rowid begin
-    select raise(abort, 'rowid: a session keeps it');
-end;
-
-create trigger bookmarks_leave_other_rows before insert on bookmarks
-when new.rowid > 0 and exists (select 1 from bookmarks where rowid = new.rowid and id <> new.id) begin
-    select raise(abort, 'rowid: another bookmark has it');
-end;
-
 create trigger bookmarks_have_a_rowid after insert on bookmarks when new.rowid < 1 begin
     select raise(abort, 'rowid: it is at least 1');
-end;
-
-create trigger bookmarks_keep_their_rowid before update of rowid, _rowid_, oid on bookmarks
-when new.rowid is not old.rowid begin
-    select raise(abort, 'rowid: a bookmark keeps it');
 end;
 
 -- There can be bookmarks already: of a row that this task replaced.
@@ -93,9 +78,12 @@ when exists (select 1 from bookmarks where task_id = new.id) begin
         from bookmarks join tasks on tasks.id = bookmarks.task_id where bookmarks.task_id = new.id;
 end;
 
--- The events of a deleted task with this id that the server did not delete yet.
+-- The rows of a deleted task with this id that the server did not delete yet.
 create trigger tasks_return before insert on tasks
 when exists (select 1 from leaving where task_id = new.id) begin
+    delete from bookmarks where task_id = new.id;
     delete from events where task_id = new.id;
+    delete from sessions where task_id = new.id;
+    delete from usage where task_id = new.id;
     delete from leaving where task_id = new.id;
 end;

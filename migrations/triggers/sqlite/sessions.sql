@@ -1,8 +1,9 @@
 -- The triggers of `sessions`: each change is logged for the task of the session.
 
 create trigger sessions_fit before insert on sessions
-when exists (select 1 from sessions where id = new.id and task_id <> new.task_id) begin
-    select raise(abort, 'a session keeps its id and its task');
+when exists (select 1 from sessions where (id = new.id or rowid = new.rowid)
+    and (id is not new.id or task_id is not new.task_id)) begin
+    select raise(abort, 'a session keeps its id, its rowid and its task');
 end;
 
 create trigger sessions_started after insert on sessions begin
@@ -11,9 +12,9 @@ create trigger sessions_started after insert on sessions begin
         new.task_id, new.id);
 end;
 
-create trigger sessions_stay before update of id, task_id on sessions
-when new.id is not old.id or new.task_id is not old.task_id begin
-    select raise(abort, 'a session keeps its id and its task');
+create trigger sessions_stay before update of id, task_id, rowid, _rowid_, oid on sessions
+when new.id is not old.id or new.task_id is not old.task_id or new.rowid is not old.rowid begin
+    select raise(abort, 'a session keeps its id, its rowid and its task');
 end;
 
 create trigger sessions_updated after update on sessions

@@ -1,40 +1,46 @@
 -- The triggers of `tasks`: each change is logged, and each change of a figure is inserted. Deletions do the work of the
 -- foreign keys too, which are off in the `sqlite3` program.
 
+-- REPLACE puts the default of a column in the place of NULL after these two triggers ran.
+
 create trigger tasks_replacing before insert on tasks
-when exists (select 1 from tasks where id = new.id
-    or (source = new.source and external_id = new.external_id and project = new.project)) begin
-    delete from replaced where task_id in
-        (select id from tasks where id = new.id
-            or (source = new.source and external_id = new.external_id and project = new.project));
+when exists (select 1 from tasks where id = new.id or (source = coalesce(new.source, 'sql')
+    and external_id = new.external_id and project = coalesce(new.project, ''))) begin
+    delete from replaced where task_id in (select id from tasks where id = new.id
+        or (source = coalesce(new.source, 'sql') and external_id = new.external_id
+            and project = coalesce(new.project, '')));
     insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
         select id, project, parent_task_id, status, source, external_id, event_count from tasks
-        where id = new.id or (source = new.source and external_id = new.external_id and project = new.project);
+        where id = new.id or (source = coalesce(new.source, 'sql') and external_id = new.external_id
+            and project = coalesce(new.project, ''));
 end;
 
 create trigger tasks_taking before update of source, external_id, project on tasks
-when exists (select 1 from tasks where source = new.source and external_id = new.external_id
-    and project = new.project and id <> new.id) begin
-    delete from replaced where task_id in
-        (select id from tasks where source = new.source and external_id = new.external_id
-            and project = new.project and id <> new.id);
+when exists (select 1 from tasks where source = coalesce(new.source, 'sql') and external_id = new.external_id
+    and project = coalesce(new.project, '') and id <> new.id) begin
+    delete from replaced where task_id in (select id from tasks where source = coalesce(new.source, 'sql')
+        and external_id = new.external_id and project = coalesce(new.project, '') and id <> new.id);
     insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
         select id, project, parent_task_id, status, source, external_id, event_count from tasks
-        where source = new.source and external_id = new.external_id and project = new.project and id <> new.id;
+        where source = coalesce(new.source, 'sql') and external_id = new.external_id
+            and project = coalesce(new.project, '') and id <> new.id;
 end;
 
 create trigger tasks_started after insert on tasks begin
     insert into changes (kind, project, task_id, parent_task_id) values ('task.started',
         iif(new.parent_task_id is null, new.project, (select project from tasks where id = new.id)),
         new.id, new.parent_task_id);
-    -- A count that the writer brings is ignored. There can be events already: of a row that this task replaced, or
-    -- written before their task where foreign keys are off.
-    update tasks set event_count = (select count(*) from events where task_id = new.id),
-        trigger_writes = (trigger_writes + 1) & 2147483647
-        where id = new.id and event_count <> (select count(*) from events where task_id = new.id);
     insert into figure_deltas (project, status, source, tasks, events)
         values (iif(new.parent_task_id is null, new.project, (select project from tasks where id = new.id)),
             new.status, new.source, 1, (select count(*) from events where task_id = new.id));
+end;
+
+-- A count that the writer brings is ignored. There can be events already: of a row that this task replaced.
+create trigger tasks_count_their_events after insert on tasks
+when new.event_count <> (select count(*) from events where task_id = new.id) begin
+    insert into settling (id) values (new.id);
+    update tasks set event_count = (select count(*) from events where task_id = new.id) where id = new.id;
+    delete from settling where id = new.id;
 end;
 
 create trigger tasks_replaced after insert on tasks
@@ -62,14 +68,9 @@ when exists (select 1 from replaced where source = new.source and external_id = 
     select raise(abort, 'another task of this project has this source and external_id');
 end;
 
-create trigger tasks_keep_their_id before update of id on tasks when new.id is not old.id begin
-    select raise(abort, 'the id of a task never changes');
-end;
-
--- A reason that stays the same under another status was given, if the statement names its column.
-create trigger tasks_given_a_reason before update of status_reason on tasks
-when new.status is not old.status and new.status_reason is old.status_reason and new.status_reason is not null begin
-    insert or ignore into settling (id) values ('reason ' || new.id);
+create trigger tasks_keep_their_id before update of id, rowid, _rowid_, oid on tasks
+when new.id is not old.id or new.rowid is not old.rowid begin
+    select raise(abort, 'a task keeps its id and its rowid');
 end;
 
 -- Not for event_count, changed_at, ingest_state, heard_at and process: no screen shows a change of these alone. A
@@ -98,11 +99,10 @@ when (new.title is not old.title or new.project is not old.project or new.status
         select 'bookmark.saved', side.project, new.id, bookmarks.id
         from bookmarks, (select old.project as project union all select new.project) as side
         where bookmarks.task_id = new.id and new.project is not old.project;
-    insert into settling (id) select new.id where new.status is not old.status;
+    insert into settling (id) values (new.id);
     update tasks set
         changed_at = max(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer),
             min(changed_at + 1, 253402300799999)),
-        trigger_writes = (trigger_writes + 1) & 2147483647,
         status_since = iif(new.status is not old.status and new.status_since is old.status_since,
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), status_since),
         status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason
@@ -111,6 +111,14 @@ when (new.title is not old.title or new.project is not old.project or new.status
         stale_reason = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_reason)
         where id = new.id;
     delete from settling where id in (new.id, 'reason ' || new.id);
+end;
+
+-- A reason that stays the same under another status was given, if the statement names its column. Runs before
+-- `tasks_updated`, which removes the note, and only for a row that was written.
+create trigger tasks_given_a_reason after update of status_reason on tasks
+when new.status is not old.status and new.status_reason is old.status_reason and new.status_reason is not null begin
+    insert into settling (id) select 'reason ' || new.id
+        where not exists (select 1 from settling where id = 'reason ' || new.id);
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks
@@ -128,10 +136,16 @@ create trigger tasks_deleted after delete on tasks begin
     insert into figure_deltas (project, status, source, tasks, events)
         values (old.project, old.status, old.source, -1, -old.event_count);
     delete from replaced where task_id = old.id;
-    -- The task is gone already, so the delete triggers of these rows find no task and log no change.
+end;
+
+-- The task is gone already, so the delete triggers of these rows find no task and log no change. The rows of a task in
+-- `leaving` are deleted later.
+create trigger tasks_rows_deleted after delete on tasks
+when not exists (select 1 from leaving where task_id = old.id) begin
     delete from bookmarks where task_id = old.id;
-    delete from events where task_id = old.id and not exists (select 1 from leaving where task_id = old.id);
+    delete from events where task_id = old.id;
     delete from sessions where task_id = old.id;
+    delete from usage where task_id = old.id;
 end;
 
 -- A trigger of its own, because tasks_deleted has to fire for each task below.

@@ -71,7 +71,7 @@ create trigger usage_deleted after delete on usage begin
             cache_read_tokens, cache_write_tokens)
         select old.project, -1, -(old.cost_usd_micros is not null), -old.cost_usd_micros, -old.input_tokens,
             -old.output_tokens, -old.cache_read_tokens, -old.cache_write_tokens
-        where old.project is not null;
+        where old.project is not null and not exists (select 1 from leaving where task_id = old.task_id);
     delete from usage_replaced where task_id = old.task_id and answer_id = old.answer_id;
 end;
 
@@ -86,7 +86,12 @@ create trigger tasks_usage_moved after update of project on tasks when new.proje
     update usage set project = new.project where task_id = new.id;
 end;
 
--- The task is gone already, so the delete trigger of these rows finds no task and logs no change.
-create trigger tasks_usage_deleted after delete on tasks begin
-    delete from usage where task_id = old.id;
+-- The usage of a task in `leaving` is deleted later, but counts no more.
+create trigger tasks_usage_left after delete on tasks
+when exists (select 1 from leaving where task_id = old.id) begin
+    insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
+            cache_read_tokens, cache_write_tokens)
+        select project, -count(*), -count(cost_usd_micros), -sum(cost_usd_micros), -sum(input_tokens),
+            -sum(output_tokens), -sum(cache_read_tokens), -sum(cache_write_tokens)
+        from usage where task_id = old.id and project is not null group by project;
 end;

@@ -59,7 +59,7 @@ pub(super) fn status(client: &Client) -> String {
 /// The line for a project of which the server has no task.
 pub(super) fn unknown_project(project: Option<&str>) -> String {
     let project = escape_control_characters(project.unwrap_or_default());
-    format!("no task of the project \"{project}\" was ever seen; is the name right?")
+    format!("the project \"{project}\" has no task; is the name right?")
 }
 
 /// One change as a line of text.

@@ -15,6 +15,7 @@ use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
+use crate::server::ingest::task::Deletion;
 use crate::server::read;
 use crate::server::read::task::TaskFilter;
 
@@ -88,22 +89,35 @@ impl TaskApi {
 
     /// Delete a task
     ///
-    /// Also deletes all tasks below it, and the sessions, events, bookmarks and usage of all these tasks.
+    /// Also deletes all tasks below it, and the sessions, events, bookmarks and usage of all these tasks. A tree of more
+    /// than 100 tasks is deleted in steps, from its leaves.
     #[oai(path = "/tasks/:task_id", method = "delete", operation_id = "delete_task", tag = "Group::Write")]
     async fn delete(
         &self,
         /// The task.
         task_id: Path<TaskId>,
     ) -> Result<NoContent, ApiError> {
-        let write = write(&self.0, async |tx| Ok(ingest::task::delete(tx, &task_id.0).await?));
-        Ok(NoContent::new(write.await?))
+        let id = &task_id.0;
+        let delete = write(&self.0, async |tx| Ok(ingest::task::delete(tx, id).await?));
+        let (deletion, cursor) = delete.await?.into_parts();
+        if deletion == Deletion::Done {
+            return Ok(NoContent::at(cursor));
+        }
+        let read = self.0.snapshot(Scope::All).await?;
+        let parts = ingest::task::parts_of_tree(&read, id).await?;
+        drop(read);
+        for part in parts {
+            write(&self.0, async |tx| Ok(ingest::task::delete_part(tx, &part).await?)).await?;
+        }
+        let delete = write(&self.0, async |tx| Ok(ingest::task::delete_last_part(tx, id).await?));
+        Ok(NoContent::new(delete.await?))
     }
 
     /// Purge finished tasks
     ///
-    /// A tree of tasks is purged as a whole, one after the other, and only if every task in it is completed or errored. `status` and
-    /// `project` are compared with the task at the top of the tree. With `older_than`, every task of the tree must have
-    /// ended before that time. `{}` purges all finished trees.
+    /// A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has more
+    /// than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With `older_than`, every
+    /// task of the tree must have ended before that time. `{}` purges all finished trees.
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
     async fn purge(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
         let conditions = ingest::task::PurgeConditions::read(body.0)?;
@@ -111,17 +125,23 @@ impl TaskApi {
         loop {
             let read = self.0.snapshot(Scope::All).await?;
             let roots = conditions.next_roots(&read, &after).await?;
+            let steps = conditions.steps(&read, &roots).await?;
             drop(read);
-            let write = write(&self.0, async |tx| {
-                let purged = conditions.purge(tx, &roots, now_ms()).await?;
-                Ok(Purged { count: count + purged })
-            });
-            let committed = write.await?;
+            let mut changed = None;
+            for step in &steps {
+                if changed.is_some() && changed == step.root() {
+                    continue;
+                }
+                let purge = write(&self.0, async |tx| Ok(conditions.purge(tx, step, now_ms()).await?));
+                let (purged, _) = purge.await?.into_parts();
+                count += purged;
+                changed = step.root().filter(|_| purged == 0);
+            }
             match roots.last().filter(|_| roots.len() == ingest::task::TREES_AT_ONCE) {
                 Some(last) => after.clone_from(last),
-                None => return ChangedRow::new(committed),
+                None => break,
             }
-            count = committed.into_parts().0.count;
         }
+        ChangedRow::new(write(&self.0, async |_| Ok(Purged { count })).await?)
     }
 }

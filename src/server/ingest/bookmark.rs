@@ -7,7 +7,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryF
 
 use super::bounds::{Bounds, CheckedBody, check};
 use super::event::EVENT;
-use super::task::TASK;
+use super::task::{TASK, free_bookmark_id};
 use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::write::SaveBookmark;
@@ -41,10 +41,11 @@ pub async fn save(tx: &WriteTransaction, new: SaveBookmark, now_ms: i64) -> Resu
         }
         return Ok((id, Saved::There));
     }
-    if let Some(id) = &new.bookmark_id
-        && bookmark::Entity::find_by_id(id.as_str()).one(tx).await?.is_some()
-    {
-        return Err(WriteError::conflict(BOOKMARK, id));
+    if let Some(id) = &new.bookmark_id {
+        free_bookmark_id(tx, id.as_str()).await?;
+        if bookmark::Entity::find_by_id(id.as_str()).count(tx).await? > 0 {
+            return Err(WriteError::conflict(BOOKMARK, id));
+        }
     }
     let id = new.bookmark_id.unwrap_or_else(|| BookmarkId::new_at(now_ms));
     let row = bookmark::ActiveModel {

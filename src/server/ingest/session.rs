@@ -5,7 +5,7 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
-use super::task::TASK;
+use super::task::{TASK, free_session_id};
 use super::{Invalid, Saved, WriteError};
 use crate::protocol::limits;
 use crate::protocol::model::{SessionStatus, Timestamp};
@@ -44,6 +44,9 @@ pub async fn start(
     let Some(source) = source.into_tuple::<StoredText>().one(tx).await? else {
         return Err(WriteError::not_found(TASK, task_id));
     };
+    if let Some(id) = &new.session_id {
+        free_session_id(tx, id.as_str()).await?;
+    }
     if let Some(id) = &new.session_id
         && let Some(row) = session::Entity::find_by_id(id.as_str()).one(tx).await?
     {

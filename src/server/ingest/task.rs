@@ -1,7 +1,7 @@
-//! Starting, changing, deleting and purging tasks.
+//! Starting and changing tasks; deletions and purges are in modules of their own.
 
 use requery_entities::{StoredText, task};
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, PaginatorTrait, QuerySelect};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
 use super::{Invalid, Saved, WriteError};
@@ -16,10 +16,13 @@ mod row;
 pub use row::{TaskChanges, TaskToStart, change, insert, set_changed_at};
 
 mod purge;
-pub use purge::{PurgeConditions, TREES_AT_ONCE};
+pub use purge::{PurgeConditions, PurgeStep, TREES_AT_ONCE};
+
+mod deletion;
+pub use deletion::{Deletion, TASKS_AT_ONCE, delete, delete_last_part, delete_part, parts_of_tree};
 
 mod leaving;
-pub use leaving::{EVENTS_AT_ONCE, delete_left_events, free_event_ids, leaving};
+pub use leaving::{ROWS_AT_ONCE, delete_left_rows, free_bookmark_id, free_event_ids, free_session_id, is_leaving};
 
 pub(super) const TASK: &str = "task";
 const NOT_THE_PROJECT_ABOVE: &str = "a task below another task has the project of that task";
@@ -130,19 +133,6 @@ pub async fn update(tx: &WriteTransaction, id: &TaskId, patch: TaskPatch) -> Res
 /// source and external id there.
 pub async fn may_move(tx: &impl ConnectionTrait, scope: &Scope, id: &str, project: &str) -> Result<bool, DbErr> {
     Ok(scope.contains(project) && sql::tasks::MEETS_ITSELF.number(tx, [id.into(), project.into()]).await? == 0)
-}
-
-/// Deletes a task with all tasks below it and all rows that belong to them. Many events are deleted later, in steps.
-pub async fn delete(tx: &WriteTransaction, id: &TaskId) -> Result<(), WriteError> {
-    if in_scope::task(tx.scope(), id.as_str()).count(tx).await? == 0 {
-        return Err(WriteError::not_found(TASK, id));
-    }
-    let values = [id.as_str().into(), (EVENTS_AT_ONCE + 1).into()];
-    if sql::tasks::EVENTS_OF_TREE.number(tx, values).await? > EVENTS_AT_ONCE {
-        sql::tasks::LEAVE_EVENTS_OF_TREE.execute(tx, [id.as_str().into()]).await?;
-    }
-    task::Entity::delete_by_id(id.as_str()).exec(tx).await?;
-    Ok(())
 }
 
 /// The project and the parent of the task that has this id, in whichever project it is.

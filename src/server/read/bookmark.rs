@@ -8,7 +8,7 @@ use super::{id, reference, time};
 use crate::protocol::model::{Bookmark, BookmarkPage};
 use crate::protocol::{BookmarkId, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::ReadTransaction;
+use crate::server::database::{ReadTransaction, in_scope};
 
 /// The list of the bookmarks in `scope`.
 pub fn list(scope: &Scope, task_id: Option<&TaskId>) -> ListName {
@@ -27,14 +27,16 @@ pub async fn page(
     if let Some(task_id) = task_id {
         query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
     }
-    if let Some(project) = tx.scope().project() {
-        let of_project = task::Entity::find()
-            .select_only()
-            .column(task::Column::Id)
-            .filter(task::Column::Project.eq(project))
-            .into_query();
-        query = query.filter(bookmark::Column::TaskId.in_subquery(of_project));
-    }
+    // The bookmarks of a deleted task can still be there, and are not shown.
+    query = match tx.scope().project() {
+        Some(project) => {
+            let tasks = task::Entity::find().select_only().column(task::Column::Id);
+            let of_project = tasks.filter(task::Column::Project.eq(project)).into_query();
+            query.filter(bookmark::Column::TaskId.in_subquery(of_project))
+        }
+        // Not `in`, for which SQLite would sort the bookmarks of all tasks.
+        None => in_scope::of_tasks(tx.scope(), query, bookmark::Column::TaskId),
+    };
     let query = page::by_moment(query, (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
     let (list, rows) = (list(tx.scope(), task_id), query.all(tx).await?);
     let page = page::page(list, rows, window, limit, |row| MomentKey::new(row.updated_at, &row.id));

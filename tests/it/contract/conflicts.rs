@@ -159,7 +159,10 @@ async fn a_replace_cannot_move_a_row_to_another_task() {
     for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
         for (write, reason) in [
-            ("replace into sessions (id, task_id) values ('{s}', '{b}')", "a session keeps its id and its task"),
+            (
+                "replace into sessions (id, task_id) values ('{s}', '{b}')",
+                "a session keeps its id, its rowid and its task",
+            ),
             (
                 "replace into events (id, task_id, kind) values ('{e}', '{b}', 'log')",
                 "an event keeps its id, its task and its position",
@@ -168,7 +171,10 @@ async fn a_replace_cannot_move_a_row_to_another_task() {
                 "replace into events (position, task_id, kind) values (1, '{b}', 'log')",
                 "an event keeps its id, its task and its position",
             ),
-            ("replace into bookmarks (id, task_id) values ('{m}', '{b}')", "a bookmark keeps its id and what it marks"),
+            (
+                "replace into bookmarks (id, task_id) values ('{m}', '{b}')",
+                "a bookmark keeps its id, its rowid and what it marks",
+            ),
         ] {
             wire.refuses(write, reason).await;
         }
@@ -211,6 +217,100 @@ async fn replacing_a_row_within_its_task_sends_a_notice() {
         }
         assert_eq!(wire.sql("select count(*) from bookmarks where event_id not in (select id from events)"), "0");
         wire.check_figures(&[("a", 2)]).await;
+    }
+}
+
+/// A row that a statement removes is named by a change, whatever the statement is called and whichever key it meets.
+#[tokio::test]
+async fn each_removed_row_is_named_by_a_change() {
+    const ROWS_THERE: &str = "select 'task.', id from tasks union all select 'session.', id from sessions
+        union all select 'event.', id from events union all select 'bookmark.', id from bookmarks
+        union all select 'task.', task_id || answer_id from usage";
+    for pragmas in PRAGMAS {
+        for (write, frames) in [
+            (
+                "replace into bookmarks (id, task_id) values ('{q}', '{a}')",
+                "bookmark.deleted bookmark_id=m task_id=a project=p
+                 bookmark.saved bookmark_id=q task_id=a project=p",
+            ),
+            (
+                "replace into bookmarks (id, task_id, event_id) values ('{q}', '{a}', '{f}')",
+                "bookmark.deleted bookmark_id=n task_id=a project=p
+                 bookmark.saved bookmark_id=q task_id=a project=p",
+            ),
+            (
+                "replace into events (id, task_id, kind, external_id) values ('{h}', '{a}', 'tool', 'call')",
+                "bookmark.deleted bookmark_id=o task_id=a project=p
+                 event.updated event_id=e task_id=a project=p
+                 event.logged event_id=h task_id=a project=p",
+            ),
+            (
+                "update or replace events set external_id = 'call' where id = '{f}'",
+                "bookmark.deleted bookmark_id=o task_id=a project=p
+                 event.updated event_id=f task_id=a project=p x2",
+            ),
+            // Each event takes the id of the one before, so one of three events is left.
+            (
+                "insert into events (id, task_id, kind) values ('{h}', '{a}', 'log');
+                 delete from bookmarks; update or replace events set external_id = 'same' where task_id = '{a}'",
+                "",
+            ),
+            ("delete from bookmarks where task_id = '{a}'", ""),
+        ] {
+            let mut wire = with_rows(pragmas).await;
+            let before = wire.sql(ROWS_THERE);
+            let from = wire.sql("select max(id) from changes");
+            wire.write(write).await;
+            let after = wire.sql(ROWS_THERE);
+            let removed: Vec<_> = before.lines().filter(|row| !after.lines().any(|there| there == *row)).collect();
+            assert!(!removed.is_empty(), "{pragmas}{write}");
+            for row in removed {
+                let (kind, id) = row.split_once('|').unwrap();
+                let named = format!(
+                    "select count(*) > 0 from changes where id > {from} and kind glob '{kind}*'
+                        and coalesce(object_id, task_id) = '{id}'"
+                );
+                assert_eq!(wire.sql(&named), "1", "{pragmas}{write}: {row}");
+            }
+            let sent = wire.frames().await;
+            let expected: Vec<&str> = frames.lines().map(str::trim).collect();
+            assert!(expected.is_empty() || sent == expected, "{pragmas}{write}: {sent:?}");
+            let gone =
+                "select event_count - (select count(*) from events where task_id = '{a}') from tasks where id = '{a}'";
+            let gone = [("a", wire.sql(gone).parse().unwrap())];
+            wire.check_figures(if gone[0].1 > 0 { &gone } else { &[] }).await;
+        }
+    }
+}
+
+/// REPLACE puts the default of a column in the place of NULL, and only then looks for rows with the same key.
+#[tokio::test]
+async fn a_task_is_not_replaced_silently_through_a_default() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        wire.write("insert into tasks (id, title, external_id) values ('{d}', 'd', 'one')").await;
+        wire.frames().await;
+        let told = pragmas.contains("recursive_triggers");
+        for (write, frames) in [
+            (
+                "replace into tasks (id, title, source, external_id, project) values ('{k}', 'k', null, 'one', null)",
+                "task.deleted task_id=d project= parent_task_id=null
+                 task.started task_id=k project= parent_task_id=null",
+            ),
+            (
+                "update or replace tasks set source = null, project = null, external_id = 'one' where id = '{b}'",
+                "task.deleted task_id=k project= parent_task_id=null
+                 task.updated task_id=b project=q parent_task_id=null
+                 task.updated task_id=b project= parent_task_id=null",
+            ),
+        ] {
+            if told {
+                wire.check(write, frames).await;
+            } else {
+                wire.refuses(write, "another task of this project has this source and external_id").await;
+            }
+        }
+        wire.check_figures(&[]).await;
     }
 }
 

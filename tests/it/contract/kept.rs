@@ -1,6 +1,8 @@
 //! Changes that no trigger could announce are refused with the name of the column, or taken back, for every table and
 //! with each setting of a writer.
 
+use requery::protocol::limits;
+
 use super::Wire;
 
 const PRAGMAS: [&str; 5] = [
@@ -18,6 +20,10 @@ const ROWS: &str = "
     insert into bookmarks (id, task_id) values ('{m}', '{a}'), ('{n}', '{b}');
     insert into usage (task_id, answer_id) values ('{a}', 'one')";
 
+const SESSION: &str = "a session keeps its id, its rowid and its task";
+const BOOKMARK: &str = "a bookmark keeps its id, its rowid and what it marks";
+const EVENT: &str = "an event keeps its id, its task and its position";
+
 async fn with_rows(pragmas: &'static str) -> Wire {
     let mut wire = Wire::start_with(pragmas).await;
     wire.write(ROWS).await;
@@ -33,26 +39,25 @@ async fn a_row_is_not_replaced_through_its_rowid() {
         for (write, reason) in [
             ("insert or replace into tasks (rowid, title) values (1, 'x')", "rowid: another task has it"),
             ("insert or replace into tasks (_rowid_, id, title) values (2, '{a}', 'x')", "rowid: another task has it"),
-            ("update or replace tasks set rowid = 2 where rowid = 1", "rowid: a task keeps it"),
-            ("update or replace tasks set oid = 2 where id = '{a}'", "rowid: a task keeps it"),
+            ("update or replace tasks set rowid = 2 where rowid = 1", "a task keeps its id and its rowid"),
+            ("update or replace tasks set oid = 2 where id = '{a}'", "a task keeps its id and its rowid"),
             ("insert into tasks (rowid, title) values (-1, 'x')", "rowid: it is at least 1"),
-            ("insert or replace into sessions (rowid, task_id) values (2, '{a}')", "rowid: another session has it"),
-            ("update or replace sessions set _rowid_ = 2 where rowid = 1", "rowid: a session keeps it"),
+            ("insert or replace into sessions (rowid, task_id) values (2, '{a}')", SESSION),
+            ("update or replace sessions set _rowid_ = 2 where rowid = 1", SESSION),
             ("insert into sessions (rowid, task_id) values (0, '{a}')", "rowid: it is at least 1"),
-            ("insert or replace into bookmarks (rowid, task_id) values (2, '{a}')", "rowid: another bookmark has it"),
-            ("update or replace bookmarks set rowid = 2 where rowid = 1", "rowid: a bookmark keeps it"),
+            ("insert or replace into bookmarks (rowid, task_id) values (2, '{a}')", BOOKMARK),
+            ("update or replace bookmarks set rowid = 2 where rowid = 1", BOOKMARK),
             (
                 "insert or replace into bookmarks (rowid, task_id, event_id) values (-1, '{a}', '{e}')",
                 "rowid: it is at least 1",
             ),
-            (
-                "insert or replace into events (rowid, task_id, kind) values (2, '{a}', 'log')",
-                "an event keeps its id, its task and its position",
-            ),
-            (
-                "update or replace events set rowid = 2 where rowid = 1",
-                "an event keeps its id, its task and its position",
-            ),
+            ("insert or replace into events (rowid, task_id, kind) values (2, '{a}', 'log')", EVENT),
+            ("update or replace events set rowid = 2 where rowid = 1", EVENT),
+            // A fresh id stands in the place of NULL, but not yet when the triggers before the insert run.
+            ("insert or replace into tasks (rowid, id, title) values (1, null, 'x')", "rowid: another task has it"),
+            ("insert or replace into sessions (rowid, id, task_id) values (1, null, '{a}')", SESSION),
+            ("insert or replace into bookmarks (rowid, id, task_id) values (2, null, '{a}')", BOOKMARK),
+            ("insert or replace into events (position, id, task_id, kind) values (1, null, '{a}', 'log')", EVENT),
         ] {
             wire.refuses(write, reason).await;
         }
@@ -132,6 +137,80 @@ async fn a_kept_column_is_taken_back_beside_a_change() {
     }
 }
 
+/// A statement that imitates the trigger that counts an event is taken back, and so is each value of the column by which
+/// that trigger is known.
+#[tokio::test]
+async fn a_forged_count_is_taken_back() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        let newest = "(select max(id) from changes)";
+        let logged = "(select max(id) from changes where kind = 'event.logged' and task_id = '{a}')";
+        let kept = "select event_count, changed_at, trigger_writes from tasks where id = '{a}'";
+        for event in [None, Some("insert into events (task_id, kind) values ('{a}', 'log')")] {
+            if let Some(event) = event {
+                // The change of the event is the last one of the log.
+                wire.write(event).await;
+                assert_eq!(wire.frames().await.len(), 1, "{event}");
+            }
+            let before = wire.sql(kept);
+            for step in ["(trigger_writes + 1) & 2147483647", newest, logged, "last_insert_rowid()", "0", "-1"] {
+                for columns in
+                    ["event_count = 99", "event_count = event_count + 1, changed_at = 5", "trigger_writes = 0"]
+                {
+                    let forged = format!("update tasks set {columns}, trigger_writes = {step} where id = '{{a}}'");
+                    let first = event.map(|event| event.replace("'{a}'", "'{b}'") + "; ").unwrap_or_default();
+                    wire.sql(&forged);
+                    assert_eq!(wire.sql(kept), before, "{pragmas}{forged}");
+                    // In one process, behind an event of another task.
+                    wire.sql(&(first + &forged));
+                    assert_eq!(wire.sql(kept), before, "{pragmas}{forged}");
+                }
+            }
+            wire.frames().await;
+        }
+        wire.check_figures(&[]).await;
+    }
+}
+
+/// A number of the log that comes again, because another program emptied the log, still counts an event.
+#[tokio::test]
+async fn events_are_counted_whatever_numbers_the_log_has() {
+    for pragmas in PRAGMAS {
+        let wire = with_rows(pragmas).await;
+        for numbers in ["delete from changes", "delete from changes; delete from sqlite_sequence"] {
+            wire.sql(numbers);
+            for _ in 0..3 {
+                let before: i64 = wire.sql("select event_count from tasks where id = '{a}'").parse().unwrap();
+                wire.sql("insert into events (task_id, kind) values ('{a}', 'log'), ('{a}', 'log')");
+                let count = wire.sql("select event_count from tasks where id = '{a}'");
+                assert_eq!(count, (before + 2).to_string(), "{pragmas}{numbers}");
+            }
+        }
+    }
+}
+
+/// One limit for the position that a writer chooses, and the database can go on behind it.
+#[tokio::test]
+async fn a_chosen_position_has_one_limit() {
+    let mut wire = with_rows("").await;
+    let limit = limits::EVENT_POSITION;
+    let insert = |position: i64| {
+        format!("insert or replace into events (position, task_id, kind) values ({position}, '{{a}}', 'log')")
+    };
+    for position in [i64::MIN, -2, 0, limit + 1, 1 << 53, i64::MAX] {
+        wire.refuses(&insert(position), &format!("position: it is 1 to {limit}")).await;
+    }
+    wire.refuses(&insert(-1), "position").await;
+    wire.check(&insert(limit), "event.logged event_id=? task_id=a project=p").await;
+    wire.check(
+        "insert into events (task_id, kind) values ('{a}', 'log')",
+        "event.logged event_id=? task_id=a project=p",
+    )
+    .await;
+    assert_eq!(wire.sql("select max(position) from events"), (limit + 1).to_string());
+    wire.check_figures(&[]).await;
+}
+
 /// A time in the future is shown, but it keeps no row at the top of a list.
 #[tokio::test]
 async fn a_time_in_the_future_keeps_no_row_at_the_top() {
@@ -192,6 +271,29 @@ async fn a_reason_that_is_given_again_stays() {
         assert_eq!(wire.sql(reason), "why");
         wire.check("update tasks set status = 'errored' where id = '{a}'", failed).await;
         assert_eq!(wire.sql(reason), "none");
+
+        // The note that the writer gave a reason does not outlive a row that was not written.
+        wire.sql("update tasks set source = 'cli', external_id = 'one' where id = '{a}'");
+        wire.sql("insert into tasks (title, project, source, external_id) values ('x', 'q', 'cli', 'one')");
+        wire.sql("update tasks set status = 'waiting', status_reason = 'why' where id = '{a}'");
+        wire.frames().await;
+        wire.check(
+            "update or ignore tasks set status = 'errored', status_reason = 'why', project = 'q' where id = '{a}'",
+            "",
+        )
+        .await;
+        assert_eq!(wire.sql("select * from settling"), "");
+        wire.check("update tasks set status = 'errored' where id = '{a}'", failed).await;
+        assert_eq!(wire.sql(reason), "none");
+        wire.sql("update tasks set status = 'waiting', status_reason = 'why' where id = '{a}'");
+        wire.frames().await;
+        wire.check(
+            "insert into tasks (id, title) values ('{a}', 'x')
+                 on conflict (id) do update set status = 'errored', status_reason = 'why'",
+            failed,
+        )
+        .await;
+        assert_eq!(wire.sql(reason), "why");
         wire.check_figures(&[]).await;
     }
 }

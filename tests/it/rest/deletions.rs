@@ -1,66 +1,101 @@
 //! Long deletions: they go in steps, and leave the write lock to others in between.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use requery::server::ingest::task::{EVENTS_AT_ONCE, TREES_AT_ONCE};
+use requery::protocol::write::Purge;
+use requery::server::access::scope::Scope;
+use requery::server::database::{Database, DatabaseError, WriteTransaction};
+use requery::server::ingest::task::{
+    PurgeConditions, PurgeStep, ROWS_AT_ONCE, TASKS_AT_ONCE, TREES_AT_ONCE, delete_left_rows,
+};
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::Client;
-use crate::app::{App, PATIENCE};
+use crate::app::{App, PATIENCE, sqlite3};
 
 const EVENT: &str = "0190b0a0-0000-7000-8000-0000000000e1";
+const SESSION: &str = "0190b0a0-0000-7000-8000-0000000000f1";
+const BOOKMARK: &str = "0190b0a0-0000-7000-8000-0000000000b1";
 const OTHER: &str = "0190b0a0-0000-7000-8000-0000000000a2";
 
-/// A task with more events than one step deletes, and the id of one event. A bookmark marks that event.
+/// The rows that belong to tasks.
+const ROWS: &str =
+    "select (select count(*) from events) + (select count(*) from usage) + (select count(*) from sessions)
+    + (select count(*) from bookmarks) + (select count(*) from leaving)";
+
+/// A server whose background work does not begin during a test.
+async fn without_background_work() -> App {
+    App::start_with(|config| config.background_pause = Duration::from_secs(60)).await
+}
+
+/// A task with more rows of each table than a request deletes. A bookmark marks one of its events.
 async fn large_task(app: &App, client: &Client) -> String {
     let task = client.task("large", json!({"project": "p"})).await;
-    client.post(&format!("/api/v1/tasks/{task}/events"), json!({"event_id": EVENT, "kind": "log"})).await;
-    client.put("/api/v1/bookmarks", json!({"event_id": EVENT})).await;
+    let of_task = format!("/api/v1/tasks/{task}");
+    client.post(&format!("{of_task}/events"), json!({"event_id": EVENT, "kind": "log"})).await;
+    client.post(&format!("{of_task}/sessions"), json!({"session_id": SESSION})).await;
+    client.put("/api/v1/bookmarks", json!({"event_id": EVENT, "bookmark_id": BOOKMARK})).await;
     app.sql(&format!(
-        "with recursive n (i) as (select 1 union all select i + 1 from n where i < {})
-         insert into events (task_id, kind) select '{task}', 'log' from n",
-        EVENTS_AT_ONCE * 3
+        "create temp table n as with recursive n (i) as (select 1 union all select i + 1 from n where i < {many})
+             select i from n;
+         insert into events (task_id, kind) select '{task}', 'log' from n;
+         insert into sessions (task_id) select '{task}' from n;
+         insert into bookmarks (task_id, event_id) select '{task}', id from events where id <> '{EVENT}';
+         insert into usage (task_id, answer_id, input_tokens, cost_usd_micros) select '{task}', i, 2, 3 from n",
+        many = ROWS_AT_ONCE + 100
     ));
     task
 }
 
-async fn until_no_events(app: &App) {
+async fn until_no_rows(app: &App) {
     let gone = async {
-        while app.sql("select count(*) from events") != "0" || app.sql("select count(*) from leaving") != "0" {
+        while app.sql(ROWS) != "0" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();
 }
 
-/// The deletion is one change for every reader and every verb. Its events go later.
+/// The deletion is one change for every reader and every verb. Its rows go later.
 #[tokio::test]
-async fn a_large_task_is_gone_at_once_and_its_events_in_steps() {
-    let app = App::start().await;
+async fn a_large_task_is_gone_at_once_and_its_rows_in_steps() {
+    let app = without_background_work().await;
     let client = Client::of(&app);
     let task = large_task(&app, &client).await;
+    let rows = app.sql(ROWS);
+    let before = client.get("/api/v1/overview").await;
+    assert_eq!(before.at("/usage/input_tokens"), 2 * (ROWS_AT_ONCE + 100), "{}", before.text);
     assert_eq!(client.delete(&format!("/api/v1/tasks/{task}")).await.status, 204);
-    let left: i64 = app.sql("select count(*) from events").parse().unwrap();
-    assert!(left > 0, "the events were deleted in the transaction of the task");
+    assert_eq!(app.sql(&format!("{ROWS} - 1")), rows, "rows were deleted in the transaction of the task");
     assert_eq!(client.get(&format!("/api/v1/tasks/{task}")).await.status, 404);
     assert_eq!(client.get(&format!("/api/v1/tasks/{task}/timeline")).await.status, 404);
-    assert_eq!(client.get("/api/v1/bookmarks").await.at("/items"), json!([]));
-    assert_eq!(client.get("/api/v1/overview").await.at("/stats/total_events"), 0);
+    for list in ["", "?project=p", &format!("?task_id={task}")] {
+        assert_eq!(client.get(&format!("/api/v1/bookmarks{list}")).await.at("/items"), json!([]), "{list}");
+    }
+    let overview = client.get("/api/v1/overview").await;
+    assert_eq!(overview.at("/stats/total_events"), 0);
+    assert_eq!((overview.at("/usage/answers"), overview.at("/usage/input_tokens")), (json!(0), json!(0)));
     assert_eq!(client.delete(&format!("/api/v1/events/{EVENT}")).await.status, 404);
-    until_no_events(&app).await;
-    assert_eq!(
-        app.sql(
-            "select count(*) from changes where kind not in ('task.deleted') and id > \
-        (select id from changes where kind = 'task.deleted')"
-        ),
-        "0"
-    );
+    assert_eq!(client.delete(&format!("/api/v1/bookmarks/{BOOKMARK}")).await.status, 404);
+    assert_eq!(client.patch(&format!("/api/v1/sessions/{SESSION}"), json!({"summary": "s"})).await.status, 404);
+    drop(client);
+
+    // The next server goes on.
+    let folder = app.stop().await;
+    let app = App::start_in(folder, |_| ()).await;
+    until_no_rows(&app).await;
+    let client = Client::of(&app);
+    assert_eq!(client.get("/api/v1/overview").await.text, overview.text);
+    let after = "select count(*) from changes where id > (select id from changes where kind = 'task.deleted')";
+    assert_eq!(app.sql(after), "0");
 }
 
-/// Nothing of a deleted task comes back with a task of the same id, and its event ids are free.
+/// Nothing of a deleted task comes back with a task of the same id, and the ids of its rows are free.
 #[tokio::test]
 async fn a_task_with_the_id_of_a_deleted_one_begins_empty() {
-    let app = App::start().await;
+    let app = without_background_work().await;
     let client = Client::of(&app);
     let task = large_task(&app, &client).await;
     assert_eq!(client.delete(&format!("/api/v1/tasks/{task}")).await.status, 204);
@@ -72,29 +107,158 @@ async fn a_task_with_the_id_of_a_deleted_one_begins_empty() {
         assert!([404, 422].contains(&answer.status), "{request}: {}", answer.text);
     }
     client.task("other", json!({"task_id": OTHER})).await;
-    let event = json!({"event_id": EVENT, "kind": "log"});
-    assert_eq!(client.post(&format!("/api/v1/tasks/{OTHER}/events"), event).await.status, 201);
-    assert_eq!(client.post("/api/v1/tasks", json!({"task_id": task, "title": "again"})).await.status, 201);
-    assert_eq!(client.get(&format!("/api/v1/tasks/{task}")).await.at("/figures/events"), 0);
-    assert_eq!(app.sql("select count(*) from events"), "1");
+    let of_other = format!("/api/v1/tasks/{OTHER}");
+    let answers = [
+        client.post(&format!("{of_other}/events"), json!({"event_id": EVENT, "kind": "log"})).await,
+        client.post(&format!("{of_other}/sessions"), json!({"session_id": SESSION})).await,
+        client.put("/api/v1/bookmarks", json!({"task_id": OTHER, "bookmark_id": BOOKMARK})).await,
+        client.put("/api/v1/bookmarks", json!({"event_id": EVENT})).await,
+        client.post("/api/v1/tasks", json!({"task_id": task, "title": "again"})).await,
+    ];
+    assert_eq!(answers.map(|answer| answer.status), [201; 5]);
+    let again = client.get(&format!("/api/v1/tasks/{task}")).await;
+    assert_eq!((again.at("/figures/events"), again.at("/figures/sessions")), (json!(0), json!(0)));
+    assert_eq!(again.at("/usage/answers"), 0);
+    assert_eq!(app.sql(ROWS), "4");
+    assert_eq!(client.get("/api/v1/overview").await.at("/usage/answers"), 0);
 }
 
-/// The list of the deleted tasks is a table, so the next server goes on.
+/// A step deletes a part of the rows of a large task, or the rows of several small tasks.
 #[tokio::test]
-async fn the_next_server_deletes_the_events_that_are_left() {
+async fn a_step_deletes_a_bounded_number_of_rows() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let path = folder.path().join("requery.db");
+    let database = Database::open(path.clone().into()).await.unwrap();
+    let step = async |most: u32| {
+        let before: u64 = sqlite3(&path, ROWS).parse().unwrap();
+        let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(delete_left_rows(tx, most).await?);
+        let (is_full, _) = database.write(Scope::All, write).await.unwrap().into_parts();
+        (is_full, before - sqlite3(&path, ROWS).parse::<u64>().unwrap())
+    };
+    sqlite3(
+        &path,
+        "insert into tasks (title) select 'small' from (with recursive n (i) as
+            (select 1 union all select i + 1 from n where i < 30) select i from n);
+         insert into tasks (title) values ('large');
+         insert into events (task_id, kind) select id, 'log' from tasks;
+         insert into usage (task_id, answer_id) select id, 'one' from tasks;
+         insert into bookmarks (task_id) select id from tasks;
+         insert into leaving (task_id) select id from tasks where title = 'small';
+         delete from tasks where title = 'small'",
+    );
+    // Ten tasks at a time, each with three rows and its entry in the list.
+    assert_eq!(step(45).await, (true, 40));
+    assert_eq!(step(250).await, (false, 80));
+    assert_eq!(sqlite3(&path, ROWS), "3");
+
+    sqlite3(
+        &path,
+        "with recursive n (i) as (select 1 union all select i + 1 from n where i < 100)
+            insert into events (task_id, kind) select id, 'log' from tasks, n;
+         insert into leaving (task_id) select id from tasks; delete from tasks",
+    );
+    assert_eq!([step(40).await, step(40).await, step(40).await], [(true, 40), (true, 40), (false, 24)]);
+    assert_eq!(sqlite3(&path, ROWS), "0");
+    database.close("it was read").await;
+}
+
+/// A tree of 251 tasks on three levels.
+fn large_tree(app: &App, status: &str) -> String {
+    app.sql(&format!(
+        "insert into tasks (title, project, status) values ('top', 'p', '{status}');
+         insert into tasks (title, parent_task_id, status) select 'middle', tasks.id, '{status}' from tasks,
+            (with recursive n (i) as (select 1 union all select i + 1 from n where i < 50) select i from n);
+         insert into tasks (title, parent_task_id, status) select 'leaf', tasks.id, '{status}' from tasks,
+            (select 1 union all select 2 union all select 3 union all select 4) where title = 'middle';
+         insert into events (task_id, kind) select id, 'log' from tasks"
+    ));
+    app.sql("select id from tasks where title = 'top'")
+}
+
+/// A trigger of another program that refuses one deletion shows which transactions there were.
+#[tokio::test]
+async fn a_large_tree_is_deleted_from_its_leaves_in_steps() {
     let app = App::start().await;
     let client = Client::of(&app);
-    let task = large_task(&app, &client).await;
-    assert_eq!(client.delete(&format!("/api/v1/tasks/{task}")).await.status, 204);
-    let folder = app.stop().await;
-    let app = App::start_in(folder, |_| ()).await;
-    until_no_events(&app).await;
+    let top = large_tree(&app, "running");
+    app.sql(
+        "create trigger of_another_program before delete on tasks when old.title = 'top' begin
+            select raise(abort, 'refused');
+         end",
+    );
+    assert!(client.delete(&format!("/api/v1/tasks/{top}")).await.status >= 400);
+    let left = "select group_concat(title || ' ' || tasks, ', ') from
+        (select title, count(*) as tasks from tasks group by title order by title desc)";
+    assert_eq!(app.sql(left), "top 1, middle 50");
+    assert_eq!(app.sql("select count(*) from changes where kind = 'task.deleted'"), "200");
+    app.sql("drop trigger of_another_program");
+    assert_eq!(client.delete(&format!("/api/v1/tasks/{top}")).await.status, 204);
+    assert_eq!(client.delete(&format!("/api/v1/tasks/{top}")).await.status, 404);
+    assert_eq!(app.sql("select count(*), count(distinct task_id) from changes where kind = 'task.deleted'"), "251|251");
+    assert_eq!(app.sql("select count(*) from tasks"), "0");
+    until_no_rows(&app).await;
+}
+
+#[tokio::test]
+async fn a_purge_deletes_a_large_tree_from_its_leaves_in_steps() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    large_tree(&app, "completed");
+    app.sql("insert into tasks (title, project, status) values ('small', 'p', 'completed'), ('small', 'q', 'errored')");
+    let answer = client.post("/api/v1/tasks/purge", json!({})).await;
+    assert_eq!(answer.at("/count"), 253, "{}", answer.text);
+    let logged = "select group_concat(project || ' ' || count, ', ') from
+        (select project, count from changes where kind = 'tasks.purged' order by id)";
+    assert_eq!(app.sql(logged), "p 100, p 100, p 51, p 1, q 1");
+    assert_eq!(app.sql("select (select count(*) from tasks) + (select count(*) from purging)"), "0");
+    until_no_rows(&app).await;
+}
+
+/// A part of a large tree meets the conditions as a whole, or stays.
+#[tokio::test]
+async fn a_purge_leaves_a_tree_that_goes_on() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let path = folder.path().join("requery.db");
+    let database = Database::open(path.clone().into()).await.unwrap();
+    sqlite3(
+        &path,
+        "insert into tasks (title, status) values ('top', 'completed');
+         insert into tasks (title, status, parent_task_id) select 'one', 'completed', id from tasks;
+         insert into tasks (title, status, parent_task_id) select 'two', 'errored', id from tasks where title = 'top'",
+    );
+    let id = |title: &str| sqlite3(&path, &format!("select id from tasks where title = '{title}'"));
+    let part = PurgeStep::Part { root: id("top"), ids: vec![id("one"), id("two")] };
+    let conditions = PurgeConditions::read(Purge::default()).unwrap();
+    let purge = async || {
+        let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(conditions.purge(tx, &part, 1).await?);
+        database.write(Scope::All, write).await.unwrap().into_parts().0
+    };
+    for (change, back) in [
+        (
+            "update tasks set status = 'running' where title = 'two'",
+            "update tasks set status = 'errored' where title = 'two'",
+        ),
+        (
+            "insert into tasks (title, status, parent_task_id) select 'new', 'completed', id from tasks where title = 'one'",
+            "delete from tasks where title = 'new'",
+        ),
+    ] {
+        sqlite3(&path, change);
+        assert_eq!(purge().await, 0, "{change}");
+        sqlite3(&path, back);
+        assert_eq!(sqlite3(&path, "select count(*) from tasks"), "3", "{change}");
+    }
+    assert_eq!(purge().await, 2);
+    assert_eq!(sqlite3(&path, "select group_concat(title) from tasks"), "top");
+    assert_eq!(sqlite3(&path, "select count(*) from purging"), "0");
+    database.close("it was read").await;
 }
 
 #[tokio::test]
 async fn a_purge_deletes_some_trees_at_a_time() {
     let app = App::start().await;
     let client = Client::of(&app);
+    assert_eq!(TREES_AT_ONCE * 2, TASKS_AT_ONCE);
     let trees = TREES_AT_ONCE * 2 + 1;
     app.sql(&format!(
         "with recursive n (i) as (select 1 union all select i + 1 from n where i < {trees})
@@ -110,5 +274,5 @@ async fn a_purge_deletes_some_trees_at_a_time() {
         format!("3|{}", trees * 2 + 1)
     );
     assert_eq!(app.sql("select (select count(*) from tasks) + (select count(*) from purging)"), "0");
-    until_no_events(&app).await;
+    until_no_rows(&app).await;
 }

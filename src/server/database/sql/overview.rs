@@ -2,13 +2,6 @@
 
 use super::Sql;
 
-/// 1 if the project `?1` has a task, a figure or an hour of activity, otherwise 0. Each question ends at the first row of
-/// an index.
-pub const PROJECT_IS_KNOWN: Sql = Sql::new(
-    "select exists (select 1 from tasks where project = ?1) or exists (select 1 from figures where project = ?1)
-        or exists (select 1 from activity where project = ?1)",
-);
-
 /// The sum of a column. SQLite fails where a sum leaves 64 bits, and any program can write a figure, so each value counts
 /// as at most 2^50.
 macro_rules! sum {

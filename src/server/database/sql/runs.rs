@@ -22,6 +22,13 @@ pub const LAST_CHANGE_AND_RUN: Sql =
 /// The number of the last change.
 pub const LAST_CHANGE: Sql = Sql::new(concat!("select ", last_change!()));
 
+/// The highest position that a writer can choose for an event: `limits::EVENT_POSITION`.
+macro_rules! event_position {
+    () => {
+        "1000000000000"
+    };
+}
+
 /// For the tail: whether the run `?` is in the file, the number of the last change, the version of the schema, the number
 /// of the oldest row of the log, whether a table has used up its numbers, and whether the oldest change that is not
 /// folded was deleted.
@@ -31,8 +38,12 @@ pub const STATE_OF_LOG: &str = concat!(
     ", (select schema_version from pragma_schema_version), (select min(id) from changes),
     exists (select 1 from sqlite_sequence where case name
         when 'changes' then cast(seq as integer) >= 4611686018427387904
-        when 'events' then cast(seq as integer) > 1000000000000
-            and (select coalesce(max(position), 0) from events) <= 1000000000000
+        when 'events' then cast(seq as integer) > ",
+    event_position!(),
+    "
+            and (select coalesce(max(position), 0) from events) <= ",
+    event_position!(),
+    "
         when 'runs' then cast(seq as integer) >= 4611686018427387904
             and (select coalesce(max(id), 0) from runs) < 4611686018427387904
         else false end),
@@ -59,12 +70,14 @@ pub const RENUMBER_CHANGES: [Sql; 2] = [
 
 /// Takes back the numbers of runs from 2^62 on, and the places of events above the highest that a writer can choose, if no
 /// row has one.
-pub const RENUMBER_OTHERS: Sql = Sql::new(
+pub const RENUMBER_OTHERS: Sql = Sql::new(concat!(
     "update sqlite_sequence set seq = case name when 'events' then (select coalesce(max(position), 0) from events)
         else (select coalesce(max(id), 0) from runs) end
-    where name = 'events' and cast(seq as integer) > 1000000000000
-        or name = 'runs' and cast(seq as integer) >= 4611686018427387904",
-);
+    where name = 'events' and cast(seq as integer) > ",
+    event_position!(),
+    "
+        or name = 'runs' and cast(seq as integer) >= 4611686018427387904"
+));
 
 /// Whether the log lacks changes that are not folded yet: another program deleted them, or had the numbers given out again.
 pub const LACKS_UNFOLDED: Sql = Sql::new(concat!(
@@ -94,3 +107,13 @@ pub const COUNT_EVENTS_AGAIN: Sql = Sql::new(concat!(
 /// changes that get these numbers.
 pub const TAKE_BACK_SEARCHED: Sql =
     Sql::new(concat!("update searched set next = ", last_change!(), " + 1 where next > ", last_change!(), " + 1"));
+
+#[cfg(test)]
+mod tests {
+    use crate::protocol::limits;
+
+    #[test]
+    fn the_literal_is_the_limit() {
+        assert_eq!(event_position!(), limits::EVENT_POSITION.to_string());
+    }
+}

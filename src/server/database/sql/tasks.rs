@@ -13,6 +13,9 @@ pub const ABOVE: Sql = Sql::new(
     select max(level) as levels, coalesce(max(parent = ?3), false) as has_id from up",
 );
 
+/// 1 if the project `?1` has a task, otherwise 0.
+pub const PROJECT_HAS_TASKS: Sql = Sql::new("select exists (select 1 from tasks where project = ?1)");
+
 /// Whether a task of the tree at `?1` has the source and external id of a task of the project `?2`.
 pub const MEETS_ITSELF: Sql = Sql::new(
     "with recursive tree (id) as (
@@ -25,44 +28,130 @@ pub const MEETS_ITSELF: Sql = Sql::new(
     )",
 );
 
-/// Sets the time of the last change of the task `?1` to `?2`. The step of `trigger_writes` tells the triggers that keep
-/// this time to leave it.
-pub const SET_CHANGED_AT: Sql =
-    Sql::new("update tasks set changed_at = ?2, trigger_writes = (trigger_writes + 1) & 2147483647 where id = ?1");
+/// Sets the time of the last change of the task `?1` to `?2`, between [`SETTLE`] and [`SETTLED`].
+pub const SET_CHANGED_AT: Sql = Sql::new("update tasks set changed_at = ?2 where id = ?1");
 
-/// The number of events in the tree at `?1`, counted up to `?2`.
-pub const EVENTS_OF_TREE: Sql = Sql::new(
+/// Notes the row `?1`, so that the triggers leave the columns that they keep in it.
+pub const SETTLE: Sql = Sql::new("insert into settling (id) values (?1)");
+
+/// Removes the note of the row `?1`.
+pub const SETTLED: Sql = Sql::new("delete from settling where id = ?1");
+
+/// The common table `tree (id)`: the tasks in the JSON array `?1`, in the scope of the project `?2`, and each task below
+/// them. A null value sets no scope.
+macro_rules! with_trees {
+    () => {
+        "with recursive tree (id) as (
+            select id from tasks where id in (select value from json_each(?1)) and (?2 is null or project = ?2)
+            union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
+        ) "
+    };
+}
+
+/// The number of events, answers, sessions and bookmarks of the tasks in a table, counted up to a limit.
+macro_rules! count_rows {
+    ($tasks:literal, $id:literal, $limit:literal) => {
+        concat!(
+            "select count(*) from (
+                select 1 from ",
+            $tasks,
+            " join events on events.task_id = ",
+            $id,
+            " union all select 1 from ",
+            $tasks,
+            " join usage on usage.task_id = ",
+            $id,
+            " union all select 1 from ",
+            $tasks,
+            " join sessions on sessions.task_id = ",
+            $id,
+            " union all select 1 from ",
+            $tasks,
+            " join bookmarks on bookmarks.task_id = ",
+            $id,
+            " limit ",
+            $limit,
+            ")"
+        )
+    };
+}
+
+/// The tasks of the tree at `?1`, in the scope of the project `?2`, at most `?3`. A task comes before the tasks below it.
+pub const TREE: Sql = Sql::new(
     "with recursive tree (id) as (
-        select ?1 union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
+        select id from tasks where id = ?1 and (?2 is null or project = ?2)
+        union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
     )
-    select count(*) from (select 1 from tree join events on events.task_id = tree.id limit ?2)",
+    select id from tree limit ?3",
 );
 
-/// Leaves the events of the tree at `?1` to later steps, when its tasks are deleted.
-pub const LEAVE_EVENTS_OF_TREE: Sql = Sql::new(
-    "insert into leaving (task_id)
-    with recursive tree (id) as (
-        select ?1 union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
-    )
-    select id from tree where exists (select 1 from events where task_id = tree.id) on conflict do nothing",
-);
+/// The number of rows that belong to the trees at the tasks in the JSON array `?1`, in the scope of the project `?2`,
+/// counted up to `?3`.
+pub const ROWS_OF_TREES: Sql = Sql::new(concat!(with_trees!(), count_rows!("tree", "tree.id", "?3")));
 
-/// The first deleted task whose events are not deleted yet.
-pub const LEAVING: Sql = Sql::new("select task_id from leaving limit 1");
+/// Leaves the rows of the trees at the tasks in the JSON array `?1`, in the scope of the project `?2`, to later steps, when
+/// the tasks are deleted.
+pub const LEAVE_ROWS_OF_TREES: Sql = Sql::new(concat!(
+    "insert into leaving (task_id) ",
+    with_trees!(),
+    "select id from tree where true on conflict do nothing"
+));
 
-/// Deletes events of the deleted task `?1`, at most `?2`.
-pub const DELETE_LEFT_EVENTS: Sql = Sql::new(
-    "delete from events where position in (select position from events where task_id = ?1 limit ?2)
-        and not exists (select 1 from tasks where id = ?1)",
-);
+/// Deletes the tasks in the JSON array `?1`, in the scope of the project `?2`, with the tasks below them.
+pub const DELETE_TREES: Sql =
+    Sql::new("delete from tasks where id in (select value from json_each(?1)) and (?2 is null or project = ?2)");
 
-/// Notes that the deleted task `?1` has no events any more.
-pub const FORGET_LEAVING: Sql = Sql::new("delete from leaving where task_id = ?1");
+/// Whether the rows of a deleted task are left.
+pub const IS_LEAVING: Sql = Sql::new("select exists (select 1 from leaving)");
+
+/// Deletes rows of a table that belong to the first `?1` tasks in `leaving`, at most `?2` rows.
+macro_rules! delete_left {
+    ($table:literal, $key:literal, $columns:literal) => {
+        Sql::new(concat!(
+            "delete from ",
+            $table,
+            " where ",
+            $key,
+            " in (select ",
+            $columns,
+            " from (select task_id from leaving order by task_id limit ?1) gone
+                cross join ",
+            $table,
+            " of_task on of_task.task_id = gone.task_id
+            where not exists (select 1 from tasks where tasks.id = gone.task_id) limit ?2)"
+        ))
+    };
+}
+
+/// Delete the rows of the first `?1` tasks in `leaving`, each at most `?2` rows of one table.
+pub const DELETE_LEFT_ROWS: [Sql; 4] = [
+    delete_left!("events", "position", "of_task.position"),
+    delete_left!("usage", "(task_id, answer_id)", "of_task.task_id, of_task.answer_id"),
+    delete_left!("sessions", "rowid", "of_task.rowid"),
+    delete_left!("bookmarks", "rowid", "of_task.rowid"),
+];
+
+/// Removes the first `?1` tasks from `leaving`: they have no rows any more.
+pub const FORGET_LEAVING: Sql =
+    Sql::new("delete from leaving where task_id in (select task_id from leaving order by task_id limit ?1)");
 
 /// Deletes the events with ids in the JSON array `?1` that belong to deleted tasks.
 pub const DELETE_LEFT_EVENTS_BY_ID: Sql = Sql::new(
     "delete from events where id in (select value from json_each(?1))
         and not exists (select 1 from tasks where tasks.id = events.task_id)",
+);
+
+/// Deletes the bookmarks of deleted tasks that have one of the ids in the JSON array `?1`, or that mark an event with one.
+pub const DELETE_LEFT_BOOKMARKS_BY_ID: Sql = Sql::new(
+    "delete from bookmarks
+    where (id in (select value from json_each(?1)) or event_id in (select value from json_each(?1)))
+        and not exists (select 1 from tasks where tasks.id = bookmarks.task_id)",
+);
+
+/// Deletes the sessions with ids in the JSON array `?1` that belong to deleted tasks.
+pub const DELETE_LEFT_SESSIONS_BY_ID: Sql = Sql::new(
+    "delete from sessions where id in (select value from json_each(?1))
+        and not exists (select 1 from tasks where tasks.id = sessions.task_id)",
 );
 
 /// The finished tasks at the top of a tree with the status `?1`, in the project `?2` and in the scope of the project
@@ -75,23 +164,48 @@ pub const PURGEABLE_ROOTS: Sql = Sql::new(
     order by id limit ?4",
 );
 
-/// Marks the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1`, the project `?2`
-/// and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no condition.
-pub const MARK_FOR_PURGE: Sql = Sql::new(
+/// The `root` and the `id` of each task in the trees at the tasks in the JSON array `?4` that are finished, whose top has
+/// the status `?1`, the project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no condition.
+macro_rules! purgeable_trees {
+    ($columns:literal) => {
+        concat!(
+            "with recursive tree (root, id) as (
+                select id, id from tasks
+                where id in (select value from json_each(?4)) and status in ('completed', 'errored')
+                    and (?1 is null or status = ?1) and (?2 is null or project = ?2) and (?5 is null or project = ?5)
+                    and (parent_task_id is null
+                        or not exists (select 1 from tasks above where above.id = tasks.parent_task_id))
+                union all
+                select tree.root, tasks.id from tree join tasks on tasks.parent_task_id = tree.id
+            )
+            select ",
+            $columns,
+            " from tree where root not in (
+                select tree.root from tree join tasks on tasks.id = tree.id
+                where tasks.status not in ('completed', 'errored') or (?3 is not null and tasks.status_since >= ?3)
+            )"
+        )
+    };
+}
+
+/// The tasks that a purge deletes: see [`MARK_FOR_PURGE`]. A task comes before the tasks below it.
+pub const PURGEABLE: Sql = Sql::new(purgeable_trees!("root, id"));
+
+/// Marks the tasks of the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1`, the
+/// project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no condition.
+pub const MARK_FOR_PURGE: Sql = Sql::new(concat!("insert into purging (task_id) ", purgeable_trees!("id")));
+
+/// Marks the tasks in the JSON array `?2` that are finished, in the scope of the project `?3`, ended before `?1`, and have no
+/// task below them that is not in the array. A null value sets no condition.
+pub const MARK_PART_FOR_PURGE: Sql = Sql::new(
     "insert into purging (task_id)
-    with recursive tree (root, id) as (
-        select id, id from tasks
-        where id in (select value from json_each(?4)) and status in ('completed', 'errored')
-            and (?1 is null or status = ?1) and (?2 is null or project = ?2) and (?5 is null or project = ?5)
-            and (parent_task_id is null
-                or not exists (select 1 from tasks above where above.id = tasks.parent_task_id))
-        union all
-        select tree.root, tasks.id from tree join tasks on tasks.parent_task_id = tree.id
-    )
-    select id from tree where root not in (
-        select tree.root from tree join tasks on tasks.id = tree.id
-        where tasks.status not in ('completed', 'errored') or (?3 is not null and tasks.status_since >= ?3)
-    )",
+    with part (id) as materialized (select value from json_each(?2))
+    select tasks.id from part join tasks on tasks.id = part.id
+    where tasks.status in ('completed', 'errored') and (?1 is null or tasks.status_since < ?1)
+        and (?3 is null or tasks.project = ?3)
+        and not exists (
+            select 1 from tasks below where below.parent_task_id = tasks.id and below.id not in (select id from part)
+        )",
 );
 
 /// Logs for each project the number of tasks that it loses, at the time `?1`.
@@ -101,15 +215,12 @@ pub const LOG_PURGES: Sql = Sql::new(
     group by project order by project",
 );
 
-/// The number of events of the marked tasks, counted up to `?1`.
-pub const EVENTS_OF_MARKED: Sql =
-    Sql::new("select count(*) from (select 1 from purging join events on events.task_id = purging.task_id limit ?1)");
+/// The number of rows that belong to the marked tasks, counted up to `?1`.
+pub const ROWS_OF_MARKED: Sql = Sql::new(count_rows!("purging", "purging.task_id", "?1"));
 
-/// Leaves the events of the marked tasks to later steps.
-pub const LEAVE_EVENTS_OF_MARKED: Sql = Sql::new(
-    "insert into leaving (task_id) select task_id from purging
-    where exists (select 1 from events where task_id = purging.task_id) on conflict do nothing",
-);
+/// Leaves the rows of the marked tasks to later steps.
+pub const LEAVE_ROWS_OF_MARKED: Sql =
+    Sql::new("insert into leaving (task_id) select task_id from purging where true on conflict do nothing");
 
 /// Deletes the marked tasks.
 pub const DELETE_MARKED: Sql = Sql::new("delete from tasks where id in (select task_id from purging)");

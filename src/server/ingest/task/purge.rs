@@ -4,22 +4,52 @@
 //! and `project` apply to the root of the tree. The condition `older_than` applies to every task in it, so that no
 //! recent task is deleted with an old one.
 //!
-//! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees.
+//! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees, or a
+//! part of a large tree. A large tree that changes meanwhile keeps its other parts.
+
+use std::collections::BTreeMap;
+use std::mem;
 
 use requery_entities::StoredText;
-use sea_orm::{DbErr, FromQueryResult};
+use sea_orm::{DbErr, FromQueryResult, Value};
 use serde_json::json;
 
 use super::super::bounds::{Bounds, CheckedBody, check};
 use super::super::{Invalid, WriteError};
-use super::EVENTS_AT_ONCE;
+use super::deletion::{TASKS_AT_ONCE, parts};
+use super::leaving::ROWS_AT_ONCE;
 use crate::protocol::model::Timestamp;
 use crate::protocol::write::Purge;
+use crate::server::access::scope::Scope;
 use crate::server::database::sql::tasks;
 use crate::server::database::{ReadTransaction, WriteTransaction};
 
-/// How many trees one transaction deletes. A tree of a few tasks costs about a millisecond.
+/// How many trees are looked at together.
 pub const TREES_AT_ONCE: usize = 50;
+
+/// The tasks that one transaction of a purge deletes.
+#[derive(Debug)]
+pub enum PurgeStep {
+    /// The whole trees of these roots.
+    Trees(Vec<String>),
+    /// Tasks of the tree at a root, with all tasks below them.
+    Part {
+        /// The root.
+        root: String,
+        /// The tasks.
+        ids: Vec<String>,
+    },
+}
+
+impl PurgeStep {
+    /// The root of the tree of which the step deletes a part.
+    pub fn root(&self) -> Option<&str> {
+        match self {
+            Self::Trees(_) => None,
+            Self::Part { root, .. } => Some(root),
+        }
+    }
+}
 
 /// The checked conditions of a purge.
 pub struct PurgeConditions {
@@ -51,25 +81,65 @@ impl PurgeConditions {
         Ok(roots.into_iter().map(|root| root.id.into()).collect())
     }
 
-    /// Deletes the trees of these roots that meet the conditions now. Returns the number of deleted tasks.
-    pub async fn purge(&self, tx: &WriteTransaction, roots: &[String], now_ms: i64) -> Result<u64, DbErr> {
-        let values = [
-            self.status.clone().into(),
-            self.project.clone().into(),
-            self.older_than.into(),
-            json!(roots).to_string().into(),
-            tx.scope().project().into(),
-        ];
-        let count = tasks::MARK_FOR_PURGE.execute(tx, values).await?;
+    /// The steps that purge the trees of these roots, as far as they meet the conditions.
+    pub async fn steps(&self, tx: &ReadTransaction, roots: &[String]) -> Result<Vec<PurgeStep>, DbErr> {
+        #[derive(FromQueryResult)]
+        struct TaskOfTree {
+            root: StoredText,
+            id: StoredText,
+        }
+        let found: Vec<TaskOfTree> = tasks::PURGEABLE.all(tx, self.values(tx.scope(), roots)).await?;
+        let mut trees = BTreeMap::<String, Vec<String>>::new();
+        for TaskOfTree { root, id } in found {
+            trees.entry(root.into()).or_default().push(id.into());
+        }
+        let (mut steps, mut whole, mut tasks) = (Vec::new(), Vec::new(), 0);
+        for (root, tree) in trees {
+            if tasks + tree.len() > TASKS_AT_ONCE && !whole.is_empty() {
+                steps.push(PurgeStep::Trees(mem::take(&mut whole)));
+                tasks = 0;
+            }
+            tasks += tree.len().min(TASKS_AT_ONCE);
+            let parts = parts(tree).into_iter();
+            steps.extend(parts.map(|ids| PurgeStep::Part { root: root.clone(), ids }));
+            whole.push(root);
+        }
+        if !whole.is_empty() {
+            steps.push(PurgeStep::Trees(whole));
+        }
+        Ok(steps)
+    }
+
+    /// Deletes the tasks of a step that meet the conditions now. Returns the number of deleted tasks. A part of a tree is
+    /// deleted as a whole or not at all.
+    pub async fn purge(&self, tx: &WriteTransaction, step: &PurgeStep, now_ms: i64) -> Result<u64, DbErr> {
+        let count = match step {
+            PurgeStep::Trees(roots) => tasks::MARK_FOR_PURGE.execute(tx, self.values(tx.scope(), roots)).await?,
+            PurgeStep::Part { ids, .. } => {
+                let values = [self.older_than.into(), json!(ids).to_string().into(), tx.scope().project().into()];
+                let count = tasks::MARK_PART_FOR_PURGE.execute(tx, values).await?;
+                if count < ids.len() as u64 {
+                    tasks::UNMARK.execute(tx, []).await?;
+                    return Ok(0);
+                }
+                count
+            }
+        };
         if count > 0 {
             tasks::LOG_PURGES.execute(tx, [now_ms.into()]).await?;
-            if tasks::EVENTS_OF_MARKED.number(tx, [(EVENTS_AT_ONCE + 1).into()]).await? > EVENTS_AT_ONCE {
-                tasks::LEAVE_EVENTS_OF_MARKED.execute(tx, []).await?;
+            if tasks::ROWS_OF_MARKED.number(tx, [(ROWS_AT_ONCE + 1).into()]).await? > ROWS_AT_ONCE {
+                tasks::LEAVE_ROWS_OF_MARKED.execute(tx, []).await?;
             }
             tasks::DELETE_MARKED.execute(tx, []).await?;
             tasks::UNMARK.execute(tx, []).await?;
         }
         Ok(count)
+    }
+
+    fn values(&self, scope: &Scope, roots: &[String]) -> [Value; 5] {
+        let roots = json!(roots).to_string().into();
+        let scope = scope.project().into();
+        [self.status.clone().into(), self.project.clone().into(), self.older_than.into(), roots, scope]
     }
 }
 

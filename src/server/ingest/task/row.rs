@@ -165,7 +165,9 @@ pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -
 
 /// Sets the time of the last change of a task. No notice follows, so the change itself is in the same transaction.
 pub async fn set_changed_at(tx: &impl ConnectionTrait, id: &str, changed_at: i64) -> Result<(), DbErr> {
-    sql::tasks::SET_CHANGED_AT.execute(tx, [id.into(), changed_at.into()]).await.map(drop)
+    sql::tasks::SETTLE.execute(tx, [id.into()]).await?;
+    sql::tasks::SET_CHANGED_AT.execute(tx, [id.into(), changed_at.into()]).await?;
+    sql::tasks::SETTLED.execute(tx, [id.into()]).await.map(drop)
 }
 
 fn set<T: Into<sea_orm::Value>>(value: Option<T>) -> ActiveValue<T> {
