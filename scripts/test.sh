@@ -42,10 +42,16 @@ scripts/word-measure --max 1.0
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
+# Some tests send SIGHUP. A script that `nohup` started ignores it, and its children inherit that.
+hangup=()
+if env --default-signal=HUP true 2>/dev/null; then
+  hangup=(env --default-signal=HUP)
+fi
+
 say "tests"
 # Most tests wait for a server and not for a core.
 threads=$((3 * $(getconf _NPROCESSORS_ONLN)))
-cargo test --workspace --quiet -- --skip forwarder:: --test-threads "$threads"
+${hangup[@]+"${hangup[@]}"} cargo test --workspace --quiet -- --skip forwarder:: --test-threads "$threads"
 
 # A hook gives up after a quarter of a second. Tests that run at the same time could slow it down, so these run alone.
 say "tests with deadlines, one at a time"
