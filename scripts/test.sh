@@ -46,11 +46,18 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 # time could slow both down, so these run alone.
 deadlines="forwarder:: file_check::"
 
+# Some tests send SIGHUP. A script that `nohup` started ignores it, and its children inherit that.
+hangup=()
+if env --default-signal=HUP true 2>/dev/null; then
+  hangup=(env --default-signal=HUP)
+fi
+
 say "tests"
 # Most tests wait for a server and not for a core.
 threads=$((3 * $(getconf _NPROCESSORS_ONLN)))
 # shellcheck disable=SC2046,SC2086
-cargo test --workspace --quiet -- $(printf -- '--skip %s ' $deadlines) --test-threads "$threads"
+${hangup[@]+"${hangup[@]}"} cargo test --workspace --quiet -- $(printf -- '--skip %s ' $deadlines) \
+  --test-threads "$threads"
 
 say "tests with deadlines, one at a time"
 # shellcheck disable=SC2086
