@@ -133,6 +133,18 @@ impl App {
     }
 }
 
+/// Runs the cases of a test side by side, for cases that mostly wait. Each has a thread of its own, which it may block.
+pub fn side_by_side<C: Send, R: Send>(cases: impl IntoIterator<Item = C>, run: impl AsyncFn(C) -> R + Sync) -> Vec<R> {
+    let run = |case| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(case))
+    };
+    std::thread::scope(|scope| {
+        let started: Vec<_> = cases.into_iter().map(|case| scope.spawn(|| run(case))).collect();
+        started.into_iter().map(|case| case.join().expect("a case failed")).collect()
+    })
+}
+
 /// Runs SQL with the `sqlite3` program.
 pub fn sqlite3(path: &Path, sql: &str) -> String {
     let output = Command::new("sqlite3").arg("-cmd").arg(".timeout 5000").arg(path).arg(sql).output().unwrap();

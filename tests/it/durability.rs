@@ -7,12 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::app::sqlite3;
+use crate::app::{side_by_side, sqlite3};
 use crate::io_faults::{IoFault, IoFaults};
 
 use crate::process::ServerProcess;
@@ -149,8 +148,8 @@ async fn a_limit_of_the_file_size_loses_no_acknowledged_write() {
 }
 
 /// Each call of a write fails once, the first, the second and so on, and then all calls fail for a while.
-#[tokio::test]
-async fn failing_calls_lose_no_acknowledged_write() {
+#[test]
+fn failing_calls_lose_no_acknowledged_write() {
     let folder = TempDir::new().unwrap();
     let Some(faults) = IoFaults::build(folder.path()) else { return };
     let fault = |call, error, path_end, times| IoFault { call, error, path_end, skip: 0, times };
@@ -171,7 +170,7 @@ async fn failing_calls_lose_no_acknowledged_write() {
         (opened, &[0], 5, 5_000),
     ];
     // A server tries its storage once a second, so the cases run side by side, each on a server of its own.
-    let refused = join_all(cases.map(|case| writes_refused_while_calls_fail(&faults, case))).await;
+    let refused = side_by_side(cases, async |case| writes_refused_while_calls_fail(&faults, case).await);
     // A commit writes the log, and a checkpoint comes after it.
     assert!(refused[..4].iter().all(|refused| *refused > 0), "{refused:?} refused");
 }

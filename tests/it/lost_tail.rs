@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use futures_util::future::join_all;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::app::{App, Ws, sqlite3};
+use crate::app::{App, Ws, side_by_side, sqlite3};
 use crate::process::ServerProcess;
 
 fn start(path: &Path) -> Result<ServerProcess, String> {
@@ -217,12 +216,12 @@ async fn a_prune_of_the_row_that_was_read_last_gives_no_resync() {
 }
 
 /// Another program wrote the table in which SQLite keeps the numbers that it gave out.
-#[tokio::test]
-async fn any_value_in_the_table_of_numbers_ends_in_a_running_server() {
+#[test]
+fn any_value_in_the_table_of_numbers_ends_in_a_running_server() {
     // Each server pauses for a second after a failure, so the cases run side by side.
     let values =
         ["", "'3'", "'none'", "2.5", "null", "-7", "x'00'", "1e300", "9223372036854775807", "9007199254740991", "40"];
-    join_all(values.map(a_value_in_the_table_of_numbers_ends_in_a_running_server)).await;
+    side_by_side(values, a_value_in_the_table_of_numbers_ends_in_a_running_server);
 }
 
 async fn a_value_in_the_table_of_numbers_ends_in_a_running_server(value: &str) {

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use super::{
     check_notices_of_writes, create_database, drop_all_triggers, frame_of_kind, migrate, recreate_table_as, until_ready,
 };
-use crate::app::{App, PATIENCE, sqlite3};
+use crate::app::{App, PATIENCE, side_by_side, sqlite3};
 
 /// Each case is the damage, the sentence that names it, and the SQL that repairs it.
-#[tokio::test]
-async fn a_table_the_server_cannot_repair_gives_503_until_it_is_repaired() {
+#[test]
+fn a_table_the_server_cannot_repair_gives_503_until_it_is_repaired() {
     let broken: [(&str, &str, &str); 5] = [
         (
             "alter table tasks drop column summary",
@@ -37,7 +36,7 @@ async fn a_table_the_server_cannot_repair_gives_503_until_it_is_repaired() {
         ),
     ];
     // A server looks for the repair once a second, so the cases run side by side.
-    join_all(broken.map(a_broken_table_gives_503_until_it_is_repaired)).await;
+    side_by_side(broken, a_broken_table_gives_503_until_it_is_repaired);
 }
 
 async fn a_broken_table_gives_503_until_it_is_repaired((damage, sentence, repair): (&str, &str, &str)) {

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{NONE, all, index_size, titles};
-use crate::app::{App, PATIENCE, overwrite_first_page, sqlite3};
+use crate::app::{App, PATIENCE, overwrite_first_page, side_by_side, sqlite3};
 use crate::rest::Client;
 
 /// The results for `query` once the search answers. Until then only the search may answer 503.
@@ -59,8 +58,8 @@ async fn a_damaged_index_is_rebuilt_during_searches() {
     }
 }
 
-#[tokio::test]
-async fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
+#[test]
+fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
     let damages = [
         "delete from search_index_data where id = 10",
         "delete from search_index_config",
@@ -68,7 +67,7 @@ async fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
         "drop table search_index_data",
     ];
     // Each server waits for its jobs, so the cases run side by side.
-    let cases = damages.map(async |damage| {
+    side_by_side(damages, async |damage| {
         let folder = with_alpha().await.stop().await;
         sqlite3(&folder.path().join("requery.db"), damage);
         let client = Client::of(&App::start_in(folder, |_| ()).await);
@@ -85,7 +84,6 @@ async fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
         assert_eq!(found_again(&client, "q=gamma").await, ["task gamma"], "{damage}");
         assert_eq!(found_again(&client, "q=alpha").await, ALPHA, "{damage}");
     });
-    join_all(cases).await;
 }
 
 /// Renames another file over the file of the server.
@@ -131,11 +129,11 @@ async fn damage_that_only_the_integrity_check_finds_is_repaired() {
 }
 
 /// With such pages SQLite cannot even drop the table. The search stays off, and all other operations work.
-#[tokio::test]
-async fn an_index_that_cannot_be_rebuilt_disables_only_the_search() {
+#[test]
+fn an_index_that_cannot_be_rebuilt_disables_only_the_search() {
     // Each server waits for its jobs, so the cases run side by side.
     let tables = ["search_index_data", "search_index_docsize", "search_documents", "search_tasks", "searched"];
-    join_all(tables.map(a_table_that_cannot_be_rebuilt_disables_only_the_search)).await;
+    side_by_side(tables, a_table_that_cannot_be_rebuilt_disables_only_the_search);
 }
 
 async fn a_table_that_cannot_be_rebuilt_disables_only_the_search(table: &str) {
@@ -172,8 +170,8 @@ async fn a_table_that_cannot_be_rebuilt_disables_only_the_search(table: &str) {
 }
 
 /// The other tables are checked even if the index is damaged, or if another program has a damaged index in the file.
-#[tokio::test]
-async fn a_damaged_index_does_not_hide_a_damaged_table() {
+#[test]
+fn a_damaged_index_does_not_hide_a_damaged_table() {
     let of_other_program =
         "create virtual table search_index_of_mine using fts5 (a); drop table search_index_of_mine_config";
     // Both tables name one page: dropping the index table would free the page of the bookmarks.
@@ -187,7 +185,7 @@ async fn a_damaged_index_does_not_hide_a_damaged_table() {
         (of_other_program, false, false),
         (shared, false, true),
     ];
-    join_all(cases.map(this_damage_does_not_hide_a_damaged_table)).await;
+    side_by_side(cases, this_damage_does_not_hide_a_damaged_table);
 }
 
 async fn this_damage_does_not_hide_a_damaged_table((damage, overwritten, away): (&str, bool, bool)) {
