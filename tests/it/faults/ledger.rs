@@ -92,9 +92,13 @@ impl Contents {
     }
 }
 
-/// A write that began in this state of the ledger. None: a fault was about to throw writes away.
+/// The state of the ledger when a write began.
 #[derive(Clone, Copy)]
-pub struct Ticket(Option<u32>);
+pub struct Ticket {
+    /// None: a fault was about to throw writes away.
+    losses: Option<u32>,
+    certifies: bool,
+}
 
 /// The number that a held body shows, beside the cursor of the body.
 struct Claim {
@@ -130,17 +134,18 @@ impl Ledger {
     }
 
     pub fn begin(&self) -> Ticket {
-        Ticket(self.losses)
+        Ticket { losses: self.losses, certifies: self.certifies }
     }
 
     /// A write was acknowledged, with a cursor that contains it if the writer knows one.
     pub fn acknowledge(&mut self, ticket: Ticket, mark: Mark, cursor: Option<Cursor>) {
         // A write beside the fault may be in the part that the fault threw away.
-        if ticket.0.is_none() || ticket.0 != self.losses {
+        if ticket.losses.is_none() || ticket.losses != self.losses {
             return;
         }
         self.required.insert(mark);
-        if let (Some(cursor), true) = (cursor, self.certifies) {
+        // The answer of a server that is gone by now can still have the old epoch.
+        if let (Some(cursor), true) = (cursor, self.certifies && ticket.certifies) {
             let key = (cursor.epoch().to_owned(), mark.word, mark.writer);
             self.certificates.entry(key).or_default().push((cursor.snapshot().xmax(), mark.number));
         }
