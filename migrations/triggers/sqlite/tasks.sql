@@ -35,11 +35,13 @@ create trigger tasks_started after insert on tasks begin
             new.status, new.source, 1, (select count(*) from events where task_id = new.id));
 end;
 
--- A count that the writer brings is ignored. There can be events already: of a row that this task replaced.
+-- A count that the writer brings is ignored, and so is a number of a change: a later event with this number would not be
+-- counted. There can be events already: of a row that this task replaced.
 create trigger tasks_count_their_events after insert on tasks
-when new.event_count <> (select count(*) from events where task_id = new.id) begin
+when new.trigger_writes <> 0 or new.event_count <> (select count(*) from events where task_id = new.id) begin
     insert into settling (id) values (new.id);
-    update tasks set event_count = (select count(*) from events where task_id = new.id) where id = new.id;
+    update tasks set event_count = (select count(*) from events where task_id = new.id), trigger_writes = 0
+        where id = new.id;
     delete from settling where id = new.id;
 end;
 

@@ -40,9 +40,10 @@ end;
 
 create trigger usage_counted after update of
     input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd_micros, project on usage
-when new.input_tokens is not old.input_tokens or new.output_tokens is not old.output_tokens
+when (new.input_tokens is not old.input_tokens or new.output_tokens is not old.output_tokens
     or new.cache_read_tokens is not old.cache_read_tokens or new.cache_write_tokens is not old.cache_write_tokens
-    or new.cost_usd_micros is not old.cost_usd_micros or new.project is not old.project begin
+    or new.cost_usd_micros is not old.cost_usd_micros or new.project is not old.project)
+    and not exists (select 1 from leaving where task_id = new.task_id) begin
     insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
             cache_read_tokens, cache_write_tokens)
         select old.project, -1, -(old.cost_usd_micros is not null), -old.cost_usd_micros, -old.input_tokens,

@@ -64,8 +64,9 @@ pub enum OpenError {
         name that was served before, or copy the file and serve the copy", path = .0.display())]
     Linked(PathBuf),
     /// The file has several names, and the log of another name has changes.
-    #[error("{path} has another name too, a hard link, and {log} has the newest changes of that name: serve the name that \
-        was served before, or copy {path} and serve the copy", path = path.display(), log = log.display())]
+    #[error("{path} has another name too, a hard link, and {log} has changes of that name: if the file was served by that \
+        name last, serve it by that name; if {log} belongs to a backup, move {log} to another folder and start again",
+        path = path.display(), log = log.display())]
     LogOfOtherName {
         /// The file.
         path: PathBuf,

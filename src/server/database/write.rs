@@ -25,6 +25,11 @@ impl<T> Committed<T> {
     pub fn into_parts(self) -> (T, Cursor) {
         (self.value, self.cursor)
     }
+
+    /// The outcome with another value, made of this one.
+    pub fn map<U>(self, value: impl FnOnce(T) -> U) -> Committed<U> {
+        Committed { value: value(self.value), cursor: self.cursor }
+    }
 }
 
 impl Database {

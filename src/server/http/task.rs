@@ -1,5 +1,7 @@
 //! Tasks.
 
+use std::collections::BTreeSet;
+
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 
@@ -121,27 +123,31 @@ impl TaskApi {
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
     async fn purge(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
         let conditions = ingest::task::PurgeConditions::read(body.0)?;
-        let (mut count, mut after) = (0, String::new());
+        let (mut count, mut after, mut last_step) = (0, String::new(), None);
         loop {
             let read = self.0.snapshot(Scope::All).await?;
             let roots = conditions.next_roots(&read, &after).await?;
             let steps = conditions.steps(&read, &roots).await?;
             drop(read);
-            let mut changed = None;
-            for step in &steps {
-                if changed.is_some() && changed == step.root() {
-                    continue;
-                }
-                let purge = write(&self.0, async |tx| Ok(conditions.purge(tx, step, now_ms()).await?));
-                let (purged, _) = purge.await?.into_parts();
-                count += purged;
-                changed = step.root().filter(|_| purged == 0);
+            let mut changed = BTreeSet::new();
+            for step in steps {
+                let Some(step) = step.without(&changed) else { continue };
+                let purge = write(&self.0, async |tx| Ok(conditions.purge(tx, &step, now_ms()).await?));
+                let committed = purge.await?.map(|purged| {
+                    count += purged;
+                    changed.extend(step.into_root().filter(|_| purged == 0));
+                });
+                last_step = Some(committed);
             }
             match roots.last().filter(|_| roots.len() == ingest::task::TREES_AT_ONCE) {
                 Some(last) => after.clone_from(last),
                 None => break,
             }
         }
-        ChangedRow::new(write(&self.0, async |_| Ok(Purged { count })).await?)
+        // A further write can fail, and the tasks would be gone although the answer says otherwise.
+        match last_step {
+            Some(committed) => ChangedRow::new(committed.map(|()| Purged { count })),
+            None => ChangedRow::new(write(&self.0, async |_| Ok(Purged { count })).await?),
+        }
     }
 }

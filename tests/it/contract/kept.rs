@@ -186,6 +186,13 @@ async fn events_are_counted_whatever_numbers_the_log_has() {
                 assert_eq!(count, (before + 2).to_string(), "{pragmas}{numbers}");
             }
         }
+        // A row that was copied from another database brings the number of a change there.
+        wire.sql(
+            "insert into tasks (id, title, trigger_writes)
+             select '00000000-0000-7000-8000-0000000000f1', 'copied', max(id) + 2 from changes",
+        );
+        wire.sql("insert into events (task_id, kind) values ('00000000-0000-7000-8000-0000000000f1', 'log')");
+        assert_eq!(wire.sql("select event_count from tasks where title = 'copied'"), "1", "{pragmas}");
     }
 }
 

@@ -254,6 +254,44 @@ async fn a_purge_leaves_a_tree_that_goes_on() {
     database.close("it was read").await;
 }
 
+/// A tree that has grown since it was read is left to the next purge, which deletes it in parts.
+#[tokio::test]
+async fn a_purge_deletes_no_large_tree_in_one_step() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let path = folder.path().join("requery.db");
+    let database = Database::open(path.clone().into()).await.unwrap();
+    sqlite3(
+        &path,
+        "insert into tasks (title, status) values ('top', 'completed');
+         with recursive n (i) as (select 1 union all select i + 1 from n where i < 250)
+         insert into tasks (title, status, parent_task_id) select 'below', 'completed', tasks.id from n, tasks",
+    );
+    let step = PurgeStep::Trees(vec![sqlite3(&path, "select id from tasks where title = 'top'")]);
+    let conditions = PurgeConditions::read(Purge::default()).unwrap();
+    let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(conditions.purge(tx, &step, 1).await?);
+    assert_eq!(database.write(Scope::All, write).await.unwrap().into_parts().0, 0);
+    assert_eq!(sqlite3(&path, "select count(*) from tasks"), "251");
+    assert_eq!(sqlite3(&path, "select count(*) from purging"), "0");
+    database.close("it was read").await;
+}
+
+/// The usage of a deleted task stays in the file for a while, and counts no more.
+#[tokio::test]
+async fn usage_that_is_deleted_later_changes_no_figure() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let path = folder.path().join("requery.db");
+    let database = Database::open(path.clone().into()).await.unwrap();
+    sqlite3(
+        &path,
+        "insert into tasks (title) values ('a');
+         insert into usage (task_id, answer_id, output_tokens) select id, 'one', 5 from tasks;
+         insert into leaving (task_id) select id from tasks; delete from tasks;
+         update usage set output_tokens = 50",
+    );
+    assert_eq!(sqlite3(&path, "select sum(output_tokens) from figure_deltas"), "0");
+    database.close("it was read").await;
+}
+
 #[tokio::test]
 async fn a_purge_deletes_some_trees_at_a_time() {
     let app = App::start().await;

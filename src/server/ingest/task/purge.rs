@@ -7,7 +7,7 @@
 //! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees, or a
 //! part of a large tree. A large tree that changes meanwhile keeps its other parts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use requery_entities::StoredText;
@@ -43,10 +43,21 @@ pub enum PurgeStep {
 
 impl PurgeStep {
     /// The root of the tree of which the step deletes a part.
-    pub fn root(&self) -> Option<&str> {
+    pub fn into_root(self) -> Option<String> {
         match self {
             Self::Trees(_) => None,
             Self::Part { root, .. } => Some(root),
+        }
+    }
+
+    /// The step without the trees of the roots in `changed`. None: no tree is left.
+    pub fn without(self, changed: &BTreeSet<String>) -> Option<Self> {
+        match self {
+            Self::Trees(mut roots) => {
+                roots.retain(|root| !changed.contains(root));
+                (!roots.is_empty()).then_some(Self::Trees(roots))
+            }
+            Self::Part { root, ids } => (!changed.contains(&root)).then_some(Self::Part { root, ids }),
         }
     }
 }
@@ -114,7 +125,15 @@ impl PurgeConditions {
     /// deleted as a whole or not at all.
     pub async fn purge(&self, tx: &WriteTransaction, step: &PurgeStep, now_ms: i64) -> Result<u64, DbErr> {
         let count = match step {
-            PurgeStep::Trees(roots) => tasks::MARK_FOR_PURGE.execute(tx, self.values(tx.scope(), roots)).await?,
+            PurgeStep::Trees(roots) => {
+                let count = tasks::MARK_FOR_PURGE.execute(tx, self.values(tx.scope(), roots)).await?;
+                // The trees have grown since they were read. The next purge deletes them in parts.
+                if count > 2 * TASKS_AT_ONCE as u64 {
+                    tasks::UNMARK.execute(tx, []).await?;
+                    return Ok(0);
+                }
+                count
+            }
             PurgeStep::Part { ids, .. } => {
                 let values = [self.older_than.into(), json!(ids).to_string().into(), tx.scope().project().into()];
                 let count = tasks::MARK_PART_FOR_PURGE.execute(tx, values).await?;
