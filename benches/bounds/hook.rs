@@ -67,7 +67,7 @@ fn fill(base: &Path, address: &str) {
             source: "claude-code".to_owned(),
             delivery: format!("0190b0a0-0000-7000-8000-{number:012x}"),
             at_ms: 0,
-            body: br#"{"session_id":"s","hook_event_name":"Stop","cwd":"/work"}"#.to_vec(),
+            body: br#"{"session_id":"s","hook_event_name":"Stop","cwd":"/home/ada"}"#.to_vec(),
         };
         spool.put(&record, Instant::now() + Duration::from_secs(1)).unwrap();
     }
@@ -76,7 +76,7 @@ fn fill(base: &Path, address: &str) {
 fn times(address: &str, options: &[&str], hooks: usize) -> Vec<f64> {
     let time = |number| {
         let body = format!(
-            r#"{{"session_id":"s","hook_event_name":"PostToolUse","cwd":"/work","tool_name":"Bash","tool_use_id":"{number}","tool_input":{{"command":"cargo test"}},"tool_response":"{}"}}"#,
+            r#"{{"session_id":"s","hook_event_name":"PostToolUse","cwd":"/home/ada","tool_name":"Bash","tool_use_id":"{number}","tool_input":{{"command":"cargo test"}},"tool_response":"{}"}}"#,
             "ok ".repeat(1000)
         );
         let mut command = Command::new(env!("CARGO_BIN_EXE_requery"));

@@ -19,7 +19,7 @@ fn prompt(session: usize, number: usize) -> String {
     json!({
         "session_id": format!("session-{session}"),
         "hook_event_name": "UserPromptSubmit",
-        "cwd": format!("/work/{session}"),
+        "cwd": format!("/home/ada/{session}"),
         "prompt": format!("number {number}"),
     })
     .to_string()
@@ -340,7 +340,7 @@ async fn a_late_hook_is_stored_under_its_own_time() {
         assert_eq!(hook.send().await.unwrap().status(), 204);
         let tasks = reqwest::get(app.url("/api/v1/tasks")).await.unwrap().text().await.unwrap();
         let tasks: Value = serde_json::from_str(&tasks).unwrap();
-        let of_session = |task: &&Value| task["workspace"] == format!("/work/{number}");
+        let of_session = |task: &&Value| task["workspace"] == format!("/home/ada/{number}");
         let task = tasks["items"].as_array().unwrap().iter().find(of_session).unwrap();
         let began = chrono::DateTime::parse_from_rfc3339(task["created_at"].as_str().unwrap()).unwrap();
         assert!((began.to_utc() - expected).num_seconds().abs() < 30, "{at}: {began}");

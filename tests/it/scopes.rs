@@ -267,7 +267,7 @@ async fn a_purge_deletes_in_the_scope_alone() {
 async fn hooks_and_transcripts_write_in_the_scope_alone() {
     let store = Store::open().await;
     let hook = async |scope: Scope| {
-        let record = json!({"session_id": "s", "hook_event_name": "SessionStart", "cwd": "/work/secret"});
+        let record = json!({"session_id": "s", "hook_event_name": "SessionStart", "cwd": "/home/ada/secret"});
         let delivery = HookDelivery::read(AgentRuntime::ClaudeCode, None, record.to_string().as_bytes()).unwrap();
         let take = async |tx: &WriteTransaction| {
             Ok::<_, ApiError>(agents::take_hook(tx, tx.scope(), &delivery, HookTime::Now(NOW)).await?)
@@ -276,7 +276,7 @@ async fn hooks_and_transcripts_write_in_the_scope_alone() {
     };
     let import = async |scope: Scope| {
         let line = json!({
-            "type": "assistant", "sessionId": "s", "uuid": "0190b0a0-0000-7000-8000-0000000000d1", "cwd": "/work/secret",
+            "type": "assistant", "sessionId": "s", "uuid": "0190b0a0-0000-7000-8000-0000000000d1", "cwd": "/home/ada/secret",
             "timestamp": "2023-01-31T09:30:00.000Z", "requestId": "r",
             "message": {"id": "m", "role": "assistant", "model": "x", "content": [{"type": "text", "text": "Done."}],
                 "usage": {"input_tokens": 3, "output_tokens": 2}},

@@ -185,7 +185,7 @@ async fn write_by_hooks(writing: Arc<Writing>, agent: u8, like: Command) {
         let ticket = writing.ledger().begin();
         let mark = Mark { word: Word::Prompt, writer: agent, number };
         let hook: Value = json!({
-            "session_id": format!("session-{agent}"), "cwd": format!("/work/{agent}"),
+            "session_id": format!("session-{agent}"), "cwd": format!("/home/ada/{agent}"),
             "hook_event_name": "UserPromptSubmit", "prompt": mark.text(),
         });
         // The input is a file, so it is complete from the start: a late one would be given up.

@@ -1,6 +1,6 @@
 //! Long deletions: they go in steps, and leave the write lock to others in between.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use requery::protocol::write::Purge;
@@ -24,6 +24,14 @@ const OTHER: &str = "0190b0a0-0000-7000-8000-0000000000a2";
 const ROWS: &str =
     "select (select count(*) from events) + (select count(*) from usage) + (select count(*) from sessions)
     + (select count(*) from bookmarks) + (select count(*) from leaving)";
+
+/// An empty database that no server has open.
+async fn without_server() -> (TempDir, PathBuf, Database) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("requery.db");
+    let database = Database::open(path.clone().into()).await.unwrap();
+    (folder, path, database)
+}
 
 /// A server whose background work does not begin during a test.
 async fn without_background_work() -> App {
@@ -126,9 +134,7 @@ async fn a_task_with_the_id_of_a_deleted_one_begins_empty() {
 /// A step deletes a part of the rows of a large task, or the rows of several small tasks.
 #[tokio::test]
 async fn a_step_deletes_a_bounded_number_of_rows() {
-    let folder = Arc::new(TempDir::new().unwrap());
-    let path = folder.path().join("requery.db");
-    let database = Database::open(path.clone().into()).await.unwrap();
+    let (_folder, path, database) = without_server().await;
     let step = async |most: u32| {
         let before: u64 = sqlite3(&path, ROWS).parse().unwrap();
         let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(delete_left_rows(tx, most).await?);
@@ -217,9 +223,7 @@ async fn a_purge_deletes_a_large_tree_from_its_leaves_in_steps() {
 /// A part of a large tree meets the conditions as a whole, or stays.
 #[tokio::test]
 async fn a_purge_leaves_a_tree_that_goes_on() {
-    let folder = Arc::new(TempDir::new().unwrap());
-    let path = folder.path().join("requery.db");
-    let database = Database::open(path.clone().into()).await.unwrap();
+    let (_folder, path, database) = without_server().await;
     sqlite3(
         &path,
         "insert into tasks (title, status) values ('top', 'completed');
@@ -257,9 +261,7 @@ async fn a_purge_leaves_a_tree_that_goes_on() {
 /// A tree that has grown since it was read is left to the next purge, which deletes it in parts.
 #[tokio::test]
 async fn a_purge_deletes_no_large_tree_in_one_step() {
-    let folder = Arc::new(TempDir::new().unwrap());
-    let path = folder.path().join("requery.db");
-    let database = Database::open(path.clone().into()).await.unwrap();
+    let (_folder, path, database) = without_server().await;
     sqlite3(
         &path,
         "insert into tasks (title, status) values ('top', 'completed');
@@ -278,9 +280,7 @@ async fn a_purge_deletes_no_large_tree_in_one_step() {
 /// The usage of a deleted task stays in the file for a while, and counts no more.
 #[tokio::test]
 async fn usage_that_is_deleted_later_changes_no_figure() {
-    let folder = Arc::new(TempDir::new().unwrap());
-    let path = folder.path().join("requery.db");
-    let database = Database::open(path.clone().into()).await.unwrap();
+    let (_folder, path, database) = without_server().await;
     sqlite3(
         &path,
         "insert into tasks (title) values ('a');

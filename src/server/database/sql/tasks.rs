@@ -165,7 +165,8 @@ pub const PURGEABLE_ROOTS: Sql = Sql::new(
 );
 
 /// The `root` and the `id` of each task in the trees at the tasks in the JSON array `?4` that are finished, whose top has
-/// the status `?1`, the project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no condition.
+/// the status `?1`, the project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null
+/// value sets no condition.
 macro_rules! purgeable_trees {
     ($columns:literal) => {
         concat!(
@@ -192,7 +193,8 @@ macro_rules! purgeable_trees {
 pub const PURGEABLE: Sql = Sql::new(purgeable_trees!("root, id"));
 
 /// Marks the tasks of the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1`, the
-/// project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no condition.
+/// project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no
+/// condition.
 pub const MARK_FOR_PURGE: Sql = Sql::new(concat!("insert into purging (task_id) ", purgeable_trees!("id")));
 
 /// Marks the tasks in the JSON array `?2` that are finished, in the scope of the project `?3`, ended before `?1`, and have no
