@@ -19,6 +19,7 @@ pub struct Model {
     pub source: StoredText,
     pub external_id: Option<StoredText>,
     pub status_reason: Option<StoredText>,
+    pub status_detail: Option<StoredText>,
     pub status_since: i64,
     pub summary: Option<StoredText>,
     pub ingest_state: Option<StoredText>,

@@ -138,6 +138,10 @@ pub const TIME_MS: i64 = 253_402_300_799_999;
 /// gets 422.
 pub const LINE_CHARACTERS: usize = 500;
 
+/// The longest detail of a status, in code points: a question, a command or an error. A longer one gets 422, and is cut
+/// if a hook sends it: a person reads it at a glance, and the timeline has the whole text.
+pub const STATUS_DETAIL_CHARACTERS: usize = 500;
+
 /// The longest name of a project, in code points. A longer one gets 422; from a hook it is cut.
 pub const PROJECT_CHARACTERS: usize = 128;
 

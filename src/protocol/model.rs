@@ -2,7 +2,7 @@
 //!
 //! In every object all fields are present; a field without a value is `null`. A model holds no value that could change
 //! without a notice that makes the model stale: a parent has no figures of its children, the overview has no text of an
-//! event.
+//! event. The words of a question are therefore a value of the task, in `status_detail`.
 
 mod page;
 mod words;
@@ -38,6 +38,9 @@ pub use overview::{Activity, NeedsYou, Overview, SourceCount, Stats};
 
 mod search;
 pub use search::{SearchHit, SearchKind, SearchResults, Snippet};
+
+mod project;
+pub use project::{Project, ProjectPage};
 
 mod usage;
 pub use usage::{Imported, ModelUsage, SkippedLine, Usage};

@@ -150,6 +150,9 @@ bodies! {
         source: Option<String>,
         /// The reason of the status. Stored only with `waiting` and `errored`.
         status_reason: Option<String>,
+        /// The question that the task asks, the command that it asks for, or the text of the error: up to 500 characters.
+        /// Stored only with `waiting` and `errored`.
+        status_detail: Option<String>,
         /// The time from which the task waits. Stored only with `waiting`. Default: now.
         waiting_since: Option<Timestamp>,
         /// The outcome of the task.
@@ -167,6 +170,8 @@ bodies! {
         older_than: Option<Timestamp>,
         /// Only trees with a task of this project at the top.
         project: Option<String>,
+        /// `true`: only count and list the tasks, and delete none.
+        dry_run: Option<bool>,
     }
 
     /// A new session.
@@ -238,6 +243,9 @@ changes! {
         /// The reason of the status; `null` removes it. Stored only with `waiting` and `errored`. A change of the status
         /// removes the reason, unless the same request gives another one.
         status_reason: Change<String>,
+        /// The question, the command or the error; `null` removes it. Stored only with `waiting` and `errored`. A change of
+        /// the status or of its reason removes the detail, unless the same request gives one.
+        status_detail: Change<String>,
         /// The time from which the task waits. Stored only with `waiting`; `null` is allowed only with another status.
         waiting_since: Change<Timestamp>,
         /// The outcome of the task; `null` removes it.

@@ -19,6 +19,8 @@ pub mod overview;
 pub mod task;
 use task::TaskFilter;
 
+pub mod project;
+
 pub mod timeline;
 
 pub mod bookmark;

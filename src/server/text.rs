@@ -85,6 +85,15 @@ pub fn cut(text: &str, limit: usize) -> (&str, Option<u64>) {
     (&text[..text.floor_char_boundary(limit)], Some(text.len() as u64))
 }
 
+/// The text without white space around it, cut to at most `limit` code points: a cut text ends with an ellipsis.
+pub fn cut_characters(text: &str, limit: usize) -> String {
+    let text = text.trim();
+    match text.char_indices().nth(limit) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(limit.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
 /// The length of `\uXXXX`.
 const ESCAPE_LENGTH: usize = 6;
 

@@ -4,9 +4,9 @@
 use poem_openapi::types::ToJSON;
 use requery::protocol::model::{
     Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, HooksHeard, Imported,
-    Lane, ModelUsage, NeedsYou, Overview, Purged, SearchHit, SearchKind, SearchResults, Session, SessionStatus,
-    SkippedLine, Snippet, SourceCount, StaleReason, Stats, Task, TaskDetail, TaskFigures, TaskMode, TaskPage,
-    TaskStatus, Timeline, Timestamp, ToolFamily, Usage,
+    Lane, ModelUsage, NeedsYou, Overview, Project, ProjectPage, Purged, SearchHit, SearchKind, SearchResults, Session,
+    SessionStatus, SkippedLine, Snippet, SourceCount, StaleReason, Stats, Task, TaskDetail, TaskFigures, TaskMode,
+    TaskPage, TaskStatus, Timeline, Timestamp, ToolFamily, Usage,
 };
 use requery::protocol::write::{
     EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
@@ -42,7 +42,7 @@ fn the_checked_in_documents_are_the_generated_ones() {
 fn serde_writes_answers_as_the_schemas_describe() {
     let task = json!({
         "task_id": ID, "title": "a", "project": "p", "status": "waiting", "mode": "primary", "parent_task_id": null,
-        "parent_session_id": ID, "workspace": "/w", "source": "api", "status_reason": null, "waiting_since": TIME,
+        "parent_session_id": ID, "workspace": "/w", "source": "api", "status_reason": null, "status_detail": "d", "waiting_since": TIME,
         "stale_since": TIME, "stale_reason": "gone", "summary": "s", "event_count": 3, "created_at": TIME, "changed_at": TIME, "ended_at": null,
     });
     let session = json!({
@@ -66,7 +66,11 @@ fn serde_writes_answers_as_the_schemas_describe() {
         "total_tasks": 1, "running_tasks": 2, "waiting_tasks": 3, "completed_tasks": 4, "errored_tasks": 5,
         "total_events": 6,
     });
-    let needs_you = json!({"task_id": ID, "title": "t", "project": "p", "reason": null, "since": TIME});
+    let needs_you = json!({"task_id": ID, "title": "t", "project": "p", "source": "api", "reason": null, "detail": "d", "since": TIME});
+    let project = json!({
+        "project": "p", "total_tasks": 10, "running_tasks": 1, "waiting_tasks": 2, "completed_tasks": 3, "errored_tasks": 4,
+        "changed_at": TIME,
+    });
     let activity = json!({"hour": TIME, "events": 3});
     let source = json!({"source": "api", "tasks": 3});
     let figures = json!({"events": 1, "sessions": 2, "children": 3});
@@ -99,8 +103,10 @@ fn serde_writes_answers_as_the_schemas_describe() {
     check::<TaskPage>(&page(&task));
     check::<EventPage>(&page(&event));
     check::<BookmarkPage>(&page(&bookmark));
+    check::<Project>(&project);
+    check::<ProjectPage>(&page(&project));
     check::<EventsLogged>(&json!({"items": [event]}));
-    check::<Purged>(&json!({"count": 3}));
+    check::<Purged>(&json!({"count": 3, "tasks": [task]}));
     check::<Overview>(&json!({
         "stats": stats, "needs_you": [needs_you], "activity": [activity], "sources": [source],
         "usage": usage,
@@ -149,14 +155,14 @@ fn serde_writes_answers_as_the_schemas_describe() {
 fn serde_writes_bodies_as_the_schemas_describe() {
     check::<NewTask>(&json!({
         "task_id": ID, "title": "t", "project": "p", "status": "running", "mode": "primary", "parent_task_id": ID,
-        "parent_session_id": ID, "workspace": "/w", "source": "s", "status_reason": "r", "waiting_since": TIME,
-        "summary": "s", "created_at": TIME,
+        "parent_session_id": ID, "workspace": "/w", "source": "s", "status_reason": "r", "status_detail": "d",
+        "waiting_since": TIME, "summary": "s", "created_at": TIME,
     }));
     check::<TaskPatch>(&json!({
         "title": "t", "project": "p", "status": "running", "mode": "primary", "workspace": "/w", "status_reason": "r",
-        "waiting_since": TIME, "summary": "s",
+        "status_detail": "d", "waiting_since": TIME, "summary": "s",
     }));
-    check::<Purge>(&json!({"status": "completed", "older_than": TIME, "project": "p"}));
+    check::<Purge>(&json!({"status": "completed", "older_than": TIME, "project": "p", "dry_run": true}));
     check::<NewSession>(&json!({
         "session_id": ID, "source": "s", "runtime_session_id": "r", "started_at": TIME,
     }));
@@ -373,7 +379,7 @@ async fn bounds_of_texts_are_the_bounds_of_the_server() {
             }
         }
     }
-    assert_eq!(bounds, 24);
+    assert_eq!(bounds, 26);
 }
 
 fn operation<'a>(document: &'a Value, id: &str) -> (&'a str, &'a str, &'a Value) {

@@ -7,5 +7,6 @@ mod database_errors;
 mod deletions;
 mod failures;
 mod pages;
+mod projects;
 mod reads;
 mod writes;

@@ -167,6 +167,14 @@ async fn run(tx: &WriteTransaction, verb: &str, id: &str) -> Result<(), ApiError
 }
 
 #[tokio::test]
+async fn the_list_of_projects_ends_at_the_scope() {
+    let store = Store::open().await;
+    let page = store.read(async |tx| Ok(json!(read::project::page(tx, &PageWindow::Newest, 9).await?))).await;
+    let names: Vec<_> = page["items"].as_array().unwrap().iter().map(|one| one["project"].as_str().unwrap()).collect();
+    assert_eq!((names, &page["next"]), (vec!["own"], &Value::Null));
+}
+
+#[tokio::test]
 async fn a_row_of_another_project_is_answered_as_a_row_that_does_not_exist() {
     let store = Store::open().await;
     let before = store.sql(ROWS);

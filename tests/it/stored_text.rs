@@ -20,8 +20,8 @@ const CHILD: &str = "0190b0a0-0000-7000-8000-0000000000a2";
 /// A tree with a row in each table that a screen shows.
 fn insert_tree() -> String {
     format!(
-        "insert into tasks (id, title, project, status, status_reason, source)
-            values ('{PARENT}', 'broken', 'broken', 'waiting', 'question', 'broken');
+        "insert into tasks (id, title, project, status, status_reason, status_detail, source)
+            values ('{PARENT}', 'broken', 'broken', 'waiting', 'question', 'broken', 'broken');
         insert into tasks (id, title, project, parent_task_id, parent_session_id, source, status, status_reason,
                 summary, heard_at, process, ingest_state, workspace, external_id, stale_since, stale_reason)
             values ('{CHILD}', 'broken', 'broken', '{PARENT}', '{PARENT}', 'broken', 'waiting', 'permission',
@@ -185,6 +185,7 @@ async fn any_text_in_a_row_is_shown_and_breaks_no_answer() {
             "sessions.summary",
             "tasks.project",
             "tasks.source",
+            "tasks.status_detail",
             "tasks.status_reason",
             "tasks.summary",
             "tasks.title",

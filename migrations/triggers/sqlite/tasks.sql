@@ -79,12 +79,13 @@ end;
 -- change of the status clears the stale flag.
 create trigger tasks_updated after update of
     title, project, status, mode, parent_task_id, parent_session_id, workspace, source, external_id, status_reason,
-    status_since, summary, stale_since, stale_reason, created_at on tasks
+    status_detail, status_since, summary, stale_since, stale_reason, created_at on tasks
 when (new.title is not old.title or new.project is not old.project or new.status is not old.status
     or new.mode is not old.mode or new.parent_task_id is not old.parent_task_id
     or new.parent_session_id is not old.parent_session_id or new.workspace is not old.workspace
     or new.source is not old.source or new.external_id is not old.external_id
-    or new.status_reason is not old.status_reason or new.status_since is not old.status_since
+    or new.status_reason is not old.status_reason or new.status_detail is not old.status_detail
+    or new.status_since is not old.status_since
     or new.summary is not old.summary or new.stale_since is not old.stale_since
     or new.stale_reason is not old.stale_reason or new.created_at is not old.created_at)
     and not exists (select 1 from settling where id = new.id) begin
@@ -109,10 +110,13 @@ when (new.title is not old.title or new.project is not old.project or new.status
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), status_since),
         status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason
             and not exists (select 1 from settling where id = 'reason ' || new.id), null, status_reason),
+        status_detail = iif((new.status is not old.status or new.status_reason is not old.status_reason)
+            and new.status_detail is old.status_detail
+            and not exists (select 1 from settling where id = 'detail ' || new.id), null, status_detail),
         stale_since = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_since),
         stale_reason = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_reason)
         where id = new.id;
-    delete from settling where id in (new.id, 'reason ' || new.id);
+    delete from settling where id in (new.id, 'reason ' || new.id, 'detail ' || new.id);
 end;
 
 -- A reason that stays the same under another status was given, if the statement names its column. Runs before
@@ -121,6 +125,14 @@ create trigger tasks_given_a_reason after update of status_reason on tasks
 when new.status is not old.status and new.status_reason is old.status_reason and new.status_reason is not null begin
     insert into settling (id) select 'reason ' || new.id
         where not exists (select 1 from settling where id = 'reason ' || new.id);
+end;
+
+-- As `tasks_given_a_reason`, for a detail that stays the same under another status or reason.
+create trigger tasks_given_a_detail after update of status_detail on tasks
+when (new.status is not old.status or new.status_reason is not old.status_reason)
+    and new.status_detail is old.status_detail and new.status_detail is not null begin
+    insert into settling (id) select 'detail ' || new.id
+        where not exists (select 1 from settling where id = 'detail ' || new.id);
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks

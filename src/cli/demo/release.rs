@@ -111,7 +111,10 @@ async fn part(stage: &mut DemoStage, release: &Work, title: &str, commands: &[&s
 async fn approve(stage: &mut DemoStage, task: &Work) -> Option<()> {
     log(stage, task, json!([{"kind": "permission.requested", "title": "Sign with the release key?"}])).await?;
     let path = format!("api/v1/tasks/{}", task.id);
-    stage.call(Method::PATCH, &path, json!({"status": "waiting", "status_reason": "permission"})).await?;
+    let asks = json!({
+        "status": "waiting", "status_reason": "permission", "status_detail": "Sign with the release key?",
+    });
+    stage.call(Method::PATCH, &path, asks).await?;
     stage.pause(4.0, 9.0).await;
     stage.call(Method::PATCH, &path, json!({"status": "running"})).await.map(drop)
 }

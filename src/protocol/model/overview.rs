@@ -53,8 +53,12 @@ pub struct NeedsYou {
     pub title: String,
     /// The project of the task.
     pub project: String,
+    /// The runtime that the task comes from.
+    pub source: String,
     /// The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale.
     pub reason: Option<String>,
+    /// The `status_detail` of the task: the question that it asks, or the command that it asks for.
+    pub detail: Option<String>,
     /// The time from which the task waits, or from which it counts as stale.
     pub since: Timestamp,
 }

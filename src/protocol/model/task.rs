@@ -71,6 +71,9 @@ pub struct Task {
     /// The reason of the status. For `waiting`: `ready`, `permission`, `question`, `idle`, `finished` or another text.
     /// For `errored`: `lost`, the error of the agent or another text.
     pub status_reason: Option<String>,
+    /// The question that a waiting task asks, the command that it asks for, or the text of the error: at most 500
+    /// characters.
+    pub status_detail: Option<String>,
     /// The time from which the task waits; `null` if it does not wait.
     pub waiting_since: Option<Timestamp>,
     /// The time from which the task counts as stale, so that its status may no longer be true; `null` without a stale
@@ -125,6 +128,8 @@ pages! {
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct Purged {
-    /// The number of purged tasks.
+    /// The number of purged tasks; with `dry_run` the number of tasks that a purge would delete.
     pub count: u64,
+    /// With `dry_run` the first of these tasks, at most 50; otherwise `null`.
+    pub tasks: Option<Vec<Task>>,
 }

@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, T
 
 pub mod change_log;
 pub mod overview;
+pub mod projects;
 pub mod runs;
 pub mod search;
 pub mod search_writes;

@@ -67,6 +67,14 @@ impl<T: Serialize> ChangedRow<T> {
     }
 }
 
+impl<T> ChangedRow<T> {
+    /// The answer to a request that only read, because it asked for no change.
+    pub(super) fn at(answer: Answer) -> Self {
+        let cursor = answer.cursor().clone();
+        Self { body: answer.into_bytes(), cursor, of: PhantomData }
+    }
+}
+
 impl NoContent {
     pub(super) fn new(committed: Committed<()>) -> Self {
         Self::at(committed.into_parts().1)
@@ -82,7 +90,7 @@ fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Whether a list of entity tags has this tag. The comparison is the weak one, which ignores `W/`.
-fn names(list: &str, tag: &str) -> bool {
+pub(super) fn names(list: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     list.trim() == "*" || list.split(',').any(|one| opaque(one) == opaque(tag))
 }

@@ -1,11 +1,12 @@
-//! The overview.
+//! The overview and the list of projects.
 
 use poem_openapi::OpenApi;
 
 use super::Group;
 use super::answer::ReadAnswer;
-use super::reading::{ProjectParameter, Reading};
-use crate::protocol::model::Overview;
+use super::reading::{PageParameters, ProjectParameter, Reading};
+use crate::protocol::model::{Overview, ProjectPage};
+use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::read;
@@ -24,5 +25,14 @@ impl OverviewApi {
     ) -> Result<ReadAnswer<Overview>, ApiError> {
         let queries = async |tx: &ReadTransaction| Ok(read::overview::overview(tx).await?);
         reading.answer(&self.0, project.0, ReadKey::new("overview"), queries).await
+    }
+
+    /// Projects with the numbers of their tasks, the last changed first
+    #[oai(path = "/projects", method = "get", operation_id = "projects")]
+    async fn projects(&self, page: PageParameters, reading: Reading) -> Result<ReadAnswer<ProjectPage>, ApiError> {
+        let scope = Scope::All;
+        let window = page.window(read::project::list(&scope))?;
+        let queries = async |tx: &ReadTransaction| Ok(read::project::page(tx, &window, page.limit()).await?);
+        reading.answer(&self.0, scope, page.extend(ReadKey::new("projects")), queries).await
     }
 }

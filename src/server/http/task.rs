@@ -11,13 +11,14 @@ use super::reading::{PageParameters, ProjectParameter, Reading, found};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::TaskId;
+use crate::protocol::limits;
 use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus};
 use crate::protocol::write::{NewTask, Purge, TaskPatch};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
-use crate::server::ingest::task::Deletion;
+use crate::server::ingest::task::{Deletion, PurgeConditions};
 use crate::server::read;
 use crate::server::read::task::TaskFilter;
 
@@ -121,10 +122,16 @@ impl TaskApi {
     ///
     /// A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has more
     /// than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With `older_than`, every
-    /// task of the tree must have ended before that time. `{}` purges all finished trees.
+    /// task of the tree must have ended before that time. `{}` purges all finished trees. With `dry_run: true` no task is
+    /// deleted: the answer has the number of the tasks that would be, and the first of them.
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
     async fn purge(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
-        let conditions = ingest::task::PurgeConditions::read(body.0)?;
+        let dry_run = body.0.dry_run.unwrap_or(false);
+        let conditions = PurgeConditions::read(body.0)?;
+        if dry_run {
+            let queries = async |tx: &ReadTransaction| would_purge(tx, &conditions).await;
+            return Ok(ChangedRow::at(self.0.read(Scope::All, None, ReadKey::new("purge"), queries).await?));
+        }
         let (mut count, mut after, mut last_step) = (0, String::new(), None);
         loop {
             let read = self.0.snapshot(Scope::All).await?;
@@ -148,8 +155,26 @@ impl TaskApi {
         }
         // A further write can fail, and the tasks would be gone although the answer says otherwise.
         match last_step {
-            Some(committed) => ChangedRow::new(committed.map(|()| Purged { count })),
-            None => ChangedRow::new(write(&self.0, async |_| Ok(Purged { count })).await?),
+            Some(committed) => ChangedRow::new(committed.map(|()| Purged { count, tasks: None })),
+            None => ChangedRow::new(write(&self.0, async |_| Ok(Purged { count, tasks: None })).await?),
+        }
+    }
+}
+
+/// The tasks that a purge would delete.
+async fn would_purge(tx: &ReadTransaction, conditions: &PurgeConditions) -> Result<Purged, ApiError> {
+    let (mut count, mut first, mut after) = (0, Vec::new(), String::new());
+    loop {
+        let roots = conditions.next_roots(tx, &after).await?;
+        let ids = conditions.tasks(tx, &roots).await?;
+        count += ids.len() as u64;
+        let room = (limits::PAGE_ROWS_DEFAULT as usize).saturating_sub(first.len());
+        for id in ids.iter().take(room).filter_map(|id| id.parse::<TaskId>().ok()) {
+            first.extend(read::task::summary(tx, tx.scope(), &id).await?);
+        }
+        match roots.last().filter(|_| roots.len() == ingest::task::TREES_AT_ONCE) {
+            Some(last) => after.clone_from(last),
+            None => return Ok(Purged { count, tasks: Some(first) }),
         }
     }
 }

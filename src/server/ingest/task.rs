@@ -66,6 +66,7 @@ pub async fn start(tx: &WriteTransaction, new: NewTask, now_ms: i64) -> Result<(
         project: new.project.unwrap_or(inherited),
         status,
         status_reason: new.status_reason.filter(|_| has_reason),
+        status_detail: new.status_detail.filter(|_| has_reason),
         status_since: waiting_since.filter(|_| waits).unwrap_or(now_ms),
         mode: new.mode.unwrap_or(TaskMode::Primary),
         parent_task_id: new.parent_task_id,
@@ -101,7 +102,7 @@ pub async fn update(tx: &WriteTransaction, id: &TaskId, patch: TaskPatch) -> Res
             return Err(WriteError::invalid("project", detail));
         }
     }
-    // Only a waiting or errored task has a reason, and only a waiting task has a time since when it waits. For another
+    // Only a waiting or errored task has a reason and a detail, and only a waiting task has a time since when it waits. For another
     // status these fields of the patch are dropped.
     let status = patch.status.or(TaskStatus::parse(&row.status));
     let waits = status == Some(TaskStatus::Waiting);
@@ -111,15 +112,21 @@ pub async fn update(tx: &WriteTransaction, id: &TaskId, patch: TaskPatch) -> Res
     }
     let waiting_since = patch.waiting_since.value().map(Timestamp::as_ms);
     let gets_another = status.is_some_and(|status| row.status != status.as_str());
+    let status_reason = patch
+        .status_reason
+        .into_next()
+        .filter(|_| has_reason)
+        .filter(|reason| gets_another || row.status_reason.as_deref() != reason.as_deref());
+    let status_detail =
+        patch.status_detail.into_next().filter(|_| has_reason).filter(|detail| {
+            gets_another || status_reason.is_some() || row.status_detail.as_deref() != detail.as_deref()
+        });
     let changes = TaskChanges {
         title: patch.title.filter(|title| *title != row.title),
         project,
         status: patch.status.filter(|status| row.status != status.as_str()),
-        status_reason: patch
-            .status_reason
-            .into_next()
-            .filter(|_| has_reason)
-            .filter(|reason| gets_another || row.status_reason.as_deref() != reason.as_deref()),
+        status_reason,
+        status_detail,
         status_since: waiting_since.filter(|since| waits && *since != row.status_since),
         mode: patch.mode.filter(|mode| row.mode != mode.as_str()),
         workspace: patch.workspace.into_next().filter(|workspace| row.workspace.as_deref() != workspace.as_deref()),
@@ -182,6 +189,7 @@ impl CheckedBody for NewTask {
         }
         bounds.characters("workspace", self.workspace.as_deref(), limits::WORKSPACE_CHARACTERS);
         bounds.characters("status_reason", self.status_reason.as_deref(), limits::LINE_CHARACTERS);
+        bounds.characters("status_detail", self.status_detail.as_deref(), limits::STATUS_DETAIL_CHARACTERS);
         bounds.bytes("summary", self.summary.as_deref());
         bounds.time("created_at", self.created_at.as_ref());
         bounds.time("waiting_since", self.waiting_since.as_ref());
@@ -198,6 +206,8 @@ impl CheckedBody for TaskPatch {
         bounds.project(self.project.as_deref());
         bounds.characters("workspace", self.workspace.value().map(String::as_str), limits::WORKSPACE_CHARACTERS);
         bounds.characters("status_reason", self.status_reason.value().map(String::as_str), limits::LINE_CHARACTERS);
+        let detail = self.status_detail.value().map(String::as_str);
+        bounds.characters("status_detail", detail, limits::STATUS_DETAIL_CHARACTERS);
         bounds.bytes("summary", self.summary.value().map(String::as_str));
         bounds.time("waiting_since", self.waiting_since.value());
         bounds.into_found()

@@ -62,6 +62,10 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
     Ok(Overview { stats, needs_you: needs_you(tx).await?, activity: activity(hours), sources, usage: usage.usage() })
 }
 
+/// The id, the title, the project, the source, the status, its detail, the reason and the time of a task.
+type Needing =
+    (StoredText, StoredText, StoredText, StoredText, StoredText, Option<StoredText>, Option<StoredText>, i64);
+
 async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
     let status = |words: &[TaskStatus]| task::Column::Status.is_in(words.iter().map(|status| status.as_str()));
     let waits = || Condition::all().add(status(&[TaskStatus::Waiting])).add(task::Column::StaleSince.is_null());
@@ -85,22 +89,26 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
         }
         let found = query
             .select_only()
-            .columns([task::Column::Id, task::Column::Title, task::Column::Project, reason, since])
+            .columns([task::Column::Id, task::Column::Title, task::Column::Project, task::Column::Source])
+            .columns([task::Column::Status, task::Column::StatusDetail, reason, since])
             .order_by_asc(since)
             .order_by_asc(task::Column::Id)
             .limit(left as u64)
-            .into_tuple::<(StoredText, StoredText, StoredText, Option<StoredText>, i64)>()
+            .into_tuple::<Needing>()
             .all(tx)
             .await?;
         rows.extend(found);
     }
-    rows.sort_by(|a, b| (a.4, &a.0).cmp(&(b.4, &b.0)));
-    let needs_you = rows.into_iter().filter_map(|(task_id, title, project, reason, since)| {
+    rows.sort_by(|a, b| (a.7, &a.0).cmp(&(b.7, &b.0)));
+    let needs_you = rows.into_iter().filter_map(|(task_id, title, project, source, status, detail, reason, since)| {
         Some(NeedsYou {
             task_id: id(&task_id)?,
             title: title.into(),
             project: project.into(),
+            source: source.into(),
             reason: reason.map(String::from),
+            // A running task that is flagged stale asks for no decision.
+            detail: detail.filter(|_| status == TaskStatus::Waiting.as_str()).map(String::from),
             since: time(since),
         })
     });

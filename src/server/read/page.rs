@@ -75,11 +75,11 @@ pub(super) struct PageRows<R> {
 }
 
 /// The digits of a negative time sort after all others. Tokens are only compared for equality.
-fn hex(value: i64) -> String {
+pub(super) fn hex(value: i64) -> String {
     format!("{value:016x}")
 }
 
-fn number(hex: &str) -> Option<i64> {
+pub(super) fn number(hex: &str) -> Option<i64> {
     let digits = hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     digits.then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(u64::cast_signed)
 }

@@ -263,6 +263,44 @@ async fn an_update_that_replaces_an_event_removes_its_bookmark() {
     }
 }
 
+/// A detail belongs to one status and one reason: it stays only if the writer names it again.
+#[tokio::test]
+async fn a_detail_ends_with_its_status_or_its_reason() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        let frame = |changed: bool| {
+            let changed = if changed { " status_changed=true" } else { "" };
+            format!("task.updated task_id=a project=p parent_task_id=null{changed}")
+        };
+        let detail = "select coalesce(status_detail, 'none') from tasks where id = '{a}'";
+        for (write, status_changes, left) in [
+            (
+                r#"PATCH /api/v1/tasks/{a} {"status":"waiting","status_reason":"question","status_detail":"?"}"#,
+                true,
+                "?",
+            ),
+            ("update tasks set status_detail = 'Which port?' where id = '{a}'", false, "Which port?"),
+            ("update tasks set status_reason = 'permission' where id = '{a}'", false, "none"),
+            ("update tasks set status_reason = 'question', status_detail = '?' where id = '{a}'", false, "?"),
+            ("update tasks set status_reason = 'permission', status_detail = '?' where id = '{a}'", false, "?"),
+            (r#"PATCH /api/v1/tasks/{a} {"status_reason":"question"}"#, false, "none"),
+            (r#"PATCH /api/v1/tasks/{a} {"status_detail":"?"}"#, false, "?"),
+            (r#"PATCH /api/v1/tasks/{a} {"status_reason":"permission","status_detail":"?"}"#, false, "?"),
+            (r#"PATCH /api/v1/tasks/{a} {"status_detail":null}"#, false, "none"),
+            (r#"PATCH /api/v1/tasks/{a} {"status_detail":"?"}"#, false, "?"),
+            ("update tasks set status = 'running' where id = '{a}'", true, "none"),
+            ("update tasks set status = 'waiting', status_detail = '?' where id = '{a}'", true, "?"),
+        ] {
+            wire.check(write, &frame(status_changes)).await;
+            assert_eq!((wire.sql(detail).as_str(), wire.sql("select * from settling").as_str()), (left, ""), "{write}");
+        }
+        let failed = "task.completed task_id=a project=p parent_task_id=null status=errored";
+        wire.check("update tasks set status = 'errored', status_detail = '?' where id = '{a}'", failed).await;
+        assert_eq!(wire.sql(detail), "?");
+        wire.check_figures(&[]).await;
+    }
+}
+
 /// A reason that stays the same under another status is kept if the writer names it, and cleared otherwise.
 #[tokio::test]
 async fn a_reason_that_is_given_again_stays() {

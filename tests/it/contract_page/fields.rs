@@ -33,6 +33,8 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("NewTask", "\n| `POST /api/v1/tasks` |", "\n"),
     ("Overview", "\n**Overview**:", "\n"),
     ("Problem", "\n## Errors\n", "\n\n|"),
+    ("Project", "\n- `GET /api/v1/projects`", "\n\n"),
+    ("ProjectPage", "\n**Pages.**", "\n\n"),
     ("Purge", "\n| `POST /api/v1/tasks/purge` |", "\n"),
     ("Purged", "\n| `POST /api/v1/tasks/purge` |", "\n"),
     ("SaveBookmark", "\n| `PUT /api/v1/bookmarks` |", "\n"),

@@ -314,3 +314,53 @@ async fn a_purge_deletes_some_trees_at_a_time() {
     assert_eq!(app.sql("select (select count(*) from tasks) + (select count(*) from purging)"), "0");
     until_no_rows(&app).await;
 }
+
+#[tokio::test]
+async fn a_dry_run_counts_and_lists_and_changes_no_row() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let done = json!({"project": "p", "status": "completed"});
+    let root = client.task("root", done.clone()).await;
+    let below = json!({"parent_task_id": root, "status": "errored"});
+    client.task("below", below).await;
+    let other = client.task("half", done).await;
+    client.task("running", json!({"parent_task_id": other})).await;
+    app.sql(
+        "with recursive n (i) as (select 1 union all select i + 1 from n where i < 130)
+         insert into tasks (title, project, status, status_since) select i, 'q', 'completed', 1000 from n",
+    );
+    let rows = "select (select count(*) from tasks) || ' ' || (select max(id) from changes) || ' ' ||
+        (select count(*) from purging) || ' ' || (select count(*) from purges)";
+    let before = app.sql(rows);
+    let titles = |answer: &crate::rest::Answer| -> Vec<String> {
+        let tasks = answer.at("/tasks").as_array().unwrap().clone();
+        tasks.iter().map(|task| task["title"].as_str().unwrap().to_owned()).collect()
+    };
+    let purge = async |mut conditions: serde_json::Value, dry_run: bool| {
+        conditions["dry_run"] = json!(dry_run);
+        let answer = client.post("/api/v1/tasks/purge", conditions).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert!(!answer.header("requery-cursor").is_empty());
+        answer
+    };
+    let cases = [
+        (json!({"project": "p"}), 2),
+        (json!({"project": "q"}), 130),
+        (json!({}), 132),
+        (json!({"status": "errored"}), 0),
+        (json!({"older_than": "1970-01-02T00:00:00Z"}), 130),
+    ];
+    for (conditions, count) in &cases {
+        let shown = purge(conditions.clone(), true).await;
+        assert_eq!((shown.at("/count"), titles(&shown).len()), (json!(count), 50.min(*count)), "{conditions}");
+    }
+    assert_eq!(titles(&purge(json!({"project": "p"}), true).await), ["root", "below"]);
+    assert_eq!(app.sql(rows), before);
+    let wrong = json!({"dry_run": "yes", "status": "running"});
+    assert_eq!(client.post("/api/v1/tasks/purge", wrong).await.problem(), "422 status dry_run");
+
+    let purged = purge(json!({"project": "p"}), false).await;
+    assert_eq!(purged.json(), json!({"count": 2, "tasks": null}));
+    assert_eq!(purge(json!({"project": "p"}), true).await.json(), json!({"count": 0, "tasks": []}));
+    assert_eq!(client.post("/api/v1/tasks/purge", json!({})).await.json(), json!({"count": 130, "tasks": null}));
+}

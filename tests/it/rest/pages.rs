@@ -36,7 +36,7 @@ async fn timelines_and_bookmarks_are_paged_in_both_directions() {
 }
 
 /// Reads all pages to the end and back. Each direction has each row once and in the same order.
-async fn walk(client: &Client, path: &str, count: usize) {
+pub(super) async fn walk(client: &Client, path: &str, count: usize) {
     let all = client.get(&format!("{path}limit=200")).await;
     assert_eq!(items(&all).len(), count);
     assert_eq!((all.at("/next"), all.at("/previous")), (json!(null), json!(null)));

@@ -52,6 +52,37 @@ async fn status_reason_and_waiting_since_end_with_the_waiting_status() {
     assert_eq!(client.get("/api/v1/overview").await.at("/needs_you"), json!([]));
 }
 
+/// Each change of the words that a task waits with is told, whichever program writes them.
+#[tokio::test]
+async fn needs_you_has_the_source_and_the_detail() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let asks = json!({
+        "status": "waiting", "status_reason": "question", "status_detail": "Which port?", "source": "mine", "project": "p",
+    });
+    let id = client.task("a", asks).await;
+    let needs_you = async || client.get("/api/v1/overview").await.at("/needs_you/0");
+    let first = needs_you().await;
+    assert_eq!((&first["source"], &first["detail"]), (&json!("mine"), &json!("Which port?")));
+    assert_eq!(client.get(&format!("/api/v1/tasks/{id}")).await.at("/task/status_detail"), "Which port?");
+
+    let mut stream = app.ws("").await;
+    stream.frame().await;
+    app.sql("update tasks set status_detail = 'Which host?'");
+    let frame = stream.frame().await;
+    assert_eq!((&frame["type"], &frame["payload"]["status_changed"]), (&json!("task.updated"), &json!(false)));
+    assert_eq!(needs_you().await["detail"], "Which host?");
+
+    // The flag of a silent agent leaves the question as it is.
+    app.sql("update tasks set stale_since = 1000, stale_reason = 'silent'");
+    let flagged = needs_you().await;
+    assert_eq!((&flagged["reason"], &flagged["detail"]), (&json!("silent"), &json!("Which host?")));
+    app.sql("update tasks set status = 'running', stale_since = 2000, stale_reason = 'silent', status_detail = 'x'");
+    assert_eq!(needs_you().await["detail"], json!(null));
+    let too_long = json!({"status": "waiting", "status_detail": "é".repeat(501)});
+    assert_eq!(client.patch(&format!("/api/v1/tasks/{id}"), too_long).await.problem(), "422 status_detail");
+}
+
 #[tokio::test]
 async fn a_write_of_equal_values_logs_no_change() {
     let app = App::start().await;

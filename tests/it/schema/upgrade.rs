@@ -22,8 +22,8 @@ pub fn early(folder: &Path) -> PathBuf {
 /// The rows of each table that the upgrade must keep.
 fn rows(path: &Path) -> Vec<String> {
     let tables = "tasks sessions events bookmarks usage search_documents search_tasks";
-    // A later migration adds a column to the tasks.
-    let names = "select group_concat(name) from pragma_table_info('tasks') where name <> 'trigger_writes'";
+    // Later migrations add columns to the tasks.
+    let names = "select group_concat(name) from pragma_table_info('tasks') where name not in ('trigger_writes', 'status_detail')";
     let tasks = sqlite3(path, names);
     let select = |table| format!("select {} from {table} order by 1, 2", if table == "tasks" { &*tasks } else { "*" });
     let figures = "select * from figures where value <> 0 and figure not glob 'hour.*' order by 1, 2".to_owned();

@@ -16,6 +16,7 @@ pub use memory::{AgentMemory, TitleOrigin};
 use memory::{AgentRun, BaseStatus, Block, BlockCause, OpenRow};
 
 use super::record::HookRecord;
+use super::timeline_row::status_detail;
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
 use crate::protocol::limits;
 use crate::protocol::model::{EventState, TaskStatus};
@@ -63,6 +64,18 @@ impl AgentMemory {
             (BaseStatus::Ready, None) => (TaskStatus::Waiting, Some("ready")),
             (BaseStatus::Idle, None) => (TaskStatus::Waiting, Some("idle")),
             (BaseStatus::Finished, None) => (TaskStatus::Waiting, Some("finished")),
+        }
+    }
+
+    /// The question, the command or the error that goes with [`AgentMemory::status`].
+    pub fn detail(&self) -> Option<&str> {
+        match (self.base, self.blocks.first()) {
+            _ if self.lost => None,
+            (BaseStatus::Completed, _) => None,
+            (BaseStatus::Errored, _) => self.last_text.as_deref(),
+            (_, Some(block)) => block.detail.as_deref(),
+            (BaseStatus::Finished, None) => self.last_text.as_deref(),
+            (BaseStatus::Running | BaseStatus::Ready | BaseStatus::Idle, None) => None,
         }
     }
 
@@ -199,7 +212,7 @@ impl AgentMemory {
                 // The next tool call of a thread shows that its earlier request was answered or refused.
                 self.lift(|block| block.thread.as_deref() == thread && !matches!(block.on, BlockCause::Elicitation(_)));
                 if matches!(record.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode")) {
-                    self.block(thread, BlockCause::Answer(record.key().unwrap_or_default()));
+                    self.block(record, thread, BlockCause::Answer(record.key().unwrap_or_default()));
                 }
                 thread.is_none()
             }
@@ -220,11 +233,11 @@ impl AgentMemory {
                 false
             }
             StatusEffect::PermissionAsked => {
-                self.block(thread, BlockCause::Approval(record.call_fingerprint()));
+                self.block(record, thread, BlockCause::Approval(record.call_fingerprint()));
                 false
             }
             StatusEffect::QuestionAsked => {
-                self.block(thread, BlockCause::Elicitation(record.key().unwrap_or_default()));
+                self.block(record, thread, BlockCause::Elicitation(record.key().unwrap_or_default()));
                 false
             }
             StatusEffect::QuestionAnswered => {
@@ -242,12 +255,14 @@ impl AgentMemory {
             }
             StatusEffect::TurnEnds => {
                 self.base = if agents_work_in_background(record) { BaseStatus::Running } else { BaseStatus::Finished };
+                self.last_text = status_detail(record);
                 self.end_turn(None, outcome);
                 true
             }
             StatusEffect::TurnFails => {
                 self.base = BaseStatus::Errored;
                 self.error = record.id("error").map(str::to_owned);
+                self.last_text = status_detail(record);
                 self.end_turn(None, outcome);
                 true
             }
@@ -285,7 +300,7 @@ impl AgentMemory {
         if self.blocks.is_empty() {
             let open =
                 self.open.iter().filter(|open| open.part == PairedRow::Tool).map(|open| open.key.clone()).collect();
-            self.block(None, BlockCause::Notice { permission, open });
+            self.block(record, None, BlockCause::Notice { permission, open });
         }
     }
 
@@ -322,9 +337,9 @@ impl AgentMemory {
         outcome.abandoned_events.extend(self.open.extract_if(.., ends).map(|open| open.event));
     }
 
-    fn block(&mut self, thread: Option<&str>, on: BlockCause) {
-        let block = Block { thread: thread.map(str::to_owned), on };
-        if self.blocks.contains(&block) {
+    fn block(&mut self, record: &HookRecord, thread: Option<&str>, on: BlockCause) {
+        let block = Block { thread: thread.map(str::to_owned), on, detail: status_detail(record) };
+        if self.blocks.iter().any(|known| (&known.thread, &known.on) == (&block.thread, &block.on)) {
             return;
         }
         if self.blocks.len() >= MAX_BLOCKS_PER_TASK {

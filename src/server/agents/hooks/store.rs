@@ -26,6 +26,7 @@ pub struct StoredTask {
     workspace: Option<String>,
     status: String,
     status_reason: Option<String>,
+    status_detail: Option<String>,
     ingest_state: Option<String>,
     heard_at: Option<i64>,
     is_stale: bool,
@@ -68,6 +69,7 @@ pub fn task_to_start(
         project: scope.project_or(record.cwd().map(naming::project).unwrap_or_default()),
         status,
         status_reason: reason.map(str::to_owned),
+        status_detail: agent.detail().map(str::to_owned),
         workspace: record.cwd().map(str::to_owned),
         external_id: Some(record.session_id.clone()),
         ingest_state: memory_as_json(agent),
@@ -86,6 +88,7 @@ impl From<task::Model> for StoredTask {
             workspace: row.workspace.map(String::from),
             status: row.status.into(),
             status_reason: row.status_reason.map(String::from),
+            status_detail: row.status_detail.map(String::from),
             ingest_state: row.ingest_state.map(String::from),
             heard_at: row.heard_at,
             is_stale: row.stale_since.is_some(),
@@ -162,6 +165,9 @@ impl StoredTask {
             changes.status = Some(status);
             changes.status_reason = Some(reason.map(str::to_owned));
             changes.status_since = Some(now_ms);
+            changes.status_detail = Some(agent.detail().map(str::to_owned));
+        } else if decides_status && agent.detail() != self.status_detail.as_deref() {
+            changes.status_detail = Some(agent.detail().map(str::to_owned));
         }
         let state = memory_as_json(agent);
         if state != self.ingest_state {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::record::HookRecord;
 use super::tool;
-use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle};
+use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle, StatusEffect};
 use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
 use crate::server::text::{self, base64};
@@ -66,6 +66,28 @@ impl TimelineRow {
         };
         Self { kind, family, title: text::one_line(title, limits::LINE_CHARACTERS), body, truncated, metadata }
     }
+}
+
+/// The text of a record that makes a task wait or fail: the question, the call that needs permission, the last message
+/// or the error.
+pub fn status_detail(record: &HookRecord) -> Option<String> {
+    let detail = match record.hook.entry().status {
+        StatusEffect::PermissionAsked => Some(tool::title(record)),
+        StatusEffect::ToolCallStarts => tool::questions(record),
+        StatusEffect::QuestionAsked | StatusEffect::Notified => text_field(record, "message"),
+        StatusEffect::TurnEnds => text_field(record, "last_assistant_message"),
+        StatusEffect::TurnFails => {
+            text_field(record, "error_details").or_else(|| text_field(record, "last_assistant_message"))
+        }
+        StatusEffect::Unchanged
+        | StatusEffect::SessionStarts
+        | StatusEffect::SessionEnds
+        | StatusEffect::TurnStarts
+        | StatusEffect::ToolCallEnds
+        | StatusEffect::QuestionAnswered
+        | StatusEffect::SubagentEnds => None,
+    };
+    detail.map(|detail| text::cut_characters(&detail, limits::STATUS_DETAIL_CHARACTERS))
 }
 
 fn title(record: &HookRecord) -> String {

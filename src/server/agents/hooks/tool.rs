@@ -192,6 +192,15 @@ fn relative<'a>(path: &'a str, cwd: Option<&str>) -> &'a str {
     inside.filter(|inside| !inside.is_empty()).unwrap_or(path)
 }
 
+/// The questions of a call that asks the person, one a line; of a plan, the plan.
+pub fn questions(record: &HookRecord) -> Option<String> {
+    let input = record.value("tool_input")?;
+    let listed = input.get("questions").and_then(Value::as_array).into_iter().flatten();
+    let questions: Vec<_> = listed.filter_map(|one| one.get("question")?.as_str()).collect();
+    let plan = || input.get("plan").and_then(Value::as_str).map(str::to_owned);
+    (!questions.is_empty()).then(|| questions.join("\n")).or_else(plan).filter(|text| !text.trim().is_empty())
+}
+
 fn first_question(record: &HookRecord) -> Option<&str> {
     record.value("tool_input")?.get("questions")?.get(0)?.get("question")?.as_str()
 }

@@ -10,6 +10,7 @@ use crate::protocol::limits;
 
 const TITLE: (usize, usize) = (1, limits::LINE_CHARACTERS);
 const LINE: (usize, usize) = (0, limits::LINE_CHARACTERS);
+const DETAIL: (usize, usize) = (0, limits::STATUS_DETAIL_CHARACTERS);
 const PROJECT: (usize, usize) = (0, limits::PROJECT_CHARACTERS);
 const SOURCE: (usize, usize) = (1, limits::SOURCE_CHARACTERS);
 const WORKSPACE: (usize, usize) = (0, limits::WORKSPACE_CHARACTERS);
@@ -23,11 +24,13 @@ const BOUNDS: &[(&str, &str, (usize, usize))] = &[
     ("NewTask", "workspace", WORKSPACE),
     ("NewTask", "source", SOURCE),
     ("NewTask", "status_reason", LINE),
+    ("NewTask", "status_detail", DETAIL),
     ("NewTask", "summary", TEXT),
     ("TaskPatch", "title", TITLE),
     ("TaskPatch", "project", PROJECT),
     ("TaskPatch", "workspace", WORKSPACE),
     ("TaskPatch", "status_reason", LINE),
+    ("TaskPatch", "status_detail", DETAIL),
     ("TaskPatch", "summary", TEXT),
     ("NewSession", "source", SOURCE),
     ("NewSession", "runtime_session_id", LINE),

@@ -52,7 +52,7 @@ fn body_of(operation: &str) -> Option<Value> {
             "workspace": "/home/ada/demo",
             "source": "api",
         }),
-        "update_task" => json!({ "status": "waiting", "status_reason": "question" }),
+        "update_task" => json!({ "status": "waiting", "status_reason": "question", "status_detail": "Which port?" }),
         "purge_tasks" => json!({ "project": "demo", "status": "completed" }),
         "start_session" => json!({ "session_id": SESSION, "runtime_session_id": "run-1" }),
         "update_session" => json!({ "status": "completed", "summary": "All tests pass." }),

@@ -94,16 +94,7 @@ impl PurgeConditions {
 
     /// The steps that purge the trees of these roots, as far as they meet the conditions.
     pub async fn steps(&self, tx: &ReadTransaction, roots: &[String]) -> Result<Vec<PurgeStep>, DbErr> {
-        #[derive(FromQueryResult)]
-        struct TaskOfTree {
-            root: StoredText,
-            id: StoredText,
-        }
-        let found: Vec<TaskOfTree> = tasks::PURGEABLE.all(tx, self.values(tx.scope(), roots)).await?;
-        let mut trees = BTreeMap::<String, Vec<String>>::new();
-        for TaskOfTree { root, id } in found {
-            trees.entry(root.into()).or_default().push(id.into());
-        }
+        let trees = self.trees(tx, roots).await?;
         let (mut steps, mut whole, mut tasks) = (Vec::new(), Vec::new(), 0);
         for (root, tree) in trees {
             if tasks + tree.len() > TASKS_AT_ONCE && !whole.is_empty() {
@@ -119,6 +110,12 @@ impl PurgeConditions {
             steps.push(PurgeStep::Trees(whole));
         }
         Ok(steps)
+    }
+
+    /// The ids of the tasks that a purge of the trees of these roots deletes. The tasks of a tree follow each other, and a
+    /// task comes before the tasks below it.
+    pub async fn tasks(&self, tx: &ReadTransaction, roots: &[String]) -> Result<Vec<String>, DbErr> {
+        Ok(self.trees(tx, roots).await?.into_values().flatten().collect())
     }
 
     /// Deletes the tasks of a step that meet the conditions now. Returns the number of deleted tasks. A part of a tree is
@@ -153,6 +150,21 @@ impl PurgeConditions {
             tasks::UNMARK.execute(tx, []).await?;
         }
         Ok(count)
+    }
+
+    /// The tasks of the trees that meet the conditions, by the roots of the trees.
+    async fn trees(&self, tx: &ReadTransaction, roots: &[String]) -> Result<BTreeMap<String, Vec<String>>, DbErr> {
+        #[derive(FromQueryResult)]
+        struct TaskOfTree {
+            root: StoredText,
+            id: StoredText,
+        }
+        let found: Vec<TaskOfTree> = tasks::PURGEABLE.all(tx, self.values(tx.scope(), roots)).await?;
+        let mut trees = BTreeMap::<String, Vec<String>>::new();
+        for TaskOfTree { root, id } in found {
+            trees.entry(root.into()).or_default().push(id.into());
+        }
+        Ok(trees)
     }
 
     fn values(&self, scope: &Scope, roots: &[String]) -> [Value; 5] {

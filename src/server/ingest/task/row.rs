@@ -24,6 +24,8 @@ pub struct TaskToStart {
     pub status: TaskStatus,
     /// The reason of that status.
     pub status_reason: Option<String>,
+    /// The question, the command or the error that goes with the status.
+    pub status_detail: Option<String>,
     /// The time since when it has that status.
     pub status_since: i64,
     /// Its mode.
@@ -61,6 +63,7 @@ impl TaskToStart {
             project: String::new(),
             status: TaskStatus::Running,
             status_reason: None,
+            status_detail: None,
             status_since: at_ms,
             mode: TaskMode::Primary,
             parent_task_id: None,
@@ -89,6 +92,8 @@ pub struct TaskChanges {
     pub status: Option<TaskStatus>,
     /// The reason of the status.
     pub status_reason: Option<Option<String>>,
+    /// The question, the command or the error that goes with the status.
+    pub status_detail: Option<Option<String>>,
     /// The time since when it has its status.
     pub status_since: Option<i64>,
     /// Its mode.
@@ -123,6 +128,7 @@ pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), 
         source: Set(task.source.into()),
         external_id: Set(task.external_id.map(StoredText::from)),
         status_reason: Set(task.status_reason.map(StoredText::from)),
+        status_detail: Set(task.status_detail.map(StoredText::from)),
         status_since: Set(task.status_since),
         summary: Set(task.summary.map(StoredText::from)),
         ingest_state: Set(task.ingest_state.map(StoredText::from)),
@@ -145,6 +151,7 @@ pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -
         project: set(changes.project.map(StoredText::from)),
         status: set(changes.status.map(|status| status.as_str().into())),
         status_reason: set(changes.status_reason.map(|reason| reason.map(StoredText::from))),
+        status_detail: set(changes.status_detail.map(|detail| detail.map(StoredText::from))),
         status_since: set(changes.status_since),
         mode: set(changes.mode.map(|mode| mode.as_str().into())),
         workspace: set(changes.workspace.map(|workspace| workspace.map(StoredText::from))),

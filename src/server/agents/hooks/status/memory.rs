@@ -19,6 +19,9 @@ pub struct AgentMemory {
     /// The error of the last failed turn, in the runtime's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+    /// The text of the last turn that ended or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_text: Option<String>,
     /// Whether the server declared the agent lost, because it sent no hook for too long. `base` keeps its value: the
     /// task continues from it when the next hook arrives.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -54,6 +57,9 @@ pub(super) struct Block {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) thread: Option<String>,
     pub(super) on: BlockCause,
+    /// The question, or the command that needs permission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +145,7 @@ impl AgentMemory {
             open: Vec::new(),
             run: None,
             error: None,
+            last_text: None,
             lost: false,
             titled,
             named: None,

@@ -1,0 +1,4 @@
+-- The question that a task waits with, the command that it asks for, or the text of its error. A change of the status or of
+-- its reason removes the detail, unless the same statement gives one.
+alter table tasks add column status_detail text
+    constraint status_detail_is_at_most_500_characters check (length(status_detail) <= 500);

@@ -1,0 +1,78 @@
+//! Pages of projects.
+
+use super::Sql;
+
+/// A page of projects: the project, the latest `changed_at` of its tasks, and its tasks by status.
+///
+/// `?1` and `?2` are the first delta that is not folded and the end of the deltas, `?3` is the project of the scope, `?4` is
+/// the number of rows, and `?5` and `?6` are the `changed_at` and the project of the row behind which the page begins. A
+/// null value sets no condition.
+///
+/// The names are found by one step of an index for each project, and so is the latest change. No row of a task is
+/// counted: the counts are figures.
+macro_rules! page {
+    ($beyond:literal, $order:literal) => {
+        concat!(
+            "with recursive names (project) as (
+                select min(project) from tasks where project >= coalesce(?3, '')
+                union all
+                select (select min(project) from tasks where tasks.project > names.project)
+                from names where names.project is not null and ?3 is null
+            ),
+            found (project, changed_at) as materialized (
+                select project, (select max(changed_at) from tasks where tasks.project = names.project)
+                from names where project is not null and (?3 is null or project = ?3)
+            ),
+            page as materialized (
+                select project, changed_at from found
+                where ?5 is null or (changed_at, project) ",
+            $beyond,
+            " (?5, ?6)
+                order by changed_at ",
+            $order,
+            ", project ",
+            $order,
+            " limit ?4
+            ),
+            counts (project, status, value) as materialized (
+                select project, substr(figure, 7), value from figures
+                where project in (select project from page)
+                    and figure in ('tasks.running', 'tasks.waiting', 'tasks.completed', 'tasks.errored')
+                union all
+                select project, status, tasks from figure_deltas where id >= ?1 and id < ?2 and status is not null
+            )
+            select page.project, page.changed_at,
+                ",
+            count!("running"),
+            ",
+                ",
+            count!("waiting"),
+            ",
+                ",
+            count!("completed"),
+            ",
+                ",
+            count!("errored"),
+            "
+            from page left join counts on counts.project = page.project
+            group by page.project
+            order by page.changed_at ",
+            $order,
+            ", page.project ",
+            $order
+        )
+    };
+}
+
+/// The number of tasks with a status. Each value counts as at most 2^50, as in the figures of the overview.
+macro_rules! count {
+    ($status:literal) => {
+        concat!("coalesce(sum(max(min(iif(status = '", $status, "', value, 0), 1 << 50), -(1 << 50))), 0) as ", $status)
+    };
+}
+
+/// The projects behind a row, the last changed first.
+pub const OLDER: Sql = Sql::new(page!("<", "desc"));
+
+/// The projects before a row, the nearest first.
+pub const NEWER: Sql = Sql::new(page!(">", "asc"));

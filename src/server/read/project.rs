@@ -1,0 +1,107 @@
+//! Pages of projects.
+
+use requery_entities::StoredText;
+use sea_orm::{DbErr, FromQueryResult, Value};
+
+use super::page::{self, ListName, PageToken, PageWindow};
+use super::{count, time};
+use crate::protocol::model::{Project, ProjectPage};
+use crate::server::access::scope::Scope;
+use crate::server::change_log::fold::Unfolded;
+use crate::server::database::{ReadTransaction, sql};
+
+/// The key of a project in the list: its last change and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectKey {
+    changed_at: i64,
+    project: String,
+}
+
+/// The list of the projects in `scope`.
+pub fn list(scope: &Scope) -> ListName {
+    ListName::new("projects", &[scope.project()])
+}
+
+/// The projects in the transaction's scope that have tasks, the last changed first.
+pub async fn page(tx: &ReadTransaction, window: &PageWindow<ProjectKey>, limit: u64) -> Result<ProjectPage, DbErr> {
+    let [first_delta, end_of_deltas, ..] = Unfolded::of(tx).await?.values();
+    let (query, key) = match window {
+        PageWindow::Newest => (sql::projects::OLDER, None),
+        PageWindow::Before(key) => (sql::projects::OLDER, Some(key)),
+        PageWindow::After(key) => (sql::projects::NEWER, Some(key)),
+    };
+    let values: [Value; 6] = [
+        first_delta,
+        end_of_deltas,
+        tx.scope().project().into(),
+        (limit + 1).into(),
+        key.map(|key| key.changed_at).into(),
+        key.map(|key| key.project.as_str()).into(),
+    ];
+    let rows: Vec<ProjectRow> = query.all(tx, values).await?;
+    let page = page::page(list(tx.scope()), rows, window, limit, |row| ProjectKey {
+        changed_at: row.changed_at,
+        project: row.project.before_replaced().to_owned(),
+    });
+    let items = page.rows.into_iter().map(ProjectRow::project).collect();
+    Ok(ProjectPage { items, next: page.next, previous: page.previous })
+}
+
+#[derive(FromQueryResult)]
+struct ProjectRow {
+    project: StoredText,
+    changed_at: i64,
+    running: i64,
+    waiting: i64,
+    completed: i64,
+    errored: i64,
+}
+
+impl ProjectRow {
+    fn project(self) -> Project {
+        let [running_tasks, waiting_tasks, completed_tasks, errored_tasks] =
+            [self.running, self.waiting, self.completed, self.errored].map(count);
+        Project {
+            project: self.project.into(),
+            total_tasks: [waiting_tasks, completed_tasks, errored_tasks]
+                .iter()
+                .fold(running_tasks, |sum, tasks| sum.saturating_add(*tasks)),
+            running_tasks,
+            waiting_tasks,
+            completed_tasks,
+            errored_tasks,
+            changed_at: time(self.changed_at),
+        }
+    }
+}
+
+impl PageToken for ProjectKey {
+    fn text(&self) -> String {
+        let name: String = self.project.bytes().map(|byte| format!("{byte:02x}")).collect();
+        page::hex(self.changed_at) + &name
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (changed_at, name) = text.split_at_checked(16)?;
+        let digit = |digit: u8| char::from(digit).to_digit(16).filter(|_| !digit.is_ascii_uppercase());
+        let byte = |pair: &[u8]| u8::try_from(digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?).ok();
+        let bytes = name.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
+        Some(Self { changed_at: page::number(changed_at)?, project: String::from_utf8(bytes).ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PageToken, ProjectKey};
+
+    #[test]
+    fn keys_round_trip() {
+        for project in ["", "p", "acme/web", "ü\u{1f600}"] {
+            let key = ProjectKey { changed_at: 1_700_000_000_000, project: project.to_owned() };
+            assert_eq!(ProjectKey::from_text(&key.text()), Some(key));
+        }
+        for text in ["", "0", "000000000000000g", "00000000000000000", "0000000000000000ff", "0000000000000000FF"] {
+            assert_eq!(ProjectKey::from_text(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The list of projects: counts by status and the last activity, without a scan of rows.
+
+use serde_json::{Value, json};
+
+use super::pages::walk;
+use super::{Answer, Client};
+use crate::app::App;
+
+/// Each project as `name: total running waiting completed errored`.
+fn lines(page: &Answer) -> Vec<String> {
+    let line = |one: &Value| {
+        let count = |name: &str| one[name].as_u64().unwrap();
+        let counts = ["total_tasks", "running_tasks", "waiting_tasks", "completed_tasks", "errored_tasks"].map(count);
+        format!("{}: {}", one["project"].as_str().unwrap(), counts.map(|count| count.to_string()).join(" "))
+    };
+    page.at("/items").as_array().unwrap().iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn each_project_has_its_counts_and_its_last_activity() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let list = async || client.get("/api/v1/projects").await;
+    assert_eq!(list().await.json(), json!({"items": [], "next": null, "previous": null}));
+
+    let first = client.task("a", json!({"project": "acme/web"})).await;
+    client.task("b", json!({"project": "acme/web", "status": "waiting"})).await;
+    client.task("c", json!({"project": "acme/web", "status": "errored"})).await;
+    app.sql("insert into tasks (title, project, status, changed_at) values ('d', 'old', 'completed', 1000), ('e', '', 'running', 2000)");
+    assert_eq!(lines(&list().await), ["acme/web: 3 1 1 0 1", ": 1 1 0 0 0", "old: 1 0 0 1 0"]);
+    assert_eq!(list().await.at("/items/2/changed_at"), "1970-01-01T00:00:01.000Z");
+
+    // The folded figures and the deltas that are not folded yet give the same counts.
+    app.until_folded().await;
+    assert_eq!(lines(&list().await), ["acme/web: 3 1 1 0 1", ": 1 1 0 0 0", "old: 1 0 0 1 0"]);
+
+    // An event of another program, a move, a deletion and a purge.
+    app.sql("insert into events (task_id, kind) select id, 'log' from tasks where title = 'd'");
+    assert_eq!(lines(&list().await)[0], "old: 1 0 0 1 0");
+    client.patch(&format!("/api/v1/tasks/{first}"), json!({"project": "new"})).await;
+    assert_eq!(lines(&list().await), ["new: 1 1 0 0 0", "old: 1 0 0 1 0", "acme/web: 2 0 1 0 1", ": 1 1 0 0 0"]);
+    app.sql("delete from tasks where title = 'e'");
+    client.post("/api/v1/tasks/purge", json!({"project": "old"})).await;
+    assert_eq!(lines(&list().await), ["new: 1 1 0 0 0", "acme/web: 2 0 1 0 1"]);
+}
+
+#[tokio::test]
+async fn projects_are_read_and_paged_like_other_lists() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    // Three projects share each moment. The name decides their order. Some names are not UTF-8.
+    app.sql(
+        "with recursive n (i) as (select 0 union all select i + 1 from n where i < 24)
+         insert into tasks (title, project, changed_at) select i, 'p/' || i, 1000 + i / 3 from n;
+         insert into tasks (title, project, changed_at)
+             values ('x', cast(x'7aff' as text), 5), ('y', '', 5), ('z', 'Ä😀', 5)",
+    );
+    walk(&client, "/api/v1/projects?", 28).await;
+    let held = client.get("/api/v1/projects").await;
+    assert!(!held.header("requery-cursor").is_empty());
+    let again = client
+        .send("GET", "/api/v1/projects", None::<String>, &[("if-none-match", held.header("etag").to_owned())])
+        .await;
+    assert_eq!((again.status, again.header("requery-cursor")), (304, held.header("requery-cursor")));
+    for query in ["limit=0", "limit=201", "before=odd", "after=0000000000000001"] {
+        let refused = client.get(&format!("/api/v1/projects?{query}")).await.problem();
+        assert!(refused.starts_with('4'), "{query}: {refused}");
+    }
+    let of_tasks = client.get("/api/v1/tasks?limit=1").await.text_at("/next");
+    assert_eq!(client.get(&format!("/api/v1/projects?before={of_tasks}")).await.problem(), "400");
+}
