@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
-use poem::http::{Method, StatusCode, Uri, header};
+use poem::http::{Method, Uri, header};
 use poem::middleware::CatchPanic;
 use poem::web::Html;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Request, Response, Route};
@@ -48,6 +48,8 @@ mod body;
 mod paths;
 use paths::Paths;
 
+mod pages;
+
 pub mod document;
 
 pub(super) mod routes;
@@ -67,7 +69,7 @@ enum Group {
     Health,
 }
 
-/// REST and its documents: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/problems`, `/openapi.json` and `/asyncapi.json`.
+/// REST, its documents and the dashboard: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/problems`, `/openapi.json` and `/asyncapi.json`.
 ///
 /// A failed operation returns an error, and [`problems`] makes the answer of it.
 pub fn api(database: Database, index: SearchIndex) -> Route {
@@ -76,10 +78,10 @@ pub fn api(database: Database, index: SearchIndex) -> Route {
     let docs = document::swagger_ui(&openapi);
     let json = |text: String| poem::endpoint::make_sync(move |_| text.clone().with_content_type("application/json"));
     Route::new()
-        // Relative, so that it also works behind a proxy under a path of its own.
-        .at("/", poem::get(poem::endpoint::make_sync(|_| see("docs"))))
+        .at("/", page())
+        .at("/*page", page())
         .at("/problems/:name", poem::get(poem::endpoint::make_sync(explain)))
-        .at("/docs", poem::get(poem::endpoint::make_sync(move |_| Html(docs.clone()))))
+        .at("/docs", poem::get(poem::endpoint::make_sync(move |_| docs_page(docs.clone()))))
         .at("/openapi.json", poem::get(json(openapi)))
         .at("/asyncapi.json", poem::get(json(document::asyncapi())))
         .at("/healthz", service.clone())
@@ -109,8 +111,14 @@ fn panicked(_: Box<dyn Any + Send>) -> ApiError {
     ApiError::Internal
 }
 
-fn see(location: &str) -> Response {
-    Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, location).finish()
+/// The dashboard. It has every path that no other route has.
+fn page() -> impl Endpoint<Output = Response> {
+    poem::endpoint::make_sync(|request| pages::page(&request))
+}
+
+/// The page that tries the operations. No other page can show it in a frame.
+fn docs_page(docs: String) -> impl IntoResponse {
+    Html(docs).with_header(header::X_FRAME_OPTIONS, "DENY").with_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
 /// The page of a kind of problems.

@@ -3,6 +3,7 @@
 mod client;
 pub use client::{Answer, Client, TASK};
 
+mod dashboard;
 mod database_errors;
 mod deletions;
 mod failures;

@@ -193,12 +193,8 @@ async fn no_error_names_a_type_of_the_program() {
 }
 
 #[tokio::test]
-async fn the_root_and_every_type_of_problem_lead_to_a_page() {
-    let app = App::start().await;
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let root = http.get(app.url("/")).send().await.unwrap();
-    assert_eq!((root.status().as_u16(), root.headers()["location"].to_str().unwrap()), (307, "docs"));
-    let client = Client::of(&app);
+async fn every_type_of_problem_leads_to_a_page() {
+    let client = Client::of(&App::start().await);
     let page = include_str!("../../../docs/protocol.md");
     let types: std::collections::BTreeSet<&str> =
         page.split('`').filter(|text| text.starts_with("/problems/")).collect();
