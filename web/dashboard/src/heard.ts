@@ -1,0 +1,95 @@
+/** A person hears of a task that starts to wait: the badge in the title, a notification, a sound. Off by default. */
+import { signal } from "@preact/signals";
+import type { NeedsYou } from "./rows";
+import { why } from "./words";
+
+/** A stored choice of a person. The page works on where storage is forbidden or full. */
+function kept(name: string): { read: () => boolean; write: (value: boolean) => void } {
+  return {
+    read: () => {
+      try {
+        return localStorage.getItem(name) === "on";
+      } catch {
+        return false;
+      }
+    },
+    write: (value) => {
+      try {
+        localStorage.setItem(name, value ? "on" : "off");
+      } catch {
+        // The choice then lasts as long as the page.
+      }
+    },
+  };
+}
+
+const NOTIFY = kept("requery.notify");
+const SOUND = kept("requery.sound");
+
+export const canNotify = "Notification" in window;
+export const isNotifying = signal(canNotify && NOTIFY.read() && Notification.permission === "granted");
+export const isSounding = signal(SOUND.read());
+
+export async function toggleNotify(): Promise<string> {
+  if (!canNotify) return "This browser has no notifications.";
+  if (!isNotifying.value && (await Notification.requestPermission()) !== "granted") {
+    return "The browser does not allow notifications for this page. Its site settings can change that.";
+  }
+  isNotifying.value = !isNotifying.value;
+  NOTIFY.write(isNotifying.value);
+  return isNotifying.value ? "Notifications are on." : "Notifications are off.";
+}
+
+export function toggleSound(): string {
+  isSounding.value = !isSounding.value;
+  SOUND.write(isSounding.value);
+  if (isSounding.value) beep();
+  return isSounding.value ? "The sound is on." : "The sound is off.";
+}
+
+/** The episodes that are known: a task that waits since a time. One episode is told once. */
+let known: Set<string> | null = null;
+
+export function hear(entries: readonly NeedsYou[]): void {
+  const waiting = entries.filter((entry) => entry.reason !== "ready");
+  document.title = waiting.length === 0 ? "requery" : `(${waiting.length}) requery`;
+  const before = known;
+  known = new Set(entries.map(({ task_id, since }) => `${task_id} ${since}`));
+  // The first answer has the tasks that waited already.
+  if (before === null) return;
+  const begun = waiting.filter(({ task_id, since }) => !before.has(`${task_id} ${since}`));
+  if (begun.length === 0) return;
+  if (isSounding.value) beep();
+  if (!isNotifying.value) return;
+  for (const entry of begun.slice(0, 3)) {
+    try {
+      const shown = new Notification(entry.title, { body: entry.detail ?? why(entry.reason ?? null), tag: entry.task_id });
+      shown.onclick = () => window.focus();
+    } catch {
+      // Some browsers allow notifications only from a service worker.
+      isNotifying.value = false;
+    }
+  }
+}
+
+/** Another project has other tasks, and none of them began to wait just now. */
+export function forgetHeard(): void {
+  known = null;
+}
+
+function beep(): void {
+  try {
+    const audio = new AudioContext();
+    const tone = audio.createOscillator();
+    const volume = audio.createGain();
+    tone.frequency.value = 660;
+    volume.gain.setValueAtTime(0.08, audio.currentTime);
+    volume.gain.exponentialRampToValueAtTime(0.001, audio.currentTime + 0.3);
+    tone.connect(volume).connect(audio.destination);
+    tone.start();
+    tone.stop(audio.currentTime + 0.3);
+    tone.onended = () => void audio.close();
+  } catch {
+    // A browser without sound shows the badge all the same.
+  }
+}

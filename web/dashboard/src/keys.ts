@@ -1,0 +1,62 @@
+/** Every action has a key. A screen adds its keys while it is shown; the help lists all that hold now. */
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+
+export interface Key {
+  /** The value of `KeyboardEvent.key`. */
+  key: string;
+  /** The words of the help. */
+  does: string;
+  /** The part of the help in which the key stands. */
+  group: string;
+  run: () => void;
+}
+
+export const keys = signal<readonly Key[]>([]);
+
+export function useKeys(added: readonly Key[]): void {
+  const current = useRef(added);
+  current.current = added;
+  const names = added.map(({ key, does }) => `${key} ${does}`).join("\n");
+  useEffect(() => {
+    const mine = current.current.map((one, at) => ({ ...one, run: () => current.current[at]?.run() }));
+    keys.value = [...keys.peek(), ...mine];
+    return () => {
+      keys.value = keys.peek().filter((one) => !mine.includes(one as (typeof mine)[number]));
+    };
+  }, [names]);
+}
+
+/** The keys that a focused control needs for itself. */
+const KEYS_OF_CONTROLS = ["Enter", " "];
+
+export function listenToKeys(): void {
+  document.addEventListener("keydown", (pressed) => {
+    if (pressed.defaultPrevented || pressed.ctrlKey || pressed.metaKey || pressed.altKey || pressed.isComposing) return;
+    const target = pressed.target as HTMLElement;
+    if (target.closest("input, textarea, select, [contenteditable]") !== null) {
+      if (pressed.key === "Escape") target.blur();
+      return;
+    }
+    if (document.querySelector("dialog[open]") !== null) return;
+    if (KEYS_OF_CONTROLS.includes(pressed.key) && target.closest("a, button, summary") !== null) return;
+    const found = keys.value.findLast(({ key }) => key === pressed.key);
+    if (!found) return;
+    pressed.preventDefault();
+    found.run();
+  });
+}
+
+/** Moves the focus to the next or the previous row of the screen. */
+export function step(by: 1 | -1): void {
+  const rows = [...document.querySelectorAll<HTMLElement>("[data-row]")];
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const next = rows[at === -1 ? (by === 1 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by))];
+  next?.focus({ preventScroll: true });
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+/** The id in `data-row` of the focused row. */
+export function focusedRow(): string | null {
+  return document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset.row ?? null;
+}

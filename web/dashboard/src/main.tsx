@@ -1,0 +1,22 @@
+import { render } from "preact";
+import { sendOnLeave } from "./actions";
+import { App } from "./app";
+import { watchHands } from "./calm";
+import { startClock } from "./clock";
+import { listenToKeys } from "./keys";
+import { followProject } from "./live";
+import { followLinks } from "./route";
+import "./styles/base.css";
+import "./styles/rows.css";
+import "./styles/now.css";
+import "./styles/task.css";
+import "./styles/lists.css";
+
+startClock();
+followLinks();
+followProject();
+listenToKeys();
+watchHands();
+sendOnLeave();
+const page = document.getElementById("page");
+if (page) render(<App />, page);

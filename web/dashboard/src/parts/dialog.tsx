@@ -1,0 +1,28 @@
+/** A dialog over the page. The browser keeps the focus inside, and Escape closes it. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+
+export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
+  const element = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const dialog = element.current;
+    if (dialog && !dialog.open) dialog.showModal();
+    return () => dialog?.close();
+  }, []);
+  return (
+    <dialog
+      ref={element}
+      aria-labelledby="dialog-title"
+      onClose={close}
+      onClick={(event) => event.target === element.current && close()}
+    >
+      <div class="dialog-body">
+        <header>
+          <h2 id="dialog-title">{title}</h2>
+          <button type="button" class="plain" onClick={close}>Close <kbd>Esc</kbd></button>
+        </header>
+        {children}
+      </div>
+    </dialog>
+  );
+}

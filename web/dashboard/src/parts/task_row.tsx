@@ -1,0 +1,29 @@
+/** A task in a list: a name, one sentence, an age. */
+import { isDeleting } from "../actions";
+import { useFlash } from "../calm";
+import { to } from "../route";
+import type { Task } from "../rows";
+import { projectName, sentenceOf, shapeOf } from "../words";
+import { Age } from "./age";
+import { Mark } from "./mark";
+
+export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: boolean; showsProject: boolean }) {
+  const shape = shapeOf(task);
+  const sentence = sentenceOf(task);
+  const flash = useFlash<HTMLSpanElement>(`${task.status} ${sentence}`);
+  const isGoing = isDeleting(task.task_id);
+  return (
+    <li class={`row${isLeft ? " is-left" : ""}${isGoing ? " is-going" : ""}${task.parent_task_id ? " is-part" : ""}`}>
+      <a class="row-link" href={to(`/tasks/${task.task_id}`)} data-row={task.task_id} data-title={task.title}>
+        <Mark shape={shape} />
+        <span class="row-name" dir="auto">{task.title}</span>
+        <span class="row-sentence" dir="auto" ref={flash}>
+          {isGoing ? "is being deleted; press u to keep it" : isLeft ? "is no longer in this list" : sentence}
+        </span>
+        {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
+        {task.waiting_since ? <span class="row-wait"><Age time={task.waiting_since} label="waits" /></span> : null}
+        <Age time={task.changed_at} />
+      </a>
+    </li>
+  );
+}

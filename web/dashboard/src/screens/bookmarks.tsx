@@ -1,0 +1,90 @@
+/** The bookmarks: marks on tasks and events, each with a note and a way back. */
+import { useState } from "preact/hooks";
+import { bookmark, removeBookmark, say } from "../actions";
+import { ask, query } from "../ask";
+import { useCalm } from "../calm";
+import { useKeys } from "../keys";
+import { useModel } from "../live";
+import { Age } from "../parts/age";
+import { Empty, Failed, Waiting } from "../parts/states";
+import { project, to } from "../route";
+import type { Bookmark, BookmarkPage } from "../rows";
+
+export function Bookmarks() {
+  const { data, error } = useModel("bookmarks");
+  const [older, setOlder] = useState<{ items: Bookmark[]; next: string | null } | null>(null);
+  const ids = new Set(data?.items.map(({ bookmark_id }) => bookmark_id));
+  const all = [...(data?.items ?? []), ...(older?.items ?? []).filter(({ bookmark_id }) => !ids.has(bookmark_id))];
+  const rows = useCalm(all, ({ bookmark_id }) => bookmark_id, project.value);
+  useKeys([{
+    key: "x",
+    does: "remove the bookmark of the row",
+    group: "Bookmarks",
+    run: () => {
+      const id = document.activeElement?.closest<HTMLElement>("[data-bookmark]")?.dataset.bookmark;
+      if (id === undefined) say("Choose a row first: j and k move between rows.");
+      else void removeBookmark(id);
+    },
+  }]);
+  if (data === null) return error ? <Failed error={error} /> : <Waiting />;
+  const next = older === null ? data.next : older.next;
+  const load = async () => {
+    try {
+      const answer = await ask<BookmarkPage>(`/api/v1/bookmarks${query({ project: project.value, before: next })}`);
+      if (answer) setOlder({ items: [...(older?.items ?? []), ...answer.body.items], next: answer.body.next ?? null });
+    } catch (failure) {
+      say((failure as Error).message);
+    }
+  };
+  return (
+    <div class="bookmarks">
+      <h1>Bookmarks</h1>
+      {all.length === 0 ? <Empty waits="Waiting for the first bookmark">Open a task and press b. The bookmark stands here, with a note.</Empty> : null}
+      <ol class="marks">
+        {rows.map(({ id, row, isLeft }) => <Saved key={id} row={row} isLeft={isLeft} />)}
+      </ol>
+      {next ? <button type="button" class="more" onClick={() => void load()}>Older bookmarks</button> : null}
+    </div>
+  );
+}
+
+function Saved({ row, isLeft }: { row: Bookmark; isLeft: boolean }) {
+  const [note, setNote] = useState<string | null>(null);
+  const save = () => {
+    if (note !== null && note !== (row.note ?? "")) {
+      void bookmark(row.event_id ? { task_id: row.task_id, event_id: row.event_id } : { task_id: row.task_id }, note);
+    }
+    setNote(null);
+  };
+  return (
+    <li class={isLeft ? "is-left" : ""} data-bookmark={row.bookmark_id}>
+      <a href={to(`/tasks/${row.task_id}`, row.event_id ? { event: row.event_id } : {})} data-row={row.bookmark_id}>
+        <span class="hit-kind">{row.event_id ? "event" : "task"}</span>
+        <span class="row-name" dir="auto">{row.title}</span>
+        <Age time={row.updated_at} />
+      </a>
+      {note === null ? (
+        <button type="button" class="note" onClick={() => setNote(row.note ?? "")}>{row.note ? <span dir="auto">{row.note}</span> : "Add a note"}</button>
+      ) : (
+        <textarea
+          class="note"
+          aria-label="Note"
+          value={note}
+          ref={(element) => element?.focus()}
+          onInput={(event) => setNote(event.currentTarget.value)}
+          onBlur={save}
+          onKeyDown={(event) => {
+            if (event.key === "Escape") {
+              event.stopPropagation();
+              setNote(null);
+            } else if (event.key === "Enter" && !event.shiftKey) {
+              event.preventDefault();
+              save();
+            }
+          }}
+        />
+      )}
+      <button type="button" class="plain" onClick={() => void removeBookmark(row.bookmark_id)}>Remove</button>
+    </li>
+  );
+}

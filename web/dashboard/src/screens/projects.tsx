@@ -1,0 +1,45 @@
+/** The choice of a project. The list is read when it opens, and again when the overview changes. */
+import { useState } from "preact/hooks";
+import { useModel, useRead } from "../live";
+import { Age } from "../parts/age";
+import { Dialog } from "../parts/dialog";
+import { Failed, Waiting } from "../parts/states";
+import { change, project } from "../route";
+import type { ProjectPage } from "../rows";
+import { number, projectName } from "../words";
+
+export function ProjectDialog({ close }: { close: () => void }) {
+  const overview = useModel("overview");
+  const read = useRead<ProjectPage>("/api/v1/projects?limit=200", overview.data);
+  const [filter, setFilter] = useState("");
+  const choose = (name: string | null) => {
+    change({ project: name });
+    close();
+  };
+  const items = (read.data?.items ?? []).filter((one) => projectName(one.project).toLowerCase().includes(filter.toLowerCase()));
+  return (
+    <Dialog title="Project" close={close}>
+      <input
+        type="search"
+        aria-label="Filter projects"
+        placeholder="Filter"
+        value={filter}
+        onInput={(event) => setFilter(event.currentTarget.value)}
+        onKeyDown={(event) => { if (event.key === "Enter" && items[0]) choose(items[0].project); }}
+      />
+      {read.data === null ? (read.error ? <Failed error={read.error} /> : <Waiting />) : null}
+      <ul class="projects">
+        <li><button type="button" aria-pressed={project.value === null} onClick={() => choose(null)}><b>All projects</b></button></li>
+        {items.map((one) => (
+          <li key={one.project}>
+            <button type="button" aria-pressed={project.value === one.project} onClick={() => choose(one.project)}>
+              <b dir="auto">{projectName(one.project)}</b>
+              <span>{one.waiting_tasks > 0 ? `${number(one.waiting_tasks)} waiting · ` : ""}{one.running_tasks > 0 ? `${number(one.running_tasks)} running · ` : ""}{number(one.total_tasks)} in all</span>
+              <Age time={one.changed_at} />
+            </button>
+          </li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}

@@ -1,0 +1,139 @@
+/** All tasks: filters, search, and the actions on a row. */
+import { useRef, useState } from "preact/hooks";
+import { deleteTask, finish, say } from "../actions";
+import { ask, query } from "../ask";
+import { useCalm } from "../calm";
+import { focusedRow, useKeys } from "../keys";
+import { useModel, useRead } from "../live";
+import { Age } from "../parts/age";
+import { Mark } from "../parts/mark";
+import { Marked } from "../parts/marked";
+import { Empty, Failed, Waiting } from "../parts/states";
+import { TaskRow } from "../parts/task_row";
+import { change, parameter, project, to } from "../route";
+import type { SearchResults, Task, TaskPage } from "../rows";
+import { projectName, type Shape } from "../words";
+import { PurgeDialog } from "./purge";
+
+const STATUSES: readonly [string | null, string, Shape | null][] = [
+  [null, "All", null],
+  ["waiting", "Waiting", "turn"],
+  ["running", "Running", "running"],
+  ["errored", "Failed", "errored"],
+  ["completed", "Done", "completed"],
+];
+
+/** The pause in typing after which a search is sent. */
+const TYPING_MS = 200;
+const PAGE_ROWS = 100;
+
+export function Tasks() {
+  const q = parameter("q") ?? "";
+  const [typed, setTyped] = useState(q);
+  const [isPurging, setPurging] = useState(false);
+  const timer = useRef(0);
+  useKeys([
+    { key: "f", does: "finish the task of the row", group: "Tasks", run: () => onRow((id) => void finish(id)) },
+    { key: "x", does: "delete the task of the row; u takes it back", group: "Tasks", run: () => onRow((id, title) => deleteTask(id, title)) },
+    { key: "P", does: "remove finished tasks, with a preview", group: "Tasks", run: () => setPurging(true) },
+  ]);
+  const type = (text: string) => {
+    setTyped(text);
+    clearTimeout(timer.current);
+    timer.current = window.setTimeout(() => change({ q: text === "" ? null : text }), TYPING_MS);
+  };
+  return (
+    <div class="tasks">
+      <div class="tools">
+        <h1 class="unseen">Tasks</h1>
+        <nav class="filters" aria-label="Status">
+          {STATUSES.map(([status, word, shape]) => (
+            <a key={word} href={to("/tasks", { status, q: q === "" ? null : q })} aria-current={parameter("status") === status ? "true" : undefined}>
+              {shape ? <Mark shape={shape} silent /> : null}{word}
+            </a>
+          ))}
+        </nav>
+        <input id="search" type="search" placeholder="Search  /" aria-label="Search tasks, events and bookmarks" value={typed} onInput={(event) => type(event.currentTarget.value)} />
+        <button type="button" class="plain" onClick={() => setPurging(true)}>Purge…</button>
+      </div>
+      {q.trim() === "" ? <TaskList /> : <Hits q={q} />}
+      {isPurging ? <PurgeDialog close={() => setPurging(false)} /> : null}
+    </div>
+  );
+}
+
+function onRow(act: (task_id: string, title: string) => void): void {
+  const id = focusedRow();
+  const title = document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset.title;
+  if (id === null || title === undefined) say("Choose a row first: j and k move between rows.");
+  else act(id, title);
+}
+
+function TaskList() {
+  const overview = useModel("overview");
+  const status = parameter("status");
+  const parent = parameter("parent");
+  const scope = query({ project: project.value, status, parent, limit: PAGE_ROWS });
+  const read = useRead<TaskPage>(`/api/v1/tasks${scope}`, overview.data);
+  const [older, setOlder] = useState<{ scope: string; items: Task[]; next: string | null } | null>(null);
+  const more = older?.scope === scope ? older : null;
+  const first = read.data?.items ?? [];
+  const ids = new Set(first.map(({ task_id }) => task_id));
+  const all = [...first, ...(more?.items ?? []).filter(({ task_id }) => !ids.has(task_id))];
+  const rows = useCalm(all, ({ task_id }) => task_id, scope);
+  const next = more === null ? (read.data?.next ?? null) : more.next;
+  if (read.data === null) return read.error ? <Failed error={read.error} /> : <Waiting />;
+  if (all.length === 0) {
+    return (
+      <Empty command="requery demo" waits="Waiting for the first event">
+        {status === null && parent === null ? "There is no task yet. This command shows a team of simulated agents." : "No task has this status now."}
+      </Empty>
+    );
+  }
+  const load = async () => {
+    if (next === null) return;
+    try {
+      const answer = await ask<TaskPage>(`/api/v1/tasks${scope}&before=${encodeURIComponent(next)}`);
+      if (answer) setOlder({ scope, items: [...(more?.items ?? []), ...answer.body.items], next: answer.body.next ?? null });
+    } catch (error) {
+      say((error as Error).message);
+    }
+  };
+  return (
+    <>
+      {read.error ? <Failed error={read.error} /> : null}
+      <ol class="rows" aria-label="Tasks, the last changed first">
+        {rows.map(({ id, row, isLeft }) => <TaskRow key={id} task={row} isLeft={isLeft} showsProject={project.value === null} />)}
+      </ol>
+      {next === null ? null : <button type="button" class="more" onClick={() => void load()}>Older tasks</button>}
+    </>
+  );
+}
+
+function Hits({ q }: { q: string }) {
+  const overview = useModel("overview");
+  const read = useRead<SearchResults>(`/api/v1/search${query({ q, project: project.value, limit: 50 })}`, overview.data);
+  if (read.data === null) return read.error ? <Failed error={read.error} /> : <Waiting />;
+  const { items, complete } = read.data;
+  return (
+    <>
+      <p class="dim" role="status">
+        {items.length === 0 ? "No row has all of these words. th* finds words that begin with th." : `${items.length} found`}
+        {complete ? "" : ". The index is behind; there can be more."}
+      </p>
+      <ol class="hits">
+        {items.map((hit) => (
+          <li key={`${hit.kind} ${hit.event_id ?? hit.bookmark_id ?? hit.task_id}`}>
+            <a href={to(`/tasks/${hit.task_id}`, hit.event_id ? { event: hit.event_id } : {})} data-row={hit.task_id}>
+              <span class="hit-kind">{hit.kind}</span>
+              <span class="row-name" dir="auto"><Marked text={hit.title} marks={hit.title_marks} /></span>
+              {project.value === null ? <span class="row-project">{projectName(hit.project)}</span> : null}
+              <Age time={hit.at} />
+              <span class="hit-snippet" dir="auto"><Marked text={hit.snippet.text} marks={hit.snippet.marks} /></span>
+            </a>
+          </li>
+        ))}
+      </ol>
+    </>
+  );
+}

@@ -1,0 +1,98 @@
+/** The words of statuses, reasons and numbers. A status is a shape, a word and a colour. */
+import type { NeedsYou, Task, TaskStatus } from "./rows";
+
+export type Shape = "asks" | "turn" | "running" | "ready" | "completed" | "errored" | "doubt";
+
+const BLOCKS = ["permission", "question"];
+
+/** The shape of a waiting or flagged task, from its reason. */
+export function shapeOfReason(reason: string | null): Shape {
+  if (reason === "silent" || reason === "gone") return "doubt";
+  if (reason === "ready") return "ready";
+  if (reason !== null && BLOCKS.includes(reason)) return "asks";
+  return "turn";
+}
+
+export function shapeOf(task: {
+  status: TaskStatus;
+  status_reason?: string | null;
+  stale_since?: string | null;
+}): Shape {
+  if (task.stale_since && task.status === "running") return "doubt";
+  if (task.status === "waiting") return shapeOfReason(task.status_reason ?? null);
+  return task.status;
+}
+
+export const SHAPE_WORDS: Record<Shape, string> = {
+  asks: "asks you",
+  turn: "your turn",
+  running: "running",
+  ready: "ready",
+  completed: "done",
+  errored: "failed",
+  doubt: "in doubt",
+};
+
+const WHY: Record<string, string> = {
+  permission: "asks for permission",
+  question: "asks a question",
+  idle: "waits for input",
+  finished: "ended its turn and waits for the next prompt",
+  ready: "is ready for a first prompt",
+  silent: "has been silent for a while, though it should be running",
+  gone: "has no process any more, though it should be running",
+};
+
+/** Why a task needs a person, as a sentence after its name. */
+export function why(reason: string | null): string {
+  if (reason === null) return "waits for you";
+  return WHY[reason] ?? `waits for you: ${reason}`;
+}
+
+/** The entries in the order of their weight: a question that blocks comes first, then doubt, then an ended turn. */
+export function byWeight(entries: readonly NeedsYou[]): NeedsYou[] {
+  const weight = { asks: 0, doubt: 1, turn: 2, ready: 3 } as Record<Shape, number>;
+  const of = (entry: NeedsYou) => weight[shapeOfReason(entry.reason ?? null)] ?? 2;
+  return entries.filter((entry) => entry.reason !== "ready").sort((a, b) => of(a) - of(b) || a.since.localeCompare(b.since));
+}
+
+/** The one sentence of a task in a list. */
+export function sentenceOf(task: Task): string {
+  if (task.stale_since && task.status === "running") return why(task.stale_reason ?? null);
+  if (task.status === "waiting") return task.status_detail ?? why(task.status_reason ?? null);
+  if (task.status === "errored") {
+    return task.status_detail ?? (task.status_reason ? `failed: ${task.status_reason}` : (task.summary ?? "failed"));
+  }
+  if (task.summary) return task.summary;
+  return task.event_count === 1 ? "1 event" : `${number(task.event_count)} events`;
+}
+
+const WHOLE = new Intl.NumberFormat("en");
+const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+export const number = (value: number): string => WHOLE.format(value);
+export const short = (value: number): string => (value < 10_000 ? WHOLE.format(value) : SHORT.format(value));
+
+/** The stated cost, with a mark if not every answer states one. */
+export function cost(usage: { cost_usd?: number | null; answers: number; answers_with_cost: number }): string {
+  if (usage.cost_usd === null || usage.cost_usd === undefined) return "not stated";
+  return `${usage.answers_with_cost < usage.answers ? "at least " : ""}$${usage.cost_usd.toFixed(2)}`;
+}
+
+/** The name of a project; the empty text is a project too. */
+export const projectName = (project: string): string => (project === "" ? "(no project)" : project);
+
+/** The command that continues a session of an agent in its folder. */
+export function resumeCommand(source: string, runtime: string, workspace: string | null): string | null {
+  const command =
+    source === "claude-code" ? `claude --resume ${quoted(runtime)}` : source === "codex" ? `codex resume ${quoted(runtime)}` : null;
+  if (command === null) return null;
+  return workspace === null ? command : `cd ${quoted(workspace)} && ${command}`;
+}
+
+/** A text as one word of a shell, since a hostile name must not run when it is pasted. Control characters go away. */
+function quoted(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are the ones to remove.
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "");
+  return /^[\w@%+=:,./][\w@%+=:,./-]*$/.test(plain) ? plain : `'${plain.replaceAll("'", `'\\''`)}'`;
+}

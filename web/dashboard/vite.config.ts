@@ -1,0 +1,40 @@
+import { defineConfig } from "vite";
+import { codings } from "./build/codings.ts";
+import { licenses } from "./build/licenses.ts";
+
+// REQUERY_URL is the running server whose rows the development page shows.
+const target = process.env.REQUERY_URL ?? "http://127.0.0.1:7377";
+
+/** The server answers 403 to a foreign origin, so the proxy names the origin of the server. */
+const proxied = {
+  target,
+  changeOrigin: true,
+  ws: true,
+  headers: { origin: target },
+};
+
+const proxy = {
+  "/api": proxied,
+  "/ws": proxied,
+  "/docs": proxied,
+  "/openapi.json": proxied,
+};
+
+/** The policy of the server (`src/server/http/pages.rs`), so that a preview shows each breach of it. */
+const policy =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; " +
+  "connect-src 'self'; worker-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+export default defineConfig({
+  plugins: [licenses(), codings()],
+  server: { proxy },
+  preview: { proxy, headers: { "content-security-policy": policy } },
+  build: {
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    // A data URL would break the content security policy of the server.
+    assetsInlineLimit: 0,
+    reportCompressedSize: false,
+  },
+});
