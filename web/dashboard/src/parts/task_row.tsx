@@ -13,9 +13,10 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
   const flash = useFlash<HTMLSpanElement>(`${task.status} ${sentence}`);
   const isGoing = isDeleting(task.task_id);
   return (
-    <li class={`row${isLeft ? " is-left" : ""}${isGoing ? " is-going" : ""}${task.parent_task_id ? " is-part" : ""}`}>
+    <li class={`row${isLeft ? " is-left" : ""}${isGoing ? " is-going" : ""}`}>
       <a class="row-link" href={to(`/tasks/${task.task_id}`)} data-row={task.task_id} data-title={task.title}>
         <Mark shape={shape} />
+        {task.parent_task_id ? <span class="row-part">part</span> : null}
         <span class="row-name" dir="auto">{task.title}</span>
         <span class="row-sentence" dir="auto" ref={flash}>
           {isGoing ? "is being deleted; press u to keep it" : isLeft ? "is no longer in this list" : sentence}

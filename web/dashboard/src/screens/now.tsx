@@ -1,14 +1,15 @@
 /** The first screen: which agent needs a person, and the work around it. */
 import { signal } from "@preact/signals";
 import { useCalm, useFlash } from "../calm";
-import { useModel } from "../live";
+import { query } from "../ask";
+import { useModel, useRead } from "../live";
 import { Age } from "../parts/age";
 import { Figures } from "../parts/figures";
 import { Mark } from "../parts/mark";
 import { Empty, Failed, Waiting } from "../parts/states";
 import { TaskRow } from "../parts/task_row";
 import { project, to } from "../route";
-import type { NeedsYou, Task } from "../rows";
+import type { NeedsYou, Task, TaskPage } from "../rows";
 import { byWeight, projectName, SHAPE_WORDS, shapeOfReason, why } from "../words";
 
 /** The number of done tasks that are shown before "more". */
@@ -17,6 +18,8 @@ const isDoneOpen = signal(false);
 
 export function Now() {
   const { data, error } = useModel("overview");
+  const running = useStatus("running", data?.tasks.items, data?.overview.stats.running_tasks);
+  const failed = useStatus("errored", data?.tasks.items, data?.overview.stats.errored_tasks);
   if (data === null) return error ? <Failed error={error} /> : <Waiting />;
   const { overview, tasks } = data;
   const entries = byWeight(overview.needs_you);
@@ -33,9 +36,9 @@ export function Now() {
         ) : (
           <>
             <NeedsYouList entries={entries} running={overview.stats.running_tasks} />
-            <Section id="running" name="Running" tasks={tasks.items.filter(({ status, stale_since }) => status === "running" && !stale_since)} count={overview.stats.running_tasks} status="running" />
+            <Section id="running" name="Running" tasks={running.filter(({ stale_since }) => !stale_since)} count={overview.stats.running_tasks - running.filter(({ stale_since }) => stale_since).length} status="running" />
             <Section id="ready" name="Ready for a prompt" tasks={tasks.items.filter(({ status, status_reason }) => status === "waiting" && status_reason === "ready")} status="waiting" />
-            <Section id="failed" name="Failed" tasks={tasks.items.filter(({ status }) => status === "errored")} count={overview.stats.errored_tasks} status="errored" />
+            <Section id="failed" name="Failed" tasks={failed} count={overview.stats.errored_tasks} status="errored" />
             <Section id="done" name="Done" tasks={tasks.items.filter(({ status }) => status === "completed")} count={overview.stats.completed_tasks} status="completed" folds />
           </>
         )}
@@ -43,6 +46,14 @@ export function Now() {
       {isEmpty ? null : <aside aria-label="Figures"><Figures overview={overview} /></aside>}
     </div>
   );
+}
+
+/** The tasks of a status: from the first page, or by a request of their own where the page has not all of them. */
+function useStatus(status: "running" | "errored", first: readonly Task[] = [], count = 0): readonly Task[] {
+  const held = first.filter((task) => task.status === status);
+  const isWhole = held.length >= count;
+  const read = useRead<TaskPage>(isWhole ? null : `/api/v1/tasks${query({ project: project.value, status, limit: 200 })}`, first);
+  return isWhole ? held : (read.data?.items ?? held);
 }
 
 function NeedsYouList({ entries, running }: { entries: readonly NeedsYou[]; running: number }) {

@@ -80,7 +80,7 @@ function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boolean }) {
         <Age time={task.created_at} label="began" />
       </p>
       {task.status === "waiting" && task.status_detail ? <q class="need-detail" dir="auto">{task.status_detail}</q> : null}
-      {!isOpen || shape === "doubt" ? <p class="outcome" dir="auto">{sentenceOf(task)}</p> : null}
+      {task.summary || task.status_detail || task.status === "errored" || shape === "doubt" ? (task.status === "waiting" ? null : <p class="outcome" dir="auto">{sentenceOf(task)}</p>) : null}
       <div class="actions">
         {isOpen ? <button type="button" onClick={() => void finish(task.task_id)}>Finish <kbd>f</kbd></button> : null}
         {resume ? <button type="button" onClick={copyResume}>Copy resume <kbd>c</kbd></button> : null}
