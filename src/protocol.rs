@@ -23,6 +23,7 @@ pub mod limits;
 pub mod model;
 mod notice;
 mod read_model;
+mod watched;
 #[cfg(any(feature = "server", feature = "client"))]
 pub mod write;
 
@@ -34,7 +35,8 @@ pub use frame::{
 pub use id::{BookmarkId, EventId, IdError, SessionId, TaskId};
 // A glob, because only the catalogue lists the payload types. Each kind of notice has one.
 pub use notice::*;
-pub use read_model::{ReadModel, ReadModelError, Watched};
+pub use read_model::{EveryTask, ReadModel, ReadModelError};
+pub use watched::{Key, Watched};
 
 /// The version of this contract, sent in the first frame of every stream.
 pub const VERSION: &str = "1.0";

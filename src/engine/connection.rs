@@ -1,14 +1,14 @@
-//! Whether a stream is open, when it counts as lost, and when to connect again.
+//! Whether a stream is open, when it counts as lost, and when and how to connect again.
 //!
 //! Every connection has an id, and inputs with the id of an earlier connection are ignored: a driver cannot mix them up.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::EngineSettings;
 use super::random::Random;
+use super::transport::{Transport, Transports};
+use crate::protocol::Cursor;
 use crate::protocol::limits;
-use crate::protocol::{Cursor, ReadModel, Watched};
 
 /// The life of the stream to the server.
 #[derive(Debug)]
@@ -16,15 +16,18 @@ pub(super) struct ConnectionState {
     settings: EngineSettings,
     random: Random,
     phase: Phase,
+    transports: Transports,
     offline: bool,
     /// No connection has succeeded or failed since the application enabled the engine.
     untried: bool,
     /// Losses in a row without a stable connection between them.
     losses: u32,
+    /// The last loss: when the stream was lost, and why. None while the stream is open.
+    lost: Option<(Duration, LossReason)>,
     ids: u32,
     /// The cursor at which the next connection continues.
     resume_cursor: Option<Cursor>,
-    /// The cursor of the last frame.
+    /// The cursor of the last message.
     last_cursor: Option<Cursor>,
     last_message_at: Option<Duration>,
     /// A connection that the driver still has to close.
@@ -35,14 +38,67 @@ pub(super) struct ConnectionState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(u32);
 
-/// Why a connection ended.
+impl ConnectionId {
+    /// The id as a number, for a boundary that only numbers cross.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The id with this number.
+    pub fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// Why a connection ended, as a driver reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The connection failed, or was closed for a temporary reason.
-    Lost,
+    /// The connection failed or ended.
+    Ended,
+    /// No connection to the server could be made. This says nothing about the transport.
+    NotReached,
+    /// The server answered that it cannot take the stream now.
+    Busy {
+        /// The wait that the server demands, if any.
+        retry_after: Option<Duration>,
+    },
     /// The server refuses this client, and would refuse it the next time too.
     Refused(String),
+}
+
+/// Why the stream was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LossReason {
+    /// The connection failed or ended.
+    Ended,
+    /// No connection to the server could be made.
+    NotReached,
+    /// The server cannot take the stream now.
+    Busy,
+    /// No message came for too long.
+    Silent,
+    /// The connection was not open, or had no first message, in time.
+    NoFirstMessage,
+    /// The server did not answer the request for notices.
+    NotConfirmed,
+    /// The server said that it closes the stream.
+    Closing,
+    /// The network of the device was away.
+    NetworkReturned,
+    /// The application asked for a new connection.
+    Asked,
+}
+
+/// Why the engine connects no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The server refuses this client, with this text.
+    Refused(String),
+    /// The limit of attempts is reached.
+    Attempts,
 }
 
 /// The state of the connection to the server, for display. The contract names these states, so the set is closed.
@@ -58,13 +114,19 @@ pub enum Status {
     Reconnecting {
         /// When the next connection is opened. None: it is being opened now.
         next_try: Option<Duration>,
+        /// Since when there is no stream.
+        since: Duration,
+        /// Why the last connection ended.
+        reason: LossReason,
     },
+    /// No stream can be opened, and the read models are fetched again and again.
+    Polling,
     /// Not connected, and the device has no network.
     Offline,
-    /// The server refuses this client.
+    /// The engine gave up.
     Closed {
-        /// The reason, as the server states it.
-        reason: String,
+        /// The reason.
+        reason: CloseReason,
     },
     /// The application disabled the engine.
     Disabled,
@@ -72,7 +134,7 @@ pub enum Status {
 
 /// The place of a message among the messages of the open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FrameOrder {
+pub(super) enum MessageOrder {
     /// A message of an earlier connection. The engine ignores it.
     OtherConnection,
     /// The first message of the open connection.
@@ -85,25 +147,24 @@ pub(super) enum FrameOrder {
 enum Phase {
     Waiting { until: Duration },
     Linked(Box<Link>),
-    Closed(String),
+    Closed(CloseReason),
     Disabled,
 }
 
 #[derive(Debug)]
 struct Link {
     id: ConnectionId,
+    transport: Transport,
     since: Option<Cursor>,
+    began_at: Duration,
     duplex: bool,
-    /// When the first frame came. None: no frame has come yet.
-    first_frame_at: Option<Duration>,
+    /// When the first message came. None: no message has come yet.
+    first_message_at: Option<Duration>,
+    /// The transport has proved that it works.
+    works: bool,
     /// The connection is lost unless a message comes before.
     deadline: Duration,
     heartbeat: Duration,
-    /// The read models for which the server sends notices. None: the stream is not narrowed yet and reports all of
-    /// them.
-    narrowed: Option<BTreeSet<Watched>>,
-    /// The set in the last unanswered `watch`, and the deadline for the answer.
-    asked: Option<(BTreeSet<Watched>, Duration)>,
 }
 
 impl ConnectionState {
@@ -112,9 +173,11 @@ impl ConnectionState {
             settings,
             random,
             phase: Phase::Waiting { until: Duration::ZERO },
+            transports: Transports::default(),
             offline: false,
             untried: true,
             losses: 0,
+            lost: None,
             ids: 0,
             resume_cursor: None,
             last_cursor: None,
@@ -124,10 +187,10 @@ impl ConnectionState {
     }
 
     pub(super) fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: Duration) {
-        let patience = self.settings.patience;
+        let deadline = now.saturating_add(self.settings.patience);
         if let Some(link) = self.link(id) {
             link.duplex = duplex;
-            link.deadline = now + patience;
+            link.deadline = deadline;
         }
     }
 
@@ -136,46 +199,59 @@ impl ConnectionState {
             return;
         }
         match loss {
-            Loss::Lost => self.lose(None, now),
-            Loss::Refused(reason) => self.phase = Phase::Closed(reason),
+            Loss::Ended => self.lose(LossReason::Ended, Duration::ZERO, now),
+            Loss::NotReached => self.lose(LossReason::NotReached, Duration::ZERO, now),
+            Loss::Busy { retry_after } => self.lose(LossReason::Busy, retry_after.unwrap_or_default(), now),
+            Loss::Refused(text) => self.phase = Phase::Closed(CloseReason::Refused(text)),
         }
         self.to_close = None;
     }
 
-    pub(super) fn handle_message(&mut self, id: ConnectionId, now: Duration) -> FrameOrder {
-        let Some(link) = self.link(id) else { return FrameOrder::OtherConnection };
-        let first = link.first_frame_at.is_none();
-        link.first_frame_at.get_or_insert(now);
-        link.deadline = now + link.silence();
+    pub(super) fn handle_message(&mut self, id: ConnectionId, now: Duration) -> MessageOrder {
+        let Some(link) = self.link(id) else { return MessageOrder::OtherConnection };
+        let first = link.first_message_at.is_none();
+        link.first_message_at.get_or_insert(now);
+        link.deadline = now.saturating_add(link.silence());
+        // A stream on which nothing is sent works once it speaks.
+        let works = first && !link.duplex;
         self.untried = false;
+        self.lost = None;
         self.last_message_at = Some(now);
-        if first { FrameOrder::First } else { FrameOrder::Later }
+        if works {
+            self.handle_works(now);
+        }
+        if first { MessageOrder::First } else { MessageOrder::Later }
+    }
+
+    /// The open stream has proved that its transport works in both directions.
+    pub(super) fn handle_works(&mut self, now: Duration) {
+        let Phase::Linked(link) = &mut self.phase else { return };
+        if !std::mem::replace(&mut link.works, true) {
+            self.transports.handle_success(link.transport, &self.settings, now);
+        }
     }
 
     pub(super) fn handle_heartbeat_interval(&mut self, ms: u32, now: Duration) {
         if let Phase::Linked(link) = &mut self.phase {
             link.heartbeat = Duration::from_millis(ms.into()).clamp(HEARTBEAT_LEAST, HEARTBEAT_MOST);
-            link.deadline = now + link.silence();
-        }
-    }
-
-    /// The server answered the last `watch`.
-    pub(super) fn handle_watching(&mut self) {
-        if let Phase::Linked(link) = &mut self.phase
-            && let Some((asked, _)) = link.asked.take()
-        {
-            link.narrowed = Some(asked);
+            link.deadline = now.saturating_add(link.silence());
         }
     }
 
     pub(super) fn handle_closing(&mut self, retry_ms: u32, now: Duration) {
-        let most = Duration::from_millis(retry_ms.into()).min(self.settings.longest_wait);
-        let wait = self.random.share(most);
-        self.lose(Some(wait), now);
+        // The server speaks: its transport works.
+        self.handle_works(now);
+        let wait = self.random.share(Duration::from_millis(retry_ms.into()).min(self.settings.longest_wait));
+        self.lose(LossReason::Closing, wait, now);
     }
 
-    /// A frame with this cursor came. With `more` the next frame has the same cursor, so the stream cannot continue there
-    /// yet.
+    /// The server did not answer the request for notices in time.
+    pub(super) fn handle_not_confirmed(&mut self, now: Duration) {
+        self.lose(LossReason::NotConfirmed, Duration::ZERO, now);
+    }
+
+    /// A message with this cursor came. With `more` the next message has the same cursor, so the stream cannot continue
+    /// there yet.
     pub(super) fn handle_cursor(&mut self, cursor: &Cursor, more: bool) {
         self.last_cursor = Some(cursor.clone());
         if !more {
@@ -190,18 +266,30 @@ impl ConnectionState {
         }
     }
 
+    /// Replaces an open stream by a new one at once, and ends every wait.
+    pub(super) fn reconnect(&mut self, now: Duration) {
+        if matches!(&self.phase, Phase::Linked(link) if link.first_message_at.is_some()) {
+            self.handle_works(now);
+            self.lose(LossReason::Asked, Duration::ZERO, now);
+        }
+        self.enable(now);
+        self.connect_at_once(now);
+    }
+
     pub(super) fn handle_offline(&mut self) {
         self.offline = true;
     }
 
     pub(super) fn handle_online(&mut self, now: Duration) {
         self.offline = false;
-        self.connect_at_once(now);
         let last = self.last_message_at.unwrap_or_default();
-        if matches!(&self.phase, Phase::Linked(link) if link.first_frame_at.is_some() && last + link.heartbeat < now) {
+        let silent = |link: &Link| link.first_message_at.is_some() && last.saturating_add(link.heartbeat) < now;
+        if matches!(&self.phase, Phase::Linked(link) if silent(link)) {
             // The network was away, and the stream has been silent for longer than a heartbeat.
-            self.lose(Some(Duration::ZERO), now);
+            self.handle_works(now);
+            self.lose(LossReason::NetworkReturned, Duration::ZERO, now);
         }
+        self.connect_at_once(now);
     }
 
     pub(super) fn disable(&mut self) {
@@ -209,6 +297,7 @@ impl ConnectionState {
             self.to_close = Some(link.id);
         }
         self.phase = Phase::Disabled;
+        self.lost = None;
     }
 
     pub(super) fn enable(&mut self, now: Duration) {
@@ -216,13 +305,17 @@ impl ConnectionState {
             self.phase = Phase::Waiting { until: now };
             self.untried = true;
             self.losses = 0;
+            self.lost = None;
         }
     }
 
     /// Gives up a connection that has been silent for too long.
     pub(super) fn handle_time(&mut self, now: Duration) {
-        if matches!(&self.phase, Phase::Linked(link) if link.due() <= now) {
-            self.lose(None, now);
+        let Phase::Linked(link) = &self.phase else { return };
+        if link.deadline <= now {
+            let opened = link.first_message_at.is_some();
+            let reason = if opened { LossReason::Silent } else { LossReason::NoFirstMessage };
+            self.lose(reason, Duration::ZERO, now);
         }
     }
 
@@ -230,47 +323,38 @@ impl ConnectionState {
         self.to_close.take()
     }
 
-    pub(super) fn poll_connect(&mut self, now: Duration) -> Option<(ConnectionId, Option<Cursor>)> {
+    pub(super) fn poll_connect(&mut self, now: Duration) -> Option<(ConnectionId, Option<Cursor>, Transport)> {
         let Phase::Waiting { until } = self.phase else { return None };
         if until > now || self.offline {
             return None;
         }
         self.ids = self.ids.wrapping_add(1);
-        let id = ConnectionId(self.ids);
+        let (id, transport) = (ConnectionId(self.ids), self.transports.next(now));
         self.phase = Phase::Linked(Box::new(Link {
             id,
+            transport,
             since: self.resume_cursor.clone(),
+            began_at: now,
             duplex: false,
-            first_frame_at: None,
-            deadline: now + self.settings.patience,
+            first_message_at: None,
+            works: false,
+            deadline: now.saturating_add(self.settings.patience),
             heartbeat: limits::HEARTBEAT,
-            narrowed: None,
-            asked: None,
         }));
-        Some((id, self.resume_cursor.clone()))
+        Some((id, self.resume_cursor.clone(), transport))
     }
 
-    /// Whether a `watch` can be sent; only one may be unanswered.
-    pub(super) fn may_narrow(&self) -> bool {
-        matches!(&self.phase, Phase::Linked(link) if link.duplex && link.first_frame_at.is_some() && link.asked.is_none())
-    }
-
-    /// Narrows the stream to `watched`, unless it is narrowed to that set already.
-    pub(super) fn narrow(&mut self, watched: &BTreeSet<Watched>, now: Duration) -> Option<ConnectionId> {
-        let Phase::Linked(link) = &mut self.phase else { return None };
-        if link.narrowed.as_ref() == Some(watched) {
-            return None;
+    /// The open stream, if the client can send on it.
+    pub(super) fn duplex(&self) -> Option<ConnectionId> {
+        match &self.phase {
+            Phase::Linked(link) if link.duplex && link.first_message_at.is_some() => Some(link.id),
+            _ => None,
         }
-        link.asked = Some((watched.clone(), now + self.settings.patience));
-        Some(link.id)
     }
 
-    /// Whether the stream sends a notice if `model` changes.
-    pub(super) fn sends_notices_of(&self, model: &ReadModel) -> bool {
-        let Phase::Linked(link) = &self.phase else { return false };
-        let asked = link.asked.as_ref().map(|(asked, _)| asked);
-        let includes = |set: &BTreeSet<Watched>| set.iter().any(|one| one.includes(model));
-        link.first_frame_at.is_some() && [link.narrowed.as_ref(), asked].into_iter().flatten().all(includes)
+    /// Whether the stream is open and has begun.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(&self.phase, Phase::Linked(link) if link.first_message_at.is_some())
     }
 
     /// The cursor at which this connection continued.
@@ -289,33 +373,61 @@ impl ConnectionState {
         self.last_message_at
     }
 
+    /// Until when a read model that the first message carries is not fetched: the first connection is being opened.
+    pub(super) fn first_message_until(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Linked(link) if self.untried && link.since.is_none() => {
+                Some(link.began_at.saturating_add(self.settings.first_message_wait))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether no stream can be opened, as far as is known, so that read models are polled.
+    pub(super) fn is_polling(&self) -> bool {
+        self.transports.is_exhausted() && !self.is_up() && !self.is_barred()
+    }
+
     /// Whether fetches must wait: the server cannot be reached, or the application disabled the engine.
     pub(super) fn is_barred(&self) -> bool {
         match &self.phase {
             Phase::Waiting { .. } => self.offline,
-            Phase::Linked(link) => self.offline && link.first_frame_at.is_none(),
+            Phase::Linked(link) => self.offline && link.first_message_at.is_none(),
             Phase::Closed(_) | Phase::Disabled => true,
         }
+    }
+
+    /// Whether fetches wait for the network alone.
+    pub(super) fn is_without_network(&self) -> bool {
+        self.is_barred() && !matches!(self.phase, Phase::Closed(_) | Phase::Disabled)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Waiting { until } if !self.offline => Some(*until),
-            Phase::Linked(link) => Some(link.due()),
+            Phase::Linked(link) => Some(link.deadline),
             Phase::Waiting { .. } | Phase::Closed(_) | Phase::Disabled => None,
         }
     }
 
-    pub(super) fn status(&self, behind: bool) -> Status {
-        match &self.phase {
-            Phase::Linked(link) if link.first_frame_at.is_some() && behind => Status::CatchingUp,
-            Phase::Linked(link) if link.first_frame_at.is_some() => Status::Live,
-            Phase::Closed(reason) => Status::Closed { reason: reason.clone() },
-            Phase::Disabled => Status::Disabled,
-            Phase::Linked(_) | Phase::Waiting { .. } if self.offline => Status::Offline,
-            Phase::Linked(_) | Phase::Waiting { .. } if self.untried => Status::Connecting,
-            Phase::Linked(_) => Status::Reconnecting { next_try: None },
-            Phase::Waiting { until } => Status::Reconnecting { next_try: Some(*until) },
+    /// `behind` is whether a change from a time without connection is not fetched yet, `reached` whether the last fetch
+    /// reached the server.
+    pub(super) fn status(&self, behind: bool, reached: bool) -> Status {
+        let next_try = match &self.phase {
+            Phase::Linked(link) if link.first_message_at.is_some() && behind => return Status::CatchingUp,
+            Phase::Linked(link) if link.first_message_at.is_some() => return Status::Live,
+            Phase::Closed(reason) => return Status::Closed { reason: reason.clone() },
+            Phase::Disabled => return Status::Disabled,
+            Phase::Linked(_) => None,
+            Phase::Waiting { until } => Some(*until),
+        };
+        if self.offline {
+            return Status::Offline;
+        }
+        match self.lost {
+            _ if reached && self.is_polling() => Status::Polling,
+            Some((since, reason)) => Status::Reconnecting { next_try, since, reason },
+            None => Status::Connecting,
         }
     }
 
@@ -326,16 +438,35 @@ impl ConnectionState {
         }
     }
 
-    fn lose(&mut self, wait: Option<Duration>, now: Duration) {
+    /// Ends the connection. The next one begins after the client's own backoff and after `least`, which a server
+    /// demands.
+    fn lose(&mut self, reason: LossReason, least: Duration, now: Duration) {
         let Phase::Linked(link) = &self.phase else { return };
-        if link.first_frame_at.is_some_and(|at| now.saturating_sub(at) >= self.settings.stable) {
+        if !link.works && !matches!(reason, LossReason::NotReached | LossReason::Busy) {
+            self.transports.handle_failure(&self.settings, now);
+        }
+        if link.first_message_at.is_some_and(|at| now.saturating_sub(at) >= self.settings.stable) {
             self.losses = 0;
         }
         self.losses = self.losses.saturating_add(1);
         self.untried = false;
         self.to_close = Some(link.id);
-        let wait = wait.unwrap_or_else(|| self.random.backoff(&self.settings, self.losses));
-        self.phase = Phase::Waiting { until: now + wait };
+        let since = self.lost.map_or(now, |(since, _)| since);
+        self.lost = Some((since, reason));
+        if self.settings.attempts.is_some_and(|most| self.losses >= most.get()) {
+            self.phase = Phase::Closed(CloseReason::Attempts);
+            return;
+        }
+        let own = match reason {
+            LossReason::NetworkReturned | LossReason::Asked => Duration::ZERO,
+            // The server names the wait. If it closes again and again, the client's own wait counts too.
+            LossReason::Closing if self.losses < 2 => Duration::ZERO,
+            _ => self.random.backoff(&self.settings, self.losses),
+        };
+        let least = least.min(self.settings.longest_wait);
+        // A demanded wait is the same for all clients, so the own one is added to it.
+        let wait = if reason == LossReason::Closing { least.max(own) } else { least.saturating_add(own) };
+        self.phase = Phase::Waiting { until: now.saturating_add(wait) };
     }
 }
 
@@ -348,9 +479,5 @@ impl Link {
     /// The longest silence of a live connection: two missed heartbeats, and half of one for a slow network.
     fn silence(&self) -> Duration {
         self.heartbeat * 5 / 2
-    }
-
-    fn due(&self) -> Duration {
-        self.asked.as_ref().map_or(self.deadline, |(_, deadline)| self.deadline.min(*deadline))
     }
 }

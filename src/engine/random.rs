@@ -27,7 +27,18 @@ impl Random {
 
     /// `span`, give or take up to a quarter.
     pub(super) fn about(&mut self, span: Duration) -> Duration {
-        span - span / 4 + self.share(span / 2)
+        (span - span / 4).saturating_add(self.share(span / 2))
+    }
+
+    /// The wait of a polled read model: the interval, or up to a quarter less.
+    pub(super) fn poll(&mut self, settings: &EngineSettings) -> Duration {
+        let interval = settings.poll_interval;
+        interval - interval / 4 + self.share(interval / 4)
+    }
+
+    /// A random share of a wait over which a server spreads its clients.
+    pub(super) fn spread(&mut self, spread: Option<Duration>, settings: &EngineSettings) -> Option<Duration> {
+        spread.map(|spread| self.share(spread.min(settings.longest_wait)))
     }
 
     /// How long to wait after `failures` in a row: full jitter under a ceiling that doubles.

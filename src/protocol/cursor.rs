@@ -61,6 +61,12 @@ impl Cursor {
     pub fn covers(&self, other: &Cursor) -> bool {
         self.epoch == other.epoch && self.snapshot.covers(&other.snapshot)
     }
+
+    /// The cursor that contains every change of both. None: they have different epochs.
+    pub fn joined(&self, other: &Cursor) -> Option<Cursor> {
+        let joined = || Cursor { epoch: self.epoch.clone(), snapshot: self.snapshot.joined(&other.snapshot) };
+        (self.epoch == other.epoch).then(joined)
+    }
 }
 
 impl Snapshot {
@@ -83,6 +89,21 @@ impl Snapshot {
     /// The transactions between the two that are not contained, ascending.
     pub fn xip(&self) -> &[u64] {
         &self.xip
+    }
+
+    /// Whether this snapshot contains transaction `id`.
+    fn contains(&self, id: u64) -> bool {
+        id < self.xmax && self.xip.binary_search(&id).is_err()
+    }
+
+    /// The snapshot that contains every transaction of both.
+    pub fn joined(&self, other: &Snapshot) -> Snapshot {
+        let (longer, shorter) = if self.xmax < other.xmax { (other, self) } else { (self, other) };
+        if longer.xip.iter().all(|id| !shorter.contains(*id)) {
+            return longer.clone();
+        }
+        let xip: Arc<[u64]> = longer.xip.iter().copied().filter(|id| !shorter.contains(*id)).collect();
+        Snapshot { xmin: xip.first().copied().unwrap_or(longer.xmax), xmax: longer.xmax, xip }
     }
 
     /// Whether this snapshot contains every transaction of `other`.

@@ -1,0 +1,55 @@
+//! The read models to which the open stream is narrowed, and those for which the server certifies that it reports every
+//! change.
+
+use std::time::Duration;
+
+use super::flat::WatchedList;
+use crate::protocol::{Key, Watched};
+
+/// The narrowing of the open stream. Each stream starts with a new one.
+#[derive(Debug)]
+pub(super) struct Narrowing<K: Key> {
+    /// The list of the last request, answered or not. None: the stream reports every change.
+    sent: Option<WatchedList<K>>,
+    /// The last answer: the read models whose changes the stream reports. None: of all.
+    confirmed: Option<WatchedList<K>>,
+    /// The deadline for the answer to the last request, if it is unanswered.
+    deadline: Option<Duration>,
+    /// The set of watched read models changed, or the stream does not have it yet.
+    pub(super) is_due: bool,
+}
+
+impl<K: Key> Narrowing<K> {
+    pub(super) fn new() -> Self {
+        Self { sent: None, confirmed: None, deadline: None, is_due: false }
+    }
+
+    /// Notes that `wanted` is sent. None if the stream has that list already.
+    pub(super) fn send(&mut self, wanted: WatchedList<K>, deadline: Duration) -> Option<&WatchedList<K>> {
+        self.is_due = false;
+        if self.sent.as_ref() == Some(&wanted) {
+            return None;
+        }
+        self.deadline = Some(deadline);
+        Some(self.sent.insert(wanted))
+    }
+
+    /// Takes the answer. Returns the read models that it confirms.
+    ///
+    /// An answer can leave out read models of the request: the server reports no change of them, or cannot say so.
+    pub(super) fn handle_watching(&mut self, confirmed: Vec<Watched<K>>) -> &WatchedList<K> {
+        self.deadline = None;
+        self.confirmed.insert(WatchedList::new(confirmed))
+    }
+
+    /// When the unanswered request counts as failed.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// Whether the stream reports the changes of `model`: it is in the last answer, and in the list that was sent since.
+    pub(super) fn reports(&self, model: &K) -> bool {
+        let lists = [self.confirmed.as_ref(), self.sent.as_ref()];
+        lists.into_iter().flatten().all(|list| list.includes(model))
+    }
+}

@@ -1,0 +1,71 @@
+//! The waits and bounds of a client.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+/// The waits of a client. New fields come with new versions: take [`default`](Self::default) and change fields.
+///
+/// Every value is safe: a wait of [`Duration::MAX`] never ends, and a wait of zero ends at once.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EngineSettings {
+    /// A stale read model is fetched once no notice came for this long. Long enough for the notices of one write to
+    /// gather, too short to be seen. The pace begins at twice this time.
+    pub quiet: Duration,
+    /// A stale read model is fetched at the latest this long after the first notice: a steady stream of notices must
+    /// still be shown. Also the slowest pace of a steady stream.
+    pub max_wait: Duration,
+    /// Each watched read model is fetched this often without any notice, give or take a quarter. This bounds a loss that
+    /// neither side can detect; a `304` each time costs little.
+    pub safety: Duration,
+    /// The same while no stream can be opened, or up to a quarter sooner. An answer counts as true for this long.
+    pub poll_interval: Duration,
+    /// The longest wait after the first failure.
+    pub backoff_first: Duration,
+    /// The longest wait after any failure.
+    pub backoff_most: Duration,
+    /// A fetch without an answer for this long has failed. Longer than the timeout of a driver's requests, so that the
+    /// driver reports first.
+    pub fetch_timeout: Duration,
+    /// How many fetches may be in flight at once; browsers open six connections to one host.
+    pub parallel: NonZeroUsize,
+    /// How many read models are remembered after the last unwatch, for a screen that comes back.
+    pub remembered: usize,
+    /// How long they are remembered.
+    pub remembered_for: Duration,
+    /// The longest time for a connection to open, for its first message, and for the answer to a narrowing.
+    pub patience: Duration,
+    /// How long the first message of the first stream is waited for before a read model that it carries is fetched.
+    pub first_message_wait: Duration,
+    /// With server-sent events: when a new stream is opened after this long, WebSocket gets another attempt.
+    pub websocket_retry: Duration,
+    /// A connection that lasted this long was stable: the wait after its loss starts short again.
+    pub stable: Duration,
+    /// The longest wait that a server can demand with `retry_ms`, `spread_ms` or `Retry-After`.
+    pub longest_wait: Duration,
+    /// After so many losses in a row the engine gives up. None: never.
+    pub attempts: Option<NonZeroU32>,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            quiet: Duration::from_millis(50),
+            max_wait: Duration::from_millis(250),
+            safety: Duration::from_secs(60),
+            poll_interval: Duration::from_secs(5),
+            backoff_first: Duration::from_millis(500),
+            backoff_most: Duration::from_secs(30),
+            fetch_timeout: Duration::from_secs(30),
+            parallel: const { NonZeroUsize::new(6).expect("not zero") },
+            remembered: 64,
+            remembered_for: Duration::from_secs(600),
+            patience: Duration::from_secs(15),
+            first_message_wait: Duration::from_secs(1),
+            websocket_retry: Duration::from_secs(300),
+            stable: Duration::from_secs(5),
+            longest_wait: Duration::from_secs(60),
+            attempts: None,
+        }
+    }
+}

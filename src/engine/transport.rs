@@ -1,0 +1,76 @@
+//! The way in which the next stream is opened: by WebSocket, or by server-sent events where the network blocks it.
+
+use std::time::Duration;
+
+use super::EngineSettings;
+
+/// How a stream is carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// WebSocket: the client can narrow the stream.
+    #[default]
+    WebSocket,
+    /// Server-sent events: the client cannot send.
+    ServerSentEvents,
+}
+
+impl Transport {
+    fn other(self) -> Self {
+        match self {
+            Transport::WebSocket => Transport::ServerSentEvents,
+            Transport::ServerSentEvents => Transport::WebSocket,
+        }
+    }
+}
+
+/// The number of failed attempts in a row after which the other transport is tried.
+const ATTEMPTS: u32 = 2;
+
+/// The transport that worked, and the failed attempts since then.
+#[derive(Debug, Default)]
+pub(super) struct Transports {
+    /// The transport that worked last; WebSocket before any did.
+    worked: Transport,
+    /// Failed attempts in a row.
+    failed: u32,
+    /// With server-sent events: when WebSocket gets another attempt.
+    websocket_at: Option<Duration>,
+    /// The attempt under way is that one.
+    probing: bool,
+}
+
+impl Transports {
+    /// The transport of the next attempt.
+    pub(super) fn next(&mut self, now: Duration) -> Transport {
+        self.probing = self.failed == 0 && self.websocket_at.is_some_and(|at| at <= now);
+        if self.probing {
+            return Transport::WebSocket;
+        }
+        // Two attempts with the one, two with the other, and so on.
+        if self.failed / ATTEMPTS % 2 == 0 { self.worked } else { self.worked.other() }
+    }
+
+    /// A stream works.
+    pub(super) fn handle_success(&mut self, transport: Transport, settings: &EngineSettings, now: Duration) {
+        self.worked = transport;
+        self.failed = 0;
+        self.probing = false;
+        let retry = now.saturating_add(settings.websocket_retry);
+        self.websocket_at = (transport == Transport::ServerSentEvents).then_some(retry);
+    }
+
+    /// A stream ended before it worked.
+    pub(super) fn handle_failure(&mut self, settings: &EngineSettings, now: Duration) {
+        if std::mem::take(&mut self.probing) {
+            // The other transport still works, as far as is known.
+            self.websocket_at = Some(now.saturating_add(settings.websocket_retry));
+        } else {
+            self.failed = self.failed.saturating_add(1);
+        }
+    }
+
+    /// Both transports failed: read models are polled.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.failed >= 2 * ATTEMPTS
+    }
+}
