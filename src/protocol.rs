@@ -29,8 +29,8 @@ pub mod write;
 
 pub use cursor::{Cursor, CursorError, Snapshot};
 pub use frame::{
-    Closing, Frame, FrameKind, Heartbeat, Incoming, Resumed, Resync, SnapshotPayload, Stale, Watch, WatchFrame,
-    Watching,
+    Closing, Frame, FrameKind, Heartbeat, Incoming, Resumed, Resync, SnapshotPayload, Stale, UnknownFrame, Watch,
+    WatchFrame, Watching,
 };
 pub use id::{BookmarkId, EventId, IdError, SessionId, TaskId};
 // A glob, because only the catalogue lists the payload types. Each kind of notice has one.

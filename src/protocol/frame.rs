@@ -108,15 +108,8 @@ frames! {
     "closing" Closing(Closing),
 }
 
-/// A message from the server, as a client decodes it. An unknown message means that every read model may have changed.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum Incoming {
-    /// A frame of this contract.
-    Frame(Frame),
-    /// A kind of a later version, or a payload that does not parse.
-    Unknown(serde::de::IgnoredAny),
-}
+mod incoming;
+pub use incoming::{Incoming, UnknownFrame};
 
 /// The first frame of a stream that starts afresh: every watched read model is stale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use requery::engine::{
 use requery::protocol::model::{Stats, Timestamp};
 use requery::protocol::{
     Closing, Cursor, Frame, FrameKind, Heartbeat, Incoming, Notice, NoticeColumns, ReadModel, Resumed, Resync,
-    SnapshotPayload, Stale, TaskId, WatchFrame, Watched, Watching,
+    SnapshotPayload, Stale, TaskId, UnknownFrame, WatchFrame, Watched, Watching,
 };
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -234,7 +234,7 @@ fn incoming(words: &[&str]) -> Incoming {
         options.iter().find_map(|option| option.strip_prefix(name)).map(|ms| ms.parse().expect("a number"))
     };
     if words == ["unknown"] {
-        return Incoming::Unknown(serde::de::IgnoredAny);
+        return Incoming::Unknown(UnknownFrame::default());
     }
     let [kind, at, rest @ ..] = words.as_slice() else { panic!("not a frame: {words:?}") };
     let models = || -> Vec<Watched> {

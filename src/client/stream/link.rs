@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::protocol::Incoming;
+use crate::protocol::{Incoming, UnknownFrame};
 
 /// The timeout of each step of opening a stream, and of sending one message.
 pub(in crate::client) const STREAM_STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,5 +55,5 @@ impl StreamSender {
 
 /// Parses a message. A message that cannot be parsed becomes `Unknown`, which makes every read model stale.
 pub(in crate::client) fn frame_from_json(json: &[u8]) -> Incoming {
-    serde_json::from_slice(json).unwrap_or(Incoming::Unknown(serde::de::IgnoredAny))
+    serde_json::from_slice(json).unwrap_or_else(|_| Incoming::Unknown(UnknownFrame::default()))
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::link::{MAX_STREAM_MESSAGE, STREAM_STEP_TIMEOUT, StreamEnd, StreamSender, frame_from_json};
 use crate::client::fetch::ServerEndpoint;
-use crate::protocol::{Cursor, Incoming, WatchFrame};
+use crate::protocol::{Cursor, Incoming, UnknownFrame, WatchFrame};
 
 /// The size of the read buffer, in bytes. Tungstenite clears the buffer before each read, so a small one is faster.
 /// Notices fit into it.
@@ -72,7 +72,7 @@ pub(super) async fn run(
             message = socket.next() => {
                 let incoming = match message {
                     Some(Ok(Message::Text(text))) => frame_from_json(text.as_bytes()),
-                    Some(Ok(Message::Binary(_))) => Incoming::Unknown(serde::de::IgnoredAny),
+                    Some(Ok(Message::Binary(_))) => Incoming::Unknown(UnknownFrame::default()),
                     Some(Ok(Message::Close(Some(close)))) if close.code == CloseCode::Policy => {
                         return StreamEnd::Refused(close.reason.to_string());
                     }

@@ -7,7 +7,8 @@ use requery::engine::{
     ConnectionId, Engine, EngineAction, EngineSettings, Fetch, FetchVerdict, Loss, Outcome, Status, Ticket,
 };
 use requery::protocol::{
-    Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, WatchFrame, Watched, Watching,
+    Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, UnknownFrame, WatchFrame, Watched,
+    Watching,
 };
 
 use super::server::{Server, models};
@@ -163,7 +164,7 @@ impl World {
             }
             Op::Prune => self.server.prune(),
             Op::Lag => self.lagging = true,
-            Op::UnknownFrame => self.deliver(Incoming::Unknown(serde::de::IgnoredAny)),
+            Op::UnknownFrame => self.deliver(Incoming::Unknown(UnknownFrame::default())),
             Op::Hidden(true) => self.engine.handle_hidden(),
             Op::Hidden(false) => self.engine.handle_visible(now),
             Op::Offline(true) => self.engine.handle_offline(),
