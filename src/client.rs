@@ -31,6 +31,7 @@
 mod config;
 mod driver;
 mod fetch;
+mod frame_signal;
 mod store;
 mod stream;
 mod view;
@@ -43,6 +44,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use crate::engine::{Status, Why};
 pub use config::{ClientConfig, ConnectError};
+pub use frame_signal::{kind_name, signal, why_name};
 pub use store::WatchHandle;
 pub use view::{Body, BodyError, View, ViewState};
 
@@ -108,7 +110,7 @@ impl Client {
     /// The time until the next attempt to connect. `None` unless the client waits for one.
     pub fn until_next_try(&self) -> Option<Duration> {
         match &self.status.borrow().connection {
-            Status::Reconnecting { next_try: Some(at) } => Some(at.saturating_sub(self.started.elapsed())),
+            Status::Reconnecting { next_try: Some(at), .. } => Some(at.saturating_sub(self.started.elapsed())),
             _ => None,
         }
     }

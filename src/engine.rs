@@ -21,34 +21,34 @@
 //! use std::collections::VecDeque;
 //! use std::time::Duration;
 //!
-//! use requery::engine::{ConnectionId, Engine, EngineAction, EngineSettings, Loss, Outcome, Status, Ticket};
-//! use requery::protocol::{Cursor, Frame, FrameKind, Incoming, ReadModel, Resync};
+//! use requery::engine::{ConnectionId, Engine, EngineAction, EngineSettings, Loss, Outcome, Signal, Status, Ticket, What};
+//! use requery::protocol::{Cursor, ReadModel};
 //!
 //! /// The inputs for which a driver waits. This one takes them from a script; a real one takes them from a socket, from
 //! /// answers of the server, and from the application.
 //! enum Input {
 //!     Connected(ConnectionId),
-//!     Message(ConnectionId, Incoming),
+//!     Message(ConnectionId, Signal<ReadModel>),
 //!     Ended(ConnectionId),
 //!     Fetched(Ticket, Cursor),
 //! }
 //!
 //! let cursor = Cursor::counter("epoch", 7);
-//! let first_frame = Frame::new(FrameKind::Resync(Resync { reason: "example".to_owned() }), cursor.clone());
+//! let first = Signal { cursor: Some(cursor.clone()), more: false, spread_ms: None, what: What::Resync };
 //! let mut inputs = VecDeque::new();
 //! let mut now = Duration::ZERO; // A real driver reads a monotonic clock.
 //!
-//! let mut engine = Engine::new(EngineSettings::default(), 1);
+//! let mut engine = Engine::new(EngineSettings::default(), Vec::new(), 1);
 //! engine.watch(ReadModel::Overview, now);
 //! loop {
 //!     // Poll until no action is left ...
 //!     while let Some(action) = engine.poll(now) {
 //!         match action {
-//!             EngineAction::Connect { id, since: _ } => {
+//!             EngineAction::Connect { id, since: _, transport: _ } => {
 //!                 inputs.push_back(Input::Connected(id));
-//!                 inputs.push_back(Input::Message(id, Incoming::Frame(first_frame.clone())));
+//!                 inputs.push_back(Input::Message(id, first.clone()));
 //!             }
-//!             EngineAction::Disconnect(_) | EngineAction::Send(..) => {}
+//!             EngineAction::Disconnect(_) | EngineAction::Narrow(..) | EngineAction::Cancel(_) => {}
 //!             EngineAction::Fetch(fetch) => inputs.push_back(Input::Fetched(fetch.ticket, cursor.clone())),
 //!         }
 //!     }
@@ -56,8 +56,11 @@
 //!     let deadline = engine.poll_timeout();
 //!     match inputs.pop_front() {
 //!         Some(Input::Connected(id)) => engine.handle_connected(id, true, now),
-//!         Some(Input::Message(id, message)) => engine.handle_frame(id, &message, now),
-//!         Some(Input::Ended(id)) => engine.handle_disconnected(id, Loss::Lost, now),
+//!         Some(Input::Message(id, message)) => {
+//!             // The driver shows the bodies of the returned read models, which came with the message.
+//!             let _carried = engine.handle_signal(id, &message, now);
+//!         }
+//!         Some(Input::Ended(id)) => engine.handle_disconnected(id, Loss::Ended, now),
 //!         Some(Input::Fetched(ticket, cursor)) => {
 //!             // `Keep`: show the body that came with it.
 //!             let _verdict = engine.handle_fetched(ticket, Outcome::Fresh(&cursor), now);
@@ -69,7 +72,7 @@
 //!     }
 //! }
 //! assert_eq!(engine.status(), Status::Live);
-//! assert_eq!(engine.held(&ReadModel::Overview).and_then(|held| held.cursor), Some(&cursor));
+//! assert_eq!(engine.held(&ReadModel::Overview, now).and_then(|held| held.cursor), Some(&cursor));
 //! ```
 
 pub mod connection;

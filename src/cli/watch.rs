@@ -114,7 +114,7 @@ fn json_line(model: &ReadModel, view: &View, body: bool) -> String {
     let mut line = serde_json::json!({
         "read_model": model,
         "cursor": view.cursor,
-        "why": view.why.map(|why| why.to_string()),
+        "why": view.why.map(requery::client::why_name),
         "age_ms": view.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         "state": view.state.as_str(),
     });

@@ -10,13 +10,14 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::fetch::{FetchAnswer, ServerEndpoint};
+use super::frame_signal::{signal, why_name};
 use super::store::Store;
 use super::stream::{ServerStream, StreamEnd, StreamItem, StreamKind};
-use crate::engine::{ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket};
-use crate::protocol::ReadModel;
+use crate::engine::{
+    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket, Transport,
+};
+use crate::protocol::{FrameKind, Incoming, ReadModel, Watch, WatchFrame};
 
-/// After this many failed upgrades in a row the driver opens the stream as server-sent events.
-const FAILED_UPGRADES_BEFORE_SSE: u32 = 2;
 /// A refusal's text comes from the server and is shown to people, so it is cut to this many characters.
 const MAX_REFUSAL_REASON: usize = 200;
 
@@ -31,13 +32,13 @@ type Fetching = BoxFuture<'static, (Ticket, ReadModel, FetchAnswer)>;
 
 pub(super) struct Driver {
     endpoint: ServerEndpoint,
-    engine: Engine,
+    engine: Engine<ReadModel>,
     store: Arc<Store>,
     status: watch::Sender<ShownStatus>,
     started: Instant,
     stream: Option<(ConnectionId, StreamKind, ServerStream)>,
     fetches: FuturesUnordered<Fetching>,
-    failed_upgrades: u32,
+    project_known: bool,
 }
 
 impl Driver {
@@ -48,9 +49,9 @@ impl Driver {
         status: watch::Sender<ShownStatus>,
         started: Instant,
     ) -> Self {
-        let engine = Engine::new(settings, fastrand::u64(..));
+        let engine = Engine::new(settings, Vec::new(), fastrand::u64(..));
         let fetches = FuturesUnordered::new();
-        Self { endpoint, engine, store, status, started, stream: None, fetches, failed_upgrades: 0 }
+        Self { endpoint, engine, store, status, started, stream: None, fetches, project_known: true }
     }
 
     pub(super) async fn run(mut self) {
@@ -89,24 +90,25 @@ impl Driver {
         while let Some(action) = self.engine.poll(now) {
             match action {
                 EngineAction::Disconnect(id) => self.stream = self.stream.take().filter(|(open, ..)| *open != id),
-                EngineAction::Connect { id, since } => {
-                    let kind = if self.failed_upgrades < FAILED_UPGRADES_BEFORE_SSE {
-                        StreamKind::WebSocket
-                    } else {
-                        StreamKind::Sse
+                EngineAction::Connect { id, since, transport } => {
+                    let kind = match transport {
+                        Transport::WebSocket => StreamKind::WebSocket,
+                        Transport::ServerSentEvents => StreamKind::Sse,
                     };
                     debug!("connecting to {} ({kind:?})", self.endpoint.address);
                     self.stream = Some((id, kind, ServerStream::open(kind, self.endpoint.clone(), since)));
                 }
-                EngineAction::Send(id, frame) => {
+                EngineAction::Narrow(id, read_models) => {
+                    let frame = WatchFrame::Watch(Watch { read_models });
                     let sent = self.stream.as_ref().is_some_and(|(_, _, stream)| stream.send(frame));
                     if !sent {
                         self.stream = None;
-                        self.engine.handle_disconnected(id, Loss::Lost, now);
+                        self.engine.handle_disconnected(id, Loss::Ended, now);
                     }
                 }
+                EngineAction::Cancel(_) => {}
                 EngineAction::Fetch(fetch) => {
-                    debug!(model = %fetch.model, why = %fetch.why, "fetching {}", fetch.model);
+                    debug!(model = %fetch.model, why = why_name(fetch.why), "fetching {}", fetch.model);
                     let (endpoint, held) = (self.endpoint.clone(), self.store.held_body(&fetch.model));
                     self.fetches.push(Box::pin(async move {
                         let answer = endpoint.fetch(fetch.model.clone(), held, fetch.at_least).await;
@@ -119,26 +121,31 @@ impl Driver {
 
     fn handle_stream_item(&mut self, item: StreamItem) {
         let now = self.now();
-        let Some((id, kind, _)) = self.stream.as_ref() else { return };
-        let (id, kind) = (*id, *kind);
+        let Some((id, ..)) = self.stream.as_ref() else { return };
+        let id = *id;
         match item {
-            StreamItem::Connected { duplex } => {
-                // Server-sent events work, but WebSocket costs less. Allow one attempt to upgrade at the next connect.
-                self.failed_upgrades = if kind == StreamKind::WebSocket { 0 } else { FAILED_UPGRADES_BEFORE_SSE - 1 };
-                self.engine.handle_connected(id, duplex, now);
+            StreamItem::Connected { duplex } => self.engine.handle_connected(id, duplex, now),
+            StreamItem::Frame(incoming) => {
+                if let Incoming::Frame(frame) = &incoming {
+                    match &frame.kind {
+                        FrameKind::Snapshot(snapshot) => self.project_known = snapshot.known,
+                        FrameKind::Resumed(resumed) => self.project_known = resumed.known,
+                        FrameKind::Notice(_) | FrameKind::Stale(_) => self.project_known = true,
+                        _ => {}
+                    }
+                }
+                self.engine.handle_signal(id, &signal(&incoming), now);
             }
-            StreamItem::Frame(incoming) => self.engine.handle_frame(id, &incoming, now),
             StreamItem::Ended(end) => {
                 self.stream = None;
                 let loss = match end {
                     StreamEnd::Lost(reason) => {
                         info!("lost the stream: {reason}");
-                        Loss::Lost
+                        Loss::Ended
                     }
                     StreamEnd::NotUpgraded(reason) => {
                         info!("no WebSocket: {reason}");
-                        self.failed_upgrades += 1;
-                        Loss::Lost
+                        Loss::Ended
                     }
                     StreamEnd::Refused(reason) => {
                         warn!("the server refused the connection: {reason}");
@@ -180,9 +187,9 @@ impl Driver {
         self.store.publish(|model| {
             let age = engine.age(model, now);
             let true_at = age.and_then(|age| Instant::now().checked_sub(age));
-            Some((engine.held(model)?, true_at))
+            Some((engine.held(model, now)?, true_at))
         });
-        let status = ShownStatus { connection: engine.status(), project_known: engine.is_project_known() };
+        let status = ShownStatus { connection: engine.status(), project_known: self.project_known };
         self.status.send_if_modified(|shown| {
             let changed = *shown != status;
             *shown = status;

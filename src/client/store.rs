@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, watch};
 
 use super::view::{Body, View, ViewState};
-use crate::engine::Held;
+use crate::engine::{Held, HeldState};
 use crate::protocol::ReadModel;
 
 /// Keeps one read model current until the handle is dropped.
@@ -149,10 +149,10 @@ impl Store {
         self.entries().retain(|model, entry| {
             let Some((held, true_at)) = held(model) else { return entry.watchers > 0 };
             let state = match held {
-                Held { absent: true, stale: false, .. } => ViewState::NotFound,
-                Held { taken_at: None, .. } => ViewState::Loading,
-                Held { stale: true, .. } => ViewState::Stale,
-                Held { stale: false, .. } => ViewState::Fresh,
+                Held { state: HeldState::Gone, .. } => ViewState::NotFound,
+                Held { state: HeldState::Loading, .. } => ViewState::Loading,
+                Held { state: HeldState::Stale, .. } => ViewState::Stale,
+                Held { state: HeldState::Fresh | HeldState::Unconfirmed, .. } => ViewState::Fresh,
             };
             let replaced = std::mem::take(&mut entry.replaced);
             changed_any |= entry.views.send_if_modified(|view| {

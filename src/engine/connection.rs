@@ -101,6 +101,15 @@ pub enum CloseReason {
     Attempts,
 }
 
+impl std::fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            CloseReason::Refused(text) => text,
+            CloseReason::Attempts => "the limit of attempts is reached",
+        })
+    }
+}
+
 /// The state of the connection to the server, for display. The contract names these states, so the set is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {

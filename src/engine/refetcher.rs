@@ -385,7 +385,7 @@ impl<K: Key> Refetcher<K> {
         self.tickets = self.tickets.wrapping_add(1);
         let ticket = Ticket(self.tickets);
         let slot = self.slots.get_mut(&key)?;
-        let (why, at_least) = slot.begin(ticket, &self.settings, scene.polling, now);
+        let (why, at_least) = slot.begin(&self.settings, scene.polling, now);
         self.flights.push((ticket, key.clone()));
         Some(Fetch { ticket, model: key, at_least, why })
     }
@@ -453,7 +453,11 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// Why and since when `key` is stale, the cursor that an answer has to cover, and the wait that it is in.
-    pub(super) fn pending(&self, key: &K, polling: bool) -> Option<(Option<(Why, Duration)>, Option<&Cursor>, Pending)> {
+    pub(super) fn pending(
+        &self,
+        key: &K,
+        polling: bool,
+    ) -> Option<(Option<(Why, Duration)>, Option<&Cursor>, Pending)> {
         let slot = self.slots.get(key)?;
         let stale = slot.doubt.as_ref().map(|doubt| (doubt.why, doubt.since));
         let need = slot.doubt.as_ref().and_then(|doubt| doubt.need.as_ref());
@@ -472,11 +476,6 @@ impl<K: Key> Refetcher<K> {
             }
         };
         Some((stale, need, pending))
-    }
-
-    /// How many fetches are under way.
-    pub(super) fn in_flight(&self) -> usize {
-        self.flights.len()
     }
 
     fn may_fetch(&self) -> bool {

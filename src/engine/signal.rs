@@ -1,6 +1,6 @@
 //! The messages of a stream, as the engine takes them: the part of a frame that its rules need, for any domain.
 
-use crate::protocol::{Cursor, Watched, Key};
+use crate::protocol::{Cursor, Key, Watched};
 
 /// A message of the stream.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,13 +8,15 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use requery::client::{signal, why_name};
 use requery::engine::{
-    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket,
+    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, HeldState, Loss, LossReason, Outcome, Status,
+    Ticket, Transport,
 };
 use requery::protocol::model::{Stats, Timestamp};
 use requery::protocol::{
-    Closing, Cursor, Frame, FrameKind, Heartbeat, Incoming, Notice, NoticeColumns, ReadModel, Resumed, Resync,
-    SnapshotPayload, Stale, TaskId, UnknownFrame, WatchFrame, Watched, Watching,
+    Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, Incoming, Notice, NoticeColumns, ReadModel, Resumed,
+    Resync, SnapshotPayload, Stale, TaskId, UnknownFrame, Watched, Watching,
 };
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -46,14 +48,17 @@ fn vectors() {
 
 /// The script with the trace that the engine produces for it.
 pub fn run(script: &str) -> String {
-    let seed = script.lines().find_map(|line| line.strip_prefix("seed ")).map_or(1, |seed| seed.parse().expect("seed"));
+    let option = |name: &str| script.lines().find_map(|line| line.strip_prefix(name));
+    let seed = option("seed ").map_or(1, |seed| seed.parse().expect("seed"));
+    let carried = option("carried ").map_or(Vec::new(), |list| list.split(',').map(read_model).collect());
+    let mut settings = EngineSettings::default();
+    settings.attempts = option("attempts ").map(|attempts| attempts.parse().expect("attempts"));
     let mut run = Run {
-        engine: Engine::new(EngineSettings::default(), seed),
+        engine: Engine::new(settings, carried, seed),
         now: Duration::ZERO,
         connections: Vec::new(),
         tickets: BTreeMap::new(),
         status: Status::Connecting,
-        project_known: true,
         text: String::new(),
     };
     for line in script.lines().filter(|line| !line.starts_with('>')) {
@@ -74,13 +79,12 @@ pub fn run(script: &str) -> String {
 }
 
 struct Run {
-    engine: Engine,
+    engine: Engine<ReadModel>,
     now: Duration,
     connections: Vec<ConnectionId>,
     /// The tickets of all fetches of each read model, the newest last.
     tickets: BTreeMap<ReadModel, Vec<Ticket>>,
     status: Status,
-    project_known: bool,
     text: String,
 }
 
@@ -105,18 +109,28 @@ impl Run {
             assert!(step < 10_000, "the engine does not end at {:?}", self.now);
             match action {
                 EngineAction::Disconnect(_) => self.say("disconnect"),
-                EngineAction::Connect { id, since } => {
+                EngineAction::Connect { id, since, transport } => {
                     self.connections.push(id);
-                    self.say(&format!("connect{}", since.map(|c| format!(" since {}", short(&c))).unwrap_or_default()));
+                    let transport = if transport == Transport::ServerSentEvents { " sse" } else { "" };
+                    let since = since.map(|c| format!(" since {}", short(&c))).unwrap_or_default();
+                    self.say(&format!("connect{transport}{since}"));
                 }
-                EngineAction::Send(_, WatchFrame::Watch(watch)) => {
-                    let models: Vec<String> = watch.read_models.iter().map(name).collect();
+                EngineAction::Narrow(_, models) => {
+                    let models: Vec<String> = models.iter().map(name).collect();
                     self.say(format!("send watch {}", models.join(",")).trim_end());
                 }
                 EngineAction::Fetch(fetch) => {
                     let at_least = fetch.at_least.map(|c| format!(" at-least {}", short(&c))).unwrap_or_default();
-                    self.say(&format!("fetch {} why {}{at_least}", name(&fetch.model.clone().into()), fetch.why));
+                    self.say(&format!(
+                        "fetch {} why {}{at_least}",
+                        name(&fetch.model.clone().into()),
+                        why_name(fetch.why)
+                    ));
                     self.tickets.entry(fetch.model).or_default().push(fetch.ticket);
+                }
+                EngineAction::Cancel(ticket) => {
+                    let of = self.tickets.iter().find(|(_, tickets)| tickets.contains(&ticket)).expect("a fetch").0;
+                    self.say(&format!("cancel {}", name(&of.clone().into())));
                 }
             }
         }
@@ -126,18 +140,16 @@ impl Run {
                 Status::Connecting => "status connecting".into(),
                 Status::Live => "status live".into(),
                 Status::CatchingUp => "status catching up".into(),
-                Status::Reconnecting { next_try: Some(at) } => format!("status reconnecting at {}", at.as_millis()),
-                Status::Reconnecting { next_try: None } => "status reconnecting now".into(),
+                Status::Reconnecting { next_try, reason, .. } => {
+                    let at = next_try.map_or("now".into(), |at| format!("at {}", at.as_millis()));
+                    format!("status reconnecting {at} ({})", loss_name(*reason))
+                }
+                Status::Polling => "status polling".into(),
                 Status::Offline => "status offline".into(),
                 Status::Closed { reason } => format!("status closed: {reason}"),
                 Status::Disabled => "status disabled".into(),
             });
             self.status = status;
-        }
-        let known = self.engine.is_project_known();
-        if known != self.project_known {
-            self.say(if known { "project known" } else { "project not known" });
-            self.project_known = known;
         }
     }
 
@@ -162,15 +174,28 @@ impl Run {
                 }
             }
             ["unwatch", model] => self.engine.unwatch(&read_model(model), now),
-            ["invalidate", model] => self.engine.invalidate(&read_model(model), None, now),
-            ["invalidate", model, at] => self.engine.invalidate(&read_model(model), Some(&cursor(at)), now),
+            ["forget", model] => self.engine.forget(&read_model(model)),
+            ["refresh", model] => self.engine.refresh(&read_model(model), now),
+            ["wrote", model, at] => self.engine.wrote(&read_model(model), &cursor(at), now),
             ["connected"] => self.engine.handle_connected(connection(self), true, now),
             ["connected", "sse"] => self.engine.handle_connected(connection(self), false, now),
-            ["disconnected"] => self.engine.handle_disconnected(connection(self), Loss::Lost, now),
+            ["disconnected"] => self.engine.handle_disconnected(connection(self), Loss::Ended, now),
+            ["not", "reached"] => self.engine.handle_disconnected(connection(self), Loss::NotReached, now),
+            ["busy", retry_after @ ..] => {
+                let retry_after =
+                    retry_after.first().map(|ms| Duration::from_millis(ms.parse().expect("milliseconds")));
+                self.engine.handle_disconnected(connection(self), Loss::Busy { retry_after }, now);
+            }
+            ["reconnect"] => self.engine.reconnect(now),
             ["refused", reason @ ..] => {
                 self.engine.handle_disconnected(connection(self), Loss::Refused(reason.join(" ")), now);
             }
-            ["frame", frame @ ..] => self.engine.handle_frame(connection(self), &incoming(frame), now),
+            ["frame", frame @ ..] => {
+                let signal = signal(&incoming(frame));
+                for model in self.engine.handle_signal(connection(self), &signal, now) {
+                    self.say(&format!("carried {}", name(&model.into())));
+                }
+            }
             ["hidden"] => self.engine.handle_hidden(),
             ["visible"] => self.engine.handle_visible(now),
             ["offline"] => self.engine.handle_offline(),
@@ -179,7 +204,7 @@ impl Run {
             ["enable"] => self.engine.enable(now),
             ["show", model] => {
                 let model = read_model(model);
-                let held = self.engine.held(&model);
+                let held = self.engine.held(&model, now);
                 let mut text = format!("{}:", name(&model.clone().into()));
                 match held {
                     None => text += " unknown",
@@ -190,6 +215,7 @@ impl Run {
                             (held.stale, "stale"),
                             (held.in_flight, "in flight"),
                             (held.absent, "gone"),
+                            (held.state == HeldState::Unconfirmed, "unconfirmed"),
                             (held.failures > 0, "failing"),
                         ];
                         for (_, flag) in flags.iter().filter(|(on, _)| *on) {
@@ -233,8 +259,13 @@ fn incoming(words: &[&str]) -> Incoming {
     let option = |name: &str| {
         options.iter().find_map(|option| option.strip_prefix(name)).map(|ms| ms.parse().expect("a number"))
     };
-    if words == ["unknown"] {
-        return Incoming::Unknown(UnknownFrame::default());
+    if let ["unknown", at @ ..] = words.as_slice() {
+        let cursor = at.first().map(|at| cursor(at));
+        return Incoming::Unknown(UnknownFrame {
+            cursor,
+            more: options.contains(&"more"),
+            spread_ms: option("spread="),
+        });
     }
     let [kind, at, rest @ ..] = words.as_slice() else { panic!("not a frame: {words:?}") };
     let models = || -> Vec<Watched> {
@@ -242,7 +273,6 @@ fn incoming(words: &[&str]) -> Incoming {
         listed.unwrap_or_default()
     };
     let heartbeat_ms = option("heartbeat=").unwrap_or(25_000);
-    let known = !options.contains(&"known=false");
     let kind = match *kind {
         "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
             stats: Stats::default(),
@@ -250,13 +280,13 @@ fn incoming(words: &[&str]) -> Incoming {
             server_time: time(),
             heartbeat_ms,
             version: "1.0".into(),
-            known,
+            known: true,
         })),
         "resumed" => FrameKind::Resumed(Resumed {
             server_time: time(),
             heartbeat_ms,
             version: "1.0".into(),
-            known,
+            known: true,
             stale: models(),
         }),
         "stale" => FrameKind::Stale(Stale { read_models: models() }),
@@ -324,7 +354,7 @@ fn number(text: &str) -> u64 {
 
 /// A read model, with the short form of tasks, or `task:*`.
 pub fn watched(text: &str) -> Watched {
-    if text == "task:*" { Watched::EveryTask } else { Watched::One(read_model(text)) }
+    if text == "task:*" { Watched::Group(EveryTask) } else { Watched::One(read_model(text)) }
 }
 
 fn read_model(text: &str) -> ReadModel {
@@ -340,6 +370,21 @@ fn name(watched: &Watched) -> String {
             format!("task:t{}", id.as_str()[24..].trim_start_matches('0'))
         }
         other => other.to_string(),
+    }
+}
+
+fn loss_name(reason: LossReason) -> &'static str {
+    match reason {
+        LossReason::Ended => "ended",
+        LossReason::NotReached => "not reached",
+        LossReason::Busy => "busy",
+        LossReason::Silent => "silent",
+        LossReason::NoFirstMessage => "no first message",
+        LossReason::NotConfirmed => "not confirmed",
+        LossReason::Closing => "closing",
+        LossReason::NetworkReturned => "network returned",
+        LossReason::Asked => "asked",
+        _ => "?",
     }
 }
 

@@ -50,8 +50,9 @@ pub(super) fn status(client: &Client) -> String {
             Some(wait) => format!("reconnecting in {} s", wait.as_secs() + 1),
             None => "reconnecting".into(),
         },
+        Status::Polling => "polling".into(),
         Status::Offline => "offline".into(),
-        Status::Closed { reason } => format!("closed: {}", escape_control_characters(&reason)),
+        Status::Closed { reason } => format!("closed: {}", escape_control_characters(&reason.to_string())),
         Status::Disabled => "disabled".into(),
     }
 }
@@ -65,7 +66,7 @@ pub(super) fn unknown_project(project: Option<&str>) -> String {
 /// One change as a line of text.
 pub(super) fn line(model: &ReadModel, view: &View) -> String {
     let mut line = format!("{model} {}", view.state.as_str());
-    if let Some(why) = view.why {
+    if let Some(why) = view.why.map(requery::client::why_name) {
         let _ = write!(line, " ({why})");
     }
     if let Some(Ok((overview, _))) = view.body.as_ref().and_then(|body| body.overview()) {

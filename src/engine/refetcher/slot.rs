@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{EngineSettings, FetchVerdict, Mark, Ticket, Urgency, Why};
+use super::{EngineSettings, FetchVerdict, Mark, Urgency, Why};
 use crate::protocol::Cursor;
 
 /// The state of one read model.
@@ -39,7 +39,6 @@ pub(super) struct Slot {
 /// A fetch that is under way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) ticket: Ticket,
     pub(super) deadline: Duration,
     began_at: Duration,
     /// The cursor that the answer has to cover, as known when the fetch began.
@@ -215,8 +214,7 @@ impl Slot {
     }
 
     /// Begins a fetch. Returns its reason, and the cursor that the answer has to cover.
-    pub(super) fn begin(&mut self, ticket: Ticket, settings: &EngineSettings, polled: bool, now: Duration)
-    -> (Why, Option<Cursor>) {
+    pub(super) fn begin(&mut self, settings: &EngineSettings, polled: bool, now: Duration) -> (Why, Option<Cursor>) {
         self.streak = match self.last_notice_at {
             Some(at) if now.saturating_sub(at) < PACE_MEMORY => self.streak.saturating_add(1),
             _ => 1,
@@ -236,7 +234,7 @@ impl Slot {
         }
         self.why = Some(why);
         let deadline = now.saturating_add(settings.fetch_timeout);
-        self.flight = Some(Flight { ticket, deadline, began_at: now, need, outdated: false });
+        self.flight = Some(Flight { deadline, began_at: now, need, outdated: false });
         (why, at_least)
     }
 

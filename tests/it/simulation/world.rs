@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use requery::client::signal;
 use requery::engine::{
     ConnectionId, Engine, EngineAction, EngineSettings, Fetch, FetchVerdict, Loss, Outcome, Status, Ticket,
 };
 use requery::protocol::{
-    Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, UnknownFrame, WatchFrame, Watched,
-    Watching,
+    Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, UnknownFrame, Watched, Watching,
 };
 
 use super::server::{Server, models};
@@ -78,7 +78,7 @@ struct Stream {
 }
 
 pub struct World {
-    engine: Engine,
+    engine: Engine<ReadModel>,
     server: Server,
     stream: Option<Stream>,
     store: BTreeMap<ReadModel, Option<u64>>,
@@ -104,7 +104,7 @@ impl World {
         let mut settings = EngineSettings::default();
         settings.safety = Duration::from_secs(1_000_000);
         let mut world = Self {
-            engine: Engine::new(settings, seed),
+            engine: Engine::new(settings, Vec::new(), seed),
             server: Server::new(),
             stream: None,
             store: BTreeMap::new(),
@@ -204,7 +204,7 @@ impl World {
         assert_eq!(self.engine.status(), Status::Live, "at {}", self.now);
         let database = self.server.contents(self.server.changes());
         for model in &self.watched {
-            let held = self.engine.held(model).expect("watched");
+            let held = self.engine.held(model, self.time()).expect("watched");
             assert!(!held.stale, "{model} is still stale: {held:?}");
             let held_content = self.store.get(model).expect("a held body");
             assert_eq!(held_content, &database[model], "the body of {model}: {held:?}");
@@ -240,10 +240,9 @@ impl World {
             match action {
                 EngineAction::Disconnect(id) => self.stream = self.stream.take().filter(|stream| stream.id != id),
                 EngineAction::Connect { id, .. } if failed => self.later(request_delay, Event::Refused(id)),
-                EngineAction::Connect { id, since } => self.later(request_delay, Event::Connected(id, since)),
-                EngineAction::Send(id, WatchFrame::Watch(watch)) => {
-                    self.later(request_delay, Event::ToServer(id, watch.read_models));
-                }
+                EngineAction::Connect { id, since, .. } => self.later(request_delay, Event::Connected(id, since)),
+                EngineAction::Narrow(id, read_models) => self.later(request_delay, Event::ToServer(id, read_models)),
+                EngineAction::Cancel(_) => {}
                 EngineAction::Fetch(fetch) => {
                     self.fetches += 1;
                     let held_content = self.store.get(&fetch.model).copied();
@@ -254,7 +253,9 @@ impl World {
             }
         }
         for model in models() {
-            let Some(cursor) = self.engine.held(&model).and_then(|held| held.cursor).cloned() else { continue };
+            let Some(cursor) = self.engine.held(&model, self.time()).and_then(|held| held.cursor).cloned() else {
+                continue;
+            };
             if let Some(before) = self.cursors.get(&model).filter(|before| before.epoch() == cursor.epoch()) {
                 assert!(cursor.covers(before), "{model} went back from {before} to {cursor}");
             }
@@ -275,10 +276,10 @@ impl World {
                 self.deliver(Incoming::Frame(frame));
                 self.later(25_000, Event::Heartbeat(id));
             }
-            Event::Refused(id) | Event::Lost(id) => self.engine.handle_disconnected(id, Loss::Lost, now),
+            Event::Refused(id) | Event::Lost(id) => self.engine.handle_disconnected(id, Loss::Ended, now),
             Event::ToClient(id, incoming) => {
                 // Frames that were under way when the connection was lost may still arrive.
-                self.engine.handle_frame(id, &incoming, now);
+                self.engine.handle_signal(id, &signal(&incoming), now);
             }
             Event::ToServer(id, watched) => {
                 if let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id && !stream.dead) {
@@ -408,7 +409,6 @@ impl World {
 fn overlap(one: &Watched, other: &Watched) -> bool {
     match (one, other) {
         (Watched::One(one), all) | (all, Watched::One(one)) => all.includes(one),
-        (Watched::EveryTask, Watched::EveryTask) => true,
-        (one, other) => panic!("whether {one} and {other} overlap is not known"),
+        (Watched::Group(_), Watched::Group(_)) => true,
     }
 }
