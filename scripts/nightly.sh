@@ -2,6 +2,8 @@
 # Runs the property tests with many more cases than `cargo test` does, in the simulation and against a real server, and
 # the fault run with random faults: full disks, failing calls, moved files, restored copies, stepped clocks.
 #
+# It measures the size of the engine in a browser last.
+#
 # A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
 #
 # A case of the fault run has up to 14 faults and takes about half a minute. Only root can fill a disk.
@@ -16,3 +18,4 @@ faults=${3:-200}
 REQUERY_CASES="$simulated" cargo test --locked --test it -- simulation::
 REQUERY_CASES="$real" cargo test --locked --test it -- --test-threads 1 property:: story::
 REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random
+scripts/wasm-size

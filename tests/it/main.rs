@@ -19,6 +19,7 @@ mod lengths;
 mod names;
 mod page_names;
 mod sql_home;
+mod wasm_doors;
 
 mod engine;
 mod simulation;
