@@ -16,6 +16,7 @@ mod viewer;
 mod crates;
 mod layers;
 mod lengths;
+mod mutations;
 mod names;
 mod page_names;
 mod sql_home;
