@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use console::Term;
-use requery::client::{Body, Client, ClientConfig, View, ViewState, WatchHandle};
+use requery::client::{AgentBody, Client, ClientConfig, HeldState, View, WatchHandle};
 use requery::protocol::{ReadModel, TaskId};
 use tokio::time::MissedTickBehavior;
 
@@ -42,7 +42,7 @@ pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
     let mut config = ClientConfig::new(args.server.clone());
     config.project.clone_from(&args.project);
     let client = Client::connect(config)?;
-    let mut watches: Vec<WatchHandle> = models(&args).into_iter().map(|model| client.watch(model)).collect();
+    let mut watches: Vec<WatchHandle<AgentBody>> = models(&args).into_iter().map(|model| client.watch(model)).collect();
     let asked_to_end = super::asked_to_end();
     let project = args.project.as_deref();
     let shown = async {
@@ -92,13 +92,13 @@ async fn tell_of_unknown_project(client: &Client, project: Option<&str>) {
     }
 }
 
-async fn print_json(client: &Client, watches: &mut [WatchHandle], body: bool) -> io::Result<()> {
+async fn print_json(client: &Client, watches: &mut [WatchHandle<AgentBody>], body: bool) -> io::Result<()> {
     let mut changes = client.changes();
     loop {
         for watch in &mut *watches {
             // A view that only became stale has the same body as before. The line follows with the next answer.
             if let Some(view) =
-                watch.view_if_changed().filter(|view| view.state != ViewState::Stale || view.error.is_some())
+                watch.view_if_changed().filter(|view| view.state != HeldState::Stale || view.error.is_some())
             {
                 print(&json_line(watch.model(), &view, body))?;
             }
@@ -110,11 +110,11 @@ async fn print_json(client: &Client, watches: &mut [WatchHandle], body: bool) ->
 }
 
 /// One line of `--json`. The body stays JSON: parsing it into this crate's types would drop unknown fields.
-fn json_line(model: &ReadModel, view: &View, body: bool) -> String {
+fn json_line(model: &ReadModel, view: &View<AgentBody>, body: bool) -> String {
     let mut line = serde_json::json!({
         "read_model": model,
         "cursor": view.cursor,
-        "why": view.why.map(requery::client::why_name),
+        "why": view.why,
         "age_ms": view.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         "state": view.state.as_str(),
     });
@@ -122,13 +122,18 @@ fn json_line(model: &ReadModel, view: &View, body: bool) -> String {
         line["error"] = serde_json::Value::String(error.to_string());
     }
     if body {
-        let parse = |json: bytes::Bytes| serde_json::from_slice(&json).unwrap_or_default();
-        line["body"] = view.body.as_ref().map(Body::to_json).map(parse).unwrap_or_default();
+        let part =
+            |at: usize| view.parts.get(at).and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default();
+        let part: &dyn Fn(usize) -> serde_json::Value = &part;
+        line["body"] = match model {
+            ReadModel::Overview if !view.parts.is_empty() => serde_json::json!({"overview": part(0), "tasks": part(1)}),
+            _ => part(0),
+        };
     }
     line.to_string()
 }
 
-async fn print_lines(client: &Client, watches: &mut [WatchHandle]) -> io::Result<()> {
+async fn print_lines(client: &Client, watches: &mut [WatchHandle<AgentBody>]) -> io::Result<()> {
     let mut changes = client.changes();
     let mut status = String::new();
     loop {
@@ -148,7 +153,12 @@ async fn print_lines(client: &Client, watches: &mut [WatchHandle]) -> io::Result
     }
 }
 
-async fn draw(client: &Client, server: &str, project: Option<&str>, watches: &[WatchHandle]) -> io::Result<()> {
+async fn draw(
+    client: &Client,
+    server: &str,
+    project: Option<&str>,
+    watches: &[WatchHandle<AgentBody>],
+) -> io::Result<()> {
     let mut changes = client.changes();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -6,6 +6,9 @@ use reqwest::Url;
 
 use crate::engine::EngineSettings;
 
+/// Enough for dozens of long tasks, and little beside the memory of a program with a screen.
+const REMEMBERED_BYTES: usize = 16 * 1024 * 1024;
+
 /// The server that a client connects to, and the client's timings.
 ///
 /// ```
@@ -24,6 +27,10 @@ pub struct ClientConfig {
     pub server: String,
     /// The client sees the tasks, events and bookmarks of this project. Default: `None`, which is all projects.
     pub project: Option<String>,
+    /// The bodies of read models that are no longer watched take at most this many bytes of JSON. Default: 16 MiB.
+    ///
+    /// The settings of the engine bound their number and the time.
+    pub remembered_bytes: usize,
     /// Debounce, timeouts, retries and limits. Default: the default settings of the engine.
     pub settings: EngineSettings,
 }
@@ -33,7 +40,12 @@ impl ClientConfig {
     ///
     /// The address is checked by [`Client::connect`](super::Client::connect).
     pub fn new(server: impl Into<String>) -> Self {
-        Self { server: server.into(), project: None, settings: EngineSettings::default() }
+        Self {
+            server: server.into(),
+            project: None,
+            remembered_bytes: REMEMBERED_BYTES,
+            settings: EngineSettings::default(),
+        }
     }
 
     /// Limits the client to one project.

@@ -1,7 +1,7 @@
-//! The frames of the agent product as signals for the engine, and the words for the reasons of a fetch.
+//! The frames of this crate's server as signals for the engine.
 
-use crate::engine::{Signal, SignalKind, What, Why, invalidation};
-use crate::protocol::{FrameKind, Incoming, NoticeKind, ReadModel};
+use crate::engine::{Signal, What, invalidation};
+use crate::protocol::{FrameKind, Incoming, ReadModel};
 
 /// The part of a message that the engine needs.
 pub fn signal(incoming: &Incoming) -> Signal<ReadModel> {
@@ -28,28 +28,4 @@ pub fn signal(incoming: &Incoming) -> Signal<ReadModel> {
         }
     };
     Signal { cursor: Some(frame.cursor.clone()), more: frame.more, spread_ms: frame.spread_ms, what }
-}
-
-/// The text of the kind of notice with this number.
-pub fn kind_name(kind: u16) -> &'static str {
-    NoticeKind::ALL.get(usize::from(kind)).map_or("unknown", |kind| kind.as_str())
-}
-
-/// The reason of a fetch, in one word.
-pub fn why_name(why: Why) -> &'static str {
-    match why {
-        Why::Watched => "watched",
-        Why::Safety => "safety",
-        Why::Polled => "polled",
-        Why::Asked => "asked",
-        Why::Signal(SignalKind::Snapshot) => "snapshot",
-        Why::Signal(SignalKind::Resumed) => "resumed",
-        Why::Signal(SignalKind::Stale) => "stale",
-        Why::Signal(SignalKind::Notice(kind)) => kind_name(kind),
-        Why::Signal(SignalKind::Watching) => "watching",
-        Why::Signal(SignalKind::Heartbeat) => "heartbeat",
-        Why::Signal(SignalKind::Resync) => "resync",
-        Why::Signal(SignalKind::Closing) => "closing",
-        Why::Signal(SignalKind::Unknown) => "unknown",
-    }
 }

@@ -145,6 +145,19 @@ pub enum HeldState {
     Gone,
 }
 
+impl HeldState {
+    /// The state as one lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HeldState::Loading => "loading",
+            HeldState::Fresh => "fresh",
+            HeldState::Stale => "stale",
+            HeldState::Unconfirmed => "unconfirmed",
+            HeldState::Gone => "gone",
+        }
+    }
+}
+
 /// The wait that a read model is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pending {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use requery::client::{signal, why_name};
+use requery::client::{AgentSource, Source, signal};
 use requery::engine::{
     ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, HeldState, Loss, LossReason, Outcome, Status,
     Ticket, Transport,
@@ -124,7 +124,7 @@ impl Run {
                     self.say(&format!(
                         "fetch {} why {}{at_least}",
                         name(&fetch.model.clone().into()),
-                        why_name(fetch.why)
+                        AgentSource.why_name(fetch.why)
                     ));
                     self.tickets.entry(fetch.model).or_default().push(fetch.ticket);
                 }

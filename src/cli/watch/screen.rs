@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use console::{Alignment, pad_str, truncate_str};
 use indicatif::HumanCount;
-use requery::client::{Client, Status, View, ViewState, WatchHandle};
+use requery::client::{AgentBody, Client, HeldState, Status, View, WatchHandle};
 use requery::protocol::ReadModel;
 use requery::protocol::model::{
     BookmarkPage, Overview, StaleReason, TaskDetail, TaskPage, TaskStatus, Timestamp, Usage,
@@ -64,28 +64,31 @@ pub(super) fn unknown_project(project: Option<&str>) -> String {
 }
 
 /// One change as a line of text.
-pub(super) fn line(model: &ReadModel, view: &View) -> String {
+pub(super) fn line(model: &ReadModel, view: &View<AgentBody>) -> String {
     let mut line = format!("{model} {}", view.state.as_str());
-    if let Some(why) = view.why.map(requery::client::why_name) {
+    if let Some(why) = &view.why {
         let _ = write!(line, " ({why})");
     }
-    if let Some(Ok((overview, _))) = view.body.as_ref().and_then(|body| body.overview()) {
-        let stats = overview.stats;
-        let _ = write!(
-            line,
-            ": {}, {} running, {} waiting, {}",
-            counted(stats.total_tasks, "task"),
-            stats.running_tasks,
-            stats.waiting_tasks,
-            counted(stats.total_events, "event")
-        );
-    }
-    if let Some(Ok(detail)) = view.body.as_ref().and_then(|body| body.task()) {
-        let (task, events) = (&detail.task, counted(detail.task.event_count, "event"));
-        let _ = write!(line, ": {} {}, {events}", escape_control_characters(&task.title), task.status);
-    }
-    if let Some(Ok(page)) = view.body.as_ref().and_then(|body| body.bookmarks()) {
-        let _ = write!(line, ": {}", counted(page.items.len() as u64, "bookmark"));
+    match view.value.as_deref() {
+        Some(AgentBody::Overview(body)) => {
+            let stats = &body.overview.stats;
+            let _ = write!(
+                line,
+                ": {}, {} running, {} waiting, {}",
+                counted(stats.total_tasks, "task"),
+                stats.running_tasks,
+                stats.waiting_tasks,
+                counted(stats.total_events, "event")
+            );
+        }
+        Some(AgentBody::Task(detail)) => {
+            let (task, events) = (&detail.task, counted(detail.task.event_count, "event"));
+            let _ = write!(line, ": {} {}, {events}", escape_control_characters(&task.title), task.status);
+        }
+        Some(AgentBody::Bookmarks(page)) => {
+            let _ = write!(line, ": {}", counted(page.items.len() as u64, "bookmark"));
+        }
+        _ => {}
     }
     if let Some(error) = &view.error {
         let _ = write!(line, "; {}", escape_control_characters(error));
@@ -107,14 +110,13 @@ pub(super) fn picture(
     client: &Client,
     server: &str,
     project: Option<&str>,
-    watches: &[WatchHandle],
+    watches: &[WatchHandle<AgentBody>],
     context: ScreenContext,
 ) -> String {
     let mut text = format!("{BOLD}requery{PLAIN} {} - {}\n", escape_control_characters(server), status(client));
     if !client.is_project_known() {
         let _ = writeln!(text, "{}", unknown_project(project));
     }
-    let is_connected = matches!(client.status(), Status::Live | Status::CatchingUp);
     // The read models share the rows evenly. The headings around a table take five lines.
     let rows = (context.rows.saturating_sub(1) / watches.len().max(1)).saturating_sub(5).max(FEWEST_ROWS);
     let table = Table { rows, context };
@@ -123,20 +125,13 @@ pub(super) fn picture(
         let age = view.age().map(|age| format!(", as of {}", age_text(age))).unwrap_or_default();
         let error =
             view.error.as_deref().map(|error| format!(" - {}", escape_control_characters(error))).unwrap_or_default();
-        let state = state(view.state, is_connected);
+        let state = state(view.state);
         let _ = writeln!(text, "\n{BOLD}{}{PLAIN} {DIM}{state}{age}{error}{PLAIN}", watch.model());
-        let Some(body) = view.body.as_ref().filter(|_| view.state != ViewState::NotFound) else { continue };
-        let drawn = body
-            .overview()
-            .map(|parsed| parsed.map(|(overview, tasks)| table.overview(&overview, &tasks)))
-            .or_else(|| body.task().map(|parsed| parsed.map(|detail| table.task(&detail))))
-            .or_else(|| body.bookmarks().map(|parsed| parsed.map(|page| table.bookmarks(&page))));
-        match drawn {
-            Some(Ok(drawn)) => text += &drawn,
-            Some(Err(error)) => {
-                let _ = writeln!(text, "could not read the answer; the server may be newer than this program: {error}");
-            }
-            None => {}
+        match view.value.as_deref().filter(|_| view.state != HeldState::Gone) {
+            Some(AgentBody::Overview(body)) => text += &table.overview(&body.overview, &body.tasks),
+            Some(AgentBody::Task(detail)) => text += &table.task(detail),
+            Some(AgentBody::Bookmarks(page)) => text += &table.bookmarks(page),
+            _ => {}
         }
     }
     // Each line clears its own rest, and the end clears the rows below. Clearing the whole screen first would flicker.
@@ -145,10 +140,10 @@ pub(super) fn picture(
     format!("\x1b[H{}\x1b[J", lines.collect::<Vec<_>>().join("\r\n"))
 }
 
-/// The state of a view in one or two words. Without a connection no change can be announced, so no view is fresh.
-fn state(state: ViewState, is_connected: bool) -> &'static str {
+/// The state of a view in one or two words.
+fn state(state: HeldState) -> &'static str {
     match state {
-        ViewState::Fresh if !is_connected => "not confirmed",
+        HeldState::Unconfirmed => "not confirmed",
         state => state.as_str(),
     }
 }
@@ -295,16 +290,7 @@ fn age_text(age: Duration) -> String {
 mod tests {
     use requery::protocol::model::Usage;
 
-    use requery::client::ViewState;
-
-    use super::{ScreenContext, Table, state, usage_line};
-
-    #[test]
-    fn no_view_is_fresh_without_a_connection() {
-        assert_eq!(state(ViewState::Fresh, true), "fresh");
-        assert_eq!(state(ViewState::Fresh, false), "not confirmed");
-        assert_eq!(state(ViewState::Stale, false), "stale");
-    }
+    use super::{ScreenContext, Table, usage_line};
 
     #[test]
     fn a_partial_cost_names_how_many_answers_it_covers() {
