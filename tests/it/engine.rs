@@ -277,6 +277,11 @@ fn incoming(words: &[&str]) -> Incoming {
         "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
             stats: Stats::default(),
             tasks: Vec::new(),
+            next: None,
+            needs_you: None,
+            activity: None,
+            sources: None,
+            usage: None,
             server_time: time(),
             heartbeat_ms,
             version: "1.0".into(),
