@@ -1,9 +1,5 @@
 //! A web server that answers from the store of a requery client. The header `Age` says how old an answer can be.
-//!
-//! ```sh
-//! cargo run --example axum_state -- http://127.0.0.1:7373 127.0.0.1:8080
-//! curl -i http://127.0.0.1:8080/overview       # and /tasks/<id>
-//! ```
+//! `cargo run --example axum_state -- http://127.0.0.1:7373 127.0.0.1:8080` serves `/overview` and `/tasks/<id>`.
 
 use std::{error::Error, io::Write, time::Duration};
 
@@ -22,8 +18,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(id) => answer(client.task(id)).await,
         Err(_) => (StatusCode::BAD_REQUEST, "not a task id").into_response(),
     };
-    let app = Router::new().route("/tasks/{id}", get(task));
-    let app = app.route("/overview", get(async move || answer(overview.clone()).await));
+    let overview = get(async move || answer(overview.clone()).await);
+    let app = Router::new().route("/tasks/{id}", get(task)).route("/overview", overview);
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     Ok(axum::serve(listener, app).await?)
 }
@@ -34,15 +30,10 @@ async fn answer<T: BodyValue<AgentSource> + serde::Serialize>(mut watch: WatchHa
     let _ = tokio::time::timeout(Duration::from_secs(1), fresh).await;
     let (view, json) = (watch.view(), [("content-type", "application/json")]);
     let headers = [("age", view.age().unwrap_or_default().as_secs().to_string()), ("x-state", view.state.to_string())];
-    let status = match (view.state, &view.value) {
-        (HeldState::Gone, _) => StatusCode::NOT_FOUND,
-        (_, value) => {
-            if value.is_some() {
-                StatusCode::OK
-            } else {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        }
+    let status = match view.state {
+        HeldState::Gone => StatusCode::NOT_FOUND,
+        _ if view.value.is_none() => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
     };
-    (status, headers, json, serde_json::to_string(&view.value).unwrap_or_default()).into_response()
+    (status, headers, json, serde_json::to_string(&view.value.as_deref()).unwrap_or_default()).into_response()
 }
