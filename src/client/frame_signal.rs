@@ -1,6 +1,6 @@
 //! The frames of the agent product as signals for the engine, and the words for the reasons of a fetch.
 
-use crate::engine::{Signal, SignalKind, What, Why, invalidation};
+use crate::engine::{Signal, What, Why, invalidation};
 use crate::protocol::{FrameKind, Incoming, NoticeKind, ReadModel};
 
 /// The part of a message that the engine needs.
@@ -37,19 +37,5 @@ pub fn kind_name(kind: u16) -> &'static str {
 
 /// The reason of a fetch, in one word.
 pub fn why_name(why: Why) -> &'static str {
-    match why {
-        Why::Watched => "watched",
-        Why::Safety => "safety",
-        Why::Polled => "polled",
-        Why::Asked => "asked",
-        Why::Signal(SignalKind::Snapshot) => "snapshot",
-        Why::Signal(SignalKind::Resumed) => "resumed",
-        Why::Signal(SignalKind::Stale) => "stale",
-        Why::Signal(SignalKind::Notice(kind)) => kind_name(kind),
-        Why::Signal(SignalKind::Watching) => "watching",
-        Why::Signal(SignalKind::Heartbeat) => "heartbeat",
-        Why::Signal(SignalKind::Resync) => "resync",
-        Why::Signal(SignalKind::Closing) => "closing",
-        Why::Signal(SignalKind::Unknown) => "unknown",
-    }
+    why.name(kind_name)
 }
