@@ -1,6 +1,5 @@
 //! The domain of this crate's server: tasks of agents, their timelines, and bookmarks.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::frame_signal;
 use super::source::{BodyError, BodyValue, CarriedBody, Message, ModelRequest, Source};
 use crate::protocol::model::{BookmarkPage, Lane, Overview, TaskDetail, TaskPage};
-use crate::protocol::{FrameKind, Incoming, NoticeKind, ReadModel, SnapshotPayload, UnknownFrame, Watched};
+use crate::protocol::{FrameKind, Incoming, ReadModel, SnapshotPayload, UnknownFrame, Watched};
 
 /// The read models of this crate's server.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,8 +118,8 @@ impl Source for AgentSource {
         entry.to_string()
     }
 
-    fn kind_name(&self, kind: u16) -> Cow<'_, str> {
-        NoticeKind::ALL.get(usize::from(kind)).map_or("unknown", |kind| kind.as_str()).into()
+    fn kind_name(&self, kind: u16) -> &str {
+        frame_signal::kind_name(kind)
     }
 
     fn concerns(&self, options: &WatchOptions, detail: &NoticeDetail) -> bool {
