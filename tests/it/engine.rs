@@ -327,6 +327,7 @@ pub fn notice(kind: &str, words: &[&str]) -> Notice {
         object_id: Some(&object_id),
         status: Some("completed"),
         count: Some(1),
+        ..NoticeColumns::default()
     };
     Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {kind} {words:?}"))
 }
