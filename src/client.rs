@@ -54,7 +54,7 @@ pub use agent_source::{AgentBody, AgentSource, NoticeDetail, OverviewBody, Watch
 pub use calls::{PageQuery, SearchQuery, TaskQuery};
 pub use config::{ClientConfig, ConnectError};
 pub use fetch::RequestError;
-pub use frame_signal::signal;
+pub use frame_signal::{kind_name, signal, why_name};
 pub use handle::WatchHandle;
 pub use overlay::Overlay;
 pub use source::{BodyError, BodyValue, CarriedBody, Message, ModelRequest, Source};

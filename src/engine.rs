@@ -5,9 +5,10 @@
 //! engine opens no connection, spawns no task, has no callbacks and reads no clock: a time is the span since any fixed
 //! moment. So the same code runs natively, in a browser and in a simulation. Randomness comes from a seed.
 //!
-//! - [`invalidation`]: the read models that each notice makes stale.
-//! - [`connection`]: whether a stream is open, and when to connect again.
-//! - [`refetcher`]: which answers are held, which are in doubt, and when each is fetched again. It knows no tasks.
+//! - `connection`: whether a stream is open, and when and how to connect again.
+//! - `refetcher`: which answers are held, which are in doubt, and when each is fetched again.
+//! - [`invalidation`]: the read models that each notice of the agent product makes stale. Of all modules it alone knows
+//!   tasks.
 //!
 //! One rule holds all recovery together: in doubt, every watched read model is stale, because a repeated fetch is always
 //! safe.
@@ -75,15 +76,16 @@
 //! assert_eq!(engine.held(&ReadModel::Overview, now).and_then(|held| held.cursor), Some(&cursor));
 //! ```
 
-pub mod connection;
+mod connection;
 mod explain;
+mod fetch;
 mod flat;
 pub mod invalidation;
 mod narrowing;
 mod random;
-pub mod refetcher;
+mod refetcher;
 mod settings;
-pub mod signal;
+mod signal;
 mod transport;
 
 use std::time::Duration;
@@ -96,7 +98,7 @@ use refetcher::{Mark, Refetcher, Scene, Urgency};
 
 pub use connection::{CloseReason, ConnectionId, Loss, LossReason, Status};
 pub use explain::{Explanation, WaitsFor};
-pub use refetcher::{Fetch, FetchVerdict, Held, HeldState, Outcome, Ticket, Why};
+pub use fetch::{Fetch, FetchVerdict, Held, HeldState, Outcome, Ticket, Why};
 pub use settings::EngineSettings;
 pub use signal::{Signal, SignalKind, What};
 pub use transport::Transport;
@@ -111,8 +113,6 @@ pub struct Engine<K: Key> {
     connection: ConnectionState,
     refetcher: Refetcher<K>,
     narrowing: Narrowing<K>,
-    /// The read models whose whole bodies come with the first message of a stream that starts afresh.
-    carried: Vec<K>,
     /// The epoch of the stream's last message.
     epoch: Option<Box<str>>,
     /// The cursor that every answer must cover which is asked for from now on: the application's own writes.
@@ -150,13 +150,12 @@ impl<K: Key> Engine<K> {
     /// `carried` are the read models whose whole bodies the first message of a new stream has: they are not fetched
     /// while that message is expected.
     pub fn new(settings: EngineSettings, carried: Vec<K>, seed: u64) -> Self {
-        let mut random = Random::new(seed);
+        let (mut random, settings) = (Random::new(seed), settings.bounded());
         Self {
             connection: ConnectionState::new(settings.clone(), random.split()),
-            refetcher: Refetcher::new(settings.clone(), random),
+            refetcher: Refetcher::new(settings.clone(), carried, random),
             narrowing: Narrowing::new(),
             settings,
-            carried,
             epoch: None,
             floor: None,
         }
@@ -185,18 +184,23 @@ impl<K: Key> Engine<K> {
 
     /// A person asks for `model` anew.
     pub fn refresh(&mut self, model: &K, now: Duration) {
-        let mark = Mark { urgency: Urgency::Wished, ..Mark::new(Why::Asked, None) };
-        self.refetcher.mark(&Watched::One(model.clone()), mark, now);
+        let mark = Mark::new(Why::Asked, None, self.connection.last_message_at());
+        self.refetcher.mark(&Watched::One(model.clone()), mark.with_urgency(Urgency::Wished), now);
     }
 
     /// The application wrote, and `model` shows what it wrote. `cursor` is the cursor of the write.
     ///
     /// Every answer that is asked for from now on must cover the write, also for read models that are watched later.
     pub fn wrote(&mut self, model: &K, cursor: &Cursor, now: Duration) {
-        let joined = self.floor.as_ref().and_then(|floor| floor.joined(cursor));
-        self.floor = Some(joined.unwrap_or_else(|| cursor.clone()));
-        let mark = Mark { urgency: Urgency::Paced, ..Mark::new(Why::Asked, Some(cursor)) };
-        self.refetcher.mark(&Watched::One(model.clone()), mark, now);
+        // An answer to a write can be late: its epoch has ended, and no answer can cover it.
+        let ended = self.connection.is_up() && self.epoch.as_deref().is_some_and(|epoch| epoch != cursor.epoch());
+        let cursor = Some(cursor).filter(|_| !ended);
+        if let Some(cursor) = cursor {
+            let joined = self.floor.as_ref().and_then(|floor| floor.joined(cursor));
+            self.floor = Some(joined.unwrap_or_else(|| cursor.clone()));
+        }
+        let mark = Mark::new(Why::Asked, cursor, self.connection.last_message_at());
+        self.refetcher.mark(&Watched::One(model.clone()), mark.with_urgency(Urgency::Paced), now);
     }
 
     /// The stream is open. `duplex` is whether [`EngineAction::Narrow`] can be done on it.
@@ -211,6 +215,7 @@ impl<K: Key> Engine<K> {
 
     /// The stream brought a message. Returns the read models whose bodies came with it and are to be shown.
     pub fn handle_signal(&mut self, id: ConnectionId, signal: &Signal<K>, now: Duration) -> Vec<K> {
+        let last_message_at = self.connection.last_message_at();
         let first = match self.connection.handle_message(id, now) {
             MessageOrder::OtherConnection => return Vec::new(),
             MessageOrder::First => true,
@@ -229,9 +234,9 @@ impl<K: Key> Engine<K> {
         }
         let mark = Mark {
             spread: signal.spread_ms.map(|ms| Duration::from_millis(ms.into())),
-            ..Mark::new(Why::Signal(signal.what.kind()), cursor)
+            ..Mark::new(Why::Signal(signal.what.kind()), cursor, now)
         };
-        let missed = Mark { behind: true, ..mark };
+        let missed = Mark { behind: true, true_until: last_message_at, ..mark };
         match &signal.what {
             What::Resumed { stale, .. } if first => match self.connection.since() {
                 Some(since) => {
@@ -247,6 +252,7 @@ impl<K: Key> Engine<K> {
             }
             What::Stale { places, .. } => {
                 for place in places {
+                    self.narrowing.handle_report(place);
                     self.refetcher.mark(place, mark, now);
                 }
             }
@@ -268,7 +274,7 @@ impl<K: Key> Engine<K> {
             What::Resumed { heartbeat_ms, .. } => self.connection.handle_heartbeat_interval(*heartbeat_ms, now),
             What::Watching { confirmed } => {
                 self.connection.handle_works(now);
-                let confirmed = self.narrowing.handle_watching(confirmed.clone());
+                let confirmed = self.narrowing.handle_watching(confirmed);
                 self.refetcher.set_on_stream(confirmed, mark, now);
             }
             What::Closing { retry_ms } => self.connection.handle_closing(*retry_ms, now),
@@ -335,7 +341,10 @@ impl<K: Key> Engine<K> {
         if let Some(id) = self.connection.poll_disconnect() {
             return Some(EngineAction::Disconnect(id));
         }
-        if let Some((id, since, transport)) = self.connection.poll_connect(now) {
+        let connect = self.connection.poll_connect(now);
+        let first_message_until = self.connection.first_message_until();
+        self.refetcher.set_scene(Scene { polling: self.connection.is_polling(), first_message_until });
+        if let Some((id, since, transport)) = connect {
             self.narrowing = Narrowing::new();
             return Some(EngineAction::Connect { id, since, transport });
         }
@@ -357,15 +366,12 @@ impl<K: Key> Engine<K> {
         if self.connection.is_barred() {
             return None;
         }
-        let carried = self.connection.first_message_until().map(|until| (self.carried.as_slice(), until));
-        let scene = Scene { polling: self.connection.is_polling(), carried };
-        self.refetcher.poll(scene, now).map(EngineAction::Fetch)
+        self.refetcher.poll(now).map(EngineAction::Fetch)
     }
 
     /// The time of the next [`poll`](Self::poll), unless an input comes before.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let scene = Scene { polling: self.connection.is_polling(), carried: self.expected() };
-        let fetch = self.refetcher.poll_timeout(scene, self.connection.is_barred());
+        let fetch = self.refetcher.poll_timeout(self.connection.is_barred());
         let narrowing = self.narrowing.deadline().filter(|_| self.connection.is_up());
         [self.connection.poll_timeout(), fetch, narrowing].into_iter().flatten().min()
     }
@@ -383,19 +389,12 @@ impl<K: Key> Engine<K> {
 
     /// The state of `model`. None: it was never watched, or its last watch ended long ago.
     pub fn held(&self, model: &K, now: Duration) -> Option<Held<'_>> {
-        let polled_since = now.checked_sub(self.settings.poll_interval);
-        let polled_since = self.connection.is_polling().then(|| polled_since.unwrap_or_default());
-        self.refetcher.held(model, self.connection.is_up(), polled_since)
+        self.refetcher.held(model, self.connection.is_up(), now)
     }
 
     /// How long ago the held answer for `model` was last known to be true.
     pub fn age(&self, model: &K, now: Duration) -> Option<Duration> {
         self.refetcher.true_at(model, self.connection.last_message_at()).map(|at| now.saturating_sub(at))
-    }
-
-    /// The read models that the first message is expected to carry, and until when it is expected.
-    fn expected(&self) -> Option<(&[K], Duration)> {
-        self.connection.first_message_until().map(|until| (self.carried.as_slice(), until))
     }
 
     /// The list to which the stream should be narrowed.

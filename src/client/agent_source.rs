@@ -1,15 +1,15 @@
 //! The domain of this crate's server: tasks of agents, their timelines, and bookmarks.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::frame_signal;
-use super::source::{BodyError, BodyValue, Message, ModelRequest, Source};
+use super::source::{BodyError, BodyValue, CarriedBody, Message, ModelRequest, Source};
 use crate::protocol::model::{BookmarkPage, Lane, Overview, TaskDetail, TaskPage};
-use crate::protocol::{FrameKind, Incoming, NoticeKind, ReadModel, UnknownFrame, Watched};
+use crate::protocol::{FrameKind, Incoming, ReadModel, SnapshotPayload, UnknownFrame, Watched};
 
 /// The read models of this crate's server.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +29,7 @@ pub enum AgentBody {
 
 /// The overview, which comes from two requests.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OverviewBody {
     /// The figures, and the tasks that need a person.
     pub overview: Overview,
@@ -103,7 +103,10 @@ impl Source for AgentSource {
         let mut message = Message::new(frame_signal::signal(&incoming));
         if let Incoming::Frame(frame) = incoming {
             match frame.kind {
-                FrameKind::Snapshot(snapshot) => message.known = Some(snapshot.known),
+                FrameKind::Snapshot(snapshot) => {
+                    message.known = Some(snapshot.known);
+                    message.carried.extend(carried_overview(*snapshot));
+                }
                 FrameKind::Resumed(resumed) => message.known = Some(resumed.known),
                 _ => {}
             }
@@ -115,8 +118,8 @@ impl Source for AgentSource {
         entry.to_string()
     }
 
-    fn kind_name(&self, kind: u16) -> Cow<'_, str> {
-        NoticeKind::ALL.get(usize::from(kind)).map_or("unknown", |kind| kind.as_str()).into()
+    fn kind_name(&self, kind: u16) -> &str {
+        frame_signal::kind_name(kind)
     }
 
     fn concerns(&self, options: &WatchOptions, detail: &NoticeDetail) -> bool {
@@ -128,6 +131,22 @@ impl Source for AgentSource {
             NoticeDetail::Task { status_changed } => !options.status_only || *status_changed != Some(false),
         }
     }
+}
+
+/// The overview that came with a snapshot.
+fn carried_overview(snapshot: SnapshotPayload) -> Option<CarriedBody<AgentSource>> {
+    let overview = Overview {
+        stats: snapshot.stats,
+        needs_you: snapshot.needs_you?,
+        activity: snapshot.activity?,
+        sources: snapshot.sources?,
+        usage: snapshot.usage?,
+    };
+    let tasks = TaskPage { items: snapshot.tasks, next: snapshot.next, previous: None };
+    let parts = [serde_json::to_vec(&overview), serde_json::to_vec(&tasks)];
+    let parts = parts.into_iter().map(|json| json.ok().map(Bytes::from)).collect::<Option<Vec<_>>>()?;
+    let body = AgentBody::Overview(Arc::new(OverviewBody { overview, tasks }));
+    Some(CarriedBody { key: ReadModel::Overview, parts, body })
 }
 
 /// The part of a notice that [`WatchOptions`] look at. None stands for an unknown value.
@@ -195,9 +214,8 @@ values! {
 #[cfg(test)]
 mod tests {
     use super::super::source::Source;
-    use super::{AgentSource, NoticeDetail, WatchOptions};
+    use super::AgentSource;
     use crate::protocol::ReadModel;
-    use crate::protocol::model::Lane;
 
     #[test]
     fn a_body_of_another_shape_is_an_error_with_its_place() {

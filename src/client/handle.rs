@@ -153,6 +153,14 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
     }
 }
 
+impl<T: BodyValue<S>, S: Source> Clone for WatchHandle<T, S> {
+    /// Another handle of the same read model, for the same changes.
+    fn clone(&self) -> Self {
+        let options = self.shared.lock().store.options(&self.key, self.id).unwrap_or_default();
+        Self::begin(Arc::clone(&self.shared), self.key.clone(), options)
+    }
+}
+
 impl<T: BodyValue<S>, S: Source> Drop for WatchHandle<T, S> {
     fn drop(&mut self) {
         self.shared.call(Touched::One(&self.key), |state, now| {

@@ -4,14 +4,13 @@
 //! I/O and decides no time. [`AgentSource`](super::AgentSource) is the domain of this crate's server, and
 //! [`TableSource`](super::TableSource) is one that is described by data.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::engine::{Signal, SignalKind, Why};
+use crate::engine::{Signal, Why};
 use crate::protocol::{Key, Watched};
 
 /// A domain: its read models, its requests and its messages.
@@ -48,18 +47,11 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn name(&self, entry: &Watched<Self::Key>) -> String;
 
     /// The name of the kind of notice with this number.
-    fn kind_name(&self, kind: u16) -> Cow<'_, str>;
+    fn kind_name(&self, kind: u16) -> &str;
 
     /// The reason of a fetch, in one word: the kind of a message, or `watched`, `safety`, `polled` or `asked`.
-    fn why_name(&self, why: Why) -> Cow<'_, str> {
-        Cow::Borrowed(match why {
-            Why::Signal(SignalKind::Notice(kind)) => return self.kind_name(kind),
-            Why::Signal(kind) => signal_name(kind),
-            Why::Watched => "watched",
-            Why::Safety => "safety",
-            Why::Polled => "polled",
-            Why::Asked => "asked",
-        })
+    fn why_name(&self, why: Why) -> &str {
+        why.name(|kind| self.kind_name(kind))
     }
 
     /// Whether a watch with these options is interested in a notice with this detail.
@@ -76,19 +68,6 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// The path of the stream of server-sent events, below the address of the server.
     fn events_path(&self) -> &str {
         "api/v1/stream"
-    }
-}
-
-fn signal_name(kind: SignalKind) -> &'static str {
-    match kind {
-        SignalKind::Snapshot => "snapshot",
-        SignalKind::Resumed => "resumed",
-        SignalKind::Stale => "stale",
-        SignalKind::Watching => "watching",
-        SignalKind::Heartbeat => "heartbeat",
-        SignalKind::Resync => "resync",
-        SignalKind::Closing => "closing",
-        SignalKind::Notice(_) | SignalKind::Unknown => "unknown",
     }
 }
 

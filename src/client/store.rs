@@ -112,6 +112,12 @@ impl<S: Source> Store<S> {
         Begun { id, shown: entry.shown.subscribe(), is_first, lacks }
     }
 
+    /// The options of a watch.
+    pub(super) fn options(&self, key: &S::Key, id: u64) -> Option<S::Options> {
+        let watches = &self.entries.get(key)?.watches;
+        watches.iter().find(|(watch, _)| *watch == id).map(|(_, options)| options.clone())
+    }
+
     /// Replaces the options of a watch. Returns the cursor up to which the held body lacks changes that the new options
     /// ask for, if any.
     pub(super) fn set_options(&mut self, key: &S::Key, id: u64, options: S::Options) -> Option<Cursor> {

@@ -3,7 +3,6 @@
 //! The messages are those of the wire contract, with other kinds of notices and other read models. The bodies are JSON
 //! values. So a server of another domain needs no code of its own in its clients.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -192,8 +191,8 @@ impl Source for TableSource {
         }
     }
 
-    fn kind_name(&self, kind: u16) -> Cow<'_, str> {
-        self.tables.notices.get(usize::from(kind)).map_or("unknown", |(kind, _)| kind).into()
+    fn kind_name(&self, kind: u16) -> &str {
+        self.tables.notices.get(usize::from(kind)).map_or("unknown", |(kind, _)| kind)
     }
 }
 

@@ -91,6 +91,23 @@ pub enum LossReason {
     Asked,
 }
 
+impl LossReason {
+    /// The reason in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LossReason::Ended => "ended",
+            LossReason::NotReached => "not reached",
+            LossReason::Busy => "busy",
+            LossReason::Silent => "silent",
+            LossReason::NoFirstMessage => "no first message",
+            LossReason::NotConfirmed => "not confirmed",
+            LossReason::Closing => "closing",
+            LossReason::NetworkReturned => "network returned",
+            LossReason::Asked => "asked",
+        }
+    }
+}
+
 /// Why the engine connects no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -275,13 +292,14 @@ impl ConnectionState {
         }
     }
 
-    /// Replaces an open stream by a new one at once, and ends every wait.
+    /// Replaces the stream by a new one at once, and ends every wait. An attempt that has just begun goes on.
     pub(super) fn reconnect(&mut self, now: Duration) {
-        if matches!(&self.phase, Phase::Linked(link) if link.first_message_at.is_some()) {
-            self.handle_works(now);
-            self.lose(LossReason::Asked, Duration::ZERO, now);
+        let begun = |link: &Link| link.began_at.saturating_add(self.settings.first_message_wait) > now;
+        match &self.phase {
+            Phase::Linked(link) if link.first_message_at.is_none() && begun(link) => {}
+            Phase::Linked(_) => self.lose(LossReason::Asked, Duration::ZERO, now),
+            Phase::Waiting { .. } | Phase::Closed(_) | Phase::Disabled => self.enable(now),
         }
-        self.enable(now);
         self.connect_at_once(now);
     }
 
@@ -291,11 +309,10 @@ impl ConnectionState {
 
     pub(super) fn handle_online(&mut self, now: Duration) {
         self.offline = false;
-        let last = self.last_message_at.unwrap_or_default();
+        let last = self.last_message_at();
         let silent = |link: &Link| link.first_message_at.is_some() && last.saturating_add(link.heartbeat) < now;
         if matches!(&self.phase, Phase::Linked(link) if silent(link)) {
             // The network was away, and the stream has been silent for longer than a heartbeat.
-            self.handle_works(now);
             self.lose(LossReason::NetworkReturned, Duration::ZERO, now);
         }
         self.connect_at_once(now);
@@ -378,8 +395,9 @@ impl ConnectionState {
         self.last_cursor.as_ref()
     }
 
-    pub(super) fn last_message_at(&self) -> Option<Duration> {
-        self.last_message_at
+    /// The time of the last message; zero before the first.
+    pub(super) fn last_message_at(&self) -> Duration {
+        self.last_message_at.unwrap_or_default()
     }
 
     /// Until when a read model that the first message carries is not fetched: the first connection is being opened.
@@ -451,23 +469,33 @@ impl ConnectionState {
     /// demands.
     fn lose(&mut self, reason: LossReason, least: Duration, now: Duration) {
         let Phase::Linked(link) = &self.phase else { return };
-        if !link.works && !matches!(reason, LossReason::NotReached | LossReason::Busy) {
+        // These say nothing about the transport.
+        let elsewhere = matches!(
+            reason,
+            LossReason::NotReached | LossReason::Busy | LossReason::Asked | LossReason::NetworkReturned
+        );
+        let elsewhere = elsewhere || self.offline;
+        if !link.works && !elsewhere {
             self.transports.handle_failure(&self.settings, now);
         }
         if link.first_message_at.is_some_and(|at| now.saturating_sub(at) >= self.settings.stable) {
             self.losses = 0;
         }
-        self.losses = self.losses.saturating_add(1);
         self.untried = false;
         self.to_close = Some(link.id);
         let since = self.lost.map_or(now, |(since, _)| since);
         self.lost = Some((since, reason));
+        if reason == LossReason::Asked {
+            self.phase = Phase::Waiting { until: now };
+            return;
+        }
+        self.losses = self.losses.saturating_add(1);
         if self.settings.attempts.is_some_and(|most| self.losses >= most.get()) {
             self.phase = Phase::Closed(CloseReason::Attempts);
             return;
         }
         let own = match reason {
-            LossReason::NetworkReturned | LossReason::Asked => Duration::ZERO,
+            LossReason::NetworkReturned => Duration::ZERO,
             // The server names the wait. If it closes again and again, the client's own wait counts too.
             LossReason::Closing if self.losses < 2 => Duration::ZERO,
             _ => self.random.backoff(&self.settings, self.losses),

@@ -1,9 +1,10 @@
-//! Why a read model is stale, and what its next fetch waits for.
+//! Why a read model is in its state, and what its next fetch waits for.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::refetcher::{HeldState, Pending, Why};
-use super::{Cursor, Engine, Key};
+use super::refetcher::Pending;
+use super::{Cursor, Engine, HeldState, Key, Why};
 
 /// The state of one read model, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,24 +54,69 @@ impl<K: Key> Engine<K> {
     /// Why `model` is stale, since when, and what its next fetch waits for. None: it was never watched, or its last
     /// watch ended long ago.
     pub fn explain(&self, model: &K, now: Duration) -> Option<Explanation> {
-        let polling = self.connection.is_polling();
-        let (stale, need, pending) = self.refetcher.pending(model, polling)?;
-        let expected = self.expected().filter(|(keys, until)| keys.contains(model) && *until > now);
+        let (doubt, pending) = self.refetcher.pending(model)?;
         let waits_for = match pending {
             Pending::NotWatched => WaitsFor::Watch,
             Pending::Fetching => WaitsFor::Answer,
             _ if self.connection.is_without_network() => WaitsFor::Network,
             _ if self.connection.is_barred() => WaitsFor::Enable,
             _ if self.refetcher.is_hidden() => WaitsFor::Visible,
-            Pending::Idle(next) if stale.is_none() => WaitsFor::Change(next),
-            _ if let Some((_, until)) = expected => WaitsFor::FirstMessage(until),
+            Pending::Idle(next) => WaitsFor::Change(next),
             Pending::Debounce(at) if at > now => WaitsFor::Quiet(at),
             Pending::Spread(at) if at > now => WaitsFor::Spread(at),
             Pending::Pace(at) if at > now => WaitsFor::Pace(at),
             Pending::Retry(at) if at > now => WaitsFor::Retry(at),
+            Pending::FirstMessage(at) if at > now => WaitsFor::FirstMessage(at),
             _ => WaitsFor::Turn,
         };
+        let stale = doubt.map(|doubt| (doubt.why, doubt.since));
+        let need = doubt.and_then(|doubt| doubt.need.clone());
         let state = self.held(model, now).map(|held| held.state).unwrap_or_default();
-        Some(Explanation { state, stale, need: need.cloned(), waits_for })
+        Some(Explanation { state, stale, need, waits_for })
+    }
+}
+
+impl Explanation {
+    /// The explanation in one line, with times in milliseconds of the engine's clock: `stale since 5000 (event.logged),
+    /// needs a:6:6:, waits for quiet until 5050`. `notice_name` names the kinds of notices of the domain.
+    pub fn words<'a>(&'a self, notice_name: impl Fn(u16) -> &'a str) -> impl fmt::Display {
+        Words { explanation: self, notice_name }
+    }
+}
+
+struct Words<'a, N> {
+    explanation: &'a Explanation,
+    notice_name: N,
+}
+
+impl<'a, N: Fn(u16) -> &'a str> fmt::Display for Words<'a, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explanation { state, stale, need, waits_for } = self.explanation;
+        f.write_str(state.as_str())?;
+        if let Some((why, since)) = stale {
+            write!(f, " since {} ({})", since.as_millis(), why.name(&self.notice_name))?;
+        }
+        if let Some(need) = need {
+            write!(f, ", needs {need}")?;
+        }
+        let (words, until) = match waits_for {
+            WaitsFor::Watch => ("a screen", None),
+            WaitsFor::Enable => ("the application", None),
+            WaitsFor::Network => ("the network", None),
+            WaitsFor::Visible => ("a visible screen", None),
+            WaitsFor::Answer => ("the answer", None),
+            WaitsFor::Turn => ("a free request", None),
+            WaitsFor::FirstMessage(until) => ("the first message", Some(*until)),
+            WaitsFor::Quiet(until) => ("quiet", Some(*until)),
+            WaitsFor::Spread(until) => ("the spread", Some(*until)),
+            WaitsFor::Pace(until) => ("the pace", Some(*until)),
+            WaitsFor::Retry(until) => ("the retry", Some(*until)),
+            WaitsFor::Change(until) => ("a change", *until),
+        };
+        write!(f, ", waits for {words}")?;
+        match until {
+            Some(until) => write!(f, " until {}", until.as_millis()),
+            None => Ok(()),
+        }
     }
 }

@@ -3,36 +3,58 @@
 
 use crate::protocol::{Key, Watched};
 
-/// A map whose keys are in order.
+/// A map whose keys are in order. An entry also has a place, its number in that order.
 #[derive(Debug)]
 pub(super) struct FlatMap<K, V> {
     entries: Vec<(K, V)>,
+    /// How many values were looked at, so that a test can bound the work of a step.
+    #[cfg(test)]
+    pub(super) visits: std::cell::Cell<usize>,
 }
 
-impl<K: Ord, V: Default> FlatMap<K, V> {
+impl<K: Ord, V> FlatMap<K, V> {
     pub(super) const fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self {
+            entries: Vec::new(),
+            #[cfg(test)]
+            visits: std::cell::Cell::new(0),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The place of `key`; if the map does not have the key, the place where it belongs.
+    pub(super) fn place(&self, key: &K) -> Result<usize, usize> {
+        self.entries.binary_search_by(|(held, _)| held.cmp(key))
     }
 
     pub(super) fn get(&self, key: &K) -> Option<&V> {
-        self.place(key).ok().map(|at| &self.entries[at].1)
+        self.place(key).ok().map(|at| self.at(at).1)
     }
 
     pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.place(key).ok().map(|at| &mut self.entries[at].1)
+        self.place(key).ok().map(|at| self.at_mut(at).1)
     }
 
-    /// The value of `key`, which is the default value if the map did not have the key.
-    pub(super) fn or_default(&mut self, key: K) -> &mut V {
-        // Keys mostly come in order, and an insert at the end moves no entry.
-        let at = match self.place(&key) {
-            Ok(at) => at,
-            Err(at) => {
-                self.entries.insert(at, (key, V::default()));
-                at
-            }
-        };
-        &mut self.entries[at].1
+    pub(super) fn at(&self, at: usize) -> (&K, &V) {
+        #[cfg(test)]
+        self.visits.set(self.visits.get() + 1);
+        let (key, value) = &self.entries[at];
+        (key, value)
+    }
+
+    pub(super) fn at_mut(&mut self, at: usize) -> (&K, &mut V) {
+        #[cfg(test)]
+        self.visits.set(self.visits.get() + 1);
+        let (key, value) = &mut self.entries[at];
+        (key, value)
+    }
+
+    /// Keys mostly come in order, and an insert at the end moves no entry.
+    pub(super) fn insert(&mut self, at: usize, key: K, value: V) {
+        self.entries.insert(at, (key, value));
     }
 
     pub(super) fn remove(&mut self, key: &K) {
@@ -42,15 +64,7 @@ impl<K: Ord, V: Default> FlatMap<K, V> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.entries.iter().map(|(key, value)| (key, value))
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
-        self.entries.iter_mut().map(|(key, value)| (&*key, value))
-    }
-
-    fn place(&self, key: &K) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(held, _)| held.cmp(key))
+        (0..self.entries.len()).map(|at| self.at(at))
     }
 }
 
@@ -62,14 +76,19 @@ pub(super) struct WatchedList<K: Key> {
 }
 
 impl<K: Key> WatchedList<K> {
-    pub(super) fn new(entries: impl IntoIterator<Item = Watched<K>>) -> Self {
+    pub(super) fn new(entries: impl Iterator<Item = Watched<K>>) -> Self {
         let mut list = Self { ones: Vec::new(), groups: Vec::new() };
         for entry in entries {
             match entry {
-                Watched::One(one) => insert(&mut list.ones, one),
-                Watched::Group(group) => insert(&mut list.groups, group),
+                Watched::One(one) => list.ones.push(one),
+                // There are few groups, and a long list repeats them.
+                Watched::Group(group) if list.groups.contains(&group) => {}
+                Watched::Group(group) => list.groups.push(group),
             }
         }
+        list.ones.sort_unstable();
+        list.ones.dedup();
+        list.groups.sort_unstable();
         list
     }
 
@@ -80,11 +99,5 @@ impl<K: Key> WatchedList<K> {
     pub(super) fn entries(&self) -> Vec<Watched<K>> {
         let ones = self.ones.iter().cloned().map(Watched::One);
         ones.chain(self.groups.iter().cloned().map(Watched::Group)).collect()
-    }
-}
-
-fn insert<T: Ord>(list: &mut Vec<T>, value: T) {
-    if let Err(at) = list.binary_search(&value) {
-        list.insert(at, value);
     }
 }

@@ -17,19 +17,22 @@ pub(super) struct Narrowing<K: Key> {
     deadline: Option<Duration>,
     /// The set of watched read models changed, or the stream does not have it yet.
     pub(super) is_due: bool,
+    /// A read model that the last answer left out was reported all the same: the server may confirm it now.
+    again: bool,
 }
 
 impl<K: Key> Narrowing<K> {
     pub(super) fn new() -> Self {
-        Self { sent: None, confirmed: None, deadline: None, is_due: false }
+        Self { sent: None, confirmed: None, deadline: None, is_due: false, again: false }
     }
 
     /// Notes that `wanted` is sent. None if the stream has that list already.
     pub(super) fn send(&mut self, wanted: WatchedList<K>, deadline: Duration) -> Option<&WatchedList<K>> {
         self.is_due = false;
-        if self.sent.as_ref() == Some(&wanted) {
+        if self.sent.as_ref() == Some(&wanted) && !self.again {
             return None;
         }
+        self.again = false;
         self.deadline = Some(deadline);
         Some(self.sent.insert(wanted))
     }
@@ -37,9 +40,18 @@ impl<K: Key> Narrowing<K> {
     /// Takes the answer. Returns the read models that it confirms.
     ///
     /// An answer can leave out read models of the request: the server reports no change of them, or cannot say so.
-    pub(super) fn handle_watching(&mut self, confirmed: Vec<Watched<K>>) -> &WatchedList<K> {
+    pub(super) fn handle_watching(&mut self, confirmed: &[Watched<K>]) -> &WatchedList<K> {
         self.deadline = None;
-        self.confirmed.insert(WatchedList::new(confirmed))
+        self.confirmed.insert(WatchedList::new(confirmed.iter().cloned()))
+    }
+
+    /// Takes a report about a read model. If the last answer left it out, the next request can be answered otherwise.
+    pub(super) fn handle_report(&mut self, place: &Watched<K>) {
+        let (Some(sent), Some(confirmed), Watched::One(model)) = (&self.sent, &self.confirmed, place) else { return };
+        if sent.includes(model) && !confirmed.includes(model) {
+            self.again = true;
+            self.is_due = true;
+        }
     }
 
     /// When the unanswered request counts as failed.

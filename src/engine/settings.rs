@@ -5,7 +5,9 @@ use std::time::Duration;
 
 /// The waits of a client. New fields come with new versions: take [`default`](Self::default) and change fields.
 ///
-/// Every value is safe: a wait of [`Duration::MAX`] never ends, and a wait of zero ends at once.
+/// Every value is safe: a wait of [`Duration::MAX`] never ends, and a wait of zero ends at once. The times after which
+/// a fetch, a connection or a held answer is given up, and the waits after failures, count as at least 10 ms: zero would
+/// be a loop without a pause.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EngineSettings {
@@ -46,6 +48,26 @@ pub struct EngineSettings {
     /// After so many losses in a row the engine gives up. None: never.
     pub attempts: Option<NonZeroU32>,
 }
+
+impl EngineSettings {
+    /// The settings with the least values that end every loop.
+    pub(super) fn bounded(mut self) -> Self {
+        for wait in [
+            &mut self.safety,
+            &mut self.poll_interval,
+            &mut self.backoff_first,
+            &mut self.backoff_most,
+            &mut self.fetch_timeout,
+            &mut self.patience,
+        ] {
+            *wait = (*wait).max(LEAST_WAIT);
+        }
+        self
+    }
+}
+
+/// Short enough for any test, and a pause.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
 
 impl Default for EngineSettings {
     fn default() -> Self {

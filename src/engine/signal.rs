@@ -81,6 +81,23 @@ pub enum SignalKind {
     Unknown,
 }
 
+impl SignalKind {
+    /// The text of the kind. `notice_name` names the kinds of notices of the domain.
+    pub fn name<'a>(self, notice_name: impl FnOnce(u16) -> &'a str) -> &'a str {
+        match self {
+            SignalKind::Snapshot => "snapshot",
+            SignalKind::Resumed => "resumed",
+            SignalKind::Stale => "stale",
+            SignalKind::Notice(kind) => notice_name(kind),
+            SignalKind::Watching => "watching",
+            SignalKind::Heartbeat => "heartbeat",
+            SignalKind::Resync => "resync",
+            SignalKind::Closing => "closing",
+            SignalKind::Unknown => "unknown",
+        }
+    }
+}
+
 impl<K: Key> What<K> {
     /// The kind of this message.
     pub fn kind(&self) -> SignalKind {

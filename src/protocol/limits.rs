@@ -35,6 +35,10 @@ pub const FRAME_ACCEPT_TIME: Duration = Duration::from_secs(10);
 /// How long a peer may take to read a close frame. After that the WebSocket is dropped.
 pub const CLOSE_FRAME_TIME: Duration = Duration::from_secs(1);
 
+/// How many kinds of events, and how many lanes, one notice names. Past it the notice names none, which stands for all:
+/// a screen that leaves notices alone shows few kinds.
+pub const DETAILS_PER_NOTICE: usize = 16;
+
 /// How many read models one stream may be narrowed to, and how many one `stale` frame lists. A longer `watch` closes
 /// the WebSocket with 1008; instead of a longer `stale` the server sends `resync`. Enough for any screen, and a bound
 /// on the work for each notice.

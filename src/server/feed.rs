@@ -25,8 +25,8 @@ use crate::engine::invalidation;
 use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
 use crate::protocol::{
-    Closing, Cursor, Frame, FrameKind, Heartbeat, Resumed, Resync, SnapshotPayload, Stale, VERSION, Watch, Watched,
-    Watching,
+    Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, Resumed, Resync, SnapshotPayload, Stale,
+    TaskId, VERSION, Watch, Watched, Watching,
 };
 
 mod watched_set;
@@ -105,10 +105,27 @@ impl Feed {
 
     /// Narrows the stream to the read models of `watch`. Returns the frame that confirms it, behind the first frame of
     /// the stream if that one was not taken yet: a client may send `watch` together with its request for the stream.
-    pub fn watch(&mut self, watch: Watch) -> Vec<FeedLine> {
+    ///
+    /// The frame leaves out each task that exists in another project than the stream: the stream reports no change of
+    /// that task. The stream keeps the task's id all the same, so it reports when the task comes into its project.
+    pub async fn watch(&mut self, watch: Watch) -> Result<Vec<FeedLine>, DatabaseError> {
         self.watched = Some(WatchedSet::of(&watch.read_models));
-        let watching = self.line(FrameKind::Watching(Watching { read_models: watch.read_models }));
-        self.first.take().into_iter().chain([watching]).collect()
+        let read_models = self.certified(watch.read_models).await?;
+        let watching = self.line(FrameKind::Watching(Watching { read_models }));
+        Ok(self.first.take().into_iter().chain([watching]).collect())
+    }
+
+    /// The read models whose every change this stream reports from its cursor on. The rows are read after that cursor: a
+    /// task that moved in between is reported, because both projects of a move have a notice.
+    async fn certified(&self, mut read_models: Vec<Watched>) -> Result<Vec<Watched>, DatabaseError> {
+        let tasks: Vec<_> = read_models.iter().filter_map(task_of).collect();
+        if self.scope == Scope::All || tasks.is_empty() {
+            return Ok(read_models);
+        }
+        let queries = async |read: &ReadTransaction| read::task::out_of_scope(read, &tasks).await;
+        let others = self.source.database.look_up(self.scope.clone(), queries).await?;
+        read_models.retain(|entry| task_of(entry).is_none_or(|task| !others.contains(task)));
+        Ok(read_models)
     }
 
     /// The frame to send when the server ends.
@@ -247,15 +264,27 @@ async fn resumed(
 }
 
 async fn snapshot(source: &FeedSource, read: &ReadTransaction, known: bool) -> Result<SnapshotPayload, DatabaseError> {
-    let (stats, tasks) = read::first_screen(read).await?;
+    let (overview, tasks) = read::first_screen(read).await?;
     Ok(SnapshotPayload {
-        stats,
-        tasks,
+        stats: overview.stats,
+        tasks: tasks.items,
+        next: tasks.next,
+        needs_you: Some(overview.needs_you),
+        activity: Some(overview.activity),
+        sources: Some(overview.sources),
+        usage: Some(overview.usage),
         server_time: now(),
         heartbeat_ms: heartbeat_ms(source),
         version: VERSION.to_owned(),
         known,
     })
+}
+
+fn task_of(entry: &Watched) -> Option<&TaskId> {
+    match entry {
+        Watched::One(ReadModel::Task(task)) => Some(task),
+        Watched::One(ReadModel::Overview | ReadModel::Bookmarks) | Watched::Group(EveryTask) => None,
+    }
 }
 
 fn line(frame: &Frame) -> FeedLine {

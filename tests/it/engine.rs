@@ -8,10 +8,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use requery::client::{AgentSource, Source, signal};
+use requery::client::{kind_name, signal, why_name};
 use requery::engine::{
-    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, HeldState, Loss, LossReason, Outcome, Status,
-    Ticket, Transport,
+    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, HeldState, Loss, Outcome, Status, Ticket,
+    Transport,
 };
 use requery::protocol::model::{Stats, Timestamp};
 use requery::protocol::{
@@ -124,7 +124,7 @@ impl Run {
                     self.say(&format!(
                         "fetch {} why {}{at_least}",
                         name(&fetch.model.clone().into()),
-                        AgentSource.why_name(fetch.why)
+                        why_name(fetch.why)
                     ));
                     self.tickets.entry(fetch.model).or_default().push(fetch.ticket);
                 }
@@ -142,7 +142,7 @@ impl Run {
                 Status::CatchingUp => "status catching up".into(),
                 Status::Reconnecting { next_try, reason, .. } => {
                     let at = next_try.map_or("now".into(), |at| format!("at {}", at.as_millis()));
-                    format!("status reconnecting {at} ({})", loss_name(*reason))
+                    format!("status reconnecting {at} ({})", reason.as_str())
                 }
                 Status::Polling => "status polling".into(),
                 Status::Offline => "status offline".into(),
@@ -202,6 +202,10 @@ impl Run {
             ["online"] => self.engine.handle_online(now),
             ["disable"] => self.engine.disable(),
             ["enable"] => self.engine.enable(now),
+            ["explain", model] => {
+                let explanation = self.engine.explain(&read_model(model), now).expect("a watched read model");
+                self.say(&format!("{model}: {}", explanation.words(kind_name)));
+            }
             ["show", model] => {
                 let model = read_model(model);
                 let held = self.engine.held(&model, now);
@@ -277,6 +281,11 @@ fn incoming(words: &[&str]) -> Incoming {
         "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
             stats: Stats::default(),
             tasks: Vec::new(),
+            next: None,
+            needs_you: None,
+            activity: None,
+            sources: None,
+            usage: None,
             server_time: time(),
             heartbeat_ms,
             version: "1.0".into(),
@@ -318,6 +327,7 @@ pub fn notice(kind: &str, words: &[&str]) -> Notice {
         object_id: Some(&object_id),
         status: Some("completed"),
         count: Some(1),
+        ..NoticeColumns::default()
     };
     Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {kind} {words:?}"))
 }
@@ -370,21 +380,6 @@ fn name(watched: &Watched) -> String {
             format!("task:t{}", id.as_str()[24..].trim_start_matches('0'))
         }
         other => other.to_string(),
-    }
-}
-
-fn loss_name(reason: LossReason) -> &'static str {
-    match reason {
-        LossReason::Ended => "ended",
-        LossReason::NotReached => "not reached",
-        LossReason::Busy => "busy",
-        LossReason::Silent => "silent",
-        LossReason::NoFirstMessage => "no first message",
-        LossReason::NotConfirmed => "not confirmed",
-        LossReason::Closing => "closing",
-        LossReason::NetworkReturned => "network returned",
-        LossReason::Asked => "asked",
-        _ => "?",
     }
 }
 

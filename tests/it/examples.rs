@@ -79,15 +79,13 @@ async fn waiting_for_a_task_ends_with_its_result() {
     let rest = Client::of(&app);
     for (status, expected) in [("completed", (Some(0), "completed\n")), ("errored", (Some(1), "errored\n"))] {
         let task = rest.task(status, json!({})).await;
-        let mut program = Program::start("wait_for_task", &[&app.url(""), &task]);
-        program.stderr_line("running").await;
+        let program = Program::start("wait_for_task", &[&app.url(""), &task]);
         assert_eq!(rest.patch(&format!("/api/v1/tasks/{task}"), json!({ "status": status })).await.status, 200);
         assert_eq!(program.end().await, (expected.0, expected.1.to_owned()));
     }
 
     let task = rest.task("deleted", json!({})).await;
-    let mut program = Program::start("wait_for_task", &[&app.url(""), &task]);
-    program.stderr_line("running").await;
+    let program = Program::start("wait_for_task", &[&app.url(""), &task]);
     assert_eq!(rest.delete(&format!("/api/v1/tasks/{task}")).await.status, 204);
     assert_eq!(program.end().await, (Some(1), "not found\n".to_owned()));
 
@@ -114,10 +112,6 @@ impl Program {
     /// The next line that contains `text`.
     async fn stdout_line(&mut self, text: &str) -> String {
         line_with(&mut self.stdout, text).await
-    }
-
-    async fn stderr_line(&mut self, text: &str) -> String {
-        line_with(&mut self.stderr, text).await
     }
 
     /// The exit code and the rest of the output.

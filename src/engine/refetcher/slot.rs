@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use super::{EngineSettings, FetchVerdict, Mark, Urgency, Why};
+use super::mark::{Mark, Urgency};
+use crate::engine::EngineSettings;
+use crate::engine::fetch::{FetchVerdict, Why};
 use crate::protocol::Cursor;
 
 /// The state of one read model.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     pub(super) watched: bool,
+    /// The first message of a new stream has the whole body.
+    pub(super) carried: bool,
     /// Whether the stream reports the changes of this read model. If so, and no notice came, it has not changed.
     pub(super) on_stream: bool,
     pub(super) flight: Option<Flight>,
@@ -27,13 +31,17 @@ pub(super) struct Slot {
     /// When to fetch without any notice while no stream can be opened.
     pub(super) poll_at: Option<Duration>,
     pub(super) why: Option<Why>,
-    /// The pace: when the last fetch began, and how many began while notices kept coming.
-    pub(super) began_at: Option<Duration>,
+    /// The pace: when the last fetch began, and how many began without a pause between them.
+    began_at: Option<Duration>,
     streak: u32,
     /// The time of the last notice. The next one after a quiet time is fetched at once.
     last_notice_at: Option<Duration>,
     /// A person's wish ended a wait since the last answer. The next wait is kept.
     wish_spent: bool,
+    /// The time of the entry in the queue of the refetcher.
+    pub(super) queued_at: Option<Duration>,
+    /// The refetcher counts this read model as behind.
+    pub(super) counted_behind: bool,
 }
 
 /// A fetch that is under way.
@@ -49,10 +57,12 @@ pub(super) struct Flight {
 
 /// Why and since when the read model is stale.
 #[derive(Debug)]
-pub(super) struct Doubt {
-    pub(super) why: Why,
-    /// Since when the held answer may be wrong.
-    pub(super) since: Duration,
+pub(in crate::engine) struct Doubt {
+    pub(in crate::engine) why: Why,
+    /// The first sign that the held answer is wrong.
+    pub(in crate::engine) since: Duration,
+    /// Until when the held answer was known to be true. None: the stream did not report the read model.
+    true_until: Option<Duration>,
     /// The first notice since the last fetch began.
     first: Option<Duration>,
     last: Duration,
@@ -61,9 +71,9 @@ pub(super) struct Doubt {
     /// A person waits for the answer: no pace either.
     wished: bool,
     /// No fetch before this: the server spreads its clients.
-    pub(super) spread_until: Option<Duration>,
+    spread_until: Option<Duration>,
     /// The cursor that an answer has to cover.
-    pub(super) need: Option<Cursor>,
+    pub(in crate::engine) need: Option<Cursor>,
     /// A reason without a cursor came during a fetch: only the answer of a later fetch ends this doubt.
     needs_later_fetch: bool,
     /// The change happened while this client was not connected.
@@ -72,18 +82,28 @@ pub(super) struct Doubt {
     fell_short: bool,
 }
 
-/// The waits before a fetch, to say which of them it is.
+/// The state of the connection, as far as it decides when a read model is fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::engine) struct Scene {
+    /// No stream can be opened: read models are fetched again and again.
+    pub(in crate::engine) polling: bool,
+    /// The first message is expected until this time. A read model that it carries is not fetched before.
+    pub(in crate::engine) first_message_until: Option<Duration>,
+}
+
+/// The waits before a fetch, each as the time of its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waits {
     pub(super) debounce: Duration,
     pub(super) spread: Duration,
     pub(super) pace: Duration,
     pub(super) retry: Duration,
+    pub(super) first_message: Duration,
 }
 
 impl Waits {
     pub(super) fn end(&self) -> Duration {
-        self.debounce.max(self.spread).max(self.pace).max(self.retry)
+        self.debounce.max(self.spread).max(self.pace).max(self.retry).max(self.first_message)
     }
 }
 
@@ -126,20 +146,19 @@ impl Slot {
             }
             self.drop_other_epoch(cursor);
         }
-        // The fetch counts as well as the notice.
-        let last = self.last_notice_at.max(self.began_at);
-        let idle = last.is_none_or(|at| now.saturating_sub(at) > settings.max_wait);
-        if self.last_notice_at.is_none_or(|at| now.saturating_sub(at) >= PACE_MEMORY) {
+        let idle = self.is_calm(settings.max_wait, now);
+        if self.is_calm(PACE_MEMORY, now) {
             self.streak = 0;
         }
         self.last_notice_at = Some(now);
         if mark.urgency != Urgency::Debounced {
             self.end_waits_by_wish();
         }
-        let in_flight = self.flight.is_some();
-        let doubt = self.doubt.get_or_insert(Doubt {
+        let (in_flight, on_stream) = (self.flight.is_some(), self.on_stream);
+        let doubt = self.doubt.get_or_insert_with(|| Doubt {
             why: mark.why,
             since: now,
+            true_until: on_stream.then_some(mark.true_until),
             first: None,
             last: now,
             at_once: false,
@@ -169,12 +188,23 @@ impl Slot {
         }
     }
 
+    /// A person waits for the answer, if there will be one.
+    pub(super) fn wish(&mut self) {
+        self.end_waits_by_wish();
+        if let Some(doubt) = &mut self.doubt {
+            doubt.at_once = true;
+            doubt.wished = true;
+        }
+    }
+
     /// Ends the waits that a server demanded, because a person waits for the answer. A person's second wish before an
     /// answer ends none: a server that demands a wait must not be asked at each key press.
     pub(super) fn end_waits_by_wish(&mut self) {
-        let spread = self.doubt.as_mut().and_then(|doubt| doubt.spread_until.take_if(|_| !self.wish_spent));
-        let retry = self.retry_at.take_if(|_| !self.wish_spent);
-        self.wish_spent |= spread.is_some() || retry.is_some();
+        if self.wish_spent {
+            return;
+        }
+        let spread = self.doubt.as_mut().and_then(|doubt| doubt.spread_until.take());
+        self.wish_spent = spread.or(self.retry_at.take()).is_some();
     }
 
     /// The stream resumed at `since` and did not list this read model. Returns whether the held answer is therefore true
@@ -206,7 +236,7 @@ impl Slot {
             return false;
         }
         self.drop_other_epoch(cursor);
-        self.take(Some(cursor), false, now, safety, poll, now);
+        self.take(Some(cursor), false, now, now.saturating_add(safety), now.saturating_add(poll));
         // The message is later than each reason before it, also than one without a cursor.
         self.doubt.take_if(|doubt| doubt.need.as_ref().is_none_or(|need| cursor.covers(need)));
         self.handle_success();
@@ -215,10 +245,10 @@ impl Slot {
 
     /// Begins a fetch. Returns its reason, and the cursor that the answer has to cover.
     pub(super) fn begin(&mut self, settings: &EngineSettings, polled: bool, now: Duration) -> (Why, Option<Cursor>) {
-        self.streak = match self.last_notice_at {
-            Some(at) if now.saturating_sub(at) < PACE_MEMORY => self.streak.saturating_add(1),
-            _ => 1,
-        };
+        if self.is_calm(PACE_MEMORY, now) {
+            self.streak = 0;
+        }
+        self.streak = self.streak.saturating_add(1);
         self.began_at = Some(now);
         let mut why = if polled { Why::Polled } else { Why::Safety };
         let (mut need, mut at_least) = (None, None);
@@ -230,7 +260,7 @@ impl Slot {
             doubt.needs_later_fetch = false;
             why = doubt.why;
             need = doubt.need.clone();
-            at_least = doubt.need.as_ref().or(self.cursor.as_ref().filter(|_| doubt.fell_short)).cloned();
+            at_least = need.clone().or_else(|| self.cursor.clone().filter(|_| doubt.fell_short));
         }
         self.why = Some(why);
         let deadline = now.saturating_add(settings.fetch_timeout);
@@ -239,14 +269,12 @@ impl Slot {
     }
 
     /// Takes an answer. `backoff` is the pause before the next fetch if this answer and the one before it are both too
-    /// old.
+    /// old. `safety` and `poll` are the waits before a fetch without any reason.
     pub(super) fn handle_answer(
         &mut self,
         cursor: Option<&Cursor>,
         absent: bool,
-        backoff: Duration,
-        safety: Duration,
-        poll: Duration,
+        [backoff, safety, poll]: [Duration; 3],
         now: Duration,
     ) -> FetchVerdict {
         let Some(flight) = self.flight.take() else { return FetchVerdict::Drop };
@@ -255,18 +283,19 @@ impl Slot {
             (Some(held), Some(cursor)) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated,
             _ => settled || !flight.outdated,
         };
-        self.safety_at = Some(now.saturating_add(safety));
-        self.poll_at = Some(flight.began_at.saturating_add(poll));
+        let (safety_at, poll_at) = (now.saturating_add(safety), flight.began_at.saturating_add(poll));
         if taken {
-            self.take(cursor, absent, flight.began_at, safety, poll, now);
+            self.take(cursor, absent, flight.began_at, safety_at, poll_at);
+        } else {
+            (self.safety_at, self.poll_at) = (Some(safety_at), Some(poll_at));
         }
         let short = !taken || flight.need.is_some_and(|need| cursor.is_some_and(|cursor| !cursor.covers(&need)));
         match &mut self.doubt {
             Some(doubt) if short => {
-                // Fetch again at once and demand the cursor. A server that still cannot meet it gets a pause.
+                // Fetch again without a debounce and demand the cursor. A server that still cannot meet it gets a pause.
                 self.failures = self.failures.saturating_add(1);
                 self.retry_at = doubt.fell_short.then_some(now.saturating_add(backoff));
-                doubt.wished |= !doubt.fell_short;
+                doubt.at_once |= !doubt.fell_short;
                 doubt.fell_short = true;
             }
             _ => self.handle_success(),
@@ -285,7 +314,7 @@ impl Slot {
     }
 
     /// The waits before the next fetch. None: no fetch without another input.
-    pub(super) fn waits(&self, settings: &EngineSettings, polling: bool) -> Option<Waits> {
+    pub(super) fn waits(&self, settings: &EngineSettings, scene: Scene) -> Option<Waits> {
         if !self.watched || self.flight.is_some() {
             return None;
         }
@@ -294,23 +323,31 @@ impl Slot {
             Some(doubt) => {
                 waits.debounce = doubt.debounced(settings);
                 waits.spread = doubt.spread_until.unwrap_or_default();
-                if !doubt.wished {
-                    waits.pace = self.paced(settings);
-                }
             }
-            None if polling => waits.debounce = self.poll_at.or(self.safety_at)?,
+            None if scene.polling => waits.debounce = self.poll_at.or(self.safety_at)?,
             None => waits.debounce = self.safety_at?,
+        }
+        if self.doubt.as_ref().is_none_or(|doubt| !doubt.wished) {
+            waits.pace = self.paced(settings);
+        }
+        if self.carried {
+            waits.first_message = scene.first_message_until.unwrap_or_default();
         }
         Some(waits)
     }
 
     /// The time before which the pace allows no fetch: a pause after the beginning of the last one, which doubles while
-    /// notices keep coming.
+    /// notices keep coming. (A fetch that takes longer than the pause ends first, because one is in flight at a time.)
     fn paced(&self, settings: &EngineSettings) -> Duration {
         let Some(began) = self.began_at else { return Duration::ZERO };
         let doublings = self.streak.saturating_sub(1).min(16);
         let pace = settings.quiet.saturating_mul(2 << doublings).min(settings.max_wait);
         began.saturating_add(pace)
+    }
+
+    /// Whether the last notice, and the beginning of the last fetch, are longer ago than `span`.
+    fn is_calm(&self, span: Duration, now: Duration) -> bool {
+        self.last_notice_at.max(self.began_at).is_none_or(|last| now.saturating_sub(last) > span)
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -321,12 +358,11 @@ impl Slot {
         self.watched && self.doubt.as_ref().is_some_and(|doubt| doubt.behind)
     }
 
-    /// The time until which the held answer was known to be true. For a stale read model that is the first sign of a
-    /// change. For a fresh one it is the last message, if the stream reports its changes. It is never earlier than the
-    /// beginning of the fetch.
-    pub(super) fn true_at(&self, last_message_at: Option<Duration>) -> Option<Duration> {
-        let unchanged_until = last_message_at.filter(|_| self.on_stream);
-        let until = self.doubt.as_ref().map_or(unchanged_until, |doubt| Some(doubt.since));
+    /// The time until which the held answer was known to be true: while it is not stale and the stream reports its
+    /// changes, the last message. It is never earlier than the beginning of the fetch.
+    pub(super) fn true_at(&self, last_message_at: Duration) -> Option<Duration> {
+        let unchanged_until = self.on_stream.then_some(last_message_at);
+        let until = self.doubt.as_ref().map_or(unchanged_until, |doubt| doubt.true_until);
         self.asked_at.map(|asked| asked.max(until.unwrap_or_default()))
     }
 
@@ -335,21 +371,23 @@ impl Slot {
         cursor: Option<&Cursor>,
         absent: bool,
         asked_at: Duration,
-        safety: Duration,
-        poll: Duration,
-        now: Duration,
+        safety_at: Duration,
+        poll_at: Duration,
     ) {
         self.cursor = cursor.cloned();
         self.absent = absent;
         self.asked_at = Some(asked_at);
-        self.safety_at = Some(now.saturating_add(safety));
-        self.poll_at = Some(asked_at.saturating_add(poll));
+        self.safety_at = Some(safety_at);
+        self.poll_at = Some(poll_at);
     }
 
     fn handle_success(&mut self) {
         self.failures = 0;
         self.retry_at = None;
         self.wish_spent = false;
+        if let Some(doubt) = &mut self.doubt {
+            doubt.fell_short = false;
+        }
     }
 
     /// Drops the held cursor if `cursor` has another epoch: cursors of different epochs cannot be compared.
@@ -365,5 +403,5 @@ impl Slot {
     }
 }
 
-/// How long notices count as ones that keep coming.
-pub(super) const PACE_MEMORY: Duration = Duration::from_secs(1);
+/// The pace begins anew after this long without a notice and without the beginning of a fetch.
+const PACE_MEMORY: Duration = Duration::from_secs(1);
