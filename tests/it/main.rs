@@ -36,6 +36,7 @@ mod feed;
 mod file_check;
 mod journals;
 mod lost_tail;
+mod misbehaving;
 mod moves;
 mod own_writes;
 mod rest;
