@@ -162,7 +162,8 @@ impl Driver {
         let outcome = match &answer {
             FetchAnswer::Fresh { cursor, .. } => Outcome::Fresh(cursor),
             FetchAnswer::NotModified { cursor } => Outcome::NotModified(cursor),
-            FetchAnswer::NotFound { cursor } => Outcome::Gone(cursor.as_ref()),
+            FetchAnswer::NotFound { cursor: Some(cursor) } => Outcome::Gone(cursor),
+            FetchAnswer::NotFound { cursor: None } => Outcome::Failed { retry_after: None },
             FetchAnswer::Failed { retry_after, .. } => Outcome::Failed { retry_after: *retry_after },
         };
         let verdict = self.engine.handle_fetched(ticket, outcome, now);

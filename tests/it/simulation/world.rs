@@ -341,7 +341,7 @@ impl World {
         let now = self.time();
         let (outcome, content) = match &answer {
             Answer::Fresh(cursor, Some(content)) => (Outcome::Fresh(cursor), Some(*content)),
-            Answer::Fresh(cursor, None) => (Outcome::Gone(Some(cursor)), None),
+            Answer::Fresh(cursor, None) => (Outcome::Gone(cursor), None),
             Answer::Same(cursor, content) => (Outcome::NotModified(cursor), *content),
             Answer::Failed => (Outcome::Failed { retry_after: None }, None),
         };
