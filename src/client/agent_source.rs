@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::frame_signal;
 use super::source::{BodyError, BodyValue, CarriedBody, Message, ModelRequest, Source};
 use crate::protocol::model::{BookmarkPage, Lane, Overview, TaskDetail, TaskPage};
-use crate::protocol::{FrameKind, Incoming, ReadModel, SnapshotPayload, UnknownFrame, Watched};
+use crate::protocol::{
+    EventLogged, EventUpdated, FrameKind, Incoming, Notice, ReadModel, SnapshotPayload, TaskUpdated, UnknownFrame,
+    Watched,
+};
 
 /// The read models of this crate's server.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,6 +111,7 @@ impl Source for AgentSource {
                     message.carried.extend(carried_overview(*snapshot));
                 }
                 FrameKind::Resumed(resumed) => message.known = Some(resumed.known),
+                FrameKind::Notice(notice) => message.detail = detail(notice),
                 _ => {}
             }
         }
@@ -147,6 +151,23 @@ fn carried_overview(snapshot: SnapshotPayload) -> Option<CarriedBody<AgentSource
     let parts = parts.into_iter().map(|json| json.ok().map(Bytes::from)).collect::<Option<Vec<_>>>()?;
     let body = AgentBody::Overview(Arc::new(OverviewBody { overview, tasks }));
     Some(CarriedBody { key: ReadModel::Overview, parts, body })
+}
+
+/// The detail of a notice. None: every watch wants a notice of this kind.
+fn detail(notice: Notice) -> Option<NoticeDetail> {
+    match notice {
+        Notice::EventLogged(EventLogged { kinds, lanes, .. })
+        | Notice::EventUpdated(EventUpdated { kinds, lanes, .. }) => Some(NoticeDetail::Events { kinds, lanes }),
+        Notice::TaskUpdated(TaskUpdated { status_changed, .. }) => Some(NoticeDetail::Task { status_changed }),
+        Notice::TaskStarted(_)
+        | Notice::TaskCompleted(_)
+        | Notice::TaskDeleted(_)
+        | Notice::TasksPurged(_)
+        | Notice::SessionStarted(_)
+        | Notice::SessionEnded(_)
+        | Notice::BookmarkSaved(_)
+        | Notice::BookmarkDeleted(_) => None,
+    }
 }
 
 /// The part of a notice that [`WatchOptions`] look at. None stands for an unknown value.
@@ -214,8 +235,39 @@ values! {
 #[cfg(test)]
 mod tests {
     use super::super::source::Source;
-    use super::AgentSource;
+    use super::{AgentSource, WatchOptions};
     use crate::protocol::ReadModel;
+    use crate::protocol::model::Lane;
+
+    #[test]
+    fn options_name_the_changes_that_a_watch_wants() {
+        let (id, other) = ("0190b0a0-0000-7000-8000-000000000001", "0190b0a0-0000-7000-8000-000000000002");
+        let concerned = |options: &WatchOptions, kind: &str, fields: &str| {
+            let payload = format!(r#"{{"task_id":"{id}","event_id":"{other}","project":"p"{fields}}}"#);
+            let text = format!(r#"{{"type":"{kind}","payload":{payload},"cursor":"e:5:5:"}}"#);
+            let message = AgentSource.message(text.as_bytes());
+            message.detail.is_none_or(|detail| AgentSource.concerns(options, &detail))
+        };
+        let all = WatchOptions::default();
+        let (plans, answers) = (WatchOptions::kinds(["plan"]), WatchOptions::lanes([Lane::Assistant]));
+        let status = WatchOptions::status_only();
+        let check = |kind, fields, expected: [bool; 4]| {
+            assert_eq!(
+                [&all, &plans, &answers, &status].map(|options| concerned(options, kind, fields)),
+                expected,
+                "{fields}"
+            );
+        };
+        check("event.logged", r#","kinds":["plan"],"lanes":["assistant"]"#, [true, true, true, false]);
+        check("event.logged", r#","kinds":["message"],"lanes":["user"]"#, [true, false, false, false]);
+        check("event.updated", r#","kinds":["message","plan"],"lanes":["user"]"#, [true, true, false, false]);
+        check("event.updated", r#","kinds":null,"lanes":null"#, [true, true, true, false]);
+        check("event.logged", "", [true, true, true, false]);
+        check("task.updated", r#","parent_task_id":null,"status_changed":false"#, [true, true, true, false]);
+        check("task.updated", r#","parent_task_id":null,"status_changed":true"#, [true; 4]);
+        check("task.updated", r#","parent_task_id":null"#, [true; 4]);
+        check("task.renamed", "", [true; 4]);
+    }
 
     #[test]
     fn a_body_of_another_shape_is_an_error_with_its_place() {
