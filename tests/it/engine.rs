@@ -208,7 +208,7 @@ impl Run {
             ["enable"] => self.engine.enable(now),
             ["explain", model] => {
                 let explanation = self.engine.explain(&read_model(model), now).expect("a watched read model");
-                self.say(&format!("{model}: {}", explanation.words(kind_name)));
+                self.say(&format!("{model}: {}", explanation.words(|kind| kind_name(kind))));
             }
             ["show", model] => {
                 let model = read_model(model);

@@ -142,12 +142,7 @@ impl Peer {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let seen = self.shared.seen.lock().unwrap();
-        panic!("{event} came {} times in ten seconds, not {count}: {seen:?}", self.count_of(&seen, event));
-    }
-
-    fn count_of(&self, seen: &[Seen], event: &str) -> usize {
-        seen.iter().filter(|seen| seen.event == event).count()
+        panic!("{event} came {} times in ten seconds, not {count}", self.count(event));
     }
 }
 
@@ -187,23 +182,25 @@ impl Shared {
         self.seen.lock().unwrap().push(seen);
     }
 
+    /// Serves the requests of one connection, one after the other. A stream is the last of them.
     async fn connection(self: Arc<Self>, mut socket: TcpStream) {
         let _ = socket.set_nodelay(true);
-        let Some(head) = peek_head(&socket).await else { return };
-        let (path, since) = target(&head);
-        match path.as_str() {
-            "/ws" => {
+        while let Some(head) = peek_head(&socket).await {
+            let (path, since) = target(&head);
+            if path == "/ws" {
                 self.note("ws", since);
                 let part = take(&mut self.websocket.lock().unwrap());
-                self.websocket(socket, part).await;
+                return self.websocket(socket, part).await;
             }
-            "/api/v1/stream" => {
+            discard(&mut socket, head.len()).await;
+            if path == "/api/v1/stream" {
                 self.note("sse", since);
                 let part = take(&mut self.events.lock().unwrap());
-                discard(&mut socket, head.len()).await;
-                self.events(socket, part).await;
+                return self.events(socket, part).await;
             }
-            _ => self.fetches(socket).await,
+            if !self.fetch(&mut socket, &head, &path).await {
+                return;
+            }
         }
     }
 
@@ -304,33 +301,27 @@ impl Shared {
         while let Ok(1..) = socket.read(&mut [0; 64]).await {}
     }
 
-    /// Answers the fetches of one connection, one after the other.
-    async fn fetches(&self, mut socket: TcpStream) {
-        while let Some(head) = peek_head(&socket).await {
-            discard(&mut socket, head.len()).await;
-            let (path, _) = target(&head);
-            let at_least = header(&head, "requery-at-least").unwrap_or_default();
-            self.note(&path, at_least.split(':').nth(1).unwrap_or_default());
-            let scripted = self.answers.lock().unwrap().get_mut(&path).and_then(take);
-            let answer = scripted.unwrap_or_else(|| Answer::fresh(*self.at.lock().unwrap(), page(0)));
-            let mut ended = [0];
-            tokio::select! {
-                biased;
-                () = tokio::time::sleep(answer.after) => {}
-                // The client gave the request up.
-                _ = socket.peek(&mut ended) => {
-                    self.note("given up", path);
-                    return;
-                }
-            }
-            let body = if answer.status == 304 { String::new() } else { answer.body.to_string() };
-            let cursor = answer.at.map(|at| format!("requery-cursor: {}\r\n", cursor(at))).unwrap_or_default();
-            let (status, headers, length) = (answer.status, &answer.headers, body.len());
-            let head = format!("HTTP/1.1 {status} X\r\n{cursor}{headers}content-length: {length}\r\n\r\n");
-            if socket.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
-                return;
+    /// Answers a fetch. Returns whether the connection goes on.
+    async fn fetch(&self, socket: &mut TcpStream, head: &str, path: &str) -> bool {
+        let at_least = header(head, "requery-at-least").unwrap_or_default();
+        self.note(path, at_least.split(':').nth(1).unwrap_or_default());
+        let scripted = self.answers.lock().unwrap().get_mut(path).and_then(take);
+        let answer = scripted.unwrap_or_else(|| Answer::fresh(*self.at.lock().unwrap(), page(0)));
+        let mut ended = [0];
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(answer.after) => {}
+            // The client gave the request up.
+            _ = socket.peek(&mut ended) => {
+                self.note("given up", path);
+                return false;
             }
         }
+        let body = if answer.status == 304 { String::new() } else { answer.body.to_string() };
+        let cursor = answer.at.map(|at| format!("requery-cursor: {}\r\n", cursor(at))).unwrap_or_default();
+        let (status, headers, length) = (answer.status, &answer.headers, body.len());
+        let head = format!("HTTP/1.1 {status} X\r\n{cursor}{headers}content-length: {length}\r\n\r\n");
+        socket.write_all(format!("{head}{body}").as_bytes()).await.is_ok()
     }
 }
 

@@ -94,7 +94,7 @@ async fn events_of_other_lanes_cost_a_narrow_watch_no_fetch() {
     let peer = Peer::start([good(1)], [Part::Reset]).await;
     peer.answer(&task_path(), [no_task(1)]);
     let client = connect(&peer, quick());
-    let plans = WatchOptions::lanes([Lane::Plan]);
+    let plans = WatchOptions::lanes([Lane::Planning]);
     let mut task = client.task(task_id()).only(plans);
     shows(&mut task, |view| view.state == HeldState::Gone).await;
     live(&client).await;
@@ -108,11 +108,11 @@ async fn events_of_other_lanes_cost_a_narrow_watch_no_fetch() {
         });
         frame("event.logged", at, payload)
     };
-    peer.say(logged(2, json!(["conversation"])));
+    peer.say(logged(2, json!(["user"])));
     ms(400).await;
     assert_eq!(peer.count(&task_path()), before, "an event of another lane");
     peer.answer(&task_path(), [no_task(3)]);
-    peer.say(logged(3, json!(["conversation", "plan"])));
+    peer.say(logged(3, json!(["planning", "user"])));
     peer.until(&task_path(), before + 1).await;
 }
 
