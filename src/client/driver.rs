@@ -190,7 +190,7 @@ impl<S: Source> Driver<S> {
         let outcome = match &answer {
             FetchAnswer::Fresh { cursor, .. } => Outcome::Fresh(cursor),
             FetchAnswer::NotModified { cursor } => Outcome::NotModified(cursor),
-            FetchAnswer::Gone { cursor } => Outcome::Gone(Some(cursor)),
+            FetchAnswer::Gone { cursor } => Outcome::Gone(cursor),
             FetchAnswer::Failed { retry_after, .. } => Outcome::Failed { retry_after: *retry_after },
         };
         let verdict = state.engine.handle_fetched(ticket, outcome, now);

@@ -294,6 +294,7 @@ impl ConnectionState {
 
     /// Replaces the stream by a new one at once, and ends every wait. An attempt that has just begun goes on.
     pub(super) fn reconnect(&mut self, now: Duration) {
+        self.transports.begin_anew(now);
         let begun = |link: &Link| link.began_at.saturating_add(self.settings.first_message_wait) > now;
         match &self.phase {
             Phase::Linked(link) if link.first_message_at.is_none() && begun(link) => {}
@@ -308,7 +309,9 @@ impl ConnectionState {
     }
 
     pub(super) fn handle_online(&mut self, now: Duration) {
-        self.offline = false;
+        if std::mem::take(&mut self.offline) {
+            self.transports.begin_anew(now);
+        }
         let last = self.last_message_at();
         let silent = |link: &Link| link.first_message_at.is_some() && last.saturating_add(link.heartbeat) < now;
         if matches!(&self.phase, Phase::Linked(link) if silent(link)) {
@@ -329,6 +332,7 @@ impl ConnectionState {
     pub(super) fn enable(&mut self, now: Duration) {
         if matches!(self.phase, Phase::Disabled | Phase::Closed(_)) {
             self.phase = Phase::Waiting { until: now };
+            self.transports.begin_anew(now);
             self.untried = true;
             self.losses = 0;
             self.lost = None;

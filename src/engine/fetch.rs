@@ -72,8 +72,8 @@ pub enum Outcome<'a> {
     Fresh(&'a Cursor),
     /// The held body is right at this cursor.
     NotModified(&'a Cursor),
-    /// The read model does not exist, or no longer.
-    Gone(Option<&'a Cursor>),
+    /// The read model did not exist at this cursor.
+    Gone(&'a Cursor),
     /// No usable answer came.
     Failed {
         /// The wait that the server demands, if any.

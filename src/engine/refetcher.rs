@@ -273,7 +273,7 @@ impl<K: Key> Refetcher<K> {
         let backoff = self.random.backoff(&self.settings, slot.failures.saturating_add(1));
         self.reached = !matches!(outcome, Outcome::Failed { .. });
         let (cursor, absent) = match outcome {
-            Outcome::Fresh(cursor) | Outcome::NotModified(cursor) => (Some(cursor), false),
+            Outcome::Fresh(cursor) | Outcome::NotModified(cursor) => (cursor, false),
             Outcome::Gone(cursor) => (cursor, true),
             Outcome::Failed { retry_after } => {
                 let least = retry_after.unwrap_or_default().min(self.settings.longest_wait);

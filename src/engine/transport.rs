@@ -69,6 +69,12 @@ impl Transports {
         }
     }
 
+    /// The network, or the application's wish, is new: each transport gets another attempt.
+    pub(super) fn begin_anew(&mut self, now: Duration) {
+        self.failed = 0;
+        self.websocket_at = self.websocket_at.map(|_| now);
+    }
+
     /// Both transports failed: read models are polled.
     pub(super) fn is_exhausted(&self) -> bool {
         self.failed >= 2 * ATTEMPTS

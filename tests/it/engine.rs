@@ -11,7 +11,7 @@ use std::time::Duration;
 use requery::client::{kind_name, signal, why_name};
 use requery::engine::{
     ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, HeldState, Loss, Outcome, Status, Ticket,
-    Transport,
+    Transport, What,
 };
 use requery::protocol::model::{Stats, Timestamp};
 use requery::protocol::{
@@ -191,7 +191,11 @@ impl Run {
                 self.engine.handle_disconnected(connection(self), Loss::Refused(reason.join(" ")), now);
             }
             ["frame", frame @ ..] => {
-                let signal = signal(&incoming(frame));
+                let mut signal = signal(&incoming(frame));
+                let carried = frame.iter().find_map(|word| word.strip_prefix("carries="));
+                if let What::Snapshot { carries, .. } = &mut signal.what {
+                    *carries = carried.map_or(Vec::new(), |list| list.split(',').map(read_model).collect());
+                }
                 for model in self.engine.handle_signal(connection(self), &signal, now) {
                     self.say(&format!("carried {}", name(&model.into())));
                 }
@@ -240,7 +244,7 @@ impl Run {
                 let outcome = match (*verb, &at) {
                     ("answer", Some(at)) => Outcome::Fresh(at),
                     ("same", Some(at)) => Outcome::NotModified(at),
-                    ("gone", at) => Outcome::Gone(at.as_ref()),
+                    ("gone", Some(at)) => Outcome::Gone(at),
                     _ => Outcome::Failed {
                         retry_after: rest.first().map(|ms| Duration::from_millis(ms.parse().expect("milliseconds"))),
                     },

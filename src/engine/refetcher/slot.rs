@@ -120,13 +120,8 @@ impl Doubt {
     }
 
     /// Whether an answer with this cursor contains every change that the notices reported, and so ends the doubt.
-    fn is_settled_by(&self, cursor: Option<&Cursor>) -> bool {
-        let contained = match (&self.need, cursor) {
-            (Some(need), Some(cursor)) => cursor.covers(need),
-            (Some(_), None) => self.first.is_none(),
-            (None, _) => true,
-        };
-        contained && !self.needs_later_fetch
+    fn is_settled_by(&self, cursor: &Cursor) -> bool {
+        self.need.as_ref().is_none_or(|need| cursor.covers(need)) && !self.needs_later_fetch
     }
 }
 
@@ -236,7 +231,7 @@ impl Slot {
             return false;
         }
         self.drop_other_epoch(cursor);
-        self.take(Some(cursor), false, now, now.saturating_add(safety), now.saturating_add(poll));
+        self.take(cursor, false, now, now.saturating_add(safety), now.saturating_add(poll));
         // The message is later than each reason before it, also than one without a cursor.
         self.doubt.take_if(|doubt| doubt.need.as_ref().is_none_or(|need| cursor.covers(need)));
         self.handle_success();
@@ -272,16 +267,16 @@ impl Slot {
     /// old. `safety` and `poll` are the waits before a fetch without any reason.
     pub(super) fn handle_answer(
         &mut self,
-        cursor: Option<&Cursor>,
+        cursor: &Cursor,
         absent: bool,
         [backoff, safety, poll]: [Duration; 3],
         now: Duration,
     ) -> FetchVerdict {
         let Some(flight) = self.flight.take() else { return FetchVerdict::Drop };
         let settled = self.doubt.as_ref().is_none_or(|doubt| doubt.is_settled_by(cursor));
-        let taken = match (&self.cursor, cursor) {
-            (Some(held), Some(cursor)) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated,
-            _ => settled || !flight.outdated,
+        let taken = match &self.cursor {
+            Some(held) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated,
+            None => settled || !flight.outdated,
         };
         let (safety_at, poll_at) = (now.saturating_add(safety), flight.began_at.saturating_add(poll));
         if taken {
@@ -289,7 +284,7 @@ impl Slot {
         } else {
             (self.safety_at, self.poll_at) = (Some(safety_at), Some(poll_at));
         }
-        let short = !taken || flight.need.is_some_and(|need| cursor.is_some_and(|cursor| !cursor.covers(&need)));
+        let short = !taken || flight.need.is_some_and(|need| !cursor.covers(&need));
         match &mut self.doubt {
             Some(doubt) if short => {
                 // Fetch again without a debounce and demand the cursor. A server that still cannot meet it gets a pause.
@@ -351,7 +346,7 @@ impl Slot {
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.cursor.is_some() || self.absent
+        self.cursor.is_some()
     }
 
     pub(super) fn is_behind(&self) -> bool {
@@ -366,15 +361,8 @@ impl Slot {
         self.asked_at.map(|asked| asked.max(until.unwrap_or_default()))
     }
 
-    fn take(
-        &mut self,
-        cursor: Option<&Cursor>,
-        absent: bool,
-        asked_at: Duration,
-        safety_at: Duration,
-        poll_at: Duration,
-    ) {
-        self.cursor = cursor.cloned();
+    fn take(&mut self, cursor: &Cursor, absent: bool, asked_at: Duration, safety_at: Duration, poll_at: Duration) {
+        self.cursor = Some(cursor.clone());
         self.absent = absent;
         self.asked_at = Some(asked_at);
         self.safety_at = Some(safety_at);

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use requery::client::signal;
 use requery::engine::{
-    ConnectionId, Engine, EngineAction, EngineSettings, Fetch, FetchVerdict, Loss, Outcome, Status, Ticket,
+    ConnectionId, Engine, EngineAction, EngineSettings, Fetch, FetchVerdict, Loss, Outcome, Status, Ticket, Transport,
+    What,
 };
 use requery::protocol::{
-    Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, UnknownFrame, Watched, Watching,
+    Closing, Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, UnknownFrame, Watched, Watching,
 };
 
+use super::invariants::Invariants;
 use super::server::{Server, models};
 use crate::engine::time;
 
@@ -21,8 +23,18 @@ pub enum Op {
         kind: u8,
         task: u8,
     },
+    /// A task moves into another project, or back.
+    Move {
+        task: u8,
+        away: bool,
+    },
+    /// The application writes, and takes the cursor from the answer.
+    Write(u8),
     Watch(u8),
     Unwatch(u8),
+    /// A person asks for a read model anew.
+    Refresh(u8),
+    Reconnect,
     /// The connection is lost, and both ends know.
     Cut,
     /// The connection is lost, and the client does not know.
@@ -34,8 +46,13 @@ pub enum Op {
     Prune,
     /// The next flush is merged into one frame.
     Lag,
-    /// The server sends a frame of an unknown kind.
-    UnknownFrame,
+    /// A change of an unknown kind, whose message has a cursor or none.
+    UnknownChange {
+        task: u8,
+        cursor: bool,
+    },
+    /// The server says that it closes the stream.
+    Closing(u32),
     Hidden(bool),
     Offline(bool),
     Disabled(bool),
@@ -47,13 +64,20 @@ pub enum Op {
     /// The percentage of answers that come from a cache.
     Caching(u8),
     Spread(u32),
+    /// Whether the network lets WebSocket and server-sent events through.
+    Transports {
+        websocket: bool,
+        sse: bool,
+    },
 }
 
 enum Event {
-    Connected(ConnectionId, Option<Cursor>),
+    Connected(ConnectionId, Option<Cursor>, Transport),
     Refused(ConnectionId),
     Lost(ConnectionId),
-    ToClient(ConnectionId, Incoming),
+    /// A message, and the content of the overview that it carries.
+    ToClient(ConnectionId, Incoming, Option<u64>),
+    Wrote(ReadModel, Cursor),
     ToServer(ConnectionId, Vec<Watched>),
     Flush(ConnectionId),
     Heartbeat(ConnectionId),
@@ -88,12 +112,20 @@ pub struct World {
     events_ever: u64,
     now: u64,
     dice: u64,
+    /// The network of the end of the case lets WebSocket through.
     duplex: bool,
+    websocket: bool,
+    sse: bool,
+    /// The first message of a new stream carries the overview.
+    carrying: bool,
     failing: u64,
     slow: u64,
     caching: u64,
     spread: u32,
     lagging: bool,
+    /// No cached answer is from before this: no cursor can be demanded for a message without one.
+    cached_from: usize,
+    invariants: Invariants,
     /// The number of fetches so far.
     pub fetches: usize,
 }
@@ -103,8 +135,10 @@ impl World {
         // Without the safety refetch, which would hide a lost notice.
         let mut settings = EngineSettings::default();
         settings.safety = Duration::from_secs(1_000_000);
+        let carrying = seed % 2 == 0;
+        let carried = if carrying { vec![ReadModel::Overview] } else { Vec::new() };
         let mut world = Self {
-            engine: Engine::new(settings, Vec::new(), seed),
+            engine: Engine::new(settings, carried, seed),
             server: Server::new(),
             stream: None,
             store: BTreeMap::new(),
@@ -115,6 +149,11 @@ impl World {
             now: 0,
             dice: seed,
             duplex,
+            websocket: duplex,
+            sse: true,
+            carrying,
+            cached_from: 0,
+            invariants: Invariants::default(),
             failing: 0,
             slow: 10,
             caching: 0,
@@ -131,17 +170,34 @@ impl World {
         match op {
             Op::Change { kind, task } => {
                 self.server.change(kind, task);
-                let delay = if self.slow > 10 { self.roll(40) } else { 0 };
-                if let Some(stream) = self.stream.as_mut().filter(|stream| !stream.flushing) {
-                    stream.flushing = true;
-                    let id = stream.id;
-                    self.later(delay, Event::Flush(id));
-                }
+                self.flush_later();
+            }
+            Op::Move { task, away } => {
+                self.server.move_task(task, away);
+                self.flush_later();
+            }
+            Op::Write(task) => {
+                self.server.change(0, task);
+                self.flush_later();
+                let model = models()[usize::from(task)].clone();
+                let cursor = self.server.cursor(self.server.changes());
+                let delay = self.roll(self.slow);
+                self.later(delay, Event::Wrote(model, cursor));
             }
             Op::Watch(at) => {
                 let model = models()[usize::from(at)].clone();
+                self.invariants.wish(&model);
                 self.watched.insert(model.clone());
                 self.engine.watch(model, now);
+            }
+            Op::Refresh(at) => {
+                let model = models()[usize::from(at)].clone();
+                self.invariants.wish(&model);
+                self.engine.refresh(&model, now);
+            }
+            Op::Reconnect => {
+                self.engine.reconnect(now);
+                self.invariants.disabled = false;
             }
             Op::Unwatch(at) => {
                 let model = models()[usize::from(at)].clone();
@@ -164,16 +220,54 @@ impl World {
             }
             Op::Prune => self.server.prune(),
             Op::Lag => self.lagging = true,
-            Op::UnknownFrame => self.deliver(Incoming::Unknown(UnknownFrame::default())),
-            Op::Hidden(true) => self.engine.handle_hidden(),
-            Op::Hidden(false) => self.engine.handle_visible(now),
-            Op::Offline(true) => self.engine.handle_offline(),
-            Op::Offline(false) => self.engine.handle_online(now),
-            Op::Disabled(true) => {
-                self.engine.disable();
+            Op::UnknownChange { task, cursor } => {
+                self.flush();
+                self.server.change(4, task);
+                let changes = self.server.changes();
+                if let Some(stream) = &mut self.stream {
+                    stream.sent = changes;
+                }
+                let mut unknown = UnknownFrame::default();
+                if cursor {
+                    unknown.cursor = Some(self.server.cursor(changes));
+                } else {
+                    self.cached_from = changes;
+                }
+                self.deliver(Incoming::Unknown(unknown));
+            }
+            Op::Closing(retry_ms) => {
+                let cursor = self.server.cursor(self.server.changes());
+                self.flush();
+                self.deliver(Incoming::Frame(Frame::new(FrameKind::Closing(Closing { retry_ms }), cursor)));
                 self.stream = None;
             }
-            Op::Disabled(false) => self.engine.enable(now),
+            Op::Hidden(hidden) => {
+                self.invariants.hidden = hidden;
+                if hidden {
+                    self.engine.handle_hidden();
+                } else {
+                    self.engine.handle_visible(now);
+                }
+            }
+            Op::Offline(offline) => {
+                self.invariants.offline = offline;
+                if offline {
+                    self.engine.handle_offline();
+                } else {
+                    self.engine.handle_online(now);
+                }
+            }
+            Op::Disabled(disabled) => {
+                self.invariants.disabled = disabled;
+                if disabled {
+                    self.engine.disable();
+                    self.stream = None;
+                    self.invariants.connection = None;
+                } else {
+                    self.engine.enable(now);
+                }
+            }
+            Op::Transports { websocket, sse } => (self.websocket, self.sse) = (websocket, sse),
             Op::Network { failing, slow } => (self.failing, self.slow) = (failing.into(), slow.into()),
             Op::Caching(percent) => self.caching = percent.into(),
             Op::Spread(ms) => self.spread = ms,
@@ -190,6 +284,7 @@ impl World {
             Op::Hidden(false),
             Op::Offline(false),
             Op::Disabled(false),
+            Op::Transports { websocket: self.duplex, sse: true },
         ] {
             self.apply(op);
         }
@@ -198,6 +293,24 @@ impl World {
 
     pub fn unwatch_all(&mut self) {
         (0..models().len()).for_each(|at| self.apply(Op::Unwatch(at as u8)));
+    }
+
+    /// Brings every task back into the project of the client.
+    pub fn bring_tasks_home(&mut self) {
+        (1..5).for_each(|task| self.apply(Op::Move { task, away: false }));
+    }
+
+    /// Lets the time pass that the client needs at most after faults.
+    pub fn settle(&mut self) {
+        self.end_faults();
+        self.run_for(70_000);
+        for _ in 0..3 {
+            if self.engine.status() != Status::Live {
+                // Two attempts that time out, with the longest waits between them.
+                self.run_for(100_000);
+            }
+        }
+        self.check_settled();
     }
 
     pub fn check_settled(&self) {
@@ -238,13 +351,20 @@ impl World {
             let Some(action) = self.engine.poll(self.time()) else { break };
             let (request_delay, failed) = (self.roll(self.slow) + 1, self.roll(100) < self.failing);
             match action {
-                EngineAction::Disconnect(id) => self.stream = self.stream.take().filter(|stream| stream.id != id),
-                EngineAction::Connect { id, .. } if failed => self.later(request_delay, Event::Refused(id)),
-                EngineAction::Connect { id, since, .. } => self.later(request_delay, Event::Connected(id, since)),
+                EngineAction::Disconnect(id) => {
+                    self.invariants.disconnect(id);
+                    self.stream = self.stream.take().filter(|stream| stream.id != id);
+                }
+                EngineAction::Connect { id, since, transport } => {
+                    self.invariants.connect(id);
+                    let event = if failed { Event::Refused(id) } else { Event::Connected(id, since, transport) };
+                    self.later(request_delay, event);
+                }
                 EngineAction::Narrow(id, read_models) => self.later(request_delay, Event::ToServer(id, read_models)),
-                EngineAction::Cancel(_) => {}
+                EngineAction::Cancel(ticket) => self.invariants.cancel(ticket),
                 EngineAction::Fetch(fetch) => {
                     self.fetches += 1;
+                    self.invariants.fetch(&fetch, self.watched.contains(&fetch.model), self.now);
                     let held_content = self.store.get(&fetch.model).copied();
                     // Some requests take very long before they fail.
                     let request_delay = if failed { request_delay + self.roll(40_000) } else { request_delay };
@@ -252,6 +372,7 @@ impl World {
                 }
             }
         }
+        self.invariants.check_states(&self.engine, &self.server, &self.store, self.now);
         for model in models() {
             let Some(cursor) = self.engine.held(&model, self.time()).and_then(|held| held.cursor).cloned() else {
                 continue;
@@ -266,20 +387,42 @@ impl World {
     fn handle(&mut self, event: Event) {
         let now = self.time();
         match event {
-            Event::Connected(id, since) => {
+            Event::Connected(id, since, transport) => {
+                let duplex = transport == Transport::WebSocket;
+                if !if duplex { self.websocket } else { self.sse } {
+                    // The network resets the connection, or lets it open and stay silent.
+                    if self.roll(2) == 0 {
+                        self.lose(id);
+                    } else {
+                        self.engine.handle_connected(id, duplex, now);
+                    }
+                    return;
+                }
                 let sent = self.server.changes();
                 self.stream =
                     Some(Stream { id, sent, narrowed: None, flushing: false, busy_until: self.now, dead: false });
-                self.engine.handle_connected(id, self.duplex, now);
+                self.engine.handle_connected(id, duplex, now);
                 let mut frame = self.server.first_frame(since.as_ref());
                 frame.spread_ms = (self.spread > 0).then_some(self.spread);
                 self.deliver(Incoming::Frame(frame));
                 self.later(25_000, Event::Heartbeat(id));
             }
-            Event::Refused(id) | Event::Lost(id) => self.engine.handle_disconnected(id, Loss::Ended, now),
-            Event::ToClient(id, incoming) => {
+            Event::Refused(id) => {
+                self.invariants.disconnect(id);
+                self.engine.handle_disconnected(id, Loss::NotReached, now);
+            }
+            Event::Lost(id) => self.lose(id),
+            Event::Wrote(model, cursor) => self.engine.wrote(&model, &cursor, now),
+            Event::ToClient(id, incoming, overview) => {
                 // Frames that were under way when the connection was lost may still arrive.
-                self.engine.handle_signal(id, &signal(&incoming), now);
+                self.invariants.message(id, &incoming);
+                let mut signal = signal(&incoming);
+                if let (What::Snapshot { carries, .. }, Some(_)) = (&mut signal.what, overview) {
+                    carries.push(ReadModel::Overview);
+                }
+                for model in self.engine.handle_signal(id, &signal, now) {
+                    self.store.insert(model, overview);
+                }
             }
             Event::ToServer(id, watched) => {
                 if let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id && !stream.dead) {
@@ -288,7 +431,8 @@ impl World {
                     stream.narrowed = Some(watched.clone());
                     self.flush();
                     let cursor = self.server.cursor(self.server.changes());
-                    let kind = FrameKind::Watching(Watching { read_models: watched });
+                    let confirmed = watched.into_iter().filter(|watched| self.server.certifies(watched)).collect();
+                    let kind = FrameKind::Watching(Watching { read_models: confirmed });
                     self.deliver(Incoming::Frame(Frame::new(kind, cursor)));
                 }
             }
@@ -322,7 +466,8 @@ impl World {
         let mut changes = self.server.changes();
         if self.roll(100) < self.caching {
             // A cached answer is never older than the current run of the server.
-            let cached = changes.saturating_sub(self.roll(4) as usize).max(self.server.began());
+            let oldest = self.server.began().max(self.cached_from.min(changes));
+            let cached = changes.saturating_sub(self.roll(4) as usize).max(oldest);
             let wanted = fetch.at_least.as_ref().filter(|at| at.epoch() == self.server.cursor(0).epoch());
             if wanted.is_none_or(|at_least| self.server.cursor(cached).covers(at_least)) {
                 changes = cached;
@@ -339,9 +484,10 @@ impl World {
 
     fn take(&mut self, ticket: Ticket, model: ReadModel, answer: Answer) {
         let now = self.time();
+        self.invariants.cancel(ticket);
         let (outcome, content) = match &answer {
             Answer::Fresh(cursor, Some(content)) => (Outcome::Fresh(cursor), Some(*content)),
-            Answer::Fresh(cursor, None) => (Outcome::Gone(Some(cursor)), None),
+            Answer::Fresh(cursor, None) => (Outcome::Gone(cursor), None),
             Answer::Same(cursor, content) => (Outcome::NotModified(cursor), *content),
             Answer::Failed => (Outcome::Failed { retry_after: None }, None),
         };
@@ -383,12 +529,29 @@ impl World {
         self.deliver(Incoming::Frame(Frame::new(last, cursor)));
     }
 
+    fn lose(&mut self, id: ConnectionId) {
+        self.invariants.disconnect(id);
+        self.engine.handle_disconnected(id, Loss::Ended, self.time());
+    }
+
+    fn flush_later(&mut self) {
+        let delay = if self.slow > 10 { self.roll(40) } else { 0 };
+        if let Some(stream) = self.stream.as_mut().filter(|stream| !stream.flushing) {
+            stream.flushing = true;
+            let id = stream.id;
+            self.later(delay, Event::Flush(id));
+        }
+    }
+
     fn deliver(&mut self, incoming: Incoming) {
         let delay = if self.slow > 10 { self.roll(self.slow) } else { 5 };
         let Some(stream) = self.stream.as_mut().filter(|stream| !stream.dead) else { return };
         stream.busy_until = stream.busy_until.max(self.now + delay);
         let (id, at) = (stream.id, stream.busy_until);
-        self.later(at - self.now, Event::ToClient(id, incoming));
+        let starts = matches!(&incoming, Incoming::Frame(Frame { kind: FrameKind::Snapshot(_), .. }));
+        let overview = self.server.contents(self.server.changes())[&ReadModel::Overview];
+        let carried = overview.filter(|_| starts && self.carrying);
+        self.later(at - self.now, Event::ToClient(id, incoming, carried));
     }
 
     fn later(&mut self, delay: u64, event: Event) {
