@@ -79,7 +79,7 @@ impl<K: Key> Engine<K> {
 impl Explanation {
     /// The explanation in one line, with times in milliseconds of the engine's clock: `stale since 5000 (event.logged),
     /// needs a:6:6:, waits for quiet until 5050`. `notice_name` names the kinds of notices of the domain.
-    pub fn words<'a>(&'a self, notice_name: impl Fn(u16) -> &'a str) -> impl fmt::Display {
+    pub fn words<'n>(&self, notice_name: impl Fn(u16) -> &'n str) -> impl fmt::Display {
         Words { explanation: self, notice_name }
     }
 }
@@ -89,7 +89,7 @@ struct Words<'a, N> {
     notice_name: N,
 }
 
-impl<'a, N: Fn(u16) -> &'a str> fmt::Display for Words<'a, N> {
+impl<'n, N: Fn(u16) -> &'n str> fmt::Display for Words<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Explanation { state, stale, need, waits_for } = self.explanation;
         f.write_str(state.as_str())?;

@@ -114,7 +114,8 @@ pub use incoming::{Incoming, UnknownFrame};
 /// The first frame of a stream that starts afresh: every watched read model is stale. It has the whole read model
 /// `overview` of the stream's project, so a client that receives it need not request that read model.
 ///
-/// A server of an earlier version leaves out the fields from `next` to `usage`.
+/// A server of an earlier version leaves out the fields from `next` to `usage`. They are `null`, and `tasks` is empty, if
+/// the frame would be too large otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct SnapshotPayload {
@@ -150,8 +151,25 @@ pub struct SnapshotPayload {
 }
 
 impl SnapshotPayload {
-    /// The answers of the two requests of the read model `overview`, as they are at the cursor of the frame. None if a
-    /// server of an earlier version left out a part.
+    /// The payload with `stats` as the only part of the read model `overview`.
+    pub fn figures_alone(&self) -> Self {
+        Self {
+            stats: self.stats.clone(),
+            tasks: Vec::new(),
+            next: None,
+            needs_you: None,
+            activity: None,
+            sources: None,
+            usage: None,
+            server_time: self.server_time.clone(),
+            heartbeat_ms: self.heartbeat_ms,
+            version: self.version.clone(),
+            known: self.known,
+        }
+    }
+
+    /// The answers of the two requests of the read model `overview`, as they are at the cursor of the frame. None if the
+    /// frame lacks the read model.
     pub fn first_screen(&self) -> Option<(Overview, TaskPage)> {
         let overview = Overview {
             stats: self.stats.clone(),

@@ -92,12 +92,11 @@ impl Feed {
         let listener = BroadcastStream::new(source.hub.subscribe());
         let read = source.database.snapshot(request.scope).await?;
         let known = read::project_is_known(&read).await?;
-        let kind = match resumed(&source, &read, request.since.as_deref(), known).await? {
-            Some(resumed) => FrameKind::Resumed(resumed),
-            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read, known).await?)),
-        };
         let (cursor, scope) = (read.cursor().clone(), read.scope().clone());
-        let first = Some(line(&Frame::new(kind, cursor.clone())));
+        let first = Some(match resumed(&source, &read, request.since.as_deref(), known).await? {
+            Some(resumed) => line(&Frame::new(FrameKind::Resumed(resumed), cursor.clone())),
+            None => first_line(snapshot(&source, &read, known).await?, &cursor),
+        });
         let mut heartbeat = interval_at(tokio::time::Instant::now() + source.heartbeat, source.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self { source, listener, heartbeat, scope, watched: None, cursor, first, ended: false })
@@ -278,6 +277,14 @@ async fn snapshot(source: &FeedSource, read: &ReadTransaction, known: bool) -> R
         version: VERSION.to_owned(),
         known,
     })
+}
+
+/// The line of a snapshot. A snapshot that is too large is sent without the read model `overview`.
+fn first_line(snapshot: SnapshotPayload, cursor: &Cursor) -> FeedLine {
+    let line = |snapshot| line(&Frame::new(FrameKind::Snapshot(Box::new(snapshot)), cursor.clone()));
+    let small = snapshot.figures_alone();
+    let whole = line(snapshot);
+    if whole.text.len() > limits::SNAPSHOT_BYTES { line(small) } else { whole }
 }
 
 fn task_of(entry: &Watched) -> Option<&TaskId> {

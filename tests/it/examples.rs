@@ -92,6 +92,15 @@ async fn waiting_for_a_task_ends_with_its_result() {
     assert_eq!(Program::start("wait_for_task", &[]).end().await, (Some(2), String::new()));
 }
 
+#[tokio::test]
+async fn a_shop_is_watched_by_two_tables() {
+    let (code, output) = Program::start("other_domain", &[]).end().await;
+    let lines: Vec<&str> = output.lines().collect();
+    let last = r#"orders: [{"id":0,"customer":"ada","amount":30},{"id":1,"customer":"bob","amount":5},{"id":2,"customer":"ada","amount":12}]"#;
+    assert_eq!((code, lines.len()), (Some(0), 4), "{output}");
+    assert_eq!(lines[2..], [last, r#"ada: {"name":"ada","spent":42}"#]);
+}
+
 /// An example that runs, until this value is dropped.
 struct Program {
     child: Child,

@@ -26,6 +26,7 @@ mod engine;
 mod simulation;
 
 mod background;
+mod client;
 mod contract;
 mod contract_page;
 mod contract_rest;

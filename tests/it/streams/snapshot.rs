@@ -58,6 +58,27 @@ async fn a_snapshot_is_the_answer_of_both_requests_of_the_overview() {
     assert_eq!(rest_of_tasks["items"].as_array().unwrap().len(), 5);
 }
 
+/// Any program can write long texts. A frame that a client refuses for its size would keep the client away for ever.
+#[tokio::test]
+async fn a_snapshot_that_would_be_too_large_has_the_figures_alone() {
+    let app = App::start().await;
+    let mut sizes = Vec::new();
+    for (characters, is_whole) in [(12_000, true), (20_000, false), (5_000_000, false)] {
+        app.sql("delete from tasks");
+        app.sql(&format!(
+            "with recursive numbers (n) as (select 1 union select n + 1 from numbers where n < 50)
+             insert into tasks (title, summary) select n, iif({characters} < 100000 or n < 5,
+                 replace(hex(zeroblob({characters} / 2)), '00', 'x' || char(10)), null) from numbers"
+        ));
+        let text = app.ws("").await.next().await.into_text().unwrap();
+        sizes.push(text.len());
+        let Ok(Frame { kind: FrameKind::Snapshot(snapshot), .. }) = serde_json::from_str(&text) else { panic!() };
+        assert_eq!(snapshot.first_screen().is_some(), is_whole, "{characters}: {sizes:?}");
+        assert_eq!((snapshot.stats.total_tasks, snapshot.tasks.is_empty()), (50, !is_whole), "{sizes:?}");
+    }
+    assert!(sizes.iter().all(|bytes| *bytes <= 1024 * 1024), "{sizes:?}");
+}
+
 /// A server of an earlier version sends the figures and the tasks alone.
 #[test]
 fn a_snapshot_without_the_overview_parses() {
