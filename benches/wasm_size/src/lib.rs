@@ -215,7 +215,7 @@ pub extern "C" fn engine_fetched(door: *mut Door, ticket: f64, outcome: u32, ret
     let outcome = match (outcome, &cursor) {
         (0, Some(cursor)) => Outcome::Fresh(cursor),
         (1, Some(cursor)) => Outcome::NotModified(cursor),
-        (2, cursor) => Outcome::Gone(cursor.as_ref()),
+        (2, Some(cursor)) => Outcome::Gone(cursor),
         _ => Outcome::Failed { retry_after: as_time(retry_after) },
     };
     door.engine.handle_fetched(Ticket::from_number(ticket as u64), outcome, as_ms(now)) == FetchVerdict::Keep
@@ -328,7 +328,7 @@ pub extern "C" fn engine_held(door: *mut Door, model: u32, now: f64) -> i32 {
 
 /// Why the read model is stale, and what it waits for: the state, or -1 for a read model that was never watched.
 #[unsafe(no_mangle)]
-pub extern "C" fn engine.explain(door: *mut Door, model: u32, now: f64) -> i32 {
+pub extern "C" fn engine_explain(door: *mut Door, model: u32, now: f64) -> i32 {
     let Door { engine, text, results, .. } = self::door(door);
     text.clear();
     let Some(explanation) = engine.explain(&Number(model), as_ms(now)) else { return -1 };
