@@ -81,5 +81,9 @@ fn a_dense_stream_is_fetched_as_often_as_the_pace_allows() {
     let (_, starts) = steady_stream(20, 5);
     assert_eq!(starts[..5], [5_000, 5_270, 5_530, 5_790, 6_050], "never quiet: max wait after each first notice");
     let (_, starts) = steady_stream(51, 5);
-    assert_eq!(starts[..5], [5_000, 5_101, 5_305, 5_556, 5_811], "quiet between two notices: the pace, and quiet again");
+    assert_eq!(
+        starts[..5],
+        [5_000, 5_101, 5_305, 5_556, 5_811],
+        "quiet between two notices: the pace, and quiet again"
+    );
 }
