@@ -123,18 +123,22 @@ impl FromStr for Cursor {
         if text.len() > limits::CURSOR_BYTES {
             return Err(CursorError("longer than 8 KiB"));
         }
-        let mut parts = text.split(':');
-        let (Some(epoch), Some(xmin), Some(xmax), Some(xip), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(CursorError("expected <epoch>:<xmin>:<xmax>:<xip>"));
-        };
-        if epoch.is_empty() || !epoch.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+        // Bytes one after the other: `split` and slices of a text are much more code in a browser.
+        let is_epoch = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let end = text.bytes().position(|byte| !is_epoch(byte)).unwrap_or(text.len());
+        let (epoch, rest) = text.split_at_checked(end).unwrap_or_default();
+        if epoch.is_empty() {
             return Err(CursorError("the epoch is letters, digits, `-` and `_`"));
         }
-        let (xmin, xmax) = (number(xmin)?, number(xmax)?);
-        let xip =
-            if xip.is_empty() { Vec::new() } else { xip.split(',').map(number).collect::<Result<Vec<_>, _>>()? };
+        let mut rest = rest.as_bytes();
+        let (xmin, xmax) = (number(&mut rest, b':')?, number(&mut rest, b':')?);
+        let mut xip = Vec::new();
+        if rest != b":" {
+            xip.push(number(&mut rest, b':')?);
+            while !rest.is_empty() {
+                xip.push(number(&mut rest, b',')?);
+            }
+        }
         let ordered = xmin <= xmax
             && xip.windows(2).all(|pair| pair[0] < pair[1])
             && xip.first().is_none_or(|first| *first >= xmin)
@@ -146,12 +150,21 @@ impl FromStr for Cursor {
     }
 }
 
-/// Digits only: `u64::from_str` would also take a sign.
-fn number(text: &str) -> Result<u64, CursorError> {
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(CursorError("not a number"));
+/// Takes `before` and the number behind it from the beginning of `text`. Digits only: `u64::from_str` would also take a
+/// sign.
+fn number(text: &mut &[u8], before: u8) -> Result<u64, CursorError> {
+    let Some(mut rest) = text.strip_prefix(&[before]) else {
+        return Err(CursorError("expected <epoch>:<xmin>:<xmax>:<xip>"));
+    };
+    let mut number: Option<u64> = None;
+    while let Some((digit, behind)) = rest.split_first().filter(|(digit, _)| digit.is_ascii_digit()) {
+        let tens = number.unwrap_or_default().checked_mul(10);
+        let next = tens.and_then(|tens| tens.checked_add(u64::from(digit - b'0')));
+        number = Some(next.ok_or(CursorError("not a number"))?);
+        rest = behind;
     }
-    text.parse().map_err(|_| CursorError("not a number"))
+    *text = rest;
+    number.ok_or(CursorError("not a number"))
 }
 
 impl fmt::Display for Cursor {
