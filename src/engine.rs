@@ -115,8 +115,6 @@ pub struct Engine<K: Key> {
     connection: ConnectionState,
     refetcher: Refetcher<K>,
     narrowing: Narrowing<K>,
-    /// The epoch of the stream's last message.
-    epoch: Option<Box<str>>,
     /// The cursor that every answer must cover which is asked for from now on: the application's own writes.
     floor: Option<Cursor>,
 }
@@ -158,7 +156,6 @@ impl<K: Key> Engine<K> {
             refetcher: Refetcher::new(settings.clone(), carried, random),
             narrowing: Narrowing::new(),
             settings,
-            epoch: None,
             floor: None,
         }
     }
@@ -199,7 +196,7 @@ impl<K: Key> Engine<K> {
     pub fn wrote(&mut self, model: &K, cursor: &Cursor, now: Duration) {
         let now = to_ms(now);
         // An answer to a write can be late: its epoch has ended, and no answer can cover it.
-        let ended = self.connection.is_up() && self.epoch.as_deref().is_some_and(|epoch| epoch != cursor.epoch());
+        let ended = self.connection.is_up() && !self.connection.is_of_epoch(cursor);
         let cursor = Some(cursor).filter(|_| !ended);
         if let Some(cursor) = cursor {
             let joined = self.floor.as_ref().and_then(|floor| floor.joined(cursor));
@@ -236,9 +233,8 @@ impl<K: Key> Engine<K> {
             self.refetcher.clear_backoff();
         }
         let cursor = signal.cursor.as_ref();
-        let known_epoch = cursor.is_none_or(|cursor| self.epoch.as_deref() == Some(cursor.epoch()));
-        if let Some(cursor) = cursor.filter(|_| !known_epoch) {
-            self.epoch = Some(cursor.epoch().into());
+        let known_epoch = cursor.is_none_or(|cursor| self.connection.is_of_epoch(cursor));
+        if let Some(cursor) = cursor {
             self.floor.take_if(|floor| floor.epoch() != cursor.epoch());
         }
         let mark =

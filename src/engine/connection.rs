@@ -396,6 +396,11 @@ impl ConnectionState {
         }
     }
 
+    /// Whether the last message had a cursor of the same epoch.
+    pub(super) fn is_of_epoch(&self, cursor: &Cursor) -> bool {
+        self.last_cursor.as_ref().is_some_and(|last| last.epoch() == cursor.epoch())
+    }
+
     pub(super) fn last_cursor(&self) -> Option<&Cursor> {
         self.last_cursor.as_ref()
     }

@@ -94,13 +94,19 @@ impl Timing {
 }
 
 /// A time in whole milliseconds: inside of the engine a time is a number, which is half the code of a [`Duration`].
+#[inline(never)]
 pub(super) fn to_ms(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000).saturating_add(time.subsec_millis().into())
+    // Later than any clock, and far enough from the end of the numbers that each sum fits.
+    time.as_secs().min(NEVER / 1_000) * 1_000 + u64::from(time.subsec_millis())
 }
 
+#[inline(never)]
 pub(super) fn from_ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
+
+/// Over a hundred million years.
+const NEVER: u64 = u64::MAX >> 2;
 
 /// Short enough for any test, and a pause.
 const LEAST_WAIT: u64 = 10;
