@@ -52,6 +52,7 @@ mod commands;
 mod examples;
 mod faults;
 mod forwarder;
+mod freshness;
 mod hooks;
 mod import;
 mod install;

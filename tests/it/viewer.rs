@@ -66,6 +66,13 @@ impl Viewer {
         self.watches.lock().unwrap().keys().cloned().collect()
     }
 
+    /// The state and the cursor of each view.
+    pub fn held(&self) -> Vec<(ReadModel, HeldState, Option<Cursor>)> {
+        let watches = self.watches.lock().unwrap();
+        let views = watches.iter().map(|(model, watch)| (model, watch.view()));
+        views.map(|(model, view)| (model.clone(), view.state, view.cursor)).collect()
+    }
+
     /// The figures of the held overview, or null before the first answer.
     pub fn stats(&self) -> Value {
         self.body(&ReadModel::Overview).map_or(Value::Null, |mut parts| parts[0]["stats"].take())
