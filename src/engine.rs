@@ -96,7 +96,7 @@ use flat::WatchedList;
 use narrowing::Narrowing;
 use random::Random;
 use refetcher::{Mark, Refetcher, Scene, Urgency};
-use settings::{Timing, from_ms, to_ms};
+use settings::{Timing, earlier, from_ms, to_ms};
 
 pub use connection::{CloseReason, ConnectionId, Loss, LossReason, Status};
 pub use explain::{Explanation, WaitsFor};
@@ -187,7 +187,7 @@ impl<K: Key> Engine<K> {
     pub fn refresh(&mut self, model: &K, now: Duration) {
         let now = to_ms(now);
         let mark = Mark::new(Why::Asked, None, self.connection.last_message_at());
-        self.refetcher.mark(&Watched::One(model.clone()), mark.with_urgency(Urgency::Wished), now);
+        self.refetcher.mark(&Watched::One(model.clone()), &mark.with_urgency(Urgency::Wished), now);
     }
 
     /// The application wrote, and `model` shows what it wrote. `cursor` is the cursor of the write.
@@ -203,7 +203,7 @@ impl<K: Key> Engine<K> {
             self.floor = Some(joined.unwrap_or_else(|| cursor.clone()));
         }
         let mark = Mark::new(Why::Asked, cursor, self.connection.last_message_at());
-        self.refetcher.mark(&Watched::One(model.clone()), mark.with_urgency(Urgency::Paced), now);
+        self.refetcher.mark(&Watched::One(model.clone()), &mark.with_urgency(Urgency::Paced), now);
     }
 
     /// The stream is open. `duplex` is whether [`EngineAction::Narrow`] can be done on it.
@@ -240,26 +240,21 @@ impl<K: Key> Engine<K> {
         let mark =
             Mark { spread: signal.spread_ms.map(u64::from), ..Mark::new(Why::Signal(signal.what.kind()), cursor, now) };
         let missed = Mark { behind: true, true_until: last_message_at, ..mark };
-        match &signal.what {
-            What::Resumed { stale, .. } if first => match self.connection.since() {
-                Some(since) => {
-                    let listed = WatchedList::new(stale.iter().cloned());
-                    self.refetcher.handle_resumed(since, &listed, missed, now);
-                }
-                None => self.refetcher.mark_all(missed, now),
-            },
-            // Doubt is resync: the stream does not begin as the contract says, or its epoch changed.
-            _ if first || !known_epoch => self.refetcher.mark_all(missed, now),
-            What::Snapshot { .. } | What::Resumed { .. } | What::Resync | What::Unknown => {
-                self.refetcher.mark_all(missed, now);
+        let continued = match &signal.what {
+            What::Resumed { stale, .. } if first => self.connection.since().map(|since| (since, stale)),
+            _ => None,
+        };
+        if let Some((since, stale)) = continued {
+            let listed = WatchedList::new(stale.iter().cloned());
+            self.refetcher.handle_resumed(since, &listed, &missed, now);
+        } else if first || !known_epoch || signal.what.is_doubt() {
+            // Doubt is resync, also if the stream does not begin as the contract says, or its epoch changed.
+            self.refetcher.mark_all(&missed, now);
+        } else if let What::Stale { places, .. } = &signal.what {
+            for place in places {
+                self.narrowing.handle_report(place);
+                self.refetcher.mark(place, &mark, now);
             }
-            What::Stale { places, .. } => {
-                for place in places {
-                    self.narrowing.handle_report(place);
-                    self.refetcher.mark(place, mark, now);
-                }
-            }
-            What::Watching { .. } | What::Heartbeat | What::Closing { .. } => {}
         }
         if first {
             // A new stream reports every change until it is narrowed.
@@ -277,8 +272,8 @@ impl<K: Key> Engine<K> {
             What::Resumed { heartbeat_ms, .. } => self.connection.handle_heartbeat_interval(*heartbeat_ms, now),
             What::Watching { confirmed } => {
                 self.connection.handle_works(now);
-                let confirmed = self.narrowing.handle_watching(confirmed);
-                self.refetcher.set_on_stream(confirmed, mark, now);
+                let (sent, confirmed) = self.narrowing.handle_watching(confirmed);
+                self.refetcher.set_on_stream(sent, confirmed, &mark, now);
             }
             What::Closing { retry_ms } => self.connection.handle_closing(*retry_ms, now),
             What::Stale { .. } | What::Heartbeat | What::Resync | What::Unknown => {}
@@ -361,7 +356,7 @@ impl<K: Key> Engine<K> {
             && self.narrowing.deadline().is_none()
             && let Some(id) = self.connection.duplex()
         {
-            let (wanted, deadline) = (self.wanted(), now.saturating_add(self.settings.patience));
+            let (wanted, deadline) = (self.wanted(), now + self.settings.patience);
             if let Some(sent) = self.narrowing.send(wanted, deadline) {
                 // The stream stops to report removed models at once, and begins with added ones when the server
                 // confirms.
@@ -382,7 +377,7 @@ impl<K: Key> Engine<K> {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let fetch = self.refetcher.poll_timeout(self.connection.is_barred());
         let narrowing = self.narrowing.deadline().filter(|_| self.connection.is_up());
-        [self.connection.poll_timeout(), fetch, narrowing].into_iter().flatten().min().map(from_ms)
+        earlier(self.connection.poll_timeout(), earlier(fetch, narrowing)).map(from_ms)
     }
 
     /// The first time after `now` at which the state of a held answer changes by itself. Drivers that show states wait

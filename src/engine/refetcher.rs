@@ -15,7 +15,7 @@ use slot::{Doubt, Slot};
 use super::fetch::{Fetch, FetchVerdict, Held, HeldState, Outcome, Ticket, Why};
 use super::flat::{FlatMap, WatchedList};
 use super::random::Random;
-use super::settings::{Timing, from_ms, to_ms};
+use super::settings::{Timing, earlier, from_ms, to_ms};
 use crate::protocol::{Cursor, Key, Watched};
 
 pub(super) use mark::{Mark, Urgency};
@@ -90,15 +90,16 @@ impl<K: Key> Refetcher<K> {
         };
         let slot = self.slots.at_mut(at).1;
         slot.watched = true;
-        let mark = |cursor| Mark::new(Why::Watched, cursor, now).with_urgency(Urgency::Wished);
+        let mut mark = Mark::new(Why::Watched, stream_cursor, now).with_urgency(Urgency::Wished);
         // Without a report of its changes, the model may have changed since the last fetch.
         if stream_cursor.is_none() || !slot.on_stream || !slot.is_held() {
             slot.on_stream = false;
-            slot.mark(mark(stream_cursor), None, &self.settings, now);
+            slot.mark(&mark, 0, &self.settings, now);
             slot.on_stream = stream_cursor.is_some();
         }
         if floor.is_some() {
-            slot.mark(mark(floor), None, &self.settings, now);
+            mark.cursor = floor;
+            slot.mark(&mark, 0, &self.settings, now);
         }
         // The screen may be back during a wait.
         slot.wish();
@@ -127,14 +128,14 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// Every read model may have changed. A held answer that covers `mark.cursor` stays as it is.
-    pub(super) fn mark_all(&mut self, mark: Mark<'_>, now: u64) {
+    pub(super) fn mark_all(&mut self, mark: &Mark<'_>, now: u64) {
         for at in 0..self.slots.len() {
             self.mark_at(at, mark, now);
         }
     }
 
     /// The read models of `place` may have changed. A held answer that covers `mark.cursor` stays as it is.
-    pub(super) fn mark(&mut self, place: &Watched<K>, mark: Mark<'_>, now: u64) {
+    pub(super) fn mark(&mut self, place: &Watched<K>, mark: &Mark<'_>, now: u64) {
         match place {
             Watched::One(key) => {
                 if let Ok(at) = self.slots.place(key) {
@@ -152,9 +153,9 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// The stream resumed at `since`: read models that it does not list have not changed up to `mark.cursor`.
-    pub(super) fn handle_resumed(&mut self, since: &Cursor, listed: &WatchedList<K>, mark: Mark<'_>, now: u64) {
+    pub(super) fn handle_resumed(&mut self, since: &Cursor, listed: &WatchedList<K>, mark: &Mark<'_>, now: u64) {
         for at in 0..self.slots.len() {
-            let safety_at = now.saturating_add(self.random.about(self.settings.safety));
+            let safety_at = now + self.random.about(self.settings.safety);
             let (key, slot) = self.slots.at_mut(at);
             if listed.includes(key) || !slot.adopt_resumed(since, mark, safety_at) {
                 self.mark_at(at, mark, now);
@@ -178,13 +179,19 @@ impl<K: Key> Refetcher<K> {
         }
     }
 
-    /// The stream reports the changes of the read models of `confirmed`, and of no other. A model that was not on the
-    /// stream before may have changed up to `mark.cursor`.
-    pub(super) fn set_on_stream(&mut self, confirmed: &WatchedList<K>, mark: Mark<'_>, now: u64) {
+    /// The stream reports the changes of the read models of `confirmed`, and of no other. A read model that was asked for
+    /// and was not on the stream before may have changed up to `mark.cursor`.
+    pub(super) fn set_on_stream(
+        &mut self,
+        asked: Option<&WatchedList<K>>,
+        confirmed: &WatchedList<K>,
+        mark: &Mark<'_>,
+        now: u64,
+    ) {
         for at in 0..self.slots.len() {
             let (key, slot) = self.slots.at(at);
-            let (before, reported) = (slot.on_stream, confirmed.includes(key));
-            if reported && !before {
+            let reported = confirmed.includes(key);
+            if !slot.on_stream && (reported || asked.is_some_and(|asked| asked.includes(key))) {
                 self.mark_at(at, mark, now);
             }
             self.slots.at_mut(at).1.on_stream = reported;
@@ -202,7 +209,7 @@ impl<K: Key> Refetcher<K> {
     /// Ends all waits after failures: the server is back.
     pub(super) fn clear_backoff(&mut self) {
         for at in 0..self.slots.len() {
-            self.slots.at_mut(at).1.retry_at = None;
+            self.slots.at_mut(at).1.retry_at = 0;
             self.settle(at);
         }
     }
@@ -277,7 +284,7 @@ impl<K: Key> Refetcher<K> {
             Outcome::Gone(cursor) => (cursor, true),
             Outcome::Failed { retry_after } => {
                 let least = retry_after.map_or(0, to_ms).min(self.settings.longest_wait);
-                slot.handle_failure(least.saturating_add(backoff), now);
+                slot.handle_failure(least + backoff, now);
                 self.settle(at);
                 return FetchVerdict::Drop;
             }
@@ -325,11 +332,8 @@ impl<K: Key> Refetcher<K> {
     pub(super) fn poll_timeout(&self, barred: bool) -> Option<u64> {
         let flights = self.flights.iter().filter_map(|(_, key)| self.slots.get(key)?.flight.as_ref());
         let deadline = flights.map(|flight| flight.deadline).min();
-        if barred || !self.may_fetch() {
-            return deadline;
-        }
         let due = self.queue.first().map(|(due, _)| due);
-        [deadline, due].into_iter().flatten().min()
+        if barred || !self.may_fetch() { deadline } else { earlier(deadline, due) }
     }
 
     /// Whether a change from a time without connection is not fetched yet.
@@ -397,7 +401,7 @@ impl<K: Key> Refetcher<K> {
         Some((doubt, pending))
     }
 
-    fn mark_at(&mut self, at: usize, mark: Mark<'_>, now: u64) {
+    fn mark_at(&mut self, at: usize, mark: &Mark<'_>, now: u64) {
         let wait = self.random.spread(mark.spread, &self.settings);
         self.slots.at_mut(at).1.mark(mark, wait, &self.settings, now);
         self.settle(at);
@@ -437,7 +441,7 @@ impl<K: Key> Refetcher<K> {
     /// Forgets the read models that no screen shows, except the last ones.
     fn forget_idle(&mut self, now: u64) {
         let too_many = self.idle.len().saturating_sub(self.settings.remembered);
-        let old = |left_at: u64| left_at.saturating_add(self.settings.remembered_for) <= now;
+        let old = |left_at: u64| left_at + self.settings.remembered_for <= now;
         let too_old = self.idle.iter().take_while(|(left_at, _)| old(*left_at)).count();
         for (_, key) in self.idle.drain(..too_many.max(too_old)) {
             self.slots.remove(&key);
@@ -446,7 +450,7 @@ impl<K: Key> Refetcher<K> {
 
     /// Until when a polled answer counts as true.
     fn expiry(&self, slot: &Slot) -> Option<u64> {
-        slot.asked_at.map(|asked| asked.saturating_add(self.settings.poll_interval))
+        slot.asked_at.map(|asked| asked + self.settings.poll_interval)
     }
 
     fn may_fetch(&self) -> bool {
