@@ -245,7 +245,7 @@ impl<K: Key> Engine<K> {
             _ => None,
         };
         if let Some((since, stale)) = continued {
-            let listed = WatchedList::new(stale.iter().cloned());
+            let listed = WatchedList::new(stale);
             self.refetcher.handle_resumed(since, &listed, &missed, now);
         } else if first || !known_epoch || signal.what.is_doubt() {
             // Doubt is resync, also if the stream does not begin as the contract says, or its epoch changed.
@@ -264,9 +264,10 @@ impl<K: Key> Engine<K> {
         match &signal.what {
             What::Snapshot { heartbeat_ms, carries } => {
                 self.connection.handle_heartbeat_interval(*heartbeat_ms, now);
-                if let Some(cursor) = cursor {
-                    let shown = |model: &&K| self.refetcher.handle_carried(model, cursor, now);
-                    carried = carries.iter().filter(shown).cloned().collect();
+                for model in carries {
+                    if cursor.is_some_and(|cursor| self.refetcher.handle_carried(model, cursor, now)) {
+                        carried.push(model.clone());
+                    }
                 }
             }
             What::Resumed { heartbeat_ms, .. } => self.connection.handle_heartbeat_interval(*heartbeat_ms, now),
@@ -398,6 +399,21 @@ impl<K: Key> Engine<K> {
         self.refetcher.held(model, self.connection.is_up(), now)
     }
 
+    /// Why `model` is stale, since when, and what its next fetch waits for. None: it was never watched, or its last
+    /// watch ended long ago.
+    pub fn explain(&self, model: &K, now: Duration) -> Option<Explanation> {
+        let all = match () {
+            () if self.connection.is_without_network() => Some(WaitsFor::Network),
+            () if self.connection.is_barred() => Some(WaitsFor::Enable),
+            () => None,
+        };
+        let (doubt, waits_for) = self.refetcher.pending(model, all, to_ms(now))?;
+        let stale = doubt.map(|doubt| (doubt.why, from_ms(doubt.since)));
+        let need = doubt.and_then(|doubt| doubt.need.clone());
+        let state = self.held(model, now).map(|held| held.state).unwrap_or_default();
+        Some(Explanation { state, stale, need, waits_for })
+    }
+
     /// How long ago the held answer for `model` was last known to be true.
     pub fn age(&self, model: &K, now: Duration) -> Option<Duration> {
         let now = to_ms(now);
@@ -406,10 +422,12 @@ impl<K: Key> Engine<K> {
 
     /// The list to which the stream should be narrowed.
     fn wanted(&self) -> WatchedList<K> {
-        let all = || self.refetcher.watched().cloned();
-        if all().count() <= limits::WATCHED_READ_MODELS {
-            return WatchedList::new(all().map(Watched::One));
+        let many = self.refetcher.watched().count() > limits::WATCHED_READ_MODELS;
+        let mut wanted = Vec::new();
+        for model in self.refetcher.watched() {
+            let group = model.group().filter(|_| many);
+            wanted.push(group.map_or_else(|| Watched::One(model.clone()), Watched::Group));
         }
-        WatchedList::new(all().map(|model| model.group().map_or(Watched::One(model), Watched::Group)))
+        WatchedList::new(&wanted)
     }
 }

@@ -40,7 +40,7 @@ impl<K: Key> Narrowing<K> {
     /// An answer can leave out read models of the request: the server reports no change of them, or cannot say so.
     pub(super) fn handle_watching(&mut self, confirmed: &[Watched<K>]) -> (Option<&WatchedList<K>>, &WatchedList<K>) {
         self.deadline = None;
-        (self.sent.as_ref(), self.confirmed.insert(WatchedList::new(confirmed.iter().cloned())))
+        (self.sent.as_ref(), self.confirmed.insert(WatchedList::new(confirmed)))
     }
 
     /// Takes a report about a read model. If the last answer left it out, the next request can be answered otherwise.

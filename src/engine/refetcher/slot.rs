@@ -43,10 +43,9 @@ pub(super) struct Slot {
     pub(super) counted_behind: bool,
 }
 
-/// A fetch that is under way.
+/// The state of the fetch that is under way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) deadline: u64,
     began_at: u64,
     /// The cursor that the answer has to cover, as known when the fetch began.
     need: Option<Cursor>,
@@ -260,8 +259,7 @@ impl Slot {
             at_least = need.clone().or_else(|| self.cursor.clone().filter(|_| doubt.fell_short));
         }
         self.why = Some(why);
-        let deadline = now + settings.fetch_timeout;
-        self.flight = Some(Flight { deadline, began_at: now, need, outdated: false });
+        self.flight = Some(Flight { began_at: now, need, outdated: false });
         (why, at_least)
     }
 
