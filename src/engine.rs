@@ -88,6 +88,7 @@ mod settings;
 mod signal;
 mod transport;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use connection::{ConnectionState, MessageOrder};
@@ -95,6 +96,7 @@ use flat::WatchedList;
 use narrowing::Narrowing;
 use random::Random;
 use refetcher::{Mark, Refetcher, Scene, Urgency};
+use settings::{Timing, from_ms, to_ms};
 
 pub use connection::{CloseReason, ConnectionId, Loss, LossReason, Status};
 pub use explain::{Explanation, WaitsFor};
@@ -109,12 +111,10 @@ use crate::protocol::{Cursor, Key, Watched};
 /// The rules of a client, for read models with the names `K`.
 #[derive(Debug)]
 pub struct Engine<K: Key> {
-    settings: EngineSettings,
+    settings: Arc<Timing>,
     connection: ConnectionState,
     refetcher: Refetcher<K>,
     narrowing: Narrowing<K>,
-    /// The epoch of the stream's last message.
-    epoch: Option<Box<str>>,
     /// The cursor that every answer must cover which is asked for from now on: the application's own writes.
     floor: Option<Cursor>,
 }
@@ -150,19 +150,19 @@ impl<K: Key> Engine<K> {
     /// `carried` are the read models whose whole bodies the first message of a new stream has: they are not fetched
     /// while that message is expected.
     pub fn new(settings: EngineSettings, carried: Vec<K>, seed: u64) -> Self {
-        let (mut random, settings) = (Random::new(seed), settings.bounded());
+        let (mut random, settings) = (Random::new(seed), Arc::new(Timing::new(&settings)));
         Self {
             connection: ConnectionState::new(settings.clone(), random.split()),
             refetcher: Refetcher::new(settings.clone(), carried, random),
             narrowing: Narrowing::new(),
             settings,
-            epoch: None,
             floor: None,
         }
     }
 
     /// A screen shows `model` from now on.
     pub fn watch(&mut self, model: K, now: Duration) {
+        let now = to_ms(now);
         self.narrowing.is_due = true;
         // Notices from before this watch were not applied to the model, so an answer must not be older than the last
         // message.
@@ -173,6 +173,7 @@ impl<K: Key> Engine<K> {
 
     /// No screen shows `model` any more.
     pub fn unwatch(&mut self, model: &K, now: Duration) {
+        let now = to_ms(now);
         self.narrowing.is_due = true;
         self.refetcher.unwatch(model, now);
     }
@@ -184,6 +185,7 @@ impl<K: Key> Engine<K> {
 
     /// A person asks for `model` anew.
     pub fn refresh(&mut self, model: &K, now: Duration) {
+        let now = to_ms(now);
         let mark = Mark::new(Why::Asked, None, self.connection.last_message_at());
         self.refetcher.mark(&Watched::One(model.clone()), mark.with_urgency(Urgency::Wished), now);
     }
@@ -192,8 +194,9 @@ impl<K: Key> Engine<K> {
     ///
     /// Every answer that is asked for from now on must cover the write, also for read models that are watched later.
     pub fn wrote(&mut self, model: &K, cursor: &Cursor, now: Duration) {
+        let now = to_ms(now);
         // An answer to a write can be late: its epoch has ended, and no answer can cover it.
-        let ended = self.connection.is_up() && self.epoch.as_deref().is_some_and(|epoch| epoch != cursor.epoch());
+        let ended = self.connection.is_up() && !self.connection.is_of_epoch(cursor);
         let cursor = Some(cursor).filter(|_| !ended);
         if let Some(cursor) = cursor {
             let joined = self.floor.as_ref().and_then(|floor| floor.joined(cursor));
@@ -205,16 +208,19 @@ impl<K: Key> Engine<K> {
 
     /// The stream is open. `duplex` is whether [`EngineAction::Narrow`] can be done on it.
     pub fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: Duration) {
+        let now = to_ms(now);
         self.connection.handle_connected(id, duplex, now);
     }
 
     /// The stream ended, or could not be opened.
     pub fn handle_disconnected(&mut self, id: ConnectionId, loss: Loss, now: Duration) {
+        let now = to_ms(now);
         self.connection.handle_disconnected(id, loss, now);
     }
 
     /// The stream brought a message. Returns the read models whose bodies came with it and are to be shown.
     pub fn handle_signal(&mut self, id: ConnectionId, signal: &Signal<K>, now: Duration) -> Vec<K> {
+        let now = to_ms(now);
         let last_message_at = self.connection.last_message_at();
         let first = match self.connection.handle_message(id, now) {
             MessageOrder::OtherConnection => return Vec::new(),
@@ -227,15 +233,12 @@ impl<K: Key> Engine<K> {
             self.refetcher.clear_backoff();
         }
         let cursor = signal.cursor.as_ref();
-        let known_epoch = cursor.is_none_or(|cursor| self.epoch.as_deref() == Some(cursor.epoch()));
-        if let Some(cursor) = cursor.filter(|_| !known_epoch) {
-            self.epoch = Some(cursor.epoch().into());
+        let known_epoch = cursor.is_none_or(|cursor| self.connection.is_of_epoch(cursor));
+        if let Some(cursor) = cursor {
             self.floor.take_if(|floor| floor.epoch() != cursor.epoch());
         }
-        let mark = Mark {
-            spread: signal.spread_ms.map(|ms| Duration::from_millis(ms.into())),
-            ..Mark::new(Why::Signal(signal.what.kind()), cursor, now)
-        };
+        let mark =
+            Mark { spread: signal.spread_ms.map(u64::from), ..Mark::new(Why::Signal(signal.what.kind()), cursor, now) };
         let missed = Mark { behind: true, true_until: last_message_at, ..mark };
         match &signal.what {
             What::Resumed { stale, .. } if first => match self.connection.since() {
@@ -288,6 +291,7 @@ impl<K: Key> Engine<K> {
 
     /// A fetch ended. Returns whether to show the answer.
     pub fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: Duration) -> FetchVerdict {
+        let now = to_ms(now);
         self.refetcher.handle_fetched(ticket, outcome, now)
     }
 
@@ -298,6 +302,7 @@ impl<K: Key> Engine<K> {
 
     /// The screen is visible again, or was brought to the front.
     pub fn handle_visible(&mut self, now: Duration) {
+        let now = to_ms(now);
         self.refetcher.set_hidden(false);
         self.refetcher.end_waits_by_wish();
         self.connection.connect_at_once(now);
@@ -310,12 +315,14 @@ impl<K: Key> Engine<K> {
 
     /// The device has network again.
     pub fn handle_online(&mut self, now: Duration) {
+        let now = to_ms(now);
         self.connection.handle_online(now);
         self.refetcher.clear_backoff();
     }
 
     /// Replaces the stream by a new one at once. Also the way out of [`Status::Closed`] and [`Status::Disabled`].
     pub fn reconnect(&mut self, now: Duration) {
+        let now = to_ms(now);
         self.connection.reconnect(now);
         self.refetcher.clear_backoff();
     }
@@ -327,12 +334,14 @@ impl<K: Key> Engine<K> {
 
     /// The application wants connections and fetches again; also the way out of [`Status::Closed`].
     pub fn enable(&mut self, now: Duration) {
+        let now = to_ms(now);
         self.connection.enable(now);
         self.refetcher.clear_backoff();
     }
 
     /// The next action. A driver polls until there is none.
     pub fn poll(&mut self, now: Duration) -> Option<EngineAction<K>> {
+        let now = to_ms(now);
         if self.connection.is_up() && self.narrowing.deadline().is_some_and(|deadline| deadline <= now) {
             self.connection.handle_not_confirmed(now);
         }
@@ -373,13 +382,14 @@ impl<K: Key> Engine<K> {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let fetch = self.refetcher.poll_timeout(self.connection.is_barred());
         let narrowing = self.narrowing.deadline().filter(|_| self.connection.is_up());
-        [self.connection.poll_timeout(), fetch, narrowing].into_iter().flatten().min()
+        [self.connection.poll_timeout(), fetch, narrowing].into_iter().flatten().min().map(from_ms)
     }
 
     /// The first time after `now` at which the state of a held answer changes by itself. Drivers that show states wait
     /// for it as well as for [`poll_timeout`](Self::poll_timeout).
     pub fn next_expiry(&self, now: Duration) -> Option<Duration> {
-        self.connection.is_polling().then(|| self.refetcher.next_expiry(now)).flatten()
+        let now = to_ms(now);
+        self.connection.is_polling().then(|| self.refetcher.next_expiry(now)).flatten().map(from_ms)
     }
 
     /// The state of the connection to the server.
@@ -389,12 +399,14 @@ impl<K: Key> Engine<K> {
 
     /// The state of `model`. None: it was never watched, or its last watch ended long ago.
     pub fn held(&self, model: &K, now: Duration) -> Option<Held<'_>> {
+        let now = to_ms(now);
         self.refetcher.held(model, self.connection.is_up(), now)
     }
 
     /// How long ago the held answer for `model` was last known to be true.
     pub fn age(&self, model: &K, now: Duration) -> Option<Duration> {
-        self.refetcher.true_at(model, self.connection.last_message_at()).map(|at| now.saturating_sub(at))
+        let now = to_ms(now);
+        self.refetcher.true_at(model, self.connection.last_message_at()).map(|at| from_ms(now.saturating_sub(at)))
     }
 
     /// The list to which the stream should be narrowed.

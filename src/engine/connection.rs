@@ -2,10 +2,11 @@
 //!
 //! Every connection has an id, and inputs with the id of an earlier connection are ignored: a driver cannot mix them up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::EngineSettings;
 use super::random::Random;
+use super::settings::{Timing, from_ms, to_ms};
 use super::transport::{Transport, Transports};
 use crate::protocol::Cursor;
 use crate::protocol::limits;
@@ -13,7 +14,7 @@ use crate::protocol::limits;
 /// The life of the stream to the server.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
-    settings: EngineSettings,
+    settings: Arc<Timing>,
     random: Random,
     phase: Phase,
     transports: Transports,
@@ -23,13 +24,13 @@ pub(super) struct ConnectionState {
     /// Losses in a row without a stable connection between them.
     losses: u32,
     /// The last loss: when the stream was lost, and why. None while the stream is open.
-    lost: Option<(Duration, LossReason)>,
+    lost: Option<(u64, LossReason)>,
     ids: u32,
     /// The cursor at which the next connection continues.
     resume_cursor: Option<Cursor>,
     /// The cursor of the last message.
     last_cursor: Option<Cursor>,
-    last_message_at: Option<Duration>,
+    last_message_at: Option<u64>,
     /// A connection that the driver still has to close.
     to_close: Option<ConnectionId>,
 }
@@ -171,7 +172,7 @@ pub(super) enum MessageOrder {
 
 #[derive(Debug)]
 enum Phase {
-    Waiting { until: Duration },
+    Waiting { until: u64 },
     Linked(Box<Link>),
     Closed(CloseReason),
     Disabled,
@@ -182,23 +183,23 @@ struct Link {
     id: ConnectionId,
     transport: Transport,
     since: Option<Cursor>,
-    began_at: Duration,
+    began_at: u64,
     duplex: bool,
     /// When the first message came. None: no message has come yet.
-    first_message_at: Option<Duration>,
+    first_message_at: Option<u64>,
     /// The transport has proved that it works.
     works: bool,
     /// The connection is lost unless a message comes before.
-    deadline: Duration,
-    heartbeat: Duration,
+    deadline: u64,
+    heartbeat: u64,
 }
 
 impl ConnectionState {
-    pub(super) fn new(settings: EngineSettings, random: Random) -> Self {
+    pub(super) fn new(settings: Arc<Timing>, random: Random) -> Self {
         Self {
             settings,
             random,
-            phase: Phase::Waiting { until: Duration::ZERO },
+            phase: Phase::Waiting { until: 0 },
             transports: Transports::default(),
             offline: false,
             untried: true,
@@ -212,7 +213,7 @@ impl ConnectionState {
         }
     }
 
-    pub(super) fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: Duration) {
+    pub(super) fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: u64) {
         let deadline = now.saturating_add(self.settings.patience);
         if let Some(link) = self.link(id) {
             link.duplex = duplex;
@@ -220,20 +221,20 @@ impl ConnectionState {
         }
     }
 
-    pub(super) fn handle_disconnected(&mut self, id: ConnectionId, loss: Loss, now: Duration) {
+    pub(super) fn handle_disconnected(&mut self, id: ConnectionId, loss: Loss, now: u64) {
         if self.link(id).is_none() {
             return;
         }
         match loss {
-            Loss::Ended => self.lose(LossReason::Ended, Duration::ZERO, now),
-            Loss::NotReached => self.lose(LossReason::NotReached, Duration::ZERO, now),
-            Loss::Busy { retry_after } => self.lose(LossReason::Busy, retry_after.unwrap_or_default(), now),
+            Loss::Ended => self.lose(LossReason::Ended, 0, now),
+            Loss::NotReached => self.lose(LossReason::NotReached, 0, now),
+            Loss::Busy { retry_after } => self.lose(LossReason::Busy, retry_after.map_or(0, to_ms), now),
             Loss::Refused(text) => self.phase = Phase::Closed(CloseReason::Refused(text)),
         }
         self.to_close = None;
     }
 
-    pub(super) fn handle_message(&mut self, id: ConnectionId, now: Duration) -> MessageOrder {
+    pub(super) fn handle_message(&mut self, id: ConnectionId, now: u64) -> MessageOrder {
         let Some(link) = self.link(id) else { return MessageOrder::OtherConnection };
         let first = link.first_message_at.is_none();
         link.first_message_at.get_or_insert(now);
@@ -250,30 +251,30 @@ impl ConnectionState {
     }
 
     /// The open stream has proved that its transport works in both directions.
-    pub(super) fn handle_works(&mut self, now: Duration) {
+    pub(super) fn handle_works(&mut self, now: u64) {
         let Phase::Linked(link) = &mut self.phase else { return };
         if !std::mem::replace(&mut link.works, true) {
             self.transports.handle_success(link.transport, &self.settings, now);
         }
     }
 
-    pub(super) fn handle_heartbeat_interval(&mut self, ms: u32, now: Duration) {
+    pub(super) fn handle_heartbeat_interval(&mut self, ms: u32, now: u64) {
         if let Phase::Linked(link) = &mut self.phase {
-            link.heartbeat = Duration::from_millis(ms.into()).clamp(HEARTBEAT_LEAST, HEARTBEAT_MOST);
+            link.heartbeat = u64::from(ms).clamp(HEARTBEAT_LEAST, HEARTBEAT_MOST);
             link.deadline = now.saturating_add(link.silence());
         }
     }
 
-    pub(super) fn handle_closing(&mut self, retry_ms: u32, now: Duration) {
+    pub(super) fn handle_closing(&mut self, retry_ms: u32, now: u64) {
         // The server speaks: its transport works.
         self.handle_works(now);
-        let wait = self.random.share(Duration::from_millis(retry_ms.into()).min(self.settings.longest_wait));
+        let wait = self.random.share(u64::from(retry_ms).min(self.settings.longest_wait));
         self.lose(LossReason::Closing, wait, now);
     }
 
     /// The server did not answer the request for notices in time.
-    pub(super) fn handle_not_confirmed(&mut self, now: Duration) {
-        self.lose(LossReason::NotConfirmed, Duration::ZERO, now);
+    pub(super) fn handle_not_confirmed(&mut self, now: u64) {
+        self.lose(LossReason::NotConfirmed, 0, now);
     }
 
     /// A message with this cursor came. With `more` the next message has the same cursor, so the stream cannot continue
@@ -286,19 +287,19 @@ impl ConnectionState {
     }
 
     /// Ends the wait before the next connection: a person looks at the screen.
-    pub(super) fn connect_at_once(&mut self, now: Duration) {
+    pub(super) fn connect_at_once(&mut self, now: u64) {
         if let Phase::Waiting { until } = &mut self.phase {
             *until = now.min(*until);
         }
     }
 
     /// Replaces the stream by a new one at once, and ends every wait. An attempt that has just begun goes on.
-    pub(super) fn reconnect(&mut self, now: Duration) {
+    pub(super) fn reconnect(&mut self, now: u64) {
         self.transports.begin_anew(now);
         let begun = |link: &Link| link.began_at.saturating_add(self.settings.first_message_wait) > now;
         match &self.phase {
             Phase::Linked(link) if link.first_message_at.is_none() && begun(link) => {}
-            Phase::Linked(_) => self.lose(LossReason::Asked, Duration::ZERO, now),
+            Phase::Linked(_) => self.lose(LossReason::Asked, 0, now),
             Phase::Waiting { .. } | Phase::Closed(_) | Phase::Disabled => self.enable(now),
         }
         self.connect_at_once(now);
@@ -308,7 +309,7 @@ impl ConnectionState {
         self.offline = true;
     }
 
-    pub(super) fn handle_online(&mut self, now: Duration) {
+    pub(super) fn handle_online(&mut self, now: u64) {
         if std::mem::take(&mut self.offline) {
             self.transports.begin_anew(now);
         }
@@ -316,7 +317,7 @@ impl ConnectionState {
         let silent = |link: &Link| link.first_message_at.is_some() && last.saturating_add(link.heartbeat) < now;
         if matches!(&self.phase, Phase::Linked(link) if silent(link)) {
             // The network was away, and the stream has been silent for longer than a heartbeat.
-            self.lose(LossReason::NetworkReturned, Duration::ZERO, now);
+            self.lose(LossReason::NetworkReturned, 0, now);
         }
         self.connect_at_once(now);
     }
@@ -329,7 +330,7 @@ impl ConnectionState {
         self.lost = None;
     }
 
-    pub(super) fn enable(&mut self, now: Duration) {
+    pub(super) fn enable(&mut self, now: u64) {
         if matches!(self.phase, Phase::Disabled | Phase::Closed(_)) {
             self.phase = Phase::Waiting { until: now };
             self.transports.begin_anew(now);
@@ -340,12 +341,12 @@ impl ConnectionState {
     }
 
     /// Gives up a connection that has been silent for too long.
-    pub(super) fn handle_time(&mut self, now: Duration) {
+    pub(super) fn handle_time(&mut self, now: u64) {
         let Phase::Linked(link) = &self.phase else { return };
         if link.deadline <= now {
             let opened = link.first_message_at.is_some();
             let reason = if opened { LossReason::Silent } else { LossReason::NoFirstMessage };
-            self.lose(reason, Duration::ZERO, now);
+            self.lose(reason, 0, now);
         }
     }
 
@@ -353,7 +354,7 @@ impl ConnectionState {
         self.to_close.take()
     }
 
-    pub(super) fn poll_connect(&mut self, now: Duration) -> Option<(ConnectionId, Option<Cursor>, Transport)> {
+    pub(super) fn poll_connect(&mut self, now: u64) -> Option<(ConnectionId, Option<Cursor>, Transport)> {
         let Phase::Waiting { until } = self.phase else { return None };
         if until > now || self.offline {
             return None;
@@ -369,7 +370,7 @@ impl ConnectionState {
             first_message_at: None,
             works: false,
             deadline: now.saturating_add(self.settings.patience),
-            heartbeat: limits::HEARTBEAT,
+            heartbeat: to_ms(limits::HEARTBEAT),
         }));
         Some((id, self.resume_cursor.clone(), transport))
     }
@@ -395,17 +396,22 @@ impl ConnectionState {
         }
     }
 
+    /// Whether the last message had a cursor of the same epoch.
+    pub(super) fn is_of_epoch(&self, cursor: &Cursor) -> bool {
+        self.last_cursor.as_ref().is_some_and(|last| last.epoch() == cursor.epoch())
+    }
+
     pub(super) fn last_cursor(&self) -> Option<&Cursor> {
         self.last_cursor.as_ref()
     }
 
     /// The time of the last message; zero before the first.
-    pub(super) fn last_message_at(&self) -> Duration {
+    pub(super) fn last_message_at(&self) -> u64 {
         self.last_message_at.unwrap_or_default()
     }
 
     /// Until when a read model that the first message carries is not fetched: the first connection is being opened.
-    pub(super) fn first_message_until(&self) -> Option<Duration> {
+    pub(super) fn first_message_until(&self) -> Option<u64> {
         match &self.phase {
             Phase::Linked(link) if self.untried && link.since.is_none() => {
                 Some(link.began_at.saturating_add(self.settings.first_message_wait))
@@ -433,7 +439,7 @@ impl ConnectionState {
         self.is_barred() && !matches!(self.phase, Phase::Closed(_) | Phase::Disabled)
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Duration> {
+    pub(super) fn poll_timeout(&self) -> Option<u64> {
         match &self.phase {
             Phase::Waiting { until } if !self.offline => Some(*until),
             Phase::Linked(link) => Some(link.deadline),
@@ -457,7 +463,9 @@ impl ConnectionState {
         }
         match self.lost {
             _ if reached && self.is_polling() => Status::Polling,
-            Some((since, reason)) => Status::Reconnecting { next_try, since, reason },
+            Some((since, reason)) => {
+                Status::Reconnecting { next_try: next_try.map(from_ms), since: from_ms(since), reason }
+            }
             None => Status::Connecting,
         }
     }
@@ -471,7 +479,7 @@ impl ConnectionState {
 
     /// Ends the connection. The next one begins after the client's own backoff and after `least`, which a server
     /// demands.
-    fn lose(&mut self, reason: LossReason, least: Duration, now: Duration) {
+    fn lose(&mut self, reason: LossReason, least: u64, now: u64) {
         let Phase::Linked(link) = &self.phase else { return };
         // These say nothing about the transport.
         let elsewhere = matches!(
@@ -494,14 +502,14 @@ impl ConnectionState {
             return;
         }
         self.losses = self.losses.saturating_add(1);
-        if self.settings.attempts.is_some_and(|most| self.losses >= most.get()) {
+        if self.losses >= self.settings.attempts {
             self.phase = Phase::Closed(CloseReason::Attempts);
             return;
         }
         let own = match reason {
-            LossReason::NetworkReturned => Duration::ZERO,
+            LossReason::NetworkReturned => 0,
             // The server names the wait. If it closes again and again, the client's own wait counts too.
-            LossReason::Closing if self.losses < 2 => Duration::ZERO,
+            LossReason::Closing if self.losses < 2 => 0,
             _ => self.random.backoff(&self.settings, self.losses),
         };
         let least = least.min(self.settings.longest_wait);
@@ -512,13 +520,13 @@ impl ConnectionState {
 }
 
 /// A shorter announced interval counts as this: it would lose good connections.
-const HEARTBEAT_LEAST: Duration = Duration::from_secs(1);
+const HEARTBEAT_LEAST: u64 = 1_000;
 /// A longer announced interval counts as this: it would keep dead connections.
-const HEARTBEAT_MOST: Duration = Duration::from_secs(300);
+const HEARTBEAT_MOST: u64 = 300_000;
 
 impl Link {
     /// The longest silence of a live connection: two missed heartbeats, and half of one for a slow network.
-    fn silence(&self) -> Duration {
+    fn silence(&self) -> u64 {
         self.heartbeat * 5 / 2
     }
 }

@@ -1,8 +1,6 @@
 //! The read models to which the open stream is narrowed, and those for which the server certifies that it reports every
 //! change.
 
-use std::time::Duration;
-
 use super::flat::WatchedList;
 use crate::protocol::{Key, Watched};
 
@@ -14,7 +12,7 @@ pub(super) struct Narrowing<K: Key> {
     /// The last answer: the read models whose changes the stream reports. None: of all.
     confirmed: Option<WatchedList<K>>,
     /// The deadline for the answer to the last request, if it is unanswered.
-    deadline: Option<Duration>,
+    deadline: Option<u64>,
     /// The set of watched read models changed, or the stream does not have it yet.
     pub(super) is_due: bool,
     /// A read model that the last answer left out was reported all the same: the server may confirm it now.
@@ -27,7 +25,7 @@ impl<K: Key> Narrowing<K> {
     }
 
     /// Notes that `wanted` is sent. None if the stream has that list already.
-    pub(super) fn send(&mut self, wanted: WatchedList<K>, deadline: Duration) -> Option<&WatchedList<K>> {
+    pub(super) fn send(&mut self, wanted: WatchedList<K>, deadline: u64) -> Option<&WatchedList<K>> {
         self.is_due = false;
         if self.sent.as_ref() == Some(&wanted) && !self.again {
             return None;
@@ -55,7 +53,7 @@ impl<K: Key> Narrowing<K> {
     }
 
     /// When the unanswered request counts as failed.
-    pub(super) fn deadline(&self) -> Option<Duration> {
+    pub(super) fn deadline(&self) -> Option<u64> {
         self.deadline
     }
 

@@ -7,15 +7,15 @@ mod mark;
 mod queue;
 mod slot;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use queue::DueQueue;
 use slot::{Doubt, Slot};
 
-use super::EngineSettings;
 use super::fetch::{Fetch, FetchVerdict, Held, HeldState, Outcome, Ticket, Why};
 use super::flat::{FlatMap, WatchedList};
 use super::random::Random;
+use super::settings::{Timing, from_ms, to_ms};
 use crate::protocol::{Cursor, Key, Watched};
 
 pub(super) use mark::{Mark, Urgency};
@@ -25,7 +25,7 @@ pub(super) use slot::Scene;
 /// succeeds.
 #[derive(Debug)]
 pub(super) struct Refetcher<K> {
-    settings: EngineSettings,
+    settings: Arc<Timing>,
     random: Random,
     slots: FlatMap<K, Box<Slot>>,
     /// The read models whose whole bodies the first message of a new stream has.
@@ -37,7 +37,7 @@ pub(super) struct Refetcher<K> {
     /// The fetches under way, at most `parallel`.
     flights: Vec<(Ticket, K)>,
     /// The read models without a watch and the times when it ended, those first that were left first.
-    idle: Vec<(Duration, K)>,
+    idle: Vec<(u64, K)>,
     hidden: bool,
     tickets: u64,
     /// The last fetch that ended reached the server.
@@ -49,16 +49,16 @@ pub(super) struct Refetcher<K> {
 pub(super) enum Pending {
     NotWatched,
     Fetching,
-    Debounce(Duration),
-    Spread(Duration),
-    Pace(Duration),
-    Retry(Duration),
-    FirstMessage(Duration),
-    Idle(Option<Duration>),
+    Debounce(u64),
+    Spread(u64),
+    Pace(u64),
+    Retry(u64),
+    FirstMessage(u64),
+    Idle(Option<u64>),
 }
 
 impl<K: Key> Refetcher<K> {
-    pub(super) fn new(settings: EngineSettings, carried: Vec<K>, random: Random) -> Self {
+    pub(super) fn new(settings: Arc<Timing>, carried: Vec<K>, random: Random) -> Self {
         Self {
             settings,
             random,
@@ -77,7 +77,7 @@ impl<K: Key> Refetcher<K> {
 
     /// `stream_cursor` is the cursor of the last message, if the stream already reports the changes of `key`. `floor` is
     /// the cursor that the application's own writes demand.
-    pub(super) fn watch(&mut self, key: K, stream_cursor: Option<&Cursor>, floor: Option<&Cursor>, now: Duration) {
+    pub(super) fn watch(&mut self, key: K, stream_cursor: Option<&Cursor>, floor: Option<&Cursor>, now: u64) {
         self.idle.retain(|(_, idle)| *idle != key);
         let at = match self.slots.place(&key) {
             Ok(at) => at,
@@ -105,7 +105,7 @@ impl<K: Key> Refetcher<K> {
         self.settle(at);
     }
 
-    pub(super) fn unwatch(&mut self, key: &K, now: Duration) {
+    pub(super) fn unwatch(&mut self, key: &K, now: u64) {
         let Ok(at) = self.slots.place(key) else { return };
         if std::mem::take(&mut self.slots.at_mut(at).1.watched) {
             self.settle(at);
@@ -127,14 +127,14 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// Every read model may have changed. A held answer that covers `mark.cursor` stays as it is.
-    pub(super) fn mark_all(&mut self, mark: Mark<'_>, now: Duration) {
+    pub(super) fn mark_all(&mut self, mark: Mark<'_>, now: u64) {
         for at in 0..self.slots.len() {
             self.mark_at(at, mark, now);
         }
     }
 
     /// The read models of `place` may have changed. A held answer that covers `mark.cursor` stays as it is.
-    pub(super) fn mark(&mut self, place: &Watched<K>, mark: Mark<'_>, now: Duration) {
+    pub(super) fn mark(&mut self, place: &Watched<K>, mark: Mark<'_>, now: u64) {
         match place {
             Watched::One(key) => {
                 if let Ok(at) = self.slots.place(key) {
@@ -152,7 +152,7 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// The stream resumed at `since`: read models that it does not list have not changed up to `mark.cursor`.
-    pub(super) fn handle_resumed(&mut self, since: &Cursor, listed: &WatchedList<K>, mark: Mark<'_>, now: Duration) {
+    pub(super) fn handle_resumed(&mut self, since: &Cursor, listed: &WatchedList<K>, mark: Mark<'_>, now: u64) {
         for at in 0..self.slots.len() {
             let safety_at = now.saturating_add(self.random.about(self.settings.safety));
             let (key, slot) = self.slots.at_mut(at);
@@ -163,7 +163,7 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// The first message of the stream has the whole body of `key` at `cursor`. Returns whether to show that body.
-    pub(super) fn handle_carried(&mut self, key: &K, cursor: &Cursor, now: Duration) -> bool {
+    pub(super) fn handle_carried(&mut self, key: &K, cursor: &Cursor, now: u64) -> bool {
         let Ok(at) = self.slots.place(key) else { return false };
         let (safety, poll) = (self.random.about(self.settings.safety), self.random.poll(&self.settings));
         let shown = self.slots.at_mut(at).1.adopt_carried(cursor, safety, poll, now);
@@ -180,7 +180,7 @@ impl<K: Key> Refetcher<K> {
 
     /// The stream reports the changes of the read models of `confirmed`, and of no other. A model that was not on the
     /// stream before may have changed up to `mark.cursor`.
-    pub(super) fn set_on_stream(&mut self, confirmed: &WatchedList<K>, mark: Mark<'_>, now: Duration) {
+    pub(super) fn set_on_stream(&mut self, confirmed: &WatchedList<K>, mark: Mark<'_>, now: u64) {
         for at in 0..self.slots.len() {
             let (key, slot) = self.slots.at(at);
             let (before, reported) = (slot.on_stream, confirmed.includes(key));
@@ -233,7 +233,7 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// Gives up fetches that take too long, and forgets read models that no screen shows.
-    pub(super) fn handle_time(&mut self, now: Duration) {
+    pub(super) fn handle_time(&mut self, now: u64) {
         let mut number = 0;
         while let Some((_, key)) = self.flights.get(number) {
             let at = self.slots.place(key).ok();
@@ -264,7 +264,7 @@ impl<K: Key> Refetcher<K> {
         Some(ticket)
     }
 
-    pub(super) fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: Duration) -> FetchVerdict {
+    pub(super) fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: u64) -> FetchVerdict {
         let number = self.flights.iter().position(|(asked, _)| *asked == ticket);
         let Some(number) = number else { return FetchVerdict::Drop };
         let (_, key) = self.flights.swap_remove(number);
@@ -276,7 +276,7 @@ impl<K: Key> Refetcher<K> {
             Outcome::Fresh(cursor) | Outcome::NotModified(cursor) => (cursor, false),
             Outcome::Gone(cursor) => (cursor, true),
             Outcome::Failed { retry_after } => {
-                let least = retry_after.unwrap_or_default().min(self.settings.longest_wait);
+                let least = retry_after.map_or(0, to_ms).min(self.settings.longest_wait);
                 slot.handle_failure(least.saturating_add(backoff), now);
                 self.settle(at);
                 return FetchVerdict::Drop;
@@ -289,7 +289,7 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// The next fetch.
-    pub(super) fn poll(&mut self, now: Duration) -> Option<Fetch<K>> {
+    pub(super) fn poll(&mut self, now: u64) -> Option<Fetch<K>> {
         if !self.may_fetch() {
             return None;
         }
@@ -322,7 +322,7 @@ impl<K: Key> Refetcher<K> {
 
     /// When something may be to be done, unless an input comes before. `barred` is whether fetches must wait for another
     /// input.
-    pub(super) fn poll_timeout(&self, barred: bool) -> Option<Duration> {
+    pub(super) fn poll_timeout(&self, barred: bool) -> Option<u64> {
         let flights = self.flights.iter().filter_map(|(_, key)| self.slots.get(key)?.flight.as_ref());
         let deadline = flights.map(|flight| flight.deadline).min();
         if barred || !self.may_fetch() {
@@ -343,7 +343,7 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// `up` is whether a message of the stream would tell a change of a read model that the stream reports.
-    pub(super) fn held(&self, key: &K, up: bool, now: Duration) -> Option<Held<'_>> {
+    pub(super) fn held(&self, key: &K, up: bool, now: u64) -> Option<Held<'_>> {
         let slot = self.slots.get(key)?;
         let stale = slot.doubt.is_some();
         let polled = || self.scene.polling && self.expiry(slot).is_some_and(|end| end > now);
@@ -363,17 +363,17 @@ impl<K: Key> Refetcher<K> {
             absent: slot.absent,
             failures: slot.failures,
             why: slot.why,
-            asked_at: slot.asked_at,
+            asked_at: slot.asked_at.map(from_ms),
         })
     }
 
     /// Until when the held answer was known to be true, given the time of the last message.
-    pub(super) fn true_at(&self, key: &K, last_message_at: Duration) -> Option<Duration> {
+    pub(super) fn true_at(&self, key: &K, last_message_at: u64) -> Option<u64> {
         self.slots.get(key)?.true_at(last_message_at)
     }
 
     /// The first time after `now` at which a polled answer no longer counts as true.
-    pub(super) fn next_expiry(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn next_expiry(&self, now: u64) -> Option<u64> {
         let ends = self.slots.iter().filter(|(_, slot)| slot.watched && slot.doubt.is_none());
         ends.filter_map(|(_, slot)| self.expiry(slot)).filter(|end| *end > now).min()
     }
@@ -397,7 +397,7 @@ impl<K: Key> Refetcher<K> {
         Some((doubt, pending))
     }
 
-    fn mark_at(&mut self, at: usize, mark: Mark<'_>, now: Duration) {
+    fn mark_at(&mut self, at: usize, mark: Mark<'_>, now: u64) {
         let wait = self.random.spread(mark.spread, &self.settings);
         self.slots.at_mut(at).1.mark(mark, wait, &self.settings, now);
         self.settle(at);
@@ -435,9 +435,9 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// Forgets the read models that no screen shows, except the last ones.
-    fn forget_idle(&mut self, now: Duration) {
+    fn forget_idle(&mut self, now: u64) {
         let too_many = self.idle.len().saturating_sub(self.settings.remembered);
-        let old = |left_at: Duration| left_at.saturating_add(self.settings.remembered_for) <= now;
+        let old = |left_at: u64| left_at.saturating_add(self.settings.remembered_for) <= now;
         let too_old = self.idle.iter().take_while(|(left_at, _)| old(*left_at)).count();
         for (_, key) in self.idle.drain(..too_many.max(too_old)) {
             self.slots.remove(&key);
@@ -445,12 +445,12 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// Until when a polled answer counts as true.
-    fn expiry(&self, slot: &Slot) -> Option<Duration> {
+    fn expiry(&self, slot: &Slot) -> Option<u64> {
         slot.asked_at.map(|asked| asked.saturating_add(self.settings.poll_interval))
     }
 
     fn may_fetch(&self) -> bool {
-        !self.hidden && self.flights.len() < self.settings.parallel.get()
+        !self.hidden && self.flights.len() < self.settings.parallel
     }
 }
 

@@ -49,25 +49,67 @@ pub struct EngineSettings {
     pub attempts: Option<NonZeroU32>,
 }
 
-impl EngineSettings {
-    /// The settings with the least values that end every loop.
-    pub(super) fn bounded(mut self) -> Self {
-        for wait in [
-            &mut self.safety,
-            &mut self.poll_interval,
-            &mut self.backoff_first,
-            &mut self.backoff_most,
-            &mut self.fetch_timeout,
-            &mut self.patience,
-        ] {
-            *wait = (*wait).max(LEAST_WAIT);
+/// The settings as the engine uses them: times in milliseconds, with the least values that end every loop.
+#[derive(Debug)]
+pub(super) struct Timing {
+    pub(super) quiet: u64,
+    pub(super) max_wait: u64,
+    pub(super) safety: u64,
+    pub(super) poll_interval: u64,
+    pub(super) backoff_first: u64,
+    pub(super) backoff_most: u64,
+    pub(super) fetch_timeout: u64,
+    pub(super) remembered_for: u64,
+    pub(super) patience: u64,
+    pub(super) first_message_wait: u64,
+    pub(super) websocket_retry: u64,
+    pub(super) stable: u64,
+    pub(super) longest_wait: u64,
+    pub(super) parallel: usize,
+    pub(super) remembered: usize,
+    pub(super) attempts: u32,
+}
+
+impl Timing {
+    pub(super) fn new(settings: &EngineSettings) -> Self {
+        Self {
+            quiet: to_ms(settings.quiet),
+            max_wait: to_ms(settings.max_wait),
+            safety: to_ms(settings.safety).max(LEAST_WAIT),
+            poll_interval: to_ms(settings.poll_interval).max(LEAST_WAIT),
+            backoff_first: to_ms(settings.backoff_first).max(LEAST_WAIT),
+            backoff_most: to_ms(settings.backoff_most).max(LEAST_WAIT),
+            fetch_timeout: to_ms(settings.fetch_timeout).max(LEAST_WAIT),
+            remembered_for: to_ms(settings.remembered_for),
+            patience: to_ms(settings.patience).max(LEAST_WAIT),
+            first_message_wait: to_ms(settings.first_message_wait),
+            websocket_retry: to_ms(settings.websocket_retry),
+            stable: to_ms(settings.stable),
+            longest_wait: to_ms(settings.longest_wait),
+            parallel: settings.parallel.get(),
+            remembered: settings.remembered,
+            attempts: settings.attempts.map_or(u32::MAX, NonZeroU32::get),
         }
-        self
     }
 }
 
+/// A time in whole milliseconds: inside of the engine a time is a number, which is half the code of a [`Duration`].
+#[inline(never)]
+pub(super) fn to_ms(time: Duration) -> u64 {
+    // Later than any clock, and far enough from the end of the numbers that each sum fits.
+    time.as_secs().min(NEVER / 1_000) * 1_000 + u64::from(time.subsec_millis())
+}
+
+#[inline(never)]
+pub(super) fn from_ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Over a hundred million years.
+const NEVER: u64 = u64::MAX >> 2;
+
 /// Short enough for any test, and a pause.
-const LEAST_WAIT: Duration = Duration::from_millis(10);
+const LEAST_WAIT: u64 = 10;
 
 impl Default for EngineSettings {
     fn default() -> Self {

@@ -1,8 +1,6 @@
 //! The way in which the next stream is opened: by WebSocket, or by server-sent events where the network blocks it.
 
-use std::time::Duration;
-
-use super::EngineSettings;
+use super::settings::Timing;
 
 /// How a stream is carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,14 +32,14 @@ pub(super) struct Transports {
     /// Failed attempts in a row.
     failed: u32,
     /// With server-sent events: when WebSocket gets another attempt.
-    websocket_at: Option<Duration>,
+    websocket_at: Option<u64>,
     /// The attempt under way is that one.
     probing: bool,
 }
 
 impl Transports {
     /// The transport of the next attempt.
-    pub(super) fn next(&mut self, now: Duration) -> Transport {
+    pub(super) fn next(&mut self, now: u64) -> Transport {
         self.probing = self.failed == 0 && self.websocket_at.is_some_and(|at| at <= now);
         if self.probing {
             return Transport::WebSocket;
@@ -51,7 +49,7 @@ impl Transports {
     }
 
     /// A stream works.
-    pub(super) fn handle_success(&mut self, transport: Transport, settings: &EngineSettings, now: Duration) {
+    pub(super) fn handle_success(&mut self, transport: Transport, settings: &Timing, now: u64) {
         self.worked = transport;
         self.failed = 0;
         self.probing = false;
@@ -60,7 +58,7 @@ impl Transports {
     }
 
     /// A stream ended before it worked.
-    pub(super) fn handle_failure(&mut self, settings: &EngineSettings, now: Duration) {
+    pub(super) fn handle_failure(&mut self, settings: &Timing, now: u64) {
         if std::mem::take(&mut self.probing) {
             // The other transport still works, as far as is known.
             self.websocket_at = Some(now.saturating_add(settings.websocket_retry));
@@ -70,7 +68,7 @@ impl Transports {
     }
 
     /// The network, or the application's wish, is new: each transport gets another attempt.
-    pub(super) fn begin_anew(&mut self, now: Duration) {
+    pub(super) fn begin_anew(&mut self, now: u64) {
         self.failed = 0;
         self.websocket_at = self.websocket_at.map(|_| now);
     }

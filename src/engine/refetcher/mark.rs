@@ -1,7 +1,5 @@
 //! The reasons to take a read model for stale.
 
-use std::time::Duration;
-
 use crate::engine::fetch::Why;
 use crate::protocol::Cursor;
 
@@ -12,12 +10,12 @@ pub(in crate::engine) struct Mark<'a> {
     /// The cursor that an answer has to cover; none if unknown.
     pub(in crate::engine) cursor: Option<&'a Cursor>,
     /// Fetch after a random share of this.
-    pub(in crate::engine) spread: Option<Duration>,
+    pub(in crate::engine) spread: Option<u64>,
     pub(in crate::engine) urgency: Urgency,
     /// The change happened while this client was not connected, or was missed.
     pub(in crate::engine) behind: bool,
     /// Until when the stream, if it reports the read model, would have told a change.
-    pub(in crate::engine) true_until: Duration,
+    pub(in crate::engine) true_until: u64,
 }
 
 /// The waits that a reason accepts.
@@ -32,7 +30,7 @@ pub(in crate::engine) enum Urgency {
 }
 
 impl<'a> Mark<'a> {
-    pub(in crate::engine) fn new(why: Why, cursor: Option<&'a Cursor>, true_until: Duration) -> Self {
+    pub(in crate::engine) fn new(why: Why, cursor: Option<&'a Cursor>, true_until: u64) -> Self {
         Self { why, cursor, spread: None, urgency: Urgency::Debounced, behind: false, true_until }
     }
 

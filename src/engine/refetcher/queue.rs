@@ -5,12 +5,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
-
 /// Each read model that will be due has an entry that is not later than the time at which it will be due.
 #[derive(Debug)]
 pub(super) struct DueQueue<K> {
-    heap: BinaryHeap<Reverse<(Duration, K)>>,
+    heap: BinaryHeap<Reverse<(u64, K)>>,
 }
 
 impl<K: Ord> DueQueue<K> {
@@ -18,11 +16,11 @@ impl<K: Ord> DueQueue<K> {
         Self { heap: BinaryHeap::new() }
     }
 
-    pub(super) fn push(&mut self, due: Duration, key: K) {
+    pub(super) fn push(&mut self, due: u64, key: K) {
         self.heap.push(Reverse((due, key)));
     }
 
-    pub(super) fn first(&self) -> Option<(Duration, &K)> {
+    pub(super) fn first(&self) -> Option<(u64, &K)> {
         self.heap.peek().map(|Reverse((due, key))| (*due, key))
     }
 

@@ -1,10 +1,8 @@
 //! One read model: the held answer, the doubt about it, and the fetch in flight.
 
-use std::time::Duration;
-
 use super::mark::{Mark, Urgency};
-use crate::engine::EngineSettings;
 use crate::engine::fetch::{FetchVerdict, Why};
+use crate::engine::settings::Timing;
 use crate::protocol::Cursor;
 
 /// The state of one read model.
@@ -18,28 +16,28 @@ pub(super) struct Slot {
     pub(super) flight: Option<Flight>,
     pub(super) failures: u32,
     /// After a failure: no fetch before this.
-    pub(super) retry_at: Option<Duration>,
+    pub(super) retry_at: Option<u64>,
     /// The cursor of the held answer.
     pub(super) cursor: Option<Cursor>,
     /// When the held answer was asked for.
-    pub(super) asked_at: Option<Duration>,
+    pub(super) asked_at: Option<u64>,
     /// The last answer says that the read model does not exist.
     pub(super) absent: bool,
     pub(super) doubt: Option<Doubt>,
     /// When to fetch without any notice.
-    pub(super) safety_at: Option<Duration>,
+    pub(super) safety_at: Option<u64>,
     /// When to fetch without any notice while no stream can be opened.
-    pub(super) poll_at: Option<Duration>,
+    pub(super) poll_at: Option<u64>,
     pub(super) why: Option<Why>,
     /// The pace: when the last fetch began, and how many began without a pause between them.
-    began_at: Option<Duration>,
+    began_at: Option<u64>,
     streak: u32,
     /// The time of the last notice. The next one after a quiet time is fetched at once.
-    last_notice_at: Option<Duration>,
+    last_notice_at: Option<u64>,
     /// A person's wish ended a wait since the last answer. The next wait is kept.
     wish_spent: bool,
     /// The time of the entry in the queue of the refetcher.
-    pub(super) queued_at: Option<Duration>,
+    pub(super) queued_at: Option<u64>,
     /// The refetcher counts this read model as behind.
     pub(super) counted_behind: bool,
 }
@@ -47,8 +45,8 @@ pub(super) struct Slot {
 /// A fetch that is under way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) deadline: Duration,
-    began_at: Duration,
+    pub(super) deadline: u64,
+    began_at: u64,
     /// The cursor that the answer has to cover, as known when the fetch began.
     need: Option<Cursor>,
     /// Whether a new epoch began during the fetch. If so, an answer of any other epoch is older and is dropped.
@@ -60,18 +58,18 @@ pub(super) struct Flight {
 pub(in crate::engine) struct Doubt {
     pub(in crate::engine) why: Why,
     /// The first sign that the held answer is wrong.
-    pub(in crate::engine) since: Duration,
+    pub(in crate::engine) since: u64,
     /// Until when the held answer was known to be true. None: the stream did not report the read model.
-    true_until: Option<Duration>,
+    true_until: Option<u64>,
     /// The first notice since the last fetch began.
-    first: Option<Duration>,
-    last: Duration,
+    first: Option<u64>,
+    last: u64,
     /// A person waits for the answer, or no notice came for long: no debounce.
     at_once: bool,
     /// A person waits for the answer: no pace either.
     wished: bool,
     /// No fetch before this: the server spreads its clients.
-    spread_until: Option<Duration>,
+    spread_until: Option<u64>,
     /// The cursor that an answer has to cover.
     pub(in crate::engine) need: Option<Cursor>,
     /// A reason without a cursor came during a fetch: only the answer of a later fetch ends this doubt.
@@ -88,34 +86,34 @@ pub(in crate::engine) struct Scene {
     /// No stream can be opened: read models are fetched again and again.
     pub(in crate::engine) polling: bool,
     /// The first message is expected until this time. A read model that it carries is not fetched before.
-    pub(in crate::engine) first_message_until: Option<Duration>,
+    pub(in crate::engine) first_message_until: Option<u64>,
 }
 
 /// The waits before a fetch, each as the time of its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waits {
-    pub(super) debounce: Duration,
-    pub(super) spread: Duration,
-    pub(super) pace: Duration,
-    pub(super) retry: Duration,
-    pub(super) first_message: Duration,
+    pub(super) debounce: u64,
+    pub(super) spread: u64,
+    pub(super) pace: u64,
+    pub(super) retry: u64,
+    pub(super) first_message: u64,
 }
 
 impl Waits {
-    pub(super) fn end(&self) -> Duration {
+    pub(super) fn end(&self) -> u64 {
         self.debounce.max(self.spread).max(self.pace).max(self.retry).max(self.first_message)
     }
 }
 
 impl Doubt {
     /// When the debounce ends: once the stream is quiet, but at the latest after the maximum wait.
-    fn debounced(&self, settings: &EngineSettings) -> Duration {
+    fn debounced(&self, settings: &Timing) -> u64 {
         match self.first {
             Some(first) if !self.at_once => {
                 self.last.saturating_add(settings.quiet).min(first.saturating_add(settings.max_wait))
             }
             Some(first) => first,
-            None => Duration::ZERO,
+            None => 0,
         }
     }
 
@@ -127,7 +125,7 @@ impl Doubt {
 
 impl Slot {
     /// Makes the read model stale, unless the held answer covers `mark.cursor`.
-    pub(super) fn mark(&mut self, mark: Mark<'_>, wait: Option<Duration>, settings: &EngineSettings, now: Duration) {
+    pub(super) fn mark(&mut self, mark: Mark<'_>, wait: Option<u64>, settings: &Timing, now: u64) {
         if let Some(cursor) = mark.cursor {
             if self.cursor.as_ref().is_some_and(|held| held.covers(cursor)) {
                 // The pending requirement names another epoch, so no answer can meet it. Require the current cursor
@@ -204,7 +202,7 @@ impl Slot {
 
     /// The stream resumed at `since` and did not list this read model. Returns whether the held answer is therefore true
     /// at `mark.cursor`; if so, that becomes its cursor.
-    pub(super) fn adopt_resumed(&mut self, since: &Cursor, mark: Mark<'_>, safety_at: Duration) -> bool {
+    pub(super) fn adopt_resumed(&mut self, since: &Cursor, mark: Mark<'_>, safety_at: u64) -> bool {
         let (None, Some(held), Some(to)) = (&self.doubt, &self.cursor, mark.cursor) else { return false };
         // Either the stream reported its changes up to `since`, or the held answer was read no earlier.
         let unbroken = self.on_stream || held.covers(since);
@@ -226,7 +224,7 @@ impl Slot {
     }
 
     /// Takes the answer that came with the first message of a stream. Returns whether to show it.
-    pub(super) fn adopt_carried(&mut self, cursor: &Cursor, safety: Duration, poll: Duration, now: Duration) -> bool {
+    pub(super) fn adopt_carried(&mut self, cursor: &Cursor, safety: u64, poll: u64, now: u64) -> bool {
         if self.cursor.as_ref().is_some_and(|held| held.epoch() == cursor.epoch() && !cursor.covers(held)) {
             return false;
         }
@@ -239,7 +237,7 @@ impl Slot {
     }
 
     /// Begins a fetch. Returns its reason, and the cursor that the answer has to cover.
-    pub(super) fn begin(&mut self, settings: &EngineSettings, polled: bool, now: Duration) -> (Why, Option<Cursor>) {
+    pub(super) fn begin(&mut self, settings: &Timing, polled: bool, now: u64) -> (Why, Option<Cursor>) {
         if self.is_calm(PACE_MEMORY, now) {
             self.streak = 0;
         }
@@ -269,8 +267,8 @@ impl Slot {
         &mut self,
         cursor: &Cursor,
         absent: bool,
-        [backoff, safety, poll]: [Duration; 3],
-        now: Duration,
+        [backoff, safety, poll]: [u64; 3],
+        now: u64,
     ) -> FetchVerdict {
         let Some(flight) = self.flight.take() else { return FetchVerdict::Drop };
         let settled = self.doubt.as_ref().is_none_or(|doubt| doubt.is_settled_by(cursor));
@@ -302,14 +300,14 @@ impl Slot {
     }
 
     /// Takes the failure of a fetch. The read model stays stale.
-    pub(super) fn handle_failure(&mut self, wait: Duration, now: Duration) {
+    pub(super) fn handle_failure(&mut self, wait: u64, now: u64) {
         self.flight = None;
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now.saturating_add(wait));
     }
 
     /// The waits before the next fetch. None: no fetch without another input.
-    pub(super) fn waits(&self, settings: &EngineSettings, scene: Scene) -> Option<Waits> {
+    pub(super) fn waits(&self, settings: &Timing, scene: Scene) -> Option<Waits> {
         if !self.watched || self.flight.is_some() {
             return None;
         }
@@ -333,15 +331,15 @@ impl Slot {
 
     /// The time before which the pace allows no fetch: a pause after the beginning of the last one, which doubles while
     /// notices keep coming. (A fetch that takes longer than the pause ends first, because one is in flight at a time.)
-    fn paced(&self, settings: &EngineSettings) -> Duration {
-        let Some(began) = self.began_at else { return Duration::ZERO };
+    fn paced(&self, settings: &Timing) -> u64 {
+        let Some(began) = self.began_at else { return 0 };
         let doublings = self.streak.saturating_sub(1).min(16);
         let pace = settings.quiet.saturating_mul(2 << doublings).min(settings.max_wait);
         began.saturating_add(pace)
     }
 
     /// Whether the last notice, and the beginning of the last fetch, are longer ago than `span`.
-    fn is_calm(&self, span: Duration, now: Duration) -> bool {
+    fn is_calm(&self, span: u64, now: u64) -> bool {
         self.last_notice_at.max(self.began_at).is_none_or(|last| now.saturating_sub(last) > span)
     }
 
@@ -355,13 +353,13 @@ impl Slot {
 
     /// The time until which the held answer was known to be true: while it is not stale and the stream reports its
     /// changes, the last message. It is never earlier than the beginning of the fetch.
-    pub(super) fn true_at(&self, last_message_at: Duration) -> Option<Duration> {
+    pub(super) fn true_at(&self, last_message_at: u64) -> Option<u64> {
         let unchanged_until = self.on_stream.then_some(last_message_at);
         let until = self.doubt.as_ref().map_or(unchanged_until, |doubt| doubt.true_until);
         self.asked_at.map(|asked| asked.max(until.unwrap_or_default()))
     }
 
-    fn take(&mut self, cursor: &Cursor, absent: bool, asked_at: Duration, safety_at: Duration, poll_at: Duration) {
+    fn take(&mut self, cursor: &Cursor, absent: bool, asked_at: u64, safety_at: u64, poll_at: u64) {
         self.cursor = Some(cursor.clone());
         self.absent = absent;
         self.asked_at = Some(asked_at);
@@ -392,4 +390,4 @@ impl Slot {
 }
 
 /// The pace begins anew after this long without a notice and without the beginning of a fetch.
-const PACE_MEMORY: Duration = Duration::from_secs(1);
+const PACE_MEMORY: u64 = 1_000;
