@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The time since a client began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    began: moment::Moment,
+    began: Duration,
 }
 
 impl Clock {
@@ -14,7 +14,7 @@ impl Clock {
     }
 
     pub(super) fn now(self) -> Duration {
-        moment::since(self.began)
+        moment::now().saturating_sub(self.began)
     }
 }
 
@@ -26,35 +26,40 @@ mod moment {
 
     use rustix::time::{ClockId, clock_gettime};
 
-    pub(super) type Moment = Duration;
-
     #[cfg(target_vendor = "apple")]
     const CLOCK: ClockId = ClockId::Monotonic;
     #[cfg(not(target_vendor = "apple"))]
     const CLOCK: ClockId = ClockId::Boottime;
 
-    pub(super) fn now() -> Moment {
+    pub(super) fn now() -> Duration {
         let time = clock_gettime(CLOCK);
         let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
         Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
     }
+}
 
-    pub(super) fn since(began: Moment) -> Duration {
-        now().saturating_sub(began)
+/// On other systems the sleep of the machine may be left out.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+mod moment {
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant};
+
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    pub(super) fn now() -> Duration {
+        BEGAN.elapsed()
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-mod moment {
-    use std::time::{Duration, Instant};
+#[cfg(test)]
+mod tests {
+    use super::Clock;
 
-    pub(super) type Moment = Instant;
-
-    pub(super) fn now() -> Moment {
-        Instant::now()
-    }
-
-    pub(super) fn since(began: Moment) -> Duration {
-        began.elapsed()
+    #[test]
+    fn time_runs_forward() {
+        let clock = Clock::start();
+        let first = clock.now();
+        while clock.now() == first {}
+        assert!(clock.now() > first);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::shared::{Shared, Touched};
 use super::source::Source;
-use super::store::Change;
+use super::store::BodyChange;
 use crate::protocol::Cursor;
 
 /// A write that is shown on top of the held answer of a read model.
@@ -19,7 +19,7 @@ pub struct Overlay<S: Source> {
 }
 
 impl<S: Source> Overlay<S> {
-    pub(super) fn begin(shared: Arc<Shared<S>>, key: S::Key, change: Change<S>) -> Self {
+    pub(super) fn begin(shared: Arc<Shared<S>>, key: S::Key, change: BodyChange<S>) -> Self {
         let id = shared.call(Touched::One(&key), |state, _| state.store.overlay(&key, change));
         Self { shared, key, id: id.unwrap_or_default(), is_committed: false }
     }

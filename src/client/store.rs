@@ -47,17 +47,17 @@ struct OverlayEntry<S: Source> {
     id: u64,
     /// The cursor of the write and the time at which it was known. None: the write is under way.
     committed: Option<(Cursor, Duration)>,
-    change: Change<S>,
+    change: BodyChange<S>,
 }
 
 /// The effect of a write on a body.
-pub(super) type Change<S> = Arc<dyn Fn(&Arc<<S as Source>::Body>) -> Option<<S as Source>::Body> + Send + Sync>;
+pub(super) type BodyChange<S> = Arc<dyn Fn(&Arc<<S as Source>::Body>) -> Option<<S as Source>::Body> + Send + Sync>;
 
 /// What the store shows of one read model.
 pub(super) struct Shown<S: Source> {
     body: Option<Arc<S::Body>>,
     parts: Arc<[Bytes]>,
-    overlays: Arc<[Change<S>]>,
+    overlays: Arc<[BodyChange<S>]>,
     /// The body with the overlays. The first reader makes it: an overlay is code of the application, and runs in no
     /// lock of the client.
     overlaid: Arc<OnceLock<Option<Arc<S::Body>>>>,
@@ -185,7 +185,7 @@ impl<S: Source> Store<S> {
     }
 
     /// Shows `change` on top of the body of `key`. Returns the id of the overlay.
-    pub(super) fn overlay(&mut self, key: &S::Key, change: Change<S>) -> u64 {
+    pub(super) fn overlay(&mut self, key: &S::Key, change: BodyChange<S>) -> u64 {
         self.ids += 1;
         let id = self.ids;
         if let Some(entry) = self.entries.get_mut(key) {
@@ -352,7 +352,7 @@ impl<S: Source> Shown<S> {
 
     fn with_overlays(&self) -> Option<Arc<S::Body>> {
         let body = self.body.clone()?;
-        let overlaid = |body: Arc<S::Body>, change: &Change<S>| match change(&body) {
+        let overlaid = |body: Arc<S::Body>, change: &BodyChange<S>| match change(&body) {
             Some(changed) => Arc::new(changed),
             None => body,
         };

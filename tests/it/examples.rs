@@ -92,6 +92,18 @@ async fn waiting_for_a_task_ends_with_its_result() {
     assert_eq!(Program::start("wait_for_task", &[]).end().await, (Some(2), String::new()));
 }
 
+#[test]
+fn the_examples_are_short_and_the_readme_shows_one() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    for example in ["axum_state", "overview_terminal", "wait_for_task"] {
+        let lines = read(&format!("examples/{example}.rs")).lines().count();
+        assert!(lines <= 40, "{example} has {lines} lines");
+    }
+    let example = read("examples/overview_terminal.rs");
+    let code: Vec<&str> = example.lines().skip_while(|line| line.starts_with("//!")).skip(1).collect();
+    assert!(read("README.md").contains(&format!("```rust,no_run\n{}\n```", code.join("\n"))));
+}
+
 #[tokio::test]
 async fn a_shop_is_watched_by_two_tables() {
     let (code, output) = Program::start("other_domain", &[]).end().await;

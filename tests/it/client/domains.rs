@@ -3,13 +3,21 @@
 #[path = "../../../examples/other_domain/shop.rs"]
 mod shop;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use requery::client::{Client, ClientConfig, HeldState, TableSource, View};
+use bytes::Bytes;
+use requery::client::{
+    BodyError, BodyValue, Client, ClientConfig, HeldState, Message, ModelRequest, Source, Status, TableKey,
+    TableSource, View,
+};
+use requery::protocol::Watched;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::gate::{Gate, Verdict};
 use super::{quick, until, until_fresh};
+use crate::app::PATIENCE;
 use shop::Shop;
 
 const TABLES: &str = r#"{
@@ -22,6 +30,64 @@ const OLD_TABLES: &str = r#"{
     "notices": { "order.placed": ["orders", "customer:{customer}"] },
     "models": { "orders": ["api/orders"], "customer:{name}": ["api/customers/{name}"] }
 }"#;
+
+/// A source with a fault of its own, which the driver runs into.
+#[derive(Clone)]
+struct Faulty(TableSource);
+
+impl Source for Faulty {
+    type Key = TableKey;
+    type Body = Value;
+    type Options = ();
+    type Detail = ();
+
+    fn requests(&self, key: &TableKey) -> Vec<ModelRequest> {
+        self.0.requests(key)
+    }
+
+    fn parse(&self, key: &TableKey, parts: &[Bytes]) -> Result<Value, BodyError> {
+        self.0.parse(key, parts)
+    }
+
+    fn message(&self, text: &[u8]) -> Message<Self> {
+        Message::new(self.0.message(text).signal)
+    }
+
+    fn name(&self, entry: &Watched<TableKey>) -> String {
+        self.0.name(entry)
+    }
+
+    fn kind_name(&self, _: u16) -> &str {
+        panic!("a fault of the source")
+    }
+}
+
+impl BodyValue<Faulty> for Value {
+    fn of(body: &Arc<Value>) -> Option<Arc<Self>> {
+        Some(Arc::clone(body))
+    }
+
+    fn into_body(self) -> Value {
+        self
+    }
+}
+
+#[tokio::test]
+async fn every_wait_ends_when_the_driver_panics() {
+    let (shop, address) = Shop::serve().await.unwrap();
+    let source = TableSource::from_json(TABLES).unwrap();
+    let config = ClientConfig::new(format!("http://{address}")).with_settings(quick());
+    let client = Client::connect_to(Faulty(source.clone()), config).unwrap();
+    let mut orders = client.watch::<Value>(source.key("orders").unwrap());
+    until_fresh(&mut orders).await;
+    // The name of the notice is asked for when its fetch begins.
+    shop.place("ada", 1);
+    timeout(PATIENCE, async { while orders.changed().await {} }).await.expect("the wait ends");
+    assert!(orders.view().state != HeldState::Fresh);
+    assert!(!timeout(PATIENCE, client.changes().next()).await.unwrap());
+    assert_eq!((client.is_closed(), client.status()), (true, Status::Disabled));
+    client.close().await;
+}
 
 fn shows(expected: Value) -> impl Fn(&View<Value>) -> bool {
     move |view| view.is_fresh() && view.value.as_deref() == Some(&expected)
