@@ -197,7 +197,8 @@ impl Slot {
             return;
         }
         let spread = self.doubt.as_mut().map_or(0, |doubt| std::mem::take(&mut doubt.spread_until));
-        self.wish_spent = spread > 0 || std::mem::take(&mut self.retry_at) > 0;
+        let retry = std::mem::take(&mut self.retry_at);
+        self.wish_spent = spread.max(retry) > 0;
     }
 
     /// The stream resumed at `since` and did not list this read model. Returns whether the held answer is therefore true
