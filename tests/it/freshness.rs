@@ -64,11 +64,12 @@ async fn run(time: Duration) {
     let mut viewers = Vec::new();
     let mut background = Vec::new();
     let mut audits = Vec::new();
-    for (number, (name, upgrades)) in [("by WebSocket", true), ("by events", false)].into_iter().enumerate() {
+    // The first fault of each network outlasts the bound.
+    for (name, upgrades, first) in [("by WebSocket", true, LONG_STALL), ("by events", false, LONG_OUTAGE)] {
         let proxy = Arc::new(Proxy::start(app.address, upgrades).await);
         let viewer = Arc::new(Viewer::follow(name, &proxy.url(), settings()));
-        let random = fastrand::Rng::with_seed(seed + number as u64);
-        background.push(AbortOnDropHandle::new(tokio::spawn(disturb(Arc::clone(&proxy), random, end))));
+        let random = fastrand::Rng::with_seed(seed.wrapping_add(first.into()));
+        background.push(AbortOnDropHandle::new(tokio::spawn(disturb(Arc::clone(&proxy), first, random, end))));
         audits.push(Audit::new(Arc::clone(&viewer), proxy, Arc::clone(&commits), bound));
         viewers.push(viewer);
     }
@@ -152,11 +153,17 @@ async fn write(root: String, tasks: Vec<String>, commits: Arc<Commits>, mut rand
     }
 }
 
+/// Two faults that outlast the bound.
+const LONG_OUTAGE: u8 = 7;
+const LONG_STALL: u8 = 8;
+const LONG: Duration = Duration::from_secs(7);
+
 /// One fault after the other, with calm between them.
-async fn disturb(proxy: Arc<Proxy>, mut random: fastrand::Rng, end: Instant) {
+async fn disturb(proxy: Arc<Proxy>, first: u8, mut random: fastrand::Rng, end: Instant) {
+    let mut fault = first;
     while Instant::now() < end {
         let lasts = Duration::from_millis(random.u64(200..1500));
-        match random.u8(..9) {
+        match fault {
             0 => proxy.cut(),
             1 => {
                 proxy.reset_connections(true);
@@ -193,8 +200,20 @@ async fn disturb(proxy: Arc<Proxy>, mut random: fastrand::Rng, end: Instant) {
                 tokio::time::sleep(3 * lasts).await;
                 proxy.block_streams(false);
             }
+            LONG_OUTAGE => {
+                proxy.answer_missing(true);
+                proxy.cut();
+                tokio::time::sleep(LONG).await;
+                proxy.answer_missing(false);
+            }
+            LONG_STALL => {
+                proxy.stall(true);
+                tokio::time::sleep(LONG).await;
+                proxy.stall(false);
+            }
             _ => {}
         }
         tokio::time::sleep(lasts).await;
+        fault = random.u8(..10);
     }
 }

@@ -119,6 +119,21 @@ async fn a_snapshot_with_the_whole_overview_costs_no_fetch() {
 }
 
 #[tokio::test]
+async fn an_overview_is_as_old_as_the_older_of_its_two_answers() {
+    let peer = Peer::start([Part::Stream(vec![Step::Say(whole_snapshot(4)), Step::Serve])], [Part::Reset]).await;
+    peer.set_cursor(4);
+    let client = connect(&peer, quick());
+    let mut overview = client.overview();
+    let body = shows(&mut overview, fresh_at(4)).await.value.unwrap();
+    let (figures, tasks) = (json!(body.overview), json!(body.tasks));
+    peer.answer("/api/v1/overview", [Answer::fresh(9, figures)]);
+    peer.answer("/api/v1/tasks", [Answer::fresh(7, tasks.clone()), Answer::fresh(9, tasks)]);
+    peer.say(stale(9, &["overview"]));
+    shows(&mut overview, fresh_at(9)).await;
+    assert_eq!((peer.count("/api/v1/overview"), peer.count("/api/v1/tasks")), (2, 2));
+}
+
+#[tokio::test]
 async fn without_a_first_frame_the_overview_is_fetched_after_a_second() {
     let peer = Peer::start([Part::Stream(vec![])], [Part::Reset]).await;
     let mut settings = quick();
@@ -128,10 +143,6 @@ async fn without_a_first_frame_the_overview_is_fetched_after_a_second() {
     peer.until("/api/v1/overview", 1).await;
     let waited = peer.seen("/api/v1/overview")[0].at - peer.seen("ws")[0].at;
     assert!((900..2500).contains(&waited.as_millis()), "{waited:?}");
-    live_or_not(&client);
-}
-
-fn live_or_not(client: &requery::client::Client) {
     assert_eq!(client.status(), Status::Connecting);
 }
 

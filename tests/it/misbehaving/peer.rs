@@ -41,6 +41,8 @@ pub enum Step {
     Cut,
     /// Ends the connection in order.
     Close,
+    /// The same with this close code.
+    CloseWith(u16),
     /// Confirms each `watch` from here on, and sends each message of [`Peer::say`].
     Serve,
 }
@@ -222,8 +224,12 @@ impl Shared {
                 }
                 Step::Wait(time) => tokio::time::sleep(time).await,
                 Step::Cut => return reset(stream.get_ref()),
-                Step::Close => {
-                    let _ = stream.close(None).await;
+                Step::Close | Step::CloseWith(_) => {
+                    let frame = match step {
+                        Step::CloseWith(code) => Some(CloseFrame { code: code.into(), reason: "no".into() }),
+                        _ => None,
+                    };
+                    let _ = stream.close(frame).await;
                     while let Some(Ok(_)) = stream.next().await {}
                     return;
                 }
@@ -285,7 +291,7 @@ impl Shared {
                 Step::Confirm(_) => {}
                 Step::Wait(time) => tokio::time::sleep(time).await,
                 Step::Cut => return reset(&socket),
-                Step::Close => return,
+                Step::Close | Step::CloseWith(_) => return,
                 Step::Serve => loop {
                     let mut byte = [0];
                     tokio::select! {

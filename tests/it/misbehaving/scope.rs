@@ -135,6 +135,25 @@ async fn the_end_of_a_client_is_a_close_frame() {
     assert_eq!(peer.seen("close")[1].detail, "1000");
 }
 
+/// A refused client asks for no more streams, and fetches no more.
+async fn stays_closed(peer: Peer, streams: usize) {
+    let client = connect(&peer, quick());
+    until(&client, |status| matches!(status, Status::Closed { .. })).await;
+    let before = peer.count(BOOKMARKS);
+    let _bookmarks = client.bookmarks();
+    ms(300).await;
+    assert_eq!((peer.count("ws") + peer.count("sse"), peer.count(BOOKMARKS)), (streams, before));
+    client.resume();
+    peer.until("ws", 2).await;
+}
+
+#[tokio::test]
+async fn a_client_that_gets_403_or_the_close_code_1008_stops_until_it_is_enabled() {
+    stays_closed(Peer::start([Part::Refused(403, String::new())], [good(1)]).await, 1).await;
+    let policy = Part::Stream(vec![Step::Say(snapshot(1)), Step::CloseWith(1008)]);
+    stays_closed(Peer::start([policy], [good(1)]).await, 1).await;
+}
+
 #[tokio::test]
 async fn a_paused_client_and_one_without_network_ask_for_no_stream_and_no_read_model() {
     let peer = Peer::start([good(1)], [Part::Reset]).await;
