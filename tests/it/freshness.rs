@@ -161,6 +161,7 @@ const LONG: Duration = Duration::from_secs(7);
 /// One fault after the other, with calm between them.
 async fn disturb(proxy: Arc<Proxy>, first: u8, mut random: fastrand::Rng, end: Instant) {
     let mut fault = first;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     while Instant::now() < end {
         let lasts = Duration::from_millis(random.u64(200..1500));
         match fault {

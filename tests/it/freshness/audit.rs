@@ -73,12 +73,12 @@ impl Audit {
             if state != HeldState::Fresh {
                 continue;
             }
-            let name = self.viewer.name;
+            let (name, at_cursor) = (self.viewer.name, held.as_ref().map(ToString::to_string).unwrap_or_default());
             if let Some((at, cursor)) = heard.first().filter(|(at, _)| now - *at > READING) {
                 let late = now - *at;
                 self.report
                     .violations
-                    .push(format!("{name}: {model} is fresh at {held:?} {late:?} after {cursor} came"));
+                    .push(format!("{name}: {model} is fresh at {at_cursor} {late:?} after {cursor} came"));
                 heard.clear();
             }
             let Some((at, cursor)) = committed.first() else { continue };
@@ -86,7 +86,8 @@ impl Audit {
             self.report.fresh_but_behind += passed;
             self.report.longest_behind = self.report.longest_behind.max(behind);
             if behind > self.bound {
-                let violation = format!("{name}: {model} is fresh at {held:?} {behind:?} after the commit of {cursor}");
+                let violation =
+                    format!("{name}: {model} is fresh at {at_cursor} {behind:?} after the commit of {cursor}");
                 self.report.violations.push(violation);
                 committed.clear();
             }
