@@ -17,6 +17,8 @@ pub struct Model {
     pub status: Option<StoredText>,
     pub count: Option<i64>,
     pub at: i64,
+    pub event_class: Option<StoredText>,
+    pub status_changed: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_checks", include_str!("../sqlite/0002_checks.sql")),
     ("0003_figure_deltas", include_str!("../sqlite/0003_figure_deltas.sql")),
     ("0004_words", include_str!("../sqlite/0004_words.sql")),
+    ("0005_notice_details", include_str!("../sqlite/0005_notice_details.sql")),
 ];
 /// The tables of this crate.
 const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");

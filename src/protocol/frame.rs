@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Stats, Task, Timestamp};
+use super::model::{Activity, NeedsYou, Overview, SourceCount, Stats, Task, TaskPage, Timestamp, Usage};
 use super::{Cursor, Notice, ReadModel, Watched};
 use crate::protocol::limits;
 
@@ -111,14 +111,33 @@ frames! {
 mod incoming;
 pub use incoming::{Incoming, UnknownFrame};
 
-/// The first frame of a stream that starts afresh: every watched read model is stale.
+/// The first frame of a stream that starts afresh: every watched read model is stale. It has the whole read model
+/// `overview` of the stream's project, so a client that receives it need not request that read model.
+///
+/// A server of an earlier version leaves out the fields from `next` to `usage`. They are `null`, and `tasks` is empty, if
+/// the frame would be too large otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct SnapshotPayload {
-    /// The figures of the overview.
+    /// The numbers of tasks by status, as the overview has them.
     pub stats: Stats,
     /// The first page of tasks, the last changed first.
     pub tasks: Vec<Task>,
+    /// The `next` of that page.
+    #[serde(default)]
+    pub next: Option<String>,
+    /// The `needs_you` of the overview.
+    #[serde(default)]
+    pub needs_you: Option<Vec<NeedsYou>>,
+    /// The `activity` of the overview.
+    #[serde(default)]
+    pub activity: Option<Vec<Activity>>,
+    /// The `sources` of the overview.
+    #[serde(default)]
+    pub sources: Option<Vec<SourceCount>>,
+    /// The `usage` of the overview.
+    #[serde(default)]
+    pub usage: Option<Usage>,
     /// The server's clock.
     pub server_time: Timestamp,
     /// Milliseconds between heartbeats.
@@ -129,6 +148,38 @@ pub struct SnapshotPayload {
     /// typing error.
     #[serde(default = "known")]
     pub known: bool,
+}
+
+impl SnapshotPayload {
+    /// The payload with `stats` as the only part of the read model `overview`.
+    pub fn figures_alone(&self) -> Self {
+        Self {
+            stats: self.stats.clone(),
+            tasks: Vec::new(),
+            next: None,
+            needs_you: None,
+            activity: None,
+            sources: None,
+            usage: None,
+            server_time: self.server_time.clone(),
+            heartbeat_ms: self.heartbeat_ms,
+            version: self.version.clone(),
+            known: self.known,
+        }
+    }
+
+    /// The answers of the two requests of the read model `overview`, as they are at the cursor of the frame. None if the
+    /// frame lacks the read model.
+    pub fn first_screen(&self) -> Option<(Overview, TaskPage)> {
+        let overview = Overview {
+            stats: self.stats.clone(),
+            needs_you: self.needs_you.clone()?,
+            activity: self.activity.clone()?,
+            sources: self.sources.clone()?,
+            usage: self.usage.clone()?,
+        };
+        Some((overview, TaskPage { items: self.tasks.clone(), next: self.next.clone(), previous: None }))
+    }
 }
 
 /// The first frame of a stream that continues from `since`.
@@ -161,7 +212,8 @@ pub struct Stale {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 pub struct Watching {
-    /// The list of the `watch`. A read model is stale if the held answer does not cover the cursor of this frame.
+    /// The list of the `watch`, without the tasks that exist in another project than the stream. A read model is stale if
+    /// the held answer does not cover the cursor of this frame.
     pub read_models: Vec<Watched>,
 }
 

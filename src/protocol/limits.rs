@@ -35,6 +35,15 @@ pub const FRAME_ACCEPT_TIME: Duration = Duration::from_secs(10);
 /// How long a peer may take to read a close frame. After that the WebSocket is dropped.
 pub const CLOSE_FRAME_TIME: Duration = Duration::from_secs(1);
 
+/// The largest `snapshot` frame with the read model `overview`, in bytes. Past it the frame lacks the read model, which the
+/// client then requests: any program can write long texts into tasks, and every stream that begins holds its frame in
+/// memory. A usual first page has 30 KiB.
+pub const SNAPSHOT_BYTES: usize = 1024 * 1024;
+
+/// How many kinds of events, and how many lanes, one notice names. Past it the notice names none, which stands for all:
+/// a screen that leaves notices alone shows few kinds.
+pub const DETAILS_PER_NOTICE: usize = 16;
+
 /// How many read models one stream may be narrowed to, and how many one `stale` frame lists. A longer `watch` closes
 /// the WebSocket with 1008; instead of a longer `stale` the server sends `resync`. Enough for any screen, and a bound
 /// on the work for each notice.

@@ -16,11 +16,14 @@ pub use task::{ChildTask, FinalStatus, Purged, StaleReason, Task, TaskMode, Task
 mod session;
 pub use session::{Session, SessionStatus};
 
+mod lane;
+pub use lane::{Lane, ToolFamily};
+
 // An event holds JSON. The core without `server` and `client` has no type for JSON values.
 #[cfg(any(feature = "server", feature = "client"))]
 mod event;
 #[cfg(any(feature = "server", feature = "client"))]
-pub use event::{EVENT_KINDS, Event, EventPage, EventState, EventsLogged, Lane, Metadata, Timeline, ToolFamily};
+pub use event::{EVENT_KINDS, Event, EventPage, EventState, EventsLogged, Metadata, Timeline};
 
 mod bookmark;
 pub use bookmark::{Bookmark, BookmarkPage};

@@ -9,6 +9,8 @@
 mod columns;
 pub use columns::NoticeColumns;
 
+mod details;
+
 mod fields;
 pub use fields::{NoticeFields, NoticeSubject};
 
@@ -16,7 +18,7 @@ mod samples;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::FinalStatus;
+use super::model::{FinalStatus, Lane};
 use super::{BookmarkId, EventId, SessionId, TaskId};
 
 macro_rules! notices {
@@ -131,6 +133,8 @@ notices! {
         project: String,
         /// The parent task.
         parent_task_id: Option<TaskId>,
+        /// Whether the `status` of the task changed. `null`: not known.
+        status_changed: Option<bool>,
     }
 
     /// A task became completed or errored.
@@ -191,6 +195,10 @@ notices! {
         task_id: TaskId,
         /// The project of the task.
         project: String,
+        /// The kinds of the events, sorted; of an event that changed, also the kind before. `null`: not known.
+        kinds: Option<Vec<String>>,
+        /// The lanes of the events, likewise.
+        lanes: Option<Vec<Lane>>,
     }
 
     /// An event changed or was deleted.
@@ -201,6 +209,10 @@ notices! {
         task_id: TaskId,
         /// The project of the task.
         project: String,
+        /// The kinds of the events, sorted; of an event that changed, also the kind before. `null`: not known.
+        kinds: Option<Vec<String>>,
+        /// The lanes of the events, likewise.
+        lanes: Option<Vec<Lane>>,
     }
 
     /// A bookmark was created or changed.
@@ -235,10 +247,25 @@ impl Notice {
         self.fields().parent_task_id
     }
 
-    /// Merges an `older` notice of the same kind and place into this one: the newer fields stay, counts are added up.
+    /// Merges an `older` notice of the same kind and place into this one: the newer fields stay, counts are added up,
+    /// and the details of both are united.
     pub fn merged_with(mut self, older: &Notice) -> Notice {
-        if let (Notice::TasksPurged(newer), Notice::TasksPurged(older)) = (&mut self, older) {
-            newer.count = newer.count.saturating_add(older.count);
+        match (&mut self, older) {
+            (Notice::TasksPurged(newer), Notice::TasksPurged(older)) => {
+                newer.count = newer.count.saturating_add(older.count);
+            }
+            (Notice::TaskUpdated(newer), Notice::TaskUpdated(older)) => {
+                newer.status_changed = details::either(newer.status_changed, older.status_changed);
+            }
+            (Notice::EventLogged(newer), Notice::EventLogged(older)) => {
+                details::unite(&mut newer.kinds, &older.kinds);
+                details::unite(&mut newer.lanes, &older.lanes);
+            }
+            (Notice::EventUpdated(newer), Notice::EventUpdated(older)) => {
+                details::unite(&mut newer.kinds, &older.kinds);
+                details::unite(&mut newer.lanes, &older.lanes);
+            }
+            _ => {}
         }
         self
     }
@@ -277,6 +304,8 @@ mod tests {
                 object_id: object_id.as_deref(),
                 status: fields.status.map(|status| status.as_str()),
                 count: fields.count.map(|count| count.cast_signed()),
+                event_class: fields.kinds.map(|_| "tool/terminal/"),
+                status_changed: fields.status_changed.copied().map(i64::from),
             };
             assert_eq!(Notice::from_columns(&columns), Some(sample.clone()));
             assert_eq!(Notice::from_columns(&NoticeColumns { kind: "task.renamed", ..columns }), None);
@@ -297,6 +326,40 @@ mod tests {
                 other => panic!("not a subject: {other:?}"),
             };
             assert_eq!(sample.notice_kind().subject(), expected, "{}", sample.kind());
+        }
+    }
+
+    /// The row of an event in the log: its kind, family and lane, and those from before the change.
+    #[test]
+    fn the_class_of_an_event_names_kinds_and_lanes() {
+        let long = "a".repeat(64);
+        for (class, kinds, lanes) in [
+            (Some("tool/terminal/"), Some(vec!["tool"]), r#"["terminal"]"#),
+            (Some("log//"), Some(vec!["log"]), r#"["system"]"#),
+            (Some("of.tomorrow//git"), Some(vec!["of.tomorrow"]), r#"["git"]"#),
+            (Some("tool/of_tomorrow/of_tomorrow"), Some(vec!["tool"]), r#"["coordination"]"#),
+            (Some("user.message// plan//"), Some(vec!["plan", "user.message"]), r#"["planning","user"]"#),
+            (Some("log//git log//git"), Some(vec!["log"]), r#"["git"]"#),
+            (Some(&*format!("{long}//")), Some(vec![&*long]), r#"["system"]"#),
+            (Some(&*format!("{long}a//")), None, "null"),
+            (Some("a b//"), None, "null"),
+            (Some("Log//"), None, "null"),
+            (Some("//"), None, "null"),
+            (Some(""), None, "null"),
+            (Some("a/b/c/d"), None, "null"),
+            (None, None, "null"),
+        ] {
+            let columns = NoticeColumns {
+                kind: "event.logged",
+                task_id: Some("0190b0a0-0000-7000-8000-000000000001"),
+                object_id: Some("0190b0a0-0000-7000-8000-000000000002"),
+                event_class: class,
+                ..NoticeColumns::default()
+            };
+            let Some(Notice::EventLogged(logged)) = Notice::from_columns(&columns) else { panic!("{class:?}") };
+            let expected = kinds.map(|kinds| kinds.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            assert_eq!(logged.kinds, expected, "{class:?}");
+            assert_eq!(serde_json::to_string(&logged.lanes).expect("JSON"), lanes, "{class:?}");
         }
     }
 

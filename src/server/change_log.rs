@@ -35,5 +35,7 @@ fn notice(row: &change::Model) -> Option<Notice> {
         object_id: row.object_id.as_deref(),
         status: row.status.as_deref(),
         count: row.count,
+        event_class: row.event_class.as_deref(),
+        status_changed: row.status_changed,
     })
 }

@@ -25,8 +25,8 @@ use crate::engine::invalidation;
 use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
 use crate::protocol::{
-    Closing, Cursor, Frame, FrameKind, Heartbeat, Resumed, Resync, SnapshotPayload, Stale, VERSION, Watch, Watched,
-    Watching,
+    Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, Resumed, Resync, SnapshotPayload, Stale,
+    TaskId, VERSION, Watch, Watched, Watching,
 };
 
 mod watched_set;
@@ -92,12 +92,11 @@ impl Feed {
         let listener = BroadcastStream::new(source.hub.subscribe());
         let read = source.database.snapshot(request.scope).await?;
         let known = read::project_is_known(&read).await?;
-        let kind = match resumed(&source, &read, request.since.as_deref(), known).await? {
-            Some(resumed) => FrameKind::Resumed(resumed),
-            None => FrameKind::Snapshot(Box::new(snapshot(&source, &read, known).await?)),
-        };
         let (cursor, scope) = (read.cursor().clone(), read.scope().clone());
-        let first = Some(line(&Frame::new(kind, cursor.clone())));
+        let first = Some(match resumed(&source, &read, request.since.as_deref(), known).await? {
+            Some(resumed) => line(&Frame::new(FrameKind::Resumed(resumed), cursor.clone())),
+            None => first_line(snapshot(&source, &read, known).await?, &cursor),
+        });
         let mut heartbeat = interval_at(tokio::time::Instant::now() + source.heartbeat, source.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self { source, listener, heartbeat, scope, watched: None, cursor, first, ended: false })
@@ -105,10 +104,27 @@ impl Feed {
 
     /// Narrows the stream to the read models of `watch`. Returns the frame that confirms it, behind the first frame of
     /// the stream if that one was not taken yet: a client may send `watch` together with its request for the stream.
-    pub fn watch(&mut self, watch: Watch) -> Vec<FeedLine> {
+    ///
+    /// The frame leaves out each task that exists in another project than the stream: the stream reports no change of
+    /// that task. The stream keeps the task's id all the same, so it reports when the task comes into its project.
+    pub async fn watch(&mut self, watch: Watch) -> Result<Vec<FeedLine>, DatabaseError> {
         self.watched = Some(WatchedSet::of(&watch.read_models));
-        let watching = self.line(FrameKind::Watching(Watching { read_models: watch.read_models }));
-        self.first.take().into_iter().chain([watching]).collect()
+        let read_models = self.certified(watch.read_models).await?;
+        let watching = self.line(FrameKind::Watching(Watching { read_models }));
+        Ok(self.first.take().into_iter().chain([watching]).collect())
+    }
+
+    /// The read models whose every change this stream reports from its cursor on. The rows are read after that cursor: a
+    /// task that moved in between is reported, because both projects of a move have a notice.
+    async fn certified(&self, mut read_models: Vec<Watched>) -> Result<Vec<Watched>, DatabaseError> {
+        let tasks: Vec<_> = read_models.iter().filter_map(task_of).collect();
+        if self.scope == Scope::All || tasks.is_empty() {
+            return Ok(read_models);
+        }
+        let queries = async |read: &ReadTransaction| read::task::out_of_scope(read, &tasks).await;
+        let others = self.source.database.look_up(self.scope.clone(), queries).await?;
+        read_models.retain(|entry| task_of(entry).is_none_or(|task| !others.contains(task)));
+        Ok(read_models)
     }
 
     /// The frame to send when the server ends.
@@ -247,15 +263,35 @@ async fn resumed(
 }
 
 async fn snapshot(source: &FeedSource, read: &ReadTransaction, known: bool) -> Result<SnapshotPayload, DatabaseError> {
-    let (stats, tasks) = read::first_screen(read).await?;
+    let (overview, tasks) = read::first_screen(read).await?;
     Ok(SnapshotPayload {
-        stats,
-        tasks,
+        stats: overview.stats,
+        tasks: tasks.items,
+        next: tasks.next,
+        needs_you: Some(overview.needs_you),
+        activity: Some(overview.activity),
+        sources: Some(overview.sources),
+        usage: Some(overview.usage),
         server_time: now(),
         heartbeat_ms: heartbeat_ms(source),
         version: VERSION.to_owned(),
         known,
     })
+}
+
+/// The line of a snapshot. A snapshot that is too large is sent without the read model `overview`.
+fn first_line(snapshot: SnapshotPayload, cursor: &Cursor) -> FeedLine {
+    let line = |snapshot| line(&Frame::new(FrameKind::Snapshot(Box::new(snapshot)), cursor.clone()));
+    let small = snapshot.figures_alone();
+    let whole = line(snapshot);
+    if whole.text.len() > limits::SNAPSHOT_BYTES { line(small) } else { whole }
+}
+
+fn task_of(entry: &Watched) -> Option<&TaskId> {
+    match entry {
+        Watched::One(ReadModel::Task(task)) => Some(task),
+        Watched::One(ReadModel::Overview | ReadModel::Bookmarks) | Watched::Group(EveryTask) => None,
+    }
 }
 
 fn line(frame: &Frame) -> FeedLine {

@@ -12,7 +12,7 @@ use requery_entities::StoredText;
 
 use super::database::{DatabaseError, ReadTransaction, sql};
 use crate::protocol::limits;
-use crate::protocol::model::{Stats, Task, Timestamp};
+use crate::protocol::model::{Overview, TaskPage, Timestamp};
 
 pub mod overview;
 
@@ -39,11 +39,11 @@ pub async fn project_is_known(tx: &ReadTransaction) -> Result<bool, DbErr> {
     Ok(sql::tasks::PROJECT_HAS_TASKS.number(tx, [project.into()]).await? != 0)
 }
 
-/// The content of a snapshot frame: the figures and the first page of tasks.
-pub async fn first_screen(tx: &ReadTransaction) -> Result<(Stats, Vec<Task>), DatabaseError> {
+/// The content of a snapshot frame: the overview and the first page of tasks.
+pub async fn first_screen(tx: &ReadTransaction) -> Result<(Overview, TaskPage), DatabaseError> {
     let overview = overview::overview(tx).await?;
     let tasks = task::page(tx, &TaskFilter::default(), &PageWindow::Newest, limits::PAGE_ROWS_DEFAULT.into()).await?;
-    Ok((overview.stats, tasks.items))
+    Ok((overview, tasks))
 }
 
 /// The id of a row, or none where the text is not an id. A list leaves such a row out: no request could name it.

@@ -9,6 +9,8 @@ use wire::{Wire, id};
 
 mod notices;
 
+mod details;
+
 mod envelope;
 
 mod frames;

@@ -192,7 +192,8 @@ fn serde_writes_frames_as_the_schemas_describe() {
     };
     check::<Resumed>(&with(json!({"stale": ["overview", "task:*", format!("task:{ID}")]})));
     check::<SnapshotPayload>(&json!({
-        "stats": serde_json::to_value(Stats::default()).unwrap(), "tasks": [], "server_time": TIME,
+        "stats": serde_json::to_value(Stats::default()).unwrap(), "tasks": [], "next": null, "needs_you": [],
+        "activity": [], "sources": [], "usage": serde_json::to_value(Usage::default()).unwrap(), "server_time": TIME,
         "heartbeat_ms": 25000, "version": "1.0", "known": true,
     }));
     check::<Stale>(&json!({"read_models": ["bookmarks"]}));

@@ -285,6 +285,11 @@ fn incoming(words: &[&str]) -> Incoming {
         "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
             stats: Stats::default(),
             tasks: Vec::new(),
+            next: None,
+            needs_you: None,
+            activity: None,
+            sources: None,
+            usage: None,
             server_time: time(),
             heartbeat_ms,
             version: "1.0".into(),
@@ -326,6 +331,7 @@ pub fn notice(kind: &str, words: &[&str]) -> Notice {
         object_id: Some(&object_id),
         status: Some("completed"),
         count: Some(1),
+        ..NoticeColumns::default()
     };
     Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {kind} {words:?}"))
 }

@@ -77,8 +77,8 @@ async fn the_first_frame_precedes_the_answer_to_an_early_watch() {
         lines.iter().map(|line| serde_json::from_str::<Frame>(&line.text).unwrap().kind.kind().to_owned()).collect()
     };
     let watch = || Watch { read_models: vec![Watched::Group(EveryTask)] };
-    assert_eq!(kinds(feed.watch(watch())), ["snapshot", "watching"]);
-    assert_eq!(kinds(feed.watch(watch())), ["watching"]);
+    assert_eq!(kinds(feed.watch(watch()).await.unwrap()), ["snapshot", "watching"]);
+    assert_eq!(kinds(feed.watch(watch()).await.unwrap()), ["watching"]);
     assert!(futures_util::poll!(feed.next()).is_pending(), "the first frame is sent once");
 }
 
@@ -160,7 +160,7 @@ impl HubFixture {
     /// A feed that has sent its first frame and is narrowed to these read models.
     async fn watching<'a>(&self, models: impl IntoIterator<Item = &'a str>) -> Feed {
         let mut feed = Feed::open(self.source.clone(), FeedRequest::default()).await.unwrap();
-        feed.watch(Watch { read_models: models.into_iter().map(watched).collect() });
+        feed.watch(Watch { read_models: models.into_iter().map(watched).collect() }).await.unwrap();
         feed
     }
 

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use crate::app::{App, PATIENCE};
 
 mod load;
+mod snapshot;
 mod upgrade;
+mod watching;
 
 const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
 const OTHER: &str = "0190b0a0-0000-7000-8000-000000000002";

@@ -38,7 +38,7 @@ async fn titles(database: &Database) -> String {
 async fn titles_of(database: &Database, scope: Scope) -> String {
     let queries = async |tx: &ReadTransaction| {
         let tasks = read::first_screen(tx).await?.1;
-        Ok::<_, DatabaseError>(tasks.into_iter().map(|task| task.title).collect::<Vec<_>>())
+        Ok::<_, DatabaseError>(tasks.items.into_iter().map(|task| task.title).collect::<Vec<_>>())
     };
     let answer = database.read(scope, None, ReadKey::new("titles"), queries).await.unwrap();
     String::from_utf8(answer.into_bytes()).unwrap()

@@ -16,9 +16,10 @@ create trigger events_logged after insert on events begin
     -- Not a check of the table, because a program that trusts no schema cannot read a table with `json_type` in it.
     select raise(abort, 'metadata_is_a_json_object')
         where new.metadata is not null and (select type from json_tree(new.metadata) limit 1) <> 'object';
-    insert into changes (kind, project, task_id, object_id, happened_at) values ('event.logged',
+    insert into changes (kind, project, task_id, object_id, happened_at, event_class) values ('event.logged',
         coalesce((select project from tasks where id = new.task_id), raise(abort, 'task_id: there is no such task')),
-        new.task_id, new.id, new.created_at);
+        new.task_id, new.id, new.created_at,
+        new.kind || '/' || ifnull(new.family, '') || '/' || ifnull(new.lane, ''));
     -- One of the two updates applies, so the row is written once. Only the first event of a millisecond touches the
     -- indexes on changed_at.
     update tasks set event_count = event_count + 1, trigger_writes = last_insert_rowid()
@@ -76,8 +77,12 @@ when new.session_id is not old.session_id or new.kind is not old.kind or new.fam
     or new.lane is not old.lane or new.state is not old.state or new.title is not old.title
     or new.body is not old.body or new.metadata is not old.metadata or new.truncated is not old.truncated
     or new.external_id is not old.external_id or new.created_at is not old.created_at begin
-    insert into changes (kind, project, task_id, object_id)
-        select 'event.updated', project, id, new.id from tasks where id = new.task_id;
+    insert into changes (kind, project, task_id, object_id, event_class)
+        select 'event.updated', project, id, new.id,
+            new.kind || '/' || ifnull(new.family, '') || '/' || ifnull(new.lane, '')
+            || iif(new.kind is old.kind and new.family is old.family and new.lane is old.lane, '',
+                ' ' || old.kind || '/' || ifnull(old.family, '') || '/' || ifnull(old.lane, ''))
+        from tasks where id = new.task_id;
     insert into settling (id) values (new.id);
     update events set updated_at = cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)
         where position = new.position;
@@ -87,6 +92,8 @@ end;
 -- The bookmarks of a deleted task go with their task.
 create trigger events_deleted after delete on events when exists (select 1 from tasks where id = old.task_id) begin
     delete from bookmarks where event_id = old.id;
-    insert into changes (kind, project, task_id, object_id)
-        select 'event.updated', project, id, old.id from tasks where id = old.task_id;
+    insert into changes (kind, project, task_id, object_id, event_class)
+        select 'event.updated', project, id, old.id,
+            old.kind || '/' || ifnull(old.family, '') || '/' || ifnull(old.lane, '')
+        from tasks where id = old.task_id;
 end;

@@ -89,12 +89,12 @@ when (new.title is not old.title or new.project is not old.project or new.status
     or new.stale_reason is not old.stale_reason or new.created_at is not old.created_at)
     and not exists (select 1 from settling where id = new.id) begin
     -- For the screens that show the task in its old project or below its old parent.
-    insert into changes (kind, project, task_id, parent_task_id)
-        select 'task.updated', old.project, new.id, old.parent_task_id
+    insert into changes (kind, project, task_id, parent_task_id, status_changed)
+        select 'task.updated', old.project, new.id, old.parent_task_id, new.status is not old.status
         where new.project is not old.project or new.parent_task_id is not old.parent_task_id;
-    insert into changes (kind, project, task_id, parent_task_id, status)
+    insert into changes (kind, project, task_id, parent_task_id, status, status_changed)
         select iif(done, 'task.completed', 'task.updated'), new.project, new.id, new.parent_task_id,
-            iif(done, new.status, null)
+            iif(done, new.status, null), iif(done, null, new.status is not old.status)
         from (select new.status is not old.status and new.status in ('completed', 'errored') as done);
     -- A move to another project changes the bookmarks of both projects.
     insert into changes (kind, project, task_id, object_id)

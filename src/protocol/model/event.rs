@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
 use super::page::pages;
 use super::words::words;
+use super::{Lane, Timestamp, ToolFamily};
 use crate::protocol::{EventId, SessionId, TaskId};
 
 /// The known kinds of events. The set is open: a writer may use another kind.
@@ -35,52 +35,6 @@ pub const EVENT_KINDS: &[&str] = &[
 ];
 
 words! {
-    /// The family of a tool.
-    ToolFamily {
-        /// Runs commands.
-        Terminal = "terminal",
-        /// Changes files.
-        File = "file",
-        /// Reads and searches.
-        Explore = "explore",
-        /// Calls other agents.
-        Agent = "agent",
-        /// Calls a tool of an MCP server.
-        Mcp = "mcp",
-        /// Writes a todo list.
-        Todo = "todo",
-        /// Asks the person a question.
-        Question = "question",
-    }
-
-    /// The row of a timeline in which an event is drawn.
-    Lane {
-        /// Messages of the person.
-        User = "user",
-        /// Answers of the agent.
-        Assistant = "assistant",
-        /// Reading and searching.
-        Exploration = "exploration",
-        /// Changes to files.
-        Implementation = "implementation",
-        /// Commands.
-        Terminal = "terminal",
-        /// Plans.
-        Planning = "planning",
-        /// Questions and requests for permission.
-        Questions = "questions",
-        /// Todo lists.
-        Todos = "todos",
-        /// Version control.
-        Git = "git",
-        /// Work of subagents.
-        Background = "background",
-        /// Calls to other agents and tools.
-        Coordination = "coordination",
-        /// All other events.
-        System = "system",
-    }
-
     /// The progress of a tool call, a subagent or a todo.
     EventState {
         /// Not ended yet.
@@ -93,27 +47,6 @@ words! {
         Denied = "denied",
         /// Still open when its turn ended.
         Abandoned = "abandoned",
-    }
-}
-
-impl Lane {
-    /// The lane of an event without a lane of its own.
-    pub fn of(kind: &str, family: Option<ToolFamily>) -> Lane {
-        match (kind, family) {
-            ("user.message", _) => Lane::User,
-            ("assistant.response" | "assistant.error", _) => Lane::Assistant,
-            ("tool", Some(ToolFamily::Terminal)) => Lane::Terminal,
-            ("tool", Some(ToolFamily::File)) => Lane::Implementation,
-            ("tool", Some(ToolFamily::Explore)) => Lane::Exploration,
-            ("tool", Some(ToolFamily::Agent | ToolFamily::Mcp) | None) => Lane::Coordination,
-            ("tool", Some(ToolFamily::Todo)) | ("todo", _) => Lane::Todos,
-            ("tool", Some(ToolFamily::Question)) => Lane::Questions,
-            ("question" | "permission.requested" | "permission.denied", _) => Lane::Questions,
-            ("plan", _) => Lane::Planning,
-            ("subagent", _) => Lane::Background,
-            ("git.status" | "git.commit" | "git.push" | "pull_request", _) => Lane::Git,
-            _ => Lane::System,
-        }
     }
 }
 

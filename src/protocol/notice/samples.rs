@@ -2,7 +2,7 @@
 //! test. A kind without a sample does not compile.
 
 use super::{Notice, NoticeKind};
-use crate::protocol::model::FinalStatus;
+use crate::protocol::model::{FinalStatus, Lane};
 use crate::protocol::{BookmarkId, EventId, SessionId, TaskId, notice};
 
 impl Notice {
@@ -22,9 +22,14 @@ impl NoticeKind {
         let bookmark_id = BookmarkId::numbered(5);
         let project = "demo".to_owned();
         let status = FinalStatus::Completed;
+        let status_changed = Some(true);
+        let kinds = Some(vec!["tool".to_owned()]);
+        let lanes = Some(vec![Lane::Terminal]);
         match self {
             NoticeKind::TaskStarted => Notice::TaskStarted(notice::TaskStarted { task_id, project, parent_task_id }),
-            NoticeKind::TaskUpdated => Notice::TaskUpdated(notice::TaskUpdated { task_id, project, parent_task_id }),
+            NoticeKind::TaskUpdated => {
+                Notice::TaskUpdated(notice::TaskUpdated { task_id, project, parent_task_id, status_changed })
+            }
             NoticeKind::TaskCompleted => {
                 Notice::TaskCompleted(notice::TaskCompleted { task_id, project, parent_task_id, status })
             }
@@ -34,8 +39,12 @@ impl NoticeKind {
                 Notice::SessionStarted(notice::SessionStarted { session_id, task_id, project })
             }
             NoticeKind::SessionEnded => Notice::SessionEnded(notice::SessionEnded { session_id, task_id, project }),
-            NoticeKind::EventLogged => Notice::EventLogged(notice::EventLogged { event_id, task_id, project }),
-            NoticeKind::EventUpdated => Notice::EventUpdated(notice::EventUpdated { event_id, task_id, project }),
+            NoticeKind::EventLogged => {
+                Notice::EventLogged(notice::EventLogged { event_id, task_id, project, kinds, lanes })
+            }
+            NoticeKind::EventUpdated => {
+                Notice::EventUpdated(notice::EventUpdated { event_id, task_id, project, kinds, lanes })
+            }
             NoticeKind::BookmarkSaved => Notice::BookmarkSaved(notice::BookmarkSaved { bookmark_id, task_id, project }),
             NoticeKind::BookmarkDeleted => {
                 Notice::BookmarkDeleted(notice::BookmarkDeleted { bookmark_id, task_id, project })

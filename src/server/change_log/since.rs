@@ -20,7 +20,8 @@ struct Missed {
 /// The notices of the changes after `cursor`, in the scope of the snapshot. None if the cursor belongs to another
 /// history, the log is pruned too far, a change has an unknown kind, or there are more than `most` notices.
 ///
-/// Several changes of one kind to one task give one notice, which names no object: no read model depends on the object.
+/// Several changes of one kind to one task give one notice, which names no object and no details of it: no read model
+/// depends on them.
 pub async fn since(read: &ReadTransaction, cursor: &Cursor, most: u64) -> Result<Option<Vec<Notice>>, DbErr> {
     if !sqlite::continues(read, cursor).await? {
         return Ok(None);
@@ -40,5 +41,6 @@ fn notice(missed: &Missed) -> Option<Notice> {
         object_id: Some("00000000-0000-0000-0000-000000000000"),
         status: Some("completed"),
         count: Some(1),
+        ..NoticeColumns::default()
     })
 }

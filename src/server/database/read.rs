@@ -114,6 +114,16 @@ impl Database {
         Ok(Answer::new(&value, cursor)?)
     }
 
+    /// Runs `queries` in one snapshot, in turn with the reads of answers, for a question of an open stream.
+    pub async fn look_up<T>(
+        &self,
+        scope: Scope,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, DbErr>,
+    ) -> Result<T, DatabaseError> {
+        let _turn = self.0.read_turns.take().await?;
+        Ok(queries(&self.snapshot(scope).await?).await?)
+    }
+
     /// One snapshot of the projects in `scope`, for followers of the log and for streams. Answers go through
     /// [`Database::read`] and [`Database::read_with_cursor`].
     pub async fn snapshot(&self, scope: Scope) -> Result<ReadTransaction, DatabaseError> {

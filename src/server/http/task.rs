@@ -64,12 +64,14 @@ impl TaskApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
+        /// Only if the task is in this project. Default: in any project.
+        project: ProjectParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<TaskDetail>, ApiError> {
         let key = ReadKey::new("task").with("task_id", Some(&task_id.0));
         let queries =
             async |tx: &ReadTransaction| found(tx, "task", &task_id.0, read::task::detail(tx, &task_id.0).await?);
-        reading.answer(&self.0, Scope::All, key, queries).await
+        reading.answer(&self.0, project.0, key, queries).await
     }
 
     /// Change a task

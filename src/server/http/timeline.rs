@@ -8,13 +8,12 @@ use serde::Serialize;
 
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::{EventsBody, JsonBody};
-use super::reading::{PageParameters, Reading, found};
+use super::reading::{PageParameters, ProjectParameter, Reading, found};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::model::{Event, EventPage, EventsLogged, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
 use crate::protocol::{EventId, SessionId, TaskId};
-use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
@@ -30,6 +29,8 @@ impl TimelineApi {
         &self,
         /// The task.
         task_id: Path<TaskId>,
+        /// Only if the task is in this project. Default: in any project.
+        project: ProjectParameter,
         page: PageParameters,
         reading: Reading,
     ) -> Result<ReadAnswer<EventPage>, ApiError> {
@@ -38,7 +39,7 @@ impl TimelineApi {
         let queries = async |tx: &ReadTransaction| {
             found(tx, "task", &task_id.0, read::timeline::page(tx, &task_id.0, &window, page.limit()).await?)
         };
-        reading.answer(&self.0, Scope::All, page.extend(key), queries).await
+        reading.answer(&self.0, project.0, page.extend(key), queries).await
     }
 
     /// Begin a session: a run of an agent on a task

@@ -81,7 +81,14 @@ impl Flush {
         let texts = 2 * self.notices.len().min(streams.saturating_mul(limits::NOTICES_PER_FLUSH));
         // An escaped character has two bytes.
         let longest = self.notices.iter().map(|encoded| 2 * encoded.notice.project().len()).max().unwrap_or(0);
-        let notice = |encoded: &Encoded| size_of::<Encoded>() + 3 * ID + STALE + encoded.notice.project().len();
+        let notice = |encoded: &Encoded| {
+            // The sets are held once, and are in both forms of the frame.
+            3 * bytes_of_details(&encoded.notice)
+                + size_of::<Encoded>()
+                + 3 * ID
+                + STALE
+                + encoded.notice.project().len()
+        };
         self.notices.iter().map(notice).sum::<usize>() + texts.saturating_mul(TEXT + cursor + longest)
     }
 }
@@ -111,6 +118,14 @@ impl Encoded {
 pub fn encode(frame: &Frame) -> Utf8Bytes {
     // A frame holds only texts, numbers and lists, so encoding cannot fail.
     serde_json::to_string(frame).unwrap_or_default().into()
+}
+
+/// The memory of the sets of a notice, which is at least as much as their JSON.
+fn bytes_of_details(notice: &Notice) -> usize {
+    let fields = notice.fields();
+    let kinds = fields.kinds.into_iter().flatten().map(String::len);
+    let lanes = fields.lanes.into_iter().flatten().map(|lane| lane.as_str().len());
+    kinds.chain(lanes).map(|word| size_of::<String>() + word).sum()
 }
 
 fn hash(name: &Watched) -> u64 {

@@ -166,10 +166,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                         return None;
                     }
                 }
-                Some(Burst::Last(line)) => {
-                    send(socket, frames(&[line])).await;
-                    return Some((code::RESTART, "come back later"));
-                }
+                Some(Burst::Last(line)) => return come_back_later(socket, line).await,
                 None => return Some((code::SERVER_FAULT, "the stream ended")),
             },
             message = socket.next() => {
@@ -177,7 +174,13 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                 match message {
                     Some(Ok(message)) => match parse_watch(&message) {
                         Ok(Some(watch)) => {
-                            let lines = feed.watch(watch);
+                            let lines = match feed.watch(watch).await {
+                                Ok(lines) => lines,
+                                Err(error) => {
+                                    tracing::warn!(%error, "could not look up the tasks that a stream watches");
+                                    return come_back_later(socket, feed.closing()).await;
+                                }
+                            };
                             if !send(socket, frames(&lines)).await {
                                 return None;
                             }
@@ -198,6 +201,12 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             }
         }
     }
+}
+
+/// Sends the frame `closing`.
+async fn come_back_later<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, closing: FeedLine) -> End {
+    send(socket, frames(&[closing])).await;
+    Some((code::RESTART, "come back later"))
 }
 
 /// The bytes of these lines, each as one text frame.

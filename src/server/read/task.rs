@@ -1,9 +1,11 @@
 //! Tasks: pages of tasks, and the detail of one task.
 
+use std::collections::BTreeSet;
+
 use requery_entities::{StoredText, session, task};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
 use super::page::{self, ListName, MomentKey, PageWindow};
@@ -15,7 +17,7 @@ use crate::protocol::model::{
 };
 use crate::protocol::{SessionId, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::{ReadTransaction, in_scope};
+use crate::server::database::{ReadTransaction, in_scope, sql};
 
 /// Which tasks a page lists.
 #[derive(Clone, Debug, Default)]
@@ -107,6 +109,14 @@ pub async fn detail(tx: &ReadTransaction, task_id: &TaskId) -> Result<Option<Tas
     }))
 }
 
+/// The ones of these tasks that exist outside of the transaction's scope.
+pub async fn out_of_scope(tx: &ReadTransaction, ids: &[&TaskId]) -> Result<BTreeSet<TaskId>, DbErr> {
+    let Some(project) = tx.scope().project() else { return Ok(BTreeSet::new()) };
+    let ids = serde_json::json!(ids).to_string();
+    let rows: Vec<IdRow> = sql::tasks::OF_OTHER_PROJECTS.all(tx, [ids.into(), project.into()]).await?;
+    Ok(rows.iter().filter_map(|row| id(&row.id)).collect())
+}
+
 /// One session.
 pub async fn session_of(tx: &impl ConnectionTrait, session_id: &SessionId) -> Result<Option<Session>, DbErr> {
     Ok(session::Entity::find_by_id(session_id.as_str()).one(tx).await?.and_then(session))
@@ -133,6 +143,11 @@ struct TaskRow {
     event_count: i64,
     changed_at: i64,
     created_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct IdRow {
+    id: StoredText,
 }
 
 #[derive(DerivePartialModel)]

@@ -83,7 +83,7 @@ async fn a_change_of_parent_sends_notices_for_both_parents() {
         ),
         (
             "update tasks set parent_task_id = null, project = 'p', status = 'errored' where id = '{c}'",
-            "task.updated task_id=c project= parent_task_id=b
+            "task.updated task_id=c project= parent_task_id=b status_changed=true
              task.completed task_id=c project=p parent_task_id=null status=errored",
         ),
     ] {

@@ -140,7 +140,7 @@ async fn server_sent_events_have_exactly_these_bytes() {
     let expected = expand(
         r#"data: {"type":"task.started","payload":{"task_id":"{a}","project":"p \"é\"","parent_task_id":null},"cursor":"EPOCH:4:4:","more":true}
 
-data: {"type":"event.logged","payload":{"event_id":"{f}","task_id":"{a}","project":"p \"é\""},"cursor":"EPOCH:4:4:","count":2}
+data: {"type":"event.logged","payload":{"event_id":"{f}","task_id":"{a}","project":"p \"é\"","kinds":["log"],"lanes":["system"]},"cursor":"EPOCH:4:4:","count":2}
 id: EPOCH:4:4:
 
 "#,

@@ -194,11 +194,11 @@ async fn replacing_a_row_within_its_task_sends_a_notice() {
             ),
             (
                 "replace into events (id, task_id, kind) values ('{f}', '{a}', 'tool')",
-                "event.logged event_id=f task_id=a project=p",
+                r#"event.logged event_id=f task_id=a project=p kinds=["tool"] lanes=["coordination"]"#,
             ),
             (
                 "replace into events (id, task_id, kind, external_id) values ('{h}', '{a}', 'tool', 'call')",
-                "event.logged event_id=h task_id=a project=p",
+                r#"event.logged event_id=h task_id=a project=p kinds=["tool"] lanes=["coordination"]"#,
             ),
             (
                 "replace into bookmarks (id, task_id) values ('{q}', '{a}')",
@@ -240,9 +240,9 @@ async fn each_removed_row_is_named_by_a_change() {
             ),
             (
                 "replace into events (id, task_id, kind, external_id) values ('{h}', '{a}', 'tool', 'call')",
-                "bookmark.deleted bookmark_id=o task_id=a project=p
+                r#"bookmark.deleted bookmark_id=o task_id=a project=p
                  event.updated event_id=e task_id=a project=p
-                 event.logged event_id=h task_id=a project=p",
+                 event.logged event_id=h task_id=a project=p kinds=["tool"] lanes=["coordination"]"#,
             ),
             (
                 "update or replace events set external_id = 'call' where id = '{f}'",

@@ -11,7 +11,7 @@ use crate::app::{App, Ws};
 
 /// Every kind, and the fields of its payload in their order.
 const FIELDS: &[(&str, &str)] = &[
-    ("snapshot", "stats tasks server_time heartbeat_ms version known"),
+    ("snapshot", "stats tasks next needs_you activity sources usage server_time heartbeat_ms version known"),
     ("resumed", "server_time heartbeat_ms version known stale"),
     ("heartbeat", "server_time"),
     ("watching", "read_models"),

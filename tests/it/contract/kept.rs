@@ -268,7 +268,7 @@ async fn an_update_that_replaces_an_event_removes_its_bookmark() {
 async fn a_reason_that_is_given_again_stays() {
     for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
-        let frame = "task.updated task_id=a project=p parent_task_id=null";
+        let frame = "task.updated task_id=a project=p parent_task_id=null status_changed=true";
         let failed = "task.completed task_id=a project=p parent_task_id=null status=errored";
         let reason = "select coalesce(status_reason, 'none') from tasks where id = '{a}'";
         wire.check(r#"PATCH /api/v1/tasks/{a} {"status":"waiting","status_reason":"why"}"#, frame).await;

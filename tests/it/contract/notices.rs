@@ -46,7 +46,7 @@ const STEPS: &[Step] = &[
     (
         r#"PATCH /api/v1/tasks/{b} {"status":"waiting","status_reason":"why"}"#,
         "update tasks set status = 'waiting', status_reason = 'why' where id = '{b}'",
-        "task.updated task_id=b project=p parent_task_id=a",
+        "task.updated task_id=b project=p parent_task_id=a status_changed=true",
     ),
     // A completed task sends `task.completed` alone, even if other columns change in the same write.
     (
@@ -68,7 +68,7 @@ const STEPS: &[Step] = &[
     (
         r#"PATCH /api/v1/tasks/{b} {"status":"running"}"#,
         "update tasks set status = 'running' where id = '{b}'",
-        "task.updated task_id=b project=p parent_task_id=a",
+        "task.updated task_id=b project=p parent_task_id=a status_changed=true",
     ),
     // A task that moves to another project sends one notice for each of the two projects.
     (
@@ -80,7 +80,7 @@ const STEPS: &[Step] = &[
     (
         r#"PATCH /api/v1/tasks/{f} {"project":"","status":"errored"}"#,
         "update tasks set project = '', status = 'errored' where id = '{f}'",
-        "task.updated task_id=f project=q parent_task_id=null
+        "task.updated task_id=f project=q parent_task_id=null status_changed=true
          task.completed task_id=f project= parent_task_id=null status=errored",
     ),
     // A session sends notices of its own when it begins and ends. Any other change of a session sends `task.updated`.
@@ -134,7 +134,7 @@ const STEPS: &[Step] = &[
     (
         r#"POST /api/v1/tasks/{a}/events {"events":[{"event_id":"{e1}","kind":"log"},{"event_id":"{e2}","kind":"tool"}]}"#,
         "insert into events (id, task_id, kind) values ('{e1}', '{a}', 'log'), ('{e2}', '{a}', 'tool')",
-        "event.logged event_id=e2 task_id=a project=p x2",
+        r#"event.logged event_id=e2 task_id=a project=p kinds=["log","tool"] lanes=["coordination","system"] x2"#,
     ),
     (
         r#"PATCH /api/v1/events/{e} {"title":"t","state":"ok","metadata":{"k":1}}"#,
@@ -194,9 +194,9 @@ const STEPS: &[Step] = &[
          event.updated event_id=e task_id=a project=q",
     ),
     (
-        "DELETE /api/v1/events/{e1}",
-        "delete from events where id = '{e1}'",
-        "event.updated event_id=e1 task_id=a project=q",
+        "DELETE /api/v1/events/{e2}",
+        "delete from events where id = '{e2}'",
+        r#"event.updated event_id=e2 task_id=a project=q kinds=["tool"] lanes=["coordination"]"#,
     ),
     // A deleted tree sends one notice for each task, and none for the rows of these tasks.
     (

@@ -281,6 +281,7 @@ fn notice(text: &str) -> Notice {
         object_id: Some(&id("e")),
         status: words.next(),
         count: name.parse().ok(),
+        ..NoticeColumns::default()
     };
     Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {text}"))
 }

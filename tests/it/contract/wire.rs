@@ -14,7 +14,7 @@ use jsonschema::Validator;
 use requery::server::change_log::fold;
 use requery::server::database::{Database, OpenError};
 use requery::server::http::document;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -227,10 +227,15 @@ fn is_name(text: &str) -> bool {
     (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-/// A frame as one line: its type, its payload, and the number of changes that it stands for.
+/// A frame as one line: its type, its payload, and the number of changes that it stands for. The usual details are left
+/// out: those of an event of the kind `log`, and of a change that leaves the status of the task.
 fn line(frame: &Value) -> String {
+    let usual = [("kinds", json!(["log"])), ("lanes", json!(["system"])), ("status_changed", json!(false))];
     let mut line = frame["type"].as_str().unwrap().to_owned();
     for (key, value) in frame["payload"].as_object().unwrap() {
+        if usual.iter().any(|(name, usual)| name == key && usual == value) {
+            continue;
+        }
         let value = match value {
             Value::String(text) => name(text),
             other => other.to_string(),

@@ -167,6 +167,11 @@ impl Server {
             None => FrameKind::Snapshot(Box::new(SnapshotPayload {
                 stats: Stats::default(),
                 tasks: Vec::new(),
+                next: None,
+                needs_you: None,
+                activity: None,
+                sources: None,
+                usage: None,
                 server_time: time(),
                 heartbeat_ms,
                 version,

@@ -60,6 +60,17 @@ async fn a_message_with_the_upgrade_is_answered_after_the_first_frame() {
     }
 }
 
+#[tokio::test]
+async fn an_upgrade_past_a_limit_is_answered_with_the_time_to_wait() {
+    let app = App::start_with(|config| config.max_streams = 1).await;
+    let mut only = app.ws("").await;
+    only.frame().await;
+    let refused = answer(&app, "GET /ws HTTP/1.1", &format!("{UPGRADE}{VERSION}{KEY}")).await;
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+    let events = reqwest::get(app.url("/api/v1/stream")).await.unwrap();
+    assert_eq!((events.status().as_u16(), &events.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+}
+
 /// Every row can be read. A sum of figures that another program wrote fails, because it is over 64 bits.
 #[tokio::test]
 async fn a_stream_whose_first_frame_fails_ends_at_once() {

@@ -16,6 +16,10 @@ pub const ABOVE: Sql = Sql::new(
 /// 1 if the project `?1` has a task, otherwise 0.
 pub const PROJECT_HAS_TASKS: Sql = Sql::new("select exists (select 1 from tasks where project = ?1)");
 
+/// The tasks in the JSON array `?1` that are in another project than `?2`.
+pub const OF_OTHER_PROJECTS: Sql =
+    Sql::new("select id from tasks where id in (select value from json_each(?1)) and project <> ?2");
+
 /// Whether a task of the tree at `?1` has the source and external id of a task of the project `?2`.
 pub const MEETS_ITSELF: Sql = Sql::new(
     "with recursive tree (id) as (

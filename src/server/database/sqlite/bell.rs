@@ -29,7 +29,8 @@ pub(in crate::server) const UNCOUNTED: &str = "rows of the change log were delet
 
 /// The columns of a row of the log.
 const COLUMNS: &str = "id, kind, project, task_id, parent_task_id, object_id, status, \
-    cast(count as integer) as count, cast(at as integer) as at";
+    cast(count as integer) as count, cast(at as integer) as at, event_class, \
+    cast(status_changed as integer) as status_changed";
 
 /// Waits for changes and reads them.
 pub(in crate::server) struct Bell {
