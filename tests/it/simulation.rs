@@ -6,6 +6,7 @@
 //! and reads no clock.
 
 mod invariants;
+mod op;
 mod pace;
 mod server;
 mod world;
@@ -13,7 +14,8 @@ mod world;
 use proptest::prelude::*;
 
 use crate::random_cases::cases;
-use world::{Op, World};
+use op::Op;
+use world::World;
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
