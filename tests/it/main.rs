@@ -53,6 +53,7 @@ mod hooks;
 mod import;
 mod install;
 mod settings;
+mod watch;
 
 mod property;
 mod story;
