@@ -101,6 +101,10 @@ async fn no_key_is_lost_and_the_screen_is_drawn_at_most_ten_times_a_second() {
     terminal.until_shows("/50").await;
     terminal.press(&DOWN.repeat(60)).await;
     terminal.until_shows("50/50").await;
+    // More keys than wait in the program. A lost one would leave an `x` in the filter.
+    terminal.press(&format!("/{}task 7{ENTER}", "x\x7f".repeat(400))).await;
+    terminal.until_shows("1/5").await;
+    terminal.until_shows("filter: task 7 ").await;
     terminal.press("q").await;
     assert_eq!(terminal.ended().await, 0);
     app.stop().await;
@@ -112,7 +116,9 @@ async fn a_resize_is_drawn_at_once() {
     start_task(&app, "a task").await;
     let mut terminal = PseudoTerminal::start(&server(&app), "", 80, 24);
     terminal.until_shows("a task").await;
+    let mut waits = Vec::new();
     for (columns, lines) in [(40, 10), (200, 50), (20, 5), (80, 24)] {
+        let began = Instant::now();
         terminal.resize(columns, lines).await;
         let title = |screen: &vt100::Screen| screen.rows(0, columns).next().unwrap_or_default();
         let drawn = |screen: &vt100::Screen| {
@@ -120,7 +126,10 @@ async fn a_resize_is_drawn_at_once() {
             title.ends_with("[live]") && title.chars().count() == usize::from(columns) && last.starts_with("q quit")
         };
         terminal.until_screen("picture of the new size", drawn).await;
+        waits.push(began.elapsed());
     }
+    // The picture that is drawn once a second would come a second after the one before.
+    assert!(waits.iter().any(|wait| *wait < Duration::from_millis(500)), "{waits:?}");
     terminal.press("q").await;
     assert_eq!(terminal.ended().await, 0);
     app.stop().await;
@@ -182,8 +191,11 @@ async fn a_signal_ends_a_screen_whose_terminal_takes_no_output() {
     let pid = terminal.pid().await;
     terminal.stall();
     let until = Instant::now() + PATIENCE;
+    // A write can wait for a moment before the buffers of the terminal are full.
+    let mut blocked = 0;
     for columns in (100..200).cycle() {
-        if is_blocked_in_a_write(pid) {
+        blocked = if is_blocked_in_a_write(pid) { blocked + 1 } else { 0 };
+        if blocked == 50 {
             break;
         }
         assert!(Instant::now() < until, "the terminal takes all output");
