@@ -96,7 +96,7 @@ use flat::WatchedList;
 use narrowing::Narrowing;
 use random::Random;
 use refetcher::{Mark, Refetcher, Scene, Urgency};
-use settings::{Timing, from_ms, to_ms};
+use settings::{Timing, earlier, from_ms, to_ms};
 
 pub use connection::{CloseReason, ConnectionId, Loss, LossReason, Status};
 pub use explain::{Explanation, WaitsFor};
@@ -187,7 +187,7 @@ impl<K: Key> Engine<K> {
     pub fn refresh(&mut self, model: &K, now: Duration) {
         let now = to_ms(now);
         let mark = Mark::new(Why::Asked, None, self.connection.last_message_at());
-        self.refetcher.mark(&Watched::One(model.clone()), mark.with_urgency(Urgency::Wished), now);
+        self.refetcher.mark(&Watched::One(model.clone()), &mark.with_urgency(Urgency::Wished), now);
     }
 
     /// The application wrote, and `model` shows what it wrote. `cursor` is the cursor of the write.
@@ -203,7 +203,7 @@ impl<K: Key> Engine<K> {
             self.floor = Some(joined.unwrap_or_else(|| cursor.clone()));
         }
         let mark = Mark::new(Why::Asked, cursor, self.connection.last_message_at());
-        self.refetcher.mark(&Watched::One(model.clone()), mark.with_urgency(Urgency::Paced), now);
+        self.refetcher.mark(&Watched::One(model.clone()), &mark.with_urgency(Urgency::Paced), now);
     }
 
     /// The stream is open. `duplex` is whether [`EngineAction::Narrow`] can be done on it.
@@ -240,26 +240,21 @@ impl<K: Key> Engine<K> {
         let mark =
             Mark { spread: signal.spread_ms.map(u64::from), ..Mark::new(Why::Signal(signal.what.kind()), cursor, now) };
         let missed = Mark { behind: true, true_until: last_message_at, ..mark };
-        match &signal.what {
-            What::Resumed { stale, .. } if first => match self.connection.since() {
-                Some(since) => {
-                    let listed = WatchedList::new(stale.iter().cloned());
-                    self.refetcher.handle_resumed(since, &listed, missed, now);
-                }
-                None => self.refetcher.mark_all(missed, now),
-            },
-            // Doubt is resync: the stream does not begin as the contract says, or its epoch changed.
-            _ if first || !known_epoch => self.refetcher.mark_all(missed, now),
-            What::Snapshot { .. } | What::Resumed { .. } | What::Resync | What::Unknown => {
-                self.refetcher.mark_all(missed, now);
+        let continued = match &signal.what {
+            What::Resumed { stale, .. } if first => self.connection.since().map(|since| (since, stale)),
+            _ => None,
+        };
+        if let Some((since, stale)) = continued {
+            let listed = WatchedList::new(stale);
+            self.refetcher.handle_resumed(since, &listed, &missed, now);
+        } else if first || !known_epoch || signal.what.is_doubt() {
+            // Doubt is resync, also if the stream does not begin as the contract says, or its epoch changed.
+            self.refetcher.mark_all(&missed, now);
+        } else if let What::Stale { places, .. } = &signal.what {
+            for place in places {
+                self.narrowing.handle_report(place);
+                self.refetcher.mark(place, &mark, now);
             }
-            What::Stale { places, .. } => {
-                for place in places {
-                    self.narrowing.handle_report(place);
-                    self.refetcher.mark(place, mark, now);
-                }
-            }
-            What::Watching { .. } | What::Heartbeat | What::Closing { .. } => {}
         }
         if first {
             // A new stream reports every change until it is narrowed.
@@ -269,16 +264,17 @@ impl<K: Key> Engine<K> {
         match &signal.what {
             What::Snapshot { heartbeat_ms, carries } => {
                 self.connection.handle_heartbeat_interval(*heartbeat_ms, now);
-                if let Some(cursor) = cursor {
-                    let shown = |model: &&K| self.refetcher.handle_carried(model, cursor, now);
-                    carried = carries.iter().filter(shown).cloned().collect();
+                for model in carries {
+                    if cursor.is_some_and(|cursor| self.refetcher.handle_carried(model, cursor, now)) {
+                        carried.push(model.clone());
+                    }
                 }
             }
             What::Resumed { heartbeat_ms, .. } => self.connection.handle_heartbeat_interval(*heartbeat_ms, now),
             What::Watching { confirmed } => {
                 self.connection.handle_works(now);
-                let confirmed = self.narrowing.handle_watching(confirmed);
-                self.refetcher.set_on_stream(confirmed, mark, now);
+                let (sent, confirmed) = self.narrowing.handle_watching(confirmed);
+                self.refetcher.set_on_stream(sent, confirmed, &mark, now);
             }
             What::Closing { retry_ms } => self.connection.handle_closing(*retry_ms, now),
             What::Stale { .. } | What::Heartbeat | What::Resync | What::Unknown => {}
@@ -361,7 +357,7 @@ impl<K: Key> Engine<K> {
             && self.narrowing.deadline().is_none()
             && let Some(id) = self.connection.duplex()
         {
-            let (wanted, deadline) = (self.wanted(), now.saturating_add(self.settings.patience));
+            let (wanted, deadline) = (self.wanted(), now + self.settings.patience);
             if let Some(sent) = self.narrowing.send(wanted, deadline) {
                 // The stream stops to report removed models at once, and begins with added ones when the server
                 // confirms.
@@ -382,7 +378,7 @@ impl<K: Key> Engine<K> {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let fetch = self.refetcher.poll_timeout(self.connection.is_barred());
         let narrowing = self.narrowing.deadline().filter(|_| self.connection.is_up());
-        [self.connection.poll_timeout(), fetch, narrowing].into_iter().flatten().min().map(from_ms)
+        earlier(self.connection.poll_timeout(), earlier(fetch, narrowing)).map(from_ms)
     }
 
     /// The first time after `now` at which the state of a held answer changes by itself. Drivers that show states wait
@@ -403,6 +399,21 @@ impl<K: Key> Engine<K> {
         self.refetcher.held(model, self.connection.is_up(), now)
     }
 
+    /// Why `model` is stale, since when, and what its next fetch waits for. None: it was never watched, or its last
+    /// watch ended long ago.
+    pub fn explain(&self, model: &K, now: Duration) -> Option<Explanation> {
+        let all = match () {
+            () if self.connection.is_without_network() => Some(WaitsFor::Network),
+            () if self.connection.is_barred() => Some(WaitsFor::Enable),
+            () => None,
+        };
+        let (doubt, waits_for) = self.refetcher.pending(model, all, to_ms(now))?;
+        let stale = doubt.map(|doubt| (doubt.why, from_ms(doubt.since)));
+        let need = doubt.and_then(|doubt| doubt.need.clone());
+        let state = self.held(model, now).map(|held| held.state).unwrap_or_default();
+        Some(Explanation { state, stale, need, waits_for })
+    }
+
     /// How long ago the held answer for `model` was last known to be true.
     pub fn age(&self, model: &K, now: Duration) -> Option<Duration> {
         let now = to_ms(now);
@@ -411,10 +422,12 @@ impl<K: Key> Engine<K> {
 
     /// The list to which the stream should be narrowed.
     fn wanted(&self) -> WatchedList<K> {
-        let all = || self.refetcher.watched().cloned();
-        if all().count() <= limits::WATCHED_READ_MODELS {
-            return WatchedList::new(all().map(Watched::One));
+        let many = self.refetcher.watched().count() > limits::WATCHED_READ_MODELS;
+        let mut wanted = Vec::new();
+        for model in self.refetcher.watched() {
+            let group = model.group().filter(|_| many);
+            wanted.push(group.map_or_else(|| Watched::One(model.clone()), Watched::Group));
         }
-        WatchedList::new(all().map(|model| model.group().map_or(Watched::One(model), Watched::Group)))
+        WatchedList::new(&wanted)
     }
 }

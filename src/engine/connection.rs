@@ -214,7 +214,7 @@ impl ConnectionState {
     }
 
     pub(super) fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: u64) {
-        let deadline = now.saturating_add(self.settings.patience);
+        let deadline = now + self.settings.patience;
         if let Some(link) = self.link(id) {
             link.duplex = duplex;
             link.deadline = deadline;
@@ -238,7 +238,7 @@ impl ConnectionState {
         let Some(link) = self.link(id) else { return MessageOrder::OtherConnection };
         let first = link.first_message_at.is_none();
         link.first_message_at.get_or_insert(now);
-        link.deadline = now.saturating_add(link.silence());
+        link.deadline = now + link.silence();
         // A stream on which nothing is sent works once it speaks.
         let works = first && !link.duplex;
         self.untried = false;
@@ -261,7 +261,7 @@ impl ConnectionState {
     pub(super) fn handle_heartbeat_interval(&mut self, ms: u32, now: u64) {
         if let Phase::Linked(link) = &mut self.phase {
             link.heartbeat = u64::from(ms).clamp(HEARTBEAT_LEAST, HEARTBEAT_MOST);
-            link.deadline = now.saturating_add(link.silence());
+            link.deadline = now + link.silence();
         }
     }
 
@@ -296,7 +296,7 @@ impl ConnectionState {
     /// Replaces the stream by a new one at once, and ends every wait. An attempt that has just begun goes on.
     pub(super) fn reconnect(&mut self, now: u64) {
         self.transports.begin_anew(now);
-        let begun = |link: &Link| link.began_at.saturating_add(self.settings.first_message_wait) > now;
+        let begun = |link: &Link| link.began_at + self.settings.first_message_wait > now;
         match &self.phase {
             Phase::Linked(link) if link.first_message_at.is_none() && begun(link) => {}
             Phase::Linked(_) => self.lose(LossReason::Asked, 0, now),
@@ -314,7 +314,7 @@ impl ConnectionState {
             self.transports.begin_anew(now);
         }
         let last = self.last_message_at();
-        let silent = |link: &Link| link.first_message_at.is_some() && last.saturating_add(link.heartbeat) < now;
+        let silent = |link: &Link| link.first_message_at.is_some() && last + link.heartbeat < now;
         if matches!(&self.phase, Phase::Linked(link) if silent(link)) {
             // The network was away, and the stream has been silent for longer than a heartbeat.
             self.lose(LossReason::NetworkReturned, 0, now);
@@ -369,7 +369,7 @@ impl ConnectionState {
             duplex: false,
             first_message_at: None,
             works: false,
-            deadline: now.saturating_add(self.settings.patience),
+            deadline: now + self.settings.patience,
             heartbeat: to_ms(limits::HEARTBEAT),
         }));
         Some((id, self.resume_cursor.clone(), transport))
@@ -414,7 +414,7 @@ impl ConnectionState {
     pub(super) fn first_message_until(&self) -> Option<u64> {
         match &self.phase {
             Phase::Linked(link) if self.untried && link.since.is_none() => {
-                Some(link.began_at.saturating_add(self.settings.first_message_wait))
+                Some(link.began_at + self.settings.first_message_wait)
             }
             _ => None,
         }
@@ -514,8 +514,8 @@ impl ConnectionState {
         };
         let least = least.min(self.settings.longest_wait);
         // A demanded wait is the same for all clients, so the own one is added to it.
-        let wait = if reason == LossReason::Closing { least.max(own) } else { least.saturating_add(own) };
-        self.phase = Phase::Waiting { until: now.saturating_add(wait) };
+        let wait = if reason == LossReason::Closing { least.max(own) } else { least + own };
+        self.phase = Phase::Waiting { until: now + wait };
     }
 }
 

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::refetcher::Pending;
-use super::settings::{from_ms, to_ms};
-use super::{Cursor, Engine, HeldState, Key, Why};
+use super::fetch::{HeldState, Why};
+use crate::protocol::Cursor;
 
 /// The state of one read model, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,34 +48,6 @@ pub enum WaitsFor {
     Retry(Duration),
     /// A change; or this time, at which the read model is fetched without one.
     Change(Option<Duration>),
-}
-
-impl<K: Key> Engine<K> {
-    /// Why `model` is stale, since when, and what its next fetch waits for. None: it was never watched, or its last
-    /// watch ended long ago.
-    pub fn explain(&self, model: &K, now: Duration) -> Option<Explanation> {
-        let at = from_ms;
-        let now_ms = to_ms(now);
-        let (doubt, pending) = self.refetcher.pending(model)?;
-        let waits_for = match pending {
-            Pending::NotWatched => WaitsFor::Watch,
-            Pending::Fetching => WaitsFor::Answer,
-            _ if self.connection.is_without_network() => WaitsFor::Network,
-            _ if self.connection.is_barred() => WaitsFor::Enable,
-            _ if self.refetcher.is_hidden() => WaitsFor::Visible,
-            Pending::Idle(next) => WaitsFor::Change(next.map(at)),
-            Pending::Debounce(end) if end > now_ms => WaitsFor::Quiet(at(end)),
-            Pending::Spread(end) if end > now_ms => WaitsFor::Spread(at(end)),
-            Pending::Pace(end) if end > now_ms => WaitsFor::Pace(at(end)),
-            Pending::Retry(end) if end > now_ms => WaitsFor::Retry(at(end)),
-            Pending::FirstMessage(end) if end > now_ms => WaitsFor::FirstMessage(at(end)),
-            _ => WaitsFor::Turn,
-        };
-        let stale = doubt.map(|doubt| (doubt.why, at(doubt.since)));
-        let need = doubt.and_then(|doubt| doubt.need.clone());
-        let state = self.held(model, now).map(|held| held.state).unwrap_or_default();
-        Some(Explanation { state, stale, need, waits_for })
-    }
 }
 
 impl Explanation {

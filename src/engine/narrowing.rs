@@ -35,12 +35,12 @@ impl<K: Key> Narrowing<K> {
         Some(self.sent.insert(wanted))
     }
 
-    /// Takes the answer. Returns the read models that it confirms.
+    /// Takes the answer. Returns the list of the request, if there was one, and the read models that the answer confirms.
     ///
     /// An answer can leave out read models of the request: the server reports no change of them, or cannot say so.
-    pub(super) fn handle_watching(&mut self, confirmed: &[Watched<K>]) -> &WatchedList<K> {
+    pub(super) fn handle_watching(&mut self, confirmed: &[Watched<K>]) -> (Option<&WatchedList<K>>, &WatchedList<K>) {
         self.deadline = None;
-        self.confirmed.insert(WatchedList::new(confirmed.iter().cloned()))
+        (self.sent.as_ref(), self.confirmed.insert(WatchedList::new(confirmed)))
     }
 
     /// Takes a report about a read model. If the last answer left it out, the next request can be answered otherwise.

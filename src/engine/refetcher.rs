@@ -12,10 +12,11 @@ use std::sync::Arc;
 use queue::DueQueue;
 use slot::{Doubt, Slot};
 
+use super::explain::WaitsFor;
 use super::fetch::{Fetch, FetchVerdict, Held, HeldState, Outcome, Ticket, Why};
 use super::flat::{FlatMap, WatchedList};
 use super::random::Random;
-use super::settings::{Timing, from_ms, to_ms};
+use super::settings::{Timing, earlier, from_ms, to_ms};
 use crate::protocol::{Cursor, Key, Watched};
 
 pub(super) use mark::{Mark, Urgency};
@@ -35,7 +36,7 @@ pub(super) struct Refetcher<K> {
     /// How many watched read models are not fetched yet after a change from a time without connection.
     behind: usize,
     /// The fetches under way, at most `parallel`.
-    flights: Vec<(Ticket, K)>,
+    flights: Vec<UnderWay<K>>,
     /// The read models without a watch and the times when it ended, those first that were left first.
     idle: Vec<(u64, K)>,
     hidden: bool,
@@ -44,17 +45,13 @@ pub(super) struct Refetcher<K> {
     reached: bool,
 }
 
-/// The wait that a read model is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pending {
-    NotWatched,
-    Fetching,
-    Debounce(u64),
-    Spread(u64),
-    Pace(u64),
-    Retry(u64),
-    FirstMessage(u64),
-    Idle(Option<u64>),
+/// A fetch that is under way.
+#[derive(Debug)]
+struct UnderWay<K> {
+    ticket: Ticket,
+    key: K,
+    /// The fetch has failed if it has no answer by then.
+    deadline: u64,
 }
 
 impl<K: Key> Refetcher<K> {
@@ -90,15 +87,16 @@ impl<K: Key> Refetcher<K> {
         };
         let slot = self.slots.at_mut(at).1;
         slot.watched = true;
-        let mark = |cursor| Mark::new(Why::Watched, cursor, now).with_urgency(Urgency::Wished);
+        let mut mark = Mark::new(Why::Watched, stream_cursor, now).with_urgency(Urgency::Wished);
         // Without a report of its changes, the model may have changed since the last fetch.
         if stream_cursor.is_none() || !slot.on_stream || !slot.is_held() {
             slot.on_stream = false;
-            slot.mark(mark(stream_cursor), None, &self.settings, now);
+            slot.mark(&mark, 0, &self.settings, now);
             slot.on_stream = stream_cursor.is_some();
         }
         if floor.is_some() {
-            slot.mark(mark(floor), None, &self.settings, now);
+            mark.cursor = floor;
+            slot.mark(&mark, 0, &self.settings, now);
         }
         // The screen may be back during a wait.
         slot.wish();
@@ -127,14 +125,14 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// Every read model may have changed. A held answer that covers `mark.cursor` stays as it is.
-    pub(super) fn mark_all(&mut self, mark: Mark<'_>, now: u64) {
+    pub(super) fn mark_all(&mut self, mark: &Mark<'_>, now: u64) {
         for at in 0..self.slots.len() {
             self.mark_at(at, mark, now);
         }
     }
 
     /// The read models of `place` may have changed. A held answer that covers `mark.cursor` stays as it is.
-    pub(super) fn mark(&mut self, place: &Watched<K>, mark: Mark<'_>, now: u64) {
+    pub(super) fn mark(&mut self, place: &Watched<K>, mark: &Mark<'_>, now: u64) {
         match place {
             Watched::One(key) => {
                 if let Ok(at) = self.slots.place(key) {
@@ -152,9 +150,9 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// The stream resumed at `since`: read models that it does not list have not changed up to `mark.cursor`.
-    pub(super) fn handle_resumed(&mut self, since: &Cursor, listed: &WatchedList<K>, mark: Mark<'_>, now: u64) {
+    pub(super) fn handle_resumed(&mut self, since: &Cursor, listed: &WatchedList<K>, mark: &Mark<'_>, now: u64) {
         for at in 0..self.slots.len() {
-            let safety_at = now.saturating_add(self.random.about(self.settings.safety));
+            let safety_at = now + self.random.about(self.settings.safety);
             let (key, slot) = self.slots.at_mut(at);
             if listed.includes(key) || !slot.adopt_resumed(since, mark, safety_at) {
                 self.mark_at(at, mark, now);
@@ -178,13 +176,19 @@ impl<K: Key> Refetcher<K> {
         }
     }
 
-    /// The stream reports the changes of the read models of `confirmed`, and of no other. A model that was not on the
-    /// stream before may have changed up to `mark.cursor`.
-    pub(super) fn set_on_stream(&mut self, confirmed: &WatchedList<K>, mark: Mark<'_>, now: u64) {
+    /// The stream reports the changes of the read models of `confirmed`, and of no other. A read model that was asked for
+    /// and was not on the stream before may have changed up to `mark.cursor`.
+    pub(super) fn set_on_stream(
+        &mut self,
+        asked: Option<&WatchedList<K>>,
+        confirmed: &WatchedList<K>,
+        mark: &Mark<'_>,
+        now: u64,
+    ) {
         for at in 0..self.slots.len() {
             let (key, slot) = self.slots.at(at);
-            let (before, reported) = (slot.on_stream, confirmed.includes(key));
-            if reported && !before {
+            let reported = confirmed.includes(key);
+            if !slot.on_stream && (reported || asked.is_some_and(|asked| asked.includes(key))) {
                 self.mark_at(at, mark, now);
             }
             self.slots.at_mut(at).1.on_stream = reported;
@@ -202,7 +206,7 @@ impl<K: Key> Refetcher<K> {
     /// Ends all waits after failures: the server is back.
     pub(super) fn clear_backoff(&mut self) {
         for at in 0..self.slots.len() {
-            self.slots.at_mut(at).1.retry_at = None;
+            self.slots.at_mut(at).1.retry_at = 0;
             self.settle(at);
         }
     }
@@ -222,10 +226,6 @@ impl<K: Key> Refetcher<K> {
         self.hidden = hidden;
     }
 
-    pub(super) fn is_hidden(&self) -> bool {
-        self.hidden
-    }
-
     pub(super) fn set_scene(&mut self, scene: Scene) {
         if std::mem::replace(&mut self.scene, scene) != scene {
             self.fill_queue();
@@ -234,19 +234,14 @@ impl<K: Key> Refetcher<K> {
 
     /// Gives up fetches that take too long, and forgets read models that no screen shows.
     pub(super) fn handle_time(&mut self, now: u64) {
-        let mut number = 0;
-        while let Some((_, key)) = self.flights.get(number) {
-            let at = self.slots.place(key).ok();
-            let flight = at.and_then(|at| self.slots.at(at).1.flight.as_ref());
-            match at.filter(|_| flight.is_some_and(|flight| flight.deadline <= now)) {
-                Some(at) => {
-                    let slot = self.slots.at_mut(at).1;
-                    slot.handle_failure(self.random.backoff(&self.settings, slot.failures.saturating_add(1)), now);
-                    self.settle(at);
-                    self.flights.swap_remove(number);
-                    self.reached = false;
-                }
-                None => number += 1,
+        while let Some(number) = self.flights.iter().position(|flight| flight.deadline <= now) {
+            let flight = self.flights.swap_remove(number);
+            self.reached = false;
+            if let Ok(at) = self.slots.place(&flight.key) {
+                let slot = self.slots.at_mut(at).1;
+                let backoff = self.random.backoff(&self.settings, slot.failures.saturating_add(1));
+                slot.handle_failure(backoff, now);
+                self.settle(at);
             }
         }
         self.forget_idle(now);
@@ -254,21 +249,21 @@ impl<K: Key> Refetcher<K> {
 
     /// A fetch that no screen waits for any more. The driver ends it.
     pub(super) fn poll_cancel(&mut self) -> Option<Ticket> {
-        let left =
-            |(_, key): &(Ticket, K)| self.slots.get(key).is_none_or(|slot| !slot.watched || slot.flight.is_none());
+        let waits = |slot: &Box<Slot>| slot.watched && slot.flight.is_some();
+        let left = |flight: &UnderWay<K>| !self.slots.get(&flight.key).is_some_and(waits);
         let number = self.flights.iter().position(left)?;
-        let (ticket, key) = self.flights.swap_remove(number);
-        if let Some(slot) = self.slots.get_mut(&key) {
+        let flight = self.flights.swap_remove(number);
+        if let Some(slot) = self.slots.get_mut(&flight.key) {
             slot.flight = None;
         }
-        Some(ticket)
+        Some(flight.ticket)
     }
 
     pub(super) fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: u64) -> FetchVerdict {
-        let number = self.flights.iter().position(|(asked, _)| *asked == ticket);
+        let number = self.flights.iter().position(|flight| flight.ticket == ticket);
         let Some(number) = number else { return FetchVerdict::Drop };
-        let (_, key) = self.flights.swap_remove(number);
-        let Ok(at) = self.slots.place(&key) else { return FetchVerdict::Drop };
+        let flight = self.flights.swap_remove(number);
+        let Ok(at) = self.slots.place(&flight.key) else { return FetchVerdict::Drop };
         let slot = self.slots.at_mut(at).1;
         let backoff = self.random.backoff(&self.settings, slot.failures.saturating_add(1));
         self.reached = !matches!(outcome, Outcome::Failed { .. });
@@ -277,7 +272,7 @@ impl<K: Key> Refetcher<K> {
             Outcome::Gone(cursor) => (cursor, true),
             Outcome::Failed { retry_after } => {
                 let least = retry_after.map_or(0, to_ms).min(self.settings.longest_wait);
-                slot.handle_failure(least.saturating_add(backoff), now);
+                slot.handle_failure(least + backoff, now);
                 self.settle(at);
                 return FetchVerdict::Drop;
             }
@@ -315,7 +310,8 @@ impl<K: Key> Refetcher<K> {
             self.settle(at);
             self.tickets = self.tickets.wrapping_add(1);
             let ticket = Ticket::from_number(self.tickets);
-            self.flights.push((ticket, key.clone()));
+            let deadline = now + self.settings.fetch_timeout;
+            self.flights.push(UnderWay { ticket, key: key.clone(), deadline });
             return Some(Fetch { ticket, model: key, at_least, why });
         }
     }
@@ -323,13 +319,9 @@ impl<K: Key> Refetcher<K> {
     /// When something may be to be done, unless an input comes before. `barred` is whether fetches must wait for another
     /// input.
     pub(super) fn poll_timeout(&self, barred: bool) -> Option<u64> {
-        let flights = self.flights.iter().filter_map(|(_, key)| self.slots.get(key)?.flight.as_ref());
-        let deadline = flights.map(|flight| flight.deadline).min();
-        if barred || !self.may_fetch() {
-            return deadline;
-        }
+        let deadline = self.flights.iter().map(|flight| flight.deadline).min();
         let due = self.queue.first().map(|(due, _)| due);
-        [deadline, due].into_iter().flatten().min()
+        if barred || !self.may_fetch() { deadline } else { earlier(deadline, due) }
     }
 
     /// Whether a change from a time without connection is not fetched yet.
@@ -374,30 +366,38 @@ impl<K: Key> Refetcher<K> {
 
     /// The first time after `now` at which a polled answer no longer counts as true.
     pub(super) fn next_expiry(&self, now: u64) -> Option<u64> {
-        let ends = self.slots.iter().filter(|(_, slot)| slot.watched && slot.doubt.is_none());
-        ends.filter_map(|(_, slot)| self.expiry(slot)).filter(|end| *end > now).min()
+        let ends = self.slots.iter().filter_map(|(_, slot)| self.expiry(slot).filter(|_| slot.watched));
+        ends.filter(|end| *end > now).min()
     }
 
-    /// The doubt about `key`, and the wait that it is in.
-    pub(super) fn pending(&self, key: &K) -> Option<(Option<&Doubt>, Pending)> {
+    /// The doubt about `key`, and what its next fetch waits for. `all` is the wait of all fetches, if there is one.
+    pub(super) fn pending(&self, key: &K, all: Option<WaitsFor>, now: u64) -> Option<(Option<&Doubt>, WaitsFor)> {
         let slot = self.slots.get(key)?;
         let doubt = slot.doubt.as_ref();
-        let waits = slot.waits(&self.settings, self.scene);
-        let pending = match waits.map(|waits| (waits.end(), waits)) {
-            _ if !slot.watched => Pending::NotWatched,
-            _ if slot.flight.is_some() => Pending::Fetching,
-            None => Pending::Idle(None),
-            Some((end, _)) if doubt.is_none() => Pending::Idle(Some(end)),
-            Some((end, waits)) if end == waits.debounce => Pending::Debounce(end),
-            Some((end, waits)) if end == waits.retry => Pending::Retry(end),
-            Some((end, waits)) if end == waits.spread => Pending::Spread(end),
-            Some((end, waits)) if end == waits.pace => Pending::Pace(end),
-            Some((end, _)) => Pending::FirstMessage(end),
+        let waits_for = match (slot.waits(&self.settings, self.scene), all) {
+            _ if !slot.watched => WaitsFor::Watch,
+            _ if slot.flight.is_some() => WaitsFor::Answer,
+            (_, Some(all)) => all,
+            (None, None) => WaitsFor::Change(None),
+            (Some(waits), None) => {
+                let end = waits.end();
+                let at = from_ms(end);
+                match () {
+                    () if doubt.is_none() => WaitsFor::Change(Some(at)),
+                    () if self.hidden => WaitsFor::Visible,
+                    () if end <= now => WaitsFor::Turn,
+                    () if end == waits.debounce => WaitsFor::Quiet(at),
+                    () if end == waits.retry => WaitsFor::Retry(at),
+                    () if end == waits.spread => WaitsFor::Spread(at),
+                    () if end == waits.pace => WaitsFor::Pace(at),
+                    () => WaitsFor::FirstMessage(at),
+                }
+            }
         };
-        Some((doubt, pending))
+        Some((doubt, waits_for))
     }
 
-    fn mark_at(&mut self, at: usize, mark: Mark<'_>, now: u64) {
+    fn mark_at(&mut self, at: usize, mark: &Mark<'_>, now: u64) {
         let wait = self.random.spread(mark.spread, &self.settings);
         self.slots.at_mut(at).1.mark(mark, wait, &self.settings, now);
         self.settle(at);
@@ -437,7 +437,7 @@ impl<K: Key> Refetcher<K> {
     /// Forgets the read models that no screen shows, except the last ones.
     fn forget_idle(&mut self, now: u64) {
         let too_many = self.idle.len().saturating_sub(self.settings.remembered);
-        let old = |left_at: u64| left_at.saturating_add(self.settings.remembered_for) <= now;
+        let old = |left_at: u64| left_at + self.settings.remembered_for <= now;
         let too_old = self.idle.iter().take_while(|(left_at, _)| old(*left_at)).count();
         for (_, key) in self.idle.drain(..too_many.max(too_old)) {
             self.slots.remove(&key);
@@ -446,7 +446,7 @@ impl<K: Key> Refetcher<K> {
 
     /// Until when a polled answer counts as true.
     fn expiry(&self, slot: &Slot) -> Option<u64> {
-        slot.asked_at.map(|asked| asked.saturating_add(self.settings.poll_interval))
+        slot.asked_at.map(|asked| asked + self.settings.poll_interval)
     }
 
     fn may_fetch(&self) -> bool {

@@ -105,6 +105,18 @@ pub(super) fn from_ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// Longer than any application waits, and short enough to be doubled.
+pub(super) const LONG: u64 = 1 << 40;
+
+/// The earlier of two times, of which each may be missing.
+pub(super) fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, None) => one,
+        (None, other) => other,
+    }
+}
+
 /// Over a hundred million years.
 const NEVER: u64 = u64::MAX >> 2;
 

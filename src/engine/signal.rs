@@ -99,6 +99,14 @@ impl SignalKind {
 }
 
 impl<K: Key> What<K> {
+    /// Whether every read model may have changed.
+    pub(super) fn is_doubt(&self) -> bool {
+        match self {
+            What::Snapshot { .. } | What::Resumed { .. } | What::Resync | What::Unknown => true,
+            What::Stale { .. } | What::Watching { .. } | What::Heartbeat | What::Closing { .. } => false,
+        }
+    }
+
     /// The kind of this message.
     pub fn kind(&self) -> SignalKind {
         match self {

@@ -53,7 +53,7 @@ impl Transports {
         self.worked = transport;
         self.failed = 0;
         self.probing = false;
-        let retry = now.saturating_add(settings.websocket_retry);
+        let retry = now + settings.websocket_retry;
         self.websocket_at = (transport == Transport::ServerSentEvents).then_some(retry);
     }
 
@@ -61,7 +61,7 @@ impl Transports {
     pub(super) fn handle_failure(&mut self, settings: &Timing, now: u64) {
         if std::mem::take(&mut self.probing) {
             // The other transport still works, as far as is known.
-            self.websocket_at = Some(now.saturating_add(settings.websocket_retry));
+            self.websocket_at = Some(now + settings.websocket_retry);
         } else {
             self.failed = self.failed.saturating_add(1);
         }

@@ -21,7 +21,7 @@ pub struct Cursor(Arc<Content>);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Content {
-    epoch: Arc<str>,
+    epoch: Box<str>,
     snapshot: Snapshot,
 }
 
@@ -31,7 +31,7 @@ pub struct Snapshot {
     xmin: u64,
     xmax: u64,
     /// Ascending, each at least `xmin` and below `xmax`.
-    xip: Arc<[u64]>,
+    xip: Box<[u64]>,
 }
 
 /// The reason why a text is not a cursor.
@@ -41,12 +41,12 @@ pub struct CursorError(&'static str);
 impl Cursor {
     /// The cursor of all changes below `next`, for a database in which changes become visible in the order of their
     /// numbers.
-    pub fn counter(epoch: impl Into<Arc<str>>, next: u64) -> Self {
+    pub fn counter(epoch: impl Into<Box<str>>, next: u64) -> Self {
         Self::new(epoch, Snapshot::counter(next))
     }
 
     /// The cursor of `snapshot` in the history `epoch`.
-    pub fn new(epoch: impl Into<Arc<str>>, snapshot: Snapshot) -> Self {
+    pub fn new(epoch: impl Into<Box<str>>, snapshot: Snapshot) -> Self {
         Self(Arc::new(Content { epoch: epoch.into(), snapshot }))
     }
 
@@ -67,7 +67,7 @@ impl Cursor {
 
     /// The cursor that contains every change of both. None: they have different epochs.
     pub fn joined(&self, other: &Cursor) -> Option<Cursor> {
-        let joined = || Cursor::new(Arc::clone(&self.0.epoch), self.snapshot().joined(other.snapshot()));
+        let joined = || Cursor::new(self.epoch(), self.snapshot().joined(other.snapshot()));
         (self.epoch() == other.epoch()).then(joined)
     }
 }
@@ -76,7 +76,7 @@ impl Snapshot {
     /// The snapshot of all changes below `next`, for a database in which changes become visible in the order of their
     /// numbers.
     pub fn counter(next: u64) -> Self {
-        Self { xmin: next, xmax: next, xip: Arc::new([]) }
+        Self { xmin: next, xmax: next, xip: Box::new([]) }
     }
 
     /// All transactions below this number are contained.
@@ -102,11 +102,10 @@ impl Snapshot {
     /// The snapshot that contains every transaction of both.
     pub fn joined(&self, other: &Snapshot) -> Snapshot {
         let (longer, shorter) = if self.xmax < other.xmax { (other, self) } else { (self, other) };
-        if longer.xip.iter().all(|id| !shorter.contains(*id)) {
-            return longer.clone();
-        }
-        let xip: Arc<[u64]> = longer.xip.iter().copied().filter(|id| !shorter.contains(*id)).collect();
-        Snapshot { xmin: xip.first().copied().unwrap_or(longer.xmax), xmax: longer.xmax, xip }
+        let mut xip = longer.xip.to_vec();
+        xip.retain(|id| !shorter.contains(*id));
+        let xmin = if xip.len() == longer.xip.len() { longer.xmin } else { *xip.first().unwrap_or(&longer.xmax) };
+        Snapshot { xmin, xmax: longer.xmax, xip: xip.into() }
     }
 
     /// Whether this snapshot contains every transaction of `other`.

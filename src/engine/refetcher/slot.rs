@@ -2,7 +2,7 @@
 
 use super::mark::{Mark, Urgency};
 use crate::engine::fetch::{FetchVerdict, Why};
-use crate::engine::settings::Timing;
+use crate::engine::settings::{LONG, Timing};
 use crate::protocol::Cursor;
 
 /// The state of one read model.
@@ -16,7 +16,7 @@ pub(super) struct Slot {
     pub(super) flight: Option<Flight>,
     pub(super) failures: u32,
     /// After a failure: no fetch before this.
-    pub(super) retry_at: Option<u64>,
+    pub(super) retry_at: u64,
     /// The cursor of the held answer.
     pub(super) cursor: Option<Cursor>,
     /// When the held answer was asked for.
@@ -29,11 +29,12 @@ pub(super) struct Slot {
     /// When to fetch without any notice while no stream can be opened.
     pub(super) poll_at: Option<u64>,
     pub(super) why: Option<Why>,
-    /// The pace: when the last fetch began, and how many began without a pause between them.
-    began_at: Option<u64>,
+    /// The pace: no fetch before this, and how many fetches began without a second of calm between them.
+    pace_until: u64,
     streak: u32,
-    /// The time of the last notice. The next one after a quiet time is fetched at once.
-    last_notice_at: Option<u64>,
+    /// The time of the last notice, or of the beginning of the last fetch. The next notice after a calm time is fetched at
+    /// once.
+    busy_at: Option<u64>,
     /// A person's wish ended a wait since the last answer. The next wait is kept.
     wish_spent: bool,
     /// The time of the entry in the queue of the refetcher.
@@ -42,10 +43,9 @@ pub(super) struct Slot {
     pub(super) counted_behind: bool,
 }
 
-/// A fetch that is under way.
+/// The state of the fetch that is under way.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) deadline: u64,
     began_at: u64,
     /// The cursor that the answer has to cover, as known when the fetch began.
     need: Option<Cursor>,
@@ -69,7 +69,7 @@ pub(in crate::engine) struct Doubt {
     /// A person waits for the answer: no pace either.
     wished: bool,
     /// No fetch before this: the server spreads its clients.
-    spread_until: Option<u64>,
+    spread_until: u64,
     /// The cursor that an answer has to cover.
     pub(in crate::engine) need: Option<Cursor>,
     /// A reason without a cursor came during a fetch: only the answer of a later fetch ends this doubt.
@@ -109,9 +109,7 @@ impl Doubt {
     /// When the debounce ends: once the stream is quiet, but at the latest after the maximum wait.
     fn debounced(&self, settings: &Timing) -> u64 {
         match self.first {
-            Some(first) if !self.at_once => {
-                self.last.saturating_add(settings.quiet).min(first.saturating_add(settings.max_wait))
-            }
+            Some(first) if !self.at_once => (self.last + settings.quiet).min(first + settings.max_wait),
             Some(first) => first,
             None => 0,
         }
@@ -125,7 +123,7 @@ impl Doubt {
 
 impl Slot {
     /// Makes the read model stale, unless the held answer covers `mark.cursor`.
-    pub(super) fn mark(&mut self, mark: Mark<'_>, wait: Option<u64>, settings: &Timing, now: u64) {
+    pub(super) fn mark(&mut self, mark: &Mark<'_>, wait: u64, settings: &Timing, now: u64) {
         if let Some(cursor) = mark.cursor {
             if self.cursor.as_ref().is_some_and(|held| held.covers(cursor)) {
                 // The pending requirement names another epoch, so no answer can meet it. Require the current cursor
@@ -143,7 +141,7 @@ impl Slot {
         if self.is_calm(PACE_MEMORY, now) {
             self.streak = 0;
         }
-        self.last_notice_at = Some(now);
+        self.busy_at = Some(now);
         if mark.urgency != Urgency::Debounced {
             self.end_waits_by_wish();
         }
@@ -156,7 +154,7 @@ impl Slot {
             last: now,
             at_once: false,
             wished: false,
-            spread_until: None,
+            spread_until: 0,
             need: None,
             needs_later_fetch: false,
             behind: false,
@@ -171,7 +169,9 @@ impl Slot {
         doubt.at_once |= mark.urgency != Urgency::Debounced;
         doubt.wished |= mark.urgency == Urgency::Wished;
         doubt.behind |= mark.behind;
-        doubt.spread_until = doubt.spread_until.or(wait.map(|wait| now.saturating_add(wait)));
+        if wait > 0 && doubt.spread_until == 0 {
+            doubt.spread_until = now + wait;
+        }
         match mark.cursor {
             Some(cursor) => {
                 let joined = doubt.need.as_ref().and_then(|need| need.joined(cursor));
@@ -196,13 +196,13 @@ impl Slot {
         if self.wish_spent {
             return;
         }
-        let spread = self.doubt.as_mut().and_then(|doubt| doubt.spread_until.take());
-        self.wish_spent = spread.or(self.retry_at.take()).is_some();
+        let spread = self.doubt.as_mut().map_or(0, |doubt| std::mem::take(&mut doubt.spread_until));
+        self.wish_spent = spread > 0 || std::mem::take(&mut self.retry_at) > 0;
     }
 
     /// The stream resumed at `since` and did not list this read model. Returns whether the held answer is therefore true
     /// at `mark.cursor`; if so, that becomes its cursor.
-    pub(super) fn adopt_resumed(&mut self, since: &Cursor, mark: Mark<'_>, safety_at: u64) -> bool {
+    pub(super) fn adopt_resumed(&mut self, since: &Cursor, mark: &Mark<'_>, safety_at: u64) -> bool {
         let (None, Some(held), Some(to)) = (&self.doubt, &self.cursor, mark.cursor) else { return false };
         // Either the stream reported its changes up to `since`, or the held answer was read no earlier.
         let unbroken = self.on_stream || held.covers(since);
@@ -229,7 +229,7 @@ impl Slot {
             return false;
         }
         self.drop_other_epoch(cursor);
-        self.take(cursor, false, now, now.saturating_add(safety), now.saturating_add(poll));
+        self.take(cursor, false, now, now + safety, now + poll);
         // The message is later than each reason before it, also than one without a cursor.
         self.doubt.take_if(|doubt| doubt.need.as_ref().is_none_or(|need| cursor.covers(need)));
         self.handle_success();
@@ -241,23 +241,25 @@ impl Slot {
         if self.is_calm(PACE_MEMORY, now) {
             self.streak = 0;
         }
+        let doublings = self.streak.min(16);
         self.streak = self.streak.saturating_add(1);
-        self.began_at = Some(now);
+        // A fetch that takes longer than this ends first, because one is in flight at a time.
+        self.pace_until = now + (settings.quiet.min(LONG) * (2 << doublings)).min(settings.max_wait);
+        self.busy_at = Some(now);
         let mut why = if polled { Why::Polled } else { Why::Safety };
         let (mut need, mut at_least) = (None, None);
         if let Some(doubt) = &mut self.doubt {
             doubt.first = None;
             doubt.at_once = false;
             doubt.wished = false;
-            doubt.spread_until = None;
+            doubt.spread_until = 0;
             doubt.needs_later_fetch = false;
             why = doubt.why;
             need = doubt.need.clone();
             at_least = need.clone().or_else(|| self.cursor.clone().filter(|_| doubt.fell_short));
         }
         self.why = Some(why);
-        let deadline = now.saturating_add(settings.fetch_timeout);
-        self.flight = Some(Flight { deadline, began_at: now, need, outdated: false });
+        self.flight = Some(Flight { began_at: now, need, outdated: false });
         (why, at_least)
     }
 
@@ -276,7 +278,7 @@ impl Slot {
             Some(held) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated,
             None => settled || !flight.outdated,
         };
-        let (safety_at, poll_at) = (now.saturating_add(safety), flight.began_at.saturating_add(poll));
+        let (safety_at, poll_at) = (now + safety, flight.began_at + poll);
         if taken {
             self.take(cursor, absent, flight.began_at, safety_at, poll_at);
         } else {
@@ -287,7 +289,7 @@ impl Slot {
             Some(doubt) if short => {
                 // Fetch again without a debounce and demand the cursor. A server that still cannot meet it gets a pause.
                 self.failures = self.failures.saturating_add(1);
-                self.retry_at = doubt.fell_short.then_some(now.saturating_add(backoff));
+                self.retry_at = if doubt.fell_short { now + backoff } else { 0 };
                 doubt.at_once |= !doubt.fell_short;
                 doubt.fell_short = true;
             }
@@ -303,7 +305,7 @@ impl Slot {
     pub(super) fn handle_failure(&mut self, wait: u64, now: u64) {
         self.flight = None;
         self.failures = self.failures.saturating_add(1);
-        self.retry_at = Some(now.saturating_add(wait));
+        self.retry_at = now + wait;
     }
 
     /// The waits before the next fetch. None: no fetch without another input.
@@ -311,17 +313,17 @@ impl Slot {
         if !self.watched || self.flight.is_some() {
             return None;
         }
-        let mut waits = Waits { retry: self.retry_at.unwrap_or_default(), ..Waits::default() };
+        let mut waits = Waits { retry: self.retry_at, ..Waits::default() };
         match &self.doubt {
             Some(doubt) => {
                 waits.debounce = doubt.debounced(settings);
-                waits.spread = doubt.spread_until.unwrap_or_default();
+                waits.spread = doubt.spread_until;
             }
             None if scene.polling => waits.debounce = self.poll_at.or(self.safety_at)?,
             None => waits.debounce = self.safety_at?,
         }
         if self.doubt.as_ref().is_none_or(|doubt| !doubt.wished) {
-            waits.pace = self.paced(settings);
+            waits.pace = self.pace_until;
         }
         if self.carried {
             waits.first_message = scene.first_message_until.unwrap_or_default();
@@ -329,18 +331,9 @@ impl Slot {
         Some(waits)
     }
 
-    /// The time before which the pace allows no fetch: a pause after the beginning of the last one, which doubles while
-    /// notices keep coming. (A fetch that takes longer than the pause ends first, because one is in flight at a time.)
-    fn paced(&self, settings: &Timing) -> u64 {
-        let Some(began) = self.began_at else { return 0 };
-        let doublings = self.streak.saturating_sub(1).min(16);
-        let pace = settings.quiet.saturating_mul(2 << doublings).min(settings.max_wait);
-        began.saturating_add(pace)
-    }
-
     /// Whether the last notice, and the beginning of the last fetch, are longer ago than `span`.
     fn is_calm(&self, span: u64, now: u64) -> bool {
-        self.last_notice_at.max(self.began_at).is_none_or(|last| now.saturating_sub(last) > span)
+        self.busy_at.is_none_or(|last| now.saturating_sub(last) > span)
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -369,7 +362,7 @@ impl Slot {
 
     fn handle_success(&mut self) {
         self.failures = 0;
-        self.retry_at = None;
+        self.retry_at = 0;
         self.wish_spent = false;
         if let Some(doubt) = &mut self.doubt {
             doubt.fell_short = false;
