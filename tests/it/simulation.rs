@@ -5,6 +5,7 @@
 //! cuts connections or leaves them half-open, delays and fails requests, and answers from caches. The test never sleeps
 //! and reads no clock.
 
+mod extremes;
 mod invariants;
 mod op;
 mod pace;

@@ -79,7 +79,7 @@ impl World {
         // Without the safety refetch, which would hide a lost notice.
         let mut settings = EngineSettings::default();
         settings.safety = Duration::from_secs(1_000_000);
-        let carrying = seed % 2 == 0;
+        let carrying = seed.is_multiple_of(2);
         let carried = if carrying { vec![ReadModel::Overview] } else { Vec::new() };
         let mut world = Self {
             engine: Engine::new(settings, carried, seed),
