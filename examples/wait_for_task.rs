@@ -32,7 +32,8 @@ async fn wait() -> Result<Option<TaskStatus>, Box<dyn Error>> {
         _ if view.state == HeldState::Gone => true,
         status => view.is_fresh() && matches!(status, Some(Completed | Errored)),
     });
-    let view = tokio::select! { view = ended => view, _ = refused => None }.ok_or("the server refuses the client")?;
+    let view =
+        tokio::select! { view = ended => view, _ = refused => None }.ok_or_else(|| client.status().to_string())?;
     let status = view.value.filter(|_| view.state != HeldState::Gone).map(|detail| detail.task.status);
     writeln!(std::io::stdout(), "{}", status.map_or("not found", TaskStatus::as_str))?;
     Ok(status)

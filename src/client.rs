@@ -34,11 +34,14 @@ mod error_text;
 mod fetch;
 mod frame_signal;
 mod handle;
+mod intake;
 mod overlay;
 mod project_known;
 mod retry_after;
 mod shared;
+mod shared_times;
 mod source;
+mod status_words;
 mod store;
 mod stream;
 mod table_source;
@@ -50,6 +53,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use crate::engine::{CloseReason, Explanation, HeldState, LossReason, Status};
+/// The header of an answer to a write, whose value [`Client::wrote`] and [`Overlay::committed`] take.
+pub use crate::protocol::CURSOR_HEADER;
 pub use agent_source::{AgentBody, AgentSource, NoticeDetail, OverviewBody, WatchOptions};
 pub use calls::{PageQuery, SearchQuery, TaskQuery};
 pub use config::{ClientConfig, ConnectError};
@@ -64,6 +69,7 @@ pub use view::View;
 use crate::engine::Engine;
 use crate::protocol::model::{BookmarkPage, EventPage, SearchResults, TaskDetail, TaskPage};
 use crate::protocol::{Cursor, ReadModel, TaskId};
+use calls::Reads;
 use fetch::ServerEndpoint;
 use shared::{Shared, ShownStatus, Touched};
 
@@ -118,7 +124,7 @@ impl Client {
     ///
     /// [`RequestError`] if no usable answer came. The read is not repeated.
     pub async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, RequestError> {
-        self.parts.endpoint.tasks(query).await
+        self.reads().tasks(query).await
     }
 
     /// Reads a page of the events of a task once, the newest first.
@@ -128,7 +134,7 @@ impl Client {
     /// [`RequestError::NotFound`] if the task does not exist in the client's project; other errors if no usable answer
     /// came.
     pub async fn timeline(&self, task: &TaskId, page: &PageQuery) -> Result<EventPage, RequestError> {
-        self.parts.endpoint.timeline(task, page).await
+        self.reads().timeline(task, page).await
     }
 
     /// Reads a page of bookmarks once.
@@ -137,7 +143,7 @@ impl Client {
     ///
     /// [`RequestError`] if no usable answer came.
     pub async fn bookmark_page(&self, page: &PageQuery) -> Result<BookmarkPage, RequestError> {
-        self.parts.endpoint.bookmark_page(page).await
+        self.reads().bookmark_page(page).await
     }
 
     /// Searches tasks, events and bookmarks once.
@@ -146,7 +152,11 @@ impl Client {
     ///
     /// [`RequestError`] if no usable answer came.
     pub async fn search(&self, query: &SearchQuery) -> Result<SearchResults, RequestError> {
-        self.parts.endpoint.search(query).await
+        self.reads().search(query).await
+    }
+
+    fn reads(&self) -> Reads<'_> {
+        Reads { endpoint: &self.parts.endpoint, at_least: self.shared().lock().floor.clone() }
     }
 }
 
@@ -221,7 +231,7 @@ impl<S: Source> Client<S> {
 
     /// The time since the client began. The times in a [`Status`] and in an [`Explanation`] are of this clock.
     pub fn now(&self) -> Duration {
-        self.shared().clock.now()
+        self.shared().times.clock.now()
     }
 
     /// Returns a way to wait for changes of the status and of every watched read model.
@@ -236,23 +246,30 @@ impl<S: Source> Client<S> {
     /// client has ended.
     pub async fn wait_for_status(&self, mut property: impl FnMut(&Status) -> bool) -> Option<Status> {
         let mut changes = self.shared().lock().status_changes();
-        let status = changes.wait_for(|shown| property(&shown.connection)).await.ok()?;
-        Some(status.connection.clone())
+        loop {
+            // The property is code of the application, so it runs outside of the locks.
+            let status = changes.borrow_and_update().connection.clone();
+            if property(&status) {
+                return Some(status);
+            }
+            changes.changed().await.ok()?;
+        }
     }
 
     /// A person asks for `model` anew: it is fetched at once, and a wait that the server demanded ends.
     ///
     /// A read model without a watch is left alone.
     pub fn refresh(&self, model: &S::Key) {
-        self.shared().call(Touched::One(model), |state, now| state.engine.refresh(model, now));
+        self.shared().call(Touched::one(model), |state, now| state.engine.refresh(model, now));
     }
 
-    /// The application wrote, and `model` shows what it wrote. `cursor` is the answer's header `Requery-Cursor`.
+    /// The application wrote, and `model` shows what it wrote. `cursor` is the answer's header `Requery-Cursor`
+    /// ([`CURSOR_HEADER`]).
     ///
     /// The read model is fetched without a debounce. Every answer that is asked for from now on covers the write, also
-    /// for a read model that is watched later.
+    /// for a read model that is watched later, and for a single read such as [`tasks`](Client::tasks).
     pub fn wrote(&self, model: &S::Key, cursor: &Cursor) {
-        self.shared().call(Touched::One(model), |state, now| state.engine.wrote(model, cursor, now));
+        self.shared().call(Touched::one(model), |state, now| state.wrote(model, cursor, now));
     }
 
     /// Whether the screen is visible. A hidden one collects notices and fetches once when it is visible again.
@@ -291,6 +308,13 @@ impl<S: Source> Client<S> {
     pub fn explain(&self, model: &S::Key) -> Option<Explanation> {
         let now = self.now();
         self.shared().lock().engine.explain(model, now)
+    }
+
+    /// The [explanation](Self::explain) in one line, as in `stale since 5000 (event.logged), waits for quiet until
+    /// 5050`. The times are milliseconds of [`now`](Self::now).
+    pub fn explain_in_words(&self, model: &S::Key) -> Option<String> {
+        let explanation = self.explain(model)?;
+        Some(explanation.words(|kind| self.shared().source.kind_name(kind)).to_string())
     }
 
     /// Ends the client and all its clones: every waiting call returns, and the server gets a close frame. Waits for at

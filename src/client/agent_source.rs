@@ -108,7 +108,7 @@ impl Source for AgentSource {
             match frame.kind {
                 FrameKind::Snapshot(snapshot) => {
                     message.known = Some(snapshot.known);
-                    message.carried.extend(carried_overview(*snapshot));
+                    message.carried.extend(carried_overview(&snapshot));
                 }
                 FrameKind::Resumed(resumed) => message.known = Some(resumed.known),
                 FrameKind::Notice(notice) => message.detail = detail(notice),
@@ -137,16 +137,9 @@ impl Source for AgentSource {
     }
 }
 
-/// The overview that came with a snapshot.
-fn carried_overview(snapshot: SnapshotPayload) -> Option<CarriedBody<AgentSource>> {
-    let overview = Overview {
-        stats: snapshot.stats,
-        needs_you: snapshot.needs_you?,
-        activity: snapshot.activity?,
-        sources: snapshot.sources?,
-        usage: snapshot.usage?,
-    };
-    let tasks = TaskPage { items: snapshot.tasks, next: snapshot.next, previous: None };
+/// The overview that came with a snapshot. Its JSON is written anew, without the fields that this version does not know.
+fn carried_overview(snapshot: &SnapshotPayload) -> Option<CarriedBody<AgentSource>> {
+    let (overview, tasks) = snapshot.first_screen()?;
     let parts = [serde_json::to_vec(&overview), serde_json::to_vec(&tasks)];
     let parts = parts.into_iter().map(|json| json.ok().map(Bytes::from)).collect::<Option<Vec<_>>>()?;
     let body = AgentBody::Overview(Arc::new(OverviewBody { overview, tasks }));

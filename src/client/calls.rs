@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 
 use super::fetch::{RequestError, ServerEndpoint};
 use super::source::{BodyError, ModelRequest};
-use crate::protocol::TaskId;
 use crate::protocol::model::{BookmarkPage, EventPage, SearchResults, TaskPage, TaskStatus};
+use crate::protocol::{Cursor, TaskId};
 
 /// The part of a list to read. The default is the first page, with the usual number of rows.
 #[non_exhaustive]
@@ -98,7 +98,13 @@ impl SearchQuery {
     }
 }
 
-impl ServerEndpoint {
+/// Reads of one server. Each answer contains the writes of the application, if it has told them.
+pub(super) struct Reads<'a> {
+    pub(super) endpoint: &'a ServerEndpoint,
+    pub(super) at_least: Option<Cursor>,
+}
+
+impl Reads<'_> {
     pub(super) async fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, RequestError> {
         let mut request = page_request("api/v1/tasks".to_owned(), &query.page);
         add(&mut request, "status", query.status.map(|status| status.to_string()));
@@ -123,7 +129,7 @@ impl ServerEndpoint {
     }
 
     async fn read_as<T: DeserializeOwned>(&self, request: &ModelRequest) -> Result<T, RequestError> {
-        let json = self.read(request).await?;
+        let json = self.endpoint.read(request, self.at_least.as_ref()).await?;
         Ok(serde_json::from_slice(&json).map_err(BodyError::new)?)
     }
 }

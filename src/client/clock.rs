@@ -16,6 +16,12 @@ impl Clock {
     pub(super) fn now(self) -> Duration {
         moment::now().saturating_sub(self.began)
     }
+
+    /// The clock of a client that began when the machine did.
+    #[cfg(test)]
+    pub(super) fn since_boot() -> Self {
+        Self { began: Duration::ZERO }
+    }
 }
 
 /// `CLOCK_MONOTONIC` of Linux stands still while the machine sleeps, and so does `Instant`. `CLOCK_BOOTTIME` does not.

@@ -69,11 +69,15 @@ impl ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// [`ClientConfig::server`] is not an `http` address. Holds the rejected text.
-    #[error("{0:?} is not the address of a server (expected for example http://127.0.0.1:7373)")]
+    #[error("{0:?} is not the address of a server (expected for example http://127.0.0.1:7373{https})", https = https_words(.0))]
     Address(String),
     /// The HTTP library could not be set up. Holds its error.
     #[error("could not set up HTTP")]
     Http(#[source] Box<dyn Error + Send + Sync>),
+}
+
+fn https_words(address: &str) -> &'static str {
+    if address.starts_with("https:") { "; https is not supported" } else { "" }
 }
 
 /// Parses the address of a server. The path of the result ends with a slash, so that other paths can be appended.
@@ -90,7 +94,7 @@ pub(super) fn address(text: &str) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::{ConnectError, address};
 
     #[test]
     fn addresses() {
@@ -101,5 +105,15 @@ mod tests {
         check("https://example.org", None);
         check("", None);
         check("http://", None);
+    }
+
+    #[test]
+    fn the_error_of_an_address_says_that_https_is_not_supported() {
+        let error = |text: &str| ConnectError::Address(text.to_owned()).to_string();
+        assert!(
+            error("https://example.org")
+                .ends_with("(expected for example http://127.0.0.1:7373; https is not supported)")
+        );
+        assert!(error("").ends_with("(expected for example http://127.0.0.1:7373)"));
     }
 }

@@ -8,16 +8,13 @@ use tracing::{debug, info, warn};
 
 use super::config::ClientConfig;
 use super::fetch::{FetchAnswer, ServerEndpoint};
-use super::shared::{ClientState, Shared, Touched};
-use super::source::{Message, Source};
+use super::shared::{Shared, Touched};
+use super::shared_times::LONGEST_TIMER;
+use super::source::Source;
 use super::store::HeldParts;
-use super::stream::{ServerStream, StreamEnd, StreamItem};
-use crate::engine::{ConnectionId, EngineAction, Fetch, FetchVerdict, Loss, Outcome, Ticket, What};
+use super::stream::{STREAM_QUEUE, ServerStream, StreamEnd, StreamItem};
+use crate::engine::{ConnectionId, EngineAction, Fetch, Loss, Ticket, Why};
 use crate::protocol::Watched;
-
-/// The longest wait of one timer. The timers of the operating system may stand still while the machine sleeps, so the
-/// driver looks at the clock at least this often.
-const LONGEST_TIMER: Duration = Duration::from_secs(10);
 
 pub(super) struct Driver<S: Source> {
     shared: Arc<Shared<S>>,
@@ -70,18 +67,22 @@ impl<S: Source> Driver<S> {
         while !ending.is_cancelled() {
             let wait = self.act();
             let shared = Arc::clone(&self.shared);
+            let mut items = Vec::new();
             tokio::select! {
                 () = ending.cancelled() => {}
                 () = shared.wake.notified() => {}
-                item = next(&mut self.stream) => self.handle_stream_item(item),
+                item = next(&mut self.stream) => items.push(item),
                 Some(ended) = self.fetches.join_next_with_id() => self.handle_fetch_end(ended),
                 () = tokio::time::sleep(wait) => {}
             }
             // The server flushes many frames at once. The engine sees all of them before the driver acts, so that one
-            // fetch serves them all.
-            while let Some(item) = self.stream.as_mut().and_then(|(_, stream)| stream.ready()) {
-                self.handle_stream_item(item);
+            // fetch serves them all. A server that sends without a pause must not keep the driver from acting.
+            while items.len() < STREAM_QUEUE
+                && let Some(item) = self.stream.as_mut().and_then(|(_, stream)| stream.ready())
+            {
+                items.push(item);
             }
+            self.handle_stream_items(items);
         }
         self.fetches.abort_all();
         if let Some((_, stream)) = self.stream.take() {
@@ -91,8 +92,19 @@ impl<S: Source> Driver<S> {
 
     /// Performs all actions that are due. Returns the wait until the next one.
     fn act(&mut self) -> Duration {
+        let (wait, begun) = self.act_locked();
+        // The log is code of the application, and a name is code of the source: they run outside of the lock.
+        for (model, why) in begun {
+            debug!(%model, why = %self.shared.source.why_name(why), "fetching {model}");
+        }
+        wait
+    }
+
+    /// The same, with the fetches that began.
+    fn act_locked(&mut self) -> (Duration, Vec<(S::Key, Why)>) {
         let shared = Arc::clone(&self.shared);
-        let now = shared.clock.now();
+        let now = shared.times.clock.now();
+        let mut begun = Vec::new();
         let mut guard = shared.lock();
         let state = &mut *guard;
         while let Some(action) = state.engine.poll(now) {
@@ -101,7 +113,7 @@ impl<S: Source> Driver<S> {
                     self.stream.take_if(|(open, _)| *open == id);
                 }
                 EngineAction::Connect { id, since, transport } => {
-                    debug!("connecting to {} ({transport:?})", self.endpoint.address);
+                    state.last_cursor = None;
                     let source = shared.source.clone();
                     self.stream = Some((id, ServerStream::open(transport, source, self.endpoint.clone(), since)));
                 }
@@ -110,14 +122,15 @@ impl<S: Source> Driver<S> {
                     if !self.stream.as_ref().is_some_and(|(_, stream)| stream.send(message)) {
                         self.stream = None;
                         state.engine.handle_disconnected(id, Loss::Ended, now);
+                        state.note_loss("the server does not read what the client sends".to_owned());
                     }
                 }
                 EngineAction::Fetch(fetch) => {
-                    debug!(model = %fetch.model, why = %shared.source.why_name(fetch.why), "fetching {}", fetch.model);
+                    begun.push((fetch.model.clone(), fetch.why));
                     let held = state.store.held_parts(&fetch.model);
                     let key = fetch.model.clone();
                     self.fetch(fetch, held);
-                    state.publish(&shared.source, Touched::One(&key), now);
+                    state.publish(&shared.source, Touched::one(&key), now);
                 }
                 EngineAction::Cancel(ticket) => {
                     if let Some(at) = self.flights.iter().position(|flight| flight.ticket == ticket) {
@@ -137,7 +150,8 @@ impl<S: Source> Driver<S> {
         }
         self.expiry = state.engine.next_expiry(now);
         let next = [state.engine.poll_timeout(), self.expiry].into_iter().flatten().min();
-        next.map_or(LONGEST_TIMER, |next| next.saturating_sub(now).min(LONGEST_TIMER))
+        shared.times.note_driver(now);
+        (next.map_or(LONGEST_TIMER, |next| next.saturating_sub(now).min(LONGEST_TIMER)), begun)
     }
 
     fn watch_message(&self, entries: &[Watched<S::Key>]) -> String {
@@ -152,25 +166,17 @@ impl<S: Source> Driver<S> {
         self.flights.push(Flight { task: abort.id(), ticket: fetch.ticket, key, abort });
     }
 
-    fn handle_stream_item(&mut self, item: StreamItem<S>) {
-        let Some((id, _)) = self.stream.as_ref() else { return };
-        let (id, now) = (*id, self.shared.clock.now());
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.lock();
-        match item {
-            StreamItem::Connected { duplex } => state.engine.handle_connected(id, duplex, now),
-            StreamItem::Message(message) => handle_message(&shared, &mut state, id, message, now),
-            StreamItem::Ended(StreamEnd { loss, text }) => {
-                self.stream = None;
-                match &loss {
-                    Loss::Refused(_) => warn!("the server refused the connection: {text}"),
-                    _ => info!("lost the stream: {text}"),
-                }
-                state.loss = Some(text.into());
-                state.engine.handle_disconnected(id, loss, now);
+    fn handle_stream_items(&mut self, items: Vec<StreamItem<S>>) {
+        let Some((id, _)) = self.stream.as_ref().filter(|_| !items.is_empty()) else { return };
+        let id = *id;
+        if let Some(StreamItem::Ended(StreamEnd { loss, text })) = items.last() {
+            match loss {
+                Loss::Refused(_) => warn!("the server refused the connection: {text}"),
+                _ => info!("lost the stream: {text}"),
             }
+            self.stream = None;
         }
-        state.publish(&shared.source, Touched::All, now);
+        self.shared.take_stream_items(id, items);
     }
 
     fn handle_fetch_end(&mut self, ended: Result<(Id, FetchAnswer<S>), JoinError>) {
@@ -184,55 +190,10 @@ impl<S: Source> Driver<S> {
             error: format!("could not load {key}: {error}").into(),
             retry_after: None,
         });
-        let now = self.shared.clock.now();
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.lock();
-        let outcome = match &answer {
-            FetchAnswer::Fresh { cursor, .. } => Outcome::Fresh(cursor),
-            FetchAnswer::NotModified { cursor } => Outcome::NotModified(cursor),
-            FetchAnswer::Gone { cursor } => Outcome::Gone(cursor),
-            FetchAnswer::Failed { retry_after, .. } => Outcome::Failed { retry_after: *retry_after },
-        };
-        let verdict = state.engine.handle_fetched(ticket, outcome, now);
-        match answer {
-            FetchAnswer::Fresh { body, parts, etags, .. } => {
-                state.store.note_error(&key, None);
-                if verdict == FetchVerdict::Keep {
-                    state.store.replace(&key, body, parts, etags);
-                }
-            }
-            FetchAnswer::NotModified { .. } | FetchAnswer::Gone { .. } => state.store.note_error(&key, None),
-            FetchAnswer::Failed { error, .. } => {
-                info!("{error}");
-                state.store.note_error(&key, Some(error));
-            }
+        if let FetchAnswer::Failed { error, .. } = &answer {
+            info!("{error}");
         }
-        state.publish(&shared.source, Touched::One(&key), now);
-    }
-}
-
-fn handle_message<S: Source>(
-    shared: &Shared<S>,
-    state: &mut ClientState<S>,
-    id: ConnectionId,
-    mut message: Message<S>,
-    now: Duration,
-) {
-    state.project.handle_message(&message);
-    let cursor = message.signal.cursor.as_ref();
-    if let (Some(detail), What::Stale { places, .. }) = (&message.detail, &mut message.signal.what) {
-        places.retain(|place| match place {
-            Watched::One(key) => state.store.concerns(&shared.source, key, detail, cursor),
-            Watched::Group(_) => true,
-        });
-    }
-    let shown = state.engine.handle_signal(id, &message.signal, now);
-    for carried in message.carried {
-        if shown.contains(&carried.key) {
-            state.store.note_error(&carried.key, None);
-            let etags = vec![None; carried.parts.len()];
-            state.store.replace(&carried.key, carried.body, carried.parts, etags);
-        }
+        self.shared.take_answer(ticket, &key, answer);
     }
 }
 

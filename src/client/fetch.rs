@@ -33,10 +33,24 @@ pub(super) struct ServerEndpoint {
 
 /// The result of a fetch.
 pub(super) enum FetchAnswer<S: Source> {
-    Fresh { cursor: Cursor, body: S::Body, parts: Vec<Bytes>, etags: Vec<Option<String>> },
-    NotModified { cursor: Cursor },
-    Gone { cursor: Cursor },
-    Failed { error: Arc<str>, retry_after: Option<Duration> },
+    Fresh {
+        cursor: Cursor,
+        body: S::Body,
+        parts: Vec<Bytes>,
+        etags: Vec<Option<String>>,
+    },
+    /// The parts with which the request was made are current.
+    NotModified {
+        cursor: Cursor,
+        held: HeldParts,
+    },
+    Gone {
+        cursor: Cursor,
+    },
+    Failed {
+        error: Arc<str>,
+        retry_after: Option<Duration>,
+    },
 }
 
 /// The reason why a request has no usable answer.
@@ -137,8 +151,8 @@ impl ServerEndpoint {
     }
 
     /// Makes one request outside of the watched read models.
-    pub(super) async fn read(&self, request: &ModelRequest) -> Result<Bytes, RequestError> {
-        let part = self.ask(request, None, None).await?;
+    pub(super) async fn read(&self, request: &ModelRequest, at_least: Option<&Cursor>) -> Result<Bytes, RequestError> {
+        let part = self.ask(request, None, at_least).await?;
         part.json.ok_or(RequestError::Torn)
     }
 
@@ -209,7 +223,7 @@ fn combine<S: Source>(
     }
     let cursor = cursor.clone();
     if fetched.iter().all(|part| part.json.is_none()) {
-        return Ok(FetchAnswer::NotModified { cursor });
+        return Ok(FetchAnswer::NotModified { cursor, held: held.clone() });
     }
     let (mut parts, mut etags) = (Vec::new(), Vec::new());
     for (at, part) in fetched.into_iter().enumerate() {

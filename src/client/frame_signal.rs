@@ -1,7 +1,7 @@
 //! The frames of this crate's server as signals for the engine.
 
 use crate::engine::{Signal, What, Why, invalidation};
-use crate::protocol::{FrameKind, Incoming, NoticeKind, ReadModel, SnapshotPayload};
+use crate::protocol::{FrameKind, Incoming, NoticeKind, ReadModel};
 
 /// The part of a message that the engine needs.
 pub fn signal(incoming: &Incoming) -> Signal<ReadModel> {
@@ -14,7 +14,7 @@ pub fn signal(incoming: &Incoming) -> Signal<ReadModel> {
     };
     let what = match &frame.kind {
         FrameKind::Snapshot(snapshot) => {
-            let carries = is_whole_overview(snapshot).then_some(ReadModel::Overview).into_iter().collect();
+            let carries = snapshot.first_screen().map(|_| ReadModel::Overview).into_iter().collect();
             What::Snapshot { heartbeat_ms: snapshot.heartbeat_ms, carries }
         }
         FrameKind::Resumed(resumed) => {
@@ -31,12 +31,6 @@ pub fn signal(incoming: &Incoming) -> Signal<ReadModel> {
         }
     };
     Signal { cursor: Some(frame.cursor.clone()), more: frame.more, spread_ms: frame.spread_ms, what }
-}
-
-/// Whether the snapshot has the whole overview. That of a server of an earlier version has less.
-pub(super) fn is_whole_overview(snapshot: &SnapshotPayload) -> bool {
-    let SnapshotPayload { needs_you, activity, sources, usage, .. } = snapshot;
-    needs_you.is_some() && activity.is_some() && sources.is_some() && usage.is_some()
 }
 
 /// The text of the kind of notice with this number.

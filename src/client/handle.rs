@@ -15,6 +15,7 @@ use super::shared::{Shared, Touched};
 use super::source::{BodyValue, Source};
 use super::store::Shown;
 use super::view::View;
+use crate::engine::HeldState;
 
 /// Keeps one read model current until the handle is dropped, and shows its body as a `T`.
 ///
@@ -29,29 +30,35 @@ pub struct WatchHandle<T: BodyValue<S>, S: Source = AgentSource> {
     id: u64,
     shared: Arc<Shared<S>>,
     views: watch::Receiver<Shown<S>>,
-    /// The last body that [`value_changed`](Self::value_changed) saw.
-    seen: Option<Arc<T>>,
-    streaming: Streaming<S>,
+    /// The last view that [`value_changed`](Self::value_changed) returned.
+    seen: Option<Seen<S>>,
+    streaming: Streaming,
     value: PhantomData<fn() -> T>,
 }
 
+/// A body that an application has seen.
+struct Seen<S: Source> {
+    body: Option<Arc<S::Body>>,
+    is_gone: bool,
+}
+
 /// The state of the stream.
-enum Streaming<S: Source> {
+enum Streaming {
     /// No view was taken yet.
     NotBegun,
     /// The wait for the next view.
-    Waiting(ReusableBoxFuture<'static, (bool, watch::Receiver<Shown<S>>)>),
+    Waiting(ReusableBoxFuture<'static, bool>),
 }
 
 impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
     pub(super) fn begin(shared: Arc<Shared<S>>, key: S::Key, options: S::Options) -> Self {
-        let begun = shared.call(Touched::One(&key), |state, now| {
+        let begun = shared.call(Touched::one(&key), |state, now| {
             let begun = state.store.watch(&key, options.clone());
             if begun.is_first {
                 state.engine.watch(key.clone(), now);
             }
-            if let Some(lacked) = &begun.lacks {
-                state.engine.wrote(&key, lacked, now);
+            if begun.lacks {
+                state.engine.refresh(&key, now);
             }
             begun
         });
@@ -68,12 +75,14 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
     /// Limits this handle to the changes that `options` name. A change that no handle of the read model asks for costs
     /// no fetch.
     ///
-    /// The view stays whole: the next answer contains the other changes too.
+    /// The next answer contains the other changes too. Until then the body lacks them, and is called fresh all the same:
+    /// [`View::state`] and [`View::age`] speak of the changes for which a handle of the read model asks, and
+    /// [`View::cursor`] of all. A handle that asks for more changes is given a new answer when it begins.
     #[must_use]
     pub fn only(self, options: S::Options) -> Self {
-        self.shared.call(Touched::One(&self.key), |state, now| {
-            if let Some(lacked) = state.store.set_options(&self.key, self.id, options) {
-                state.engine.wrote(&self.key, &lacked, now);
+        self.shared.call(Touched::one(&self.key), |state, now| {
+            if state.store.set_options(&self.key, self.id, options) {
+                state.engine.refresh(&self.key, now);
             }
         });
         self
@@ -81,17 +90,15 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
 
     /// The newest view. A call does not mark the view as seen, so [`changed`](Self::changed) still reports it.
     pub fn view(&self) -> View<T> {
+        let moment = self.shared.times.moment();
         let shown = self.views.borrow().clone();
-        shown.view(self.shared.clock)
+        shown.view(moment).0
     }
 
     /// The newest view, or `None` if it did not change since the last call of this method or of
     /// [`changed`](Self::changed), or since the handle was made.
     pub fn view_if_changed(&mut self) -> Option<View<T>> {
-        self.views.has_changed().unwrap_or(false).then(|| {
-            let shown = self.views.borrow_and_update().clone();
-            shown.view(self.shared.clock)
-        })
+        self.views.has_changed().unwrap_or(false).then(|| self.newest().0)
     }
 
     /// Waits until the body, the state or the number of failures changes. Returns `false` once the client has ended.
@@ -103,18 +110,27 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
         self.views.changed().await.is_ok()
     }
 
-    /// Waits until the body is another one than at the last call. Returns the view, or `None` once the client has ended.
+    /// Waits until the body is another one than at the last call, or the read model is gone, or is back. Returns the
+    /// view, or `None` once the client has ended.
     ///
-    /// The first call waits for the first body. A change of the state alone is skipped.
+    /// The first call waits for the first body. A body that is equal to the last one is no new one, and any other
+    /// change of the state is skipped.
     pub async fn value_changed(&mut self) -> Option<View<T>> {
         loop {
-            let view = self.newest();
-            let is_new = match (&view.value, &self.seen) {
-                (Some(value), Some(seen)) => !Arc::ptr_eq(value, seen),
-                (value, _) => value.is_some(),
+            let (view, body) = self.newest();
+            let was_gone = self.seen.as_ref().is_some_and(|seen| seen.is_gone);
+            let is_gone = match view.state {
+                HeldState::Gone => true,
+                HeldState::Fresh => false,
+                HeldState::Loading | HeldState::Stale | HeldState::Unconfirmed => was_gone,
             };
-            if is_new {
-                self.seen.clone_from(&view.value);
+            let seen = self.seen.as_ref().and_then(|seen| seen.body.as_ref());
+            let is_equal = match (&body, seen) {
+                (Some(body), Some(seen)) => Arc::ptr_eq(body, seen) || body == seen,
+                (body, _) => body.is_none(),
+            };
+            if is_gone != was_gone || view.value.is_some() && !is_equal {
+                self.seen = Some(Seen { body, is_gone });
                 return Some(view);
             }
             if !self.changed().await {
@@ -127,7 +143,7 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
     /// the client has ended.
     pub async fn wait_for(&mut self, mut property: impl FnMut(&View<T>) -> bool) -> Option<View<T>> {
         loop {
-            let view = self.newest();
+            let (view, _) = self.newest();
             if property(&view) {
                 return Some(view);
             }
@@ -141,15 +157,18 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
     ///
     /// The overlay lasts until the guard is dropped, or until the held answer contains the write, see
     /// [`Overlay::committed`]. `change` is applied to each newer body again, and may run several times. At most 32
-    /// overlays of a read model exist; the oldest ends when another one begins.
+    /// overlays of a read model exist; the oldest ends when another one begins. A view in `change` shows the body without
+    /// overlays. A client or a handle in `change` lives until the overlay ends.
     pub fn overlay(&self, change: impl Fn(&T) -> T + Send + Sync + 'static) -> Overlay<S> {
         let change = move |body: &Arc<S::Body>| Some(change(&*T::of(body)?).into_body());
         Overlay::begin(Arc::clone(&self.shared), self.key.clone(), Arc::new(change))
     }
 
-    fn newest(&mut self) -> View<T> {
+    /// The newest view and the body that it shows. Marks the view as seen.
+    fn newest(&mut self) -> (View<T>, Option<Arc<S::Body>>) {
+        let moment = self.shared.times.moment();
         let shown = self.views.borrow_and_update().clone();
-        shown.view(self.shared.clock)
+        shown.view(moment)
     }
 }
 
@@ -163,7 +182,7 @@ impl<T: BodyValue<S>, S: Source> Clone for WatchHandle<T, S> {
 
 impl<T: BodyValue<S>, S: Source> Drop for WatchHandle<T, S> {
     fn drop(&mut self) {
-        self.shared.call(Touched::One(&self.key), |state, now| {
+        self.shared.call(Touched::one(&self.key), |state, now| {
             if state.store.unwatch(&self.key, self.id) {
                 state.engine.unwatch(&self.key, now);
             }
@@ -179,30 +198,27 @@ impl<T: BodyValue<S>, S: Source> Stream for WatchHandle<T, S> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<View<T>>> {
         let this = self.get_mut();
-        let (more, waiting) = match &mut this.streaming {
-            Streaming::NotBegun => {
-                let view = this.newest();
+        loop {
+            let Streaming::Waiting(waiting) = &mut this.streaming else {
+                let (view, _) = this.newest();
                 this.streaming = Streaming::Waiting(ReusableBoxFuture::new(next(this.views.clone())));
                 return Poll::Ready(Some(view));
+            };
+            let more = ready!(waiting.poll(context));
+            // The other waits of the handle may have reported this change already.
+            let is_new = this.views.borrow().has_changed();
+            let view = (more && is_new).then(|| this.newest().0);
+            if let Streaming::Waiting(waiting) = &mut this.streaming {
+                // A stream may be polled after its end. The receiver then reports the end again.
+                waiting.set(next(this.views.clone()));
             }
-            Streaming::Waiting(waiting) => {
-                let (more, views) = ready!(waiting.poll(context));
-                this.views = views;
-                (more, waiting)
+            if !more || view.is_some() {
+                return Poll::Ready(view);
             }
-        };
-        if !more {
-            // A stream may be polled after its end. The receiver then reports the end again.
-            waiting.set(next(this.views.clone()));
-            return Poll::Ready(None);
         }
-        let shown = this.views.borrow_and_update().clone();
-        waiting.set(next(this.views.clone()));
-        Poll::Ready(Some(shown.view(this.shared.clock)))
     }
 }
 
-async fn next<S: Source>(mut views: watch::Receiver<Shown<S>>) -> (bool, watch::Receiver<Shown<S>>) {
-    let more = views.changed().await.is_ok();
-    (more, views)
+async fn next<S: Source>(mut views: watch::Receiver<Shown<S>>) -> bool {
+    views.changed().await.is_ok()
 }

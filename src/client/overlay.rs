@@ -20,7 +20,7 @@ pub struct Overlay<S: Source> {
 
 impl<S: Source> Overlay<S> {
     pub(super) fn begin(shared: Arc<Shared<S>>, key: S::Key, change: BodyChange<S>) -> Self {
-        let id = shared.call(Touched::One(&key), |state, _| state.store.overlay(&key, change));
+        let id = shared.call(Touched::one(&key), |state, _| state.store.overlay(&key, change));
         Self { shared, key, id: id.unwrap_or_default(), is_committed: false }
     }
 
@@ -30,9 +30,9 @@ impl<S: Source> Overlay<S> {
     /// [`Client::wrote`](super::Client::wrote).
     pub fn committed(mut self, cursor: &Cursor) {
         self.is_committed = true;
-        self.shared.call(Touched::One(&self.key), |state, now| {
+        self.shared.call(Touched::one(&self.key), |state, now| {
             state.store.commit_overlay(&self.key, self.id, cursor, now);
-            state.engine.wrote(&self.key, cursor, now);
+            state.wrote(&self.key, cursor, now);
         });
     }
 }
@@ -40,7 +40,7 @@ impl<S: Source> Overlay<S> {
 impl<S: Source> Drop for Overlay<S> {
     fn drop(&mut self) {
         if !self.is_committed {
-            self.shared.call(Touched::One(&self.key), |state, _| state.store.end_overlay(&self.key, self.id));
+            self.shared.call(Touched::one(&self.key), |state, _| state.store.end_overlay(&self.key, self.id));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A door calls the engine at once and wakes the driver, which performs the actions. So no queue of calls exists, and
 //! the view after a call already shows its effect.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,15 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::project_known::ProjectKnown;
+use super::shared_times::SharedTimes;
 use super::source::Source;
-use super::store::{Knowledge, Store};
-use crate::engine::{Engine, Status};
-use crate::protocol::Key;
+use super::status_words;
+use super::store::{Knowledge, NewBody, Removed, Store};
+use crate::engine::{Engine, LossReason, Status};
+use crate::protocol::{Cursor, Key};
 
 /// The parts of a client that its clones, its handles and its driver share.
 pub(super) struct Shared<S: Source> {
     pub(super) source: S,
-    pub(super) clock: Clock,
+    pub(super) times: SharedTimes,
     state: Mutex<ClientState<S>>,
     /// Wakes the driver after a call of the application.
     pub(super) wake: Notify,
@@ -36,6 +39,12 @@ pub(super) struct ClientState<S: Source> {
     pub(super) project: ProjectKnown,
     /// Why the last connection ended, in words.
     pub(super) loss: Option<Arc<str>>,
+    /// The loss of the engine that `loss` describes: since when, and why.
+    described: Option<(Duration, LossReason)>,
+    /// The cursor of the last message of the open stream.
+    pub(super) last_cursor: Option<Cursor>,
+    /// The cursor that every answer must cover which is asked for from now on: the application's own writes.
+    pub(super) floor: Option<Cursor>,
     /// The last published status. None: the client has ended.
     status: Option<watch::Sender<ShownStatus>>,
 }
@@ -50,10 +59,42 @@ pub(super) struct ShownStatus {
 
 /// The views that an input can have changed.
 pub(super) enum Touched<'a, K> {
-    /// One read model.
-    One(&'a K),
+    /// These read models.
+    Keys(&'a [K]),
     /// Every read model.
     All,
+}
+
+impl<'a, K> Touched<'a, K> {
+    pub(super) fn one(key: &'a K) -> Self {
+        Self::Keys(std::slice::from_ref(key))
+    }
+}
+
+/// The state, locked. What left the store is dropped after the lock is released: its fields are dropped in this order.
+pub(super) struct Locked<'a, S: Source> {
+    state: MutexGuard<'a, ClientState<S>>,
+    removed: Removed<S>,
+}
+
+impl<S: Source> Drop for Locked<'_, S> {
+    fn drop(&mut self) {
+        self.removed = self.state.store.take_removed();
+    }
+}
+
+impl<S: Source> Deref for Locked<'_, S> {
+    type Target = ClientState<S>;
+
+    fn deref(&self) -> &ClientState<S> {
+        &self.state
+    }
+}
+
+impl<S: Source> DerefMut for Locked<'_, S> {
+    fn deref_mut(&mut self) -> &mut ClientState<S> {
+        &mut self.state
+    }
 }
 
 impl<S: Source> Shared<S> {
@@ -64,11 +105,14 @@ impl<S: Source> Shared<S> {
             store: Store::new(),
             project: ProjectKnown::default(),
             loss: None,
+            described: None,
+            last_cursor: None,
+            floor: None,
             status: Some(watch::Sender::new(shown)),
         };
         Self {
             source,
-            clock: Clock::start(),
+            times: SharedTimes::new(Clock::start()),
             state: Mutex::new(state),
             wake: Notify::new(),
             ending: CancellationToken::new(),
@@ -76,8 +120,15 @@ impl<S: Source> Shared<S> {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, ClientState<S>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> Locked<'_, S> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { state, removed: Removed::default() }
+    }
+
+    /// Compares a body that came with the held one. The comparison can take long, so it holds no lock.
+    pub(super) fn compared(&self, key: &S::Key, body: S::Body) -> NewBody<S> {
+        let held = self.lock().store.body(key);
+        NewBody { equal: held.filter(|held| **held == body), body: Arc::new(body) }
     }
 
     /// Runs one call of the application, publishes its effect, and wakes the driver. A client that has ended ignores
@@ -87,7 +138,7 @@ impl<S: Source> Shared<S> {
         touched: Touched<'_, S::Key>,
         call: impl FnOnce(&mut ClientState<S>, Duration) -> R,
     ) -> Option<R> {
-        let now = self.clock.now();
+        let now = self.times.clock.now();
         let mut state = self.lock();
         if state.store.has_ended() {
             return None;
@@ -115,10 +166,11 @@ impl<S: Source> ClientState<S> {
         // A new status can change the state of every view.
         let status_changed = self.publish_status();
         let views_changed = match touched {
-            Touched::One(key) if !status_changed => {
-                knowledge(&self.engine, key, now).is_some_and(|known| self.store.publish(source, key, &known))
-            }
-            Touched::One(_) | Touched::All => self.store.publish_all(source, |key| knowledge(&self.engine, key, now)),
+            Touched::Keys(keys) if !status_changed => keys.iter().fold(false, |changed, key| {
+                let known = knowledge(&self.engine, key, now);
+                known.is_some_and(|known| self.store.publish(source, key, &known)) | changed
+            }),
+            Touched::Keys(_) | Touched::All => self.store.publish_all(source, |key| knowledge(&self.engine, key, now)),
         };
         if views_changed {
             self.store.note_change();
@@ -149,15 +201,56 @@ impl<S: Source> ClientState<S> {
         }
     }
 
-    fn publish_status(&self) -> bool {
+    /// The application wrote, and `key` shows what it wrote.
+    pub(super) fn wrote(&mut self, key: &S::Key, cursor: &Cursor, now: Duration) {
+        let is_of_epoch = self.last_cursor.as_ref().is_none_or(|last| last.epoch() == cursor.epoch());
+        if is_of_epoch {
+            let joined = self.floor.as_ref().and_then(|floor| floor.joined(cursor));
+            self.floor = Some(joined.unwrap_or_else(|| cursor.clone()));
+        }
+        self.engine.wrote(key, cursor, now);
+        if self.store.lacks_changes(key) {
+            // The engine does not know that the body lacks changes. The write can be one of them.
+            self.engine.refresh(key, now);
+        }
+    }
+
+    /// The driver knows in words why the connection ended.
+    pub(super) fn note_loss(&mut self, text: String) {
+        self.loss = Some(text.into());
+        self.described = described_loss(&self.engine.status());
+    }
+
+    /// Describes a loss that the engine found by itself.
+    fn follow_loss(&mut self, status: &Status) {
+        let lost = described_loss(status);
+        if let Some((_, reason)) = lost
+            && lost != self.described
+            && let Some(words) = status_words::found_by_the_engine(reason)
+        {
+            self.loss = Some(words.into());
+            self.described = lost;
+        }
+    }
+
+    fn publish_status(&mut self) -> bool {
+        let connection = self.engine.status();
+        self.follow_loss(&connection);
         let Some(status) = &self.status else { return false };
-        let shown =
-            ShownStatus { connection: self.engine.status(), project_known: self.project.0, loss: self.loss.clone() };
+        let shown = ShownStatus { connection, project_known: self.project.0, loss: self.loss.clone() };
         status.send_if_modified(|old| {
             let changed = *old != shown;
             *old = shown;
             changed
         })
+    }
+}
+
+/// Since when there is no stream, and why.
+fn described_loss(status: &Status) -> Option<(Duration, LossReason)> {
+    match status {
+        Status::Reconnecting { since, reason, .. } => Some((*since, *reason)),
+        _ => None,
     }
 }
 

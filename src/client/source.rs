@@ -75,6 +75,10 @@ pub trait Source: Clone + Send + Sync + 'static {
 ///
 /// A source with one type for each kind of read model implements this trait once for each of them, so that a
 /// [`WatchHandle`](super::WatchHandle) shows the type itself.
+///
+/// [`of`](Self::of) runs at each look at a view. It is meant to hand out a value that the body holds, as
+/// [`AgentBody`](super::AgentBody) holds an `Arc` of each of its types. An implementation that parses there parses at
+/// each look.
 pub trait BodyValue<S: Source>: Send + Sync + Sized + 'static {
     /// The value in a body. None: the body is that of another kind of read model.
     fn of(body: &Arc<S::Body>) -> Option<Arc<Self>>;

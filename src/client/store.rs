@@ -2,18 +2,20 @@
 //!
 //! Older views are not kept. A view without a watch stays as long as the engine remembers its read model.
 
+mod shown;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::clock::Clock;
-use super::source::{BodyValue, Source};
-use super::view::View;
+use super::source::Source;
 use crate::engine::{Held, HeldState, Why};
 use crate::protocol::Cursor;
+
+pub(super) use shown::{BodyChange, Shown};
 
 /// The most overlays of one read model. The oldest ends when another one begins: an application that never says how its
 /// writes ended must not fill the memory.
@@ -27,14 +29,27 @@ pub(super) struct Store<S: Source> {
     /// Counts the changes of views. None: the client has ended.
     revision: Option<watch::Sender<u64>>,
     ids: u64,
+    removed: Removed<S>,
+    /// How many views were compared with the knowledge of the engine.
+    #[cfg(test)]
+    pub(super) visits: usize,
+}
+
+/// What left the store. It is dropped outside of the lock: the drop of an overlay runs code of the application, and the
+/// drop of a large body takes long.
+pub(super) struct Removed<S: Source> {
+    entries: Vec<StoreEntry<S>>,
+    shown: Vec<Shown<S>>,
+    bodies: Vec<Arc<S::Body>>,
+    changes: Vec<BodyChange<S>>,
 }
 
 struct StoreEntry<S: Source> {
     shown: watch::Sender<Shown<S>>,
     /// The id and the options of each watch.
     watches: Vec<(u64, S::Options)>,
-    /// A notice with this cursor was left out, because it concerned no watch.
-    skipped: Option<Cursor>,
+    /// The notices that were left out, because they concerned no watch.
+    skipped: Option<Skipped>,
     /// The body or an overlay is new and was not published yet.
     replaced: bool,
     /// The last published reason of a fetch.
@@ -43,30 +58,19 @@ struct StoreEntry<S: Source> {
     overlays: Vec<OverlayEntry<S>>,
 }
 
+/// Changes that a held body lacks.
+struct Skipped {
+    /// The cursor that covers all of them. Only an answer that covers it has them.
+    up_to: Cursor,
+    /// The cursor of the body. The engine knows of no skipped change, and its cursor moves on.
+    body_at: Option<Cursor>,
+}
+
 struct OverlayEntry<S: Source> {
     id: u64,
     /// The cursor of the write and the time at which it was known. None: the write is under way.
     committed: Option<(Cursor, Duration)>,
     change: BodyChange<S>,
-}
-
-/// The effect of a write on a body.
-pub(super) type BodyChange<S> = Arc<dyn Fn(&Arc<<S as Source>::Body>) -> Option<<S as Source>::Body> + Send + Sync>;
-
-/// What the store shows of one read model.
-pub(super) struct Shown<S: Source> {
-    body: Option<Arc<S::Body>>,
-    parts: Arc<[Bytes]>,
-    overlays: Arc<[BodyChange<S>]>,
-    /// The body with the overlays. The first reader makes it: an overlay is code of the application, and runs in no
-    /// lock of the client.
-    overlaid: Arc<OnceLock<Option<Arc<S::Body>>>>,
-    state: HeldState,
-    cursor: Option<Cursor>,
-    failures: u32,
-    error: Option<Arc<str>>,
-    why: Option<Arc<str>>,
-    true_at: Option<Duration>,
 }
 
 /// The parts of an earlier answer, so that a fetch can be conditional.
@@ -82,8 +86,15 @@ pub(super) struct Begun<S: Source> {
     pub(super) shown: watch::Receiver<Shown<S>>,
     /// No other watch shows the read model.
     pub(super) is_first: bool,
-    /// The held body lacks the changes up to this cursor, which the other watches do not ask for.
-    pub(super) lacks: Option<Cursor>,
+    /// The held body lacks changes that the other watches do not ask for.
+    pub(super) lacks: bool,
+}
+
+/// A body that came, compared with the held one outside of the lock.
+pub(super) struct NewBody<S: Source> {
+    pub(super) body: Arc<S::Body>,
+    /// The held body, if it is equal.
+    pub(super) equal: Option<Arc<S::Body>>,
 }
 
 /// What the engine knows of a read model.
@@ -94,7 +105,15 @@ pub(super) struct Knowledge<'a> {
 
 impl<S: Source> Store<S> {
     pub(super) fn new() -> Self {
-        Self { entries: BTreeMap::new(), idle: Vec::new(), revision: Some(watch::Sender::new(0)), ids: 0 }
+        Self {
+            entries: BTreeMap::new(),
+            idle: Vec::new(),
+            revision: Some(watch::Sender::new(0)),
+            ids: 0,
+            removed: Removed::default(),
+            #[cfg(test)]
+            visits: 0,
+        }
     }
 
     pub(super) fn watch(&mut self, key: &S::Key, options: S::Options) -> Begun<S> {
@@ -102,12 +121,12 @@ impl<S: Source> Store<S> {
         let id = self.ids;
         if self.has_ended() {
             // Without a sender, each wait of the handle ends at once.
-            return Begun { id, shown: watch::channel(Shown::default()).1, is_first: false, lacks: None };
+            return Begun { id, shown: watch::channel(Shown::default()).1, is_first: false, lacks: false };
         }
         self.idle.retain(|idle| idle != key);
         let entry = self.entries.entry(key.clone()).or_default();
         let is_first = entry.watches.is_empty();
-        let lacks = entry.skipped.take_if(|_| entry.watches.iter().all(|(_, others)| *others != options));
+        let lacks = entry.skipped.is_some() && entry.watches.iter().all(|(_, others)| *others != options);
         entry.watches.push((id, options));
         Begun { id, shown: entry.shown.subscribe(), is_first, lacks }
     }
@@ -118,13 +137,19 @@ impl<S: Source> Store<S> {
         watches.iter().find(|(watch, _)| *watch == id).map(|(_, options)| options.clone())
     }
 
-    /// Replaces the options of a watch. Returns the cursor up to which the held body lacks changes that the new options
-    /// ask for, if any.
-    pub(super) fn set_options(&mut self, key: &S::Key, id: u64, options: S::Options) -> Option<Cursor> {
-        let entry = self.entries.get_mut(key)?;
+    /// Replaces the options of a watch. Returns whether the held body can lack changes that the new options ask for.
+    pub(super) fn set_options(&mut self, key: &S::Key, id: u64, options: S::Options) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
         let known = entry.watches.iter().any(|(_, others)| *others == options);
-        entry.watches.iter_mut().find(|(other, _)| *other == id)?.1 = options;
-        entry.skipped.take_if(|_| !known)
+        if let Some((_, own)) = entry.watches.iter_mut().find(|(other, _)| *other == id) {
+            *own = options;
+        }
+        !known && entry.skipped.is_some()
+    }
+
+    /// Whether the held body lacks changes that no watch asked for.
+    pub(super) fn lacks_changes(&self, key: &S::Key) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.skipped.is_some())
     }
 
     /// Ends a watch. Returns whether it was the last one of its read model.
@@ -139,19 +164,46 @@ impl<S: Source> Store<S> {
         is_last
     }
 
-    /// Whether a notice with this detail concerns a watch of `key`. If not, its cursor is kept for a later watch with
-    /// other options.
-    pub(super) fn concerns(&mut self, source: &S, key: &S::Key, detail: &S::Detail, cursor: Option<&Cursor>) -> bool {
-        let Some(entry) = self.entries.get_mut(key) else { return true };
+    /// Whether a notice with this detail concerns a watch of `key`. If not, the body lacks the change from now on.
+    /// `body_at` is the cursor of the held answer.
+    pub(super) fn concerns(
+        &mut self,
+        source: &S,
+        key: &S::Key,
+        detail: &S::Detail,
+        cursor: Option<&Cursor>,
+        body_at: Option<&Cursor>,
+    ) -> bool {
+        // A change without a cursor could not be told from the changes of an earlier answer.
+        let (Some(entry), Some(cursor)) = (self.entries.get_mut(key), cursor) else { return true };
         let concerned = |(_, options): &(u64, S::Options)| source.concerns(options, detail);
         if entry.watches.is_empty() || entry.watches.iter().any(concerned) {
             return true;
         }
-        if let Some(cursor) = cursor {
-            let joined = entry.skipped.as_ref().and_then(|skipped| skipped.joined(cursor));
-            entry.skipped = Some(joined.unwrap_or_else(|| cursor.clone()));
-        }
+        let skipped = entry.skipped.get_or_insert_with(|| Skipped { up_to: cursor.clone(), body_at: body_at.cloned() });
+        skipped.up_to = skipped.up_to.joined(cursor).unwrap_or_else(|| cursor.clone());
         false
+    }
+
+    /// An answer with this cursor is the held one from now on.
+    pub(super) fn note_answer(&mut self, key: &S::Key, cursor: &Cursor) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if let Some(skipped) = &mut entry.skipped {
+            if cursor.covers(&skipped.up_to) || cursor.epoch() != skipped.up_to.epoch() {
+                entry.skipped = None;
+            } else {
+                skipped.body_at = Some(cursor.clone());
+            }
+        }
+    }
+
+    pub(super) fn body(&self, key: &S::Key) -> Option<Arc<S::Body>> {
+        self.entries.get(key)?.shown.borrow().body.clone()
+    }
+
+    /// Whether the parts are the held ones.
+    pub(super) fn holds(&self, key: &S::Key, parts: &Arc<[Bytes]>) -> bool {
+        self.entries.get(key).is_none_or(|entry| Arc::ptr_eq(&entry.shown.borrow().parts, parts))
     }
 
     pub(super) fn held_parts(&self, key: &S::Key) -> HeldParts {
@@ -160,19 +212,23 @@ impl<S: Source> Store<S> {
     }
 
     /// Stores a body. The handles see it after the next [`publish`](Self::publish), and only if it differs.
-    pub(super) fn replace(&mut self, key: &S::Key, body: S::Body, parts: Vec<Bytes>, etags: Vec<Option<String>>) {
+    pub(super) fn replace(&mut self, key: &S::Key, new: NewBody<S>, parts: Vec<Bytes>, etags: Vec<Option<String>>) {
         let Some(entry) = self.entries.get_mut(key) else { return };
+        let removed = &mut self.removed;
         entry.etags = etags;
         let mut replaced = false;
         entry.shown.send_if_modified(|shown| {
+            removed.shown.push(shown.clone());
             shown.parts = parts.into();
-            replaced = shown.body.as_deref() != Some(&body);
+            let equal = shown.body.as_ref().zip(new.equal.as_ref());
+            replaced = !equal.is_some_and(|(held, equal)| Arc::ptr_eq(held, equal));
             if replaced {
-                shown.body = Some(Arc::new(body));
+                shown.body = Some(Arc::clone(&new.body));
             }
             false
         });
         entry.replaced |= replaced;
+        removed.bodies.push(new.body);
     }
 
     pub(super) fn note_error(&mut self, key: &S::Key, error: Option<Arc<str>>) {
@@ -190,7 +246,7 @@ impl<S: Source> Store<S> {
         let id = self.ids;
         if let Some(entry) = self.entries.get_mut(key) {
             if entry.overlays.len() >= MOST_OVERLAYS {
-                entry.overlays.remove(0);
+                self.removed.changes.push(entry.overlays.remove(0).change);
             }
             entry.overlays.push(OverlayEntry { id, committed: None, change });
             entry.replaced = true;
@@ -209,22 +265,39 @@ impl<S: Source> Store<S> {
     /// The write of an overlay failed.
     pub(super) fn end_overlay(&mut self, key: &S::Key, id: u64) {
         if let Some(entry) = self.entries.get_mut(key) {
-            let before = entry.overlays.len();
-            entry.overlays.retain(|overlay| overlay.id != id);
-            entry.replaced |= entry.overlays.len() != before;
+            let ended = entry.overlays.extract_if(.., |overlay| overlay.id == id).map(|overlay| overlay.change);
+            let before = self.removed.changes.len();
+            self.removed.changes.extend(ended);
+            entry.replaced |= self.removed.changes.len() != before;
         }
     }
 
     /// Copies what the engine knows of `key` into its view. Returns whether the view changed.
     pub(super) fn publish(&mut self, source: &S, key: &S::Key, known: &Knowledge<'_>) -> bool {
-        self.entries.get_mut(key).is_some_and(|entry| entry.publish(source, known))
+        #[cfg(test)]
+        {
+            self.visits += 1;
+        }
+        let removed = &mut self.removed;
+        self.entries.get_mut(key).is_some_and(|entry| entry.publish(source, known, removed))
     }
 
     /// The same for every read model. `known` is the knowledge of the engine, if it has any.
     pub(super) fn publish_all<'a>(&mut self, source: &S, known: impl Fn(&S::Key) -> Option<Knowledge<'a>>) -> bool {
-        let publish =
-            |(key, entry): (&S::Key, &mut StoreEntry<S>)| known(key).is_some_and(|known| entry.publish(source, &known));
+        #[cfg(test)]
+        {
+            self.visits += self.entries.len();
+        }
+        let removed = &mut self.removed;
+        let publish = |(key, entry): (&S::Key, &mut StoreEntry<S>)| {
+            known(key).is_some_and(|known| entry.publish(source, &known, removed))
+        };
         self.entries.iter_mut().map(publish).fold(false, |changed, one| changed | one)
+    }
+
+    /// What left the store since the last call. The caller drops it after it has released the lock.
+    pub(super) fn take_removed(&mut self) -> Removed<S> {
+        std::mem::take(&mut self.removed)
     }
 
     /// Wakes the application that waits for any change.
@@ -237,11 +310,11 @@ impl<S: Source> Store<S> {
     /// Removes entries without a watch that the engine has forgotten, and the ones that were left first while the bytes
     /// of all of them are more than `most_bytes`. Returns the latter, which the engine has to forget.
     pub(super) fn trim(&mut self, most_bytes: usize, is_held: impl Fn(&S::Key) -> bool) -> Vec<S::Key> {
-        let entries = &mut self.entries;
+        let (entries, removed) = (&mut self.entries, &mut self.removed.entries);
         self.idle.retain(|key| {
             let held = is_held(key);
             if !held {
-                entries.remove(key);
+                removed.extend(entries.remove(key));
             }
             held
         });
@@ -250,7 +323,10 @@ impl<S: Source> Store<S> {
         let mut forgotten = 0;
         while total > most_bytes {
             let Some(key) = self.idle.get(forgotten) else { break };
-            total = total.saturating_sub(entries.remove(key).map_or(0, |entry| entry.bytes()));
+            if let Some(entry) = entries.remove(key) {
+                total = total.saturating_sub(entry.bytes());
+                removed.push(entry);
+            }
             forgotten += 1;
         }
         self.idle.drain(..forgotten).collect()
@@ -275,7 +351,7 @@ impl<S: Source> Store<S> {
                 fresh
             });
         }
-        self.entries.clear();
+        self.removed.entries.extend(std::mem::take(&mut self.entries).into_values());
         self.idle.clear();
         self.revision = None;
     }
@@ -286,30 +362,33 @@ impl<S: Source> Store<S> {
 }
 
 impl<S: Source> StoreEntry<S> {
-    fn publish(&mut self, source: &S, known: &Knowledge<'_>) -> bool {
+    fn publish(&mut self, source: &S, known: &Knowledge<'_>, removed: &mut Removed<S>) -> bool {
         let held = &known.held;
-        self.skipped.take_if(|skipped| held.cursor.is_some_and(|cursor| cursor.covers(skipped)));
-        let before = self.overlays.len();
-        self.overlays.retain(|overlay| !overlay.is_contained(held));
-        let replaced = std::mem::take(&mut self.replaced) | (self.overlays.len() != before);
+        let cursor = self.skipped.as_ref().map_or(held.cursor, |skipped| skipped.body_at.as_ref());
+        let contained = |overlay: &mut OverlayEntry<S>| overlay.is_contained(cursor, held.asked_at);
+        let before = removed.changes.len();
+        removed.changes.extend(self.overlays.extract_if(.., contained).map(|overlay| overlay.change));
+        let replaced = std::mem::take(&mut self.replaced) | (removed.changes.len() != before);
         let why = (self.why != held.why).then(|| held.why.map(|why| source.why_name(why).into()));
         self.why = held.why;
         let overlays = &self.overlays;
         self.shown.send_if_modified(|shown| {
             let changed = replaced || shown.state != held.state || shown.failures != held.failures;
             if replaced {
+                removed.shown.push(shown.clone());
                 shown.overlays = overlays.iter().map(|overlay| Arc::clone(&overlay.change)).collect();
                 shown.overlaid = Arc::default();
             }
             shown.state = held.state;
             shown.failures = held.failures;
-            if shown.cursor.as_ref() != held.cursor {
-                shown.cursor = held.cursor.cloned();
+            if shown.cursor.as_ref() != cursor {
+                shown.cursor = cursor.cloned();
             }
             if let Some(why) = why {
                 shown.why = why;
             }
             shown.true_at = known.true_at;
+            shown.is_followed = held.on_stream && !held.stale;
             changed
         })
     }
@@ -320,77 +399,15 @@ impl<S: Source> StoreEntry<S> {
 }
 
 impl<S: Source> OverlayEntry<S> {
-    /// Whether the held answer contains the write.
-    fn is_contained(&self, held: &Held<'_>) -> bool {
+    /// Whether the body, which has this cursor and was asked for at this time, contains the write.
+    fn is_contained(&self, body_at: Option<&Cursor>, asked_at: Option<Duration>) -> bool {
         let Some((cursor, committed_at)) = &self.committed else { return false };
-        held.cursor.is_some_and(|held_cursor| {
+        body_at.is_some_and(|body_at| {
             // Cursors of different epochs cannot be compared. An answer that was asked for after the commit contains
-            // the write, or the write is lost.
-            let asked_later = held.asked_at.is_some_and(|asked| asked >= *committed_at);
-            held_cursor.covers(cursor) || held_cursor.epoch() != cursor.epoch() && asked_later
+            // the write, or the write is lost. The engine counts in whole milliseconds.
+            let asked_later = asked_at.is_some_and(|asked| asked.as_millis() >= committed_at.as_millis());
+            body_at.covers(cursor) || body_at.epoch() != cursor.epoch() && asked_later
         })
-    }
-}
-
-impl<S: Source> Shown<S> {
-    pub(super) fn view<T: BodyValue<S>>(&self, clock: Clock) -> View<T> {
-        let is_overlaid = self.body.is_some() && !self.overlays.is_empty();
-        let body = if is_overlaid { self.overlaid.get_or_init(|| self.with_overlays()) } else { &self.body };
-        View {
-            value: body.as_ref().and_then(T::of),
-            parts: self.parts.clone(),
-            is_overlaid,
-            state: self.state,
-            cursor: self.cursor.clone(),
-            failures: self.failures,
-            error: self.error.clone(),
-            why: self.why.clone(),
-            true_at: self.true_at,
-            clock,
-        }
-    }
-
-    fn with_overlays(&self) -> Option<Arc<S::Body>> {
-        let body = self.body.clone()?;
-        let overlaid = |body: Arc<S::Body>, change: &BodyChange<S>| match change(&body) {
-            Some(changed) => Arc::new(changed),
-            None => body,
-        };
-        Some(self.overlays.iter().fold(body, overlaid))
-    }
-}
-
-impl<S: Source> Clone for Shown<S> {
-    fn clone(&self) -> Self {
-        Self {
-            body: self.body.clone(),
-            parts: self.parts.clone(),
-            overlays: self.overlays.clone(),
-            overlaid: self.overlaid.clone(),
-            state: self.state,
-            cursor: self.cursor.clone(),
-            failures: self.failures,
-            error: self.error.clone(),
-            why: self.why.clone(),
-            true_at: self.true_at,
-        }
-    }
-}
-
-impl<S: Source> Default for Shown<S> {
-    fn default() -> Self {
-        Self {
-            body: None,
-            parts: Arc::default(),
-            overlays: Arc::new([]),
-            overlaid: Arc::default(),
-            state: HeldState::default(),
-            cursor: None,
-            failures: 0,
-            error: None,
-            why: None,
-            true_at: None,
-        }
     }
 }
 
@@ -405,5 +422,43 @@ impl<S: Source> Default for StoreEntry<S> {
             etags: Vec::new(),
             overlays: Vec::new(),
         }
+    }
+}
+
+impl<S: Source> Default for Removed<S> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), shown: Vec::new(), bodies: Vec::new(), changes: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::agent_source::{AgentSource, NoticeDetail, WatchOptions};
+    use super::{OverlayEntry, Store};
+    use crate::protocol::{Cursor, ReadModel};
+
+    /// The times of the engine are whole milliseconds, and the time of a commit is not.
+    #[test]
+    fn an_overlay_of_a_lost_write_ends_with_an_answer_of_the_same_millisecond() {
+        let committed = Some((Cursor::counter("old", 5), Duration::from_micros(5_700)));
+        let overlay = OverlayEntry::<AgentSource> { id: 1, committed, change: Arc::new(|_| None) };
+        let new = Cursor::counter("new", 1);
+        let is_contained = |ms| overlay.is_contained(Some(&new), Some(Duration::from_millis(ms)));
+        assert_eq!((is_contained(4), is_contained(5)), (false, true));
+        assert!(overlay.is_contained(Some(&Cursor::counter("old", 5)), None));
+    }
+
+    /// A change without a cursor could not be fetched later, so it is never left out.
+    #[test]
+    fn a_notice_without_a_cursor_concerns_every_watch() {
+        let mut store = Store::<AgentSource>::new();
+        store.watch(&ReadModel::Overview, WatchOptions::status_only());
+        let detail = NoticeDetail::Task { status_changed: Some(false) };
+        let mut concerns = |cursor| store.concerns(&AgentSource, &ReadModel::Overview, &detail, cursor, None);
+        assert!(concerns(None));
+        assert!(!concerns(Some(&Cursor::counter("e", 5))));
     }
 }

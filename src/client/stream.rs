@@ -21,7 +21,7 @@ use link::{CLOSE_TIMEOUT, StreamSender};
 pub(super) use link::{StreamEnd, StreamItem};
 
 /// The number of items that may wait for the driver. When the queue is full, the stream's task stops to read.
-const STREAM_QUEUE: usize = 64;
+pub(super) const STREAM_QUEUE: usize = 64;
 
 /// A stream that is open or being opened.
 pub(super) struct ServerStream<S: Source> {

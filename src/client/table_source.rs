@@ -60,6 +60,25 @@ pub enum TableError {
     /// A read model has no request. Holds the template of the read model.
     #[error("the read model {0:?} has no request")]
     NoRequest(String),
+    /// A request has a placeholder that the template of its read model lacks: no request could be made of it.
+    #[error("the request {path:?} of the read model {model:?} has a placeholder that the read model lacks")]
+    Request {
+        /// The template of the read model.
+        model: String,
+        /// The path of the request.
+        path: String,
+    },
+    /// A notice has the name of a frame of the contract, so it could never be told from the frame. Holds the name.
+    #[error("the notice {0:?} has the name of a frame")]
+    FrameName(String),
+    /// A notice names a read model that the table lacks: the notice would make no read model stale.
+    #[error("the notice {notice:?} names {place:?}, and no read model of the table fits it")]
+    NoPlace {
+        /// The kind of the notice.
+        notice: String,
+        /// The template of the read model.
+        place: String,
+    },
     /// No template of the table fits the read model. Holds the name of the read model.
     #[error("the table has no read model {0:?}")]
     NoModel(String),
@@ -91,26 +110,25 @@ impl TableSource {
     /// The domain with these tables, as JSON.
     ///
     /// `notices` has, for each kind, the templates of the read models that a notice makes stale; a placeholder names a
-    /// field of the notice. `models` has, for each template of a read model, the paths of its requests; the placeholder
+    /// field of the notice. A field with `null` names no read model. A notice that lacks the field makes the whole group
+    /// of the template stale, or every read model if the template has no group. `models` has, for each template of a read model, the paths of its requests; the placeholder
     /// of the template may stand in the paths.
     ///
     /// # Errors
     ///
-    /// [`TableError`] if the text has another form.
+    /// [`TableError`] if the text has another form, or if a part of it could never work.
     pub fn from_json(text: &str) -> Result<Self, TableError> {
         let written: Written = serde_json::from_str(text)?;
         let templates = |texts: Vec<String>| -> Result<Vec<Template>, TableError> {
             texts.iter().map(|text| Template::parse(text)).collect()
         };
         let notices = written.notices.into_iter().map(|(kind, texts)| Ok((kind, templates(texts)?)));
-        let models = written.models.into_iter().map(|(name, paths)| {
-            let template = Template::parse(&name)?;
-            if paths.is_empty() { Err(TableError::NoRequest(name)) } else { Ok((template, paths)) }
-        });
+        let models = written.models.into_iter().map(|(name, paths)| Ok((Template::parse(&name)?, paths)));
         let tables = Tables {
             notices: notices.collect::<Result<_, TableError>>()?,
             models: models.collect::<Result<_, TableError>>()?,
         };
+        tables.check()?;
         Ok(Self { tables: Arc::new(tables) })
     }
 
@@ -140,7 +158,14 @@ impl TableSource {
             "closing" => What::Closing { retry_ms: number("retry_ms")? },
             kind => {
                 let at = self.tables.notices.binary_search_by(|(known, _)| (**known).cmp(kind)).ok()?;
-                let places = self.tables.notices[at].1.iter().filter_map(|template| template.fill(payload)).collect();
+                let mut places = Vec::new();
+                for template in &self.tables.notices[at].1 {
+                    match template.fill(payload) {
+                        Filled::Place(place) => places.push(place),
+                        Filled::Null => {}
+                        Filled::Unknown => return None,
+                    }
+                }
                 What::Stale { kind: u16::try_from(at).ok(), places }
             }
         })
@@ -225,12 +250,40 @@ impl fmt::Display for TableKey {
 }
 
 impl Tables {
+    fn check(&self) -> Result<(), TableError> {
+        for (template, paths) in &self.models {
+            let model = || template.to_string();
+            if paths.is_empty() {
+                return Err(TableError::NoRequest(model()));
+            }
+            let placeholder = template.field.as_ref().map(|field| format!("{{{field}}}"));
+            for path in paths {
+                let rest =
+                    placeholder.as_ref().map_or_else(|| path.clone(), |placeholder| path.replace(placeholder, ""));
+                if rest.contains(['{', '}']) {
+                    return Err(TableError::Request { model: model(), path: path.clone() });
+                }
+            }
+        }
+        for (notice, places) in &self.notices {
+            if FRAMES.contains(&notice.as_str()) {
+                return Err(TableError::FrameName(notice.clone()));
+            }
+            if let Some(place) = places.iter().find(|place| !self.models.iter().any(|(model, _)| place.can_name(model)))
+            {
+                return Err(TableError::NoPlace { notice: notice.clone(), place: place.to_string() });
+            }
+        }
+        Ok(())
+    }
+
     /// The placeholder's field and value (both empty where there is none), and the paths of the requests.
     fn model<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a str, &'a [String])> {
         let fitting = self.models.iter().filter_map(|(template, paths)| {
             let value = name.strip_prefix(template.prefix.as_str())?;
             let field = template.field.as_deref();
-            let fits = if field.is_some() { !value.is_empty() && value != "*" } else { value.is_empty() };
+            // A path cannot have a dot or two as a segment: they stand for another path.
+            let fits = if field.is_some() { !["", "*", ".", ".."].contains(&value) } else { value.is_empty() };
             fits.then_some((template, field.unwrap_or_default(), value, &paths[..]))
         });
         // The longest text before a placeholder is the most exact template.
@@ -245,16 +298,57 @@ impl Template {
         Ok(Self { prefix: template.prefix().to_owned(), field: template.field().map(str::to_owned) })
     }
 
-    /// The place, with a field of the payload. None where the payload lacks the field or its value is `null`.
-    fn fill(&self, payload: &Value) -> Option<Watched<TableKey>> {
-        let Some(field) = &self.field else { return Some(place(&self.prefix)) };
-        let value = match payload.get(field)? {
-            Value::Null => return None,
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+    /// The place, with a field of the payload.
+    fn fill(&self, payload: &Value) -> Filled {
+        let Some(field) = &self.field else { return Filled::Place(place(&self.prefix)) };
+        let value = match (payload.get(field), self.group()) {
+            (Some(Value::Null), _) => return Filled::Null,
+            (Some(Value::String(text)), _) => text.clone(),
+            (Some(other), _) => other.to_string(),
+            (None, Some(group)) => return Filled::Place(Watched::Group(TableGroup(group.into()))),
+            (None, None) => return Filled::Unknown,
         };
-        Some(Watched::One(TableKey(format!("{}{value}", self.prefix).into())))
+        Filled::Place(Watched::One(TableKey(format!("{}{value}", self.prefix).into())))
     }
+
+    /// The group of every place of this template, if there is one.
+    fn group(&self) -> Option<&str> {
+        self.prefix.split_once(':').map(|(group, _)| group)
+    }
+
+    /// Whether this place of a notice, with some value, is a read model of the template `model`.
+    fn can_name(&self, model: &Template) -> bool {
+        let (own, other) = (self.prefix.as_str(), model.prefix.as_str());
+        match (&self.field, &model.field) {
+            (None, _) if let Some(group) = own.strip_suffix(":*") => match model.group() {
+                Some(others) => others == group,
+                None => model.field.is_some() && group.starts_with(other),
+            },
+            (None, None) => own == other,
+            (None, Some(_)) => own.len() > other.len() && own.starts_with(other),
+            (Some(_), None) => other.len() > own.len() && other.starts_with(own),
+            (Some(_), Some(_)) => own.starts_with(other) || other.starts_with(own),
+        }
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prefix)?;
+        self.field.as_ref().map_or(Ok(()), |field| write!(f, "{{{field}}}"))
+    }
+}
+
+/// The frames of the contract that are no notices.
+const FRAMES: [&str; 7] = ["snapshot", "resumed", "stale", "watching", "heartbeat", "resync", "closing"];
+
+/// A template with a field of a payload.
+enum Filled {
+    Place(Watched<TableKey>),
+    /// The field is `null`: the notice concerns no such read model.
+    Null,
+    /// The payload lacks the field, and the template has no group: any read model may be meant.
+    Unknown,
 }
 
 /// The read model, or the group, with this name on the wire.
@@ -300,13 +394,30 @@ mod tests {
 
     #[test]
     fn the_tables_are_checked() {
-        let error = |text| TableSource::from_json(text).expect_err("an error").to_string();
+        let error = |text: &str| TableSource::from_json(text).expect_err("an error").to_string();
         assert!(error("[]").starts_with("could not read the tables: "));
         assert!(error(r#"{"notices":{}}"#).ends_with("missing field `models` at line 1 column 14"));
         assert!(error(r#"{"notices":{"a":["{x}y"]},"models":{}}"#).starts_with("\"{x}y\" is no template"));
         assert_eq!(error(r#"{"notices":{},"models":{"a":[]}}"#), "the read model \"a\" has no request");
+        let no_request = error(r#"{"notices":{},"models":{"a:{id}":["x/{id}/y","x/{name}"]}}"#);
+        assert_eq!(
+            no_request,
+            r#"the request "x/{name}" of the read model "a:{id}" has a placeholder that the read model lacks"#
+        );
+        assert!(error(r#"{"notices":{},"models":{"a":["x/{id}"]}}"#).contains("has a placeholder"));
+        let frame = error(r#"{"notices":{"stale":["a"]},"models":{"a":["x"]}}"#);
+        assert_eq!(frame, "the notice \"stale\" has the name of a frame");
+        for place in ["ordres", "order:", "ordr:{id}", "ordr:*", "orders:*", "orders:{id}"] {
+            let text = format!(r#"{{"notices":{{"n":["{place}"]}},"models":{{"orders":["x"],"order:{{id}}":["y"]}}}}"#);
+            let expected = format!("the notice \"n\" names {place:?}, and no read model of the table fits it");
+            assert_eq!(error(&text), expected);
+        }
+        for place in ["orders", "order:7", "order:{o}", "order:a{o}", "order:*", "or{x}"] {
+            let text = format!(r#"{{"notices":{{"n":["{place}"]}},"models":{{"orders":["x"],"order:{{id}}":["y"]}}}}"#);
+            assert!(TableSource::from_json(&text).is_ok(), "{place}");
+        }
         let no_model = |name| shop().key(name).expect_err("no such model").to_string();
-        for name in ["", "order", "order:", "order:*", "orders:1", "invoice:1"] {
+        for name in ["", "order", "order:", "order:*", "order:.", "order:..", "orders:1", "invoice:1"] {
             assert_eq!(no_model(name), format!("the table has no read model {name:?}"));
         }
     }
@@ -337,6 +448,8 @@ mod tests {
         check(placed, "e:5:5:", "orders order:17 customer:c");
         let guest = r#"{"type":"order.placed","payload":{"order_id":17,"customer_id":null},"cursor":"e:5:5:"}"#;
         check(guest, "e:5:5:", "orders order:17");
+        let without_a_field = r#"{"type":"order.placed","payload":{"order_id":17},"cursor":"e:5:5:"}"#;
+        check(without_a_field, "e:5:5:", "orders order:17 customer:*");
         check(r#"{"type":"customers.merged","payload":{},"cursor":"e:5:5:"}"#, "e:5:5:", "customer:*");
         check(r#"{"type":"stale","payload":{"read_models":["order:*","x"]},"cursor":"e:5:5:"}"#, "e:5:5:", "order:* x");
         check(r#"{"type":"task.started","payload":{},"cursor":"e:5:5:"}"#, "e:5:5:", "unknown");

@@ -15,12 +15,15 @@ use crate::protocol::Cursor;
 pub struct View<T> {
     /// The newest body, parsed once for all views. None: no answer came yet. A deleted task keeps its last body.
     pub value: Option<Arc<T>>,
-    /// The JSON of the body, byte for byte as the server sent it: one text for each request. The overlays of the
-    /// application are absent here.
+    /// The JSON of the body: one text for each request. The overlays of the application are absent here.
+    ///
+    /// The text of an answer is byte for byte as the server sent it. A body that came with a message of the stream is
+    /// written anew, without the fields that this version does not know.
     pub parts: Arc<[Bytes]>,
     /// Whether `value` shows a write of the application that the server's answers do not contain yet.
     pub is_overlaid: bool,
-    /// How far the body can be trusted.
+    /// How far the body can be trusted. A view that is limited to some changes
+    /// ([`WatchHandle::only`](super::WatchHandle::only)) is fresh while it lacks none of those.
     pub state: HeldState,
     /// The set of changes that the body contains. None: no answer came yet.
     pub cursor: Option<Cursor>,
@@ -40,12 +43,14 @@ impl<T> View<T> {
     ///
     /// While the state is [`HeldState::Fresh`] and the stream is open, the age starts again with every message of the
     /// server, so it stays below the interval of the heartbeats. Otherwise it counts from the moment at which the answer
-    /// was asked for, or from the first sign of a change. The time during which the machine slept counts.
+    /// was asked for, or from the first sign of a change. The time during which the machine slept counts. Changes that
+    /// no handle of the read model asks for do not count.
     pub fn age(&self) -> Option<Duration> {
         self.true_at.map(|at| self.clock.now().saturating_sub(at))
     }
 
-    /// Whether no change of the body is known, and every change would be.
+    /// Whether no change of the body is known, and every change would be: every change for which a handle of the read
+    /// model asks.
     pub fn is_fresh(&self) -> bool {
         self.state == HeldState::Fresh
     }

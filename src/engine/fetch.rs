@@ -105,6 +105,8 @@ pub struct Held<'a> {
     pub stale: bool,
     /// A fetch is under way.
     pub in_flight: bool,
+    /// The stream reports the changes of the model, or did so until it was lost.
+    pub on_stream: bool,
     /// The read model does not exist, or no longer.
     pub absent: bool,
     /// How many fetches failed since the last success.

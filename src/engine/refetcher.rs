@@ -352,6 +352,7 @@ impl<K: Key> Refetcher<K> {
             watched: slot.watched,
             stale,
             in_flight: slot.flight.is_some(),
+            on_stream: slot.on_stream,
             absent: slot.absent,
             failures: slot.failures,
             why: slot.why,

@@ -4,6 +4,7 @@ mod connection;
 mod domains;
 mod doors;
 mod gate;
+mod narrowing;
 mod overlays;
 mod views;
 

@@ -140,6 +140,26 @@ async fn errors_name_their_causes() {
     assert!(loss.contains("failed to lookup address information"), "{loss}");
 }
 
+/// The words of a loss are those of the last loss, also if the client itself found it.
+#[tokio::test]
+async fn a_loss_that_the_client_finds_has_words_of_its_own() {
+    let app = App::start().await;
+    let gate = Gate::start(app.address, |head| if is_stream(head) { Verdict::Reset } else { Verdict::Pass }).await;
+    let mut settings = quick();
+    settings.patience = Duration::from_millis(100);
+    let client = connect(&gate.url(), settings);
+    until_status(&client, |status| matches!(status, Status::Reconnecting { reason: LossReason::Ended, .. })).await;
+    assert!(client.loss().is_some());
+    gate.set(|head| if is_stream(head) { Verdict::Mute } else { Verdict::Pass });
+    let silent = |status: &Status| matches!(status, Status::Reconnecting { reason: LossReason::NoFirstMessage, .. });
+    until_status(&client, silent).await;
+    assert_eq!(client.loss().as_deref(), Some("the server sent no first message in time"));
+    gate.set(|_| Verdict::Pass);
+    client.reconnect_now();
+    assert_eq!(client.loss().as_deref(), Some("the application asked for a new connection"));
+    until_status(&client, |status| *status == Status::Live).await;
+}
+
 #[tokio::test]
 async fn the_server_gets_a_close_frame_when_the_client_ends() {
     for dropped in [false, true] {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use requery::client::{
     BodyError, BodyValue, Client, ClientConfig, HeldState, Message, ModelRequest, Source, Status, TableKey,
     TableSource, View,
@@ -123,4 +124,34 @@ async fn two_tables_of_another_domain_are_kept_current() {
         assert_eq!(gate.requests("GET /api/orders") - of_orders, orders_after);
         client.close().await;
     }
+}
+
+/// A type of an application that makes its value anew at each look.
+#[derive(Debug)]
+struct Orders(usize);
+
+impl BodyValue<TableSource> for Orders {
+    fn of(body: &Arc<Value>) -> Option<Arc<Self>> {
+        Some(Arc::new(Self(body.as_array()?.len())))
+    }
+
+    fn into_body(self) -> Value {
+        json!(vec![(); self.0])
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_made_at_each_look_is_no_new_value() {
+    let (shop, address) = Shop::serve().await.unwrap();
+    let source = TableSource::from_json(TABLES).unwrap();
+    let config = ClientConfig::new(format!("http://{address}")).with_settings(quick());
+    let client = Client::connect_to(source.clone(), config).unwrap();
+    let mut orders = client.watch::<Orders>(source.key("orders").unwrap());
+    until_fresh(&mut orders).await;
+    let view = timeout(PATIENCE, orders.value_changed()).await.unwrap().unwrap();
+    assert_eq!(view.value.unwrap().0, 0);
+    assert!(orders.value_changed().now_or_never().is_none());
+    shop.place("ada", 1);
+    let view = timeout(PATIENCE, orders.value_changed()).await.unwrap().unwrap();
+    assert_eq!(view.value.unwrap().0, 1);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use requery::client::{Client, HeldState, Status};
+use requery::client::{Client, HeldState, Status, TaskQuery};
 use requery::protocol::ReadModel;
 use serde_json::json;
 use tokio::time::timeout;
@@ -87,8 +87,7 @@ async fn a_wish_ends_the_wait_that_a_server_demands() {
     until_live(&client).await;
     let mut bookmarks = client.bookmarks();
     until(&mut bookmarks, |view| view.failures == 1).await;
-    let explanation = client.explain(&ReadModel::Bookmarks).unwrap();
-    let text = explanation.words(requery::client::kind_name).to_string();
+    let text = client.explain_in_words(&ReadModel::Bookmarks).unwrap();
     assert!(text.starts_with("loading since ") && text.contains("waits for the retry until "), "{text}");
     gate.set(|_| Verdict::Pass);
     client.refresh(&ReadModel::Bookmarks);
@@ -125,6 +124,26 @@ async fn own_writes_are_in_every_later_answer() {
     }
     let floor = format!("requery-at-least: {}", cursor_of(&answer));
     assert!(demanded.contains(&floor), "{demanded:?}");
+    // A single read contains the write too.
+    client.tasks(&TaskQuery::default()).await.unwrap();
+    let head = heads.try_recv().unwrap();
+    assert!(head.starts_with("GET /api/v1/tasks ") && head.contains(&floor), "{head}");
+}
+
+/// The property is code of the application: it may call the client, and drop a handle.
+#[tokio::test]
+async fn a_wait_for_the_status_may_use_the_client() {
+    let app = App::start().await;
+    let client = connect(&app.url(""), quick());
+    let mut handles = vec![client.overview(), client.overview()];
+    let live = client.wait_for_status(|status| {
+        client.refresh(&ReadModel::Overview);
+        client.set_visible(true);
+        handles.pop();
+        assert!(client.loss().is_none() && client.until_next_try().is_none());
+        *status == Status::Live && client.status() == Status::Live
+    });
+    timeout(PATIENCE, live).await.expect("the client connects").expect("the client has not ended");
 }
 
 #[tokio::test]

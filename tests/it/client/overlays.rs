@@ -1,5 +1,6 @@
 //! Optimistic writes: an overlay is shown until the held answer contains the write.
 
+use futures_util::FutureExt;
 use requery::client::{AgentBody, Client, HeldState, WatchHandle};
 use requery::protocol::ReadModel;
 use requery::protocol::model::TaskDetail;
@@ -105,4 +106,44 @@ async fn the_oldest_of_too_many_overlays_ends() {
     assert_eq!(scene.title(), format!("old{}", "+".repeat(32)));
     drop(overlays);
     assert_eq!(scene.title(), "old");
+}
+
+/// An overlay is code of the application: it may use the client, and its end may drop a part of the client.
+#[tokio::test]
+async fn an_overlay_may_hold_a_handle_and_the_client() {
+    let app = App::start().await;
+    let mut scene = Scene::start(&app).await;
+    let held = || (scene.client.task(scene.task.parse().unwrap()), scene.client.clone());
+    let change = |(handle, client): (WatchHandle<TaskDetail>, Client)| {
+        move |detail: &TaskDetail| {
+            client.refresh(handle.model());
+            let mut detail = detail.clone();
+            detail.task.title += &format!(", not {}", handle.view().value.unwrap().task.title);
+            detail
+        }
+    };
+    let overlay = scene.watch.overlay(change(held()));
+    assert_eq!(scene.title(), "old, not old");
+    drop(overlay);
+    assert_eq!(scene.title(), "old");
+    // The overlay ends by an answer, and by the end of the client.
+    let overlay = scene.watch.overlay(change(held()));
+    let answer = scene.rest.patch(&format!("/api/v1/tasks/{}", scene.task), json!({"title": "new"})).await;
+    overlay.committed(&cursor_of(&answer));
+    let view = until(&mut scene.watch, |view| !view.is_overlaid).await;
+    assert_eq!(view.value.unwrap().task.title, "new");
+    let _overlay = scene.watch.overlay(change(held()));
+    scene.client.close().await;
+}
+
+#[tokio::test]
+async fn an_overlay_that_changes_no_value_is_no_new_value() {
+    let app = App::start().await;
+    let mut scene = Scene::start(&app).await;
+    assert!(scene.watch.value_changed().now_or_never().is_some(), "the first value");
+    let overlay = scene.watch.overlay(TaskDetail::clone);
+    assert!(scene.watch.view().is_overlaid);
+    assert!(scene.watch.value_changed().now_or_never().is_none());
+    drop(overlay);
+    assert!(scene.watch.value_changed().now_or_never().is_none());
 }

@@ -110,6 +110,40 @@ async fn a_handle_is_a_stream_that_begins_with_the_newest_view() {
     assert!(views.next().await.is_none(), "a stream may be polled after its end");
 }
 
+/// A change that one wait of a handle has reported is not reported by another one.
+#[tokio::test]
+async fn a_change_is_reported_once_by_the_stream_and_the_calls_of_a_handle() {
+    let app = App::start().await;
+    let client = connect(&app.url(""), quick());
+    let mut bookmarks = client.bookmarks();
+    until_fresh(&mut bookmarks).await;
+    timeout(PATIENCE, client.wait_for_status(|status| *status == Status::Live)).await.unwrap();
+    assert!(bookmarks.next().now_or_never().is_some(), "the newest view");
+    client.refresh(&ReadModel::Bookmarks);
+    assert!(bookmarks.changed().now_or_never().is_some(), "the view is stale");
+    assert!(bookmarks.next().now_or_never().is_none(), "the stream does not report it again");
+    until_fresh(&mut bookmarks).await;
+    client.refresh(&ReadModel::Bookmarks);
+    assert_eq!(bookmarks.next().now_or_never().flatten().unwrap().state, HeldState::Stale);
+    assert!(bookmarks.changed().now_or_never().is_none(), "the call does not report it again");
+}
+
+#[tokio::test]
+async fn a_task_that_is_gone_is_a_change_of_its_value() {
+    let app = App::start().await;
+    let rest = rest::Client::of(&app);
+    let client = connect(&app.url(""), quick());
+    let mut missing = client.task(TASK.parse().unwrap());
+    let view = timeout(PATIENCE, missing.value_changed()).await.unwrap().unwrap();
+    assert_eq!((view.state, view.value), (HeldState::Gone, None));
+    let task = rest.task("deleted", json!({})).await;
+    let mut watch = client.task(task.parse().unwrap());
+    assert!(timeout(PATIENCE, watch.value_changed()).await.unwrap().unwrap().value.is_some());
+    rest.delete(&format!("/api/v1/tasks/{task}")).await;
+    let view = timeout(PATIENCE, watch.value_changed()).await.unwrap().unwrap();
+    assert_eq!((view.state, view.value.is_some()), (HeldState::Gone, true));
+}
+
 #[tokio::test]
 async fn a_watch_of_some_kinds_leaves_the_other_events_alone() {
     let app = App::start().await;
