@@ -86,6 +86,7 @@ mod random;
 mod refetcher;
 mod settings;
 mod signal;
+mod status;
 mod transport;
 
 use std::sync::Arc;
@@ -98,11 +99,11 @@ use random::Random;
 use refetcher::{Mark, Refetcher, Scene, Urgency};
 use settings::{Timing, earlier, from_ms, to_ms};
 
-pub use connection::{CloseReason, ConnectionId, Loss, LossReason, Status};
 pub use explain::{Explanation, WaitsFor};
 pub use fetch::{Fetch, FetchVerdict, Held, HeldState, Outcome, Ticket, Why};
 pub use settings::EngineSettings;
 pub use signal::{Signal, SignalKind, What};
+pub use status::{CloseReason, ConnectionId, Loss, LossReason, Status};
 pub use transport::Transport;
 
 use crate::protocol::limits;

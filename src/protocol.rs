@@ -19,6 +19,7 @@ use openapi_text::openapi_text;
 mod cursor;
 mod frame;
 mod id;
+mod key;
 pub mod limits;
 pub mod model;
 mod notice;
@@ -34,9 +35,10 @@ pub use frame::{
 };
 pub use id::{BookmarkId, EventId, IdError, SessionId, TaskId};
 // A glob, because only the catalogue lists the payload types. Each kind of notice has one.
+pub use key::Key;
 pub use notice::*;
 pub use read_model::{EveryTask, ReadModel, ReadModelError};
-pub use watched::{Key, Watched};
+pub use watched::Watched;
 
 /// The version of this contract, sent in the first frame of every stream.
 pub const VERSION: &str = "1.0";

@@ -3,10 +3,10 @@
 //! Every connection has an id, and inputs with the id of an earlier connection are ignored: a driver cannot mix them up.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::random::Random;
 use super::settings::{Timing, from_ms, to_ms};
+use super::status::{CloseReason, ConnectionId, Loss, LossReason, Status};
 use super::transport::{Transport, Transports};
 use crate::protocol::Cursor;
 use crate::protocol::limits;
@@ -33,130 +33,6 @@ pub(super) struct ConnectionState {
     last_message_at: Option<u64>,
     /// A connection that the driver still has to close.
     to_close: Option<ConnectionId>,
-}
-
-/// The id of one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnectionId(u32);
-
-impl ConnectionId {
-    /// The id as a number, for a boundary that only numbers cross.
-    pub fn number(self) -> u32 {
-        self.0
-    }
-
-    /// The id with this number.
-    pub fn from_number(number: u32) -> Self {
-        Self(number)
-    }
-}
-
-/// Why a connection ended, as a driver reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Loss {
-    /// The connection failed or ended.
-    Ended,
-    /// No connection to the server could be made. This says nothing about the transport.
-    NotReached,
-    /// The server answered that it cannot take the stream now.
-    Busy {
-        /// The wait that the server demands, if any.
-        retry_after: Option<Duration>,
-    },
-    /// The server refuses this client, and would refuse it the next time too.
-    Refused(String),
-}
-
-/// Why the stream was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LossReason {
-    /// The connection failed or ended.
-    Ended,
-    /// No connection to the server could be made.
-    NotReached,
-    /// The server cannot take the stream now.
-    Busy,
-    /// No message came for too long.
-    Silent,
-    /// The connection was not open, or had no first message, in time.
-    NoFirstMessage,
-    /// The server did not answer the request for notices.
-    NotConfirmed,
-    /// The server said that it closes the stream.
-    Closing,
-    /// The network of the device was away.
-    NetworkReturned,
-    /// The application asked for a new connection.
-    Asked,
-}
-
-impl LossReason {
-    /// The reason in words.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LossReason::Ended => "ended",
-            LossReason::NotReached => "not reached",
-            LossReason::Busy => "busy",
-            LossReason::Silent => "silent",
-            LossReason::NoFirstMessage => "no first message",
-            LossReason::NotConfirmed => "not confirmed",
-            LossReason::Closing => "closing",
-            LossReason::NetworkReturned => "network returned",
-            LossReason::Asked => "asked",
-        }
-    }
-}
-
-/// Why the engine connects no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The server refuses this client, with this text.
-    Refused(String),
-    /// The limit of attempts is reached.
-    Attempts,
-}
-
-impl std::fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            CloseReason::Refused(text) => text,
-            CloseReason::Attempts => "the limit of attempts is reached",
-        })
-    }
-}
-
-/// The state of the connection to the server, for display. The contract names these states, so the set is closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// The first connection is being opened.
-    Connecting,
-    /// Connected; read models are stale for moments at most.
-    Live,
-    /// Connected; read models that changed while disconnected are being fetched.
-    CatchingUp,
-    /// Not connected.
-    Reconnecting {
-        /// When the next connection is opened. None: it is being opened now.
-        next_try: Option<Duration>,
-        /// Since when there is no stream.
-        since: Duration,
-        /// Why the last connection ended.
-        reason: LossReason,
-    },
-    /// No stream can be opened, and the read models are fetched again and again.
-    Polling,
-    /// Not connected, and the device has no network.
-    Offline,
-    /// The engine gave up.
-    Closed {
-        /// The reason.
-        reason: CloseReason,
-    },
-    /// The application disabled the engine.
-    Disabled,
 }
 
 /// The place of a message among the messages of the open connection.
@@ -360,7 +236,7 @@ impl ConnectionState {
             return None;
         }
         self.ids = self.ids.wrapping_add(1);
-        let (id, transport) = (ConnectionId(self.ids), self.transports.next(now));
+        let (id, transport) = (ConnectionId::from_number(self.ids), self.transports.next(now));
         self.phase = Phase::Linked(Box::new(Link {
             id,
             transport,

@@ -249,8 +249,8 @@ impl<K: Key> Refetcher<K> {
 
     /// A fetch that no screen waits for any more. The driver ends it.
     pub(super) fn poll_cancel(&mut self) -> Option<Ticket> {
-        let waits = |slot: &Box<Slot>| slot.watched && slot.flight.is_some();
-        let left = |flight: &UnderWay<K>| !self.slots.get(&flight.key).is_some_and(waits);
+        let waits = |slot: &Slot| slot.watched && slot.flight.is_some();
+        let left = |flight: &UnderWay<K>| !self.slots.get(&flight.key).is_some_and(|slot| waits(slot));
         let number = self.flights.iter().position(left)?;
         let flight = self.flights.swap_remove(number);
         if let Some(slot) = self.slots.get_mut(&flight.key) {

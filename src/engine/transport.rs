@@ -45,7 +45,7 @@ impl Transports {
             return Transport::WebSocket;
         }
         // Two attempts with the one, two with the other, and so on.
-        if self.failed / ATTEMPTS % 2 == 0 { self.worked } else { self.worked.other() }
+        if (self.failed / ATTEMPTS).is_multiple_of(2) { self.worked } else { self.worked.other() }
     }
 
     /// A stream works.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Key, TaskId, Watched};
+use super::{Key, TaskId};
 
 /// A named view.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ pub struct ReadModelError;
 const OVERVIEW: &str = "overview";
 const BOOKMARKS: &str = "bookmarks";
 const TASK: &str = "task:";
-const EVERY_TASK: &str = "task:*";
+pub(super) const EVERY_TASK: &str = "task:*";
 
 impl FromStr for ReadModel {
     type Err = ReadModelError;
@@ -56,29 +56,12 @@ impl FromStr for ReadModel {
     }
 }
 
-impl FromStr for Watched {
-    type Err = ReadModelError;
-
-    fn from_str(text: &str) -> Result<Self, ReadModelError> {
-        if text == EVERY_TASK { Ok(Watched::Group(EveryTask)) } else { text.parse().map(Watched::One) }
-    }
-}
-
 impl fmt::Display for ReadModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReadModel::Overview => f.write_str(OVERVIEW),
             ReadModel::Task(id) => write!(f, "{TASK}{id}"),
             ReadModel::Bookmarks => f.write_str(BOOKMARKS),
-        }
-    }
-}
-
-impl fmt::Display for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Watched::One(model) => model.fmt(f),
-            Watched::Group(EveryTask) => f.write_str(EVERY_TASK),
         }
     }
 }
@@ -107,9 +90,9 @@ macro_rules! as_text {
         }
 
         #[cfg(feature = "server")]
-        super::openapi_text!($name, "read-model");
+        crate::protocol::openapi_text!($name, "read-model");
     };
 }
 
 as_text!(ReadModel);
-as_text!(Watched);
+pub(super) use as_text;

@@ -1,20 +1,12 @@
 //! Sets of read models, for any kind of key: single read models, and groups that stand for many.
 
-use std::fmt::Debug;
+use std::fmt;
+use std::str::FromStr;
 
-use super::ReadModel;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The name of a read model, as an application or a protocol chooses it.
-pub trait Key: Clone + Ord + Debug {
-    /// A name for many read models at once, such as every task. Two groups have no read model in common.
-    type Group: Clone + Ord + Debug;
-
-    /// Whether `group` includes this read model.
-    fn is_in(&self, group: &Self::Group) -> bool;
-
-    /// The group that stands for this read model where a list of single ones would be too long. None: there is none.
-    fn group(&self) -> Option<Self::Group>;
-}
+use super::read_model::{EVERY_TASK, as_text};
+use super::{EveryTask, Key, ReadModel, ReadModelError};
 
 /// One entry of a list of read models.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,3 +41,22 @@ impl<K: Key> From<K> for Watched<K> {
         Watched::One(model)
     }
 }
+
+impl FromStr for Watched {
+    type Err = ReadModelError;
+
+    fn from_str(text: &str) -> Result<Self, ReadModelError> {
+        if text == EVERY_TASK { Ok(Watched::Group(EveryTask)) } else { text.parse().map(Watched::One) }
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Watched::One(model) => model.fmt(f),
+            Watched::Group(EveryTask) => f.write_str(EVERY_TASK),
+        }
+    }
+}
+
+as_text!(Watched);

@@ -5,7 +5,9 @@
 //! cuts connections or leaves them half-open, delays and fails requests, and answers from caches. The test never sleeps
 //! and reads no clock.
 
+mod extremes;
 mod invariants;
+mod op;
 mod pace;
 mod server;
 mod world;
@@ -13,7 +15,8 @@ mod world;
 use proptest::prelude::*;
 
 use crate::random_cases::cases;
-use world::{Op, World};
+use op::Op;
+use world::World;
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![

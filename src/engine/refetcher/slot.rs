@@ -91,7 +91,7 @@ pub(in crate::engine) struct Scene {
 
 /// The waits before a fetch, each as the time of its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Waits {
+pub(super) struct FetchWaits {
     pub(super) debounce: u64,
     pub(super) spread: u64,
     pub(super) pace: u64,
@@ -99,7 +99,7 @@ pub(super) struct Waits {
     pub(super) first_message: u64,
 }
 
-impl Waits {
+impl FetchWaits {
     pub(super) fn end(&self) -> u64 {
         self.debounce.max(self.spread).max(self.pace).max(self.retry).max(self.first_message)
     }
@@ -310,11 +310,11 @@ impl Slot {
     }
 
     /// The waits before the next fetch. None: no fetch without another input.
-    pub(super) fn waits(&self, settings: &Timing, scene: Scene) -> Option<Waits> {
+    pub(super) fn waits(&self, settings: &Timing, scene: Scene) -> Option<FetchWaits> {
         if !self.watched || self.flight.is_some() {
             return None;
         }
-        let mut waits = Waits { retry: self.retry_at, ..Waits::default() };
+        let mut waits = FetchWaits { retry: self.retry_at, ..FetchWaits::default() };
         match &self.doubt {
             Some(doubt) => {
                 waits.debounce = doubt.debounced(settings);

@@ -8,70 +8,14 @@ use requery::engine::{
     ConnectionId, Engine, EngineAction, EngineSettings, Fetch, FetchVerdict, Loss, Outcome, Status, Ticket, Transport,
     What,
 };
-use requery::protocol::{
-    Closing, Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, UnknownFrame, Watched, Watching,
-};
+use requery::protocol::{Cursor, Frame, FrameKind, Heartbeat, Incoming, ReadModel, Resync, Stale, Watched, Watching};
 
 use super::invariants::Invariants;
+use super::op::Op;
 use super::server::{Server, models};
 use crate::engine::time;
 
-/// One step of a case.
-#[derive(Clone, Copy, Debug)]
-pub enum Op {
-    Change {
-        kind: u8,
-        task: u8,
-    },
-    /// A task moves into another project, or back.
-    Move {
-        task: u8,
-        away: bool,
-    },
-    /// The application writes, and takes the cursor from the answer.
-    Write(u8),
-    Watch(u8),
-    Unwatch(u8),
-    /// A person asks for a read model anew.
-    Refresh(u8),
-    Reconnect,
-    /// The connection is lost, and both ends know.
-    Cut,
-    /// The connection is lost, and the client does not know.
-    HalfOpen,
-    /// The server restarts without the last `lost` changes.
-    Restart {
-        lost: u8,
-    },
-    Prune,
-    /// The next flush is merged into one frame.
-    Lag,
-    /// A change of an unknown kind, whose message has a cursor or none.
-    UnknownChange {
-        task: u8,
-        cursor: bool,
-    },
-    /// The server says that it closes the stream.
-    Closing(u32),
-    Hidden(bool),
-    Offline(bool),
-    Disabled(bool),
-    /// The percentage of failing requests, and the delay of the others.
-    Network {
-        failing: u8,
-        slow: u16,
-    },
-    /// The percentage of answers that come from a cache.
-    Caching(u8),
-    Spread(u32),
-    /// Whether the network lets WebSocket and server-sent events through.
-    Transports {
-        websocket: bool,
-        sse: bool,
-    },
-}
-
-enum Event {
+pub(super) enum Event {
     Connected(ConnectionId, Option<Cursor>, Transport),
     Refused(ConnectionId),
     Lost(ConnectionId),
@@ -85,47 +29,47 @@ enum Event {
     Answer(Ticket, ReadModel, Answer),
 }
 
-enum Answer {
+pub(super) enum Answer {
     Fresh(Cursor, Option<u64>),
     Same(Cursor, Option<u64>),
     Failed,
 }
 
-struct Stream {
-    id: ConnectionId,
-    sent: usize,
-    narrowed: Option<Vec<Watched>>,
-    flushing: bool,
+pub(super) struct Stream {
+    pub(super) id: ConnectionId,
+    pub(super) sent: usize,
+    pub(super) narrowed: Option<Vec<Watched>>,
+    pub(super) flushing: bool,
     /// The time of the last delivery. Later frames come after it, so frames keep their order.
-    busy_until: u64,
-    dead: bool,
+    pub(super) busy_until: u64,
+    pub(super) dead: bool,
 }
 
 pub struct World {
-    engine: Engine<ReadModel>,
-    server: Server,
-    stream: Option<Stream>,
-    store: BTreeMap<ReadModel, Option<u64>>,
-    cursors: BTreeMap<ReadModel, Cursor>,
-    watched: BTreeSet<ReadModel>,
-    events: BTreeMap<(u64, u64), Event>,
-    events_ever: u64,
-    now: u64,
-    dice: u64,
+    pub(super) engine: Engine<ReadModel>,
+    pub(super) server: Server,
+    pub(super) stream: Option<Stream>,
+    pub(super) store: BTreeMap<ReadModel, Option<u64>>,
+    pub(super) cursors: BTreeMap<ReadModel, Cursor>,
+    pub(super) watched: BTreeSet<ReadModel>,
+    pub(super) events: BTreeMap<(u64, u64), Event>,
+    pub(super) events_ever: u64,
+    pub(super) now: u64,
+    pub(super) dice: u64,
     /// The network of the end of the case lets WebSocket through.
-    duplex: bool,
-    websocket: bool,
-    sse: bool,
+    pub(super) duplex: bool,
+    pub(super) websocket: bool,
+    pub(super) sse: bool,
     /// The first message of a new stream carries the overview.
-    carrying: bool,
-    failing: u64,
-    slow: u64,
-    caching: u64,
-    spread: u32,
-    lagging: bool,
+    pub(super) carrying: bool,
+    pub(super) failing: u64,
+    pub(super) slow: u64,
+    pub(super) caching: u64,
+    pub(super) spread: u32,
+    pub(super) lagging: bool,
     /// No cached answer is from before this: no cursor can be demanded for a message without one.
-    cached_from: usize,
-    invariants: Invariants,
+    pub(super) cached_from: usize,
+    pub(super) invariants: Invariants,
     /// The number of fetches so far.
     pub fetches: usize,
 }
@@ -135,7 +79,7 @@ impl World {
         // Without the safety refetch, which would hide a lost notice.
         let mut settings = EngineSettings::default();
         settings.safety = Duration::from_secs(1_000_000);
-        let carrying = seed % 2 == 0;
+        let carrying = seed.is_multiple_of(2);
         let carried = if carrying { vec![ReadModel::Overview] } else { Vec::new() };
         let mut world = Self {
             engine: Engine::new(settings, carried, seed),
@@ -163,116 +107,6 @@ impl World {
         };
         world.apply(Op::Watch(0));
         world
-    }
-
-    pub fn apply(&mut self, op: Op) {
-        let now = self.time();
-        match op {
-            Op::Change { kind, task } => {
-                self.server.change(kind, task);
-                self.flush_later();
-            }
-            Op::Move { task, away } => {
-                self.server.move_task(task, away);
-                self.flush_later();
-            }
-            Op::Write(task) => {
-                self.server.change(0, task);
-                self.flush_later();
-                let model = models()[usize::from(task)].clone();
-                let cursor = self.server.cursor(self.server.changes());
-                let delay = self.roll(self.slow);
-                self.later(delay, Event::Wrote(model, cursor));
-            }
-            Op::Watch(at) => {
-                let model = models()[usize::from(at)].clone();
-                self.invariants.wish(&model);
-                self.watched.insert(model.clone());
-                self.engine.watch(model, now);
-            }
-            Op::Refresh(at) => {
-                let model = models()[usize::from(at)].clone();
-                self.invariants.wish(&model);
-                self.engine.refresh(&model, now);
-            }
-            Op::Reconnect => {
-                self.engine.reconnect(now);
-                self.invariants.disabled = false;
-            }
-            Op::Unwatch(at) => {
-                let model = models()[usize::from(at)].clone();
-                self.watched.remove(&model);
-                self.engine.unwatch(&model, now);
-            }
-            Op::Cut => {
-                if let Some(stream) = self.stream.take() {
-                    self.later(0, Event::Lost(stream.id));
-                }
-            }
-            Op::HalfOpen => {
-                if let Some(stream) = &mut self.stream {
-                    stream.dead = true;
-                }
-            }
-            Op::Restart { lost } => {
-                self.server.restart(lost.into());
-                self.apply(Op::Cut);
-            }
-            Op::Prune => self.server.prune(),
-            Op::Lag => self.lagging = true,
-            Op::UnknownChange { task, cursor } => {
-                self.flush();
-                self.server.change(4, task);
-                let changes = self.server.changes();
-                if let Some(stream) = &mut self.stream {
-                    stream.sent = changes;
-                }
-                let mut unknown = UnknownFrame::default();
-                if cursor {
-                    unknown.cursor = Some(self.server.cursor(changes));
-                } else {
-                    self.cached_from = changes;
-                }
-                self.deliver(Incoming::Unknown(unknown));
-            }
-            Op::Closing(retry_ms) => {
-                let cursor = self.server.cursor(self.server.changes());
-                self.flush();
-                self.deliver(Incoming::Frame(Frame::new(FrameKind::Closing(Closing { retry_ms }), cursor)));
-                self.stream = None;
-            }
-            Op::Hidden(hidden) => {
-                self.invariants.hidden = hidden;
-                if hidden {
-                    self.engine.handle_hidden();
-                } else {
-                    self.engine.handle_visible(now);
-                }
-            }
-            Op::Offline(offline) => {
-                self.invariants.offline = offline;
-                if offline {
-                    self.engine.handle_offline();
-                } else {
-                    self.engine.handle_online(now);
-                }
-            }
-            Op::Disabled(disabled) => {
-                self.invariants.disabled = disabled;
-                if disabled {
-                    self.engine.disable();
-                    self.stream = None;
-                    self.invariants.connection = None;
-                } else {
-                    self.engine.enable(now);
-                }
-            }
-            Op::Transports { websocket, sse } => (self.websocket, self.sse) = (websocket, sse),
-            Op::Network { failing, slow } => (self.failing, self.slow) = (failing.into(), slow.into()),
-            Op::Caching(percent) => self.caching = percent.into(),
-            Op::Spread(ms) => self.spread = ms,
-        }
-        self.drive();
     }
 
     /// Ends all faults.
@@ -345,7 +179,7 @@ impl World {
         panic!("the simulation does not come to rest at {}", self.now);
     }
 
-    fn drive(&mut self) {
+    pub(super) fn drive(&mut self) {
         for step in 0.. {
             assert!(step < 1_000, "the engine does not end at {}", self.now);
             let Some(action) = self.engine.poll(self.time()) else { break };
@@ -500,7 +334,7 @@ impl World {
     }
 
     /// Sends the changes that the stream has not sent.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         stream.flushing = false;
         let from = std::mem::replace(&mut stream.sent, self.server.changes());
@@ -529,12 +363,12 @@ impl World {
         self.deliver(Incoming::Frame(Frame::new(last, cursor)));
     }
 
-    fn lose(&mut self, id: ConnectionId) {
+    pub(super) fn lose(&mut self, id: ConnectionId) {
         self.invariants.disconnect(id);
         self.engine.handle_disconnected(id, Loss::Ended, self.time());
     }
 
-    fn flush_later(&mut self) {
+    pub(super) fn flush_later(&mut self) {
         let delay = if self.slow > 10 { self.roll(40) } else { 0 };
         if let Some(stream) = self.stream.as_mut().filter(|stream| !stream.flushing) {
             stream.flushing = true;
@@ -543,7 +377,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, incoming: Incoming) {
+    pub(super) fn deliver(&mut self, incoming: Incoming) {
         let delay = if self.slow > 10 { self.roll(self.slow) } else { 5 };
         let Some(stream) = self.stream.as_mut().filter(|stream| !stream.dead) else { return };
         stream.busy_until = stream.busy_until.max(self.now + delay);
@@ -554,16 +388,16 @@ impl World {
         self.later(at - self.now, Event::ToClient(id, incoming, carried));
     }
 
-    fn later(&mut self, delay: u64, event: Event) {
+    pub(super) fn later(&mut self, delay: u64, event: Event) {
         self.events_ever += 1;
         self.events.insert((self.now + delay, self.events_ever), event);
     }
 
-    fn time(&self) -> Duration {
+    pub(super) fn time(&self) -> Duration {
         Duration::from_millis(self.now)
     }
 
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.dice >> 33) % sides.max(1)
     }
