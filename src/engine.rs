@@ -307,9 +307,7 @@ impl<K: Key> Engine<K> {
         let (other_epoch, ended) = (self.connection.other_epoch(cursor), self.connection.has_ended(cursor));
         let answer = Answer { cursor, absent, other_epoch, ended };
         let (verdict, ends_epoch) = self.refetcher.handle_fetched(ticket, Ok(&answer), now);
-        if ends_epoch {
-            self.floor.take_if(|floor| floor.epoch() != cursor.epoch());
-        }
+        self.floor.take_if(|floor| ends_epoch && floor.epoch() != cursor.epoch());
         verdict
     }
 
