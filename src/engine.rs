@@ -96,7 +96,7 @@ use connection::{ConnectionState, MessageOrder};
 use flat::WatchedList;
 use narrowing::Narrowing;
 use random::Random;
-use refetcher::{Mark, Refetcher, Scene, Urgency};
+use refetcher::{Answer, Mark, Refetcher, Scene, Urgency};
 use settings::{Timing, earlier, from_ms, to_ms};
 
 pub use explain::{Explanation, WaitsFor};
@@ -167,9 +167,9 @@ impl<K: Key> Engine<K> {
         self.narrowing.is_due = true;
         // Notices from before this watch were not applied to the model, so an answer must not be older than the last
         // message.
-        let reported = self.connection.is_up() && self.narrowing.reports(&model);
-        let last = self.connection.last_cursor().filter(|_| reported);
-        self.refetcher.watch(model, last, self.floor.as_ref(), now);
+        let reported = self.narrowing.reports(&model);
+        let least = self.connection.stream_cursor();
+        self.refetcher.watch(model, least.filter(|_| reported), least, self.floor.as_ref(), now);
     }
 
     /// No screen shows `model` any more.
@@ -187,7 +187,8 @@ impl<K: Key> Engine<K> {
     /// A person asks for `model` anew.
     pub fn refresh(&mut self, model: &K, now: Duration) {
         let now = to_ms(now);
-        let mark = Mark::new(Why::Asked, None, self.connection.last_message_at());
+        let least = self.connection.stream_cursor();
+        let mark = Mark { least, ..Mark::new(Why::Asked, None, self.connection.last_message_at()) };
         self.refetcher.mark(&Watched::One(model.clone()), &mark.with_urgency(Urgency::Wished), now);
     }
 
@@ -197,13 +198,13 @@ impl<K: Key> Engine<K> {
     pub fn wrote(&mut self, model: &K, cursor: &Cursor, now: Duration) {
         let now = to_ms(now);
         // An answer to a write can be late: its epoch has ended, and no answer can cover it.
-        let ended = self.connection.is_up() && !self.connection.is_of_epoch(cursor);
-        let cursor = Some(cursor).filter(|_| !ended);
+        let least = self.connection.other_epoch(cursor);
+        let cursor = Some(cursor).filter(|_| least.is_none());
         if let Some(cursor) = cursor {
             let joined = self.floor.as_ref().and_then(|floor| floor.joined(cursor));
             self.floor = Some(joined.unwrap_or_else(|| cursor.clone()));
         }
-        let mark = Mark::new(Why::Asked, cursor, self.connection.last_message_at());
+        let mark = Mark { least, ..Mark::new(Why::Asked, cursor, self.connection.last_message_at()) };
         self.refetcher.mark(&Watched::One(model.clone()), &mark.with_urgency(Urgency::Paced), now);
     }
 
@@ -238,8 +239,13 @@ impl<K: Key> Engine<K> {
         if let Some(cursor) = cursor {
             self.floor.take_if(|floor| floor.epoch() != cursor.epoch());
         }
-        let mark =
-            Mark { spread: signal.spread_ms.map(u64::from), ..Mark::new(Why::Signal(signal.what.kind()), cursor, now) };
+        // The message is no earlier than the one before.
+        let least = self.connection.stream_cursor().filter(|_| !first).cloned();
+        let mark = Mark {
+            least: least.as_ref(),
+            spread: signal.spread_ms.map(u64::from),
+            ..Mark::new(Why::Signal(signal.what.kind()), cursor, now)
+        };
         let missed = Mark { behind: true, true_until: last_message_at, ..mark };
         let continued = match &signal.what {
             What::Resumed { stale, .. } if first => self.connection.since().map(|since| (since, stale)),
@@ -265,8 +271,9 @@ impl<K: Key> Engine<K> {
         match &signal.what {
             What::Snapshot { heartbeat_ms, carries } => {
                 self.connection.handle_heartbeat_interval(*heartbeat_ms, now);
+                let began_at = self.connection.began_at();
                 for model in carries {
-                    if cursor.is_some_and(|cursor| self.refetcher.handle_carried(model, cursor, now)) {
+                    if cursor.is_some_and(|cursor| self.refetcher.handle_carried(model, cursor, began_at, now)) {
                         carried.push(model.clone());
                     }
                 }
@@ -289,7 +296,19 @@ impl<K: Key> Engine<K> {
     /// A fetch ended. Returns whether to show the answer.
     pub fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: Duration) -> FetchVerdict {
         let now = to_ms(now);
-        self.refetcher.handle_fetched(ticket, outcome, now)
+        let (cursor, absent) = match outcome {
+            Outcome::Fresh(cursor) | Outcome::NotModified(cursor) => (cursor, false),
+            Outcome::Gone(cursor) => (cursor, true),
+            Outcome::Failed { retry_after } => {
+                return self.refetcher.handle_fetched(ticket, Err(retry_after.map_or(0, to_ms)), now).0;
+            }
+        };
+        self.connection.handle_answered(now);
+        let (other_epoch, ended) = (self.connection.other_epoch(cursor), self.connection.has_ended(cursor));
+        let answer = Answer { cursor, absent, other_epoch, ended };
+        let (verdict, ends_epoch) = self.refetcher.handle_fetched(ticket, Ok(&answer), now);
+        self.floor.take_if(|floor| ends_epoch && floor.epoch() != cursor.epoch());
+        verdict
     }
 
     /// The screen is hidden: the engine collects notices and does not fetch.
@@ -366,7 +385,7 @@ impl<K: Key> Engine<K> {
                 return Some(EngineAction::Narrow(id, sent.entries()));
             }
         }
-        if let Some(ticket) = self.refetcher.poll_cancel() {
+        if let Some(ticket) = self.refetcher.poll_cancel(self.connection.is_stopped(), now) {
             return Some(EngineAction::Cancel(ticket));
         }
         if self.connection.is_barred() {
@@ -404,8 +423,8 @@ impl<K: Key> Engine<K> {
     /// watch ended long ago.
     pub fn explain(&self, model: &K, now: Duration) -> Option<Explanation> {
         let all = match () {
-            () if self.connection.is_without_network() => Some(WaitsFor::Network),
-            () if self.connection.is_barred() => Some(WaitsFor::Enable),
+            () if self.connection.is_stopped() => Some(WaitsFor::Enable),
+            () if self.connection.is_barred() => Some(WaitsFor::Network),
             () => None,
         };
         let (doubt, waits_for) = self.refetcher.pending(model, all, to_ms(now))?;

@@ -30,6 +30,10 @@ pub(super) struct ConnectionState {
     resume_cursor: Option<Cursor>,
     /// The cursor of the last message.
     last_cursor: Option<Cursor>,
+    /// The last cursor of the epoch before.
+    ended_cursor: Option<Cursor>,
+    /// When the server last answered a fetch.
+    answered_at: u64,
     last_message_at: Option<u64>,
     /// A connection that the driver still has to close.
     to_close: Option<ConnectionId>,
@@ -84,6 +88,8 @@ impl ConnectionState {
             ids: 0,
             resume_cursor: None,
             last_cursor: None,
+            ended_cursor: None,
+            answered_at: 0,
             last_message_at: None,
             to_close: None,
         }
@@ -91,7 +97,8 @@ impl ConnectionState {
 
     pub(super) fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: u64) {
         let deadline = now + self.settings.patience;
-        if let Some(link) = self.link(id) {
+        // A driver that is late with this must not cut the time of a stream that has begun.
+        if let Some(link) = self.link(id).filter(|link| link.first_message_at.is_none()) {
             link.duplex = duplex;
             link.deadline = deadline;
         }
@@ -142,8 +149,6 @@ impl ConnectionState {
     }
 
     pub(super) fn handle_closing(&mut self, retry_ms: u32, now: u64) {
-        // The server speaks: its transport works.
-        self.handle_works(now);
         let wait = self.random.share(u64::from(retry_ms).min(self.settings.longest_wait));
         self.lose(LossReason::Closing, wait, now);
     }
@@ -156,7 +161,10 @@ impl ConnectionState {
     /// A message with this cursor came. With `more` the next message has the same cursor, so the stream cannot continue
     /// there yet.
     pub(super) fn handle_cursor(&mut self, cursor: &Cursor, more: bool) {
-        self.last_cursor = Some(cursor.clone());
+        let last = self.last_cursor.replace(cursor.clone());
+        if let Some(ended) = last.filter(|last| last.epoch() != cursor.epoch()) {
+            self.ended_cursor = Some(ended);
+        }
         if !more {
             self.resume_cursor = Some(cursor.clone());
         }
@@ -277,8 +285,32 @@ impl ConnectionState {
         self.last_cursor.as_ref().is_some_and(|last| last.epoch() == cursor.epoch())
     }
 
-    pub(super) fn last_cursor(&self) -> Option<&Cursor> {
-        self.last_cursor.as_ref()
+    /// Whether a stream told that the epoch of `cursor` has ended.
+    pub(super) fn has_ended(&self, cursor: &Cursor) -> bool {
+        let ended = |ended: &Cursor| ended.epoch() == cursor.epoch();
+        self.ended_cursor.as_ref().is_some_and(ended) && !self.is_of_epoch(cursor)
+    }
+
+    /// The cursor of the last message, if the stream cannot tell the next change of an answer with `cursor`, which is of
+    /// another epoch.
+    pub(super) fn other_epoch(&self, cursor: &Cursor) -> Option<&Cursor> {
+        let other = !self.is_of_epoch(cursor) && (self.is_up() || self.has_ended(cursor));
+        self.last_cursor.as_ref().filter(|_| other)
+    }
+
+    /// The cursor of the last message, while the stream is open.
+    pub(super) fn stream_cursor(&self) -> Option<&Cursor> {
+        self.last_cursor.as_ref().filter(|_| self.is_up())
+    }
+
+    /// The server answered a fetch, so it can be reached.
+    pub(super) fn handle_answered(&mut self, now: u64) {
+        self.answered_at = now;
+    }
+
+    /// The time at which the open connection, or the attempt, began.
+    pub(super) fn began_at(&self) -> u64 {
+        if let Phase::Linked(link) = &self.phase { link.began_at } else { 0 }
     }
 
     /// The time of the last message; zero before the first.
@@ -310,9 +342,9 @@ impl ConnectionState {
         }
     }
 
-    /// Whether fetches wait for the network alone.
-    pub(super) fn is_without_network(&self) -> bool {
-        self.is_barred() && !matches!(self.phase, Phase::Closed(_) | Phase::Disabled)
+    /// Whether the engine stopped: the server refused it, or the application disabled it.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Closed(_) | Phase::Disabled)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<u64> {
@@ -357,13 +389,16 @@ impl ConnectionState {
     /// demands.
     fn lose(&mut self, reason: LossReason, least: u64, now: u64) {
         let Phase::Linked(link) = &self.phase else { return };
-        // These say nothing about the transport.
-        let elsewhere = matches!(
-            reason,
-            LossReason::NotReached | LossReason::Busy | LossReason::Asked | LossReason::NetworkReturned
-        );
-        let elsewhere = elsewhere || self.offline;
-        if !link.works && !elsewhere {
+        // Whether the loss may be the fault of something else than the transport.
+        let elsewhere = match reason {
+            LossReason::Asked | LossReason::NetworkReturned | LossReason::Closing => true,
+            // The server was there: it answered a fetch since.
+            LossReason::NotReached => self.answered_at <= link.began_at,
+            // The server names its wait; a gateway that takes no such stream names none.
+            LossReason::Busy => least > 0,
+            _ => false,
+        };
+        if !link.works && !elsewhere && !self.offline {
             self.transports.handle_failure(&self.settings, now);
         }
         if link.first_message_at.is_some_and(|at| now.saturating_sub(at) >= self.settings.stable) {

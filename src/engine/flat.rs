@@ -26,41 +26,46 @@ impl<K: Ord, V> FlatMap<K, V> {
     }
 
     /// The place of `key`; if the map does not have the key, the place where it belongs.
-    pub(super) fn place(&self, key: &K) -> Result<usize, usize> {
+    fn place(&self, key: &K) -> Result<usize, usize> {
         self.entries.binary_search_by(|(held, _)| held.cmp(key))
     }
 
     pub(super) fn get(&self, key: &K) -> Option<&V> {
-        self.place(key).ok().map(|at| self.at(at).1)
+        self.at(self.place(key).ok()?).map(|(_, value)| value)
     }
 
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.place(key).ok().map(|at| self.at_mut(at).1)
+    /// The place of `key`, and its value.
+    pub(super) fn find(&mut self, key: &K) -> Option<(usize, &mut V)> {
+        let at = self.place(key).ok()?;
+        self.at_mut(at).map(|(_, value)| (at, value))
     }
 
-    pub(super) fn at(&self, at: usize) -> (&K, &V) {
+    pub(super) fn at(&self, at: usize) -> Option<(&K, &V)> {
         #[cfg(test)]
         self.visits.set(self.visits.get() + 1);
-        let (key, value) = &self.entries[at];
-        (key, value)
+        self.entries.get(at).map(|(key, value)| (key, value))
     }
 
-    pub(super) fn at_mut(&mut self, at: usize) -> (&K, &mut V) {
+    pub(super) fn at_mut(&mut self, at: usize) -> Option<(&K, &mut V)> {
         #[cfg(test)]
         self.visits.set(self.visits.get() + 1);
-        let (key, value) = &mut self.entries[at];
-        (key, value)
+        self.entries.get_mut(at).map(|(key, value)| (&*key, value))
     }
 
-    /// Keys mostly come in order, and an insert at the end moves no entry.
-    pub(super) fn insert(&mut self, at: usize, key: K, value: V) {
-        self.entries.insert(at, (key, value));
+    /// The map must not have the key yet. Keys mostly come in order, and an insert at the end moves no entry.
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        if let Err(at) = self.place(&key) {
+            insert_at(&mut self.entries, at, (key, value));
+        }
     }
 
     pub(super) fn remove(&mut self, key: &K) {
-        if let Ok(at) = self.place(key) {
-            self.entries.remove(at);
-        }
+        let Ok(mut before) = self.place(key) else { return };
+        self.entries.retain(|_| {
+            let stays = before != 0;
+            before = before.wrapping_sub(1);
+            stays
+        });
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
@@ -70,6 +75,23 @@ impl<K: Ord, V> FlatMap<K, V> {
             (key, value)
         })
     }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.entries.iter_mut().map(|(key, value)| {
+            #[cfg(test)]
+            self.visits.set(self.visits.get() + 1);
+            (&*key, value)
+        })
+    }
+}
+
+/// As `Vec::insert`, whose panic is a twentieth of the engine's code in a browser. The same holds for an index: the
+/// engine has none.
+fn insert_at<T>(list: &mut Vec<T>, at: usize, mut value: T) {
+    for place in list.iter_mut().skip(at) {
+        std::mem::swap(place, &mut value);
+    }
+    list.push(value);
 }
 
 /// A list of read models, in order: two lists with the same entries are equal.
@@ -88,7 +110,7 @@ impl<K: Key> WatchedList<K> {
                 // There are few groups, and a long list repeats them.
                 Watched::Group(group) => {
                     if let Err(at) = list.groups.binary_search(group) {
-                        list.groups.insert(at, group.clone());
+                        insert_at(&mut list.groups, at, group.clone());
                     }
                 }
             }
@@ -120,12 +142,22 @@ fn sort<T: Ord>(list: &mut [T]) {
     while gap > 0 {
         for end in gap..list.len() {
             let mut at = end;
-            while at >= gap && list[at] < list[at - gap] {
-                list.swap(at, at - gap);
-                at -= gap;
+            while let Some(before) = at.checked_sub(gap)
+                && list.get(at) < list.get(before)
+            {
+                swap(list, before, at);
+                at = before;
             }
         }
         gap /= 2;
+    }
+}
+
+fn swap<T>(list: &mut [T], before: usize, after: usize) {
+    if let Some((head, tail)) = list.split_at_mut_checked(after)
+        && let (Some(one), Some(other)) = (head.get_mut(before), tail.first_mut())
+    {
+        std::mem::swap(one, other);
     }
 }
 

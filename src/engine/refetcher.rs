@@ -13,14 +13,14 @@ use queue::DueQueue;
 use slot::{Doubt, Slot};
 
 use super::explain::WaitsFor;
-use super::fetch::{Fetch, FetchVerdict, Held, HeldState, Outcome, Ticket, Why};
+use super::fetch::{Fetch, FetchVerdict, Held, HeldState, Ticket, Why};
 use super::flat::{FlatMap, WatchedList};
 use super::random::Random;
-use super::settings::{Timing, earlier, from_ms, to_ms};
+use super::settings::{Timing, earlier, from_ms};
 use crate::protocol::{Cursor, Key, Watched};
 
 pub(super) use mark::{Mark, Urgency};
-pub(super) use slot::Scene;
+pub(super) use slot::{Answer, Scene};
 
 /// Fetches each read model that is stale and watched: debounced and paced, one fetch at a time for each, until one
 /// succeeds.
@@ -74,20 +74,23 @@ impl<K: Key> Refetcher<K> {
 
     /// `stream_cursor` is the cursor of the last message, if the stream already reports the changes of `key`. `floor` is
     /// the cursor that the application's own writes demand.
-    pub(super) fn watch(&mut self, key: K, stream_cursor: Option<&Cursor>, floor: Option<&Cursor>, now: u64) {
+    pub(super) fn watch(
+        &mut self,
+        key: K,
+        stream_cursor: Option<&Cursor>,
+        least: Option<&Cursor>,
+        floor: Option<&Cursor>,
+        now: u64,
+    ) {
         self.idle.retain(|(_, idle)| *idle != key);
-        let at = match self.slots.place(&key) {
-            Ok(at) => at,
-            Err(at) => {
-                let carried = self.carried.contains(&key);
-                self.slots.insert(at, key, Box::default());
-                self.slots.at_mut(at).1.carried = carried;
-                at
-            }
-        };
-        let slot = self.slots.at_mut(at).1;
+        if self.slots.get(&key).is_none() {
+            self.slots.insert(key.clone(), Box::default());
+        }
+        let Some((at, slot)) = self.slots.find(&key) else { return };
         slot.watched = true;
-        let mut mark = Mark::new(Why::Watched, stream_cursor, now).with_urgency(Urgency::Wished);
+        slot.carried = self.carried.contains(&key);
+        let mark = Mark { least, ..Mark::new(Why::Watched, stream_cursor, now) };
+        let mut mark = mark.with_urgency(Urgency::Wished);
         // Without a report of its changes, the model may have changed since the last fetch.
         if stream_cursor.is_none() || !slot.on_stream || !slot.is_held() {
             slot.on_stream = false;
@@ -104,8 +107,8 @@ impl<K: Key> Refetcher<K> {
     }
 
     pub(super) fn unwatch(&mut self, key: &K, now: u64) {
-        let Ok(at) = self.slots.place(key) else { return };
-        if std::mem::take(&mut self.slots.at_mut(at).1.watched) {
+        let Some((at, slot)) = self.slots.find(key) else { return };
+        if std::mem::take(&mut slot.watched) {
             self.settle(at);
             self.idle.push((now, key.clone()));
             self.forget_idle(now);
@@ -135,13 +138,13 @@ impl<K: Key> Refetcher<K> {
     pub(super) fn mark(&mut self, place: &Watched<K>, mark: &Mark<'_>, now: u64) {
         match place {
             Watched::One(key) => {
-                if let Ok(at) = self.slots.place(key) {
+                if let Some((at, _)) = self.slots.find(key) {
                     self.mark_at(at, mark, now);
                 }
             }
             Watched::Group(group) => {
                 for at in 0..self.slots.len() {
-                    if self.slots.at(at).0.is_in(group) {
+                    if self.slots.at(at).is_some_and(|(key, _)| key.is_in(group)) {
                         self.mark_at(at, mark, now);
                     }
                 }
@@ -153,7 +156,7 @@ impl<K: Key> Refetcher<K> {
     pub(super) fn handle_resumed(&mut self, since: &Cursor, listed: &WatchedList<K>, mark: &Mark<'_>, now: u64) {
         for at in 0..self.slots.len() {
             let safety_at = now + self.random.about(self.settings.safety);
-            let (key, slot) = self.slots.at_mut(at);
+            let Some((key, slot)) = self.slots.at_mut(at) else { return };
             if listed.includes(key) || !slot.adopt_resumed(since, mark, safety_at) {
                 self.mark_at(at, mark, now);
             }
@@ -161,23 +164,25 @@ impl<K: Key> Refetcher<K> {
     }
 
     /// The first message of the stream has the whole body of `key` at `cursor`. Returns whether to show that body.
-    pub(super) fn handle_carried(&mut self, key: &K, cursor: &Cursor, now: u64) -> bool {
-        let Ok(at) = self.slots.place(key) else { return false };
-        let (safety, poll) = (self.random.about(self.settings.safety), self.random.poll(&self.settings));
-        let shown = self.slots.at_mut(at).1.adopt_carried(cursor, safety, poll, now);
+    /// That stream began at `began_at`.
+    pub(super) fn handle_carried(&mut self, key: &K, cursor: &Cursor, began_at: u64, now: u64) -> bool {
+        let Some((at, slot)) = self.slots.find(key) else { return false };
+        let waits = [began_at, self.random.about(self.settings.safety), self.random.poll(&self.settings)];
+        let shown = slot.adopt_carried(cursor, waits, now);
         self.settle(at);
         shown
     }
 
     /// The stream reports the changes of all read models from now on.
     pub(super) fn add_all_to_stream(&mut self) {
-        for at in 0..self.slots.len() {
-            self.slots.at_mut(at).1.on_stream = true;
+        for (_, slot) in self.slots.iter_mut() {
+            (slot.on_stream, slot.left_out) = (true, false);
         }
     }
 
     /// The stream reports the changes of the read models of `confirmed`, and of no other. A read model that was asked for
-    /// and was not on the stream before may have changed up to `mark.cursor`.
+    /// and was not on the stream before may have changed up to `mark.cursor`. One that the answer before left out too is
+    /// stale only by its safety refetch: each change of the watched set would fetch it.
     pub(super) fn set_on_stream(
         &mut self,
         asked: Option<&WatchedList<K>>,
@@ -186,19 +191,24 @@ impl<K: Key> Refetcher<K> {
         now: u64,
     ) {
         for at in 0..self.slots.len() {
-            let (key, slot) = self.slots.at(at);
+            let Some((key, slot)) = self.slots.at_mut(at) else { return };
             let reported = confirmed.includes(key);
-            if !slot.on_stream && (reported || asked.is_some_and(|asked| asked.includes(key))) {
+            let left_out = !reported && asked.is_some_and(|asked| asked.includes(key));
+            // The mark is about the time before.
+            let doubtful = !slot.on_stream && (reported || left_out && !slot.left_out);
+            slot.left_out = left_out;
+            if doubtful {
                 self.mark_at(at, mark, now);
             }
-            self.slots.at_mut(at).1.on_stream = reported;
+            if let Some((_, slot)) = self.slots.at_mut(at) {
+                slot.on_stream = reported;
+            }
         }
     }
 
     /// The stream reports the changes of no read model outside of `list` any more.
     pub(super) fn remove_from_stream(&mut self, list: &WatchedList<K>) {
-        for at in 0..self.slots.len() {
-            let (key, slot) = self.slots.at_mut(at);
+        for (key, slot) in self.slots.iter_mut() {
             slot.on_stream &= list.includes(key);
         }
     }
@@ -206,7 +216,8 @@ impl<K: Key> Refetcher<K> {
     /// Ends all waits after failures: the server is back.
     pub(super) fn clear_backoff(&mut self) {
         for at in 0..self.slots.len() {
-            self.slots.at_mut(at).1.retry_at = 0;
+            let Some((_, slot)) = self.slots.at_mut(at) else { return };
+            slot.retry_at = 0;
             self.settle(at);
         }
     }
@@ -214,7 +225,7 @@ impl<K: Key> Refetcher<K> {
     /// A person looks at the screen: ends the waits that the server demanded.
     pub(super) fn end_waits_by_wish(&mut self) {
         for at in 0..self.slots.len() {
-            let slot = self.slots.at_mut(at).1;
+            let Some((_, slot)) = self.slots.at_mut(at) else { return };
             if slot.watched {
                 slot.end_waits_by_wish();
                 self.settle(at);
@@ -232,55 +243,60 @@ impl<K: Key> Refetcher<K> {
         }
     }
 
-    /// Gives up fetches that take too long, and forgets read models that no screen shows.
+    /// Forgets read models that no screen shows.
     pub(super) fn handle_time(&mut self, now: u64) {
-        while let Some(number) = self.flights.iter().position(|flight| flight.deadline <= now) {
-            let flight = self.flights.swap_remove(number);
-            self.reached = false;
-            if let Ok(at) = self.slots.place(&flight.key) {
-                let slot = self.slots.at_mut(at).1;
-                let backoff = self.random.backoff(&self.settings, slot.failures.saturating_add(1));
-                slot.handle_failure(backoff, now);
-                self.settle(at);
-            }
-        }
         self.forget_idle(now);
     }
 
-    /// A fetch that no screen waits for any more. The driver ends it.
-    pub(super) fn poll_cancel(&mut self) -> Option<Ticket> {
+    /// A fetch that the driver ends: it takes too long, or no screen waits for it any more, or `all` must end.
+    pub(super) fn poll_cancel(&mut self, all: bool, now: u64) -> Option<Ticket> {
         let waits = |slot: &Slot| slot.watched && slot.flight.is_some();
         let left = |flight: &UnderWay<K>| !self.slots.get(&flight.key).is_some_and(|slot| waits(slot));
-        let number = self.flights.iter().position(left)?;
-        let flight = self.flights.swap_remove(number);
-        if let Some(slot) = self.slots.get_mut(&flight.key) {
+        let number = self.flights.iter().position(|flight| all || flight.deadline <= now || left(flight))?;
+        let flight = take_at(&mut self.flights, number)?;
+        if let Some((at, slot)) = self.slots.find(&flight.key) {
             slot.flight = None;
+            if flight.deadline <= now {
+                self.reached = false;
+                self.handle_failure(at, 0, now);
+            }
+            self.settle(at);
         }
         Some(flight.ticket)
     }
 
-    pub(super) fn handle_fetched(&mut self, ticket: Ticket, outcome: Outcome<'_>, now: u64) -> FetchVerdict {
+    /// Takes the answer to a fetch; without one, the fetch failed, and the server demands a wait of `least`. Returns the
+    /// verdict, and whether the answer ended a demand of an earlier epoch.
+    pub(super) fn handle_fetched(
+        &mut self,
+        ticket: Ticket,
+        answer: Result<&Answer<'_>, u64>,
+        now: u64,
+    ) -> (FetchVerdict, bool) {
         let number = self.flights.iter().position(|flight| flight.ticket == ticket);
-        let Some(number) = number else { return FetchVerdict::Drop };
-        let flight = self.flights.swap_remove(number);
-        let Ok(at) = self.slots.place(&flight.key) else { return FetchVerdict::Drop };
-        let slot = self.slots.at_mut(at).1;
-        let backoff = self.random.backoff(&self.settings, slot.failures.saturating_add(1));
-        self.reached = !matches!(outcome, Outcome::Failed { .. });
-        let (cursor, absent) = match outcome {
-            Outcome::Fresh(cursor) | Outcome::NotModified(cursor) => (cursor, false),
-            Outcome::Gone(cursor) => (cursor, true),
-            Outcome::Failed { retry_after } => {
-                let least = retry_after.map_or(0, to_ms).min(self.settings.longest_wait);
-                slot.handle_failure(least + backoff, now);
-                self.settle(at);
-                return FetchVerdict::Drop;
+        let flight = number.and_then(|number| take_at(&mut self.flights, number));
+        let Some(flight) = flight else { return (FetchVerdict::Drop, false) };
+        let Some((at, slot)) = self.slots.find(&flight.key) else { return (FetchVerdict::Drop, false) };
+        self.reached = answer.is_ok();
+        let verdict = match answer {
+            Ok(answer) => {
+                let backoff = self.random.backoff(&self.settings, slot.failures.saturating_add(1));
+                let waits = [backoff, self.random.about(self.settings.safety), self.random.poll(&self.settings)];
+                slot.handle_answer(answer, waits, now)
+            }
+            Err(least) => {
+                self.handle_failure(at, least, now);
+                (FetchVerdict::Drop, false)
             }
         };
-        let waits = [backoff, self.random.about(self.settings.safety), self.random.poll(&self.settings)];
-        let verdict = slot.handle_answer(cursor, absent, waits, now);
         self.settle(at);
         verdict
+    }
+
+    fn handle_failure(&mut self, at: usize, least: u64, now: u64) {
+        let Some((_, slot)) = self.slots.at_mut(at) else { return };
+        let backoff = self.random.backoff(&self.settings, slot.failures.saturating_add(1));
+        slot.handle_failure(least.min(self.settings.longest_wait) + backoff, now);
     }
 
     /// The next fetch.
@@ -290,12 +306,11 @@ impl<K: Key> Refetcher<K> {
         }
         loop {
             let (queued_at, key) = self.queue.first()?;
-            let place = self.slots.place(key).ok();
-            let Some(at) = place.filter(|at| self.slots.at(*at).1.queued_at == Some(queued_at)) else {
+            let found = self.slots.find(key).filter(|(_, slot)| slot.queued_at == Some(queued_at));
+            let Some((at, slot)) = found else {
                 self.queue.pop(); // The read model is forgotten, or has another entry.
                 continue;
             };
-            let slot = self.slots.at_mut(at).1;
             let due = slot.waits(&self.settings, self.scene).map(|waits| waits.end());
             if due.is_some_and(|due| due <= queued_at && due > now) {
                 return None;
@@ -400,13 +415,15 @@ impl<K: Key> Refetcher<K> {
 
     fn mark_at(&mut self, at: usize, mark: &Mark<'_>, now: u64) {
         let wait = self.random.spread(mark.spread, &self.settings);
-        self.slots.at_mut(at).1.mark(mark, wait, &self.settings, now);
-        self.settle(at);
+        if let Some((_, slot)) = self.slots.at_mut(at) {
+            slot.mark(mark, wait, &self.settings, now);
+            self.settle(at);
+        }
     }
 
     /// Notes the state of a read model after a change: when it is due, and whether it is behind.
     fn settle(&mut self, at: usize) {
-        let (key, slot) = self.slots.at_mut(at);
+        let Some((key, slot)) = self.slots.at_mut(at) else { return };
         let behind = slot.is_behind();
         match (std::mem::replace(&mut slot.counted_behind, behind), behind) {
             (false, true) => self.behind += 1,
@@ -426,8 +443,7 @@ impl<K: Key> Refetcher<K> {
     /// Makes the queue anew.
     fn fill_queue(&mut self) {
         self.queue.clear();
-        for at in 0..self.slots.len() {
-            let (key, slot) = self.slots.at_mut(at);
+        for (key, slot) in self.slots.iter_mut() {
             slot.queued_at = slot.waits(&self.settings, self.scene).map(|waits| waits.end());
             if let Some(due) = slot.queued_at {
                 self.queue.push(due, key.clone());
@@ -437,12 +453,15 @@ impl<K: Key> Refetcher<K> {
 
     /// Forgets the read models that no screen shows, except the last ones.
     fn forget_idle(&mut self, now: u64) {
-        let too_many = self.idle.len().saturating_sub(self.settings.remembered);
-        let old = |left_at: u64| left_at + self.settings.remembered_for <= now;
-        let too_old = self.idle.iter().take_while(|(left_at, _)| old(*left_at)).count();
-        for (_, key) in self.idle.drain(..too_many.max(too_old)) {
-            self.slots.remove(&key);
-        }
+        let mut too_many = self.idle.len().saturating_sub(self.settings.remembered);
+        self.idle.retain(|(left_at, key)| {
+            let forgotten = too_many > 0 || *left_at + self.settings.remembered_for <= now;
+            if forgotten {
+                too_many = too_many.saturating_sub(1);
+                self.slots.remove(key);
+            }
+            !forgotten
+        });
     }
 
     /// Until when a polled answer counts as true.
@@ -453,6 +472,15 @@ impl<K: Key> Refetcher<K> {
     fn may_fetch(&self) -> bool {
         !self.hidden && self.flights.len() < self.settings.parallel
     }
+}
+
+/// Takes one entry out of a list whose order has no meaning.
+fn take_at<T>(list: &mut Vec<T>, at: usize) -> Option<T> {
+    let last = list.pop()?;
+    Some(match list.get_mut(at) {
+        Some(place) => std::mem::replace(place, last),
+        None => last,
+    })
 }
 
 /// How many outdated entries the queue may have beside one for each read model.

@@ -73,7 +73,7 @@ pub(super) struct Timing {
 impl Timing {
     pub(super) fn new(settings: &EngineSettings) -> Self {
         Self {
-            quiet: to_ms(settings.quiet),
+            quiet: to_ms(settings.quiet).max(1),
             max_wait: to_ms(settings.max_wait),
             safety: to_ms(settings.safety).max(LEAST_WAIT),
             poll_interval: to_ms(settings.poll_interval).max(LEAST_WAIT),

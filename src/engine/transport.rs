@@ -31,6 +31,8 @@ pub(super) struct Transports {
     worked: Transport,
     /// Failed attempts in a row.
     failed: u32,
+    /// Both transports failed, and none has worked since.
+    exhausted: bool,
     /// With server-sent events: when WebSocket gets another attempt.
     websocket_at: Option<u64>,
     /// The attempt under way is that one.
@@ -52,6 +54,7 @@ impl Transports {
     pub(super) fn handle_success(&mut self, transport: Transport, settings: &Timing, now: u64) {
         self.worked = transport;
         self.failed = 0;
+        self.exhausted = false;
         self.probing = false;
         let retry = now + settings.websocket_retry;
         self.websocket_at = (transport == Transport::ServerSentEvents).then_some(retry);
@@ -64,10 +67,11 @@ impl Transports {
             self.websocket_at = Some(now + settings.websocket_retry);
         } else {
             self.failed = self.failed.saturating_add(1);
+            self.exhausted |= self.failed >= 2 * ATTEMPTS;
         }
     }
 
-    /// The network, or the application's wish, is new: each transport gets another attempt.
+    /// The network, or the application's wish, is new: each transport gets another attempt. Polling goes on meanwhile.
     pub(super) fn begin_anew(&mut self, now: u64) {
         self.failed = 0;
         self.websocket_at = self.websocket_at.map(|_| now);
@@ -75,6 +79,6 @@ impl Transports {
 
     /// Both transports failed: read models are polled.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.failed >= 2 * ATTEMPTS
+        self.exhausted
     }
 }

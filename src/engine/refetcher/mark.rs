@@ -9,6 +9,8 @@ pub(in crate::engine) struct Mark<'a> {
     pub(in crate::engine) why: Why,
     /// The cursor that an answer has to cover; none if unknown.
     pub(in crate::engine) cursor: Option<&'a Cursor>,
+    /// If it is unknown: the cursor of the last message, which is no later than the reason.
+    pub(in crate::engine) least: Option<&'a Cursor>,
     /// Fetch after a random share of this.
     pub(in crate::engine) spread: Option<u64>,
     pub(in crate::engine) urgency: Urgency,
@@ -31,7 +33,7 @@ pub(in crate::engine) enum Urgency {
 
 impl<'a> Mark<'a> {
     pub(in crate::engine) fn new(why: Why, cursor: Option<&'a Cursor>, true_until: u64) -> Self {
-        Self { why, cursor, spread: None, urgency: Urgency::Debounced, behind: false, true_until }
+        Self { why, cursor, least: None, spread: None, urgency: Urgency::Debounced, behind: false, true_until }
     }
 
     /// The same reason, for which a person or the application does not accept the usual waits.

@@ -25,9 +25,11 @@ pub(super) struct Slot {
     pub(super) absent: bool,
     pub(super) doubt: Option<Doubt>,
     /// When to fetch without any notice.
-    pub(super) safety_at: Option<u64>,
+    pub(super) safety_at: u64,
     /// When to fetch without any notice while no stream can be opened.
-    pub(super) poll_at: Option<u64>,
+    pub(super) poll_at: u64,
+    /// The last answer to the narrowing left it out, although the request had it.
+    pub(super) left_out: bool,
     pub(super) why: Option<Why>,
     /// The pace: no fetch before this, and how many fetches began without a second of calm between them.
     pace_until: u64,
@@ -53,6 +55,18 @@ pub(super) struct Flight {
     outdated: bool,
 }
 
+/// The answer to a fetch.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Answer<'a> {
+    pub(in crate::engine) cursor: &'a Cursor,
+    /// The read model does not exist.
+    pub(in crate::engine) absent: bool,
+    /// The cursor of the last message, if the answer is of another epoch than the open stream, or of an ended one.
+    pub(in crate::engine) other_epoch: Option<&'a Cursor>,
+    /// A stream told that the epoch of the answer has ended.
+    pub(in crate::engine) ended: bool,
+}
+
 /// Why and since when the read model is stale.
 #[derive(Debug)]
 pub(in crate::engine) struct Doubt {
@@ -68,8 +82,12 @@ pub(in crate::engine) struct Doubt {
     at_once: bool,
     /// A person waits for the answer: no pace either.
     wished: bool,
-    /// No fetch before this: the server spreads its clients.
+    /// When a person asked for it; zero after the fetch began.
+    asked_at: u64,
+    /// No fetch before this: the server spreads its clients. Zero: a person ended the wait, or there is none.
     spread_until: u64,
+    /// The share of the spread is drawn.
+    spread_drawn: bool,
     /// The cursor that an answer has to cover.
     pub(in crate::engine) need: Option<Cursor>,
     /// A reason without a cursor came during a fetch: only the answer of a later fetch ends this doubt.
@@ -109,6 +127,8 @@ impl Doubt {
     /// When the debounce ends: once the stream is quiet, but at the latest after the maximum wait.
     fn debounced(&self, settings: &Timing) -> u64 {
         match self.first {
+            // First in the queue.
+            _ if self.wished => 0,
             Some(first) if !self.at_once => (self.last + settings.quiet).min(first + settings.max_wait),
             Some(first) => first,
             None => 0,
@@ -142,24 +162,11 @@ impl Slot {
             self.streak = 0;
         }
         self.busy_at = Some(now);
-        if mark.urgency != Urgency::Debounced {
+        if mark.urgency == Urgency::Wished {
             self.end_waits_by_wish();
         }
-        let (in_flight, on_stream) = (self.flight.is_some(), self.on_stream);
-        let doubt = self.doubt.get_or_insert_with(|| Doubt {
-            why: mark.why,
-            since: now,
-            true_until: on_stream.then_some(mark.true_until),
-            first: None,
-            last: now,
-            at_once: false,
-            wished: false,
-            spread_until: 0,
-            need: None,
-            needs_later_fetch: false,
-            behind: false,
-            fell_short: false,
-        });
+        let in_flight = self.flight.is_some();
+        let doubt = self.doubt(mark.why, mark.true_until, now);
         if doubt.first.is_none() {
             doubt.first = Some(now);
             doubt.at_once = idle;
@@ -169,16 +176,37 @@ impl Slot {
         doubt.at_once |= mark.urgency != Urgency::Debounced;
         doubt.wished |= mark.urgency == Urgency::Wished;
         doubt.behind |= mark.behind;
-        if wait > 0 && doubt.spread_until == 0 {
+        if mark.why == Why::Asked {
+            doubt.asked_at = now;
+        }
+        if wait > 0 && !std::mem::replace(&mut doubt.spread_drawn, true) {
             doubt.spread_until = now + wait;
         }
-        match mark.cursor {
-            Some(cursor) => {
-                let joined = doubt.need.as_ref().and_then(|need| need.joined(cursor));
-                doubt.need = Some(joined.unwrap_or_else(|| cursor.clone()));
-            }
-            None => doubt.needs_later_fetch |= in_flight,
+        doubt.needs_later_fetch |= in_flight && mark.cursor.is_none();
+        if let Some(cursor) = mark.cursor.or(mark.least) {
+            doubt.need = Some(joined(doubt.need.as_ref(), cursor));
         }
+    }
+
+    /// The doubt about the held answer, which begins now if there is none.
+    fn doubt(&mut self, why: Why, true_until: u64, now: u64) -> &mut Doubt {
+        let on_stream = self.on_stream;
+        self.doubt.get_or_insert_with(|| Doubt {
+            why,
+            since: now,
+            true_until: on_stream.then_some(true_until),
+            first: None,
+            last: now,
+            at_once: false,
+            wished: false,
+            asked_at: 0,
+            spread_until: 0,
+            spread_drawn: false,
+            need: None,
+            needs_later_fetch: false,
+            behind: false,
+            fell_short: false,
+        })
     }
 
     /// A person waits for the answer, if there will be one.
@@ -216,7 +244,7 @@ impl Slot {
         if !true_there {
             return false;
         }
-        self.safety_at = Some(safety_at);
+        self.safety_at = safety_at;
         if !held.covers(to) {
             self.drop_other_epoch(to);
             self.cursor = Some(to.clone());
@@ -224,15 +252,18 @@ impl Slot {
         true
     }
 
-    /// Takes the answer that came with the first message of a stream. Returns whether to show it.
-    pub(super) fn adopt_carried(&mut self, cursor: &Cursor, safety: u64, poll: u64, now: u64) -> bool {
+    /// Takes the answer that came with the first message of a stream that began at `began_at`. Returns whether to show it.
+    pub(super) fn adopt_carried(&mut self, cursor: &Cursor, [began_at, safety, poll]: [u64; 3], now: u64) -> bool {
         if self.cursor.as_ref().is_some_and(|held| held.epoch() == cursor.epoch() && !cursor.covers(held)) {
             return false;
         }
         self.drop_other_epoch(cursor);
-        self.take(cursor, false, now, now + safety, now + poll);
-        // The message is later than each reason before it, also than one without a cursor.
-        self.doubt.take_if(|doubt| doubt.need.as_ref().is_none_or(|need| cursor.covers(need)));
+        self.take(cursor, false, now);
+        (self.safety_at, self.poll_at) = (now + safety, now + poll);
+        // The message is later than each reason before it, also than one without a cursor. But the server may have made
+        // the message before a wish that came after the stream began.
+        self.doubt
+            .take_if(|doubt| doubt.need.as_ref().is_none_or(|need| cursor.covers(need)) && doubt.asked_at <= began_at);
         self.handle_success();
         true
     }
@@ -253,11 +284,17 @@ impl Slot {
             doubt.first = None;
             doubt.at_once = false;
             doubt.wished = false;
+            doubt.asked_at = 0;
             doubt.spread_until = 0;
+            doubt.spread_drawn = false;
             doubt.needs_later_fetch = false;
             why = doubt.why;
             need = doubt.need.clone();
-            at_least = need.clone().or_else(|| self.cursor.clone().filter(|_| doubt.fell_short));
+            // An answer that does not cover the held one is dropped.
+            at_least = match (&need, &self.cursor) {
+                (Some(need), held) => Some(joined(held.as_ref(), need)),
+                (None, held) => held.clone().filter(|_| doubt.fell_short),
+            };
         }
         self.why = Some(why);
         self.flight = Some(Flight { began_at: now, need, outdated: false });
@@ -265,27 +302,45 @@ impl Slot {
     }
 
     /// Takes an answer. `backoff` is the pause before the next fetch if this answer and the one before it are both too
-    /// old. `safety` and `poll` are the waits before a fetch without any reason.
+    /// old. `safety` and `poll` are the waits before a fetch without any reason. Returns the verdict, and whether the
+    /// answer ended a demand of an earlier epoch.
     pub(super) fn handle_answer(
         &mut self,
-        cursor: &Cursor,
-        absent: bool,
+        answer: &Answer<'_>,
         [backoff, safety, poll]: [u64; 3],
         now: u64,
-    ) -> FetchVerdict {
-        let Some(flight) = self.flight.take() else { return FetchVerdict::Drop };
-        let settled = self.doubt.as_ref().is_none_or(|doubt| doubt.is_settled_by(cursor));
+    ) -> (FetchVerdict, bool) {
+        let cursor = answer.cursor;
+        let Some(mut flight) = self.flight.take() else { return (FetchVerdict::Drop, false) };
+        let mut ends_epoch = false;
+        if let Some(doubt) = &mut self.doubt
+            && answer.other_epoch.is_none()
+            && let (Some(need), Some(demanded)) = (&doubt.need, &flight.need)
+            && demanded.covers(need)
+            && need.epoch() != cursor.epoch()
+        {
+            // No stream is there to tell, but the epoch of the demand has ended: no answer can meet it.
+            (doubt.need, flight.need, ends_epoch) = (None, None, true);
+        }
+        let settled =
+            answer.other_epoch.is_none() && self.doubt.as_ref().is_none_or(|doubt| doubt.is_settled_by(cursor));
         let taken = match &self.cursor {
-            Some(held) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated,
+            Some(held) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated && !answer.ended,
             None => settled || !flight.outdated,
         };
-        let (safety_at, poll_at) = (now + safety, flight.began_at + poll);
+        self.safety_at = now + safety;
+        // A slow server gets a pause.
+        self.poll_at = (flight.began_at + poll).max(now + poll.min(POLL_PAUSE));
         if taken {
-            self.take(cursor, absent, flight.began_at, safety_at, poll_at);
-        } else {
-            (self.safety_at, self.poll_at) = (Some(safety_at), Some(poll_at));
+            self.take(cursor, answer.absent, flight.began_at);
+            if let Some(stream) = answer.other_epoch {
+                // The stream would not tell the next change of this answer.
+                let doubt = self.doubt(self.why.unwrap_or(Why::Safety), now, now);
+                doubt.need = Some(joined(doubt.need.as_ref(), stream));
+            }
         }
-        let short = !taken || flight.need.is_some_and(|need| !cursor.covers(&need));
+        let unmet = flight.need.is_some_and(|need| !cursor.covers(&need));
+        let short = !taken || unmet || answer.other_epoch.is_some();
         match &mut self.doubt {
             Some(doubt) if short => {
                 // Fetch again without a debounce and demand the cursor. A server that still cannot meet it gets a pause.
@@ -299,7 +354,7 @@ impl Slot {
         if taken && settled {
             self.doubt = None;
         }
-        if taken { FetchVerdict::Keep } else { FetchVerdict::Drop }
+        (if taken { FetchVerdict::Keep } else { FetchVerdict::Drop }, ends_epoch)
     }
 
     /// Takes the failure of a fetch. The read model stays stale.
@@ -318,13 +373,15 @@ impl Slot {
         match &self.doubt {
             Some(doubt) => {
                 waits.debounce = doubt.debounced(settings);
-                waits.spread = doubt.spread_until;
+                if !doubt.wished {
+                    waits.spread = doubt.spread_until;
+                    waits.pace = self.pace_until;
+                }
             }
-            None if scene.polling => waits.debounce = self.poll_at.or(self.safety_at)?,
-            None => waits.debounce = self.safety_at?,
-        }
-        if self.doubt.as_ref().is_none_or(|doubt| !doubt.wished) {
-            waits.pace = self.pace_until;
+            None => {
+                waits.debounce = if scene.polling { self.poll_at } else { self.safety_at };
+                waits.pace = self.pace_until;
+            }
         }
         if self.carried {
             waits.first_message = scene.first_message_until.unwrap_or_default();
@@ -353,12 +410,10 @@ impl Slot {
         self.asked_at.map(|asked| asked.max(until.unwrap_or_default()))
     }
 
-    fn take(&mut self, cursor: &Cursor, absent: bool, asked_at: u64, safety_at: u64, poll_at: u64) {
+    fn take(&mut self, cursor: &Cursor, absent: bool, asked_at: u64) {
         self.cursor = Some(cursor.clone());
         self.absent = absent;
         self.asked_at = Some(asked_at);
-        self.safety_at = Some(safety_at);
-        self.poll_at = Some(poll_at);
     }
 
     fn handle_success(&mut self) {
@@ -382,6 +437,14 @@ impl Slot {
         }
     }
 }
+
+/// The cursor that contains both; `cursor` alone if the other one is of another epoch.
+fn joined(other: Option<&Cursor>, cursor: &Cursor) -> Cursor {
+    other.and_then(|other| other.joined(cursor)).unwrap_or_else(|| cursor.clone())
+}
+
+/// A polled read model is fetched no sooner than this after its last answer.
+const POLL_PAUSE: u64 = 1_000;
 
 /// The pace begins anew after this long without a notice and without the beginning of a fetch.
 const PACE_MEMORY: u64 = 1_000;

@@ -5,14 +5,18 @@ use std::time::Duration;
 use requery::engine::{Engine, EngineAction, EngineSettings, FetchVerdict, Outcome, Signal, Ticket, What};
 use requery::protocol::{Cursor, ReadModel};
 
+fn steady_stream(gap: u64, duration: u64) -> (Vec<(u64, u64)>, Vec<u64>) {
+    steady_stream_with(EngineSettings::default(), gap, duration)
+}
+
 /// Sends a notice in each `gap` for six seconds, and answers each fetch after `duration`. Returns the times of the
 /// notices and when each was shown, and the times at which fetches began.
-fn steady_stream(gap: u64, duration: u64) -> (Vec<(u64, u64)>, Vec<u64>) {
+fn steady_stream_with(settings: EngineSettings, gap: u64, duration: u64) -> (Vec<(u64, u64)>, Vec<u64>) {
     let model = ReadModel::Bookmarks;
     let at = Duration::from_millis;
     let cursor = |changes: u64| Cursor::counter("a", changes);
     let signal = |changes, what| Signal { cursor: Some(cursor(changes)), more: false, spread_ms: None, what };
-    let mut engine = Engine::new(EngineSettings::default(), Vec::new(), 1);
+    let mut engine = Engine::new(settings, Vec::new(), 1);
     engine.watch(model.clone(), at(0));
     let mut connection = None;
     // The fetch under way: its ticket, the time of its answer, and the changes that its answer contains.
@@ -86,4 +90,14 @@ fn a_dense_stream_is_fetched_as_often_as_the_pace_allows() {
         [5_000, 5_101, 5_305, 5_556, 5_811],
         "quiet between two notices: the pace, and quiet again"
     );
+}
+
+/// Without a debounce the pace still doubles up to max wait.
+#[test]
+fn without_a_debounce_a_steady_stream_costs_few_fetches() {
+    let mut settings = EngineSettings::default();
+    settings.quiet = Duration::ZERO;
+    let (_, starts) = steady_stream_with(settings, 1, 1);
+    let late = starts.iter().filter(|start| (6_000..11_000).contains(*start)).count();
+    assert!((19..=20).contains(&late), "{late} fetches in five seconds: {starts:?}");
 }
