@@ -155,9 +155,9 @@ async fn a_loss_that_the_client_finds_has_words_of_its_own() {
     until_status(&client, silent).await;
     assert_eq!(client.loss().as_deref(), Some("the server sent no first message in time"));
     gate.set(|_| Verdict::Pass);
+    until_status(&client, |status| *status == Status::Live).await;
     client.reconnect_now();
     assert_eq!(client.loss().as_deref(), Some("the application asked for a new connection"));
-    until_status(&client, |status| *status == Status::Live).await;
 }
 
 #[tokio::test]
