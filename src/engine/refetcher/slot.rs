@@ -326,7 +326,8 @@ impl Slot {
             answer.other_epoch.is_none() && self.doubt.as_ref().is_none_or(|doubt| doubt.is_settled_by(cursor));
         let taken = match &self.cursor {
             Some(held) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated && !answer.ended,
-            None => settled || !flight.outdated,
+            // The body of an ended epoch may still be held.
+            None => settled || !flight.outdated && !(answer.ended && self.asked_at.is_some()),
         };
         self.safety_at = now + safety;
         // A slow server gets a pause.
