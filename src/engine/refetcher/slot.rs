@@ -57,7 +57,7 @@ pub(super) struct Flight {
 
 /// The answer to a fetch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct FetchAnswer<'a> {
+pub(in crate::engine) struct CursorAnswer<'a> {
     pub(in crate::engine) cursor: &'a Cursor,
     /// The read model does not exist.
     pub(in crate::engine) absent: bool,
@@ -306,7 +306,7 @@ impl Slot {
     /// answer ended a demand of an earlier epoch.
     pub(super) fn handle_answer(
         &mut self,
-        answer: &FetchAnswer<'_>,
+        answer: &CursorAnswer<'_>,
         [backoff, safety, poll]: [u64; 3],
         now: u64,
     ) -> (FetchVerdict, bool) {
