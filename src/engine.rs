@@ -96,7 +96,7 @@ use connection::{ConnectionState, MessageOrder};
 use flat::WatchedList;
 use narrowing::Narrowing;
 use random::Random;
-use refetcher::{Answer, Mark, Refetcher, Scene, Urgency};
+use refetcher::{CursorAnswer, Mark, Refetcher, Scene, Urgency};
 use settings::{Timing, earlier, from_ms, to_ms};
 
 pub use explain::{Explanation, WaitsFor};
@@ -305,7 +305,7 @@ impl<K: Key> Engine<K> {
         };
         self.connection.handle_answered(now);
         let (other_epoch, ended) = (self.connection.other_epoch(cursor), self.connection.has_ended(cursor));
-        let answer = Answer { cursor, absent, other_epoch, ended };
+        let answer = CursorAnswer { cursor, absent, other_epoch, ended };
         let (verdict, ends_epoch) = self.refetcher.handle_fetched(ticket, Ok(&answer), now);
         self.floor.take_if(|floor| ends_epoch && floor.epoch() != cursor.epoch());
         verdict

@@ -20,7 +20,7 @@ use super::settings::{Timing, earlier, from_ms};
 use crate::protocol::{Cursor, Key, Watched};
 
 pub(super) use mark::{Mark, Urgency};
-pub(super) use slot::{Answer, Scene};
+pub(super) use slot::{CursorAnswer, Scene};
 
 /// Fetches each read model that is stale and watched: debounced and paced, one fetch at a time for each, until one
 /// succeeds.
@@ -270,7 +270,7 @@ impl<K: Key> Refetcher<K> {
     pub(super) fn handle_fetched(
         &mut self,
         ticket: Ticket,
-        answer: Result<&Answer<'_>, u64>,
+        answer: Result<&CursorAnswer<'_>, u64>,
         now: u64,
     ) -> (FetchVerdict, bool) {
         let number = self.flights.iter().position(|flight| flight.ticket == ticket);

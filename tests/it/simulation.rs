@@ -41,6 +41,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::Disabled),
         2 => (0..100u8, 1..120u16).prop_map(|(failing, slow)| Op::Network { failing, slow }),
         2 => (0..100u8).prop_map(Op::Caching),
+        1 => (0..60u8).prop_map(Op::OldInstance),
         1 => (0..3000u32).prop_map(Op::Spread),
     ]
 }

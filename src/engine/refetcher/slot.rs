@@ -57,7 +57,7 @@ pub(super) struct Flight {
 
 /// The answer to a fetch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Answer<'a> {
+pub(in crate::engine) struct CursorAnswer<'a> {
     pub(in crate::engine) cursor: &'a Cursor,
     /// The read model does not exist.
     pub(in crate::engine) absent: bool,
@@ -306,7 +306,7 @@ impl Slot {
     /// answer ended a demand of an earlier epoch.
     pub(super) fn handle_answer(
         &mut self,
-        answer: &Answer<'_>,
+        answer: &CursorAnswer<'_>,
         [backoff, safety, poll]: [u64; 3],
         now: u64,
     ) -> (FetchVerdict, bool) {
@@ -326,7 +326,8 @@ impl Slot {
             answer.other_epoch.is_none() && self.doubt.as_ref().is_none_or(|doubt| doubt.is_settled_by(cursor));
         let taken = match &self.cursor {
             Some(held) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated && !answer.ended,
-            None => settled || !flight.outdated,
+            // The body of an ended epoch may still be held.
+            None => settled || !(flight.outdated || answer.ended && self.asked_at.is_some()),
         };
         self.safety_at = now + safety;
         // A slow server gets a pause.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use requery::engine::{ConnectionId, Engine, Fetch, HeldState, Ticket};
+use requery::client::signal;
+use requery::engine::{ConnectionId, Engine, Fetch, HeldState, Signal, Ticket, What};
 use requery::protocol::{Cursor, Incoming, ReadModel};
 
 use super::server::{Server, models};
@@ -19,6 +20,8 @@ pub struct Invariants {
     begun: bool,
     /// The cursor of its last message, if no message with the same cursor follows.
     heard: Option<Cursor>,
+    /// The cursor of the last message that named a read model while it was watched.
+    told: BTreeMap<ReadModel, Cursor>,
     in_flight: BTreeMap<ReadModel, (Ticket, u64)>,
     /// The read models that a person asked for. The pace does not hold for the next fetch.
     wished: BTreeSet<ReadModel>,
@@ -45,14 +48,23 @@ impl Invariants {
         }
     }
 
-    pub fn message(&mut self, id: ConnectionId, incoming: &Incoming) {
+    pub fn message(&mut self, id: ConnectionId, incoming: &Incoming, watched: &BTreeSet<ReadModel>) {
         if self.connection == Some(id) {
+            if let Signal { cursor: Some(cursor), what: What::Stale { places, .. }, .. } = signal(incoming) {
+                for model in watched.iter().filter(|model| places.iter().any(|place| place.includes(model))) {
+                    self.told.insert(model.clone(), cursor.clone());
+                }
+            }
             self.begun = true;
             self.heard = match incoming {
                 Incoming::Frame(frame) => Some(frame.cursor.clone()).filter(|_| !frame.more),
                 Incoming::Unknown(envelope) => envelope.cursor.clone(),
             };
         }
+    }
+
+    pub fn unwatch(&mut self, model: &ReadModel) {
+        self.told.remove(model);
     }
 
     pub fn wish(&mut self, model: &ReadModel) {
@@ -66,7 +78,7 @@ impl Invariants {
         assert!(!self.disabled, "{model} is fetched at {now} while the client is disabled");
         assert!(!self.offline || self.is_up(), "{model} is fetched at {now} without a network");
         if let Some((_, began)) = self.in_flight.insert(model.clone(), (fetch.ticket, now)) {
-            assert!(now - began >= 30_000, "a second fetch of {model} at {now}, the first one began at {began}");
+            panic!("a second fetch of {model} at {now}, the first one began at {began}");
         }
         assert!(self.in_flight.len() <= 6, "more than six fetches at {now}");
         let pace = self.paces.entry(model.clone()).or_default();
@@ -99,12 +111,17 @@ impl Invariants {
             if held.state != HeldState::Fresh {
                 continue;
             }
+            if let (Some(cursor), Some(told)) = (held.cursor, self.told.get(&model)) {
+                let older = cursor.epoch() == told.epoch() && !cursor.covers(told);
+                assert!(!older, "{model} is called fresh at {now}, and {told} named it: {held:?}");
+            }
             if !self.is_up() {
                 let asked = held.asked_at.map_or(0, |at| at.as_millis() as u64);
                 assert!(now < asked + 5_000, "{model} is called fresh without a stream at {now}: {held:?}");
                 continue;
             }
             let (Some(cursor), Some(heard)) = (held.cursor, &self.heard) else { continue };
+            assert_eq!(cursor.epoch(), heard.epoch(), "{model} is called fresh in another epoch at {now}: {held:?}");
             if cursor.epoch() == heard.epoch() && heard.epoch() == server.cursor(0).epoch() {
                 // A fresh answer is as new as the last message.
                 let changes = cursor.snapshot().xmax().max(heard.snapshot().xmax()) as usize;

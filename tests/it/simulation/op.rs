@@ -52,6 +52,8 @@ pub enum Op {
     },
     /// The percentage of answers that come from a cache.
     Caching(u8),
+    /// The percentage of answers that come from the run of the server before.
+    OldInstance(u8),
     Spread(u32),
     /// Whether the network lets WebSocket and server-sent events through.
     Transports {
@@ -98,6 +100,7 @@ impl World {
             Op::Unwatch(at) => {
                 let model = models()[usize::from(at)].clone();
                 self.watched.remove(&model);
+                self.invariants.unwatch(&model);
                 self.engine.unwatch(&model, now);
             }
             Op::Cut => {
@@ -166,6 +169,7 @@ impl World {
             Op::Transports { websocket, sse } => (self.websocket, self.sse) = (websocket, sse),
             Op::Network { failing, slow } => (self.failing, self.slow) = (failing.into(), slow.into()),
             Op::Caching(percent) => self.caching = percent.into(),
+            Op::OldInstance(percent) => self.old_instance = percent.into(),
             Op::Spread(ms) => self.spread = ms,
         }
         self.drive();

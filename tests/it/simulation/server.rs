@@ -58,6 +58,12 @@ impl Server {
         Cursor::counter(self.runs.last().expect("a run").0.as_str(), changes as u64)
     }
 
+    /// The last cursor of the run before, and the number of its changes that are left.
+    pub fn run_before(&self) -> Option<(Cursor, usize)> {
+        let (epoch, _) = self.runs.iter().rev().nth(1)?;
+        Some((Cursor::counter(epoch.as_str(), self.began() as u64), self.began()))
+    }
+
     pub fn contents(&self, changes: usize) -> &Contents {
         &self.history[changes]
     }

@@ -66,6 +66,7 @@ pub struct World {
     pub(super) slow: u64,
     pub(super) caching: u64,
     pub(super) spread: u32,
+    pub(super) old_instance: u64,
     pub(super) lagging: bool,
     /// No cached answer is from before this: no cursor can be demanded for a message without one.
     pub(super) cached_from: usize,
@@ -79,6 +80,8 @@ impl World {
         // Without the safety refetch, which would hide a lost notice.
         let mut settings = EngineSettings::default();
         settings.safety = Duration::from_secs(1_000_000);
+        // Sometimes the client forgets what no screen shows.
+        settings.remembered = if seed.is_multiple_of(3) { 1 } else { settings.remembered };
         let carrying = seed.is_multiple_of(2);
         let carried = if carrying { vec![ReadModel::Overview] } else { Vec::new() };
         let mut world = Self {
@@ -102,6 +105,7 @@ impl World {
             slow: 10,
             caching: 0,
             spread: 0,
+            old_instance: 0,
             lagging: false,
             fetches: 0,
         };
@@ -114,6 +118,7 @@ impl World {
         for op in [
             Op::Network { failing: 0, slow: 10 },
             Op::Caching(0),
+            Op::OldInstance(0),
             Op::Spread(0),
             Op::Hidden(false),
             Op::Offline(false),
@@ -144,6 +149,11 @@ impl World {
                 self.run_for(100_000);
             }
         }
+        self.check_settled();
+        // Without faults a change is shown within max wait and two fetches, and it is sent and told in 45 ms.
+        let (kind, task) = (self.roll(6) as u8, self.roll(4) as u8 + 1);
+        self.apply(Op::Change { kind, task });
+        self.run_for(250 + 2 * 22 + 45);
         self.check_settled();
     }
 
@@ -208,9 +218,12 @@ impl World {
         }
         self.invariants.check_states(&self.engine, &self.server, &self.store, self.now);
         for model in models() {
-            let Some(cursor) = self.engine.held(&model, self.time()).and_then(|held| held.cursor).cloned() else {
-                continue;
-            };
+            let held = self.engine.held(&model, self.time());
+            if held.is_none() {
+                // The client has forgotten it, and takes any answer for the first one.
+                self.cursors.remove(&model);
+            }
+            let Some(cursor) = held.and_then(|held| held.cursor).cloned() else { continue };
             if let Some(before) = self.cursors.get(&model).filter(|before| before.epoch() == cursor.epoch()) {
                 assert!(cursor.covers(before), "{model} went back from {before} to {cursor}");
             }
@@ -243,13 +256,19 @@ impl World {
             }
             Event::Refused(id) => {
                 self.invariants.disconnect(id);
-                self.engine.handle_disconnected(id, Loss::NotReached, now);
+                let retry_after = Some(Duration::from_millis(self.roll(5_000)));
+                let loss = match self.roll(3) {
+                    0 => Loss::Busy { retry_after },
+                    1 => Loss::Busy { retry_after: None },
+                    _ => Loss::NotReached,
+                };
+                self.engine.handle_disconnected(id, loss, now);
             }
             Event::Lost(id) => self.lose(id),
             Event::Wrote(model, cursor) => self.engine.wrote(&model, &cursor, now),
             Event::ToClient(id, incoming, overview) => {
                 // Frames that were under way when the connection was lost may still arrive.
-                self.invariants.message(id, &incoming);
+                self.invariants.message(id, &incoming, &self.watched);
                 let mut signal = signal(&incoming);
                 if let (What::Snapshot { carries, .. }, Some(_)) = (&mut signal.what, overview) {
                     carries.push(ReadModel::Overview);
@@ -307,8 +326,13 @@ impl World {
                 changes = cached;
             }
         }
+        let mut cursor = self.server.cursor(changes);
+        if self.roll(100) < self.old_instance
+            && let Some((old, end)) = self.server.run_before()
+        {
+            (cursor, changes) = (old, end);
+        }
         let content = self.server.contents(changes)[&fetch.model];
-        let cursor = self.server.cursor(changes);
         if held_content == Some(content) && content.is_some() {
             Answer::Same(cursor, content)
         } else {
@@ -319,11 +343,12 @@ impl World {
     fn take(&mut self, ticket: Ticket, model: ReadModel, answer: Answer) {
         let now = self.time();
         self.invariants.cancel(ticket);
+        let retry_after = (self.roll(3) == 0).then(|| Duration::from_millis(self.roll(20_000)));
         let (outcome, content) = match &answer {
             Answer::Fresh(cursor, Some(content)) => (Outcome::Fresh(cursor), Some(*content)),
             Answer::Fresh(cursor, None) => (Outcome::Gone(cursor), None),
             Answer::Same(cursor, content) => (Outcome::NotModified(cursor), *content),
-            Answer::Failed => (Outcome::Failed { retry_after: None }, None),
+            Answer::Failed => (Outcome::Failed { retry_after }, None),
         };
         if self.engine.handle_fetched(ticket, outcome, now) == FetchVerdict::Keep {
             if matches!(answer, Answer::Same(..)) {
@@ -345,7 +370,7 @@ impl World {
         let stale = |notice| requery::engine::invalidation::stale(notice).filter(&wanted);
         let notices: Vec<_> =
             self.server.notices(from).iter().filter(|notice| stale(notice).next().is_some()).cloned().collect();
-        let mut frames: Vec<FrameKind> = if self.lagging && from % 2 == 0 && !notices.is_empty() {
+        let frames: Vec<FrameKind> = if self.lagging && from % 2 == 0 && !notices.is_empty() {
             vec![FrameKind::Resync(Resync { reason: "lagged".into() })]
         } else if self.lagging {
             let merged: BTreeSet<Watched> = notices.iter().flat_map(stale).collect();
@@ -354,13 +379,13 @@ impl World {
             notices.into_iter().map(FrameKind::Notice).collect()
         };
         self.lagging = false;
-        let Some(last) = frames.pop() else { return };
-        for kind in frames {
+        let count = frames.len();
+        for (number, kind) in frames.into_iter().enumerate() {
             let mut frame = Frame::new(kind, cursor.clone());
-            frame.more = true;
+            frame.more = number + 1 < count;
+            frame.spread_ms = (self.spread > 0).then_some(self.spread);
             self.deliver(Incoming::Frame(frame));
         }
-        self.deliver(Incoming::Frame(Frame::new(last, cursor)));
     }
 
     pub(super) fn lose(&mut self, id: ConnectionId) {
