@@ -61,23 +61,3 @@ impl Moment {
 fn as_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::agent_source::{AgentBody, AgentSource};
-    use super::super::clock::Clock;
-    use super::super::store::Shown;
-    use super::SharedTimes;
-    use crate::engine::HeldState;
-
-    #[test]
-    fn a_view_is_not_fresh_before_the_driver_has_looked_at_the_clock_after_a_sleep() {
-        let times = SharedTimes::new(Clock::since_boot());
-        let mut shown = Shown::<AgentSource>::default();
-        shown.state = HeldState::Fresh;
-        let state = || shown.view::<AgentBody>(times.moment()).0.state;
-        assert_eq!(state(), HeldState::Unconfirmed);
-        times.note_driver(times.clock.now());
-        assert_eq!(state(), HeldState::Fresh);
-    }
-}

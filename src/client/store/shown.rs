@@ -130,3 +130,23 @@ impl<S: Source> Default for Shown<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Shown;
+    use crate::client::agent_source::{AgentBody, AgentSource};
+    use crate::client::clock::Clock;
+    use crate::client::shared_times::SharedTimes;
+    use crate::engine::HeldState;
+
+    #[test]
+    fn a_view_is_not_fresh_before_the_driver_has_looked_at_the_clock_after_a_sleep() {
+        let times = SharedTimes::new(Clock::since_boot());
+        let mut shown = Shown::<AgentSource>::default();
+        shown.state = HeldState::Fresh;
+        let state = || shown.view::<AgentBody>(times.moment()).0.state;
+        assert_eq!(state(), HeldState::Unconfirmed);
+        times.note_driver(times.clock.now());
+        assert_eq!(state(), HeldState::Fresh);
+    }
+}

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::peer::{Answer, Part, Peer, Step, page};
 use super::{
     BOOKMARKS, TASK, TASK_ID, connect, frame, fresh_at, good, heartbeat, live, ms, quick, resumed, shows, snapshot,
-    until,
+    until, whole_snapshot,
 };
 
 fn task_id() -> TaskId {
@@ -91,15 +91,11 @@ async fn the_error_of_a_fetch_has_its_causes() {
 
 #[tokio::test]
 async fn events_of_other_lanes_cost_a_narrow_watch_no_fetch() {
-    let peer = Peer::start([good(1)], [Part::Reset]).await;
-    peer.answer(&task_path(), [no_task(1)]);
+    let peer = Peer::start([Part::Stream(vec![Step::Say(whole_snapshot(1)), Step::Serve])], [Part::Reset]).await;
     let client = connect(&peer, quick());
-    let plans = WatchOptions::lanes([Lane::Planning]);
-    let mut task = client.task(task_id()).only(plans);
-    shows(&mut task, |view| view.state == HeldState::Gone).await;
+    let mut overview = client.overview().only(WatchOptions::lanes([Lane::Planning]));
+    shows(&mut overview, fresh_at(1)).await;
     live(&client).await;
-    ms(100).await;
-    let before = peer.count(&task_path());
     let logged = |at: u64, lanes: serde_json::Value| {
         let event = "00000000-0000-7000-8000-00000000000e";
         let payload = json!({
@@ -110,10 +106,9 @@ async fn events_of_other_lanes_cost_a_narrow_watch_no_fetch() {
     };
     peer.say(logged(2, json!(["user"])));
     ms(400).await;
-    assert_eq!(peer.count(&task_path()), before, "an event of another lane");
-    peer.answer(&task_path(), [no_task(3)]);
+    assert_eq!(peer.count("/api/v1/overview"), 0, "an event of another lane");
     peer.say(logged(3, json!(["planning", "user"])));
-    peer.until(&task_path(), before + 1).await;
+    peer.until("/api/v1/overview", 1).await;
 }
 
 #[tokio::test]
