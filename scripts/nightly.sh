@@ -2,7 +2,8 @@
 # Runs the property tests with many more cases than `cargo test` does, in the simulation and against a real server, and
 # the fault run with random faults: full disks, failing calls, moved files, restored copies, stepped clocks.
 #
-# It measures the size of the engine in a browser last.
+# Then it looks for ten minutes at views behind a faulty network (a view that is called fresh has to be fresh), breaks
+# each rule of a client once, and measures the size of the engine in a browser.
 #
 # A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
 #
@@ -18,4 +19,6 @@ faults=${3:-200}
 REQUERY_CASES="$simulated" cargo test --locked --test it -- simulation::
 REQUERY_CASES="$real" cargo test --locked --test it -- --test-threads 1 property:: story::
 REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random
+cargo test --locked --test it -- --test-threads 1 --ignored --nocapture freshness::
+scripts/mutate-rules
 scripts/wasm-size

@@ -5,6 +5,7 @@
 //! is called fresh for no longer than the silence of a live stream, max wait and two fetches.
 
 mod audit;
+mod lines;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,7 +18,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::App;
 use crate::proxy::Proxy;
 use crate::viewer::{Rest, Viewer, settle};
-use audit::{Audit, Report};
+use audit::{Audit, Report, Screen};
+use lines::WatchLines;
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// A live stream is silent for at most two and a half heartbeats.
@@ -70,10 +72,17 @@ async fn run(time: Duration) {
         let viewer = Arc::new(Viewer::follow(name, &proxy.url(), settings()));
         let random = fastrand::Rng::with_seed(seed.wrapping_add(first.into()));
         background.push(AbortOnDropHandle::new(tokio::spawn(disturb(Arc::clone(&proxy), first, random, end))));
-        audits.push(Audit::new(Arc::clone(&viewer), proxy, Arc::clone(&commits), bound));
+        audits.push(Audit::new(Screen::Client(Arc::clone(&viewer)), proxy, Arc::clone(&commits), bound));
         viewers.push(viewer);
     }
-    let writing = write(app.url(""), tasks, Arc::clone(&commits), fastrand::Rng::with_seed(seed), end);
+    // The command has the default settings: a polled answer counts as fresh for five seconds.
+    let proxy = Arc::new(Proxy::start(app.address, true).await);
+    let command = Arc::new(WatchLines::start(&proxy.url(), &tasks));
+    let random = fastrand::Rng::with_seed(seed);
+    background.push(AbortOnDropHandle::new(tokio::spawn(disturb(Arc::clone(&proxy), LONG_OUTAGE, random, end))));
+    let bound = bound.max(Duration::from_secs(5) + FETCH);
+    audits.push(Audit::new(Screen::Command(Arc::clone(&command)), proxy, Arc::clone(&commits), bound));
+    let writing = write(app.url(""), tasks.clone(), Arc::clone(&commits), fastrand::Rng::with_seed(seed), end);
     background.push(AbortOnDropHandle::new(tokio::spawn(writing)));
 
     let mut before = Instant::now();
@@ -87,11 +96,14 @@ async fn run(time: Duration) {
         task.await.unwrap();
     }
     for audit in &audits {
-        print_report(audit.name(), &audit.report, bound);
+        print_report(audit.name(), &audit.report);
     }
     let violations: Vec<&String> = audits.iter().flat_map(|audit| &audit.report.violations).collect();
     assert!(violations.is_empty(), "{violations:#?}");
-    settle(&viewers.iter().map(|viewer| &**viewer).collect::<Vec<_>>(), &Rest::at(app.url("")), &app.path()).await;
+    let rest = Rest::at(app.url(""));
+    settle(&viewers.iter().map(|viewer| &**viewer).collect::<Vec<_>>(), &rest, &app.path()).await;
+    // The overview, the bookmarks and the tasks.
+    command.settle(&rest, TASKS + 2).await;
 }
 
 fn settings() -> EngineSettings {
@@ -105,15 +117,12 @@ fn settings() -> EngineSettings {
     settings
 }
 
-fn print_report(name: &str, report: &Report, bound: Duration) {
+fn print_report(name: &str, report: &Report) {
     eprintln!("{name}: {} frames", report.frames);
     for (state, seconds) in &report.seconds {
         eprintln!("  {state:<22} {seconds:8.1} s");
     }
-    eprintln!(
-        "  fresh without a commit {:8.1} s, at most {:?} of {bound:?}",
-        report.fresh_but_behind, report.longest_behind
-    );
+    eprintln!("  fresh without a commit {:8.1} s, at most {:?}", report.fresh_but_behind, report.longest_behind);
 }
 
 async fn write_tasks(app: &App) -> Vec<String> {
@@ -161,6 +170,7 @@ const LONG: Duration = Duration::from_secs(7);
 /// One fault after the other, with calm between them.
 async fn disturb(proxy: Arc<Proxy>, first: u8, mut random: fastrand::Rng, end: Instant) {
     let mut fault = first;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     while Instant::now() < end {
         let lasts = Duration::from_millis(random.u64(200..1500));
         match fault {

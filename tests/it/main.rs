@@ -57,6 +57,7 @@ mod hooks;
 mod import;
 mod install;
 mod settings;
+mod watch;
 
 mod property;
 mod story;

@@ -187,7 +187,7 @@ impl Rest {
     }
 
     /// A body as a client holds it, or `None` for 404.
-    async fn body(&self, model: &ReadModel) -> Option<Parts> {
+    pub async fn body(&self, model: &ReadModel) -> Option<Parts> {
         match model {
             ReadModel::Overview => Some(vec![self.get("/api/v1/overview").await?, self.get("/api/v1/tasks").await?]),
             ReadModel::Task(id) => Some(vec![self.get(&format!("/api/v1/tasks/{id}")).await?]),
@@ -299,7 +299,7 @@ fn body_text(body: &Option<Parts>) -> String {
 }
 
 /// The JSON of a body: one value for each request.
-type Parts = Vec<Value>;
+pub type Parts = Vec<Value>;
 
 fn parts(view: &View<AgentBody>) -> Option<Parts> {
     view.value.as_ref().map(|_| view.parts.iter().map(|part| read(part)).collect())

@@ -1,4 +1,4 @@
-//! Looks at the views of one client again and again, beside the frames that it received and the writes that were made.
+//! Looks at the views of one screen again and again, beside the frames that it received and the writes that were made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use requery::protocol::{Cursor, Incoming, ReadModel, UnknownFrame, Watched};
 use serde_json::Value;
 
 use super::Commits;
+use super::lines::WatchLines;
 use crate::proxy::Proxy;
 use crate::viewer::Viewer;
 
@@ -17,8 +18,41 @@ use crate::viewer::Viewer;
 /// it, on a busy machine.
 const READING: Duration = Duration::from_millis(750);
 
+/// A screen, by the module or by the command.
+pub enum Screen {
+    Client(Arc<Viewer>),
+    /// A line appears for a new body alone, so its cursor says no more than that the body contains these commits.
+    Command(Arc<WatchLines>),
+}
+
+impl Screen {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Screen::Client(viewer) => viewer.name,
+            Screen::Command(_) => "requery watch --json",
+        }
+    }
+
+    fn status(&self) -> String {
+        match self {
+            Screen::Client(viewer) => match viewer.client.status() {
+                Status::Reconnecting { .. } => "reconnecting".to_owned(),
+                status => format!("{status:?}").to_lowercase(),
+            },
+            Screen::Command(lines) => lines.status(),
+        }
+    }
+
+    fn held(&self) -> Vec<(ReadModel, HeldState, Option<Cursor>)> {
+        match self {
+            Screen::Client(viewer) => viewer.held(),
+            Screen::Command(lines) => lines.held(),
+        }
+    }
+}
+
 pub struct Audit {
-    viewer: Arc<Viewer>,
+    screen: Screen,
     proxy: Arc<Proxy>,
     commits: Arc<Commits>,
     /// The longest time for which a view may be called fresh after a commit that it does not show.
@@ -44,26 +78,23 @@ pub struct Report {
 }
 
 impl Audit {
-    pub fn new(viewer: Arc<Viewer>, proxy: Arc<Proxy>, commits: Arc<Commits>, bound: Duration) -> Self {
+    pub fn new(screen: Screen, proxy: Arc<Proxy>, commits: Arc<Commits>, bound: Duration) -> Self {
         proxy.take_frames();
         let (heard, committed, report) = Default::default();
-        Self { viewer, proxy, commits, bound, commits_seen: 0, heard, committed, report }
+        Self { screen, proxy, commits, bound, commits_seen: 0, heard, committed, report }
     }
 
     pub fn name(&self) -> &'static str {
-        self.viewer.name
+        self.screen.name()
     }
 
     /// One look. `since` is the time of the look before.
     pub fn look(&mut self, since: Instant, now: Instant) {
         self.hear();
         let passed = (now - since).as_secs_f64();
-        let status = match self.viewer.client.status() {
-            Status::Reconnecting { .. } => "reconnecting".to_owned(),
-            status => format!("{status:?}").to_lowercase(),
-        };
+        let status = self.screen.status();
         self.add(&format!("status {status}"), passed);
-        for (model, state, held) in self.viewer.held() {
+        for (model, state, held) in self.screen.held() {
             self.add(&format!("view {}", state.as_str()), passed);
             let covered = |cursor: &Cursor| held.as_ref().is_some_and(|held| held.covers(cursor));
             let heard = self.heard.entry(model.clone()).or_default();
@@ -73,12 +104,12 @@ impl Audit {
             if state != HeldState::Fresh {
                 continue;
             }
-            let name = self.viewer.name;
+            let (name, at_cursor) = (self.screen.name(), held.as_ref().map(ToString::to_string).unwrap_or_default());
             if let Some((at, cursor)) = heard.first().filter(|(at, _)| now - *at > READING) {
                 let late = now - *at;
                 self.report
                     .violations
-                    .push(format!("{name}: {model} is fresh at {held:?} {late:?} after {cursor} came"));
+                    .push(format!("{name}: {model} is fresh at {at_cursor} {late:?} after {cursor} came"));
                 heard.clear();
             }
             let Some((at, cursor)) = committed.first() else { continue };
@@ -86,7 +117,8 @@ impl Audit {
             self.report.fresh_but_behind += passed;
             self.report.longest_behind = self.report.longest_behind.max(behind);
             if behind > self.bound {
-                let violation = format!("{name}: {model} is fresh at {held:?} {behind:?} after the commit of {cursor}");
+                let violation =
+                    format!("{name}: {model} is fresh at {at_cursor} {behind:?} after the commit of {cursor}");
                 self.report.violations.push(violation);
                 committed.clear();
             }
@@ -101,9 +133,12 @@ impl Audit {
     fn hear(&mut self) {
         for (at, frame) in self.proxy.take_frames() {
             self.report.frames += 1;
+            if matches!(self.screen, Screen::Command(_)) {
+                continue;
+            }
             for place in places(frame) {
                 let Some((place, cursor)) = place else { continue };
-                for (model, _, _) in self.viewer.held() {
+                for (model, _, _) in self.screen.held() {
                     if place.as_ref().is_none_or(|place| place.includes(&model)) {
                         self.heard.entry(model).or_default().push((at, cursor.clone()));
                     }
