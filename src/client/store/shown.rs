@@ -142,8 +142,7 @@ mod tests {
     #[test]
     fn a_view_is_not_fresh_before_the_driver_has_looked_at_the_clock_after_a_sleep() {
         let times = SharedTimes::new(Clock::since_boot());
-        let mut shown = Shown::<AgentSource>::default();
-        shown.state = HeldState::Fresh;
+        let shown = Shown::<AgentSource> { state: HeldState::Fresh, ..Shown::default() };
         let state = || shown.view::<AgentBody>(times.moment()).0.state;
         assert_eq!(state(), HeldState::Unconfirmed);
         times.note_driver(times.clock.now());
