@@ -21,4 +21,4 @@ REQUERY_CASES="$real" cargo test --locked --test it -- --test-threads 1 property
 REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random
 cargo test --locked --test it -- --test-threads 1 --ignored --nocapture freshness::
 scripts/mutate-rules
-scripts/wasm-size
+scripts/web-engine

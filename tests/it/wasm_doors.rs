@@ -1,4 +1,4 @@
-//! `benches/wasm_size` exports each door of the engine, so that `scripts/wasm-size` measures the whole engine.
+//! `web/engine` exports each door of the engine, so that `scripts/web-engine` measures the whole engine.
 
 use syn::{ImplItem, Item, Type, Visibility};
 
@@ -8,12 +8,12 @@ use crate::sources::source_files;
 fn each_door_of_the_engine_is_exported_by_the_measured_module() {
     let doors = doors();
     assert!(doors.len() > 20, "the reader finds too few doors: {doors:?}");
-    let exports: String = source_files(&["benches/wasm_size/src"]).into_iter().map(|file| file.text).collect();
+    let exports: String = source_files(&["web/engine/src"]).into_iter().map(|file| file.text).collect();
     let lacks = |door: &&String| {
         !exports.contains(&format!("engine.{door}(")) && !exports.contains(&format!("Engine::{door}("))
     };
     let missing: Vec<&String> = doors.iter().filter(lacks).collect();
-    assert!(missing.is_empty(), "export these doors of `Engine` in benches/wasm_size/src/lib.rs: {missing:?}");
+    assert!(missing.is_empty(), "export these doors of `Engine` in web/engine/src/lib.rs: {missing:?}");
 }
 
 /// The names of the public methods of `Engine`.

@@ -1,8 +1,9 @@
-//! The engine with an export for each of its doors, as a binding for browsers needs them: only numbers cross the
-//! boundary, and texts lie in the linear memory.
+//! The engine with an export for each of its doors, for JavaScript: only numbers cross the boundary, and texts lie in
+//! the linear memory.
 //!
 //! - A time is a number of milliseconds; a negative number stands for "none".
-//! - A read model is a number below 2^31, and its upper bits are its group. A group is that number with the highest bit.
+//! - A read model is a number below 2^31. Its bits from 24 on are its group if they are odd. A group is its number with
+//!   the highest bit.
 //! - A cursor is text in [`Door::text`]; a list of read models is in [`Door::list`]. Results leave in
 //!   [`Door::results`] and in the same two fields.
 
@@ -76,7 +77,9 @@ pub unsafe extern "C" fn engine_new(settings: *const [f64; 16], carried: u32, se
         }
     }
     settings.parallel = NonZeroUsize::new(given[13] as usize).unwrap_or(settings.parallel);
-    settings.remembered = given[14] as usize;
+    if given[14] >= 0.0 {
+        settings.remembered = given[14] as usize;
+    }
     settings.attempts = NonZeroU32::new(given[15] as u32);
     let carried = (0..carried).map(Number).collect();
     let engine = Engine::new(settings, carried, seed as u64);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use requery::protocol::{Cursor, Key, Watched};
 
-/// A read model: the upper bits are its group, and the group 0 is no group.
+/// A read model. The upper bits order the read models; where they are odd, they are also the group of the read model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number(pub u32);
 
@@ -19,7 +19,7 @@ impl Key for Number {
     }
 
     fn group(&self) -> Option<u32> {
-        Some(self.0 >> GROUP_SHIFT).filter(|group| *group != 0)
+        Some(self.0 >> GROUP_SHIFT).filter(|group| group % 2 == 1)
     }
 }
 
