@@ -161,6 +161,26 @@ impl<K: Key> Engine<K> {
         }
     }
 
+    /// The first stream continues at `cursor`, the [`resume_cursor`](Self::resume_cursor) of an earlier run.
+    ///
+    /// After the first [`poll`](Self::poll) this does nothing, and neither does [`restore`](Self::restore).
+    pub fn resume_at(&mut self, cursor: &Cursor) {
+        self.connection.resume_at(cursor);
+    }
+
+    /// The driver holds a body of `model` from an earlier run. It was asked for at `asked_at`, read at `cursor`, and fresh
+    /// at the resume cursor of that run.
+    pub fn restore(&mut self, model: K, cursor: &Cursor, asked_at: Duration, now: Duration) {
+        if self.connection.is_new() {
+            self.refetcher.restore(model, cursor, to_ms(asked_at), to_ms(now));
+        }
+    }
+
+    /// The cursor at which the next stream continues: with the bodies that are fresh now, another run can begin there.
+    pub fn resume_cursor(&self) -> Option<&Cursor> {
+        self.connection.resume_cursor()
+    }
+
     /// A screen shows `model` from now on.
     pub fn watch(&mut self, model: K, now: Duration) {
         let now = to_ms(now);

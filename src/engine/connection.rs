@@ -95,6 +95,21 @@ impl ConnectionState {
         }
     }
 
+    /// No connection was made yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.ids == 0
+    }
+
+    pub(super) fn resume_at(&mut self, cursor: &Cursor) {
+        if self.is_new() {
+            self.resume_cursor = Some(cursor.clone());
+        }
+    }
+
+    pub(super) fn resume_cursor(&self) -> Option<&Cursor> {
+        self.resume_cursor.as_ref()
+    }
+
     pub(super) fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: u64) {
         let deadline = now + self.settings.patience;
         // A driver that is late with this must not cut the time of a stream that has begun.

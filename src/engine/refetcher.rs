@@ -43,6 +43,8 @@ pub(super) struct Refetcher<K> {
     tickets: u64,
     /// The last fetch that ended reached the server.
     reached: bool,
+    /// Answers of an earlier run are held, and no stream has begun yet.
+    restoring: bool,
 }
 
 /// A fetch that is under way.
@@ -69,7 +71,23 @@ impl<K: Key> Refetcher<K> {
             hidden: false,
             tickets: 0,
             reached: false,
+            restoring: false,
         }
+    }
+
+    /// Holds an answer of an earlier run, whose stream reported its changes.
+    pub(super) fn restore(&mut self, key: K, cursor: &Cursor, asked_at: u64, now: u64) {
+        // Without a first message in time, the answer is fetched as if its last fetch were long ago.
+        let safety_at = now + self.settings.first_message_wait;
+        let mut slot = Box::<Slot>::default();
+        slot.on_stream = true;
+        slot.cursor = Some(cursor.clone());
+        slot.asked_at = Some(asked_at);
+        slot.safety_at = safety_at;
+        self.slots.insert(key.clone(), slot);
+        self.restoring = true;
+        self.idle.push((now, key));
+        self.forget_idle(now);
     }
 
     /// `stream_cursor` is the cursor of the last message, if the stream already reports the changes of `key`. `floor` is
@@ -89,6 +107,11 @@ impl<K: Key> Refetcher<K> {
         let Some((at, slot)) = self.slots.find(&key) else { return };
         slot.watched = true;
         slot.carried = self.carried.contains(&key);
+        // The first message says whether the restored answer is true.
+        if self.restoring && slot.on_stream && slot.doubt.is_none() && slot.why.is_none() && floor.is_none() {
+            self.settle(at);
+            return;
+        }
         let mark = Mark { least, ..Mark::new(Why::Watched, stream_cursor, now) };
         let mut mark = mark.with_urgency(Urgency::Wished);
         // Without a report of its changes, the model may have changed since the last fetch.
@@ -178,6 +201,7 @@ impl<K: Key> Refetcher<K> {
         for (_, slot) in self.slots.iter_mut() {
             (slot.on_stream, slot.left_out) = (true, false);
         }
+        self.restoring = false;
     }
 
     /// The stream reports the changes of the read models of `confirmed`, and of no other. A read model that was asked for

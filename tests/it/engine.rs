@@ -167,6 +167,12 @@ impl Run {
         let connection = |run: &Run| *run.connections.iter().rev().nth(old).expect("no such connection");
         match words.as_slice() {
             ["wait"] => {}
+            ["restore", models, at, "since", since] => {
+                self.engine.resume_at(&cursor(since));
+                for model in models.split(',') {
+                    self.engine.restore(read_model(model), &cursor(at), now, now);
+                }
+            }
             ["watch", model] => self.engine.watch(read_model(model), now),
             ["watch", model, "to", last] => {
                 for task in number(model)..=number(last) {

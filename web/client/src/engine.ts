@@ -20,6 +20,9 @@ interface EngineExports {
   list_push(door: number, place: number): void;
   list_length(door: number): number;
   list_at(door: number, at: number): number;
+  engine_resume_at(door: number): void;
+  engine_restore(door: number, model: number, askedAt: number, now: number): void;
+  engine_resume_cursor(door: number): void;
   engine_watch(door: number, model: number, now: number): void;
   engine_unwatch(door: number, model: number, now: number): void;
   engine_forget(door: number, model: number): void;
@@ -186,6 +189,24 @@ export class Engine {
     numbers[15] = settings.attempts ?? 0;
     this.#exports = exports;
     this.#door = exports.engine_new(place, carried, seed);
+  }
+
+  /** The first stream continues at this cursor. After the first poll this does nothing, and neither does `restore`. */
+  resumeAt(cursor: string): void {
+    this.#give(cursor);
+    this.#exports.engine_resume_at(this.#door);
+  }
+
+  /** The driver holds a body of an earlier run. It was read at `cursor`, and fresh at the resume cursor of that run. */
+  restore(model: number, cursor: string, askedAt: number, now: number): void {
+    this.#give(cursor);
+    this.#exports.engine_restore(this.#door, model, askedAt, now);
+  }
+
+  /** The cursor at which the next stream continues. */
+  resumeCursor(): string | null {
+    this.#exports.engine_resume_cursor(this.#door);
+    return this.#text() || null;
   }
 
   watch(model: number, now: number): void {

@@ -143,6 +143,12 @@ class Vector {
     switch (verb) {
       case "wait":
         break;
+      case "restore":
+        engine.resumeAt(cursor(rest[2] ?? ""));
+        for (const each of list(model)) {
+          engine.restore(this.#number(each), cursor(rest[0] ?? ""), now, now);
+        }
+        break;
       case "watch":
         for (const each of rest[0] === "to" ? range(model, rest[1] ?? "") : [model]) {
           engine.watch(this.#number(each), now);

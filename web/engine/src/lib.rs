@@ -140,6 +140,32 @@ pub extern "C" fn list_at(door: *mut Door, at: usize) -> u32 {
     self::door(door).list.get(at).map_or(u32::MAX, number::place_number)
 }
 
+/// The text is the cursor.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_resume_at(door: *mut Door) {
+    let door = self::door(door);
+    if let Some(cursor) = as_cursor(&door.text) {
+        door.engine.resume_at(&cursor);
+    }
+}
+
+/// The text is the cursor of the body.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_restore(door: *mut Door, model: u32, asked_at: f64, now: f64) {
+    let door = self::door(door);
+    if let Some(cursor) = as_cursor(&door.text) {
+        door.engine.restore(Number(model), &cursor, as_ms(asked_at), as_ms(now));
+    }
+}
+
+/// Leaves the cursor at which the next stream continues in the text.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_resume_cursor(door: *mut Door) {
+    let Door { engine, text, .. } = self::door(door);
+    text.clear();
+    put_cursor(engine.resume_cursor(), text);
+}
+
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_watch(door: *mut Door, model: u32, now: f64) {
     self::door(door).engine.watch(Number(model), as_ms(now));
