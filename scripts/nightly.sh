@@ -2,6 +2,9 @@
 # Runs the property tests with many more cases than `cargo test` does, in the simulation and against a real server, and
 # the fault run with random faults: full disks, failing calls, moved files, restored copies, stepped clocks.
 #
+# Then it looks for ten minutes at views behind a faulty network (a view that is called fresh has to be fresh), breaks
+# each rule of a client once, and measures the size of the engine in a browser.
+#
 # A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
 #
 # A case of the fault run has up to 14 faults and takes about half a minute. Only root can fill a disk.
@@ -16,3 +19,6 @@ faults=${3:-200}
 REQUERY_CASES="$simulated" cargo test --locked --test it -- simulation::
 REQUERY_CASES="$real" cargo test --locked --test it -- --test-threads 1 property:: story::
 REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random
+cargo test --locked --test it -- --test-threads 1 --ignored --nocapture freshness::
+scripts/mutate-rules
+scripts/web-engine

@@ -84,6 +84,8 @@ impl Cli {
     pub fn default_log(&self) -> &'static str {
         match &self.command {
             None | Some(Command::Serve(_) | Command::Demo(_)) => "requery=info,warn",
+            // The output tells the connection and each failure, and a line of the log would break the screen.
+            Some(Command::Watch(_)) => "off",
             Some(_) => "requery=warn,error",
         }
     }
@@ -92,7 +94,7 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(args) => serve::run(args).await,
-            Command::Watch(args) => watch::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Watch(args) => watch::run(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Demo(args) => demo::run(args).await,

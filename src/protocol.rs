@@ -19,10 +19,12 @@ use openapi_text::openapi_text;
 mod cursor;
 mod frame;
 mod id;
+mod key;
 pub mod limits;
 pub mod model;
 mod notice;
 mod read_model;
+mod watched;
 #[cfg(any(feature = "server", feature = "client"))]
 pub mod write;
 
@@ -33,8 +35,10 @@ pub use frame::{
 };
 pub use id::{BookmarkId, EventId, IdError, SessionId, TaskId};
 // A glob, because only the catalogue lists the payload types. Each kind of notice has one.
+pub use key::Key;
 pub use notice::*;
-pub use read_model::{ReadModel, ReadModelError, Watched};
+pub use read_model::{EveryTask, ReadModel, ReadModelError};
+pub use watched::Watched;
 
 /// The version of this contract, sent in the first frame of every stream.
 pub const VERSION: &str = "1.0";

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use requery::client::{Client, ClientConfig, ViewState, WatchHandle};
+use requery::client::{AgentBody, Client, ClientConfig, HeldState, WatchHandle};
 use requery::engine::EngineSettings;
 use requery::protocol::{Cursor, ReadModel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -76,7 +76,7 @@ async fn burst(server: &Inside, targets: &[&String]) -> Cursor {
 }
 
 /// Waits until every watch shows a fresh view. With a cursor, each view must contain the changes up to it.
-async fn until_fresh(watches: &mut [WatchHandle], cursor: Option<&Cursor>) {
+async fn until_fresh(watches: &mut [WatchHandle<AgentBody>], cursor: Option<&Cursor>) {
     for watch in watches {
         let shown = async {
             loop {
@@ -85,7 +85,7 @@ async fn until_fresh(watches: &mut [WatchHandle], cursor: Option<&Cursor>) {
                     (Some(cursor), Some(shown)) => shown.covers(cursor),
                     (cursor, _) => cursor.is_none(),
                 };
-                if contained && view.state == ViewState::Fresh {
+                if contained && view.state == HeldState::Fresh {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,18 +1,33 @@
-//! `requery watch`: keeps a copy of the server's read models and shows it in a terminal, or prints one line per change.
+//! `requery watch`: keeps a copy of the server's read models and shows it on a screen, or prints one line per change.
 //!
-//! On a terminal the whole screen is drawn again after each change, and once a second because the ages change. If the
-//! output is not a terminal, each change is one line.
+//! On a terminal the copy is a screen with pages and keys. If the output is not a terminal, each change is one line.
 
+mod connection_words;
+mod content;
+mod draw;
+mod explained;
+mod json;
+mod lines;
+mod output;
+mod redraws;
+mod rows;
 mod screen;
+mod shown;
+mod state;
+mod terminal;
+mod words;
 
-use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::io::{self, IsTerminal};
+use std::num::NonZeroU32;
+use std::process::ExitCode;
 
 use anyhow::Context;
-use console::Term;
-use requery::client::{Body, Client, ClientConfig, View, ViewState, WatchHandle};
+use requery::client::{Client, ClientConfig, Status};
 use requery::protocol::{ReadModel, TaskId};
-use tokio::time::MissedTickBehavior;
+
+use json::JsonLines;
+use lines::TextLines;
+use output::Output;
 
 /// The read models to watch, and the form of the output.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,51 +38,77 @@ pub struct WatchArgs {
     /// Limit the output to this project.
     #[arg(long)]
     pub project: Option<String>,
-    /// Also watch this task; may be given several times.
+    /// Also watch this task; may be given several times. A screen opens with its page.
     #[arg(long, value_name = "ID")]
     pub task: Vec<TaskId>,
-    /// Also watch the bookmarks.
+    /// Also watch the bookmarks. A screen opens with their page.
     #[arg(long)]
     pub bookmarks: bool,
-    /// Print each change of a watched read model as a JSON object on one line.
+    /// Print each change of the connection and of a watched read model as a JSON object on one line.
     #[arg(long)]
     pub json: bool,
-    /// Add the whole read model to each line; only with --json.
+    /// Add the whole read model to each line with a new one; only with --json.
     #[arg(long, requires = "json")]
     pub body: bool,
+    /// Say why each read model is stale, since when, and what its next fetch waits for.
+    #[arg(long)]
+    pub explain: bool,
+    /// End after this many lost connections and failed attempts in a row. By default the command tries on for ever.
+    #[arg(long, value_name = "N")]
+    pub attempts: Option<NonZeroU32>,
 }
 
-/// Watches until a signal ends the process, or until the reader of the output closes it.
-pub async fn run(args: WatchArgs) -> anyhow::Result<()> {
+/// Watches until a person or a signal ends the command, until the reader of the output closes it, or until the client
+/// connects no more. The last is a failure.
+pub async fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
+    let asked_to_end = super::asked_to_end();
     let mut config = ClientConfig::new(args.server.clone());
     config.project.clone_from(&args.project);
+    config.settings.attempts = args.attempts;
     let client = Client::connect(config)?;
-    let mut watches: Vec<WatchHandle> = models(&args).into_iter().map(|model| client.watch(model)).collect();
-    let asked_to_end = super::asked_to_end();
-    let project = args.project.as_deref();
-    let shown = async {
-        if !args.json && io::stdout().is_terminal() {
-            return draw(&client, &args.server, project, &watches).await;
-        }
-        let shown = async {
-            if args.json {
-                print_json(&client, &mut watches, args.body).await
-            } else {
-                print_lines(&client, &mut watches).await
-            }
-        };
+    let output = Output::start()?;
+    let term = std::env::var_os("TERM");
+    let shown = if !args.json && io::stdout().is_terminal() && screen::is_possible(term.as_deref()) {
+        screen::show(&client, &args, output, asked_to_end).await
+    } else {
         tokio::select! {
-            shown = shown => shown,
-            () = tell_of_unknown_project(&client, project) => Ok(()),
+            printed = print(&client, &args, output) => printed.map(|()| WatchEnd::Client),
+            () = asked_to_end => Ok(WatchEnd::Asked),
         }
     };
-    let shown = tokio::select! {
-        shown = shown => shown,
-        () = asked_to_end => Ok(()),
+    let (status, has_ended) = (client.status(), client.is_closed());
+    client.close().await;
+    match (shown, status) {
+        (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        (Err(error), _) => Err(error).context("could not write the output"),
+        (Ok(WatchEnd::Asked), _) => Ok(ExitCode::SUCCESS),
+        (Ok(WatchEnd::Client), Status::Closed { reason }) => anyhow::bail!(connection_words::closed(&client, &reason)),
+        (Ok(WatchEnd::Client), _) if has_ended => anyhow::bail!("the client has ended by a fault of its own"),
+        (Ok(WatchEnd::Client), _) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Why the command ends without a failure of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WatchEnd {
+    /// A signal asked for it.
+    Asked,
+    /// A person quit, or the client connects no more. The status of the client tells which.
+    Client,
+}
+
+async fn print(client: &Client, args: &WatchArgs, output: Output) -> io::Result<()> {
+    let clock = client.clone();
+    let json = JsonLines { body: args.body, now: Box::new(move || clock.now()) };
+    let printed = async {
+        match args.json {
+            true => lines::print(client, models(args), &json, args.explain, &output).await,
+            false => lines::print(client, models(args), &TextLines, args.explain, &output).await,
+        }
     };
-    match shown {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        shown => shown.context("could not write the output"),
+    tokio::select! {
+        printed = printed => printed,
+        () = tell_of_unknown_project(client, args.project.as_deref()) => Ok(()),
     }
 }
 
@@ -83,99 +124,11 @@ async fn tell_of_unknown_project(client: &Client, project: Option<&str>) {
     loop {
         let is_known = client.is_project_known();
         if was_known && !is_known {
-            super::print_error(&screen::unknown_project(project));
+            super::print_error(&words::unknown_project(project));
         }
         was_known = is_known;
         if !changes.next().await {
             return;
         }
     }
-}
-
-async fn print_json(client: &Client, watches: &mut [WatchHandle], body: bool) -> io::Result<()> {
-    let mut changes = client.changes();
-    loop {
-        for watch in &mut *watches {
-            // A view that only became stale has the same body as before. The line follows with the next answer.
-            if let Some(view) =
-                watch.view_if_changed().filter(|view| view.state != ViewState::Stale || view.error.is_some())
-            {
-                print(&json_line(watch.model(), &view, body))?;
-            }
-        }
-        if !changes.next().await {
-            return Ok(());
-        }
-    }
-}
-
-/// One line of `--json`. The body stays JSON: parsing it into this crate's types would drop unknown fields.
-fn json_line(model: &ReadModel, view: &View, body: bool) -> String {
-    let mut line = serde_json::json!({
-        "read_model": model,
-        "cursor": view.cursor,
-        "why": view.why.map(|why| why.to_string()),
-        "age_ms": view.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-        "state": view.state.as_str(),
-    });
-    if let Some(error) = &view.error {
-        line["error"] = serde_json::Value::String(error.to_string());
-    }
-    if body {
-        let parse = |json: bytes::Bytes| serde_json::from_slice(&json).unwrap_or_default();
-        line["body"] = view.body.as_ref().map(Body::to_json).map(parse).unwrap_or_default();
-    }
-    line.to_string()
-}
-
-async fn print_lines(client: &Client, watches: &mut [WatchHandle]) -> io::Result<()> {
-    let mut changes = client.changes();
-    let mut status = String::new();
-    loop {
-        let now = screen::status(client);
-        if now != status {
-            print(&now)?;
-            status = now;
-        }
-        for watch in &mut *watches {
-            if let Some(view) = watch.view_if_changed() {
-                print(&screen::line(watch.model(), &view))?;
-            }
-        }
-        if !changes.next().await {
-            return Ok(());
-        }
-    }
-}
-
-async fn draw(client: &Client, server: &str, project: Option<&str>, watches: &[WatchHandle]) -> io::Result<()> {
-    let mut changes = client.changes();
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let _restored = screen::AlternateScreen::enter()?;
-    let mut drawn = String::new();
-    loop {
-        let (rows, columns) = Term::stdout().size();
-        let now_ms = chrono::Utc::now().timestamp_millis();
-        let context = screen::ScreenContext { rows: rows.into(), columns: columns.into(), now_ms };
-        let picture = screen::picture(client, server, project, watches, context);
-        if picture != drawn {
-            print_raw(&picture)?;
-            drawn = picture;
-        }
-        tokio::select! {
-            changed = changes.next() => if !changed { return Ok(()) },
-            _ = second.tick() => {}
-        }
-    }
-}
-
-fn print(line: &str) -> io::Result<()> {
-    print_raw(&format!("{line}\n"))
-}
-
-fn print_raw(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

@@ -6,6 +6,9 @@ use reqwest::Url;
 
 use crate::engine::EngineSettings;
 
+/// Enough for dozens of long tasks, and little beside the memory of a program with a screen.
+const REMEMBERED_BYTES: usize = 16 * 1024 * 1024;
+
 /// The server that a client connects to, and the client's timings.
 ///
 /// ```
@@ -24,6 +27,10 @@ pub struct ClientConfig {
     pub server: String,
     /// The client sees the tasks, events and bookmarks of this project. Default: `None`, which is all projects.
     pub project: Option<String>,
+    /// The bodies of read models that are no longer watched take at most this many bytes of JSON. Default: 16 MiB.
+    ///
+    /// The settings of the engine bound their number and the time.
+    pub remembered_bytes: usize,
     /// Debounce, timeouts, retries and limits. Default: the default settings of the engine.
     pub settings: EngineSettings,
 }
@@ -33,7 +40,12 @@ impl ClientConfig {
     ///
     /// The address is checked by [`Client::connect`](super::Client::connect).
     pub fn new(server: impl Into<String>) -> Self {
-        Self { server: server.into(), project: None, settings: EngineSettings::default() }
+        Self {
+            server: server.into(),
+            project: None,
+            remembered_bytes: REMEMBERED_BYTES,
+            settings: EngineSettings::default(),
+        }
     }
 
     /// Limits the client to one project.
@@ -57,11 +69,15 @@ impl ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// [`ClientConfig::server`] is not an `http` address. Holds the rejected text.
-    #[error("{0:?} is not the address of a server (expected for example http://127.0.0.1:7373)")]
+    #[error("{0:?} is not the address of a server (expected for example http://127.0.0.1:7373{https})", https = https_words(.0))]
     Address(String),
     /// The HTTP library could not be set up. Holds its error.
     #[error("could not set up HTTP")]
     Http(#[source] Box<dyn Error + Send + Sync>),
+}
+
+fn https_words(address: &str) -> &'static str {
+    if address.starts_with("https:") { "; https is not supported" } else { "" }
 }
 
 /// Parses the address of a server. The path of the result ends with a slash, so that other paths can be appended.
@@ -78,7 +94,7 @@ pub(super) fn address(text: &str) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::{ConnectError, address};
 
     #[test]
     fn addresses() {
@@ -89,5 +105,15 @@ mod tests {
         check("https://example.org", None);
         check("", None);
         check("http://", None);
+    }
+
+    #[test]
+    fn the_error_of_an_address_says_that_https_is_not_supported() {
+        let error = |text: &str| ConnectError::Address(text.to_owned()).to_string();
+        assert!(
+            error("https://example.org")
+                .ends_with("(expected for example http://127.0.0.1:7373; https is not supported)")
+        );
+        assert!(error("").ends_with("(expected for example http://127.0.0.1:7373)"));
     }
 }

@@ -1,208 +1,207 @@
-//! The driver: performs the engine's actions. No other file of the client passes the time to the engine.
+//! The driver: performs the engine's actions, and passes to the engine what comes from the network.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tracing::{debug, info, warn};
 
+use super::config::ClientConfig;
 use super::fetch::{FetchAnswer, ServerEndpoint};
-use super::store::Store;
-use super::stream::{ServerStream, StreamEnd, StreamItem, StreamKind};
-use crate::engine::{ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket};
-use crate::protocol::ReadModel;
+use super::shared::{Shared, Touched};
+use super::shared_times::LONGEST_TIMER;
+use super::source::Source;
+use super::store::HeldParts;
+use super::stream::{STREAM_QUEUE, ServerStream, StreamEnd, StreamItem};
+use crate::engine::{ConnectionId, EngineAction, Fetch, Loss, Ticket, Why};
+use crate::protocol::Watched;
 
-/// After this many failed upgrades in a row the driver opens the stream as server-sent events.
-const FAILED_UPGRADES_BEFORE_SSE: u32 = 2;
-/// A refusal's text comes from the server and is shown to people, so it is cut to this many characters.
-const MAX_REFUSAL_REASON: usize = 200;
-
-/// What a client shows of its connection.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct ShownStatus {
-    pub(super) connection: Status,
-    pub(super) project_known: bool,
-}
-
-type Fetching = BoxFuture<'static, (Ticket, ReadModel, FetchAnswer)>;
-
-pub(super) struct Driver {
+pub(super) struct Driver<S: Source> {
+    shared: Arc<Shared<S>>,
     endpoint: ServerEndpoint,
-    engine: Engine,
-    store: Arc<Store>,
-    status: watch::Sender<ShownStatus>,
-    started: Instant,
-    stream: Option<(ConnectionId, StreamKind, ServerStream)>,
-    fetches: FuturesUnordered<Fetching>,
-    failed_upgrades: u32,
+    /// The most bytes of bodies without a watch.
+    remembered_bytes: usize,
+    stream: Option<(ConnectionId, ServerStream<S>)>,
+    fetches: JoinSet<FetchAnswer<S>>,
+    /// The fetches under way. A cancelled one is absent here, so its end is ignored.
+    flights: Vec<Flight<S>>,
+    /// The time at which the state of a view changes without an input.
+    expiry: Option<Duration>,
+    /// Ends the client when the driver ends, in whatever way.
+    _end: EndGuard<S>,
 }
 
-impl Driver {
-    pub(super) fn new(
-        endpoint: ServerEndpoint,
-        settings: EngineSettings,
-        store: Arc<Store>,
-        status: watch::Sender<ShownStatus>,
-        started: Instant,
-    ) -> Self {
-        let engine = Engine::new(settings, fastrand::u64(..));
-        let fetches = FuturesUnordered::new();
-        Self { endpoint, engine, store, status, started, stream: None, fetches, failed_upgrades: 0 }
+struct Flight<S: Source> {
+    task: Id,
+    ticket: Ticket,
+    key: S::Key,
+    abort: AbortHandle,
+}
+
+/// Wakes every waiting call when the driver is dropped: after its end, a panic, or the end of the runtime.
+struct EndGuard<S: Source>(Arc<Shared<S>>);
+
+impl<S: Source> Drop for EndGuard<S> {
+    fn drop(&mut self) {
+        self.0.end();
+        self.0.ended.cancel();
+    }
+}
+
+impl<S: Source> Driver<S> {
+    pub(super) fn new(shared: Arc<Shared<S>>, endpoint: ServerEndpoint, config: &ClientConfig) -> Self {
+        Self {
+            _end: EndGuard(Arc::clone(&shared)),
+            shared,
+            endpoint,
+            remembered_bytes: config.remembered_bytes,
+            stream: None,
+            fetches: JoinSet::new(),
+            flights: Vec::new(),
+            expiry: None,
+        }
     }
 
     pub(super) async fn run(mut self) {
-        loop {
-            self.act();
-            self.publish();
-            let timeout = self.engine.poll_timeout();
-            let store = Arc::clone(&self.store);
+        let ending = self.shared.ending.clone();
+        while !ending.is_cancelled() {
+            let wait = self.act();
+            let shared = Arc::clone(&self.shared);
+            let mut items = Vec::new();
             tokio::select! {
-                () = store.wake.notified() => {}
-                item = next(&mut self.stream) => self.handle_stream_item(item),
-                Some((ticket, model, answer)) = self.fetches.next() => self.handle_answer(ticket, &model, answer),
-                () = sleep_until(self.started, timeout) => {}
+                () = ending.cancelled() => {}
+                () = shared.wake.notified() => {}
+                item = next(&mut self.stream) => items.push(item),
+                Some(ended) = self.fetches.join_next_with_id() => self.handle_fetch_end(ended),
+                () = tokio::time::sleep(wait) => {}
             }
             // The server flushes many frames at once. The engine sees all of them before the driver acts, so that one
-            // fetch serves them all.
-            while let Some(item) = self.stream.as_mut().and_then(|(_, _, stream)| stream.ready()) {
-                self.handle_stream_item(item);
+            // fetch serves them all. A server that sends without a pause must not keep the driver from acting.
+            while items.len() < STREAM_QUEUE
+                && let Some(item) = self.stream.as_mut().and_then(|(_, stream)| stream.ready())
+            {
+                items.push(item);
             }
+            self.handle_stream_items(items);
+        }
+        self.fetches.abort_all();
+        if let Some((_, stream)) = self.stream.take() {
+            stream.close().await;
         }
     }
 
-    fn now(&self) -> Duration {
-        self.started.elapsed()
+    /// Performs all actions that are due. Returns the wait until the next one.
+    fn act(&mut self) -> Duration {
+        let (wait, begun) = self.act_locked();
+        // The log is code of the application, and a name is code of the source: they run outside of the lock.
+        for (model, why) in begun {
+            debug!(%model, why = %self.shared.source.why_name(why), "fetching {model}");
+        }
+        wait
     }
 
-    fn act(&mut self) {
-        let now = self.now();
-        for (model, watched) in self.store.take_watch_changes() {
-            if watched {
-                self.engine.watch(model, now);
-            } else {
-                self.engine.unwatch(&model, now);
-            }
-        }
-        while let Some(action) = self.engine.poll(now) {
+    /// The same, with the fetches that began.
+    fn act_locked(&mut self) -> (Duration, Vec<(S::Key, Why)>) {
+        let shared = Arc::clone(&self.shared);
+        let now = shared.times.clock.now();
+        let mut begun = Vec::new();
+        let mut guard = shared.lock();
+        let state = &mut *guard;
+        while let Some(action) = state.engine.poll(now) {
             match action {
-                EngineAction::Disconnect(id) => self.stream = self.stream.take().filter(|(open, ..)| *open != id),
-                EngineAction::Connect { id, since } => {
-                    let kind = if self.failed_upgrades < FAILED_UPGRADES_BEFORE_SSE {
-                        StreamKind::WebSocket
-                    } else {
-                        StreamKind::Sse
-                    };
-                    debug!("connecting to {} ({kind:?})", self.endpoint.address);
-                    self.stream = Some((id, kind, ServerStream::open(kind, self.endpoint.clone(), since)));
+                EngineAction::Disconnect(id) => {
+                    self.stream.take_if(|(open, _)| *open == id);
                 }
-                EngineAction::Send(id, frame) => {
-                    let sent = self.stream.as_ref().is_some_and(|(_, _, stream)| stream.send(frame));
-                    if !sent {
+                EngineAction::Connect { id, since, transport } => {
+                    state.last_cursor = None;
+                    let source = shared.source.clone();
+                    self.stream = Some((id, ServerStream::open(transport, source, self.endpoint.clone(), since)));
+                }
+                EngineAction::Narrow(id, entries) => {
+                    let message = self.watch_message(&entries);
+                    if !self.stream.as_ref().is_some_and(|(_, stream)| stream.send(message)) {
                         self.stream = None;
-                        self.engine.handle_disconnected(id, Loss::Lost, now);
+                        state.engine.handle_disconnected(id, Loss::Ended, now);
+                        state.note_loss("the server does not read what the client sends".to_owned());
                     }
                 }
                 EngineAction::Fetch(fetch) => {
-                    debug!(model = %fetch.model, why = %fetch.why, "fetching {}", fetch.model);
-                    let (endpoint, held) = (self.endpoint.clone(), self.store.held_body(&fetch.model));
-                    self.fetches.push(Box::pin(async move {
-                        let answer = endpoint.fetch(fetch.model.clone(), held, fetch.at_least).await;
-                        (fetch.ticket, fetch.model, answer)
-                    }));
+                    begun.push((fetch.model.clone(), fetch.why));
+                    let held = state.store.held_parts(&fetch.model);
+                    let key = fetch.model.clone();
+                    self.fetch(fetch, held);
+                    state.publish(&shared.source, Touched::one(&key), now);
+                }
+                EngineAction::Cancel(ticket) => {
+                    if let Some(at) = self.flights.iter().position(|flight| flight.ticket == ticket) {
+                        self.flights.swap_remove(at).abort.abort();
+                    }
                 }
             }
         }
-    }
-
-    fn handle_stream_item(&mut self, item: StreamItem) {
-        let now = self.now();
-        let Some((id, kind, _)) = self.stream.as_ref() else { return };
-        let (id, kind) = (*id, *kind);
-        match item {
-            StreamItem::Connected { duplex } => {
-                // Server-sent events work, but WebSocket costs less. Allow one attempt to upgrade at the next connect.
-                self.failed_upgrades = if kind == StreamKind::WebSocket { 0 } else { FAILED_UPGRADES_BEFORE_SSE - 1 };
-                self.engine.handle_connected(id, duplex, now);
-            }
-            StreamItem::Frame(incoming) => self.engine.handle_frame(id, &incoming, now),
-            StreamItem::Ended(end) => {
-                self.stream = None;
-                let loss = match end {
-                    StreamEnd::Lost(reason) => {
-                        info!("lost the stream: {reason}");
-                        Loss::Lost
-                    }
-                    StreamEnd::NotUpgraded(reason) => {
-                        info!("no WebSocket: {reason}");
-                        self.failed_upgrades += 1;
-                        Loss::Lost
-                    }
-                    StreamEnd::Refused(reason) => {
-                        warn!("the server refused the connection: {reason}");
-                        Loss::Refused(reason.chars().take(MAX_REFUSAL_REASON).collect())
-                    }
-                };
-                self.engine.handle_disconnected(id, loss, now);
-            }
+        if self.expiry.is_some_and(|expiry| expiry <= now) {
+            state.publish(&shared.source, Touched::All, now);
         }
+        state.publish_status_change(&shared.source, now);
+        let engine = &state.engine;
+        let forgotten = state.store.trim(self.remembered_bytes, |key| engine.held(key, now).is_some());
+        for key in &forgotten {
+            state.engine.forget(key);
+        }
+        self.expiry = state.engine.next_expiry(now);
+        let next = [state.engine.poll_timeout(), self.expiry].into_iter().flatten().min();
+        shared.times.note_driver(now);
+        (next.map_or(LONGEST_TIMER, |next| next.saturating_sub(now).min(LONGEST_TIMER)), begun)
     }
 
-    fn handle_answer(&mut self, ticket: Ticket, model: &ReadModel, answer: FetchAnswer) {
-        let now = self.now();
-        let outcome = match &answer {
-            FetchAnswer::Fresh { cursor, .. } => Outcome::Fresh(cursor),
-            FetchAnswer::NotModified { cursor } => Outcome::NotModified(cursor),
-            FetchAnswer::NotFound { cursor } => Outcome::Gone(cursor.as_ref()),
-            FetchAnswer::Failed { retry_after, .. } => Outcome::Failed { retry_after: *retry_after },
+    fn watch_message(&self, entries: &[Watched<S::Key>]) -> String {
+        let names: Vec<String> = entries.iter().map(|entry| self.shared.source.name(entry)).collect();
+        serde_json::json!({"type": "watch", "payload": {"read_models": names}}).to_string()
+    }
+
+    fn fetch(&mut self, fetch: Fetch<S::Key>, held: HeldParts) {
+        let (endpoint, source) = (self.endpoint.clone(), self.shared.source.clone());
+        let key = fetch.model.clone();
+        let abort = self.fetches.spawn(endpoint.fetch(source, fetch.model, held, fetch.at_least));
+        self.flights.push(Flight { task: abort.id(), ticket: fetch.ticket, key, abort });
+    }
+
+    fn handle_stream_items(&mut self, items: Vec<StreamItem<S>>) {
+        let Some((id, _)) = self.stream.as_ref().filter(|_| !items.is_empty()) else { return };
+        let id = *id;
+        if let Some(StreamItem::Ended(StreamEnd { loss, text })) = items.last() {
+            match loss {
+                Loss::Refused(_) => warn!("the server refused the connection: {text}"),
+                _ => info!("lost the stream: {text}"),
+            }
+            self.stream = None;
+        }
+        self.shared.take_stream_items(id, items);
+    }
+
+    fn handle_fetch_end(&mut self, ended: Result<(Id, FetchAnswer<S>), JoinError>) {
+        let task = match &ended {
+            Ok((task, _)) => *task,
+            Err(error) => error.id(),
         };
-        let verdict = self.engine.handle_fetched(ticket, outcome, now);
-        match answer {
-            FetchAnswer::Fresh { body, etags, .. } if verdict == FetchVerdict::Keep => {
-                self.store.note_error(model, None);
-                self.store.replace(model, body, etags);
-            }
-            FetchAnswer::Fresh { .. } | FetchAnswer::NotModified { .. } | FetchAnswer::NotFound { .. } => {
-                self.store.note_error(model, None);
-            }
-            FetchAnswer::Failed { error, .. } => {
-                info!("{error}");
-                self.store.note_error(model, Some(error));
-            }
+        let Some(at) = self.flights.iter().position(|flight| flight.task == task) else { return };
+        let Flight { ticket, key, .. } = self.flights.swap_remove(at);
+        let answer = ended.map(|(_, answer)| answer).unwrap_or_else(|error| FetchAnswer::Failed {
+            error: format!("could not load {key}: {error}").into(),
+            retry_after: None,
+        });
+        if let FetchAnswer::Failed { error, .. } = &answer {
+            info!("{error}");
         }
-    }
-
-    fn publish(&mut self) {
-        let now = self.now();
-        let engine = &self.engine;
-        self.store.publish(|model| {
-            let age = engine.age(model, now);
-            let true_at = age.and_then(|age| Instant::now().checked_sub(age));
-            Some((engine.held(model)?, true_at))
-        });
-        let status = ShownStatus { connection: engine.status(), project_known: engine.is_project_known() };
-        self.status.send_if_modified(|shown| {
-            let changed = *shown != status;
-            *shown = status;
-            changed
-        });
+        self.shared.take_answer(ticket, &key, answer);
     }
 }
 
-async fn next(stream: &mut Option<(ConnectionId, StreamKind, ServerStream)>) -> StreamItem {
+async fn next<S: Source>(stream: &mut Option<(ConnectionId, ServerStream<S>)>) -> StreamItem<S> {
     match stream {
-        Some((_, _, stream)) => {
-            stream.next().await.unwrap_or_else(|| StreamItem::Ended(StreamEnd::lost("the stream ended")))
+        Some((_, stream)) => {
+            stream.next().await.unwrap_or_else(|| StreamItem::Ended(StreamEnd::ended("the stream ended")))
         }
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(started: Instant, at: Option<Duration>) {
-    match at {
-        Some(at) => tokio::time::sleep_until((started + at).into()).await,
         None => std::future::pending().await,
     }
 }

@@ -1,21 +1,26 @@
-//! Fetches a read model over REST, with conditional requests and with bounds for time and size.
+//! Requests over REST: fetches of read models, conditional and bounded in time and size, and single reads.
 
+use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
-use reqwest::header::{ACCEPT, ETAG, HeaderMap, IF_NONE_MATCH, RETRY_AFTER};
-use reqwest::{StatusCode, Url};
+use reqwest::header::{ACCEPT, ETAG, HeaderMap, IF_NONE_MATCH};
+use reqwest::{Response, StatusCode, Url};
 
-use super::store::HeldBody;
-use super::view::Body;
-use crate::protocol::{AT_LEAST_HEADER, CURSOR_HEADER, Cursor, ReadModel};
+use super::error_text;
+use super::retry_after::retry_after;
+use super::source::{BodyError, ModelRequest, Source};
+use super::store::HeldParts;
+use crate::protocol::{AT_LEAST_HEADER, CURSOR_HEADER, Cursor};
 
 /// The timeout of each request. A busy server needs less, and a person would not wait longer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest accepted answer, in bytes. A page of events with full texts is smaller.
 const MAX_ANSWER_BODY: usize = 16 * 1024 * 1024;
+/// The largest part of an error's body that is read for its text, in bytes.
+const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// The address of the server, and the HTTP client for it.
 #[derive(Clone, Debug)]
@@ -27,36 +32,65 @@ pub(super) struct ServerEndpoint {
 }
 
 /// The result of a fetch.
-#[derive(Debug)]
-pub(super) enum FetchAnswer {
-    Fresh { cursor: Cursor, body: Body, etags: Vec<Option<String>> },
-    NotModified { cursor: Cursor },
-    NotFound { cursor: Option<Cursor> },
-    Failed { error: Arc<str>, retry_after: Option<Duration> },
+pub(super) enum FetchAnswer<S: Source> {
+    Fresh {
+        cursor: Cursor,
+        body: S::Body,
+        parts: Vec<Bytes>,
+        etags: Vec<Option<String>>,
+    },
+    /// The parts with which the request was made are current.
+    NotModified {
+        cursor: Cursor,
+        held: HeldParts,
+    },
+    Gone {
+        cursor: Cursor,
+    },
+    Failed {
+        error: Arc<str>,
+        retry_after: Option<Duration>,
+    },
 }
 
-/// The reason why a fetch has no usable answer.
+/// The reason why a request has no usable answer.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub enum RequestError {
+    /// The server could not be reached, or the connection broke. The sources name the cause.
     #[error("could not reach the server")]
-    Http(#[from] reqwest::Error),
+    NotReached(#[source] Box<dyn Error + Send + Sync>),
+    /// The server did not answer in time.
     #[error("the server took longer than {} s", FETCH_TIMEOUT.as_secs())]
     Slow,
-    #[error("the server answered {status}")]
-    Status { status: StatusCode, retry_after: Option<Duration> },
+    /// The server answered with an error.
+    #[error("the server answered {status}{}", detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The explanation of the server, if it gave one.
+        detail: Option<String>,
+        /// The wait that the server demands before the next request.
+        retry_after: Option<Duration>,
+    },
+    /// The resource does not exist, or does not exist any more. Holds the cursor of the answer.
+    #[error("the server knows no such resource")]
+    NotFound(Cursor),
+    /// The answer is larger than the client accepts.
     #[error("the answer is larger than {} MiB", MAX_ANSWER_BODY / 1024 / 1024)]
     Large,
+    /// The answer names no cursor, so it cannot come from the server itself.
     #[error("the answer names no cursor")]
     NoCursor,
-    #[error("the answer is not JSON")]
-    NotJson,
+    /// The requests for one read model were answered from different databases.
     #[error("the parts of the answer come from different databases")]
     Torn,
-    #[error("the server knows no such resource")]
-    Missing(Option<Cursor>),
+    /// The answer has another form than the types of the client.
+    #[error(transparent)]
+    Unreadable(#[from] BodyError),
 }
 
-/// The answer to one request. The overview has two such parts.
+/// The answer to one request.
 struct AnswerPart {
     cursor: Cursor,
     /// `None` after `304 Not Modified`: the part that the store holds is current.
@@ -87,43 +121,61 @@ impl ServerEndpoint {
         url
     }
 
-    /// Fetches `model`. The server does not send parts of `held` again if they are current.
-    pub(super) async fn fetch(self, model: ReadModel, held: HeldBody, at_least: Option<Cursor>) -> FetchAnswer {
-        let urls = match &model {
-            ReadModel::Overview => vec![self.url("api/v1/overview"), self.url("api/v1/tasks")],
-            ReadModel::Task(id) => vec![Self { project: None, ..self.clone() }.url(&format!("api/v1/tasks/{id}"))],
-            ReadModel::Bookmarks => vec![self.url("api/v1/bookmarks")],
-        };
-        let held_parts = held.body.as_ref().map(body_parts).unwrap_or_default();
-        let asked = urls.into_iter().enumerate().map(|(at, url)| {
-            let etag = held.etags.get(at).filter(|_| held_parts.len() > at).cloned().flatten();
-            self.ask(url, etag, at_least.as_ref())
+    /// Fetches `key`. The server does not send parts of `held` again if they are current.
+    pub(super) async fn fetch<S: Source>(
+        self,
+        source: S,
+        key: S::Key,
+        held: HeldParts,
+        at_least: Option<Cursor>,
+    ) -> FetchAnswer<S> {
+        let requests = source.requests(&key);
+        let conditional = held.parts.len() == requests.len();
+        let asked = requests.iter().enumerate().map(|(at, request)| {
+            let etag = held.etags.get(at).filter(|_| conditional).cloned().flatten();
+            self.ask(request, etag, at_least.as_ref())
         });
-        match try_join_all(asked).await.and_then(|fetched| combine(&model, fetched, held_parts)) {
+        let answered = try_join_all(asked).await;
+        match answered.and_then(|parts| combine(&source, &key, parts, &held)) {
             Ok(answer) => answer,
-            Err(FetchError::Missing(cursor)) if matches!(model, ReadModel::Task(_)) => FetchAnswer::NotFound { cursor },
+            Err(RequestError::NotFound(cursor)) => FetchAnswer::Gone { cursor },
             Err(error) => {
-                let retry_after = match &error {
-                    FetchError::Status { retry_after, .. } => *retry_after,
+                let text = error_text::with_causes(&error);
+                let retry_after = match error {
+                    RequestError::Status { retry_after, .. } => retry_after,
                     _ => None,
                 };
-                FetchAnswer::Failed { error: format!("could not load {model}: {error}").into(), retry_after }
+                FetchAnswer::Failed { error: format!("could not load {key}: {text}").into(), retry_after }
             }
         }
     }
 
-    async fn ask(&self, url: Url, etag: Option<String>, at_least: Option<&Cursor>) -> Result<AnswerPart, FetchError> {
-        tokio::time::timeout(FETCH_TIMEOUT, self.ask_without_timeout(url, etag, at_least))
-            .await
-            .map_err(|_| FetchError::Slow)?
+    /// Makes one request outside of the watched read models.
+    pub(super) async fn read(&self, request: &ModelRequest, at_least: Option<&Cursor>) -> Result<Bytes, RequestError> {
+        let part = self.ask(request, None, at_least).await?;
+        part.json.ok_or(RequestError::Torn)
+    }
+
+    async fn ask(
+        &self,
+        request: &ModelRequest,
+        etag: Option<String>,
+        at_least: Option<&Cursor>,
+    ) -> Result<AnswerPart, RequestError> {
+        let answered = tokio::time::timeout(FETCH_TIMEOUT, self.ask_without_timeout(request, etag, at_least));
+        answered.await.map_err(|_| RequestError::Slow)?
     }
 
     async fn ask_without_timeout(
         &self,
-        url: Url,
+        request: &ModelRequest,
         etag: Option<String>,
         at_least: Option<&Cursor>,
-    ) -> Result<AnswerPart, FetchError> {
+    ) -> Result<AnswerPart, RequestError> {
+        let mut url = self.url(&request.path);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
         let mut request = self.http.get(url).header(ACCEPT, "application/json");
         if let Some(etag) = &etag {
             request = request.header(IF_NONE_MATCH, etag);
@@ -131,72 +183,78 @@ impl ServerEndpoint {
         if let Some(cursor) = at_least {
             request = request.header(AT_LEAST_HEADER, cursor.to_string());
         }
-        let mut response = request.send().await?;
+        let response = request.send().await.map_err(not_reached)?;
         let headers = response.headers();
         let cursor = header_text(headers, CURSOR_HEADER).and_then(|text| text.parse::<Cursor>().ok());
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if etag.is_some() => {
-                return Ok(AnswerPart { cursor: cursor.ok_or(FetchError::NoCursor)?, json: None, etag });
+                return Ok(AnswerPart { cursor: cursor.ok_or(RequestError::NoCursor)?, json: None, etag });
             }
-            StatusCode::NOT_FOUND => return Err(FetchError::Missing(cursor)),
+            // Only the server itself knows that a resource is gone. A 404 without a cursor comes from a proxy, or from
+            // another server.
+            StatusCode::NOT_FOUND if let Some(cursor) = cursor => return Err(RequestError::NotFound(cursor)),
             status => {
-                let seconds = header_text(headers, RETRY_AFTER.as_str()).and_then(|text| text.parse().ok());
-                return Err(FetchError::Status { status, retry_after: seconds.map(Duration::from_secs) });
+                let retry_after = retry_after(headers, SystemTime::now());
+                let detail = problem_detail(response).await;
+                return Err(RequestError::Status { status: status.as_u16(), detail, retry_after });
             }
         }
-        let cursor = cursor.ok_or(FetchError::NoCursor)?;
+        let cursor = cursor.ok_or(RequestError::NoCursor)?;
         let etag = header_text(headers, ETAG.as_str()).map(str::to_owned);
-        let mut json = BytesMut::new();
-        while let Some(chunk) = response.chunk().await? {
-            if json.len() + chunk.len() > MAX_ANSWER_BODY {
-                return Err(FetchError::Large);
-            }
-            json.extend_from_slice(&chunk);
-        }
-        serde_json::from_slice::<serde::de::IgnoredAny>(&json).map_err(|_| FetchError::NotJson)?;
-        Ok(AnswerPart { cursor, json: Some(json.freeze()), etag })
+        Ok(AnswerPart { cursor, json: Some(whole_body(response, MAX_ANSWER_BODY).await?), etag })
     }
 }
 
 /// Joins the parts of a read model. The answer takes the cursor of the oldest part, because it contains no more changes
 /// than that part.
-fn combine(model: &ReadModel, fetched: Vec<AnswerPart>, held: Vec<Bytes>) -> Result<FetchAnswer, FetchError> {
+fn combine<S: Source>(
+    source: &S,
+    key: &S::Key,
+    fetched: Vec<AnswerPart>,
+    held: &HeldParts,
+) -> Result<FetchAnswer<S>, RequestError> {
     let mut cursors = fetched.iter().map(|part| &part.cursor);
-    let mut cursor = cursors.next().ok_or(FetchError::Torn)?;
+    let mut cursor = cursors.next().ok_or(RequestError::Torn)?;
     for other in cursors {
         if !other.covers(cursor) {
-            cursor = Some(other).filter(|other| cursor.covers(other)).ok_or(FetchError::Torn)?;
+            cursor = Some(other).filter(|other| cursor.covers(other)).ok_or(RequestError::Torn)?;
         }
     }
     let cursor = cursor.clone();
     if fetched.iter().all(|part| part.json.is_none()) {
-        return Ok(FetchAnswer::NotModified { cursor });
+        return Ok(FetchAnswer::NotModified { cursor, held: held.clone() });
     }
-    let mut held = held.into_iter();
-    let mut json = Vec::new();
-    let mut etags = Vec::new();
-    for part in fetched {
-        let old = held.next();
-        json.push(part.json.or(old).ok_or(FetchError::Torn)?);
+    let (mut parts, mut etags) = (Vec::new(), Vec::new());
+    for (at, part) in fetched.into_iter().enumerate() {
+        parts.push(part.json.or_else(|| held.parts.get(at).cloned()).ok_or(RequestError::Torn)?);
         etags.push(part.etag);
     }
-    let mut json = json.into_iter();
-    let mut next = || json.next().ok_or(FetchError::Torn);
-    let body = match model {
-        ReadModel::Overview => Body::Overview { figures: next()?, tasks: next()? },
-        ReadModel::Task(_) => Body::Task(next()?),
-        ReadModel::Bookmarks => Body::Bookmarks(next()?),
-    };
-    Ok(FetchAnswer::Fresh { cursor, body, etags })
+    let body = source.parse(key, &parts)?;
+    Ok(FetchAnswer::Fresh { cursor, body, parts, etags })
 }
 
-/// The inverse of [`combine`].
-fn body_parts(body: &Body) -> Vec<Bytes> {
-    match body {
-        Body::Overview { figures, tasks } => vec![figures.clone(), tasks.clone()],
-        Body::Task(json) | Body::Bookmarks(json) => vec![json.clone()],
+async fn whole_body(mut response: Response, most: usize) -> Result<Bytes, RequestError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(not_reached)? {
+        if body.len() + chunk.len() > most {
+            return Err(RequestError::Large);
+        }
+        body.extend_from_slice(&chunk);
     }
+    Ok(body.freeze())
+}
+
+/// The text of a problem document (RFC 9457), if the body is one.
+async fn problem_detail(response: Response) -> Option<String> {
+    let body = whole_body(response, MAX_ERROR_BODY).await.ok()?;
+    let problem: serde_json::Value = serde_json::from_slice(&body).ok()?;
+    problem.get("detail")?.as_str().map(error_text::cut)
+}
+
+/// The error text of the HTTP library repeats the address, so the text of its cause is used.
+fn not_reached(error: reqwest::Error) -> RequestError {
+    RequestError::NotReached(error.without_url().into())
 }
 
 fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -1,182 +1,464 @@
-//! The store: the newest view of each read model, and the number of its watchers.
+//! The store: the newest view of each read model, and its watches.
 //!
-//! Older views are not kept. A view without watchers stays as long as the engine remembers its read model.
+//! Older views are not kept. A view without a watch stays as long as the engine remembers its read model.
+
+mod shown;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use bytes::Bytes;
+use tokio::sync::watch;
 
-use super::view::{Body, View, ViewState};
-use crate::engine::Held;
-use crate::protocol::ReadModel;
+use super::source::Source;
+use crate::engine::{Held, HeldState, Why};
+use crate::protocol::Cursor;
 
-/// Keeps one read model current until the handle is dropped.
-///
-/// After that the store keeps the bodies of the read models that were watched last (the setting `remembered` says how
-/// many), so that a new handle has a body at once.
-#[derive(Debug)]
-pub struct WatchHandle {
-    model: ReadModel,
-    views: watch::Receiver<View>,
-    store: Arc<Store>,
+pub(super) use shown::{BodyChange, Shown};
+
+/// The most overlays of one read model. The oldest ends when another one begins: an application that never says how its
+/// writes ended must not fill the memory.
+const MOST_OVERLAYS: usize = 32;
+
+/// The views of all read models. The client and its driver write them, the handles read them.
+pub(super) struct Store<S: Source> {
+    entries: BTreeMap<S::Key, StoreEntry<S>>,
+    /// The read models without a watch, the one that was left first at the front.
+    idle: Vec<S::Key>,
+    /// Counts the changes of views. None: the client has ended.
+    revision: Option<watch::Sender<u64>>,
+    ids: u64,
+    removed: Removed<S>,
+    /// How many views were compared with the knowledge of the engine.
+    #[cfg(test)]
+    pub(super) visits: usize,
 }
 
-impl WatchHandle {
-    /// The watched read model.
-    pub fn model(&self) -> &ReadModel {
-        &self.model
-    }
-
-    /// The newest view. A call does not mark the view as seen, so [`changed`](Self::changed) still reports it.
-    pub fn view(&self) -> View {
-        self.views.borrow().clone()
-    }
-
-    /// The newest view, or `None` if it did not change since the last call of this method or of
-    /// [`changed`](Self::changed), or since the handle was made.
-    pub fn view_if_changed(&mut self) -> Option<View> {
-        self.views.has_changed().unwrap_or(false).then(|| self.views.borrow_and_update().clone())
-    }
-
-    /// Waits until the body, the state or the number of failures changes. Returns `false` once the client is dropped.
-    ///
-    /// A change that happened since the last call (or since the handle was made) returns at once, and several changes
-    /// may be reported as one. The call can be cancelled without losing a change. A new age alone is not a change.
-    pub async fn changed(&mut self) -> bool {
-        self.views.changed().await.is_ok()
-    }
+/// What left the store. It is dropped outside of the lock: the drop of an overlay runs code of the application, and the
+/// drop of a large body takes long.
+pub(super) struct Removed<S: Source> {
+    entries: Vec<StoreEntry<S>>,
+    shown: Vec<Shown<S>>,
+    bodies: Vec<Arc<S::Body>>,
+    changes: Vec<BodyChange<S>>,
 }
 
-impl Drop for WatchHandle {
-    fn drop(&mut self) {
-        if let Some(entry) = self.store.entries().get_mut(&self.model) {
-            entry.watchers = entry.watchers.saturating_sub(1);
-        }
-        self.store.wake.notify_one();
-    }
-}
-
-/// The views of all read models. The driver writes them, the handles read them.
-#[derive(Debug, Default)]
-pub(super) struct Store {
-    entries: Mutex<BTreeMap<ReadModel, StoreEntry>>,
-    revision: watch::Sender<u64>,
-    /// Wakes the driver after a handle was made or dropped.
-    pub(super) wake: Notify,
-}
-
-#[derive(Debug, Default)]
-struct StoreEntry {
-    views: watch::Sender<View>,
-    watchers: usize,
-    /// The engine knows that the read model is watched.
-    watched_in_engine: bool,
-    /// The body is new and was not published yet.
+struct StoreEntry<S: Source> {
+    shown: watch::Sender<Shown<S>>,
+    /// The id and the options of each watch.
+    watches: Vec<(u64, S::Options)>,
+    /// The notices that were left out, because they concerned no watch.
+    skipped: Option<Skipped>,
+    /// The body or an overlay is new and was not published yet.
     replaced: bool,
-    /// The `ETag` of each part of the body.
+    /// The last published reason of a fetch.
+    why: Option<Why>,
     etags: Vec<Option<String>>,
+    overlays: Vec<OverlayEntry<S>>,
 }
 
-/// The body of an earlier answer, so that a fetch can be conditional.
-#[derive(Clone, Debug, Default)]
-pub(super) struct HeldBody {
-    pub(super) body: Option<Body>,
+/// Changes that a held body lacks.
+struct Skipped {
+    /// The cursor that covers all of them. Only an answer that covers it has them.
+    up_to: Cursor,
+    /// The cursor of the body. The engine knows of no skipped change, and its cursor moves on.
+    body_at: Option<Cursor>,
+}
+
+struct OverlayEntry<S: Source> {
+    id: u64,
+    /// The cursor of the write and the time at which it was known. None: the write is under way.
+    committed: Option<(Cursor, Duration)>,
+    change: BodyChange<S>,
+}
+
+/// The parts of an earlier answer, so that a fetch can be conditional.
+#[derive(Clone, Default)]
+pub(super) struct HeldParts {
+    pub(super) parts: Arc<[Bytes]>,
     pub(super) etags: Vec<Option<String>>,
 }
 
-impl Store {
-    pub(super) fn watch(store: &Arc<Self>, model: ReadModel) -> WatchHandle {
-        let mut entries = store.entries();
-        let entry = entries.entry(model.clone()).or_default();
-        entry.watchers += 1;
-        let views = entry.views.subscribe();
-        drop(entries);
-        store.wake.notify_one();
-        WatchHandle { model, views, store: Arc::clone(store) }
-    }
+/// A watch that began.
+pub(super) struct Begun<S: Source> {
+    pub(super) id: u64,
+    pub(super) shown: watch::Receiver<Shown<S>>,
+    /// No other watch shows the read model.
+    pub(super) is_first: bool,
+    /// The held body lacks changes that the other watches do not ask for.
+    pub(super) lacks: bool,
+}
 
-    pub(super) fn revision(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
-    }
+/// A body that came, compared with the held one outside of the lock.
+pub(super) struct NewBody<S: Source> {
+    pub(super) body: Arc<S::Body>,
+    /// The held body, if it is equal.
+    pub(super) equal: Option<Arc<S::Body>>,
+}
 
-    /// The read models that gained their first watcher (`true`) or lost their last one (`false`) since the last call.
-    pub(super) fn take_watch_changes(&self) -> Vec<(ReadModel, bool)> {
-        let mut changes = Vec::new();
-        for (model, entry) in
-            self.entries().iter_mut().filter(|(_, entry)| entry.watched_in_engine != (entry.watchers > 0))
-        {
-            entry.watched_in_engine = entry.watchers > 0;
-            changes.push((model.clone(), entry.watched_in_engine));
-        }
-        changes
-    }
+/// What the engine knows of a read model.
+pub(super) struct Knowledge<'a> {
+    pub(super) held: Held<'a>,
+    pub(super) true_at: Option<Duration>,
+}
 
-    pub(super) fn held_body(&self, model: &ReadModel) -> HeldBody {
-        let entries = self.entries();
-        let Some(entry) = entries.get(model) else { return HeldBody::default() };
-        HeldBody { body: entry.views.borrow().body.clone(), etags: entry.etags.clone() }
-    }
-
-    /// Stores a body. The handles see it after the next [`publish`](Self::publish).
-    pub(super) fn replace(&self, model: &ReadModel, body: Body, etags: Vec<Option<String>>) {
-        if let Some(entry) = self.entries().get_mut(model) {
-            entry.etags = etags;
-            entry.replaced = true;
-            entry.views.send_if_modified(|view| {
-                view.body = Some(body);
-                false
-            });
+impl<S: Source> Store<S> {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            idle: Vec::new(),
+            revision: Some(watch::Sender::new(0)),
+            ids: 0,
+            removed: Removed::default(),
+            #[cfg(test)]
+            visits: 0,
         }
     }
 
-    pub(super) fn note_error(&self, model: &ReadModel, error: Option<Arc<str>>) {
-        if let Some(entry) = self.entries().get_mut(model) {
-            entry.views.send_if_modified(|view| {
-                view.error = error;
-                false
-            });
+    pub(super) fn watch(&mut self, key: &S::Key, options: S::Options) -> Begun<S> {
+        self.ids += 1;
+        let id = self.ids;
+        if self.has_ended() {
+            // Without a sender, each wait of the handle ends at once.
+            return Begun { id, shown: watch::channel(Shown::default()).1, is_first: false, lacks: false };
+        }
+        self.idle.retain(|idle| idle != key);
+        let entry = self.entries.entry(key.clone()).or_default();
+        let is_first = entry.watches.is_empty();
+        let lacks = entry.skipped.is_some() && entry.watches.iter().all(|(_, others)| *others != options);
+        entry.watches.push((id, options));
+        Begun { id, shown: entry.shown.subscribe(), is_first, lacks }
+    }
+
+    /// The options of a watch.
+    pub(super) fn options(&self, key: &S::Key, id: u64) -> Option<S::Options> {
+        let watches = &self.entries.get(key)?.watches;
+        watches.iter().find(|(watch, _)| *watch == id).map(|(_, options)| options.clone())
+    }
+
+    /// Replaces the options of a watch. Returns whether the held body can lack changes that the new options ask for.
+    pub(super) fn set_options(&mut self, key: &S::Key, id: u64, options: S::Options) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let known = entry.watches.iter().any(|(_, others)| *others == options);
+        if let Some((_, own)) = entry.watches.iter_mut().find(|(other, _)| *other == id) {
+            *own = options;
+        }
+        !known && entry.skipped.is_some()
+    }
+
+    /// Whether the held body lacks changes that no watch asked for.
+    pub(super) fn lacks_changes(&self, key: &S::Key) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.skipped.is_some())
+    }
+
+    /// Ends a watch. Returns whether it was the last one of its read model.
+    pub(super) fn unwatch(&mut self, key: &S::Key, id: u64) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let before = entry.watches.len();
+        entry.watches.retain(|(watch, _)| *watch != id);
+        let is_last = before > 0 && entry.watches.is_empty();
+        if is_last {
+            self.idle.push(key.clone());
+        }
+        is_last
+    }
+
+    /// Whether a notice with this detail concerns a watch of `key`. If not, the body lacks the change from now on.
+    /// `body_at` is the cursor of the held answer.
+    pub(super) fn concerns(
+        &mut self,
+        source: &S,
+        key: &S::Key,
+        detail: &S::Detail,
+        cursor: Option<&Cursor>,
+        body_at: Option<&Cursor>,
+    ) -> bool {
+        // A change without a cursor could not be told from the changes of an earlier answer.
+        let (Some(entry), Some(cursor)) = (self.entries.get_mut(key), cursor) else { return true };
+        let concerned = |(_, options): &(u64, S::Options)| source.concerns(options, detail);
+        if entry.watches.is_empty() || entry.watches.iter().any(concerned) {
+            return true;
+        }
+        let skipped = entry.skipped.get_or_insert_with(|| Skipped { up_to: cursor.clone(), body_at: body_at.cloned() });
+        skipped.up_to = skipped.up_to.joined(cursor).unwrap_or_else(|| cursor.clone());
+        false
+    }
+
+    /// An answer with this cursor is the held one from now on.
+    pub(super) fn note_answer(&mut self, key: &S::Key, cursor: &Cursor) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if let Some(skipped) = &mut entry.skipped {
+            if cursor.covers(&skipped.up_to) || cursor.epoch() != skipped.up_to.epoch() {
+                entry.skipped = None;
+            } else {
+                skipped.body_at = Some(cursor.clone());
+            }
         }
     }
 
-    /// Copies the engine's knowledge of each read model into its view, and removes entries without watchers that the
-    /// engine has forgotten.
-    ///
-    /// `held` returns the engine's knowledge and the last moment at which the body was known to be current.
-    pub(super) fn publish<'a>(&self, held: impl Fn(&ReadModel) -> Option<(Held<'a>, Option<Instant>)>) {
-        let mut changed_any = false;
-        self.entries().retain(|model, entry| {
-            let Some((held, true_at)) = held(model) else { return entry.watchers > 0 };
-            let state = match held {
-                Held { absent: true, stale: false, .. } => ViewState::NotFound,
-                Held { taken_at: None, .. } => ViewState::Loading,
-                Held { stale: true, .. } => ViewState::Stale,
-                Held { stale: false, .. } => ViewState::Fresh,
-            };
-            let replaced = std::mem::take(&mut entry.replaced);
-            changed_any |= entry.views.send_if_modified(|view| {
-                let changed = replaced || view.state != state || view.failures != held.failures;
-                view.state = state;
-                view.failures = held.failures;
-                view.cursor = held.cursor.cloned();
-                view.why = held.why;
-                view.true_at = true_at;
-                changed
-            });
-            true
+    pub(super) fn body(&self, key: &S::Key) -> Option<Arc<S::Body>> {
+        self.entries.get(key)?.shown.borrow().body.clone()
+    }
+
+    /// Whether the parts are the held ones.
+    pub(super) fn holds(&self, key: &S::Key, parts: &Arc<[Bytes]>) -> bool {
+        self.entries.get(key).is_none_or(|entry| Arc::ptr_eq(&entry.shown.borrow().parts, parts))
+    }
+
+    pub(super) fn held_parts(&self, key: &S::Key) -> HeldParts {
+        let Some(entry) = self.entries.get(key) else { return HeldParts::default() };
+        HeldParts { parts: entry.shown.borrow().parts.clone(), etags: entry.etags.clone() }
+    }
+
+    /// Stores a body. The handles see it after the next [`publish`](Self::publish), and only if it differs.
+    pub(super) fn replace(&mut self, key: &S::Key, new: NewBody<S>, parts: Vec<Bytes>, etags: Vec<Option<String>>) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let removed = &mut self.removed;
+        entry.etags = etags;
+        let mut replaced = false;
+        entry.shown.send_if_modified(|shown| {
+            removed.shown.push(shown.clone());
+            shown.parts = parts.into();
+            let equal = shown.body.as_ref().zip(new.equal.as_ref());
+            replaced = !equal.is_some_and(|(held, equal)| Arc::ptr_eq(held, equal));
+            if replaced {
+                shown.body = Some(Arc::clone(&new.body));
+            }
+            false
         });
-        if changed_any {
-            self.revision.send_modify(|revision| *revision += 1);
+        entry.replaced |= replaced;
+        removed.bodies.push(new.body);
+    }
+
+    pub(super) fn note_error(&mut self, key: &S::Key, error: Option<Arc<str>>) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.shown.send_if_modified(|shown| {
+                shown.error = error;
+                false
+            });
         }
     }
 
-    /// Ends the waiting calls of all handles: dropping the senders closes their channels.
-    pub(super) fn close(&self) {
-        self.entries().clear();
+    /// Shows `change` on top of the body of `key`. Returns the id of the overlay.
+    pub(super) fn overlay(&mut self, key: &S::Key, change: BodyChange<S>) -> u64 {
+        self.ids += 1;
+        let id = self.ids;
+        if let Some(entry) = self.entries.get_mut(key) {
+            if entry.overlays.len() >= MOST_OVERLAYS {
+                self.removed.changes.push(entry.overlays.remove(0).change);
+            }
+            entry.overlays.push(OverlayEntry { id, committed: None, change });
+            entry.replaced = true;
+        }
+        id
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<ReadModel, StoreEntry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The write of an overlay is committed: the overlay ends when the body contains it.
+    pub(super) fn commit_overlay(&mut self, key: &S::Key, id: u64, cursor: &Cursor, now: Duration) {
+        let overlays = self.entries.get_mut(key).map(|entry| &mut entry.overlays);
+        if let Some(overlay) = overlays.and_then(|all| all.iter_mut().find(|overlay| overlay.id == id)) {
+            overlay.committed = Some((cursor.clone(), now));
+        }
+    }
+
+    /// The write of an overlay failed.
+    pub(super) fn end_overlay(&mut self, key: &S::Key, id: u64) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            let ended = entry.overlays.extract_if(.., |overlay| overlay.id == id).map(|overlay| overlay.change);
+            let before = self.removed.changes.len();
+            self.removed.changes.extend(ended);
+            entry.replaced |= self.removed.changes.len() != before;
+        }
+    }
+
+    /// Copies what the engine knows of `key` into its view. Returns whether the view changed.
+    pub(super) fn publish(&mut self, source: &S, key: &S::Key, known: &Knowledge<'_>) -> bool {
+        #[cfg(test)]
+        {
+            self.visits += 1;
+        }
+        let removed = &mut self.removed;
+        self.entries.get_mut(key).is_some_and(|entry| entry.publish(source, known, removed))
+    }
+
+    /// The same for every read model. `known` is the knowledge of the engine, if it has any.
+    pub(super) fn publish_all<'a>(&mut self, source: &S, known: impl Fn(&S::Key) -> Option<Knowledge<'a>>) -> bool {
+        #[cfg(test)]
+        {
+            self.visits += self.entries.len();
+        }
+        let removed = &mut self.removed;
+        let publish = |(key, entry): (&S::Key, &mut StoreEntry<S>)| {
+            known(key).is_some_and(|known| entry.publish(source, &known, removed))
+        };
+        self.entries.iter_mut().map(publish).fold(false, |changed, one| changed | one)
+    }
+
+    /// What left the store since the last call. The caller drops it after it has released the lock.
+    pub(super) fn take_removed(&mut self) -> Removed<S> {
+        std::mem::take(&mut self.removed)
+    }
+
+    /// Wakes the application that waits for any change.
+    pub(super) fn note_change(&self) {
+        if let Some(revision) = &self.revision {
+            revision.send_modify(|revision| *revision += 1);
+        }
+    }
+
+    /// Removes entries without a watch that the engine has forgotten, and the ones that were left first while the bytes
+    /// of all of them are more than `most_bytes`. Returns the latter, which the engine has to forget.
+    pub(super) fn trim(&mut self, most_bytes: usize, is_held: impl Fn(&S::Key) -> bool) -> Vec<S::Key> {
+        let (entries, removed) = (&mut self.entries, &mut self.removed.entries);
+        self.idle.retain(|key| {
+            let held = is_held(key);
+            if !held {
+                removed.extend(entries.remove(key));
+            }
+            held
+        });
+        let bytes = |key: &S::Key| entries.get(key).map_or(0, StoreEntry::bytes);
+        let mut total: usize = self.idle.iter().map(bytes).sum();
+        let mut forgotten = 0;
+        while total > most_bytes {
+            let Some(key) = self.idle.get(forgotten) else { break };
+            if let Some(entry) = entries.remove(key) {
+                total = total.saturating_sub(entry.bytes());
+                removed.push(entry);
+            }
+            forgotten += 1;
+        }
+        self.idle.drain(..forgotten).collect()
+    }
+
+    /// Returns a way to wait for any change. None: the client has ended.
+    pub(super) fn revision(&self) -> watch::Receiver<u64> {
+        match &self.revision {
+            Some(revision) => revision.subscribe(),
+            None => watch::channel(0).1,
+        }
+    }
+
+    /// Ends the waiting calls of all handles. Their last views remain, and none of them is called fresh any more.
+    pub(super) fn end(&mut self) {
+        for entry in self.entries.values() {
+            entry.shown.send_if_modified(|shown| {
+                let fresh = shown.state == HeldState::Fresh;
+                if fresh {
+                    shown.state = HeldState::Unconfirmed;
+                }
+                fresh
+            });
+        }
+        self.removed.entries.extend(std::mem::take(&mut self.entries).into_values());
+        self.idle.clear();
+        self.revision = None;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.revision.is_none()
+    }
+}
+
+impl<S: Source> StoreEntry<S> {
+    fn publish(&mut self, source: &S, known: &Knowledge<'_>, removed: &mut Removed<S>) -> bool {
+        let held = &known.held;
+        let cursor = self.skipped.as_ref().map_or(held.cursor, |skipped| skipped.body_at.as_ref());
+        let contained = |overlay: &mut OverlayEntry<S>| overlay.is_contained(cursor, held.asked_at);
+        let before = removed.changes.len();
+        removed.changes.extend(self.overlays.extract_if(.., contained).map(|overlay| overlay.change));
+        let replaced = std::mem::take(&mut self.replaced) | (removed.changes.len() != before);
+        let why = (self.why != held.why).then(|| held.why.map(|why| source.why_name(why).into()));
+        self.why = held.why;
+        let overlays = &self.overlays;
+        self.shown.send_if_modified(|shown| {
+            let changed = replaced || shown.state != held.state || shown.failures != held.failures;
+            if replaced {
+                removed.shown.push(shown.clone());
+                shown.overlays = overlays.iter().map(|overlay| Arc::clone(&overlay.change)).collect();
+                shown.overlaid = Arc::default();
+            }
+            shown.state = held.state;
+            shown.failures = held.failures;
+            if shown.cursor.as_ref() != cursor {
+                shown.cursor = cursor.cloned();
+            }
+            if let Some(why) = why {
+                shown.why = why;
+            }
+            shown.true_at = known.true_at;
+            shown.is_followed = held.on_stream && !held.stale;
+            changed
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.shown.borrow().parts.iter().map(Bytes::len).sum()
+    }
+}
+
+impl<S: Source> OverlayEntry<S> {
+    /// Whether the body, which has this cursor and was asked for at this time, contains the write.
+    fn is_contained(&self, body_at: Option<&Cursor>, asked_at: Option<Duration>) -> bool {
+        let Some((cursor, committed_at)) = &self.committed else { return false };
+        body_at.is_some_and(|body_at| {
+            // Cursors of different epochs cannot be compared. An answer that was asked for after the commit contains
+            // the write, or the write is lost. The engine counts in whole milliseconds.
+            let asked_later = asked_at.is_some_and(|asked| asked.as_millis() >= committed_at.as_millis());
+            body_at.covers(cursor) || body_at.epoch() != cursor.epoch() && asked_later
+        })
+    }
+}
+
+impl<S: Source> Default for StoreEntry<S> {
+    fn default() -> Self {
+        Self {
+            shown: watch::Sender::new(Shown::default()),
+            watches: Vec::new(),
+            skipped: None,
+            replaced: false,
+            why: None,
+            etags: Vec::new(),
+            overlays: Vec::new(),
+        }
+    }
+}
+
+impl<S: Source> Default for Removed<S> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), shown: Vec::new(), bodies: Vec::new(), changes: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::agent_source::{AgentSource, NoticeDetail, WatchOptions};
+    use super::{OverlayEntry, Store};
+    use crate::protocol::{Cursor, ReadModel};
+
+    /// The times of the engine are whole milliseconds, and the time of a commit is not.
+    #[test]
+    fn an_overlay_of_a_lost_write_ends_with_an_answer_of_the_same_millisecond() {
+        let committed = Some((Cursor::counter("old", 5), Duration::from_micros(5_700)));
+        let overlay = OverlayEntry::<AgentSource> { id: 1, committed, change: Arc::new(|_| None) };
+        let new = Cursor::counter("new", 1);
+        let is_contained = |ms| overlay.is_contained(Some(&new), Some(Duration::from_millis(ms)));
+        assert_eq!((is_contained(4), is_contained(5)), (false, true));
+        assert!(overlay.is_contained(Some(&Cursor::counter("old", 5)), None));
+    }
+
+    /// A change without a cursor could not be fetched later, so it is never left out.
+    #[test]
+    fn a_notice_without_a_cursor_concerns_every_watch() {
+        let mut store = Store::<AgentSource>::new();
+        store.watch(&ReadModel::Overview, WatchOptions::status_only());
+        let detail = NoticeDetail::Task { status_changed: Some(false) };
+        let mut concerns = |cursor| store.concerns(&AgentSource, &ReadModel::Overview, &detail, cursor, None);
+        assert!(concerns(None));
+        assert!(!concerns(Some(&Cursor::counter("e", 5))));
     }
 }

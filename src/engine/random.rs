@@ -1,9 +1,7 @@
 //! A small random number generator that repeats for the same seed: jitter has to differ between screens and need not be
 //! unpredictable, and a test has to know it.
 
-use std::time::Duration;
-
-use super::EngineSettings;
+use super::settings::{LONG, Timing};
 
 /// SplitMix64.
 #[derive(Debug)]
@@ -19,21 +17,32 @@ impl Random {
         Self(self.draw())
     }
 
-    /// A random share of `span`, in whole milliseconds, both ends included.
-    pub(super) fn share(&mut self, span: Duration) -> Duration {
-        let ms = u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
-        Duration::from_millis(((self.draw() >> 32) * (u64::from(ms) + 1)) >> 32)
+    /// A random share of `span` milliseconds, both ends included.
+    pub(super) fn share(&mut self, span: u64) -> u64 {
+        let span = span.min(u32::MAX.into());
+        ((self.draw() >> 32) * (span + 1)) >> 32
     }
 
     /// `span`, give or take up to a quarter.
-    pub(super) fn about(&mut self, span: Duration) -> Duration {
+    pub(super) fn about(&mut self, span: u64) -> u64 {
         span - span / 4 + self.share(span / 2)
     }
 
+    /// The wait of a polled read model: the interval, or up to a quarter less.
+    pub(super) fn poll(&mut self, settings: &Timing) -> u64 {
+        let interval = settings.poll_interval;
+        interval - interval / 4 + self.share(interval / 4)
+    }
+
+    /// A random share of a wait over which a server spreads its clients. Zero: there is no such wait.
+    pub(super) fn spread(&mut self, spread: Option<u64>, settings: &Timing) -> u64 {
+        spread.map_or(0, |spread| self.share(spread.min(settings.longest_wait)).max(1))
+    }
+
     /// How long to wait after `failures` in a row: full jitter under a ceiling that doubles.
-    pub(super) fn backoff(&mut self, settings: &EngineSettings, failures: u32) -> Duration {
+    pub(super) fn backoff(&mut self, settings: &Timing, failures: u32) -> u64 {
         let doublings = failures.saturating_sub(1).min(16);
-        self.share(settings.backoff_first.saturating_mul(1 << doublings).min(settings.backoff_most))
+        self.share((settings.backoff_first.min(LONG) << doublings).min(settings.backoff_most))
     }
 
     fn draw(&mut self) -> u64 {

@@ -17,8 +17,11 @@ use crate::protocol::limits;
 
 /// A set of changes of one history of one database.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Cursor {
-    epoch: Arc<str>,
+pub struct Cursor(Arc<Content>);
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Content {
+    epoch: Box<str>,
     snapshot: Snapshot,
 }
 
@@ -28,7 +31,7 @@ pub struct Snapshot {
     xmin: u64,
     xmax: u64,
     /// Ascending, each at least `xmin` and below `xmax`.
-    xip: Arc<[u64]>,
+    xip: Box<[u64]>,
 }
 
 /// The reason why a text is not a cursor.
@@ -38,28 +41,34 @@ pub struct CursorError(&'static str);
 impl Cursor {
     /// The cursor of all changes below `next`, for a database in which changes become visible in the order of their
     /// numbers.
-    pub fn counter(epoch: impl Into<Arc<str>>, next: u64) -> Self {
+    pub fn counter(epoch: impl Into<Box<str>>, next: u64) -> Self {
         Self::new(epoch, Snapshot::counter(next))
     }
 
     /// The cursor of `snapshot` in the history `epoch`.
-    pub fn new(epoch: impl Into<Arc<str>>, snapshot: Snapshot) -> Self {
-        Self { epoch: epoch.into(), snapshot }
+    pub fn new(epoch: impl Into<Box<str>>, snapshot: Snapshot) -> Self {
+        Self(Arc::new(Content { epoch: epoch.into(), snapshot }))
     }
 
     /// The history to which this cursor belongs.
     pub fn epoch(&self) -> &str {
-        &self.epoch
+        &self.0.epoch
     }
 
     /// The changes that this cursor contains.
     pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+        &self.0.snapshot
     }
 
     /// Whether this cursor contains every change that `other` contains. Different epochs never cover each other.
     pub fn covers(&self, other: &Cursor) -> bool {
-        self.epoch == other.epoch && self.snapshot.covers(&other.snapshot)
+        self.epoch() == other.epoch() && self.snapshot().covers(other.snapshot())
+    }
+
+    /// The cursor that contains every change of both. None: they have different epochs.
+    pub fn joined(&self, other: &Cursor) -> Option<Cursor> {
+        let joined = || Cursor::new(self.epoch(), self.snapshot().joined(other.snapshot()));
+        (self.epoch() == other.epoch()).then(joined)
     }
 }
 
@@ -67,7 +76,7 @@ impl Snapshot {
     /// The snapshot of all changes below `next`, for a database in which changes become visible in the order of their
     /// numbers.
     pub fn counter(next: u64) -> Self {
-        Self { xmin: next, xmax: next, xip: Arc::new([]) }
+        Self { xmin: next, xmax: next, xip: Box::new([]) }
     }
 
     /// All transactions below this number are contained.
@@ -83,6 +92,20 @@ impl Snapshot {
     /// The transactions between the two that are not contained, ascending.
     pub fn xip(&self) -> &[u64] {
         &self.xip
+    }
+
+    /// Whether this snapshot contains transaction `id`.
+    fn contains(&self, id: u64) -> bool {
+        id < self.xmax && self.xip.binary_search(&id).is_err()
+    }
+
+    /// The snapshot that contains every transaction of both.
+    pub fn joined(&self, other: &Snapshot) -> Snapshot {
+        let (longer, shorter) = if self.xmax < other.xmax { (other, self) } else { (self, other) };
+        let mut xip = longer.xip.to_vec();
+        xip.retain(|id| !shorter.contains(*id));
+        let xmin = if xip.len() == longer.xip.len() { longer.xmin } else { *xip.first().unwrap_or(&longer.xmax) };
+        Snapshot { xmin, xmax: longer.xmax, xip: xip.into() }
     }
 
     /// Whether this snapshot contains every transaction of `other`.
@@ -102,41 +125,63 @@ impl FromStr for Cursor {
         if text.len() > limits::CURSOR_BYTES {
             return Err(CursorError("longer than 8 KiB"));
         }
-        let mut parts = text.split(':');
-        let (Some(epoch), Some(xmin), Some(xmax), Some(xip), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        let colon = text.bytes().position(|byte| byte == b':');
+        let (Some(epoch), Some(rest)) =
+            (colon.and_then(|colon| text.get(..colon)), colon.and_then(|colon| text.as_bytes().get(colon + 1..)))
         else {
-            return Err(CursorError("expected <epoch>:<xmin>:<xmax>:<xip>"));
+            return Err(FORM);
         };
         if epoch.is_empty() || !epoch.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
             return Err(CursorError("the epoch is letters, digits, `-` and `_`"));
         }
-        let (xmin, xmax) = (number(xmin)?, number(xmax)?);
-        let xip =
-            if xip.is_empty() { Vec::new() } else { xip.split(',').map(number).collect::<Result<Vec<_>, _>>()? };
-        let ordered = xmin <= xmax
-            && xip.windows(2).all(|pair| pair[0] < pair[1])
-            && xip.first().is_none_or(|first| *first >= xmin)
-            && xip.last().is_none_or(|last| *last < xmax);
+        let mut bytes = rest.iter();
+        let ((xmin, after_xmin), (xmax, after_xmax)) = (number(&mut bytes)?, number(&mut bytes)?);
+        if (after_xmin, after_xmax) != (Some(b':'), Some(b':')) {
+            return Err(FORM);
+        }
+        let mut xip = Vec::new();
+        let mut more = !bytes.as_slice().is_empty();
+        let mut ordered = xmin <= xmax;
+        while more {
+            let (id, after) = number(&mut bytes)?;
+            ordered &= id < xmax && xip.last().map_or(id >= xmin, |last| *last < id);
+            xip.push(id);
+            more = after == Some(b',');
+            if after.is_some() && !more {
+                return Err(FORM);
+            }
+        }
         if !ordered {
             return Err(CursorError("the numbers are out of order"));
         }
-        Ok(Self { epoch: epoch.into(), snapshot: Snapshot { xmin, xmax, xip: xip.into() } })
+        Ok(Self::new(epoch, Snapshot { xmin, xmax, xip: xip.into() }))
     }
 }
 
-/// Digits only: `u64::from_str` would also take a sign.
-fn number(text: &str) -> Result<u64, CursorError> {
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(CursorError("not a number"));
+const FORM: CursorError = CursorError("expected <epoch>:<xmin>:<xmax>:<xip>");
+
+/// The number before the next byte that is no digit, and that byte. The parser of the standard library would also take
+/// a sign.
+fn number(bytes: &mut std::slice::Iter<'_, u8>) -> Result<(u64, Option<u8>), CursorError> {
+    let mut number = None;
+    for byte in bytes {
+        let digit = u64::from(byte.wrapping_sub(b'0'));
+        if digit > 9 {
+            return Ok((number.ok_or(CursorError("not a number"))?, Some(*byte)));
+        }
+        let before: u64 = number.unwrap_or(0);
+        if before > u64::MAX / 10 || before == u64::MAX / 10 && digit > u64::MAX % 10 {
+            return Err(CursorError("a number is too large"));
+        }
+        number = Some(before * 10 + digit);
     }
-    text.parse().map_err(|_| CursorError("not a number"))
+    Ok((number.ok_or(CursorError("not a number"))?, None))
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}:", self.epoch, self.snapshot.xmin, self.snapshot.xmax)?;
-        for (at, id) in self.snapshot.xip.iter().enumerate() {
+        write!(f, "{}:{}:{}:", self.epoch(), self.snapshot().xmin, self.snapshot().xmax)?;
+        for (at, id) in self.snapshot().xip.iter().enumerate() {
             write!(f, "{}{id}", if at == 0 { "" } else { "," })?;
         }
         Ok(())
@@ -218,7 +263,7 @@ mod tests {
                 }
             }
         }
-        let contains = |c: &Cursor, id: u64| id < c.snapshot.xmax && !c.snapshot.xip.contains(&id);
+        let contains = |c: &Cursor, id: u64| id < c.snapshot().xmax && !c.snapshot().xip.contains(&id);
         for a in &all {
             for b in &all {
                 let included = (0..6).all(|id| !contains(b, id) || contains(a, id));

@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn notice_has_the_fields_of_the_contract() {
-        let text = r#"{"type":"event.logged","payload":{"event_id":"0190b0a0-0000-7000-8000-000000000001","task_id":"0190b0a0-0000-7000-8000-000000000002","project":"p"},"cursor":"e:5:5:","more":true,"count":3}"#;
+        let text = r#"{"type":"event.logged","payload":{"event_id":"0190b0a0-0000-7000-8000-000000000001","task_id":"0190b0a0-0000-7000-8000-000000000002","project":"p","kinds":["tool"],"lanes":["terminal"]},"cursor":"e:5:5:","more":true,"count":3}"#;
         let Ok(Incoming::Frame(frame)) = serde_json::from_str(text) else { panic!("not a frame") };
         assert!(matches!(frame.kind, FrameKind::Notice(Notice::EventLogged(_))));
         assert_eq!((frame.more, frame.count, frame.spread_ms), (true, 3, None));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::TaskId;
+use super::{Key, TaskId};
 
 /// A named view.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,14 +19,20 @@ pub enum ReadModel {
     Bookmarks,
 }
 
-/// One entry of the set to which a stream is narrowed: one read model, or every task.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Watched {
-    /// One read model.
-    One(ReadModel),
-    /// Every task: `task:*`.
-    EveryTask,
+/// Every task, as one name: `task:*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EveryTask;
+
+impl Key for ReadModel {
+    type Group = EveryTask;
+
+    fn is_in(&self, _: &EveryTask) -> bool {
+        matches!(self, ReadModel::Task(_))
+    }
+
+    fn group(&self) -> Option<EveryTask> {
+        matches!(self, ReadModel::Task(_)).then_some(EveryTask)
+    }
 }
 
 /// A text does not name a read model.
@@ -36,31 +42,7 @@ pub struct ReadModelError;
 const OVERVIEW: &str = "overview";
 const BOOKMARKS: &str = "bookmarks";
 const TASK: &str = "task:";
-const EVERY_TASK: &str = "task:*";
-
-impl Watched {
-    /// Whether this entry includes `model`.
-    pub fn includes(&self, model: &ReadModel) -> bool {
-        match self {
-            Watched::One(one) => one == model,
-            Watched::EveryTask => matches!(model, ReadModel::Task(_)),
-        }
-    }
-
-    /// Whether some read model is included here and in `other`.
-    pub fn meets(&self, other: &Watched) -> bool {
-        match other {
-            Watched::One(model) => self.includes(model),
-            Watched::EveryTask => !matches!(self, Watched::One(ReadModel::Overview | ReadModel::Bookmarks)),
-        }
-    }
-}
-
-impl From<ReadModel> for Watched {
-    fn from(model: ReadModel) -> Self {
-        Watched::One(model)
-    }
-}
+pub(super) const EVERY_TASK: &str = "task:*";
 
 impl FromStr for ReadModel {
     type Err = ReadModelError;
@@ -74,29 +56,12 @@ impl FromStr for ReadModel {
     }
 }
 
-impl FromStr for Watched {
-    type Err = ReadModelError;
-
-    fn from_str(text: &str) -> Result<Self, ReadModelError> {
-        if text == EVERY_TASK { Ok(Watched::EveryTask) } else { text.parse().map(Watched::One) }
-    }
-}
-
 impl fmt::Display for ReadModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReadModel::Overview => f.write_str(OVERVIEW),
             ReadModel::Task(id) => write!(f, "{TASK}{id}"),
             ReadModel::Bookmarks => f.write_str(BOOKMARKS),
-        }
-    }
-}
-
-impl fmt::Display for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Watched::One(model) => model.fmt(f),
-            Watched::EveryTask => f.write_str(EVERY_TASK),
         }
     }
 }
@@ -125,9 +90,9 @@ macro_rules! as_text {
         }
 
         #[cfg(feature = "server")]
-        super::openapi_text!($name, "read-model");
+        crate::protocol::openapi_text!($name, "read-model");
     };
 }
 
 as_text!(ReadModel);
-as_text!(Watched);
+pub(super) use as_text;

@@ -25,8 +25,8 @@ use crate::engine::invalidation;
 use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
 use crate::protocol::{
-    Closing, Cursor, Frame, FrameKind, Heartbeat, ReadModel, Resumed, Resync, SnapshotPayload, Stale, TaskId, VERSION,
-    Watch, Watched, Watching,
+    Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, Resumed, Resync, SnapshotPayload, Stale,
+    TaskId, VERSION, Watch, Watched, Watching,
 };
 
 mod watched_set;
@@ -290,7 +290,7 @@ fn first_line(snapshot: SnapshotPayload, cursor: &Cursor) -> FeedLine {
 fn task_of(entry: &Watched) -> Option<&TaskId> {
     match entry {
         Watched::One(ReadModel::Task(task)) => Some(task),
-        Watched::One(ReadModel::Overview | ReadModel::Bookmarks) | Watched::EveryTask => None,
+        Watched::One(ReadModel::Overview | ReadModel::Bookmarks) | Watched::Group(EveryTask) => None,
     }
 }
 

@@ -257,6 +257,6 @@ fn the_rules_name_the_defaults_of_the_engine() {
     ] {
         assert!(rule(number).contains(&text), "rule {number} does not say `{text}`: {}", rule(number));
     }
-    assert_eq!(settings.parallel, 6);
+    assert_eq!(settings.parallel.get(), 6);
     assert!(rule(3).contains("at most six altogether"));
 }

@@ -8,13 +8,15 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use requery::client::{kind_name, signal, why_name};
 use requery::engine::{
-    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, Loss, Outcome, Status, Ticket,
+    ConnectionId, Engine, EngineAction, EngineSettings, FetchVerdict, HeldState, Loss, Outcome, Status, Ticket,
+    Transport, What,
 };
 use requery::protocol::model::{Stats, Timestamp};
 use requery::protocol::{
-    Closing, Cursor, Frame, FrameKind, Heartbeat, Incoming, Notice, NoticeColumns, ReadModel, Resumed, Resync,
-    SnapshotPayload, Stale, TaskId, UnknownFrame, WatchFrame, Watched, Watching,
+    Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, Incoming, Notice, NoticeColumns, ReadModel, Resumed,
+    Resync, SnapshotPayload, Stale, TaskId, UnknownFrame, Watched, Watching,
 };
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -46,14 +48,17 @@ fn vectors() {
 
 /// The script with the trace that the engine produces for it.
 pub fn run(script: &str) -> String {
-    let seed = script.lines().find_map(|line| line.strip_prefix("seed ")).map_or(1, |seed| seed.parse().expect("seed"));
+    let option = |name: &str| script.lines().find_map(|line| line.strip_prefix(name));
+    let seed = option("seed ").map_or(1, |seed| seed.parse().expect("seed"));
+    let carried = option("carried ").map_or(Vec::new(), |list| list.split(',').map(read_model).collect());
+    let mut settings = EngineSettings::default();
+    settings.attempts = option("attempts ").map(|attempts| attempts.parse().expect("attempts"));
     let mut run = Run {
-        engine: Engine::new(EngineSettings::default(), seed),
+        engine: Engine::new(settings, carried, seed),
         now: Duration::ZERO,
         connections: Vec::new(),
         tickets: BTreeMap::new(),
         status: Status::Connecting,
-        project_known: true,
         text: String::new(),
     };
     for line in script.lines().filter(|line| !line.starts_with('>')) {
@@ -74,13 +79,12 @@ pub fn run(script: &str) -> String {
 }
 
 struct Run {
-    engine: Engine,
+    engine: Engine<ReadModel>,
     now: Duration,
     connections: Vec<ConnectionId>,
     /// The tickets of all fetches of each read model, the newest last.
     tickets: BTreeMap<ReadModel, Vec<Ticket>>,
     status: Status,
-    project_known: bool,
     text: String,
 }
 
@@ -105,18 +109,28 @@ impl Run {
             assert!(step < 10_000, "the engine does not end at {:?}", self.now);
             match action {
                 EngineAction::Disconnect(_) => self.say("disconnect"),
-                EngineAction::Connect { id, since } => {
+                EngineAction::Connect { id, since, transport } => {
                     self.connections.push(id);
-                    self.say(&format!("connect{}", since.map(|c| format!(" since {}", short(&c))).unwrap_or_default()));
+                    let transport = if transport == Transport::ServerSentEvents { " sse" } else { "" };
+                    let since = since.map(|c| format!(" since {}", short(&c))).unwrap_or_default();
+                    self.say(&format!("connect{transport}{since}"));
                 }
-                EngineAction::Send(_, WatchFrame::Watch(watch)) => {
-                    let models: Vec<String> = watch.read_models.iter().map(name).collect();
+                EngineAction::Narrow(_, models) => {
+                    let models: Vec<String> = models.iter().map(name).collect();
                     self.say(format!("send watch {}", models.join(",")).trim_end());
                 }
                 EngineAction::Fetch(fetch) => {
                     let at_least = fetch.at_least.map(|c| format!(" at-least {}", short(&c))).unwrap_or_default();
-                    self.say(&format!("fetch {} why {}{at_least}", name(&fetch.model.clone().into()), fetch.why));
+                    self.say(&format!(
+                        "fetch {} why {}{at_least}",
+                        name(&fetch.model.clone().into()),
+                        why_name(fetch.why)
+                    ));
                     self.tickets.entry(fetch.model).or_default().push(fetch.ticket);
+                }
+                EngineAction::Cancel(ticket) => {
+                    let of = self.tickets.iter().find(|(_, tickets)| tickets.contains(&ticket)).expect("a fetch").0;
+                    self.say(&format!("cancel {}", name(&of.clone().into())));
                 }
             }
         }
@@ -126,18 +140,16 @@ impl Run {
                 Status::Connecting => "status connecting".into(),
                 Status::Live => "status live".into(),
                 Status::CatchingUp => "status catching up".into(),
-                Status::Reconnecting { next_try: Some(at) } => format!("status reconnecting at {}", at.as_millis()),
-                Status::Reconnecting { next_try: None } => "status reconnecting now".into(),
+                Status::Reconnecting { next_try, reason, .. } => {
+                    let at = next_try.map_or("now".into(), |at| format!("at {}", at.as_millis()));
+                    format!("status reconnecting {at} ({})", reason.as_str())
+                }
+                Status::Polling => "status polling".into(),
                 Status::Offline => "status offline".into(),
                 Status::Closed { reason } => format!("status closed: {reason}"),
                 Status::Disabled => "status disabled".into(),
             });
             self.status = status;
-        }
-        let known = self.engine.is_project_known();
-        if known != self.project_known {
-            self.say(if known { "project known" } else { "project not known" });
-            self.project_known = known;
         }
     }
 
@@ -155,6 +167,12 @@ impl Run {
         let connection = |run: &Run| *run.connections.iter().rev().nth(old).expect("no such connection");
         match words.as_slice() {
             ["wait"] => {}
+            ["restore", models, at, "since", since] => {
+                self.engine.resume_at(&cursor(since));
+                for model in models.split(',') {
+                    self.engine.restore(read_model(model), &cursor(at), now, now);
+                }
+            }
             ["watch", model] => self.engine.watch(read_model(model), now),
             ["watch", model, "to", last] => {
                 for task in number(model)..=number(last) {
@@ -162,24 +180,45 @@ impl Run {
                 }
             }
             ["unwatch", model] => self.engine.unwatch(&read_model(model), now),
-            ["invalidate", model] => self.engine.invalidate(&read_model(model), None, now),
-            ["invalidate", model, at] => self.engine.invalidate(&read_model(model), Some(&cursor(at)), now),
+            ["forget", model] => self.engine.forget(&read_model(model)),
+            ["refresh", model] => self.engine.refresh(&read_model(model), now),
+            ["wrote", model, at] => self.engine.wrote(&read_model(model), &cursor(at), now),
             ["connected"] => self.engine.handle_connected(connection(self), true, now),
             ["connected", "sse"] => self.engine.handle_connected(connection(self), false, now),
-            ["disconnected"] => self.engine.handle_disconnected(connection(self), Loss::Lost, now),
+            ["disconnected"] => self.engine.handle_disconnected(connection(self), Loss::Ended, now),
+            ["not", "reached"] => self.engine.handle_disconnected(connection(self), Loss::NotReached, now),
+            ["busy", retry_after @ ..] => {
+                let retry_after =
+                    retry_after.first().map(|ms| Duration::from_millis(ms.parse().expect("milliseconds")));
+                self.engine.handle_disconnected(connection(self), Loss::Busy { retry_after }, now);
+            }
+            ["reconnect"] => self.engine.reconnect(now),
             ["refused", reason @ ..] => {
                 self.engine.handle_disconnected(connection(self), Loss::Refused(reason.join(" ")), now);
             }
-            ["frame", frame @ ..] => self.engine.handle_frame(connection(self), &incoming(frame), now),
+            ["frame", frame @ ..] => {
+                let mut signal = signal(&incoming(frame));
+                let carried = frame.iter().find_map(|word| word.strip_prefix("carries="));
+                if let What::Snapshot { carries, .. } = &mut signal.what {
+                    *carries = carried.map_or(Vec::new(), |list| list.split(',').map(read_model).collect());
+                }
+                for model in self.engine.handle_signal(connection(self), &signal, now) {
+                    self.say(&format!("carried {}", name(&model.into())));
+                }
+            }
             ["hidden"] => self.engine.handle_hidden(),
             ["visible"] => self.engine.handle_visible(now),
             ["offline"] => self.engine.handle_offline(),
             ["online"] => self.engine.handle_online(now),
             ["disable"] => self.engine.disable(),
             ["enable"] => self.engine.enable(now),
+            ["explain", model] => {
+                let explanation = self.engine.explain(&read_model(model), now).expect("a watched read model");
+                self.say(&format!("{model}: {}", explanation.words(|kind| kind_name(kind))));
+            }
             ["show", model] => {
                 let model = read_model(model);
-                let held = self.engine.held(&model);
+                let held = self.engine.held(&model, now);
                 let mut text = format!("{}:", name(&model.clone().into()));
                 match held {
                     None => text += " unknown",
@@ -190,6 +229,7 @@ impl Run {
                             (held.stale, "stale"),
                             (held.in_flight, "in flight"),
                             (held.absent, "gone"),
+                            (held.state == HeldState::Unconfirmed, "unconfirmed"),
                             (held.failures > 0, "failing"),
                         ];
                         for (_, flag) in flags.iter().filter(|(on, _)| *on) {
@@ -210,7 +250,7 @@ impl Run {
                 let outcome = match (*verb, &at) {
                     ("answer", Some(at)) => Outcome::Fresh(at),
                     ("same", Some(at)) => Outcome::NotModified(at),
-                    ("gone", at) => Outcome::Gone(at.as_ref()),
+                    ("gone", Some(at)) => Outcome::Gone(at),
                     _ => Outcome::Failed {
                         retry_after: rest.first().map(|ms| Duration::from_millis(ms.parse().expect("milliseconds"))),
                     },
@@ -233,8 +273,13 @@ fn incoming(words: &[&str]) -> Incoming {
     let option = |name: &str| {
         options.iter().find_map(|option| option.strip_prefix(name)).map(|ms| ms.parse().expect("a number"))
     };
-    if words == ["unknown"] {
-        return Incoming::Unknown(UnknownFrame::default());
+    if let ["unknown", at @ ..] = words.as_slice() {
+        let cursor = at.first().map(|at| cursor(at));
+        return Incoming::Unknown(UnknownFrame {
+            cursor,
+            more: options.contains(&"more"),
+            spread_ms: option("spread="),
+        });
     }
     let [kind, at, rest @ ..] = words.as_slice() else { panic!("not a frame: {words:?}") };
     let models = || -> Vec<Watched> {
@@ -242,7 +287,6 @@ fn incoming(words: &[&str]) -> Incoming {
         listed.unwrap_or_default()
     };
     let heartbeat_ms = option("heartbeat=").unwrap_or(25_000);
-    let known = !options.contains(&"known=false");
     let kind = match *kind {
         "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
             stats: Stats::default(),
@@ -255,13 +299,13 @@ fn incoming(words: &[&str]) -> Incoming {
             server_time: time(),
             heartbeat_ms,
             version: "1.0".into(),
-            known,
+            known: true,
         })),
         "resumed" => FrameKind::Resumed(Resumed {
             server_time: time(),
             heartbeat_ms,
             version: "1.0".into(),
-            known,
+            known: true,
             stale: models(),
         }),
         "stale" => FrameKind::Stale(Stale { read_models: models() }),
@@ -330,7 +374,7 @@ fn number(text: &str) -> u64 {
 
 /// A read model, with the short form of tasks, or `task:*`.
 pub fn watched(text: &str) -> Watched {
-    if text == "task:*" { Watched::EveryTask } else { Watched::One(read_model(text)) }
+    if text == "task:*" { Watched::Group(EveryTask) } else { Watched::One(read_model(text)) }
 }
 
 fn read_model(text: &str) -> ReadModel {

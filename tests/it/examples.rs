@@ -79,19 +79,38 @@ async fn waiting_for_a_task_ends_with_its_result() {
     let rest = Client::of(&app);
     for (status, expected) in [("completed", (Some(0), "completed\n")), ("errored", (Some(1), "errored\n"))] {
         let task = rest.task(status, json!({})).await;
-        let mut program = Program::start("wait_for_task", &[&app.url(""), &task]);
-        program.stderr_line("running").await;
+        let program = Program::start("wait_for_task", &[&app.url(""), &task]);
         assert_eq!(rest.patch(&format!("/api/v1/tasks/{task}"), json!({ "status": status })).await.status, 200);
         assert_eq!(program.end().await, (expected.0, expected.1.to_owned()));
     }
 
     let task = rest.task("deleted", json!({})).await;
-    let mut program = Program::start("wait_for_task", &[&app.url(""), &task]);
-    program.stderr_line("running").await;
+    let program = Program::start("wait_for_task", &[&app.url(""), &task]);
     assert_eq!(rest.delete(&format!("/api/v1/tasks/{task}")).await.status, 204);
     assert_eq!(program.end().await, (Some(1), "not found\n".to_owned()));
 
     assert_eq!(Program::start("wait_for_task", &[]).end().await, (Some(2), String::new()));
+}
+
+#[test]
+fn the_examples_are_short_and_the_readme_shows_one() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    for example in ["axum_state", "overview_terminal", "wait_for_task"] {
+        let lines = read(&format!("examples/{example}.rs")).lines().count();
+        assert!(lines <= 40, "{example} has {lines} lines");
+    }
+    let example = read("examples/overview_terminal.rs");
+    let code: Vec<&str> = example.lines().skip_while(|line| line.starts_with("//!")).skip(1).collect();
+    assert!(read("README.md").contains(&format!("```rust,no_run\n{}\n```", code.join("\n"))));
+}
+
+#[tokio::test]
+async fn a_shop_is_watched_by_two_tables() {
+    let (code, output) = Program::start("other_domain", &[]).end().await;
+    let lines: Vec<&str> = output.lines().collect();
+    let last = r#"orders: [{"id":0,"customer":"ada","amount":30},{"id":1,"customer":"bob","amount":5},{"id":2,"customer":"ada","amount":12}]"#;
+    assert_eq!((code, lines.len()), (Some(0), 4), "{output}");
+    assert_eq!(lines[2..], [last, r#"ada: {"name":"ada","spent":42}"#]);
 }
 
 /// An example that runs, until this value is dropped.
@@ -114,10 +133,6 @@ impl Program {
     /// The next line that contains `text`.
     async fn stdout_line(&mut self, text: &str) -> String {
         line_with(&mut self.stdout, text).await
-    }
-
-    async fn stderr_line(&mut self, text: &str) -> String {
-        line_with(&mut self.stderr, text).await
     }
 
     /// The exit code and the rest of the output.

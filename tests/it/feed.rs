@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use requery::protocol::{Cursor, Frame, FrameKind, Notice, NoticeKind, Watch, Watched};
+use requery::protocol::{Cursor, EveryTask, Frame, FrameKind, Notice, NoticeKind, Watch, Watched};
 use requery::server::access::scope::Scope;
 use requery::server::database::Database;
 use requery::server::feed::{Burst, Feed, FeedLine, FeedRequest, FeedSource};
@@ -76,7 +76,7 @@ async fn the_first_frame_precedes_the_answer_to_an_early_watch() {
     let kinds = |lines: Vec<FeedLine>| -> Vec<String> {
         lines.iter().map(|line| serde_json::from_str::<Frame>(&line.text).unwrap().kind.kind().to_owned()).collect()
     };
-    let watch = || Watch { read_models: vec![Watched::EveryTask] };
+    let watch = || Watch { read_models: vec![Watched::Group(EveryTask)] };
     assert_eq!(kinds(feed.watch(watch()).await.unwrap()), ["snapshot", "watching"]);
     assert_eq!(kinds(feed.watch(watch()).await.unwrap()), ["watching"]);
     assert!(futures_util::poll!(feed.next()).is_pending(), "the first frame is sent once");

@@ -16,14 +16,17 @@ mod viewer;
 mod crates;
 mod layers;
 mod lengths;
+mod mutations;
 mod names;
 mod page_names;
 mod sql_home;
+mod wasm_doors;
 
 mod engine;
 mod simulation;
 
 mod background;
+mod client;
 mod contract;
 mod contract_page;
 mod contract_rest;
@@ -34,6 +37,7 @@ mod feed;
 mod file_check;
 mod journals;
 mod lost_tail;
+mod misbehaving;
 mod moves;
 mod own_writes;
 mod rest;
@@ -48,10 +52,12 @@ mod commands;
 mod examples;
 mod faults;
 mod forwarder;
+mod freshness;
 mod hooks;
 mod import;
 mod install;
 mod settings;
+mod watch;
 
 mod property;
 mod story;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use requery::client::{Body, Client, ClientConfig, Status, ViewState, WatchHandle};
+use requery::client::{AgentBody, Client, ClientConfig, HeldState, Status, View, WatchHandle};
 use requery::engine::EngineSettings;
 use requery::protocol::{Cursor, ReadModel};
 use serde_json::{Value, json};
@@ -26,8 +26,8 @@ pub fn without_safety_refetch(mut settings: EngineSettings) -> EngineSettings {
 /// A client and its watched read models.
 pub struct Viewer {
     pub name: &'static str,
-    pub client: Arc<Client>,
-    watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle>>>,
+    pub client: Client,
+    watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle<AgentBody>>>>,
     regressions: Arc<Mutex<Vec<String>>>,
     _observer: AbortOnDropHandle<()>,
 }
@@ -48,7 +48,7 @@ impl Viewer {
 
     fn open(name: &'static str, server: &str, settings: EngineSettings, follow: bool) -> Self {
         let config = ClientConfig::new(server).with_settings(without_safety_refetch(settings));
-        let client = Arc::new(Client::connect(config).unwrap());
+        let client = Client::connect(config).unwrap();
         let (watches, regressions) = (Arc::default(), Arc::default());
         let observer = observe(client.clone(), Arc::clone(&watches), Arc::clone(&regressions), follow);
         Self { name, client, watches, regressions, _observer: AbortOnDropHandle::new(tokio::spawn(observer)) }
@@ -66,20 +66,26 @@ impl Viewer {
         self.watches.lock().unwrap().keys().cloned().collect()
     }
 
+    /// The state and the cursor of each view.
+    pub fn held(&self) -> Vec<(ReadModel, HeldState, Option<Cursor>)> {
+        let watches = self.watches.lock().unwrap();
+        let views = watches.iter().map(|(model, watch)| (model, watch.view()));
+        views.map(|(model, view)| (model.clone(), view.state, view.cursor)).collect()
+    }
+
     /// The figures of the held overview, or null before the first answer.
     pub fn stats(&self) -> Value {
-        let Some(Body::Overview { figures, .. }) = self.body(&ReadModel::Overview) else { return Value::Null };
-        serde_json::from_slice::<Value>(&figures).unwrap()["stats"].take()
+        self.body(&ReadModel::Overview).map_or(Value::Null, |mut parts| parts[0]["stats"].take())
     }
 
     /// The titles of the held first page of tasks.
     pub fn titles(&self) -> Vec<String> {
-        let Some(body) = self.body(&ReadModel::Overview) else { return Vec::new() };
-        body.overview().unwrap().unwrap().1.items.into_iter().map(|task| task.title).collect()
+        let Some(parts) = self.body(&ReadModel::Overview) else { return Vec::new() };
+        parts[1]["items"].as_array().unwrap().iter().map(|task| task["title"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn body(&self, model: &ReadModel) -> Option<Body> {
-        self.watches.lock().unwrap().get(model)?.view().body
+    fn body(&self, model: &ReadModel) -> Option<Parts> {
+        parts(&self.watches.lock().unwrap().get(model)?.view())
     }
 
     /// The read models that differ from the server's answers or are not fresh, and each cursor that went back.
@@ -91,14 +97,14 @@ impl Viewer {
         for model in self.watched() {
             let answer = rest.body(&model).await;
             let Some(view) = self.watches.lock().unwrap().get(&model).map(WatchHandle::view) else { continue };
-            let state = if answer.is_none() { ViewState::NotFound } else { ViewState::Fresh };
+            let state = if answer.is_none() { HeldState::Gone } else { HeldState::Fresh };
             if view.state != state {
                 differences.push(format!("{model} is {:?} for {:?} at {:?}", view.state, view.why, view.cursor));
-            } else if answer.is_some() && view.body != answer {
+            } else if answer.is_some() && parts(&view) != answer {
                 differences.push(format!(
                     "{model} at {:?} is {}\ninstead of {}",
                     view.cursor,
-                    body_text(&view.body),
+                    body_text(&parts(&view)),
                     body_text(&answer)
                 ));
             }
@@ -109,8 +115,8 @@ impl Viewer {
 
 /// Watches the tasks that appear, and records each cursor that goes back within an epoch.
 async fn observe(
-    client: Arc<Client>,
-    watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle>>>,
+    client: Client,
+    watches: Arc<Mutex<BTreeMap<ReadModel, WatchHandle<AgentBody>>>>,
     regressions: Arc<Mutex<Vec<String>>>,
     follow: bool,
 ) {
@@ -121,8 +127,8 @@ async fn observe(
         let mut appeared = Vec::new();
         for (model, watch) in watches.iter() {
             let view = watch.view();
-            if let (true, Some(Ok((_, tasks)))) = (follow, view.body.as_ref().and_then(Body::overview)) {
-                appeared.extend(tasks.items.into_iter().map(|task| ReadModel::Task(task.task_id)));
+            if let (true, Some(AgentBody::Overview(body))) = (follow, view.value.as_deref()) {
+                appeared.extend(body.tasks.items.iter().map(|task| ReadModel::Task(task.task_id.clone())));
             }
             let Some(cursor) = view.cursor else { continue };
             if let Some(before) = held.insert(model.clone(), cursor.clone())
@@ -154,7 +160,11 @@ pub async fn settle(viewers: &[&Viewer], rest: &Rest, database: &Path) {
     }
     let models = viewers.iter().flat_map(|viewer| viewer.watched()).collect::<std::collections::BTreeSet<_>>();
     for model in models {
-        assert_eq!(stored(database, &model), rest.body(&model).await.as_ref().map(comparable), "{model}");
+        assert_eq!(
+            stored(database, &model),
+            rest.body(&model).await.map(|parts| comparable(&model, &parts)),
+            "{model}"
+        );
     }
 }
 
@@ -177,24 +187,21 @@ impl Rest {
     }
 
     /// A body as a client holds it, or `None` for 404.
-    async fn body(&self, model: &ReadModel) -> Option<Body> {
+    pub async fn body(&self, model: &ReadModel) -> Option<Parts> {
         match model {
-            ReadModel::Overview => {
-                let figures = self.get("/api/v1/overview").await?;
-                Some(Body::Overview { figures, tasks: self.get("/api/v1/tasks").await? })
-            }
-            ReadModel::Task(id) => self.get(&format!("/api/v1/tasks/{id}")).await.map(Body::Task),
-            ReadModel::Bookmarks => self.get("/api/v1/bookmarks").await.map(Body::Bookmarks),
+            ReadModel::Overview => Some(vec![self.get("/api/v1/overview").await?, self.get("/api/v1/tasks").await?]),
+            ReadModel::Task(id) => Some(vec![self.get(&format!("/api/v1/tasks/{id}")).await?]),
+            ReadModel::Bookmarks => Some(vec![self.get("/api/v1/bookmarks").await?]),
             other => panic!("add the request for {other} here"),
         }
     }
 
-    async fn get(&self, path: &str) -> Option<bytes::Bytes> {
+    async fn get(&self, path: &str) -> Option<Value> {
         let began = Instant::now();
         loop {
             let answer = self.http.get(format!("{}{path}", self.root)).send().await.unwrap();
             match answer.status().as_u16() {
-                200 => return Some(answer.bytes().await.unwrap()),
+                200 => return Some(read(&answer.bytes().await.unwrap())),
                 404 => return None,
                 503 if self.bears_outages && began.elapsed() < SETTLE_LIMIT => {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -216,29 +223,27 @@ impl Rest {
 }
 
 /// The part of a body that [`stored`] selects from the database.
-fn comparable(body: &Body) -> Value {
+fn comparable(model: &ReadModel, parts: &Parts) -> Value {
     let rows = |items: &Value, keys: &[&str]| -> Vec<Value> {
         items.as_array().unwrap().iter().map(|row| keys.iter().map(|key| row[key].clone()).collect()).collect()
     };
-    match body {
-        Body::Overview { figures, tasks } => {
-            let (figures, tasks) = (read(figures), read(tasks));
-            let stats = &figures["stats"];
+    let body = &parts[0];
+    match model {
+        ReadModel::Overview => {
+            let stats = &body["stats"];
+            let total_events = &stats["total_events"];
             let stats = ["total_tasks", "running_tasks", "waiting_tasks", "completed_tasks", "errored_tasks"]
                 .map(|figure| stats[figure].clone());
-            json!([stats, figures["stats"]["total_events"], rows(&tasks["items"], &["task_id", "title", "status"])])
+            json!([stats, total_events, rows(&parts[1]["items"], &["task_id", "title", "status"])])
         }
-        Body::Task(detail) => {
-            let detail = read(detail);
-            json!([
-                rows(&json!([detail["task"]]), &["title", "status", "project"]),
-                rows(&detail["sessions"], &["session_id", "status"]),
-                rows(&detail["children"], &["task_id", "title", "status"]),
-                rows(&detail["timeline"]["items"], &["event_id", "kind", "state", "title"]),
-            ])
-        }
-        Body::Bookmarks(page) => json!(rows(&read(page)["items"], &["bookmark_id", "title", "note"])),
-        other => panic!("add the read model of {other:?} here"),
+        ReadModel::Task(_) => json!([
+            rows(&json!([body["task"]]), &["title", "status", "project"]),
+            rows(&body["sessions"], &["session_id", "status"]),
+            rows(&body["children"], &["task_id", "title", "status"]),
+            rows(&body["timeline"]["items"], &["event_id", "kind", "state", "title"]),
+        ]),
+        ReadModel::Bookmarks => json!(rows(&body["items"], &["bookmark_id", "title", "note"])),
+        other => panic!("add the read model {other} here"),
     }
 }
 
@@ -289,9 +294,13 @@ fn read(json: &[u8]) -> Value {
     serde_json::from_slice(json).unwrap()
 }
 
-fn body_text(body: &Option<Body>) -> String {
-    match body {
-        None => "no body".to_owned(),
-        Some(body) => String::from_utf8_lossy(&body.to_json()).into_owned(),
-    }
+fn body_text(body: &Option<Parts>) -> String {
+    body.as_ref().map_or_else(|| "no body".to_owned(), |parts| json!(parts).to_string())
+}
+
+/// The JSON of a body: one value for each request.
+pub type Parts = Vec<Value>;
+
+fn parts(view: &View<AgentBody>) -> Option<Parts> {
+    view.value.as_ref().map(|_| view.parts.iter().map(|part| read(part)).collect())
 }

@@ -2,58 +2,86 @@
 //!
 //! The transports import this file and never their parent, so that no import runs in a circle.
 
-use std::fmt::Display;
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::protocol::{Incoming, UnknownFrame};
+use crate::client::error_text;
+use crate::client::source::{Message, Source};
+use crate::engine::Loss;
 
 /// The timeout of each step of opening a stream, and of sending one message.
 pub(in crate::client) const STREAM_STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for the end of a stream that the client closes. A server that works answers within a round trip.
+pub(in crate::client) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The largest accepted message, in bytes. The first frame holds a page of tasks, all others are small.
 pub(in crate::client) const MAX_STREAM_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// An item that a transport delivers.
-#[derive(Debug)]
-pub(in crate::client) enum StreamItem {
+pub(in crate::client) enum StreamItem<S: Source> {
     Connected { duplex: bool },
-    Frame(Incoming),
+    Message(Message<S>),
     Ended(StreamEnd),
 }
 
-/// The reason for the end of a stream, with a text for the log.
+/// The end of a stream.
 #[derive(Debug)]
-pub(in crate::client) enum StreamEnd {
-    /// The connection failed, or the server closed it for a passing reason.
-    Lost(String),
-    /// The server rejects this client and would reject it again.
-    Refused(String),
-    /// HTTP works, but the upgrade to WebSocket does not.
-    NotUpgraded(String),
+pub(in crate::client) struct StreamEnd {
+    /// The kind of the end, for the engine.
+    pub(in crate::client) loss: Loss,
+    /// The reason in words, with its causes.
+    pub(in crate::client) text: String,
 }
 
 impl StreamEnd {
-    pub(in crate::client) fn lost(reason: impl Display) -> Self {
-        StreamEnd::Lost(reason.to_string())
+    /// The stream failed or ended.
+    pub(in crate::client) fn ended(text: impl Into<String>) -> Self {
+        Self { loss: Loss::Ended, text: text.into() }
+    }
+
+    /// The stream ended with this error.
+    pub(in crate::client) fn failed(error: &(dyn Error + 'static)) -> Self {
+        Self::ended(error_text::with_causes(error))
+    }
+
+    /// No connection to the server could be made.
+    pub(in crate::client) fn not_reached(text: impl Into<String>) -> Self {
+        Self { loss: Loss::NotReached, text: text.into() }
+    }
+
+    /// The server answered the request for a stream with this status.
+    pub(in crate::client) fn by_status(status: reqwest::StatusCode, retry_after: Option<Duration>) -> Self {
+        let text = format!("the server answered {status}");
+        let loss = match status.as_u16() {
+            401 | 403 => Loss::Refused(status.to_string()),
+            // The server itself answers so when it is full. Another transport would not help.
+            429 | 503 => Loss::Busy { retry_after },
+            _ => Loss::Ended,
+        };
+        Self { loss, text }
+    }
+
+    /// The driver wants no more of this stream.
+    pub(in crate::client) fn unwanted() -> Self {
+        Self::ended("the client ended the stream")
     }
 }
 
 /// The sending side of a transport. Its methods return `false` once the driver has dropped the stream.
-#[derive(Clone, Debug)]
-pub(in crate::client) struct StreamSender(pub(super) mpsc::Sender<StreamItem>);
+pub(in crate::client) struct StreamSender<S: Source>(pub(super) mpsc::Sender<StreamItem<S>>);
 
-impl StreamSender {
+impl<S: Source> StreamSender<S> {
     pub(in crate::client) async fn connected(&self, duplex: bool) -> bool {
         self.0.send(StreamItem::Connected { duplex }).await.is_ok()
     }
 
-    pub(in crate::client) async fn frame(&self, incoming: Incoming) -> bool {
-        self.0.send(StreamItem::Frame(incoming)).await.is_ok()
+    pub(in crate::client) async fn message(&self, message: Message<S>) -> bool {
+        self.0.send(StreamItem::Message(message)).await.is_ok()
     }
-}
 
-/// Parses a message. A message that cannot be parsed becomes `Unknown`, which makes every read model stale.
-pub(in crate::client) fn frame_from_json(json: &[u8]) -> Incoming {
-    serde_json::from_slice(json).unwrap_or_else(|_| Incoming::Unknown(UnknownFrame::default()))
+    /// Waits until the driver has dropped the stream.
+    pub(in crate::client) async fn unwanted(&self) {
+        self.0.closed().await;
+    }
 }

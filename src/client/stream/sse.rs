@@ -1,48 +1,79 @@
 //! The stream over server-sent events, for networks that block WebSocket.
 
+use std::time::SystemTime;
+
 use reqwest::header::ACCEPT;
 use reqwest::{Response, StatusCode};
 
-use super::link::{MAX_STREAM_MESSAGE, STREAM_STEP_TIMEOUT, StreamEnd, StreamSender, frame_from_json};
+use super::link::{MAX_STREAM_MESSAGE, STREAM_STEP_TIMEOUT, StreamEnd, StreamSender};
+use crate::client::error_text;
 use crate::client::fetch::ServerEndpoint;
+use crate::client::retry_after::retry_after;
+use crate::client::source::Source;
 use crate::protocol::Cursor;
 
 /// Opens a stream and delivers its items until it ends.
-pub(super) async fn run(endpoint: ServerEndpoint, since: Option<Cursor>, items: StreamSender) -> StreamEnd {
-    let mut url = endpoint.url("api/v1/stream");
-    if let Some(since) = since {
-        url.query_pairs_mut().append_pair("since", &since.to_string());
+pub(super) async fn run<S: Source>(
+    source: S,
+    endpoint: ServerEndpoint,
+    since: Option<Cursor>,
+    items: StreamSender<S>,
+) -> StreamEnd {
+    tokio::select! {
+        end = deliver(source, endpoint, since, &items) => end,
+        () = items.unwanted() => StreamEnd::unwanted(),
     }
-    let request = endpoint.http.get(url).header(ACCEPT, "text/event-stream").send();
-    let mut response: Response = match tokio::time::timeout(STREAM_STEP_TIMEOUT, request).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => return StreamEnd::lost(error),
-        Err(_) => return StreamEnd::lost("no answer"),
+}
+
+async fn deliver<S: Source>(
+    source: S,
+    endpoint: ServerEndpoint,
+    since: Option<Cursor>,
+    items: &StreamSender<S>,
+) -> StreamEnd {
+    let mut response = match open(&source, &endpoint, since).await {
+        Ok(response) => response,
+        Err(end) => return end,
     };
-    match response.status() {
-        StatusCode::OK => {}
-        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return StreamEnd::Refused(status.to_string()),
-        status => return StreamEnd::lost(status),
-    }
     if !items.connected(false).await {
-        return StreamEnd::lost("the client ended the stream");
+        return StreamEnd::unwanted();
     }
     let mut reader = SseMessageReader::default();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
                 for message in reader.read(&chunk) {
-                    if !items.frame(frame_from_json(&message)).await {
-                        return StreamEnd::lost("the client ended the stream");
+                    if !items.message(source.message(&message)).await {
+                        return StreamEnd::unwanted();
                     }
                 }
             }
-            Ok(None) => return StreamEnd::lost("the stream ended"),
-            Err(error) => return StreamEnd::lost(error),
+            Ok(None) => return StreamEnd::ended("the stream ended"),
+            Err(error) => return StreamEnd::failed(&error.without_url()),
         }
         if reader.size() > MAX_STREAM_MESSAGE {
-            return StreamEnd::lost("a message is too large");
+            return StreamEnd::ended("a message is too large");
         }
+    }
+}
+
+async fn open<S: Source>(source: &S, endpoint: &ServerEndpoint, since: Option<Cursor>) -> Result<Response, StreamEnd> {
+    let mut url = endpoint.url(source.events_path());
+    if let Some(since) = since {
+        url.query_pairs_mut().append_pair("since", &since.to_string());
+    }
+    let request = endpoint.http.get(url).header(ACCEPT, "text/event-stream").send();
+    let response = match tokio::time::timeout(STREAM_STEP_TIMEOUT, request).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            let (is_connect, text) = (error.is_connect(), error_text::with_causes(&error.without_url()));
+            return Err(if is_connect { StreamEnd::not_reached(text) } else { StreamEnd::ended(text) });
+        }
+        Err(_) => return Err(StreamEnd::ended("no answer")),
+    };
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        status => Err(StreamEnd::by_status(status, retry_after(response.headers(), SystemTime::now()))),
     }
 }
 

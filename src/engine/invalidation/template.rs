@@ -51,6 +51,16 @@ impl<'t> StaleTemplate<'t> {
         }
     }
 
+    /// The text before the placeholder.
+    pub fn prefix(&self) -> &'t str {
+        self.prefix
+    }
+
+    /// The name of the field in the placeholder, if there is one.
+    pub fn field(&self) -> Option<&'t str> {
+        self.field
+    }
+
     /// The read model, or all tasks. None where the notice lacks the field or its value is `null`.
     pub fn fill(&self, fields: &NoticeFields<'_>) -> Option<Watched> {
         match self.field {

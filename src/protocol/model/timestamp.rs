@@ -14,7 +14,7 @@ impl Timestamp {
     }
 }
 
-#[cfg(feature = "server")]
+#[cfg(any(feature = "server", feature = "client"))]
 mod conversions {
     use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -53,5 +53,6 @@ mod conversions {
         }
     }
 
+    #[cfg(feature = "server")]
     crate::protocol::openapi_text!(Timestamp, "date-time");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::protocol::{ReadModel, Watched};
+use crate::protocol::{EveryTask, ReadModel, Watched};
 
 /// The entries of the last `watch` of a stream.
 #[derive(Debug, Default)]
@@ -14,14 +14,14 @@ pub(super) struct WatchedSet {
 
 impl WatchedSet {
     pub(super) fn of(entries: &[Watched]) -> Self {
-        let is_task = |entry: &Watched| matches!(entry, Watched::EveryTask | Watched::One(ReadModel::Task(_)));
+        let is_task = |entry: &Watched| matches!(entry, Watched::Group(EveryTask) | Watched::One(ReadModel::Task(_)));
         Self { has_tasks: entries.iter().any(is_task), entries: entries.iter().cloned().collect() }
     }
 
     /// Whether some read model is included here and in `stale`.
     pub(super) fn meets(&self, stale: &Watched) -> bool {
         match stale {
-            Watched::EveryTask => self.has_tasks,
+            Watched::Group(EveryTask) => self.has_tasks,
             Watched::One(ReadModel::Task(_)) => self.has_every_task() || self.entries.contains(stale),
             Watched::One(ReadModel::Overview | ReadModel::Bookmarks) => self.entries.contains(stale),
         }
@@ -29,7 +29,7 @@ impl WatchedSet {
 
     /// The texts that a notice can name to make an entry stale. None: a notice about any task does.
     pub(super) fn names(&self) -> Option<impl Iterator<Item = &Watched>> {
-        const EVERY_TASK: &Watched = &Watched::EveryTask;
+        const EVERY_TASK: &Watched = &Watched::Group(EveryTask);
         (!self.has_every_task()).then(|| self.entries.iter().chain(self.has_tasks.then_some(EVERY_TASK)))
     }
 
@@ -38,7 +38,7 @@ impl WatchedSet {
     }
 
     fn has_every_task(&self) -> bool {
-        self.has_tasks && self.entries.contains(&Watched::EveryTask)
+        self.has_tasks && self.entries.contains(&Watched::Group(EveryTask))
     }
 }
 

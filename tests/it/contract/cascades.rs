@@ -73,13 +73,13 @@ async fn a_change_of_parent_sends_notices_for_both_parents() {
     for (write, frames) in [
         (
             "update tasks set parent_task_id = '{a}' where id = '{c}'",
-            "task.updated task_id=c project= parent_task_id=null
-             task.updated task_id=c project= parent_task_id=a",
+            "task.updated task_id=c project= parent_task_id=null status_changed=null
+             task.updated task_id=c project= parent_task_id=a status_changed=null",
         ),
         (
             "update tasks set parent_task_id = '{b}', title = 'C' where id = '{c}'",
-            "task.updated task_id=c project= parent_task_id=a
-             task.updated task_id=c project= parent_task_id=b",
+            "task.updated task_id=c project= parent_task_id=a status_changed=null
+             task.updated task_id=c project= parent_task_id=b status_changed=null",
         ),
         (
             "update tasks set parent_task_id = null, project = 'p', status = 'errored' where id = '{c}'",

@@ -141,8 +141,8 @@ async fn a_task_is_not_replaced_silently_through_its_external_id() {
             wire.check(
                 update,
                 "task.deleted task_id=b project=q parent_task_id=null
-                 task.updated task_id=c project=p parent_task_id=null
-                 task.updated task_id=c project=q parent_task_id=null",
+                 task.updated task_id=c project=p parent_task_id=null status_changed=null
+                 task.updated task_id=c project=q parent_task_id=null status_changed=null",
             )
             .await;
         } else {
@@ -300,8 +300,8 @@ async fn a_task_is_not_replaced_silently_through_a_default() {
             (
                 "update or replace tasks set source = null, project = null, external_id = 'one' where id = '{b}'",
                 "task.deleted task_id=k project= parent_task_id=null
-                 task.updated task_id=b project=q parent_task_id=null
-                 task.updated task_id=b project= parent_task_id=null",
+                 task.updated task_id=b project=q parent_task_id=null status_changed=null
+                 task.updated task_id=b project= parent_task_id=null status_changed=null",
             ),
         ] {
             if told {

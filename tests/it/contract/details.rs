@@ -22,7 +22,8 @@ async fn a_notice_of_a_task_says_whether_its_status_changed() {
         ("insert into usage (task_id, answer_id) values ('{b}', 'one')", other),
         ("update usage set output_tokens = 7 where answer_id = 'one'", other),
         ("delete from usage where answer_id = 'one'", other),
-        // A move with a change of the status: the screens of both parents show the status.
+        // A move with a change of the status: the screens of both parents show the status. One without it can end or
+        // begin the task on a screen that shows the status alone.
         (
             "update tasks set parent_task_id = null, status = 'waiting' where id = '{b}'",
             "task.updated task_id=b project= parent_task_id=a status_changed=true
@@ -30,8 +31,8 @@ async fn a_notice_of_a_task_says_whether_its_status_changed() {
         ),
         (
             "update tasks set parent_task_id = '{a}' where id = '{b}'",
-            "task.updated task_id=b project= parent_task_id=null
-             task.updated task_id=b project= parent_task_id=a",
+            "task.updated task_id=b project= parent_task_id=null status_changed=null
+             task.updated task_id=b project= parent_task_id=a status_changed=null",
         ),
         // Merged notices: the status changed if it changed in one of them, and it is back at its old value here.
         (

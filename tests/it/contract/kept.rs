@@ -109,8 +109,8 @@ async fn a_kept_column_is_taken_back_beside_a_change() {
         .await;
         wire.check(
             "update tasks set project = 'q', event_count = 99 where id = '{b}'",
-            "task.updated task_id=b project=p parent_task_id=null
-             task.updated task_id=b project=q parent_task_id=null
+            "task.updated task_id=b project=p parent_task_id=null status_changed=null
+             task.updated task_id=b project=q parent_task_id=null status_changed=null
              bookmark.saved bookmark_id=n task_id=b project=p
              bookmark.saved bookmark_id=n task_id=b project=q",
         )

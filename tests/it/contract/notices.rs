@@ -74,8 +74,8 @@ const STEPS: &[Step] = &[
     (
         r#"PATCH /api/v1/tasks/{f} {"project":"q"}"#,
         "update tasks set project = 'q' where id = '{f}'",
-        "task.updated task_id=f project= parent_task_id=null
-         task.updated task_id=f project=q parent_task_id=null",
+        "task.updated task_id=f project= parent_task_id=null status_changed=null
+         task.updated task_id=f project=q parent_task_id=null status_changed=null",
     ),
     (
         r#"PATCH /api/v1/tasks/{f} {"project":"","status":"errored"}"#,
@@ -174,12 +174,12 @@ const STEPS: &[Step] = &[
     (
         r#"PATCH /api/v1/tasks/{a} {"project":"q"}"#,
         "update tasks set project = 'q' where id = '{a}'",
-        "task.updated task_id=a project=p parent_task_id=null
-         task.updated task_id=a project=q parent_task_id=null
+        "task.updated task_id=a project=p parent_task_id=null status_changed=null
+         task.updated task_id=a project=q parent_task_id=null status_changed=null
          bookmark.saved bookmark_id=m task_id=a project=p x2
          bookmark.saved bookmark_id=m task_id=a project=q x2
-         task.updated task_id=b project=p parent_task_id=a
-         task.updated task_id=b project=q parent_task_id=a",
+         task.updated task_id=b project=p parent_task_id=a status_changed=null
+         task.updated task_id=b project=q parent_task_id=a status_changed=null",
     ),
     (
         "DELETE /api/v1/bookmarks/{m}",

@@ -164,7 +164,9 @@ async fn a_tree_moves_as_a_whole_and_both_projects_are_told() {
         let mut lines = Vec::new();
         for (task, parent) in [("a", "null"), ("b", "a"), ("c", "b")] {
             for project in [from, to] {
-                lines.push(format!("task.updated task_id={task} project={project} parent_task_id={parent}"));
+                lines.push(format!(
+                    "task.updated task_id={task} project={project} parent_task_id={parent} status_changed=null"
+                ));
             }
         }
         for project in [from, to] {
@@ -200,10 +202,10 @@ async fn a_branch_follows_its_task() {
         frames.retain(|line| line.starts_with("task.updated"));
         frames.sort();
         let expected = [
-            "task.updated task_id=b project=p parent_task_id=a",
-            "task.updated task_id=b project=q parent_task_id=x",
-            "task.updated task_id=c project=p parent_task_id=b",
-            "task.updated task_id=c project=q parent_task_id=b",
+            "task.updated task_id=b project=p parent_task_id=a status_changed=null",
+            "task.updated task_id=b project=q parent_task_id=x status_changed=null",
+            "task.updated task_id=c project=p parent_task_id=b status_changed=null",
+            "task.updated task_id=c project=q parent_task_id=b status_changed=null",
         ];
         assert_eq!(frames, expected, "{pragmas}");
         wire.write("replace into tasks (id, title, project) values ('{b}', 'B', 's')").await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use requery::client::{Body, Client, ViewState, WatchHandle};
+use requery::client::{AgentBody, Client, HeldState, View, WatchHandle};
 use requery::protocol::{Cursor, ReadModel};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -13,10 +13,10 @@ use super::ledger::{Mark, Word};
 use super::writers::{API_WRITERS, SQL_WRITERS, Writing, task_of};
 
 /// Records what each body shows beside its cursor, until the client is dropped.
-pub async fn record_claims(screen: &'static str, client: Arc<Client>, writing: Arc<Writing>) {
+pub async fn record_claims(screen: &'static str, client: Client, writing: Arc<Writing>) {
     let models = writers().map(|writer| ReadModel::Task(task_of(writer).parse().unwrap()));
     let models = models.chain([ReadModel::Overview, ReadModel::Bookmarks]);
-    let watches: Vec<WatchHandle> = models.map(|model| client.watch(model)).collect();
+    let watches: Vec<WatchHandle<AgentBody>> = models.map(|model| client.watch(model)).collect();
     let mut recorded: BTreeMap<ReadModel, Cursor> = BTreeMap::new();
     let mut changes = client.changes();
     loop {
@@ -24,16 +24,16 @@ pub async fn record_claims(screen: &'static str, client: Arc<Client>, writing: A
         let _ = timeout(Duration::from_millis(20), changes.next()).await;
         for watch in &watches {
             let view = watch.view();
-            let Some(cursor) = view.cursor.filter(|cursor| recorded.get(watch.model()) != Some(cursor)) else {
+            let Some(cursor) = view.cursor.clone().filter(|cursor| recorded.get(watch.model()) != Some(cursor)) else {
                 continue;
             };
-            let body = match (view.state, view.body) {
-                (ViewState::Fresh, body) => body,
-                (ViewState::NotFound, _) => None,
+            let shown = match view.state {
+                HeldState::Fresh => shown(&view),
+                HeldState::Gone => BTreeSet::new(),
                 _ => continue,
             };
             recorded.insert(watch.model().clone(), cursor.clone());
-            claim(screen, watch.model(), &cursor, &shown(body.as_ref()), &writing);
+            claim(screen, watch.model(), &cursor, &shown, &writing);
         }
     }
 }
@@ -58,10 +58,9 @@ fn writers() -> impl Iterator<Item = u8> {
 }
 
 /// The marks in the text of a body.
-fn shown(body: Option<&Body>) -> BTreeSet<Mark> {
+fn shown(view: &View<AgentBody>) -> BTreeSet<Mark> {
     let mut marks = BTreeSet::new();
-    let Some(body) = body else { return marks };
-    let mut rest = vec![serde_json::from_slice::<Value>(&body.to_json()).unwrap()];
+    let mut rest: Vec<Value> = view.parts.iter().map(|part| serde_json::from_slice(part).unwrap()).collect();
     while let Some(value) = rest.pop() {
         match value {
             Value::String(text) => marks.extend(Mark::read(&text)),

@@ -1,6 +1,6 @@
 //! The simulated server: a database with a change log, and the first frame of a stream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use requery::protocol::{Cursor, Frame, FrameKind, Notice, ReadModel, Resumed, SnapshotPayload, Watched, model::Stats};
 
@@ -20,6 +20,9 @@ pub struct Server {
     floor: usize,
     contents: u64,
     started: u32,
+    /// The tasks of another project after each change. They do not exist for the client, and the stream does not report
+    /// their changes.
+    elsewhere: Vec<BTreeSet<ReadModel>>,
 }
 
 pub fn models() -> Vec<ReadModel> {
@@ -31,7 +34,15 @@ impl Server {
     pub fn new() -> Self {
         let contents = models().into_iter().map(|model| (model, Some(0))).collect();
         let runs = vec![("run0".into(), 0)];
-        Self { history: vec![contents], log: Vec::new(), runs, floor: 0, contents: 0, started: 0 }
+        Self {
+            history: vec![contents],
+            log: Vec::new(),
+            runs,
+            floor: 0,
+            contents: 0,
+            started: 0,
+            elsewhere: vec![BTreeSet::new()],
+        }
     }
 
     pub fn changes(&self) -> usize {
@@ -47,6 +58,12 @@ impl Server {
         Cursor::counter(self.runs.last().expect("a run").0.as_str(), changes as u64)
     }
 
+    /// The last cursor of the run before, and the number of its changes that are left.
+    pub fn run_before(&self) -> Option<(Cursor, usize)> {
+        let (epoch, _) = self.runs.iter().rev().nth(1)?;
+        Some((Cursor::counter(epoch.as_str(), self.began() as u64), self.began()))
+    }
+
     pub fn contents(&self, changes: usize) -> &Contents {
         &self.history[changes]
     }
@@ -59,9 +76,13 @@ impl Server {
         let of_task = |kind| notice(kind, &[&name]);
         let of_child = |kind| notice(kind, &[&name, "of", &parent_name]);
         let of = |id: &_| ReadModel::Task(Clone::clone(id));
+        let elsewhere = self.elsewhere.last().expect("a state").clone();
+        if elsewhere.contains(&of(&task_id)) {
+            return;
+        }
         let mut next = self.history.last().expect("a state").clone();
         let mut touch = |models: &[ReadModel]| {
-            for model in models {
+            for model in models.iter().filter(|model| !elsewhere.contains(*model)) {
                 self.contents += 1;
                 next.insert(model.clone(), Some(self.contents));
             }
@@ -94,7 +115,35 @@ impl Server {
             }
         };
         self.history.push(next);
+        self.elsewhere.push(elsewhere);
         self.log.push(change);
+    }
+
+    /// Moves a task out of the project of the client, or back into it. Both projects are told.
+    pub fn move_task(&mut self, number: u8, away: bool) {
+        let name = format!("t{number}");
+        let model = ReadModel::Task(task(&name));
+        let mut elsewhere = self.elsewhere.last().expect("a state").clone();
+        if elsewhere.contains(&model) == away {
+            return;
+        }
+        self.contents += 1;
+        let mut next = self.history.last().expect("a state").clone();
+        next.insert(ReadModel::Overview, Some(self.contents));
+        next.insert(model.clone(), (!away).then_some(self.contents));
+        if away {
+            elsewhere.insert(model);
+        } else {
+            elsewhere.remove(&model);
+        }
+        self.history.push(next);
+        self.elsewhere.push(elsewhere);
+        self.log.push(notice("task.updated", &[&name]));
+    }
+
+    /// Whether the server can certify a read model: it exists in the project of the client, or in none.
+    pub fn certifies(&self, watched: &Watched) -> bool {
+        !matches!(watched, Watched::One(model) if self.elsewhere.last().expect("a state").contains(model))
     }
 
     /// Restarts without the last `lost` changes.
@@ -102,6 +151,7 @@ impl Server {
         let left = self.log.len().saturating_sub(lost);
         self.log.truncate(left);
         self.history.truncate(left + 1);
+        self.elsewhere.truncate(left + 1);
         self.runs.retain(|(_, began)| *began <= left);
         self.floor = self.floor.min(left);
         self.started += 1;

@@ -195,7 +195,7 @@ impl Connections {
         if !seen.is_ours {
             return Err(DatabaseError::Away(RESTORED.to_owned()));
         }
-        Ok(Cursor::counter(self.epoch.clone(), seen.last.unwrap_or(0).unsigned_abs().saturating_add(1)))
+        Ok(Cursor::counter(&*self.epoch, seen.last.unwrap_or(0).unsigned_abs().saturating_add(1)))
     }
 
     /// Notes a cursor that is handed out: its changes are committed. Returns whether it is higher than every cursor

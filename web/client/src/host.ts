@@ -1,0 +1,273 @@
+/**
+ * The host of a connection: one driver for the pages that share it. It speaks with each page by messages that can be
+ * cloned, so that it can live in the page itself or in a shared worker.
+ */
+import { type Continuation, Driver, type Holding } from "./driver.js";
+import { Endpoint } from "./endpoint.js";
+import type { EngineSettings, EngineStatus } from "./engine.js";
+import type { Environment } from "./environment.js";
+import type { ReadModel } from "./models.js";
+
+/** The settings of a host. Pages with equal settings can share one. */
+export interface HostSettings {
+  url: string;
+  project: string | null;
+  token: string | null;
+  engine: EngineSettings;
+}
+
+/** A message of a page. */
+export type ToHost =
+  | { do: "hello"; visible: boolean; online: boolean; continuation: Continuation | null }
+  | { do: "watch" | "unwatch" | "refresh"; model: ReadModel }
+  | { do: "wrote"; model: ReadModel; cursor: string }
+  | { do: "visible"; visible: boolean }
+  | { do: "online"; online: boolean }
+  | { do: "pause" | "resume" | "reconnect" | "close" };
+
+/** The state of one read model. The body is left out if the page has that version. */
+export interface Update extends Omit<Holding, "body"> {
+  model: ReadModel;
+  body: Holding["body"] | undefined;
+}
+
+/** The status, with the text of the last loss. */
+export type ReportedStatus = EngineStatus & { text?: string | null };
+
+/** A message for a page. */
+export type ToPage =
+  | { is: "updates"; updates: Update[] }
+  | { is: "status"; status: ReportedStatus }
+  | { is: "known"; known: boolean }
+  | { is: "pulse"; cursor: string | null; at: number };
+
+/** Pages hear of messages that change no view once in this time. */
+const pulsePause = 1_000;
+
+/** A stream of server-sent events that no person looks at for so long is given up, for the other tabs of the browser. */
+const hiddenPatience = 30_000;
+
+interface Page {
+  send: (message: ToPage) => void;
+  /** The watched read models, with the version that the page has. */
+  watched: Map<ReadModel, number>;
+  visible: boolean;
+  paused: boolean;
+}
+
+export class Host {
+  readonly #module: WebAssembly.Module;
+  readonly #settings: HostSettings;
+  readonly #environment: Environment;
+  readonly #pages = new Set<Page>();
+  #driver: Driver | null = null;
+  #status: ReportedStatus = { name: "connecting" };
+  #known: boolean | null = null;
+  #pulse: { cursor: string | null; at: number } | null = null;
+  #pulsedAt = 0;
+  #visible = true;
+  #enabled = true;
+  /** The end of the patience with a hidden page, and whether it came. */
+  #hiddenTimer: unknown = null;
+  #rests = false;
+
+  constructor(module: WebAssembly.Module, settings: HostSettings, environment: Environment) {
+    this.#module = module;
+    this.#settings = settings;
+    this.#environment = environment;
+  }
+
+  /** Adds a page. Returns the function that takes its messages. */
+  connect(send: (message: ToPage) => void): (message: ToHost) => void {
+    const page: Page = { send, watched: new Map(), visible: true, paused: false };
+    return (message) => this.#take(page, message);
+  }
+
+  #take(page: Page, message: ToHost): void {
+    if (message.do === "hello") {
+      this.#pages.add(page);
+      page.visible = message.visible;
+      const isNew = this.#driver === null;
+      const driver = this.#start(message.continuation);
+      if (isNew && !message.online) {
+        driver.setOnline(false);
+      }
+      this.#look(message.visible && !isNew);
+      page.send({ is: "status", status: this.#status });
+      if (this.#known !== null) {
+        page.send({ is: "known", known: this.#known });
+      }
+      return;
+    }
+    const driver = this.#driver;
+    if (!driver || !this.#pages.has(page)) {
+      return;
+    }
+    switch (message.do) {
+      case "watch":
+        page.watched.set(message.model, -1);
+        driver.watch(message.model);
+        // Another page may have the read model on its screen already.
+        this.#send(page, [message.model]);
+        break;
+      case "unwatch":
+        page.watched.delete(message.model);
+        this.#leave(message.model);
+        break;
+      case "refresh":
+        driver.refresh(message.model);
+        break;
+      case "wrote":
+        driver.wrote(message.model, message.cursor);
+        break;
+      case "visible":
+        page.visible = message.visible;
+        this.#look(message.visible);
+        break;
+      case "online":
+        driver.setOnline(message.online);
+        break;
+      case "pause":
+      case "resume":
+        page.paused = message.do === "pause";
+        this.#pause();
+        break;
+      case "reconnect":
+        driver.reconnect();
+        break;
+      case "close":
+        this.#close(page);
+        break;
+    }
+  }
+
+  #start(continuation: Continuation | null): Driver {
+    const { url, project, token, engine } = this.#settings;
+    this.#driver ??= new Driver(
+      this.#module,
+      engine,
+      this.#environment,
+      new Endpoint(this.#environment, url, project, token),
+      continuation,
+      {
+        changed: (models) => this.#changed(models),
+        status: (status, text) => {
+          this.#status = { ...status, text };
+          this.#tell({ is: "status", status: this.#status });
+        },
+        known: (known) => {
+          if (known !== this.#known) {
+            this.#known = known;
+            this.#tell({ is: "known", known });
+          }
+        },
+        pulse: (cursor, at) => {
+          this.#pulse = { cursor, at };
+          if (at - this.#pulsedAt >= pulsePause) {
+            this.#sendPulse();
+          }
+        },
+      },
+    );
+    return this.#driver;
+  }
+
+  #changed(models: ReadonlySet<ReadModel>): void {
+    // The pages learn the cursor first: what they keep must not be older than it.
+    this.#sendPulse();
+    for (const page of this.#pages) {
+      this.#send(
+        page,
+        [...models].filter((model) => page.watched.has(model)),
+      );
+    }
+  }
+
+  #send(page: Page, models: ReadModel[]): void {
+    const { watched } = page;
+    const updates = models.flatMap((model) => {
+      const holding = this.#driver?.holding(model);
+      if (!holding) {
+        return [];
+      }
+      const body = watched.get(model) === holding.version ? undefined : holding.body;
+      watched.set(model, holding.version);
+      return [{ ...holding, model, body }];
+    });
+    if (updates.length > 0) {
+      page.send({ is: "updates", updates });
+    }
+  }
+
+  #sendPulse(): void {
+    if (this.#pulse) {
+      this.#pulsedAt = this.#pulse.at;
+      this.#tell({ is: "pulse", ...this.#pulse });
+      this.#pulse = null;
+    }
+  }
+
+  #tell(message: ToPage): void {
+    for (const page of this.#pages) {
+      page.send(message);
+    }
+  }
+
+  #leave(model: ReadModel): void {
+    if (![...this.#pages].some((page) => page.watched.has(model))) {
+      this.#driver?.unwatch(model);
+    }
+  }
+
+  /** Some page is visible, or none. `cameToFront`: a page became visible or got the focus. */
+  #look(cameToFront: boolean): void {
+    const visible = [...this.#pages].some((page) => page.visible);
+    if (visible !== this.#visible || cameToFront) {
+      this.#visible = visible;
+      this.#environment.clearTimer(this.#hiddenTimer);
+      if (!visible) {
+        this.#hiddenTimer = this.#environment.setTimer(() => this.#rest(), hiddenPatience);
+      } else if (this.#rests) {
+        this.#rests = false;
+        this.#driver?.setEnabled(this.#enabled);
+      }
+      this.#driver?.setVisible(visible);
+    }
+  }
+
+  #rest(): void {
+    if (this.#driver?.usesSse && this.#enabled) {
+      this.#rests = true;
+      this.#driver.setEnabled(false);
+    }
+  }
+
+  /** The connection rests while every page rests. */
+  #pause(): void {
+    const enabled = [...this.#pages].some((page) => !page.paused);
+    if (enabled !== this.#enabled) {
+      this.#enabled = enabled;
+      this.#driver?.setEnabled(enabled && !this.#rests);
+    }
+  }
+
+  #close(page: Page): void {
+    this.#pages.delete(page);
+    for (const model of page.watched.keys()) {
+      this.#leave(model);
+    }
+    if (this.#pages.size === 0) {
+      this.#driver?.close();
+      this.#driver = null;
+      this.#environment.clearTimer(this.#hiddenTimer);
+      this.#rests = false;
+      this.#status = { name: "connecting" };
+      this.#enabled = true;
+      this.#visible = true;
+      this.#known = null;
+      return;
+    }
+    this.#look(false);
+    this.#pause();
+  }
+}

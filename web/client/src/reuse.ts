@@ -1,0 +1,60 @@
+/** Structural sharing: an equal part of a new value keeps the identity of the old part. */
+
+type Fields = Record<string, unknown>;
+
+/** `next`, or `old` where both are equal. Rows with an id are compared with the old row of that id. Both are JSON. */
+export function reuse<T>(old: unknown, next: T): T {
+  if (Object.is(old, next)) {
+    return next;
+  }
+  if (Array.isArray(old) && Array.isArray(next)) {
+    return list(old, next) as T;
+  }
+  if (isFields(old) && isFields(next)) {
+    return fields(old, next) as T;
+  }
+  return next;
+}
+
+function list(old: readonly unknown[], next: readonly unknown[]): readonly unknown[] {
+  const byId = new Map<unknown, unknown>();
+  for (const row of old) {
+    const id = idOf(row);
+    if (id !== undefined) {
+      byId.set(id, row);
+    }
+  }
+  const shared = next.map((row, at) => {
+    const id = idOf(row);
+    return reuse(id === undefined ? old[at] : byId.get(id), row);
+  });
+  const same = shared.length === old.length && shared.every((row, at) => Object.is(row, old[at]));
+  return same ? old : Object.freeze(shared);
+}
+
+function fields(old: Fields, next: Fields): Fields {
+  const names = Object.keys(next);
+  let same = names.length === Object.keys(old).length;
+  const shared: Fields = {};
+  for (const name of names) {
+    const value = reuse(old[name], next[name]);
+    shared[name] = value;
+    same &&= Object.hasOwn(old, name) && Object.is(value, old[name]);
+  }
+  return same ? old : shared;
+}
+
+/** The names under which rows of the contract have their ids, the own one first. */
+const ids = ["event_id", "bookmark_id", "session_id", "task_id", "project", "source", "model"];
+
+function idOf(row: unknown): string | undefined {
+  if (!isFields(row)) {
+    return undefined;
+  }
+  const name = "id" in row ? "id" : ids.find((name) => typeof row[name] === "string");
+  return name === undefined ? undefined : `${name} ${row[name]}`;
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

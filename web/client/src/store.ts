@@ -1,0 +1,307 @@
+/** The store of a page: views of read models that stay true. */
+import { type KeptStorage, keep, storageKey, takeKept } from "./continuation.js";
+import { Endpoint } from "./endpoint.js";
+import type { EngineSettings } from "./engine.js";
+import { type Environment, machine } from "./environment.js";
+import type { HostSettings, ReportedStatus, ToHost, ToPage } from "./host.js";
+import { type Link, openLink } from "./links.js";
+import { type ReadModel, readModel } from "./models.js";
+import { browserPage, type PageState } from "./page.js";
+import { type BodyOf, Mirror, type View } from "./view.js";
+
+/** A value that changes. `subscribe` calls at once and after each change, as Svelte's stores do. */
+export interface Subscribable<T> {
+  /** Returns the function that ends the subscription. */
+  subscribe(changed: (value: T) => void): () => void;
+  /** The value now. It has a new identity only if it changed, as React's `useSyncExternalStore` demands. */
+  getSnapshot(): T;
+}
+
+/** A read model as a screen sees it. It is fetched and followed while it has a subscriber. */
+export interface Watch<T> extends Subscribable<View<T>> {
+  readonly model: ReadModel;
+  /** Milliseconds since the body was last known to be true. Null: no answer came yet. */
+  age(): number | null;
+  /** The cursor of the body. */
+  cursor(): string | null;
+}
+
+/** How the store connects. */
+export interface StoreOptions {
+  /** The address of the server; the page's own if left out. */
+  url?: string | URL;
+  /** A token for a proxy before the server. A stream with a token uses server-sent events. */
+  token?: string;
+  /** Only this project. */
+  project?: string;
+  /** The function for requests. A store with its own does not share its connection. */
+  fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  /** `"share"`: the tabs of a browser share a connection where they can. `"alone"`: this page has its own. */
+  tabs?: "share" | "alone";
+  /** The storage from which a page that is loaded again continues; null for none. */
+  storage?: KeptStorage | null;
+  /** Other waits than those of the contract. */
+  settings?: EngineSettings;
+  /** The boundary to the machine, for tests. */
+  environment?: Environment;
+  /** The page, for tests. */
+  page?: PageState;
+  /** The compiled engine, where it cannot be loaded from beside the package. */
+  engine?: WebAssembly.Module | Promise<WebAssembly.Module>;
+}
+
+/** The result of a write. */
+export interface Written {
+  body: unknown;
+  /** The cursor that contains the write. */
+  cursor: string | null;
+}
+
+/** Views of read models that stay true. */
+export class Store {
+  /** The state of the connection. */
+  readonly status: Subscribable<ReportedStatus>;
+  /** Whether the project has a task. Null: not known yet. */
+  readonly known: Subscribable<boolean | null>;
+  readonly #status = new Value<ReportedStatus>(Object.freeze({ name: "connecting" }));
+  readonly #known = new Value<boolean | null>(null);
+  readonly #environment: Environment;
+  readonly #endpoint: Endpoint;
+  readonly #storage: KeptStorage | null;
+  readonly #storageKey: string;
+  readonly #mirrors = new Map<ReadModel, Mirror>();
+  readonly #watches = new Map<ReadModel, Watch<unknown>>();
+  readonly #link: Link;
+  readonly #unlisten: () => void;
+  #pulse: { cursor: string | null; at: number } | null = null;
+  /** The floor of the reads that this page makes by itself. */
+  #written: string | null = null;
+  #closed = false;
+
+  constructor(options: StoreOptions) {
+    const page = options.page ?? browserPage();
+    const url = new URL(options.url ?? globalThis.location.href);
+    const environment = options.environment ?? machine();
+    const fetch = options.fetch;
+    this.#environment = fetch ? { ...environment, fetch } : environment;
+    const settings: HostSettings = {
+      url: new URL(options.url === undefined ? "/" : url.href, url).href,
+      project: options.project ?? null,
+      token: options.token ?? null,
+      engine: options.settings ?? {},
+    };
+    this.#endpoint = new Endpoint(this.#environment, settings.url, settings.project, settings.token);
+    this.#storage = options.storage === undefined ? sessionStorageIfAny() : options.storage;
+    this.#storageKey = storageKey(settings.url, settings.project);
+    this.status = this.#status;
+    this.known = this.#known;
+
+    const continuation = this.#storage ? takeKept(this.#storage, this.#storageKey) : null;
+    for (const { model, ...kept } of continuation?.kept ?? []) {
+      const rest = { version: 0, error: null, why: null, failures: 0, trueAt: kept.askedAt };
+      this.#mirror(model).take(model, { ...kept, ...rest, state: "unconfirmed" });
+    }
+    const shares = !fetch && !options.environment && !options.engine && options.tabs !== "alone";
+    this.#link = openLink(shares, settings, this.#environment, options.engine, (message) => this.#take(message));
+    this.#send({ do: "hello", visible: page.visible(), online: page.online(), continuation });
+    this.#unlisten = page.listen({
+      visible: (visible) => this.#send({ do: "visible", visible }),
+      online: (online) => this.#send({ do: "online", online }),
+      left: () => this.#keep(),
+    });
+  }
+
+  /** The read model with this name: `overview`, `bookmarks` or `task:<id>`. The same name gives the same object. */
+  watch<M extends ReadModel>(name: M): Watch<BodyOf<M>> {
+    const model = readModel(name);
+    if (model === null) {
+      throw new TypeError(`no read model has the name ${JSON.stringify(name)}: overview, bookmarks or task:<id>`);
+    }
+    let watch = this.#watches.get(model);
+    if (!watch) {
+      watch = this.#newWatch(model);
+      this.#watches.set(model, watch);
+    }
+    // The body of a read model has the type that the contract gives it.
+    return watch as Watch<BodyOf<M>>;
+  }
+
+  /** Requests a read model anew, because a person asks for it. */
+  refresh(model: ReadModel): void {
+    this.#send({ do: "refresh", model });
+  }
+
+  /** The application wrote, and these read models show what it wrote. `cursor` is `Requery-Cursor` of the write. */
+  wrote(cursor: string, ...models: ReadModel[]): void {
+    this.#written = cursor;
+    for (const model of models) {
+      this.#send({ do: "wrote", model, cursor });
+    }
+  }
+
+  /** Writes over REST, and asks anew for the read models that show the write. Fails with a `RequestError`. */
+  async write(method: string, path: string, body?: unknown, ...models: ReadModel[]): Promise<Written> {
+    const response = await this.#endpoint.request(method, path, body, null);
+    const cursor = response.headers.get("requery-cursor");
+    if (cursor !== null) {
+      this.wrote(cursor, ...models);
+    }
+    return { body: await response.json().catch(() => null), cursor };
+  }
+
+  /** Reads over REST what is no read model. The answer contains this page's own writes. Fails with a `RequestError`. */
+  async read<T>(path: string): Promise<T> {
+    const response = await this.#endpoint.request("GET", path, undefined, this.#written);
+    return (await response.json()) as T;
+  }
+
+  /** Replaces the stream by a new one at once. */
+  reconnectNow(): void {
+    this.#send({ do: "reconnect" });
+  }
+
+  /** Ends the connection, and fetches no more, until `resume`. */
+  pause(): void {
+    this.#send({ do: "pause" });
+  }
+
+  resume(): void {
+    this.#send({ do: "resume" });
+  }
+
+  /** The time by the clock of the views. */
+  now(): number {
+    return this.#environment.now();
+  }
+
+  /** Ends the store. Its views stay as they are. */
+  close(): void {
+    if (!this.#closed) {
+      this.#keep();
+      this.#send({ do: "close" });
+      this.#closed = true;
+      this.#unlisten();
+      this.#link.close();
+    }
+  }
+
+  #newWatch(model: ReadModel): Watch<unknown> {
+    const mirror = () => this.#mirrors.get(model);
+    return {
+      model,
+      getSnapshot: () => this.#mirror(model).view,
+      subscribe: (changed) => {
+        const { listeners } = this.#mirror(model);
+        const listener = () => changed(this.#mirror(model).view);
+        if (listeners.size === 0) {
+          this.#send({ do: "watch", model });
+        }
+        listeners.add(listener);
+        listener();
+        return () => {
+          if (listeners.delete(listener) && listeners.size === 0) {
+            this.#send({ do: "unwatch", model });
+          }
+        };
+      },
+      age: () => {
+        const holding = mirror()?.holding;
+        if (!holding || holding.trueAt === null) {
+          return null;
+        }
+        // A message of the stream says that each fresh body is still true.
+        const followed = holding.state === "fresh" ? (this.#pulse?.at ?? 0) : 0;
+        return Math.max(0, this.now() - Math.max(holding.trueAt, followed));
+      },
+      cursor: () => mirror()?.holding?.cursor ?? null,
+    };
+  }
+
+  #mirror(model: ReadModel): Mirror {
+    let mirror = this.#mirrors.get(model);
+    if (!mirror) {
+      mirror = new Mirror();
+      this.#mirrors.set(model, mirror);
+    }
+    return mirror;
+  }
+
+  #send(message: ToHost): void {
+    if (!this.#closed) {
+      this.#link.send(message);
+    }
+  }
+
+  #take(message: ToPage): void {
+    if (this.#closed) {
+      return;
+    }
+    switch (message.is) {
+      case "updates": {
+        // Every view is new before the first screen looks at one.
+        const changed = message.updates.filter((update) => this.#mirror(update.model).take(update.model, update));
+        for (const { model } of changed) {
+          for (const listener of [...this.#mirror(model).listeners]) {
+            listener();
+          }
+        }
+        break;
+      }
+      case "status":
+        this.#status.set(Object.freeze(message.status));
+        break;
+      case "known":
+        this.#known.set(message.known);
+        break;
+      case "pulse":
+        this.#pulse = message;
+        break;
+    }
+  }
+
+  #keep(): void {
+    if (this.#storage && !this.#closed) {
+      keep(this.#storage, this.#storageKey, this.#pulse?.cursor ?? null, this.#mirrors);
+    }
+  }
+}
+
+/** A value with subscribers. */
+class Value<T> implements Subscribable<T> {
+  readonly #listeners = new Set<(value: T) => void>();
+  #value: T;
+
+  constructor(value: T) {
+    this.#value = value;
+  }
+
+  readonly subscribe = (changed: (value: T) => void): (() => void) => {
+    const listener = (value: T) => changed(value);
+    this.#listeners.add(listener);
+    listener(this.#value);
+    return () => this.#listeners.delete(listener);
+  };
+
+  readonly getSnapshot = (): T => this.#value;
+
+  set(value: T): void {
+    this.#value = value;
+    for (const listener of [...this.#listeners]) {
+      listener(value);
+    }
+  }
+}
+
+function sessionStorageIfAny(): KeptStorage | null {
+  try {
+    return globalThis.sessionStorage ?? null;
+  } catch {
+    // The browser forbids it.
+    return null;
+  }
+}
+
+/** A store for the server at `url`. */
+export function createStore(options: StoreOptions = {}): Store {
+  return new Store(options);
+}
