@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 import { codings } from "./build/codings.ts";
 import { licenses } from "./build/licenses.ts";
@@ -27,6 +28,8 @@ const policy =
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 export default defineConfig({
+  resolve: { alias: { "requery-client": fileURLToPath(new URL("../client/dist/index.js", import.meta.url)) } },
+  worker: { format: "es" },
   plugins: [licenses(), codings()],
   server: { proxy },
   preview: { proxy, headers: { "content-security-policy": policy } },

@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import { ask } from "./ask";
 import { store } from "./live";
-import type { ReadModels } from "./store";
+import type { ReadModel } from "./store";
 
 /** The sentence at the foot of the page. A live region reads it. */
 export const said = signal("");
@@ -21,12 +21,12 @@ export async function write<T>(
   method: string,
   path: string,
   body: unknown,
-  models: readonly (keyof ReadModels)[],
+  models: readonly ReadModel[],
   sentence?: string,
 ): Promise<T | null> {
   try {
     const answer = await ask<T>(path, { method, body });
-    for (const model of models) store.peek().wrote(model, answer?.cursor ?? null);
+    if (answer?.cursor) store.peek().wrote(answer.cursor, ...models);
     if (sentence !== undefined) say(sentence);
     return answer?.body ?? null;
   } catch (error) {

@@ -3,10 +3,11 @@ import { effect, signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./ask";
 import { project } from "./route";
-import { createStore, type ReadModels, type Store, type Subscribable, type View } from "./store";
+import type { BodyOf } from "requery-client";
+import { createStore, type ReadModel, type Store, type Subscribable, type View, type Watch } from "./store";
 
 /** The store of the chosen project. Another project has another stream, so the store changes with it. */
-export const store = signal<Store>(createStore({ project: project.peek() }));
+export const store = signal<Store>(createStore(project.peek()));
 
 export function followProject(): void {
   let chosen = project.peek();
@@ -15,7 +16,7 @@ export function followProject(): void {
     if (next === chosen) return;
     chosen = next;
     store.peek().close();
-    store.value = createStore({ project: next });
+    store.value = createStore(next);
   });
 }
 
@@ -25,11 +26,13 @@ export function useSubscribable<T>(source: Subscribable<T>): T {
   return held.source === source ? held.value : source.getSnapshot();
 }
 
-export function useModel<M extends keyof ReadModels>(name: M): View<ReadModels[M]> {
-  const from = store.value;
-  const held = useRef<{ from: Store; name: M; source: Subscribable<View<ReadModels[M]>> } | null>(null);
-  if (held.current?.from !== from || held.current.name !== name) held.current = { from, name, source: from.watch(name) };
-  return useSubscribable(held.current.source);
+/** The view of a read model. The component is drawn again when the view is another one. */
+export function useModel<M extends ReadModel>(name: M): View<BodyOf<M>> {
+  return useSubscribable(useWatch(name));
+}
+
+export function useWatch<M extends ReadModel>(name: M): Watch<BodyOf<M>> {
+  return store.value.watch(name);
 }
 
 export interface Read<T> {

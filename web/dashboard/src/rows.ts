@@ -1,5 +1,5 @@
 /** The names of the rows of the contract, from the generated types. */
-import type { components } from "./api";
+import type { components } from "requery-client";
 
 type Schemas = components["schemas"];
 

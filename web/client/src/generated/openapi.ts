@@ -17,6 +17,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Projects with the numbers of their tasks, the last changed first */
+        get: operations["projects"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tasks": {
         parameters: {
             query?: never;
@@ -78,7 +95,8 @@ export interface paths {
          * Purge finished tasks
          * @description A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has more
          *     than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With `older_than`, every
-         *     task of the tree must have ended before that time. `{}` purges all finished trees.
+         *     task of the tree must have ended before that time. `{}` purges all finished trees. With `dry_run: true` no task is
+         *     deleted: the answer has the number of the tasks that would be, and the first of them.
          */
         post: operations["purge_tasks"];
         delete?: never;
@@ -991,8 +1009,12 @@ export interface components {
             title: string;
             /** @description The project of the task. */
             project: string;
+            /** @description The runtime that the task comes from. */
+            source: string;
             /** @description The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale. */
             reason: string | null;
+            /** @description The `status_detail` of the task: the question that it asks, or the command that it asks for. */
+            detail: string | null;
             /**
              * Format: date-time
              * @description The time from which the task waits, or from which it counts as stale.
@@ -1094,6 +1116,11 @@ export interface components {
             /** @description The reason of the status. Stored only with `waiting` and `errored`. */
             status_reason?: string | null;
             /**
+             * @description The question that the task asks, the command that it asks for, or the text of the error: up to 500 characters.
+             *     Stored only with `waiting` and `errored`.
+             */
+            status_detail?: string | null;
+            /**
              * Format: date-time
              * @description The time from which the task waits. Stored only with `waiting`. Default: now.
              */
@@ -1143,6 +1170,56 @@ export interface components {
             errors: components["schemas"]["FieldProblem"][];
         };
         /**
+         * Project
+         * @description A project that has tasks, with the numbers of its tasks by status.
+         */
+        Project: {
+            /** @description The name. The empty text is a project too. */
+            project: string;
+            /**
+             * Format: uint64
+             * @description All tasks.
+             */
+            total_tasks: number;
+            /**
+             * Format: uint64
+             * @description Tasks on which an agent works.
+             */
+            running_tasks: number;
+            /**
+             * Format: uint64
+             * @description Tasks that wait for a person.
+             */
+            waiting_tasks: number;
+            /**
+             * Format: uint64
+             * @description Completed tasks.
+             */
+            completed_tasks: number;
+            /**
+             * Format: uint64
+             * @description Failed tasks.
+             */
+            errored_tasks: number;
+            /**
+             * Format: date-time
+             * @description The last activity: the latest `changed_at` of the tasks.
+             */
+            changed_at: string;
+        };
+        /**
+         * ProjectPage
+         * @description Projects, the last changed first.
+         */
+        ProjectPage: {
+            /** @description The rows. */
+            items: components["schemas"]["Project"][];
+            /** @description The `before` of the request for the rows that follow; `null` at the end of the list. Opaque. */
+            next: string | null;
+            /** @description The `after` of the request for the rows that precede; `null` at the start of the list. Opaque. */
+            previous: string | null;
+        };
+        /**
          * Purge
          * @description The finished tasks to purge. Without a field: all finished tasks. A tree of tasks is purged only if every task in
          *     it is finished.
@@ -1157,6 +1234,8 @@ export interface components {
             older_than?: string | null;
             /** @description Only trees with a task of this project at the top. */
             project?: string | null;
+            /** @description `true`: only count and list the tasks, and delete none. */
+            dry_run?: boolean | null;
         };
         /**
          * Purged
@@ -1165,9 +1244,11 @@ export interface components {
         Purged: {
             /**
              * Format: uint64
-             * @description The number of purged tasks.
+             * @description The number of purged tasks; with `dry_run` the number of tasks that a purge would delete.
              */
             count: number;
+            /** @description With `dry_run` the first of these tasks, at most 50; otherwise `null`. */
+            tasks: components["schemas"]["Task"][] | null;
         };
         /**
          * Resumed
@@ -1536,6 +1617,11 @@ export interface components {
              */
             status_reason: string | null;
             /**
+             * @description The question that a waiting task asks, the command that it asks for, or the text of the error: at most 500
+             *     characters.
+             */
+            status_detail: string | null;
+            /**
              * Format: date-time
              * @description The time from which the task waits; `null` if it does not wait.
              */
@@ -1680,6 +1766,11 @@ export interface components {
              *     removes the reason, unless the same request gives another one.
              */
             status_reason?: string | null;
+            /**
+             * @description The question, the command or the error; `null` removes it. Stored only with `waiting` and `errored`. A change of
+             *     the status or of its reason removes the detail, unless the same request gives one.
+             */
+            status_detail?: string | null;
             /**
              * Format: date-time
              * @description The time from which the task waits. Stored only with `waiting`; `null` is allowed only with another status.
@@ -1863,6 +1954,100 @@ export interface operations {
                 content?: never;
             };
             /** @description A header is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The `Host` or the `Origin` is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field or a parameter is invalid; `errors` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is away or busy, or the server is shutting down. Try again after `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description The wait in seconds. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    projects: {
+        parameters: {
+            query?: {
+                /** @description The largest number of items on the page. */
+                limit?: number;
+                /** @description The `next` of a page: the items that follow that page. */
+                before?: string;
+                /** @description The `previous` of a page: the items that precede that page. */
+                after?: string;
+            };
+            header?: {
+                /** @description The `ETag` of the answer that the caller has. */
+                "If-None-Match"?: string;
+                /** @description A cursor that the answer must cover. A cursor of another epoch is ignored. */
+                "Requery-At-Least"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested content. */
+            200: {
+                headers: {
+                    /** @description For a read: the changes that the answer contains. For a write: a cursor that covers the write. */
+                    "Requery-Cursor": string;
+                    /** @description Names this content; send it in `If-None-Match`. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectPage"];
+                };
+            };
+            /** @description The caller already has this content. */
+            304: {
+                headers: {
+                    /** @description For a read: the changes that the answer contains. For a write: a cursor that covers the write. */
+                    "Requery-Cursor": string;
+                    /** @description Names this content; send it in `If-None-Match`. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A header is malformed, or `before` or `after` is not a token of this list. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2336,7 +2521,8 @@ export interface operations {
                 /**
                  * @example {
                  *       "status": "waiting",
-                 *       "status_reason": "question"
+                 *       "status_reason": "question",
+                 *       "status_detail": "Which port?"
                  *     }
                  */
                 "application/json": components["schemas"]["TaskPatch"];

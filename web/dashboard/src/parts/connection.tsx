@@ -1,55 +1,78 @@
 /** The connection, in words. It shows no words while all is well. */
-import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { now } from "../clock";
-import { store, useModel, useSubscribable } from "../live";
-import { Age } from "./age";
+import { store, useModel, useSubscribable, useWatch } from "../live";
+import type { Status } from "../store";
 
 /** A short doubt is no news: the bar appears when it lasts. */
 const PATIENCE_MS = 200;
-
-const isOpenedOnce = signal(false);
+const PATIENCE_AT_BEGIN_MS = 1000;
 
 export function Connection() {
   const status = useSubscribable(store.value.status);
   const overview = useModel("overview");
-  const isWell = status.state === "live" && overview.error === null;
+  const watch = useWatch("overview");
+  const isWell = status.name === "live" && overview.error === null;
   const [isShown, show] = useState(false);
-  if (status.state === "live") isOpenedOnce.value = true;
   useEffect(() => {
     if (isWell) {
       show(false);
       return;
     }
-    const timer = setTimeout(() => show(true), status.state === "connecting" ? 1000 : PATIENCE_MS);
+    const timer = setTimeout(() => show(true), status.name === "connecting" ? PATIENCE_AT_BEGIN_MS : PATIENCE_MS);
     return () => clearTimeout(timer);
   }, [isWell]);
-  const seconds = status.retryAt === null ? null : Math.max(0, Math.ceil((status.retryAt - now.value) / 1000));
-  const canRetry = ["reconnecting", "offline", "closed", "connecting"].includes(status.state);
+  if (isWell || !isShown) return <div role="status" aria-live="polite" />;
+  // The countdown and the age move each second; a screen reader hears only the words beside them.
+  const at = now.value;
+  const age = watch.age();
+  const seconds = status.name === "reconnecting" && status.nextTry !== null ? Math.ceil((status.nextTry - store.value.now()) / 1000) : 0;
+  const canRetry = ["reconnecting", "offline", "closed", "connecting", "polling"].includes(status.name);
+  const retry = () => {
+    if (status.name === "closed" || status.name === "disabled") store.value.resume();
+    store.value.reconnectNow();
+  };
   return (
-    <div class="connection-place" role="status" aria-live="polite">
-      {isShown && !isWell ? (
-        <div class={`connection is-${status.state.replace(" ", "-")}`}>
-          <strong>{WORDS[status.state]}</strong>
-          <span>
-            {status.state === "live" && overview.error ? overview.error.message : null}
-            {status.state !== "live" && status.reason ? `${status.reason}. ` : null}
-            {seconds !== null && seconds > 0 ? <span aria-hidden="true">Next try in {seconds} s. </span> : null}
-            {overview.data !== null && overview.state !== "fresh" ? <Age time={overview.taken} label="The rows are of" /> : null}
-          </span>
-          {canRetry ? <button type="button" onClick={() => store.value.reconnectNow()}>Retry now</button> : null}
-        </div>
-      ) : null}
+    <div role="status" aria-live="polite">
+      <div class={`connection is-${status.name.replace(" ", "-")}`} data-at={at}>
+        <strong>{WORDS[status.name]}</strong>
+        <span>
+          {why(status, overview.error)}
+          {seconds > 0 ? <span aria-hidden="true">Next try in {seconds} s. </span> : null}
+          {age !== null && age >= 1000 ? <span aria-hidden="true">The rows were true {Math.floor(age / 1000)} s ago.</span> : null}
+        </span>
+        {canRetry ? <button type="button" onClick={retry}>Retry now</button> : null}
+      </div>
     </div>
   );
 }
 
-const WORDS = {
+const WORDS: Record<Status["name"], string> = {
   connecting: "Connecting",
   live: "Not up to date",
   "catching up": "Catching up",
+  polling: "Asking again and again",
   reconnecting: "Reconnecting",
   offline: "This device is offline",
   closed: "Closed",
   disabled: "Paused",
-} as const;
+};
+
+const LOSSES: Record<string, string> = {
+  ended: "The connection ended",
+  "not reached": "The server is not reached; check that requery runs",
+  busy: "The server is busy",
+  silent: "The server sent no sign of life",
+  "no first message": "The address answers, but not as requery; check the proxy",
+  "not confirmed": "The server did not confirm the watched rows",
+  closing: "The server is ending",
+  "network returned": "The network returned",
+  asked: "You asked for a new connection",
+};
+
+function why(status: Status, error: string | null): string {
+  if (status.name === "reconnecting") return `${LOSSES[status.reason] ?? status.reason}${status.text ? ` (${status.text})` : ""}. `;
+  if (status.name === "closed") return `${status.reason}. `;
+  if (status.name === "polling") return "No stream reaches the server, so the page asks at intervals. ";
+  return error === null ? "" : `${error}. `;
+}

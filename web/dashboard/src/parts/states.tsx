@@ -13,8 +13,8 @@ export function Waiting() {
   return <div class="waiting" role="status">{isSlow ? <><span class="spinner" aria-hidden="true" />Reading the rows</> : null}</div>;
 }
 
-export function Failed({ error }: { error: Error }) {
-  return <p class="failed" role="alert">{error.message}</p>;
+export function Failed({ error }: { error: Error | string }) {
+  return <p class="failed" role="alert">{typeof error === "string" ? error : error.message}</p>;
 }
 
 /** An empty screen is a command to run, and a live sign that the page waits for its effect. */
