@@ -105,7 +105,7 @@ function Section({ id, name, tasks, count, status, folds = false }: {
   const more = total - shown.length;
   if (rows.length === 0 && total === 0) return null;
   return (
-    <section aria-labelledby={id}>
+    <section class={`list-${id}`} aria-labelledby={id}>
       <h2 id={id}>{name} <span class="dim">{total}</span></h2>
       <ol class="rows">
         {shown.map(({ id: key, row, isLeft }) => <TaskRow key={key} task={row} isLeft={isLeft} showsProject={project.value === null} />)}
