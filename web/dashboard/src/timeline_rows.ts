@@ -10,6 +10,17 @@ const MOST_PAGES_OF_A_HOLE = 10;
 /** A selected event is looked for in so many older pages. */
 const MOST_PAGES_TO_AN_EVENT = 50;
 
+/** The least time between two requests for an older page in view. */
+const REVIEW_PACE_MS = 1000;
+
+/** An older page: its request, and the positions that its answer had. */
+interface OlderPage {
+  before: string;
+  etag: string | null;
+  first: number;
+  last: number;
+}
+
 interface Loaded {
   task_id: string;
   /** By position, the oldest first. */
@@ -24,6 +35,8 @@ export interface TimelineRows {
   isLoading: boolean;
   loadOlder: () => Promise<void>;
   find: (event_id: string) => Promise<boolean>;
+  /** Tells which positions are in view: an older page in view is requested again when the task changed. */
+  view: (first: number, last: number) => void;
 }
 
 export function useTimelineRows(task_id: string, detail: TaskDetail | null): TimelineRows {
@@ -31,14 +44,48 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
   const [isLoading, setLoading] = useState(false);
   const current = useRef(loaded);
   const isBusy = useRef(false);
+  const pages = useRef<OlderPage[]>([]);
+  const inView = useRef({ first: 0, last: 0 });
+  const review = useRef({ timer: 0, next: 0 });
   const show = (next: Loaded) => {
     current.current = next;
     setLoaded(next);
   };
+  const pathOf = (before: string) => `/api/v1/tasks/${encodeURIComponent(task_id)}/timeline${query({ before, limit: PAGE_ROWS })}`;
   const page = async (before: string): Promise<EventPage | null> => {
-    const path = `/api/v1/tasks/${encodeURIComponent(task_id)}/timeline${query({ before, limit: PAGE_ROWS })}`;
-    return (await ask<EventPage>(path))?.body ?? null;
+    const answer = await ask<EventPage>(pathOf(before));
+    if (answer === null) return null;
+    const first = answer.body.items.at(-1)?.position;
+    const last = answer.body.items[0]?.position;
+    if (first !== undefined && last !== undefined) pages.current.push({ before, etag: answer.etag, first, last });
+    return answer.body;
   };
+
+  /** The newest page says only that the task changed. The change can be in an older page that a person reads. */
+  const reviewOlder = async () => {
+    review.current.next = Date.now() + REVIEW_PACE_MS;
+    const { first, last } = inView.current;
+    for (const one of pages.current.filter((older) => older.first <= last && older.last >= first)) {
+      try {
+        const answer = await ask<EventPage>(pathOf(one.before), { etag: one.etag });
+        if (answer === null || current.current.task_id !== task_id) continue;
+        one.etag = answer.etag;
+        const held = current.current.events;
+        const begin = indexOf(held, one.first);
+        const end = indexOf(held, one.last + 1);
+        const items = answer.body.items.filter(({ position }) => position >= one.first && position <= one.last);
+        show({ ...current.current, events: [...held.slice(0, begin), ...items.reverse(), ...held.slice(end)] });
+      } catch (error) {
+        say((error as Error).message);
+      }
+    }
+  };
+  useEffect(() => {
+    if (detail === null || pages.current.length === 0) return;
+    clearTimeout(review.current.timer);
+    review.current.timer = window.setTimeout(() => void reviewOlder(), Math.max(0, review.current.next - Date.now()));
+    return () => clearTimeout(review.current.timer);
+  }, [detail, task_id]);
 
   useEffect(() => {
     if (detail === null) return;
@@ -107,18 +154,35 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
     return has();
   };
 
+  const view = (first: number, last: number) => {
+    inView.current = { first, last };
+  };
+
   const isMine = loaded.task_id === task_id;
-  return { events: isMine ? loaded.events : [], hasOlder: isMine && loaded.next !== null, isLoading, loadOlder, find };
+  return { events: isMine ? loaded.events : [], hasOlder: isMine && loaded.next !== null, isLoading, loadOlder, find, view };
 }
 
 /** The held rows with a page of newest-first rows over them. A held row that the page should have, and has not, is deleted. */
 function merged(held: readonly TimelineEvent[], page: readonly TimelineEvent[]): TimelineEvent[] {
   const from = page.at(-1)?.position;
   if (from === undefined) return [];
-  const known = new Map(held.map((event) => [event.event_id, event]));
+  const kept = indexOf(held, from);
+  const known = new Map(held.slice(kept).map((event) => [event.event_id, event]));
   const fresh = page.map((event) => {
     const old = known.get(event.event_id);
     return old !== undefined && old.updated_at === event.updated_at ? old : event;
   }).reverse();
-  return [...held.filter(({ position }) => position < from), ...fresh];
+  return [...held.slice(0, kept), ...fresh];
+}
+
+/** The index of the first event at a position or after it, by halving. */
+function indexOf(events: readonly TimelineEvent[], position: number): number {
+  let low = 0;
+  let high = events.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((events[middle]?.position ?? 0) < position) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -71,7 +71,7 @@ const LOSSES: Record<string, string> = {
 };
 
 function why(status: Status, error: string | null): string {
-  if (status.name === "reconnecting") return `${LOSSES[status.reason] ?? status.reason}${status.text ? ` (${status.text})` : ""}. `;
+  if (status.name === "reconnecting") return `${LOSSES[status.reason] ?? status.reason}. `;
   if (status.name === "closed") return `${status.reason}. `;
   if (status.name === "polling") return "No stream reaches the server, so the page asks at intervals. ";
   return error === null ? "" : `${error}. `;

@@ -11,7 +11,7 @@ const NEAR_PX = 24;
 /** The distance to the begin at which older rows are asked for. */
 const EARLY_PX = 1200;
 
-export function VirtualList<T>({ rows, idOf, heightOf, render, label, isFollowing, setFollowing, atBegin, shown }: {
+export function VirtualList<T>({ rows, idOf, heightOf, render, label, isFollowing, setFollowing, atBegin, inView, shown }: {
   rows: readonly T[];
   idOf: (row: T) => string;
   heightOf: (row: T) => number;
@@ -20,6 +20,7 @@ export function VirtualList<T>({ rows, idOf, heightOf, render, label, isFollowin
   isFollowing: boolean;
   setFollowing: (value: boolean) => void;
   atBegin: () => void;
+  inView: (first: T, last: T) => void;
   /** The id of the row to bring into view, each time it changes. */
   shown: string | null;
 }) {
@@ -86,6 +87,12 @@ export function VirtualList<T>({ rows, idOf, heightOf, render, label, isFollowin
       scrollTo(top - element.clientHeight / 3);
     }
   }, [shown, at === -1]);
+
+  useEffect(() => {
+    const top = rows[rowAt(offsets, view.top)];
+    const bottom = rows[rowAt(offsets, view.top + view.height)];
+    if (top !== undefined && bottom !== undefined) inView(top, bottom);
+  }, [rows, view]);
 
   const scrolled = () => {
     const element = box.current;

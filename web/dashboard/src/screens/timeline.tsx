@@ -36,7 +36,7 @@ export function Timeline({ task_id, detail, marked }: { task_id: string; detail:
   const [seen, setSeen] = useState(0);
   const selected = rows.events.find(({ event_id }) => event_id === chosen) ?? null;
   const last = rows.events.at(-1)?.position ?? 0;
-  const newest = rows.events.length === 0 ? 0 : rows.events.filter(({ position }) => position > seen).length;
+  const newest = rows.events.length === 0 ? 0 : newerThan(rows.events, seen);
   useEffect(() => {
     if (isFollowing) setSeen(last);
   }, [isFollowing, last]);
@@ -73,6 +73,7 @@ export function Timeline({ task_id, detail, marked }: { task_id: string; detail:
           isFollowing={isFollowing}
           setFollowing={setFollowing}
           atBegin={() => void rows.loadOlder()}
+          inView={(first, end) => rows.view(first.position, end.position)}
           shown={chosen}
           render={(event) => <EventRow event={event} isSelected={event.event_id === chosen} isMarked={marked.has(event.event_id)} task_id={task_id} />}
         />
@@ -85,6 +86,12 @@ export function Timeline({ task_id, detail, marked }: { task_id: string; detail:
       {selected ? <EventPanel event={selected} /> : null}
     </div>
   );
+}
+
+function newerThan(events: readonly TimelineEvent[], position: number): number {
+  let at = events.length;
+  while (at > 0 && (events[at - 1]?.position ?? 0) > position) at--;
+  return events.length - at;
 }
 
 function EventRow({ event, isSelected, isMarked, task_id }: { event: TimelineEvent; isSelected: boolean; isMarked: boolean; task_id: string }) {
