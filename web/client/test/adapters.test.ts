@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { QueryClient, QueryObserver } from "@tanstack/query-core";
-import { act, createElement } from "react";
-import { createRoot } from "react-dom/client";
 import { followQueries, requeryKey, requeryOptions } from "../src/tanstack.js";
 import { createStore } from "../src/index.js";
 import { followSwr, requeryFetcher } from "../src/swr.js";
@@ -86,37 +84,3 @@ test("TanStack Query: exactly the queries of a changed read model are stale, and
   store.close();
 });
 
-test("SWR: the key of a changed read model gets the new body, and the keys that depend on it are fetched again", async () => {
-  const { machine, store } = start();
-  const { cache, mutate } = await swrCache();
-  let derived = 0;
-  const leave = followSwr(store, mutate, "bookmarks");
-  const first = requeryFetcher(store)(requeryKey("bookmarks"));
-  await begin(machine);
-  assert.deepEqual(await first, page("one"));
-  assert.deepEqual(cache.get(serialized("bookmarks"))?.data, page("one"));
-  void derived;
-  machine.socket.frame("bookmark.saved", saved, "a:6:6:");
-  await settle();
-  machine.taken()[0]?.answer("a:6:6:", page("two"), 'W/"2"');
-  await settle();
-  assert.deepEqual(cache.get(serialized("bookmarks"))?.data, page("two"));
-  leave();
-  store.close();
-});
-
-async function swrCache() {
-  const { unstable_serialize } = await import("swr");
-  serialized = (model) => unstable_serialize(["requery", model]);
-  const cache = new Map<string, { data?: unknown }>();
-  // The library's own mutate for a cache of its own.
-  const { initCache } = (await import("swr/_internal")) as unknown as {
-    initCache: (provider: unknown) => [unknown, never];
-  };
-  const [, mutate] = initCache(cache);
-  return { cache, mutate: mutate as Parameters<typeof followSwr>[1] };
-}
-
-let serialized: (model: string) => string = () => "";
-
-void [act, createElement, createRoot];
