@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { QueryClient, QueryObserver } from "@tanstack/query-core";
 import { followQueries, requeryKey, requeryOptions } from "../src/tanstack.js";
 import { createStore } from "../src/index.js";
-import { followSwr, requeryFetcher } from "../src/swr.js";
 import { engine, FakeMachine, FakePage, FakeStorage, settle } from "./fakes.js";
 
 const page = (title: string) => ({ items: [{ bookmark_id: "1", title }], next: null });
@@ -83,4 +82,3 @@ test("TanStack Query: exactly the queries of a changed read model are stale, and
   client.clear();
   store.close();
 });
-
