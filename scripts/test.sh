@@ -67,4 +67,7 @@ say "tests with deadlines, one at a time"
 # shellcheck disable=SC2086
 cargo test --test it --quiet -- $deadlines --test-threads 1
 
+say "web"
+REQUERY_BINARY="${CARGO_TARGET_DIR:-$PWD/target}/debug/requery" scripts/web-test
+
 say "all checks passed"

@@ -5,6 +5,7 @@
 
 mod mark;
 mod queue;
+mod restored;
 mod slot;
 
 use std::sync::Arc;
@@ -73,21 +74,6 @@ impl<K: Key> Refetcher<K> {
             reached: false,
             restoring: false,
         }
-    }
-
-    /// Holds an answer of an earlier run, whose stream reported its changes.
-    pub(super) fn restore(&mut self, key: K, cursor: &Cursor, asked_at: u64, now: u64) {
-        // Without a first message in time, the answer is fetched as if its last fetch were long ago.
-        let safety_at = now + self.settings.first_message_wait;
-        let mut slot = Box::<Slot>::default();
-        slot.on_stream = true;
-        slot.cursor = Some(cursor.clone());
-        slot.asked_at = Some(asked_at);
-        slot.safety_at = safety_at;
-        self.slots.insert(key.clone(), slot);
-        self.restoring = true;
-        self.idle.push((now, key));
-        self.forget_idle(now);
     }
 
     /// `stream_cursor` is the cursor of the last message, if the stream already reports the changes of `key`. `floor` is

@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 import { codings } from "./build/codings.ts";
 import { licenses } from "./build/licenses.ts";
@@ -28,7 +27,6 @@ const policy =
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 export default defineConfig({
-  resolve: { alias: { "requery-client": fileURLToPath(new URL("../client/dist/index.js", import.meta.url)) } },
   worker: { format: "es" },
   plugins: [licenses(), codings()],
   server: { proxy },

@@ -68,12 +68,7 @@ export class Endpoint {
   }
 
   /** Fetches a read model. The server does not send the parts of `held` again if they are current. */
-  async fetch(
-    model: ReadModel,
-    held: HeldParts,
-    atLeast: string | null,
-    cancelled: AbortSignal,
-  ): Promise<FetchAnswer> {
+  async fetch(model: ReadModel, held: HeldParts, atLeast: string | null, cancelled: AbortSignal): Promise<FetchAnswer> {
     const asked = paths(model).map((path, at) => this.#part(path, held, at, atLeast, cancelled));
     try {
       const parts = await Promise.all(asked);

@@ -44,10 +44,22 @@ export const finish = (task_id: string) =>
   write("PATCH", taskPath(task_id), { status: "completed" }, ["overview", `task:${task_id}`], "The task is done.");
 
 export const bookmark = (row: { task_id: string; event_id?: string }, note?: string) =>
-  write("PUT", "/api/v1/bookmarks", note === undefined ? row : { ...row, note }, ["bookmarks"], "The bookmark is saved. Press 3 to see all.");
+  write(
+    "PUT",
+    "/api/v1/bookmarks",
+    note === undefined ? row : { ...row, note },
+    ["bookmarks"],
+    "The bookmark is saved. Press 3 to see all.",
+  );
 
 export const removeBookmark = (bookmark_id: string) =>
-  write("DELETE", `/api/v1/bookmarks/${encodeURIComponent(bookmark_id)}`, undefined, ["bookmarks"], "The bookmark is gone.");
+  write(
+    "DELETE",
+    `/api/v1/bookmarks/${encodeURIComponent(bookmark_id)}`,
+    undefined,
+    ["bookmarks"],
+    "The bookmark is gone.",
+  );
 
 /** The time in which a person can take a deletion back. */
 const UNDO_MS = 5000;
@@ -79,7 +91,13 @@ export function undo(): void {
 }
 
 async function send(task_id: string): Promise<void> {
-  await write("DELETE", taskPath(task_id), undefined, ["overview", `task:${task_id}`, "bookmarks"], "The task is deleted.");
+  await write(
+    "DELETE",
+    taskPath(task_id),
+    undefined,
+    ["overview", `task:${task_id}`, "bookmarks"],
+    "The task is deleted.",
+  );
   deletions.value = deletions.value.filter((one) => one.task_id !== task_id);
 }
 

@@ -22,7 +22,12 @@ const ANSWER_TIME_MS = 30_000;
 /** Sends a request and reads its JSON. `null` stands for 304: the held body is still right. */
 export async function ask<T>(
   path: string,
-  { method = "GET", body, etag, keepalive = false }: {
+  {
+    method = "GET",
+    body,
+    etag,
+    keepalive = false,
+  }: {
     method?: string;
     body?: unknown;
     etag?: string | null;
@@ -50,7 +55,10 @@ export async function ask<T>(
   const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
   if (response.ok && response.status === 204) return { body: undefined as T, cursor, etag: null };
   if (response.ok && !isJson) {
-    throw new Failure(response.status, "The address answers with a page and not with rows. Check the proxy before requery.");
+    throw new Failure(
+      response.status,
+      "The address answers with a page and not with rows. Check the proxy before requery.",
+    );
   }
   try {
     const answered: unknown = await response.json();

@@ -51,7 +51,8 @@ export function useCalm<T>(rows: readonly T[], idOf: (row: T) => string, scope: 
   const owner = useRef({});
   const newest = rows.map((row) => ({ id: idOf(row), row, isLeft: false }));
   const request = released.value;
-  const isKept = isHeld.value && held.current.scope === scope && held.current.released === request && held.current.rows.length > 0;
+  const isKept =
+    isHeld.value && held.current.scope === scope && held.current.released === request && held.current.rows.length > 0;
   let shown = newest;
   let count = 0;
   if (isKept) {

@@ -63,7 +63,10 @@ export function hear(entries: readonly NeedsYou[]): void {
   if (!isNotifying.value) return;
   for (const entry of begun.slice(0, 3)) {
     try {
-      const shown = new Notification(entry.title, { body: entry.detail ?? why(entry.reason ?? null), tag: entry.task_id });
+      const shown = new Notification(entry.title, {
+        body: entry.detail ?? why(entry.reason ?? null),
+        tag: entry.task_id,
+      });
       shown.onclick = () => window.focus();
     } catch {
       // Some browsers allow notifications only from a service worker.

@@ -49,7 +49,12 @@ const READ_PACE_MS = 500;
  * A `path` of `null` asks for no rows.
  */
 export function useRead<T>(path: string | null, sign: unknown = null): Read<T> {
-  const [read, show] = useState<Read<T> & { path: string | null }>({ path, data: null, error: null, isAsking: path !== null });
+  const [read, show] = useState<Read<T> & { path: string | null }>({
+    path,
+    data: null,
+    error: null,
+    isAsking: path !== null,
+  });
   const state = useRef({ path, etag: null as string | null, isAsking: false, isStale: false, next: 0 });
   useEffect(() => {
     const mine = state.current;
@@ -73,7 +78,13 @@ export function useRead<T>(path: string | null, sign: unknown = null): Read<T> {
           show({ path, data: answer.body, error: null, isAsking: false });
         }
       } catch (error) {
-        if (state.current === current) show((held) => ({ path, data: held.path === path ? held.data : null, error: error as Error, isAsking: false }));
+        if (state.current === current)
+          show((held) => ({
+            path,
+            data: held.path === path ? held.data : null,
+            error: error as Error,
+            isAsking: false,
+          }));
       }
       current.isAsking = false;
       if (current.isStale && state.current === current) void request();

@@ -85,7 +85,15 @@ function arrive(scroll: number): void {
 /** Turns clicks on links of this page into steps of the history. Other clicks stay with the browser. */
 export function followLinks(): void {
   document.addEventListener("click", (click) => {
-    if (click.defaultPrevented || click.button !== 0 || click.metaKey || click.ctrlKey || click.shiftKey || click.altKey) return;
+    if (
+      click.defaultPrevented ||
+      click.button !== 0 ||
+      click.metaKey ||
+      click.ctrlKey ||
+      click.shiftKey ||
+      click.altKey
+    )
+      return;
     const link = (click.target as Element | null)?.closest?.("a");
     if (!link || link.target !== "" || link.hasAttribute("download") || link.origin !== location.origin) return;
     if (link.pathname.startsWith("/docs") || link.pathname.startsWith("/openapi")) return;

@@ -51,7 +51,8 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
     current.current = next;
     setLoaded(next);
   };
-  const pathOf = (before: string) => `/api/v1/tasks/${encodeURIComponent(task_id)}/timeline${query({ before, limit: PAGE_ROWS })}`;
+  const pathOf = (before: string) =>
+    `/api/v1/tasks/${encodeURIComponent(task_id)}/timeline${query({ before, limit: PAGE_ROWS })}`;
   const page = async (before: string): Promise<EventPage | null> => {
     const answer = await ask<EventPage>(pathOf(before));
     if (answer === null) return null;
@@ -74,7 +75,7 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
         const begin = indexOf(held, one.first);
         const end = indexOf(held, one.last + 1);
         const items = answer.body.items.filter(({ position }) => position >= one.first && position <= one.last);
-        show({ ...current.current, events: [...held.slice(0, begin), ...items.reverse(), ...held.slice(end)] });
+        show({ ...current.current, events: [...held.slice(0, begin), ...items.toReversed(), ...held.slice(end)] });
       } catch (error) {
         say((error as Error).message);
       }
@@ -110,7 +111,7 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
       for (let count = 0; count < MOST_PAGES_OF_A_HOLE && next !== null; count++) {
         const older: EventPage | null = await page(next);
         if (older === null || current.current.task_id !== held.task_id) return;
-        events = merged(events, older.items);
+        events = [...older.items.toReversed(), ...events];
         next = older.next ?? null;
         if ((events[0]?.position ?? 0) <= last) {
           const from = events[0]?.position ?? 0;
@@ -134,7 +135,7 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
       const older = await page(next);
       if (older !== null && current.current.task_id === task_id) {
         const from = current.current.events[0]?.position ?? Number.MAX_SAFE_INTEGER;
-        const added = older.items.filter(({ position }) => position < from).reverse();
+        const added = older.items.filter(({ position }) => position < from).toReversed();
         show({ task_id, events: [...added, ...current.current.events], next: older.next ?? null });
       }
     } catch (error) {
@@ -159,7 +160,14 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
   };
 
   const isMine = loaded.task_id === task_id;
-  return { events: isMine ? loaded.events : [], hasOlder: isMine && loaded.next !== null, isLoading, loadOlder, find, view };
+  return {
+    events: isMine ? loaded.events : [],
+    hasOlder: isMine && loaded.next !== null,
+    isLoading,
+    loadOlder,
+    find,
+    view,
+  };
 }
 
 /** The held rows with a page of newest-first rows over them. A held row that the page should have, and has not, is deleted. */
@@ -168,10 +176,12 @@ function merged(held: readonly TimelineEvent[], page: readonly TimelineEvent[]):
   if (from === undefined) return [];
   const kept = indexOf(held, from);
   const known = new Map(held.slice(kept).map((event) => [event.event_id, event]));
-  const fresh = page.map((event) => {
-    const old = known.get(event.event_id);
-    return old !== undefined && old.updated_at === event.updated_at ? old : event;
-  }).reverse();
+  const fresh = page
+    .map((event) => {
+      const old = known.get(event.event_id);
+      return old !== undefined && old.updated_at === event.updated_at ? old : event;
+    })
+    .toReversed();
   return [...held.slice(0, kept), ...fresh];
 }
 

@@ -53,7 +53,9 @@ export function why(reason: string | null): string {
 export function byWeight(entries: readonly NeedsYou[]): NeedsYou[] {
   const weight = { asks: 0, doubt: 1, turn: 2, ready: 3 } as Record<Shape, number>;
   const of = (entry: NeedsYou) => weight[shapeOfReason(entry.reason ?? null)] ?? 2;
-  return entries.filter((entry) => entry.reason !== "ready").sort((a, b) => of(a) - of(b) || a.since.localeCompare(b.since));
+  return entries
+    .filter((entry) => entry.reason !== "ready")
+    .sort((a, b) => of(a) - of(b) || a.since.localeCompare(b.since));
 }
 
 /** The one sentence of a task in a list. */
@@ -85,7 +87,11 @@ export const projectName = (project: string): string => (project === "" ? "(no p
 /** The command that continues a session of an agent in its folder. */
 export function resumeCommand(source: string, runtime: string, workspace: string | null): string | null {
   const command =
-    source === "claude-code" ? `claude --resume ${quoted(runtime)}` : source === "codex" ? `codex resume ${quoted(runtime)}` : null;
+    source === "claude-code"
+      ? `claude --resume ${quoted(runtime)}`
+      : source === "codex"
+        ? `codex resume ${quoted(runtime)}`
+        : null;
   if (command === null) return null;
   return workspace === null ? command : `cd ${quoted(workspace)} && ${command}`;
 }

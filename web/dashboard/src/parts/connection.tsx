@@ -26,7 +26,10 @@ export function Connection() {
   // The countdown and the age move each second; a screen reader hears only the words beside them.
   const at = now.value;
   const age = watch.age();
-  const seconds = status.name === "reconnecting" && status.nextTry !== null ? Math.ceil((status.nextTry - store.value.now()) / 1000) : 0;
+  const seconds =
+    status.name === "reconnecting" && status.nextTry !== null
+      ? Math.ceil((status.nextTry - store.value.now()) / 1000)
+      : 0;
   const canRetry = ["reconnecting", "offline", "closed", "connecting", "polling"].includes(status.name);
   const retry = () => {
     if (status.name === "closed" || status.name === "disabled") store.value.resume();
@@ -39,9 +42,15 @@ export function Connection() {
         <span>
           {why(status, overview.error)}
           {seconds > 0 ? <span aria-hidden="true">Next try in {seconds} s. </span> : null}
-          {age !== null && age >= 1000 ? <span aria-hidden="true">The rows were true {Math.floor(age / 1000)} s ago.</span> : null}
+          {age !== null && age >= 1000 ? (
+            <span aria-hidden="true">The rows were true {Math.floor(age / 1000)} s ago.</span>
+          ) : null}
         </span>
-        {canRetry ? <button type="button" onClick={retry}>Retry now</button> : null}
+        {canRetry ? (
+          <button type="button" onClick={retry}>
+            Retry now
+          </button>
+        ) : null}
       </div>
     </div>
   );

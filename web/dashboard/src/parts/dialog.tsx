@@ -10,6 +10,7 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
     return () => dialog?.close();
   }, []);
   return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the key for the click beside the dialog is Escape.
     <dialog
       ref={element}
       aria-labelledby="dialog-title"
@@ -19,7 +20,9 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
       <div class="dialog-body">
         <header>
           <h2 id="dialog-title">{title}</h2>
-          <button type="button" class="plain" onClick={close}>Close <kbd>Esc</kbd></button>
+          <button type="button" class="plain" onClick={close}>
+            Close <kbd>Esc</kbd>
+          </button>
         </header>
         {children}
       </div>

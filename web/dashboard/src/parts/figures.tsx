@@ -30,14 +30,19 @@ export function Figures({ overview }: { overview: Overview }) {
       <section aria-labelledby="activity">
         <h2 id="activity">Activity</h2>
         <ActivityPath activity={activity} />
-        <p class="dim">{number(stats.total_events)} events in {number(stats.total_tasks)} tasks</p>
+        <p class="dim">
+          {number(stats.total_events)} events in {number(stats.total_tasks)} tasks
+        </p>
       </section>
       {sources.length === 0 ? null : (
         <section aria-labelledby="sources">
           <h2 id="sources">Sources</h2>
           <dl class="pairs">
             {sources.slice(0, 8).map(({ source, tasks }) => (
-              <div key={source}><dt dir="auto">{source}</dt><dd>{number(tasks)}</dd></div>
+              <div key={source}>
+                <dt dir="auto">{source}</dt>
+                <dd>{number(tasks)}</dd>
+              </div>
             ))}
           </dl>
         </section>
@@ -54,11 +59,26 @@ export function UsageFigures({ usage }: { usage: Usage }) {
   if (usage.answers === 0) return <p class="dim">No transcript reports its usage yet.</p>;
   return (
     <dl class="pairs">
-      <div><dt>sent</dt><dd>{short(usage.input_tokens)}</dd></div>
-      <div><dt>received</dt><dd>{short(usage.output_tokens)}</dd></div>
-      <div><dt>cache read</dt><dd>{short(usage.cache_read_tokens)}</dd></div>
-      <div><dt>cache written</dt><dd>{short(usage.cache_write_tokens)}</dd></div>
-      <div><dt>stated cost</dt><dd>{cost(usage)}</dd></div>
+      <div>
+        <dt>sent</dt>
+        <dd>{short(usage.input_tokens)}</dd>
+      </div>
+      <div>
+        <dt>received</dt>
+        <dd>{short(usage.output_tokens)}</dd>
+      </div>
+      <div>
+        <dt>cache read</dt>
+        <dd>{short(usage.cache_read_tokens)}</dd>
+      </div>
+      <div>
+        <dt>cache written</dt>
+        <dd>{short(usage.cache_write_tokens)}</dd>
+      </div>
+      <div>
+        <dt>stated cost</dt>
+        <dd>{cost(usage)}</dd>
+      </div>
     </dl>
   );
 }
@@ -75,13 +95,20 @@ function ActivityPath({ activity }: { activity: readonly Activity[] }) {
   const most = Math.max(...activity.map(({ events }) => events));
   const end = Date.parse(newest.hour);
   const width = WIDTH / HOURS;
-  const path = activity.map(({ hour, events }) => {
-    const at = HOURS - 1 - (end - Date.parse(hour)) / HOUR_MS;
-    const height = Math.max(1, (events / most) * (HEIGHT - 1));
-    return `M${(at * width).toFixed(1)} ${HEIGHT}v${(-height).toFixed(1)}h${(width - 1.5).toFixed(1)}V${HEIGHT}Z`;
-  }).join("");
+  const path = activity
+    .map(({ hour, events }) => {
+      const at = HOURS - 1 - (end - Date.parse(hour)) / HOUR_MS;
+      const height = Math.max(1, (events / most) * (HEIGHT - 1));
+      return `M${(at * width).toFixed(1)} ${HEIGHT}v${(-height).toFixed(1)}h${(width - 1.5).toFixed(1)}V${HEIGHT}Z`;
+    })
+    .join("");
   return (
-    <svg class="activity" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={`Events per hour, at most ${most} in one hour, ${newest.events} in the newest`}>
+    <svg
+      class="activity"
+      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+      role="img"
+      aria-label={`Events per hour, at most ${most} in one hour, ${newest.events} in the newest`}
+    >
       <path d={`${path}M0 ${HEIGHT - 0.5}h${WIDTH}v.5H0Z`} />
     </svg>
   );

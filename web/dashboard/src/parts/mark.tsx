@@ -7,8 +7,15 @@ const DRAWN: Record<Shape, preact.ComponentChildren> = {
   running: <path d="M3.5 2v12L14 8Z" />,
   ready: <path d="M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13Zm0 2a4.5 4.5 0 1 1 0 9 4.5 4.5 0 0 1 0-9Z" />,
   completed: <path d="m2 8.5 2-2 2.5 2.5L12 3.5l2 2L6.500 13Z" />,
-  errored: <path d="m3 1.500 5 4.500 5-4.500 1.500 1.500L10 8l4.500 5-1.500 1.500-5-4.500-5 4.500L1.500 13 6 8 1.500 3Z" />,
-  doubt: <path fill-rule="evenodd" d="M8 .5 15.500 8 8 15.500.5 8Z M8 3.500 3.500 8 8 12.500 12.500 8Z M7 5.500h2v3.200H7Z M7 9.300h2v1.600H7Z" />,
+  errored: (
+    <path d="m3 1.500 5 4.500 5-4.500 1.500 1.500L10 8l4.500 5-1.500 1.500-5-4.500-5 4.500L1.500 13 6 8 1.500 3Z" />
+  ),
+  doubt: (
+    <path
+      fill-rule="evenodd"
+      d="M8 .5 15.500 8 8 15.500.5 8Z M8 3.500 3.500 8 8 12.500 12.500 8Z M7 5.500h2v3.200H7Z M7 9.300h2v1.600H7Z"
+    />
+  ),
 };
 
 export function Mark({ shape, silent = false }: { shape: Shape; silent?: boolean }) {

@@ -10,11 +10,24 @@ export function Waiting() {
     const timer = setTimeout(() => setSlow(true), 200);
     return () => clearTimeout(timer);
   }, []);
-  return <div class="waiting" role="status">{isSlow ? <><span class="spinner" aria-hidden="true" />Reading the rows</> : null}</div>;
+  return (
+    <div class="waiting" role="status">
+      {isSlow ? (
+        <>
+          <span class="spinner" aria-hidden="true" />
+          Reading the rows
+        </>
+      ) : null}
+    </div>
+  );
 }
 
 export function Failed({ error }: { error: Error | string }) {
-  return <p class="failed" role="alert">{typeof error === "string" ? error : error.message}</p>;
+  return (
+    <p class="failed" role="alert">
+      {typeof error === "string" ? error : error.message}
+    </p>
+  );
 }
 
 /** An empty screen is a command to run, and a live sign that the page waits for its effect. */
@@ -25,10 +38,17 @@ export function Empty({ children, command, waits }: { children: ComponentChildre
       {command === undefined ? null : (
         <p class="command">
           <code>{command}</code>
-          <button type="button" onClick={() => void copy(command, "The command is copied.")}>Copy</button>
+          <button type="button" onClick={() => void copy(command, "The command is copied.")}>
+            Copy
+          </button>
         </p>
       )}
-      {waits === undefined ? null : <p class="waits"><span class="pulse" aria-hidden="true" />{waits}</p>}
+      {waits === undefined ? null : (
+        <p class="waits">
+          <span class="pulse" aria-hidden="true" />
+          {waits}
+        </p>
+      )}
     </div>
   );
 }

@@ -17,12 +17,18 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
       <a class="row-link" href={to(`/tasks/${task.task_id}`)} data-row={task.task_id} data-title={task.title}>
         <Mark shape={shape} />
         {task.parent_task_id ? <span class="row-part">part</span> : null}
-        <span class="row-name" dir="auto">{task.title}</span>
+        <span class="row-name" dir="auto">
+          {task.title}
+        </span>
         <span class="row-sentence" dir="auto" ref={flash}>
           {isGoing ? "is being deleted; press u to keep it" : isLeft ? "is no longer in this list" : sentence}
         </span>
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
-        {task.waiting_since ? <span class="row-wait"><Age time={task.waiting_since} label="waits" /></span> : null}
+        {task.waiting_since ? (
+          <span class="row-wait">
+            <Age time={task.waiting_since} label="waits" />
+          </span>
+        ) : null}
         <Age time={task.changed_at} />
       </a>
     </li>

@@ -6,10 +6,17 @@ const MOST_COLOURED_LINES = 2000;
 
 export function TextBlock({ text }: { text: string }) {
   const lines = DIFF.test(text) ? text.split("\n") : [];
-  if (lines.length === 0 || lines.length > MOST_COLOURED_LINES) return <pre class="text" dir="auto" tabIndex={0}>{text}</pre>;
+  if (lines.length === 0 || lines.length > MOST_COLOURED_LINES)
+    return (
+      <pre class="text" dir="auto">
+        {text}
+      </pre>
+    );
   return (
-    <pre class="text" tabIndex={0}>
-      {lines.map((line, at) => <span key={at} class={classOf(line)}>{`${line}\n`}</span>)}
+    <pre class="text">
+      {lines.map((line, at) => (
+        <span key={at} class={classOf(line)}>{`${line}\n`}</span>
+      ))}
     </pre>
   );
 }

@@ -11,7 +11,18 @@ const NEAR_PX = 24;
 /** The distance to the begin at which older rows are asked for. */
 const EARLY_PX = 1200;
 
-export function VirtualList<T>({ rows, idOf, heightOf, render, label, isFollowing, setFollowing, atBegin, inView, shown }: {
+export function VirtualList<T>({
+  rows,
+  idOf,
+  heightOf,
+  render,
+  label,
+  isFollowing,
+  setFollowing,
+  atBegin,
+  inView,
+  shown,
+}: {
   rows: readonly T[];
   idOf: (row: T) => string;
   heightOf: (row: T) => number;
@@ -51,7 +62,9 @@ export function VirtualList<T>({ rows, idOf, heightOf, render, label, isFollowin
     element.scrollTop = top;
     own.current = element.scrollTop;
     keepAnchor(element.scrollTop);
-    setView((held) => held.top === element.scrollTop ? held : { top: element.scrollTop, height: element.clientHeight });
+    setView((held) =>
+      held.top === element.scrollTop ? held : { top: element.scrollTop, height: element.clientHeight },
+    );
   };
 
   useLayoutEffect(() => {
@@ -109,7 +122,11 @@ export function VirtualList<T>({ rows, idOf, heightOf, render, label, isFollowin
   return (
     <div class="virtual" ref={box} onScroll={scrolled} role="feed" aria-label={label} aria-busy="false">
       <div style={{ height: `${offsets[first] ?? 0}px` }} />
-      {rows.slice(first, end).map((row) => <div key={idOf(row)} style={{ height: `${heightOf(row)}px` }} role="article">{render(row)}</div>)}
+      {rows.slice(first, end).map((row) => (
+        <article key={idOf(row)} style={{ height: `${heightOf(row)}px` }}>
+          {render(row)}
+        </article>
+      ))}
       <div style={{ height: `${whole - (offsets[end] ?? whole)}px` }} />
     </div>
   );

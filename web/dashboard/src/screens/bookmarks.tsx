@@ -16,16 +16,18 @@ export function Bookmarks() {
   const ids = new Set(data?.items.map(({ bookmark_id }) => bookmark_id));
   const all = [...(data?.items ?? []), ...(older?.items ?? []).filter(({ bookmark_id }) => !ids.has(bookmark_id))];
   const rows = useCalm(all, ({ bookmark_id }) => bookmark_id, project.value);
-  useKeys([{
-    key: "x",
-    does: "remove the bookmark of the row",
-    group: "Bookmarks",
-    run: () => {
-      const id = document.activeElement?.closest<HTMLElement>("[data-bookmark]")?.dataset.bookmark;
-      if (id === undefined) say("Choose a row first: j and k move between rows.");
-      else void removeBookmark(id);
+  useKeys([
+    {
+      key: "x",
+      does: "remove the bookmark of the row",
+      group: "Bookmarks",
+      run: () => {
+        const id = document.activeElement?.closest<HTMLElement>("[data-bookmark]")?.dataset.bookmark;
+        if (id === undefined) say("Choose a row first: j and k move between rows.");
+        else void removeBookmark(id);
+      },
     },
-  }]);
+  ]);
   if (data === null) return error ? <Failed error={error} /> : <Waiting />;
   const next = older === null ? data.next : older.next;
   const load = async () => {
@@ -39,11 +41,21 @@ export function Bookmarks() {
   return (
     <div class="bookmarks">
       <h1>Bookmarks</h1>
-      {all.length === 0 ? <Empty waits="Waiting for the first bookmark">Open a task and press b. The bookmark stands here, with a note.</Empty> : null}
+      {all.length === 0 ? (
+        <Empty waits="Waiting for the first bookmark">
+          Open a task and press b. The bookmark stands here, with a note.
+        </Empty>
+      ) : null}
       <ol class="marks">
-        {rows.map(({ id, row, isLeft }) => <Saved key={id} row={row} isLeft={isLeft} />)}
+        {rows.map(({ id, row, isLeft }) => (
+          <Saved key={id} row={row} isLeft={isLeft} />
+        ))}
       </ol>
-      {next ? <button type="button" class="more" onClick={() => void load()}>Older bookmarks</button> : null}
+      {next ? (
+        <button type="button" class="more" onClick={() => void load()}>
+          Older bookmarks
+        </button>
+      ) : null}
     </div>
   );
 }
@@ -60,11 +72,15 @@ function Saved({ row, isLeft }: { row: Bookmark; isLeft: boolean }) {
     <li class={isLeft ? "is-left" : ""} data-bookmark={row.bookmark_id}>
       <a href={to(`/tasks/${row.task_id}`, row.event_id ? { event: row.event_id } : {})} data-row={row.bookmark_id}>
         <span class="hit-kind">{row.event_id ? "event" : "task"}</span>
-        <span class="row-name" dir="auto">{row.title}</span>
+        <span class="row-name" dir="auto">
+          {row.title}
+        </span>
         <Age time={row.updated_at} />
       </a>
       {note === null ? (
-        <button type="button" class="note" onClick={() => setNote(row.note ?? "")}>{row.note ? <span dir="auto">{row.note}</span> : "Add a note"}</button>
+        <button type="button" class="note" onClick={() => setNote(row.note ?? "")}>
+          {row.note ? <span dir="auto">{row.note}</span> : "Add a note"}
+        </button>
       ) : (
         <textarea
           class="note"
@@ -84,7 +100,9 @@ function Saved({ row, isLeft }: { row: Bookmark; isLeft: boolean }) {
           }}
         />
       )}
-      <button type="button" class="plain" onClick={() => void removeBookmark(row.bookmark_id)}>Remove</button>
+      <button type="button" class="plain" onClick={() => void removeBookmark(row.bookmark_id)}>
+        Remove
+      </button>
     </li>
   );
 }

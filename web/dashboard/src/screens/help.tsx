@@ -25,7 +25,16 @@ export function Help({ close }: { close: () => void }) {
           <section key={group}>
             <h3>{group}</h3>
             <dl class="keys">
-              {keys.value.filter((one) => one.group === group).map(({ key, does }) => <div key={key}><dt><kbd>{key === " " ? "Space" : key}</kbd></dt><dd>{does}</dd></div>)}
+              {keys.value
+                .filter((one) => one.group === group)
+                .map(({ key, does }) => (
+                  <div key={key}>
+                    <dt>
+                      <kbd>{key === " " ? "Space" : key}</kbd>
+                    </dt>
+                    <dd>{does}</dd>
+                  </div>
+                ))}
             </dl>
           </section>
         ))}
@@ -33,18 +42,33 @@ export function Help({ close }: { close: () => void }) {
           <h3>Signs</h3>
           <dl class="keys">
             {(Object.keys(MEANINGS) as Shape[]).map((shape) => (
-              <div key={shape}><dt><Mark shape={shape} silent /></dt><dd><b>{SHAPE_WORDS[shape]}</b>: {MEANINGS[shape]}</dd></div>
+              <div key={shape}>
+                <dt>
+                  <Mark shape={shape} silent />
+                </dt>
+                <dd>
+                  <b>{SHAPE_WORDS[shape]}</b>: {MEANINGS[shape]}
+                </dd>
+              </div>
             ))}
           </dl>
         </section>
         <section>
           <h3>When a task starts to wait</h3>
           <p>
-            <button type="button" aria-pressed={isNotifying.value} onClick={() => void toggleNotify().then(say)}>Notification: {isNotifying.value ? "on" : "off"}</button>{" "}
-            <button type="button" aria-pressed={isSounding.value} onClick={() => say(toggleSound())}>Sound: {isSounding.value ? "on" : "off"}</button>
+            <button type="button" aria-pressed={isNotifying.value} onClick={() => void toggleNotify().then(say)}>
+              Notification: {isNotifying.value ? "on" : "off"}
+            </button>{" "}
+            <button type="button" aria-pressed={isSounding.value} onClick={() => say(toggleSound())}>
+              Sound: {isSounding.value ? "on" : "off"}
+            </button>
           </p>
         </section>
-        <p class="dim"><a href="/docs" target="_blank" rel="noreferrer">All operations of the server</a></p>
+        <p class="dim">
+          <a href="/docs" target="_blank" rel="noreferrer">
+            All operations of the server
+          </a>
+        </p>
       </div>
     </Dialog>
   );

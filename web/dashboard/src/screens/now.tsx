@@ -36,14 +36,38 @@ export function Now() {
         ) : (
           <>
             <NeedsYouList entries={entries} running={overview.stats.running_tasks} />
-            <Section id="running" name="Running" tasks={running.filter(({ stale_since }) => !stale_since)} count={overview.stats.running_tasks - running.filter(({ stale_since }) => stale_since).length} status="running" />
-            <Section id="ready" name="Ready for a prompt" tasks={tasks.items.filter(({ status, status_reason }) => status === "waiting" && status_reason === "ready")} status="waiting" />
+            <Section
+              id="running"
+              name="Running"
+              tasks={running.filter(({ stale_since }) => !stale_since)}
+              count={overview.stats.running_tasks - running.filter(({ stale_since }) => stale_since).length}
+              status="running"
+            />
+            <Section
+              id="ready"
+              name="Ready for a prompt"
+              tasks={tasks.items.filter(
+                ({ status, status_reason }) => status === "waiting" && status_reason === "ready",
+              )}
+              status="waiting"
+            />
             <Section id="failed" name="Failed" tasks={failed} count={overview.stats.errored_tasks} status="errored" />
-            <Section id="done" name="Done" tasks={tasks.items.filter(({ status }) => status === "completed")} count={overview.stats.completed_tasks} status="completed" folds />
+            <Section
+              id="done"
+              name="Done"
+              tasks={tasks.items.filter(({ status }) => status === "completed")}
+              count={overview.stats.completed_tasks}
+              status="completed"
+              folds
+            />
           </>
         )}
       </div>
-      {isEmpty ? null : <aside aria-label="Figures"><Figures overview={overview} /></aside>}
+      {isEmpty ? null : (
+        <aside aria-label="Figures">
+          <Figures overview={overview} />
+        </aside>
+      )}
     </div>
   );
 }
@@ -52,7 +76,10 @@ export function Now() {
 function useStatus(status: "running" | "errored", first: readonly Task[] = [], count = 0): readonly Task[] {
   const held = first.filter((task) => task.status === status);
   const isWhole = held.length >= count;
-  const read = useRead<TaskPage>(isWhole ? null : `/api/v1/tasks${query({ project: project.value, status, limit: 200 })}`, first);
+  const read = useRead<TaskPage>(
+    isWhole ? null : `/api/v1/tasks${query({ project: project.value, status, limit: 200 })}`,
+    first,
+  );
   return isWhole ? held : (read.data?.items ?? held);
 }
 
@@ -61,11 +88,21 @@ function NeedsYouList({ entries, running }: { entries: readonly NeedsYou[]; runn
   return (
     <section class={`needs${entries.length === 0 ? " is-quiet" : ""}`} aria-labelledby="needs-you">
       <h1 id="needs-you">
-        {entries.length === 0 ? "No agent needs you" : entries.length === 1 ? "1 agent needs you" : `${entries.length} agents need you`}
+        {entries.length === 0
+          ? "No agent needs you"
+          : entries.length === 1
+            ? "1 agent needs you"
+            : `${entries.length} agents need you`}
       </h1>
-      {rows.length === 0 ? <p class="dim">{running === 0 ? "No agent is at work." : `${running} at work. The page tells you when one stops.`}</p> : null}
+      {rows.length === 0 ? (
+        <p class="dim">
+          {running === 0 ? "No agent is at work." : `${running} at work. The page tells you when one stops.`}
+        </p>
+      ) : null}
       <ol>
-        {rows.map(({ id, row, isLeft }) => <NeedsYouEntry key={id} entry={row} isLeft={isLeft} />)}
+        {rows.map(({ id, row, isLeft }) => (
+          <NeedsYouEntry key={id} entry={row} isLeft={isLeft} />
+        ))}
       </ol>
     </section>
   );
@@ -77,20 +114,44 @@ function NeedsYouEntry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) 
   return (
     <li class={`need is-${shape}${isLeft ? " is-left" : ""}`}>
       <a href={to(`/tasks/${entry.task_id}`)} data-row={entry.task_id} data-title={entry.title}>
-        <span class="need-mark"><Mark shape={shape} silent /><b>{SHAPE_WORDS[shape]}</b></span>
-        <span class="need-wait"><Age time={entry.since} label={shape === "doubt" ? "since" : "waits"} /></span>
-        <span class="need-title" dir="auto">{entry.title}</span>
-        <span class="need-why">
-          <span class="need-who" dir="auto">{entry.source ?? "The agent"}</span> {isLeft ? "no longer needs you" : why(entry.reason ?? null)}
-          <span class="need-project" dir="auto"> · {projectName(entry.project)}</span>
+        <span class="need-mark">
+          <Mark shape={shape} silent />
+          <b>{SHAPE_WORDS[shape]}</b>
         </span>
-        {entry.detail ? <q class="need-detail" dir="auto" ref={flash}>{entry.detail}</q> : null}
+        <span class="need-wait">
+          <Age time={entry.since} label={shape === "doubt" ? "since" : "waits"} />
+        </span>
+        <span class="need-title" dir="auto">
+          {entry.title}
+        </span>
+        <span class="need-why">
+          <span class="need-who" dir="auto">
+            {entry.source ?? "The agent"}
+          </span>{" "}
+          {isLeft ? "no longer needs you" : why(entry.reason ?? null)}
+          <span class="need-project" dir="auto">
+            {" "}
+            · {projectName(entry.project)}
+          </span>
+        </span>
+        {entry.detail ? (
+          <q class="need-detail" dir="auto" ref={flash}>
+            {entry.detail}
+          </q>
+        ) : null}
       </a>
     </li>
   );
 }
 
-function Section({ id, name, tasks, count, status, folds = false }: {
+function Section({
+  id,
+  name,
+  tasks,
+  count,
+  status,
+  folds = false,
+}: {
   id: string;
   name: string;
   tasks: readonly Task[];
@@ -106,14 +167,30 @@ function Section({ id, name, tasks, count, status, folds = false }: {
   if (rows.length === 0 && total === 0) return null;
   return (
     <section class={`list-${id}`} aria-labelledby={id}>
-      <h2 id={id}>{name} <span class="dim">{total}</span></h2>
+      <h2 id={id}>
+        {name} <span class="dim">{total}</span>
+      </h2>
       <ol class="rows">
-        {shown.map(({ id: key, row, isLeft }) => <TaskRow key={key} task={row} isLeft={isLeft} showsProject={project.value === null} />)}
+        {shown.map(({ id: key, row, isLeft }) => (
+          <TaskRow key={key} task={row} isLeft={isLeft} showsProject={project.value === null} />
+        ))}
       </ol>
       {more > 0 ? (
-        isFolded && rows.length > DONE_SHOWN
-          ? <button type="button" class="more" onClick={() => { isDoneOpen.value = true; }}>{more} more</button>
-          : <a class="more" href={to("/tasks", { status })}>{more} more</a>
+        isFolded && rows.length > DONE_SHOWN ? (
+          <button
+            type="button"
+            class="more"
+            onClick={() => {
+              isDoneOpen.value = true;
+            }}
+          >
+            {more} more
+          </button>
+        ) : (
+          <a class="more" href={to("/tasks", { status })}>
+            {more} more
+          </a>
+        )
       ) : null}
     </section>
   );

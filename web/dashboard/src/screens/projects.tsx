@@ -16,7 +16,9 @@ export function ProjectDialog({ close }: { close: () => void }) {
     change({ project: name });
     close();
   };
-  const items = (read.data?.items ?? []).filter((one) => projectName(one.project).toLowerCase().includes(filter.toLowerCase()));
+  const items = (read.data?.items ?? []).filter((one) =>
+    projectName(one.project).toLowerCase().includes(filter.toLowerCase()),
+  );
   return (
     <Dialog title="Project" close={close}>
       <input
@@ -25,16 +27,26 @@ export function ProjectDialog({ close }: { close: () => void }) {
         placeholder="Filter"
         value={filter}
         onInput={(event) => setFilter(event.currentTarget.value)}
-        onKeyDown={(event) => { if (event.key === "Enter" && items[0]) choose(items[0].project); }}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && items[0]) choose(items[0].project);
+        }}
       />
-      {read.data === null ? (read.error ? <Failed error={read.error} /> : <Waiting />) : null}
+      {read.data === null ? read.error ? <Failed error={read.error} /> : <Waiting /> : null}
       <ul class="projects">
-        <li><button type="button" aria-pressed={project.value === null} onClick={() => choose(null)}><b>All projects</b></button></li>
+        <li>
+          <button type="button" aria-pressed={project.value === null} onClick={() => choose(null)}>
+            <b>All projects</b>
+          </button>
+        </li>
         {items.map((one) => (
           <li key={one.project}>
             <button type="button" aria-pressed={project.value === one.project} onClick={() => choose(one.project)}>
               <b dir="auto">{projectName(one.project)}</b>
-              <span>{one.waiting_tasks > 0 ? `${number(one.waiting_tasks)} waiting · ` : ""}{one.running_tasks > 0 ? `${number(one.running_tasks)} running · ` : ""}{number(one.total_tasks)} in all</span>
+              <span>
+                {one.waiting_tasks > 0 ? `${number(one.waiting_tasks)} waiting · ` : ""}
+                {one.running_tasks > 0 ? `${number(one.running_tasks)} running · ` : ""}
+                {number(one.total_tasks)} in all
+              </span>
               <Age time={one.changed_at} />
             </button>
           </li>

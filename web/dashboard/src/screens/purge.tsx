@@ -9,7 +9,12 @@ import type { Purged } from "../rows";
 import { number, projectName, shapeOf } from "../words";
 
 const DAY_MS = 86_400_000;
-const AGES: readonly [string, number | null][] = [["any time", null], ["over a day ago", 1], ["over a week ago", 7], ["over a month ago", 30]];
+const AGES: readonly [string, number | null][] = [
+  ["any time", null],
+  ["over a day ago", 1],
+  ["over a week ago", 7],
+  ["over a month ago", 30],
+];
 
 export function PurgeDialog({ close }: { close: () => void }) {
   const [status, setStatus] = useState("");
@@ -34,23 +39,64 @@ export function PurgeDialog({ close }: { close: () => void }) {
   return (
     <Dialog title="Remove finished tasks" close={close}>
       <p class="choices">
-        <label>Status <select value={status} onChange={(event) => { setStatus(event.currentTarget.value); setPreview(null); }}>
-          <option value="">done or failed</option><option value="completed">done</option><option value="errored">failed</option>
-        </select></label>
-        <label>Ended <select value={String(days ?? "")} onChange={(event) => { setDays(event.currentTarget.value === "" ? null : Number(event.currentTarget.value)); setPreview(null); }}>
-          {AGES.map(([word, count]) => <option key={word} value={String(count ?? "")}>{word}</option>)}
-        </select></label>
+        <label>
+          Status{" "}
+          <select
+            value={status}
+            onChange={(event) => {
+              setStatus(event.currentTarget.value);
+              setPreview(null);
+            }}
+          >
+            <option value="">done or failed</option>
+            <option value="completed">done</option>
+            <option value="errored">failed</option>
+          </select>
+        </label>
+        <label>
+          Ended{" "}
+          <select
+            value={String(days ?? "")}
+            onChange={(event) => {
+              setDays(event.currentTarget.value === "" ? null : Number(event.currentTarget.value));
+              setPreview(null);
+            }}
+          >
+            {AGES.map(([word, count]) => (
+              <option key={word} value={String(count ?? "")}>
+                {word}
+              </option>
+            ))}
+          </select>
+        </label>
         <span>in {project.value === null ? "all projects" : projectName(project.value)}</span>
       </p>
-      {preview === null ? <button type="button" onClick={() => void show()}>Show which tasks</button> : (
+      {preview === null ? (
+        <button type="button" onClick={() => void show()}>
+          Show which tasks
+        </button>
+      ) : (
         <>
-          <p role="status"><b>{number(preview.purged.count)}</b> {preview.purged.count === 1 ? "task goes" : "tasks go"}, with all events. This cannot be undone.</p>
+          <p role="status">
+            <b>{number(preview.purged.count)}</b> {preview.purged.count === 1 ? "task goes" : "tasks go"}, with all
+            events. This cannot be undone.
+          </p>
           <ol class="rows preview">
             {(preview.purged.tasks ?? []).map((task) => (
-              <li class="row" key={task.task_id}><span class="row-link"><Mark shape={shapeOf(task)} /><span class="row-name" dir="auto">{task.title}</span><Age time={task.ended_at ?? task.changed_at} /></span></li>
+              <li class="row" key={task.task_id}>
+                <span class="row-link">
+                  <Mark shape={shapeOf(task)} />
+                  <span class="row-name" dir="auto">
+                    {task.title}
+                  </span>
+                  <Age time={task.ended_at ?? task.changed_at} />
+                </span>
+              </li>
             ))}
           </ol>
-          <button type="button" class="danger" disabled={preview.purged.count === 0} onClick={() => void purge()}>Remove {number(preview.purged.count)}</button>
+          <button type="button" class="danger" disabled={preview.purged.count === 0} onClick={() => void purge()}>
+            Remove {number(preview.purged.count)}
+          </button>
         </>
       )}
     </Dialog>

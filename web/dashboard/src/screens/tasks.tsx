@@ -34,7 +34,12 @@ export function Tasks() {
   const timer = useRef(0);
   useKeys([
     { key: "f", does: "finish the task of the row", group: "Tasks", run: () => onRow((id) => void finish(id)) },
-    { key: "x", does: "delete the task of the row; u takes it back", group: "Tasks", run: () => onRow((id, title) => deleteTask(id, title)) },
+    {
+      key: "x",
+      does: "delete the task of the row; u takes it back",
+      group: "Tasks",
+      run: () => onRow((id, title) => deleteTask(id, title)),
+    },
     { key: "P", does: "remove finished tasks, with a preview", group: "Tasks", run: () => setPurging(true) },
   ]);
   const type = (text: string) => {
@@ -48,13 +53,27 @@ export function Tasks() {
         <h1 class="unseen">Tasks</h1>
         <nav class="filters" aria-label="Status">
           {STATUSES.map(([status, word, shape]) => (
-            <a key={word} href={to("/tasks", { status, q: q === "" ? null : q })} aria-current={parameter("status") === status ? "true" : undefined}>
-              {shape ? <Mark shape={shape} silent /> : null}{word}
+            <a
+              key={word}
+              href={to("/tasks", { status, q: q === "" ? null : q })}
+              aria-current={parameter("status") === status ? "true" : undefined}
+            >
+              {shape ? <Mark shape={shape} silent /> : null}
+              {word}
             </a>
           ))}
         </nav>
-        <input id="search" type="search" placeholder="Search  /" aria-label="Search tasks, events and bookmarks" value={typed} onInput={(event) => type(event.currentTarget.value)} />
-        <button type="button" class="plain" onClick={() => setPurging(true)}>Purge…</button>
+        <input
+          id="search"
+          type="search"
+          placeholder="Search  /"
+          aria-label="Search tasks, events and bookmarks"
+          value={typed}
+          onInput={(event) => type(event.currentTarget.value)}
+        />
+        <button type="button" class="plain" onClick={() => setPurging(true)}>
+          Purge…
+        </button>
       </div>
       {q.trim() === "" ? <TaskList /> : <Hits q={q} />}
       {isPurging ? <PurgeDialog close={() => setPurging(false)} /> : null}
@@ -86,7 +105,9 @@ function TaskList() {
   if (all.length === 0) {
     return (
       <Empty command="requery demo" waits="Waiting for the first event">
-        {status === null && parent === null ? "There is no task yet. This command shows a team of simulated agents." : "No task has this status now."}
+        {status === null && parent === null
+          ? "There is no task yet. This command shows a team of simulated agents."
+          : "No task has this status now."}
       </Empty>
     );
   }
@@ -94,7 +115,8 @@ function TaskList() {
     if (next === null) return;
     try {
       const answer = await ask<TaskPage>(`/api/v1/tasks${scope}&before=${encodeURIComponent(next)}`);
-      if (answer) setOlder({ scope, items: [...(more?.items ?? []), ...answer.body.items], next: answer.body.next ?? null });
+      if (answer)
+        setOlder({ scope, items: [...(more?.items ?? []), ...answer.body.items], next: answer.body.next ?? null });
     } catch (error) {
       say((error as Error).message);
     }
@@ -103,22 +125,33 @@ function TaskList() {
     <>
       {read.error ? <Failed error={read.error} /> : null}
       <ol class="rows" aria-label="Tasks, the last changed first">
-        {rows.map(({ id, row, isLeft }) => <TaskRow key={id} task={row} isLeft={isLeft} showsProject={project.value === null} />)}
+        {rows.map(({ id, row, isLeft }) => (
+          <TaskRow key={id} task={row} isLeft={isLeft} showsProject={project.value === null} />
+        ))}
       </ol>
-      {next === null ? null : <button type="button" class="more" onClick={() => void load()}>Older tasks</button>}
+      {next === null ? null : (
+        <button type="button" class="more" onClick={() => void load()}>
+          Older tasks
+        </button>
+      )}
     </>
   );
 }
 
 function Hits({ q }: { q: string }) {
   const overview = useModel("overview");
-  const read = useRead<SearchResults>(`/api/v1/search${query({ q, project: project.value, limit: 50 })}`, overview.data);
+  const read = useRead<SearchResults>(
+    `/api/v1/search${query({ q, project: project.value, limit: 50 })}`,
+    overview.data,
+  );
   if (read.data === null) return read.error ? <Failed error={read.error} /> : <Waiting />;
   const { items, complete } = read.data;
   return (
     <>
       <p class="dim" role="status">
-        {items.length === 0 ? "No row has all of these words. th* finds words that begin with th." : `${items.length} found`}
+        {items.length === 0
+          ? "No row has all of these words. th* finds words that begin with th."
+          : `${items.length} found`}
         {complete ? "" : ". The index is behind; there can be more."}
       </p>
       <ol class="hits">
@@ -126,10 +159,14 @@ function Hits({ q }: { q: string }) {
           <li key={`${hit.kind} ${hit.event_id ?? hit.bookmark_id ?? hit.task_id}`}>
             <a href={to(`/tasks/${hit.task_id}`, hit.event_id ? { event: hit.event_id } : {})} data-row={hit.task_id}>
               <span class="hit-kind">{hit.kind}</span>
-              <span class="row-name" dir="auto"><Marked text={hit.title} marks={hit.title_marks} /></span>
+              <span class="row-name" dir="auto">
+                <Marked text={hit.title} marks={hit.title_marks} />
+              </span>
               {project.value === null ? <span class="row-project">{projectName(hit.project)}</span> : null}
               <Age time={hit.at} />
-              <span class="hit-snippet" dir="auto"><Marked text={hit.snippet.text} marks={hit.snippet.marks} /></span>
+              <span class="hit-snippet" dir="auto">
+                <Marked text={hit.snippet.text} marks={hit.snippet.marks} />
+              </span>
             </a>
           </li>
         ))}

@@ -14,12 +14,16 @@ const ROW_PX = 28;
 const LINE_PX = 18;
 const LINES_OF_A_FAILURE = 4;
 
-const isFailure = ({ state, kind }: TimelineEvent) => state === "failed" || state === "denied" || kind === "assistant.error";
+const isFailure = ({ state, kind }: TimelineEvent) =>
+  state === "failed" || state === "denied" || kind === "assistant.error";
 
 /** A failed step is open: its first lines stand in the list. */
 function linesOf(event: TimelineEvent): string[] {
   if (!isFailure(event) || event.body === null || event.body === undefined) return [];
-  return event.body.split("\n", 40).filter((line) => line.trim() !== "").slice(0, LINES_OF_A_FAILURE);
+  return event.body
+    .split("\n", 40)
+    .filter((line) => line.trim() !== "")
+    .slice(0, LINES_OF_A_FAILURE);
 }
 
 function heightOf(event: TimelineEvent): number {
@@ -29,7 +33,15 @@ function heightOf(event: TimelineEvent): number {
 
 const idOf = ({ event_id }: TimelineEvent) => event_id;
 
-export function Timeline({ task_id, detail, marked }: { task_id: string; detail: TaskDetail; marked: ReadonlySet<string> }) {
+export function Timeline({
+  task_id,
+  detail,
+  marked,
+}: {
+  task_id: string;
+  detail: TaskDetail;
+  marked: ReadonlySet<string>;
+}) {
   const rows = useTimelineRows(task_id, detail);
   const chosen = parameter("event");
   const [isFollowing, setFollowing] = useState(chosen === null);
@@ -60,7 +72,14 @@ export function Timeline({ task_id, detail, marked }: { task_id: string; detail:
     },
   ]);
   if (rows.events.length === 0) {
-    return detail.timeline.items.length === 0 ? <p class="empty waits"><span class="pulse" aria-hidden="true" />Waiting for the first event</p> : <Waiting />;
+    return detail.timeline.items.length === 0 ? (
+      <p class="empty waits">
+        <span class="pulse" aria-hidden="true" />
+        Waiting for the first event
+      </p>
+    ) : (
+      <Waiting />
+    );
   }
   return (
     <div class={`timeline${selected ? " has-panel" : ""}`}>
@@ -75,7 +94,14 @@ export function Timeline({ task_id, detail, marked }: { task_id: string; detail:
           atBegin={() => void rows.loadOlder()}
           inView={(first, end) => rows.view(first.position, end.position)}
           shown={chosen}
-          render={(event) => <EventRow event={event} isSelected={event.event_id === chosen} isMarked={marked.has(event.event_id)} task_id={task_id} />}
+          render={(event) => (
+            <EventRow
+              event={event}
+              isSelected={event.event_id === chosen}
+              isMarked={marked.has(event.event_id)}
+              task_id={task_id}
+            />
+          )}
         />
         {isFollowing ? null : (
           <button type="button" class="follow" onClick={() => setFollowing(true)}>
@@ -94,7 +120,17 @@ function newerThan(events: readonly TimelineEvent[], position: number): number {
   return events.length - at;
 }
 
-function EventRow({ event, isSelected, isMarked, task_id }: { event: TimelineEvent; isSelected: boolean; isMarked: boolean; task_id: string }) {
+function EventRow({
+  event,
+  isSelected,
+  isMarked,
+  task_id,
+}: {
+  event: TimelineEvent;
+  isSelected: boolean;
+  isMarked: boolean;
+  task_id: string;
+}) {
   const lines = linesOf(event);
   const title = event.title || event.body?.split("\n", 1)[0] || event.kind;
   return (
@@ -105,13 +141,29 @@ function EventRow({ event, isSelected, isMarked, task_id }: { event: TimelineEve
       data-row={event.event_id}
     >
       <span class="event-line">
-        <time dateTime={event.created_at} title={fullTime(event.created_at)}>{clockTime(event.created_at)}</time>
+        <time dateTime={event.created_at} title={fullTime(event.created_at)}>
+          {clockTime(event.created_at)}
+        </time>
         <span class={`lane is-${event.lane}`}>{event.lane}</span>
-        <span class="event-title" dir="auto">{title}</span>
-        {isMarked ? <span class="event-state" title="bookmarked">★<span class="unseen">bookmarked</span></span> : null}
-        {event.state && event.state !== "ok" ? <span class={`event-state is-${event.state}`}>{event.state}</span> : null}
+        <span class="event-title" dir="auto">
+          {title}
+        </span>
+        {isMarked ? (
+          <span class="event-state" title="bookmarked">
+            ★<span class="unseen">bookmarked</span>
+          </span>
+        ) : null}
+        {event.state && event.state !== "ok" ? (
+          <span class={`event-state is-${event.state}`}>{event.state}</span>
+        ) : null}
       </span>
-      {lines.length === 0 ? null : <span class="event-lines">{lines.map((line, at) => <span key={at}>{line}</span>)}</span>}
+      {lines.length === 0 ? null : (
+        <span class="event-lines">
+          {lines.map((line, at) => (
+            <span key={at}>{line}</span>
+          ))}
+        </span>
+      )}
     </a>
   );
 }
@@ -122,7 +174,12 @@ function EventPanel({ event }: { event: TimelineEvent }) {
   const raw = isRaw ? JSON.stringify(event, null, 2) : "";
   useKeys([
     { key: "r", does: "show the raw JSON of the event", group: "Event", run: () => setRaw((held) => !held) },
-    { key: "y", does: "copy the text of the event", group: "Event", run: () => void copy(event.body ?? event.title, "The text is copied.") },
+    {
+      key: "y",
+      does: "copy the text of the event",
+      group: "Event",
+      run: () => void copy(event.body ?? event.title, "The text is copied."),
+    },
     { key: "Escape", does: "close the event", group: "Event", run: close },
   ]);
   const metadata = Object.keys(event.metadata ?? {}).length === 0 ? null : JSON.stringify(event.metadata, null, 2);
@@ -130,17 +187,30 @@ function EventPanel({ event }: { event: TimelineEvent }) {
     <article class="panel" aria-label="Selected event">
       <header>
         <h2 dir="auto">{event.title || event.kind}</h2>
-        <button type="button" class="plain" aria-pressed={isRaw} onClick={() => setRaw(!isRaw)}>JSON <kbd>r</kbd></button>
-        <button type="button" class="plain" onClick={close}>Close <kbd>Esc</kbd></button>
+        <button type="button" class="plain" aria-pressed={isRaw} onClick={() => setRaw(!isRaw)}>
+          JSON <kbd>r</kbd>
+        </button>
+        <button type="button" class="plain" onClick={close}>
+          Close <kbd>Esc</kbd>
+        </button>
       </header>
       <p class="dim">
-        {event.kind}{event.family ? ` · ${event.family}` : ""} · {event.lane}{event.state ? ` · ${event.state}` : ""} · {fullTime(event.created_at)}
+        {event.kind}
+        {event.family ? ` · ${event.family}` : ""} · {event.lane}
+        {event.state ? ` · ${event.state}` : ""} · {fullTime(event.created_at)}
       </p>
-      {isRaw ? <TextBlock text={raw} /> : (
+      {isRaw ? (
+        <TextBlock text={raw} />
+      ) : (
         <>
           {event.body ? <TextBlock text={event.body} /> : <p class="dim">The event has no text.</p>}
           {event.truncated ? <p class="dim">The text was cut: its whole size is {event.truncated} bytes.</p> : null}
-          {metadata === null ? null : <><h3>Metadata</h3><TextBlock text={metadata} /></>}
+          {metadata === null ? null : (
+            <>
+              <h3>Metadata</h3>
+              <TextBlock text={metadata} />
+            </>
+          )}
         </>
       )}
     </article>

@@ -1,0 +1,120 @@
+import { container } from "./dom.js";
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { act, createElement, StrictMode, useSyncExternalStore } from "react";
+import { createRoot } from "react-dom/client";
+import useSWR, { useSWRConfig } from "swr";
+import { createStores, StoresProvider, useReadModel, useStatus } from "../src/react.js";
+import { followSwr, requeryFetcher, requeryKey } from "../src/swr.js";
+import { engine, FakeMachine, FakePage, FakeStorage, settle } from "./fakes.js";
+
+const page = (...titles: string[]) => ({
+  items: titles.map((title) => ({ bookmark_id: title, title })),
+  next: null,
+});
+const saved = { bookmark_id: "1", task_id: "00000000-0000-7000-8000-000000000001", project: "p" };
+
+function start() {
+  const machine = new FakeMachine();
+  const options = { environment: machine, page: new FakePage(), storage: new FakeStorage(), engine };
+  return { machine, stores: createStores({ url: "http://server.test", ...options }) };
+}
+
+async function begin(machine: FakeMachine) {
+  await act(settle);
+  machine.socket.open();
+  machine.socket.resumed("a:5:5:");
+  await act(settle);
+  machine.taken()[0]?.answer("a:5:5:", page("one"), 'W/"1"');
+  await act(settle);
+  machine.socket.watching("a:5:5:", "bookmarks");
+  await act(() => machine.pass(1_000));
+}
+
+async function change(machine: FakeMachine, cursor: string, ...titles: string[]) {
+  machine.socket.frame("bookmark.saved", saved, cursor);
+  await act(() => machine.pass(300));
+  const requests = machine.taken();
+  assert.equal(requests.length, 1);
+  requests[0]?.answer(cursor, page(...titles), `W/"${cursor}"`);
+  await act(settle);
+}
+
+test("React: a component shows the view, once for each change, and leaves it", async () => {
+  const { machine, stores } = start();
+  const element = container();
+  const drawn: string[] = [];
+  function Screen() {
+    const { data, state } = useReadModel("bookmarks");
+    const status = useStatus();
+    const text = `${status.name}: ${state}: ${data?.items.map((row) => row.title).join(",") ?? "-"}`;
+    drawn.push(text);
+    return createElement("p", null, text);
+  }
+  const root = createRoot(element);
+  await act(() => root.render(createElement(StoresProvider, { value: stores }, createElement(Screen))));
+  await begin(machine);
+  assert.equal(element.textContent, "live: fresh: one");
+  await change(machine, "a:6:6:", "one", "two");
+  assert.equal(element.textContent, "live: fresh: one,two");
+  assert.ok(drawn.length <= 7, drawn.join("\n"));
+  await act(() => root.unmount());
+  await act(settle);
+  assert.deepEqual(JSON.parse(machine.socket.sent.at(-1) ?? "").payload.read_models, []);
+  stores().close();
+});
+
+test("React: strict mode asks once", async () => {
+  const { machine, stores } = start();
+  function Screen() {
+    return useReadModel("bookmarks").state;
+  }
+  const root = createRoot(container());
+  const screen = createElement(StoresProvider, { value: stores }, createElement(Screen));
+  await act(() => root.render(createElement(StrictMode, null, screen)));
+  await act(settle);
+  assert.equal(machine.taken().length, 1);
+  assert.equal(machine.sockets.length, 1);
+  await act(() => root.unmount());
+  stores().close();
+});
+
+test("SWR: the key of a changed read model gets the new body, and the keys that depend on it are fetched again", async () => {
+  const { machine, stores } = start();
+  const store = stores();
+  const element = container();
+  let counted = 0;
+  const watch = store.watch("bookmarks");
+  function Follow() {
+    const { mutate } = useSWRConfig();
+    const follow = (changed: () => void) => {
+      const leave = followSwr(store, mutate, "bookmarks");
+      changed();
+      return leave;
+    };
+    useSyncExternalStore(follow, () => 0);
+    return null;
+  }
+  function Screen() {
+    const still = { revalidateOnFocus: false, revalidateIfStale: false, revalidateOnReconnect: false };
+    const { data } = useSWR(requeryKey("bookmarks"), requeryFetcher(store), still);
+    const { data: count } = useSWR(requeryKey("bookmarks", "count"), () => ++counted, {
+      ...still,
+      dedupingInterval: 0,
+    });
+    const titles = (data as ReturnType<typeof page> | undefined)?.items.map((row) => row.title).join(",");
+    return createElement("p", null, `${titles} ${count}`);
+  }
+  const root = createRoot(element);
+  await act(() => root.render([createElement(Follow, { key: 1 }), createElement(Screen, { key: 2 })]));
+  await begin(machine);
+  assert.match(element.textContent ?? "", /^one \d/);
+  const before = counted;
+  await change(machine, "a:6:6:", "one", "two");
+  assert.match(element.textContent ?? "", /^one,two \d/);
+  assert.equal(counted, before + 1);
+  assert.equal(watch.getSnapshot().state, "fresh");
+  await act(() => root.unmount());
+  store.close();
+});

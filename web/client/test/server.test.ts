@@ -1,0 +1,94 @@
+/** Runs against the real server, if `REQUERY_BINARY` names it. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { WebSocket } from "ws";
+import { type Environment, machine } from "../src/environment.js";
+import { createStore, type Store, type Subscribable } from "../src/index.js";
+
+const binary = process.env["REQUERY_BINARY"];
+
+/** Waits until a value is as expected, at most ten seconds. */
+function until<T>(value: Subscribable<T>, is: (value: T) => boolean): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const last = () => JSON.stringify(value.getSnapshot()).slice(0, 300);
+    const timer = setTimeout(() => reject(new Error(`not in time; last ${last()}`)), 10_000);
+    let leave: (() => void) | null = null;
+    leave = value.subscribe((now) => {
+      if (is(now)) {
+        clearTimeout(timer);
+        queueMicrotask(() => leave?.());
+        resolve(now);
+      }
+    });
+  });
+}
+
+async function serve(folder: string, port: number): Promise<{ child: ChildProcess; url: string }> {
+  const args = ["serve", "--database-url", join(folder, "requery.db"), "--listen", `127.0.0.1:${port}`];
+  const child = spawn(binary ?? "", args, { stdio: ["ignore", "pipe", "pipe"] });
+  const url = await new Promise<string>((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream as NonNullable<typeof stream> }).on("line", (line) => {
+        const [found] = /http:\/\/[\w.]+:\d+/.exec(line) ?? [];
+        if (found) {
+          resolve(found);
+        }
+      });
+    }
+    child.on("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+  });
+  return { child, url };
+}
+
+const stop = (child: ChildProcess) =>
+  new Promise<void>((resolve) => {
+    child.removeAllListeners("exit");
+    child.on("exit", () => resolve());
+    child.kill("SIGTERM");
+  });
+
+test("a store follows a real server, also over its restart", { skip: !binary }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "requery-web-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  let server = await serve(folder, 0);
+  t.after(() => stop(server.child));
+  const paths: string[] = [];
+  const environment: Environment = {
+    ...machine(),
+    WebSocket: WebSocket as unknown as Environment["WebSocket"],
+    fetch: (url, init) => {
+      paths.push(new URL(url).pathname);
+      return fetch(url, init);
+    },
+  };
+  const engine = new WebAssembly.Module(await readFile(new URL("../../wasm/requery_engine.wasm", import.meta.url)));
+  const store: Store = createStore({ url: server.url, environment, engine });
+  t.after(() => store.close());
+  const overview = store.watch("overview");
+  t.after(overview.subscribe(() => {}));
+  const first = await until(overview, (view) => view.state === "fresh");
+  assert.deepEqual(first.data?.tasks.items, []);
+  assert.deepEqual(paths, [], "the first message carried the overview");
+
+  await store.write("POST", "api/v1/tasks", { title: "a task", project: "p" });
+  const second = await until(overview, (view) => view.state === "fresh" && view.data?.tasks.items.length === 1);
+  const id = second.data?.tasks.items[0]?.task_id;
+  const task = store.watch(`task:${id}`);
+  t.after(task.subscribe(() => {}));
+  await until(task, (view) => view.state === "fresh" && view.data?.task.title === "a task");
+
+  const { port } = new URL(server.url);
+  await stop(server.child);
+  await until(store.status, (status) => status.name === "reconnecting");
+  assert.equal(task.getSnapshot().state, "unconfirmed");
+  paths.length = 0;
+  server = await serve(folder, Number(port));
+  await until(store.status, (status) => status.name === "live");
+  await until(task, (view) => view.state === "fresh");
+  assert.deepEqual(paths, [], "nothing changed, so nothing is fetched");
+});
