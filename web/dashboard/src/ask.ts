@@ -72,13 +72,14 @@ export async function ask<T>(
 
 /** The sentence of an error, from the problem document where there is one. */
 function sentence(status: number, problem: unknown): string {
-  const { detail, title, errors } = (problem ?? {}) as { detail?: unknown; title?: unknown; errors?: unknown };
+  const { type, detail, title, errors } = (problem ?? {}) as Record<string, unknown>;
   const fields = Array.isArray(errors)
     ? errors.map((one: { field?: unknown; detail?: unknown }) => `${one.field}: ${one.detail}`).join("; ")
     : "";
   if (fields !== "") return fields;
+  if (String(type).endsWith("/no-such-path")) return "This server is older than the page. Update requery.";
   if (typeof detail === "string" && detail !== "") return detail;
-  if (status === 404) return "The row does not exist, or this server is older than the page. Update requery.";
+  if (status === 404) return "The row does not exist.";
   if (status === 403) return "The server refuses this address. Start it with --allow-host or --allow-origin.";
   if (status === 503) return "The database is busy or away. The page tries again.";
   if (status >= 500) return "The server failed. Its log has the details.";

@@ -1,5 +1,6 @@
 /** A person hears of a task that starts to wait: the badge in the title, a notification, a sound. Off by default. */
 import { signal } from "@preact/signals";
+import { go, to } from "./route";
 import type { NeedsYou } from "./rows";
 import { why } from "./words";
 
@@ -67,7 +68,10 @@ export function hear(entries: readonly NeedsYou[]): void {
         body: entry.detail ?? why(entry.reason ?? null),
         tag: entry.task_id,
       });
-      shown.onclick = () => window.focus();
+      shown.onclick = () => {
+        window.focus();
+        go(to(`/tasks/${entry.task_id}`));
+      };
     } catch {
       // Some browsers allow notifications only from a service worker.
       isNotifying.value = false;

@@ -55,8 +55,3 @@ export function step(by: 1 | -1): void {
   next?.focus({ preventScroll: true });
   next?.scrollIntoView({ block: "nearest" });
 }
-
-/** The id in `data-row` of the focused row. */
-export function focusedRow(): string | null {
-  return document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset.row ?? null;
-}

@@ -95,7 +95,7 @@ export function followLinks(): void {
     )
       return;
     const link = (click.target as Element | null)?.closest?.("a");
-    if (!link || link.target !== "" || link.hasAttribute("download") || link.origin !== location.origin) return;
+    if (link?.target !== "" || link.hasAttribute("download") || link.origin !== location.origin) return;
     if (link.pathname.startsWith("/docs") || link.pathname.startsWith("/openapi")) return;
     click.preventDefault();
     go(link.href);

@@ -1,5 +1,6 @@
 /** The first screen: which agent needs a person, and the work around it. */
 import { signal } from "@preact/signals";
+import { isDeleting } from "../actions";
 import { useCalm, useFlash } from "../calm";
 import { query } from "../ask";
 import { useModel, useRead } from "../live";
@@ -7,6 +8,7 @@ import { Age } from "../parts/age";
 import { Figures } from "../parts/figures";
 import { Mark } from "../parts/mark";
 import { Empty, Failed, Waiting } from "../parts/states";
+import { useRowKeys } from "../parts/row_keys";
 import { TaskRow } from "../parts/task_row";
 import { project, to } from "../route";
 import type { NeedsYou, Task, TaskPage } from "../rows";
@@ -18,6 +20,7 @@ const isDoneOpen = signal(false);
 
 export function Now() {
   const { data, error } = useModel("overview");
+  useRowKeys();
   const running = useStatus("running", data?.tasks.items, data?.overview.stats.running_tasks);
   const failed = useStatus("errored", data?.tasks.items, data?.overview.stats.errored_tasks);
   if (data === null) return error ? <Failed error={error} /> : <Waiting />;
@@ -110,6 +113,7 @@ function NeedsYouList({ entries, running }: { entries: readonly NeedsYou[]; runn
 
 function NeedsYouEntry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) {
   const shape = shapeOfReason(entry.reason ?? null);
+  const isGoing = isDeleting(entry.task_id);
   const flash = useFlash<HTMLQuoteElement>(`${entry.reason} ${entry.detail}`);
   return (
     <li class={`need is-${shape}${isLeft ? " is-left" : ""}`}>
@@ -128,7 +132,11 @@ function NeedsYouEntry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) 
           <span class="need-who" dir="auto">
             {entry.source ?? "The agent"}
           </span>{" "}
-          {isLeft ? "no longer needs you" : why(entry.reason ?? null)}
+          {isGoing
+            ? "is being deleted; press u to keep it"
+            : isLeft
+              ? "no longer needs you"
+              : why(entry.reason ?? null)}
           <span class="need-project" dir="auto">
             {" "}
             · {projectName(entry.project)}

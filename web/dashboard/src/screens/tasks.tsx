@@ -1,14 +1,15 @@
 /** All tasks: filters, search, and the actions on a row. */
 import { useRef, useState } from "preact/hooks";
-import { deleteTask, finish, say } from "../actions";
+import { say } from "../actions";
 import { ask, query } from "../ask";
 import { useCalm } from "../calm";
-import { focusedRow, useKeys } from "../keys";
+import { useKeys } from "../keys";
 import { useModel, useRead } from "../live";
 import { Age } from "../parts/age";
 import { Mark } from "../parts/mark";
 import { Marked } from "../parts/marked";
 import { Empty, Failed, Waiting } from "../parts/states";
+import { useRowKeys } from "../parts/row_keys";
 import { TaskRow } from "../parts/task_row";
 import { change, parameter, project, to } from "../route";
 import type { SearchResults, Task, TaskPage } from "../rows";
@@ -32,16 +33,8 @@ export function Tasks() {
   const [typed, setTyped] = useState(q);
   const [isPurging, setPurging] = useState(false);
   const timer = useRef(0);
-  useKeys([
-    { key: "f", does: "finish the task of the row", group: "Tasks", run: () => onRow((id) => void finish(id)) },
-    {
-      key: "x",
-      does: "delete the task of the row; u takes it back",
-      group: "Tasks",
-      run: () => onRow((id, title) => deleteTask(id, title)),
-    },
-    { key: "P", does: "remove finished tasks, with a preview", group: "Tasks", run: () => setPurging(true) },
-  ]);
+  useRowKeys();
+  useKeys([{ key: "P", does: "remove finished tasks, with a preview", group: "Tasks", run: () => setPurging(true) }]);
   const type = (text: string) => {
     setTyped(text);
     clearTimeout(timer.current);
@@ -79,13 +72,6 @@ export function Tasks() {
       {isPurging ? <PurgeDialog close={() => setPurging(false)} /> : null}
     </div>
   );
-}
-
-function onRow(act: (task_id: string, title: string) => void): void {
-  const id = focusedRow();
-  const title = document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset.title;
-  if (id === null || title === undefined) say("Choose a row first: j and k move between rows.");
-  else act(id, title);
 }
 
 function TaskList() {
