@@ -9,7 +9,7 @@ const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Why the tests cannot run here; `false` if they can. */
 export const skipped =
-  base === undefined
+  !base
     ? "REQUERY_PAGE does not name a server"
     : !existsSync(executablePath) && `${executablePath} does not exist`;
 
