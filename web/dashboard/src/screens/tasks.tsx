@@ -1,5 +1,5 @@
 /** All tasks: filters, search, and the actions on a row. */
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "../actions";
 import { ask, query } from "../ask";
 import { useCalm } from "../calm";
@@ -35,10 +35,17 @@ export function Tasks() {
   const timer = useRef(0);
   useRowKeys();
   useKeys([{ key: "P", does: "remove finished tasks, with a preview", group: "Tasks", run: () => setPurging(true) }]);
+  // The address can change without the field, as by "back". Letters that are being typed win.
+  useEffect(() => {
+    if (timer.current === 0) setTyped(q);
+  }, [q]);
   const type = (text: string) => {
     setTyped(text);
     clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => change({ q: text === "" ? null : text }), TYPING_MS);
+    timer.current = window.setTimeout(() => {
+      timer.current = 0;
+      change({ q: text === "" ? null : text });
+    }, TYPING_MS);
   };
   return (
     <div class="tasks">
