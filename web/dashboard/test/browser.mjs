@@ -8,10 +8,9 @@ export const base = process.env.REQUERY_PAGE;
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Why the tests cannot run here; `false` if they can. */
-export const skipped =
-  !base
-    ? "REQUERY_PAGE does not name a server"
-    : !existsSync(executablePath) && `${executablePath} does not exist`;
+export const skipped = !base
+  ? "REQUERY_PAGE does not name a server"
+  : !existsSync(executablePath) && `${executablePath} does not exist`;
 
 export async function open(options = {}) {
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
