@@ -29,7 +29,7 @@ function list(old: readonly unknown[], next: readonly unknown[]): readonly unkno
     return reuse(id === undefined ? old[at] : byId.get(id), row);
   });
   const same = shared.length === old.length && shared.every((row, at) => Object.is(row, old[at]));
-  return same ? old : Object.freeze(shared);
+  return same ? old : shared;
 }
 
 function fields(old: Fields, next: Fields): Fields {

@@ -57,6 +57,9 @@ export interface Written {
   cursor: string | null;
 }
 
+/** How many read models are remembered after their last subscriber left, as in the engine. */
+const remembered = 64;
+
 /** Views of read models that stay true. */
 export class Store {
   /** The state of the connection. */
@@ -71,6 +74,8 @@ export class Store {
   readonly #storageKey: string;
   readonly #mirrors = new Map<ReadModel, Mirror>();
   readonly #watches = new Map<ReadModel, Watch<unknown>>();
+  /** The read models without a subscriber, the last one that was left at the end. */
+  readonly #left = new Set<ReadModel>();
   readonly #link: Link;
   readonly #unlisten: () => void;
   #pulse: { cursor: string | null; at: number } | null = null;
@@ -191,9 +196,11 @@ export class Store {
       model,
       getSnapshot: () => this.#mirror(model).view,
       subscribe: (changed) => {
-        const { listeners } = this.#mirror(model);
-        const listener = () => changed(this.#mirror(model).view);
+        const shown = this.#mirror(model);
+        const { listeners } = shown;
+        const listener = () => changed(shown.view);
         if (listeners.size === 0) {
+          this.#left.delete(model);
           this.#send({ do: "watch", model });
         }
         listeners.add(listener);
@@ -201,6 +208,8 @@ export class Store {
         return () => {
           if (listeners.delete(listener) && listeners.size === 0) {
             this.#send({ do: "unwatch", model });
+            shown.leave();
+            this.#leave(model);
           }
         };
       },
@@ -222,8 +231,20 @@ export class Store {
     if (!mirror) {
       mirror = new Mirror();
       this.#mirrors.set(model, mirror);
+      this.#leave(model);
     }
     return mirror;
+  }
+
+  /** Remembers a read model without a subscriber, and forgets the one that was left first. */
+  #leave(model: ReadModel): void {
+    this.#left.add(model);
+    const [first] = this.#left;
+    if (first !== undefined && this.#left.size > remembered) {
+      this.#left.delete(first);
+      this.#mirrors.delete(first);
+      this.#watches.delete(first);
+    }
   }
 
   #send(message: ToHost): void {

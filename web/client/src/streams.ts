@@ -33,6 +33,7 @@ export function openStream(
   if (sse || endpoint.token !== null || !WebSocket) {
     return openSse(environment, endpoint, since, events);
   }
+  const abort = new AbortController();
   let open = false;
   let live = true;
   const end = (loss: Loss, text: string) => {
@@ -60,17 +61,61 @@ export function openStream(
     } else if (open) {
       end({ kind: "ended" }, "the server closed the connection");
     } else {
-      // A browser does not tell a refused upgrade from a server that is away. The engine tells them by its fetches.
-      end({ kind: "not reached" }, "could not reach the server");
+      // A browser does not tell a refused upgrade from a server that is away, and a request does.
+      void probe(environment, endpoint, since, abort.signal).then(({ loss, text }) => end(loss, text));
     }
   };
   return {
     send: (text) => socket.send(text),
     close: () => {
       live = false;
+      abort.abort();
       socket.close(1000);
     },
   };
+}
+
+/** Asks for a stream by a request, to learn why a WebSocket did not open. */
+async function probe(
+  environment: Environment,
+  endpoint: Endpoint,
+  since: string | null,
+  closed: AbortSignal,
+): Promise<{ loss: Loss; text: string }> {
+  const abort = new AbortController();
+  closed.addEventListener("abort", () => abort.abort());
+  try {
+    const refused = await requestSse(environment, endpoint, since, abort.signal);
+    return refused instanceof Response ? { loss: { kind: "ended" }, text: "no WebSocket" } : refused;
+  } finally {
+    abort.abort();
+  }
+}
+
+/** The answer to the request for a stream, or why there is none. */
+async function requestSse(
+  environment: Environment,
+  endpoint: Endpoint,
+  since: string | null,
+  signal: AbortSignal,
+): Promise<Response | { loss: Loss; text: string }> {
+  const headers = endpoint.headers({ accept: "text/event-stream" });
+  const url = endpoint.url("api/v1/stream", { since });
+  let response: Response;
+  try {
+    response = await environment.fetch(url, { headers, cache: "no-store", redirect: "error", signal });
+  } catch {
+    return { loss: { kind: "not reached" }, text: "could not reach the server" };
+  }
+  if (response.ok && response.body) {
+    return response;
+  }
+  const { status, retryAfter, message } = await failure(response, environment.now());
+  if (status === 403) {
+    return { loss: { kind: "refused", reason: message }, text: message };
+  }
+  const busy = status === 503 && retryAfter !== null;
+  return { loss: busy ? { kind: "busy", retryAfter } : { kind: "ended" }, text: message };
 }
 
 function openSse(environment: Environment, endpoint: Endpoint, since: string | null, events: StreamEvents): Stream {
@@ -84,31 +129,16 @@ function openSse(environment: Environment, endpoint: Endpoint, since: string | n
     }
   };
   const run = async () => {
-    const headers = endpoint.headers({ accept: "text/event-stream" });
-    const url = endpoint.url("api/v1/stream", { since });
-    let response: Response;
-    try {
-      response = await environment.fetch(url, { headers, cache: "no-store", redirect: "error", signal: abort.signal });
-    } catch {
-      end({ kind: "not reached" }, "could not reach the server");
-      return;
-    }
-    if (!response.ok || !response.body) {
-      const error = await failure(response, environment.now());
-      if (error.status === 403) {
-        end({ kind: "refused", reason: error.message }, error.message);
-      } else if (error.status === 503 && error.retryAfter !== null) {
-        end({ kind: "busy", retryAfter: error.retryAfter }, error.message);
-      } else {
-        end({ kind: "ended" }, error.message);
-      }
+    const response = await requestSse(environment, endpoint, since, abort.signal);
+    if (!(response instanceof Response)) {
+      end(response.loss, response.text);
       return;
     }
     if (live) {
       events.connected(false);
     }
     const sse = new SseReader();
-    const [reader, decoder] = [response.body.getReader(), new TextDecoder()];
+    const [reader, decoder] = [(response.body as ReadableStream<Uint8Array>).getReader(), new TextDecoder()];
     try {
       for (;;) {
         const { done, value } = await reader.read();

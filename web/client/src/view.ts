@@ -38,6 +38,14 @@ export class Mirror {
   /** The callbacks of the screens that show it. */
   readonly listeners = new Set<() => void>();
 
+  /** No screen shows it any more, so the page hears of no change: the body is no longer known to be true. */
+  leave(): void {
+    if (this.view.state === "fresh" && this.holding) {
+      this.holding = { ...this.holding, state: "unconfirmed" };
+      this.view = Object.freeze({ ...this.view, state: "unconfirmed" });
+    }
+  }
+
   /** Takes the state of the host. Returns whether the view changed. */
   take(model: ReadModel, update: Omit<Holding, "body"> & { body: Holding["body"] | undefined }): boolean {
     const { view } = this;

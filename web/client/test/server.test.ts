@@ -1,16 +1,13 @@
 /** Runs against the real server, if `REQUERY_BINARY` names it. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import { type Environment, machine } from "../src/environment.js";
 import { createStore, type Store, type Subscribable } from "../src/index.js";
-
-const binary = process.env["REQUERY_BINARY"];
+import { binary, serve, stop } from "./real.js";
 
 /** Waits until a value is as expected, at most ten seconds. */
 function until<T>(value: Subscribable<T>, is: (value: T) => boolean): Promise<T> {
@@ -27,30 +24,6 @@ function until<T>(value: Subscribable<T>, is: (value: T) => boolean): Promise<T>
     });
   });
 }
-
-async function serve(folder: string, port: number): Promise<{ child: ChildProcess; url: string }> {
-  const args = ["serve", "--database-url", join(folder, "requery.db"), "--listen", `127.0.0.1:${port}`];
-  const child = spawn(binary ?? "", args, { stdio: ["ignore", "pipe", "pipe"] });
-  const url = await new Promise<string>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream as NonNullable<typeof stream> }).on("line", (line) => {
-        const [found] = /http:\/\/[\w.]+:\d+/.exec(line) ?? [];
-        if (found) {
-          resolve(found);
-        }
-      });
-    }
-    child.on("exit", (code) => reject(new Error(`the server ended with ${code}`)));
-  });
-  return { child, url };
-}
-
-const stop = (child: ChildProcess) =>
-  new Promise<void>((resolve) => {
-    child.removeAllListeners("exit");
-    child.on("exit", () => resolve());
-    child.kill("SIGTERM");
-  });
 
 test("a store follows a real server, also over its restart", { skip: !binary }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "requery-web-"));

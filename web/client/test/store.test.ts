@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createStore, type StoreOptions } from "../src/index.js";
-import { engine, FakeMachine, FakePage, FakeStorage, json, settle } from "./fakes.js";
+import { engine, FakeMachine, FakePage, type FakeRequest, FakeStorage, json, settle } from "./fakes.js";
 
 const task = "00000000-0000-7000-8000-000000000001";
 const model = `task:${task}` as const;
@@ -177,6 +177,28 @@ test("where WebSocket fails twice, the stream comes by server-sent events", asyn
   await settle();
   assert.equal(store.status.getSnapshot().name, "live");
   assert.equal(store.watch("bookmarks").getSnapshot().state, "fresh");
+});
+
+test("a WebSocket that does not open is explained by a request", async () => {
+  const cases: [(request: FakeRequest) => void, string][] = [
+    [(request) => request.fail(), "not reached"],
+    [(request) => request.respond(json(503, { detail: "full" }, { "retry-after": "3" })), "busy"],
+    [(request) => request.respond(new Response("<html>", { status: 200 })), "ended"],
+    [(request) => request.respond(json(403, { detail: "this origin may not" })), "closed"],
+  ];
+  for (const [respond, expected] of cases) {
+    const { machine, store } = start();
+    await settle();
+    machine.socket.end(1006);
+    await settle();
+    const [request] = machine.taken();
+    assert.equal(request?.path, "/api/v1/stream");
+    respond(request as FakeRequest);
+    await settle();
+    const status = store.status.getSnapshot();
+    assert.equal(status.name === "reconnecting" ? status.reason : status.name, expected);
+    store.close();
+  }
 });
 
 test("a token goes with each request, and the stream comes by server-sent events", async () => {
