@@ -208,6 +208,16 @@ impl<K: Key> Engine<K> {
         self.refetcher.mark(&Watched::One(model.clone()), &mark.with_urgency(Urgency::Paced), now);
     }
 
+    /// The stream reported changes of `model` up to `cursor` that the application left out, and now a screen needs them.
+    ///
+    /// The answer that is fetched covers `cursor`, whatever the engine holds.
+    pub fn left_out(&mut self, model: &K, cursor: &Cursor, now: Duration) {
+        let now = to_ms(now);
+        let asked = Mark::new(Why::Asked, None, self.connection.last_message_at());
+        let mark = Mark { least: Some(cursor), urgency: Urgency::Paced, ..asked };
+        self.refetcher.mark(&Watched::One(model.clone()), &mark, now);
+    }
+
     /// The stream is open. `duplex` is whether [`EngineAction::Narrow`] can be done on it.
     pub fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: Duration) {
         let now = to_ms(now);

@@ -209,9 +209,9 @@ impl<S: Source> ClientState<S> {
             self.floor = Some(joined.unwrap_or_else(|| cursor.clone()));
         }
         self.engine.wrote(key, cursor, now);
-        if self.store.lacks_changes(key) {
+        if let Some(left_out) = self.store.left_out(key) {
             // The engine does not know that the body lacks changes. The write can be one of them.
-            self.engine.refresh(key, now);
+            self.engine.left_out(key, &left_out, now);
         }
     }
 

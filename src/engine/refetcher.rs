@@ -353,7 +353,7 @@ impl<K: Key> Refetcher<K> {
     pub(super) fn held(&self, key: &K, up: bool, now: u64) -> Option<Held<'_>> {
         let slot = self.slots.get(key)?;
         let stale = slot.doubt.is_some();
-        let polled = || self.scene.polling && self.expiry(slot).is_some_and(|end| end > now);
+        let polled = || self.scene.polling && self.reached && self.expiry(slot).is_some_and(|end| end > now);
         let state = match () {
             () if slot.asked_at.is_none() => HeldState::Loading,
             () if stale => HeldState::Stale,

@@ -176,6 +176,7 @@ impl Run {
             ["unwatch", model] => self.engine.unwatch(&read_model(model), now),
             ["forget", model] => self.engine.forget(&read_model(model)),
             ["refresh", model] => self.engine.refresh(&read_model(model), now),
+            ["left-out", model, at] => self.engine.left_out(&read_model(model), &cursor(at), now),
             ["wrote", model, at] => self.engine.wrote(&read_model(model), &cursor(at), now),
             ["connected"] => self.engine.handle_connected(connection(self), true, now),
             ["connected", "sse"] => self.engine.handle_connected(connection(self), false, now),
