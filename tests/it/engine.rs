@@ -283,19 +283,7 @@ fn incoming(words: &[&str]) -> Incoming {
     };
     let heartbeat_ms = option("heartbeat=").unwrap_or(25_000);
     let kind = match *kind {
-        "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
-            stats: Stats::default(),
-            tasks: Vec::new(),
-            next: None,
-            needs_you: None,
-            activity: None,
-            sources: None,
-            usage: None,
-            server_time: time(),
-            heartbeat_ms,
-            version: "1.0".into(),
-            known: true,
-        })),
+        "snapshot" => snapshot(heartbeat_ms),
         "resumed" => FrameKind::Resumed(Resumed {
             server_time: time(),
             heartbeat_ms,
@@ -317,6 +305,23 @@ fn incoming(words: &[&str]) -> Incoming {
 }
 
 /// `kind [task [of parent]]`.
+/// The first frame of a stream that starts afresh, without the overview.
+pub fn snapshot(heartbeat_ms: u32) -> FrameKind {
+    FrameKind::Snapshot(Box::new(SnapshotPayload {
+        stats: Stats::default(),
+        tasks: Vec::new(),
+        next: None,
+        needs_you: None,
+        activity: None,
+        sources: None,
+        usage: None,
+        server_time: time(),
+        heartbeat_ms,
+        version: "1.0".into(),
+        known: true,
+    }))
+}
+
 pub fn notice(kind: &str, words: &[&str]) -> Notice {
     let parent_task_id = match words {
         [_, "of", parent] => Some(task(parent)),

@@ -172,7 +172,7 @@ impl ConnectionLine {
             | Status::Offline
             | Status::Disabled => (None, None),
         };
-        Self { status: connection_words::state(&status), reason, lost_at }
+        Self { status: status.as_str(), reason, lost_at }
     }
 }
 
