@@ -389,9 +389,6 @@ impl<K: Key> Engine<K> {
         {
             let (wanted, deadline) = (self.wanted(), now + self.settings.patience);
             if let Some(sent) = self.narrowing.send(wanted, deadline) {
-                // The stream stops to report removed models at once, and begins with added ones when the server
-                // confirms.
-                self.refetcher.remove_from_stream(sent);
                 return Some(EngineAction::Narrow(id, sent.entries()));
             }
         }
@@ -427,6 +424,12 @@ impl<K: Key> Engine<K> {
     pub fn held(&self, model: &K, now: Duration) -> Option<Held<'_>> {
         let now = to_ms(now);
         self.refetcher.held(model, self.connection.is_up(), now)
+    }
+
+    /// The cursor that every answer must cover which is asked for from now on: the application's own writes. None: it
+    /// wrote nothing in this epoch.
+    pub fn floor(&self) -> Option<&Cursor> {
+        self.floor.as_ref()
     }
 
     /// Why `model` is stale, since when, and what its next fetch waits for. None: it was never watched, or its last

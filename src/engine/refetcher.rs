@@ -206,13 +206,6 @@ impl<K: Key> Refetcher<K> {
         }
     }
 
-    /// The stream reports the changes of no read model outside of `list` any more.
-    pub(super) fn remove_from_stream(&mut self, list: &WatchedList<K>) {
-        for (key, slot) in self.slots.iter_mut() {
-            slot.on_stream &= list.includes(key);
-        }
-    }
-
     /// Ends all waits after failures: the server is back.
     pub(super) fn clear_backoff(&mut self) {
         for at in 0..self.slots.len() {
