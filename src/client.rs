@@ -156,7 +156,7 @@ impl Client {
     }
 
     fn reads(&self) -> Reads<'_> {
-        Reads { endpoint: &self.parts.endpoint, at_least: self.shared().lock().floor.clone() }
+        Reads { endpoint: &self.parts.endpoint, at_least: self.shared().lock().engine.floor().cloned() }
     }
 }
 

@@ -228,6 +228,16 @@ impl<K: Key> Engine<K> {
         self.refetcher.mark(&Watched::One(model.clone()), &mark.with_urgency(Urgency::Paced), now);
     }
 
+    /// The stream reported changes of `model` up to `cursor` that the application left out, and now a screen needs them.
+    ///
+    /// The answer that is fetched covers `cursor`, whatever the engine holds.
+    pub fn left_out(&mut self, model: &K, cursor: &Cursor, now: Duration) {
+        let now = to_ms(now);
+        let asked = Mark::new(Why::Asked, None, self.connection.last_message_at());
+        let mark = Mark { least: Some(cursor), urgency: Urgency::Paced, ..asked };
+        self.refetcher.mark(&Watched::One(model.clone()), &mark, now);
+    }
+
     /// The stream is open. `duplex` is whether [`EngineAction::Narrow`] can be done on it.
     pub fn handle_connected(&mut self, id: ConnectionId, duplex: bool, now: Duration) {
         let now = to_ms(now);
@@ -399,9 +409,6 @@ impl<K: Key> Engine<K> {
         {
             let (wanted, deadline) = (self.wanted(), now + self.settings.patience);
             if let Some(sent) = self.narrowing.send(wanted, deadline) {
-                // The stream stops to report removed models at once, and begins with added ones when the server
-                // confirms.
-                self.refetcher.remove_from_stream(sent);
                 return Some(EngineAction::Narrow(id, sent.entries()));
             }
         }
@@ -437,6 +444,12 @@ impl<K: Key> Engine<K> {
     pub fn held(&self, model: &K, now: Duration) -> Option<Held<'_>> {
         let now = to_ms(now);
         self.refetcher.held(model, self.connection.is_up(), now)
+    }
+
+    /// The cursor that every answer must cover which is asked for from now on: the application's own writes. None: it
+    /// wrote nothing in this epoch.
+    pub fn floor(&self) -> Option<&Cursor> {
+        self.floor.as_ref()
     }
 
     /// Why `model` is stale, since when, and what its next fetch waits for. None: it was never watched, or its last

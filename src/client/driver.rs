@@ -134,7 +134,10 @@ impl<S: Source> Driver<S> {
                 }
                 EngineAction::Cancel(ticket) => {
                     if let Some(at) = self.flights.iter().position(|flight| flight.ticket == ticket) {
-                        self.flights.swap_remove(at).abort.abort();
+                        let flight = self.flights.swap_remove(at);
+                        flight.abort.abort();
+                        // A fetch that was given up is a failure.
+                        state.publish(&shared.source, Touched::one(&flight.key), now);
                     }
                 }
             }
@@ -150,7 +153,11 @@ impl<S: Source> Driver<S> {
         }
         self.expiry = state.engine.next_expiry(now);
         let next = [state.engine.poll_timeout(), self.expiry].into_iter().flatten().min();
+        let was_late = shared.times.moment().is_driver_late();
         shared.times.note_driver(now);
+        if was_late {
+            state.store.tell_fresh_anew();
+        }
         (next.map_or(LONGEST_TIMER, |next| next.saturating_sub(now).min(LONGEST_TIMER)), begun)
     }
 

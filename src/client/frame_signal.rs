@@ -33,6 +33,12 @@ pub fn signal(incoming: &Incoming) -> Signal<ReadModel> {
     Signal { cursor: Some(frame.cursor.clone()), more: frame.more, spread_ms: frame.spread_ms, what }
 }
 
+impl From<&Incoming> for Signal<ReadModel> {
+    fn from(incoming: &Incoming) -> Self {
+        signal(incoming)
+    }
+}
+
 /// The text of the kind of notice with this number.
 pub fn kind_name(kind: u16) -> &'static str {
     NoticeKind::ALL.get(usize::from(kind)).map_or("unknown", |kind| kind.as_str())

@@ -57,8 +57,8 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
             if begun.is_first {
                 state.engine.watch(key.clone(), now);
             }
-            if begun.lacks {
-                state.engine.refresh(&key, now);
+            if let Some(cursor) = &begun.lacks {
+                state.engine.left_out(&key, cursor, now);
             }
             begun
         });
@@ -81,8 +81,8 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
     #[must_use]
     pub fn only(self, options: S::Options) -> Self {
         self.shared.call(Touched::one(&self.key), |state, now| {
-            if state.store.set_options(&self.key, self.id, options) {
-                state.engine.refresh(&self.key, now);
+            if let Some(cursor) = state.store.set_options(&self.key, self.id, options) {
+                state.engine.left_out(&self.key, &cursor, now);
             }
         });
         self

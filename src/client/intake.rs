@@ -139,7 +139,6 @@ impl<S: Source> ClientState<S> {
         }
         let shown = self.engine.handle_signal(id, &message.signal, now);
         let Some(cursor) = message.signal.cursor else { return };
-        self.floor.take_if(|floor| floor.epoch() != cursor.epoch());
         for (key, body, parts) in carried {
             if shown.contains(&key) {
                 self.store.note_error(&key, None);

@@ -43,8 +43,6 @@ pub(super) struct ClientState<S: Source> {
     described: Option<(Duration, LossReason)>,
     /// The cursor of the last message of the open stream.
     pub(super) last_cursor: Option<Cursor>,
-    /// The cursor that every answer must cover which is asked for from now on: the application's own writes.
-    pub(super) floor: Option<Cursor>,
     /// The last published status. None: the client has ended.
     status: Option<watch::Sender<ShownStatus>>,
 }
@@ -107,7 +105,6 @@ impl<S: Source> Shared<S> {
             loss: None,
             described: None,
             last_cursor: None,
-            floor: None,
             status: Some(watch::Sender::new(shown)),
         };
         Self {
@@ -203,15 +200,10 @@ impl<S: Source> ClientState<S> {
 
     /// The application wrote, and `key` shows what it wrote.
     pub(super) fn wrote(&mut self, key: &S::Key, cursor: &Cursor, now: Duration) {
-        let is_of_epoch = self.last_cursor.as_ref().is_none_or(|last| last.epoch() == cursor.epoch());
-        if is_of_epoch {
-            let joined = self.floor.as_ref().and_then(|floor| floor.joined(cursor));
-            self.floor = Some(joined.unwrap_or_else(|| cursor.clone()));
-        }
         self.engine.wrote(key, cursor, now);
-        if self.store.lacks_changes(key) {
+        if let Some(left_out) = self.store.left_out(key) {
             // The engine does not know that the body lacks changes. The write can be one of them.
-            self.engine.refresh(key, now);
+            self.engine.left_out(key, &left_out, now);
         }
     }
 

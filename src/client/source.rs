@@ -1,8 +1,9 @@
 //! The domain of a client: the read models, the requests that fetch them, and the messages that make them stale.
 //!
 //! A [`Source`] translates between a server and the engine, which knows neither read models nor bodies. It performs no
-//! I/O and decides no time. [`AgentSource`](super::AgentSource) is the domain of this crate's server, and
-//! [`TableSource`](super::TableSource) is one that is described by data.
+//! I/O and decides no time. Its methods may run under the lock of the client, so they use no client.
+//! [`AgentSource`](super::AgentSource) is the domain of this crate's server, and [`TableSource`](super::TableSource) is
+//! one that is described by data.
 
 use std::error::Error;
 use std::fmt::{self, Display};

@@ -86,8 +86,8 @@ pub(super) struct Begun<S: Source> {
     pub(super) shown: watch::Receiver<Shown<S>>,
     /// No other watch shows the read model.
     pub(super) is_first: bool,
-    /// The held body lacks changes that the other watches do not ask for.
-    pub(super) lacks: bool,
+    /// The held body lacks changes up to this cursor, for which the other watches do not ask.
+    pub(super) lacks: Option<Cursor>,
 }
 
 /// A body that came, compared with the held one outside of the lock.
@@ -121,12 +121,12 @@ impl<S: Source> Store<S> {
         let id = self.ids;
         if self.has_ended() {
             // Without a sender, each wait of the handle ends at once.
-            return Begun { id, shown: watch::channel(Shown::default()).1, is_first: false, lacks: false };
+            return Begun { id, shown: watch::channel(Shown::default()).1, is_first: false, lacks: None };
         }
         self.idle.retain(|idle| idle != key);
         let entry = self.entries.entry(key.clone()).or_default();
         let is_first = entry.watches.is_empty();
-        let lacks = entry.skipped.is_some() && entry.watches.iter().all(|(_, others)| *others != options);
+        let lacks = entry.lacks(&options);
         entry.watches.push((id, options));
         Begun { id, shown: entry.shown.subscribe(), is_first, lacks }
     }
@@ -137,19 +137,29 @@ impl<S: Source> Store<S> {
         watches.iter().find(|(watch, _)| *watch == id).map(|(_, options)| options.clone())
     }
 
-    /// Replaces the options of a watch. Returns whether the held body can lack changes that the new options ask for.
-    pub(super) fn set_options(&mut self, key: &S::Key, id: u64, options: S::Options) -> bool {
-        let Some(entry) = self.entries.get_mut(key) else { return false };
-        let known = entry.watches.iter().any(|(_, others)| *others == options);
+    /// Replaces the options of a watch. Returns the cursor up to which the held body can lack changes that the new
+    /// options ask for.
+    pub(super) fn set_options(&mut self, key: &S::Key, id: u64, options: S::Options) -> Option<Cursor> {
+        let entry = self.entries.get_mut(key)?;
+        let lacks = entry.lacks(&options);
         if let Some((_, own)) = entry.watches.iter_mut().find(|(other, _)| *other == id) {
             *own = options;
         }
-        !known && entry.skipped.is_some()
+        lacks
     }
 
-    /// Whether the held body lacks changes that no watch asked for.
-    pub(super) fn lacks_changes(&self, key: &S::Key) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.skipped.is_some())
+    /// The cursor up to which the held body lacks changes for which no watch asked. None: it lacks none.
+    pub(super) fn left_out(&self, key: &S::Key) -> Option<Cursor> {
+        Some(self.entries.get(key)?.skipped.as_ref()?.up_to.clone())
+    }
+
+    /// Wakes the readers of each view that says it is fresh: while the driver was late, the view said otherwise.
+    pub(super) fn tell_fresh_anew(&self) {
+        let is_fresh = |shown: &mut Shown<S>| shown.state == HeldState::Fresh;
+        for entry in self.entries.values() {
+            entry.shown.send_if_modified(is_fresh);
+        }
+        self.note_change();
     }
 
     /// Ends a watch. Returns whether it was the last one of its read model.
@@ -362,6 +372,12 @@ impl<S: Source> Store<S> {
 }
 
 impl<S: Source> StoreEntry<S> {
+    /// The cursor up to which the body can lack changes for a further watch with these options.
+    fn lacks(&self, options: &S::Options) -> Option<Cursor> {
+        let is_new = self.watches.iter().all(|(_, others)| others != options);
+        self.skipped.as_ref().filter(|_| is_new).map(|skipped| skipped.up_to.clone())
+    }
+
     fn publish(&mut self, source: &S, known: &Knowledge<'_>, removed: &mut Removed<S>) -> bool {
         let held = &known.held;
         let cursor = self.skipped.as_ref().map_or(held.cursor, |skipped| skipped.body_at.as_ref());
@@ -438,6 +454,7 @@ mod tests {
 
     use super::super::agent_source::{AgentSource, NoticeDetail, WatchOptions};
     use super::{OverlayEntry, Store};
+    use crate::engine::HeldState;
     use crate::protocol::{Cursor, ReadModel};
 
     /// The times of the engine are whole milliseconds, and the time of a commit is not.
@@ -460,5 +477,18 @@ mod tests {
         let mut concerns = |cursor| store.concerns(&AgentSource, &ReadModel::Overview, &detail, cursor, None);
         assert!(concerns(None));
         assert!(!concerns(Some(&Cursor::counter("e", 5))));
+    }
+
+    /// A view of a driver that is late is not fresh, so its readers wait for more than a new state.
+    #[test]
+    fn the_readers_of_a_fresh_view_wake_when_the_driver_is_no_longer_late() {
+        let mut store = Store::<AgentSource>::new();
+        let mut views = store.watch(&ReadModel::Overview, WatchOptions::default()).shown;
+        store.tell_fresh_anew();
+        assert!(!views.has_changed().expect("a sender"), "the view is not fresh");
+        store.entries[&ReadModel::Overview].shown.send_modify(|shown| shown.state = HeldState::Fresh);
+        views.mark_unchanged();
+        store.tell_fresh_anew();
+        assert!(views.has_changed().expect("a sender"));
     }
 }

@@ -57,9 +57,9 @@ impl<K: Key> Narrowing<K> {
         self.deadline
     }
 
-    /// Whether the stream reports the changes of `model`: it is in the last answer, and in the list that was sent since.
+    /// Whether the stream reports the changes of `model`. A later request that leaves it out counts from its answer on:
+    /// the server reports the changes until then.
     pub(super) fn reports(&self, model: &K) -> bool {
-        let lists = [self.confirmed.as_ref(), self.sent.as_ref()];
-        lists.into_iter().flatten().all(|list| list.includes(model))
+        self.confirmed.as_ref().is_none_or(|confirmed| confirmed.includes(model))
     }
 }

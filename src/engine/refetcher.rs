@@ -216,13 +216,6 @@ impl<K: Key> Refetcher<K> {
         }
     }
 
-    /// The stream reports the changes of no read model outside of `list` any more.
-    pub(super) fn remove_from_stream(&mut self, list: &WatchedList<K>) {
-        for (key, slot) in self.slots.iter_mut() {
-            slot.on_stream &= list.includes(key);
-        }
-    }
-
     /// Ends all waits after failures: the server is back.
     pub(super) fn clear_backoff(&mut self) {
         for at in 0..self.slots.len() {
@@ -363,7 +356,7 @@ impl<K: Key> Refetcher<K> {
     pub(super) fn held(&self, key: &K, up: bool, now: u64) -> Option<Held<'_>> {
         let slot = self.slots.get(key)?;
         let stale = slot.doubt.is_some();
-        let polled = || self.scene.polling && self.expiry(slot).is_some_and(|end| end > now);
+        let polled = || self.scene.polling && self.reached && self.expiry(slot).is_some_and(|end| end > now);
         let state = match () {
             () if slot.asked_at.is_none() => HeldState::Loading,
             () if stale => HeldState::Stale,

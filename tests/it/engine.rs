@@ -182,6 +182,7 @@ impl Run {
             ["unwatch", model] => self.engine.unwatch(&read_model(model), now),
             ["forget", model] => self.engine.forget(&read_model(model)),
             ["refresh", model] => self.engine.refresh(&read_model(model), now),
+            ["left-out", model, at] => self.engine.left_out(&read_model(model), &cursor(at), now),
             ["wrote", model, at] => self.engine.wrote(&read_model(model), &cursor(at), now),
             ["connected"] => self.engine.handle_connected(connection(self), true, now),
             ["connected", "sse"] => self.engine.handle_connected(connection(self), false, now),
@@ -288,19 +289,7 @@ fn incoming(words: &[&str]) -> Incoming {
     };
     let heartbeat_ms = option("heartbeat=").unwrap_or(25_000);
     let kind = match *kind {
-        "snapshot" => FrameKind::Snapshot(Box::new(SnapshotPayload {
-            stats: Stats::default(),
-            tasks: Vec::new(),
-            next: None,
-            needs_you: None,
-            activity: None,
-            sources: None,
-            usage: None,
-            server_time: time(),
-            heartbeat_ms,
-            version: "1.0".into(),
-            known: true,
-        })),
+        "snapshot" => snapshot(heartbeat_ms),
         "resumed" => FrameKind::Resumed(Resumed {
             server_time: time(),
             heartbeat_ms,
@@ -322,6 +311,23 @@ fn incoming(words: &[&str]) -> Incoming {
 }
 
 /// `kind [task [of parent]]`.
+/// The first frame of a stream that starts afresh, without the overview.
+pub fn snapshot(heartbeat_ms: u32) -> FrameKind {
+    FrameKind::Snapshot(Box::new(SnapshotPayload {
+        stats: Stats::default(),
+        tasks: Vec::new(),
+        next: None,
+        needs_you: None,
+        activity: None,
+        sources: None,
+        usage: None,
+        server_time: time(),
+        heartbeat_ms,
+        version: "1.0".into(),
+        known: true,
+    }))
+}
+
 pub fn notice(kind: &str, words: &[&str]) -> Notice {
     let parent_task_id = match words {
         [_, "of", parent] => Some(task(parent)),

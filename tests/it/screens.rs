@@ -44,9 +44,11 @@ impl Screens {
     }
 }
 
-/// Short times, so that a case is over soon.
+/// Short times, so that a case is over soon. No safety refetch: it would hide a missed notice, and on a slow machine it is
+/// a request for what did not change.
 fn quick() -> EngineSettings {
     let mut settings = EngineSettings::default();
+    settings.safety = Duration::from_secs(3_600);
     settings.quiet = Duration::from_millis(5);
     settings.max_wait = Duration::from_millis(40);
     settings.backoff_first = Duration::from_millis(10);

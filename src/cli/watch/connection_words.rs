@@ -51,21 +51,7 @@ impl ConnectionWords {
                 ConnectionTone::Bad
             }
         };
-        Self { state: state(&status), detail, tone }
-    }
-}
-
-/// The state of the connection as one or two words.
-pub(super) fn state(status: &Status) -> &'static str {
-    match status {
-        Status::Connecting => "connecting",
-        Status::Live => "live",
-        Status::CatchingUp => "catching up",
-        Status::Reconnecting { .. } => "reconnecting",
-        Status::Polling => "polling",
-        Status::Offline => "offline",
-        Status::Closed { .. } => "closed",
-        Status::Disabled => "disabled",
+        Self { state: status.as_str(), detail, tone }
     }
 }
 

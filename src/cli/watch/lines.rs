@@ -64,7 +64,7 @@ pub(super) async fn print(
     let mut changes = client.changes();
     let mut watched: Vec<LineWatch> = models.into_iter().map(|model| LineWatch::begin(client, model)).collect();
     let mut printed = None;
-    loop {
+    'changed: loop {
         let connection = ConnectionLine::of(client);
         let is_closed = matches!(client.status(), Status::Closed { .. });
         // The end is the last line.
@@ -73,12 +73,18 @@ pub(super) async fn print(
             printed = Some(connection);
         } else if is_closed {
             for watch in &mut watched {
-                watch.print(client, form, explain, output).await?;
+                watch.print(watch.handle.view(), client, form, explain, output).await?;
             }
             return output.line(&form.connection(&ConnectionLine::of(client))).await;
         }
         for watch in &mut watched {
-            watch.print(client, form, explain, output).await?;
+            let view = watch.handle.view();
+            // The view may follow a change of the connection that came while a line was written. The line of the
+            // connection comes first.
+            if printed.as_ref() != Some(&ConnectionLine::of(client)) {
+                continue 'changed;
+            }
+            watch.print(view, client, form, explain, output).await?;
         }
         let until = watched.iter().filter_map(|watch| watch.explained.as_ref().and_then(|it| it.until)).min();
         let wait = until.map(|until| until.saturating_sub(client.now()) + EXPLANATION_PAUSE);
@@ -111,8 +117,14 @@ impl LineWatch {
         Self { handle: client.watch(model), printed: None, explained: None }
     }
 
-    async fn print(&mut self, client: &Client, form: &impl LineForm, explain: bool, output: &Output) -> io::Result<()> {
-        let view = self.handle.view();
+    async fn print(
+        &mut self,
+        view: View<AgentBody>,
+        client: &Client,
+        form: &impl LineForm,
+        explain: bool,
+        output: &Output,
+    ) -> io::Result<()> {
         let model = self.handle.model();
         let explained = if explain { Explained::of(client, model) } else { None };
         let now = Printed {
@@ -160,7 +172,7 @@ impl ConnectionLine {
             | Status::Offline
             | Status::Disabled => (None, None),
         };
-        Self { status: connection_words::state(&status), reason, lost_at }
+        Self { status: status.as_str(), reason, lost_at }
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct ShownMoment {
 pub(super) struct ShownView<T> {
     pub(super) value: Option<Arc<T>>,
     pub(super) state: HeldState,
-    /// The time since the server was asked for the value.
+    /// The time since the value was last known to be current.
     pub(super) age: Option<Duration>,
     /// Why the last fetch failed.
     pub(super) error: Option<String>,

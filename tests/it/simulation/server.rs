@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use requery::protocol::{Cursor, Frame, FrameKind, Notice, ReadModel, Resumed, SnapshotPayload, Watched, model::Stats};
+use requery::protocol::{Cursor, Frame, FrameKind, Notice, ReadModel, Resumed, Watched};
 
-use crate::engine::{notice, task, time};
+use crate::engine::{notice, snapshot, task, time};
 
 /// The content of each read model. Each change gives a new number, and `None` means that the read model does not exist.
 pub type Contents = BTreeMap<ReadModel, Option<u64>>;
@@ -168,28 +168,21 @@ impl Server {
 
     pub fn first_frame(&self, since: Option<&Cursor>) -> Frame {
         let heartbeat_ms = 25_000;
-        let version = String::from("1.0");
         let kind = match since.and_then(|since| self.continued(since)) {
-            None => FrameKind::Snapshot(Box::new(SnapshotPayload {
-                stats: Stats::default(),
-                tasks: Vec::new(),
-                next: None,
-                needs_you: None,
-                activity: None,
-                sources: None,
-                usage: None,
-                server_time: time(),
-                heartbeat_ms,
-                version,
-                known: true,
-            })),
+            None => snapshot(heartbeat_ms),
             Some(from) => {
                 // A read model that changed and changed back is listed too: a client may hold an answer from the time
                 // between the two changes.
                 let states = &self.history[from..];
                 let changed = |model: &ReadModel| states.windows(2).any(|pair| pair[0][model] != pair[1][model]);
                 let stale = models().into_iter().filter(changed).map(Watched::One).collect();
-                FrameKind::Resumed(Resumed { server_time: time(), heartbeat_ms, version, known: true, stale })
+                FrameKind::Resumed(Resumed {
+                    server_time: time(),
+                    heartbeat_ms,
+                    version: "1.0".into(),
+                    known: true,
+                    stale,
+                })
             }
         };
         Frame::new(kind, self.cursor(self.changes()))

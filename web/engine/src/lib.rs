@@ -195,6 +195,15 @@ pub extern "C" fn engine_wrote(door: *mut Door, model: u32, now: f64) -> bool {
     true
 }
 
+/// The text is the cursor of the changes that were left out. Returns whether it is one.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_left_out(door: *mut Door, model: u32, now: f64) -> bool {
+    let door = self::door(door);
+    let Some(cursor) = as_cursor(&door.text) else { return false };
+    door.engine.left_out(&Number(model), &cursor, as_ms(now));
+    true
+}
+
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_connected(door: *mut Door, id: u32, duplex: bool, now: f64) {
     self::door(door).engine.handle_connected(ConnectionId::from_number(id), duplex, as_ms(now));
