@@ -1,6 +1,27 @@
 /** A proxy before a server: it counts the requests, and it loses, holds or replaces answers on demand. */
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
+import { readFile } from "node:fs/promises";
+import { join, normalize } from "node:path";
+
+/** A folder with a build of the pages, which stands for those in the program: a change needs no build of the program. */
+const dist = process.env.REQUERY_DIST;
+const POLICY =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+  "worker-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'";
+const TYPES = {
+  html: "text/html",
+  js: "text/javascript",
+  css: "text/css",
+  svg: "image/svg+xml",
+  wasm: "application/wasm",
+};
+
+async function fileOf(path) {
+  const name = normalize(`/${path.split("?")[0]}`);
+  const file = join(dist, /\.\w+$/.test(name) ? name : "index.html");
+  return { type: TYPES[file.slice(file.lastIndexOf(".") + 1)] ?? "text/plain", body: await readFile(file) };
+}
 
 /** The names of the server, so that the server accepts a page that came through the proxy. */
 function ownNames(headers, target) {
@@ -19,7 +40,7 @@ export class CountingProxy {
     this.server = server;
     this.target = target;
     this.url = `http://127.0.0.1:${server.address().port}`;
-    /** Each request: its method, path and time, and the status of its answer. */
+    /** Each request: its method, path and time, and the status and the size of its answer. */
     this.requests = [];
     /** The streams that are open now, and all that were opened. */
     this.streams = 0;
@@ -57,7 +78,7 @@ export class CountingProxy {
 
   async pass(incoming, outgoing) {
     const { method, url: path, headers } = incoming;
-    const noted = { method, path, at: Date.now(), status: null, etag: headers["if-none-match"] ?? null };
+    const noted = { method, path, at: Date.now(), status: null, bytes: 0 };
     this.requests.push(noted);
     const other = this.replace(path, method);
     if (other) {
@@ -65,6 +86,11 @@ export class CountingProxy {
       if (other.status === 0) return outgoing.destroy();
       outgoing.writeHead(other.status, { "content-type": other.type ?? "text/html" });
       return outgoing.end(other.body ?? "");
+    }
+    if (dist !== undefined && !/^\/(api|ws|docs|openapi|healthz|readyz)/.test(path)) {
+      const { type, body } = await fileOf(path);
+      noted.status = 200;
+      return outgoing.writeHead(200, { "content-type": type, "content-security-policy": POLICY }).end(body);
     }
     const wait = this.delay(path);
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
@@ -75,7 +101,10 @@ export class CountingProxy {
         if (isStream) this.stream(outgoing);
         this.soon(() => {
           outgoing.writeHead(answer.statusCode, answer.headers);
-          answer.on("data", (bytes) => this.soon(() => outgoing.write(bytes)));
+          answer.on("data", (bytes) => {
+            noted.bytes += bytes.length;
+            this.soon(() => outgoing.write(bytes));
+          });
           answer.on("end", () => this.soon(() => outgoing.end()));
         });
       });
@@ -94,7 +123,7 @@ export class CountingProxy {
   }
 
   upgrade(incoming, client, head) {
-    this.requests.push({ method: "GET", path: incoming.url, at: Date.now(), status: 101, etag: null });
+    this.requests.push({ method: "GET", path: incoming.url, at: Date.now(), status: 101, bytes: 0 });
     const other = this.replace(incoming.url, "GET");
     if (this.blocksWebSocket || other) {
       if (other?.status === 0) return client.destroy();

@@ -88,43 +88,40 @@ const broken = () => {
 };
 
 export function tests() {
-  for (const [name, text] of Object.entries(TEXTS)) {
-    scenario(name, {}, async (stage) => {
+  for (const [width, height] of [
+    [360, 640],
+    [1280, 800],
+  ]) {
+    scenario(`in every field of every screen, ${width} px`, { viewport: { width, height } }, async (stage) => {
       const { page, server, project, at } = stage;
-      const { task, event } = await everywhere(server, project, text);
-      for (const [width, height] of [
-        [360, 640],
-        [1280, 800],
-      ]) {
-        await page.setViewportSize({ width, height });
-        for (const [path, more] of [
-          ["/"],
-          ["/tasks"],
-          ["/tasks", { q: line(text, 200) }],
-          [`/tasks/${task.task_id}`],
-          [`/tasks/${task.task_id}`, { event: event.event_id }],
-          ["/bookmarks"],
-        ]) {
-          await page.goto(at(path, more));
-          if (!more?.q) await page.locator("main [data-row]:visible").first().waitFor();
-          else
-            await page
-              .getByText(/found|No row has/)
-              .first()
-              .waitFor();
-          if (more?.event) await panel(page).waitFor();
-          if (path.includes("/tasks/") && !more) {
-            await page.locator("summary").first().click();
-            assert.equal(await eventRows(page).count(), 3);
-          }
-          assert.deepEqual(await page.evaluate(broken), [], `${path} in ${width} px`);
-        }
-        await page.goto(at("/tasks"));
-        await until(async () => (await taskRows(page).count()) === 4, "all tasks are rows");
-        const heights = await taskRows(page).evaluateAll((rows) =>
-          rows.map((row) => row.getBoundingClientRect().height),
-        );
-        assert.deepEqual(heights, [28, 28, 28, 28], "each row keeps its height");
+      const written = [];
+      for (const text of Object.values(TEXTS)) written.push(await everywhere(server, project, text));
+      for (const [path, more] of [["/"], ["/tasks"], ["/tasks", { q: "script OR one" }], ["/bookmarks"]]) {
+        await page.goto(at(path, more));
+        if (more)
+          await page
+            .getByText(/found|No row has/)
+            .first()
+            .waitFor();
+        else await page.locator("main [data-row]:visible").first().waitFor();
+        assert.deepEqual(await page.evaluate(broken), [], path);
+      }
+      await page.goto(at("/tasks"));
+      const count = 4 * written.length;
+      await until(async () => (await taskRows(page).count()) === count, "all tasks are rows");
+      const heights = await taskRows(page).evaluateAll((rows) => rows.map((row) => row.getBoundingClientRect().height));
+      assert.deepEqual(new Set(heights), new Set([28]), "each row keeps its height");
+      for (const [number, { task, event }] of written.entries()) {
+        const name = Object.keys(TEXTS)[number];
+        await page.goto(at(`/tasks/${task.task_id}`));
+        await eventRows(page).first().waitFor();
+        assert.equal(await eventRows(page).count(), 3, name);
+        await page.locator("summary").first().click();
+        assert.deepEqual(await page.evaluate(broken), [], `the task with ${name}`);
+        await page.locator(`[data-row="${event.event_id}"]`).click();
+        await panel(page).waitFor();
+        await page.keyboard.press("r");
+        assert.deepEqual(await page.evaluate(broken), [], `the event with ${name}`);
       }
     });
   }

@@ -1,24 +1,11 @@
 /** Work is counted under load: requests, mutations, moved rows and shifts. */
 import assert from "node:assert/strict";
+import { changesAt } from "../pace.mjs";
 import { eventRows, showsTruth, timeline } from "../look.mjs";
 import { counting, followRows, takeCounts } from "../probes.mjs";
 import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "under load";
-
-/** Makes changes at a pace for a while, in requests that do not wait for each other. Returns the number of changes. */
-async function changesAt(pace, ms, change) {
-  const begun = Date.now();
-  const sent = [];
-  let count = 0;
-  while (Date.now() - begun < ms) {
-    const due = Math.floor(((Date.now() - begun) / 1000) * pace);
-    while (count < due) sent.push(change(count++));
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  await Promise.all(sent);
-  return count;
-}
 
 /** The most requests in any second of a list of times. */
 export function mostInASecond(times) {

@@ -61,20 +61,20 @@ export function tests() {
       await taskRows(page).first().waitFor();
       await page.getByRole("link", { name: "Running", exact: true }).click();
       await until(async () => (await taskRows(page).count()) === 30, "the filter holds");
-      await page.evaluate(() => window.scrollTo(0, 300));
-      await page.waitForFunction(() => window.scrollY === 300);
+      await page.evaluate(() => window.scrollTo(0, 150));
+      await page.waitForFunction(() => window.scrollY === 150);
       await taskRows(page)
         .nth(18)
         .evaluate((row) => row.click());
       await page.getByRole("heading", { name: /row/ }).waitFor();
       await page.goBack();
-      await page.waitForFunction(() => window.scrollY === 300);
+      await page.waitForFunction(() => window.scrollY === 150);
       assert.equal(new URL(page.url()).searchParams.get("status"), "running");
       assert.equal(await taskRows(page).count(), 30);
       // The same over a whole load of the page.
       await page.goto("about:blank");
       await page.goBack();
-      await page.waitForFunction(() => window.scrollY === 300);
+      await page.waitForFunction(() => window.scrollY === 150);
       assert.equal(await taskRows(page).count(), 30);
       await page.keyboard.press("/");
       await page.getByRole("searchbox").fill("row 41");
