@@ -346,6 +346,14 @@ pub extern "C" fn engine_age(door: *mut Door, model: u32, now: f64) -> f64 {
     as_number(self::door(door).engine.age(&Number(model), as_ms(now)))
 }
 
+/// Leaves the cursor that the application's own writes demand in the text.
+#[unsafe(no_mangle)]
+pub extern "C" fn engine_floor(door: *mut Door) {
+    let Door { engine, text, .. } = self::door(door);
+    text.clear();
+    put_cursor(engine.floor(), text);
+}
+
 /// The state of the connection, with its numbers in the results and its text.
 #[unsafe(no_mangle)]
 pub extern "C" fn engine_status(door: *mut Door) -> u32 {
