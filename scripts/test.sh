@@ -28,13 +28,9 @@ say() { printf '\n== %s\n' "$*"; }
 
 say "format"
 cargo fmt --all -- --check
-cargo fmt --manifest-path web/engine/Cargo.toml -- --check
 
 say "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
-# The module whose size scripts/web-engine measures is a workspace of its own.
-cargo clippy --locked --manifest-path web/engine/Cargo.toml --quiet \
-  --target-dir "${CARGO_TARGET_DIR:-target}/web-engine" -- -D warnings
 
 say "features: the core alone, the client alone"
 cargo check --lib --no-default-features --quiet
