@@ -176,10 +176,10 @@ fn a_task_that_needs_a_person_shows_its_question_in_the_line_below() {
         "\
 requery http://127.0.0.1:7373                               ! 2 need you  [live]
 overview fresh, as of 2 s ago
-1 tasks: 1 running, 2 waiting, 0 completed, 0 errored; 1,234 events
+1 task: 1 running, 2 waiting, 0 completed, 0 errored; 1,234 events
 needs you (2)
 > ! Profile it                            permission relay            1 min ago
-    Bash: perf record -- ./target/release/relay --long --options && perf\\u{1b}…
+    Bash: perf record -- ./target/release/relay --long --options && perf\\u{1b}[…
   ! Two messages are lost                 finished   relay            1 min ago
 tasks (1)
   * Write the changelog                   running    ledger-api       9 s ago
