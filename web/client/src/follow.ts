@@ -39,23 +39,34 @@ export function load<M extends ReadModel>(store: Store, model: M, signal?: Abort
       if (view.state === "fresh" || view.state === "gone" || view.state === "unconfirmed") {
         end(() => resolve(view.data));
       } else if (view.error !== null && view.data === null) {
-        end(() => reject(new Error(view.error ?? "")));
+        end(() => reject(new Error(view.error as string)));
       }
     });
   });
 }
 
-/** Calls `changed` for each new view of `model`, with whether its body is a new one. */
+/**
+ * Reads over REST what depends on `model`, such as its timeline. The read begins when the body of `model` is there, so the
+ * store reports every change that the answer lacks.
+ */
+export async function requeryRead<T>(store: Store, model: ReadModel, path: string, signal?: AbortSignal): Promise<T> {
+  await load(store, model, signal);
+  return store.read<T>(path);
+}
+
+/**
+ * Calls `changed` for each view of `model`, with whether the read model has changed: its body is another one, or it was
+ * stale and is no longer. An equal body proves no equal timeline.
+ */
 export function followModel<M extends ReadModel>(
   store: Store,
   model: M,
-  changed: (view: View<BodyOf<M>>, isNewBody: boolean) => void,
+  changed: (view: View<BodyOf<M>>, hasChanged: boolean) => void,
 ): () => void {
-  let last: BodyOf<M> | null = null;
+  let last: View<BodyOf<M>> | null = null;
   return store.watch(model).subscribe((view) => {
-    const isNewBody = view.data !== null && view.data !== last;
-    const isFirst = last === null;
-    last = view.data;
-    changed(view, isNewBody && !isFirst);
+    const { data, state } = last ?? {};
+    last = view;
+    changed(view, !!data && (view.data !== data || (state === "stale" && view.state !== "stale")));
   });
 }

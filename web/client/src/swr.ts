@@ -4,7 +4,7 @@ import { dependsOn, followModel, load, modelOfKey, requeryKey } from "./follow.j
 import type { ReadModel } from "./models.js";
 import type { Store } from "./store.js";
 
-export { requeryKey } from "./follow.js";
+export { requeryKey, requeryRead } from "./follow.js";
 
 /** The fetcher for keys of read models. SWR has to leave the rest to the store: use `useSWRImmutable`. */
 export function requeryFetcher(store: Store): (key: readonly unknown[]) => Promise<unknown> {
@@ -17,12 +17,12 @@ export function requeryFetcher(store: Store): (key: readonly unknown[]) => Promi
 /** Follows `model` while a screen shows it: its key gets each new body, and the keys that depend on it are fetched again. */
 export function followSwr(store: Store, mutate: ScopedMutator, model: ReadModel): () => void {
   let shown: unknown = null;
-  return followModel(store, model, (view, isNewBody) => {
-    if (view.data !== null && view.data !== shown) {
-      shown = view.data;
-      void mutate(requeryKey(model), view.data, { revalidate: false });
+  return followModel(store, model, ({ data }, hasChanged) => {
+    if (data !== null && data !== shown) {
+      shown = data;
+      void mutate(requeryKey(model), data, { revalidate: false });
     }
-    if (isNewBody) {
+    if (hasChanged) {
       void mutate((key) => dependsOn(key, model));
     }
   });
