@@ -21,39 +21,6 @@ export function dependsOn(key: unknown, model: ReadModel): boolean {
   return modelOfKey(key) === model && (key as unknown[]).length > 2;
 }
 
-/** The body of a read model, once it can be trusted. Fails with the error of the store where there is no body. */
-export function load<M extends ReadModel>(store: Store, model: M, signal?: AbortSignal): Promise<BodyOf<M> | null> {
-  return new Promise((resolve, reject) => {
-    let leave = () => {};
-    let ended = false;
-    const end = (act: () => void) => {
-      if (!ended) {
-        ended = true;
-        // The subscription begins with a call, before it can be ended.
-        queueMicrotask(() => leave());
-        act();
-      }
-    };
-    signal?.addEventListener("abort", () => end(() => reject(signal.reason)));
-    leave = store.watch(model).subscribe((view) => {
-      if (view.state === "fresh" || view.state === "gone" || view.state === "unconfirmed") {
-        end(() => resolve(view.data));
-      } else if (view.error !== null && view.data === null) {
-        end(() => reject(new Error(view.error as string)));
-      }
-    });
-  });
-}
-
-/**
- * Reads over REST what depends on `model`, such as its timeline. The read begins when the body of `model` is there, so the
- * store reports every change that the answer lacks.
- */
-export async function requeryRead<T>(store: Store, model: ReadModel, path: string, signal?: AbortSignal): Promise<T> {
-  await load(store, model, signal);
-  return store.read<T>(path);
-}
-
 /**
  * Calls `changed` for each view of `model`, with whether the read model has changed: its body is another one, or it was
  * stale and is no longer. An equal body proves no equal timeline.

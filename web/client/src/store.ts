@@ -141,6 +141,26 @@ export class Store {
     return watch as Watch<BodyOf<M>>;
   }
 
+  /** The body of a read model, once it can be trusted. Fails with the error of the view where there is no body. */
+  load<M extends ReadModel>(model: M, signal?: AbortSignal): Promise<BodyOf<M> | null> {
+    return new Promise((resolve, reject) => {
+      let leave = () => {};
+      const end = (act: () => void) => {
+        // The subscription begins with a call, before it can be ended.
+        queueMicrotask(() => leave());
+        act();
+      };
+      signal?.addEventListener("abort", () => end(() => reject(signal.reason)), { once: true });
+      leave = this.watch(model).subscribe(({ state, data, error }) => {
+        if (state === "fresh" || state === "gone" || state === "unconfirmed") {
+          end(() => resolve(data));
+        } else if (error !== null && data === null) {
+          end(() => reject(new Error(error)));
+        }
+      });
+    });
+  }
+
   /** Requests a read model anew, because a person asks for it. */
   refresh(model: ReadModel): void {
     this.#send({ do: "refresh", model });
@@ -167,8 +187,15 @@ export class Store {
     return { body: json, cursor };
   }
 
-  /** Reads over REST what is no read model. The answer contains this page's own writes. Fails with a `RequestError`. */
-  async read<T>(path: string): Promise<T> {
+  /**
+   * Reads over REST what is no read model. The answer contains this page's own writes. With `after` the request begins
+   * when the body of that read model is there, so a change that the answer lacks is a change of the view. Fails with a
+   * `RequestError`.
+   */
+  async read<T>(path: string, after?: ReadModel, signal?: AbortSignal): Promise<T> {
+    if (after !== undefined) {
+      await this.load(after, signal);
+    }
     const { json } = await this.#endpoint.request("GET", path, undefined, this.#written);
     return json as T;
   }

@@ -1,16 +1,16 @@
 /** The adapter for SWR: keys of read models, and keys that depend on them, stay true. */
 import type { ScopedMutator } from "swr";
-import { dependsOn, followModel, load, modelOfKey, requeryKey } from "./follow.js";
+import { dependsOn, followModel, modelOfKey, requeryKey } from "./follow.js";
 import type { ReadModel } from "./models.js";
 import type { Store } from "./store.js";
 
-export { requeryKey, requeryRead } from "./follow.js";
+export { requeryKey } from "./follow.js";
 
 /** The fetcher for keys of read models. SWR has to leave the rest to the store: use `useSWRImmutable`. */
 export function requeryFetcher(store: Store): (key: readonly unknown[]) => Promise<unknown> {
   return (key) => {
     const model = modelOfKey(key);
-    return model === null ? Promise.reject(new TypeError("not a key of requeryKey")) : load(store, model);
+    return model === null ? Promise.reject(new TypeError("not a key of requeryKey")) : store.load(model);
   };
 }
 

@@ -1,17 +1,17 @@
 /** The adapter for TanStack Query: queries of read models, and queries that depend on them, stay true. */
 import type { Query, QueryClient } from "@tanstack/query-core";
-import { followModel, load, modelOfKey, requeryKey } from "./follow.js";
+import { followModel, modelOfKey, requeryKey } from "./follow.js";
 import type { ReadModel } from "./models.js";
 import type { Store } from "./store.js";
 import type { BodyOf } from "./view.js";
 
-export { requeryKey, requeryRead } from "./follow.js";
+export { requeryKey } from "./follow.js";
 
 /** The options of a query for a read model, for `useQuery` and the like. */
 export function requeryOptions<M extends ReadModel>(store: Store, model: M) {
   return {
     queryKey: requeryKey(model),
-    queryFn: ({ signal }: { signal: AbortSignal }): Promise<BodyOf<M> | null> => load(store, model, signal),
+    queryFn: ({ signal }: { signal: AbortSignal }): Promise<BodyOf<M> | null> => store.load(model, signal),
     // The store knows when a body is stale, tries again by itself, and keeps the identity of equal rows.
     staleTime: Number.POSITIVE_INFINITY,
     retry: false,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { QueryClient, QueryObserver } from "@tanstack/query-core";
-import { followQueries, requeryKey, requeryOptions, requeryRead } from "../src/tanstack.js";
+import { followQueries, requeryKey, requeryOptions } from "../src/tanstack.js";
 import { createStore } from "../src/index.js";
 import { engine, FakeMachine, FakePage, FakeStorage, json, settle } from "./fakes.js";
 
@@ -167,7 +167,7 @@ test("TanStack Query: a screen that replaces another one costs no request", asyn
 test("what depends on a read model is read after the read model, and contains the own writes", async () => {
   const { machine, store, close } = start();
   store.watch("bookmarks").subscribe(() => {});
-  const read = requeryRead<{ items: number[] }>(store, "bookmarks", "/api/v1/search?q=x");
+  const read = store.read<{ items: number[] }>("/api/v1/search?q=x", "bookmarks");
   await settle();
   assert.deepEqual(
     machine.requests.map((request) => request.path),
