@@ -1,6 +1,7 @@
 /** The choice of a project. The list is read when it opens, and again when the overview changes. */
 import { useState } from "preact/hooks";
-import { useModel, useRead } from "../live";
+import { useModel } from "../live";
+import { useRead } from "../plain_read";
 import { Age } from "../parts/age";
 import { Dialog } from "../parts/dialog";
 import { Failed, Waiting } from "../parts/states";
