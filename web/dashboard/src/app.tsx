@@ -81,6 +81,9 @@ export function App() {
   );
 }
 
+/** A longer number would move the links. */
+const MOST_IN_BADGE = 99;
+
 function Bar({ needs }: { needs: number }) {
   const { name } = screen.value;
   const chosen = project.value;
@@ -96,12 +99,15 @@ function Bar({ needs }: { needs: number }) {
       <nav aria-label="Screens">
         <a href={to("/")} aria-current={isHere("now")} title="Key 1">
           Now
-          {needs > 0 ? (
-            <span class="badge">
-              {needs}
-              <span class="unseen"> need you</span>
-            </span>
-          ) : null}
+          {/* The place is kept without a number too: the links beside it must not move. */}
+          <span class="badge-place">
+            {needs > 0 ? (
+              <span class="badge">
+                {needs > MOST_IN_BADGE ? `${MOST_IN_BADGE}+` : needs}
+                <span class="unseen"> need you</span>
+              </span>
+            ) : null}
+          </span>
         </a>
         <a href={to("/tasks")} aria-current={isHere("tasks")} title="Key 2">
           Tasks

@@ -15,6 +15,17 @@ const READ_PACE_MS = 500;
 const RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 10_000;
 
+/** The last answers, so that a screen has its rows at once when a person comes back. */
+const remembered = new Map<string, { data: unknown; etag: string | null; trueAt: number }>();
+const MOST_REMEMBERED = 24;
+
+function remember(path: string, answer: { data: unknown; etag: string | null; trueAt: number }): void {
+  remembered.delete(path);
+  remembered.set(path, answer);
+  const [oldest] = remembered.keys();
+  if (oldest !== undefined && remembered.size > MOST_REMEMBERED) remembered.delete(oldest);
+}
+
 /** One plain read: a path, its answer, and when it may ask again. It has one request at a time. */
 class PlainRead<T> {
   read: Read<T>;
@@ -31,7 +42,14 @@ class PlainRead<T> {
     readonly path: string | null,
     readonly changed: () => void,
   ) {
-    this.read = { data: null, error: null, behindSince: path === null ? null : Date.now() };
+    const held = path === null ? undefined : remembered.get(path);
+    this.#etag = held?.etag ?? null;
+    this.read = {
+      // A path has answers of one type.
+      data: (held?.data ?? null) as T | null,
+      error: null,
+      behindSince: path === null ? null : (held?.trueAt ?? Date.now()),
+    };
   }
 
   /** The rows may have changed: asks as soon as the pace allows. */
@@ -64,6 +82,7 @@ class PlainRead<T> {
       if (answer !== null) this.#etag = answer.etag;
       const data = answer === null ? this.read.data : answer.body;
       this.read = { data, error: null, behindSince: this.#isStale ? began : null };
+      remember(path, { data, etag: this.#etag, trueAt: began });
       this.#failures = 0;
     } catch (error) {
       this.read = { ...this.read, error: error as Error, behindSince: this.read.behindSince ?? began };

@@ -41,7 +41,7 @@ export function Section({
         <h2 id={id}>
           {name} <span class="dim">{number(total)}</span>
         </h2>
-        {read ? <Belief model="overview" read={read} /> : null}
+        {read?.behindSince ? <Belief model="overview" read={read} /> : null}
       </div>
       <ol class="rows">
         {shown.map(({ id: key, row, isLeft }) => (

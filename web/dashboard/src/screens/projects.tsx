@@ -24,6 +24,7 @@ export function ProjectDialog({ close }: { close: () => void }) {
     <Dialog title="Project" close={close}>
       <input
         type="search"
+        autofocus
         aria-label="Filter projects"
         placeholder="Filter"
         value={filter}

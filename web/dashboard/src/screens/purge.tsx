@@ -26,7 +26,8 @@ export function PurgeDialog({ close }: { close: () => void }) {
       ...(days === null ? {} : { older_than: new Date(Date.now() - days * DAY_MS).toISOString() }),
       ...(project.value === null ? {} : { project: project.value }),
     };
-    const purged = await write<Purged>("POST", "/api/v1/tasks/purge", { ...body, dry_run: true }, []);
+    // A server that does not know this path deletes no task; it answers that it is older than the page.
+    const purged = await write<Purged>("POST", "/api/v1/tasks/purge/dry_run", body, []);
     if (purged !== null) setPreview({ body, purged });
   };
   const purge = async () => {

@@ -98,7 +98,10 @@ function TaskList() {
   const read = useRead<TaskPage>(`/api/v1/tasks${scope}`, overview.data);
   const [older, setOlder] = useState<{ scope: string; items: Task[]; next: string | null } | null>(null);
   const more = older?.scope === scope ? older : null;
-  const first = read.data?.items ?? [];
+  // The overview has the first tasks of all, which are shown until the answer is there.
+  const known = parent === null ? (overview.data?.tasks.items ?? null) : null;
+  const held = known?.filter((task) => status === null || task.status === status) ?? null;
+  const first = read.data?.items ?? held ?? [];
   const ids = new Set(first.map(({ task_id }) => task_id));
   const all = [...first, ...(more?.items ?? []).filter(({ task_id }) => !ids.has(task_id))];
   const rows = useCalm(all, ({ task_id }) => task_id, scope);
@@ -114,7 +117,7 @@ function TaskList() {
     }
   };
   useKeys(next === null ? [] : [{ key: "o", does: "older tasks", group: "Tasks", run: () => void load() }]);
-  if (read.data === null) return read.error ? <Failed error={read.error} /> : <Waiting />;
+  if (read.data === null && first.length === 0) return read.error ? <Failed error={read.error} /> : <Waiting />;
   if (all.length === 0 && rows.length === 0) {
     return status === null && parent === null ? (
       <Empty command="requery demo" waits="Waiting for the first event">
