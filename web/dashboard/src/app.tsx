@@ -66,9 +66,12 @@ export function App() {
         {current.name === "task" ? <TaskScreen key={current.task_id} task_id={current.task_id} /> : null}
         {current.name === "bookmarks" ? <Bookmarks /> : null}
         {current.name === "absent" ? (
-          <p class="empty">
-            This address has no screen. <a href={to("/")}>Who needs you</a>
-          </p>
+          <div class="empty">
+            <h1>No screen</h1>
+            <p>
+              This address has no screen. <a href={to("/")}>Who needs you</a>
+            </p>
+          </div>
         ) : null}
       </main>
       <Foot />

@@ -127,15 +127,18 @@ function Needs({ needs, running }: { needs: readonly NeedsYou[]; running: number
 function NoTask() {
   const chosen = project.value;
   return (
-    <Empty command="requery hooks install --agent claude-code" waits="Waiting for the first event">
-      {chosen === null ? (
-        "No agent has reported yet. This command lets Claude Code report its work here."
-      ) : (
-        <>
-          The project <b dir="auto">{projectName(chosen)}</b> has no task. Choose another project with <kbd>p</kbd>, or
-          let an agent report.
-        </>
-      )}
-    </Empty>
+    <>
+      <h1>{chosen === null ? "No agent has reported yet" : "The project has no task"}</h1>
+      <Empty command="requery hooks install --agent claude-code" waits="Waiting for the first event">
+        {chosen === null ? (
+          "This command lets Claude Code report its work here."
+        ) : (
+          <>
+            The project <b dir="auto">{projectName(chosen)}</b> has no task. Choose another project with <kbd>p</kbd>,
+            or let an agent report.
+          </>
+        )}
+      </Empty>
+    </>
   );
 }

@@ -18,9 +18,12 @@ export function TaskScreen({ task_id }: { task_id: string }) {
   useTaskTitle(data?.task.title ?? null);
   if (state === "gone")
     return (
-      <p class="empty">
-        The task is gone: it was deleted, or the address is wrong. <a href={to("/tasks")}>All tasks</a>
-      </p>
+      <div class="empty">
+        <h1>The task is gone</h1>
+        <p>
+          It was deleted, or the address is wrong. <a href={to("/tasks")}>All tasks</a>
+        </p>
+      </div>
     );
   if (data === null) return error ? <Failed error={error} /> : <Waiting />;
   const marked = new Set((marks.data?.items ?? []).map(({ event_id, task_id: task }) => event_id ?? task));

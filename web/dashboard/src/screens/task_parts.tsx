@@ -28,7 +28,7 @@ export function TaskParts({ detail, element }: { detail: TaskDetail; element: Re
         {sessions.length === 0 ? null : <Sessions rows={sessions} />}
         {models.length === 0 ? null : (
           <section>
-            <h3>Usage by model</h3>
+            <h2>Usage by model</h2>
             {models.map(({ model, usage: of }) => (
               <div key={model ?? ""}>
                 <b dir="auto">{model ?? "unknown model"}</b>
@@ -45,7 +45,7 @@ export function TaskParts({ detail, element }: { detail: TaskDetail; element: Re
 function Children({ rows, whole, of }: { rows: readonly ChildTask[]; whole: number; of: string }) {
   return (
     <section>
-      <h3>Parts</h3>
+      <h2>Parts</h2>
       <ol class="rows">
         {rows.map((child) => (
           <li class="row" key={child.task_id}>
@@ -71,7 +71,7 @@ function Children({ rows, whole, of }: { rows: readonly ChildTask[]; whole: numb
 function Sessions({ rows }: { rows: readonly Session[] }) {
   return (
     <section>
-      <h3>Sessions</h3>
+      <h2>Sessions</h2>
       <ul class="pairs">
         {rows.map((one) => (
           <li key={one.session_id}>
