@@ -1,4 +1,5 @@
-// Writes `src/generated`: the types of the read models, and the table of the notices, from the documents in `openapi`.
+// Writes `src/generated`: the types of the read models and the table of the notices, from the documents in `openapi`, and
+// the version of the package.
 // With `--check` it writes nothing and fails on a difference.
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTypescript, { astToString } from "openapi-typescript";
@@ -24,6 +25,10 @@ export const noticeKinds: readonly string[] = ${JSON.stringify(kinds, null, 2)};
 
 /** For each kind the read models that it makes stale: the text before the placeholder, and the field in it. */
 export const templates: readonly (readonly (readonly [prefix: string, field: string | null])[])[] = ${JSON.stringify(rows)};
+`,
+  "version.ts": `${note}
+/** The version of the package. */
+export const version = ${JSON.stringify(JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")).version)};
 `,
 };
 for (const [name, text] of Object.entries(files)) {

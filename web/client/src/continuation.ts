@@ -1,11 +1,11 @@
 /** The answers of a page for the page that is loaded in its place: in the session storage, which ends with the tab. */
 import type { Continuation, Kept } from "./driver.js";
-import type { ReadModel } from "./models.js";
+import { type ReadModel, readModel } from "./models.js";
 import type { Mirror } from "./view.js";
 
 /** The most characters that are kept: browsers take about five million for all of a site. */
 const mostKept = 2_000_000;
-const version = 1;
+const version = 2;
 
 /** The part of `Storage` that is used. */
 export interface KeptStorage {
@@ -14,9 +14,26 @@ export interface KeptStorage {
   removeItem(key: string): void;
 }
 
-/** The key of the answers of one server and project. */
-export function storageKey(url: string, project: string | null): string {
-  return `requery ${url} ${project === null ? "" : `project ${project}`}`;
+/** The key of the answers of one server and project. Another token may be that of another person. */
+export function storageKey(url: string, project: string | null, token: string | null): string {
+  const rest = `${project === null ? "" : ` project ${project}`}${token === null ? "" : ` token ${digest(token)}`}`;
+  return `requery ${url}${rest}`;
+}
+
+/** A number that differs for different tokens, as good as always, and does not tell them. */
+function digest(token: string): number {
+  return [...token].reduce((sum, character) => (Math.imul(sum, 31) + (character.codePointAt(0) ?? 0)) | 0, 7);
+}
+
+/** The fresh answers of a page, for a new host. */
+export function keptOf(cursor: string | null, mirrors: ReadonlyMap<ReadModel, Mirror>): Continuation | null {
+  const kept: Kept[] = [];
+  for (const [model, { holding }] of mirrors) {
+    if (holding?.body && holding.state === "fresh" && holding.cursor !== null) {
+      kept.push({ model, cursor: holding.cursor, askedAt: holding.askedAt ?? 0, body: holding.body });
+    }
+  }
+  return cursor === null ? null : { cursor, kept };
 }
 
 /** Keeps the fresh answers. Without room for all, the smallest are kept. A storage that refuses keeps none. */
@@ -26,13 +43,7 @@ export function keep(
   cursor: string | null,
   mirrors: ReadonlyMap<ReadModel, Mirror>,
 ): void {
-  const texts: string[] = [];
-  for (const [model, { holding }] of mirrors) {
-    if (holding?.body && holding.state === "fresh" && holding.cursor !== null) {
-      const { cursor, body, askedAt } = holding;
-      texts.push(JSON.stringify({ model, cursor, askedAt: askedAt ?? 0, body } satisfies Kept));
-    }
-  }
+  const texts = (keptOf(cursor, mirrors)?.kept ?? []).map((kept) => JSON.stringify(kept));
   texts.sort((one, other) => one.length - other.length);
   let room = mostKept;
   const kept = texts.filter((text) => {
@@ -66,5 +77,22 @@ export function takeKept(storage: KeptStorage, key: string): Continuation | null
 
 function isContinuation(value: unknown): value is Continuation {
   const given = value as (Continuation & { version?: unknown }) | null;
-  return given?.version === version && typeof given.cursor === "string" && Array.isArray(given.kept);
+  return (
+    given?.version === version &&
+    typeof given.cursor === "string" &&
+    Array.isArray(given.kept) &&
+    given.kept.every(isKept)
+  );
+}
+
+/** Another script of the site can write to the storage, too. */
+function isKept(value: unknown): value is Kept {
+  const { model, cursor, askedAt, body } = (value ?? {}) as Partial<Kept>;
+  return (
+    typeof model === "string" &&
+    readModel(model) === model &&
+    typeof cursor === "string" &&
+    Number.isFinite(askedAt) &&
+    [body?.parts, body?.etags, body?.sizes].every(Array.isArray)
+  );
 }

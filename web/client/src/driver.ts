@@ -1,21 +1,20 @@
 /** The driver: performs the engine's actions, and passes to the engine what comes from the network. */
 import { epoch } from "./cursors.js";
-import type { Endpoint, FetchAnswer } from "./endpoint.js";
+import { type Body, type Endpoint, type FetchAnswer, noBody } from "./endpoint.js";
 import { type Action, Engine, type EngineSettings, type EngineStatus, type Signal, What } from "./engine.js";
 import type { Environment } from "./environment.js";
+import { otherVersion } from "./failures.js";
 import { carried, ModelNumbers, overviewNumber, type ReadModel } from "./models.js";
 import { type Message, readMessage } from "./signals.js";
 import { openStream, type Stream } from "./streams.js";
+import { rememberedSize, size } from "./sizes.js";
 import type { HeldState, Why } from "./words.js";
 
-/** The longest wait of a timer: a browser cuts longer ones to zero. */
-const longestTimer = 2 ** 31 - 1;
+/** The longest wait of a timer. A timer stands still while the machine sleeps, and this is the wait after the sleep. */
+const longestTimer = 10_000;
 
-/** A body and its tags, as they came from the server: one part for each request. */
-export interface Body {
-  parts: readonly unknown[];
-  etags: readonly (string | null)[];
-}
+/** The major version of the contract that the package speaks. */
+const contract = 1;
 
 /** What the driver holds of one read model. */
 export interface Holding {
@@ -74,6 +73,8 @@ export class Driver {
   readonly #watched = new Set<ReadModel>();
   /** The read models that screens wish to see or leave, until the next turn. */
   readonly #wishes = new Map<ReadModel, boolean>();
+  /** The read models that no screen shows any more, the last one that was left at the end. */
+  readonly #left = new Set<ReadModel>();
   readonly #flights = new Map<number, AbortController>();
   readonly #touched = new Set<ReadModel>();
   #stream: { id: number; stream: Stream } | null = null;
@@ -190,6 +191,7 @@ export class Driver {
     for (const { model, cursor, askedAt, body } of kept) {
       this.#engine.restore(this.#numbers.of(model), cursor, askedAt, now);
       this.#stored.set(model, { body, version: 1, error: null });
+      this.#left.add(model);
     }
   }
 
@@ -251,10 +253,12 @@ export class Driver {
       if (wanted !== this.#watched.has(model)) {
         if (wanted) {
           this.#watched.add(model);
+          this.#left.delete(model);
           this.#engine.watch(this.#numbers.of(model), now);
           this.#touched.add(model);
         } else {
           this.#watched.delete(model);
+          this.#left.add(model);
           this.#engine.unwatch(this.#numbers.of(model), now);
         }
       }
@@ -297,7 +301,7 @@ export class Driver {
     this.#stream?.stream.close();
     const stream = openStream(this.#environment, this.#endpoint, sse, since, {
       connected: (duplex) => this.#input((now) => this.#engine.connected(id, duplex, now)),
-      message: (text) => this.#message(id, readMessage(text, this.#numbers)),
+      message: (text) => this.#message(id, readMessage(text, this.#numbers), text.length),
       ended: (loss, text) => {
         this.#lossText = text;
         this.#input((now) => this.#engine.disconnected(id, loss, now), ...this.#watched);
@@ -306,16 +310,26 @@ export class Driver {
     this.#stream = { id, stream };
   }
 
-  #message(id: number, { signal, overview, known }: Message): void {
+  #message(id: number, { signal, overview, known, version }: Message, size: number): void {
     if (this.#closed) {
       return;
     }
     this.#applyWishes();
     const now = this.#environment.now();
+    if (version !== null && Number.parseInt(version, 10) !== contract) {
+      this.#stream?.stream.close();
+      const loss = { kind: "refused", reason: otherVersion(version.slice(0, 20), contract) } as const;
+      this.#input((now) => this.#engine.disconnected(id, loss, now), ...this.#watched);
+      return;
+    }
     this.#touch(signal);
     for (const number of this.#engine.signal(id, signal, now)) {
       if (number === overviewNumber && overview) {
-        this.#store("overview", { parts: [overview.overview, overview.tasks], etags: [null, null] });
+        this.#store("overview", {
+          parts: [overview.overview, overview.tasks],
+          etags: [null, null],
+          sizes: [size, 0],
+        });
       }
     }
     if (known !== null || signal.what === What.notice || signal.what === What.stale) {
@@ -355,8 +369,7 @@ export class Driver {
     this.#flights.set(ticket, abort);
     this.#touched.add(name);
     const stored = this.#stored.get(name);
-    const held = stored?.body ?? { parts: [], etags: [] };
-    void this.#endpoint.fetch(name, held, atLeast, abort.signal).then((answer) => {
+    void this.#endpoint.fetch(name, stored?.body ?? noBody, atLeast, abort.signal).then((answer) => {
       // A cancelled fetch is absent here, so its end is ignored.
       if (this.#flights.delete(ticket) && !this.#closed) {
         this.#answer(ticket, name, stored?.version ?? 0, answer);
@@ -385,9 +398,9 @@ export class Driver {
     }, model);
   }
 
-  #store(model: ReadModel, { parts, etags }: Body): void {
+  #store(model: ReadModel, { parts, etags, sizes }: Body): void {
     const version = (this.#stored.get(model)?.version ?? 0) + 1;
-    this.#stored.set(model, { body: { parts, etags }, version, error: null });
+    this.#stored.set(model, { body: { parts, etags, sizes }, version, error: null });
   }
 
   #note(model: ReadModel, error: string | null): void {
@@ -406,15 +419,23 @@ export class Driver {
     }
   }
 
-  /** Forgets the bodies that the engine no longer remembers. */
+  /** Forgets the bodies that the engine no longer remembers, and the ones that were left first where they are large. */
   #trim(now: number): void {
-    for (const model of this.#stored.keys()) {
-      if (!this.#watched.has(model)) {
-        const place = this.#numbers.place(model);
-        if (place === undefined || !this.#engine.held(place, now)) {
-          this.#stored.delete(model);
-          this.#numbers.release(model);
-        }
+    let room = rememberedSize;
+    for (const model of [...this.#left].reverse()) {
+      const stored = this.#stored.get(model);
+      room -= size(stored?.body);
+      if (room < 0 && stored?.body) {
+        this.#engine.forget(this.#numbers.of(model));
+        this.#stored.set(model, { ...stored, body: null });
+      }
+    }
+    for (const model of this.#left) {
+      const place = this.#numbers.place(model);
+      if (place === undefined || !this.#engine.held(place, now)) {
+        this.#left.delete(model);
+        this.#stored.delete(model);
+        this.#numbers.release(model);
       }
     }
   }

@@ -1,41 +1,31 @@
 /** The server: its addresses, and requests to it. */
 import { covers } from "./cursors.js";
 import type { Environment } from "./environment.js";
+import { failure, foreign, notReached, RequestError, slow, unknownForm } from "./failures.js";
 import type { ReadModel } from "./models.js";
 
 /** The time for each request. A busy server needs less, and a person would not wait longer. */
 const timeout = 10_000;
-/** The longest text of an error that is shown. */
-const mostDetail = 300;
-
-/** A failed request. */
-export class RequestError extends Error {
-  readonly status: number | null;
-  /** The wait that the server demands, in milliseconds. */
-  readonly retryAfter: number | null;
-
-  constructor(message: string, status: number | null = null, retryAfter: number | null = null) {
-    super(message);
-    this.name = "RequestError";
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-}
 
 /** The answer to a fetch of a read model. */
 export type FetchAnswer =
-  | { kind: "fresh"; cursor: string; parts: unknown[]; etags: (string | null)[] }
+  | ({ kind: "fresh"; cursor: string } & Body)
   | { kind: "not modified"; cursor: string }
   | { kind: "gone"; cursor: string }
   | { kind: "failed"; error: string; retryAfter: number | null };
 
-/** The parts of a held body, with their tags. */
-export interface HeldParts {
+/** A body and its tags, as they came from the server: one part for each request. */
+export interface Body {
   parts: readonly unknown[];
   etags: readonly (string | null)[];
+  /** The characters of each part. */
+  sizes: readonly number[];
 }
 
-type Part = { cursor: string; json: unknown; etag: string | null; held: boolean };
+/** No body. */
+export const noBody: Body = { parts: [], etags: [], sizes: [] };
+
+type Part = { cursor: string; json: unknown; etag: string | null; size: number; held: boolean };
 
 /** The address of the server. */
 export class Endpoint {
@@ -46,13 +36,19 @@ export class Endpoint {
 
   constructor(environment: Environment, address: string, project: string | null, token: string | null) {
     this.#environment = environment;
-    this.#address = address.endsWith("/") ? address : `${address}/`;
+    this.#address = address;
     this.#project = project;
     this.token = token;
   }
 
+  /** The host, whose connections a browser counts. */
+  get host(): string {
+    return new URL(this.#address).host;
+  }
+
   url(path: string, query: Record<string, string | null> = {}): string {
-    const url = new URL(path, this.#address);
+    // A server behind a proxy has a path of its own, which a slash at the beginning would drop.
+    const url = new URL(path.replace(/^\/+/, ""), this.#address);
     for (const [name, value] of Object.entries({ ...query, project: this.#project })) {
       if (value !== null) {
         url.searchParams.append(name, value);
@@ -68,7 +64,7 @@ export class Endpoint {
   }
 
   /** Fetches a read model. The server does not send the parts of `held` again if they are current. */
-  async fetch(model: ReadModel, held: HeldParts, atLeast: string | null, cancelled: AbortSignal): Promise<FetchAnswer> {
+  async fetch(model: ReadModel, held: Body, atLeast: string | null, cancelled: AbortSignal): Promise<FetchAnswer> {
     const asked = paths(model).map((path, at) => this.#part(path, held, at, atLeast, cancelled));
     try {
       const parts = await Promise.all(asked);
@@ -76,7 +72,13 @@ export class Endpoint {
       if (parts.every((part) => part.held)) {
         return { kind: "not modified", cursor };
       }
-      return { kind: "fresh", cursor, parts: parts.map((part) => part.json), etags: parts.map((part) => part.etag) };
+      return {
+        kind: "fresh",
+        cursor,
+        parts: parts.map((part) => part.json),
+        etags: parts.map((part) => part.etag),
+        sizes: parts.map((part) => part.size),
+      };
     } catch (error) {
       if (error instanceof Gone) {
         return { kind: "gone", cursor: error.cursor };
@@ -87,79 +89,97 @@ export class Endpoint {
     }
   }
 
-  /** Makes one request. Fails where the server does not answer with a success. */
-  async request(method: string, path: string, body: unknown, atLeast: string | null): Promise<Response> {
+  /** Makes one request, and reads the answer. Fails where the server does not answer with a success. */
+  async request(
+    method: string,
+    path: string,
+    body: unknown,
+    atLeast: string | null,
+  ): Promise<{ headers: Headers; json: unknown }> {
     const json = body === undefined ? null : JSON.stringify(body);
     const type = json === null ? null : "application/json";
     const headers = this.headers({ accept: "application/json", "content-type": type, "requery-at-least": atLeast });
-    const { response } = await this.#ask(this.url(path), { method, headers, body: json }, null, null);
-    if (!response.ok) {
-      throw await failure(response, this.#environment.now());
-    }
-    return response;
+    const { response, text } = await this.#ask(this.url(path), { method, headers, body: json }, null);
+    // An answer without a body is one of a write.
+    return { headers: response.headers, json: text === "" ? null : parse(text, this.url(path)) };
   }
 
-  async #part(
-    path: string,
-    held: HeldParts,
-    at: number,
-    atLeast: string | null,
-    cancelled: AbortSignal,
-  ): Promise<Part> {
+  async #part(path: string, held: Body, at: number, atLeast: string | null, cancelled: AbortSignal): Promise<Part> {
     const etag = held.etags[at] ?? null;
     const headers = this.headers({ accept: "application/json", "if-none-match": etag, "requery-at-least": atLeast });
     // The browser's own cache would answer 200 for a 304, and its copy is not the one that is held here.
     const init: RequestInit = { headers, cache: "no-store" };
-    const read = (response: Response) => (response.status === 200 ? response.json() : Promise.resolve(null));
-    const { response, json } = await this.#ask(this.url(path), init, cancelled, read);
+    const url = this.url(path);
+    const { response, text } = await this.#ask(url, init, cancelled);
     const cursor = response.headers.get("requery-cursor");
-    if (response.status === 404 && cursor !== null) {
-      throw new Gone(cursor);
-    }
-    const unchanged = response.status === 304 && etag !== null;
-    if (response.status !== 200 && !unchanged) {
-      throw await failure(response, this.#environment.now());
-    }
+    const unchanged = response.status === 304;
+    const json = unchanged ? held.parts[at] : parse(text, url);
     if (cursor === null) {
-      throw new RequestError("the answer names no cursor, so it is not from a requery server");
+      throw new RequestError(foreign("the answer names no cursor", url));
     }
     if (unchanged) {
-      return { cursor, json: held.parts[at], etag, held: true };
+      return { cursor, json, etag, size: held.sizes[at] ?? 0, held: true };
     }
-    return { cursor, json, etag: response.headers.get("etag"), held: false };
+    if (!isBody(path, json)) {
+      throw new RequestError(unknownForm);
+    }
+    return { cursor, json, etag: response.headers.get("etag"), size: text.length, held: false };
   }
 
+  /** Asks, and reads the answer as long as it is a success. */
   async #ask(
     url: string,
     init: RequestInit,
     cancelled: AbortSignal | null,
-    read: ((response: Response) => Promise<unknown>) | null,
-  ): Promise<{ response: Response; json: unknown }> {
+  ): Promise<{ response: Response; text: string }> {
     const abort = new AbortController();
     const end = () => abort.abort();
-    let slow = false;
+    let late = false;
     const timer = this.#environment.setTimer(() => {
-      slow = true;
+      late = true;
       end();
     }, timeout);
     cancelled?.addEventListener("abort", end);
     try {
       const response = await this.#environment.fetch(url, { redirect: "error", ...init, signal: abort.signal });
-      try {
-        return { response, json: read ? await read(response) : null };
-      } catch (error) {
-        throw slow ? error : new RequestError("the answer is not JSON, so it is not from a requery server");
+      const { status, headers } = response;
+      const cursor = headers.get("requery-cursor");
+      if (status === 404 && cursor !== null && init.method === undefined) {
+        throw new Gone(cursor);
       }
+      if (!response.ok && !(status === 304 && new Headers(init.headers).has("if-none-match"))) {
+        throw await failure(response, this.#environment.now());
+      }
+      return { response, text: await response.text() };
     } catch (error) {
-      if (error instanceof RequestError) {
+      if (error instanceof RequestError || error instanceof Gone) {
         throw error;
       }
-      throw new RequestError(slow ? "the server took longer than 10 s" : "could not reach the server");
+      throw new RequestError(late ? slow : notReached(url));
     } finally {
       this.#environment.clearTimer(timer);
       cancelled?.removeEventListener("abort", end);
     }
   }
+}
+
+function parse(text: string, url: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RequestError(foreign("the answer is not JSON", url));
+  }
+}
+
+/** Whether an answer has the field by which a screen finds everything else: every version of the server sends it. */
+function isBody(path: string, json: unknown): boolean {
+  if (typeof json !== "object" || json === null) {
+    return false;
+  }
+  if (path === "api/v1/overview") {
+    return "stats" in json;
+  }
+  return path.startsWith("api/v1/tasks/") ? "task" in json : "items" in json && Array.isArray(json.items);
 }
 
 /** The paths of the requests for a read model. */
@@ -189,31 +209,4 @@ function older(one: string, other: string): string {
     throw new RequestError("the parts of the answer come from different databases");
   }
   return one;
-}
-
-/** The error of an answer without success, with the text of its problem document. */
-export async function failure(response: Response, now: number): Promise<RequestError> {
-  const problem: unknown = await response.json().catch(() => null);
-  const detail = (problem as { detail?: unknown } | null)?.detail;
-  const text = typeof detail === "string" ? `: ${detail.slice(0, mostDetail)}` : "";
-  return new RequestError(
-    `the server answered ${response.status}${text}`,
-    response.status,
-    retryAfter(response.headers, now),
-  );
-}
-
-/** The wait that an answer demands, in milliseconds. */
-export function retryAfter(headers: Headers, now: number): number | null {
-  const text = headers.get("retry-after")?.trim();
-  if (!text) {
-    return null;
-  }
-  if (/^\d+$/.test(text)) {
-    return Number(text) * 1000;
-  }
-  // The clocks of the two machines can differ, so the time of the server counts where it is known.
-  const from = Date.parse(headers.get("date") ?? "") || now;
-  const until = Date.parse(text);
-  return Number.isNaN(until) ? null : Math.max(0, until - from);
 }

@@ -21,41 +21,19 @@ export function dependsOn(key: unknown, model: ReadModel): boolean {
   return modelOfKey(key) === model && (key as unknown[]).length > 2;
 }
 
-/** The body of a read model, once it can be trusted. Fails with the error of the store where there is no body. */
-export function load<M extends ReadModel>(store: Store, model: M, signal?: AbortSignal): Promise<BodyOf<M> | null> {
-  return new Promise((resolve, reject) => {
-    let leave = () => {};
-    let ended = false;
-    const end = (act: () => void) => {
-      if (!ended) {
-        ended = true;
-        // The subscription begins with a call, before it can be ended.
-        queueMicrotask(() => leave());
-        act();
-      }
-    };
-    signal?.addEventListener("abort", () => end(() => reject(signal.reason)));
-    leave = store.watch(model).subscribe((view) => {
-      if (view.state === "fresh" || view.state === "gone" || view.state === "unconfirmed") {
-        end(() => resolve(view.data));
-      } else if (view.error !== null && view.data === null) {
-        end(() => reject(new Error(view.error ?? "")));
-      }
-    });
-  });
-}
-
-/** Calls `changed` for each new view of `model`, with whether its body is a new one. */
+/**
+ * Calls `changed` for each view of `model`, with whether the read model has changed: its body is another one, or it was
+ * stale and is no longer. An equal body proves no equal timeline.
+ */
 export function followModel<M extends ReadModel>(
   store: Store,
   model: M,
-  changed: (view: View<BodyOf<M>>, isNewBody: boolean) => void,
+  changed: (view: View<BodyOf<M>>, hasChanged: boolean) => void,
 ): () => void {
-  let last: BodyOf<M> | null = null;
+  let last: View<BodyOf<M>> | null = null;
   return store.watch(model).subscribe((view) => {
-    const isNewBody = view.data !== null && view.data !== last;
-    const isFirst = last === null;
-    last = view.data;
-    changed(view, isNewBody && !isFirst);
+    const { data, state } = last ?? {};
+    last = view;
+    changed(view, !!data && (view.data !== data || (state === "stale" && view.state !== "stale")));
   });
 }

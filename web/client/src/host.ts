@@ -23,7 +23,8 @@ export type ToHost =
   | { do: "wrote"; model: ReadModel; cursor: string }
   | { do: "visible"; visible: boolean }
   | { do: "online"; online: boolean }
-  | { do: "pause" | "resume" | "reconnect" | "close" };
+  /** `gone`: the page ended without a word. `close`: its store was closed. */
+  | { do: "pause" | "resume" | "reconnect" | "gone" | "close" };
 
 /** The state of one read model. The body is left out if the page has that version. */
 export interface Update extends Omit<Holding, "body"> {
@@ -45,7 +46,10 @@ export type ToPage =
 const pulsePause = 1_000;
 
 /** A stream of server-sent events that no person looks at for so long is given up, for the other tabs of the browser. */
-const hiddenPatience = 30_000;
+const hiddenPatience = 2_000;
+
+/** The read models of a page that has gone are followed for so long: a page that is loaded again finds them unchanged. */
+const reloadPatience = 3_000;
 
 interface Page {
   send: (message: ToPage) => void;
@@ -93,6 +97,7 @@ export class Host {
         driver.setOnline(false);
       }
       this.#look(message.visible && !isNew);
+      this.#pause();
       page.send({ is: "status", status: this.#status });
       if (this.#known !== null) {
         page.send({ is: "known", known: this.#known });
@@ -106,13 +111,13 @@ export class Host {
     switch (message.do) {
       case "watch":
         page.watched.set(message.model, -1);
-        driver.watch(message.model);
+        this.#follow(message.model);
         // Another page may have the read model on its screen already.
         this.#send(page, [message.model]);
         break;
       case "unwatch":
         page.watched.delete(message.model);
-        this.#leave(message.model);
+        this.#follow(message.model);
         break;
       case "refresh":
         driver.refresh(message.model);
@@ -131,9 +136,17 @@ export class Host {
       case "resume":
         page.paused = message.do === "pause";
         this.#pause();
+        page.send({ is: "status", status: page.paused ? paused : this.#status });
+        this.#send(page, [...page.watched.keys()]);
         break;
       case "reconnect":
         driver.reconnect();
+        break;
+      case "gone":
+        page.send = () => {};
+        page.visible = false;
+        this.#environment.setTimer(() => this.#close(page), reloadPatience);
+        this.#look(false);
         break;
       case "close":
         this.#close(page);
@@ -153,7 +166,11 @@ export class Host {
         changed: (models) => this.#changed(models),
         status: (status, text) => {
           this.#status = { ...status, text };
-          this.#tell({ is: "status", status: this.#status });
+          for (const page of this.#pages) {
+            if (!page.paused) {
+              page.send({ is: "status", status: this.#status });
+            }
+          }
         },
         known: (known) => {
           if (known !== this.#known) {
@@ -185,6 +202,9 @@ export class Host {
 
   #send(page: Page, models: ReadModel[]): void {
     const { watched } = page;
+    if (page.paused) {
+      return;
+    }
     const updates = models.flatMap((model) => {
       const holding = this.#driver?.holding(model);
       if (!holding) {
@@ -213,8 +233,12 @@ export class Host {
     }
   }
 
-  #leave(model: ReadModel): void {
-    if (![...this.#pages].some((page) => page.watched.has(model))) {
+  /** Follows a read model while a page watches it. A page that rests counts only while every page rests. */
+  #follow(model: ReadModel): void {
+    const wanted = [...this.#pages].some((page) => page.watched.has(model) && !(page.paused && this.#enabled));
+    if (wanted) {
+      this.#driver?.watch(model);
+    } else {
       this.#driver?.unwatch(model);
     }
   }
@@ -249,12 +273,14 @@ export class Host {
       this.#enabled = enabled;
       this.#driver?.setEnabled(enabled && !this.#rests);
     }
+    for (const model of new Set([...this.#pages].flatMap((page) => [...page.watched.keys()]))) {
+      this.#follow(model);
+    }
   }
 
   #close(page: Page): void {
-    this.#pages.delete(page);
-    for (const model of page.watched.keys()) {
-      this.#leave(model);
+    if (!this.#pages.delete(page)) {
+      return;
     }
     if (this.#pages.size === 0) {
       this.#driver?.close();
@@ -267,7 +293,13 @@ export class Host {
       this.#known = null;
       return;
     }
+    for (const model of page.watched.keys()) {
+      this.#follow(model);
+    }
     this.#look(false);
     this.#pause();
   }
 }
+
+/** The status of a page that rests while others do not. */
+const paused: ReportedStatus = { name: "disabled" };

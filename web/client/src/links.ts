@@ -1,5 +1,6 @@
 /** The link of a page to its host: a shared worker where the browser has one, otherwise the page itself. */
 import type { Environment } from "./environment.js";
+import { version } from "./generated/version.js";
 import type { HostSettings, ToHost, ToPage } from "./host.js";
 
 /** The way to a host. */
@@ -11,26 +12,34 @@ export interface Link {
 /** A worker that gives no sign of life for so long is given up. */
 const patience = 3_000;
 
-/** The first message to a shared worker, and its answer. */
-export type WorkerHello = { settings: HostSettings; lock: string | null };
-/** The answer: it works, or it does not. */
-export type WorkerAnswer = { ready: true } | { ready: false; error: string };
+/** So many workers may end before the page connects by itself. */
+const mostWorkers = 3;
 
-/** Opens a link. Messages that are sent before the host is there wait for it. */
+/** The messages that wait for a host are wishes of a person or writes, and a person makes few. */
+const mostWaiting = 1_000;
+
+/** The first message to a shared worker. The worker learns of the end of the page by the page's lock. */
+export type WorkerHello = { settings: HostSettings; lock: string };
+/** The answer: the worker works, or it does not. The page learns of the end of the worker by the worker's lock. */
+export type WorkerAnswer = { ready: true; lock: string } | { ready: false; error: string };
+
+/** Opens a link. `greet` gives the state of the page for each new host: the messages that do not wait for one. */
 export function openLink(
   shares: boolean,
   settings: HostSettings,
   environment: Environment,
   engine: WebAssembly.Module | Promise<WebAssembly.Module> | undefined,
   receive: (message: ToPage) => void,
+  greet: () => ToHost[],
 ): Link {
   const waiting: ToHost[] = [];
   let deliver: ((message: ToHost) => void) | null = null;
   let closed = false;
+  let workers = 0;
   let closeWorker = () => {};
   const begin = (take: (message: ToHost) => void) => {
     deliver = take;
-    for (const message of waiting.splice(0)) {
+    for (const message of [...greet(), ...waiting.splice(0)]) {
       take(message);
     }
   };
@@ -47,21 +56,30 @@ export function openLink(
       receive({ is: "status", status: { name: "closed", reason } });
     }
   };
-  const worker = shares ? openWorker(settings) : null;
-  if (worker) {
+  const share = () => {
+    workers += 1;
+    const worker = workers > mostWorkers ? null : openWorker(settings);
+    if (!worker) {
+      void alone();
+      return;
+    }
     const { port, release } = worker;
+    const ended = new AbortController();
     closeWorker = () => {
+      ended.abort();
       release();
       port.close();
     };
-    const giveUp = () => {
+    const leave = (next: () => void) => {
       environment.clearTimer(timer);
       closeWorker();
       closeWorker = () => {};
+      deliver = null;
       if (!closed) {
-        void alone();
+        next();
       }
     };
+    const giveUp = () => leave(() => void alone());
     const timer = environment.setTimer(giveUp, patience);
     worker.failed(giveUp);
     port.onmessage = ({ data }: MessageEvent<WorkerAnswer>) => {
@@ -70,19 +88,37 @@ export function openLink(
         giveUp();
         return;
       }
+      worker.failed(() => {});
       port.onmessage = ({ data }: MessageEvent<ToPage>) => receive(data);
       begin((message) => port.postMessage(message));
+      // A browser may end a worker, and tells its pages nothing of it.
+      const watched = { mode: "shared", signal: ended.signal } as const;
+      void navigator.locks.request(data.lock, watched, () => leave(share)).catch(() => {});
     };
+  };
+  if (shares) {
+    share();
   } else {
     void alone();
   }
   return {
-    send: (message) => (deliver ? deliver(message) : waiting.push(message)),
+    send: (message) => {
+      if (deliver) {
+        deliver(message);
+      } else if (isWish(message) && waiting.length < mostWaiting) {
+        waiting.push(message);
+      }
+    },
     close: () => {
       closed = true;
       closeWorker();
     },
   };
+}
+
+/** Whether a message is no state of the page, so that `greet` does not repeat it. */
+function isWish(message: ToHost): boolean {
+  return message.do === "refresh" || message.do === "wrote" || message.do === "reconnect";
 }
 
 interface OpenWorker {
@@ -99,7 +135,8 @@ function openWorker(settings: HostSettings): OpenWorker | null {
     return null;
   }
   try {
-    const name = `requery ${JSON.stringify(settings)}`;
+    // Pages of two versions of the package have two workers, because their messages can differ.
+    const name = `requery ${version} ${JSON.stringify(settings)}`;
     // Bundlers know this form and make a file of the worker.
     const worker = new SharedWorker(new URL("./worker.js", import.meta.url), { type: "module", name });
     const lock = `requery page ${crypto.randomUUID()}`;

@@ -8,12 +8,20 @@ import type { BodyOf, View } from "./view.js";
 /** The stores of an application: one for all projects, and one for each project that it shows. */
 export type Stores = (project?: string) => Store;
 
+/** Each store has a connection, so a store that no component uses is closed when so many others are there. */
+const mostUnused = 4;
+
 /** Makes the stores of an application, each when it is first used. */
 export function createStores(options: Omit<StoreOptions, "project"> = {}): Stores {
   const stores = new Map<string | undefined, Store>();
   return (project) => {
     let store = stores.get(project);
     if (!store) {
+      const unused = [...stores].filter(([, { isFollowed }]) => !isFollowed);
+      for (const [name, old] of unused.slice(0, -mostUnused)) {
+        stores.delete(name);
+        old.close();
+      }
       store = createStore(project === undefined ? options : { ...options, project });
       stores.set(project, store);
     }

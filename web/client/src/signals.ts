@@ -19,6 +19,8 @@ export interface Message {
   overview: OverviewBody | null;
   /** Whether the project of the stream has a task. Null: the message does not say so. */
   known: boolean | null;
+  /** The version of the contract that the server speaks. Null: the message does not say so. */
+  version: string | null;
 }
 
 type Fields = Record<string, unknown>;
@@ -40,10 +42,13 @@ export function readMessage(text: string, numbers: ModelNumbers): Message {
   const payload = isFields(envelope["payload"]) ? envelope["payload"] : {};
   const content = signal.cursor === null ? null : read(String(envelope["type"]), payload, numbers);
   if (!content) {
-    return { signal: { ...signal, what: What.unknown, number: 0, places: [] }, overview: null, known: null };
+    const unknown = { ...signal, what: What.unknown, number: 0, places: [] };
+    return { signal: unknown, overview: null, known: null, version: null };
   }
   const { what, number = 0, places = [], overview = null, known = null } = content;
-  return { signal: { ...signal, what, number, places }, overview, known };
+  const isFirst = what === What.snapshot || what === What.resumed;
+  const version = isFirst && typeof payload["version"] === "string" ? payload["version"] : null;
+  return { signal: { ...signal, what, number, places }, overview, known, version };
 }
 
 interface Content {

@@ -1,5 +1,7 @@
 /** The store of a page: views of read models that stay true. */
-import { type KeptStorage, keep, storageKey, takeKept } from "./continuation.js";
+import { type KeptStorage, keep, keptOf, storageKey, takeKept } from "./continuation.js";
+import { covers } from "./cursors.js";
+import type { Continuation } from "./driver.js";
 import { Endpoint } from "./endpoint.js";
 import type { EngineSettings } from "./engine.js";
 import { type Environment, machine } from "./environment.js";
@@ -7,15 +9,9 @@ import type { HostSettings, ReportedStatus, ToHost, ToPage } from "./host.js";
 import { type Link, openLink } from "./links.js";
 import { type ReadModel, readModel } from "./models.js";
 import { browserPage, type PageState } from "./page.js";
+import { rememberedSize, size } from "./sizes.js";
+import { notify, type Subscribable, Value } from "./value.js";
 import { type BodyOf, Mirror, type View } from "./view.js";
-
-/** A value that changes. `subscribe` calls at once and after each change, as Svelte's stores do. */
-export interface Subscribable<T> {
-  /** Returns the function that ends the subscription. */
-  subscribe(changed: (value: T) => void): () => void;
-  /** The value now. It has a new identity only if it changed, as React's `useSyncExternalStore` demands. */
-  getSnapshot(): T;
-}
 
 /** A read model as a screen sees it. It is fetched and followed while it has a subscriber. */
 export interface Watch<T> extends Subscribable<View<T>> {
@@ -40,6 +36,8 @@ export interface StoreOptions {
   tabs?: "share" | "alone";
   /** The storage from which a page that is loaded again continues; null for none. */
   storage?: KeptStorage | null;
+  /** `"collect"`: a hidden page fetches when a person looks at it again. `"follow"`: as if it were visible. */
+  hidden?: "collect" | "follow";
   /** Other waits than those of the contract. */
   settings?: EngineSettings;
   /** The boundary to the machine, for tests. */
@@ -76,8 +74,13 @@ export class Store {
   readonly #watches = new Map<ReadModel, Watch<unknown>>();
   /** The read models without a subscriber, the last one that was left at the end. */
   readonly #left = new Set<ReadModel>();
+  readonly #page: PageState;
+  readonly #followsHidden: boolean;
   readonly #link: Link;
   readonly #unlisten: () => void;
+  /** What an earlier page kept, until the first host has it. */
+  #continuation: Continuation | null;
+  #paused = false;
   #pulse: { cursor: string | null; at: number } | null = null;
   /** The floor of the reads that this page makes by itself. */
   #written: string | null = null;
@@ -85,32 +88,40 @@ export class Store {
 
   constructor(options: StoreOptions) {
     const page = options.page ?? browserPage();
-    const url = new URL(options.url ?? globalThis.location.href);
     const environment = options.environment ?? machine();
     const fetch = options.fetch;
     this.#environment = fetch ? { ...environment, fetch } : environment;
     const settings: HostSettings = {
-      url: new URL(options.url === undefined ? "/" : url.href, url).href,
+      url: serverAddress(options.url ?? globalThis.location?.origin ?? ""),
       project: options.project ?? null,
       token: options.token ?? null,
       engine: options.settings ?? {},
     };
     this.#endpoint = new Endpoint(this.#environment, settings.url, settings.project, settings.token);
     this.#storage = options.storage === undefined ? sessionStorageIfAny() : options.storage;
-    this.#storageKey = storageKey(settings.url, settings.project);
+    this.#storageKey = storageKey(settings.url, settings.project, settings.token);
+    this.#page = page;
+    this.#followsHidden = options.hidden === "follow";
     this.status = this.#status;
     this.known = this.#known;
 
-    const continuation = this.#storage ? takeKept(this.#storage, this.#storageKey) : null;
-    for (const { model, ...kept } of continuation?.kept ?? []) {
+    this.#continuation = this.#storage ? takeKept(this.#storage, this.#storageKey) : null;
+    for (const { model, ...kept } of this.#continuation?.kept ?? []) {
       const rest = { version: 0, error: null, why: null, failures: 0, trueAt: kept.askedAt };
       this.#mirror(model).take(model, { ...kept, ...rest, state: "unconfirmed" });
     }
     const shares = !fetch && !options.environment && !options.engine && options.tabs !== "alone";
-    this.#link = openLink(shares, settings, this.#environment, options.engine, (message) => this.#take(message));
-    this.#send({ do: "hello", visible: page.visible(), online: page.online(), continuation });
+    const { engine } = options;
+    this.#link = openLink(
+      shares,
+      settings,
+      this.#environment,
+      engine,
+      (message) => this.#take(message),
+      () => this.#greet(),
+    );
     this.#unlisten = page.listen({
-      visible: (visible) => this.#send({ do: "visible", visible }),
+      visible: (visible) => this.#send({ do: "visible", visible: visible || this.#followsHidden }),
       online: (online) => this.#send({ do: "online", online }),
       left: () => this.#keep(),
     });
@@ -131,6 +142,26 @@ export class Store {
     return watch as Watch<BodyOf<M>>;
   }
 
+  /** The body of a read model, once it can be trusted. Fails with the error of the view where there is no body. */
+  load<M extends ReadModel>(model: M, signal?: AbortSignal): Promise<BodyOf<M> | null> {
+    return new Promise((resolve, reject) => {
+      let leave = () => {};
+      const end = (act: () => void) => {
+        // The subscription begins with a call, before it can be ended.
+        queueMicrotask(() => leave());
+        act();
+      };
+      signal?.addEventListener("abort", () => end(() => reject(signal.reason)), { once: true });
+      leave = this.watch(model).subscribe(({ state, data, error }) => {
+        if (state === "fresh" || state === "gone" || state === "unconfirmed") {
+          end(() => resolve(data));
+        } else if (error !== null && data === null) {
+          end(() => reject(new Error(error)));
+        }
+      });
+    });
+  }
+
   /** Requests a read model anew, because a person asks for it. */
   refresh(model: ReadModel): void {
     this.#send({ do: "refresh", model });
@@ -138,7 +169,10 @@ export class Store {
 
   /** The application wrote, and these read models show what it wrote. `cursor` is `Requery-Cursor` of the write. */
   wrote(cursor: string, ...models: ReadModel[]): void {
-    this.#written = cursor;
+    // Answers can overtake each other.
+    if (this.#written === null || !covers(this.#written, cursor)) {
+      this.#written = cursor;
+    }
     for (const model of models) {
       this.#send({ do: "wrote", model, cursor });
     }
@@ -146,18 +180,25 @@ export class Store {
 
   /** Writes over REST, and asks anew for the read models that show the write. Fails with a `RequestError`. */
   async write(method: string, path: string, body?: unknown, ...models: ReadModel[]): Promise<Written> {
-    const response = await this.#endpoint.request(method, path, body, null);
-    const cursor = response.headers.get("requery-cursor");
+    const { headers, json } = await this.#endpoint.request(method, path, body, null);
+    const cursor = headers.get("requery-cursor");
     if (cursor !== null) {
       this.wrote(cursor, ...models);
     }
-    return { body: await response.json().catch(() => null), cursor };
+    return { body: json, cursor };
   }
 
-  /** Reads over REST what is no read model. The answer contains this page's own writes. Fails with a `RequestError`. */
-  async read<T>(path: string): Promise<T> {
-    const response = await this.#endpoint.request("GET", path, undefined, this.#written);
-    return (await response.json()) as T;
+  /**
+   * Reads over REST what is no read model. The answer contains this page's own writes. With `after` the request begins
+   * when the body of that read model is there, so a change that the answer lacks is a change of the view. Fails with a
+   * `RequestError`.
+   */
+  async read<T>(path: string, after?: ReadModel, signal?: AbortSignal): Promise<T> {
+    if (after !== undefined) {
+      await this.load(after, signal);
+    }
+    const { json } = await this.#endpoint.request("GET", path, undefined, this.#written);
+    return json as T;
   }
 
   /** Replaces the stream by a new one at once. */
@@ -165,13 +206,25 @@ export class Store {
     this.#send({ do: "reconnect" });
   }
 
-  /** Ends the connection, and fetches no more, until `resume`. */
+  /** Ends the connection for this page, and fetches no more, until `resume`. */
   pause(): void {
+    this.#paused = true;
     this.#send({ do: "pause" });
+    for (const mirror of this.#mirrors.values()) {
+      if (mirror.leave()) {
+        notify(mirror.listeners, undefined);
+      }
+    }
   }
 
   resume(): void {
+    this.#paused = false;
     this.#send({ do: "resume" });
+  }
+
+  /** Whether a screen follows a read model or the state of the connection. */
+  get isFollowed(): boolean {
+    return this.#left.size < this.#mirrors.size || this.#status.isFollowed || this.#known.isFollowed;
   }
 
   /** The time by the clock of the views. */
@@ -239,12 +292,28 @@ export class Store {
   /** Remembers a read model without a subscriber, and forgets the one that was left first. */
   #leave(model: ReadModel): void {
     this.#left.add(model);
-    const [first] = this.#left;
-    if (first !== undefined && this.#left.size > remembered) {
+    const sizes = [...this.#left].map((left) => size(this.#mirrors.get(left)?.holding?.body));
+    let sum = sizes.reduce((sum, size) => sum + size, 0);
+    for (const [at, first] of [...this.#left].entries()) {
+      if (this.#left.size <= remembered && sum <= rememberedSize) {
+        break;
+      }
+      sum -= sizes[at] ?? 0;
       this.#left.delete(first);
       this.#mirrors.delete(first);
       this.#watches.delete(first);
     }
+  }
+
+  /** The state of this page, for a host that does not know it. */
+  #greet(): ToHost[] {
+    const visible = this.#page.visible() || this.#followsHidden;
+    const continuation = this.#continuation ?? keptOf(this.#pulse?.cursor ?? null, this.#mirrors);
+    this.#continuation = null;
+    const watched = [...this.#mirrors].filter(([, { listeners }]) => listeners.size > 0).map(([model]) => model);
+    const messages: ToHost[] = [{ do: "hello", visible, online: this.#page.online(), continuation }];
+    messages.push(...watched.map((model) => ({ do: "watch", model }) as const));
+    return this.#paused ? [...messages, { do: "pause" }] : messages;
   }
 
   #send(message: ToHost): void {
@@ -262,9 +331,7 @@ export class Store {
         // Every view is new before the first screen looks at one.
         const changed = message.updates.filter((update) => this.#mirror(update.model).take(update.model, update));
         for (const { model } of changed) {
-          for (const listener of [...this.#mirror(model).listeners]) {
-            listener();
-          }
+          notify(this.#mirror(model).listeners, undefined);
         }
         break;
       }
@@ -287,32 +354,6 @@ export class Store {
   }
 }
 
-/** A value with subscribers. */
-class Value<T> implements Subscribable<T> {
-  readonly #listeners = new Set<(value: T) => void>();
-  #value: T;
-
-  constructor(value: T) {
-    this.#value = value;
-  }
-
-  readonly subscribe = (changed: (value: T) => void): (() => void) => {
-    const listener = (value: T) => changed(value);
-    this.#listeners.add(listener);
-    listener(this.#value);
-    return () => this.#listeners.delete(listener);
-  };
-
-  readonly getSnapshot = (): T => this.#value;
-
-  set(value: T): void {
-    this.#value = value;
-    for (const listener of [...this.#listeners]) {
-      listener(value);
-    }
-  }
-}
-
 function sessionStorageIfAny(): KeptStorage | null {
   try {
     return globalThis.sessionStorage ?? null;
@@ -320,6 +361,19 @@ function sessionStorageIfAny(): KeptStorage | null {
     // The browser forbids it.
     return null;
   }
+}
+
+/** The address of a server, with a slash at its end. */
+function serverAddress(given: string | URL): string {
+  const url = URL.canParse(given) ? new URL(given) : null;
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    throw new TypeError(
+      `${JSON.stringify(String(given))} is not the address of a server: give a url such as http://127.0.0.1:7373`,
+    );
+  }
+  url.search = "";
+  url.hash = "";
+  return url.href.endsWith("/") ? url.href : `${url.href}/`;
 }
 
 /** A store for the server at `url`. */

@@ -1,8 +1,8 @@
 /** The stream of the server: over WebSocket, or over server-sent events that a request reads. */
 import type { Endpoint } from "./endpoint.js";
-import { failure } from "./endpoint.js";
 import type { Loss } from "./engine.js";
-import type { Environment } from "./environment.js";
+import type { Environment, Socket } from "./environment.js";
+import { failure, foreign, notReached } from "./failures.js";
 import { SseReader } from "./sse.js";
 
 /** The largest message that is accepted, in characters. */
@@ -42,7 +42,14 @@ export function openStream(
       events.ended(loss, text);
     }
   };
-  const socket = new WebSocket(endpoint.url("ws", { since }).replace(/^http/, "ws"));
+  let socket: Socket;
+  try {
+    socket = new WebSocket(endpoint.url("ws", { since }).replace(/^http/, "ws"));
+  } catch {
+    // A page that came over https may not open an insecure WebSocket. The caller learns of the end after this call.
+    queueMicrotask(() => end({ kind: "ended" }, "the browser forbids a WebSocket to this address"));
+    return { send: () => {}, close: () => (live = false) };
+  }
   socket.onopen = () => {
     open = true;
     if (live) {
@@ -86,7 +93,8 @@ async function probe(
   closed.addEventListener("abort", () => abort.abort());
   try {
     const refused = await requestSse(environment, endpoint, since, abort.signal);
-    return refused instanceof Response ? { loss: { kind: "ended" }, text: "no WebSocket" } : refused;
+    const text = "the server answers requests, and a WebSocket does not open: check the proxies on the way";
+    return refused instanceof Response ? { loss: { kind: "ended" }, text } : refused;
   } finally {
     abort.abort();
   }
@@ -105,30 +113,47 @@ async function requestSse(
   try {
     response = await environment.fetch(url, { headers, cache: "no-store", redirect: "error", signal });
   } catch {
-    return { loss: { kind: "not reached" }, text: "could not reach the server" };
+    return { loss: { kind: "not reached" }, text: notReached(url) };
   }
-  if (response.ok && response.body) {
+  if (response.ok && response.body && /^text\/event-stream\b/.test(response.headers.get("content-type") ?? "")) {
     return response;
   }
+  if (response.ok) {
+    return { loss: { kind: "ended" }, text: foreign("the answer is not a stream of events", url) };
+  }
   const { status, retryAfter, message } = await failure(response, environment.now());
-  if (status === 403) {
+  if (status === 401 || status === 403) {
     return { loss: { kind: "refused", reason: message }, text: message };
   }
-  const busy = status === 503 && retryAfter !== null;
+  const busy = (status === 503 || status === 429) && retryAfter !== null;
   return { loss: busy ? { kind: "busy", retryAfter } : { kind: "ended" }, text: message };
 }
 
 function openSse(environment: Environment, endpoint: Endpoint, since: string | null, events: StreamEvents): Stream {
   const abort = new AbortController();
   let live = true;
+  let release: (() => void) | null = null;
+  const leave = () => {
+    live = false;
+    abort.abort();
+    release?.();
+  };
   const end = (loss: Loss, text: string) => {
     if (live) {
-      live = false;
-      abort.abort();
+      leave();
       events.ended(loss, text);
     }
   };
   const run = async () => {
+    release = await environment.takeSlot(endpoint.host);
+    if (!live) {
+      release?.();
+      return;
+    }
+    if (!release) {
+      end({ kind: "ended" }, "other pages of this browser hold the streams of server-sent events: close some of them");
+      return;
+    }
     const response = await requestSse(environment, endpoint, since, abort.signal);
     if (!(response instanceof Response)) {
       end(response.loss, response.text);
@@ -161,11 +186,5 @@ function openSse(environment: Environment, endpoint: Endpoint, since: string | n
     }
   };
   void run();
-  return {
-    send: () => {},
-    close: () => {
-      live = false;
-      abort.abort();
-    },
-  };
+  return { send: () => {}, close: leave };
 }

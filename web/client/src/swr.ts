@@ -1,6 +1,6 @@
 /** The adapter for SWR: keys of read models, and keys that depend on them, stay true. */
 import type { ScopedMutator } from "swr";
-import { dependsOn, followModel, load, modelOfKey, requeryKey } from "./follow.js";
+import { dependsOn, followModel, modelOfKey, requeryKey } from "./follow.js";
 import type { ReadModel } from "./models.js";
 import type { Store } from "./store.js";
 
@@ -10,19 +10,19 @@ export { requeryKey } from "./follow.js";
 export function requeryFetcher(store: Store): (key: readonly unknown[]) => Promise<unknown> {
   return (key) => {
     const model = modelOfKey(key);
-    return model === null ? Promise.reject(new TypeError("not a key of requeryKey")) : load(store, model);
+    return model === null ? Promise.reject(new TypeError("not a key of requeryKey")) : store.load(model);
   };
 }
 
 /** Follows `model` while a screen shows it: its key gets each new body, and the keys that depend on it are fetched again. */
 export function followSwr(store: Store, mutate: ScopedMutator, model: ReadModel): () => void {
   let shown: unknown = null;
-  return followModel(store, model, (view, isNewBody) => {
-    if (view.data !== null && view.data !== shown) {
-      shown = view.data;
-      void mutate(requeryKey(model), view.data, { revalidate: false });
+  return followModel(store, model, ({ data }, hasChanged) => {
+    if (data !== null && data !== shown) {
+      shown = data;
+      void mutate(requeryKey(model), data, { revalidate: false });
     }
-    if (isNewBody) {
+    if (hasChanged) {
       void mutate((key) => dependsOn(key, model));
     }
   });

@@ -38,12 +38,14 @@ export class Mirror {
   /** The callbacks of the screens that show it. */
   readonly listeners = new Set<() => void>();
 
-  /** No screen shows it any more, so the page hears of no change: the body is no longer known to be true. */
-  leave(): void {
-    if (this.view.state === "fresh" && this.holding) {
-      this.holding = { ...this.holding, state: "unconfirmed" };
-      this.view = Object.freeze({ ...this.view, state: "unconfirmed" });
+  /** The page hears of no change from now on, so the body is no longer known to be true. Returns whether the view changed. */
+  leave(): boolean {
+    if (this.view.state !== "fresh" || !this.holding) {
+      return false;
     }
+    this.holding = { ...this.holding, state: "unconfirmed" };
+    this.view = Object.freeze({ ...this.view, state: "unconfirmed" });
+    return true;
   }
 
   /** Takes the state of the host. Returns whether the view changed. */

@@ -6,6 +6,15 @@ import { loadEngine } from "./load.js";
 
 let host: Promise<Host> | null = null;
 
+/** The worker holds its lock as long as it lives. */
+const lock = `requery worker ${crypto.randomUUID()}`;
+const locked = new Promise<void>((resolve) => {
+  void navigator.locks.request(lock, () => {
+    resolve();
+    return new Promise(() => {});
+  });
+});
+
 (globalThis as unknown as { onconnect: (event: MessageEvent) => void }).onconnect = ({ ports }) => {
   const port = ports[0];
   if (!port) {
@@ -13,15 +22,14 @@ let host: Promise<Host> | null = null;
   }
   port.onmessage = async ({ data }: MessageEvent<WorkerHello>) => {
     try {
+      await locked;
       // The name of a worker holds its settings, so all its pages have the same.
       host ??= loadEngine().then((module) => new Host(module, data.settings, machine()));
       const take = (await host).connect((message) => port.postMessage(message));
       port.onmessage = ({ data }) => take(data);
-      if (data.lock !== null) {
-        // The lock is free once the page has ended, in whatever way.
-        void navigator.locks.request(data.lock, () => take({ do: "close" }));
-      }
-      port.postMessage({ ready: true } satisfies WorkerAnswer);
+      // The lock is free once the page has ended, in whichever way.
+      void navigator.locks.request(data.lock, () => take({ do: "gone" }));
+      port.postMessage({ ready: true, lock } satisfies WorkerAnswer);
     } catch (error) {
       host = null;
       port.postMessage({ ready: false, error: String(error) } satisfies WorkerAnswer);

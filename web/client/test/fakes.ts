@@ -91,6 +91,7 @@ export class FakeMachine implements Environment {
 
   readonly now = () => this.time;
   readonly random = () => 0.5;
+  readonly takeSlot = () => Promise.resolve(() => {});
 
   readonly setTimer = (run: () => void, ms: number): number => {
     this.#ids += 1;

@@ -10,8 +10,9 @@ type Connect = (event: { ports: MessagePort[] }) => void;
 class FakeLocks {
   readonly #last = new Map<string, Promise<unknown>>();
 
-  request(name: string, held: () => unknown): Promise<unknown> {
-    const next = (this.#last.get(name) ?? Promise.resolve()).then(held);
+  request(name: string, ...rest: unknown[]): Promise<unknown> {
+    const held = rest.at(-1) as (lock: object) => unknown;
+    const next = (this.#last.get(name) ?? Promise.resolve()).then(() => held({}));
     this.#last.set(name, next);
     return next;
   }

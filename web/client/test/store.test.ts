@@ -213,11 +213,15 @@ test("a token goes with each request, and the stream comes by server-sent events
 
 test("a server that answers HTML, an error or an unknown status is said in the view", async () => {
   const cases: [Response, RegExp][] = [
-    [new Response("<html>", { headers: { "content-type": "text/html" } }), /not JSON, so it is not from a requery/],
+    [
+      new Response("<html>", { headers: { "content-type": "text/html" } }),
+      /not JSON, so it is not from a requery server: check the address/,
+    ],
     [json(200, { items: [] }), /names no cursor/],
-    [json(500, { detail: "the disk is full" }), /answered 500: the disk is full/],
-    [json(404, {}), /answered 404/],
-    [new Response("oops", { status: 502 }), /answered 502$/],
+    [json(500, { detail: "the disk is full" }), /answered 500: the disk is full; its log says more/],
+    [json(404, {}), /answered 404: check the address, or update the server/],
+    [new Response("oops", { status: 502 }), /answered 502: look into its log, or into the log of the proxy/],
+    [json(200, { rows: [] }, { "requery-cursor": "a:5:5:" }), /unknown form: update the page or the server/],
   ];
   for (const [response, error] of cases) {
     const { machine, store } = start();
