@@ -26,7 +26,7 @@ export function PurgeDialog({ close }: { close: () => void }) {
       ...(days === null ? {} : { older_than: new Date(Date.now() - days * DAY_MS).toISOString() }),
       ...(project.value === null ? {} : { project: project.value }),
     };
-    // A server that does not know this path deletes no task; it answers that it is older than the page.
+    // A server of an earlier version has no such path. It would delete the tasks if the body of a purge asked for a dry run.
     const purged = await write<Purged>("POST", "/api/v1/tasks/purge/dry_run", body, []);
     if (purged !== null) setPreview({ body, purged });
   };
