@@ -125,21 +125,24 @@ function Title({
           {isMarked ? " ★" : ""}
         </h1>
       ) : (
-        <input
-          class="rename"
-          aria-label="Name of the task"
-          maxLength={500}
-          value={name}
-          ref={(element) => {
-            if (element && document.activeElement !== element) element.focus();
-          }}
-          onInput={(event) => setName(event.currentTarget.value)}
-          onBlur={save}
-          onKeyDown={(event) => {
-            if (event.key === "Enter") save();
-            if (event.key === "Escape") setName(null);
-          }}
-        />
+        <>
+          <h1 class="unseen">{task.title}</h1>
+          <input
+            class="rename"
+            aria-label="Name of the task"
+            maxLength={500}
+            value={name}
+            ref={(element) => {
+              if (element && document.activeElement !== element) element.focus();
+            }}
+            onInput={(event) => setName(event.currentTarget.value)}
+            onBlur={save}
+            onKeyDown={(event) => {
+              if (event.key === "Enter") save();
+              if (event.key === "Escape") setName(null);
+            }}
+          />
+        </>
       )}
     </div>
   );
