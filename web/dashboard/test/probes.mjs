@@ -2,7 +2,7 @@
 
 /** Begins to count at the first script of the page. */
 export const counting = () => {
-  const counts = { shifts: [], longTasks: [], mutations: 0, animations: [], moved: [], frames: 0 };
+  const counts = { shifts: [], longTasks: [], mutations: 0, nodes: 0, animations: [], moved: [], frames: 0 };
   window.counts = counts;
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
@@ -19,6 +19,7 @@ export const counting = () => {
   }).observe({ type: "longtask", buffered: true });
   new MutationObserver((records) => {
     counts.mutations += records.length;
+    counts.nodes += records.filter(({ type }) => type === "childList").length;
   }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
   const animate = Element.prototype.animate;
   Element.prototype.animate = function (frames, options) {
@@ -54,9 +55,17 @@ export const followRows = () => {
 /** The counts since the last call. */
 export const takeCounts = (page) =>
   page.evaluate(() => {
-    const { shifts, longTasks, mutations, animations, moved, frames } = window.counts;
-    const taken = { shifts, longTasks, mutations, moved, frames };
+    const { shifts, longTasks, mutations, nodes, animations, moved, frames } = window.counts;
+    const taken = { shifts, longTasks, mutations, nodes, moved, frames };
     taken.animations = animations.map(({ at, duration, properties }) => ({ at, duration, properties }));
-    Object.assign(window.counts, { shifts: [], longTasks: [], mutations: 0, animations: [], moved: [], frames: 0 });
+    Object.assign(window.counts, {
+      shifts: [],
+      longTasks: [],
+      mutations: 0,
+      nodes: 0,
+      animations: [],
+      moved: [],
+      frames: 0,
+    });
     return taken;
   });

@@ -108,7 +108,10 @@ export class CountingProxy {
           answer.on("end", () => this.soon(() => outgoing.end()));
         });
       });
-      passed.on("error", () => outgoing.destroy());
+      passed.on("error", () => {
+        noted.status ??= 0;
+        outgoing.destroy();
+      });
       outgoing.on("close", () => passed.destroy());
       incoming.pipe(passed);
     });

@@ -6,6 +6,7 @@ import { eventRows, panel, taskRows } from "../look.mjs";
 import { scenario, until } from "../stage.mjs";
 
 export const title = "a hostile text runs no script and breaks no layout";
+export const options = { concurrency: 2 };
 
 const SCRIPT = `"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script><svg onload=window.hacked=1>`;
 const WORD = "W".repeat(100 * 1024);

@@ -192,7 +192,7 @@ export function tests() {
       await page.getByText("since midnight").first().waitFor();
       await isWell(page);
       await showsTruth(page, server, project);
-      assert.equal(proxy.streams, 1, "one stream is open after the sleep");
+      await until(() => proxy.streams === 1, "one stream is open after the sleep");
     },
   );
 

@@ -4,6 +4,7 @@ import { eventRows, panel, showsTruth, taskRows, timeline } from "../look.mjs";
 import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "a page that is loaded again or returned to";
+export const options = { concurrency: 2 };
 
 export function tests() {
   scenario("loaded again without a change: no read model is requested", {}, async (stage) => {

@@ -4,6 +4,7 @@ import { connection, needs, section } from "../look.mjs";
 import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "each screen shows the rows of the server";
+export const options = { concurrency: 2 };
 
 export function tests() {
   scenario("who needs a person stands first: the agent, its question, the reason and the wait", {}, async (stage) => {
