@@ -4,13 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The tests use the program `sqlite3` to write to a database from another process, as a person might.
-if ! command -v sqlite3 >/dev/null; then
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends sqlite3 >/dev/null
-  else
-    echo "test.sh: the tests need the sqlite3 program (apt-get install sqlite3, brew install sqlite)" >&2
-    exit 1
-  fi
+if ! command -v sqlite3 >/dev/null && ! scripts/apt-install sqlite3; then
+  echo "test.sh: the tests need the sqlite3 program (apt-get install sqlite3, brew install sqlite)" >&2
+  exit 1
 fi
 
 for component in rustfmt clippy; do
@@ -28,13 +24,9 @@ say() { printf '\n== %s\n' "$*"; }
 
 say "format"
 cargo fmt --all -- --check
-cargo fmt --manifest-path web/engine/Cargo.toml -- --check
 
 say "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
-# The module whose size scripts/web-engine measures is a workspace of its own.
-cargo clippy --locked --manifest-path web/engine/Cargo.toml --quiet \
-  --target-dir "${CARGO_TARGET_DIR:-target}/web-engine" -- -D warnings
 
 say "features: the core alone, the client alone"
 cargo check --lib --no-default-features --quiet

@@ -41,7 +41,7 @@ pub use read_model::{EveryTask, ReadModel, ReadModelError};
 pub use watched::Watched;
 
 /// The version of this contract, sent in the first frame of every stream.
-pub const VERSION: &str = "1.0";
+pub const VERSION: &str = "1.1";
 
 /// Header of every answer: the cursor at which the server read the answer, or the cursor of the reported write.
 pub const CURSOR_HEADER: &str = "requery-cursor";

@@ -116,9 +116,16 @@ fn page() -> impl Endpoint<Output = Response> {
     poem::endpoint::make_sync(|request| pages::page(&request))
 }
 
-/// The page that tries the operations. No other page can show it in a frame.
+/// The page that tries the operations. Its scripts, styles and pictures are in the page itself. It requests only this
+/// server, and no other page can show it in a frame.
 fn docs_page(docs: String) -> impl IntoResponse {
-    Html(docs).with_header(header::X_FRAME_OPTIONS, "DENY").with_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+    const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
+        font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    Html(docs)
+        .with_header(header::CONTENT_SECURITY_POLICY, POLICY)
+        .with_header(header::X_FRAME_OPTIONS, "DENY")
+        .with_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .with_header(header::REFERRER_POLICY, "no-referrer")
 }
 
 /// The page of a kind of problems.

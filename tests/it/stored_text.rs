@@ -289,7 +289,8 @@ async fn the_name_of_a_foreign_table_can_be_any_bytes() {
     let mut ws = app.ws("").await;
     ws.frame().await;
     let sql = b"create table \"caf\xe9\" (x); create index \"inde\xe9\" on \"caf\xe9\" (x)".to_vec();
-    let output = Command::new("sqlite3").arg(app.path()).arg(OsString::from_vec(sql)).output().unwrap();
+    let mut program = Command::new("sqlite3");
+    let output = program.args(["-cmd", ".timeout 5000"]).arg(app.path()).arg(OsString::from_vec(sql)).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     app.sql("insert into tasks (title) values ('sound')");
     check(&app, &mut ws, &before, "a table").await;

@@ -30,7 +30,7 @@ async fn a_stream_begins_with_a_snapshot_and_continues_with_notices() {
     let first = ws.frame().await;
     assert_eq!(kind(&first), "snapshot");
     assert_eq!(first["payload"]["heartbeat_ms"], 25_000);
-    assert_eq!(first["payload"]["version"], "1.0");
+    assert_eq!(first["payload"]["version"], "1.1");
 
     app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'a', 'p')"));
     let notice = ws.frame().await;

@@ -1,5 +1,6 @@
 import { defineConfig } from "vite";
 import { codings } from "./build/codings.ts";
+import { firstChunk } from "./build/first_chunk.ts";
 import { licenses } from "./build/licenses.ts";
 
 // REQUERY_URL is the running server whose rows the development page shows.
@@ -37,5 +38,6 @@ export default defineConfig({
     // A data URL would break the content security policy of the server.
     assetsInlineLimit: 0,
     reportCompressedSize: false,
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: firstChunk, debugName: "first" }] } } },
   },
 });

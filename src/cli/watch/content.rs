@@ -95,6 +95,7 @@ impl PageContent {
         }
         let Some(detail) = view.value.as_deref() else { return ScreenContent { head, rows } };
         head.push(HeadLine::Text(self.title_line(&detail.task)));
+        head.extend(detail.task.status_detail.as_deref().and_then(one_line).map(HeadLine::Text));
         let figures = &detail.figures;
         let (events, sessions) = (counted(figures.events, "event"), counted(figures.sessions, "session"));
         let project = escape_control_characters(&detail.task.project);
@@ -125,6 +126,7 @@ impl PageContent {
             sign: RowSign::Plain,
             title: escape_control_characters(&bookmark.title),
             cells: vec![cell(bookmark.note.as_deref().unwrap_or_default(), 30, 72), self.age(&bookmark.updated_at, 44)],
+            detail: None,
         });
         self.section(&mut rows, "bookmarks", entries.collect());
         if page.next.is_some() {
@@ -136,13 +138,16 @@ impl PageContent {
     /// Adds a heading and the entries that the filter lets through.
     fn section(&self, rows: &mut Vec<ScreenRow>, heading: &str, entries: Vec<RowEntry>) {
         let all = entries.len();
-        let shown: Vec<ScreenRow> =
-            entries.into_iter().filter(|entry| self.matches(entry)).map(ScreenRow::Entry).collect();
+        let shown: Vec<RowEntry> = entries.into_iter().filter(|entry| self.matches(entry)).collect();
         rows.push(ScreenRow::Heading(match shown.len() {
             count if count == all => format!("{heading} ({})", number(all as u64)),
             count => format!("{heading} ({} of {})", number(count as u64), number(all as u64)),
         }));
-        rows.extend(shown);
+        for mut entry in shown {
+            let detail = entry.detail.take().map(|detail| ScreenRow::Note(format!("  {detail}")));
+            rows.push(ScreenRow::Entry(entry));
+            rows.extend(detail);
+        }
     }
 
     /// Whether the entry has every word of the filter.
@@ -151,9 +156,9 @@ impl PageContent {
             return true;
         }
         let mut text = entry.title.to_lowercase();
-        for cell in &entry.cells {
+        for other in entry.cells.iter().map(|cell| &cell.text).chain(&entry.detail) {
             text.push(' ');
-            text += &cell.text.to_lowercase();
+            text += &other.to_lowercase();
         }
         self.filter.split_whitespace().all(|word| text.contains(word))
     }
@@ -169,7 +174,8 @@ impl PageContent {
         };
         let (key, target) = (task.task_id.to_string(), Some(task.task_id.clone()));
         let cells = self.task_cells(reason, &task.project, &events, &task.since);
-        RowEntry { key, target, sign, title: escape_control_characters(&task.title), cells }
+        let detail = task.detail.as_deref().and_then(one_line);
+        RowEntry { key, target, sign, title: escape_control_characters(&task.title), cells, detail }
     }
 
     fn task_row(&self, task: &Task) -> RowEntry {
@@ -177,14 +183,14 @@ impl PageContent {
         let events = counted(task.event_count, "event");
         let (key, target) = (task.task_id.to_string(), Some(task.task_id.clone()));
         let cells = self.task_cells(status, &task.project, &events, &task.changed_at);
-        RowEntry { key, target, sign, title: escape_control_characters(&task.title), cells }
+        RowEntry { key, target, sign, title: escape_control_characters(&task.title), cells, detail: None }
     }
 
     fn part_row(&self, part: &ChildTask) -> RowEntry {
         let (sign, status) = sign(part.status, part.stale_since.is_some(), None);
         let (key, target) = (part.task_id.to_string(), Some(part.task_id.clone()));
         let cells = self.task_cells(status, &part.project, "", part.ended_at.as_ref().unwrap_or(&part.created_at));
-        RowEntry { key, target, sign, title: escape_control_characters(&part.title), cells }
+        RowEntry { key, target, sign, title: escape_control_characters(&part.title), cells, detail: None }
     }
 
     fn task_cells(&self, status: &str, project: &str, events: &str, at: &Timestamp) -> Vec<RowCell> {
@@ -206,6 +212,7 @@ impl PageContent {
             sign,
             title: escape_control_characters(&event.title),
             cells: vec![cell(&event.kind, 20, 90), cell(state, 10, 36), self.age(&event.created_at, 48)],
+            detail: None,
         }
     }
 
@@ -238,6 +245,12 @@ fn head<T>(name: &str, view: &ShownView<T>) -> Vec<HeadLine> {
     let view_line = HeadLine::View { name: name.to_owned(), state: view.state, rest };
     let explanation = view.explanation.as_deref().map(|text| HeadLine::Text(escape_control_characters(text)));
     std::iter::once(view_line).chain(explanation).collect()
+}
+
+/// A text of several lines as one line. None: the text is blank.
+fn one_line(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    (!words.is_empty()).then(|| escape_control_characters(&words.join(" ")))
 }
 
 /// The rank of a reason why a task needs a person.
@@ -307,7 +320,14 @@ fn help() -> ScreenContent {
         // Each line can be selected, so that a small screen can be scrolled.
         rows.extend(lines.iter().map(|line| {
             let (key, title) = ((*line).to_owned(), (*line).to_owned());
-            ScreenRow::Entry(RowEntry { key, target: None, sign: RowSign::Plain, title, cells: Vec::new() })
+            ScreenRow::Entry(RowEntry {
+                key,
+                target: None,
+                sign: RowSign::Plain,
+                title,
+                cells: Vec::new(),
+                detail: None,
+            })
         }));
     }
     ScreenContent { head: Vec::new(), rows }

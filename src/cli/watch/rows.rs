@@ -23,6 +23,8 @@ pub(super) struct RowEntry {
     pub(super) sign: RowSign,
     pub(super) title: String,
     pub(super) cells: Vec<RowCell>,
+    /// The line below the row: the question that the task waits with.
+    pub(super) detail: Option<String>,
 }
 
 /// A cell beside the title.

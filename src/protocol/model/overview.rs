@@ -53,7 +53,8 @@ pub struct NeedsYou {
     pub title: String,
     /// The project of the task.
     pub project: String,
-    /// The runtime that the task comes from.
+    /// The runtime that the task comes from. Empty if the server is of a version that does not say it.
+    #[serde(default)]
     pub source: String,
     /// The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale.
     pub reason: Option<String>,

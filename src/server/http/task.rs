@@ -12,7 +12,7 @@ use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::TaskId;
 use crate::protocol::limits;
-use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus};
+use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus, Timestamp};
 use crate::protocol::write::{NewTask, Purge, TaskPatch};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
@@ -123,15 +123,13 @@ impl TaskApi {
     /// A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has more
     /// than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With `older_than`, every
     /// task of the tree must have ended before that time. `{}` purges all finished trees. With `dry_run: true` no task is
-    /// deleted: the answer has the number of the tasks that would be, and the first of them.
+    /// deleted, see `purge_dry_run`.
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
     async fn purge(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
-        let dry_run = body.0.dry_run.unwrap_or(false);
-        let conditions = PurgeConditions::read(body.0)?;
-        if dry_run {
-            let queries = async |tx: &ReadTransaction| would_purge(tx, &conditions).await;
-            return Ok(ChangedRow::at(self.0.read(Scope::All, None, ReadKey::new("purge"), queries).await?));
+        if body.0.dry_run == Some(true) {
+            return self.purge_dry_run(body).await;
         }
+        let conditions = PurgeConditions::read(body.0)?;
         let (mut count, mut after, mut last_step) = (0, String::new(), None);
         loop {
             let read = self.0.snapshot(Scope::All).await?;
@@ -158,6 +156,22 @@ impl TaskApi {
             Some(committed) => ChangedRow::new(committed.map(|()| Purged { count, tasks: None })),
             None => ChangedRow::new(write(&self.0, async |_| Ok(Purged { count, tasks: None })).await?),
         }
+    }
+
+    /// Count and list the tasks that a purge would delete
+    ///
+    /// Deletes no task and writes no row. The body is that of the purge; `dry_run` makes no difference. A server of an
+    /// earlier version does not know `dry_run` in the body of a purge and deletes. It answers this path with 404.
+    #[oai(path = "/tasks/purge/dry_run", method = "post", operation_id = "purge_dry_run", tag = "Group::Write")]
+    async fn purge_dry_run(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
+        let asked = &body.0;
+        let key = ReadKey::new("purge_dry_run")
+            .with("status", asked.status)
+            .with("older_than", asked.older_than.as_ref().map(Timestamp::as_ms))
+            .with("project", asked.project.as_ref());
+        let conditions = PurgeConditions::read(body.0)?;
+        let queries = async |tx: &ReadTransaction| would_purge(tx, &conditions).await;
+        Ok(ChangedRow::at(self.0.read(Scope::All, None, key, queries).await?))
     }
 }
 

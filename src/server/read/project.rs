@@ -14,7 +14,8 @@ use crate::server::database::{ReadTransaction, sql};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectKey {
     changed_at: i64,
-    project: String,
+    /// The bytes of the stored name. A program can store a name that is not UTF-8, and its replacement sorts elsewhere.
+    name: Vec<u8>,
 }
 
 /// The list of the projects in `scope`.
@@ -36,12 +37,12 @@ pub async fn page(tx: &ReadTransaction, window: &PageWindow<ProjectKey>, limit: 
         tx.scope().project().into(),
         (limit + 1).into(),
         key.map(|key| key.changed_at).into(),
-        key.map(|key| key.project.as_str()).into(),
+        key.map(|key| key.name.clone()).into(),
     ];
     let rows: Vec<ProjectRow> = query.all(tx, values).await?;
     let page = page::page(list(tx.scope()), rows, window, limit, |row| ProjectKey {
         changed_at: row.changed_at,
-        project: row.project.before_replaced().to_owned(),
+        name: bytes(&row.digits).unwrap_or_default(),
     });
     let items = page.rows.into_iter().map(ProjectRow::project).collect();
     Ok(ProjectPage { items, next: page.next, previous: page.previous })
@@ -50,6 +51,8 @@ pub async fn page(tx: &ReadTransaction, window: &PageWindow<ProjectKey>, limit: 
 #[derive(FromQueryResult)]
 struct ProjectRow {
     project: StoredText,
+    /// The bytes of the name as hexadecimal digits.
+    digits: StoredText,
     changed_at: i64,
     running: i64,
     waiting: i64,
@@ -77,17 +80,21 @@ impl ProjectRow {
 
 impl PageToken for ProjectKey {
     fn text(&self) -> String {
-        let name: String = self.project.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let name: String = self.name.iter().map(|byte| format!("{byte:02x}")).collect();
         page::hex(self.changed_at) + &name
     }
 
     fn from_text(text: &str) -> Option<Self> {
         let (changed_at, name) = text.split_at_checked(16)?;
-        let digit = |digit: u8| char::from(digit).to_digit(16).filter(|_| !digit.is_ascii_uppercase());
-        let byte = |pair: &[u8]| u8::try_from(digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?).ok();
-        let bytes = name.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
-        Some(Self { changed_at: page::number(changed_at)?, project: String::from_utf8(bytes).ok()? })
+        Some(Self { changed_at: page::number(changed_at)?, name: bytes(name)? })
     }
+}
+
+/// The bytes that lower-case hexadecimal digits write.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).filter(|_| !digit.is_ascii_uppercase());
+    let byte = |pair: &[u8]| u8::try_from(digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?).ok();
+    digits.as_bytes().chunks(2).map(byte).collect()
 }
 
 #[cfg(test)]
@@ -96,11 +103,11 @@ mod tests {
 
     #[test]
     fn keys_round_trip() {
-        for project in ["", "p", "acme/web", "ü\u{1f600}"] {
-            let key = ProjectKey { changed_at: 1_700_000_000_000, project: project.to_owned() };
+        for name in ["", "p", "acme/web", "ü\u{1f600}"].map(str::as_bytes).into_iter().chain([&b"z\xff\0z"[..]]) {
+            let key = ProjectKey { changed_at: 1_700_000_000_000, name: name.to_owned() };
             assert_eq!(ProjectKey::from_text(&key.text()), Some(key));
         }
-        for text in ["", "0", "000000000000000g", "00000000000000000", "0000000000000000ff", "0000000000000000FF"] {
+        for text in ["", "0", "000000000000000g", "00000000000000000", "0000000000000000FF"] {
             assert_eq!(ProjectKey::from_text(text), None, "{text}");
         }
     }

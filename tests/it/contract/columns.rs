@@ -224,6 +224,11 @@ async fn a_refused_row_names_the_broken_constraint() {
         ("insert into tasks (title) values ('')", "title_is_1_to_500_characters"),
         ("insert into tasks (title) values (printf('%501d', 1))", "title_is_1_to_500_characters"),
         ("update tasks set title = ''", "title_is_1_to_500_characters"),
+        ("update tasks set status_detail = printf('%501d', 1)", "status_detail_is_at_most_500_characters"),
+        (
+            "update tasks set status_detail = cast(x'00' || zeroblob(2000) as text)",
+            "status_detail_is_at_most_500_characters",
+        ),
         ("insert into tasks (title, project) values ('a', printf('%129d', 1))", "project_is_at_most_128_characters"),
         ("insert into tasks (title, project) values ('a', 'a' || char(10))", "project_has_no_control_characters"),
         ("insert into tasks (title, project) values ('a', char(127))", "project_has_no_control_characters"),
@@ -303,6 +308,7 @@ async fn a_refused_row_names_the_broken_constraint() {
     // Texts of exactly the greatest length are accepted.
     wire.write("insert into tasks (title, project) values (printf('%500d', 1), printf('%128d', 1))").await;
     wire.write("update tasks set project = 'é\u{a0}&\u{3000}' where id = '{a}'").await;
+    wire.write("update tasks set status_detail = replace(printf('%500d', 1), ' ', '\u{1f600}') where id = '{a}'").await;
     wire.write("insert into events (task_id, kind, body) values ('{a}', printf('%064d', 1), printf('%65536d', 1))")
         .await;
     wire.check_figures(&[]).await;

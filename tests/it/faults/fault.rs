@@ -188,9 +188,15 @@ impl Fault {
             }
             Self::Forgotten { changes } => {
                 world.writing.ledger().certify(false);
-                let changes = if *changes { "delete from changes;" } else { "" };
-                let sql = format!("begin immediate; {LANDMARK}; {changes} delete from sqlite_sequence; commit");
+                let run = sqlite3(&world.server.database, "select token from runs order by id desc limit 1");
+                let emptied = if *changes { "delete from changes;" } else { "" };
+                let sql = format!("begin immediate; {LANDMARK}; {emptied} delete from sqlite_sequence; commit");
                 sqlite3(&world.server.database, &sql);
+                if *changes {
+                    // The numbers are given out again. Until the server finds that, the other writers use its old epoch.
+                    let is_new = format!("select token <> '{run}' from runs order by id desc limit 1");
+                    world.until_sql(&is_new, "1").await;
+                }
             }
             Self::Pruned { left } => {
                 let sql = format!(

@@ -92,15 +92,43 @@ async fn a_browser_gets_the_page_for_a_view_and_a_program_a_problem() {
         assert_eq!(shown.header("vary"), "accept, accept-encoding", "{view}");
         assert_eq!(client.get(view).await.problem(), "404", "{view}");
     }
-    for path in
-        ["/api", "/api/v1/nothing", "/api/v2", "/problems/odd", "/docs/more", "/ws/more", "/assets/gone.js", "/x.js"]
-    {
-        assert_eq!(ask(&client, "GET", path, &[HTML]).await.problem(), "404", "{path}");
+    for path in [
+        "/api",
+        "/api/v1/nothing",
+        "/api/v2",
+        "/problems/odd",
+        "/docs/more",
+        "/ws/more",
+        "/assets/gone.js",
+        "/assets",
+        "/x.js",
+        "/index.html.br",
+        "/assets/..%2findex.html",
+        "/%2e%2e/Cargo.toml",
+        "/..%5cCargo.toml",
+    ] {
+        let gone = ask(&client, "GET", path, &[HTML]).await;
+        assert_eq!(gone.header("content-type"), "application/problem+json", "{path}");
+        assert_eq!(gone.problem(), "404", "{path}");
     }
     let posted = ask(&client, "POST", "/", &[]).await;
     assert_eq!((posted.problem().as_str(), posted.header("allow")), ("405", "GET, HEAD"));
     assert_eq!(ask(&client, "POST", "/tasks", &[HTML]).await.problem(), "404");
-    assert_eq!(ask(&client, "GET", "/docs", &[HTML]).await.header("x-frame-options"), "DENY");
+}
+
+/// The page that tries the operations has all in itself, so its policy needs no source but inline texts and data.
+#[tokio::test]
+async fn the_page_of_the_operations_has_a_policy_of_its_own() {
+    let client = Client::of(&App::start().await);
+    let docs = ask(&client, "GET", "/docs", &[HTML]).await;
+    assert_eq!((docs.status, docs.header("x-frame-options")), (200, "DENY"));
+    let policy = docs.header("content-security-policy");
+    assert!(policy.contains("default-src 'none'; script-src 'unsafe-inline'; "), "{policy}");
+    assert!(policy.contains("connect-src 'self'; ") && !policy.contains("eval"), "{policy}");
+    assert!(docs.text.contains("SwaggerUIBundle("), "the page shows the operations");
+    for loaded in [" src=\"http", " src=\"/", "<link rel=\"stylesheet\" href=\"http", "@import"] {
+        assert!(!docs.text.contains(loaded), "the page loads {loaded}");
+    }
 }
 
 #[tokio::test]

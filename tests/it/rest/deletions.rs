@@ -336,31 +336,66 @@ async fn a_dry_run_counts_and_lists_and_changes_no_row() {
         let tasks = answer.at("/tasks").as_array().unwrap().clone();
         tasks.iter().map(|task| task["title"].as_str().unwrap().to_owned()).collect()
     };
-    let purge = async |mut conditions: serde_json::Value, dry_run: bool| {
-        conditions["dry_run"] = json!(dry_run);
-        let answer = client.post("/api/v1/tasks/purge", conditions).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        assert!(!answer.header("requery-cursor").is_empty());
-        answer
+    let cursor = client.get("/readyz").await.header("requery-cursor").to_owned();
+    let mut stream = app.ws("").await;
+    stream.frame().await;
+    // The field of the body means the same as the path.
+    let would_purge = async |conditions: serde_json::Value| {
+        let shown = client.post("/api/v1/tasks/purge/dry_run", conditions.clone()).await;
+        let mut asked = conditions.clone();
+        asked["dry_run"] = json!(true);
+        for answer in [&shown, &client.post("/api/v1/tasks/purge", asked).await] {
+            assert_eq!((answer.status, answer.json()), (200, shown.json()), "{conditions}");
+            assert_eq!(answer.header("requery-cursor"), cursor, "{conditions}");
+        }
+        shown
     };
     let cases = [
         (json!({"project": "p"}), 2),
         (json!({"project": "q"}), 130),
         (json!({}), 132),
+        (json!({"dry_run": false}), 132),
         (json!({"status": "errored"}), 0),
+        (json!({"project": "none"}), 0),
         (json!({"older_than": "1970-01-02T00:00:00Z"}), 130),
     ];
     for (conditions, count) in &cases {
-        let shown = purge(conditions.clone(), true).await;
+        let shown = would_purge(conditions.clone()).await;
         assert_eq!((shown.at("/count"), titles(&shown).len()), (json!(count), 50.min(*count)), "{conditions}");
     }
-    assert_eq!(titles(&purge(json!({"project": "p"}), true).await), ["root", "below"]);
+    assert_eq!(titles(&would_purge(json!({"project": "p"})).await), ["root", "below"]);
     assert_eq!(app.sql(rows), before);
-    let wrong = json!({"dry_run": "yes", "status": "running"});
-    assert_eq!(client.post("/api/v1/tasks/purge", wrong).await.problem(), "422 status dry_run");
+    let wrong = json!({"dry_run": "yes", "status": "running", "older_than": "yesterday"});
+    for path in ["/api/v1/tasks/purge", "/api/v1/tasks/purge/dry_run"] {
+        assert_eq!(client.post(path, wrong.clone()).await.problem(), "422 status dry_run older_than", "{path}");
+    }
+    for method in ["GET", "DELETE"] {
+        let refused = client.send(method, "/api/v1/tasks/purge/dry_run", None::<String>, &[]).await;
+        assert_eq!((refused.problem().as_str(), refused.header("allow")), ("405", "POST"), "{method}");
+    }
 
-    let purged = purge(json!({"project": "p"}), false).await;
-    assert_eq!(purged.json(), json!({"count": 2, "tasks": null}));
-    assert_eq!(purge(json!({"project": "p"}), true).await.json(), json!({"count": 0, "tasks": []}));
-    assert_eq!(client.post("/api/v1/tasks/purge", json!({})).await.json(), json!({"count": 130, "tasks": null}));
+    // The first frame after all of these is that of the purge.
+    let purge = async |conditions: serde_json::Value| client.post("/api/v1/tasks/purge", conditions).await.json();
+    assert_eq!(purge(json!({"project": "p", "dry_run": false})).await, json!({"count": 2, "tasks": null}));
+    assert_eq!(stream.frame().await["type"], "tasks.purged");
+    let none_left = client.post("/api/v1/tasks/purge/dry_run", json!({"project": "p"})).await;
+    assert_eq!(none_left.json(), json!({"count": 0, "tasks": []}));
+    assert_eq!(purge(json!({})).await, json!({"count": 130, "tasks": null}));
+}
+
+/// A tree of more than one step of a purge, and more trees than one look at the roots.
+#[tokio::test]
+async fn a_dry_run_counts_as_many_tasks_as_the_purge_deletes() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let root = client.task("root", json!({"status": "completed"})).await;
+    app.sql(&format!(
+        "with recursive n (i) as (select 1 union all select i + 1 from n where i < 250)
+         insert into tasks (title, parent_task_id, status) select 'part ' || i, '{root}', 'completed' from n;
+         with recursive n (i) as (select 1 union all select i + 1 from n where i < 120)
+         insert into tasks (title, status) select i, 'errored' from n"
+    ));
+    let shown = client.post("/api/v1/tasks/purge/dry_run", json!({})).await;
+    assert_eq!((shown.at("/count"), shown.at("/tasks").as_array().unwrap().len()), (json!(371), 50));
+    assert_eq!(client.post("/api/v1/tasks/purge", json!({})).await.at("/count"), json!(371));
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::pages::walk;
 use super::{Answer, Client};
-use crate::app::App;
+use crate::app::{App, sqlite3};
 
 /// Each project as `name: total running waiting completed errored`.
 fn lines(page: &Answer) -> Vec<String> {
@@ -53,9 +53,10 @@ async fn projects_are_read_and_paged_like_other_lists() {
         "with recursive n (i) as (select 0 union all select i + 1 from n where i < 24)
          insert into tasks (title, project, changed_at) select i, 'p/' || i, 1000 + i / 3 from n;
          insert into tasks (title, project, changed_at)
-             values ('x', cast(x'7aff' as text), 5), ('y', '', 5), ('z', 'Ä😀', 5)",
+             values ('x', cast(x'7aff' as text), 5), ('y', '', 5), ('z', 'Ä😀', 5), ('w', 'z', 5), ('v', 'zz', 5),
+                 ('u', cast(x'7a007a' as text), 5), ('t', cast(x'7afefe' as text), 5)",
     );
-    walk(&client, "/api/v1/projects?", 28).await;
+    walk(&client, "/api/v1/projects?", 32).await;
     let held = client.get("/api/v1/projects").await;
     assert!(!held.header("requery-cursor").is_empty());
     let again = client
@@ -68,4 +69,81 @@ async fn projects_are_read_and_paged_like_other_lists() {
     }
     let of_tasks = client.get("/api/v1/tasks?limit=1").await.text_at("/next");
     assert_eq!(client.get(&format!("/api/v1/projects?before={of_tasks}")).await.problem(), "400");
+}
+
+/// The tasks of one team move between three projects, through the API and by another program, while the server folds.
+/// Each answer has each task once, and the last answer agrees with the rows.
+#[tokio::test]
+async fn every_answer_has_each_task_once_while_tasks_move_and_end() {
+    const TASKS: usize = 12;
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let mut ids = Vec::new();
+    for at in 0..TASKS {
+        ids.push(client.task(&format!("t{at}"), json!({"project": format!("p{}", at % 3)})).await);
+    }
+    let statuses = ["running", "waiting", "completed", "errored"];
+    let over_rest = async {
+        for round in 0..40 {
+            let change = json!({"project": format!("p{}", round % 3), "status": statuses[round % 4]});
+            let answer = client.patch(&format!("/api/v1/tasks/{}", ids[round % TASKS]), change).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        }
+    };
+    let in_sql = async {
+        for round in 0..20 {
+            // One transaction moves half of the tasks. Another program would block this thread, and with it the others.
+            let path = app.path();
+            let (from, to, status) = (round % 3, (round + 1) % 3, statuses[round % 4]);
+            let sql = format!(
+                "update tasks set project = 'p{to}', status = '{status}' where project = 'p{from}';
+                 insert into events (task_id, kind) select id, 'log' from tasks limit 1;"
+            );
+            tokio::task::spawn_blocking(move || sqlite3(&path, &sql)).await.unwrap();
+        }
+    };
+    let mut answers = 0;
+    let reads = async {
+        loop {
+            let page = client.get("/api/v1/projects").await;
+            let totals = page.at("/items").as_array().unwrap().iter().map(total).sum::<u64>();
+            assert_eq!(totals, TASKS as u64, "{}", page.text);
+            answers += 1;
+        }
+    };
+    tokio::select! {
+        () = async { tokio::join!(over_rest, in_sql); } => {}
+        () = reads => {}
+    }
+    assert!(answers > 5, "the reads came between the writes: {answers}");
+
+    // A deletion, a purge and a replaced row.
+    client.delete(&format!("/api/v1/tasks/{}", ids[0])).await;
+    client.post("/api/v1/tasks/purge", json!({"status": "errored"})).await;
+    app.sql("insert or replace into tasks (id, title, project) select id, title, 'new' from tasks limit 2");
+    for _ in 0..2 {
+        let page = client.get("/api/v1/projects").await;
+        let mut counted: Vec<String> = lines(&page);
+        counted.sort();
+        assert_eq!(counted.join("\n"), app.sql(COUNTED).trim_end());
+        for item in page.at("/items").as_array().unwrap() {
+            let name = item["project"].as_str().unwrap();
+            let newest = client.get(&format!("/api/v1/tasks?limit=1&project={name}")).await.at("/items/0/changed_at");
+            assert_eq!(item["changed_at"], newest);
+        }
+        app.until_folded().await;
+    }
+}
+
+/// Each project as in [`lines`], counted from the rows.
+const COUNTED: &str =
+    "select project || ': ' || count(*) || ' ' || sum(status = 'running') || ' ' || sum(status = 'waiting') || ' ' ||
+    sum(status = 'completed') || ' ' || sum(status = 'errored') from tasks group by project order by project";
+
+/// The tasks of a project. They are the sum of the counts by status.
+fn total(project: &Value) -> u64 {
+    let counts = ["running_tasks", "waiting_tasks", "completed_tasks", "errored_tasks"];
+    let sum = counts.map(|name| project[name].as_u64().unwrap()).iter().sum::<u64>();
+    assert_eq!(project["total_tasks"], sum);
+    sum
 }

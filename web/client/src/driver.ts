@@ -5,6 +5,7 @@ import { type Action, Engine, type EngineSettings, type EngineStatus, type Signa
 import type { Environment } from "./environment.js";
 import { otherVersion } from "./failures.js";
 import { carried, ModelNumbers, overviewNumber, type ReadModel } from "./models.js";
+import { rememberedSize, size } from "./remembered.js";
 import { type Message, readMessage } from "./signals.js";
 import { openStream, type Stream } from "./streams.js";
 import type { HeldState, Why } from "./words.js";
@@ -14,14 +15,6 @@ const longestTimer = 10_000;
 
 /** The major version of the contract that the package speaks. */
 const contract = 1;
-
-/** The bodies without a screen take at most this many characters: dozens of long tasks, and little for a browser. */
-export const rememberedSize = 16 * 1024 * 1024;
-
-/** The characters of a body. */
-export function size(body: Body | null | undefined): number {
-  return body ? body.sizes.reduce((sum, part) => sum + part, 0) : 0;
-}
 
 /** What the driver holds of one read model. */
 export interface Holding {

@@ -1,8 +1,7 @@
 /** The link of a page to its host: a shared worker where the browser has one, otherwise the page itself. */
 import type { Environment } from "./environment.js";
 import { version } from "./generated/version.js";
-import { Host, type HostSettings, type ToHost, type ToPage } from "./host.js";
-import { loadEngine } from "./load.js";
+import type { HostSettings, ToHost, ToPage } from "./host.js";
 
 /** The way to a host. */
 export interface Link {
@@ -46,6 +45,8 @@ export function openLink(
   };
   const alone = async () => {
     try {
+      // A page with a worker needs no host of its own, so a bundler can leave this code out of the first load.
+      const [{ Host }, { loadEngine }] = await Promise.all([import("./host.js"), import("./load.js")]);
       const module = await (engine ?? loadEngine());
       if (!closed) {
         begin(new Host(module, settings, environment).connect(receive));

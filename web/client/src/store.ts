@@ -1,7 +1,7 @@
 /** The store of a page: views of read models that stay true. */
 import { type KeptStorage, keep, keptOf, storageKey, takeKept } from "./continuation.js";
 import { covers } from "./cursors.js";
-import { type Continuation, rememberedSize, size } from "./driver.js";
+import type { Continuation } from "./driver.js";
 import { Endpoint } from "./endpoint.js";
 import type { EngineSettings } from "./engine.js";
 import { type Environment, machine } from "./environment.js";
@@ -9,6 +9,7 @@ import type { HostSettings, ReportedStatus, ToHost, ToPage } from "./host.js";
 import { type Link, openLink } from "./links.js";
 import { type ReadModel, readModel } from "./models.js";
 import { browserPage, type PageState } from "./page.js";
+import { rememberedSize, size } from "./remembered.js";
 import { notify, type Subscribable, Value } from "./value.js";
 import { type BodyOf, Mirror, type View } from "./view.js";
 

@@ -135,7 +135,8 @@ test("TanStack Query: a screen that comes back shows what changed while it was a
     leave();
   }
   await machine.pass(1_000);
-  machine.taken();
+  machine.socket.watching("a:5:5:");
+  await settle();
   observer.subscribe(() => {});
   count.observer.subscribe(() => {});
   await settle();

@@ -20,7 +20,7 @@ test("the package holds its modules, their types, the engine, a README and licen
   const engine = readdirSync(new URL("wasm", root))
     .filter((name) => /\.(wasm|js|d\.ts)$/.test(name))
     .map((name) => `wasm/${name}`);
-  const texts = ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json"];
+  const texts = ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json", "wasm/LICENSES.txt"];
   assert.deepEqual(files.sort(), [...modules, ...engine, ...texts].sort());
   assert.ok(engine.some((name) => name.endsWith(".wasm")));
 });

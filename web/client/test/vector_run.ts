@@ -166,6 +166,9 @@ class Vector {
       case "wrote":
         engine.wrote(this.#number(model), cursor(rest[0] ?? ""), now);
         break;
+      case "left-out":
+        engine.leftOut(this.#number(model), cursor(rest[0] ?? ""), now);
+        break;
       case "connected":
         engine.connected(connection(), model !== "sse", now);
         break;

@@ -22,6 +22,8 @@ export function licenses(): Plugin {
         if (file === undefined || !existsSync(join(folder, file))) throw new Error(`${name} has no licence file`);
         return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
       });
+      // The crates that are compiled into the engine.
+      parts.push(readFileSync(new URL("../../client/wasm/LICENSES.txt", import.meta.url), "utf8"));
       this.emitFile({ type: "asset", fileName: "LICENSES.txt", source: parts.join(`\n${"-".repeat(80)}\n\n`) });
     },
   };

@@ -16,7 +16,7 @@ export function say(sentence: string): void {
   }, 6000);
 }
 
-/** Sends a write, and marks the read models that it changes with its cursor (rule 23 of the contract). */
+/** Sends a write, and marks the read models that it changes with its cursor (rules 23 and 32 of the contract). */
 export async function write<T>(
   method: string,
   path: string,

@@ -16,6 +16,9 @@ export interface Answer<T> {
   etag: string | null;
 }
 
+/** The cursor of the last write of this page. Later reads have to contain that write (rule 32 of the contract). */
+let written: string | null = null;
+
 /** An answer that does not arrive in this time has failed (rule 4 of the contract). */
 const ANSWER_TIME_MS = 30_000;
 
@@ -37,6 +40,7 @@ export async function ask<T>(
   const headers = new Headers({ accept: "application/json" });
   if (body !== undefined) headers.set("content-type", "application/json");
   if (etag) headers.set("if-none-match", etag);
+  if (method === "GET" && written !== null) headers.set("requery-at-least", written);
   let response: Response;
   try {
     response = await fetch(path, {
@@ -52,6 +56,7 @@ export async function ask<T>(
   }
   if (response.status === 304) return null;
   const cursor = response.headers.get("requery-cursor");
+  if (method !== "GET" && cursor !== null) written = cursor;
   const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
   if (response.ok && response.status === 204) return { body: undefined as T, cursor, etag: null };
   if (response.ok && !isJson) {

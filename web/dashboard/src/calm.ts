@@ -47,17 +47,18 @@ export interface CalmRow<T> {
 
 /** The rows in the order that a person may see now. `scope` names the list; another scope begins anew. */
 export function useCalm<T>(rows: readonly T[], idOf: (row: T) => string, scope: unknown = null): CalmRow<T>[] {
-  const held = useRef<{ rows: CalmRow<T>[]; scope: unknown; released: number }>({ rows: [], scope, released: 0 });
+  const held = useRef<{ rows: CalmRow<T>[]; scope: unknown; released: number } | null>(null);
   const owner = useRef({});
   const newest = rows.map((row) => ({ id: idOf(row), row, isLeft: false }));
   const request = released.value;
-  const isKept =
-    isHeld.value && held.current.scope === scope && held.current.released === request && held.current.rows.length > 0;
+  const before = held.current;
+  // An empty list is kept too: its first row would push the lists below it.
+  const isKept = isHeld.value && before !== null && before.scope === scope && before.released === request;
   let shown = newest;
   let count = 0;
   if (isKept) {
     const byId = new Map(newest.map((one) => [one.id, one]));
-    shown = held.current.rows.map((old) => byId.get(old.id) ?? { ...old, isLeft: true });
+    shown = before.rows.map((old) => byId.get(old.id) ?? { ...old, isLeft: true });
     const places = new Map(shown.filter((one) => !one.isLeft).map((one, at) => [one.id, at]));
     const kept = newest.filter((one) => places.has(one.id));
     count = newest.length - kept.length + kept.filter((one, at) => places.get(one.id) !== at).length;

@@ -1,4 +1,4 @@
-/** A person hears of a task that starts to wait: the badge in the title, a notification, a sound. Off by default. */
+/** A person hears of a task that starts to wait: the badge in the title and on the icon, a notification, a sound. */
 import { signal } from "@preact/signals";
 import { go, to } from "./route";
 import type { NeedsYou } from "./rows";
@@ -51,18 +51,51 @@ export function toggleSound(): string {
 /** The episodes that are known: a task that waits since a time. One episode is told once. */
 let known: Set<string> | null = null;
 
+/** The title of the tab, and its icon with a dot while a task waits. */
+export function showBadge(waiting: number, title: string | null): void {
+  const name = title === null ? "requery" : `${title.slice(0, LONGEST_TITLE)} · requery`;
+  document.title = waiting === 0 ? name : `(${waiting}) ${name}`;
+  const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
+  const file = waiting === 0 ? "/icon.svg" : "/icon-waiting.svg";
+  if (icon && icon.getAttribute("href") !== file) icon.href = file;
+}
+
+const LONGEST_TITLE = 80;
+/** For so long no other tab tells the same episode. */
+const ONE_TAB_MS = 3000;
+
+/** Runs `tell` in one tab alone, where the browser has locks: the first tab holds the lock for a moment. */
+function inOneTab(episode: string, tell: () => void): void {
+  if (!navigator.locks) {
+    tell();
+    return;
+  }
+  void navigator.locks.request(`requery heard ${episode}`, { ifAvailable: true }, (lock) => {
+    if (lock === null) return undefined;
+    tell();
+    return new Promise((resolve) => setTimeout(resolve, ONE_TAB_MS));
+  });
+}
+
 export function hear(entries: readonly NeedsYou[]): void {
   const waiting = entries.filter((entry) => entry.reason !== "ready");
-  document.title = waiting.length === 0 ? "requery" : `(${waiting.length}) requery`;
   const before = known;
   known = new Set(entries.map(({ task_id, since }) => `${task_id} ${since}`));
   // The first answer has the tasks that waited already.
   if (before === null) return;
   const begun = waiting.filter(({ task_id, since }) => !before.has(`${task_id} ${since}`));
   if (begun.length === 0) return;
+  if (!isSounding.value && !isNotifying.value) return;
+  inOneTab(begun.map(({ task_id, since }) => `${task_id} ${since}`).join(" "), () => tell(begun));
+}
+
+/** More notifications at once would hide each other. */
+const MOST_AT_ONCE = 3;
+
+function tell(begun: readonly NeedsYou[]): void {
   if (isSounding.value) beep();
   if (!isNotifying.value) return;
-  for (const entry of begun.slice(0, 3)) {
+  for (const entry of begun.slice(0, MOST_AT_ONCE)) {
     try {
       const shown = new Notification(entry.title, {
         body: entry.detail ?? why(entry.reason ?? null),

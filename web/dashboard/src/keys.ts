@@ -47,11 +47,25 @@ export function listenToKeys(): void {
   });
 }
 
-/** Moves the focus to the next or the previous row of the screen. */
+/** Moves the focus to the next or the previous row of the screen; without a focused row, to the first one in view. */
 export function step(by: 1 | -1): void {
-  const rows = [...document.querySelectorAll<HTMLElement>("[data-row]")];
+  const rows = [...document.querySelectorAll<HTMLElement>("[data-row]")].filter(
+    (row) => row.checkVisibility?.() ?? true,
+  );
   const at = rows.findIndex((row) => row.contains(document.activeElement));
-  const next = rows[at === -1 ? (by === 1 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by))];
+  const next = at === -1 ? firstInView(rows, by) : rows[Math.min(rows.length - 1, Math.max(0, at + by))];
   next?.focus({ preventScroll: true });
   next?.scrollIntoView({ block: "nearest" });
+}
+
+/** The bar covers the first pixels of the window. */
+const BAR_PX = 44;
+
+function firstInView(rows: readonly HTMLElement[], by: 1 | -1): HTMLElement | undefined {
+  const isInView = (row: HTMLElement) => {
+    const { top, bottom } = row.getBoundingClientRect();
+    const list = row.closest(".virtual")?.getBoundingClientRect();
+    return top >= Math.max(BAR_PX, list?.top ?? 0) && bottom <= Math.min(innerHeight, list?.bottom ?? innerHeight);
+  };
+  return (by === 1 ? rows.find(isInView) : rows.findLast(isInView)) ?? (by === 1 ? rows[0] : rows.at(-1));
 }

@@ -15,12 +15,16 @@ export type Screen =
   | { name: "bookmarks" }
   | { name: "absent" };
 
+const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 export const screen = computed<Screen>(() => {
   const parts = path.value.split("/").filter((part) => part !== "");
   const [first, second, third] = parts;
   if (first === undefined) return { name: "now" };
   if (first === "tasks" && second === undefined) return { name: "tasks" };
-  if (first === "tasks" && second !== undefined && third === undefined) return { name: "task", task_id: second };
+  if (first === "tasks" && second !== undefined && third === undefined && ID.test(second)) {
+    return { name: "task", task_id: second.toLowerCase() };
+  }
   if (first === "bookmarks" && second === undefined) return { name: "bookmarks" };
   return { name: "absent" };
 });
@@ -63,24 +67,51 @@ export function change(parameters: Record<string, string | null>): void {
   address.value = next;
 }
 
+/** The history entry of a page that scrolls by itself: a screen tells its place, and reads it when it is shown again. */
+interface Entry {
+  scroll?: number;
+  place?: unknown;
+}
+
+const entry = (): Entry => (history.state as Entry | null) ?? {};
+let ownPlace: (() => unknown) | null = null;
+
+/** Tells the place in a list that scrolls by itself, until the returned function is called. */
+export function keepPlace(read: () => unknown): () => void {
+  ownPlace = read;
+  return () => {
+    if (ownPlace === read) ownPlace = null;
+  };
+}
+
+/** The place that the shown history entry had before. */
+export const keptPlace = (): unknown => entry().place ?? null;
+
 function keepScroll(): void {
-  history.replaceState({ ...history.state, scroll: window.scrollY }, "");
+  const place = ownPlace?.();
+  history.replaceState({ ...entry(), scroll: window.scrollY, ...(place === undefined ? {} : { place }) }, "");
+}
+
+/** Scrolls as soon as the page is long enough: rows can arrive after the screen. */
+function restore(scroll: number): void {
+  let tries = 0;
+  const next = () => {
+    window.scrollTo(0, scroll);
+    if (window.scrollY < scroll && tries++ < 30) requestAnimationFrame(next);
+  };
+  requestAnimationFrame(next);
 }
 
 /** Moves the focus to the screen, so that a screen reader reads it, and restores the scroll. */
 function arrive(scroll: number): void {
   requestAnimationFrame(() => {
-    const main = document.querySelector<HTMLElement>("main");
-    main?.focus({ preventScroll: true });
-    // Rows can arrive after the screen. A page that is still too short is scrolled when it has grown.
-    let tries = 0;
-    const restore = () => {
-      window.scrollTo(0, scroll);
-      if (window.scrollY < scroll && tries++ < 30) requestAnimationFrame(restore);
-    };
-    restore();
+    document.querySelector<HTMLElement>("main")?.focus({ preventScroll: true });
+    restore(scroll);
   });
 }
+
+/** The pause after scrolling in which no position is written: browsers allow few changes of the history. */
+const SCROLL_PAUSE_MS = 250;
 
 /** Turns clicks on links of this page into steps of the history. Other clicks stay with the browser. */
 export function followLinks(): void {
@@ -101,9 +132,18 @@ export function followLinks(): void {
     go(link.href);
   });
   window.addEventListener("popstate", (event) => {
+    const isSameScreen = location.pathname === address.value.pathname;
     address.value = new URL(location.href);
-    const scroll = (event.state as { scroll?: number } | null)?.scroll ?? 0;
-    arrive(scroll);
+    if (!isSameScreen) arrive((event.state as Entry | null)?.scroll ?? 0);
   });
+  // "Back" tells its new entry only, so the place of the old one is written before, after each scroll.
+  let timer = 0;
+  const scrolled = () => {
+    clearTimeout(timer);
+    timer = window.setTimeout(keepScroll, SCROLL_PAUSE_MS);
+  };
+  document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   window.addEventListener("pagehide", keepScroll);
+  const { scroll = 0 } = entry();
+  if (scroll > 0) restore(scroll);
 }

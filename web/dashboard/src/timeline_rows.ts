@@ -7,6 +7,8 @@ import type { EventPage, TaskDetail, TimelineEvent } from "./rows";
 const PAGE_ROWS = 200;
 /** A larger hole between the held rows and the newest page is not filled: the older rows are loaded again on demand. */
 const MOST_PAGES_OF_A_HOLE = 10;
+/** All pages are loaded in steps of so many. */
+const PAGES_OF_A_STEP = 10;
 /** A selected event is looked for in so many older pages. */
 const MOST_PAGES_TO_AN_EVENT = 50;
 
@@ -34,20 +36,32 @@ export interface TimelineRows {
   hasOlder: boolean;
   isLoading: boolean;
   loadOlder: () => Promise<void>;
+  isLoadingAll: boolean;
+  /** Loads all older pages. Returns whether the first event is there: a person can stop it. */
+  loadAll: () => Promise<boolean>;
+  stopLoading: () => void;
   find: (event_id: string) => Promise<boolean>;
   /** Tells which positions are in view: an older page in view is requested again when the task changed. */
   view: (first: number, last: number) => void;
 }
 
 export function useTimelineRows(task_id: string, detail: TaskDetail | null): TimelineRows {
-  const [loaded, setLoaded] = useState<Loaded>({ task_id, events: [], next: null });
+  const [loaded, setLoaded] = useState<Loaded>(() => ({
+    task_id,
+    events: merged([], detail?.timeline.items ?? []),
+    next: detail?.timeline.next ?? null,
+  }));
   const [isLoading, setLoading] = useState(false);
+  const [isLoadingAll, setLoadingAll] = useState(false);
+  const isStopped = useRef(false);
   const current = useRef(loaded);
   const isBusy = useRef(false);
   const pages = useRef<OlderPage[]>([]);
   const inView = useRef({ first: 0, last: 0 });
   const review = useRef({ timer: 0, next: 0 });
   const show = (next: Loaded) => {
+    const held = current.current;
+    if (next.events === held.events && next.next === held.next && next.task_id === held.task_id) return;
     current.current = next;
     setLoaded(next);
   };
@@ -145,6 +159,38 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
     setLoading(false);
   };
 
+  const loadAll = async () => {
+    if (isBusy.current || isLoadingAll) return false;
+    isBusy.current = true;
+    isStopped.current = false;
+    setLoadingAll(true);
+    try {
+      while (current.current.next !== null && !isStopped.current && current.current.task_id === task_id) {
+        let added: TimelineEvent[] = [];
+        let next: string | null = current.current.next;
+        // The list is drawn once for several pages.
+        for (let count = 0; count < PAGES_OF_A_STEP && next !== null && !isStopped.current; count++) {
+          const older: EventPage | null = await page(next);
+          if (older === null) break;
+          added = [...older.items.toReversed(), ...added];
+          next = older.next ?? null;
+        }
+        show({ task_id, events: [...added, ...current.current.events], next });
+      }
+    } catch (error) {
+      say((error as Error).message);
+    }
+    isBusy.current = false;
+    setLoadingAll(false);
+    return current.current.next === null;
+  };
+  useEffect(
+    () => () => {
+      isStopped.current = true;
+    },
+    [],
+  );
+
   const find = async (event_id: string) => {
     const has = () => current.current.events.some((event) => event.event_id === event_id);
     for (let count = 0; count < MOST_PAGES_TO_AN_EVENT && !has() && current.current.next !== null; count++) {
@@ -165,13 +211,18 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null): Tim
     hasOlder: isMine && loaded.next !== null,
     isLoading,
     loadOlder,
+    isLoadingAll,
+    loadAll,
+    stopLoading: () => {
+      isStopped.current = true;
+    },
     find,
     view,
   };
 }
 
 /** The held rows with a page of newest-first rows over them. A held row that the page should have, and has not, is deleted. */
-function merged(held: readonly TimelineEvent[], page: readonly TimelineEvent[]): TimelineEvent[] {
+function merged(held: readonly TimelineEvent[], page: readonly TimelineEvent[]): readonly TimelineEvent[] {
   const from = page.at(-1)?.position;
   if (from === undefined) return [];
   const kept = indexOf(held, from);
@@ -182,7 +233,9 @@ function merged(held: readonly TimelineEvent[], page: readonly TimelineEvent[]):
       return old !== undefined && old.updated_at === event.updated_at ? old : event;
     })
     .toReversed();
-  return [...held.slice(0, kept), ...fresh];
+  // Equal rows are the same array, so the list is not drawn again.
+  const isSame = fresh.length === held.length - kept && fresh.every((event, at) => event === held[kept + at]);
+  return isSame ? held : [...held.slice(0, kept), ...fresh];
 }
 
 /** The index of the first event at a position or after it, by halving. */

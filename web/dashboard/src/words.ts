@@ -65,15 +65,20 @@ export function sentenceOf(task: Task): string {
   if (task.status === "errored") {
     return task.status_detail ?? (task.status_reason ? `failed: ${task.status_reason}` : (task.summary ?? "failed"));
   }
-  if (task.summary) return task.summary;
-  return task.event_count === 1 ? "1 event" : `${number(task.event_count)} events`;
+  return task.summary ?? "";
 }
 
-const WHOLE = new Intl.NumberFormat("en");
-const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+// The first number formatter of a page costs milliseconds before the first rows, so no formatter is made here.
+export const number = (value: number): string => String(value).replace(/\B(?=(?:\d{3})+$)/g, ",");
 
-export const number = (value: number): string => WHOLE.format(value);
-export const short = (value: number): string => (value < 10_000 ? WHOLE.format(value) : SHORT.format(value));
+const STEPS = ["", "K", "M", "B", "T"];
+
+/** A number in at most five characters: `9,999`, `12.3K`, `4M`. */
+export function short(value: number): string {
+  if (value < 10_000) return number(value);
+  const step = Math.min(STEPS.length - 1, Math.floor(Math.log10(value) / 3));
+  return `${Number((value / 1000 ** step).toFixed(1))}${STEPS[step]}`;
+}
 
 /** The stated cost, with a mark if not every answer states one. */
 export function cost(usage: { cost_usd?: number | null; answers: number; answers_with_cost: number }): string {

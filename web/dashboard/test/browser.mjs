@@ -1,40 +1,47 @@
-/** A page of Debian's Chromium before a running server, and the rows of a project of its own for each test. */
-import { randomUUID } from "node:crypto";
+/** One Chromium for all tests, and pages in contexts of their own. */
 import { existsSync } from "node:fs";
 import { chromium } from "playwright-core";
+import { binary, hasBinary } from "./server.mjs";
 
-/** The address of a server that serves the dashboard: a running binary, or `vite preview` before one. */
-export const base = process.env.REQUERY_PAGE;
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** Why the tests cannot run here; `false` if they can. */
-export const skipped = !base
-  ? "REQUERY_PAGE does not name a server"
-  : !existsSync(executablePath) && `${executablePath} does not exist`;
+export const skipped = !hasBinary
+  ? `the browser tests are skipped: ${binary} does not exist (cargo build makes it)`
+  : !existsSync(executablePath) && `the browser tests are skipped: there is no Chromium at ${executablePath}`;
 
-export async function open(options = {}) {
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  const page = await context.newPage();
-  const faults = [];
-  page.on("pageerror", (error) => faults.push(error.stack));
-  page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
-  return { browser, context, page, faults };
-}
+let browser = null;
 
-export async function send(method, path, body) {
-  const response = await fetch(new URL(path, base), {
-    method,
-    headers: { "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+export async function chromiumOnce() {
+  browser ??= await chromium.launch({
+    executablePath,
+    // Tests look at pages that no window shows, and a page in the background gets few timers.
+    args: ["--no-sandbox", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"],
   });
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-  return response.status === 204 ? null : response.json();
+  return browser;
 }
 
-export const newProject = () => `test ${randomUUID()}`;
-export const newTask = (project, fields) => send("POST", "/api/v1/tasks", { project, ...fields });
-export const logEvents = (task, events) => send("POST", `/api/v1/tasks/${task.task_id}/events`, { events });
+export async function closeChromium() {
+  await browser?.close();
+  browser = null;
+}
 
-/** The address of a screen in a project. */
-export const at = (path, project, more = {}) => `${base}${path}?${new URLSearchParams({ project, ...more })}`;
+/** A fresh context with a page. `faults` gets each error of the page and each breach of its policy. */
+export async function openContext(options = {}) {
+  const { scripts = [], ...rest } = options;
+  const context = await (await chromiumOnce()).newContext({ viewport: { width: 1280, height: 800 }, ...rest });
+  const faults = [];
+  for (const script of scripts) await context.addInitScript(script);
+  const newPage = async () => {
+    const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
+    page.on("pageerror", (error) => faults.push(error.stack));
+    page.on("console", (message) => {
+      // Chromium reports each failed request. Tests that end the server expect those.
+      const isNetwork = /Failed to load resource|WebSocket connection to|net::ERR/.test(message.text());
+      if (message.type() === "error" && !isNetwork) faults.push(message.text());
+    });
+    return page;
+  };
+  return { context, newPage, faults, page: await newPage() };
+}

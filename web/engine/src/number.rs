@@ -50,34 +50,34 @@ pub fn ms(time: Duration) -> f64 {
     time.as_secs() as f64 * 1000.0 + f64::from(time.subsec_millis())
 }
 
-pub fn as_cursor(text: &[u8]) -> Option<Cursor> {
-    // The general check of UTF-8 is larger, and a cursor is ASCII.
-    let text = text.is_ascii().then(|| unsafe { std::str::from_utf8_unchecked(text) })?;
+pub fn as_cursor(text: &str) -> Option<Cursor> {
     text.parse().ok()
 }
 
 /// The text of a cursor, without the machinery of `format!`.
-pub fn put_cursor(cursor: Option<&Cursor>, text: &mut Vec<u8>) {
-    let Some(cursor) = cursor else { return };
+pub fn cursor_text(cursor: Option<&Cursor>) -> String {
+    let mut text = String::new();
+    let Some(cursor) = cursor else { return text };
     let snapshot = cursor.snapshot();
-    text.extend_from_slice(cursor.epoch().as_bytes());
+    text.push_str(cursor.epoch());
     for number in [snapshot.xmin(), snapshot.xmax()] {
-        text.push(b':');
-        put_digits(number, text);
+        text.push(':');
+        push_digits(number, &mut text);
     }
-    let mut before = b':';
+    let mut before = ':';
     for id in snapshot.xip() {
-        text.push(std::mem::replace(&mut before, b','));
-        put_digits(*id, text);
+        text.push(std::mem::replace(&mut before, ','));
+        push_digits(*id, &mut text);
     }
-    if before == b':' {
-        text.push(b':');
+    if before == ':' {
+        text.push(':');
     }
+    text
 }
 
-fn put_digits(number: u64, text: &mut Vec<u8>) {
+fn push_digits(number: u64, text: &mut String) {
     if number >= 10 {
-        put_digits(number / 10, text);
+        push_digits(number / 10, text);
     }
-    text.push(b'0' + (number % 10) as u8);
+    text.push(char::from(b'0' + (number % 10) as u8));
 }

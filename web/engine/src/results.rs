@@ -30,16 +30,15 @@ pub fn why(why: Why) -> f64 {
     }
 }
 
-pub fn status(status: &Status, results: &mut [f64; 8], text: &mut Vec<u8>) -> u32 {
-    text.clear();
+pub fn status(status: Status, results: &mut [f64; 4], text: &mut String) -> u32 {
     match status {
         Status::Connecting => 0,
         Status::Live => 1,
         Status::CatchingUp => 2,
         Status::Reconnecting { next_try, since, reason } => {
-            results[0] = as_number(*next_try);
-            results[1] = ms(*since);
-            results[2] = loss(*reason);
+            results[0] = as_number(next_try);
+            results[1] = ms(since);
+            results[2] = loss(reason);
             3
         }
         Status::Polling => 4,
@@ -47,7 +46,7 @@ pub fn status(status: &Status, results: &mut [f64; 8], text: &mut Vec<u8>) -> u3
         Status::Closed { reason } => {
             results[0] = match reason {
                 CloseReason::Refused(reason) => {
-                    text.extend_from_slice(reason.as_bytes());
+                    *text = reason;
                     0.0
                 }
                 CloseReason::Attempts => 1.0,
@@ -74,7 +73,7 @@ fn loss(reason: LossReason) -> f64 {
     }
 }
 
-pub fn held(held: &Held<'_>, results: &mut [f64; 8]) -> i32 {
+pub fn held(held: &Held<'_>, results: &mut [f64; 4]) -> i32 {
     let flags = [held.watched, held.stale, held.in_flight, held.absent];
     results[0] = flags.into_iter().rev().fold(0.0, |bits, flag| bits * 2.0 + f64::from(u8::from(flag)));
     results[1] = held.failures.into();
@@ -83,7 +82,7 @@ pub fn held(held: &Held<'_>, results: &mut [f64; 8]) -> i32 {
     state(held.state)
 }
 
-pub fn explanation(explanation: &Explanation, results: &mut [f64; 8]) -> i32 {
+pub fn explanation(explanation: &Explanation, results: &mut [f64; 4]) -> i32 {
     let (reason, since) = explanation.stale.map_or((-1.0, -1.0), |(reason, since)| (why(reason), ms(since)));
     let (waits_for, until) = match explanation.waits_for {
         WaitsFor::Watch => (0.0, None),

@@ -8,7 +8,7 @@ use crate::number::{Number, as_cursor};
 /// `number` is the heartbeat, the number of the notice's kind, or the wait before the next connection.
 pub fn signal(
     kind: u32,
-    cursor: &[u8],
+    cursor: &str,
     more: bool,
     spread_ms: f64,
     number: u32,

@@ -162,6 +162,45 @@ q quit  ? help  enter open  / filter  b bookmarks  r refresh                 1/5
 }
 
 #[test]
+fn a_task_that_needs_a_person_shows_its_question_in_the_line_below() {
+    let mut asks = needy(4, "Profile it", "permission");
+    asks["detail"] = json!("Bash: perf record -- ./target/release/relay --long --options\n  && perf\u{1b}[2J report");
+    asks["source"] = json!("codex");
+    let mut done = needy(3, "Two messages are lost", "finished");
+    done["detail"] = json!(" \n ");
+    let moment = moment(overview(vec![done, asks], vec![task(1, "Write the changelog", "running")], None));
+    let mut state = ScreenState::new(std::iter::empty());
+    let text = Drawn::new(&mut state, &moment, 80, 12, COLORS).text();
+    assert_eq!(
+        text,
+        "\
+requery http://127.0.0.1:7373                               ! 2 need you  [live]
+overview fresh, as of 2 s ago
+1 task: 1 running, 2 waiting, 0 completed, 0 errored; 1,234 events
+needs you (2)
+> ! Profile it                            permission relay            1 min ago
+    Bash: perf record -- ./target/release/relay --long --options && perf\\u{1b}[…
+  ! Two messages are lost                 finished   relay            1 min ago
+tasks (1)
+  * Write the changelog                   running    ledger-api       9 s ago
+
+
+q quit  ? help  enter open  / filter  b bookmarks  r refresh                 1/3
+"
+    );
+    // A filter finds a task by the words of its question, and the question stays with its row.
+    press(&mut state, KeyCode::Char('/'));
+    for c in "release".chars() {
+        press(&mut state, KeyCode::Char(c));
+    }
+    let filtered = Drawn::new(&mut state, &moment, 80, 12, COLORS).text();
+    let rows: Vec<&str> = filtered.lines().skip(3).take(4).collect();
+    assert_eq!(rows[0], "needs you (1 of 2)");
+    assert!(rows[1].contains("Profile it") && rows[2].contains("perf record"), "{filtered}");
+    assert_eq!(rows[3], "tasks (0 of 1)");
+}
+
+#[test]
 fn a_small_terminal_keeps_the_state_the_title_and_the_rows() {
     assert_eq!(
         drawn(&team(), 40, 10),

@@ -20,6 +20,7 @@ fn rows(numbers: &[usize]) -> Vec<ScreenRow> {
             sign: RowSign::Plain,
             title: String::new(),
             cells: Vec::new(),
+            detail: None,
         }),
     };
     numbers.iter().map(row).collect()

@@ -211,7 +211,7 @@ impl AgentMemory {
                 }
                 // The next tool call of a thread shows that its earlier request was answered or refused.
                 self.lift(|block| block.thread.as_deref() == thread && !matches!(block.on, BlockCause::Elicitation(_)));
-                if matches!(record.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode")) {
+                if matches!(record.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode" | "request_user_input")) {
                     self.block(record, thread, BlockCause::Answer(record.key().unwrap_or_default()));
                 }
                 thread.is_none()
@@ -339,7 +339,11 @@ impl AgentMemory {
 
     fn block(&mut self, record: &HookRecord, thread: Option<&str>, on: BlockCause) {
         let block = Block { thread: thread.map(str::to_owned), on, detail: status_detail(record) };
-        if self.blocks.iter().any(|known| (&known.thread, &known.on) == (&block.thread, &block.on)) {
+        if let Some(known) =
+            self.blocks.iter_mut().find(|known| (&known.thread, &known.on) == (&block.thread, &block.on))
+        {
+            // A request without a key replaces the request before it, so the task waits with the words of the newer one.
+            known.detail = block.detail.or(known.detail.take());
             return;
         }
         if self.blocks.len() >= MAX_BLOCKS_PER_TASK {

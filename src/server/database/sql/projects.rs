@@ -2,11 +2,11 @@
 
 use super::Sql;
 
-/// A page of projects: the project, the latest `changed_at` of its tasks, and its tasks by status.
+/// A page of projects: the project, the digits of its bytes, the latest `changed_at` of its tasks, and its tasks by status.
 ///
 /// `?1` and `?2` are the first delta that is not folded and the end of the deltas, `?3` is the project of the scope, `?4` is
-/// the number of rows, and `?5` and `?6` are the `changed_at` and the project of the row behind which the page begins. A
-/// null value sets no condition.
+/// the number of rows, and `?5` and `?6` are the `changed_at` and the bytes of the project of the row behind which the page
+/// begins. A null value sets no condition.
 ///
 /// The names are found by one step of an index for each project, and so is the latest change. No row of a task is
 /// counted: the counts are figures.
@@ -27,7 +27,7 @@ macro_rules! page {
                 select project, changed_at from found
                 where ?5 is null or (changed_at, project) ",
             $beyond,
-            " (?5, ?6)
+            " (?5, cast(?6 as text))
                 order by changed_at ",
             $order,
             ", project ",
@@ -41,7 +41,7 @@ macro_rules! page {
                 union all
                 select project, status, tasks from figure_deltas where id >= ?1 and id < ?2 and status is not null
             )
-            select page.project, page.changed_at,
+            select page.project, lower(hex(page.project)) as digits, page.changed_at,
                 ",
             count!("running"),
             ",
@@ -76,3 +76,36 @@ pub const OLDER: Sql = Sql::new(page!("<", "desc"));
 
 /// The projects before a row, the nearest first.
 pub const NEWER: Sql = Sql::new(page!(">", "asc"));
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, Statement};
+
+    use super::{NEWER, OLDER};
+    use crate::server::access::scope::Scope;
+    use crate::server::database::Database;
+
+    /// The work grows with the projects, not with their tasks: each step is a search of an index, and none scans a table.
+    #[tokio::test]
+    async fn a_page_searches_indexes_and_scans_no_table() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::open(folder.path().join("requery.db").into()).await.expect("a database");
+        let read = database.snapshot(Scope::All).await.expect("a snapshot");
+        for query in [OLDER, NEWER] {
+            let plan =
+                Statement::from_string(read.get_database_backend(), format!("explain query plan {}", query.sqlite));
+            let rows = read.query_all_raw(plan).await.expect("a plan");
+            let steps: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").expect("a step")).collect();
+            let of_table = |table: &str| {
+                let (search, scan) = (format!("SEARCH {table} "), format!("SCAN {table}"));
+                assert!(!steps.iter().any(|step| step.starts_with(&scan)), "{steps:?}");
+                steps.iter().filter(|step| step.starts_with(&search)).cloned().collect::<Vec<_>>()
+            };
+            let tasks = of_table("tasks");
+            let uses_index = |step: &String| step.contains("USING COVERING INDEX tasks_project_changed (project");
+            assert!(tasks.len() == 3 && tasks.iter().all(uses_index), "{tasks:?}");
+            assert!(of_table("figures")[0].contains("USING PRIMARY KEY (project=? AND figure=?)"), "{steps:?}");
+            assert!(of_table("figure_deltas")[0].contains("USING INTEGER PRIMARY KEY"), "{steps:?}");
+        }
+    }
+}

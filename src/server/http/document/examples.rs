@@ -53,7 +53,7 @@ fn body_of(operation: &str) -> Option<Value> {
             "source": "api",
         }),
         "update_task" => json!({ "status": "waiting", "status_reason": "question", "status_detail": "Which port?" }),
-        "purge_tasks" => json!({ "project": "demo", "status": "completed" }),
+        "purge_tasks" | "purge_dry_run" => json!({ "project": "demo", "status": "completed" }),
         "start_session" => json!({ "session_id": SESSION, "runtime_session_id": "run-1" }),
         "update_session" => json!({ "status": "completed", "summary": "All tests pass." }),
         "log_events" => json!({

@@ -93,9 +93,27 @@ async fn only_hashed_names_are_kept_without_asking() {
         assert_eq!((text_of(&headers, "content-type"), text_of(&headers, "cache-control")), (kind, cache), "{path}");
         let kept_apart = (text_of(&headers, "x-content-type-options"), text_of(&headers, "x-frame-options"));
         assert_eq!(kept_apart, ("nosniff", "DENY"), "{path}");
-        let policy = text_of(&headers, "content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; ") && policy.ends_with("frame-ancestors 'none'"), "{policy}");
-        assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
+    }
+}
+
+/// A page may run and load what this server has, and compile the engine. No directive allows more.
+#[tokio::test]
+async fn the_policy_allows_this_server_and_the_engine_alone() {
+    for path in ["/", "/assets/app-0a1b2c3d.js", "/LICENSES.txt"] {
+        let (headers, _) = get(path, &[]).await;
+        let directives: Vec<&str> = text_of(&headers, "content-security-policy").split("; ").collect();
+        let (mut own, mut none, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for directive in directives {
+            match directive.split_once(' ').expect("a name and its sources") {
+                (name, "'self'") => own.push(name),
+                (name, "'none'") => none.push(name),
+                _ => others.push(directive),
+            }
+        }
+        assert_eq!(others, ["script-src 'self' 'wasm-unsafe-eval'"], "{path}");
+        assert_eq!(none, ["default-src", "base-uri", "form-action", "frame-ancestors"], "{path}");
+        let loads = ["style-src", "img-src", "connect-src", "worker-src", "font-src", "media-src", "manifest-src"];
+        assert_eq!(own, loads, "{path}");
     }
 }
 
@@ -123,6 +141,8 @@ async fn a_browser_gets_the_page_for_a_view_and_for_no_other_path() {
         "/.vite/manifest.json",
         "/.vite",
         "/../Cargo.toml",
+        "/assets/../index.html",
+        "/./index.html",
         "/tasks/..",
         "/healthz/x",
         "/readyz/x",
@@ -135,7 +155,7 @@ async fn a_browser_gets_the_page_for_a_view_and_for_no_other_path() {
 fn a_page_can_only_be_read() {
     let html = [("accept", "text/html")];
     assert_eq!(request("HEAD", "/", &[]).expect("an answer").status(), 200);
-    for path in ["/", "/LICENSES.txt"] {
+    for path in ["/", "/LICENSES.txt", "/assets/app-0a1b2c3d.js"] {
         assert!(request("POST", path, &html).is_err_and(|error| error.is::<MethodNotAllowedError>()), "{path}");
     }
     assert!(request("DELETE", "/tasks", &html).is_err_and(|error| error.is::<NotFoundError>()));

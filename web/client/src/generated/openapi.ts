@@ -96,9 +96,30 @@ export interface paths {
          * @description A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has more
          *     than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With `older_than`, every
          *     task of the tree must have ended before that time. `{}` purges all finished trees. With `dry_run: true` no task is
-         *     deleted: the answer has the number of the tasks that would be, and the first of them.
+         *     deleted, see `purge_dry_run`.
          */
         post: operations["purge_tasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/purge/dry_run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Count and list the tasks that a purge would delete
+         * @description Deletes no task and writes no row. The body is that of the purge; `dry_run` makes no difference. A server of an
+         *     earlier version does not know `dry_run` in the body of a purge and deletes. It answers this path with 404.
+         */
+        post: operations["purge_dry_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1009,7 +1030,7 @@ export interface components {
             title: string;
             /** @description The project of the task. */
             project: string;
-            /** @description The runtime that the task comes from. */
+            /** @description The runtime that the task comes from. Empty if the server is of a version that does not say it. */
             source: string;
             /** @description The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale. */
             reason: string | null;
@@ -2626,6 +2647,112 @@ export interface operations {
         };
     };
     purge_tasks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "project": "demo",
+                 *       "status": "completed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Purge"];
+            };
+        };
+        responses: {
+            /** @description The result of the write. */
+            200: {
+                headers: {
+                    /** @description For a read: the changes that the answer contains. For a write: a cursor that covers the write. */
+                    "Requery-Cursor": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Purged"];
+                };
+            };
+            /** @description The body is not JSON, is not UTF-8, nests deeper than 64, or broke off. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The `Host` or the `Origin` is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive within 30 seconds. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field or a parameter is invalid; `errors` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is away or busy, or the server is shutting down. Try again after `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description The wait in seconds. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    purge_dry_run: {
         parameters: {
             query?: never;
             header?: never;

@@ -1,13 +1,16 @@
-import { age, ageInWords, fullTime } from "../clock";
+import { age, ageInWords } from "../clock";
 
-/** The time since `time`, in one unit; the whole time is its title. */
+/** The time since `time`, in one unit. The whole time becomes its title under the pointer. */
 export function Age({ time, label }: { time: string | number; label?: string }) {
   const iso = typeof time === "number" ? new Date(time).toISOString() : time;
+  const short = age(time);
   return (
-    <time class="age" dateTime={iso} title={fullTime(time)}>
-      {label === undefined ? null : `${label} `}
-      <span aria-hidden="true">{age(time)}</span>
-      <span class="unseen">{ageInWords(time)}</span>
+    <time class="age" dateTime={iso}>
+      <span aria-hidden="true">{label === undefined ? short : short === "now" ? "just now" : `${label} ${short}`}</span>
+      <span class="unseen">
+        {label === undefined ? "" : `${label}, `}
+        {ageInWords(time)}
+      </span>
     </time>
   );
 }

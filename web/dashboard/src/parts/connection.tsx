@@ -1,7 +1,8 @@
 /** The connection, in words. It shows no words while all is well. */
 import { useEffect, useState } from "preact/hooks";
 import { now } from "../clock";
-import { store, useModel, useSubscribable, useWatch } from "../live";
+import { type Key, useKeys } from "../keys";
+import { ageOf, store, useModel, useSubscribable } from "../live";
 import type { Status } from "../store";
 
 /** A short doubt is no news: the bar appears when it lasts. */
@@ -11,7 +12,6 @@ const PATIENCE_AT_BEGIN_MS = 1000;
 export function Connection() {
   const status = useSubscribable(store.value.status);
   const overview = useModel("overview");
-  const watch = useWatch("overview");
   const isWell = status.name === "live" && overview.error === null;
   const [isShown, show] = useState(false);
   useEffect(() => {
@@ -22,19 +22,21 @@ export function Connection() {
     const timer = setTimeout(() => show(true), status.name === "connecting" ? PATIENCE_AT_BEGIN_MS : PATIENCE_MS);
     return () => clearTimeout(timer);
   }, [isWell]);
-  if (isWell || !isShown) return <div role="status" aria-live="polite" />;
-  // The countdown and the age move each second; a screen reader hears only the words beside them.
-  const at = now.value;
-  const age = watch.age();
-  const seconds =
-    status.name === "reconnecting" && status.nextTry !== null
-      ? Math.ceil((status.nextTry - store.value.now()) / 1000)
-      : 0;
   const canRetry = ["reconnecting", "offline", "closed", "connecting", "polling"].includes(status.name);
   const retry = () => {
     if (status.name === "closed" || status.name === "disabled") store.value.resume();
     store.value.reconnectNow();
   };
+  const keys: Key[] = canRetry ? [{ key: "R", does: "connect now", group: "Everywhere", run: retry }] : [];
+  useKeys(keys);
+  if (isWell || !isShown) return <div role="status" aria-live="polite" />;
+  // The countdown and the age move each second; a screen reader hears only the words beside them.
+  const at = now.value;
+  const age = ageOf("overview");
+  const seconds =
+    status.name === "reconnecting" && status.nextTry !== null
+      ? Math.ceil((status.nextTry - store.value.now()) / 1000)
+      : 0;
   return (
     <div role="status" aria-live="polite">
       <div class={`connection is-${status.name.replace(" ", "-")}`} data-at={at}>
@@ -48,7 +50,7 @@ export function Connection() {
         </span>
         {canRetry ? (
           <button type="button" onClick={retry}>
-            Retry now
+            Retry now <kbd>R</kbd>
           </button>
         ) : null}
       </div>
@@ -81,7 +83,16 @@ const LOSSES: Record<string, string> = {
 
 function why(status: Status, error: string | null): string {
   if (status.name === "reconnecting") return `${LOSSES[status.reason] ?? status.reason}. `;
-  if (status.name === "closed") return `${status.reason}. `;
+  if (status.name === "closed") return `${status.reason}. ${adviceOn(status.reason)}`;
   if (status.name === "polling") return "No stream reaches the server, so the page asks at intervals. ";
-  return error === null ? "" : `${error}. `;
+  return error === null ? "" : `${error}. ${adviceOn(error)}`;
+}
+
+/** What to do about an error of the package, where its text does not say so. */
+function adviceOn(error: string): string {
+  if (error.includes("requery server")) return "Check the proxy before requery. ";
+  if (error.includes("could not reach") || error.includes("took longer")) return "Check that requery runs. ";
+  if (/answered 5\d\d/.test(error)) return "The log of the server has the details. ";
+  if (/answered 4\d\d/.test(error)) return "The server may be older than the page; update requery. ";
+  return "";
 }

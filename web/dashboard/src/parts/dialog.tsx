@@ -1,6 +1,7 @@
 /** A dialog over the page. The browser keeps the focus inside, and Escape closes it. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { said } from "../actions";
 
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
@@ -25,6 +26,7 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
           </button>
         </header>
         {children}
+        {said.value === "" ? null : <p class="dim">{said.value}</p>}
       </div>
     </dialog>
   );

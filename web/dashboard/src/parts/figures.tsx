@@ -28,7 +28,7 @@ export function Figures({ overview }: { overview: Overview }) {
         <Count status="completed" shape="completed" word="done" value={stats.completed_tasks} />
       </nav>
       <section aria-labelledby="activity">
-        <h2 id="activity">Activity</h2>
+        <h2 id="activity">Activity, 24 hours</h2>
         <ActivityPath activity={activity} />
         <p class="dim">
           {number(stats.total_events)} events in {number(stats.total_tasks)} tasks

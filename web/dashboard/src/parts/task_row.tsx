@@ -24,11 +24,7 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
           {isGoing ? "is being deleted; press u to keep it" : isLeft ? "is no longer in this list" : sentence}
         </span>
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
-        {task.waiting_since ? (
-          <span class="row-wait">
-            <Age time={task.waiting_since} label="waits" />
-          </span>
-        ) : null}
+        <span class="row-wait">{task.waiting_since ? <Age time={task.waiting_since} label="waits" /> : null}</span>
         <Age time={task.changed_at} />
       </a>
     </li>

@@ -2,7 +2,7 @@
  * A list that makes elements only for the rows in view. Each row knows its height, so no row is measured and no row
  * jumps. The first row in view keeps its place when rows come before it, unless the list follows its end.
  */
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 const AROUND = 12;
@@ -11,7 +11,15 @@ const NEAR_PX = 24;
 /** The distance to the begin at which older rows are asked for. */
 const EARLY_PX = 1200;
 
+/** The row at the upper edge of the view, and the pixels of it that are above the edge. */
+export interface Anchor {
+  id: string;
+  offset: number;
+}
+
 export function VirtualList<T>({
+  box,
+  anchor,
   rows,
   idOf,
   heightOf,
@@ -23,6 +31,9 @@ export function VirtualList<T>({
   inView,
   shown,
 }: {
+  box: RefObject<HTMLDivElement | null>;
+  /** The place to begin at; later the place of the view. */
+  anchor: { current: Anchor | null };
   rows: readonly T[];
   idOf: (row: T) => string;
   heightOf: (row: T) => number;
@@ -35,9 +46,7 @@ export function VirtualList<T>({
   /** The id of the row to bring into view, each time it changes. */
   shown: string | null;
 }) {
-  const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 800 });
-  const anchor = useRef<{ id: string; offset: number } | null>(null);
   /** The scroll position that this list set; a scroll event with another one comes from the person. */
   const own = useRef(0);
   const offsets = useMemo(() => {
@@ -120,7 +129,16 @@ export function VirtualList<T>({
   };
 
   return (
-    <div class="virtual" ref={box} onScroll={scrolled} role="feed" aria-label={label} aria-busy="false">
+    <div
+      class="virtual"
+      ref={box}
+      onScroll={scrolled}
+      // A row with the focus must not move.
+      onFocusIn={() => setFollowing(false)}
+      role="feed"
+      aria-label={label}
+      aria-busy="false"
+    >
       <div style={{ height: `${offsets[first] ?? 0}px` }} />
       {rows.slice(first, end).map((row) => (
         <article key={idOf(row)} style={{ height: `${heightOf(row)}px` }}>

@@ -1,11 +1,13 @@
 /** The bookmarks: marks on tasks and events, each with a note and a way back. */
 import { useState } from "preact/hooks";
+import "../styles/lists.css";
 import { bookmark, removeBookmark, say } from "../actions";
 import { ask, query } from "../ask";
 import { useCalm } from "../calm";
 import { useKeys } from "../keys";
 import { useModel } from "../live";
 import { Age } from "../parts/age";
+import { Belief } from "../parts/belief";
 import { Empty, Failed, Waiting } from "../parts/states";
 import { project, to } from "../route";
 import type { Bookmark, BookmarkPage } from "../rows";
@@ -17,6 +19,16 @@ export function Bookmarks() {
   const all = [...(data?.items ?? []), ...(older?.items ?? []).filter(({ bookmark_id }) => !ids.has(bookmark_id))];
   const rows = useCalm(all, ({ bookmark_id }) => bookmark_id, project.value);
   useKeys([
+    {
+      key: "e",
+      does: "edit the note of the row",
+      group: "Bookmarks",
+      run: () => {
+        const row = document.activeElement?.closest("[data-bookmark]");
+        if (row) row.querySelector<HTMLElement>("button.note")?.click();
+        else say("Choose a row first: j and k move between rows.");
+      },
+    },
     {
       key: "x",
       does: "remove the bookmark of the row",
@@ -40,7 +52,10 @@ export function Bookmarks() {
   };
   return (
     <div class="bookmarks">
-      <h1>Bookmarks</h1>
+      <div class="heading">
+        <h1>Bookmarks</h1>
+        <Belief model="bookmarks" />
+      </div>
       {all.length === 0 ? (
         <Empty waits="Waiting for the first bookmark">
           Open a task and press b. The bookmark stands here, with a note.

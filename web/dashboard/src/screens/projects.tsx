@@ -1,6 +1,7 @@
 /** The choice of a project. The list is read when it opens, and again when the overview changes. */
 import { useState } from "preact/hooks";
-import { useModel, useRead } from "../live";
+import { useModel } from "../live";
+import { useRead } from "../plain_read";
 import { Age } from "../parts/age";
 import { Dialog } from "../parts/dialog";
 import { Failed, Waiting } from "../parts/states";
@@ -23,6 +24,7 @@ export function ProjectDialog({ close }: { close: () => void }) {
     <Dialog title="Project" close={close}>
       <input
         type="search"
+        autofocus
         aria-label="Filter projects"
         placeholder="Filter"
         value={filter}

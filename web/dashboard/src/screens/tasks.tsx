@@ -1,19 +1,21 @@
 /** All tasks: filters, search, and the actions on a row. */
 import { useEffect, useRef, useState } from "preact/hooks";
+import "../styles/lists.css";
 import { say } from "../actions";
 import { ask, query } from "../ask";
 import { useCalm } from "../calm";
 import { useKeys } from "../keys";
-import { useModel, useRead } from "../live";
-import { Age } from "../parts/age";
+import { useModel } from "../live";
+import { useRead } from "../plain_read";
+import { Belief } from "../parts/belief";
 import { Mark } from "../parts/mark";
-import { Marked } from "../parts/marked";
 import { Empty, Failed, Waiting } from "../parts/states";
 import { useRowKeys } from "../parts/row_keys";
 import { TaskRow } from "../parts/task_row";
 import { change, parameter, project, to } from "../route";
-import type { SearchResults, Task, TaskPage } from "../rows";
-import { projectName, type Shape } from "../words";
+import type { Task, TaskPage } from "../rows";
+import type { Shape } from "../words";
+import { Hits } from "./hits";
 import { PurgeDialog } from "./purge";
 
 const STATUSES: readonly [string | null, string, Shape | null][] = [
@@ -34,7 +36,14 @@ export function Tasks() {
   const [isPurging, setPurging] = useState(false);
   const timer = useRef(0);
   useRowKeys();
-  useKeys([{ key: "P", does: "remove finished tasks, with a preview", group: "Tasks", run: () => setPurging(true) }]);
+  const nextStatus = () => {
+    const at = STATUSES.findIndex(([status]) => status === parameter("status"));
+    change({ status: STATUSES[(at + 1) % STATUSES.length]?.[0] ?? null });
+  };
+  useKeys([
+    { key: "s", does: "the next status", group: "Tasks", run: nextStatus },
+    { key: "P", does: "remove finished tasks, with a preview", group: "Tasks", run: () => setPurging(true) },
+  ]);
   // The address can change without the field, as by "back". Letters that are being typed win.
   useEffect(() => {
     if (timer.current === 0) setTyped(q);
@@ -72,7 +81,7 @@ export function Tasks() {
           onInput={(event) => type(event.currentTarget.value)}
         />
         <button type="button" class="plain" onClick={() => setPurging(true)}>
-          Purge…
+          Purge… <kbd>P</kbd>
         </button>
       </div>
       {q.trim() === "" ? <TaskList /> : <Hits q={q} />}
@@ -89,21 +98,14 @@ function TaskList() {
   const read = useRead<TaskPage>(`/api/v1/tasks${scope}`, overview.data);
   const [older, setOlder] = useState<{ scope: string; items: Task[]; next: string | null } | null>(null);
   const more = older?.scope === scope ? older : null;
-  const first = read.data?.items ?? [];
+  // The overview has the first tasks of all, which are shown until the answer is there.
+  const known = parent === null ? (overview.data?.tasks.items ?? null) : null;
+  const held = known?.filter((task) => status === null || task.status === status) ?? null;
+  const first = read.data?.items ?? held ?? [];
   const ids = new Set(first.map(({ task_id }) => task_id));
   const all = [...first, ...(more?.items ?? []).filter(({ task_id }) => !ids.has(task_id))];
   const rows = useCalm(all, ({ task_id }) => task_id, scope);
   const next = more === null ? (read.data?.next ?? null) : more.next;
-  if (read.data === null) return read.error ? <Failed error={read.error} /> : <Waiting />;
-  if (all.length === 0) {
-    return (
-      <Empty command="requery demo" waits="Waiting for the first event">
-        {status === null && parent === null
-          ? "There is no task yet. This command shows a team of simulated agents."
-          : "No task has this status now."}
-      </Empty>
-    );
-  }
   const load = async () => {
     if (next === null) return;
     try {
@@ -114,9 +116,21 @@ function TaskList() {
       say((error as Error).message);
     }
   };
+  useKeys(next === null ? [] : [{ key: "o", does: "older tasks", group: "Tasks", run: () => void load() }]);
+  if (read.data === null && first.length === 0) return read.error ? <Failed error={read.error} /> : <Waiting />;
+  if (all.length === 0 && rows.length === 0) {
+    return status === null && parent === null ? (
+      <Empty command="requery demo" waits="Waiting for the first event">
+        There is no task yet. This command shows a team of simulated agents.
+      </Empty>
+    ) : (
+      <Empty waits="Waiting for the first one">No task has this status now.</Empty>
+    );
+  }
   return (
     <>
       {read.error ? <Failed error={read.error} /> : null}
+      <Belief model="overview" read={read} />
       <ol class="rows" aria-label="Tasks, the last changed first">
         {rows.map(({ id, row, isLeft }) => (
           <TaskRow key={id} task={row} isLeft={isLeft} showsProject={project.value === null} />
@@ -124,46 +138,9 @@ function TaskList() {
       </ol>
       {next === null ? null : (
         <button type="button" class="more" onClick={() => void load()}>
-          Older tasks
+          Older tasks <kbd>o</kbd>
         </button>
       )}
-    </>
-  );
-}
-
-function Hits({ q }: { q: string }) {
-  const overview = useModel("overview");
-  const read = useRead<SearchResults>(
-    `/api/v1/search${query({ q, project: project.value, limit: 50 })}`,
-    overview.data,
-  );
-  if (read.data === null) return read.error ? <Failed error={read.error} /> : <Waiting />;
-  const { items, complete } = read.data;
-  return (
-    <>
-      <p class="dim" role="status">
-        {items.length === 0
-          ? "No row has all of these words. th* finds words that begin with th."
-          : `${items.length} found`}
-        {complete ? "" : ". The index is behind; there can be more."}
-      </p>
-      <ol class="hits">
-        {items.map((hit) => (
-          <li key={`${hit.kind} ${hit.event_id ?? hit.bookmark_id ?? hit.task_id}`}>
-            <a href={to(`/tasks/${hit.task_id}`, hit.event_id ? { event: hit.event_id } : {})} data-row={hit.task_id}>
-              <span class="hit-kind">{hit.kind}</span>
-              <span class="row-name" dir="auto">
-                <Marked text={hit.title} marks={hit.title_marks} />
-              </span>
-              {project.value === null ? <span class="row-project">{projectName(hit.project)}</span> : null}
-              <Age time={hit.at} />
-              <span class="hit-snippet" dir="auto">
-                <Marked text={hit.snippet.text} marks={hit.snippet.marks} />
-              </span>
-            </a>
-          </li>
-        ))}
-      </ol>
     </>
   );
 }

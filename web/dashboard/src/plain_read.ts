@@ -1,0 +1,113 @@
+/** Reads that are no read model: lists with a filter, the search, projects. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ask } from "./ask";
+
+export interface Read<T> {
+  data: T | null;
+  error: Error | null;
+  /** Since when a newer answer is due; `null` if the rows are those of the newest sign. */
+  behindSince: number | null;
+}
+
+/** The least time between two requests of one plain read: at most two a second. */
+const READ_PACE_MS = 500;
+/** A read that failed is tried again after this time, which doubles up to the second one. */
+const RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 10_000;
+
+/** The last answers, so that a screen has its rows at once when a person comes back. */
+const remembered = new Map<string, { data: unknown; etag: string | null; trueAt: number }>();
+const MOST_REMEMBERED = 24;
+
+function remember(path: string, answer: { data: unknown; etag: string | null; trueAt: number }): void {
+  remembered.delete(path);
+  remembered.set(path, answer);
+  const [oldest] = remembered.keys();
+  if (oldest !== undefined && remembered.size > MOST_REMEMBERED) remembered.delete(oldest);
+}
+
+/** One plain read: a path, its answer, and when it may ask again. It has one request at a time. */
+class PlainRead<T> {
+  read: Read<T>;
+  #etag: string | null = null;
+  #isAsking = false;
+  /** A sign came during the request, so the answer can be older than the sign. */
+  #isStale = false;
+  #hasEnded = false;
+  #timer = 0;
+  #next = 0;
+  #failures = 0;
+
+  constructor(
+    readonly path: string | null,
+    readonly changed: () => void,
+  ) {
+    const held = path === null ? undefined : remembered.get(path);
+    this.#etag = held?.etag ?? null;
+    this.read = {
+      // A path has answers of one type.
+      data: (held?.data ?? null) as T | null,
+      error: null,
+      behindSince: path === null ? null : (held?.trueAt ?? Date.now()),
+    };
+  }
+
+  /** The rows may have changed: asks as soon as the pace allows. */
+  ask(): void {
+    if (this.path === null || this.#hasEnded) return;
+    this.read = { ...this.read, behindSince: this.read.behindSince ?? Date.now() };
+    this.#isStale = true;
+    if (!this.#isAsking) this.#wait(this.#next - Date.now());
+  }
+
+  end(): void {
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
+  }
+
+  #wait(ms: number): void {
+    clearTimeout(this.#timer);
+    if (this.#hasEnded) return;
+    if (ms <= 0) void this.#request(this.path ?? "");
+    else this.#timer = window.setTimeout(() => void this.#request(this.path ?? ""), ms);
+  }
+
+  async #request(path: string): Promise<void> {
+    this.#isAsking = true;
+    this.#isStale = false;
+    const began = Date.now();
+    this.#next = began + READ_PACE_MS;
+    try {
+      const answer = await ask<T>(path, { etag: this.#etag });
+      if (answer !== null) this.#etag = answer.etag;
+      const data = answer === null ? this.read.data : answer.body;
+      this.read = { data, error: null, behindSince: this.#isStale ? began : null };
+      remember(path, { data, etag: this.#etag, trueAt: began });
+      this.#failures = 0;
+    } catch (error) {
+      this.read = { ...this.read, error: error as Error, behindSince: this.read.behindSince ?? began };
+      this.#failures += 1;
+    }
+    this.#isAsking = false;
+    if (this.#failures > 0) this.#wait(Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (this.#failures - 1)));
+    else if (this.#isStale) this.#wait(this.#next - Date.now());
+    if (!this.#hasEnded) this.changed();
+  }
+}
+
+/**
+ * A read that is no read model. It is requested again when `sign` changes, which is the body of the read model whose
+ * notices tell of its changes: a page without a change makes no request. A `path` of `null` asks for no rows.
+ */
+export function useRead<T>(path: string | null, sign: unknown = null): Read<T> {
+  const [, draw] = useState(0);
+  const held = useRef<PlainRead<T> | null>(null);
+  if (held.current === null || held.current.path !== path) {
+    held.current?.end();
+    held.current = new PlainRead<T>(path, () => draw((count) => count + 1));
+  }
+  const mine = held.current;
+  useEffect(() => mine.ask(), [mine, sign]);
+  useEffect(() => () => held.current?.end(), []);
+  return mine.read;
+}

@@ -1,0 +1,69 @@
+/** The entries of "needs you": which agent, why, since when, and the question itself. */
+import { isDeleting } from "../actions";
+import { useCalm, useFlash } from "../calm";
+import { Age } from "../parts/age";
+import { Mark } from "../parts/mark";
+import { project, to } from "../route";
+import type { NeedsYou } from "../rows";
+import { projectName, SHAPE_WORDS, shapeOfReason, why } from "../words";
+
+const idOf = ({ task_id }: NeedsYou) => task_id;
+
+export function NeedsYouList({ entries, running }: { entries: readonly NeedsYou[]; running: number }) {
+  const rows = useCalm(entries, idOf, project.value);
+  if (rows.length === 0) {
+    return (
+      <p class="dim">
+        {running === 0 ? "No agent is at work." : `${running} at work. The page tells you when one stops.`}
+      </p>
+    );
+  }
+  return (
+    <ol>
+      {rows.map(({ id, row, isLeft }) => (
+        <Entry key={id} entry={row} isLeft={isLeft} />
+      ))}
+    </ol>
+  );
+}
+
+function Entry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) {
+  const reason = entry.reason ?? null;
+  const shape = shapeOfReason(reason);
+  const flash = useFlash<HTMLQuoteElement>(`${reason} ${entry.detail}`);
+  const words = isDeleting(entry.task_id)
+    ? "is being deleted; press u to keep it"
+    : isLeft
+      ? "no longer needs you"
+      : why(reason);
+  return (
+    <li class={`need is-${shape}${isLeft ? " is-left" : ""}`}>
+      <a href={to(`/tasks/${entry.task_id}`)} data-row={entry.task_id} data-title={entry.title}>
+        <span class="need-mark">
+          <Mark shape={shape} silent />
+          <b>{SHAPE_WORDS[shape]}</b>
+        </span>
+        <span class="need-wait">
+          <Age time={entry.since} label={shape === "doubt" ? "since" : "waits"} />
+        </span>
+        <span class="need-title" dir="auto">
+          {entry.title}
+        </span>
+        <span class="need-why">
+          <span class="need-who" dir="auto">
+            {entry.source ?? "The agent"}
+          </span>
+          <span class="need-words">{words}</span>
+          <span class="need-project" dir="auto">
+            {projectName(entry.project)}
+          </span>
+        </span>
+        {entry.detail ? (
+          <q class="need-detail" dir="auto" ref={flash}>
+            {entry.detail}
+          </q>
+        ) : null}
+      </a>
+    </li>
+  );
+}

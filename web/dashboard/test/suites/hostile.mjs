@@ -1,0 +1,170 @@
+/** Texts of agents are hostile: no text runs a script, becomes markup, or breaks the layout. */
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { eventRows, panel, taskRows } from "../look.mjs";
+import { scenario, until } from "../stage.mjs";
+
+export const title = "a hostile text runs no script and breaks no layout";
+
+const SCRIPT = `"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script><svg onload=window.hacked=1>`;
+const WORD = "W".repeat(100 * 1024);
+const ZALGO = Array.from("zalgo", (letter) => letter + "\u0300\u0316\u0334\u0489".repeat(12)).join("");
+const TEXTS = {
+  script: SCRIPT,
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a text that a template would run.
+  template: "{{constructor.constructor('window.hacked=1')()}} ${window.hacked=1} javascript:window.hacked=1",
+  "right to left": "safe\u202e)1=dekcah.wodniw\u2066\u2067 \u05d0\u05d1 \u0645\u0631\u062d\u0628\u0627 end",
+  "a word of 100 KB": WORD,
+  zalgo: ZALGO,
+  lines: "one\r\ntwo\n\n\n\u2028three\u0085four\tfive",
+  emoji: "\u{1f468}\u200d\u{1f469}\u200d\u{1f467}\u200d\u{1f466}\u{1f3f3}\ufe0f\u200d\u{1f308}".repeat(20),
+  "odd characters": "\ufeff\u200b\u00ad\ufffd\u{e0041}\u{1d173}\ud7ff a",
+};
+
+const cut = (text, characters) => [...text].slice(0, characters).join("");
+/** A title is one line for the server. */
+const line = (text, characters = 500) => cut(text.replace(/[\p{Cc}\u2028\u2029]/gu, " "), characters);
+
+/** The text in every field that takes it. */
+async function everywhere(server, project, text) {
+  const task = await server.newTask(project, {
+    title: line(text),
+    source: line(text, 64).trim() || "source",
+    workspace: `/home/${cut(line(text), 4000)}`,
+    summary: cut(text, 9000),
+    status: "waiting",
+    status_reason: line(text),
+    status_detail: cut(text, 500),
+  });
+  const session = await server.send("POST", `/api/v1/tasks/${task.task_id}/sessions`, {
+    source: line(text, 64).trim() || "source",
+    runtime_session_id: line(text),
+  });
+  await server.newTask(project, { title: line(text), parent_task_id: task.task_id });
+  await server.newTask(project, {
+    title: line(text),
+    status: "errored",
+    status_reason: line(text),
+    status_detail: cut(text, 500),
+  });
+  await server.newTask(project, { title: line(text), status: "completed", summary: cut(text, 9000) });
+  const { items } = await server.send("POST", `/api/v1/tasks/${task.task_id}/events`, {
+    events: [
+      { kind: "log", title: line(text), body: text, metadata: { [cut(text, 100)]: cut(text, 9000) } },
+      {
+        kind: "tool",
+        family: "terminal",
+        state: "failed",
+        title: line(text),
+        body: text,
+        session_id: session.session_id,
+      },
+      { kind: "assistant.response", title: "", body: text },
+    ],
+  });
+  await server.send("PUT", "/api/v1/bookmarks", {
+    task_id: task.task_id,
+    event_id: items[0].event_id,
+    title: line(text),
+    note: cut(text, 9000),
+  });
+  return { task, event: items[0] };
+}
+
+/** The faults of the layout and of the markup that a text has caused. */
+const broken = () => {
+  const faults = [];
+  if (window.hacked !== undefined) faults.push("a script ran");
+  const foreign = document.querySelectorAll("main img, main script, main iframe, main [onerror], main [onload]");
+  if (foreign.length > 0) faults.push("a text became markup");
+  const beyond = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  if (beyond > 0) faults.push(`the page is ${beyond} px too wide`);
+  for (const row of document.querySelectorAll("main [data-row]")) {
+    const { left, right } = row.getBoundingClientRect();
+    if (left < -1 || right > window.innerWidth + 1) faults.push("a row leaves the window");
+  }
+  return faults;
+};
+
+export function tests() {
+  for (const [name, text] of Object.entries(TEXTS)) {
+    scenario(name, {}, async (stage) => {
+      const { page, server, project, at } = stage;
+      const { task, event } = await everywhere(server, project, text);
+      for (const [width, height] of [
+        [360, 640],
+        [1280, 800],
+      ]) {
+        await page.setViewportSize({ width, height });
+        for (const [path, more] of [
+          ["/"],
+          ["/tasks"],
+          ["/tasks", { q: line(text, 200) }],
+          [`/tasks/${task.task_id}`],
+          [`/tasks/${task.task_id}`, { event: event.event_id }],
+          ["/bookmarks"],
+        ]) {
+          await page.goto(at(path, more));
+          if (!more?.q) await page.locator("main [data-row]:visible").first().waitFor();
+          else
+            await page
+              .getByText(/found|No row has/)
+              .first()
+              .waitFor();
+          if (more?.event) await panel(page).waitFor();
+          if (path.includes("/tasks/") && !more) {
+            await page.locator("summary").first().click();
+            assert.equal(await eventRows(page).count(), 3);
+          }
+          assert.deepEqual(await page.evaluate(broken), [], `${path} in ${width} px`);
+        }
+        await page.goto(at("/tasks"));
+        await until(async () => (await taskRows(page).count()) === 4, "all tasks are rows");
+        const heights = await taskRows(page).evaluateAll((rows) =>
+          rows.map((row) => row.getBoundingClientRect().height),
+        );
+        assert.deepEqual(heights, [28, 28, 28, 28], "each row keeps its height");
+      }
+    });
+  }
+
+  scenario("a hostile project, in the address, in the bar and in the list of projects", {}, async (stage) => {
+    const { page, server, proxy, project } = stage;
+    for (const text of [SCRIPT, "\u202edekcah", ZALGO, "x".repeat(128)]) {
+      const name = line(`${project} ${text}`, 128);
+      await server.newTask(name, { title: "in a hostile project" });
+      await page.setViewportSize({ width: 360, height: 640 });
+      await page.goto(`${proxy.url}/?${new URLSearchParams({ project: name })}`);
+      await page.getByText("in a hostile project").first().waitFor();
+      await page.keyboard.press("p");
+      await page.getByLabel("Filter projects").fill(project);
+      await page.getByRole("dialog").getByText(project).first().waitFor();
+      assert.deepEqual(await page.evaluate(broken), []);
+    }
+  });
+
+  scenario("the hostile records of hooks: the server takes them, and the page shows each task", {}, async (stage) => {
+    const { page, server, proxy } = stage;
+    const fixture = fileURLToPath(new URL("../../../../tests/fixtures/hooks/hostile.jsonl", import.meta.url));
+    const records = (await readFile(fixture, "utf8")).split("\n").filter((one) => one !== "");
+    for (const record of records) {
+      const { raw } = JSON.parse(record);
+      if (typeof raw === "string") await fetch(`${server.url}/api/v1/hooks/claude-code`, { method: "POST", body: raw });
+    }
+    const { items } = await server.send("GET", "/api/v1/tasks?limit=100");
+    await page.goto(`${proxy.url}/tasks`);
+    await until(async () => (await taskRows(page).count()) >= Math.min(100, items.length), "each task is a row");
+    assert.deepEqual(await page.evaluate(broken), []);
+    const heights = await taskRows(page).evaluateAll((rows) => rows.map((row) => row.getBoundingClientRect().height));
+    assert.ok(
+      heights.every((height) => height === 28),
+      "each row keeps its height",
+    );
+    for (const { task_id } of items.filter(({ source }) => source === "claude-code").slice(0, 12)) {
+      await page.goto(`${proxy.url}/tasks/${task_id}`);
+      await page.locator("main h1").waitFor();
+      assert.deepEqual(await page.evaluate(broken), []);
+    }
+  });
+}

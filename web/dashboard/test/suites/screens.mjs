@@ -1,0 +1,172 @@
+/** Each screen shows what the server has. */
+import assert from "node:assert/strict";
+import { connection, needs, section } from "../look.mjs";
+import { scenario, settled, until } from "../stage.mjs";
+
+export const title = "each screen shows the rows of the server";
+
+export function tests() {
+  scenario("who needs a person stands first: the agent, its question, the reason and the wait", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    const since = new Date(Date.now() - 7 * 60_000).toISOString();
+    await server.newTasks(project, 30, (at) => ({ title: `work ${at}` }));
+    await server.newTask(project, {
+      title: "Backfill the zones",
+      source: "claude-code",
+      status: "waiting",
+      status_reason: "question",
+      status_detail: "Use the zone of the shop?",
+      waiting_since: since,
+    });
+    await server.newTask(project, { title: "Ended its turn", status: "waiting", status_reason: "finished" });
+    await show("/");
+    const first = needs(page).first();
+    await first.waitFor();
+    for (const part of [/Backfill the zones/, /claude-code/, /Use the zone of the shop\?/, /question/, /7m/]) {
+      assert.match(await first.textContent(), part);
+    }
+    assert.equal(await needs(page).count(), 2);
+    assert.match(await needs(page).nth(1).textContent(), /Ended its turn/);
+    const top = await first.evaluate((one) => one.getBoundingClientRect().top);
+    for (const row of await page.locator("main [data-row]").all()) {
+      assert.ok(
+        (await row.evaluate((one) => one.getBoundingClientRect().top)) >= top,
+        "a row stands above the question",
+      );
+    }
+  });
+
+  scenario(
+    "the status by hooks of an agent: it works, asks for permission, works on, and ends its turn",
+    {},
+    async (stage) => {
+      const { page, server } = stage;
+      const cwd = `/home/dev/${stage.project}`;
+      const body = (hook_event_name, more) => ({ session_id: stage.project, cwd, hook_event_name, ...more });
+      await stage.page.goto(`${stage.proxy.url}/?project=${encodeURIComponent(stage.project)}`);
+      await page.getByText("Waiting for the first event").waitFor();
+      await server.hook(body("SessionStart", { source: "startup" }));
+      await server.hook(body("UserPromptSubmit", { prompt: "Fix the rounding" }));
+      await section(page, "Running").getByText("Fix the rounding").waitFor();
+      const call = { tool_name: "Bash", tool_input: { command: "git push" }, tool_use_id: "t1" };
+      await server.hook(body("PermissionRequest", call));
+      await needs(page).filter({ hasText: "git push" }).waitFor();
+      await server.hook(body("PreToolUse", call));
+      await server.hook(body("PostToolUse", { ...call, tool_response: { stdout: "done" } }));
+      await section(page, "Running").getByText("Fix the rounding").waitFor();
+      assert.equal(await needs(page).count(), 0);
+      await server.hook(body("Stop", { last_assistant_message: "The totals are right now." }));
+      await needs(page).filter({ hasText: "The totals are right now." }).waitFor();
+    },
+  );
+
+  scenario("done tasks fold to a count and unfold; failures never fold", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    await server.newTasks(project, 14, (at) => ({ title: `done ${at}`, status: "completed" }));
+    await server.newTasks(project, 12, (at) => ({ title: `failed ${at}`, status: "errored" }));
+    await show("/");
+    const failed = section(page, "Failed");
+    await failed.getByText("failed 11").waitFor();
+    assert.equal(await failed.locator("[data-row]").count(), 12);
+    const done = section(page, "Done");
+    assert.ok((await done.locator("[data-row]").count()) < 14, "done tasks are folded");
+    const folded = 14 - (await done.locator("[data-row]").count());
+    await done.getByRole("button", { name: `${folded} more` }).click();
+    await done.getByText("done 0").waitFor();
+    assert.equal(await done.locator("[data-row]").count(), 14);
+  });
+
+  scenario("the figures are those of the overview", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    const [task] = await server.newTasks(project, 3, (at) => ({ title: `run ${at}`, source: "codex" }));
+    await server.newTask(project, { title: "failed", status: "errored" });
+    await server.logEvents(
+      task,
+      Array.from({ length: 9 }, (_, at) => ({ kind: "log", title: `event ${at}` })),
+    );
+    await show("/");
+    const figures = page.getByRole("complementary", { name: "Figures" });
+    await figures.waitFor();
+    const text = (await figures.textContent()).replace(/\s+/g, " ");
+    for (const part of [/running ?3/, /failed ?1/, /9 events in 4 tasks/, /codex ?3/]) assert.match(text, part);
+    assert.equal(await figures.locator("svg.activity path").count(), 1, "the activity is one path");
+    await server.newTask(project, { title: "one more" });
+    await until(async () => /running ?4/.test(await figures.textContent()), "the figures follow");
+  });
+
+  scenario("an empty project is a command and a live wait; an address without a screen says so", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    await show("/");
+    await page.getByText("Waiting for the first event").waitFor();
+    await page.getByText("requery hooks install --agent claude-code").waitFor();
+    await server.newTask(project, { title: "task one" });
+    await page.getByText("task one").first().waitFor();
+    assert.equal(await page.getByText("Waiting for the first event").count(), 0);
+    await page.goto(`${proxy.url}/no/such/screen`);
+    await page.getByText("has no screen").waitFor();
+    await show("/tasks/019b0000-0000-7000-8000-000000000000");
+    await page.getByText("The task is gone").waitFor();
+  });
+
+  scenario("a healthy connection says no word, and an idle page makes no request", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    await server.newTask(project, { title: "calm" });
+    await show("/");
+    await page.getByText("calm").first().waitFor();
+    await settled(proxy);
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    assert.deepEqual(proxy.taken(), []);
+    assert.equal(await connection(page), "");
+  });
+
+  scenario("projects: the switch shows counts, and the address and the rows follow", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    const other = `${project} other`;
+    await server.newTasks(project, 2, (at) => ({ title: `here ${at}` }));
+    await server.newTask(other, { title: "there", status: "waiting", status_reason: "question" });
+    await show("/tasks");
+    await page.getByText("here 0").waitFor();
+    await page.keyboard.press("p");
+    const entry = page.getByRole("dialog").getByRole("button", { name: other });
+    await entry.waitFor();
+    assert.match(await entry.textContent(), /1 waiting/);
+    await page.getByLabel("Filter projects").fill("other");
+    await entry.click();
+    await page.getByText("there").first().waitFor();
+    assert.equal(new URL(page.url()).searchParams.get("project"), other);
+    assert.equal(await page.getByText("here 0").count(), 0);
+  });
+
+  scenario("bookmarks: from a task and from an event, with a note, and back to the place", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    const task = await server.newTask(project, { title: "worth a look" });
+    await server.logEvents(task, [{ kind: "log", title: "the cause", body: "text" }]);
+    await show(`/tasks/${task.task_id}`);
+    await page.getByText("the cause").first().waitFor();
+    await page.keyboard.press("b");
+    await page.getByText("bookmark is saved").first().waitFor();
+    await page.getByText("the cause").first().click();
+    await page.getByRole("article", { name: "Selected event" }).waitFor();
+    await page.keyboard.press("b");
+    const kept = () => server.send("GET", `/api/v1/bookmarks?${new URLSearchParams({ project })}`);
+    await until(async () => (await kept()).items.length === 2, "two bookmarks are stored");
+    await page.keyboard.press("3");
+    const row = page.getByRole("listitem").filter({ hasText: "the cause" });
+    await row.getByRole("button", { name: /note/i }).click();
+    await page.getByRole("textbox", { name: "Note" }).fill("look here");
+    await page.keyboard.press("Enter");
+    await until(async () => (await kept()).items.some(({ note }) => note === "look here"), "the note is stored");
+    await row.getByText("look here").waitFor();
+    await row.getByRole("link").click();
+    await page.getByRole("article", { name: "Selected event" }).getByText("the cause").first().waitFor();
+    assert.match(page.url(), /event=/);
+    await page.goBack();
+    await page
+      .getByRole("listitem")
+      .filter({ hasText: "worth a look" })
+      .getByRole("button", { name: "Remove" })
+      .click();
+    await until(async () => (await kept()).items.length === 1, "the bookmark is removed");
+    assert.ok(proxy.requests.length > 0);
+  });
+}
