@@ -140,6 +140,14 @@ export class FakeMachine implements Environment {
     return last;
   }
 
+  /** The machine sleeps: its timers stand still. */
+  sleep(ms: number): void {
+    this.time += ms;
+    for (const timer of this.#timers.values()) {
+      timer.at += ms;
+    }
+  }
+
   /** Lets so much time pass, with every timer at its time. */
   async pass(ms: number): Promise<void> {
     const end = this.time + ms;

@@ -48,8 +48,7 @@ test("the clock counts a sleep of the machine, and never goes back", () => {
 
 test("after a sleep the silent connection is replaced, and the page requests only what changed", async () => {
   const { machine, store } = await live();
-  // The machine sleeps: its timers stand still, and the first one runs after the sleep.
-  machine.time += 8 * 3_600_000;
+  machine.sleep(8 * 3_600_000);
   assert.ok((store.watch("bookmarks").age() ?? 0) >= 8 * 3_600_000);
   await machine.pass(10_000);
   await machine.pass(1_000);
