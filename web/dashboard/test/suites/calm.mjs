@@ -186,7 +186,7 @@ export function tests() {
       await page.getByText("Reading the rows").waitFor();
       const [seen, clicked] = await page.evaluate(() => [window.spinners[0], window.clicked]);
       assert.ok(seen - clicked >= 200, `the spinner came after ${seen - clicked} ms`);
-      await taskRows(page).first().waitFor();
+      await page.locator("main [data-row]").first().waitFor();
       assert.equal(await page.getByText("Reading the rows").count(), 0);
       assert.deepEqual(fast.spinners, [], "a fast answer shows no spinner");
     },
