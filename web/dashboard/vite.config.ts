@@ -1,6 +1,6 @@
 import { defineConfig } from "vite";
+import { chunkOf } from "./build/chunks.ts";
 import { codings } from "./build/codings.ts";
-import { firstChunk } from "./build/first_chunk.ts";
 import { licenses } from "./build/licenses.ts";
 
 // REQUERY_URL is the running server whose rows the development page shows.
@@ -34,10 +34,12 @@ export default defineConfig({
   preview: { proxy, headers: { "content-security-policy": policy } },
   build: {
     target: "es2022",
-    modulePreload: { polyfill: false },
+    // The first screen has one script and one style sheet for all screens, so no loader of parts is needed.
+    modulePreload: false,
+    cssCodeSplit: false,
     // A data URL would break the content security policy of the server.
     assetsInlineLimit: 0,
     reportCompressedSize: false,
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: firstChunk, debugName: "first" }] } } },
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: chunkOf, debugName: "chunks" }] } } },
   },
 });

@@ -1,6 +1,7 @@
 /** Reads that are no read model: lists with a filter, the search, projects. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./ask";
+import { store, useSubscribable } from "./live";
 
 export interface Read<T> {
   data: T | null;
@@ -60,6 +61,11 @@ class PlainRead<T> {
     if (!this.#isAsking) this.#wait(this.#next - Date.now());
   }
 
+  /** The server can be reached again: a failed request is repeated at once. */
+  retry(): void {
+    if (this.#failures > 0 && !this.#isAsking) this.#wait(0);
+  }
+
   end(): void {
     this.#hasEnded = true;
     clearTimeout(this.#timer);
@@ -109,5 +115,9 @@ export function useRead<T>(path: string | null, sign: unknown = null): Read<T> {
   const mine = held.current;
   useEffect(() => mine.ask(), [mine, sign]);
   useEffect(() => () => held.current?.end(), []);
+  const isLive = useSubscribable(store.value.status).name === "live";
+  useEffect(() => {
+    if (isLive) mine.retry();
+  }, [isLive]);
   return mine.read;
 }

@@ -83,16 +83,7 @@ const LOSSES: Record<string, string> = {
 
 function why(status: Status, error: string | null): string {
   if (status.name === "reconnecting") return `${LOSSES[status.reason] ?? status.reason}. `;
-  if (status.name === "closed") return `${status.reason}. ${adviceOn(status.reason)}`;
+  if (status.name === "closed") return `${status.reason}. `;
   if (status.name === "polling") return "No stream reaches the server, so the page asks at intervals. ";
-  return error === null ? "" : `${error}. ${adviceOn(error)}`;
-}
-
-/** What to do about an error of the package, where its text does not say so. */
-function adviceOn(error: string): string {
-  if (error.includes("requery server")) return "Check the proxy before requery. ";
-  if (error.includes("could not reach") || error.includes("took longer")) return "Check that requery runs. ";
-  if (/answered 5\d\d/.test(error)) return "The log of the server has the details. ";
-  if (/answered 4\d\d/.test(error)) return "The server may be older than the page; update requery. ";
-  return "";
+  return error === null ? "" : `${error}. `;
 }

@@ -64,7 +64,8 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
       does: "go to the task of which this one is a part",
       run: () =>
         task.parent_task_id ? go(to(`/tasks/${task.parent_task_id}`)) : say("The task is no part of another one."),
-      isShown: task.parent_task_id !== null && task.parent_task_id !== undefined,
+      // This action is a link.
+      isShown: false,
     },
   ];
   const more: Key[] = [
@@ -89,6 +90,11 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
               {word} <kbd>{key}</kbd>
             </button>
           ))}
+        {task.parent_task_id ? (
+          <a href={to(`/tasks/${task.parent_task_id}`)}>
+            Whole task <kbd>w</kbd>
+          </a>
+        ) : null}
       </div>
       <TaskParts detail={detail} element={parts} />
       {isRaw ? (
@@ -125,21 +131,24 @@ function Title({
           {isMarked ? " ★" : ""}
         </h1>
       ) : (
-        <input
-          class="rename"
-          aria-label="Name of the task"
-          maxLength={500}
-          value={name}
-          ref={(element) => {
-            if (element && document.activeElement !== element) element.focus();
-          }}
-          onInput={(event) => setName(event.currentTarget.value)}
-          onBlur={save}
-          onKeyDown={(event) => {
-            if (event.key === "Enter") save();
-            if (event.key === "Escape") setName(null);
-          }}
-        />
+        <>
+          <h1 class="unseen">{task.title}</h1>
+          <input
+            class="rename"
+            aria-label="Name of the task"
+            maxLength={500}
+            value={name}
+            ref={(element) => {
+              if (element && document.activeElement !== element) element.focus();
+            }}
+            onInput={(event) => setName(event.currentTarget.value)}
+            onBlur={save}
+            onKeyDown={(event) => {
+              if (event.key === "Enter") save();
+              if (event.key === "Escape") setName(null);
+            }}
+          />
+        </>
       )}
     </div>
   );
