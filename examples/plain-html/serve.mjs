@@ -30,9 +30,10 @@ const server = createServer(async (incoming, outgoing) => {
 
 server.on("upgrade", (incoming, client, head) => {
   const passed = pass(incoming);
-  passed.on("upgrade", (answer, upstream) => {
+  passed.on("upgrade", (answer, upstream, first) => {
     const lines = Object.entries(answer.headers).map(([name, value]) => `${name}: ${value}\r\n`);
     client.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join("")}\r\n`);
+    client.write(first);
     upstream.on("error", () => client.destroy()).on("close", () => client.destroy());
     client.on("error", () => upstream.destroy()).on("close", () => upstream.destroy());
     upstream.pipe(client).pipe(upstream);

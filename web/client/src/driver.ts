@@ -5,9 +5,9 @@ import { type Action, Engine, type EngineSettings, type EngineStatus, type Signa
 import type { Environment } from "./environment.js";
 import { otherVersion } from "./failures.js";
 import { carried, ModelNumbers, overviewNumber, type ReadModel } from "./models.js";
+import { rememberedSize, size } from "./remembered.js";
 import { type Message, readMessage } from "./signals.js";
 import { openStream, type Stream } from "./streams.js";
-import { rememberedSize, size } from "./sizes.js";
 import type { HeldState, Why } from "./words.js";
 
 /** The longest wait of a timer. A timer stands still while the machine sleeps, and this is the wait after the sleep. */

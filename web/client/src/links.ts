@@ -10,7 +10,7 @@ export interface Link {
 }
 
 /** A worker that gives no sign of life for so long is given up. */
-const patience = 3_000;
+const patience = 5_000;
 
 /** So many workers may end before the page connects by itself. */
 const mostWorkers = 3;
@@ -80,7 +80,8 @@ export function openLink(
       }
     };
     const giveUp = () => leave(() => void alone());
-    const timer = environment.setTimer(giveUp, patience);
+    // A worker that ends can still take the connection of a page, so the page tries another worker.
+    const timer = environment.setTimer(workers > 1 ? () => leave(share) : giveUp, patience);
     worker.failed(giveUp);
     port.onmessage = ({ data }: MessageEvent<WorkerAnswer>) => {
       environment.clearTimer(timer);

@@ -9,7 +9,7 @@ import type { HostSettings, ReportedStatus, ToHost, ToPage } from "./host.js";
 import { type Link, openLink } from "./links.js";
 import { type ReadModel, readModel } from "./models.js";
 import { browserPage, type PageState } from "./page.js";
-import { rememberedSize, size } from "./sizes.js";
+import { rememberedSize, size } from "./remembered.js";
 import { notify, type Subscribable, Value } from "./value.js";
 import { type BodyOf, Mirror, type View } from "./view.js";
 

@@ -135,14 +135,33 @@ test("TanStack Query: a screen that comes back shows what changed while it was a
     leave();
   }
   await machine.pass(1_000);
-  machine.taken();
+  machine.socket.watching("a:5:5:");
+  await settle();
   observer.subscribe(() => {});
   count.observer.subscribe(() => {});
   await settle();
-  machine.taken()[0]?.answer("a:9:9:", page("two"));
+  machine.taken()[0]?.answer("a:9:9:", page("two"), 'W/"2"');
   await settle();
   assert.equal(observer.getCurrentResult().data?.items[0]?.title, "two");
   assert.equal(count.requests.length, 2);
+
+  // An equal body proves no equal answer to the dependent query, of which no change was reported.
+  count.requests[1]?.(2);
+  machine.socket.watching("a:9:9:", "bookmarks");
+  await settle();
+  for (const each of [observer, count.observer]) {
+    each.destroy();
+  }
+  await machine.pass(1_000);
+  machine.socket.watching("a:9:9:");
+  await settle();
+  observer.subscribe(() => {});
+  count.observer.subscribe(() => {});
+  await settle();
+  machine.taken()[0]?.unchanged("a:9:9:");
+  machine.socket.watching("a:9:9:", "bookmarks");
+  await settle();
+  assert.equal(count.requests.length, 3);
   close();
 });
 

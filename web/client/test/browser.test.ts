@@ -1,104 +1,140 @@
-/** Runs the built package in Chromium, against the real server. */
+/** Runs the built package in Chromium: tabs that share a connection, end, reload and survive. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
-import { binary, CountingProxy, serve, stop } from "./real.js";
+import type { Page } from "playwright-core";
+import { shows, skip, stage, until } from "./chromium.js";
 
-const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
-const skip = (!binary && "REQUERY_BINARY is not set") || (!existsSync(executablePath) && "there is no Chromium");
-const vectors = new URL("../../../../tests/vectors/", import.meta.url);
+test("Chromium: tabs share a connection", { skip }, async (t) => {
+  const { proxy, browser, open, post, rename, ...server } = await stage(t);
+  const context = await browser.newContext();
+  const id = await post("one");
+  let pages: Page[] = [];
 
-async function shows(page: Page, id: string, text: string): Promise<void> {
-  const shown = () => page.evaluate((id) => document.getElementById(id)?.textContent, id);
-  for (let round = 0; (await shown()) !== text; round += 1) {
-    assert.ok(round < 200, `the page shows ${JSON.stringify(await shown())} and not ${JSON.stringify(text)}`);
-    await page.waitForTimeout(50);
-  }
-}
-
-test("Chromium: the scripts of the engine, and pages that share, reload and survive a restart", { skip }, async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), "requery-web-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  const proxy = await CountingProxy.start();
-  t.after(() => proxy.close());
-  let server = await serve(folder, 0, "--allow-origin", proxy.url);
-  t.after(() => stop(server.child));
-  proxy.target = server.url;
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-  t.after(() => browser.close());
-  const context: BrowserContext = await browser.newContext();
-  const open = async (name: string) => {
-    const page = await context.newPage();
-    page.on("pageerror", (error) => t.diagnostic(`page: ${error.message}`));
-    page.on("console", (message) => t.diagnostic(`console: ${message.text()}`));
-    await page.goto(`${proxy.url}/app/test/pages/${name}`);
-    return page;
-  };
-  const post = (title: string) =>
-    fetch(`${server.url}/api/v1/tasks`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ title, project: "p" }),
-    });
-
-  await t.test("the scripts give the same traces", async () => {
-    const names = (await readdir(vectors)).filter((name) => name.endsWith(".txt"));
-    const page = await open(`vectors.html?names=${names.join(",")}`);
-    await page.waitForFunction(() => document.title.includes("right"), null, { timeout: 20_000 });
-    assert.equal(await page.title(), `${names.length} right; wrong:`);
-    await page.close();
-  });
-
-  await t.test("two pages show a change, over one stream", async () => {
-    const pages = [await open("live.html"), await open("live.html")];
-    for (const page of pages) {
-      await shows(page, "tasks", "fresh: ");
-    }
-    await post("one");
+  await t.test("ten tabs have one stream, and all show a change", async () => {
+    pages = await Promise.all(Array.from({ length: 10 }, () => open(context, "live.html")));
     for (const page of pages) {
       await shows(page, "tasks", "fresh: one");
     }
     assert.equal(proxy.sockets, 1);
-    await pages[1]?.close();
-    await post("two");
-    await shows(pages[0] as Page, "tasks", "fresh: two,one");
-    assert.equal(proxy.sockets, 1);
-  });
-
-  await t.test("a page that is loaded again fetches nothing", async () => {
-    const [page] = context.pages() as [Page];
-    await shows(page, "status", "live");
     proxy.taken();
-    await page.reload();
-    await shows(page, "tasks", "fresh: two,one");
-    assert.deepEqual(proxy.taken(), []);
+    await post("two");
+    for (const page of pages) {
+      await shows(page, "tasks", "fresh: two,one");
+    }
+    const fetches = proxy.taken();
+    assert.ok(fetches.length <= 4, `ten tabs made ${fetches}`);
+    assert.equal(proxy.sockets, 1);
+    for (const page of pages.splice(2)) {
+      await page.close();
+    }
   });
 
-  await t.test("a restarted server is found again, and nothing is fetched that did not change", async () => {
-    const [page] = context.pages() as [Page];
-    const { port } = new URL(server.url);
-    await stop(server.child);
-    await shows(page, "status", "reconnecting");
-    server = await serve(folder, Number(port), "--allow-origin", proxy.url);
-    await shows(page, "status", "live");
-    await shows(page, "tasks", "fresh: two,one");
+  await t.test("a tab that is loaded again fetches nothing, also what no other tab shows", async () => {
+    const [first] = pages as [Page];
+    const task = await open(context, `live.html?watch=task:${id}`);
+    await shows(task, "task", "fresh: one");
+    await shows(task, "status", "live");
+    proxy.taken();
+    await task.reload();
+    await shows(task, "task", "fresh: one");
+    await first.reload();
+    await shows(first, "tasks", "fresh: two,one");
     assert.deepEqual(proxy.taken(), []);
+    pages.push(task);
   });
 
-  await t.test("without WebSocket the stream comes by server-sent events", async () => {
-    const [page] = context.pages() as [Page];
-    await page.close();
-    proxy.blocksWebSocket = true;
-    const other = await open("live.html");
-    await shows(other, "tasks", "fresh: two,one");
+  await t.test("a tab that crashes leaves no watch behind", async () => {
+    const task = pages.pop() as Page;
+    await crash(task);
+    // A change of the task is fetched until the read models of the tab are let go.
+    let title = 0;
+    await until(
+      async () => {
+        title += 1;
+        proxy.taken();
+        await rename(id, `one ${title}`);
+        await shows(pages[0] as Page, "tasks", `fresh: one ${title},two`);
+        return !proxy.taken().includes(`/api/v1/tasks/${id}`);
+      },
+      () => "the task is still fetched",
+    );
+    await rename(id, "one");
+    await shows(pages[0] as Page, "tasks", "fresh: one,two");
+  });
+
+  await t.test("a worker that ends is replaced, and nothing is fetched that did not change", async () => {
+    const other = await browser.newContext();
+    // The worker runs in the process of the first page.
+    const first = await open(other, "live.html");
+    await shows(first, "status", "live");
+    const second = await open(other, "live.html");
+    await shows(second, "status", "live");
+    await shows(second, "tasks", "fresh: one,two");
+    proxy.taken();
+    await second.evaluate("window.last = store.status.getSnapshot()");
+    await crash(first);
+    await until(
+      () => second.evaluate("store.status.getSnapshot() !== window.last"),
+      () => "the page does not learn of the end of its worker",
+    );
+    await shows(second, "status", "live");
+    await shows(second, "tasks", "fresh: one,two");
+    assert.deepEqual(proxy.taken(), []);
+    const third = await open(other, "live.html");
+    await shows(third, "tasks", "fresh: one,two");
+    // One stream for each of the two contexts.
+    assert.equal(proxy.sockets, 2);
     await post("three");
-    await shows(other, "tasks", "fresh: three,two,one");
-    assert.equal(proxy.sockets, 0);
-    assert.ok(proxy.requests.some((path) => path.startsWith("/api/v1/stream")));
+    for (const page of [second, third, ...pages]) {
+      await shows(page, "tasks", "fresh: three,one,two");
+    }
     await other.close();
   });
+
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    await t.test(`a server that ends by ${signal} is found again, and nothing is fetched`, async () => {
+      const [page] = pages as [Page];
+      await shows(page, "status", "live");
+      proxy.taken();
+      await server.stop(signal);
+      await shows(page, "status", "reconnecting");
+      await shows(page, "tasks", "unconfirmed: three,one,two");
+      await shows(page, "text", /^could not reach the server: check that it runs at http/);
+      await server.start();
+      await shows(page, "status", "live");
+      await shows(page, "tasks", "fresh: three,one,two");
+      assert.deepEqual(proxy.taken(), []);
+    });
+  }
+
+  await t.test("a browser without network says so, and fetches what changed when the network returns", async () => {
+    const [page, other] = pages as [Page, Page];
+    // The switch of the browser tells the pages, and leaves the connection of the worker as it is.
+    const offline = async () => {
+      await context.setOffline(true);
+      proxy.cut();
+      await shows(page, "status", "offline");
+      await shows(page, "tasks", /^unconfirmed: /);
+    };
+    proxy.taken();
+    await offline();
+    await context.setOffline(false);
+    await shows(page, "status", "live");
+    await shows(other, "status", "live");
+    assert.deepEqual(proxy.taken(), []);
+    await offline();
+    await post("four");
+    await context.setOffline(false);
+    await shows(page, "tasks", "fresh: four,three,one,two");
+    await shows(other, "tasks", "fresh: four,three,one,two");
+  });
 });
+
+/** Ends the process of a page. */
+async function crash(page: Page): Promise<void> {
+  const cdp = await page.context().newCDPSession(page);
+  const crashed = new Promise((resolve) => page.on("crash", resolve));
+  void cdp.send("Page.crash").catch(() => {});
+  await crashed;
+  await page.close();
+}

@@ -1,5 +1,8 @@
 /** The machine of a test: a clock that moves by command, sockets and requests that the test answers. */
 import { readFileSync } from "node:fs";
+// A store without a worker imports the host when it needs it. Here it is there already, so no promise waits for a file.
+import "../src/host.js";
+import "../src/load.js";
 import type { Environment, Socket } from "../src/environment.js";
 import type { PageEvents, PageState } from "../src/page.js";
 
@@ -135,6 +138,14 @@ export class FakeMachine implements Environment {
       throw new Error("there is no socket");
     }
     return last;
+  }
+
+  /** The machine sleeps: its timers stand still. */
+  sleep(ms: number): void {
+    this.time += ms;
+    for (const timer of this.#timers.values()) {
+      timer.at += ms;
+    }
   }
 
   /** Lets so much time pass, with every timer at its time. */

@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { createServer, request, type Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { join, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -32,7 +32,7 @@ export async function serve(
   return { child, url };
 }
 
-export function stop(child: ChildProcess): Promise<void> {
+export function stop(child: ChildProcess, signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
   return new Promise((resolve) => {
     child.removeAllListeners("exit");
     if (child.exitCode !== null || child.signalCode !== null) {
@@ -40,19 +40,25 @@ export function stop(child: ChildProcess): Promise<void> {
       return;
     }
     child.on("exit", () => resolve());
-    child.kill("SIGTERM");
+    child.kill(signal);
   });
 }
 
-/** A proxy that counts. It also serves `/app/`: the folder of the package, and the pages in `test/pages`. */
+/** A proxy that counts and fails on demand. It also serves `/app/`: the folder of the package, with `test/pages`. */
 export class CountingProxy {
+  /** The requests that came, other than for files. */
   readonly requests: string[] = [];
-  /** The WebSocket connections that are open now. */
+  /** The WebSocket connections, and the streams of server-sent events, that are open now. */
   sockets = 0;
-  /** Refuses every upgrade. */
+  streams = 0;
+  /** Refuses every upgrade, and answers requests for a stream as a proxy that collects the whole answer first. */
   blocksWebSocket = false;
+  blocksSse = false;
+  /** Answers the requests for read models in place of the server. */
+  answers: ((path: string, outgoing: ServerResponse) => void) | null = null;
   target = "";
   readonly #server: Server;
+  readonly #open = new Map<Socket, Socket>();
 
   private constructor(server: Server) {
     this.#server = server;
@@ -62,50 +68,83 @@ export class CountingProxy {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const proxy = new CountingProxy(server);
-    server.on("request", (incoming, outgoing) => {
-      const path = incoming.url ?? "/";
-      if (path.startsWith("/app/")) {
-        void file(path.slice(5)).then(
-          ([type, body]) =>
-            outgoing.writeHead(200, { "content-type": type, "content-security-policy": policy }).end(body),
-          () => outgoing.writeHead(404).end(),
-        );
-        return;
-      }
-      proxy.requests.push(path);
-      const { host } = new URL(proxy.target);
-      const headers = { ...incoming.headers, host };
-      const passed = request(proxy.target + path, { method: incoming.method, headers }, (answer) => {
-        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-        answer.pipe(outgoing);
-      });
-      passed.on("error", () => outgoing.destroy());
-      outgoing.on("close", () => passed.destroy());
-      incoming.pipe(passed);
-    });
-    server.on("upgrade", (incoming, client, head) => {
-      if (proxy.blocksWebSocket) {
-        client.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
-        return;
-      }
-      const { hostname, port, host } = new URL(proxy.target);
-      const upstream = connect(Number(port), hostname, () => {
-        const lines = Object.entries({ ...incoming.headers, host }).map(([name, value]) => `${name}: ${value}`);
-        upstream.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
-        upstream.write(head);
-        upstream.pipe(client).pipe(upstream);
-      });
-      proxy.sockets += 1;
-      client.on("close", () => {
-        proxy.sockets -= 1;
-        upstream.destroy();
-      });
-      upstream.on("close", () => client.destroy());
-      for (const socket of [client, upstream]) {
-        socket.on("error", () => socket.destroy());
-      }
-    });
+    server.on("request", (incoming, outgoing) => proxy.#pass(incoming, outgoing));
+    server.on("upgrade", (incoming, client, head) => proxy.#upgrade(incoming, client as Socket, head));
     return proxy;
+  }
+
+  #pass(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const path = incoming.url ?? "/";
+    if (path.startsWith("/app/")) {
+      void file(path.slice(5)).then(
+        ([type, body]) =>
+          outgoing.writeHead(200, { "content-type": type, "content-security-policy": policy }).end(body),
+        () => outgoing.writeHead(404).end(),
+      );
+      return;
+    }
+    this.requests.push(path);
+    const isStream = path.startsWith("/api/v1/stream");
+    if (isStream && this.blocksSse) {
+      outgoing.writeHead(502).end();
+      return;
+    }
+    if (this.answers) {
+      this.answers(path, outgoing);
+      return;
+    }
+    const { host } = new URL(this.target);
+    const headers = { ...incoming.headers, host };
+    const passed = request(this.target + path, { method: incoming.method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+    });
+    if (isStream) {
+      this.streams += 1;
+      outgoing.on("close", () => (this.streams -= 1));
+    }
+    passed.on("error", () => outgoing.destroy());
+    outgoing.on("close", () => passed.destroy());
+    incoming.pipe(passed);
+  }
+
+  #upgrade(incoming: IncomingMessage, client: Socket, head: Buffer): void {
+    if (this.blocksWebSocket || this.answers) {
+      client.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+      return;
+    }
+    const { hostname, port, host } = new URL(this.target);
+    const upstream = connect(Number(port), hostname, () => {
+      const lines = Object.entries({ ...incoming.headers, host }).map(([name, value]) => `${name}: ${value}`);
+      upstream.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
+      upstream.write(head);
+      upstream.pipe(client).pipe(upstream);
+    });
+    this.sockets += 1;
+    this.#open.set(upstream, client);
+    client.on("close", () => {
+      this.sockets -= 1;
+      this.#open.delete(upstream);
+      upstream.destroy();
+    });
+    upstream.on("close", () => client.destroy());
+    for (const socket of [client, upstream]) {
+      socket.on("error", () => socket.destroy());
+    }
+  }
+
+  /** From now on no byte comes over the WebSocket connections that are open, and none of them ends. */
+  freeze(): void {
+    for (const [upstream, client] of this.#open) {
+      upstream.unpipe(client);
+    }
+  }
+
+  /** Ends the WebSocket connections that are open. */
+  cut(): void {
+    for (const client of this.#open.values()) {
+      client.destroy();
+    }
   }
 
   get url(): string {
@@ -114,7 +153,7 @@ export class CountingProxy {
 
   /** Takes the requests for read models since the last call. */
   taken(): string[] {
-    return this.requests.splice(0).filter((path) => path.startsWith("/api/v1/"));
+    return this.requests.splice(0).filter((path) => path.startsWith("/api/v1/") && !path.startsWith("/api/v1/stream"));
   }
 
   close(): void {

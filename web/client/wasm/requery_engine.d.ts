@@ -36,6 +36,10 @@ export class WebEngine {
      */
     fetched(ticket: number, outcome: number, cursor: string, retry_after: number, now: number): boolean;
     /**
+     * The cursor that the application's own writes demand.
+     */
+    floor(): string;
+    /**
      * The driver no longer holds the body of `model`.
      */
     forget(model: number): void;
@@ -146,6 +150,7 @@ export interface InitOutput {
     readonly webengine_enable: (a: number, b: number) => void;
     readonly webengine_explain: (a: number, b: number, c: number) => number;
     readonly webengine_fetched: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => number;
+    readonly webengine_floor: (a: number) => [number, number];
     readonly webengine_forget: (a: number, b: number) => void;
     readonly webengine_held: (a: number, b: number, c: number) => number;
     readonly webengine_hidden: (a: number) => void;

@@ -93,6 +93,22 @@ export class WebEngine {
         return ret !== 0;
     }
     /**
+     * The cursor that the application's own writes demand.
+     * @returns {string}
+     */
+    floor() {
+        let deferred1_0;
+        let deferred1_1;
+        try {
+            const ret = wasm.webengine_floor(this.__wbg_ptr);
+            deferred1_0 = ret[0];
+            deferred1_1 = ret[1];
+            return getStringFromWasm0(ret[0], ret[1]);
+        } finally {
+            wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+        }
+    }
+    /**
      * The driver no longer holds the body of `model`.
      * @param {number} model
      */

@@ -64,7 +64,8 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
       does: "go to the task of which this one is a part",
       run: () =>
         task.parent_task_id ? go(to(`/tasks/${task.parent_task_id}`)) : say("The task is no part of another one."),
-      isShown: task.parent_task_id !== null && task.parent_task_id !== undefined,
+      // This action is a link.
+      isShown: false,
     },
   ];
   const more: Key[] = [
@@ -89,6 +90,11 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
               {word} <kbd>{key}</kbd>
             </button>
           ))}
+        {task.parent_task_id ? (
+          <a href={to(`/tasks/${task.parent_task_id}`)}>
+            Whole task <kbd>w</kbd>
+          </a>
+        ) : null}
       </div>
       <TaskParts detail={detail} element={parts} />
       {isRaw ? (

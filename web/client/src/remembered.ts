@@ -1,4 +1,4 @@
-/** The sizes of held bodies. The page and the driver have the same bound; the page does not load the driver for it. */
+/** The bound of the bodies that no screen shows, in a host and in each page. */
 import type { Body } from "./endpoint.js";
 
 /** The bodies without a screen take at most this many characters: dozens of long tasks, and little for a browser. */
