@@ -1,5 +1,6 @@
 /** Hooks for React. */
 import { createContext, useContext, useSyncExternalStore } from "react";
+import { machine } from "./environment.js";
 import type { ReportedStatus } from "./host.js";
 import type { ReadModel } from "./models.js";
 import { createStore, type Store, type StoreOptions } from "./store.js";
@@ -11,19 +12,39 @@ export type Stores = (project?: string) => Store;
 /** Each store has a connection, so a store that no component uses is closed when so many others are there. */
 const mostUnused = 4;
 
+/** A component follows its store some time after the component was drawn first: a part of the page can still load. */
+const patience = 30_000;
+
 /** Makes the stores of an application, each when it is first used. */
 export function createStores(options: Omit<StoreOptions, "project"> = {}): Stores {
-  const stores = new Map<string | undefined, Store>();
-  return (project) => {
-    let store = stores.get(project);
-    if (!store) {
-      const unused = [...stores].filter(([, { isFollowed }]) => !isFollowed);
-      for (const [name, old] of unused.slice(0, -mostUnused)) {
-        stores.delete(name);
-        old.close();
+  const environment = options.environment ?? machine();
+  /** The store that was used last is at the end. */
+  const stores = new Map<string | undefined, { store: Store; usedAt: number }>();
+  let isDue = false;
+  const closeLater = () => {
+    if (!isDue) {
+      isDue = true;
+      environment.setTimer(closeUnused, patience);
+    }
+  };
+  const closeUnused = () => {
+    isDue = false;
+    const unused = [...stores].filter(([, { store }]) => !store.isFollowed).slice(0, -mostUnused);
+    for (const [project, { store, usedAt }] of unused) {
+      if (usedAt + patience <= environment.now()) {
+        stores.delete(project);
+        store.close();
+      } else {
+        closeLater();
       }
-      store = createStore(project === undefined ? options : { ...options, project });
-      stores.set(project, store);
+    }
+  };
+  return (project) => {
+    const store = stores.get(project)?.store ?? createStore(project === undefined ? options : { ...options, project });
+    stores.delete(project);
+    stores.set(project, { store, usedAt: environment.now() });
+    if (stores.size > mostUnused) {
+      closeLater();
     }
     return store;
   };

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { act, createElement, StrictMode, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 import useSWR, { useSWRConfig } from "swr";
-import { createStores, StoresProvider, useReadModel, useStatus } from "../src/react.js";
+import { createStores, StoresProvider, useOverview, useReadModel, useStatus } from "../src/react.js";
 import { followSwr, requeryFetcher, requeryKey } from "../src/swr.js";
 import { engine, FakeMachine, FakePage, FakeStorage, settle } from "./fakes.js";
 
@@ -78,6 +78,47 @@ test("React: strict mode asks once", async () => {
   assert.equal(machine.sockets.length, 1);
   await act(() => root.unmount());
   stores().close();
+});
+
+test("React: hooks show several projects and all projects at once, each by a store that stays open", async () => {
+  const { machine, stores } = start();
+  const projects = [undefined, "p1", "p2", "p3", "p4", "p5", "p6"];
+  const element = container();
+  function Screen() {
+    return projects.map((project) => useOverview(project).data?.overview.stats.running_tasks ?? "-").join(" ");
+  }
+  const root = createRoot(element);
+  await act(() => root.render(createElement(StoresProvider, { value: stores }, createElement(Screen))));
+  // The first message of a stream could bring the overview, so the request waits for it.
+  await act(() => machine.pass(2_000));
+  assert.equal(new Set(machine.sockets.map(({ url }) => url)).size, projects.length);
+  await act(() => {
+    for (const request of machine.taken()) {
+      const project = new URL(request.path, "http://server.test").searchParams.get("project");
+      const running = projects.indexOf(project ?? undefined);
+      request.answer(
+        "a:5:5:",
+        request.path.includes("overview") ? { stats: { running_tasks: running } } : { items: [] },
+      );
+    }
+    return settle();
+  });
+  assert.equal(element.textContent, "0 1 2 3 4 5 6");
+  const all = projects.map((project) => stores(project));
+  await act(() => machine.pass(120_000));
+  assert.deepEqual(
+    all.filter((store, at) => stores(projects[at]) !== store),
+    [],
+    "a followed store stays open",
+  );
+
+  await act(() => root.unmount());
+  await act(() => machine.pass(120_000));
+  const open = all.filter((store, at) => stores(projects[at]) === store);
+  assert.equal(open.length, 4, "the stores that were used last stay open");
+  for (const project of projects) {
+    stores(project).close();
+  }
 });
 
 test("SWR: the key of a changed read model gets the new body, and the keys that depend on it are fetched again", async () => {
