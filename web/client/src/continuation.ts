@@ -1,4 +1,5 @@
 /** The answers of a page for the page that is loaded in its place: in the session storage, which ends with the tab. */
+import { covers } from "./cursors.js";
 import type { Continuation, Kept } from "./driver.js";
 import { type ReadModel, readModel } from "./models.js";
 import type { Mirror } from "./view.js";
@@ -21,29 +22,28 @@ export function storageKey(url: string, project: string | null, token: string | 
 }
 
 /** A number that differs for different tokens, as good as always, and does not tell them. */
-function digest(token: string): number {
+export function digest(token: string): number {
   return [...token].reduce((sum, character) => (Math.imul(sum, 31) + (character.codePointAt(0) ?? 0)) | 0, 7);
 }
 
-/** The fresh answers of a page, for a new host. */
-export function keptOf(cursor: string | null, mirrors: ReadonlyMap<ReadModel, Mirror>): Continuation | null {
+/**
+ * The answers of a page that contain every change up to `cursor`, the last one of the stream. An answer whose stream was
+ * lost is one of them: the next stream reports the changes after `cursor`.
+ */
+export function keptOf(cursor: string, mirrors: ReadonlyMap<ReadModel, Mirror>): Continuation {
   const kept: Kept[] = [];
-  for (const [model, { holding }] of mirrors) {
-    if (holding?.body && holding.state === "fresh" && holding.cursor !== null) {
+  for (const [model, { holding, isReported }] of mirrors) {
+    const isTrue = holding?.state === "fresh" || holding?.state === "unconfirmed";
+    if (isTrue && holding.body && holding.cursor !== null && (isReported || covers(holding.cursor, cursor))) {
       kept.push({ model, cursor: holding.cursor, askedAt: holding.askedAt ?? 0, body: holding.body });
     }
   }
-  return cursor === null ? null : { cursor, kept };
+  return { cursor, kept };
 }
 
-/** Keeps the fresh answers. Without room for all, the smallest are kept. A storage that refuses keeps none. */
-export function keep(
-  storage: KeptStorage,
-  key: string,
-  cursor: string | null,
-  mirrors: ReadonlyMap<ReadModel, Mirror>,
-): void {
-  const texts = (keptOf(cursor, mirrors)?.kept ?? []).map((kept) => JSON.stringify(kept));
+/** Keeps the answers. Without room for all, the smallest are kept. A storage that refuses keeps none. */
+export function keep(storage: KeptStorage, key: string, continuation: Continuation | null): void {
+  const texts = (continuation?.kept ?? []).map((kept) => JSON.stringify(kept));
   texts.sort((one, other) => one.length - other.length);
   let room = mostKept;
   const kept = texts.filter((text) => {
@@ -51,14 +51,14 @@ export function keep(
     return room >= 0;
   });
   try {
-    if (cursor === null || kept.length === 0) {
+    if (!continuation || kept.length === 0) {
       storage.removeItem(key);
     } else {
-      const head = JSON.stringify({ version, cursor });
+      const head = JSON.stringify({ version, cursor: continuation.cursor });
       storage.setItem(key, `${head.slice(0, -1)},"kept":[${kept.join(",")}]}`);
     }
   } catch {
-    // The storage is full or forbidden: the next page requests everything.
+    // The storage is full or forbidden: the next page requests every read model.
   }
 }
 

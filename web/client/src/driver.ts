@@ -1,10 +1,10 @@
-/** The driver: performs the engine's actions, and passes to the engine what comes from the network. */
+/** The driver: performs the engine's actions, and passes the messages and answers of the network to the engine. */
 import { epoch } from "./cursors.js";
 import { type Body, type Endpoint, type FetchAnswer, noBody } from "./endpoint.js";
 import { type Action, Engine, type EngineSettings, type EngineStatus, type Signal, What } from "./engine.js";
 import type { Environment } from "./environment.js";
 import { otherVersion } from "./failures.js";
-import { carried, ModelNumbers, overviewNumber, type ReadModel } from "./models.js";
+import { carried, ModelNumbers, overviewNumber, type ReadModel, unusedNumber } from "./models.js";
 import { rememberedSize, size } from "./remembered.js";
 import { type Message, readMessage } from "./signals.js";
 import { openStream, type Stream } from "./streams.js";
@@ -16,7 +16,7 @@ const longestTimer = 10_000;
 /** The major version of the contract that the package speaks. */
 const contract = 1;
 
-/** What the driver holds of one read model. */
+/** The body and the state of one read model. */
 export interface Holding {
   body: Body | null;
   /** Counts the bodies: a new number says that the body is another one. */
@@ -39,21 +39,25 @@ export interface Kept {
   body: Body;
 }
 
-/** What a later run needs to continue. */
+/** The state from which a later run continues. */
 export interface Continuation {
   cursor: string;
   kept: readonly Kept[];
 }
 
+/** The last message of the stream: the cursor at which a later stream continues, and when the message came. */
+export interface Pulse {
+  cursor: string | null;
+  at: number;
+}
+
 /** The changes that the driver reports. It reports none while an input is being handled. */
 export interface DriverEvents {
-  /** These read models may have changed. */
-  changed(models: ReadonlySet<ReadModel>): void;
+  /** These read models may have changed. `pulse` is there if a message came. */
+  changed(models: ReadonlySet<ReadModel>, pulse: Pulse | null): void;
   status(status: EngineStatus, lossText: string | null): void;
   /** Whether the project of the stream has a task. */
   known(known: boolean): void;
-  /** A message came. */
-  pulse(resumeCursor: string | null, at: number): void;
 }
 
 interface Stored {
@@ -80,6 +84,8 @@ export class Driver {
   #stream: { id: number; stream: Stream } | null = null;
   #sse = false;
   #lastCursor: string | null = null;
+  /** When a message came, until the turn that reports it. */
+  #heardAt: number | null = null;
   #lossText: string | null = null;
   #statusText = "";
   #expiry: number | null = null;
@@ -118,12 +124,19 @@ export class Driver {
 
   /** A person asks for `model` anew. */
   refresh(model: ReadModel): void {
-    this.#input((now) => this.#engine.refresh(this.#numbers.of(model), now), model);
+    this.#input((now) => {
+      // A read model that no screen shows is fetched when a screen shows it.
+      const number = this.#numbers.known(model);
+      if (number !== undefined) {
+        this.#engine.refresh(number, now);
+      }
+    }, model);
   }
 
-  /** The application wrote, and `model` shows what it wrote. */
+  /** The application wrote, and `model` shows the write. */
   wrote(model: ReadModel, cursor: string): void {
-    this.#input((now) => this.#engine.wrote(this.#numbers.of(model), cursor, now), model);
+    // Also a read model that is watched later has to contain the write.
+    this.#input((now) => this.#engine.wrote(this.#numbers.known(model) ?? unusedNumber, cursor, now), model);
   }
 
   setVisible(visible: boolean): void {
@@ -147,7 +160,7 @@ export class Driver {
     return this.#sse;
   }
 
-  /** What is held of `model`. */
+  /** The body and the state of `model`. */
   holding(model: ReadModel): Holding {
     const now = this.#environment.now();
     const place = this.#numbers.place(model);
@@ -165,12 +178,6 @@ export class Driver {
       askedAt: held?.askedAt ?? null,
       trueAt: age === null ? null : now - age,
     };
-  }
-
-  /** Why `model` is in its state, for a person who looks for a fault. */
-  explain(model: ReadModel): ReturnType<Engine["explain"]> {
-    const place = this.#numbers.place(model);
-    return place === undefined ? null : this.#engine.explain(place, this.#environment.now());
   }
 
   /** Ends the connection and every fetch. */
@@ -230,10 +237,12 @@ export class Driver {
       this.#touchAll();
     }
     this.#reportStatus();
-    if (this.#touched.size > 0) {
+    if (this.#touched.size > 0 || this.#heardAt !== null) {
       const changed = new Set(this.#touched);
+      const pulse = this.#heardAt === null ? null : { cursor: this.#engine.resumeCursor(), at: this.#heardAt };
       this.#touched.clear();
-      this.#events.changed(changed);
+      this.#heardAt = null;
+      this.#events.changed(changed, pulse);
     }
     this.#trim(now);
     this.#expiry = this.#engine.nextExpiry(now);
@@ -336,7 +345,7 @@ export class Driver {
       this.#events.known(known ?? true);
     }
     this.#lastCursor = signal.cursor ?? this.#lastCursor;
-    this.#events.pulse(this.#engine.resumeCursor(), now);
+    this.#heardAt = now;
     this.#wake();
   }
 
@@ -381,7 +390,7 @@ export class Driver {
     const stored = this.#stored.get(model);
     let answer = given;
     if (answer.kind === "not modified" && stored?.version !== version) {
-      // A message brought another body during the request, so the answer says nothing of the held one.
+      // A message brought another body during the request, so the answer does not confirm the held one.
       const error = `could not load ${model}: the answer confirms an earlier body`;
       answer = { kind: "failed", error, retryAfter: null };
     }

@@ -171,7 +171,7 @@ function parse(text: string, url: string): unknown {
   }
 }
 
-/** Whether an answer has the field by which a screen finds everything else: every version of the server sends it. */
+/** Whether an answer has the field by which a screen finds all other fields: every version of the server sends it. */
 function isBody(path: string, json: unknown): boolean {
   if (typeof json !== "object" || json === null) {
     return false;

@@ -106,7 +106,7 @@ export interface Held {
   askedAt: number | null;
 }
 
-/** Why a read model is in its state, and what its next fetch waits for. */
+/** Why a read model is in its state, and the event or time that its next fetch waits for. */
 export interface Explanation {
   state: HeldState;
   why: Why | null;
@@ -131,7 +131,7 @@ export class Engine {
     this.#engine = new WebEngine(Float64Array.from(numbers), carried, seed);
   }
 
-  /** The first stream continues at this cursor. After the first poll this does nothing, and neither does `restore`. */
+  /** The first stream continues at this cursor. After the first poll this has no effect, and neither has `restore`. */
   resumeAt(cursor: string): void {
     this.#engine.resume_at(cursor);
   }
@@ -305,7 +305,7 @@ export class Engine {
     };
   }
 
-  /** Why `model` is stale, and what its next fetch waits for. */
+  /** Why `model` is stale, and the event or time that its next fetch waits for. */
   explain(model: number, now: number): Explanation | null {
     const state = states[this.#engine.explain(model, now)];
     if (!state) {

@@ -10,7 +10,7 @@ export interface Socket {
   close(code?: number): void;
 }
 
-/** What the package needs of the machine. */
+/** The needs of the package of the machine. */
 export interface Environment {
   /** Milliseconds since 1970, which never go back while the page lives. */
   now(): number;

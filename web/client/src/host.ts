@@ -2,7 +2,7 @@
  * The host of a connection: one driver for the pages that share it. It speaks with each page by messages that can be
  * cloned, so that it can live in the page itself or in a shared worker.
  */
-import { type Continuation, Driver, type Holding } from "./driver.js";
+import { type Continuation, Driver, type Holding, type Pulse } from "./driver.js";
 import { Endpoint } from "./endpoint.js";
 import type { EngineSettings, EngineStatus } from "./engine.js";
 import type { Environment } from "./environment.js";
@@ -40,7 +40,7 @@ export type ToPage =
   | { is: "updates"; updates: Update[] }
   | { is: "status"; status: ReportedStatus }
   | { is: "known"; known: boolean }
-  | { is: "pulse"; cursor: string | null; at: number };
+  | ({ is: "pulse" } & Pulse);
 
 /** Pages hear of messages that change no view once in this time. */
 const pulsePause = 1_000;
@@ -67,7 +67,7 @@ export class Host {
   #driver: Driver | null = null;
   #status: ReportedStatus = { name: "connecting" };
   #known: boolean | null = null;
-  #pulse: { cursor: string | null; at: number } | null = null;
+  #pulse: Pulse | null = null;
   #pulsedAt = 0;
   #visible = true;
   #enabled = true;
@@ -93,8 +93,8 @@ export class Host {
       page.visible = message.visible;
       const isNew = this.#driver === null;
       const driver = this.#start(message.continuation);
-      if (isNew && !message.online) {
-        driver.setOnline(false);
+      if (!isNew || !message.online) {
+        driver.setOnline(message.online);
       }
       this.#look(message.visible && !isNew);
       this.#pause();
@@ -140,6 +140,8 @@ export class Host {
         this.#send(page, [...page.watched.keys()]);
         break;
       case "reconnect":
+        // A browser can be wrong about the network, and a person who asks knows more.
+        driver.setOnline(true);
         driver.reconnect();
         break;
       case "gone":
@@ -163,7 +165,7 @@ export class Host {
       new Endpoint(this.#environment, url, project, token),
       continuation,
       {
-        changed: (models) => this.#changed(models),
+        changed: (models, pulse) => this.#changed(models, pulse),
         status: (status, text) => {
           this.#status = { ...status, text };
           for (const page of this.#pages) {
@@ -178,25 +180,22 @@ export class Host {
             this.#tell({ is: "known", known });
           }
         },
-        pulse: (cursor, at) => {
-          this.#pulse = { cursor, at };
-          if (at - this.#pulsedAt >= pulsePause) {
-            this.#sendPulse();
-          }
-        },
       },
     );
     return this.#driver;
   }
 
-  #changed(models: ReadonlySet<ReadModel>): void {
-    // The pages learn the cursor first: what they keep must not be older than it.
-    this.#sendPulse();
+  #changed(models: ReadonlySet<ReadModel>, pulse: Pulse | null): void {
+    this.#pulse = pulse ?? this.#pulse;
     for (const page of this.#pages) {
       this.#send(
         page,
         [...models].filter((model) => page.watched.has(model)),
       );
+    }
+    // The cursor comes last: a page that ends in between must not keep a body as true at a cursor that made it stale.
+    if (models.size > 0 || (pulse && pulse.at - this.#pulsedAt >= pulsePause)) {
+      this.#sendPulse();
     }
   }
 
@@ -291,6 +290,7 @@ export class Host {
       this.#enabled = true;
       this.#visible = true;
       this.#known = null;
+      this.#pulse = null;
       return;
     }
     for (const model of page.watched.keys()) {

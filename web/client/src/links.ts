@@ -1,4 +1,5 @@
 /** The link of a page to its host: a shared worker where the browser has one, otherwise the page itself. */
+import { digest } from "./continuation.js";
 import type { Environment } from "./environment.js";
 import { version } from "./generated/version.js";
 import type { HostSettings, ToHost, ToPage } from "./host.js";
@@ -23,18 +24,27 @@ export type WorkerHello = { settings: HostSettings; lock: string };
 /** The answer: the worker works, or it does not. The page learns of the end of the worker by the worker's lock. */
 export type WorkerAnswer = { ready: true; lock: string } | { ready: false; error: string };
 
-/** Opens a link. `greet` gives the state of the page for each new host: the messages that do not wait for one. */
+/** The page at its end of a link. */
+export interface LinkEvents {
+  receive(message: ToPage): void;
+  /** The state of the page for each new host: the messages that do not wait for one. */
+  greet(): ToHost[];
+  /** The host has ended. A new one is greeted. */
+  lost(): void;
+}
+
+/** Opens a link. */
 export function openLink(
   shares: boolean,
   settings: HostSettings,
   environment: Environment,
   engine: WebAssembly.Module | Promise<WebAssembly.Module> | undefined,
-  receive: (message: ToPage) => void,
-  greet: () => ToHost[],
+  { receive, greet, lost }: LinkEvents,
 ): Link {
   const waiting: ToHost[] = [];
   let deliver: ((message: ToHost) => void) | null = null;
   let closed = false;
+  let failed = false;
   let workers = 0;
   let closeWorker = () => {};
   const begin = (take: (message: ToHost) => void) => {
@@ -44,6 +54,7 @@ export function openLink(
     }
   };
   const alone = async () => {
+    failed = false;
     try {
       // A page with a worker needs no host of its own, so a bundler can leave this code out of the first load.
       const [{ Host }, { loadEngine }] = await Promise.all([import("./host.js"), import("./load.js")]);
@@ -53,6 +64,7 @@ export function openLink(
       }
     } catch (error) {
       const reason = `the engine could not be loaded: ${error instanceof Error ? error.message : String(error)}`;
+      failed = true;
       receive({ is: "status", status: { name: "closed", reason } });
     }
   };
@@ -74,8 +86,12 @@ export function openLink(
       environment.clearTimer(timer);
       closeWorker();
       closeWorker = () => {};
+      const wasOpen = deliver !== null;
       deliver = null;
       if (!closed) {
+        if (wasOpen) {
+          lost();
+        }
         next();
       }
     };
@@ -92,7 +108,7 @@ export function openLink(
       worker.failed(() => {});
       port.onmessage = ({ data }: MessageEvent<ToPage>) => receive(data);
       begin((message) => port.postMessage(message));
-      // A browser may end a worker, and tells its pages nothing of it.
+      // A browser may end a worker, and does not tell its pages.
       const watched = { mode: "shared", signal: ended.signal } as const;
       void navigator.locks.request(data.lock, watched, () => leave(share)).catch(() => {});
     };
@@ -106,6 +122,9 @@ export function openLink(
     send: (message) => {
       if (deliver) {
         deliver(message);
+      } else if (failed && message.do === "reconnect") {
+        receive({ is: "status", status: { name: "connecting" } });
+        void alone();
       } else if (isWish(message) && waiting.length < mostWaiting) {
         waiting.push(message);
       }
@@ -137,23 +156,27 @@ function openWorker(settings: HostSettings): OpenWorker | null {
   }
   try {
     // Pages of two versions of the package have two workers, because their messages can differ.
-    const name = `requery ${version} ${JSON.stringify(settings)}`;
+    // The browser shows the name of a worker, so the name does not tell the token.
+    const token = settings.token === null ? null : digest(settings.token);
+    const name = `requery ${version} ${JSON.stringify({ ...settings, token })}`;
     // Bundlers know this form and make a file of the worker.
     const worker = new SharedWorker(new URL("./worker.js", import.meta.url), { type: "module", name });
     const lock = `requery page ${crypto.randomUUID()}`;
     let release = () => {};
+    // The page can leave before the browser grants the lock, which is then free at once.
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
     void navigator.locks
       .request(lock, () => {
         worker.port.postMessage({ settings, lock } satisfies WorkerHello);
-        return new Promise<void>((resolve) => {
-          release = resolve;
-        });
+        return released;
       })
       .catch(() => {});
     worker.port.start();
     return {
       port: worker.port,
-      release: () => release(),
+      release,
       failed: (then) => {
         worker.onerror = then;
       },

@@ -16,6 +16,8 @@ export const carried = 1;
 
 const firstTask = 1 << 24;
 const bookmarksNumber = 2 << 24;
+/** A number that no read model has. */
+export const unusedNumber = firstTask - 1;
 /** The group of a number is its upper bits, and the highest bit says that a number is a group. */
 const everyTaskNumber = 0x8000_0001;
 
@@ -53,6 +55,11 @@ export class ModelNumbers {
     this.#numbers.set(model, number);
     this.#names.set(number, model);
     return number;
+  }
+
+  /** The number of a read model. Undefined: it has none. */
+  known(model: ReadModel): number | undefined {
+    return this.#numbers.get(model);
   }
 
   /**

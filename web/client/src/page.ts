@@ -1,6 +1,6 @@
 /** The page around a store: whether it is visible and has network, and when it is left. */
 
-/** What a store hears of its page. */
+/** The events of a page for its store. */
 export interface PageEvents {
   visible(visible: boolean): void;
   online(online: boolean): void;
@@ -14,6 +14,15 @@ export interface PageState {
   online(): boolean;
   /** Reports until the returned function is called. */
   listen(events: PageEvents): () => void;
+}
+
+/**
+ * Whether the server at `url` is on this machine. The browser reports the state of the network, and the way to such a
+ * server needs no network.
+ */
+export function isLoopback(url: string): boolean {
+  // The parser of addresses writes each form of an IPv4 address in this way.
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(new URL(url).hostname);
 }
 
 /** The page of a browser. Elsewhere it is always visible and has network. */

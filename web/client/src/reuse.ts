@@ -35,12 +35,15 @@ function list(old: readonly unknown[], next: readonly unknown[]): readonly unkno
 function fields(old: Fields, next: Fields): Fields {
   const names = Object.keys(next);
   let same = names.length === Object.keys(old).length;
-  const shared: Fields = {};
-  for (const name of names) {
-    const value = reuse(old[name], next[name]);
-    shared[name] = value;
-    same &&= Object.hasOwn(old, name) && Object.is(value, old[name]);
-  }
+  // A body can have a field of any name, and an assignment to `__proto__` would make no field.
+  const shared = Object.fromEntries(
+    names.map((name) => {
+      const isOld = Object.hasOwn(old, name);
+      const value = isOld ? reuse(old[name], next[name]) : next[name];
+      same &&= isOld && Object.is(value, old[name]);
+      return [name, value];
+    }),
+  );
   return same ? old : shared;
 }
 
@@ -51,7 +54,9 @@ function idOf(row: unknown): string | undefined {
   if (!isFields(row)) {
     return undefined;
   }
-  const name = "id" in row ? "id" : ids.find((name) => typeof row[name] === "string");
+  const name = Object.hasOwn(row, "id")
+    ? "id"
+    : ids.find((name) => Object.hasOwn(row, name) && typeof row[name] === "string");
   return name === undefined ? undefined : `${name} ${row[name]}`;
 }
 

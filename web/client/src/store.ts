@@ -8,7 +8,7 @@ import { type Environment, machine } from "./environment.js";
 import type { HostSettings, ReportedStatus, ToHost, ToPage } from "./host.js";
 import { type Link, openLink } from "./links.js";
 import { type ReadModel, readModel } from "./models.js";
-import { browserPage, type PageState } from "./page.js";
+import { browserPage, isLoopback, type PageState } from "./page.js";
 import { rememberedSize, size } from "./remembered.js";
 import { notify, type Subscribable, Value } from "./value.js";
 import { type BodyOf, Mirror, type View } from "./view.js";
@@ -38,7 +38,7 @@ export interface StoreOptions {
   storage?: KeptStorage | null;
   /** `"collect"`: a hidden page fetches when a person looks at it again. `"follow"`: as if it were visible. */
   hidden?: "collect" | "follow";
-  /** Other waits than those of the contract. */
+  /** Waits that differ from the waits of the contract. */
   settings?: EngineSettings;
   /** The boundary to the machine, for tests. */
   environment?: Environment;
@@ -78,7 +78,8 @@ export class Store {
   readonly #followsHidden: boolean;
   readonly #link: Link;
   readonly #unlisten: () => void;
-  /** What an earlier page kept, until the first host has it. */
+  readonly #isLocal: boolean;
+  /** The answers of an earlier page or host, until the stream of the next one begins. */
   #continuation: Continuation | null;
   #paused = false;
   #pulse: { cursor: string | null; at: number } | null = null;
@@ -102,6 +103,7 @@ export class Store {
     this.#storageKey = storageKey(settings.url, settings.project, settings.token);
     this.#page = page;
     this.#followsHidden = options.hidden === "follow";
+    this.#isLocal = isLoopback(settings.url);
     this.status = this.#status;
     this.known = this.#known;
 
@@ -112,17 +114,14 @@ export class Store {
     }
     const shares = !fetch && !options.environment && !options.engine && options.tabs !== "alone";
     const { engine } = options;
-    this.#link = openLink(
-      shares,
-      settings,
-      this.#environment,
-      engine,
-      (message) => this.#take(message),
-      () => this.#greet(),
-    );
+    this.#link = openLink(shares, settings, this.#environment, engine, {
+      receive: (message) => this.#take(message),
+      greet: () => this.#greet(),
+      lost: () => this.#lose(),
+    });
     this.#unlisten = page.listen({
       visible: (visible) => this.#send({ do: "visible", visible: visible || this.#followsHidden }),
-      online: (online) => this.#send({ do: "online", online }),
+      online: (online) => this.#send({ do: "online", online: online || this.#isLocal }),
       left: () => this.#keep(),
     });
   }
@@ -135,6 +134,8 @@ export class Store {
     }
     let watch = this.#watches.get(model);
     if (!watch) {
+      // The bound of the mirrors without a subscriber is that of the watches, too.
+      this.#mirror(model);
       watch = this.#newWatch(model);
       this.#watches.set(model, watch);
     }
@@ -167,7 +168,7 @@ export class Store {
     this.#send({ do: "refresh", model });
   }
 
-  /** The application wrote, and these read models show what it wrote. `cursor` is `Requery-Cursor` of the write. */
+  /** The application wrote, and these read models show the write. `cursor` is `Requery-Cursor` of the write. */
   wrote(cursor: string, ...models: ReadModel[]): void {
     // Answers can overtake each other.
     if (this.#written === null || !covers(this.#written, cursor)) {
@@ -189,7 +190,7 @@ export class Store {
   }
 
   /**
-   * Reads over REST what is no read model. The answer contains this page's own writes. With `after` the request begins
+   * Reads a resource over REST that is no read model. The answer contains this page's own writes. With `after` the request begins
    * when the body of that read model is there, so a change that the answer lacks is a change of the view. Fails with a
    * `RequestError`.
    */
@@ -210,11 +211,7 @@ export class Store {
   pause(): void {
     this.#paused = true;
     this.#send({ do: "pause" });
-    for (const mirror of this.#mirrors.values()) {
-      if (mirror.leave()) {
-        notify(mirror.listeners, undefined);
-      }
-    }
+    this.#doubt();
   }
 
   resume(): void {
@@ -308,10 +305,10 @@ export class Store {
   /** The state of this page, for a host that does not know it. */
   #greet(): ToHost[] {
     const visible = this.#page.visible() || this.#followsHidden;
-    const continuation = this.#continuation ?? keptOf(this.#pulse?.cursor ?? null, this.#mirrors);
-    this.#continuation = null;
+    const online = this.#page.online() || this.#isLocal;
+    const continuation = this.#kept();
     const watched = [...this.#mirrors].filter(([, { listeners }]) => listeners.size > 0).map(([model]) => model);
-    const messages: ToHost[] = [{ do: "hello", visible, online: this.#page.online(), continuation }];
+    const messages: ToHost[] = [{ do: "hello", visible, online, continuation }];
     messages.push(...watched.map((model) => ({ do: "watch", model }) as const));
     return this.#paused ? [...messages, { do: "pause" }] : messages;
   }
@@ -329,7 +326,13 @@ export class Store {
     switch (message.is) {
       case "updates": {
         // Every view is new before the first screen looks at one.
-        const changed = message.updates.filter((update) => this.#mirror(update.model).take(update.model, update));
+        const changed = message.updates.filter((update) => {
+          const mirror = this.#mirror(update.model);
+          // The host sent an update before it learned that this page rests or shows the read model no more.
+          const isFollowed = mirror.listeners.size > 0 && !this.#paused;
+          const state = update.state === "fresh" && !isFollowed ? "unconfirmed" : update.state;
+          return mirror.take(update.model, { ...update, state });
+        });
         for (const { model } of changed) {
           notify(this.#mirror(model).listeners, undefined);
         }
@@ -343,13 +346,39 @@ export class Store {
         break;
       case "pulse":
         this.#pulse = message;
+        if (message.cursor !== null) {
+          this.#continuation = null;
+        }
         break;
     }
   }
 
+  /** The host has ended: no message says any more that a body is true. */
+  #lose(): void {
+    this.#continuation = this.#kept();
+    this.#pulse = null;
+    this.#status.set(Object.freeze({ name: "connecting" }));
+    this.#doubt();
+  }
+
+  /** No view is known to be true from now on. */
+  #doubt(): void {
+    // Every view is new before the first screen looks at one.
+    for (const mirror of [...this.#mirrors.values()].filter((mirror) => mirror.leave())) {
+      notify(mirror.listeners, undefined);
+    }
+  }
+
+  /** The answers that a later page or host can continue from. */
+  #kept(): Continuation | null {
+    const cursor = this.#pulse?.cursor ?? null;
+    // Before the stream begins, the cursor of the stream before it is the newest one that is proved.
+    return cursor === null ? this.#continuation : keptOf(cursor, this.#mirrors);
+  }
+
   #keep(): void {
     if (this.#storage && !this.#closed) {
-      keep(this.#storage, this.#storageKey, this.#pulse?.cursor ?? null, this.#mirrors);
+      keep(this.#storage, this.#storageKey, this.#kept());
     }
   }
 }

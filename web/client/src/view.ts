@@ -35,11 +35,14 @@ export class Mirror {
   view: View<unknown> = empty;
   /** The holding behind the view. */
   holding: Holding | null = null;
+  /** Whether the stream reported every change of the body up to its last message, also if that stream was lost since. */
+  isReported = false;
   /** The callbacks of the screens that show it. */
   readonly listeners = new Set<() => void>();
 
   /** The page hears of no change from now on, so the body is no longer known to be true. Returns whether the view changed. */
   leave(): boolean {
+    this.isReported = false;
     if (this.view.state !== "fresh" || !this.holding) {
       return false;
     }
@@ -53,6 +56,8 @@ export class Mirror {
     const { view } = this;
     const held = this.holding?.body ?? null;
     const body = update.body === undefined ? held : update.body;
+    const isSame = this.holding?.version === update.version && body === held;
+    this.isReported = update.state === "fresh" || (update.state === "unconfirmed" && this.isReported && isSame);
     this.holding = { ...update, body };
     const data = body === held && view.data !== null ? view.data : body && reuse(view.data, asData(model, body.parts));
     if (data === view.data && update.state === view.state && update.error === view.error) {

@@ -39,7 +39,7 @@ export const waits = [
   "a change",
 ] as const;
 
-/** What the next fetch of a read model waits for. */
+/** The event or time that the next fetch of a read model waits for. */
 export type WaitsFor = (typeof waits)[number];
 
 /** Why a read model is fetched: the kind of a message, or another word. */

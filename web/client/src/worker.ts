@@ -5,6 +5,8 @@ import type { WorkerAnswer, WorkerHello } from "./links.js";
 import { loadEngine } from "./load.js";
 
 let host: Promise<Host> | null = null;
+/** The settings of the host, as a text. */
+let hostSettings: string | null = null;
 
 /** The worker holds its lock as long as it lives. */
 const lock = `requery worker ${crypto.randomUUID()}`;
@@ -23,7 +25,13 @@ const locked = new Promise<void>((resolve) => {
   port.onmessage = async ({ data }: MessageEvent<WorkerHello>) => {
     try {
       await locked;
-      // The name of a worker holds its settings, so all its pages have the same.
+      const settings = JSON.stringify(data.settings);
+      hostSettings ??= settings;
+      if (settings !== hostSettings) {
+        // The name of a worker holds a digest of the token, and two tokens can have the same digest.
+        port.postMessage({ ready: false, error: "the worker has another token" } satisfies WorkerAnswer);
+        return;
+      }
       host ??= loadEngine().then((module) => new Host(module, data.settings, machine()));
       const take = (await host).connect((message) => port.postMessage(message));
       port.onmessage = ({ data }) => take(data);
@@ -32,6 +40,7 @@ const locked = new Promise<void>((resolve) => {
       port.postMessage({ ready: true, lock } satisfies WorkerAnswer);
     } catch (error) {
       host = null;
+      hostSettings = null;
       port.postMessage({ ready: false, error: String(error) } satisfies WorkerAnswer);
     }
   };

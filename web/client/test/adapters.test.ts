@@ -96,7 +96,7 @@ test("TanStack Query: after a write only the read models that do not cover the w
   assert.deepEqual([request?.headers["requery-at-least"], rest.length], ["a:8:8:", 0]);
   request?.unchanged("a:8:8:");
   await settle();
-  // An equal body says nothing of a query that shows other rows.
+  // An equal body does not prove that a query with other rows is unchanged.
   assert.equal(count.requests.length, 2);
   assert.equal(client.getQueryState(requeryKey("bookmarks"))?.isInvalidated, false);
   close();
@@ -123,7 +123,7 @@ test("TanStack Query: a change during the first fetch of a dependent query is ke
   close();
 });
 
-test("TanStack Query: a screen that comes back shows what changed while it was away", async () => {
+test("TanStack Query: a screen that comes back shows the changes since it left", async () => {
   const { machine, store, client, close } = start();
   const observer = new QueryObserver(client, requeryOptions(store, "bookmarks"));
   const count = dependent(client);
@@ -183,7 +183,7 @@ test("TanStack Query: a screen that replaces another one costs no request", asyn
   close();
 });
 
-test("what depends on a read model is read after the read model, and contains the own writes", async () => {
+test("a list that depends on a read model is read after the read model, and contains the own writes", async () => {
   const { machine, store, close } = start();
   store.watch("bookmarks").subscribe(() => {});
   const read = store.read<{ items: number[] }>("/api/v1/search?q=x", "bookmarks");
@@ -205,7 +205,7 @@ test("what depends on a read model is read after the read model, and contains th
   assert.deepEqual(
     machine.taken().map((request) => request.headers["requery-at-least"]),
     ["a:5:5:", "a:5:5:"],
-    "an earlier write that is answered later lowers nothing",
+    "an earlier write that is answered later lowers no floor",
   );
   close();
 });

@@ -29,19 +29,22 @@ test("Chromium: tabs share a connection", { skip }, async (t) => {
     }
   });
 
-  await t.test("a tab that is loaded again fetches nothing, also what no other tab shows", async () => {
-    const [first] = pages as [Page];
-    const task = await open(context, `live.html?watch=task:${id}`);
-    await shows(task, "task", "fresh: one");
-    await shows(task, "status", "live");
-    proxy.taken();
-    await task.reload();
-    await shows(task, "task", "fresh: one");
-    await first.reload();
-    await shows(first, "tasks", "fresh: two,one");
-    assert.deepEqual(proxy.taken(), []);
-    pages.push(task);
-  });
+  await t.test(
+    "a tab that is loaded again makes no request, also for a read model that no other tab shows",
+    async () => {
+      const [first] = pages as [Page];
+      const task = await open(context, `live.html?watch=task:${id}`);
+      await shows(task, "task", "fresh: one");
+      await shows(task, "status", "live");
+      proxy.taken();
+      await task.reload();
+      await shows(task, "task", "fresh: one");
+      await first.reload();
+      await shows(first, "tasks", "fresh: two,one");
+      assert.deepEqual(proxy.taken(), []);
+      pages.push(task);
+    },
+  );
 
   await t.test("a tab that crashes leaves no watch behind", async () => {
     const task = pages.pop() as Page;
@@ -62,7 +65,7 @@ test("Chromium: tabs share a connection", { skip }, async (t) => {
     await shows(pages[0] as Page, "tasks", "fresh: one,two");
   });
 
-  await t.test("a worker that ends is replaced, and nothing is fetched that did not change", async () => {
+  await t.test("a worker that ends is replaced, and a read model that did not change is not fetched", async () => {
     const other = await browser.newContext();
     // The worker runs in the process of the first page.
     const first = await open(other, "live.html");
@@ -92,7 +95,7 @@ test("Chromium: tabs share a connection", { skip }, async (t) => {
   });
 
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-    await t.test(`a server that ends by ${signal} is found again, and nothing is fetched`, async () => {
+    await t.test(`a server that ends by ${signal} is found again, and no read model is fetched`, async () => {
       const [page] = pages as [Page];
       await shows(page, "status", "live");
       proxy.taken();
@@ -107,7 +110,7 @@ test("Chromium: tabs share a connection", { skip }, async (t) => {
     });
   }
 
-  await t.test("a browser without network says so, and fetches what changed when the network returns", async () => {
+  await t.test("a browser without network says so, and fetches only changes when the network returns", async () => {
     const [page, other] = pages as [Page, Page];
     // The switch of the browser tells the pages, and leaves the connection of the worker as it is.
     const offline = async () => {

@@ -145,7 +145,7 @@ test("Chromium: browsers that lack a part, and pages that sleep", { skip }, asyn
     });
   }
 
-  await t.test("a hidden page fetches nothing, and shows what changed when a person looks at it", async () => {
+  await t.test("a hidden page makes no request, and shows the changes when a person looks at it", async () => {
     const context = await browser.newContext();
     const page = await open(context, "live.html");
     await shows(page, "tasks", `fresh: ${newest}`);

@@ -14,7 +14,7 @@ const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 export const skip =
   (!binary && "REQUERY_BINARY is not set") || (!existsSync(executablePath) && "there is no Chromium") || false;
 
-/** Everything that a test of the package in Chromium needs. It ends with the test. */
+/** The server, the proxy and the browser of a test in Chromium. They end with the test. */
 export async function stage(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), "requery-web-"));
   const proxy = await CountingProxy.start();

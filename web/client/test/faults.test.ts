@@ -43,7 +43,7 @@ test("the clock counts a sleep of the machine, and never goes back", () => {
   assert.equal(now(), 4_601_900, "an hour of sleep");
   wall -= 7_200_000;
   steady += 10;
-  assert.equal(now(), 4_601_910, "a wall clock that is set back changes nothing");
+  assert.equal(now(), 4_601_910, "a wall clock that is set back has no effect");
 });
 
 test("after a sleep the silent connection is replaced, and the page requests only what changed", async () => {
@@ -205,7 +205,7 @@ test("the bodies that no screen shows take at most 16 Mi characters", async () =
   store.close();
 });
 
-test("what another script wrote to the storage, and the answers of another person, are not used", async () => {
+test("the writes of another script to the storage, and the answers of another person, are not used", async () => {
   const { page, storage, options, store } = await live().then(async (started) => {
     started.page.events?.left();
     return started;

@@ -73,3 +73,33 @@ test("a thousand tasks that were looked at and left are forgotten", async () => 
   assert.ok(after < before + 20 * texts.length, `${before} bytes became ${after}`);
   store.close();
 });
+
+test("writes, requests and looks for tasks that no screen shows leave the memory as it was", async () => {
+  const machine = new FakeMachine();
+  const store = createStore({
+    url: "http://server.test",
+    environment: machine,
+    page: new FakePage(),
+    storage: null,
+    engine,
+  });
+  store.watch("bookmarks").subscribe(() => {});
+  await settle();
+  const touch = async (from: number, to: number) => {
+    for (let number = from; number < to; number += 1) {
+      store.wrote("a:6:6:", `task:${id(number)}`);
+      store.refresh(`task:${id(number)}`);
+      store.watch(`task:${id(number)}`);
+      if (number % 1_000 === 0) {
+        await settle();
+      }
+    }
+    await settle();
+    gc();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = await touch(0, 2_000);
+  const after = await touch(2_000, 30_000);
+  assert.ok(after < before + 2_000_000, `${before} bytes became ${after}`);
+  store.close();
+});

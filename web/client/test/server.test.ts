@@ -63,5 +63,5 @@ test("a store follows a real server, also over its restart", { skip: !binary }, 
   server = await serve(folder, Number(port));
   await until(store.status, (status) => status.name === "live");
   await until(task, (view) => view.state === "fresh");
-  assert.deepEqual(paths, [], "nothing changed, so nothing is fetched");
+  assert.deepEqual(paths, [], "without a change no read model is fetched");
 });

@@ -68,7 +68,7 @@ test("a notice makes the view stale, and equal rows of the new body keep their i
   assert.equal(views.length, new Set(views).size, "no view is reported twice");
 });
 
-test("an equal answer wakes nobody", async () => {
+test("an equal answer changes no view", async () => {
   const { machine, store, views } = await live();
   const before = store.watch("bookmarks").getSnapshot();
   const count = views.length;
@@ -274,7 +274,7 @@ test("a write is asked for at once, and its notice costs no request", async () =
   assert.deepEqual(machine.taken(), []);
 });
 
-test("a hidden page fetches nothing until a person looks at it", async () => {
+test("a hidden page makes no request until a person looks at it", async () => {
   const { machine, page, store } = await live();
   page.events?.visible(false);
   await machine.pass(1_000);
