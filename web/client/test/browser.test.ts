@@ -5,7 +5,7 @@ import type { Page } from "playwright-core";
 import { shows, skip, stage, until } from "./chromium.js";
 
 test("Chromium: tabs share a connection", { skip }, async (t) => {
-  const { proxy, browser, open, post, rename, ...server } = await stage(t);
+  const { proxy, remote, browser, open, post, rename, ...server } = await stage(t);
   const context = await browser.newContext();
   const id = await post("one");
   let pages: Page[] = [];
@@ -111,25 +111,48 @@ test("Chromium: tabs share a connection", { skip }, async (t) => {
   }
 
   await t.test("a browser without network says so, and fetches only changes when the network returns", async () => {
-    const [page, other] = pages as [Page, Page];
+    const away = await browser.newContext();
+    const [page, other] = [await open(away, "live.html", remote), await open(away, "live.html", remote)];
+    await shows(page, "status", "live");
+    await shows(other, "tasks", "fresh: three,one,two");
+    await shows(other, "status", "live");
     // The switch of the browser tells the pages, and leaves the connection of the worker as it is.
     const offline = async () => {
-      await context.setOffline(true);
+      await away.setOffline(true);
       proxy.cut();
       await shows(page, "status", "offline");
       await shows(page, "tasks", /^unconfirmed: /);
     };
     proxy.taken();
     await offline();
-    await context.setOffline(false);
+    await away.setOffline(false);
     await shows(page, "status", "live");
     await shows(other, "status", "live");
     assert.deepEqual(proxy.taken(), []);
     await offline();
     await post("four");
-    await context.setOffline(false);
+    await away.setOffline(false);
     await shows(page, "tasks", "fresh: four,three,one,two");
     await shows(other, "tasks", "fresh: four,three,one,two");
+    await away.close();
+  });
+
+  await t.test("a browser without network connects to a server on the same machine", async () => {
+    const local = await browser.newContext();
+    // The switch of the browser would also cut the way to the own machine, which the loss of a network leaves.
+    await local.addInitScript("Object.defineProperty(navigator, 'onLine', { value: false })");
+    const page = await open(local, "live.html");
+    await shows(page, "status", "live");
+    await page.evaluate("window.names = []; store.status.subscribe(({ name }) => names.push(name))");
+    await page.evaluate("dispatchEvent(new Event('offline'))");
+    proxy.cut();
+    await until(
+      () => page.evaluate("names.includes('reconnecting') && names.at(-1) === 'live' && !names.includes('offline')"),
+      async () => `the connection was ${await page.evaluate("names.join()")}`,
+    );
+    await post("five");
+    await shows(page, "tasks", "fresh: five,four,three,one,two");
+    await local.close();
   });
 });
 

@@ -18,9 +18,18 @@ export const skip =
 export async function stage(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), "requery-web-"));
   const proxy = await CountingProxy.start();
-  let server = await serve(folder, 0, "--allow-origin", proxy.url);
+  /** The proxy as a server of another machine. */
+  const remote = proxy.url.replace("127.0.0.1", "remote.test");
+  const origins = ["--allow-origin", proxy.url, "--allow-origin", remote];
+  let server = await serve(folder, 0, ...origins);
   proxy.target = server.url;
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  const args = [
+    "--no-sandbox",
+    "--host-resolver-rules=MAP remote.test 127.0.0.1",
+    // Only secure origins have locks.
+    `--unsafely-treat-insecure-origin-as-secure=${remote}`,
+  ];
+  const browser = await chromium.launch({ executablePath, args });
   t.after(async () => {
     await browser.close();
     proxy.close();
@@ -28,14 +37,15 @@ export async function stage(t: TestContext) {
     await rm(folder, { recursive: true, force: true });
   });
   /** Opens a page of `test/pages` in a tab of `context`. */
-  const open = async (context: BrowserContext, name: string) => {
+  const open = async (context: BrowserContext, name: string, origin = proxy.url) => {
     const page = await context.newPage();
     page.on("pageerror", (error) => t.diagnostic(`page: ${error.message}`));
-    await page.goto(`${proxy.url}/app/test/pages/${name}`);
+    await page.goto(`${origin}/app/test/pages/${name}`);
     return page;
   };
   return {
     proxy,
+    remote,
     browser,
     open,
     /** Starts a task, and returns its id. */
@@ -52,7 +62,7 @@ export async function stage(t: TestContext) {
     },
     stop: (signal: "SIGTERM" | "SIGKILL") => stop(server.child, signal),
     start: async () => {
-      server = await serve(folder, Number(new URL(server.url).port), "--allow-origin", proxy.url);
+      server = await serve(folder, Number(new URL(server.url).port), ...origins);
     },
   };
 }
