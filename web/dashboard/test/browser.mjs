@@ -15,8 +15,15 @@ let browser = null;
 export async function chromiumOnce() {
   browser ??= await chromium.launch({
     executablePath,
-    // Tests look at pages that no window shows, and a page in the background gets few timers.
-    args: ["--no-sandbox", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"],
+    args: [
+      "--no-sandbox",
+      // Tests look at pages that no window shows, and a page in the background gets few timers.
+      "--disable-renderer-backgrounding",
+      "--disable-backgrounding-occluded-windows",
+      // The proxy as a server of another machine. Only secure origins have locks.
+      "--host-resolver-rules=MAP *.remote.test 127.0.0.1",
+      "--unsafely-treat-insecure-origin-as-secure=*.remote.test",
+    ],
   });
   return browser;
 }

@@ -47,17 +47,27 @@ export async function settled(proxy, quiet = 700) {
 /**
  * A test with a stage.
  *
- * `ownServer` gives the test a server that it may stop. All other options are those of the context. Each test ends with
+ * `ownServer` gives the test a server that it may stop. With `remote` the page takes the server for one of another
+ * machine, because the way to its own machine needs no network. All other options are those of the context. Each test ends with
  * the same question: the page made no fault.
  */
 export function scenario(name, options, run) {
-  const { ownServer = false, timeout = 120_000, mayFault = false, serverOptions, todo, ...rest } = options;
+  const {
+    ownServer = false,
+    remote = false,
+    timeout = 120_000,
+    mayFault = false,
+    serverOptions,
+    todo,
+    ...rest
+  } = options;
   test(name, { timeout, ...(todo ? { todo } : {}) }, async () => {
     const server = ownServer ? await RealServer.start({ more: serverOptions ?? [] }) : await sharedServer();
     const proxy = await CountingProxy.start(server.url);
     const project = `p ${randomUUID().slice(0, 8)}`;
     const { context, newPage, page, faults } = await openContext(rest);
-    const at = (path, more = {}) => `${proxy.url}${path}?${new URLSearchParams({ project, ...more })}`;
+    const origin = remote ? proxy.url.replace("127.0.0.1", "server.remote.test") : proxy.url;
+    const at = (path, more = {}) => `${origin}${path}?${new URLSearchParams({ project, ...more })}`;
     const show = async (path, more) => {
       await page.goto(at(path, more));
     };

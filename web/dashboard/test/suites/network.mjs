@@ -111,7 +111,7 @@ export function tests() {
 
   scenario(
     "ten seconds offline by the browser's switch: the page tries no connection, then continues at once",
-    {},
+    { remote: true },
     async (stage) => {
       const { page, proxy, context } = stage;
       const tasks = await listed(stage);
