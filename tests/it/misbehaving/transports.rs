@@ -65,6 +65,22 @@ async fn without_any_stream_watched_read_models_are_polled_and_hidden_ones_are_n
 }
 
 #[tokio::test]
+async fn a_polled_answer_becomes_unconfirmed_without_any_other_input() {
+    let mute = Part::Stream(Vec::new());
+    let peer = Peer::start([Part::Reset, Part::Reset, mute.clone()], [Part::Reset, Part::Reset, mute]).await;
+    let mut settings = quick();
+    settings.poll_interval = Duration::from_millis(600);
+    settings.first_message_wait = Duration::from_secs(60);
+    let client = connect(&peer, settings);
+    let mut bookmarks = client.bookmarks();
+    until(&client, |status| *status == Status::Polling).await;
+    shows(&mut bookmarks, |view| view.is_fresh()).await;
+    // The next attempt to open a stream waits for its first message, and a hidden screen fetches no answer.
+    client.set_visible(false);
+    shows(&mut bookmarks, |view| view.state == HeldState::Unconfirmed).await;
+}
+
+#[tokio::test]
 async fn a_polled_answer_is_fresh_for_one_interval_after_it_was_asked_for() {
     let peer = Peer::start([Part::Reset], [Part::Reset]).await;
     let late = Answer::fresh(1, page(1)).after(Duration::from_secs(5));
