@@ -129,13 +129,15 @@ function TaskList() {
   }
   return (
     <>
-      {read.error ? <Failed error={read.error} /> : null}
-      <Belief model="overview" read={read} />
+      <div class="above-rows">
+        <Belief model="overview" read={read} />
+      </div>
       <ol class="rows" aria-label="Tasks, the last changed first">
         {rows.map(({ id, row, isLeft }) => (
           <TaskRow key={id} task={row} isLeft={isLeft} showsProject={project.value === null} />
         ))}
       </ol>
+      {read.error ? <Failed error={read.error} /> : null}
       {next === null ? null : (
         <button type="button" class="more" onClick={() => void load()}>
           Older tasks <kbd>o</kbd>
