@@ -1,5 +1,5 @@
 /** The bookmarks: marks on tasks and events, each with a note and a way back. */
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import "../styles/lists.css";
 import { bookmark, removeBookmark, say } from "../actions";
 import { ask, query } from "../ask";
@@ -76,13 +76,7 @@ export function Bookmarks() {
 }
 
 function Saved({ row, isLeft }: { row: Bookmark; isLeft: boolean }) {
-  const [note, setNote] = useState<string | null>(null);
-  const save = () => {
-    if (note !== null && note !== (row.note ?? "")) {
-      void bookmark(row.event_id ? { task_id: row.task_id, event_id: row.event_id } : { task_id: row.task_id }, note);
-    }
-    setNote(null);
-  };
+  const [isEditing, setEditing] = useState(false);
   return (
     <li class={isLeft ? "is-left" : ""} data-bookmark={row.bookmark_id}>
       <a href={to(`/tasks/${row.task_id}`, row.event_id ? { event: row.event_id } : {})} data-row={row.bookmark_id}>
@@ -92,32 +86,53 @@ function Saved({ row, isLeft }: { row: Bookmark; isLeft: boolean }) {
         </span>
         <Age time={row.updated_at} />
       </a>
-      {note === null ? (
-        <button type="button" class="note" onClick={() => setNote(row.note ?? "")}>
+      {isEditing ? (
+        <NoteField row={row} close={() => setEditing(false)} />
+      ) : (
+        <button type="button" class="note" onClick={() => setEditing(true)}>
           {row.note ? <span dir="auto">{row.note}</span> : "Add a note"}
         </button>
-      ) : (
-        <textarea
-          class="note"
-          aria-label="Note"
-          value={note}
-          ref={(element) => element?.focus()}
-          onInput={(event) => setNote(event.currentTarget.value)}
-          onBlur={save}
-          onKeyDown={(event) => {
-            if (event.key === "Escape") {
-              event.stopPropagation();
-              setNote(null);
-            } else if (event.key === "Enter" && !event.shiftKey) {
-              event.preventDefault();
-              save();
-            }
-          }}
-        />
       )}
       <button type="button" class="plain" onClick={() => void removeBookmark(row.bookmark_id)}>
         Remove
       </button>
     </li>
+  );
+}
+
+function NoteField({ row, close }: { row: Bookmark; close: () => void }) {
+  const [note, setNote] = useState(row.note ?? "");
+  const [asked] = useState(note);
+  const isEnded = useRef(false);
+  /** The browser reports a field that goes away as left, so the first end alone counts. */
+  const end = (isSaved: boolean) => {
+    if (isEnded.current) return;
+    isEnded.current = true;
+    // A note that came meanwhile stays, unless this person typed one.
+    if (isSaved && note !== asked) {
+      void bookmark(row.event_id ? { task_id: row.task_id, event_id: row.event_id } : { task_id: row.task_id }, note);
+    }
+    close();
+  };
+  return (
+    <textarea
+      class="note"
+      aria-label="Note"
+      value={note}
+      ref={(element) => {
+        if (element && document.activeElement !== element) element.focus();
+      }}
+      onInput={(event) => setNote(event.currentTarget.value)}
+      onBlur={() => end(true)}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") {
+          event.stopPropagation();
+          end(false);
+        } else if (event.key === "Enter" && !event.shiftKey) {
+          event.preventDefault();
+          end(true);
+        }
+      }}
+    />
   );
 }

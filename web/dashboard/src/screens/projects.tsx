@@ -5,7 +5,7 @@ import { useRead } from "../plain_read";
 import { Age } from "../parts/age";
 import { Dialog } from "../parts/dialog";
 import { Failed, Waiting } from "../parts/states";
-import { change, project } from "../route";
+import { change, go, project, screen, to } from "../route";
 import type { ProjectPage } from "../rows";
 import { number, projectName } from "../words";
 
@@ -14,7 +14,9 @@ export function ProjectDialog({ close }: { close: () => void }) {
   const read = useRead<ProjectPage>("/api/v1/projects?limit=200", overview.data);
   const [filter, setFilter] = useState("");
   const choose = (name: string | null) => {
-    change({ project: name });
+    // A task is in one project. In another one its screen would have no row to show.
+    if (screen.value.name === "task") go(to("/", { project: name }));
+    else change({ project: name });
     close();
   };
   const items = (read.data?.items ?? []).filter((one) =>
