@@ -2,21 +2,27 @@
 import { useRef, useState } from "preact/hooks";
 import "../styles/lists.css";
 import { bookmark, removeBookmark, say } from "../actions";
-import { ask, query } from "../ask";
+import { query } from "../ask";
 import { useCalm } from "../calm";
 import { useKeys } from "../keys";
 import { useModel } from "../live";
+import { joined, useOlder } from "../older_rows";
 import { Age } from "../parts/age";
 import { Belief } from "../parts/belief";
 import { Empty, Failed, Waiting } from "../parts/states";
 import { project, to } from "../route";
-import type { Bookmark, BookmarkPage } from "../rows";
+import type { Bookmark } from "../rows";
+
+const PAGE_ROWS = 100;
 
 export function Bookmarks() {
   const { data, error } = useModel("bookmarks");
-  const [older, setOlder] = useState<{ items: Bookmark[]; next: string | null } | null>(null);
-  const ids = new Set(data?.items.map(({ bookmark_id }) => bookmark_id));
-  const all = [...(data?.items ?? []), ...(older?.items ?? []).filter(({ bookmark_id }) => !ids.has(bookmark_id))];
+  const older = useOlder<Bookmark>(
+    `/api/v1/bookmarks${query({ project: project.value, limit: PAGE_ROWS })}`,
+    data?.next ?? null,
+    data,
+  );
+  const all = joined(data?.items ?? [], older.items, ({ bookmark_id }) => bookmark_id);
   const rows = useCalm(all, ({ bookmark_id }) => bookmark_id, project.value);
   useKeys([
     {
@@ -41,15 +47,6 @@ export function Bookmarks() {
     },
   ]);
   if (data === null) return error ? <Failed error={error} /> : <Waiting />;
-  const next = older === null ? data.next : older.next;
-  const load = async () => {
-    try {
-      const answer = await ask<BookmarkPage>(`/api/v1/bookmarks${query({ project: project.value, before: next })}`);
-      if (answer) setOlder({ items: [...(older?.items ?? []), ...answer.body.items], next: answer.body.next ?? null });
-    } catch (failure) {
-      say((failure as Error).message);
-    }
-  };
   return (
     <div class="bookmarks">
       <div class="heading">
@@ -66,11 +63,12 @@ export function Bookmarks() {
           <Saved key={id} row={row} isLeft={isLeft} />
         ))}
       </ol>
-      {next ? (
-        <button type="button" class="more" onClick={() => void load()}>
+      {older.hasMore ? (
+        <button type="button" class="more" onClick={older.load}>
           Older bookmarks
         </button>
       ) : null}
+      {older.isCut ? <p class="dim">There are older bookmarks. The search finds them.</p> : null}
     </div>
   );
 }

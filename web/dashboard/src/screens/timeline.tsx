@@ -22,9 +22,9 @@ export function Timeline({
   detail: TaskDetail;
   marked: ReadonlySet<string>;
 }) {
-  const rows = useTimelineRows(task_id, detail);
-  const { events } = rows;
   const chosen = parameter("event");
+  const rows = useTimelineRows(task_id, detail, chosen);
+  const { events } = rows;
   const [place] = useState(() => keptPlace() as Anchor | null);
   const [isFollowing, setFollowing] = useState(chosen === null && place === null);
   const list = useRef<HTMLDivElement>(null);

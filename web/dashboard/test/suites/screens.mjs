@@ -77,6 +77,18 @@ export function tests() {
     assert.equal(await done.locator("[data-row]").count(), 14);
   });
 
+  scenario(
+    "a task that is ready stands on the first screen, however many tasks changed after it",
+    {},
+    async (stage) => {
+      const { page, server, project, show } = stage;
+      await server.newTasks(project, 2, (at) => ({ title: `ready ${at}`, status: "waiting", status_reason: "ready" }));
+      await server.newTasks(project, 55, (at) => ({ title: `done ${at}`, status: "completed" }));
+      await show("/");
+      await until(async () => (await section(page, "Ready").locator("[data-row]").count()) === 2, "both are shown");
+    },
+  );
+
   scenario("the figures are those of the overview", {}, async (stage) => {
     const { page, server, project, show } = stage;
     const [task] = await server.newTasks(project, 3, (at) => ({ title: `run ${at}`, source: "codex" }));

@@ -249,5 +249,18 @@ export function tests() {
     await until(async () => (await taskRows(page).count()) === 130, "all rows are there");
     const rows = await taskRows(page).evaluateAll((all) => all.map((row) => row.dataset.row));
     assert.equal(new Set(rows).size, 130);
+    // Rows behind the first page follow the server too.
+    await server.send("DELETE", `/api/v1/tasks/${rows[125]}`);
+    await server.send("PATCH", `/api/v1/tasks/${rows[110]}`, { title: "comes to the top" });
+    await server.newTasks(project, 3, (at) => ({ title: `new ${at}` }));
+    const truth = async () => {
+      const { items } = await server.send("GET", `/api/v1/tasks?${new URLSearchParams({ project, limit: 200 })}`);
+      return items.map(({ task_id }) => task_id).join();
+    };
+    await page.mouse.move(2, 2);
+    await page.evaluate(() => document.activeElement.blur());
+    const shown = () => taskRows(page).evaluateAll((all) => all.map((row) => row.dataset.row).join());
+    await until(async () => (await shown()) === (await truth()), "all rows are those of the server");
+    assert.equal((await truth()).split(",").length, 132);
   });
 }
