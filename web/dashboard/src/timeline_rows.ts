@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "./actions";
 import { type Answer, ask, query } from "./ask";
+import { store } from "./live";
 import type { EventPage, TaskDetail, TimelineEvent } from "./rows";
 import { indexOf, merged, OlderPages } from "./timeline_pages";
 
@@ -48,6 +49,7 @@ class LoadedTimeline {
   readonly #pages = new OlderPages();
   #detail: TaskDetail | null = null;
   #takes = 0;
+  #cursor: string | null = null;
   #inView: readonly [number, number] = [0, 0];
   /** The load of older pages that runs now. */
   #running: Promise<void> | null = null;
@@ -73,6 +75,14 @@ class LoadedTimeline {
     this.#detail = detail;
     if (!isKnown) this.#pages.doubt();
     this.#merge(detail);
+    this.#planReview();
+  }
+
+  /** The task changed, and its newest page may be the same: then the cursor of the body alone tells of it. */
+  notice(cursor: string | null): void {
+    if (cursor === this.#cursor) return;
+    this.#cursor = cursor;
+    this.#pages.doubt();
     this.#planReview();
   }
 
@@ -318,6 +328,12 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null, chos
   useEffect(() => {
     if (detail !== null) mine.take(detail);
   }, [mine, detail]);
+  const watch = store.value.watch(`task:${task_id}`);
+  useEffect(() => {
+    // An answer with an equal body wakes no screen.
+    const timer = setInterval(() => mine.notice(watch.cursor()), REVIEW_PACE_MS);
+    return () => clearInterval(timer);
+  }, [mine, watch]);
   useEffect(() => () => held.current?.end(), []);
   return {
     events: mine.loaded.events,
