@@ -397,8 +397,9 @@ impl<K: Key> Engine<K> {
             return Some(EngineAction::Disconnect(id));
         }
         let connect = self.connection.poll_connect(now);
+        let (up, polling) = (self.connection.is_up(), self.connection.is_polling());
         let first_message_until = self.connection.first_message_until();
-        self.refetcher.set_scene(Scene { polling: self.connection.is_polling(), first_message_until });
+        self.refetcher.set_scene(Scene { up, polling, first_message_until });
         if let Some((id, since, transport)) = connect {
             self.narrowing = Narrowing::new();
             return Some(EngineAction::Connect { id, since, transport });

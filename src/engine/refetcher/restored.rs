@@ -14,6 +14,7 @@ impl<K: Key> Refetcher<K> {
         slot.cursor = Some(cursor.clone());
         slot.asked_at = Some(asked_at);
         slot.safety_at = safety_at;
+        slot.restored = true;
         self.slots.insert(key.clone(), slot);
         self.restoring = true;
         self.idle.push((now, key));

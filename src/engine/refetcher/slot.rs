@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub(super) doubt: Option<Doubt>,
     /// When to fetch without any notice.
     pub(super) safety_at: u64,
+    /// The held answer is of an earlier run of the client, and no stream of this run has told of it yet.
+    pub(super) restored: bool,
     /// When to fetch without any notice while no stream can be opened.
     pub(super) poll_at: u64,
     /// The last answer to the narrowing left it out, although the request had it.
@@ -101,6 +103,8 @@ pub(in crate::engine) struct Doubt {
 /// The state of the connection, as far as it decides when a read model is fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::engine) struct Scene {
+    /// The stream brought its first message.
+    pub(in crate::engine) up: bool,
     /// No stream can be opened: read models are fetched again and again.
     pub(in crate::engine) polling: bool,
     /// The first message is expected until this time. A read model that it carries is not fetched before.
@@ -244,6 +248,7 @@ impl Slot {
         if !true_there {
             return false;
         }
+        self.restored = false;
         self.safety_at = safety_at;
         if !held.covers(to) {
             self.drop_other_epoch(to);
@@ -297,6 +302,7 @@ impl Slot {
             };
         }
         self.why = Some(why);
+        self.restored = false;
         self.flight = Some(Flight { began_at: now, need, outdated: false });
         (why, at_least)
     }
@@ -380,7 +386,13 @@ impl Slot {
                 }
             }
             None => {
-                waits.debounce = if scene.polling { self.poll_at } else { self.safety_at };
+                waits.debounce = match scene {
+                    Scene { polling: true, .. } => self.poll_at,
+                    Scene { up: true, .. } => self.safety_at,
+                    Scene { up: false, .. } if self.restored => self.safety_at,
+                    // The next stream tells at once, and without a request, which read models have changed.
+                    Scene { up: false, polling: false, .. } => return None,
+                };
                 waits.pace = self.pace_until;
             }
         }
@@ -412,6 +424,7 @@ impl Slot {
     }
 
     fn take(&mut self, cursor: &Cursor, absent: bool, asked_at: u64) {
+        self.restored = false;
         self.cursor = Some(cursor.clone());
         self.absent = absent;
         self.asked_at = Some(asked_at);

@@ -11,20 +11,25 @@ export type Stores = (project?: string) => Store;
 /** Each store has a connection, so a store that no component uses is closed when so many others are there. */
 const mostUnused = 4;
 
+/** A component asks for its store first and follows it later, when the library has drawn the component. */
+const patience = 10_000;
+
 /** Makes the stores of an application, each when it is first used. */
 export function createStores(options: Omit<StoreOptions, "project"> = {}): Stores {
-  const stores = new Map<string | undefined, Store>();
+  // The store that was asked for last is at the end.
+  const stores = new Map<string | undefined, { store: Store; askedAt: number }>();
   return (project) => {
-    let store = stores.get(project);
-    if (!store) {
-      const unused = [...stores].filter(([, { isFollowed }]) => !isFollowed);
+    const store = stores.get(project)?.store ?? createStore(project === undefined ? options : { ...options, project });
+    const now = store.now();
+    const isNew = !stores.delete(project);
+    if (isNew) {
+      const unused = [...stores].filter(([, { store, askedAt }]) => !store.isFollowed && askedAt + patience < now);
       for (const [name, old] of unused.slice(0, -mostUnused)) {
         stores.delete(name);
-        old.close();
+        old.store.close();
       }
-      store = createStore(project === undefined ? options : { ...options, project });
-      stores.set(project, store);
     }
+    stores.set(project, { store, askedAt: now });
     return store;
   };
 }

@@ -165,6 +165,24 @@ test("TanStack Query: a screen that comes back shows what changed while it was a
   close();
 });
 
+test("TanStack Query: a dependent query with an answer from before the follow is asked again, once", async () => {
+  const { machine, store, client, close } = start();
+  // An application can keep its answers for the next page.
+  client.setQueryData(requeryKey("bookmarks", "count"), 1);
+  new QueryObserver(client, requeryOptions(store, "bookmarks")).subscribe(() => {});
+  const count = dependent(client);
+  count.observer.subscribe(() => {});
+  await settle();
+  assert.equal(count.requests.length, 0, "the library trusts the answer");
+  await begin(machine);
+  assert.equal(count.requests.length, 1, "no change was reported before the follow, so the answer is doubtful");
+  count.requests[0]?.(2);
+  await machine.pass(5_000);
+  assert.equal(count.requests.length, 1);
+  assert.equal(count.observer.getCurrentResult().data, 2);
+  close();
+});
+
 test("TanStack Query: a screen that replaces another one costs no request", async () => {
   const { machine, store, client, close } = start();
   const options = requeryOptions(store, "bookmarks");

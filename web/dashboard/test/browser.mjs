@@ -10,20 +10,21 @@ export const skipped = !hasBinary
   ? `the browser tests are skipped: ${binary} does not exist (cargo build makes it)`
   : !existsSync(executablePath) && `the browser tests are skipped: there is no Chromium at ${executablePath}`;
 
-let browser = null;
+let launch = null;
 
-export async function chromiumOnce() {
-  browser ??= await chromium.launch({
+/** The browser, also for tests that begin at the same time. */
+export function chromiumOnce() {
+  launch ??= chromium.launch({
     executablePath,
     // Tests look at pages that no window shows, and a page in the background gets few timers.
     args: ["--no-sandbox", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows"],
   });
-  return browser;
+  return launch;
 }
 
 export async function closeChromium() {
-  await browser?.close();
-  browser = null;
+  await (await launch)?.close();
+  launch = null;
 }
 
 /** A fresh context with a page. `faults` gets each error of the page and each breach of its policy. */

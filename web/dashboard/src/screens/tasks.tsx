@@ -118,13 +118,15 @@ function TaskList() {
   }
   return (
     <>
-      {read.error ? <Failed error={read.error} /> : null}
-      <Belief model="overview" read={{ ...read, behindSince: read.behindSince ?? older.behindSince }} />
+      <div class="above-rows">
+        <Belief model="overview" read={{ ...read, behindSince: read.behindSince ?? older.behindSince }} />
+      </div>
       <ol class="rows" aria-label="Tasks, the last changed first">
         {rows.map(({ id, row, isLeft }) => (
           <TaskRow key={id} task={row} isLeft={isLeft} showsProject={project.value === null} />
         ))}
       </ol>
+      {read.error ? <Failed error={read.error} /> : null}
       {older.hasMore ? (
         <button type="button" class="more" onClick={older.load}>
           Older tasks <kbd>o</kbd>

@@ -66,6 +66,7 @@ export function tests() {
           await dialog(page).waitFor();
           await check("the help");
           await page.keyboard.press("Escape");
+          await dialog(page).waitFor({ state: "hidden" });
           await page.keyboard.press("p");
           await dialog(page).getByRole("button", { name: project }).waitFor();
           await check("the choice of a project");
@@ -112,6 +113,7 @@ export function tests() {
 
           await show("/");
           await rows();
+          await until(() => proxy.streams > 0, "the page has a stream");
           proxy.drop();
           await until(async () => /reconnecting/i.test(await connection(page)), "the page says that it reconnects");
           await check("a lost connection");
