@@ -4,7 +4,7 @@ import { codings } from "./build/codings.ts";
 import { licenses } from "./build/licenses.ts";
 
 // REQUERY_URL is the running server whose rows the development page shows.
-const target = process.env.REQUERY_URL ?? "http://127.0.0.1:7377";
+const target = process.env.REQUERY_URL ?? "http://127.0.0.1:7373";
 
 /** The server answers 403 to a foreign origin, so the proxy names the origin of the server. */
 const proxied = {

@@ -1,5 +1,6 @@
 /** Keeps every open screen true: watches read models of a requery server and requests them again when they change. */
 export { RequestError } from "./failures.js";
+export { covers } from "./cursors.js";
 export type { EngineSettings, EngineStatus } from "./engine.js";
 export type { components, operations, paths } from "./generated/openapi.js";
 export type { ReportedStatus } from "./host.js";

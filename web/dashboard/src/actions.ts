@@ -68,29 +68,48 @@ interface Deletion {
   task_id: string;
   title: string;
   timer: number;
-  until: number;
+  /** The request went out, so the deletion cannot be taken back. */
+  isSent: boolean;
 }
 
-/** The tasks whose deletion waits for its request. Their rows say so. */
+/** The tasks whose deletion waits for its request, or for the answer to it. Their rows say so. */
 export const deletions = signal<readonly Deletion[]>([]);
 
 export const isDeleting = (task_id: string) => deletions.value.some((one) => one.task_id === task_id);
 
+const lastToUndo = () => deletions.value.findLast(({ isSent }) => !isSent);
+
+/** Whether the key takes back this deletion. */
+export const isNextToUndo = (task_id: string) => lastToUndo()?.task_id === task_id;
+
+/** The sentence of a row whose task is being deleted; `null` for any other row. */
+export function deletingWords(task_id: string): string | null {
+  const one = deletions.value.find((deletion) => deletion.task_id === task_id);
+  if (one === undefined) return null;
+  if (one.isSent) return "is being deleted";
+  return isNextToUndo(task_id) ? "is being deleted; press u to keep it" : "is being deleted; its Undo keeps it";
+}
+
 export function deleteTask(task_id: string, title: string): void {
   if (isDeleting(task_id)) return;
   const timer = window.setTimeout(() => void send(task_id), UNDO_MS);
-  deletions.value = [...deletions.value, { task_id, title, timer, until: Date.now() + UNDO_MS }];
+  deletions.value = [...deletions.value, { task_id, title, timer, isSent: false }];
 }
 
-export function undo(): void {
-  const last = deletions.value.at(-1);
-  if (last === undefined) return;
-  clearTimeout(last.timer);
-  deletions.value = deletions.value.slice(0, -1);
+/** Takes back the deletion of a task; without a task, the last one that waits. */
+export function undo(task_id: string | undefined = lastToUndo()?.task_id): void {
+  const taken = deletions.value.find((one) => one.task_id === task_id && !one.isSent);
+  if (taken === undefined) {
+    say("No deletion can be taken back now.");
+    return;
+  }
+  clearTimeout(taken.timer);
+  deletions.value = deletions.value.filter((one) => one !== taken);
   say("The task stays.");
 }
 
 async function send(task_id: string): Promise<void> {
+  deletions.value = deletions.value.map((one) => (one.task_id === task_id ? { ...one, isSent: true } : one));
   await write(
     "DELETE",
     taskPath(task_id),
@@ -101,14 +120,16 @@ async function send(task_id: string): Promise<void> {
   deletions.value = deletions.value.filter((one) => one.task_id !== task_id);
 }
 
-/** A page that is left sends the requests that still wait; `keepalive` lets them outlive the page. */
+/** A page that is left sends the requests that still wait. Each deletion outlives the page. */
 export function sendOnLeave(): void {
   window.addEventListener("pagehide", () => {
-    for (const { task_id, timer } of deletions.value) {
+    for (const { task_id, timer, isSent } of deletions.value) {
+      if (isSent) continue;
       clearTimeout(timer);
-      void ask(taskPath(task_id), { method: "DELETE", keepalive: true }).catch(() => {});
+      void ask(taskPath(task_id), { method: "DELETE" }).catch(() => {});
     }
-    deletions.value = [];
+    // A page that comes back from the cache of the browser has the answers of the other requests still before it.
+    deletions.value = deletions.value.filter(({ isSent }) => isSent);
   });
 }
 

@@ -1,10 +1,10 @@
-/** The frame of all screens: the bar, the screen, the connection, and what the page says. */
+/** The frame of all screens: the bar, the screen, the connection, and the sentences of the page. */
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { deletions, said, say, undo } from "./actions";
+import { deletions, isNextToUndo, said, say, undo } from "./actions";
 import { newer, showNewer } from "./calm";
 import { forgetHeard, hear, showBadge, toggleNotify, toggleSound } from "./heard";
-import { type Key, step, useKeys } from "./keys";
+import { type Key, readLetterKeys, step, useKeys } from "./keys";
 import { useModel } from "./live";
 import { Connection } from "./parts/connection";
 import { go, project, screen, to } from "./route";
@@ -35,7 +35,7 @@ const KEYS: readonly Key[] = [
   { key: "k", does: "previous row", run: () => step(-1) },
   { key: "Escape", does: "leave the row", run: () => (document.activeElement as HTMLElement | null)?.blur() },
   { key: ".", does: "show newer rows", run: showNewer },
-  { key: "u", does: "take a deletion back", run: undo },
+  { key: "u", does: "take a deletion back", run: () => undo() },
   { key: "N", does: "notifications on or off", run: () => void toggleNotify().then(say) },
   { key: "S", does: "sound on or off", run: () => say(toggleSound()) },
   { key: "?", does: "this help", run: () => show("help") },
@@ -50,6 +50,7 @@ export function App() {
   const chosen = project.value;
   const current = screen.value;
   const title = current.name === "task" ? nameOfTask.value : TITLES[current.name];
+  useEffect(readLetterKeys, []);
   useEffect(forgetHeard, [chosen]);
   useEffect(() => {
     // Rows that are not confirmed begin no episode.
@@ -76,7 +77,7 @@ export function App() {
       </main>
       <Foot />
       <div class="unseen" role="status" aria-live="polite">
-        {needs[0] ? `${needs.length} need you. First: ${needs[0].title}` : ""}
+        {needs[0] ? `${needs.length} ${needs.length === 1 ? "needs" : "need"} you. First: ${needs[0].title}` : ""}
       </div>
       {dialog.value === "help" ? <Help close={close} /> : null}
       {dialog.value === "projects" ? <ProjectDialog close={close} /> : null}
@@ -107,7 +108,7 @@ function Bar({ needs }: { needs: number }) {
             {needs > 0 ? (
               <span class="badge">
                 {needs > MOST_IN_BADGE ? `${MOST_IN_BADGE}+` : needs}
-                <span class="unseen"> need you</span>
+                <span class="unseen"> {needs === 1 ? "needs" : "need"} you</span>
               </span>
             ) : null}
           </span>
@@ -143,14 +144,16 @@ function Foot() {
           {newer.value} newer, press <kbd>.</kbd>
         </button>
       ) : null}
-      {deletions.value.map(({ task_id, title }) => (
+      {deletions.value.map(({ task_id, title, isSent }) => (
         <div class="said" key={task_id}>
           <span>
             <b dir="auto">{title}</b> is being deleted.
           </span>{" "}
-          <button type="button" onClick={undo}>
-            Undo <kbd>u</kbd>
-          </button>
+          {isSent ? null : (
+            <button type="button" onClick={() => undo(task_id)}>
+              Undo {isNextToUndo(task_id) ? <kbd>u</kbd> : null}
+            </button>
+          )}
         </div>
       ))}
       <div role="status" aria-live="polite">

@@ -1,6 +1,7 @@
 /** Plain requests: reads that are no read model, and writes. */
+import { covers } from "requery-client";
 
-/** A failed request, with a sentence that says what to do. */
+/** A failed request, with a sentence that names the step against it. */
 export class Failure extends Error {
   constructor(
     readonly status: number,
@@ -29,12 +30,10 @@ export async function ask<T>(
     method = "GET",
     body,
     etag,
-    keepalive = false,
   }: {
     method?: string;
     body?: unknown;
     etag?: string | null;
-    keepalive?: boolean;
   } = {},
 ): Promise<Answer<T> | null> {
   const headers = new Headers({ accept: "application/json" });
@@ -46,7 +45,8 @@ export async function ask<T>(
     response = await fetch(path, {
       method,
       headers,
-      keepalive,
+      // A deletion outlives the page that a person leaves.
+      keepalive: method === "DELETE",
       cache: "no-store",
       signal: AbortSignal.timeout(ANSWER_TIME_MS),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -56,7 +56,8 @@ export async function ask<T>(
   }
   if (response.status === 304) return null;
   const cursor = response.headers.get("requery-cursor");
-  if (method !== "GET" && cursor !== null) written = cursor;
+  // Answers can overtake each other.
+  if (method !== "GET" && cursor !== null && (written === null || !covers(written, cursor))) written = cursor;
   const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
   if (response.ok && response.status === 204) return { body: undefined as T, cursor, etag: null };
   if (response.ok && !isJson) {

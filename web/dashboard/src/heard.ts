@@ -1,28 +1,9 @@
 /** A person hears of a task that starts to wait: the badge in the title and on the icon, a notification, a sound. */
 import { signal } from "@preact/signals";
+import { kept } from "./kept";
 import { go, to } from "./route";
 import type { NeedsYou } from "./rows";
 import { why } from "./words";
-
-/** A stored choice of a person. The page works on where storage is forbidden or full. */
-function kept(name: string): { read: () => boolean; write: (value: boolean) => void } {
-  return {
-    read: () => {
-      try {
-        return localStorage.getItem(name) === "on";
-      } catch {
-        return false;
-      }
-    },
-    write: (value) => {
-      try {
-        localStorage.setItem(name, value ? "on" : "off");
-      } catch {
-        // The choice then lasts as long as the page.
-      }
-    },
-  };
-}
 
 const NOTIFY = kept("requery.notify");
 const SOUND = kept("requery.sound");
@@ -99,7 +80,8 @@ function tell(begun: readonly NeedsYou[]): void {
     try {
       const shown = new Notification(entry.title, {
         body: entry.detail ?? why(entry.reason ?? null),
-        tag: entry.task_id,
+        // A tag that was shown before makes no second notification, so each episode has its own.
+        tag: `${entry.task_id} ${entry.since}`,
       });
       shown.onclick = () => {
         window.focus();

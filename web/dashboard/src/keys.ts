@@ -1,6 +1,7 @@
 /** Every action has a key. A screen adds its keys while it is shown; the help lists all that hold now. */
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { kept } from "./kept";
 
 export interface Key {
   /** The value of `KeyboardEvent.key`. */
@@ -27,6 +28,25 @@ export function useKeys(added: readonly Key[]): void {
   }, [names]);
 }
 
+const LETTERS = kept("requery.keys", true);
+
+/** Keys of one character act. Speech input and unsteady hands press such keys without intent, so a person can end it. */
+export const hasLetterKeys = signal(true);
+
+function showLetterKeys(value: boolean): void {
+  hasLetterKeys.value = value;
+  document.documentElement.classList.toggle("no-letter-keys", !value);
+}
+
+/** Reads the choice of the person. It happens after the first rows, because the storage of a browser is slow. */
+export const readLetterKeys = (): void => showLetterKeys(LETTERS.read());
+
+export function toggleLetterKeys(): string {
+  showLetterKeys(!hasLetterKeys.value);
+  LETTERS.write(hasLetterKeys.value);
+  return hasLetterKeys.value ? "Keys of one character act." : "Keys of one character do not act.";
+}
+
 /** The keys that a focused control needs for itself. */
 const KEYS_OF_CONTROLS = ["Enter", " "];
 
@@ -40,6 +60,7 @@ export function listenToKeys(): void {
     }
     if (document.querySelector("dialog[open]") !== null) return;
     if (KEYS_OF_CONTROLS.includes(pressed.key) && target.closest("a, button, summary") !== null) return;
+    if (pressed.key.length === 1 && !hasLetterKeys.value) return;
     const found = keys.value.findLast(({ key }) => key === pressed.key);
     if (!found) return;
     pressed.preventDefault();

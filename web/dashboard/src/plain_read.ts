@@ -58,7 +58,18 @@ class PlainRead<T> {
     if (this.path === null || this.#hasEnded) return;
     this.read = { ...this.read, behindSince: this.read.behindSince ?? Date.now() };
     this.#isStale = true;
-    if (!this.#isAsking) this.#wait(this.#next - Date.now());
+    this.#askIfStale();
+  }
+
+  /** A hidden page asks only where it has no rows: a person who looks at it again gets the newest ones. */
+  #askIfStale(): void {
+    const isWanted = !document.hidden || this.read.data === null;
+    if (this.#isStale && isWanted && !this.#isAsking) this.#wait(this.#next - Date.now());
+  }
+
+  /** A person looks at the page again. */
+  look(): void {
+    if (this.#failures === 0) this.#askIfStale();
   }
 
   /** The server can be reached again: a failed request is repeated at once. */
@@ -96,7 +107,7 @@ class PlainRead<T> {
     }
     this.#isAsking = false;
     if (this.#failures > 0) this.#wait(Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (this.#failures - 1)));
-    else if (this.#isStale) this.#wait(this.#next - Date.now());
+    else this.#askIfStale();
     if (!this.#hasEnded) this.changed();
   }
 }
@@ -115,6 +126,11 @@ export function useRead<T>(path: string | null, sign: unknown = null): Read<T> {
   const mine = held.current;
   useEffect(() => mine.ask(), [mine, sign]);
   useEffect(() => () => held.current?.end(), []);
+  useEffect(() => {
+    const look = () => mine.look();
+    document.addEventListener("visibilitychange", look);
+    return () => document.removeEventListener("visibilitychange", look);
+  }, [mine]);
   const isLive = useSubscribable(store.value.status).name === "live";
   useEffect(() => {
     if (isLive) mine.retry();

@@ -129,7 +129,9 @@ export function followLinks(): void {
     if (link?.target !== "" || link.hasAttribute("download") || link.origin !== location.origin) return;
     if (link.pathname.startsWith("/docs") || link.pathname.startsWith("/openapi")) return;
     click.preventDefault();
-    go(link.href);
+    // A link within the page moves the focus, and is no step of the history.
+    if (link.getAttribute("href")?.startsWith("#")) document.getElementById(link.hash.slice(1))?.focus();
+    else go(link.href);
   });
   window.addEventListener("popstate", (event) => {
     const isSameScreen = location.pathname === address.value.pathname;

@@ -16,6 +16,7 @@ export type TimelineEvent = Schemas["Event"];
 export type EventPage = Schemas["EventPage"];
 export type Bookmark = Schemas["Bookmark"];
 export type BookmarkPage = Schemas["BookmarkPage"];
+export type Project = Schemas["Project"];
 export type ProjectPage = Schemas["ProjectPage"];
 export type SearchResults = Schemas["SearchResults"];
 export type SearchHit = Schemas["SearchHit"];

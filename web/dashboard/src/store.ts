@@ -4,4 +4,6 @@ import { createStore as create, type ReportedStatus, type Store as ClientStore }
 export type { ReadModel, Store, Subscribable, View, Watch } from "requery-client";
 export type Status = ReportedStatus;
 
-export const createStore = (project: string | null): ClientStore => create(project === null ? {} : { project });
+/** A hidden page is followed too: its title, its notifications and its sound tell of a task that starts to wait. */
+export const createStore = (project: string | null): ClientStore =>
+  create({ hidden: "follow", ...(project === null ? {} : { project }) });

@@ -91,6 +91,8 @@ export const projectName = (project: string): string => (project === "" ? "(no p
 
 /** The command that continues a session of an agent in its folder. */
 export function resumeCommand(source: string, runtime: string, workspace: string | null): string | null {
+  // The agent would take such an id for an option.
+  if (runtime.startsWith("-")) return null;
   const command =
     source === "claude-code"
       ? `claude --resume ${quoted(runtime)}`

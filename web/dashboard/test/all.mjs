@@ -21,6 +21,7 @@ if (skipped) {
     "network",
     "hostile",
     "keys",
+    "heard",
     "axe",
     "calm",
     "faults",

@@ -24,7 +24,7 @@ export const idsOf = (rows) => rows.evaluateAll((all) => all.map((row) => row.da
 export const titlesOf = (rows) => rows.evaluateAll((all) => all.map((row) => row.dataset.title));
 
 /**
- * The rows of the list are those of the server: none is lost, none is doubled, and their order is the server's.
+ * The list has the rows of the server: none is lost, none is doubled, and their order is the server's.
  *
  * The list may need a moment, so the comparison is repeated.
  */

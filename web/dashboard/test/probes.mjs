@@ -1,4 +1,4 @@
-/** Scripts that run before the page and count what it does: shifts of the layout, long tasks, mutations, moved rows. */
+/** Scripts that run before the page and count its work: shifts of the layout, long tasks, mutations, moved rows. */
 
 /** Begins to count at the first script of the page. */
 export const counting = () => {

@@ -1,5 +1,5 @@
 /** A task in a list: a name, one sentence, an age. */
-import { isDeleting } from "../actions";
+import { deletingWords } from "../actions";
 import { useFlash } from "../calm";
 import { to } from "../route";
 import type { Task } from "../rows";
@@ -11,9 +11,9 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
   const shape = shapeOf(task);
   const sentence = sentenceOf(task);
   const flash = useFlash<HTMLSpanElement>(`${task.status} ${sentence}`);
-  const isGoing = isDeleting(task.task_id);
+  const going = deletingWords(task.task_id);
   return (
-    <li class={`row${isLeft ? " is-left" : ""}${isGoing ? " is-going" : ""}`}>
+    <li class={`row${isLeft ? " is-left" : ""}${going ? " is-going" : ""}`}>
       <a class="row-link" href={to(`/tasks/${task.task_id}`)} data-row={task.task_id} data-title={task.title}>
         <Mark shape={shape} />
         {task.parent_task_id ? <span class="row-part">part</span> : null}
@@ -21,7 +21,7 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
           {task.title}
         </span>
         <span class="row-sentence" dir="auto" ref={flash}>
-          {isGoing ? "is being deleted; press u to keep it" : isLeft ? "is no longer in this list" : sentence}
+          {going ?? (isLeft ? "is no longer in this list" : sentence)}
         </span>
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
         <span class="row-wait">{task.waiting_since ? <Age time={task.waiting_since} label="waits" /> : null}</span>

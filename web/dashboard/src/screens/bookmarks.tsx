@@ -1,22 +1,28 @@
 /** The bookmarks: marks on tasks and events, each with a note and a way back. */
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import "../styles/lists.css";
 import { bookmark, removeBookmark, say } from "../actions";
-import { ask, query } from "../ask";
+import { query } from "../ask";
 import { useCalm } from "../calm";
 import { useKeys } from "../keys";
 import { useModel } from "../live";
+import { joined, useOlder } from "../older_rows";
 import { Age } from "../parts/age";
 import { Belief } from "../parts/belief";
 import { Empty, Failed, Waiting } from "../parts/states";
 import { project, to } from "../route";
-import type { Bookmark, BookmarkPage } from "../rows";
+import type { Bookmark } from "../rows";
+
+const PAGE_ROWS = 100;
 
 export function Bookmarks() {
   const { data, error } = useModel("bookmarks");
-  const [older, setOlder] = useState<{ items: Bookmark[]; next: string | null } | null>(null);
-  const ids = new Set(data?.items.map(({ bookmark_id }) => bookmark_id));
-  const all = [...(data?.items ?? []), ...(older?.items ?? []).filter(({ bookmark_id }) => !ids.has(bookmark_id))];
+  const older = useOlder<Bookmark>(
+    `/api/v1/bookmarks${query({ project: project.value, limit: PAGE_ROWS })}`,
+    data?.next ?? null,
+    data,
+  );
+  const all = joined(data?.items ?? [], older.items, ({ bookmark_id }) => bookmark_id);
   const rows = useCalm(all, ({ bookmark_id }) => bookmark_id, project.value);
   useKeys([
     {
@@ -41,15 +47,6 @@ export function Bookmarks() {
     },
   ]);
   if (data === null) return error ? <Failed error={error} /> : <Waiting />;
-  const next = older === null ? data.next : older.next;
-  const load = async () => {
-    try {
-      const answer = await ask<BookmarkPage>(`/api/v1/bookmarks${query({ project: project.value, before: next })}`);
-      if (answer) setOlder({ items: [...(older?.items ?? []), ...answer.body.items], next: answer.body.next ?? null });
-    } catch (failure) {
-      say((failure as Error).message);
-    }
-  };
   return (
     <div class="bookmarks">
       <div class="heading">
@@ -66,23 +63,18 @@ export function Bookmarks() {
           <Saved key={id} row={row} isLeft={isLeft} />
         ))}
       </ol>
-      {next ? (
-        <button type="button" class="more" onClick={() => void load()}>
+      {older.hasMore ? (
+        <button type="button" class="more" onClick={older.load}>
           Older bookmarks
         </button>
       ) : null}
+      {older.isCut ? <p class="dim">There are older bookmarks. The search finds them.</p> : null}
     </div>
   );
 }
 
 function Saved({ row, isLeft }: { row: Bookmark; isLeft: boolean }) {
-  const [note, setNote] = useState<string | null>(null);
-  const save = () => {
-    if (note !== null && note !== (row.note ?? "")) {
-      void bookmark(row.event_id ? { task_id: row.task_id, event_id: row.event_id } : { task_id: row.task_id }, note);
-    }
-    setNote(null);
-  };
+  const [isEditing, setEditing] = useState(false);
   return (
     <li class={isLeft ? "is-left" : ""} data-bookmark={row.bookmark_id}>
       <a href={to(`/tasks/${row.task_id}`, row.event_id ? { event: row.event_id } : {})} data-row={row.bookmark_id}>
@@ -92,32 +84,53 @@ function Saved({ row, isLeft }: { row: Bookmark; isLeft: boolean }) {
         </span>
         <Age time={row.updated_at} />
       </a>
-      {note === null ? (
-        <button type="button" class="note" onClick={() => setNote(row.note ?? "")}>
+      {isEditing ? (
+        <NoteField row={row} close={() => setEditing(false)} />
+      ) : (
+        <button type="button" class="note" onClick={() => setEditing(true)}>
           {row.note ? <span dir="auto">{row.note}</span> : "Add a note"}
         </button>
-      ) : (
-        <textarea
-          class="note"
-          aria-label="Note"
-          value={note}
-          ref={(element) => element?.focus()}
-          onInput={(event) => setNote(event.currentTarget.value)}
-          onBlur={save}
-          onKeyDown={(event) => {
-            if (event.key === "Escape") {
-              event.stopPropagation();
-              setNote(null);
-            } else if (event.key === "Enter" && !event.shiftKey) {
-              event.preventDefault();
-              save();
-            }
-          }}
-        />
       )}
       <button type="button" class="plain" onClick={() => void removeBookmark(row.bookmark_id)}>
         Remove
       </button>
     </li>
+  );
+}
+
+function NoteField({ row, close }: { row: Bookmark; close: () => void }) {
+  const [note, setNote] = useState(row.note ?? "");
+  const [asked] = useState(note);
+  const isEnded = useRef(false);
+  /** The browser reports a field that goes away as left, so the first end alone counts. */
+  const end = (isSaved: boolean) => {
+    if (isEnded.current) return;
+    isEnded.current = true;
+    // A note that came meanwhile stays, unless this person typed one.
+    if (isSaved && note !== asked) {
+      void bookmark(row.event_id ? { task_id: row.task_id, event_id: row.event_id } : { task_id: row.task_id }, note);
+    }
+    close();
+  };
+  return (
+    <textarea
+      class="note"
+      aria-label="Note"
+      value={note}
+      ref={(element) => {
+        if (element && document.activeElement !== element) element.focus();
+      }}
+      onInput={(event) => setNote(event.currentTarget.value)}
+      onBlur={() => end(true)}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") {
+          event.stopPropagation();
+          end(false);
+        } else if (event.key === "Enter" && !event.shiftKey) {
+          event.preventDefault();
+          end(true);
+        }
+      }}
+    />
   );
 }

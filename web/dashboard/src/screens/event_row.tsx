@@ -37,6 +37,14 @@ export function heightOf(event: TimelineEvent): number {
   return ROW_PX + (lines === 0 ? 0 : lines * LINE_PX + 8);
 }
 
+/** The event without the texts that its row does not show: the row keeps its words and its height. */
+export function shortened(event: TimelineEvent): TimelineEvent {
+  const title = event.title || (event.body?.split("\n", 1)[0] ?? "");
+  const body = isFailure(event) ? linesOf(event).join("\n") : null;
+  // No event of the server has this time, so a whole event takes the place of the short one.
+  return { ...event, title, body, metadata: {}, updated_at: "" };
+}
+
 /** The word of a state that is worth a word. A question that runs waits for the person. */
 function wordOf({ state, lane }: TimelineEvent): { word: string; kind: string } | null {
   if (!state || state === "ok") return null;

@@ -1,7 +1,7 @@
-/** The help: each key that works now, and the choices of what a person hears. */
+/** The help: each key that works now, and the choices of sounds, notifications and keys. */
 import { say } from "../actions";
 import { isNotifying, isSounding, toggleNotify, toggleSound } from "../heard";
-import { keys } from "../keys";
+import { hasLetterKeys, keys, toggleLetterKeys } from "../keys";
 import { Dialog } from "../parts/dialog";
 import { Mark } from "../parts/mark";
 import { SHAPE_WORDS, type Shape } from "../words";
@@ -62,6 +62,15 @@ export function Help({ close }: { close: () => void }) {
             <button type="button" aria-pressed={isSounding.value} onClick={() => say(toggleSound())}>
               Sound: {isSounding.value ? "on" : "off"}
             </button>
+          </p>
+        </section>
+        <section>
+          <h3>Keys of one character</h3>
+          <p>
+            <button type="button" aria-pressed={hasLetterKeys.value} onClick={() => say(toggleLetterKeys())}>
+              Keys of one character: {hasLetterKeys.value ? "on" : "off"}
+            </button>{" "}
+            <span class="dim">The button ? in the bar opens this help without a key.</span>
           </p>
         </section>
         <p class="dim">

@@ -1,5 +1,5 @@
 /** The entries of "needs you": which agent, why, since when, and the question itself. */
-import { isDeleting } from "../actions";
+import { deletingWords } from "../actions";
 import { useCalm, useFlash } from "../calm";
 import { Age } from "../parts/age";
 import { Mark } from "../parts/mark";
@@ -31,11 +31,7 @@ function Entry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) {
   const reason = entry.reason ?? null;
   const shape = shapeOfReason(reason);
   const flash = useFlash<HTMLQuoteElement>(`${reason} ${entry.detail}`);
-  const words = isDeleting(entry.task_id)
-    ? "is being deleted; press u to keep it"
-    : isLeft
-      ? "no longer needs you"
-      : why(reason);
+  const words = deletingWords(entry.task_id) ?? (isLeft ? "no longer needs you" : why(reason));
   return (
     <li class={`need is-${shape}${isLeft ? " is-left" : ""}`}>
       <a href={to(`/tasks/${entry.task_id}`)} data-row={entry.task_id} data-title={entry.title}>

@@ -10,7 +10,7 @@ import { useRowKeys } from "../parts/row_keys";
 import { Section } from "../parts/section";
 import { Empty, Failed, Waiting } from "../parts/states";
 import { type Read, useRead } from "../plain_read";
-import { project } from "../route";
+import { project, to } from "../route";
 import type { NeedsYou, Task, TaskPage } from "../rows";
 import { byWeight, projectName } from "../words";
 import { NeedsYouList } from "./needs_you";
@@ -28,6 +28,7 @@ export function Now() {
   const items = data?.tasks.items;
   const running = useStatus("running", items, data?.overview.stats.running_tasks);
   const failed = useStatus("errored", items, data?.overview.stats.errored_tasks);
+  const waiting = useStatus("waiting", items, data?.overview.stats.waiting_tasks);
   if (data === null) return error ? <Failed error={error} /> : <Waiting />;
   const { overview, tasks } = data;
   const { stats } = overview;
@@ -50,10 +51,10 @@ export function Now() {
             <Section
               id="ready"
               name="Ready for a prompt"
-              tasks={tasks.items.filter(
-                ({ status, status_reason }) => status === "waiting" && status_reason === "ready",
-              )}
+              tasks={waiting.tasks.filter(({ status_reason }) => status_reason === "ready")}
+              count={overview.needs_you.filter(({ reason }) => reason === "ready").length}
               status="waiting"
+              read={waiting.read}
             />
             <Section
               id="failed"
@@ -97,7 +98,7 @@ function useDrawn(hasRows: boolean): boolean {
 
 /** The tasks of a status: from the first page, or by a request of their own where the page has not all of them. */
 function useStatus(
-  status: "running" | "errored",
+  status: "running" | "errored" | "waiting",
   first: readonly Task[] = [],
   count = 0,
 ): { tasks: readonly Task[]; read: Read<TaskPage> } {
@@ -107,6 +108,9 @@ function useStatus(
   const read = useRead<TaskPage>(path, first);
   return { tasks: isWhole ? held : (read.data?.items ?? held), read };
 }
+
+/** The overview has no more entries than these. */
+const MOST_NEEDS = 100;
 
 function Needs({ needs, running }: { needs: readonly NeedsYou[]; running: number }) {
   const entries = byWeight(needs);
@@ -120,6 +124,11 @@ function Needs({ needs, running }: { needs: readonly NeedsYou[]; running: number
         <Belief model="overview" />
       </div>
       <NeedsYouList entries={entries} running={running} />
+      {needs.length < MOST_NEEDS ? null : (
+        <a class="more" href={to("/tasks", { status: "waiting" })}>
+          All waiting tasks
+        </a>
+      )}
     </section>
   );
 }

@@ -1,25 +1,30 @@
 /** The choice of a project. The list is read when it opens, and again when the overview changes. */
 import { useState } from "preact/hooks";
 import { useModel } from "../live";
+import { joined, useOlder } from "../older_rows";
 import { useRead } from "../plain_read";
 import { Age } from "../parts/age";
 import { Dialog } from "../parts/dialog";
 import { Failed, Waiting } from "../parts/states";
-import { change, project } from "../route";
-import type { ProjectPage } from "../rows";
+import { change, go, project, screen, to } from "../route";
+import type { Project, ProjectPage } from "../rows";
 import { number, projectName } from "../words";
+
+const PATH = "/api/v1/projects?limit=200";
 
 export function ProjectDialog({ close }: { close: () => void }) {
   const overview = useModel("overview");
-  const read = useRead<ProjectPage>("/api/v1/projects?limit=200", overview.data);
+  const read = useRead<ProjectPage>(PATH, overview.data);
+  const older = useOlder<Project>(PATH, read.data?.next ?? null, read.data);
   const [filter, setFilter] = useState("");
   const choose = (name: string | null) => {
-    change({ project: name });
+    // A task is in one project. In another one its screen would have no row to show.
+    if (screen.value.name === "task") go(to("/", { project: name }));
+    else change({ project: name });
     close();
   };
-  const items = (read.data?.items ?? []).filter((one) =>
-    projectName(one.project).toLowerCase().includes(filter.toLowerCase()),
-  );
+  const all = joined(read.data?.items ?? [], older.items, (one) => one.project);
+  const items = all.filter((one) => projectName(one.project).toLowerCase().includes(filter.toLowerCase()));
   return (
     <Dialog title="Project" close={close}>
       <input
@@ -54,6 +59,12 @@ export function ProjectDialog({ close }: { close: () => void }) {
           </li>
         ))}
       </ul>
+      {older.hasMore ? (
+        <button type="button" class="more" onClick={older.load}>
+          Older projects: the filter knows only the {number(all.length)} above
+        </button>
+      ) : null}
+      {older.isCut ? <p class="dim">There are older projects. Their tasks are found by the search.</p> : null}
     </Dialog>
   );
 }

@@ -9,8 +9,8 @@ import type { Purged } from "../rows";
 import { number, projectName, shapeOf } from "../words";
 
 const DAY_MS = 86_400_000;
-const AGES: readonly [string, number | null][] = [
-  ["any time", null],
+const AGES: readonly [string, number][] = [
+  ["any time", 0],
   ["over a day ago", 1],
   ["over a week ago", 7],
   ["over a month ago", 30],
@@ -18,12 +18,13 @@ const AGES: readonly [string, number | null][] = [
 
 export function PurgeDialog({ close }: { close: () => void }) {
   const [status, setStatus] = useState("");
-  const [days, setDays] = useState<number | null>(7);
+  const [days, setDays] = useState(7);
   const [preview, setPreview] = useState<{ body: Record<string, unknown>; purged: Purged } | null>(null);
   const show = async () => {
     const body = {
       ...(status === "" ? {} : { status }),
-      ...(days === null ? {} : { older_than: new Date(Date.now() - days * DAY_MS).toISOString() }),
+      // A task that ends after the preview has not been seen, so each purge has a latest end.
+      older_than: new Date(Date.now() - days * DAY_MS).toISOString(),
       ...(project.value === null ? {} : { project: project.value }),
     };
     // A server of an earlier version has no such path. It would delete the tasks if the body of a purge asked for a dry run.
@@ -34,7 +35,7 @@ export function PurgeDialog({ close }: { close: () => void }) {
     if (preview === null) return;
     const purged = await write<Purged>("POST", "/api/v1/tasks/purge", preview.body, ["overview", "bookmarks"]);
     if (purged === null) return;
-    say(`${number(purged.count)} tasks are removed.`);
+    say(purged.count === 1 ? "1 task is removed." : `${number(purged.count)} tasks are removed.`);
     close();
   };
   return (
@@ -57,14 +58,14 @@ export function PurgeDialog({ close }: { close: () => void }) {
         <label>
           Ended{" "}
           <select
-            value={String(days ?? "")}
+            value={String(days)}
             onChange={(event) => {
-              setDays(event.currentTarget.value === "" ? null : Number(event.currentTarget.value));
+              setDays(Number(event.currentTarget.value));
               setPreview(null);
             }}
           >
             {AGES.map(([word, count]) => (
-              <option key={word} value={String(count ?? "")}>
+              <option key={word} value={String(count)}>
                 {word}
               </option>
             ))}

@@ -4,9 +4,10 @@ import { query } from "../ask";
 import { useModel } from "../live";
 import { Failed, Waiting } from "../parts/states";
 import { useRead } from "../plain_read";
-import { to } from "../route";
+import { project, to } from "../route";
 import type { BookmarkPage } from "../rows";
 import { useTaskTitle } from "../title";
+import { projectName } from "../words";
 import { Head } from "./task_head";
 import { Timeline } from "./timeline";
 
@@ -15,13 +16,23 @@ export function TaskScreen({ task_id }: { task_id: string }) {
   const bookmarks = useModel("bookmarks");
   const path = data === null ? null : `/api/v1/bookmarks${query({ task_id, limit: 200 })}`;
   const marks = useRead<BookmarkPage>(path, bookmarks.data);
+  const chosen = project.value;
   useTaskTitle(data?.task.title ?? null);
   if (state === "gone")
     return (
       <div class="empty">
-        <h1>The task is gone</h1>
+        <h1>{chosen === null ? "The task is gone" : "The task is not here"}</h1>
         <p>
-          It was deleted, or the address is wrong. <a href={to("/tasks")}>All tasks</a>
+          {chosen === null ? (
+            <>
+              It was deleted, or the address is wrong. <a href={to("/tasks")}>All tasks</a>
+            </>
+          ) : (
+            <>
+              The project <b dir="auto">{projectName(chosen)}</b> does not have it: it was deleted, or it is in another
+              project. <a href={to(`/tasks/${task_id}`, { project: null })}>Look in all projects</a>
+            </>
+          )}
         </p>
       </div>
     );

@@ -1,6 +1,6 @@
 /** The head of a task: its state and question, its actions, its parts on demand. */
 import { useRef, useState } from "preact/hooks";
-import { copy, deleteTask, finish, isDeleting, rename, say } from "../actions";
+import { copy, deleteTask, deletingWords, finish, rename, say } from "../actions";
 import { type Key, useKeys } from "../keys";
 import { Age } from "../parts/age";
 import { Belief } from "../parts/belief";
@@ -23,7 +23,7 @@ interface Action {
 
 export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boolean }) {
   const { task, sessions } = detail;
-  const [name, setName] = useState<string | null>(null);
+  const [isNaming, setNaming] = useState(false);
   const [isRaw, setRaw] = useState(false);
   const parts = useRef<HTMLDetailsElement>(null);
   const isOpen = task.status === "running" || task.status === "waiting";
@@ -50,7 +50,7 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
           : say("No session of this task can be resumed by a command."),
       isShown: resume !== undefined,
     },
-    { key: "n", word: "Rename", does: "rename the task", run: () => setName(task.title), isShown: true },
+    { key: "n", word: "Rename", does: "rename the task", run: () => setNaming(true), isShown: true },
     {
       key: "x",
       word: "Delete",
@@ -80,7 +80,7 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
   useKeys([...actions.map(({ key, does, run }) => ({ key, does, run, group: "Task" })), ...more]);
   return (
     <header class={`task-head is-${shapeOf(task)}`}>
-      <Title task={task} isMarked={isMarked} name={name} setName={setName} />
+      <Title task={task} isMarked={isMarked} isNaming={isNaming} setNaming={setNaming} />
       <State task={task} />
       <div class="actions">
         {actions
@@ -109,53 +109,67 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
 function Title({
   task,
   isMarked,
-  name,
-  setName,
+  isNaming,
+  setNaming,
 }: {
   task: Task;
   isMarked: boolean;
-  name: string | null;
-  setName: (name: string | null) => void;
+  isNaming: boolean;
+  setNaming: (value: boolean) => void;
 }) {
-  const save = () => {
-    const title = name?.trim() ?? "";
-    if (title !== "" && title !== task.title) void rename(task.task_id, title);
-    setName(null);
-  };
   return (
     <div class="task-title">
       <Mark shape={shapeOf(task)} silent />
-      {name === null ? (
+      {isNaming ? (
+        <>
+          <h1 class="unseen">{task.title}</h1>
+          <NameField task={task} close={() => setNaming(false)} />
+        </>
+      ) : (
         <h1 dir="auto">
           {task.title}
           {isMarked ? " ★" : ""}
         </h1>
-      ) : (
-        <>
-          <h1 class="unseen">{task.title}</h1>
-          <input
-            class="rename"
-            aria-label="Name of the task"
-            maxLength={500}
-            value={name}
-            ref={(element) => {
-              if (element && document.activeElement !== element) element.focus();
-            }}
-            onInput={(event) => setName(event.currentTarget.value)}
-            onBlur={save}
-            onKeyDown={(event) => {
-              if (event.key === "Enter") save();
-              if (event.key === "Escape") setName(null);
-            }}
-          />
-        </>
       )}
     </div>
   );
 }
 
+function NameField({ task, close }: { task: Task; close: () => void }) {
+  const [name, setName] = useState(task.title);
+  const [asked] = useState(task.title);
+  const isEnded = useRef(false);
+  /** The browser reports a field that goes away as left, so the first end alone counts. */
+  const end = (isSaved: boolean) => {
+    if (isEnded.current) return;
+    isEnded.current = true;
+    const title = name.trim();
+    // A name that another person gave meanwhile stays, unless this person typed one.
+    if (isSaved && title !== "" && title !== asked) void rename(task.task_id, title);
+    close();
+  };
+  return (
+    <input
+      class="rename"
+      aria-label="Name of the task"
+      maxLength={500}
+      value={name}
+      ref={(element) => {
+        if (element && document.activeElement !== element) element.focus();
+      }}
+      onInput={(event) => setName(event.currentTarget.value)}
+      onBlur={() => end(true)}
+      onKeyDown={(event) => {
+        if (event.key === "Enter") end(true);
+        if (event.key === "Escape") end(false);
+      }}
+    />
+  );
+}
+
 function State({ task }: { task: Task }) {
   const shape = shapeOf(task);
+  const going = deletingWords(task.task_id);
   const outcome = task.status === "waiting" ? "" : sentenceOf(task);
   return (
     <>
@@ -163,7 +177,7 @@ function State({ task }: { task: Task }) {
         <b class={`is-${shape}`}>{SHAPE_WORDS[shape]}</b>
         {task.status === "waiting" ? <span>{why(task.status_reason ?? null)}</span> : null}
         {task.waiting_since ? <Age time={task.waiting_since} label="waits" /> : null}
-        {isDeleting(task.task_id) ? <span>is being deleted; press u to keep it</span> : null}
+        {going === null ? null : <span>{going}</span>}
         <span class="dim" dir="auto">
           {task.source} · {projectName(task.project)}
         </span>

@@ -1,11 +1,11 @@
 /** All tasks: filters, search, and the actions on a row. */
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import "../styles/lists.css";
-import { say } from "../actions";
-import { ask, query } from "../ask";
+import { query } from "../ask";
 import { useCalm } from "../calm";
 import { useKeys } from "../keys";
 import { useModel } from "../live";
+import { joined, useOlder } from "../older_rows";
 import { useRead } from "../plain_read";
 import { Belief } from "../parts/belief";
 import { Mark } from "../parts/mark";
@@ -96,27 +96,16 @@ function TaskList() {
   const parent = parameter("parent");
   const scope = query({ project: project.value, status, parent, limit: PAGE_ROWS });
   const read = useRead<TaskPage>(`/api/v1/tasks${scope}`, overview.data);
-  const [older, setOlder] = useState<{ scope: string; items: Task[]; next: string | null } | null>(null);
-  const more = older?.scope === scope ? older : null;
+  // The first page can have moved with an answer, and an older one with a notice.
+  const signs = useMemo(() => ({}), [overview.data, read.data]);
+  const older = useOlder<Task>(`/api/v1/tasks${scope}`, read.data?.next ?? null, signs);
   // The overview has the first tasks of all, which are shown until the answer is there.
   const known = parent === null ? (overview.data?.tasks.items ?? null) : null;
   const held = known?.filter((task) => status === null || task.status === status) ?? null;
   const first = read.data?.items ?? held ?? [];
-  const ids = new Set(first.map(({ task_id }) => task_id));
-  const all = [...first, ...(more?.items ?? []).filter(({ task_id }) => !ids.has(task_id))];
+  const all = joined(first, older.items, ({ task_id }) => task_id);
   const rows = useCalm(all, ({ task_id }) => task_id, scope);
-  const next = more === null ? (read.data?.next ?? null) : more.next;
-  const load = async () => {
-    if (next === null) return;
-    try {
-      const answer = await ask<TaskPage>(`/api/v1/tasks${scope}&before=${encodeURIComponent(next)}`);
-      if (answer)
-        setOlder({ scope, items: [...(more?.items ?? []), ...answer.body.items], next: answer.body.next ?? null });
-    } catch (error) {
-      say((error as Error).message);
-    }
-  };
-  useKeys(next === null ? [] : [{ key: "o", does: "older tasks", group: "Tasks", run: () => void load() }]);
+  useKeys(older.hasMore ? [{ key: "o", does: "older tasks", group: "Tasks", run: older.load }] : []);
   if (read.data === null && first.length === 0) return read.error ? <Failed error={read.error} /> : <Waiting />;
   if (all.length === 0 && rows.length === 0) {
     return status === null && parent === null ? (
@@ -130,7 +119,7 @@ function TaskList() {
   return (
     <>
       <div class="above-rows">
-        <Belief model="overview" read={read} />
+        <Belief model="overview" read={{ ...read, behindSince: read.behindSince ?? older.behindSince }} />
       </div>
       <ol class="rows" aria-label="Tasks, the last changed first">
         {rows.map(({ id, row, isLeft }) => (
@@ -138,11 +127,12 @@ function TaskList() {
         ))}
       </ol>
       {read.error ? <Failed error={read.error} /> : null}
-      {next === null ? null : (
-        <button type="button" class="more" onClick={() => void load()}>
+      {older.hasMore ? (
+        <button type="button" class="more" onClick={older.load}>
           Older tasks <kbd>o</kbd>
         </button>
-      )}
+      ) : null}
+      {older.isCut ? <p class="dim">There are older tasks. A status or the search finds them.</p> : null}
     </>
   );
 }

@@ -22,9 +22,9 @@ export function Timeline({
   detail: TaskDetail;
   marked: ReadonlySet<string>;
 }) {
-  const rows = useTimelineRows(task_id, detail);
-  const { events } = rows;
   const chosen = parameter("event");
+  const rows = useTimelineRows(task_id, detail, chosen);
+  const { events } = rows;
   const [place] = useState(() => keptPlace() as Anchor | null);
   const [isFollowing, setFollowing] = useState(chosen === null && place === null);
   const list = useRef<HTMLDivElement>(null);
@@ -59,7 +59,7 @@ export function Timeline({
       does: "bookmark the selected event, or the task",
       group: "Task",
       run: () => {
-        // A second PUT would remove the note of a bookmark.
+        // A second PUT would change no row, and the sentence about it would be wrong.
         if (marked.has(chosen ?? task_id)) say("It is bookmarked already. Press 3 to see all.");
         else void bookmark(chosen === null ? { task_id } : { task_id, event_id: chosen });
       },

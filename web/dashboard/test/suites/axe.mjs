@@ -10,7 +10,7 @@ export const options = { concurrency: 2 };
 
 const source = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Returns the faults of what is on the screen now, each with the first elements that have it. */
+/** Returns the faults of the screen as it is now, each with the first elements that have it. */
 async function faultsOf(page, place) {
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(source);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));

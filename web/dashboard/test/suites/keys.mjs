@@ -173,6 +173,48 @@ export function tests() {
     await until(() => new URL(page.url()).pathname === "/", "the key leads to the first screen");
   });
 
+  scenario("the skip link moves the focus to the rows, past the bar", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    const task = await server.newTask(project, { title: "skipped to" });
+    await show("/tasks");
+    await taskRows(page).first().waitFor();
+    await tabTo(page, () => document.activeElement?.textContent.trim() === "To the rows");
+    const address = page.url();
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), "MAIN");
+    assert.equal(page.url(), address);
+    await tabTo(page, () => document.activeElement?.closest("[data-row]") !== null, 12);
+    assert.equal(await focusedRow(page), task.task_id);
+  });
+
+  scenario("keys of one character can be turned off, and stay off after a reload", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    await server.newTask(project, { title: "calm hands" });
+    await show("/tasks");
+    await taskRows(page).first().waitFor();
+    const turn = async (from) => {
+      await page.getByRole("button", { name: "Keys and signs" }).click();
+      await dialog(page)
+        .getByRole("button", { name: `Keys of one character: ${from}` })
+        .click();
+      await page.keyboard.press("Escape");
+      await dialog(page).waitFor({ state: "detached" });
+    };
+    await turn("on");
+    for (const load of [false, true]) {
+      if (load) await page.reload();
+      await taskRows(page).first().waitFor();
+      await page.waitForFunction(() => document.documentElement.classList.contains("no-letter-keys"));
+      for (const key of ["1", "j", "?", "P"]) await page.keyboard.press(key);
+      assert.equal(new URL(page.url()).pathname, "/tasks");
+      assert.equal(await focusedRow(page), null);
+      assert.equal(await dialog(page).count(), 0);
+    }
+    await turn("off");
+    await page.keyboard.press("1");
+    await until(() => new URL(page.url()).pathname === "/", "the key acts again");
+  });
+
   scenario("the focus stays where it is while rows change, and goes to the screen that opens", {}, async (stage) => {
     const { page, server, project, show } = stage;
     const tasks = await server.newTasks(project, 6, (at) => ({ title: `row ${at}` }));

@@ -74,7 +74,7 @@ export function tests() {
       await page.getByText("task 0").first().waitFor();
       await showsTruth(list, server, project);
       await server.send("DELETE", `/api/v1/tasks/${task.task_id}`);
-      await page.getByText("The task is gone").waitFor();
+      await page.getByText("The task is not here").waitFor();
       await showsTruth(list, server, project);
       assert.equal(await taskRows(list).count(), 2);
     },

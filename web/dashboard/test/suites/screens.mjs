@@ -77,6 +77,18 @@ export function tests() {
     assert.equal(await done.locator("[data-row]").count(), 14);
   });
 
+  scenario(
+    "a task that is ready stands on the first screen, however many tasks changed after it",
+    {},
+    async (stage) => {
+      const { page, server, project, show } = stage;
+      await server.newTasks(project, 2, (at) => ({ title: `ready ${at}`, status: "waiting", status_reason: "ready" }));
+      await server.newTasks(project, 55, (at) => ({ title: `done ${at}`, status: "completed" }));
+      await show("/");
+      await until(async () => (await section(page, "Ready").locator("[data-row]").count()) === 2, "both are shown");
+    },
+  );
+
   scenario("the figures are those of the overview", {}, async (stage) => {
     const { page, server, project, show } = stage;
     const [task] = await server.newTasks(project, 3, (at) => ({ title: `run ${at}`, source: "codex" }));
@@ -106,7 +118,7 @@ export function tests() {
     await page.goto(`${proxy.url}/no/such/screen`);
     await page.getByText("has no screen").waitFor();
     await show("/tasks/019b0000-0000-7000-8000-000000000000");
-    await page.getByText("The task is gone").waitFor();
+    await page.getByText("The task is not here").waitFor();
   });
 
   scenario("a healthy connection says no word, and an idle page makes no request", {}, async (stage) => {
@@ -137,6 +149,27 @@ export function tests() {
     assert.equal(new URL(page.url()).searchParams.get("project"), other);
     assert.equal(await page.getByText("here 0").count(), 0);
   });
+
+  scenario(
+    "another project on a task leads to its first screen; a task of another project is found",
+    {},
+    async (stage) => {
+      const { page, server, project, show } = stage;
+      const other = `${project} other`;
+      const task = await server.newTask(project, { title: "here" });
+      await server.newTask(other, { title: "there" });
+      await show(`/tasks/${task.task_id}`);
+      await page.getByRole("heading", { name: "here" }).waitFor();
+      await page.keyboard.press("p");
+      await page.getByRole("dialog").getByRole("button", { name: other }).click();
+      await page.getByText("there").first().waitFor();
+      assert.equal(new URL(page.url()).pathname, "/");
+      await show(`/tasks/${task.task_id}`, { project: other });
+      await page.getByText("The task is not here").waitFor();
+      await page.getByRole("link", { name: "Look in all projects" }).click();
+      await page.getByRole("heading", { name: "here" }).waitFor();
+    },
+  );
 
   scenario("bookmarks: from a task and from an event, with a note, and back to the place", {}, async (stage) => {
     const { page, server, project, show, proxy } = stage;

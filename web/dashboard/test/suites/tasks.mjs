@@ -1,7 +1,7 @@
 /** The list of tasks, and the actions on a task. */
 import assert from "node:assert/strict";
 import { dialog, showsTruth, taskRows } from "../look.mjs";
-import { scenario, until } from "../stage.mjs";
+import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "the list of tasks and its actions";
 export const options = { concurrency: 2 };
@@ -111,6 +111,79 @@ export function tests() {
     },
   );
 
+  scenario("each Undo takes back its own deletion, and the key the last one", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    const tasks = await server.newTasks(project, 3, (at) => ({ title: `task ${at}` }));
+    await show("/tasks");
+    await showsTruth(page, server, project);
+    for (const task of tasks) {
+      await page.locator(`[data-row="${task.task_id}"]`).focus();
+      await page.keyboard.press("x");
+    }
+    const undoOf = (name) =>
+      page
+        .getByRole("contentinfo")
+        .locator("div", { hasText: `${name} is being deleted` })
+        .getByRole("button", { name: /undo/i });
+    await undoOf("task 0").click();
+    await page.keyboard.press("u");
+    await undoOf("task 2").waitFor({ state: "detached" });
+    await until(async () => (await server.tasks(project)).length === 2, "one deletion goes out");
+    const titles = (await server.tasks(project)).map(({ title }) => title).sort();
+    assert.deepEqual(titles, ["task 0", "task 2"]);
+    assert.equal(proxy.requests.filter(({ method }) => method === "DELETE").length, 1);
+  });
+
+  scenario("a deletion whose request went out offers no Undo, and goes out once", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    const task = await server.newTask(project, { title: "sent" });
+    const sent = () => proxy.requests.filter(({ method }) => method === "DELETE").length;
+    await show("/tasks");
+    await showsTruth(page, server, project);
+    const row = page.locator(`[data-row="${task.task_id}"]`);
+    await row.focus();
+    await page.keyboard.press("x");
+    await page.getByRole("button", { name: /undo/i }).waitFor();
+    proxy.hold();
+    await until(() => sent() === 1, "the request goes out");
+    await page.getByRole("button", { name: /undo/i }).waitFor({ state: "detached" });
+    assert.match(await row.textContent(), /is being deleted(?!;)/);
+    await page.keyboard.press("u");
+    await page.getByText("No deletion can be taken back now.").waitFor();
+    await page.evaluate(() => window.dispatchEvent(new Event("pagehide")));
+    proxy.heal();
+    await until(async () => (await server.tasks(project)).length === 0, "the task is deleted");
+    assert.equal(sent(), 1, "the request went out once");
+  });
+
+  scenario("a name is stored once by Enter, and not at all by Escape", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    const task = await server.newTask(project, { title: "first" });
+    const field = page.getByRole("textbox", { name: "Name of the task" });
+    const sent = () => proxy.requests.filter(({ method }) => method === "PATCH").length;
+    await show(`/tasks/${task.task_id}`);
+    await page.getByRole("heading", { name: "first" }).waitFor();
+    for (const [key, name] of [
+      ["Escape", "first"],
+      ["Enter", "second"],
+    ]) {
+      await page.keyboard.press("n");
+      await field.fill("second");
+      await page.keyboard.press(key);
+      await field.waitFor({ state: "detached" });
+      await page.getByRole("heading", { name }).waitFor();
+      // The answer to a later request comes after the request of the key.
+      await settled(proxy);
+      assert.equal((await server.send("GET", `/api/v1/tasks/${task.task_id}`)).task.title, name);
+    }
+    await page.keyboard.press("n");
+    await field.fill("third");
+    proxy.requests.length = 0;
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "third" }).waitFor();
+    assert.equal(sent(), 1, "Enter sends one request");
+  });
+
   scenario("a deletion goes out at once when the page is left", {}, async (stage) => {
     const { page, server, project, show } = stage;
     const task = await server.newTask(project, { title: "to delete" });
@@ -144,6 +217,29 @@ export function tests() {
     assert.equal(proxy.requests.filter(({ path }) => path.includes("/purge")).length, 2);
   });
 
+  scenario("a purge of any time leaves a task that ended after the preview", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    await server.newTask(project, { title: "seen", status: "completed" });
+    const late = await server.newTask(project, { title: "ends later" });
+    await show("/tasks");
+    await showsTruth(page, server, project);
+    await page.keyboard.press("P");
+    await dialog(page).getByLabel(/Ended/).selectOption({ label: "any time" });
+    await dialog(page)
+      .getByRole("button", { name: /which tasks/ })
+      .click();
+    await dialog(page).getByText("seen").waitFor();
+    await server.change(late, { status: "completed" });
+    await dialog(page)
+      .getByRole("button", { name: /Remove 1/ })
+      .click();
+    await page.getByText("1 task is removed.").first().waitFor();
+    assert.deepEqual(
+      (await server.tasks(project)).map(({ title }) => title),
+      ["ends later"],
+    );
+  });
+
   scenario("older tasks are loaded on demand, and none stands twice", {}, async (stage) => {
     const { page, server, project, show } = stage;
     await server.newTasks(project, 130, (at) => ({ title: `row ${at}` }));
@@ -153,5 +249,18 @@ export function tests() {
     await until(async () => (await taskRows(page).count()) === 130, "all rows are there");
     const rows = await taskRows(page).evaluateAll((all) => all.map((row) => row.dataset.row));
     assert.equal(new Set(rows).size, 130);
+    // Rows behind the first page follow the server too.
+    await server.send("DELETE", `/api/v1/tasks/${rows[125]}`);
+    await server.send("PATCH", `/api/v1/tasks/${rows[110]}`, { title: "comes to the top" });
+    await server.newTasks(project, 3, (at) => ({ title: `new ${at}` }));
+    const truth = async () => {
+      const { items } = await server.send("GET", `/api/v1/tasks?${new URLSearchParams({ project, limit: 200 })}`);
+      return items.map(({ task_id }) => task_id).join();
+    };
+    await page.mouse.move(2, 2);
+    await page.evaluate(() => document.activeElement.blur());
+    const shown = () => taskRows(page).evaluateAll((all) => all.map((row) => row.dataset.row).join());
+    await until(async () => (await shown()) === (await truth()), "all rows are those of the server");
+    assert.equal((await truth()).split(",").length, 132);
   });
 }

@@ -1,7 +1,7 @@
 /** The timeline of one task. */
 import assert from "node:assert/strict";
 import { eventRows, idsOf, panel, timeline } from "../look.mjs";
-import { scenario, until } from "../stage.mjs";
+import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "the timeline of a task";
 export const options = { concurrency: 2 };
@@ -123,6 +123,71 @@ export function tests() {
       assert.equal(copied, `cd '/home/dev/my shop' && claude --resume ${session}`);
     },
   );
+
+  scenario("an older row that changed out of view is the newest one when it comes into view", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    const task = await server.newTask(project, { title: "read again" });
+    await server.logEvents(task, steps(600));
+    const { items } = await server.send("GET", `/api/v1/tasks/${task.task_id}/timeline?limit=200`);
+    await show(`/tasks/${task.task_id}`);
+    await page.getByText("step 599").waitFor();
+    await page.keyboard.press("g");
+    await page.getByText("step 0", { exact: true }).waitFor();
+    await page.keyboard.press("l");
+    await page.getByText("step 599").waitFor();
+    // The next rows push the first ones out of the newest page: no request for an older page brought these.
+    await server.logEvents(
+      task,
+      steps(40, (at) => ({ title: `later ${at}` })),
+    );
+    await page.getByText("later 39").waitFor();
+    await settled(proxy);
+    for (const at of [30, 150]) {
+      await server.send("PATCH", `/api/v1/events/${items[at].event_id}`, { title: `renamed ${at}` });
+    }
+    const reads = await settled(proxy);
+    assert.deepEqual(
+      reads.filter((line) => line.includes("/timeline?")),
+      [],
+      "a page out of view is not requested",
+    );
+    await timeline(page).hover();
+    for (const at of [30, 150]) {
+      await until(async () => {
+        await page.mouse.wheel(0, -300);
+        return (await page.locator(`[data-row="${items[at].event_id}"]`).count()) > 0;
+      }, "the row comes into view");
+      const row = page.locator(`[data-row="${items[at].event_id}"]`);
+      await page.mouse.wheel(0, -100);
+      await until(async () => (await row.textContent()).includes(`renamed ${at}`), "the row is the newest one");
+    }
+  });
+
+  scenario("a link to an event and a kept place are found together after a reload", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    const task = await server.newTask(project, { title: "two searches" });
+    await server.logEvents(
+      task,
+      steps(1500, (at) => ({ body: `body ${at}` })),
+    );
+    const first = await server.send("GET", `/api/v1/tasks/${task.task_id}/timeline?limit=200`);
+    const second = await server.send(
+      "GET",
+      `/api/v1/tasks/${task.task_id}/timeline?limit=200&before=${encodeURIComponent(first.next)}`,
+    );
+    const far = second.items.at(-1);
+    await show(`/tasks/${task.task_id}`, { event: far.event_id });
+    await panel(page).getByText(far.body, { exact: true }).waitFor();
+    await timeline(page).hover();
+    await page.mouse.wheel(0, -400);
+    await settled(proxy);
+    // The place is kept, and the answers are slow, so that both searches run at once.
+    proxy.delay = (path) => (path.includes("/timeline?") ? 300 : 0);
+    await page.reload();
+    await panel(page).getByText(far.body, { exact: true }).waitFor();
+    await settled(proxy);
+    assert.equal(await page.getByText("is not among the newest").count(), 0);
+  });
 
   scenario("an event that changes is changed in place, and a deleted one leaves", {}, async (stage) => {
     const { page, server, project, show } = stage;

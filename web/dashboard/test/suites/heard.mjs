@@ -1,0 +1,66 @@
+/** A page that no person looks at still tells of a task that starts to wait. */
+import assert from "node:assert/strict";
+import { scenario, until } from "../stage.mjs";
+
+export const title = "a page that is heard";
+export const options = { concurrency: 2 };
+
+/** Hides the page: a browser then draws no frame. */
+const hide = () => {
+  Object.defineProperty(document, "visibilityState", { configurable: true, get: () => "hidden" });
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+  window.requestAnimationFrame = () => 0;
+  document.dispatchEvent(new Event("visibilitychange"));
+};
+
+const notifications = () => {
+  window.told = [];
+  localStorage.setItem("requery.notify", "on");
+  window.Notification = class {
+    constructor(title, { tag }) {
+      window.told.push({ title, tag });
+    }
+    static permission = "granted";
+  };
+};
+
+export function tests() {
+  scenario(
+    "a hidden page gets the badge and the notification, and makes no plain read",
+    {
+      scripts: [notifications],
+    },
+    async (stage) => {
+      const { page, server, project, show, proxy } = stage;
+      const [task, other] = await server.newTasks(project, 2, (at) => ({ title: `task ${at}` }));
+      await show("/tasks");
+      await page.getByText("task 0").first().waitFor();
+      await page.evaluate(hide);
+      proxy.taken();
+      const told = () => page.evaluate(() => window.told);
+      await server.change(task, { status: "waiting", status_reason: "question", status_detail: "Now?" });
+      await until(async () => (await page.title()).startsWith("(1)"), "the title has the number");
+      await until(async () => (await told()).length === 1, "the wait is told");
+      assert.deepEqual(
+        proxy.taken().filter((line) => line.includes("limit=100")),
+        [],
+        "the list of the hidden page is not requested",
+      );
+      // A second episode of the same task has a tag of its own: a browser shows a known tag without a sound.
+      await server.change(task, { status: "running" });
+      await until(async () => !(await page.title()).startsWith("("), "the number is gone");
+      await server.change(task, { status: "waiting", status_reason: "question" });
+      await until(async () => (await told()).length === 2, "the second wait is told");
+      const tags = (await told()).map(({ tag }) => tag);
+      assert.equal(new Set(tags).size, 2);
+      // A person looks again: the list is the newest one.
+      await server.change(other, { title: "renamed meanwhile" });
+      await page.evaluate(() => {
+        delete document.visibilityState;
+        delete document.hidden;
+        document.dispatchEvent(new Event("visibilitychange"));
+      });
+      await page.getByText("renamed meanwhile").first().waitFor();
+    },
+  );
+}
