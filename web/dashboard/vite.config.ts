@@ -1,7 +1,7 @@
 import { defineConfig } from "vite";
 import { chunkOf, FIRST_READ } from "./build/chunks.ts";
 import { codings } from "./build/codings.ts";
-import { firstScript } from "./build/first_script.ts";
+import { firstScript, plainImports } from "./build/first_script.ts";
 import { licenses } from "./build/licenses.ts";
 
 // REQUERY_URL is the running server whose rows the development page shows.
@@ -30,7 +30,7 @@ const policy =
 
 export default defineConfig({
   worker: { format: "es" },
-  plugins: [firstScript(), licenses(), codings()],
+  plugins: [firstScript(), plainImports(), licenses(), codings()],
   server: { proxy },
   preview: { proxy, headers: { "content-security-policy": policy } },
   build: {

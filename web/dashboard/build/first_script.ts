@@ -18,3 +18,13 @@ export function firstScript(): Plugin {
     },
   };
 }
+
+/** No file of the build has files to load before it, so the loader that Vite adds for them is one call. */
+export function plainImports(): Plugin {
+  return {
+    name: "plain-imports",
+    apply: "build",
+    enforce: "pre",
+    load: (id) => (id === "\0vite/preload-helper.js" ? "export const __vitePreload = (load) => load();" : null),
+  };
+}
