@@ -1,6 +1,7 @@
 import { defineConfig } from "vite";
-import { chunkOf } from "./build/chunks.ts";
+import { chunkOf, FIRST_READ } from "./build/chunks.ts";
 import { codings } from "./build/codings.ts";
+import { firstScript, plainImports } from "./build/first_script.ts";
 import { licenses } from "./build/licenses.ts";
 
 // REQUERY_URL is the running server whose rows the development page shows.
@@ -29,17 +30,19 @@ const policy =
 
 export default defineConfig({
   worker: { format: "es" },
-  plugins: [licenses(), codings()],
+  plugins: [firstScript(), plainImports(), licenses(), codings()],
   server: { proxy },
   preview: { proxy, headers: { "content-security-policy": policy } },
   build: {
     target: "es2022",
+    // Browsers with `light-dark()`: without it each colour would be there twice.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     // The first screen has one script and one style sheet for all screens, so no loader of parts is needed.
     modulePreload: false,
     cssCodeSplit: false,
     // A data URL would break the content security policy of the server.
     assetsInlineLimit: 0,
     reportCompressedSize: false,
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: chunkOf, debugName: "chunks" }] } } },
+    rolldownOptions: { output: { codeSplitting: { groups: [FIRST_READ, { name: chunkOf, debugName: "chunks" }] } } },
   },
 });

@@ -20,6 +20,9 @@ function isFirst(id: string, graph: Graph): boolean {
   return first;
 }
 
+/** The script that reads the first rows stands alone, because it runs before the others are there. */
+export const FIRST_READ = { name: "first_read", test: /\/dashboard\/src\/first_read\.ts$/, priority: 1 };
+
 export function chunkOf(id: string, graph: Graph): string | null {
   if (isFirst(id, graph)) return "first";
   return id.includes("/dashboard/src/") ? "screens" : null;

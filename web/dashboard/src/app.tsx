@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { deletions, isNextToUndo, said, say, undo } from "./actions";
 import { newer, showNewer } from "./calm";
-import { forgetHeard, hear, showBadge, toggleNotify, toggleSound } from "./heard";
+import { forgetHeard, hear, readChoices, showBadge, toggleNotify, toggleSound } from "./heard";
 import { type Key, readLetterKeys, step, useKeys } from "./keys";
 import { useModel } from "./live";
 import { Connection } from "./parts/connection";
@@ -50,6 +50,7 @@ export function App() {
   const chosen = project.value;
   const current = screen.value;
   const title = current.name === "task" ? nameOfTask.value : TITLES[current.name];
+  useEffect(readChoices, []);
   useEffect(readLetterKeys, []);
   useEffect(forgetHeard, [chosen]);
   useEffect(() => {

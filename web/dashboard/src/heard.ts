@@ -9,8 +9,14 @@ const NOTIFY = kept("requery.notify");
 const SOUND = kept("requery.sound");
 
 export const canNotify = "Notification" in window;
-export const isNotifying = signal(canNotify && NOTIFY.read() && Notification.permission === "granted");
-export const isSounding = signal(SOUND.read());
+export const isNotifying = signal(false);
+export const isSounding = signal(false);
+
+/** Reads the choices of the person. The browser takes milliseconds for it, so it happens after the first rows. */
+export function readChoices(): void {
+  isNotifying.value = canNotify && NOTIFY.read() && Notification.permission === "granted";
+  isSounding.value = SOUND.read();
+}
 
 export async function toggleNotify(): Promise<string> {
   if (!canNotify) return "This browser has no notifications.";

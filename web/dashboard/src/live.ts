@@ -2,7 +2,7 @@
 import { effect, signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import type { BodyOf } from "requery-client";
-import { early, readEarly } from "./early";
+import { early, takeFirstRead } from "./early";
 import { project, screen } from "./route";
 import { createStore, type ReadModel, type Store, type Subscribable, type View } from "./store";
 
@@ -20,12 +20,12 @@ export function followProject(): void {
   });
 }
 
-/** Reads the rows of the first screen at once, unless the store continues with those of the page before. */
-export function readFirst(): void {
+/** Ends when the first screen has its rows, from the page before or from a read of their own, or when they are late. */
+export async function firstRows(): Promise<void> {
   const first = screen.peek();
   const model: ReadModel | null =
     first.name === "now" ? "overview" : first.name === "task" ? `task:${first.task_id}` : null;
-  if (model !== null && store.peek().watch(model).getSnapshot().data === null) void readEarly(model, project.peek());
+  if (model !== null) await takeFirstRead(store.peek().watch(model).getSnapshot().data !== null);
 }
 
 export function useSubscribable<T>(source: Subscribable<T>): T {

@@ -4,15 +4,15 @@ import { App } from "./app";
 import { watchHands } from "./calm";
 import { startClock } from "./clock";
 import { listenToKeys } from "./keys";
-import { followProject, readFirst } from "./live";
+import { followProject, firstRows } from "./live";
 import { followLinks, screen } from "./route";
 import { loadScreens, screenCode } from "./screens/screens";
 import "./styles/base.css";
 import "./styles/rows.css";
 import "./styles/now.css";
 
-// The requests of the first rows and of the screen's code run while the page draws its frame.
-readFirst();
+const rows = firstRows();
+// The request of the screen's code runs while the page draws its frame.
 void screenCode(screen.peek().name)?.load();
 startClock();
 followLinks();
@@ -21,7 +21,7 @@ listenToKeys();
 watchHands();
 sendOnLeave();
 const page = document.getElementById("page");
-if (page) render(<App />, page);
+if (page) void rows.then(() => render(<App />, page));
 
 /** The other screens are loaded when the first one stands, and not in the middle of its drawing. */
 const REST_MS = 1500;

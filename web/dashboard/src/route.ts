@@ -92,12 +92,16 @@ function keepScroll(): void {
   history.replaceState({ ...entry(), scroll: window.scrollY, ...(place === undefined ? {} : { place }) }, "");
 }
 
+/** A page that is not long enough after this time stays where it is: a person may have begun to read. */
+const RESTORE_MS = 3000;
+
 /** Scrolls as soon as the page is long enough: rows can arrive after the screen. */
 function restore(scroll: number): void {
-  let tries = 0;
+  const end = performance.now() + RESTORE_MS;
   const next = () => {
-    window.scrollTo(0, scroll);
-    if (window.scrollY < scroll && tries++ < 30) requestAnimationFrame(next);
+    const isLongEnough = document.documentElement.scrollHeight - innerHeight >= scroll;
+    if (isLongEnough) window.scrollTo(0, scroll);
+    else if (performance.now() < end) requestAnimationFrame(next);
   };
   requestAnimationFrame(next);
 }

@@ -49,6 +49,10 @@ export function why(reason: string | null): string {
   return WHY[reason] ?? `waits for you: ${reason}`;
 }
 
+/** The mark of an entry: the word of its reason where it has one of its own, since the sentence beside it says the rest. */
+export const wordOfReason = (reason: string | null): string =>
+  reason !== null && BLOCKS.includes(reason) ? reason : SHAPE_WORDS[shapeOfReason(reason)];
+
 /** The entries in the order of their weight: a question that blocks comes first, then doubt, then an ended turn. */
 export function byWeight(entries: readonly NeedsYou[]): NeedsYou[] {
   const weight = { asks: 0, doubt: 1, turn: 2, ready: 3 } as Record<Shape, number>;

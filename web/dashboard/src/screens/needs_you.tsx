@@ -5,7 +5,7 @@ import { Age } from "../parts/age";
 import { Mark } from "../parts/mark";
 import { project, to } from "../route";
 import type { NeedsYou } from "../rows";
-import { projectName, SHAPE_WORDS, shapeOfReason, why } from "../words";
+import { projectName, shapeOfReason, why, wordOfReason } from "../words";
 
 const idOf = ({ task_id }: NeedsYou) => task_id;
 
@@ -31,13 +31,15 @@ function Entry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) {
   const reason = entry.reason ?? null;
   const shape = shapeOfReason(reason);
   const flash = useFlash<HTMLQuoteElement>(`${reason} ${entry.detail}`);
-  const words = deletingWords(entry.task_id) ?? (isLeft ? "no longer needs you" : why(reason));
+  const words =
+    deletingWords(entry.task_id) ??
+    (isLeft ? "no longer needs you" : shape === "asks" ? "waits for your answer" : why(reason));
   return (
     <li class={`need is-${shape}${isLeft ? " is-left" : ""}`}>
       <a href={to(`/tasks/${entry.task_id}`)} data-row={entry.task_id} data-title={entry.title}>
         <span class="need-mark">
           <Mark shape={shape} silent />
-          <b>{SHAPE_WORDS[shape]}</b>
+          <b>{wordOfReason(reason)}</b>
         </span>
         <span class="need-wait">
           <Age time={entry.since} label={shape === "doubt" ? "since" : "waits"} />

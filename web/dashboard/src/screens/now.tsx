@@ -38,16 +38,16 @@ export function Now() {
     <div class="now">
       <div class="now-lists">
         <Needs needs={overview.needs_you} running={stats.running_tasks} />
-        <Section
-          id="running"
-          name="Running"
-          tasks={running.tasks.filter(({ stale_since }) => !stale_since)}
-          count={stats.running_tasks - inDoubt.length}
-          status="running"
-          read={running.read}
-        />
         {isDrawn ? (
           <>
+            <Section
+              id="running"
+              name="Running"
+              tasks={running.tasks.filter(({ stale_since }) => !stale_since)}
+              count={stats.running_tasks - inDoubt.length}
+              status="running"
+              read={running.read}
+            />
             <Section
               id="ready"
               name="Ready for a prompt"
