@@ -5,7 +5,7 @@
  * A time is a number of milliseconds. A read model is a number below 2^31; see `models.ts`.
  */
 import { initSync, WebEngine } from "../wasm/requery_engine.js";
-import { type HeldState, type LossReason, lossReasons, states, type WaitsFor, waits, type Why, why } from "./words.js";
+import { type HeldState, type LossReason, lossReasons, states, type Why, why } from "./words.js";
 
 /** The waits of a client that an application may change, in milliseconds, and its bounds. */
 export interface EngineSettings {
@@ -106,21 +106,11 @@ export interface Held {
   askedAt: number | null;
 }
 
-/** Why a read model is in its state, and the event or time that its next fetch waits for. */
-export interface Explanation {
-  state: HeldState;
-  why: Why | null;
-  since: number | null;
-  need: string | null;
-  waitsFor: WaitsFor;
-  until: number | null;
-}
-
-const some = (number: number): number | null => (number < 0 ? null : number);
+export const some = (number: number): number | null => (number < 0 ? null : number);
 
 /** One engine. */
 export class Engine {
-  readonly #engine: WebEngine;
+  protected readonly wasm: WebEngine;
 
   /** The read models below `carried` are those whose bodies the first message of a stream carries. */
   constructor(module: WebAssembly.Module, settings: EngineSettings, carried: number, seed: number) {
@@ -128,66 +118,66 @@ export class Engine {
     initSync({ module });
     const numbers = times.map((name) => settings[name] ?? -1);
     numbers.push(settings.parallel ?? 0, settings.remembered ?? -1, settings.attempts ?? 0);
-    this.#engine = new WebEngine(Float64Array.from(numbers), carried, seed);
+    this.wasm = new WebEngine(Float64Array.from(numbers), carried, seed);
   }
 
   /** The first stream continues at this cursor. After the first poll this has no effect, and neither has `restore`. */
   resumeAt(cursor: string): void {
-    this.#engine.resume_at(cursor);
+    this.wasm.resume_at(cursor);
   }
 
   /** The driver holds a body of an earlier run. It was read at `cursor`, and fresh at the resume cursor of that run. */
   restore(model: number, cursor: string, askedAt: number, now: number): void {
-    this.#engine.restore(model, cursor, askedAt, now);
+    this.wasm.restore(model, cursor, askedAt, now);
   }
 
   /** The cursor at which the next stream continues. */
   resumeCursor(): string | null {
-    return this.#engine.resume_cursor() || null;
+    return this.wasm.resume_cursor() || null;
   }
 
   watch(model: number, now: number): void {
-    this.#engine.watch(model, now);
+    this.wasm.watch(model, now);
   }
 
   unwatch(model: number, now: number): void {
-    this.#engine.unwatch(model, now);
+    this.wasm.unwatch(model, now);
   }
 
   /** The driver no longer holds the body of `model`. */
   forget(model: number): void {
-    this.#engine.forget(model);
+    this.wasm.forget(model);
   }
 
   refresh(model: number, now: number): void {
-    this.#engine.refresh(model, now);
+    this.wasm.refresh(model, now);
   }
 
   /** False: the text is no cursor. */
   wrote(model: number, cursor: string, now: number): boolean {
-    return this.#engine.wrote(model, cursor, now);
+    return this.wasm.wrote(model, cursor, now);
   }
 
   /** The application left out changes of `model` up to `cursor`, which a screen needs now. False: the text is no cursor. */
   leftOut(model: number, cursor: string, now: number): boolean {
-    return this.#engine.left_out(model, cursor, now);
+    return this.wasm.left_out(model, cursor, now);
   }
 
   connected(id: number, duplex: boolean, now: number): void {
-    this.#engine.connected(id, duplex, now);
+    this.wasm.connected(id, duplex, now);
   }
 
   disconnected(id: number, loss: Loss, now: number): void {
     const number = { ended: 0, "not reached": 1, busy: 2, refused: 3 }[loss.kind];
     const retryAfter = loss.kind === "busy" ? (loss.retryAfter ?? -1) : -1;
-    this.#engine.disconnected(id, number, retryAfter, loss.kind === "refused" ? loss.reason : "", now);
+    this.wasm.disconnected(id, number, retryAfter, loss.kind === "refused" ? loss.reason : "", now);
   }
 
   /** Returns the read models whose bodies came with the message and are to be shown. */
   signal(id: number, signal: Signal, now: number): number[] {
     const { what, cursor, more, spreadMs, number } = signal;
     const places = Uint32Array.from(signal.places);
-    return [...this.#engine.signal(id, what, cursor ?? "", more, spreadMs ?? -1, number, places, now)];
+    return [...this.wasm.signal(id, what, cursor ?? "", more, spreadMs ?? -1, number, places, now)];
   }
 
   /** Returns whether to show the answer. */
@@ -195,58 +185,58 @@ export class Engine {
     const number = { fresh: 0, "not modified": 1, gone: 2, failed: 3 }[outcome.kind];
     const cursor = outcome.kind === "failed" ? "" : outcome.cursor;
     const retryAfter = outcome.kind === "failed" ? (outcome.retryAfter ?? -1) : -1;
-    return this.#engine.fetched(ticket, number, cursor, retryAfter, now);
+    return this.wasm.fetched(ticket, number, cursor, retryAfter, now);
   }
 
   hidden(): void {
-    this.#engine.hidden();
+    this.wasm.hidden();
   }
 
   visible(now: number): void {
-    this.#engine.visible(now);
+    this.wasm.visible(now);
   }
 
   offline(): void {
-    this.#engine.offline();
+    this.wasm.offline();
   }
 
   online(now: number): void {
-    this.#engine.online(now);
+    this.wasm.online(now);
   }
 
   reconnect(now: number): void {
-    this.#engine.reconnect(now);
+    this.wasm.reconnect(now);
   }
 
   disable(): void {
-    this.#engine.disable();
+    this.wasm.disable();
   }
 
   enable(now: number): void {
-    this.#engine.enable(now);
+    this.wasm.enable(now);
   }
 
   /** The next action. A driver polls until there is none. */
   poll(now: number): Action | null {
-    const action = this.#engine.poll(now);
+    const action = this.wasm.poll(now);
     if (action === 0) {
       return null;
     }
-    const [first, second, third] = this.#numbers();
+    const [first, second, third] = this.numbers();
     switch (action) {
       case 1:
         return { do: "disconnect", id: first };
       case 2:
-        return { do: "connect", id: first, sse: second === 1, since: this.#engine.take_text() || null };
+        return { do: "connect", id: first, sse: second === 1, since: this.wasm.take_text() || null };
       case 3:
-        return { do: "narrow", id: first, places: [...this.#engine.take_list()] };
+        return { do: "narrow", id: first, places: [...this.wasm.take_list()] };
       case 4:
         return {
           do: "fetch",
           ticket: first,
           model: second,
           why: why(third),
-          atLeast: this.#engine.take_text() || null,
+          atLeast: this.wasm.take_text() || null,
         };
       case 5:
         return { do: "cancel", ticket: first };
@@ -257,44 +247,44 @@ export class Engine {
 
   /** The time of the next poll, unless an input comes before. */
   pollTimeout(): number | null {
-    return some(this.#engine.poll_timeout());
+    return some(this.wasm.poll_timeout());
   }
 
   /** The first time after `now` at which the state of a held answer changes by itself. */
   nextExpiry(now: number): number | null {
-    return some(this.#engine.next_expiry(now));
+    return some(this.wasm.next_expiry(now));
   }
 
   /** How long ago the held answer for `model` was last known to be true. */
   age(model: number, now: number): number | null {
-    return some(this.#engine.age(model, now));
+    return some(this.wasm.age(model, now));
   }
 
   status(): EngineStatus {
-    const number = this.#engine.status();
+    const number = this.wasm.status();
     const names = ["connecting", "live", "catching up", "", "polling", "offline", "", "disabled"] as const;
     const name = names[number];
     if (name) {
       return { name };
     }
-    const [first, second, third] = this.#numbers();
+    const [first, second, third] = this.numbers();
     if (number === 3) {
       const reason = lossReasons[third] ?? "ended";
       return { name: "reconnecting", nextTry: some(first), since: second, reason };
     }
-    return { name: "closed", reason: first === 0 ? this.#engine.take_text() : "the limit of attempts is reached" };
+    return { name: "closed", reason: first === 0 ? this.wasm.take_text() : "the limit of attempts is reached" };
   }
 
   /** The state of `model`. Null: it was never watched, or its last watch ended long ago. */
   held(model: number, now: number): Held | null {
-    const state = states[this.#engine.held(model, now)];
+    const state = states[this.wasm.held(model, now)];
     if (!state) {
       return null;
     }
-    const [flags, failures, reason, askedAt] = this.#numbers();
+    const [flags, failures, reason, askedAt] = this.numbers();
     return {
       state,
-      cursor: this.#engine.take_text() || null,
+      cursor: this.wasm.take_text() || null,
       watched: (flags & 1) !== 0,
       stale: (flags & 2) !== 0,
       inFlight: (flags & 4) !== 0,
@@ -305,30 +295,13 @@ export class Engine {
     };
   }
 
-  /** Why `model` is stale, and the event or time that its next fetch waits for. */
-  explain(model: number, now: number): Explanation | null {
-    const state = states[this.#engine.explain(model, now)];
-    if (!state) {
-      return null;
-    }
-    const [reason, since, waitsFor, until] = this.#numbers();
-    return {
-      state,
-      why: reason < 0 ? null : why(reason),
-      since: some(since),
-      need: this.#engine.take_text() || null,
-      waitsFor: waits[waitsFor] ?? "a change",
-      until: some(until),
-    };
-  }
-
   /** Frees the engine. No other call may follow. */
   free(): void {
-    this.#engine.free();
+    this.wasm.free();
   }
 
-  #numbers(): [number, number, number, number] {
-    const engine = this.#engine;
+  protected numbers(): [number, number, number, number] {
+    const engine = this.wasm;
     return [engine.number(0), engine.number(1), engine.number(2), engine.number(3)];
   }
 }

@@ -23,25 +23,6 @@ export const lossReasons = [
 /** Why the stream was lost. */
 export type LossReason = (typeof lossReasons)[number];
 
-/** In the order of the engine's numbers. */
-export const waits = [
-  "a screen",
-  "the application",
-  "the network",
-  "a visible screen",
-  "the answer",
-  "a free request",
-  "the first message",
-  "quiet",
-  "the spread",
-  "the pace",
-  "the retry",
-  "a change",
-] as const;
-
-/** The event or time that the next fetch of a read model waits for. */
-export type WaitsFor = (typeof waits)[number];
-
 /** Why a read model is fetched: the kind of a message, or another word. */
 export type Why = string;
 

@@ -2,9 +2,10 @@
  * Runs a script of `tests/vectors` and produces its trace, as `tests/vectors/README.md` describes. It needs no Node, so
  * that a browser can run it too.
  */
-import { Engine, type EngineStatus, type Explanation, type Loss, type Outcome } from "../src/engine.js";
+import type { EngineStatus, Loss, Outcome } from "../src/engine.js";
 import { carried, ModelNumbers, type ReadModel } from "../src/models.js";
 import { readMessage } from "../src/signals.js";
+import { ExplainingEngine, type Explanation } from "./explain.js";
 
 const uuid = (number: number) => `00000000-0000-7000-8000-${String(number).padStart(12, "0")}`;
 const task = (text: string) => uuid(Number(text.slice(text.lastIndexOf("t") + 1)));
@@ -28,7 +29,7 @@ export function run(module: WebAssembly.Module, script: string): string {
   const attempts = option("attempts ");
   const settings = attempts === undefined ? {} : { attempts: Number(attempts) };
   const carries = option("carried ") === undefined ? 0 : carried;
-  const vector = new Vector(new Engine(module, settings, carries, Number(option("seed ") ?? 1)));
+  const vector = new Vector(new ExplainingEngine(module, settings, carries, Number(option("seed ") ?? 1)));
   for (const line of lines.filter((line) => !line.startsWith(">"))) {
     const [, at, input] = /^(\d+) (.*)$/.exec(line) ?? [];
     if (at === undefined || input === undefined) {
@@ -45,7 +46,7 @@ export function run(module: WebAssembly.Module, script: string): string {
 
 class Vector {
   text = "";
-  readonly #engine: Engine;
+  readonly #engine: ExplainingEngine;
   readonly #numbers = new ModelNumbers();
   readonly #connections: number[] = [];
   /** The tickets of all fetches of each read model, the newest last. */
@@ -53,7 +54,7 @@ class Vector {
   #now = 0;
   #status = "connecting";
 
-  constructor(engine: Engine) {
+  constructor(engine: ExplainingEngine) {
     this.#engine = engine;
     // The engine orders tasks by their numbers, and the native engine by their ids.
     for (let number = 1; number <= 2_000; number += 1) {
