@@ -51,7 +51,7 @@ impl App {
         let mut config = ServerConfig::new(folder.path().join("requery.db").into());
         change(&mut config);
         // The server has threads of its own, since a test may block its thread while another process writes.
-        let listener = std::net::TcpListener::bind(address).unwrap();
+        let listener = bind(address).await;
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, crash) = (CancellationToken::new(), CancellationToken::new());
@@ -233,6 +233,19 @@ impl Sse {
             {
                 return (data, id);
             }
+        }
+    }
+}
+
+/// The listener at an address. A connection of another test can have taken the port of a stopped server for a moment.
+async fn bind(address: SocketAddr) -> std::net::TcpListener {
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        match std::net::TcpListener::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && std::time::Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            bound => return bound.unwrap(),
         }
     }
 }
