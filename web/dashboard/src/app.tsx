@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { deletions, isNextToUndo, said, say, undo } from "./actions";
 import { newer, showNewer } from "./calm";
+import { wantSearch } from "./search_focus";
 import { forgetHeard, hear, readChoices, showBadge, toggleNotify, toggleSound } from "./heard";
 import { type Key, readLetterKeys, step, useKeys } from "./keys";
 import { useModel } from "./live";
@@ -21,8 +22,10 @@ const show = (name: "help" | "projects" | null) => {
 const close = () => show(null);
 
 const toSearch = () => {
+  const field = document.getElementById("search");
+  if (field === null) wantSearch();
   go(to("/tasks"));
-  requestAnimationFrame(() => document.getElementById("search")?.focus());
+  field?.focus();
 };
 
 const KEYS: readonly Key[] = [

@@ -106,10 +106,11 @@ function restore(scroll: number): void {
   requestAnimationFrame(next);
 }
 
-/** Moves the focus to the screen, so that a screen reader reads it, and restores the scroll. */
+/** Moves the focus to the screen, so that a screen reader reads it, and restores the scroll. A focus in it stays. */
 function arrive(scroll: number): void {
   requestAnimationFrame(() => {
-    document.querySelector<HTMLElement>("main")?.focus({ preventScroll: true });
+    const main = document.querySelector<HTMLElement>("main");
+    if (!main?.contains(document.activeElement)) main?.focus({ preventScroll: true });
     restore(scroll);
   });
 }

@@ -5,17 +5,22 @@ import { said } from "../actions";
 
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
+  // The browser tells the end of a dialog later. By then the next dialog can be open, and this end must not close it.
+  const isRemoved = useRef(false);
   useEffect(() => {
     const dialog = element.current;
     if (dialog && !dialog.open) dialog.showModal();
-    return () => dialog?.close();
+    return () => {
+      isRemoved.current = true;
+      dialog?.close();
+    };
   }, []);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the key for the click beside the dialog is Escape.
     <dialog
       ref={element}
       aria-labelledby="dialog-title"
-      onClose={close}
+      onClose={() => isRemoved.current || close()}
       onClick={(event) => event.target === element.current && close()}
     >
       <div class="dialog-body">

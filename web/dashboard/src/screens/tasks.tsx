@@ -14,6 +14,7 @@ import { useRowKeys } from "../parts/row_keys";
 import { TaskRow } from "../parts/task_row";
 import { change, parameter, project, to } from "../route";
 import type { Task, TaskPage } from "../rows";
+import { focusIfWanted } from "../search_focus";
 import type { Shape } from "../words";
 import { Hits } from "./hits";
 import { PurgeDialog } from "./purge";
@@ -73,6 +74,7 @@ export function Tasks() {
           ))}
         </nav>
         <input
+          ref={focusIfWanted}
           id="search"
           type="search"
           placeholder="Search  /"
