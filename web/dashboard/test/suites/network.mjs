@@ -9,8 +9,10 @@ export const title = "when the network fails";
 /** The tests wait most of the time. */
 export const options = { concurrency: 3 };
 
+/** The wait before an attempt to connect grows to 30 s, and an attempt takes a moment. */
+const MOST_MS = 40_000;
 const isWell = (page) =>
-  until(async () => (await connection(page)) === "", "the page says no word about the connection");
+  until(async () => (await connection(page)) === "", "the page says no word about the connection", MOST_MS);
 async function says(page, words, within) {
   let said = "";
   const isSaid = async () => {
