@@ -19,6 +19,8 @@ pub(super) struct Slot {
     pub(super) retry_at: u64,
     /// The cursor of the held answer.
     pub(super) cursor: Option<Cursor>,
+    /// What was held and demanded of the epoch before. An answer of that epoch that does not cover it is too old.
+    outlived: Option<Cursor>,
     /// When the held answer was asked for.
     pub(super) asked_at: Option<u64>,
     /// The last answer says that the read model does not exist.
@@ -318,19 +320,24 @@ impl Slot {
     ) -> (FetchVerdict, bool) {
         let cursor = answer.cursor;
         let Some(mut flight) = self.flight.take() else { return (FetchVerdict::Drop, false) };
+        let too_old =
+            self.outlived.as_ref().is_some_and(|past| past.epoch() == cursor.epoch() && !cursor.covers(past));
         let mut ends_epoch = false;
         if let Some(doubt) = &mut self.doubt
             && answer.other_epoch.is_none()
+            && !too_old
             && let (Some(need), Some(demanded)) = (&doubt.need, &flight.need)
             && demanded.covers(need)
             && need.epoch() != cursor.epoch()
         {
             // No stream is there to tell, but the epoch of the demand has ended: no answer can meet it.
+            self.outlived = Some(joined(self.outlived.as_ref(), need));
             (doubt.need, flight.need, ends_epoch) = (None, None, true);
         }
         let settled =
             answer.other_epoch.is_none() && self.doubt.as_ref().is_none_or(|doubt| doubt.is_settled_by(cursor));
         let taken = match &self.cursor {
+            _ if too_old => false,
             Some(held) => cursor.covers(held) || cursor.epoch() != held.epoch() && !flight.outdated && !answer.ended,
             // The body of an ended epoch may still be held.
             None => settled || !(flight.outdated || answer.ended && self.asked_at.is_some()),
@@ -424,6 +431,7 @@ impl Slot {
     }
 
     fn take(&mut self, cursor: &Cursor, absent: bool, asked_at: u64) {
+        self.outlive(cursor);
         self.restored = false;
         self.cursor = Some(cursor.clone());
         self.absent = absent;
@@ -441,13 +449,22 @@ impl Slot {
 
     /// Drops the held cursor if `cursor` has another epoch: cursors of different epochs cannot be compared.
     fn drop_other_epoch(&mut self, cursor: &Cursor) {
+        let needed = self.doubt.as_ref().and_then(|doubt| doubt.need.as_ref());
+        let needed = needed.filter(|need| need.epoch() != cursor.epoch());
+        if let Some(need) = needed {
+            self.outlived = Some(joined(self.outlived.as_ref(), need));
+        }
         let other = |old: &Option<Cursor>| old.as_ref().is_some_and(|old| old.epoch() != cursor.epoch());
-        let needed = self.doubt.as_ref().is_some_and(|doubt| other(&doubt.need));
-        if let Some(flight) = self.flight.as_mut().filter(|_| needed || other(&self.cursor)) {
+        if let Some(flight) = self.flight.as_mut().filter(|_| needed.is_some() || other(&self.cursor)) {
             flight.outdated = true;
         }
-        if other(&self.cursor) {
-            self.cursor = None;
+        self.outlive(cursor);
+    }
+
+    /// Takes the held cursor away if `cursor` has another epoch.
+    fn outlive(&mut self, cursor: &Cursor) {
+        if let Some(held) = self.cursor.take_if(|held| held.epoch() != cursor.epoch()) {
+            self.outlived = Some(joined(self.outlived.as_ref(), &held));
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Server {
     log: Vec<Notice>,
     /// The epoch of each run of the server, and the number of changes at its start.
     runs: Vec<(String, usize)>,
+    /// The states of the run before.
+    run_before: Vec<(Cursor, Contents)>,
     /// The number of changes that are pruned from the log.
     floor: usize,
     contents: u64,
@@ -38,6 +40,7 @@ impl Server {
             history: vec![contents],
             log: Vec::new(),
             runs,
+            run_before: Vec::new(),
             floor: 0,
             contents: 0,
             started: 0,
@@ -58,10 +61,9 @@ impl Server {
         Cursor::counter(self.runs.last().expect("a run").0.as_str(), changes as u64)
     }
 
-    /// The last cursor of the run before, and the number of its changes that are left.
-    pub fn run_before(&self) -> Option<(Cursor, usize)> {
-        let (epoch, _) = self.runs.iter().rev().nth(1)?;
-        Some((Cursor::counter(epoch.as_str(), self.began() as u64), self.began()))
+    /// A state of the run before, also one with changes that are lost now. Zero is its last one.
+    pub fn run_before(&self, back: usize) -> Option<&(Cursor, Contents)> {
+        self.run_before.iter().rev().nth(back)
     }
 
     pub fn contents(&self, changes: usize) -> &Contents {
@@ -148,6 +150,8 @@ impl Server {
 
     /// Restarts without the last `lost` changes.
     pub fn restart(&mut self, lost: usize) {
+        let states = self.began()..=self.changes();
+        self.run_before = states.map(|changes| (self.cursor(changes), self.contents(changes).clone())).collect();
         let left = self.log.len().saturating_sub(lost);
         self.log.truncate(left);
         self.history.truncate(left + 1);
