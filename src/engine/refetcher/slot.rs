@@ -320,8 +320,7 @@ impl Slot {
     ) -> (FetchVerdict, bool) {
         let cursor = answer.cursor;
         let Some(mut flight) = self.flight.take() else { return (FetchVerdict::Drop, false) };
-        let too_old =
-            self.outlived.as_ref().is_some_and(|past| past.epoch() == cursor.epoch() && !cursor.covers(past));
+        let too_old = self.outlived.as_ref().is_some_and(|past| past.epoch() == cursor.epoch() && !cursor.covers(past));
         let mut ends_epoch = false;
         if let Some(doubt) = &mut self.doubt
             && answer.other_epoch.is_none()
