@@ -72,8 +72,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         // The demo runs even if its standard output cannot be written.
         let _ = super::print(&format!(
             "requery demo serves {url} with {} agents at work\n  \
-             try every operation   {url}/docs\n  \
-             watch it live         requery watch --server {url}\n  \
+             in a browser          {url}\n  \
+             in a terminal         requery watch --server {url}\n  \
+             every operation       {url}/docs\n  \
              Ctrl-C ends it and removes its database\n",
             args.agents
         ));

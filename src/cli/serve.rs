@@ -178,8 +178,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         // The server runs even if its standard output cannot be written.
         let _ = super::print(&format!(
             "requery serves http://{address}\n  \
-             try every operation   http://{address}/docs\n  \
-             watch it live         requery watch --server http://{address}\n  \
+             in a browser          http://{address}\n  \
+             in a terminal         requery watch --server http://{address}\n  \
+             every operation       http://{address}/docs\n  \
              database              {path}\n"
         ));
     };

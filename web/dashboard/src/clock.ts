@@ -53,8 +53,16 @@ export function age(time: string | number): string {
 /** The same time in words, for a screen reader. */
 export function ageInWords(time: string | number): string {
   const found = since(time);
-  return found === null ? "just now" : `${found[0]} ${found[2]}${found[0] === 1 ? "" : "s"} ago`;
+  return found === null ? "just now" : `${counted(found)} ago`;
 }
+
+/** The same time in words, as the length of a state. */
+export function spanInWords(time: string | number): string {
+  const found = since(time);
+  return found === null ? "since just now" : `for ${counted(found)}`;
+}
+
+const counted = ([count, , unit]: [number, string, string]) => `${count} ${unit}${count === 1 ? "" : "s"}`;
 
 const two = (value: number) => String(value).padStart(2, "0");
 

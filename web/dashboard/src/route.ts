@@ -52,7 +52,7 @@ export function go(target: string): void {
   const isSameScreen = next.pathname === address.value.pathname;
   history.pushState(null, "", next);
   address.value = next;
-  if (!isSameScreen) arrive(0);
+  if (!isSameScreen) arrive({});
 }
 
 /** Changes parameters in place: a filter that a person types makes no entry of the history for each letter. */
@@ -70,6 +70,8 @@ export function change(parameters: Record<string, string | null>): void {
 /** The history entry of a page that scrolls by itself: a screen tells its place, and reads it when it is shown again. */
 interface Entry {
   scroll?: number;
+  /** The row that had the focus. */
+  row?: string;
   place?: unknown;
 }
 
@@ -89,29 +91,41 @@ export const keptPlace = (): unknown => entry().place ?? null;
 
 function keepScroll(): void {
   const place = ownPlace?.();
-  history.replaceState({ ...entry(), scroll: window.scrollY, ...(place === undefined ? {} : { place }) }, "");
+  const row = document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset.row;
+  const { place: before } = entry();
+  history.replaceState({ scroll: window.scrollY, row, place: place ?? before }, "");
 }
 
 /** A page that is not long enough after this time stays where it is: a person may have begun to read. */
 const RESTORE_MS = 3000;
 
-/** Scrolls as soon as the page is long enough: rows can arrive after the screen. */
-function restore(scroll: number): void {
+/**
+ * Scrolls as soon as the page is long enough, and gives the row its focus back as soon as it is there: rows can arrive
+ * after the screen. A focus that a person has moved stays.
+ */
+function restore({ scroll = 0, row }: Entry): void {
   const end = performance.now() + RESTORE_MS;
+  const begun = document.activeElement;
   const next = () => {
     const isLongEnough = document.documentElement.scrollHeight - innerHeight >= scroll;
+    const found = row === undefined ? null : document.querySelector<HTMLElement>(`[data-row="${CSS.escape(row)}"]`);
+    const isThere = isLongEnough && (row === undefined || found !== null);
+    if (!isThere && performance.now() < end) {
+      requestAnimationFrame(next);
+      return;
+    }
     if (isLongEnough) window.scrollTo(0, scroll);
-    else if (performance.now() < end) requestAnimationFrame(next);
+    if (document.activeElement === begun) found?.focus({ preventScroll: true });
   };
   requestAnimationFrame(next);
 }
 
 /** Moves the focus to the screen, so that a screen reader reads it, and restores the scroll. A focus in it stays. */
-function arrive(scroll: number): void {
+function arrive(at: Entry): void {
   requestAnimationFrame(() => {
     const main = document.querySelector<HTMLElement>("main");
     if (!main?.contains(document.activeElement)) main?.focus({ preventScroll: true });
-    restore(scroll);
+    restore(at);
   });
 }
 
@@ -141,7 +155,7 @@ export function followLinks(): void {
   window.addEventListener("popstate", (event) => {
     const isSameScreen = location.pathname === address.value.pathname;
     address.value = new URL(location.href);
-    if (!isSameScreen) arrive((event.state as Entry | null)?.scroll ?? 0);
+    if (!isSameScreen) arrive((event.state as Entry | null) ?? {});
   });
   // "Back" tells its new entry only, so the place of the old one is written before, after each scroll.
   let timer = 0;
@@ -152,5 +166,5 @@ export function followLinks(): void {
   document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   window.addEventListener("pagehide", keepScroll);
   const { scroll = 0 } = entry();
-  if (scroll > 0) restore(scroll);
+  if (scroll > 0) restore({ scroll });
 }

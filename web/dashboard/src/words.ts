@@ -113,3 +113,10 @@ function quoted(text: string): string {
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "");
   return /^[\w@%+=:,./][\w@%+=:,./-]*$/.test(plain) ? plain : `'${plain.replaceAll("'", `'\\''`)}'`;
 }
+
+/** The server that a command chooses by itself (`--server` of `requery`). */
+const DEFAULT_SERVER = "http://127.0.0.1:7373";
+
+/** The command that lets an agent report to the server of this page. */
+export const installCommand = (): string =>
+  `requery hooks install --agent claude-code${location.origin === DEFAULT_SERVER ? "" : ` --server ${location.origin}`}`;

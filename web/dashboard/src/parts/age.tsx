@@ -1,15 +1,18 @@
-import { age, ageInWords } from "../clock";
+import { age, ageInWords, spanInWords } from "../clock";
 
-/** The time since `time`, in one unit. The whole time becomes its title under the pointer. */
-export function Age({ time, label }: { time: string | number; label?: string }) {
+/**
+ * The time since `time`, in one unit. The whole time becomes its title under the pointer. With `isSpan` a screen reader
+ * reads "for 5 minutes" in place of "5 minutes ago".
+ */
+export function Age({ time, label, isSpan }: { time: string | number; label?: string; isSpan?: boolean }) {
   const iso = typeof time === "number" ? new Date(time).toISOString() : time;
   const short = age(time);
   return (
     <time class="age" dateTime={iso}>
       <span aria-hidden="true">{label === undefined ? short : short === "now" ? "just now" : `${label} ${short}`}</span>
       <span class="unseen">
-        {label === undefined ? "" : `${label}, `}
-        {ageInWords(time)}
+        {label === undefined ? "" : `${label} `}
+        {isSpan ? spanInWords(time) : ageInWords(time)}
       </span>
     </time>
   );

@@ -3,7 +3,8 @@ import { useEffect, useState } from "preact/hooks";
 import { now } from "../clock";
 import { type Key, useKeys } from "../keys";
 import { ageOf, store, useModel, useSubscribable } from "../live";
-import type { Status } from "../store";
+import { screen } from "../route";
+import type { ReadModel, Status } from "../store";
 
 /** A short doubt is no news: the bar appears when it lasts. */
 const PATIENCE_MS = 200;
@@ -11,8 +12,10 @@ const PATIENCE_AT_BEGIN_MS = 1000;
 
 export function Connection() {
   const status = useSubscribable(store.value.status);
-  const overview = useModel("overview");
-  const isWell = status.name === "live" && overview.error === null;
+  const shown: ReadModel = screen.value.name === "task" ? `task:${screen.value.task_id}` : "overview";
+  const overview = useModel("overview").error;
+  const error = useModel(shown).error ?? overview;
+  const isWell = status.name === "live" && error === null;
   const [isShown, show] = useState(false);
   useEffect(() => {
     if (isWell) {
@@ -32,7 +35,7 @@ export function Connection() {
   if (isWell || !isShown) return <div role="status" aria-live="polite" />;
   // The countdown and the age move each second; a screen reader hears only the words beside them.
   const at = now.value;
-  const age = ageOf("overview");
+  const age = ageOf(shown);
   const seconds =
     status.name === "reconnecting" && status.nextTry !== null
       ? Math.ceil((status.nextTry - store.value.now()) / 1000)
@@ -42,7 +45,7 @@ export function Connection() {
       <div class={`connection is-${status.name.replace(" ", "-")}`} data-at={at}>
         <strong>{WORDS[status.name]}</strong>
         <span>
-          {why(status, overview.error)}
+          {why(status, error)}
           {seconds > 0 ? <span aria-hidden="true">Next try in {seconds} s. </span> : null}
           {age !== null && age >= 1000 ? (
             <span aria-hidden="true">The rows were true {Math.floor(age / 1000)} s ago.</span>

@@ -24,7 +24,9 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
           {going ?? (isLeft ? "is no longer in this list" : sentence)}
         </span>
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
-        <span class="row-wait">{task.waiting_since ? <Age time={task.waiting_since} label="waits" /> : null}</span>
+        <span class="row-wait">
+          {task.waiting_since ? <Age time={task.waiting_since} label="waits" isSpan /> : null}
+        </span>
         <Age time={task.changed_at} />
       </a>
     </li>

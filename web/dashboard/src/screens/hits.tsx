@@ -10,10 +10,12 @@ import { project, to } from "../route";
 import type { SearchResults } from "../rows";
 import { projectName } from "../words";
 
+const MOST_HITS = 50;
+
 export function Hits({ q }: { q: string }) {
   const overview = useModel("overview");
   const read = useRead<SearchResults>(
-    `/api/v1/search${query({ q, project: project.value, limit: 50 })}`,
+    `/api/v1/search${query({ q, project: project.value, limit: MOST_HITS })}`,
     overview.data,
   );
   if (read.data === null) return read.error ? <Failed error={read.error} /> : <Waiting />;
@@ -23,7 +25,9 @@ export function Hits({ q }: { q: string }) {
       <p class="dim" role="status">
         {items.length === 0
           ? "No row has all of these words. th* finds words that begin with th."
-          : `${items.length} found`}
+          : items.length < MOST_HITS
+            ? `${items.length} found`
+            : `The best ${MOST_HITS}; more words find fewer`}
         {complete ? "" : ". The index is behind; there can be more."} <Belief model="overview" read={read} />
       </p>
       <ol class="hits">

@@ -42,7 +42,7 @@ function Entry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) {
           <b>{wordOfReason(reason)}</b>
         </span>
         <span class="need-wait">
-          <Age time={entry.since} label={shape === "doubt" ? "since" : "waits"} />
+          <Age time={entry.since} label={shape === "doubt" ? "since" : "waits"} isSpan={shape !== "doubt"} />
         </span>
         <span class="need-title" dir="auto">
           {entry.title}

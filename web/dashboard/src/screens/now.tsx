@@ -12,7 +12,7 @@ import { Empty, Failed, Waiting } from "../parts/states";
 import { type Read, useRead } from "../plain_read";
 import { project, to } from "../route";
 import type { NeedsYou, Task, TaskPage } from "../rows";
-import { byWeight, projectName } from "../words";
+import { byWeight, installCommand, projectName } from "../words";
 import { NeedsYouList } from "./needs_you";
 
 const isDoneOpen = signal(false);
@@ -138,7 +138,7 @@ function NoTask() {
   return (
     <>
       <h1>{chosen === null ? "No agent has reported yet" : "The project has no task"}</h1>
-      <Empty command="requery hooks install --agent claude-code" waits="Waiting for the first event">
+      <Empty command={installCommand()} waits="Waiting for the first event">
         {chosen === null ? (
           "This command lets Claude Code report its work here."
         ) : (

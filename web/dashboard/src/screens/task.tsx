@@ -41,7 +41,6 @@ export function TaskScreen({ task_id }: { task_id: string }) {
   return (
     <div class="task">
       <Head detail={data} isMarked={marked.has(task_id)} />
-      {error ? <Failed error={error} /> : null}
       <Timeline task_id={task_id} detail={data} marked={marked} />
     </div>
   );

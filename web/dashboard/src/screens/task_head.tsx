@@ -176,7 +176,7 @@ function State({ task }: { task: Task }) {
       <p class="task-state">
         <b class={`is-${shape}`}>{SHAPE_WORDS[shape]}</b>
         {task.status === "waiting" ? <span>{why(task.status_reason ?? null)}</span> : null}
-        {task.waiting_since ? <Age time={task.waiting_since} label="waits" /> : null}
+        {task.waiting_since ? <Age time={task.waiting_since} label="waits" isSpan /> : null}
         {going === null ? null : <span>{going}</span>}
         <span class="dim" dir="auto">
           {task.source} · {projectName(task.project)}

@@ -15,7 +15,7 @@ import { TaskRow } from "../parts/task_row";
 import { change, parameter, project, to } from "../route";
 import type { Task, TaskPage } from "../rows";
 import { focusIfWanted } from "../search_focus";
-import type { Shape } from "../words";
+import { installCommand, type Shape } from "../words";
 import { Hits } from "./hits";
 import { PurgeDialog } from "./purge";
 
@@ -33,13 +33,17 @@ const PAGE_ROWS = 100;
 
 export function Tasks() {
   const q = parameter("q") ?? "";
+  // A search looks at every status, so a status that a person chooses ends the search.
+  const isSearch = q.trim() !== "";
   const [typed, setTyped] = useState(q);
   const [isPurging, setPurging] = useState(false);
   const timer = useRef(0);
   useRowKeys();
   const nextStatus = () => {
     const at = STATUSES.findIndex(([status]) => status === parameter("status"));
-    change({ status: STATUSES[(at + 1) % STATUSES.length]?.[0] ?? null });
+    clearTimeout(timer.current);
+    timer.current = 0;
+    change({ status: STATUSES[(at + 1) % STATUSES.length]?.[0] ?? null, q: null });
   };
   useKeys([
     { key: "s", does: "the next status", group: "Tasks", run: nextStatus },
@@ -65,8 +69,8 @@ export function Tasks() {
           {STATUSES.map(([status, word, shape]) => (
             <a
               key={word}
-              href={to("/tasks", { status, q: q === "" ? null : q })}
-              aria-current={parameter("status") === status ? "true" : undefined}
+              href={to("/tasks", { status })}
+              aria-current={!isSearch && parameter("status") === status ? "true" : undefined}
             >
               {shape ? <Mark shape={shape} silent /> : null}
               {word}
@@ -86,7 +90,7 @@ export function Tasks() {
           Purge… <kbd>P</kbd>
         </button>
       </div>
-      {q.trim() === "" ? <TaskList /> : <Hits q={q} />}
+      {isSearch ? <Hits q={q} /> : <TaskList />}
       {isPurging ? <PurgeDialog close={() => setPurging(false)} /> : null}
     </div>
   );
@@ -111,8 +115,8 @@ function TaskList() {
   if (read.data === null && first.length === 0) return read.error ? <Failed error={read.error} /> : <Waiting />;
   if (all.length === 0 && rows.length === 0) {
     return status === null && parent === null ? (
-      <Empty command="requery demo" waits="Waiting for the first event">
-        There is no task yet. This command shows a team of simulated agents.
+      <Empty command={installCommand()} waits="Waiting for the first event">
+        There is no task yet. This command lets Claude Code report its work here.
       </Empty>
     ) : (
       <Empty waits="Waiting for the first one">No task has this status now.</Empty>

@@ -15,12 +15,20 @@ const hide = () => {
 
 const notifications = () => {
   window.told = [];
+  window.sounds = 0;
   localStorage.setItem("requery.notify", "on");
+  localStorage.setItem("requery.sound", "on");
   window.Notification = class {
     constructor(title, { tag }) {
-      window.told.push({ title, tag });
+      Object.assign(this, { title, tag });
+      window.told.push(this);
     }
     static permission = "granted";
+  };
+  const start = OscillatorNode.prototype.start;
+  OscillatorNode.prototype.start = function (...times) {
+    window.sounds++;
+    return start.apply(this, times);
   };
 };
 
@@ -37,10 +45,13 @@ export function tests() {
       await page.getByText("task 0").first().waitFor();
       await page.evaluate(hide);
       proxy.taken();
-      const told = () => page.evaluate(() => window.told);
+      const told = () => page.evaluate(() => window.told.map(({ title, tag }) => ({ title, tag })));
+      const icon = () => page.locator("link[rel=icon]").getAttribute("href");
+      assert.equal(await icon(), "/icon.svg");
       await server.change(task, { status: "waiting", status_reason: "question", status_detail: "Now?" });
       await until(async () => (await page.title()).startsWith("(1)"), "the title has the number");
       await until(async () => (await told()).length === 1, "the wait is told");
+      assert.equal(await icon(), "/icon-waiting.svg");
       assert.deepEqual(
         proxy.taken().filter((line) => line.includes("limit=100")),
         [],
@@ -53,6 +64,7 @@ export function tests() {
       await until(async () => (await told()).length === 2, "the second wait is told");
       const tags = (await told()).map(({ tag }) => tag);
       assert.equal(new Set(tags).size, 2);
+      assert.equal(await page.evaluate(() => window.sounds), 2, "each wait has its sound");
       // A person looks again: the list is the newest one.
       await server.change(other, { title: "renamed meanwhile" });
       await page.evaluate(() => {
@@ -61,6 +73,9 @@ export function tests() {
         document.dispatchEvent(new Event("visibilitychange"));
       });
       await page.getByText("renamed meanwhile").first().waitFor();
+      // A click on the notification leads to the task that waits.
+      await page.evaluate(() => window.told.at(-1).onclick());
+      await page.getByRole("heading", { name: "task 0" }).waitFor();
     },
   );
 }

@@ -229,5 +229,7 @@ export function tests() {
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: /row/ }).waitFor();
     assert.equal(await page.evaluate(() => document.activeElement.tagName), "MAIN");
+    await page.goBack();
+    await until(async () => (await focusedRow(page)) === row, "back gives the row its focus again");
   });
 }

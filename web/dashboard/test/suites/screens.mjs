@@ -111,7 +111,8 @@ export function tests() {
     const { page, server, project, show, proxy } = stage;
     await show("/");
     await page.getByText("Waiting for the first event").waitFor();
-    await page.getByText("requery hooks install --agent claude-code").waitFor();
+    // The server has another address than the one that the command chooses by itself.
+    await page.getByText(`requery hooks install --agent claude-code --server ${proxy.url}`).waitFor();
     await server.newTask(project, { title: "task one" });
     await page.getByText("task one").first().waitFor();
     assert.equal(await page.getByText("Waiting for the first event").count(), 0);

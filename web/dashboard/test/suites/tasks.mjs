@@ -45,6 +45,22 @@ export function tests() {
     await page.getByRole("article", { name: "Selected event" }).waitFor();
   });
 
+  scenario("a search looks at every status, and a status ends the search", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    await server.newTask(project, { title: "totals wait", status: "waiting", status_reason: "permission" });
+    await server.newTask(project, { title: "totals end", status: "completed" });
+    await show("/tasks", { status: "waiting" });
+    await until(async () => (await taskRows(page).count()) === 1, "one task waits");
+    const chosen = page.getByRole("navigation", { name: "Status" }).locator("[aria-current=true]");
+    assert.equal(await chosen.textContent(), "Waiting");
+    await page.getByRole("searchbox").fill("totals");
+    await page.getByText("2 found").waitFor();
+    assert.equal(await chosen.count(), 0, "no status is chosen");
+    await page.getByRole("navigation", { name: "Status" }).getByRole("link", { name: "Done" }).click();
+    await until(async () => (await taskRows(page).first().getAttribute("data-title")) === "totals end", "the done task");
+    assert.equal(await page.getByRole("searchbox").inputValue(), "");
+  });
+
   scenario("a parent shows its parts, and a part leads to the whole", {}, async (stage) => {
     const { page, server, project, show } = stage;
     const parent = await server.newTask(project, { title: "the whole" });
