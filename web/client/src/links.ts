@@ -39,6 +39,7 @@ export function openLink(
   settings: HostSettings,
   environment: Environment,
   engine: WebAssembly.Module | Promise<WebAssembly.Module> | undefined,
+  after: Promise<unknown> | undefined,
   { receive, greet, lost }: LinkEvents,
 ): Link {
   const waiting: ToHost[] = [];
@@ -113,10 +114,15 @@ export function openLink(
       void navigator.locks.request(data.lock, watched, () => leave(share)).catch(() => {});
     };
   };
-  if (shares) {
-    share();
+  const open = () => {
+    if (!closed) {
+      shares ? share() : void alone();
+    }
+  };
+  if (after) {
+    void after.then(open, open);
   } else {
-    void alone();
+    open();
   }
   return {
     send: (message) => {

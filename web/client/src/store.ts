@@ -38,6 +38,8 @@ export interface StoreOptions {
   storage?: KeptStorage | null;
   /** `"collect"`: a hidden page fetches when a person looks at it again. `"follow"`: as if it were visible. */
   hidden?: "collect" | "follow";
+  /** The store connects when this has ended; at once if left out. So a page can draw its first frame before. */
+  after?: Promise<unknown>;
   /** Waits that differ from the waits of the contract. */
   settings?: EngineSettings;
   /** The boundary to the machine, for tests. */
@@ -113,8 +115,8 @@ export class Store {
       this.#mirror(model).take(model, { ...kept, ...rest, state: "unconfirmed" });
     }
     const shares = !fetch && !options.environment && !options.engine && options.tabs !== "alone";
-    const { engine } = options;
-    this.#link = openLink(shares, settings, this.#environment, engine, {
+    const { engine, after } = options;
+    this.#link = openLink(shares, settings, this.#environment, engine, after, {
       receive: (message) => this.#take(message),
       greet: () => this.#greet(),
       lost: () => this.#lose(),

@@ -45,6 +45,28 @@ test("a watched read model is fetched at once, and is fresh when the stream repo
   assert.equal(store.watch("bookmarks"), store.watch("bookmarks"));
 });
 
+test("a store connects and fetches after the first drawing of its page, also if that fails", async () => {
+  let draw = () => {};
+  const drawn = new Promise<void>((resolve) => {
+    draw = resolve;
+  });
+  const { machine, store } = start({ after: drawn });
+  store.watch("bookmarks").subscribe(() => {});
+  await settle();
+  assert.deepEqual([machine.sockets.length, machine.taken().length], [0, 0]);
+  draw();
+  await settle();
+  assert.deepEqual([machine.sockets.length, machine.taken().length], [1, 1]);
+  const failed = start({ after: Promise.reject(new Error("no frame")) });
+  await settle();
+  assert.equal(failed.machine.sockets.length, 1);
+  const left = start({ after: settle() });
+  left.store.close();
+  await settle();
+  await settle();
+  assert.equal(left.machine.sockets.length, 0, "a store that ended before does not connect");
+});
+
 test("a notice makes the view stale, and equal rows of the new body keep their identity", async () => {
   const { machine, store, views } = await live();
   await machine.pass(1_000);

@@ -2,12 +2,13 @@
 import { effect, signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import type { BodyOf } from "requery-client";
+import { drawn } from "./drawn";
 import { early, takeFirstRead } from "./early";
 import { project, screen } from "./route";
 import { createStore, type ReadModel, type Store, type Subscribable, type View } from "./store";
 
 /** The store of the chosen project. Another project has another stream, so the store changes with it. */
-export const store = signal<Store>(createStore(project.peek()));
+export const store = signal<Store>(createStore(project.peek(), drawn));
 
 export function followProject(): void {
   let chosen = project.peek();

@@ -3,6 +3,7 @@ import { sendOnLeave } from "./actions";
 import { App } from "./app";
 import { watchHands } from "./calm";
 import { startClock } from "./clock";
+import { noteRows } from "./drawn";
 import { listenToKeys } from "./keys";
 import { followProject, firstRows } from "./live";
 import { followLinks, screen } from "./route";
@@ -21,7 +22,11 @@ listenToKeys();
 watchHands();
 sendOnLeave();
 const page = document.getElementById("page");
-if (page) void rows.then(() => render(<App />, page));
+if (page)
+  void rows.then(() => {
+    render(<App />, page);
+    noteRows();
+  });
 
 /** The other screens are loaded when the first one stands, and not in the middle of its drawing. */
 const REST_MS = 1500;

@@ -4,6 +4,9 @@ import { createStore as create, type ReportedStatus, type Store as ClientStore }
 export type { ReadModel, Store, Subscribable, View, Watch } from "requery-client";
 export type Status = ReportedStatus;
 
-/** A hidden page is followed too: its title, its notifications and its sound tell of a task that starts to wait. */
-export const createStore = (project: string | null): ClientStore =>
-  create({ hidden: "follow", ...(project === null ? {} : { project }) });
+/**
+ * The store of a project; it connects when `after` has ended. A hidden page is followed too: its title, its notifications
+ * and its sound tell of a task that starts to wait.
+ */
+export const createStore = (project: string | null, after: Promise<unknown> = Promise.resolve()): ClientStore =>
+  create({ hidden: "follow", after, ...(project === null ? {} : { project }) });

