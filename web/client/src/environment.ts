@@ -28,8 +28,6 @@ export interface Environment {
 /** The environment of a page or a worker. */
 export function machine(): Environment {
   const { performance, fetch, WebSocket } = globalThis;
-  // Node has neither pages nor a limit of six connections.
-  const locks = typeof location === "undefined" ? undefined : (globalThis.navigator?.locks as Locks | undefined);
   return {
     now: clock(() => performance.timeOrigin + performance.now(), Date.now),
     setTimer: (run, ms) => setTimeout(run, ms),
@@ -38,7 +36,11 @@ export function machine(): Environment {
     // The handlers of a WebSocket take an event of one class, and the package uses its named fields alone.
     WebSocket: (WebSocket as unknown as Environment["WebSocket"]) ?? null,
     random: Math.random,
-    takeSlot: (host) => (locks ? takeSlot(locks, host) : Promise.resolve(() => {})),
+    takeSlot: (host) => {
+      // Node has neither pages nor a limit of six connections.
+      const locks = typeof location === "undefined" ? undefined : (globalThis.navigator?.locks as Locks | undefined);
+      return locks ? takeSlot(locks, host) : Promise.resolve(() => {});
+    },
   };
 }
 

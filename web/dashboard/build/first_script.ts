@@ -8,12 +8,16 @@ export function firstScript(): Plugin {
     apply: "build",
     transformIndexHtml: {
       order: "post",
-      handler(_html, { bundle }) {
+      handler(html, { bundle }) {
         const file = Object.values(bundle ?? {}).find(({ fileName }) => fileName.includes(`/${FIRST_READ.name}-`));
         if (file === undefined) throw new Error(`the build has no script ${FIRST_READ.name}`);
         // Without the wait for it, the browser lays the bar out first, and the requests begin later.
         const attrs = { type: "module", async: true, blocking: "render", crossorigin: true, src: `/${file.fileName}` };
-        return [{ tag: "script", attrs, injectTo: "head-prepend" }];
+        return {
+          // The first frame has the rows: a frame with the bar alone would come before them, and cost their time.
+          html: html.replace('<script type="module" crossorigin', '<script type="module" blocking="render" crossorigin'),
+          tags: [{ tag: "script", attrs, injectTo: "head-prepend" }],
+        };
       },
     },
   };

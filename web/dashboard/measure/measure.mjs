@@ -151,7 +151,6 @@ async function timeline(server, task) {
 
 /** A first load with a processor that is four times slower: until rows are drawn and the page takes a key. */
 async function begin(server) {
-  const proxy = await CountingProxy.start(server.url);
   const { context, page } = await openContext({
     scripts: [
       () => {
@@ -172,16 +171,26 @@ async function begin(server) {
   // The browser is busy with itself after the start of a context.
   await pause(2500);
   await session.send("Emulation.setCPUThrottlingRate", { rate: 4 });
-  await page.goto(`${proxy.url}/?project=load`);
+  await page.goto(`${server.url}/?project=load`);
   // A question to the page costs the page time, so the only one comes when all is loaded.
   await pause(3000);
   const at = await page.evaluate(() => window.interactiveAt ?? Number.NaN);
+  await context.close();
+  return { "first load until interactive, 4 x throttle (ms)": at };
+}
+
+/** The bytes of a first load: all files that the page asks for, as they are sent. */
+async function size(server) {
+  const proxy = await CountingProxy.start(server.url);
+  const { context, page } = await openContext({});
+  await page.goto(`${proxy.url}/?project=load`);
+  await pause(3000);
   const bytes = proxy.requests
     .filter(({ path }) => !path.startsWith("/api/") && !path.startsWith("/ws"))
     .reduce((sum, one) => sum + one.bytes, 0);
   await context.close();
   proxy.close();
-  return { "first load until interactive, 4 x throttle (ms)": at, "first load, bytes as sent": bytes };
+  return { "first load, bytes as sent": bytes };
 }
 
 /** The heap of the tab after many notices. The store lives in the tab, so the figure has the whole package in it. */
@@ -249,6 +258,7 @@ try {
     note(await pixels(server));
     note(await load(server));
     note(await begin(server));
+    note(await size(server));
     note(await timeline(server, long));
   }
   note(await memory(server));

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { deletions, isNextToUndo, said, say, undo } from "./actions";
 import { newer, showNewer } from "./calm";
+import { drawn } from "./drawn";
 import { wantSearch } from "./search_focus";
 import { forgetHeard, hear, readChoices, showBadge, toggleNotify, toggleSound } from "./heard";
 import { type Key, readLetterKeys, step, useKeys } from "./keys";
@@ -53,8 +54,12 @@ export function App() {
   const chosen = project.value;
   const current = screen.value;
   const title = current.name === "task" ? nameOfTask.value : TITLES[current.name];
-  useEffect(readChoices, []);
-  useEffect(readLetterKeys, []);
+  useEffect(() => {
+    void drawn.then(() => {
+      readChoices();
+      readLetterKeys();
+    });
+  }, []);
   useEffect(forgetHeard, [chosen]);
   useEffect(() => {
     // Rows that are not confirmed begin no episode.

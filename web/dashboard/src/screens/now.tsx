@@ -22,6 +22,7 @@ const openDone = () => {
 
 export function Now() {
   const { data, error } = useModel("overview");
+  const needs = data?.overview.needs_you.some(({ reason }) => reason !== "ready") ?? false;
   const isDrawn = useDrawn(data !== null);
   useRowKeys();
   useKeys([{ key: "o", does: "show more of the done tasks", group: "Tasks", run: openDone }]);
@@ -38,7 +39,7 @@ export function Now() {
     <div class="now">
       <div class="now-lists">
         <Needs needs={overview.needs_you} running={stats.running_tasks} />
-        {isDrawn ? (
+        {isDrawn || !needs ? (
           <>
             <Section
               id="running"
