@@ -1,6 +1,6 @@
 /** Every action has a key. A screen adds its keys while it is shown; the help lists all that hold now. */
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { kept } from "./kept";
 
 export interface Key {
@@ -19,7 +19,8 @@ export function useKeys(added: readonly Key[]): void {
   const current = useRef(added);
   current.current = added;
   const names = added.map(({ key, does }) => `${key} ${does}`).join("\n");
-  useEffect(() => {
+  // A key acts as soon as its screen is drawn, and not a frame later.
+  useLayoutEffect(() => {
     const mine = current.current.map((one, at) => ({ ...one, run: () => current.current[at]?.run() }));
     keys.value = [...keys.peek(), ...mine];
     return () => {
