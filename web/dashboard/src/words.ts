@@ -34,8 +34,8 @@ export const SHAPE_WORDS: Record<Shape, string> = {
 };
 
 const WHY: Record<string, string> = {
-  permission: "asks for permission",
-  question: "asks a question",
+  permission: "waits for your permission",
+  question: "waits for your answer",
   idle: "waits for input",
   finished: "ended its turn and waits for the next prompt",
   ready: "is ready for a first prompt",
@@ -50,8 +50,11 @@ export function why(reason: string | null): string {
 }
 
 /** The mark of an entry: the word of its reason where it has one of its own, since the sentence beside it says the rest. */
-export const wordOfReason = (reason: string | null): string =>
-  reason !== null && BLOCKS.includes(reason) ? reason : SHAPE_WORDS[shapeOfReason(reason)];
+export const wordOfReason = (reason: string | null): string => blockOf(reason) ?? SHAPE_WORDS[shapeOfReason(reason)];
+
+/** The reason of a task that is blocked until a person answers; `null` for every other task. */
+export const blockOf = (reason: string | null): string | null =>
+  reason !== null && BLOCKS.includes(reason) ? reason : null;
 
 /** The entries in the order of their weight: a question that blocks comes first, then doubt, then an ended turn. */
 export function byWeight(entries: readonly NeedsYou[]): NeedsYou[] {

@@ -3,17 +3,18 @@ import { deletingWords } from "../actions";
 import { useFlash } from "../calm";
 import { to } from "../route";
 import type { Task } from "../rows";
-import { projectName, sentenceOf, shapeOf } from "../words";
+import { blockOf, projectName, sentenceOf, shapeOf } from "../words";
 import { Age } from "./age";
 import { Mark } from "./mark";
 
 export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: boolean; showsProject: boolean }) {
   const shape = shapeOf(task);
   const sentence = sentenceOf(task);
+  const block = task.status === "waiting" ? blockOf(task.status_reason ?? null) : null;
   const flash = useFlash<HTMLSpanElement>(`${task.status} ${sentence}`);
   const going = deletingWords(task.task_id);
   return (
-    <li class={`row${isLeft ? " is-left" : ""}${going ? " is-going" : ""}`}>
+    <li class={`row${task.waiting_since ? " is-waiting" : ""}${isLeft ? " is-left" : ""}${going ? " is-going" : ""}`}>
       <a class="row-link" href={to(`/tasks/${task.task_id}`)} data-row={task.task_id} data-title={task.title}>
         <Mark shape={shape} />
         {task.parent_task_id ? <span class="row-part">part</span> : null}
@@ -25,7 +26,7 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
         </span>
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
         <span class="row-wait">
-          {task.waiting_since ? <Age time={task.waiting_since} label="waits" isSpan /> : null}
+          {task.waiting_since ? <Age time={task.waiting_since} label={block ?? "waits"} isSpan /> : null}
         </span>
         <Age time={task.changed_at} />
       </a>

@@ -31,11 +31,9 @@ function Entry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) {
   const reason = entry.reason ?? null;
   const shape = shapeOfReason(reason);
   const flash = useFlash<HTMLQuoteElement>(`${reason} ${entry.detail}`);
-  const words =
-    deletingWords(entry.task_id) ??
-    (isLeft ? "no longer needs you" : shape === "asks" ? "waits for your answer" : why(reason));
+  const words = deletingWords(entry.task_id) ?? (isLeft ? "no longer needs you" : why(reason));
   return (
-    <li class={`need is-${shape}${isLeft ? " is-left" : ""}`}>
+    <li class={`need is-${shape}${isLeft ? " is-left" : ""}${entry.detail ? " has-detail" : ""}`}>
       <a href={to(`/tasks/${entry.task_id}`)} data-row={entry.task_id} data-title={entry.title}>
         <span class="need-mark">
           <Mark shape={shape} silent />

@@ -9,7 +9,7 @@ import { Mark } from "../parts/mark";
 import { TextBlock } from "../parts/text_block";
 import { go, to } from "../route";
 import type { Task, TaskDetail } from "../rows";
-import { projectName, resumeCommand, SHAPE_WORDS, sentenceOf, shapeOf, why } from "../words";
+import { blockOf, projectName, resumeCommand, sentenceOf, SHAPE_WORDS, shapeOf, why, wordOfReason } from "../words";
 import { TaskParts } from "./task_parts";
 
 interface Action {
@@ -169,13 +169,19 @@ function NameField({ task, close }: { task: Task; close: () => void }) {
 
 function State({ task }: { task: Task }) {
   const shape = shapeOf(task);
+  const reason = task.status_reason ?? null;
   const going = deletingWords(task.task_id);
   const outcome = task.status === "waiting" ? "" : sentenceOf(task);
   return (
     <>
       <p class="task-state">
-        <b class={`is-${shape}`}>{SHAPE_WORDS[shape]}</b>
-        {task.status === "waiting" ? <span>{why(task.status_reason ?? null)}</span> : null}
+        <b class={`is-${shape}`}>{task.status === "waiting" ? wordOfReason(reason) : SHAPE_WORDS[shape]}</b>
+        {task.status === "waiting" ? (
+          <span>
+            {why(reason)}
+            {blockOf(reason) === null ? "" : ", in its terminal"}
+          </span>
+        ) : null}
         {task.waiting_since ? <Age time={task.waiting_since} label="waits" isSpan /> : null}
         {going === null ? null : <span>{going}</span>}
         <span class="dim" dir="auto">
