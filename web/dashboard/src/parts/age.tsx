@@ -4,12 +4,27 @@ import { age, ageInWords, spanInWords } from "../clock";
  * The time since `time`, in one unit. The whole time becomes its title under the pointer. With `isSpan` a screen reader
  * reads "for 5 minutes" in place of "5 minutes ago".
  */
-export function Age({ time, label, isSpan }: { time: string | number; label?: string; isSpan?: boolean }) {
+export function Age({
+  time,
+  label,
+  isSpan,
+  saysAgo,
+}: {
+  time: string | number;
+  label?: string;
+  isSpan?: boolean;
+  /** Beside another time the age says that it is one. */
+  saysAgo?: boolean;
+}) {
   const iso = typeof time === "number" ? new Date(time).toISOString() : time;
   const short = age(time);
+  const words = label === undefined ? short : short === "now" ? (isSpan ? label : "just now") : `${label} ${short}`;
   return (
     <time class="age" dateTime={iso}>
-      <span aria-hidden="true">{label === undefined ? short : short === "now" ? "just now" : `${label} ${short}`}</span>
+      <span aria-hidden="true">
+        {words}
+        {saysAgo && short !== "now" ? <span class="ago"> ago</span> : null}
+      </span>
       <span class="unseen">
         {label === undefined ? "" : `${label} `}
         {isSpan ? spanInWords(time) : ageInWords(time)}

@@ -3,14 +3,14 @@ import { deletingWords } from "../actions";
 import { useFlash } from "../calm";
 import { to } from "../route";
 import type { Task } from "../rows";
-import { blockOf, projectName, sentenceOf, shapeOf } from "../words";
+import { projectName, sentenceOf, shapeOf, wordOfReason } from "../words";
 import { Age } from "./age";
 import { Mark } from "./mark";
 
 export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: boolean; showsProject: boolean }) {
   const shape = shapeOf(task);
   const sentence = sentenceOf(task);
-  const block = task.status === "waiting" ? blockOf(task.status_reason ?? null) : null;
+  const reason = task.status_reason ?? null;
   const flash = useFlash<HTMLSpanElement>(`${task.status} ${sentence}`);
   const going = deletingWords(task.task_id);
   return (
@@ -26,9 +26,9 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
         </span>
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
         <span class="row-wait">
-          {task.waiting_since ? <Age time={task.waiting_since} label={block ?? "waits"} isSpan /> : null}
+          {task.waiting_since ? <Age time={task.waiting_since} label={wordOfReason(reason)} isSpan /> : null}
         </span>
-        <Age time={task.changed_at} />
+        <Age time={task.changed_at} saysAgo />
       </a>
     </li>
   );

@@ -110,8 +110,13 @@ export function tests() {
       await page.goto(at("/tasks"));
       const count = 4 * written.length;
       await until(async () => (await taskRows(page).count()) === count, "all tasks are rows");
-      const heights = await taskRows(page).evaluateAll((rows) => rows.map((row) => row.getBoundingClientRect().height));
-      assert.deepEqual(new Set(heights), new Set([28]), "each row keeps its height");
+      const heights = await taskRows(page).evaluateAll((rows) =>
+        rows.map((row) => [row.closest(".is-waiting") !== null, row.getBoundingClientRect().height]),
+      );
+      // On a narrow screen a task that waits has two more lines for its reason.
+      const most = (waits) => (waits && width < 600 ? 80 : 28);
+      const others = heights.filter(([waits, height]) => height < 28 || height > most(waits));
+      assert.deepEqual(others, [], "each row keeps its height");
       for (const [number, { task, event }] of written.entries()) {
         const name = Object.keys(TEXTS)[number];
         await page.goto(at(`/tasks/${task.task_id}`));
