@@ -19,8 +19,9 @@ pub(super) struct Slot {
     pub(super) retry_at: u64,
     /// The cursor of the held answer.
     pub(super) cursor: Option<Cursor>,
-    /// What was held and demanded of the epoch before. An answer of that epoch that does not cover it is too old.
-    outlived: Option<Cursor>,
+    /// The newest cursor that was held or demanded in the epoch before. An answer of that epoch that does not cover it is
+    /// too old.
+    last_of_other_epoch: Option<Cursor>,
     /// When the held answer was asked for.
     pub(super) asked_at: Option<u64>,
     /// The last answer says that the read model does not exist.
@@ -156,7 +157,7 @@ impl Slot {
                 // instead.
                 let obsolete = |need: &Cursor| need.epoch() != cursor.epoch();
                 if let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.need.as_ref().is_some_and(obsolete)) {
-                    doubt.need = Some(cursor.clone());
+                    demand(&mut doubt.need, &mut self.last_of_other_epoch, cursor);
                     self.doubt.take_if(|doubt| !doubt.needs_later_fetch);
                 }
                 return;
@@ -189,8 +190,8 @@ impl Slot {
             doubt.spread_until = now + wait;
         }
         doubt.needs_later_fetch |= in_flight && mark.cursor.is_none();
-        if let Some(cursor) = mark.cursor.or(mark.least) {
-            doubt.need = Some(joined(doubt.need.as_ref(), cursor));
+        if let (Some(cursor), Some(doubt)) = (mark.cursor.or(mark.least), &mut self.doubt) {
+            demand(&mut doubt.need, &mut self.last_of_other_epoch, cursor);
         }
     }
 
@@ -320,7 +321,10 @@ impl Slot {
     ) -> (FetchVerdict, bool) {
         let cursor = answer.cursor;
         let Some(mut flight) = self.flight.take() else { return (FetchVerdict::Drop, false) };
-        let too_old = self.outlived.as_ref().is_some_and(|past| past.epoch() == cursor.epoch() && !cursor.covers(past));
+        let too_old = self
+            .last_of_other_epoch
+            .as_ref()
+            .is_some_and(|past| past.epoch() == cursor.epoch() && !cursor.covers(past));
         let mut ends_epoch = false;
         if let Some(doubt) = &mut self.doubt
             && answer.other_epoch.is_none()
@@ -330,7 +334,7 @@ impl Slot {
             && need.epoch() != cursor.epoch()
         {
             // No stream is there to tell, but the epoch of the demand has ended: no answer can meet it.
-            self.outlived = Some(joined(self.outlived.as_ref(), need));
+            remember(&mut self.last_of_other_epoch, need);
             (doubt.need, flight.need, ends_epoch) = (None, None, true);
         }
         let settled =
@@ -348,8 +352,10 @@ impl Slot {
             self.take(cursor, answer.absent, flight.began_at);
             if let Some(stream) = answer.other_epoch {
                 // The stream would not tell the next change of this answer.
-                let doubt = self.doubt(self.why.unwrap_or(Why::Safety), now, now);
-                doubt.need = Some(joined(doubt.need.as_ref(), stream));
+                self.doubt(self.why.unwrap_or(Why::Safety), now, now);
+                if let Some(doubt) = &mut self.doubt {
+                    demand(&mut doubt.need, &mut self.last_of_other_epoch, stream);
+                }
             }
         }
         let unmet = flight.need.is_some_and(|need| !cursor.covers(&need));
@@ -430,7 +436,7 @@ impl Slot {
     }
 
     fn take(&mut self, cursor: &Cursor, absent: bool, asked_at: u64) {
-        self.outlive(cursor);
+        self.drop_held_of_other_epoch(cursor);
         self.restored = false;
         self.cursor = Some(cursor.clone());
         self.absent = absent;
@@ -448,24 +454,33 @@ impl Slot {
 
     /// Drops the held cursor if `cursor` has another epoch: cursors of different epochs cannot be compared.
     fn drop_other_epoch(&mut self, cursor: &Cursor) {
-        let needed = self.doubt.as_ref().and_then(|doubt| doubt.need.as_ref());
-        let needed = needed.filter(|need| need.epoch() != cursor.epoch());
-        if let Some(need) = needed {
-            self.outlived = Some(joined(self.outlived.as_ref(), need));
-        }
         let other = |old: &Option<Cursor>| old.as_ref().is_some_and(|old| old.epoch() != cursor.epoch());
-        if let Some(flight) = self.flight.as_mut().filter(|_| needed.is_some() || other(&self.cursor)) {
+        let needed = self.doubt.as_ref().is_some_and(|doubt| other(&doubt.need));
+        if let Some(flight) = self.flight.as_mut().filter(|_| needed || other(&self.cursor)) {
             flight.outdated = true;
         }
-        self.outlive(cursor);
+        self.drop_held_of_other_epoch(cursor);
     }
 
-    /// Takes the held cursor away if `cursor` has another epoch.
-    fn outlive(&mut self, cursor: &Cursor) {
+    /// Drops the held cursor if `cursor` has another epoch, and remembers it.
+    fn drop_held_of_other_epoch(&mut self, cursor: &Cursor) {
         if let Some(held) = self.cursor.take_if(|held| held.epoch() != cursor.epoch()) {
-            self.outlived = Some(joined(self.outlived.as_ref(), &held));
+            remember(&mut self.last_of_other_epoch, &held);
         }
     }
+}
+
+/// Adds a cursor of an ended epoch to the cursors that were held and demanded there.
+fn remember(last: &mut Option<Cursor>, cursor: &Cursor) {
+    *last = Some(joined(last.as_ref(), cursor));
+}
+
+/// Adds `cursor` to a demand. A demand of another epoch ends, because no answer can meet both, and is remembered.
+fn demand(need: &mut Option<Cursor>, last: &mut Option<Cursor>, cursor: &Cursor) {
+    if let Some(ended) = need.take_if(|need| need.epoch() != cursor.epoch()) {
+        remember(last, &ended);
+    }
+    *need = Some(joined(need.as_ref(), cursor));
 }
 
 /// The cursor that contains both; `cursor` alone if the other one is of another epoch.

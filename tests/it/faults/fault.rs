@@ -164,7 +164,7 @@ impl Fault {
                 sqlite3(&world.server.database, &sql);
                 let oldest = sqlite3(&world.server.database, "select min(id) from changes");
                 // Only changes that are folded are pruned, and a server prunes when it starts. The first of the two starts
-                // can already do it.
+                // can already prune.
                 let by_api = world.writing.by_api.clone().write_owned().await;
                 world.server.start().await.unwrap();
                 world.until_sql("select next > (select max(id) from changes) from folded", "1").await;

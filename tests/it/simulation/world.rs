@@ -326,7 +326,8 @@ impl World {
                 changes = cached;
             }
         }
-        // Half of the answers of the old instance come from a cache.
+        // Half of the answers of the old instance come from a cache. They do not even meet a demand of their own epoch,
+        // so the client has to look at every cursor itself.
         let back = (self.roll(6) as usize).saturating_sub(2);
         let old = (self.roll(100) < self.old_instance).then(|| self.server.run_before(back)).flatten().cloned();
         let (cursor, contents) =

@@ -37,6 +37,7 @@ export function machine(): Environment {
     WebSocket: (WebSocket as unknown as Environment["WebSocket"]) ?? null,
     random: Math.random,
     takeSlot: (host) => {
+      // The first look at `navigator.locks` costs a slow page milliseconds before its first rows, so it comes late.
       // Node has neither pages nor a limit of six connections.
       const locks = typeof location === "undefined" ? undefined : (globalThis.navigator?.locks as Locks | undefined);
       return locks ? takeSlot(locks, host) : Promise.resolve(() => {});

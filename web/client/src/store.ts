@@ -38,7 +38,7 @@ export interface StoreOptions {
   storage?: KeptStorage | null;
   /** `"collect"`: a hidden page fetches when a person looks at it again. `"follow"`: as if it were visible. */
   hidden?: "collect" | "follow";
-  /** The store connects when this has ended; at once if left out. So a page can draw its first frame before. */
+  /** The store connects when this promise settles, so the page can draw its first frame first; at once if left out. */
   after?: Promise<unknown>;
   /** Waits that differ from the waits of the contract. */
   settings?: EngineSettings;

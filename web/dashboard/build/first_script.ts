@@ -13,9 +13,11 @@ export function firstScript(): Plugin {
         if (file === undefined) throw new Error(`the build has no script ${FIRST_READ.name}`);
         // Without the wait for it, the browser lays the bar out first, and the requests begin later.
         const attrs = { type: "module", async: true, blocking: "render", crossorigin: true, src: `/${file.fileName}` };
+        // The first frame has the rows: a frame with the bar alone would come before them, and cost their time.
+        const blocking = html.replace('<script type="module" ', '<script type="module" blocking="render" ');
+        if (blocking === html) throw new Error("the build has no script of the page in the form that is expected");
         return {
-          // The first frame has the rows: a frame with the bar alone would come before them, and cost their time.
-          html: html.replace('<script type="module" crossorigin', '<script type="module" blocking="render" crossorigin'),
+          html: blocking,
           tags: [{ tag: "script", attrs, injectTo: "head-prepend" }],
         };
       },

@@ -5,7 +5,17 @@ import { deletions, isNextToUndo, said, say, undo } from "./actions";
 import { newer, showNewer } from "./calm";
 import { drawn } from "./drawn";
 import { wantSearch } from "./search_focus";
-import { forgetHeard, hear, readChoices, showBadge, toggleNotify, toggleSound } from "./heard";
+import {
+  endOffer,
+  forgetHeard,
+  hear,
+  isOffered,
+  offer,
+  readChoices,
+  showBadge,
+  toggleNotify,
+  toggleSound,
+} from "./heard";
 import { type Key, readLetterKeys, step, useKeys } from "./keys";
 import { useModel } from "./live";
 import { Connection } from "./parts/connection";
@@ -65,6 +75,10 @@ export function App() {
     // Rows that are not confirmed begin no episode.
     if (waiting && overview.state === "fresh") hear(waiting);
   }, [waiting, overview.state]);
+  const waits = needs.length > 0;
+  useEffect(() => {
+    if (waits) void drawn.then(offer);
+  }, [waits]);
   useEffect(() => showBadge(needs.length, title), [needs.length, title]);
   useKeys(KEYS);
   return (
@@ -165,6 +179,17 @@ function Foot() {
           )}
         </div>
       ))}
+      {isOffered.value ? (
+        <div class="said">
+          <span>Tell you when a task starts to wait?</span>{" "}
+          <button type="button" onClick={() => void toggleNotify().then(say)}>
+            Yes <kbd>N</kbd>
+          </button>{" "}
+          <button type="button" onClick={endOffer}>
+            No
+          </button>
+        </div>
+      ) : null}
       <div role="status" aria-live="polite">
         {said.value === "" ? null : <div class="said">{said.value}</div>}
       </div>

@@ -3,18 +3,18 @@
  * once would make a slow machine show the rows later.
  */
 
-/** A hidden page draws no frame, and a screen without rows has nothing to wait for. */
+/** A hidden page draws no frame. */
 const PATIENCE_MS = 500;
 
 let end = () => {};
 
-/** Ends after the first frame with rows, or when it is late. */
+/** Ends after the first drawn frame, or when it is late. */
 export const drawn = new Promise<void>((resolve) => {
   end = resolve;
   setTimeout(resolve, PATIENCE_MS);
 });
 
-/** The rows are in the page: the frame that shows them comes next, and a timer that begins in it comes after it. */
-export function noteRows(): void {
+/** The page has its first elements: the frame that shows them comes next, and a timer that begins in it comes after it. */
+export function noteFirstDrawing(): void {
   requestAnimationFrame(() => setTimeout(end));
 }

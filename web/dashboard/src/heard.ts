@@ -18,8 +18,22 @@ export function readChoices(): void {
   isSounding.value = SOUND.read();
 }
 
+const ASKED = kept("requery.asked");
+/** Whether to offer notifications. The page asks once: when a task waits and the person has not chosen before. */
+export const isOffered = signal(false);
+
+export function offer(): void {
+  isOffered.value = canNotify && Notification.permission === "default" && !ASKED.read();
+}
+
+export function endOffer(): void {
+  isOffered.value = false;
+  ASKED.write(true);
+}
+
 export async function toggleNotify(): Promise<string> {
   if (!canNotify) return "This browser has no notifications.";
+  endOffer();
   if (!isNotifying.value && (await Notification.requestPermission()) !== "granted") {
     return "The browser does not allow notifications for this page. Its site settings can change that.";
   }

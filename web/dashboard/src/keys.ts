@@ -39,8 +39,14 @@ function showLetterKeys(value: boolean): void {
   document.documentElement.classList.toggle("no-letter-keys", !value);
 }
 
-/** Reads the choice of the person. It happens after the first rows, because the storage of a browser is slow. */
-export const readLetterKeys = (): void => showLetterKeys(LETTERS.read());
+let isChoiceRead = false;
+
+/** Reads the choice of the person: after the first rows, because the storage of a browser is slow, or at the first key. */
+export function readLetterKeys(): void {
+  if (isChoiceRead) return;
+  isChoiceRead = true;
+  showLetterKeys(LETTERS.read());
+}
 
 export function toggleLetterKeys(): string {
   showLetterKeys(!hasLetterKeys.value);
@@ -61,6 +67,7 @@ export function listenToKeys(): void {
     }
     if (document.querySelector("dialog[open]") !== null) return;
     if (KEYS_OF_CONTROLS.includes(pressed.key) && target.closest("a, button, summary") !== null) return;
+    readLetterKeys();
     if (pressed.key.length === 1 && !hasLetterKeys.value) return;
     const found = keys.value.findLast(({ key }) => key === pressed.key);
     if (!found) return;

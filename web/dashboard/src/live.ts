@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { BodyOf } from "requery-client";
 import { drawn } from "./drawn";
 import { early, takeFirstRead } from "./early";
-import { project, screen } from "./route";
+import { modelOf, project, screen } from "./route";
 import { createStore, type ReadModel, type Store, type Subscribable, type View } from "./store";
 
 /** The store of the chosen project. Another project has another stream, so the store changes with it. */
@@ -24,9 +24,8 @@ export function followProject(): void {
 /** Ends when the first screen has its rows, from the page before or from a read of their own, or when they are late. */
 export async function firstRows(): Promise<void> {
   const first = screen.peek();
-  const model: ReadModel | null =
-    first.name === "now" ? "overview" : first.name === "task" ? `task:${first.task_id}` : null;
-  if (model !== null) await takeFirstRead(store.peek().watch(model).getSnapshot().data !== null);
+  if (first.name !== "now" && first.name !== "task") return;
+  await takeFirstRead(store.peek().watch(modelOf(first)).getSnapshot().data !== null);
 }
 
 export function useSubscribable<T>(source: Subscribable<T>): T {

@@ -3,7 +3,7 @@ import { sendOnLeave } from "./actions";
 import { App } from "./app";
 import { watchHands } from "./calm";
 import { startClock } from "./clock";
-import { noteRows } from "./drawn";
+import { noteFirstDrawing } from "./drawn";
 import { listenToKeys } from "./keys";
 import { followProject, firstRows } from "./live";
 import { followLinks, screen } from "./route";
@@ -25,7 +25,7 @@ const page = document.getElementById("page");
 if (page)
   void rows.then(() => {
     render(<App />, page);
-    noteRows();
+    noteFirstDrawing();
   });
 
 /** The other screens are loaded when the first one stands, and not in the middle of its drawing. */

@@ -29,6 +29,12 @@ export const screen = computed<Screen>(() => {
   return { name: "absent" };
 });
 
+/** The read model whose rows a screen shows. */
+export function modelOf(shown: Screen): "overview" | "bookmarks" | `task:${string}` {
+  if (shown.name === "task") return `task:${shown.task_id}`;
+  return shown.name === "bookmarks" ? "bookmarks" : "overview";
+}
+
 /** The value of a parameter of the address; `null` if the address does not have it. */
 export function parameter(name: string): string | null {
   return address.value.searchParams.get(name);
@@ -91,9 +97,11 @@ export const keptPlace = (): unknown => entry().place ?? null;
 
 function keepScroll(): void {
   const place = ownPlace?.();
-  const row = document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset.row;
+  // A row that was clicked gets no focus back: a row with the focus would keep its list from moving.
+  const focused = document.activeElement?.matches(":focus-visible") ? document.activeElement : null;
+  const row = focused?.closest<HTMLElement>("[data-row]")?.dataset.row;
   const { place: before } = entry();
-  history.replaceState({ scroll: window.scrollY, row, place: place ?? before }, "");
+  history.replaceState({ scroll: window.scrollY, row, place: place === undefined ? before : place }, "");
 }
 
 /** A page that is not long enough after this time stays where it is: a person may have begun to read. */
@@ -106,16 +114,20 @@ const RESTORE_MS = 3000;
 function restore({ scroll = 0, row }: Entry): void {
   const end = performance.now() + RESTORE_MS;
   const begun = document.activeElement;
+  let hasScrolled = false;
+  let isFocused = row === undefined;
   const next = () => {
-    const isLongEnough = document.documentElement.scrollHeight - innerHeight >= scroll;
-    const found = row === undefined ? null : document.querySelector<HTMLElement>(`[data-row="${CSS.escape(row)}"]`);
-    const isThere = isLongEnough && (row === undefined || found !== null);
-    if (!isThere && performance.now() < end) {
-      requestAnimationFrame(next);
-      return;
+    if (!hasScrolled && document.documentElement.scrollHeight - innerHeight >= scroll) {
+      hasScrolled = true;
+      window.scrollTo(0, scroll);
     }
-    if (isLongEnough) window.scrollTo(0, scroll);
-    if (document.activeElement === begun) found?.focus({ preventScroll: true });
+    if (!isFocused && document.activeElement !== begun) isFocused = true;
+    const found = isFocused ? null : document.querySelector<HTMLElement>(`[data-row="${CSS.escape(row ?? "")}"]`);
+    if (found) {
+      isFocused = true;
+      found.focus({ preventScroll: true });
+    }
+    if (!(hasScrolled && isFocused) && performance.now() < end) requestAnimationFrame(next);
   };
   requestAnimationFrame(next);
 }

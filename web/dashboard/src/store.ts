@@ -8,5 +8,5 @@ export type Status = ReportedStatus;
  * The store of a project; it connects when `after` has ended. A hidden page is followed too: its title, its notifications
  * and its sound tell of a task that starts to wait.
  */
-export const createStore = (project: string | null, after: Promise<unknown> = Promise.resolve()): ClientStore =>
-  create({ hidden: "follow", after, ...(project === null ? {} : { project }) });
+export const createStore = (project: string | null, after?: Promise<unknown>): ClientStore =>
+  create({ hidden: "follow", ...(after ? { after } : {}), ...(project === null ? {} : { project }) });

@@ -100,17 +100,20 @@ export function cost(usage: { cost_usd?: number | null; answers: number; answers
 export const projectName = (project: string): string => (project === "" ? "(no project)" : project);
 
 /** The commands that continue a session, by the agents that run in a terminal. */
-const RESUME: Readonly<Record<string, string>> = { "claude-code": "claude --resume", codex: "codex resume" };
+const RESUME: ReadonlyMap<string, string> = new Map([
+  ["claude-code", "claude --resume"],
+  ["codex", "codex resume"],
+]);
 
-/** Whether a person answers an agent in its terminal. Other agents are asked where their own program asks. */
-export const runsInTerminal = (source: string): boolean => Object.hasOwn(RESUME, source);
+/** Whether a person answers an agent in its terminal. A person answers other agents in their own programs. */
+export const runsInTerminal = (source: string): boolean => RESUME.has(source);
 
 /** The command that continues a session of an agent in its folder. */
 export function resumeCommand(source: string, runtime: string, workspace: string | null): string | null {
   // The agent would take such an id for an option.
   if (runtime.startsWith("-")) return null;
-  const resume = RESUME[source];
-  if (!runsInTerminal(source) || resume === undefined) return null;
+  const resume = RESUME.get(source);
+  if (resume === undefined) return null;
   const command = `${resume} ${quoted(runtime)}`;
   return workspace === null ? command : `cd ${quoted(workspace)} && ${command}`;
 }
@@ -122,9 +125,5 @@ function quoted(text: string): string {
   return /^[\w@%+=:,./][\w@%+=:,./-]*$/.test(plain) ? plain : `'${plain.replaceAll("'", `'\\''`)}'`;
 }
 
-/** The server that a command chooses by itself (`--server` of `requery`). */
-const DEFAULT_SERVER = "http://127.0.0.1:7373";
-
 /** The command that lets an agent report to the server of this page. */
-export const installCommand = (): string =>
-  `requery hooks install --agent claude-code${location.origin === DEFAULT_SERVER ? "" : ` --server ${location.origin}`}`;
+export const installCommand = (): string => `requery hooks install --agent claude-code --server ${location.origin}`;

@@ -13,7 +13,7 @@ export function Age({
   time: string | number;
   label?: string;
   isSpan?: boolean;
-  /** Beside another time the age says that it is one. */
+  /** Adds the word "ago", because the row shows a second time. */
   saysAgo?: boolean;
 }) {
   const iso = typeof time === "number" ? new Date(time).toISOString() : time;

@@ -3,8 +3,8 @@ import { useEffect, useState } from "preact/hooks";
 import { now } from "../clock";
 import { type Key, useKeys } from "../keys";
 import { ageOf, store, useModel, useSubscribable } from "../live";
-import { screen } from "../route";
-import type { ReadModel, Status } from "../store";
+import { modelOf, screen } from "../route";
+import type { Status } from "../store";
 
 /** A short doubt is no news: the bar appears when it lasts. */
 const PATIENCE_MS = 200;
@@ -12,9 +12,9 @@ const PATIENCE_AT_BEGIN_MS = 1000;
 
 export function Connection() {
   const status = useSubscribable(store.value.status);
-  const shown: ReadModel = screen.value.name === "task" ? `task:${screen.value.task_id}` : "overview";
-  const overview = useModel("overview").error;
-  const error = useModel(shown).error ?? overview;
+  const shown = modelOf(screen.value);
+  const { error: errorOfOverview } = useModel("overview");
+  const error = useModel(shown).error ?? errorOfOverview;
   const isWell = status.name === "live" && error === null;
   const [isShown, show] = useState(false);
   useEffect(() => {

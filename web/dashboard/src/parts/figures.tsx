@@ -1,8 +1,9 @@
-/** The figures of the overview: counts, activity, sources, usage. */
-import type { Activity, Overview, Usage } from "../rows";
-import { cost, number, short } from "../words";
+/** The figures of the overview: counts, activity, sources, projects, usage. */
+import type { Activity, Overview, ProjectPage, Usage } from "../rows";
+import { useRead } from "../plain_read";
+import { cost, number, projectName, short } from "../words";
 import { useFlash } from "../calm";
-import { to } from "../route";
+import { project, to } from "../route";
 import { Mark } from "./mark";
 import type { Shape } from "../words";
 
@@ -47,11 +48,35 @@ export function Figures({ overview }: { overview: Overview }) {
           </dl>
         </section>
       )}
+      {project.value === null ? <Projects sign={overview} /> : null}
       <section aria-labelledby="usage">
         <h2 id="usage">Tokens and stated cost</h2>
         <UsageFigures usage={usage} />
       </section>
     </div>
+  );
+}
+
+/** More projects than these are behind the switch of the project. */
+const MOST_PROJECTS = 8;
+
+function Projects({ sign }: { sign: Overview }) {
+  const { data } = useRead<ProjectPage>(`/api/v1/projects?limit=${MOST_PROJECTS}`, sign);
+  if (data === null || data.items.length < 2) return null;
+  return (
+    <section aria-labelledby="projects">
+      <h2 id="projects">Projects</h2>
+      <ul class="pairs">
+        {data.items.map((one) => (
+          <li key={one.project}>
+            <a href={to("/", { project: one.project })} dir="auto">
+              {projectName(one.project)}
+            </a>
+            <span>{number(one.total_tasks)}</span>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

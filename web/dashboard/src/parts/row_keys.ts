@@ -10,7 +10,7 @@ export function useRowKeys(): void {
 }
 
 function onRow(act: (task_id: string, title: string) => void): void {
-  const { row, title } = document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset ?? {};
-  if (row === undefined || title === undefined) say("Choose the row of a task first: j and k move between rows.");
-  else act(row, title);
+  const { row, task = row, title } = document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset ?? {};
+  if (task === undefined || title === undefined) say("Choose the row of a task first: j and k move between rows.");
+  else act(task, title);
 }

@@ -3,7 +3,7 @@ import { deletingWords } from "../actions";
 import { useFlash } from "../calm";
 import { to } from "../route";
 import type { Task } from "../rows";
-import { projectName, sentenceOf, shapeOf, wordOfReason } from "../words";
+import { projectName, SHAPE_WORDS, sentenceOf, shapeOf, wordOfReason } from "../words";
 import { Age } from "./age";
 import { Mark } from "./mark";
 
@@ -26,7 +26,14 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
         </span>
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
         <span class="row-wait">
-          {task.waiting_since ? <Age time={task.waiting_since} label={wordOfReason(reason)} isSpan /> : null}
+          {task.waiting_since ? (
+            <Age time={task.waiting_since} label={wordOfReason(reason)} isSpan />
+          ) : (
+            // A screen reader has the word from the mark.
+            <span class="row-word" aria-hidden="true">
+              {SHAPE_WORDS[shape]}
+            </span>
+          )}
         </span>
         <Age time={task.changed_at} saysAgo />
       </a>

@@ -12,6 +12,9 @@ import { projectName } from "../words";
 
 const MOST_HITS = 50;
 
+/** A task can have several hits. */
+const keyOf = (hit: SearchResults["items"][number]) => `${hit.kind} ${hit.event_id ?? hit.bookmark_id ?? hit.task_id}`;
+
 export function Hits({ q }: { q: string }) {
   const overview = useModel("overview");
   const read = useRead<SearchResults>(
@@ -27,13 +30,18 @@ export function Hits({ q }: { q: string }) {
           ? "No row has all of these words. th* finds words that begin with th."
           : items.length < MOST_HITS
             ? `${items.length} found`
-            : `The best ${MOST_HITS}; more words find fewer`}
+            : `The best ${MOST_HITS} are shown. Add a word to narrow the search`}
         {complete ? "" : ". The index is behind; there can be more."} <Belief model="overview" read={read} />
       </p>
       <ol class="hits">
         {items.map((hit) => (
-          <li key={`${hit.kind} ${hit.event_id ?? hit.bookmark_id ?? hit.task_id}`}>
-            <a href={to(`/tasks/${hit.task_id}`, hit.event_id ? { event: hit.event_id } : {})} data-row={hit.task_id}>
+          <li key={keyOf(hit)}>
+            <a
+              href={to(`/tasks/${hit.task_id}`, hit.event_id ? { event: hit.event_id } : {})}
+              data-row={keyOf(hit)}
+              data-task={hit.task_id}
+              data-title={hit.kind === "task" ? hit.title : undefined}
+            >
               <span class="hit-kind">{hit.kind}</span>
               <span class="row-name" dir="auto">
                 <Marked text={hit.title} marks={hit.title_marks} />

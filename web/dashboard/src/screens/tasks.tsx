@@ -39,10 +39,14 @@ export function Tasks() {
   const [isPurging, setPurging] = useState(false);
   const timer = useRef(0);
   useRowKeys();
-  const nextStatus = () => {
-    const at = STATUSES.findIndex(([status]) => status === parameter("status"));
+  const endSearch = () => {
     clearTimeout(timer.current);
     timer.current = 0;
+    setTyped("");
+  };
+  const nextStatus = () => {
+    const at = STATUSES.findIndex(([status]) => status === parameter("status"));
+    endSearch();
     change({ status: STATUSES[(at + 1) % STATUSES.length]?.[0] ?? null, q: null });
   };
   useKeys([
@@ -70,6 +74,7 @@ export function Tasks() {
             <a
               key={word}
               href={to("/tasks", { status })}
+              onClick={endSearch}
               aria-current={!isSearch && parameter("status") === status ? "true" : undefined}
             >
               {shape ? <Mark shape={shape} silent /> : null}

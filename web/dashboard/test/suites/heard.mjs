@@ -78,4 +78,30 @@ export function tests() {
       await page.getByRole("heading", { name: "task 0" }).waitFor();
     },
   );
+
+  const asking = () => {
+    const requestPermission = () => {
+      window.Notification.permission = "granted";
+      return Promise.resolve("granted");
+    };
+    window.Notification = Object.assign(() => {}, { permission: "default", requestPermission });
+  };
+  scenario("the page asks once whether to tell of waits, and remembers a no", { scripts: [asking] }, async (stage) => {
+    const { page, server, project, show } = stage;
+    const task = await server.newTask(project, { title: "asks" });
+    await show("/");
+    await page.getByText("asks").first().waitFor();
+    const offer = page.getByText("Tell you when a task starts to wait?");
+    assert.equal(await offer.count(), 0, "no task waits");
+    await server.change(task, { status: "waiting", status_reason: "question" });
+    await offer.waitFor();
+    await page.getByRole("button", { name: "No", exact: true }).click();
+    await offer.waitFor({ state: "detached" });
+    await page.reload();
+    await page.getByText("waits for your answer").waitFor();
+    await page.waitForTimeout(800);
+    assert.equal(await offer.count(), 0, "the no is remembered");
+    await page.keyboard.press("N");
+    await page.getByText("Notifications are on.").waitFor();
+  });
 }

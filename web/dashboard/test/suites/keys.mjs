@@ -232,4 +232,31 @@ export function tests() {
     await page.goBack();
     await until(async () => (await focusedRow(page)) === row, "back gives the row its focus again");
   });
+
+  scenario("back after a click leaves the lists free, and moves no page that a person scrolls", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    await server.newTasks(project, 60, (at) => ({ title: `row ${at}` }));
+    await show("/tasks");
+    const row = taskRows(page).filter({ hasText: "row 59" });
+    await row.click();
+    await page.getByRole("heading", { name: "row 59" }).waitFor();
+    await page.mouse.move(2, 2);
+    await page.goBack();
+    await row.waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.closest("[data-row]")), null);
+    // The row that a person left by a key is gone when the person comes back.
+    await show("/");
+    await page.getByText("row 1").first().waitFor();
+    await page.keyboard.press("j");
+    const left = await focusedRow(page);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: /row/ }).waitFor();
+    await server.send("DELETE", `/api/v1/tasks/${left}`);
+    await page.getByText("The task is not here").waitFor();
+    await page.goBack();
+    await page.getByText("row 1").first().waitFor();
+    await page.evaluate(() => window.scrollTo(0, 400));
+    await page.waitForTimeout(3500);
+    assert.equal(await page.evaluate(() => window.scrollY), 400);
+  });
 }

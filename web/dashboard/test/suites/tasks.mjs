@@ -62,7 +62,35 @@ export function tests() {
       "the done task",
     );
     assert.equal(await page.getByRole("searchbox").inputValue(), "");
+    // A status that is chosen while a person types ends the search before it begins.
+    await page.getByRole("searchbox").fill("never sent");
+    await page.getByRole("navigation", { name: "Status" }).getByRole("link", { name: "Waiting" }).click();
+    await until(async () => (await taskRows(page).first().getAttribute("data-title")) === "totals wait", "who waits");
+    assert.equal(await page.getByRole("searchbox").inputValue(), "");
+    await page.waitForTimeout(400);
+    assert.equal(new URL(page.url()).searchParams.get("q"), null);
   });
+
+  for (const width of [360, 1280]) {
+    const options = { viewport: { width, height: 740 } };
+    scenario(`a row says why a task waits, and a task where to answer, ${width} px`, options, async (stage) => {
+      const { page, server, project, show } = stage;
+      const blocked = { status: "waiting", status_reason: "permission", status_detail: "Delete the folder?" };
+      const agent = await server.newTask(project, { title: "of an agent", source: "claude-code", ...blocked });
+      const other = await server.newTask(project, { title: "of a program", source: "release-bot", ...blocked });
+      await server.newTask(project, { title: "at work", status: "running" });
+      await show("/tasks");
+      const row = taskRows(page).filter({ hasText: "of an agent" });
+      await row.getByText("permission").first().waitFor();
+      await row.getByText("Delete the folder?").waitFor();
+      const word = taskRows(page).filter({ hasText: "at work" }).locator(".row-word");
+      assert.equal(await word.isVisible(), width > 600, "a row that does not wait has its word where there is room");
+      await show(`/tasks/${agent.task_id}`);
+      await page.getByText("waits for your permission, in its terminal").waitFor();
+      await show(`/tasks/${other.task_id}`);
+      await page.getByText("waits for your permission", { exact: true }).waitFor();
+    });
+  }
 
   scenario("a parent shows its parts, and a part leads to the whole", {}, async (stage) => {
     const { page, server, project, show } = stage;
