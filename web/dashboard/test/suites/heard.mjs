@@ -1,6 +1,6 @@
 /** A page that no person looks at still tells of a task that starts to wait. */
 import assert from "node:assert/strict";
-import { scenario, until } from "../stage.mjs";
+import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "a page that is heard";
 export const options = { concurrency: 2 };
@@ -43,6 +43,8 @@ export function tests() {
       const [task, other] = await server.newTasks(project, 2, (at) => ({ title: `task ${at}` }));
       await show("/tasks");
       await page.getByText("task 0").first().waitFor();
+      // The first list is requested after its rows are shown from the overview.
+      await settled(proxy);
       await page.evaluate(hide);
       proxy.taken();
       const told = () => page.evaluate(() => window.told.map(({ title, tag }) => ({ title, tag })));
