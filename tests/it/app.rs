@@ -239,13 +239,15 @@ impl Sse {
 
 /// The listener at an address. A connection of another test can have taken the port of a stopped server for a moment.
 async fn bind(address: SocketAddr) -> std::net::TcpListener {
-    let until = std::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        match std::net::TcpListener::bind(address) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && std::time::Instant::now() < until => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+    let bound = async {
+        loop {
+            match std::net::TcpListener::bind(address) {
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                bound => return bound.unwrap(),
             }
-            bound => return bound.unwrap(),
         }
-    }
+    };
+    timeout(PATIENCE, bound).await.expect("the port is free in time")
 }

@@ -329,10 +329,11 @@ impl World {
         // Half of the answers of the old instance come from a cache. They do not even meet a demand of their own epoch,
         // so the client has to look at every cursor itself.
         let back = (self.roll(6) as usize).saturating_sub(2);
-        let old = (self.roll(100) < self.old_instance).then(|| self.server.run_before(back)).flatten().cloned();
-        let (cursor, contents) =
-            old.unwrap_or_else(|| (self.server.cursor(changes), self.server.contents(changes).clone()));
-        let content = contents[&fetch.model];
+        let old = (self.roll(100) < self.old_instance).then(|| self.server.run_before(back)).flatten();
+        let (cursor, content) = match old {
+            Some((cursor, contents)) => (cursor.clone(), contents[&fetch.model]),
+            None => (self.server.cursor(changes), self.server.contents(changes)[&fetch.model]),
+        };
         if held_content == Some(content) && content.is_some() {
             Answer::Same(cursor, content)
         } else {

@@ -1,34 +1,51 @@
 import { age, ageInWords, spanInWords } from "../clock";
 
-/**
- * The time since `time`, in one unit. The whole time becomes its title under the pointer. With `isSpan` a screen reader
- * reads "for 5 minutes" in place of "5 minutes ago".
- */
+/** A time with the words on the screen and the words of a screen reader. The whole time becomes its title. */
+function Time({ time, shown, spoken }: { time: string | number; shown: preact.ComponentChildren; spoken: string }) {
+  return (
+    <time class="age" dateTime={typeof time === "number" ? new Date(time).toISOString() : time}>
+      <span aria-hidden="true">{shown}</span>
+      <span class="unseen">{spoken}</span>
+    </time>
+  );
+}
+
+/** The time since `time`, in one unit: `5m`, or with a label `began 5m`. */
 export function Age({
   time,
   label,
-  isSpan,
   saysAgo,
 }: {
   time: string | number;
   label?: string;
-  isSpan?: boolean;
   /** Adds the word "ago", because the row shows a second time. */
   saysAgo?: boolean;
 }) {
-  const iso = typeof time === "number" ? new Date(time).toISOString() : time;
   const short = age(time);
-  const words = label === undefined ? short : short === "now" ? (isSpan ? label : "just now") : `${label} ${short}`;
+  const ago = saysAgo && short !== "now" ? <span class="ago"> ago</span> : null;
+  const shown = label === undefined ? short : short === "now" ? "just now" : `${label} ${short}`;
   return (
-    <time class="age" dateTime={iso}>
-      <span aria-hidden="true">
-        {words}
-        {saysAgo && short !== "now" ? <span class="ago"> ago</span> : null}
-      </span>
-      <span class="unseen">
-        {label === undefined ? "" : `${label} `}
-        {isSpan ? spanInWords(time) : ageInWords(time)}
-      </span>
-    </time>
+    <Time
+      time={time}
+      shown={
+        <>
+          {shown}
+          {ago}
+        </>
+      }
+      spoken={`${label === undefined ? "" : `${label} `}${ageInWords(time)}`}
+    />
+  );
+}
+
+/** How long a state has lasted: `waits 5m`. A screen reader reads "waits for 5 minutes". */
+export function Span({ since, state }: { since: string; state: string }) {
+  const short = age(since);
+  return (
+    <Time
+      time={since}
+      shown={short === "now" ? state : `${state} ${short}`}
+      spoken={`${state} ${spanInWords(since)}`}
+    />
   );
 }

@@ -4,7 +4,7 @@ import { useFlash } from "../calm";
 import { to } from "../route";
 import type { Task } from "../rows";
 import { projectName, SHAPE_WORDS, sentenceOf, shapeOf, wordOfReason } from "../words";
-import { Age } from "./age";
+import { Age, Span } from "./age";
 import { Mark } from "./mark";
 
 export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: boolean; showsProject: boolean }) {
@@ -27,7 +27,7 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
         <span class="row-wait">
           {task.waiting_since ? (
-            <Age time={task.waiting_since} label={wordOfReason(reason)} isSpan />
+            <Span since={task.waiting_since} state={wordOfReason(reason)} />
           ) : (
             // A screen reader has the word from the mark.
             <span class="row-word" aria-hidden="true">

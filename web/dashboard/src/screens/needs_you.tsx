@@ -1,7 +1,7 @@
 /** The entries of "needs you": which agent, why, since when, and the question itself. */
 import { deletingWords } from "../actions";
 import { useCalm, useFlash } from "../calm";
-import { Age } from "../parts/age";
+import { Age, Span } from "../parts/age";
 import { Mark } from "../parts/mark";
 import { project, to } from "../route";
 import type { NeedsYou } from "../rows";
@@ -40,7 +40,7 @@ function Entry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) {
           <b>{wordOfReason(reason)}</b>
         </span>
         <span class="need-wait">
-          <Age time={entry.since} label={shape === "doubt" ? "since" : "waits"} isSpan={shape !== "doubt"} />
+          {shape === "doubt" ? <Age time={entry.since} label="since" /> : <Span since={entry.since} state="waits" />}
         </span>
         <span class="need-title" dir="auto">
           {entry.title}

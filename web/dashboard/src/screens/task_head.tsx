@@ -2,7 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import { copy, deleteTask, deletingWords, finish, rename, say } from "../actions";
 import { type Key, useKeys } from "../keys";
-import { Age } from "../parts/age";
+import { Age, Span } from "../parts/age";
 import { Belief } from "../parts/belief";
 import { Dialog } from "../parts/dialog";
 import { Mark } from "../parts/mark";
@@ -192,7 +192,7 @@ function State({ task }: { task: Task }) {
             {blockOf(reason) !== null && runsInTerminal(task.source) ? ", in its terminal" : ""}
           </span>
         ) : null}
-        {task.waiting_since ? <Age time={task.waiting_since} label="waits" isSpan /> : null}
+        {task.waiting_since ? <Span since={task.waiting_since} state="waits" /> : null}
         {going === null ? null : <span>{going}</span>}
         <span class="dim" dir="auto">
           {task.source} · {projectName(task.project)}

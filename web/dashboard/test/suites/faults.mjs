@@ -1,7 +1,7 @@
 /** The server answers badly, or the browser forbids: the page says so in one sentence, and works on. */
 import assert from "node:assert/strict";
 import { connection, needs, showsTruth, taskRows } from "../look.mjs";
-import { scenario, until } from "../stage.mjs";
+import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "a bad answer, and a browser that forbids";
 export const options = { concurrency: 2 };
@@ -98,6 +98,31 @@ export function tests() {
     await show("/tasks");
     await showsTruth(page, server, project, 30_000);
     assert.equal(failures, 2);
+  });
+
+  scenario("the rows of each screen fail after the first ones: the page says so, and heals", {}, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    const task = await server.newTask(project, { title: "the cause" });
+    const mark = { task_id: task.task_id, title: "look here" };
+    await server.send("PUT", "/api/v1/bookmarks", mark);
+    for (const [path, model, change] of [
+      [
+        `/tasks/${task.task_id}`,
+        new RegExp(`^/api/v1/tasks/${task.task_id}(\\?|$)`),
+        (at) => server.logEvents(task, [{ kind: "log", title: `event ${at}` }]),
+      ],
+      ["/bookmarks", /^\/api\/v1\/bookmarks/, (at) => server.send("PUT", "/api/v1/bookmarks", { ...mark, note: at })],
+    ]) {
+      await show(path);
+      await page.locator("main [data-row], main h1").first().waitFor();
+      await settled(proxy);
+      proxy.replace = (asked) => (model.test(asked) ? problem(500, "the disk has a fault") : null);
+      await change("one");
+      const bar = page.locator(".connection");
+      await until(async () => /disk has a fault/.test((await bar.textContent()) ?? ""), `${path} says the failure`);
+      proxy.replace = () => null;
+      await bar.waitFor({ state: "detached" });
+    }
   });
 
   scenario("a write that fails says why, and the screen keeps the truth", {}, async (stage) => {

@@ -99,7 +99,8 @@ export function tests() {
     );
     await show("/");
     const figures = page.getByRole("complementary", { name: "Figures" });
-    await figures.waitFor();
+    // The figures are drawn in the frame after the rows.
+    await figures.locator("svg.activity").waitFor();
     const text = (await figures.textContent()).replace(/\s+/g, " ");
     for (const part of [/running ?3/, /failed ?1/, /9 events in 4 tasks/, /codex ?3/]) assert.match(text, part);
     assert.equal(await figures.locator("svg.activity path").count(), 1, "the activity is one path");

@@ -55,6 +55,14 @@ export function tests() {
     await page.keyboard.press("l");
     await page.getByText("later 39").waitFor();
     await page.getByRole("button", { name: /newer|to the end/i }).waitFor({ state: "detached" });
+    // The timeline followed when the person left it, so it follows when the person comes back.
+    await page.keyboard.press("2");
+    await page.getByRole("searchbox").waitFor();
+    await page.goBack();
+    await page.getByText("later 39").waitFor();
+    await server.logEvents(task, [{ kind: "log", title: "the last one" }]);
+    await page.getByText("the last one").waitFor();
+    assert.equal(await page.getByRole("button", { name: /newer|to the end/i }).count(), 0);
   });
 
   scenario("a body is text: a diff has colours and no markup; raw JSON is one key away", {}, async (stage) => {
