@@ -38,9 +38,9 @@ scripts/word-measure --max 1.0
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-# A hook gives up after a quarter of a second, and the check of a file must delay no notice. Tests that run at the same
-# time could slow both down, so these run alone.
-deadlines="forwarder:: file_check::"
+# A hook gives up after a quarter of a second, the check of a file must delay no notice, and a supervisor takes a server
+# for gone after a second. Tests that run at the same time could slow all three down, so these run alone.
+deadlines="forwarder:: file_check:: streams::load::"
 
 # Some tests send SIGHUP. A script that `nohup` started ignores it, and its children inherit that.
 hangup=()
