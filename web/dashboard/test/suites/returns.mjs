@@ -99,11 +99,13 @@ export function tests() {
       const far = items.at(-1);
       await show(`/tasks/${task.task_id}`, { event: far.event_id });
       await panel(page).getByText(far.body).waitFor();
-      await page.locator(`[data-row="${far.event_id}"]`).waitFor();
+      // The list makes its rows anew while it measures them.
+      await until(async () => {
+        const row = await page.locator(`[data-row="${far.event_id}"]`).boundingBox();
+        const list = await timeline(page).boundingBox();
+        return row !== null && row.y >= list.y && row.y < list.y + list.height;
+      }, "the selected event is in view");
       const top = await timeline(page).evaluate((list) => list.scrollTop);
-      const row = await page.locator(`[data-row="${far.event_id}"]`).boundingBox();
-      const list = await timeline(page).boundingBox();
-      assert.ok(row.y >= list.y && row.y < list.y + list.height, "the selected event is in view");
       await page.reload();
       await panel(page).getByText(far.body).waitFor();
       await page.keyboard.press("2");
