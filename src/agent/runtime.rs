@@ -21,7 +21,8 @@ pub enum AgentRuntime {
 struct RuntimeFacts {
     name: &'static str,
     product: &'static str,
-    process: &'static str,
+    processes: &'static [&'static str],
+    session_files: Option<&'static str>,
     folder_variable: &'static str,
     folder: &'static str,
     user_settings: &'static str,
@@ -33,7 +34,9 @@ struct RuntimeFacts {
 const CLAUDE_CODE: RuntimeFacts = RuntimeFacts {
     name: "claude-code",
     product: "Claude Code",
-    process: "claude",
+    // The package of npm installs the program under the second name, and its background sessions run under that name.
+    processes: &["claude", "claude.exe"],
+    session_files: Some("sessions"),
     folder_variable: "CLAUDE_CONFIG_DIR",
     folder: ".claude",
     user_settings: "settings.json",
@@ -46,7 +49,8 @@ const CLAUDE_CODE: RuntimeFacts = RuntimeFacts {
 const CODEX: RuntimeFacts = RuntimeFacts {
     name: "codex",
     product: "Codex",
-    process: "codex",
+    processes: &["codex"],
+    session_files: None,
     folder_variable: "CODEX_HOME",
     folder: ".codex",
     user_settings: "hooks.json",
@@ -82,9 +86,20 @@ impl AgentRuntime {
         self.facts().product
     }
 
-    /// The name of the agent's process, which the forwarder looks for above itself.
-    pub fn process_name(self) -> &'static str {
-        self.facts().process
+    /// The names of the agent's process, which the forwarder looks for above itself.
+    pub fn process_names(self) -> &'static [&'static str] {
+        self.facts().processes
+    }
+
+    /// The name of the agent's program, as a person types it.
+    pub fn program(self) -> &'static str {
+        self.facts().processes[0]
+    }
+
+    /// The folder in which each running session keeps a file with its status, in the agent's own folder. None: the agent
+    /// keeps no such files.
+    pub fn session_files_folder(self) -> Option<&'static str> {
+        self.facts().session_files
     }
 
     /// The environment variable that names the agent's own folder.

@@ -4,6 +4,7 @@
 //! after which the status of a task changed. `hostile.jsonl` has bodies that no client sends on purpose: each is stored
 //! whole or leaves no row.
 
+mod client_words;
 mod details;
 mod hostile;
 mod orders;

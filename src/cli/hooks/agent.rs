@@ -23,7 +23,7 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 /// The hooks to register, and the reason if some are left out.
 pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
     let older = agent.unknown_hooks_pass_since().and_then(|since| {
-        let version = version(agent.process_name())?;
+        let version = version(agent.program())?;
         (version < since).then_some(version)
     });
     let note = older.map(|[major, minor, patch]| {

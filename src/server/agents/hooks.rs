@@ -149,7 +149,7 @@ pub async fn take_hook(
         None => None,
     };
     let is_newest = found.as_ref().is_none_or(|task| task.is_newest(time));
-    let outcome = agent.take(record, known.as_ref().map(|event| event.state), is_newest, &fresh);
+    let outcome = agent.take(record, known.as_ref().map(|event| event.state), is_newest, &fresh, now_ms);
 
     let task_id = match found {
         Some(task) => {

@@ -10,6 +10,7 @@
 //!
 //! The memory is stored with the task as JSON. Its size is bounded: a row that it drops is closed as abandoned.
 
+mod client_word;
 mod memory;
 
 pub use memory::{AgentMemory, TitleOrigin};
@@ -23,6 +24,9 @@ use crate::protocol::model::{EventState, TaskStatus};
 
 /// How many requests can block a task at once. The next one replaces the oldest.
 const MAX_BLOCKS_PER_TASK: usize = 32;
+
+/// How much of a command is kept to recognize its process.
+const MAX_COMMAND_CHARACTERS: usize = 500;
 
 /// The status reason of a task that errored because its agent was lost.
 pub const LOST_REASON: &str = "lost";
@@ -64,6 +68,7 @@ impl AgentMemory {
             (BaseStatus::Ready, None) => (TaskStatus::Waiting, Some("ready")),
             (BaseStatus::Idle, None) => (TaskStatus::Waiting, Some("idle")),
             (BaseStatus::Finished, None) => (TaskStatus::Waiting, Some("finished")),
+            (BaseStatus::Interrupted, None) => (TaskStatus::Waiting, Some("interrupted")),
         }
     }
 
@@ -75,7 +80,7 @@ impl AgentMemory {
             (BaseStatus::Errored, _) => self.last_text.as_deref(),
             (_, Some(block)) => block.detail.as_deref(),
             (BaseStatus::Finished, None) => self.last_text.as_deref(),
-            (BaseStatus::Running | BaseStatus::Ready | BaseStatus::Idle, None) => None,
+            (BaseStatus::Running | BaseStatus::Ready | BaseStatus::Idle | BaseStatus::Interrupted, None) => None,
         }
     }
 
@@ -103,13 +108,14 @@ impl AgentMemory {
     }
 
     /// Takes a record. `known` is the state of the row of the record, if the row exists already. `is_newest` is whether
-    /// the hook ran after the hooks of all records that were taken before.
+    /// the hook ran after the hooks of all records that were taken before, and `at_ms` when it ran.
     pub fn take(
         &mut self,
         record: &HookRecord,
         known: Option<EventState>,
         is_newest: bool,
         fresh: &FreshIds,
+        at_ms: i64,
     ) -> HookOutcome {
         let before = (self.base, self.blocks.clone());
         let mut outcome = HookOutcome::default();
@@ -123,6 +129,7 @@ impl AgentMemory {
         let is_decisive = self.update_status(record, known, &mut outcome);
         self.update_open_rows(record, known, fresh, &mut outcome);
         outcome.decides_status = is_decisive || was_lost || before != (self.base, self.blocks.clone());
+        self.weigh(record, at_ms, &mut outcome);
         outcome
     }
 
@@ -338,7 +345,8 @@ impl AgentMemory {
     }
 
     fn block(&mut self, record: &HookRecord, thread: Option<&str>, on: BlockCause) {
-        let block = Block { thread: thread.map(str::to_owned), on, detail: status_detail(record) };
+        let block =
+            Block { thread: thread.map(str::to_owned), on, detail: status_detail(record), since: 0, command: None };
         if let Some(known) =
             self.blocks.iter_mut().find(|known| (&known.thread, &known.on) == (&block.thread, &block.on))
         {

@@ -152,6 +152,21 @@ impl StoredTask {
         self.with_status_and_memory(TaskChanges::default(), agent, true, now_ms)
     }
 
+    /// The changes of a task by the word of its client, or by its processes: the status holds since `since`.
+    pub fn changes_by_word(
+        &self,
+        process: Option<&str>,
+        agent: &AgentMemory,
+        outcome: &HookOutcome,
+        since: i64,
+    ) -> TaskChanges {
+        let process = process.map(|process| Some(process.to_owned()));
+        // A client that says another status is not silent.
+        let stale = (outcome.decides_status && self.is_stale).then_some(None);
+        let changes = TaskChanges { process, stale, ..TaskChanges::default() };
+        self.with_status_and_memory(changes, agent, outcome.decides_status, since)
+    }
+
     /// Adds the status of the task and the memory of its agent.
     fn with_status_and_memory(
         &self,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::client_word::HeardWord;
 use crate::agent::hook_catalogue::PairedRow;
 use crate::protocol::model::TaskStatus;
 use crate::server::agents::hooks::record::HookRecord;
@@ -26,6 +27,21 @@ pub struct AgentMemory {
     /// task continues from it when the next hook arrives.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) lost: bool,
+    /// The word of the client, if the client says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) word: Option<HeardWord>,
+    /// The time of the last hook that decided the status.
+    #[serde(default)]
+    pub(super) told_at: i64,
+    /// The time since when the status of the hooks is held back, because the client says another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) held_since: Option<i64>,
+    /// The base before the client said that it works, where no hook had said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) woken_from: Option<BaseStatus>,
+    /// Whether the last turn ended with a hook. Work that goes on after it is work in the background.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) turn_ended: bool,
     /// The source of the task's title.
     #[serde(default)]
     pub titled: TitleOrigin,
@@ -46,6 +62,7 @@ pub(super) enum BaseStatus {
     Ready,
     Idle,
     Finished,
+    Interrupted,
     Completed,
     Errored,
 }
@@ -60,6 +77,12 @@ pub(super) struct Block {
     /// The question, or the command that needs permission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
+    /// The time of the request. 0: the time of the hook that is being taken.
+    #[serde(default)]
+    pub(super) since: i64,
+    /// The beginning of the command that needs permission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) command: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +170,11 @@ impl AgentMemory {
             error: None,
             last_text: None,
             lost: false,
+            word: None,
+            told_at: 0,
+            held_since: None,
+            woken_from: None,
+            turn_ended: false,
             titled,
             named: None,
             imported: None,

@@ -62,7 +62,7 @@ fn take(
     let fresh = FreshIds { session: format!("run{at}"), event: format!("row{at}") };
     let mut next = agent.unwrap_or_else(|| AgentMemory::new(&record));
     let known = record.key().and_then(|key| rows.get(&key).copied());
-    let outcome = next.take(&record, known, true, &fresh);
+    let outcome = next.take(&record, known, true, &fresh, at as i64);
     if let (Some(key), effect) = (record.key(), record.row().1) {
         match (effect, known) {
             (RowEffect::Begin(_), None) => {
