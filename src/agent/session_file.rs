@@ -38,12 +38,12 @@ pub enum ClientStatus {
     Dialog,
 }
 
-/// What the client says, and since when.
+/// The status that the client says, and the time since when the client says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientWord {
     /// The status.
     pub says: ClientStatus,
-    /// The time since when the client says so.
+    /// The beginning of the status, in milliseconds since 1970.
     pub at: i64,
 }
 
