@@ -28,7 +28,6 @@ struct RuntimeFacts {
     user_settings: &'static str,
     project_settings: &'static str,
     transcripts: Option<&'static str>,
-    unknown_names_pass_since: Option<[u32; 3]>,
 }
 
 const CLAUDE_CODE: RuntimeFacts = RuntimeFacts {
@@ -42,8 +41,6 @@ const CLAUDE_CODE: RuntimeFacts = RuntimeFacts {
     user_settings: "settings.json",
     project_settings: "settings.local.json",
     transcripts: Some("projects"),
-    // Before this version, one unknown name made Claude Code ignore the whole settings file.
-    unknown_names_pass_since: Some([2, 1, 101]),
 };
 
 const CODEX: RuntimeFacts = RuntimeFacts {
@@ -57,7 +54,6 @@ const CODEX: RuntimeFacts = RuntimeFacts {
     project_settings: "hooks.json",
     // The transcripts of Codex have another format, which this program does not read.
     transcripts: None,
-    unknown_names_pass_since: None,
 };
 
 /// A text that names no known agent.
@@ -126,11 +122,6 @@ impl AgentRuntime {
     /// The folder of the transcripts, in the agent's own folder. None: this program reads no transcripts of that agent.
     pub fn transcripts_folder(self) -> Option<&'static str> {
         self.facts().transcripts
-    }
-
-    /// The first version that ignores unknown hook names in its settings. None: every version does.
-    pub fn unknown_hooks_pass_since(self) -> Option<[u32; 3]> {
-        self.facts().unknown_names_pass_since
     }
 }
 

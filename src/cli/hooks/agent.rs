@@ -22,18 +22,18 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The hooks to register, and the reason if some are left out.
 pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
-    let older = agent.unknown_hooks_pass_since().and_then(|since| {
-        let version = version(agent.program())?;
-        (version < since).then_some(version)
-    });
-    let note = older.map(|[major, minor, patch]| {
+    let version = version(agent.program());
+    let (hooks, all) = (HookName::registered(agent, version), HookName::registered(agent, None));
+    let note = version.filter(|_| hooks.len() < all.len()).map(|[major, minor, patch]| {
         format!(
-            "{} {major}.{minor}.{patch} ignores a settings file with a hook that it does not know, so only the hooks \
-             that every version knows are registered; install again after an update",
-            agent.product()
+            "{} {major}.{minor}.{patch} knows {} of the {} hooks, so only these are registered; install again after an \
+             update",
+            agent.product(),
+            hooks.len(),
+            all.len()
         )
     });
-    (HookName::registered(agent, older.is_none()), note)
+    (hooks, note)
 }
 
 /// The file in which an agent looks for hooks. Of a project's files it is the one that is not shared, if there is one.

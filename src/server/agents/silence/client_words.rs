@@ -12,7 +12,7 @@ use crate::agent::runtime::AgentRuntime;
 use crate::agent::session_file::SpeakingSession;
 use crate::protocol::model::TaskStatus;
 use crate::server::agents::hooks::status::{AgentMemory, HookOutcome};
-use crate::server::agents::hooks::store::StoredTask;
+use crate::server::agents::hooks::store::{self, StoredTask};
 use crate::server::ingest;
 
 /// How many tasks are looked at in one pass. A machine runs fewer sessions than this.
@@ -111,7 +111,7 @@ pub async fn carry_out_answer(tx: &impl ConnectionTrait, answered: &AnsweredTask
     let (outcome, since) = answered.signs.apply(&mut agent, now_ms);
     let changes = task.changes_by_word(answered.process.as_deref(), &agent, &outcome, since);
     ingest::task::change(tx, &answered.id, changes).await?;
-    ingest::event::abandon(tx, &outcome.abandoned_events).await
+    store::end_events(tx, &outcome).await
 }
 
 /// The running and waiting tasks of Claude Code that hooks report.

@@ -10,7 +10,7 @@ use super::memory::{AgentMemory, BaseStatus, Block, BlockCause};
 use super::{HookOutcome, MAX_COMMAND_CHARACTERS};
 use crate::agent::hook_catalogue::{HookName, PairedRow, StatusEffect};
 use crate::agent::session_file::{ClientStatus, ClientWord};
-use crate::protocol::model::TaskStatus;
+use crate::protocol::model::{EventState, TaskStatus};
 use crate::server::agents::hooks::record::HookRecord;
 
 /// How long the status of a hook is held back at most, in milliseconds. On a busy machine a client wrote its file four
@@ -107,12 +107,14 @@ impl AgentMemory {
             }
             ClientStatus::Idle => {
                 self.blocks.clear();
-                if !self.waits() {
+                if self.base == BaseStatus::Compacting {
+                    self.end_compaction();
+                } else if !self.waits() {
                     self.base = match self.woken_from.take() {
                         Some(base) => base,
                         None if self.turn_ended => BaseStatus::Finished,
                         None => {
-                            self.end_turn(None, outcome);
+                            self.end_turn(None, EventState::Abandoned, outcome);
                             BaseStatus::Interrupted
                         }
                     };
@@ -128,7 +130,7 @@ impl AgentMemory {
     }
 
     fn waits(&self) -> bool {
-        self.base != BaseStatus::Running
+        !matches!(self.base, BaseStatus::Running | BaseStatus::Compacting)
     }
 
     /// Blocks the task on a request that no hook reports.
