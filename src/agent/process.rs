@@ -15,17 +15,17 @@ use std::str::FromStr;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-use linux::ThisSystem;
+use linux::LinuxProcesses as ThisSystem;
 
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "macos")]
-use macos::ThisSystem;
+use macos::MacosProcesses as ThisSystem;
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod elsewhere;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-use elsewhere::ThisSystem;
+use elsewhere::NoProcesses as ThisSystem;
 
 /// How many ancestors of a hook process are searched for the agent. Two shells, a wrapper and a version manager fit.
 const MAX_GENERATIONS_ABOVE: usize = 8;

@@ -146,7 +146,7 @@ fn survive_the_file_size_limit() {
 /// The folder of the session files of Claude Code. None: there is no home folder.
 fn default_session_files() -> Option<PathBuf> {
     let agent = AgentRuntime::ClaudeCode;
-    Some(super::hooks::agent::folder(agent).ok()?.join(agent.session_files_folder()?))
+    Some(super::agent_folder(agent).ok()?.join(agent.session_files_folder()?))
 }
 
 /// Runs the server until a signal ends it.

@@ -4,9 +4,9 @@ use std::io;
 
 use super::{ProcessSpace, ProcessTable, RunningProcess};
 
-pub(super) struct ThisSystem;
+pub(super) struct NoProcesses;
 
-impl ProcessTable for ThisSystem {
+impl ProcessTable for NoProcesses {
     fn space() -> Option<ProcessSpace> {
         None
     }

@@ -16,9 +16,9 @@ const MAX_COMMAND_LINE_BYTES: usize = 16 * 1024;
 /// Linux shows times in `/proc` in hundredths of a second, on every architecture that it supports.
 const MS_PER_TICK: u64 = 10;
 
-pub(super) struct ThisSystem;
+pub(super) struct LinuxProcesses;
 
-impl ProcessTable for ThisSystem {
+impl ProcessTable for LinuxProcesses {
     fn space() -> Option<ProcessSpace> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
@@ -118,7 +118,7 @@ impl Stat {
 mod tests {
     use std::process::{Command, Stdio};
 
-    use super::{ProcessTable, Stat, ThisSystem};
+    use super::{LinuxProcesses, ProcessTable, Stat};
 
     #[test]
     fn a_name_may_contain_brackets_and_spaces() {
@@ -132,7 +132,7 @@ mod tests {
         let program = folder.path().join("claude.exe");
         std::fs::copy("/bin/sleep", &program).expect("a program");
         let mut child = Command::new(&program).arg("60").spawn().expect("a process");
-        let running = ThisSystem::find(child.id()).expect("readable").expect("there");
+        let running = LinuxProcesses::find(child.id()).expect("readable").expect("there");
         child.kill().expect("killed");
         child.wait().expect("an exit status");
         assert!(running.names.iter().any(|name| name == "claude.exe"), "{running:?}");
@@ -144,7 +144,7 @@ mod tests {
             Command::new("sh").args(["-c", "sleep 61 & read -r _"]).stdin(Stdio::piped()).spawn().expect("a shell");
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         let found = loop {
-            let found = ThisSystem::commands_below(shell.id());
+            let found = LinuxProcesses::commands_below(shell.id());
             let is_there = found.iter().any(|(_, line)| line.contains("61"));
             if is_there || std::time::Instant::now() > deadline {
                 break found;
@@ -153,7 +153,7 @@ mod tests {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_millis();
         shell.kill().expect("killed");
         shell.wait().expect("an exit status");
-        let (began, _) = found.iter().find(|(_, line)| line.contains("sleep\061")).expect("the command");
+        let (began, _) = found.iter().find(|(_, line)| line.contains("sleep\x0061")).expect("the command");
         let age = i64::try_from(now).expect("a time") - began;
         assert!((-2_000..60_000).contains(&age), "{age} ms old");
     }

@@ -10,9 +10,9 @@ use super::{ProcessSpace, ProcessTable, RunningProcess};
 /// The start times of macOS are times of the calendar, so no two boots share one. The place of the boot stays empty.
 const NO_BOOT: &str = "00000000-0000-0000-0000-000000000000";
 
-pub(super) struct ThisSystem;
+pub(super) struct MacosProcesses;
 
-impl ProcessTable for ThisSystem {
+impl ProcessTable for MacosProcesses {
     fn space() -> Option<ProcessSpace> {
         let own = Pid::from_u32(std::process::id());
         let system = look_at(own, ProcessRefreshKind::nothing().with_user(UpdateKind::Always));

@@ -6,7 +6,7 @@
 //! status, the status of the hook is held back. After [`HELD_FOR`] the hook counts without the word, and the word counts
 //! as contradicted until the client says another one.
 
-use super::memory::{AgentMemory, BaseStatus, Block, BlockCause};
+use super::memory::{AgentMemory, BaseStatus, Block, BlockCause, HeardWord};
 use super::{HookOutcome, MAX_COMMAND_CHARACTERS};
 use crate::agent::hook_catalogue::{HookName, PairedRow, StatusEffect};
 use crate::agent::session_file::{ClientStatus, ClientWord};
@@ -175,15 +175,6 @@ impl AgentMemory {
     pub fn has_word(&self) -> bool {
         self.word.is_some()
     }
-}
-
-/// A word of the client, as it was heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct HeardWord {
-    said: ClientWord,
-    /// Whether a newer hook counts instead of the word.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    is_contradicted: bool,
 }
 
 /// Whether the hooks lead to the status that the client says.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::client_word::HeardWord;
 use crate::agent::hook_catalogue::PairedRow;
+use crate::agent::session_file::ClientWord;
 use crate::protocol::model::TaskStatus;
 use crate::server::agents::hooks::record::HookRecord;
 
@@ -136,6 +136,15 @@ pub(super) struct BackgroundAgent {
     /// Whether the agent stopped. The client can still wake it, until the client tells that its work has ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) has_stopped: bool,
+}
+
+/// A word of the client, as it was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeardWord {
+    pub(super) said: ClientWord,
+    /// Whether a newer hook counts instead of the word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_contradicted: bool,
 }
 
 /// The newest run of the client. It may have ended.
