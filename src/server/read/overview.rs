@@ -77,8 +77,9 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
     let waits = || Condition::all().add(status(&[TaskStatus::Waiting])).add(task::Column::StaleSince.is_null());
     let asks = Condition::any().add(task::Column::StatusReason.is_in(["permission", "question"]));
     let needs_nobody = Condition::any().add(task::Column::StatusReason.is_in(NEED_NOBODY));
-    let is_other =
-        Condition::any().add(asks.clone().not().add(needs_nobody.not())).add(task::Column::StatusReason.is_null());
+    let is_other = Condition::any()
+        .add(Condition::all().add(asks.clone().not()).add(needs_nobody.not()))
+        .add(task::Column::StatusReason.is_null());
     let stale = Condition::all()
         .add(status(&[TaskStatus::Running, TaskStatus::Waiting]))
         .add(task::Column::StaleSince.is_not_null());

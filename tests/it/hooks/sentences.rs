@@ -355,9 +355,9 @@ async fn a_refusal_keeps_the_words_of_the_person() {
 async fn the_calls_of_the_recordings_have_their_states() {
     for (file, source, expected) in [
         ("claude-code-2.1.332-interactive.jsonl", CLAUDE, json!({"ok": 18, "denied": 2, "failed": 2, "abandoned": 3})),
-        ("claude-code-2.1.332-print.jsonl", CLAUDE, json!({})),
+        ("claude-code-2.1.332-print.jsonl", CLAUDE, json!({"ok": 20, "denied": 1, "failed": 7})),
         ("claude-code-2.1.332-background.jsonl", CLAUDE, json!({"abandoned": 2})),
-        ("codex-0.169.0-tui.jsonl", CODEX, json!({})),
+        ("codex-0.169.0-tui.jsonl", CODEX, json!({"ok": 16, "failed": 3, "abandoned": 3})),
     ] {
         let store = Store::open().await;
         let rows = store.replay(file, source).await;
