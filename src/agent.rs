@@ -1,5 +1,5 @@
-//! Coding agents as the command line and the server both know them: their names, their processes and the spool of their
-//! hooks.
+//! Coding agents as the command line and the server both know them: their names, their processes, the files in
+//! which their sessions say their status, and the spool of their hooks.
 //!
 //! No database and no network: the forwarder runs this code inside an agent's hook.
 
@@ -8,5 +8,7 @@ pub mod runtime;
 pub mod hook_catalogue;
 
 pub mod process;
+
+pub mod session_file;
 
 pub mod spool;

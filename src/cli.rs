@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use requery::agent::runtime::AgentRuntime;
 use requery::server::database::Location;
 
 mod serve;
@@ -125,6 +126,14 @@ fn database(url: Option<&str>) -> anyhow::Result<Location> {
 /// The default folder for the records that hooks could not deliver.
 fn spool() -> anyhow::Result<PathBuf> {
     state_folder().map(|folder| folder.join("spool"))
+}
+
+/// The folder in which an agent keeps the user's files.
+fn agent_folder(agent: AgentRuntime) -> anyhow::Result<PathBuf> {
+    match std::env::var_os(agent.folder_variable()).filter(|folder| !folder.is_empty()) {
+        Some(named) => Ok(named.into()),
+        None => Ok(etcetera::home_dir().context("there is no home folder")?.join(agent.folder_name())),
+    }
 }
 
 /// The folder for state that this machine keeps between two runs.

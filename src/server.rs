@@ -113,7 +113,8 @@ pub async fn run_on(
     jobs.start_repeated(WatchFileJob::new(database.clone(), config.file_check_interval));
     jobs.start_repeated(StorageProbeJob::new(database.clone()));
     jobs.start_repeated(BringInLogJob::new(database.clone()));
-    agents::start_jobs(&mut jobs, &database, config.silence_limits, config.spool.as_deref(), address);
+    let (spool, session_files) = (config.spool.as_deref(), config.session_files.as_deref());
+    agents::start_jobs(&mut jobs, &database, config.silence_limits, spool, session_files, address);
 
     let stop = shutdown.child_token();
     let streams = Streams::new(database.clone(), hub.clone(), &config, stop.clone());

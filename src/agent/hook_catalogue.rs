@@ -79,6 +79,18 @@ pub enum StatusEffect {
     Notified,
     /// A subagent ends.
     SubagentEnds,
+    /// All calls of one answer of the model have ended.
+    ToolCallsEnd,
+    /// A person stops the turn.
+    Interrupted,
+    /// The agent asks its model.
+    ModelRequestStarts,
+    /// The model has answered, or the request failed.
+    ModelRequestEnds,
+    /// The agent's context is about to be shortened. Its `trigger` says whether a person asked for it.
+    CompactionStarts,
+    /// The context is shorter.
+    CompactionEnds,
 }
 
 /// The title of a hook's row. Fields are fields of the record.
@@ -86,6 +98,8 @@ pub enum StatusEffect {
 pub enum RowTitle {
     /// The name of the hook, as it was sent.
     HookName,
+    /// A text.
+    Fixed(&'static str),
     /// A text, and behind it the value of a field in brackets.
     WithDetail(&'static str, &'static str),
     /// A text, and behind it the value of a field.
@@ -121,15 +135,20 @@ pub enum RowBody {
     Record,
 }
 
-/// Whether `hooks install` writes a hook into the settings of an agent.
+/// A version of an agent's program.
+pub type ClientVersion = [u32; 3];
+
+/// Whether an agent has a hook, and whether `hooks install` writes the hook into its settings.
+///
+/// A version is the oldest one that is known to have the hook. An older version can have it, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// Into the settings of every version.
-    Always,
-    /// Only into the settings of a version that passes over names it does not know.
-    IfUnknownNamesPass,
-    /// Never, for this reason.
-    Never(&'static str),
+    /// Into the settings of this version and of all later ones.
+    Since(ClientVersion),
+    /// The agent has the hook since this version, but the hook is never registered, for this reason.
+    Never(ClientVersion, &'static str),
+    /// The agent has no such hook.
+    Absent,
 }
 
 /// One entry of the catalogue.
@@ -151,11 +170,20 @@ pub struct HookEntry {
     codex: Registration,
 }
 
-use Registration::{Always, IfUnknownNamesPass, Never};
+use Registration::{Absent, Never, Since};
 use RowEffect::{Begin, End, Log};
 
-const NOT_IN_CODEX: Registration = Never("Codex has no such hook");
-const ADDS_NO_FACT: Registration = Never("other hooks report the same facts");
+/// Known to every version that has hooks.
+const EVERY: ClientVersion = [0, 0, 0];
+/// The first version of Claude Code that passes over unknown names. An older version ignores its whole settings file if
+/// the file has one, so it gets only the names that every version knows.
+const V101: ClientVersion = [2, 1, 101];
+const V193: ClientVersion = [2, 1, 193];
+const V332: ClientVersion = [2, 1, 332];
+const CODEX_169: ClientVersion = [0, 169, 0];
+
+const ALWAYS: Registration = Since(EVERY);
+const ADDS_NO_FACT: &str = "other hooks report the same facts";
 
 /// An entry for a hook with a row. The other columns have the default: the hook's name as the title, no body, no effect
 /// on the status, no work.
@@ -215,105 +243,126 @@ macro_rules! hook_catalogue {
 }
 
 /// An unknown hook is kept as it is.
-const UNKNOWN: HookEntry =
-    hook("unknown", Log, Never("the catalogue does not have it"), NOT_IN_CODEX).body(RowBody::Record);
+const UNKNOWN: HookEntry = hook("unknown", Log, Absent, Absent).body(RowBody::Record);
 
 hook_catalogue! {
     /// A run of the client starts. The hook also comes after a compaction, where no run starts.
-    SessionStart: hook("session.started", Log, Always, Always)
+    SessionStart: hook("session.started", Log, ALWAYS, ALWAYS)
         .title(RowTitle::WithDetail("Session started", "source")).status(StatusEffect::SessionStarts),
     /// A run of the client ends.
-    SessionEnd: hook("session.ended", Log, Always, Always)
+    SessionEnd: hook("session.ended", Log, ALWAYS, ALWAYS)
         .title(RowTitle::WithDetail("Session ended", "reason")).status(StatusEffect::SessionEnds),
     /// The person submits a prompt.
-    UserPromptSubmit: hook("user.message", Log, Always, Always).work()
+    UserPromptSubmit: hook("user.message", Log, ALWAYS, ALWAYS).work()
         .title(RowTitle::FirstLine("prompt", "Prompt")).body(RowBody::Text("prompt")).status(StatusEffect::TurnStarts),
     /// A tool is about to run.
-    PreToolUse: hook("tool", Begin(PairedRow::Tool), Always, Always).work()
+    PreToolUse: hook("tool", Begin(PairedRow::Tool), ALWAYS, ALWAYS).work()
         .title(RowTitle::ToolCall).body(RowBody::LongToolInput).status(StatusEffect::ToolCallStarts),
     /// A tool call succeeds.
-    PostToolUse: hook("tool", End(PairedRow::Tool, RowEnd::Ok), Always, Always).work()
+    PostToolUse: hook("tool", End(PairedRow::Tool, RowEnd::Ok), ALWAYS, ALWAYS).work()
         .title(RowTitle::ToolCall).body(RowBody::ToolResponse).status(StatusEffect::ToolCallEnds),
     /// A tool call fails.
-    PostToolUseFailure: hook("tool", End(PairedRow::Tool, RowEnd::Failed), IfUnknownNamesPass, NOT_IN_CODEX).work()
+    PostToolUseFailure: hook("tool", End(PairedRow::Tool, RowEnd::Failed), Since(V101), Absent).work()
         .title(RowTitle::ToolCall).body(RowBody::Value("error")).status(StatusEffect::ToolCallEnds),
     /// The person is asked whether a tool may run.
-    PermissionRequest: hook("permission.requested", Log, IfUnknownNamesPass, Always).work()
+    PermissionRequest: hook("permission.requested", Log, Since(V101), ALWAYS).work()
         .title(RowTitle::ToolCallPermission).status(StatusEffect::PermissionAsked),
     /// A tool may not run. The hook ends the row of the call, and logs a row of its own.
-    PermissionDenied: hook("tool", End(PairedRow::Tool, RowEnd::Denied), IfUnknownNamesPass, NOT_IN_CODEX).work()
+    PermissionDenied: hook("tool", End(PairedRow::Tool, RowEnd::Denied), Since(V101), Absent).work()
         .title(RowTitle::ToolCall).body(RowBody::Text("reason")).status(StatusEffect::ToolCallEnds),
     /// A command of the person becomes a prompt.
-    UserPromptExpansion: hook("context", Log, IfUnknownNamesPass, NOT_IN_CODEX).work()
+    UserPromptExpansion: hook("context", Log, Since(V193), Absent).work()
         .title(RowTitle::FirstLine("prompt", "Prompt expanded")).body(RowBody::Text("prompt"))
         .status(StatusEffect::TurnStarts),
     /// The runtime notifies the person.
-    Notification: hook("notification", Log, Always, NOT_IN_CODEX)
+    Notification: hook("notification", Log, ALWAYS, Absent)
         .title(RowTitle::FirstLineOrField("message", "title", "Notification")).body(RowBody::Text("message"))
         .status(StatusEffect::Notified),
     /// The agent's turn ends.
-    Stop: hook("assistant.response", Log, Always, Always)
+    Stop: hook("assistant.response", Log, ALWAYS, ALWAYS)
         .title(RowTitle::FirstLine("last_assistant_message", "Turn ended"))
         .body(RowBody::Text("last_assistant_message")).status(StatusEffect::TurnEnds),
     /// The agent's turn breaks off.
-    StopFailure: hook("assistant.error", Log, IfUnknownNamesPass, NOT_IN_CODEX)
+    StopFailure: hook("assistant.error", Log, Since(V101), Absent)
         .title(RowTitle::WithDetail("Turn failed", "error"))
         .body(RowBody::Texts("last_assistant_message", "error_details")).status(StatusEffect::TurnFails),
     /// Another agent begins to work for this one.
-    SubagentStart: hook("subagent", Begin(PairedRow::Subagent), IfUnknownNamesPass, Always).work()
+    SubagentStart: hook("subagent", Begin(PairedRow::Subagent), Since(V101), ALWAYS).work()
         .title(RowTitle::Field("agent_type", "Helper of the client")),
     /// The other agent ends.
-    SubagentStop: hook("subagent", End(PairedRow::Subagent, RowEnd::Ok), Always, Always)
+    SubagentStop: hook("subagent", End(PairedRow::Subagent, RowEnd::Ok), ALWAYS, ALWAYS)
         .title(RowTitle::Field("agent_type", "Helper of the client"))
         .body(RowBody::Text("last_assistant_message")).status(StatusEffect::SubagentEnds),
     /// A compaction begins.
-    PreCompact: hook("compaction", Begin(PairedRow::Compaction), Always, Always).work()
-        .title(RowTitle::WithDetail("Compaction", "trigger")).body(RowBody::Text("custom_instructions")),
+    PreCompact: hook("compaction", Begin(PairedRow::Compaction), ALWAYS, ALWAYS).work()
+        .title(RowTitle::WithDetail("Compaction", "trigger")).body(RowBody::Text("custom_instructions"))
+        .status(StatusEffect::CompactionStarts),
     /// A compaction ends.
-    PostCompact: hook("compaction", End(PairedRow::Compaction, RowEnd::Ok), IfUnknownNamesPass, Always).work()
-        .title(RowTitle::WithDetail("Compaction", "trigger")).body(RowBody::Text("compact_summary")),
+    PostCompact: hook("compaction", End(PairedRow::Compaction, RowEnd::Ok), Since(V101), ALWAYS).work()
+        .title(RowTitle::WithDetail("Compaction", "trigger")).body(RowBody::Text("compact_summary"))
+        .status(StatusEffect::CompactionEnds),
     /// An entry of the agent's list is made.
-    TaskCreated: hook("todo", Begin(PairedRow::Todo), IfUnknownNamesPass, NOT_IN_CODEX)
+    TaskCreated: hook("todo", Begin(PairedRow::Todo), Since(V101), Absent)
         .title(RowTitle::Field("task_subject", "Todo")).body(RowBody::Text("task_description")),
     /// An entry of the agent's list is ticked off.
-    TaskCompleted: hook("todo", End(PairedRow::Todo, RowEnd::Ok), IfUnknownNamesPass, NOT_IN_CODEX)
+    TaskCompleted: hook("todo", End(PairedRow::Todo, RowEnd::Ok), Since(V101), Absent)
         .title(RowTitle::Field("task_subject", "Todo")),
     /// An agent of the same team has no work.
-    TeammateIdle: hook("context", Log, IfUnknownNamesPass, NOT_IN_CODEX),
+    TeammateIdle: hook("context", Log, Since(V101), Absent),
     /// An MCP server asks the person a question.
-    Elicitation: hook("question", Begin(PairedRow::Question), IfUnknownNamesPass, NOT_IN_CODEX)
+    Elicitation: hook("question", Begin(PairedRow::Question), Since(V101), Absent)
         .title(RowTitle::FirstLine("message", "Question of an MCP server")).body(RowBody::Text("message"))
         .status(StatusEffect::QuestionAsked),
     /// The answer to that question. If the person declined or cancelled, the row ends as denied.
-    ElicitationResult: hook("question", End(PairedRow::Question, RowEnd::Ok), IfUnknownNamesPass, NOT_IN_CODEX)
+    ElicitationResult: hook("question", End(PairedRow::Question, RowEnd::Ok), Since(V101), Absent)
         .title(RowTitle::FirstLine("message", "Question of an MCP server")).body(RowBody::Value("content"))
         .status(StatusEffect::QuestionAnswered),
     /// The runtime reads instructions.
-    InstructionsLoaded: hook("context", Log, IfUnknownNamesPass, NOT_IN_CODEX)
+    InstructionsLoaded: hook("context", Log, Since(V101), Absent)
         .title(RowTitle::Prefixed("Instructions loaded: ", "file_path")),
     /// The runtime's settings change.
-    ConfigChange: hook("context", Log, IfUnknownNamesPass, NOT_IN_CODEX)
+    ConfigChange: hook("context", Log, Since(V101), Absent)
         .title(RowTitle::Prefixed("Settings changed: ", "file_path")),
     /// The agent works in another folder from now on.
-    CwdChanged: hook("context", Log, IfUnknownNamesPass, NOT_IN_CODEX)
+    CwdChanged: hook("context", Log, Since(V101), Absent)
         .title(RowTitle::Prefixed("Works in ", "new_cwd")),
     /// The runtime was set up.
-    Setup: hook("context", Log, ADDS_NO_FACT, NOT_IN_CODEX),
+    Setup: hook("context", Log, Never(V101, ADDS_NO_FACT), Absent),
     /// The agent may work in one more folder.
-    DirectoryAdded: hook("context", Log, ADDS_NO_FACT, NOT_IN_CODEX),
+    DirectoryAdded: hook("context", Log, Never(V332, ADDS_NO_FACT), Absent),
     /// A watched file changes.
-    FileChanged: hook("context", Log, Never("its registration decides which files the agent watches"), NOT_IN_CODEX)
+    FileChanged: hook("context", Log, Never(V101, "its registration decides which files the agent watches"), Absent)
         .title(RowTitle::Prefixed("File changed: ", "file_path")),
     /// A worktree is removed.
-    WorktreeRemove: hook("context", Log, Never("a registered hook replaces the agent's own removal"), NOT_IN_CODEX),
-    /// Several tool calls end; each was reported by a hook of its own.
-    PostToolBatch: hook("tool", RowEffect::None, ADDS_NO_FACT, NOT_IN_CODEX),
+    WorktreeRemove: hook("context", Log, Never(V101, "a registered hook replaces the agent's own removal"), Absent),
+    /// A worktree is made.
+    WorktreeCreate: hook("context", Log, Never(V101, "a registered hook replaces the agent's own creation"), Absent),
+    /// All tool calls of one answer of the model have ended. A call that the client or a person refused has no other
+    /// hook: it becomes a record of its own.
+    PostToolBatch: hook("tool", RowEffect::None, Since(V193), Absent).status(StatusEffect::ToolCallsEnd),
+    /// A person stops the turn.
+    Interrupt: hook("context", Log, Absent, Since(CODEX_169)).status(StatusEffect::Interrupted)
+        .title(RowTitle::Fixed("Interrupted")),
+    /// The agent sends its context to a model.
+    PreModelRequest: hook("log", RowEffect::None, Absent, Since(CODEX_169)).work()
+        .status(StatusEffect::ModelRequestStarts),
+    /// The model has answered, or the request failed. Only a failed request has a row. The usage is counted.
+    PostModelRequest: hook("assistant.error", RowEffect::None, Absent, Since(CODEX_169))
+        .title(RowTitle::FirstLine("error", "A request to the model failed")).body(RowBody::Text("error"))
+        .status(StatusEffect::ModelRequestEnds),
+    /// Another model is about to be used.
+    PreModelSwitch: hook("context", Log, Never(V332, "`PostModelSwitch` reports the same facts"), Absent)
+        .title(RowTitle::Prefixed("Model: ", "to_model")),
+    /// Another model is used from now on.
+    PostModelSwitch: hook("context", Log, Since(V332), Absent).title(RowTitle::Prefixed("Model: ", "to_model")),
+    /// A skill is about to run a command of its text.
+    PreSkillShellCommand: hook("context", Log, Never(V332, ADDS_NO_FACT), Absent),
     /// A line is drawn on the person's screen.
-    MessageDisplay: hook("log", RowEffect::None, Never("it runs with every line that the agent shows"), NOT_IN_CODEX),
+    MessageDisplay: hook("log", RowEffect::None, Never(V193, "it runs with every line that the agent shows"), Absent),
 }
 
 impl HookName {
-    /// Whether `hooks install` writes this hook into the settings of an agent.
+    /// Whether an agent has this hook, and whether `hooks install` writes the hook into its settings.
     pub fn registration(self, runtime: AgentRuntime) -> Registration {
         let entry = self.entry();
         match runtime {
@@ -322,14 +371,16 @@ impl HookName {
         }
     }
 
-    /// The hooks to write into the settings of an agent: first the hooks that every version knows, then the others, if
-    /// the agent's version passes over names that it does not know.
-    pub fn registered(runtime: AgentRuntime, unknown_names_pass: bool) -> Vec<Self> {
-        let with = |registration| {
-            let all = Self::ALL.iter().copied();
-            all.filter(move |hook| hook.registration(runtime) == registration)
+    /// The hooks to write into the settings of an agent of this version: first the hooks that every version knows, then
+    /// the newer ones. None: the version is not known, and counts as the newest.
+    pub fn registered(runtime: AgentRuntime, version: Option<ClientVersion>) -> Vec<Self> {
+        let since = |hook: Self| match hook.registration(runtime) {
+            Since(since) => version.is_none_or(|version| version >= since).then_some((since, hook)),
+            Never(..) | Absent => None,
         };
-        with(Always).chain(with(IfUnknownNamesPass).filter(|_| unknown_names_pass)).collect()
+        let mut hooks: Vec<_> = Self::ALL.iter().copied().filter_map(since).collect();
+        hooks.sort_by_key(|(since, _)| *since);
+        hooks.into_iter().map(|(_, hook)| hook).collect()
     }
 
     /// Whether a record of this hook describes a tool call.
@@ -345,9 +396,15 @@ mod tests {
 
     #[test]
     fn an_older_version_gets_some_of_the_same_hooks() {
-        for runtime in AgentRuntime::ALL {
-            let (older, newer) = (HookName::registered(runtime, false), HookName::registered(runtime, true));
-            assert!(!older.is_empty() && newer.starts_with(&older), "{runtime}: {older:?} of {newer:?}");
+        for (runtime, versions) in [
+            (AgentRuntime::ClaudeCode, [([2, 0, 0], 9), ([2, 1, 112], 23), ([2, 1, 193], 25), ([2, 1, 332], 26)]),
+            (AgentRuntime::Codex, [([0, 1, 0], 11), ([0, 168, 9], 11), ([0, 169, 0], 14), ([1, 0, 0], 14)]),
+        ] {
+            let newest = HookName::registered(runtime, None);
+            for (version, count) in versions {
+                let hooks = HookName::registered(runtime, Some(version));
+                assert!(newest.starts_with(&hooks) && hooks.len() == count, "{runtime} {version:?}: {hooks:?}");
+            }
         }
     }
 

@@ -3,13 +3,29 @@
 //! A killed process sends no last hook, and the system reuses its process id. So the name of a process holds the
 //! machine, the boot, the pid namespace, the user, the process id and the start time. Only a program in the same pid
 //! namespace and of the same user can tell whether the process still runs. Every other program gets no answer, except
-//! after a reboot of the machine, which ended the process. On a system without `/proc` no program gets an answer.
+//! after a reboot of the machine, which ended the process.
+//!
+//! The facts come from the table of processes of the system: `/proc` on Linux, `sysinfo` on macOS. On any other system
+//! the table is empty, and no program gets an answer.
 
 use std::fmt;
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux::LinuxProcesses as ThisSystem;
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos::MacosProcesses as ThisSystem;
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+mod elsewhere;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+use elsewhere::NoProcesses as ThisSystem;
 
 /// How many ancestors of a hook process are searched for the agent. Two shells, a wrapper and a version manager fit.
 const MAX_GENERATIONS_ABOVE: usize = 8;
@@ -17,15 +33,13 @@ const MAX_GENERATIONS_ABOVE: usize = 8;
 const MACHINE_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// Stands in for the id of a machine that has none.
 const NO_MACHINE_ID: &str = "-";
-/// The error number `ESRCH`: the process ended while its file was read.
-const NO_SUCH_PROCESS: i32 = 3;
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     space: ProcessSpace,
     id: u32,
-    /// The start time, in ticks since the boot.
+    /// The start time: ticks since the boot on Linux, seconds since 1970 on macOS.
     began: u64,
 }
 
@@ -43,43 +57,87 @@ pub struct ProcessSpace {
 #[error("is not the name of a process, as in <machine>:<boot>:<name space>:<user>:<id>:<ticks>")]
 pub struct NotAProcess;
 
+/// A running process, as the table of a system lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RunningProcess {
+    /// The short name, and the names of the file that the process executes and of its first argument.
+    names: Vec<String>,
+    parent: u32,
+    began: u64,
+}
+
+/// The table of the running processes of a system.
+trait ProcessTable {
+    /// The space of this process. None: the system does not tell.
+    fn space() -> Option<ProcessSpace>;
+
+    /// A running process. None: no process with this id runs. A process that has ended and waits only for its parent
+    /// does not run.
+    fn find(id: u32) -> io::Result<Option<RunningProcess>>;
+
+    /// The command lines of the processes below a process, each with the time of its start in milliseconds since 1970.
+    /// Empty: there are none, or the system does not tell.
+    fn commands_below(id: u32) -> Vec<(i64, String)>;
+}
+
 impl Process {
-    /// The nearest ancestor of this process with this name. None: no ancestor has the name, or the system has no
-    /// `/proc`.
-    pub fn above(name: &str) -> Option<Self> {
+    /// The nearest ancestor of this process with one of these names. None: no ancestor has one, or the system does not
+    /// tell.
+    pub fn above(names: &[&str]) -> Option<Self> {
         let mut id = std::os::unix::process::parent_id();
         for _ in 0..MAX_GENERATIONS_ABOVE {
-            let stat = Stat::read(id).ok()??;
-            if stat.name == name {
-                return Some(Self { space: ProcessSpace::here()?, id, began: stat.began });
+            let running = ThisSystem::find(id).ok()??;
+            if running.names.iter().any(|name| names.contains(&name.as_str())) {
+                return Some(Self { space: ThisSystem::space()?, id, began: running.began });
             }
-            id = stat.parent;
+            id = running.parent;
         }
         None
+    }
+
+    /// The running process with this id. None: there is none, or the system does not tell.
+    pub fn running(id: u32) -> Option<Self> {
+        Some(Self { space: ThisSystem::space()?, id, began: ThisSystem::find(id).ok()??.began })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The start time: ticks since the boot on Linux, seconds since 1970 on macOS.
+    pub fn began(&self) -> u64 {
+        self.began
+    }
+
+    /// The space of the process.
+    pub fn space(&self) -> &ProcessSpace {
+        &self.space
+    }
+
+    /// The command lines of the processes below this one, each with the time of its start in milliseconds since 1970.
+    /// Empty: there are none, the process is of another space, or the system does not tell.
+    pub fn commands_below(&self) -> Vec<(i64, String)> {
+        if ThisSystem::space().is_some_and(|here| here.has(self) == Some(true)) {
+            ThisSystem::commands_below(self.id)
+        } else {
+            Vec::new()
+        }
     }
 }
 
 impl ProcessSpace {
-    /// The space of this process. None: the system has no `/proc`.
+    /// The space of this process. None: the system does not tell.
     pub fn here() -> Option<Self> {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
-        let machine = Some(machine.trim()).filter(|id| is_hex(id) && id.len() == 32).unwrap_or(NO_MACHINE_ID);
-        Some(Self {
-            machine: machine.to_owned(),
-            boot: boot.trim().to_owned(),
-            pid_namespace: fs::metadata("/proc/self/ns/pid").ok()?.ino(),
-            user: fs::metadata("/proc/self").ok()?.uid(),
-        })
+        ThisSystem::space()
     }
 
     /// Whether a process still runs. None: the process is of another space, or the system does not say.
     pub fn has(&self, process: &Process) -> Option<bool> {
         let space = &process.space;
         if space == self {
-            // A zombie has ended: only its parent has not read its exit status yet.
-            let is_it = |stat: Stat| stat.began == process.began && !matches!(stat.state, 'Z' | 'X' | 'x');
-            return Some(Stat::read(process.id).ok()?.is_some_and(is_it));
+            let running = ThisSystem::find(process.id).ok()?;
+            return Some(running.is_some_and(|running| running.began == process.began));
         }
         // A process ends with the boot of its machine. This holds outside containers only: two containers on different
         // machines can have the same machine id.
@@ -126,42 +184,9 @@ fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The fields of `/proc/<id>/stat` that are used here.
-struct Stat {
-    name: String,
-    state: char,
-    parent: u32,
-    began: u64,
-}
-
-impl Stat {
-    /// Reads the fields of one process. None: there is no such process.
-    fn read(id: u32) -> io::Result<Option<Self>> {
-        match fs::read(format!("/proc/{id}/stat")) {
-            Ok(text) => Ok(Self::parse(&String::from_utf8_lossy(&text))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(NO_SUCH_PROCESS) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Parses the file. The name is in brackets and may contain brackets and spaces itself.
-    fn parse(text: &str) -> Option<Self> {
-        let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        Some(Self {
-            name: name.to_owned(),
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            began: fields.get(19)?.parse().ok()?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{MACHINE_PID_NAMESPACE, Process, ProcessSpace, Stat};
+    use super::{MACHINE_PID_NAMESPACE, Process, ProcessSpace};
 
     const TEXT: &str =
         "0123456789abcdef0123456789abcdef:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:4026531836:1000:4711:987654";
@@ -193,21 +218,14 @@ mod tests {
         assert_eq!(here(&|space| (space.boot, space.pid_namespace) = (boot.into(), MACHINE_PID_NAMESPACE + 1)), None);
     }
 
-    #[test]
-    fn a_name_may_contain_brackets_and_spaces() {
-        let stat = Stat::parse("7 (a) b (c)) S 3 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 555 9 10").expect("a stat");
-        assert_eq!((stat.name.as_str(), stat.state, stat.parent, stat.began), ("a) b (c)", 'S', 3, 555));
-    }
-
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
     #[test]
     fn a_process_is_alive_until_it_ends() {
         let here = ProcessSpace::here().expect("a space");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
-        let stat = Stat::read(child.id()).expect("readable").expect("there");
-        let process = Process { space: here.clone(), id: child.id(), began: stat.began };
+        let process = Process::running(child.id()).expect("there");
         assert_eq!(here.has(&process), Some(true));
-        let later = Process { began: stat.began + 1, ..process.clone() };
+        let later = Process { began: process.began + 1, ..process.clone() };
         assert_eq!(here.has(&later), Some(false), "the process id was reused");
         child.kill().expect("killed");
         child.wait().expect("an exit status");

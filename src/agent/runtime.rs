@@ -21,39 +21,39 @@ pub enum AgentRuntime {
 struct RuntimeFacts {
     name: &'static str,
     product: &'static str,
-    process: &'static str,
+    processes: &'static [&'static str],
+    session_files: Option<&'static str>,
     folder_variable: &'static str,
     folder: &'static str,
     user_settings: &'static str,
     project_settings: &'static str,
     transcripts: Option<&'static str>,
-    unknown_names_pass_since: Option<[u32; 3]>,
 }
 
 const CLAUDE_CODE: RuntimeFacts = RuntimeFacts {
     name: "claude-code",
     product: "Claude Code",
-    process: "claude",
+    // The package of npm installs the program under the second name, and its background sessions run under that name.
+    processes: &["claude", "claude.exe"],
+    session_files: Some("sessions"),
     folder_variable: "CLAUDE_CONFIG_DIR",
     folder: ".claude",
     user_settings: "settings.json",
     project_settings: "settings.local.json",
     transcripts: Some("projects"),
-    // Before this version, one unknown name made Claude Code ignore the whole settings file.
-    unknown_names_pass_since: Some([2, 1, 101]),
 };
 
 const CODEX: RuntimeFacts = RuntimeFacts {
     name: "codex",
     product: "Codex",
-    process: "codex",
+    processes: &["codex"],
+    session_files: None,
     folder_variable: "CODEX_HOME",
     folder: ".codex",
     user_settings: "hooks.json",
     project_settings: "hooks.json",
     // The transcripts of Codex have another format, which this program does not read.
     transcripts: None,
-    unknown_names_pass_since: None,
 };
 
 /// A text that names no known agent.
@@ -82,9 +82,20 @@ impl AgentRuntime {
         self.facts().product
     }
 
-    /// The name of the agent's process, which the forwarder looks for above itself.
-    pub fn process_name(self) -> &'static str {
-        self.facts().process
+    /// The names of the agent's process, which the forwarder looks for above itself.
+    pub fn process_names(self) -> &'static [&'static str] {
+        self.facts().processes
+    }
+
+    /// The name of the agent's program, as a person types it.
+    pub fn program(self) -> &'static str {
+        self.facts().processes[0]
+    }
+
+    /// The folder in which each running session keeps a file with its status, in the agent's own folder. None: the agent
+    /// keeps no such files.
+    pub fn session_files_folder(self) -> Option<&'static str> {
+        self.facts().session_files
     }
 
     /// The environment variable that names the agent's own folder.
@@ -111,11 +122,6 @@ impl AgentRuntime {
     /// The folder of the transcripts, in the agent's own folder. None: this program reads no transcripts of that agent.
     pub fn transcripts_folder(self) -> Option<&'static str> {
         self.facts().transcripts
-    }
-
-    /// The first version that ignores unknown hook names in its settings. None: every version does.
-    pub fn unknown_hooks_pass_since(self) -> Option<[u32; 3]> {
-        self.facts().unknown_names_pass_since
     }
 }
 

@@ -113,7 +113,7 @@ fn forward(invocation: HookInvocation, began: Instant) {
     let Some(runtime) = invocation.agent else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let record = SpooledRecord {
-        process: Process::above(runtime.process_name()).map(|process| process.to_string()),
+        process: Process::above(runtime.process_names()).map(|process| process.to_string()),
         source: runtime.as_str().to_owned(),
         delivery: uuid::Uuid::now_v7().hyphenated().to_string(),
         at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),

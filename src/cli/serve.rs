@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use requery::agent::runtime::AgentRuntime;
 use requery::protocol::limits;
 use requery::server::access::allowed;
 use requery::server::agents::SilenceLimits;
@@ -54,6 +55,9 @@ pub struct ServeArgs {
     /// Folder with the records that hooks could not deliver [default: requery/spool in your state folder]
     #[arg(long, env = "REQUERY_SPOOL", value_parser = folder)]
     pub spool: Option<PathBuf>,
+    /// Folder in which the sessions of Claude Code say their status, or `off` [default: sessions in its own folder]
+    #[arg(long, env = "REQUERY_SESSION_FILES", value_parser = folder)]
+    pub session_files: Option<PathBuf>,
 }
 
 /// Parses an address with a port. The name of a host is looked up later.
@@ -139,6 +143,12 @@ fn survive_the_file_size_limit() {
     }
 }
 
+/// The folder of the session files of Claude Code. None: there is no home folder.
+fn default_session_files() -> Option<PathBuf> {
+    let agent = AgentRuntime::ClaudeCode;
+    Some(super::agent_folder(agent).ok()?.join(agent.session_files_folder()?))
+}
+
 /// Runs the server until a signal ends it.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(
@@ -159,6 +169,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         silence_limits: SilenceLimits { stale_after: args.stale_after, lost_after: args.lost_after },
         // Without a home folder, hooks have no default spool either.
         spool: args.spool.or_else(|| super::spool().ok()),
+        session_files: match args.session_files {
+            Some(folder) => Some(folder).filter(|folder| folder.as_os_str() != "off"),
+            None => default_session_files(),
+        },
         ..ServerConfig::new(super::database(args.database_url.as_deref())?)
     };
     raise_open_files();

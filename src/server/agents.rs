@@ -23,23 +23,28 @@ pub(super) use last_heard::hooks_last_heard;
 
 mod silence;
 use silence::SilenceJob;
-pub use silence::{Judgement, SilenceLimits, carry_out, judge_silences};
+pub use silence::{
+    AnsweredTask, Judgement, OutsideSigns, SilenceLimits, carry_out, carry_out_answer, find_answered, judge_silences,
+    sessions_with_a_word,
+};
 
 mod spool_intake;
 use spool_intake::SpoolIntakeJob;
 
 /// Starts the background jobs of the agents: the search for silent agents, and the intake of spooled hook records.
 ///
-/// `spools` is the folder with one spool for each server, and `address` names the spool of this one.
+/// `spools` is the folder with one spool for each server, and `address` names the spool of this one. `session_files` is
+/// the folder of the files in which sessions of Claude Code say their status.
 pub(super) fn start_jobs(
     jobs: &mut Jobs,
     database: &Database,
     limits: SilenceLimits,
     spools: Option<&Path>,
+    session_files: Option<&Path>,
     address: SocketAddr,
 ) {
     let spool = spools.map(|base| Spool::of(base, &address.ip().to_string(), address.port()));
-    jobs.start_repeated(SilenceJob::new(database.clone(), limits, spool.clone()));
+    jobs.start_repeated(SilenceJob::new(database.clone(), limits, spool.clone(), session_files.map(Path::to_owned)));
     if let Some(spool) = spool {
         jobs.start_repeated(SpoolIntakeJob::new(database.clone(), spool));
     }

@@ -44,6 +44,9 @@ pub struct ServerConfig {
     /// The folder of the spool, in which hooks leave records that they could not deliver. The server takes in the
     /// records for its own address. Default: no spool.
     pub spool: Option<PathBuf>,
+    /// The folder in which each running session of Claude Code keeps a file with its status. The server reads the files
+    /// of its own user and machine, and never writes there. Default: no folder.
+    pub session_files: Option<PathBuf>,
 }
 
 impl ServerConfig {
@@ -62,6 +65,7 @@ impl ServerConfig {
             max_streams: limits::STREAMS,
             silence_limits: SilenceLimits::default(),
             spool: None,
+            session_files: None,
         }
     }
 

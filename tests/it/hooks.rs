@@ -4,17 +4,20 @@
 //! after which the status of a task changed. `hostile.jsonl` has bodies that no client sends on purpose: each is stored
 //! whole or leaves no row.
 
+mod client_words;
 mod details;
 mod hostile;
 mod orders;
 mod pictures;
+mod sentences;
 mod silence;
 mod statements;
+mod truth;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use requery::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
+use requery::agent::hook_catalogue::{HookName, PairedRow, Registration, RowEffect, StatusEffect};
 use requery::agent::runtime::AgentRuntime;
 use requery::server::access::scope::Scope;
 use requery::server::agents::{self, HookDelivery, HookError, HookTime};
@@ -145,6 +148,7 @@ async fn assert_figures(store: &Store, expected: &Value) {
         assert_eq!(task.event_count, rows.len() as i64);
         assert_eq!(Some(task.project.as_str()), task.workspace.as_deref().and_then(|path| path.rsplit('/').next()));
         let reason = match task.status.as_str() {
+            "waiting" if id.starts_with("780c4b16") => Some("scheduled"),
             "waiting" => Some("finished"),
             "errored" => Some("billing_error"),
             _ => None,
@@ -381,8 +385,19 @@ async fn a_repeated_record_logs_no_change() {
     assert_eq!(metadata(&row)["command_class"], "test");
 }
 
-/// The table of hooks in the manual names each hook of the catalogue with its row and the status of the task after it,
-/// and names no other hook.
+/// The words of the manual for the registration of a hook.
+fn registration(registration: Registration) -> String {
+    let text = |[major, minor, patch]: [u32; 3]| format!("{major}.{minor}.{patch}");
+    match registration {
+        Registration::Since([0, 0, 0]) => "every version".to_owned(),
+        Registration::Since(version) => format!("from {}", text(version)),
+        Registration::Never(version, reason) => format!("never (known from {}): {reason}", text(version)),
+        Registration::Absent => "no such hook".to_owned(),
+    }
+}
+
+/// The tables of hooks in the manual name each hook of the catalogue with its registration, its row and the status of
+/// the task after it, and name no other hook.
 #[test]
 fn the_manual_and_the_catalogue_agree() {
     let manual = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(MANUAL)).expect("the manual");
@@ -412,7 +427,7 @@ fn the_manual_and_the_catalogue_agree() {
             StatusEffect::SessionStarts => &["waiting: *ready*"],
             StatusEffect::SessionEnds => &["completed"],
             StatusEffect::TurnStarts => &["running"],
-            StatusEffect::TurnEnds => &["waiting: *finished*", "running"],
+            StatusEffect::TurnEnds => &["waiting: *finished*", "running", "waiting: *scheduled*"],
             StatusEffect::TurnFails => &["errored"],
             StatusEffect::ToolCallStarts => &["running", "waiting: *question*"],
             StatusEffect::ToolCallEnds => &["answered"],
@@ -422,11 +437,27 @@ fn the_manual_and_the_catalogue_agree() {
             }
             StatusEffect::Notified => &["*permission*", "*question*", "*idle*"],
             StatusEffect::SubagentEnds => &["the requests of the subagent end"],
+            StatusEffect::ToolCallsEnd => &["requests for these calls count as answered"],
+            StatusEffect::Interrupted => &["waiting: *interrupted*"],
+            StatusEffect::ModelRequestStarts => &["running", "answered"],
+            StatusEffect::ModelRequestEnds => &["errored: *model_request_failed*"],
+            StatusEffect::CompactionStarts | StatusEffect::CompactionEnds => &["running", "waiting: *idle*"],
         };
         for status in statuses {
             assert!(status_says(status), "{name} leads to {status}: {rows:?}");
         }
     }
+    let registered: Vec<&str> = manual
+        .lines()
+        .skip_while(|line| *line != "| hook | Claude Code | Codex |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let row = |hook: &HookName| {
+        let [claude_code, codex] = AgentRuntime::ALL.map(|runtime| registration(hook.registration(runtime)));
+        format!("| `{}` | {claude_code} | {codex} |", hook.as_str())
+    };
+    assert_eq!(registered, HookName::ALL.iter().map(row).collect::<Vec<_>>());
     for name in table.iter().flat_map(|[hooks, ..]| hooks.split('`').skip(1).step_by(2)) {
         assert_ne!(HookName::of(name), HookName::Unknown, "{MANUAL} has {name}, the catalogue does not");
     }

@@ -8,6 +8,8 @@ use anyhow::Context;
 use requery::agent::hook_catalogue::HookName;
 use requery::agent::runtime::AgentRuntime;
 
+use super::super::agent_folder;
+
 /// The reach of a settings file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingsScope {
@@ -22,36 +24,28 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The hooks to register, and the reason if some are left out.
 pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
-    let older = agent.unknown_hooks_pass_since().and_then(|since| {
-        let version = version(agent.process_name())?;
-        (version < since).then_some(version)
-    });
-    let note = older.map(|[major, minor, patch]| {
+    let version = version(agent.program());
+    let (hooks, all) = (HookName::registered(agent, version), HookName::registered(agent, None));
+    let note = version.filter(|_| hooks.len() < all.len()).map(|[major, minor, patch]| {
         format!(
-            "{} {major}.{minor}.{patch} ignores a settings file with a hook that it does not know, so only the hooks \
-             that every version knows are registered; install again after an update",
-            agent.product()
+            "{} {major}.{minor}.{patch} knows {} of the {} hooks, so only these are registered; install again after an \
+             update",
+            agent.product(),
+            hooks.len(),
+            all.len()
         )
     });
-    (HookName::registered(agent, older.is_none()), note)
+    (hooks, note)
 }
 
 /// The file in which an agent looks for hooks. Of a project's files it is the one that is not shared, if there is one.
 pub fn settings(agent: AgentRuntime, scope: SettingsScope) -> anyhow::Result<PathBuf> {
     match scope {
-        SettingsScope::User => Ok(folder(agent)?.join(agent.user_settings_file())),
+        SettingsScope::User => Ok(agent_folder(agent)?.join(agent.user_settings_file())),
         SettingsScope::Project => {
             let here = std::env::current_dir().context("there is no current folder")?;
             Ok(here.join(agent.folder_name()).join(agent.project_settings_file()))
         }
-    }
-}
-
-/// The folder in which an agent keeps the user's files.
-pub fn folder(agent: AgentRuntime) -> anyhow::Result<PathBuf> {
-    match std::env::var_os(agent.folder_variable()).filter(|folder| !folder.is_empty()) {
-        Some(named) => Ok(named.into()),
-        None => Ok(etcetera::home_dir().context("there is no home folder")?.join(agent.folder_name())),
     }
 }
 

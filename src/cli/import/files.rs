@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use requery::agent::runtime::AgentRuntime;
 
-use super::super::hooks::agent;
+use super::super::agent_folder;
 
 /// The number of folder levels that are searched. Claude Code stores transcripts at most four levels deep.
 const MAX_FOLDER_DEPTH: usize = 8;
@@ -36,7 +36,7 @@ pub struct FoundTranscripts {
 pub fn default_folder() -> anyhow::Result<PathBuf> {
     let runtime = AgentRuntime::ClaudeCode;
     let folder = runtime.transcripts_folder().with_context(|| format!("{runtime} keeps no transcripts"))?;
-    Ok(agent::folder(runtime)?.join(folder))
+    Ok(agent_folder(runtime)?.join(folder))
 }
 
 /// Finds the transcripts at `paths`: each path that is a file, and each file `*.jsonl` in a folder and its subfolders.

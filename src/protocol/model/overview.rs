@@ -31,7 +31,10 @@ pub struct Stats {
 pub struct Overview {
     /// The numbers of tasks by status.
     pub stats: Stats,
-    /// The tasks that wait for a person or are flagged stale, the longest first; at most 100.
+    /// The tasks that need a person, in the order in which a person takes them; at most 100. First the tasks that wait
+    /// for a permission or an answer, then the errored tasks and those flagged stale, then the tasks that wait for the
+    /// next prompt. Within a group the longest first. A session that was never used is not listed, and neither is a task
+    /// that goes on by itself.
     pub needs_you: Vec<NeedsYou>,
     /// The events logged in each hour, the oldest hour first: the hours with events among the 24 that end with the
     /// newest such hour.
@@ -42,7 +45,7 @@ pub struct Overview {
     pub usage: Usage,
 }
 
-/// A task that waits for a person or is flagged stale.
+/// A task that needs a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
@@ -58,9 +61,9 @@ pub struct NeedsYou {
     pub source: String,
     /// The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale.
     pub reason: Option<String>,
-    /// The `status_detail` of the task: the question that it asks, or the command that it asks for.
+    /// The `status_detail` of the task: the question that it asks, the command that it asks for, or its error.
     pub detail: Option<String>,
-    /// The time from which the task waits, or from which it counts as stale.
+    /// The time from which the task waits or is errored, or from which it counts as stale.
     pub since: Timestamp,
 }
 

@@ -9,13 +9,16 @@
 //! An agent waits until its hook returns. So a record costs few statements, and each statement finds its row by an
 //! index.
 
+mod batch;
 pub(super) mod fingerprint;
+pub(super) mod machine_words;
 pub(super) mod naming;
 pub(super) mod record;
 pub(super) mod status;
 pub(super) mod store;
 pub(super) mod timeline_row;
 mod tool;
+mod usage;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
@@ -130,15 +133,36 @@ pub async fn take_hook(
     time: HookTime,
 ) -> Result<(), DbErr> {
     let HookDelivery { record, id, process } = delivery;
-    let now_ms = time.at_ms();
+    let (now_ms, process) = (time.at_ms(), process.as_deref());
     if let Some(id) = id
         && !ingest::delivery::note(tx, id, now_ms).await?
     {
         return Ok(());
     }
+    if record.hook == HookName::PostToolBatch {
+        let found = store::find_task(tx, scope, record.runtime, &record.session_id).await?.map(StoredTask::from);
+        let agent = found.as_ref().map_or_else(|| AgentMemory::new(record), StoredTask::agent);
+        for call in batch::unreported_calls(record, &agent) {
+            take_record(tx, scope, &call, process, time).await?;
+        }
+    }
+    take_record(tx, scope, record, process, time).await
+}
+
+async fn take_record(
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    record: &HookRecord,
+    process: Option<&str>,
+    time: HookTime,
+) -> Result<(), DbErr> {
+    let now_ms = time.at_ms();
     let fresh = FreshIds { session: SessionId::new_at(now_ms).to_string(), event: EventId::new_at(now_ms).to_string() };
     let found = store::find_task(tx, scope, record.runtime, &record.session_id).await?.map(StoredTask::from);
     let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(record), StoredTask::agent);
+    let scheduled =
+        (record.hook == HookName::UserPromptSubmit && agent.is_scheduled(record)).then(|| record.as_scheduled());
+    let record = scheduled.as_ref().unwrap_or(record);
     // A transcript already imported this period: do not log rows without their own id again.
     let is_in_transcript = time.is_late() && agent.imported_until().is_some_and(|until| now_ms <= until);
     if !is_in_transcript {
@@ -149,11 +173,11 @@ pub async fn take_hook(
         None => None,
     };
     let is_newest = found.as_ref().is_none_or(|task| task.is_newest(time));
-    let outcome = agent.take(record, known.as_ref().map(|event| event.state), is_newest, &fresh);
+    let outcome = agent.take(record, known.as_ref().map(|event| event.state), is_newest, &fresh, now_ms);
 
     let task_id = match found {
         Some(task) => {
-            let mut changes = task.changes(record, process.as_deref(), &mut agent, &outcome, time);
+            let mut changes = task.changes(record, process, &mut agent, &outcome, time);
             if let Some(project) = &changes.project
                 && !ingest::task::may_move(tx, scope, &task.id, project).await?
             {
@@ -163,14 +187,20 @@ pub async fn take_hook(
             task.id
         }
         None => {
-            let task = store::task_to_start(scope, record, process.as_deref(), &mut agent, now_ms);
+            let task = store::task_to_start(scope, record, process, &mut agent, now_ms);
             let id = task.id.to_string();
             ingest::task::insert(tx, task).await?;
             id
         }
     };
     store::save_runs(tx, &task_id, record, &outcome, now_ms).await?;
-    ingest::event::abandon(tx, &outcome.abandoned_events).await?;
+    store::end_events(tx, &outcome).await?;
+    if let Some(process) = process.filter(|_| record.starts_run()) {
+        store::end_other_sessions(tx, scope, record, process, &task_id, now_ms).await?;
+    }
+    if let Some(answer) = usage::of_answer(record, &fresh.event, now_ms) {
+        ingest::usage::save(tx, &task_id, vec![answer]).await?;
+    }
     let state = match record.row().1 {
         RowEffect::None => return Ok(()),
         RowEffect::Log => None,
@@ -182,7 +212,9 @@ pub async fn take_hook(
     let session_id = agent.session().map(str::to_owned);
     match (known, state) {
         (Some(event), Some(state)) => {
-            let unfinished = matches!(event.state, EventState::Running | EventState::Abandoned);
+            // A batch can report a call as denied before the hook of the call itself arrives.
+            let is_corrected = event.state == EventState::Denied && state != EventState::Denied;
+            let unfinished = is_corrected || matches!(event.state, EventState::Running | EventState::Abandoned);
             if unfinished && state != EventState::Running {
                 ingest::event::finish(tx, &event.id, event.ending(state, TimelineRow::of(record))).await?;
             }

@@ -1,12 +1,19 @@
-//! The background job that checks for silent agents. It reads the clock and the processes. `judgement` decides.
+//! The background job that checks for silent agents, and for answers that no hook reports. It reads the clock, the
+//! processes and the files in which the sessions of Claude Code say their status. `judgement` and `client_words` decide.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::agent::process::{Process, ProcessSpace};
+use crate::agent::session_file::speaking_sessions;
 use crate::agent::spool::Spool;
 use crate::server::access::scope::Scope;
 use crate::server::database::{BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
+
+mod client_words;
+pub use client_words::{AnsweredTask, OutsideSigns, carry_out_answer, find_answered, sessions_with_a_word};
 
 mod judgement;
 pub use judgement::{Judgement, SilenceLimits, carry_out, judge_silences};
@@ -16,6 +23,10 @@ const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest time between two checks. The job checks every tenth of a short `stale_after`, but no more often than
 /// this.
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// The time between two looks at the files of the sessions. A person sees an answer within a second.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// The time between two looks at the processes of agents that ask for a permission, where no session says a word.
+const COMMANDS_INTERVAL: Duration = Duration::from_secs(1);
 /// How many tasks a transaction changes: at least, at first and at most.
 const JUDGEMENTS_PER_TRANSACTION: StepSize = StepSize::new(1, 8, 32);
 /// How long a transaction waits for a pause of other programs. A flag has the time at which the silence became too long,
@@ -31,6 +42,12 @@ pub struct SilenceJob {
     database: Database,
     limits: SilenceLimits,
     spool: Option<Spool>,
+    /// The folder of the files in which sessions say their status.
+    session_files: Option<PathBuf>,
+    /// The ids of the sessions that said a word. None: not known since the start of the server.
+    heard: Option<BTreeSet<String>>,
+    commands_seen: Option<Instant>,
+    judged: Instant,
     interval: Duration,
     listening: ListeningPeriod,
     waited_for_spool: Duration,
@@ -38,10 +55,62 @@ pub struct SilenceJob {
 
 impl SilenceJob {
     /// Creates the job. The server listens from now on.
-    pub fn new(database: Database, limits: SilenceLimits, spool: Option<Spool>) -> Self {
+    pub fn new(
+        database: Database,
+        limits: SilenceLimits,
+        spool: Option<Spool>,
+        session_files: Option<PathBuf>,
+    ) -> Self {
         let interval = (limits.stale_after / 10).clamp(MIN_CHECK_INTERVAL, MAX_CHECK_INTERVAL);
         let listening = ListeningPeriod::begin(now_ms(), interval);
-        Self { database, limits, spool, interval, listening, waited_for_spool: Duration::ZERO }
+        Self {
+            database,
+            limits,
+            spool,
+            session_files,
+            heard: None,
+            commands_seen: None,
+            judged: Instant::now(),
+            interval,
+            listening,
+            waited_for_spool: Duration::ZERO,
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        self.interval.min(LOOK_INTERVAL)
+    }
+
+    /// Takes the words of the sessions, and the commands that run.
+    async fn look(&mut self) -> Result<(), DatabaseError> {
+        let sessions = match self.session_files.clone() {
+            Some(folder) => {
+                // A folder that cannot be read says no word, as a folder that does not exist.
+                tokio::task::spawn_blocking(move || speaking_sessions(&folder).unwrap_or_default())
+                    .await
+                    .unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        let is_due = self.commands_seen.is_none_or(|seen| seen.elapsed() >= COMMANDS_INTERVAL);
+        let is_silent = sessions.is_empty() && self.heard.as_ref().is_some_and(BTreeSet::is_empty);
+        if is_silent && !is_due {
+            return Ok(());
+        }
+        self.commands_seen = Some(Instant::now());
+        let read = self.database.snapshot(Scope::All).await?;
+        let heard_before = match self.heard.take() {
+            Some(heard) => heard,
+            None => sessions_with_a_word(&read).await?,
+        };
+        let speaking = sessions.iter().map(|session| session.session_id.clone()).collect();
+        let signs = OutsideSigns { sessions, heard_before, now_ms: now_ms() };
+        let answered = find_answered(&read, &signs, Process::commands_below).await?;
+        drop(read);
+        let changes: Vec<_> = answered.into_iter().map(TaskChange::Answer).collect();
+        write_in_steps(&self.database, &changes, signs.now_ms).await?;
+        self.heard = Some(speaking);
+        Ok(())
     }
 }
 
@@ -54,19 +123,23 @@ impl BackgroundJob for SilenceJob {
     async fn step(&mut self) -> Result<StepProgress, JobError> {
         self.listening.note_check(now_ms());
         if self.waited_for_spool < MAX_WAIT_FOR_SPOOL && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
-            self.waited_for_spool += self.interval;
+            self.waited_for_spool += self.pause();
             return Ok(StepProgress::Idle);
         }
         self.waited_for_spool = Duration::ZERO;
         let began = Instant::now();
-        let judged = run_once(&self.database, self.limits, self.listening.since).await;
+        let mut done = self.look().await;
+        if done.is_ok() && self.judged.elapsed() >= self.interval {
+            self.judged = Instant::now();
+            done = run_once(&self.database, self.limits, self.listening.since).await;
+        }
         self.listening.note_work(began.elapsed());
-        judged?;
+        done?;
         Ok(StepProgress::Idle)
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(self.interval).await;
+        tokio::time::sleep(self.pause()).await;
     }
 }
 
@@ -107,13 +180,28 @@ async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i
     let read = database.snapshot(Scope::All).await?;
     let judgements = judge_silences(&read, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
-    let (mut size, mut rest) = (JUDGEMENTS_PER_TRANSACTION, judgements.as_slice());
+    let changes: Vec<_> = judgements.into_iter().map(TaskChange::Silence).collect();
+    write_in_steps(database, &changes, now_ms).await
+}
+
+/// The change of one task.
+enum TaskChange {
+    Silence(Judgement),
+    Answer(AnsweredTask),
+}
+
+/// Writes the changes of tasks in short transactions.
+async fn write_in_steps(database: &Database, changes: &[TaskChange], now_ms: i64) -> Result<(), DatabaseError> {
+    let (mut size, mut rest) = (JUDGEMENTS_PER_TRANSACTION, changes);
     while !rest.is_empty() {
         let (batch, others) = rest.split_at(rest.len().min(size.size() as usize));
         rest = others;
         let write = async |tx: &WriteTransaction| {
-            for judgement in batch {
-                carry_out(tx, judgement, now_ms).await?;
+            for change in batch {
+                match change {
+                    TaskChange::Silence(judgement) => carry_out(tx, judgement, now_ms).await?,
+                    TaskChange::Answer(answered) => carry_out_answer(tx, answered, now_ms).await?,
+                }
             }
             Ok::<_, DatabaseError>(())
         };

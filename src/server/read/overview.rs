@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use requery_entities::{StoredText, task};
-use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, Order, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::usage::UsageSums;
 use super::{count, id, time};
@@ -66,40 +68,55 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
 type Needing =
     (StoredText, StoredText, StoredText, StoredText, StoredText, Option<StoredText>, Option<StoredText>, i64);
 
+/// The reasons for which a task waits without a need of a person: nobody used the session yet, or the agent goes on by
+/// itself.
+const NEED_NOBODY: [&str; 2] = ["ready", "scheduled"];
+
 async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
     let status = |words: &[TaskStatus]| task::Column::Status.is_in(words.iter().map(|status| status.as_str()));
     let waits = || Condition::all().add(status(&[TaskStatus::Waiting])).add(task::Column::StaleSince.is_null());
     let asks = Condition::any().add(task::Column::StatusReason.is_in(["permission", "question"]));
+    let needs_nobody = Condition::any().add(task::Column::StatusReason.is_in(NEED_NOBODY));
+    let is_other = Condition::any()
+        .add(Condition::all().add(asks.clone().not()).add(needs_nobody.not()))
+        .add(task::Column::StatusReason.is_null());
     let stale = Condition::all()
         .add(status(&[TaskStatus::Running, TaskStatus::Waiting]))
         .add(task::Column::StaleSince.is_not_null());
     let (reason, since) = (task::Column::StatusReason, task::Column::StatusSince);
     let mut rows = Vec::new();
-    // First the agents that ask a question, then the silent agents, and in the remaining room the agents that only
-    // wait for the next prompt.
-    for (which, reason, since) in [
-        (waits().add(asks.clone()), reason, since),
-        (stale, task::Column::StaleReason, task::Column::StaleSince),
-        (waits().add(Condition::any().add(asks.not()).add(task::Column::StatusReason.is_null())), reason, since),
+    // In the order in which a person takes them: the agents that ask, then the agents that failed or are silent, then
+    // the agents that wait for the next prompt. Each group takes the room that the groups before it left.
+    for group in [
+        vec![(waits().add(asks), reason, since, Order::Asc)],
+        // Of many failed tasks the newest ones are listed: an old failure stays a failure for ever.
+        vec![
+            (stale, task::Column::StaleReason, task::Column::StaleSince, Order::Asc),
+            (Condition::all().add(status(&[TaskStatus::Errored])), reason, since, Order::Desc),
+        ],
+        vec![(waits().add(is_other), reason, since, Order::Asc)],
     ] {
-        let left = limits::NEEDS_YOU_TASKS - rows.len();
-        let mut query = task::Entity::find().filter(which);
-        if let Some(project) = tx.scope().project() {
-            query = query.filter(task::Column::Project.eq(project));
+        let first = rows.len();
+        for (which, reason, since, order) in group {
+            let left = limits::NEEDS_YOU_TASKS - rows.len();
+            let mut query = task::Entity::find().filter(which);
+            if let Some(project) = tx.scope().project() {
+                query = query.filter(task::Column::Project.eq(project));
+            }
+            let found = query
+                .select_only()
+                .columns([task::Column::Id, task::Column::Title, task::Column::Project, task::Column::Source])
+                .columns([task::Column::Status, task::Column::StatusDetail, reason, since])
+                .order_by(since, order)
+                .order_by_asc(task::Column::Id)
+                .limit(left as u64)
+                .into_tuple::<Needing>()
+                .all(tx)
+                .await?;
+            rows.extend(found);
         }
-        let found = query
-            .select_only()
-            .columns([task::Column::Id, task::Column::Title, task::Column::Project, task::Column::Source])
-            .columns([task::Column::Status, task::Column::StatusDetail, reason, since])
-            .order_by_asc(since)
-            .order_by_asc(task::Column::Id)
-            .limit(left as u64)
-            .into_tuple::<Needing>()
-            .all(tx)
-            .await?;
-        rows.extend(found);
+        rows[first..].sort_by(|a, b| (a.7, &a.0).cmp(&(b.7, &b.0)));
     }
-    rows.sort_by(|a, b| (a.7, &a.0).cmp(&(b.7, &b.0)));
     let needs_you = rows.into_iter().filter_map(|(task_id, title, project, source, status, detail, reason, since)| {
         Some(NeedsYou {
             task_id: id(&task_id)?,
@@ -108,7 +125,7 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
             source: source.into(),
             reason: reason.map(String::from),
             // A running task that is flagged stale asks for no decision.
-            detail: detail.filter(|_| status == TaskStatus::Waiting.as_str()).map(String::from),
+            detail: detail.filter(|_| status != TaskStatus::Running.as_str()).map(String::from),
             since: time(since),
         })
     });

@@ -68,7 +68,7 @@ async fn only_the_killed_agent_of_the_recording_becomes_silent_and_lost() {
     let mut standing = BTreeMap::from(
         [
             ("e88b7591", "completed"),
-            ("780c4b16", "waiting finished"),
+            ("780c4b16", "waiting scheduled"),
             ("bd8ec9a1", "completed"),
             ("e4039782", "running"),
             ("4ca67353", "errored billing_error"),
@@ -97,7 +97,7 @@ async fn only_the_killed_agent_of_the_recording_becomes_silent_and_lost() {
         events.iter().filter(|event| event.task_id == lost[0].task_id && event.state.as_deref() == Some("running"));
     assert_eq!(open.count(), 0);
     let abandoned = events.iter().filter(|event| event.state.as_deref() == Some("abandoned"));
-    assert_eq!(abandoned.count(), 2 + 3, "two tool calls and a subagent, besides two of the recording");
+    assert_eq!(abandoned.count(), 2 + 4, "three tool calls and a subagent, besides two of the recording");
 }
 
 /// A new record clears the mark of a silent task, and even sets a lost task running again.

@@ -26,7 +26,7 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         name: "agent",
         uses: &[],
-        crates: Some(&["serde", "serde_json", "thiserror", "tracing", "rustix"]),
+        crates: Some(&["serde", "serde_json", "thiserror", "tracing", "rustix", "sysinfo"]),
         never: &[
             "async",
             "std::net::TcpListener",

@@ -52,6 +52,70 @@ async fn status_reason_and_waiting_since_end_with_the_waiting_status() {
     assert_eq!(client.get("/api/v1/overview").await.at("/needs_you"), json!([]));
 }
 
+/// First the questions, then the failed and the silent agents, then the finished ones; the longest first in each group.
+/// A session that was never used and an agent that goes on by itself need nobody.
+#[tokio::test]
+async fn needs_you_has_the_order_in_which_a_person_takes_the_tasks() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    for (title, status, reason, since) in [
+        ("finished", "waiting", "finished", 1),
+        ("interrupted", "waiting", "interrupted", 2),
+        ("ready", "waiting", "ready", 3),
+        ("scheduled", "waiting", "scheduled", 4),
+        ("failed late", "errored", "overloaded", 8),
+        ("failed early", "errored", "overloaded", 5),
+        ("gone", "running", "", 6),
+        ("runs", "running", "", 6),
+        ("asks late", "waiting", "question", 10),
+        ("asks early", "waiting", "permission", 9),
+        ("done", "completed", "", 0),
+        ("of another program", "waiting", "", 7),
+    ] {
+        client.task(title, json!({"status": status})).await;
+        app.sql(&format!(
+            "update tasks set status_reason = nullif('{reason}', ''), status_since = {since} where title = '{title}'"
+        ));
+    }
+    app.sql("update tasks set stale_since = 6, stale_reason = 'gone' where title = 'gone'");
+    let titles = async || {
+        let needs_you = client.get("/api/v1/overview").await.at("/needs_you");
+        let titles = needs_you.as_array().unwrap().iter().map(|task| task["title"].as_str().unwrap().to_owned());
+        titles.collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(
+        titles().await,
+        "asks early, asks late, failed early, gone, failed late, finished, interrupted, of another program"
+    );
+    // Each change that moves a task in the list is told.
+    for (change, expected) in [
+        ("status_reason = 'ready' where title = 'finished'", "task.updated"),
+        ("stale_since = null, stale_reason = null where title = 'gone'", "task.updated"),
+        ("status = 'errored' where title = 'asks early'", "task.completed"),
+        ("status_since = 1 where title = 'failed late'", "task.updated"),
+        ("status_detail = 'a disk is full' where title = 'failed late'", "task.updated"),
+    ] {
+        let mut stream = app.ws("").await;
+        stream.frame().await;
+        app.sql(&format!("update tasks set {change}"));
+        let frame = stream.frame().await;
+        assert_eq!(frame["type"], expected, "{change}: {frame}");
+    }
+    let listed = titles().await;
+    assert!(listed.starts_with("asks late, failed late, failed early, asks early, interrupted,"), "{listed}");
+    let first_failed = client.get("/api/v1/overview").await.at("/needs_you/1");
+    assert_eq!((&first_failed["reason"], &first_failed["detail"]), (&json!("overloaded"), &json!("a disk is full")));
+
+    // Of many failed tasks the newest are listed, the longest first.
+    for _ in 0..101 {
+        app.sql("insert into tasks (title, status, status_since) values ('more', 'errored', 1000 + (select count(*) from tasks))");
+    }
+    let needs_you = client.get("/api/v1/overview").await.at("/needs_you");
+    let of = |at: usize| needs_you[at]["since"].as_str().unwrap().to_owned();
+    assert_eq!((needs_you.as_array().unwrap().len(), &needs_you[0]["title"]), (100, &json!("asks late")));
+    assert!(of(1) < of(99) && needs_you[1]["title"] == "more", "{needs_you}");
+}
+
 /// Each change of the words that a task waits with is told, whichever program writes them.
 #[tokio::test]
 async fn needs_you_has_the_source_and_the_detail() {

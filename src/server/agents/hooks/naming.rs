@@ -13,7 +13,8 @@ pub fn title(record: &HookRecord) -> Option<(TitleOrigin, String)> {
         .text("session_title")
         .map(|title| (TitleOrigin::Session, text::one_line(title, limits::HOOK_TITLE_CHARACTERS)));
     session.or_else(|| {
-        let prompt = record.text("prompt").filter(|_| record.hook == HookName::UserPromptSubmit)?;
+        let is_of_person = record.hook == HookName::UserPromptSubmit && !record.is_prompt_of_client();
+        let prompt = record.text("prompt").filter(|_| is_of_person)?;
         Some((TitleOrigin::Prompt, text::first_line(prompt, limits::HOOK_TITLE_CHARACTERS)))
     })
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{HookError, fingerprint};
+use super::{HookError, fingerprint, machine_words};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
@@ -110,11 +110,63 @@ impl HookRecord {
         self.hook == HookName::SessionStart && !self.is_compacted()
     }
 
+    /// The runtime's id of the turn of the main thread.
+    pub fn turn(&self) -> Option<&str> {
+        self.id("prompt_id").or_else(|| self.id("turn_id"))
+    }
+
+    /// Whether the client itself wrote this prompt, so that it is no message of a person.
+    pub fn is_prompt_of_client(&self) -> bool {
+        self.hook == HookName::UserPromptSubmit
+            && (self.text("source").is_some_and(|source| !matches!(source, "user" | "sdk"))
+                || self.text("prompt").is_some_and(machine_words::is_of_client))
+    }
+
+    /// This prompt as one that the client submits at a time it was told.
+    pub fn as_scheduled(&self) -> Self {
+        let mut fields = self.fields.clone();
+        fields.insert("source".to_owned(), "schedule".into());
+        Self { fields, session_id: self.session_id.clone(), ..*self }
+    }
+
+    /// Whether the tool call of this record is itself a question to the person. The agent waits for the answer.
+    pub fn is_about_question(&self) -> bool {
+        matches!(self.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode" | "request_user_input"))
+    }
+
+    /// The id of the agent that a call began and that works in the background. The hook of the call's end comes at once.
+    /// Empty if the runtime named no id.
+    pub fn background_agent(&self) -> Option<&str> {
+        let response = |field: &str| self.value("tool_response").and_then(|response| response.get(field));
+        let is_async = response("isAsync").and_then(Value::as_bool) == Some(true)
+            || response("status").and_then(Value::as_str) == Some("async_launched");
+        let id = response("agentId").and_then(Value::as_str).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
+        (self.hook == HookName::PostToolUse && is_async).then(|| id.unwrap_or_default())
+    }
+
+    /// Whether this is a request to a model that failed.
+    pub fn is_failed_request(&self) -> bool {
+        self.hook == HookName::PostModelRequest && self.text("status") == Some("failed")
+    }
+
     /// The kind of the record's event, and the effect on its row.
     pub fn row(&self) -> (&'static str, RowEffect) {
         let entry = self.hook.entry();
         match (entry.row, self.text("action")) {
             (_, _) if self.is_compacted() => ("context", RowEffect::Log),
+            (_, _) if self.is_prompt_of_client() => ("notification", RowEffect::Log),
+            (_, _) if self.is_failed_request() => (entry.event_kind, RowEffect::Log),
+            // The row of the question itself shows the request.
+            (_, _) if self.hook == HookName::PermissionRequest && self.is_about_question() => {
+                (entry.event_kind, RowEffect::None)
+            }
+            (RowEffect::End(part, _), _) if self.background_agent().is_some() => {
+                (entry.event_kind, RowEffect::Begin(part))
+            }
+            // The agent does not wait for the answer, and no other hook reports the end of the call.
+            (RowEffect::Begin(part), _) if self.text("tool_name") == Some("request_user_input_async") => {
+                (entry.event_kind, RowEffect::End(part, RowEnd::Ok))
+            }
             (RowEffect::End(PairedRow::Question, _), Some("decline" | "cancel")) => {
                 (entry.event_kind, RowEffect::End(PairedRow::Question, RowEnd::Denied))
             }

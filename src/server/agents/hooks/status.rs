@@ -10,22 +10,36 @@
 //!
 //! The memory is stored with the task as JSON. Its size is bounded: a row that it drops is closed as abandoned.
 
+mod background;
+mod client_word;
 mod memory;
+mod notification;
+mod open_rows;
+mod runs;
 
+use background::{agents_work, scheduled_prompts};
 pub use memory::{AgentMemory, TitleOrigin};
-use memory::{AgentRun, BaseStatus, Block, BlockCause, OpenRow};
+use memory::{BaseStatus, Block, BlockCause};
+use notification::Notified;
 
 use super::record::HookRecord;
 use super::timeline_row::status_detail;
-use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, StatusEffect};
+use crate::agent::hook_catalogue::{PairedRow, StatusEffect};
+use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
 use crate::protocol::model::{EventState, TaskStatus};
 
 /// How many requests can block a task at once. The next one replaces the oldest.
 const MAX_BLOCKS_PER_TASK: usize = 32;
 
+/// How much of a command is kept to recognize its process.
+const MAX_COMMAND_CHARACTERS: usize = 500;
+
 /// The status reason of a task that errored because its agent was lost.
 pub const LOST_REASON: &str = "lost";
+
+/// The reason of a task that errored because a request to the model failed, where the runtime names no reason.
+const REQUEST_FAILED_REASON: &str = "model_request_failed";
 
 /// Ids for the run and the event that a record may begin. The caller makes them, so that this code stays pure.
 pub struct FreshIds {
@@ -50,6 +64,8 @@ pub struct HookOutcome {
     pub ended_run: Option<String>,
     /// The ids of the events that are closed because their end never arrives.
     pub abandoned_events: Vec<String>,
+    /// The ids of the events that end with this record though another hook began them, with their states.
+    pub settled_events: Vec<(String, EventState)>,
 }
 
 impl AgentMemory {
@@ -60,10 +76,12 @@ impl AgentMemory {
             (BaseStatus::Completed, _) => (TaskStatus::Completed, None),
             (BaseStatus::Errored, _) => (TaskStatus::Errored, self.error.as_deref()),
             (_, Some(block)) => (TaskStatus::Waiting, Some(block.on.reason())),
-            (BaseStatus::Running, None) => (TaskStatus::Running, None),
+            (BaseStatus::Running | BaseStatus::Compacting, None) => (TaskStatus::Running, None),
             (BaseStatus::Ready, None) => (TaskStatus::Waiting, Some("ready")),
             (BaseStatus::Idle, None) => (TaskStatus::Waiting, Some("idle")),
             (BaseStatus::Finished, None) => (TaskStatus::Waiting, Some("finished")),
+            (BaseStatus::Interrupted, None) => (TaskStatus::Waiting, Some("interrupted")),
+            (BaseStatus::Scheduled, None) => (TaskStatus::Waiting, Some("scheduled")),
         }
     }
 
@@ -74,8 +92,15 @@ impl AgentMemory {
             (BaseStatus::Completed, _) => None,
             (BaseStatus::Errored, _) => self.last_text.as_deref(),
             (_, Some(block)) => block.detail.as_deref(),
-            (BaseStatus::Finished, None) => self.last_text.as_deref(),
-            (BaseStatus::Running | BaseStatus::Ready | BaseStatus::Idle, None) => None,
+            (BaseStatus::Finished | BaseStatus::Scheduled, None) => self.last_text.as_deref(),
+            (
+                BaseStatus::Running
+                | BaseStatus::Compacting
+                | BaseStatus::Ready
+                | BaseStatus::Idle
+                | BaseStatus::Interrupted,
+                None,
+            ) => None,
         }
     }
 
@@ -97,19 +122,28 @@ impl AgentMemory {
         self.open.iter().find(|open| open.key == key).map(|open| open.event.as_str())
     }
 
+    /// Whether the open call with this key waits for a permission.
+    pub fn needs_permission(&self, key: &str) -> bool {
+        self.open.iter().filter(|open| open.key == key).any(|open| {
+            let asks = |block: &Block| block.thread == open.thread && block.on == BlockCause::Approval(open.call);
+            self.blocks.iter().any(asks)
+        })
+    }
+
     /// The id of the newest run, to which the next record belongs.
     pub fn session(&self) -> Option<&str> {
         self.run.as_ref().map(|run| run.session.as_str())
     }
 
     /// Takes a record. `known` is the state of the row of the record, if the row exists already. `is_newest` is whether
-    /// the hook ran after the hooks of all records that were taken before.
+    /// the hook ran after the hooks of all records that were taken before, and `at_ms` when it ran.
     pub fn take(
         &mut self,
         record: &HookRecord,
         known: Option<EventState>,
         is_newest: bool,
         fresh: &FreshIds,
+        at_ms: i64,
     ) -> HookOutcome {
         let before = (self.base, self.blocks.clone());
         let mut outcome = HookOutcome::default();
@@ -123,6 +157,7 @@ impl AgentMemory {
         let is_decisive = self.update_status(record, known, &mut outcome);
         self.update_open_rows(record, known, fresh, &mut outcome);
         outcome.decides_status = is_decisive || was_lost || before != (self.base, self.blocks.clone());
+        self.weigh(record, at_ms, &mut outcome);
         outcome
     }
 
@@ -131,61 +166,30 @@ impl AgentMemory {
         self.lost = true;
         self.blocks.clear();
         let run = self.run.as_mut().filter(|run| !run.ended);
-        HookOutcome {
-            decides_status: true,
-            lost_run: run.map(|run| {
-                (run.ended, run.lost) = (true, true);
-                run.session.clone()
-            }),
-            abandoned_events: self.open.drain(..).map(|open| open.event).collect(),
-            ..HookOutcome::default()
-        }
+        let lost_run = run.map(|run| {
+            (run.ended, run.lost) = (true, true);
+            run.session.clone()
+        });
+        let mut outcome = HookOutcome { decides_status: true, lost_run, ..HookOutcome::default() };
+        self.end_open_rows(&mut outcome);
+        outcome
     }
 
-    /// Continues the lost run, unless the record begins a new run.
-    fn resume_lost_run(&mut self, record: &HookRecord) -> Option<String> {
-        let run = self.run.as_mut().filter(|run| run.lost)?;
-        run.lost = false;
-        run.ended = record.starts_run();
-        (!run.ended).then(|| run.session.clone())
+    /// Ends the session, because its process has begun another one and the client sent no `SessionEnd`.
+    pub fn end_for_another_session(&mut self) -> HookOutcome {
+        let mut outcome = HookOutcome { decides_status: true, ..HookOutcome::default() };
+        self.end_session(&mut outcome);
+        self.end_run(&mut outcome);
+        outcome
     }
 
-    fn update_run(
-        &mut self,
-        record: &HookRecord,
-        known: Option<EventState>,
-        fresh: &FreshIds,
-        outcome: &mut HookOutcome,
-    ) {
-        let starts = record.starts_run();
-        let begins = match &mut self.run {
-            None => true,
-            Some(run) if starts && !run.ended && !run.started => {
-                // An earlier record of this run overtook its `SessionStart`.
-                run.started = true;
-                false
-            }
-            Some(run) if starts => {
-                if !run.ended {
-                    outcome.lost_run = Some(run.session.clone());
-                    outcome.abandoned_events.extend(self.open.drain(..).map(|open| open.event));
-                }
-                true
-            }
-            // A late end record belongs to the previous run.
-            Some(run) => {
-                let is_late = known.is_some() || matches!(record.row().1, RowEffect::End(..) | RowEffect::None);
-                run.ended && record.is_work() && !is_late
-            }
-        };
-        if begins {
-            self.run = Some(AgentRun { session: fresh.session.clone(), started: starts, ended: false, lost: false });
-            outcome.started_run = Some(fresh.session.clone());
+    fn end_session(&mut self, outcome: &mut HookOutcome) {
+        if self.base != BaseStatus::Errored {
+            self.base = BaseStatus::Completed;
         }
-        if let Some(run) = self.run.as_mut().filter(|run| record.hook == HookName::SessionEnd && !run.ended) {
-            run.ended = true;
-            outcome.ended_run = Some(run.session.clone());
-        }
+        self.turn = None;
+        self.blocks.clear();
+        self.end_open_rows(outcome);
     }
 
     /// Updates the base and the blocks. Returns whether the record decides the status even if it changes neither of
@@ -193,15 +197,27 @@ impl AgentMemory {
     fn update_status(&mut self, record: &HookRecord, known: Option<EventState>, outcome: &mut HookOutcome) -> bool {
         let thread = record.thread();
         match record.hook.entry().status {
-            StatusEffect::SessionStarts if record.is_compacted() => false,
+            StatusEffect::SessionStarts if record.is_compacted() => self.end_compaction(),
             StatusEffect::SessionStarts => {
                 self.base = BaseStatus::Ready;
+                self.turn = None;
                 self.blocks.clear();
+                true
+            }
+            // The client wakes the agent: no person has answered, and calls in the background still run.
+            StatusEffect::TurnStarts if record.is_prompt_of_client() => {
+                self.base = BaseStatus::Running;
+                self.settle_background_work(record, outcome);
+                self.turn = record.turn().map(str::to_owned);
                 true
             }
             StatusEffect::TurnStarts => {
                 self.base = BaseStatus::Running;
-                self.end_turn(None, outcome);
+                let is_queued = record.turn().is_some_and(|turn| self.turn.as_deref() == Some(turn));
+                if !is_queued {
+                    self.end_turn(None, EventState::Abandoned, outcome);
+                }
+                self.turn = record.turn().map(str::to_owned);
                 true
             }
             StatusEffect::ToolCallStarts if known.is_some() => false,
@@ -211,7 +227,7 @@ impl AgentMemory {
                 }
                 // The next tool call of a thread shows that its earlier request was answered or refused.
                 self.lift(|block| block.thread.as_deref() == thread && !matches!(block.on, BlockCause::Elicitation(_)));
-                if matches!(record.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode" | "request_user_input")) {
+                if record.is_about_question() {
                     self.block(record, thread, BlockCause::Answer(record.key().unwrap_or_default()));
                 }
                 thread.is_none()
@@ -223,13 +239,38 @@ impl AgentMemory {
                 // question become part of it. So the fingerprint of the call's beginning counts too.
                 let begun = self.open.iter().find(|open| open.key == key).map(|open| open.call);
                 self.lift(|block| match &block.on {
-                    BlockCause::Approval(approval) => {
-                        block.thread.as_deref() == thread && (*approval == call || Some(*approval) == begun)
+                    BlockCause::Approval(asked) | BlockCause::AnswerOfCall(asked) => {
+                        block.thread.as_deref() == thread && (*asked == call || Some(*asked) == begun)
                     }
                     BlockCause::Answer(answer) => *answer == key,
                     BlockCause::Notice { open, .. } => open.is_empty() || open.contains(&key),
                     BlockCause::Elicitation(_) => false,
                 });
+                false
+            }
+            // All calls of one answer of the model have ended, so the requests for them were answered.
+            StatusEffect::ToolCallsEnd => {
+                let calls = record.value("tool_calls").and_then(|calls| calls.as_array()).into_iter().flatten();
+                let keys: Vec<_> = calls
+                    .filter_map(|call| Some(format!("tool:{}", call.get("tool_use_id")?.as_str()?)))
+                    .take(limits::OPEN_ROWS)
+                    .collect();
+                self.lift(|block| match &block.on {
+                    BlockCause::Approval(_) | BlockCause::Answer(_) | BlockCause::AnswerOfCall(_) => {
+                        block.thread.as_deref() == thread
+                    }
+                    BlockCause::Notice { open, .. } => open.is_empty() || open.iter().any(|key| keys.contains(key)),
+                    BlockCause::Elicitation(_) => false,
+                });
+                false
+            }
+            // A question asks for its own permission. The task waits for one answer, so it has one block.
+            StatusEffect::PermissionAsked if record.is_about_question() => {
+                let asks =
+                    |block: &Block| block.thread.as_deref() == thread && matches!(block.on, BlockCause::Answer(_));
+                if !self.blocks.iter().any(asks) {
+                    self.block(record, thread, BlockCause::AnswerOfCall(record.call_fingerprint()));
+                }
                 false
             }
             StatusEffect::PermissionAsked => {
@@ -245,57 +286,100 @@ impl AgentMemory {
                 self.lift(|block| match &block.on {
                     BlockCause::Elicitation(elicitation) => *elicitation == key,
                     BlockCause::Notice { permission, .. } => !permission,
-                    BlockCause::Approval(_) | BlockCause::Answer(_) => false,
+                    BlockCause::Approval(_) | BlockCause::Answer(_) | BlockCause::AnswerOfCall(_) => false,
                 });
                 false
             }
             StatusEffect::Notified => {
-                self.block_on_notification(record);
+                self.notify(record);
                 false
             }
             StatusEffect::TurnEnds => {
-                self.base = if agents_work_in_background(record) { BaseStatus::Running } else { BaseStatus::Finished };
+                self.scheduled = scheduled_prompts(record);
+                self.base = match () {
+                    () if agents_work(record) => BaseStatus::Running,
+                    () if !self.scheduled.is_empty() => BaseStatus::Scheduled,
+                    () => BaseStatus::Finished,
+                };
                 self.last_text = status_detail(record);
-                self.end_turn(None, outcome);
+                let unreported = match record.runtime {
+                    AgentRuntime::ClaudeCode => EventState::Abandoned,
+                    // Codex reports the end of a call only if the call succeeded.
+                    AgentRuntime::Codex => EventState::Failed,
+                };
+                self.turn = None;
+                self.end_turn(None, unreported, outcome);
+                self.settle_unlisted_agents(record, outcome);
                 true
             }
             StatusEffect::TurnFails => {
-                self.base = BaseStatus::Errored;
-                self.error = record.id("error").map(str::to_owned);
-                self.last_text = status_detail(record);
-                self.end_turn(None, outcome);
+                self.fail_turn(record, record.id("error"), outcome);
                 true
+            }
+            StatusEffect::Interrupted => {
+                if thread.is_none() {
+                    self.base = BaseStatus::Interrupted;
+                    self.turn = None;
+                }
+                self.end_turn(thread, EventState::Abandoned, outcome);
+                thread.is_none()
+            }
+            // A thread asks its model again after all its calls have ended.
+            StatusEffect::ModelRequestStarts => {
+                let is_at_work = thread.is_none() && self.base != BaseStatus::Completed;
+                if is_at_work {
+                    self.base = BaseStatus::Running;
+                }
+                self.lift(|block| block.thread.as_deref() == thread);
+                is_at_work
+            }
+            StatusEffect::ModelRequestEnds if record.is_failed_request() && thread.is_none() => {
+                self.fail_turn(record, Some(REQUEST_FAILED_REASON), outcome);
+                true
+            }
+            StatusEffect::ModelRequestEnds => false,
+            StatusEffect::CompactionStarts => {
+                let is_outside_turn = !matches!(self.base, BaseStatus::Running | BaseStatus::Completed);
+                let begins = is_outside_turn && thread.is_none() && record.text("trigger") == Some("manual");
+                if begins {
+                    self.base = BaseStatus::Compacting;
+                }
+                begins
+            }
+            StatusEffect::CompactionEnds => {
+                // The beginning of this compaction did not arrive.
+                if self.base == BaseStatus::Finished && record.text("trigger") == Some("manual") {
+                    self.base = BaseStatus::Compacting;
+                }
+                self.end_compaction()
             }
             // The end of a subagent answers only the requests of that subagent.
             StatusEffect::SubagentEnds => {
-                if thread.is_some() {
-                    self.end_turn(thread, outcome);
+                if let Some(agent) = thread {
+                    self.end_turn(thread, EventState::Abandoned, outcome);
+                    self.note_stopped_agent(agent);
                 }
                 false
             }
             StatusEffect::SessionEnds => {
-                if self.base != BaseStatus::Errored {
-                    self.base = BaseStatus::Completed;
-                }
-                self.blocks.clear();
-                outcome.abandoned_events.extend(self.open.drain(..).map(|open| open.event));
+                self.end_session(outcome);
                 true
             }
             StatusEffect::Unchanged => false,
         }
     }
 
-    fn block_on_notification(&mut self, record: &HookRecord) {
-        let permission = match record.text("notification_type") {
-            Some("idle_prompt") => {
+    fn notify(&mut self, record: &HookRecord) {
+        let permission = match Notified::read(record) {
+            Some(Notified::Idle) => {
                 if self.base == BaseStatus::Running {
                     self.base = BaseStatus::Idle;
                 }
                 return;
             }
-            Some("permission_prompt") => true,
-            Some("elicitation_dialog" | "elicitation_url_dialog" | "agent_needs_input") => false,
-            Some(_) | None => return,
+            Some(Notified::Permission) => true,
+            Some(Notified::Question) => false,
+            None => return,
         };
         if self.blocks.is_empty() {
             let open =
@@ -304,41 +388,26 @@ impl AgentMemory {
         }
     }
 
-    /// Adds the record's own row to the open rows, or removes it.
-    fn update_open_rows(
-        &mut self,
-        record: &HookRecord,
-        known: Option<EventState>,
-        fresh: &FreshIds,
-        outcome: &mut HookOutcome,
-    ) {
-        let Some(key) = record.key() else { return };
-        match record.row().1 {
-            // A todo outlives turns and runs, so no turn and no run has to close it.
-            RowEffect::Begin(part) if known.is_none() && part != PairedRow::Todo => {
-                if self.open.len() >= limits::OPEN_ROWS {
-                    outcome.abandoned_events.push(self.open.remove(0).event);
-                }
-                let thread = record.thread().map(str::to_owned);
-                let call = if part == PairedRow::Tool { record.call_fingerprint() } else { 0 };
-                self.open.push(OpenRow { key, event: fresh.event.clone(), part, thread, call });
-            }
-            RowEffect::End(..) => self.open.retain(|open| open.key != key),
-            RowEffect::Begin(_) | RowEffect::None | RowEffect::Log => {}
-        }
+    fn fail_turn(&mut self, record: &HookRecord, reason: Option<&str>, outcome: &mut HookOutcome) {
+        self.base = BaseStatus::Errored;
+        self.error = reason.map(str::to_owned);
+        self.last_text = status_detail(record);
+        self.turn = None;
+        self.end_turn(None, EventState::Abandoned, outcome);
     }
 
-    /// Ends a turn of a thread: its open requests get no answer any more, and its open calls get no end.
-    fn end_turn(&mut self, thread: Option<&str>, outcome: &mut HookOutcome) {
-        self.lift(|block| block.thread.as_deref() == thread);
-        let ends = |open: &mut OpenRow| {
-            open.thread.as_deref() == thread && matches!(open.part, PairedRow::Tool | PairedRow::Question)
-        };
-        outcome.abandoned_events.extend(self.open.extract_if(.., ends).map(|open| open.event));
+    /// Ends a compaction that a person asked for. The person has read the last answer, so the turn counts as seen.
+    fn end_compaction(&mut self) -> bool {
+        let ends = self.base == BaseStatus::Compacting;
+        if ends {
+            self.base = if self.scheduled.is_empty() { BaseStatus::Idle } else { BaseStatus::Scheduled };
+        }
+        ends
     }
 
     fn block(&mut self, record: &HookRecord, thread: Option<&str>, on: BlockCause) {
-        let block = Block { thread: thread.map(str::to_owned), on, detail: status_detail(record) };
+        let block =
+            Block { thread: thread.map(str::to_owned), on, detail: status_detail(record), since: 0, command: None };
         if let Some(known) =
             self.blocks.iter_mut().find(|known| (&known.thread, &known.on) == (&block.thread, &block.on))
         {
@@ -355,16 +424,6 @@ impl AgentMemory {
     fn lift(&mut self, is_lifted: impl Fn(&Block) -> bool) {
         self.blocks.retain(|block| !is_lifted(block));
     }
-}
-
-/// Whether agents still work in the background after the main thread stopped. A shell or a monitor alone does not
-/// count: a development server never ends.
-fn agents_work_in_background(record: &HookRecord) -> bool {
-    let tasks = record.value("background_tasks").and_then(|tasks| tasks.as_array()).into_iter().flatten();
-    tasks.filter_map(|task| task.get("type")?.as_str()).any(|kind| {
-        let kind = kind.to_ascii_lowercase().replace(['_', '-'], " ");
-        matches!(kind.as_str(), "subagent" | "workflow" | "teammate" | "cloud session" | "mcp task")
-    })
 }
 
 #[cfg(test)]

@@ -12,9 +12,12 @@ use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskStatus};
 use crate::protocol::{EventId, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::ingest::event::{EventEnding, EventToLog};
+use crate::server::ingest::event::{self as events, EventEnding, EventToLog};
 use crate::server::ingest::session::{self, SessionToStart};
-use crate::server::ingest::task::{TaskChanges, TaskToStart};
+use crate::server::ingest::task::{TaskChanges, TaskToStart, change};
+
+/// How many other sessions of a process end with a new one. There is at most one, unless hooks were lost.
+const MAX_SESSIONS_OF_PROCESS: u64 = 16;
 
 /// The columns of a session's task that a record needs.
 pub struct StoredTask {
@@ -152,6 +155,21 @@ impl StoredTask {
         self.with_status_and_memory(TaskChanges::default(), agent, true, now_ms)
     }
 
+    /// The changes of a task by the word of its client, or by its processes: the status holds since `since`.
+    pub fn changes_by_word(
+        &self,
+        process: Option<&str>,
+        agent: &AgentMemory,
+        outcome: &HookOutcome,
+        since: i64,
+    ) -> TaskChanges {
+        let process = process.map(|process| Some(process.to_owned()));
+        // A client that says another status is not silent.
+        let stale = (outcome.decides_status && self.is_stale).then_some(None);
+        let changes = TaskChanges { process, stale, ..TaskChanges::default() };
+        self.with_status_and_memory(changes, agent, outcome.decides_status, since)
+    }
+
     /// Adds the status of the task and the memory of its agent.
     fn with_status_and_memory(
         &self,
@@ -241,6 +259,54 @@ pub async fn save_runs(
     }
     if let Some(ended) = &outcome.ended_run {
         session::end(tx, ended, SessionStatus::Completed, record.id("reason"), now_ms).await?;
+    }
+    Ok(())
+}
+
+/// Ends the open events whose end no hook of their own reports.
+pub async fn end_events(tx: &impl ConnectionTrait, outcome: &HookOutcome) -> Result<(), DbErr> {
+    events::abandon(tx, &outcome.abandoned_events).await?;
+    for state in [EventState::Ok, EventState::Failed, EventState::Denied, EventState::Abandoned] {
+        let ended: Vec<String> =
+            outcome.settled_events.iter().filter(|one| one.1 == state).map(|one| one.0.clone()).collect();
+        events::settle(tx, &ended, state).await?;
+    }
+    Ok(())
+}
+
+/// Ends the other sessions of a process that has begun a new one. A process of Claude Code has one session at a time,
+/// and the hook that ends a session can be lost. A process of Codex has many sessions.
+pub async fn end_other_sessions(
+    tx: &impl ConnectionTrait,
+    scope: &Scope,
+    begun: &HookRecord,
+    process: &str,
+    task_id: &str,
+    now_ms: i64,
+) -> Result<(), DbErr> {
+    match begun.runtime {
+        AgentRuntime::ClaudeCode => {}
+        AgentRuntime::Codex => return Ok(()),
+    }
+    let mut find = task::Entity::find()
+        .filter(task::Column::Status.is_in([TaskStatus::Running.as_str(), TaskStatus::Waiting.as_str()]))
+        .filter(task::Column::Source.eq(begun.runtime.as_str()))
+        .filter(task::Column::Process.eq(process))
+        .filter(task::Column::HeardAt.lte(now_ms))
+        .filter(task::Column::Id.ne(task_id));
+    if let Some(project) = scope.project() {
+        find = find.filter(task::Column::Project.eq(project));
+    }
+    for row in find.limit(MAX_SESSIONS_OF_PROCESS).all(tx).await? {
+        let task = StoredTask::from(row);
+        let mut agent = task.agent();
+        let outcome = agent.end_for_another_session();
+        let changes = task.with_status_and_memory(TaskChanges::default(), &agent, true, now_ms);
+        change(tx, &task.id, changes).await?;
+        if let Some(ended) = &outcome.ended_run {
+            session::end(tx, ended, SessionStatus::Completed, Some("another session"), now_ms).await?;
+        }
+        end_events(tx, &outcome).await?;
     }
     Ok(())
 }

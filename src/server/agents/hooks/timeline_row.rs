@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::record::HookRecord;
-use super::tool;
+use super::{machine_words, tool};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle, StatusEffect};
 use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
@@ -72,6 +72,7 @@ impl TimelineRow {
 /// or the error.
 pub fn status_detail(record: &HookRecord) -> Option<String> {
     let detail = match record.hook.entry().status {
+        StatusEffect::PermissionAsked if record.is_about_question() => tool::questions(record),
         StatusEffect::PermissionAsked => Some(tool::title(record)),
         StatusEffect::ToolCallStarts => tool::questions(record),
         StatusEffect::QuestionAsked | StatusEffect::Notified => text_field(record, "message"),
@@ -79,11 +80,17 @@ pub fn status_detail(record: &HookRecord) -> Option<String> {
         StatusEffect::TurnFails => {
             text_field(record, "error_details").or_else(|| text_field(record, "last_assistant_message"))
         }
+        StatusEffect::ModelRequestEnds => text_field(record, "error"),
         StatusEffect::Unchanged
         | StatusEffect::SessionStarts
         | StatusEffect::SessionEnds
         | StatusEffect::TurnStarts
         | StatusEffect::ToolCallEnds
+        | StatusEffect::ToolCallsEnd
+        | StatusEffect::Interrupted
+        | StatusEffect::ModelRequestStarts
+        | StatusEffect::CompactionStarts
+        | StatusEffect::CompactionEnds
         | StatusEffect::QuestionAnswered
         | StatusEffect::SubagentEnds => None,
     };
@@ -94,7 +101,11 @@ fn title(record: &HookRecord) -> String {
     let text = |field| record.text(field).unwrap_or_default();
     match record.hook.entry().title {
         _ if record.is_compacted() => "Session goes on after a compaction".into(),
+        _ if record.is_prompt_of_client() => {
+            text::first_line(machine_words::summary(text("prompt")), limits::LINE_CHARACTERS)
+        }
         RowTitle::HookName => record.name().to_owned(),
+        RowTitle::Fixed(title) => title.to_owned(),
         RowTitle::WithDetail(title, field) => match record.text(field) {
             Some(detail) => format!("{title} ({detail})"),
             None => title.to_owned(),

@@ -179,7 +179,7 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
             let outcome = agent.lose();
             ingest::task::change(tx, id, task.changes_when_lost(&agent, now_ms)).await?;
             store::lose_run(tx, &outcome, now_ms).await?;
-            ingest::event::abandon(tx, &outcome.abandoned_events).await
+            store::end_events(tx, &outcome).await
         }
     }
 }

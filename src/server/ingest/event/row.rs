@@ -82,10 +82,15 @@ pub async fn finish(tx: &impl ConnectionTrait, id: &str, ending: EventEnding) ->
 
 /// Marks the running events among `ids` as abandoned, because no record of their end will come.
 pub async fn abandon(tx: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+    settle(tx, ids, EventState::Abandoned).await
+}
+
+/// Ends the running events among `ids` in this state, without a record of their own.
+pub async fn settle(tx: &impl ConnectionTrait, ids: &[String], state: EventState) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());
     }
-    let row = event::ActiveModel { state: Set(Some(EventState::Abandoned.as_str().into())), ..Default::default() };
+    let row = event::ActiveModel { state: Set(Some(state.as_str().into())), ..Default::default() };
     event::Entity::update_many()
         .set(row)
         .filter(event::Column::Id.is_in(ids.iter().map(String::as_str)))

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::agent::hook_catalogue::PairedRow;
+use crate::agent::session_file::ClientWord;
 use crate::protocol::model::TaskStatus;
 use crate::server::agents::hooks::record::HookRecord;
 
@@ -16,6 +17,12 @@ pub struct AgentMemory {
     pub(super) open: Vec<OpenRow>,
     #[serde(default)]
     pub(super) run: Option<AgentRun>,
+    /// The runtime's id of the turn that runs. A further prompt with this id waits in the queue of the turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) turn: Option<String>,
+    /// The fingerprints of the prompts that the client will submit by itself, as the last end of a turn listed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) scheduled: Vec<u64>,
     /// The error of the last failed turn, in the runtime's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
@@ -26,6 +33,21 @@ pub struct AgentMemory {
     /// task continues from it when the next hook arrives.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) lost: bool,
+    /// The word of the client, if the client says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) word: Option<HeardWord>,
+    /// The time of the last hook that decided the status.
+    #[serde(default)]
+    pub(super) told_at: i64,
+    /// The time since when the status of the hooks is held back, because the client says another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) held_since: Option<i64>,
+    /// The base before the client said that it works, where no hook had said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) woken_from: Option<BaseStatus>,
+    /// Whether the last turn ended with a hook. Work that goes on after it is work in the background.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) turn_ended: bool,
     /// The source of the task's title.
     #[serde(default)]
     pub titled: TitleOrigin,
@@ -46,6 +68,12 @@ pub(super) enum BaseStatus {
     Ready,
     Idle,
     Finished,
+    /// A person stopped the turn.
+    Interrupted,
+    /// The turn ended, and the client will submit a prompt by itself.
+    Scheduled,
+    /// The client shortens its context at the request of a person, outside of a turn.
+    Compacting,
     Completed,
     Errored,
 }
@@ -60,6 +88,12 @@ pub(super) struct Block {
     /// The question, or the command that needs permission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
+    /// The time of the request. 0: the time of the hook that is being taken.
+    #[serde(default)]
+    pub(super) since: i64,
+    /// The beginning of the command that needs permission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) command: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +103,8 @@ pub(super) enum BlockCause {
     Approval(u64),
     /// The call with this key is itself a question to the person.
     Answer(String),
+    /// The permission of a question, whose own call was not reported. The number is the fingerprint of the call.
+    AnswerOfCall(u64),
     /// An MCP server asks; the text is the key of the question's row.
     Elicitation(String),
     /// A notification asked for a permission or an answer. It names no call, so it may concern any call that was open
@@ -87,6 +123,28 @@ pub(super) struct OpenRow {
     /// The fingerprint of a tool call, which a permission request for the call has too. For other rows 0.
     #[serde(default)]
     pub(super) call: u64,
+    /// The agent that works in the background, beyond the turn of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) background: Option<BackgroundAgent>,
+}
+
+/// An agent in the background.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct BackgroundAgent {
+    /// The id of the agent. Empty if the runtime named none.
+    pub(super) id: String,
+    /// Whether the agent stopped. The client can still wake it, until the client tells that its work has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) has_stopped: bool,
+}
+
+/// A word of the client, as it was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeardWord {
+    pub(super) said: ClientWord,
+    /// Whether a newer hook counts instead of the word.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_contradicted: bool,
 }
 
 /// The newest run of the client. It may have ended.
@@ -144,9 +202,16 @@ impl AgentMemory {
             blocks: Vec::new(),
             open: Vec::new(),
             run: None,
+            turn: None,
+            scheduled: Vec::new(),
             error: None,
             last_text: None,
             lost: false,
+            word: None,
+            told_at: 0,
+            held_since: None,
+            woken_from: None,
+            turn_ended: false,
             titled,
             named: None,
             imported: None,
@@ -158,9 +223,10 @@ impl BlockCause {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             BlockCause::Approval(_) | BlockCause::Notice { permission: true, .. } => "permission",
-            BlockCause::Answer(_) | BlockCause::Elicitation(_) | BlockCause::Notice { permission: false, .. } => {
-                "question"
-            }
+            BlockCause::Answer(_)
+            | BlockCause::AnswerOfCall(_)
+            | BlockCause::Elicitation(_)
+            | BlockCause::Notice { permission: false, .. } => "question",
         }
     }
 }

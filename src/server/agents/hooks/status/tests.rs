@@ -26,6 +26,7 @@ fn check(script: &str, expected: &str) {
             }
             agent => take(agent, at, line, &mut rows),
         };
+        let settled = settled_text(&outcome);
         let (status, reason) = next.status();
         actual += status.as_str();
         for (effect, ids) in [
@@ -34,6 +35,7 @@ fn check(script: &str, expected: &str) {
             ("lost ", outcome.lost_run),
             ("began ", outcome.started_run),
             ("ended ", outcome.ended_run),
+            ("settled ", settled),
             ("abandoned ", (!outcome.abandoned_events.is_empty()).then(|| outcome.abandoned_events.join(" "))),
         ] {
             actual += &ids.map(|ids| format!(" {effect}{ids}")).unwrap_or_default();
@@ -45,6 +47,11 @@ fn check(script: &str, expected: &str) {
     }
     let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).skip(1).collect();
     assert_eq!(actual, expected.trim_end_matches(' ').trim_end_matches('\n').to_owned() + "\n");
+}
+
+fn settled_text(outcome: &HookOutcome) -> Option<String> {
+    let settled = outcome.settled_events.iter().map(|(event, state)| format!("{event}={}", state.as_str()));
+    Some(settled.collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
 }
 
 fn take(
@@ -62,7 +69,7 @@ fn take(
     let fresh = FreshIds { session: format!("run{at}"), event: format!("row{at}") };
     let mut next = agent.unwrap_or_else(|| AgentMemory::new(&record));
     let known = record.key().and_then(|key| rows.get(&key).copied());
-    let outcome = next.take(&record, known, true, &fresh);
+    let outcome = next.take(&record, known, true, &fresh, at as i64);
     if let (Some(key), effect) = (record.key(), record.row().1) {
         match (effect, known) {
             (RowEffect::Begin(_), None) => {

@@ -1,0 +1,115 @@
+//! Prompts that the client itself wrote: the notice that background work has ended, and the prompt of a schedule.
+//!
+//! The client runs the same hook for such a prompt as for a prompt of a person. It is no message of a person, it answers
+//! no question, and it gives no title.
+
+use crate::agent::hook_catalogue::RowEnd;
+
+/// The elements that the client writes into a prompt.
+const ELEMENTS: [&str; 3] = ["task-notification", "scheduled-task", "system-reminder"];
+
+/// Whether a prompt has words of the client and no other words.
+pub fn is_of_client(prompt: &str) -> bool {
+    let mut rest = prompt.trim();
+    let is_first_of_client = element(rest).is_some();
+    while let Some((_, _, behind)) = element(rest) {
+        rest = behind.trim_start();
+    }
+    is_first_of_client && rest.is_empty()
+}
+
+/// The first line that tells a person the content of a prompt of the client.
+pub fn summary(prompt: &str) -> &str {
+    let text = match element(prompt.trim()) {
+        Some((_, inside, _)) => tag(inside, "summary").unwrap_or(inside),
+        None => prompt,
+    };
+    text.trim()
+}
+
+/// Background work that ended, as the client tells it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EndedWork<'a> {
+    /// The id of the work. The id of an agent is the id of its subagent.
+    pub id: Option<&'a str>,
+    /// The call that began the work.
+    pub tool_use_id: Option<&'a str>,
+    /// How it ended. None: a person or the agent stopped it.
+    pub end: Option<RowEnd>,
+}
+
+/// The background work of which a prompt tells that it ended.
+pub fn ended_work(prompt: &str) -> impl Iterator<Item = EndedWork<'_>> {
+    let mut rest = prompt.trim();
+    let elements = std::iter::from_fn(move || {
+        let (name, inside, behind) = element(rest)?;
+        rest = behind.trim_start();
+        Some((name, inside))
+    });
+    elements.filter(|(name, _)| *name == ELEMENTS[0]).map(|(_, inside)| EndedWork {
+        id: tag(inside, "task-id"),
+        tool_use_id: tag(inside, "tool-use-id"),
+        end: match tag(inside, "status") {
+            Some("completed") => Some(RowEnd::Ok),
+            Some("failed") => Some(RowEnd::Failed),
+            Some(_) | None => None,
+        },
+    })
+}
+
+/// The element of the client at the start of a text: its name, its content and the text behind it. An element without an
+/// end reaches to the end of the text.
+fn element(text: &str) -> Option<(&'static str, &str, &str)> {
+    ELEMENTS.into_iter().find_map(|name| {
+        let inside = text.strip_prefix('<')?.strip_prefix(name)?.strip_prefix('>')?;
+        let end = format!("</{name}>");
+        Some(match inside.split_once(&end) {
+            Some((inside, behind)) => (name, inside, behind),
+            None => (name, inside, ""),
+        })
+    })
+}
+
+/// The text of the first tag of this name.
+fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, behind) = text.split_once(&format!("<{name}>"))?;
+    let (inside, _) = behind.split_once(&format!("</{name}>"))?;
+    Some(inside.trim()).filter(|inside| !inside.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EndedWork, ended_work, is_of_client, summary};
+    use crate::agent::hook_catalogue::RowEnd;
+
+    #[test]
+    fn a_prompt_of_the_client_has_no_other_words() {
+        for (prompt, expected) in [
+            ("<task-notification>\n<status>completed</status>\n</task-notification>", true),
+            ("  <scheduled-task>Look again</scheduled-task>\n", true),
+            ("<task-notification>one</task-notification>\n<task-notification>two</task-notification>", true),
+            ("<task-notification>cut", true),
+            ("<task-notification>one</task-notification>\nand now the tests", false),
+            ("read <task-notification>", false),
+            ("<task-notifications>", false),
+            ("plant a tree", false),
+            ("", false),
+        ] {
+            assert_eq!(is_of_client(prompt), expected, "{prompt}");
+        }
+    }
+
+    #[test]
+    fn a_notice_names_the_work_that_ended() {
+        let notice = "<task-notification>\n<task-id>a1</task-id>\n<tool-use-id>toolu_1</tool-use-id>\n\
+            <status>completed</status>\n<summary>Agent \"Look\" finished</summary>\n</task-notification>";
+        assert_eq!(summary(notice), "Agent \"Look\" finished");
+        assert_eq!(summary("Say hello"), "Say hello");
+        let found: Vec<_> = ended_work(notice).collect();
+        let expected = EndedWork { id: Some("a1"), tool_use_id: Some("toolu_1"), end: Some(RowEnd::Ok) };
+        assert_eq!(found, [expected]);
+        let killed = notice.replace("completed", "killed");
+        assert_eq!(ended_work(&killed).next().map(|work| work.end), Some(None));
+        assert_eq!(ended_work("<scheduled-task><status>completed</status></scheduled-task>").count(), 0);
+    }
+}

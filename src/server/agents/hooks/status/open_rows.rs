@@ -1,0 +1,71 @@
+//! The rows that began and have not ended, and the end of a turn.
+
+use super::memory::{BackgroundAgent, OpenRow};
+use super::{AgentMemory, FreshIds, HookOutcome};
+use crate::agent::hook_catalogue::{PairedRow, RowEffect};
+use crate::protocol::limits;
+use crate::protocol::model::EventState;
+use crate::server::agents::hooks::record::HookRecord;
+
+impl AgentMemory {
+    /// Adds the record's own row to the open rows, or removes it.
+    pub(super) fn update_open_rows(
+        &mut self,
+        record: &HookRecord,
+        known: Option<EventState>,
+        fresh: &FreshIds,
+        outcome: &mut HookOutcome,
+    ) {
+        let Some(key) = record.key() else { return };
+        match record.row().1 {
+            // A todo outlives turns and runs, so no turn and no run has to close it.
+            RowEffect::Begin(part) if known.is_none() && part != PairedRow::Todo => {
+                if self.open.len() >= limits::OPEN_ROWS {
+                    outcome.abandoned_events.push(self.open.remove(0).event);
+                }
+                let thread = record.thread().map(str::to_owned);
+                let call = if part == PairedRow::Tool { record.call_fingerprint() } else { 0 };
+                let background = background(record);
+                self.open.push(OpenRow { key, event: fresh.event.clone(), part, thread, call, background });
+            }
+            RowEffect::Begin(_) if record.background_agent().is_some() => {
+                if let Some(open) = self.open.iter_mut().find(|open| open.key == key) {
+                    open.background = background(record);
+                }
+            }
+            RowEffect::End(..) => self.open.retain(|open| open.key != key),
+            RowEffect::Begin(_) | RowEffect::None | RowEffect::Log => {}
+        }
+    }
+
+    /// Ends a turn of a thread: its open requests get no answer any more, and its open calls end in the state
+    /// `unreported`, because no hook reports their end.
+    pub(super) fn end_turn(&mut self, thread: Option<&str>, unreported: EventState, outcome: &mut HookOutcome) {
+        self.lift(|block| block.thread.as_deref() == thread);
+        let ends = |open: &mut OpenRow| {
+            open.thread.as_deref() == thread
+                && open.background.is_none()
+                && matches!(open.part, PairedRow::Tool | PairedRow::Question)
+        };
+        for OpenRow { event, .. } in self.open.extract_if(.., ends) {
+            match unreported {
+                EventState::Abandoned => outcome.abandoned_events.push(event),
+                state => outcome.settled_events.push((event, state)),
+            }
+        }
+    }
+
+    /// Ends all open rows with the session. Only an agent in the background that has stopped did its work.
+    pub(super) fn end_open_rows(&mut self, outcome: &mut HookOutcome) {
+        for OpenRow { event, background, .. } in self.open.drain(..) {
+            match background {
+                Some(agent) if agent.has_stopped => outcome.settled_events.push((event, EventState::Ok)),
+                Some(_) | None => outcome.abandoned_events.push(event),
+            }
+        }
+    }
+}
+
+fn background(record: &HookRecord) -> Option<BackgroundAgent> {
+    record.background_agent().map(|id| BackgroundAgent { id: id.to_owned(), has_stopped: false })
+}

@@ -1,0 +1,201 @@
+//! The client's own word: files of sessions in a folder, read by a running server.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use requery::agent::process::Process;
+use requery::server::agents::SilenceLimits;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::app::{App, PATIENCE};
+
+/// A session of a client: a process that the test keeps alive, and its file.
+struct Session {
+    folder: PathBuf,
+    process: Child,
+    kind: &'static str,
+}
+
+impl Session {
+    /// A session whose folder is below the folder of the server.
+    fn start(folder: PathBuf, kind: &'static str) -> Self {
+        let process = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { folder, process, kind }
+    }
+
+    fn named(&self) -> Process {
+        Process::running(self.process.id()).unwrap()
+    }
+
+    /// Writes the file as the client does.
+    fn say(&self, status: &str, waiting_for: Option<&str>, at_ms: i64) {
+        let pid = self.process.id();
+        let mut file = json!({
+            "pid": pid, "sessionId": "agent", "cwd": "/home/dev/shop", "version": "2.1.332", "kind": self.kind,
+            "procStart": self.named().began().to_string(), "name": "shop-1", "startedAt": 1, "entrypoint": "cli",
+            "status": status, "statusUpdatedAt": at_ms, "updatedAt": at_ms,
+        });
+        if let Some(waiting_for) = waiting_for {
+            file["waitingFor"] = waiting_for.into();
+        }
+        // The client replaces its file at once, so no reader sees half of it.
+        let new = self.folder.join("new");
+        std::fs::write(&new, file.to_string()).unwrap();
+        std::fs::rename(new, self.folder.join(format!("{pid}.json"))).unwrap();
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+async fn hook(app: &App, name: &str, more: Value, process: Option<&Process>) {
+    let mut body = json!({"session_id": "agent", "hook_event_name": name, "cwd": "/home/dev/shop"});
+    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    let mut request = reqwest::Client::new().post(app.url("/api/v1/hooks/claude-code")).body(body.to_string());
+    request = request.header("Content-Type", "application/json");
+    if let Some(process) = process {
+        request = request.header("Requery-Process", process.to_string());
+    }
+    assert_eq!(request.send().await.unwrap().status(), 204);
+}
+
+/// The status of the only task, its reason, and the reason of its stale flag.
+async fn status(app: &App) -> String {
+    let answer = reqwest::get(app.url("/api/v1/tasks")).await.unwrap().text().await.unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let task = &answer["items"][0];
+    ["status", "status_reason", "stale_reason"].map(|field| task[field].as_str().unwrap_or_default()).join(" ")
+}
+
+async fn until(app: &App, wanted: &str) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let status = status(app).await;
+        if status.trim_end() == wanted {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{status} is not {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn app(folder: &Arc<TempDir>, reads_files: bool) -> App {
+    let sessions = folder.path().join("sessions");
+    App::start_in(folder.clone(), |config| {
+        config.session_files = reads_files.then_some(sessions);
+        config.silence_limits =
+            SilenceLimits { stale_after: Duration::from_secs(20), lost_after: Duration::from_secs(3_600) };
+    })
+    .await
+}
+
+fn now() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+const CALL: &str = r#"{"tool_name": "Bash", "tool_use_id": "a", "tool_input": {"command": "make the shop"}}"#;
+
+fn call() -> Value {
+    serde_json::from_str(CALL).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_approval_and_esc_are_seen_while_no_hook_runs() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = app(&folder, true).await;
+    let mut session = Session::start(folder.path().join("sessions"), "bg");
+    hook(&app, "UserPromptSubmit", json!({"prompt": "hi"}), None).await;
+    hook(&app, "PreToolUse", call(), None).await;
+    session.say("busy", None, now());
+    hook(&app, "PermissionRequest", call(), None).await;
+    session.say("waiting", Some("permission prompt"), now());
+    until(&app, "waiting permission").await;
+    session.say("busy", None, now());
+    until(&app, "running").await;
+    session.say("idle", None, now());
+    until(&app, "waiting interrupted").await;
+    // The server knows the process from the file, so it notices that the session in the background was killed.
+    session.kill();
+    until(&app, "waiting interrupted gone").await;
+    app.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_word_ends_with_its_process_and_across_a_restart() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let server = app(&folder, true).await;
+    let session = Session::start(folder.path().join("sessions"), "interactive");
+    hook(&server, "UserPromptSubmit", json!({"prompt": "hi"}), None).await;
+    session.say("idle", None, now());
+    until(&server, "waiting interrupted").await;
+    // The hook is held back, and the server that would end the hold stops.
+    hook(&server, "UserPromptSubmit", json!({"prompt": "on"}), None).await;
+    assert_eq!(status(&server).await.trim_end(), "waiting interrupted");
+    server.stop().await;
+    let server = app(&folder, false).await;
+    until(&server, "running").await;
+    server.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_word_of_another_machine_or_user_does_not_count() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = app(&folder, true).await;
+    let session = Session::start(folder.path().join("sessions"), "interactive");
+    let elsewhere = "-:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:1:1:7:1".parse::<Process>().unwrap();
+    hook(&app, "UserPromptSubmit", json!({"prompt": "hi"}), Some(&elsewhere)).await;
+    session.say("idle", None, now());
+    // A second task shows that the server has looked.
+    hook(&app, "UserPromptSubmit", json!({"prompt": "hi", "session_id": "other"}), None).await;
+    let looks = Duration::from_millis(1_500);
+    tokio::time::sleep(looks).await;
+    assert!(!app.sql("select group_concat(status) from tasks").contains("waiting"));
+    app.stop().await;
+}
+
+/// A request that no session confirms ends when its command runs below the process of the agent.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_command_that_runs_ends_its_permission_request() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = app(&folder, false).await;
+    let mut agent = Command::new("sh")
+        .args(["-c", "read -r _; sh -c 'sleep 600; : make the shop'; :"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = Process::running(agent.id()).unwrap();
+    hook(&app, "UserPromptSubmit", json!({"prompt": "hi"}), Some(&process)).await;
+    hook(&app, "PreToolUse", call(), None).await;
+    hook(&app, "PermissionRequest", call(), None).await;
+    until(&app, "waiting permission").await;
+    std::io::Write::write_all(agent.stdin.as_mut().unwrap(), b"\n").unwrap();
+    until(&app, "running").await;
+    for (_, line) in process.commands_below() {
+        assert!(line.contains("sleep"), "{line}");
+    }
+    let below = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.id())).unwrap();
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    for child in below.split_ascii_whitespace() {
+        let child = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
+        let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+    }
+    app.stop().await;
+}
