@@ -11,6 +11,7 @@
 
 pub(super) mod fingerprint;
 pub(super) mod naming;
+pub(super) mod person_words;
 pub(super) mod record;
 pub(super) mod status;
 pub(super) mod store;

@@ -2,7 +2,6 @@
 
 use super::record::HookRecord;
 use super::status::TitleOrigin;
-use crate::agent::hook_catalogue::HookName;
 use crate::protocol::limits;
 use crate::server::text;
 
@@ -13,8 +12,8 @@ pub fn title(record: &HookRecord) -> Option<(TitleOrigin, String)> {
         .text("session_title")
         .map(|title| (TitleOrigin::Session, text::one_line(title, limits::HOOK_TITLE_CHARACTERS)));
     session.or_else(|| {
-        let prompt = record.text("prompt").filter(|_| record.hook == HookName::UserPromptSubmit)?;
-        Some((TitleOrigin::Prompt, text::first_line(prompt, limits::HOOK_TITLE_CHARACTERS)))
+        let prompt = record.person_words()?;
+        Some((TitleOrigin::Prompt, text::first_line(&prompt, limits::HOOK_TITLE_CHARACTERS)))
     })
 }
 

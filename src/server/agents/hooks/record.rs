@@ -3,9 +3,11 @@
 //! The runtimes add fields with every release and sometimes change one. So only the session and the hook are required.
 //! Any other field that has an unexpected type counts as absent, and the record is still taken.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::{HookError, fingerprint};
+use super::{HookError, fingerprint, person_words};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
@@ -110,11 +112,25 @@ impl HookRecord {
         self.hook == HookName::SessionStart && !self.is_compacted()
     }
 
+    /// The words of the person in this prompt. None: the record is no prompt, or the client wrote all of it.
+    pub fn person_words(&self) -> Option<Cow<'_, str>> {
+        let is_prompt = self.hook == HookName::UserPromptSubmit && !self.is_prompt_of_client();
+        person_words::of_prompt(self.text("prompt").filter(|_| is_prompt)?)
+    }
+
+    /// Whether the client itself wrote this prompt, so that it is no message of a person.
+    pub fn is_prompt_of_client(&self) -> bool {
+        self.hook == HookName::UserPromptSubmit
+            && (self.text("source").is_some_and(|source| !matches!(source, "user" | "sdk"))
+                || self.text("prompt").is_some_and(|prompt| person_words::of_prompt(prompt).is_none()))
+    }
+
     /// The kind of the record's event, and the effect on its row.
     pub fn row(&self) -> (&'static str, RowEffect) {
         let entry = self.hook.entry();
         match (entry.row, self.text("action")) {
             (_, _) if self.is_compacted() => ("context", RowEffect::Log),
+            (_, _) if self.is_prompt_of_client() => ("notification", RowEffect::Log),
             (RowEffect::End(PairedRow::Question, _), Some("decline" | "cancel")) => {
                 (entry.event_kind, RowEffect::End(PairedRow::Question, RowEnd::Denied))
             }

@@ -94,6 +94,10 @@ fn title(record: &HookRecord) -> String {
     let text = |field| record.text(field).unwrap_or_default();
     match record.hook.entry().title {
         _ if record.is_compacted() => "Session goes on after a compaction".into(),
+        _ if record.hook == HookName::UserPromptSubmit => match record.person_words() {
+            Some(words) => text::first_line(&words, limits::LINE_CHARACTERS),
+            None => "Prompt".into(),
+        },
         RowTitle::HookName => record.name().to_owned(),
         RowTitle::WithDetail(title, field) => match record.text(field) {
             Some(detail) => format!("{title} ({detail})"),
@@ -115,6 +119,9 @@ fn first_line(record: &HookRecord, field: &str) -> Option<String> {
 }
 
 fn body(record: &HookRecord) -> Option<String> {
+    if let Some(words) = record.person_words() {
+        return Some(words.into_owned());
+    }
     match record.hook.entry().body {
         RowBody::None => None,
         RowBody::Text(field) => text_field(record, field),
