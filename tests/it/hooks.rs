@@ -4,12 +4,14 @@
 //! after which the status of a task changed. `hostile.jsonl` has bodies that no client sends on purpose: each is stored
 //! whole or leaves no row.
 
+mod bodies;
 mod details;
 mod hostile;
 mod orders;
 mod pictures;
 mod silence;
 mod statements;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -105,7 +105,7 @@ pub fn of_prompt(prompt: &str) -> Option<Cow<'_, str>> {
     }
     match rest {
         "" => None,
-        rest if rest.len() == prompt.len() => Some(Cow::Borrowed(prompt)),
+        rest if rest.len() == prompt.trim().len() => Some(Cow::Borrowed(prompt)),
         rest => Some(Cow::Owned(rest.to_owned())),
     }
 }

@@ -131,11 +131,29 @@ impl HookRecord {
         match (entry.row, self.text("action")) {
             (_, _) if self.is_compacted() => ("context", RowEffect::Log),
             (_, _) if self.is_prompt_of_client() => ("notification", RowEffect::Log),
+            (RowEffect::End(PairedRow::Tool, RowEnd::Ok), _) if self.exit_status().is_some_and(|code| code != 0) => {
+                (entry.event_kind, RowEffect::End(PairedRow::Tool, RowEnd::Failed))
+            }
             (RowEffect::End(PairedRow::Question, _), Some("decline" | "cancel")) => {
                 (entry.event_kind, RowEffect::End(PairedRow::Question, RowEnd::Denied))
             }
             (row, _) => (entry.event_kind, row),
         }
+    }
+
+    /// The exit status of a command, if the runtime reports it in a field or at the start of the answer or the error.
+    pub fn exit_status(&self) -> Option<i64> {
+        let response = self.value("tool_response");
+        let field = response.and_then(|response| {
+            let code =
+                |at: &Value| ["exit_code", "exitCode", "exit_status"].iter().find_map(|name| at.get(name)?.as_i64());
+            code(response).or_else(|| code(response.get("metadata")?))
+        });
+        let told = |text: &str| {
+            let behind = text.trim_start().strip_prefix("Exit code")?;
+            behind.trim_start_matches([':', ' ']).split_whitespace().next()?.parse().ok()
+        };
+        field.or_else(|| told(self.text("error")?)).or_else(|| told(response?.as_str()?))
     }
 
     /// The external id of the row, from the runtime's own id. The beginning and the end have the same one, so they can

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::record::HookRecord;
-use super::tool;
+use super::{tool, tool_body};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle, StatusEffect};
 use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
@@ -121,6 +121,13 @@ fn first_line(record: &HookRecord, field: &str) -> Option<String> {
 fn body(record: &HookRecord) -> Option<String> {
     if let Some(words) = record.person_words() {
         return Some(words.into_owned());
+    }
+    let own_body = match record.hook {
+        HookName::PreToolUse | HookName::PermissionRequest => tool_body::before_call(record),
+        _ => tool_body::after_call(record),
+    };
+    if own_body.is_some() {
+        return own_body;
     }
     match record.hook.entry().body {
         RowBody::None => None,
