@@ -42,7 +42,7 @@ fn repository(cwd: &str) -> &str {
         let is_worktree = (parts.next(), parts.next()) == (Some(".claude"), Some("worktrees"))
             && parts.next().is_some_and(|name| !name.is_empty());
         let before = &cwd[..at];
-        if is_worktree && before.ends_with(separates) && before.trim_end_matches(separates) != "" {
+        if is_worktree && before.ends_with(separates) && !before.trim_end_matches(separates).is_empty() {
             return before;
         }
     }
