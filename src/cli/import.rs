@@ -12,8 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use requery::protocol::limits;
 use requery::protocol::model::Imported;
-use requery::server::agents::TranscriptStretch;
-use serde::de::IgnoredAny;
+use requery::server::agents::{TranscriptStretch, finished_part};
 use tokio::fs::File;
 use tokio::io::BufReader;
 use tokio::time::Instant;
@@ -65,7 +64,12 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let looked_at = paths.clone();
     let found = tokio::task::spawn_blocking(move || files::find(&paths, since)).await?;
     if found.files.is_empty() && found.unreadable.is_empty() {
-        return no_transcripts(&looked_at);
+        let ended = no_transcripts(&looked_at)?;
+        return Ok(if found.without_transcript.is_empty() || args.paths.is_empty() {
+            ended
+        } else {
+            ExitCode::FAILURE
+        });
     }
     let progress = Progress::new(found.files.iter().map(|file| file.size).sum());
     found.unreadable.iter().for_each(|line| progress.print(&escape_control_characters(line)));
@@ -75,6 +79,9 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     tally.unreadable = found.unreadable.len() as u64;
     let sessions = HashSet::new();
     let mut import = Import { api, give_up_after: args.give_up_after, progress, tally, sessions, bytes_before: 0 };
+    for folder in &found.without_transcript {
+        import.tally.note_foreign(&escape_control_characters(&folder.display().to_string()), true);
+    }
     let ended = tokio::select! {
         ended = import.import_files(&found.files) => Some(ended),
         () = super::asked_to_end() => None,
@@ -87,17 +94,24 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         None => Ok(ExitCode::from(130)),
         Some(ended) => ended.map(|()| match import.tally.files {
             0 if import.tally.unreadable > 0 => ExitCode::FAILURE,
+            _ if import.tally.is_named_path_foreign() => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,
         }),
     }
 }
 
-/// Says that there is no transcript, which is no failure: Claude Code may have had no session yet.
+/// Says that there is no transcript. Without a named path that is no failure: Claude Code may have had no session yet.
 fn no_transcripts(paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let paths = escape_control_characters(&paths.join(", "));
     super::print(&format!("no transcript in {paths}; name other files or folders to import them\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a line has a field that every record of a transcript has, or that only a record of a transcript has.
+fn has_field_of_transcript(line: &[u8]) -> bool {
+    let fields: [&[u8]; 3] = [b"\"sessionId\"", b"\"leafUuid\"", b"\"messageId\""];
+    fields.iter().any(|field| line.windows(field.len()).any(|bytes| bytes == *field))
 }
 
 struct Import {
@@ -135,7 +149,7 @@ impl Import {
         };
         let mut lines = BoundedLines::new(BufReader::new(opened), limits::LONG_BODY_BYTES);
         let mut stretch = Vec::new();
-        let mut first = 1;
+        let (mut first, mut is_transcript) = (1, false);
         loop {
             let line = match lines.next().await {
                 Ok(Some(line)) => line,
@@ -146,9 +160,13 @@ impl Import {
                 }
             };
             let line = match line {
-                // The agent is still writing the last line. The next import sends the complete line.
-                BoundedLine::Line(line) if !lines.ended && serde_json::from_slice::<IgnoredAny>(&line).is_err() => {
-                    break;
+                // The agent is still writing the end of the last line. The next import sends it.
+                BoundedLine::Line(mut line) if !lines.ended => {
+                    line.truncate(finished_part(&line).len());
+                    if line.is_empty() {
+                        break;
+                    }
+                    line
                 }
                 BoundedLine::Line(line) => line,
                 BoundedLine::TooLong => {
@@ -161,6 +179,7 @@ impl Import {
                     Vec::new()
                 }
             };
+            is_transcript = is_transcript || has_field_of_transcript(&line);
             if !stretch.is_empty() && stretch.len() + line.len() >= STRETCH_BYTES {
                 self.send(&name, first, std::mem::take(&mut stretch)).await?;
                 first = lines.number;
@@ -176,6 +195,9 @@ impl Import {
         }
         self.tally.files += 1;
         self.tally.bytes += lines.read;
+        if !is_transcript && (file.is_named || lines.read > 0) {
+            self.tally.note_foreign(&name, file.is_named);
+        }
         self.send(&name, first, stretch).await
     }
 

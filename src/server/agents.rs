@@ -16,7 +16,7 @@ mod hooks;
 pub use hooks::{HookDelivery, HookError, HookTime, take_hook};
 
 mod transcripts;
-pub use transcripts::{TranscriptStretch, take_stretch};
+pub use transcripts::{TranscriptStretch, finished_part, take_stretch};
 
 mod last_heard;
 pub(super) use last_heard::hooks_last_heard;

@@ -4,6 +4,7 @@
 //! after which the status of a task changed. `hostile.jsonl` has bodies that no client sends on purpose: each is stored
 //! whole or leaves no row.
 
+mod bodies;
 mod client_words;
 mod details;
 mod hostile;
@@ -13,6 +14,7 @@ mod sentences;
 mod silence;
 mod statements;
 mod truth;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 //! and `hostile.jsonl` has lines that it never writes.
 
 mod command;
+mod field;
+mod words;
 
 use serde_json::{Value, json};
 
@@ -104,7 +106,7 @@ async fn an_import_adds_the_usage_of_its_transcripts() {
     assert_eq!(main, expected);
     let subagent = importer.import(read(SUBAGENT)).await;
     let expected = json!({
-        "lines": 4, "passed_over": 2, "skipped": 0, "reasons": [], "tasks": 0, "events": 0,
+        "lines": 4, "passed_over": 1, "skipped": 0, "reasons": [], "tasks": 0, "events": 1,
         "usage": usage(1, [5, 25, 0, 800], None, 0),
     });
     assert_eq!(subagent, expected);
@@ -126,7 +128,7 @@ async fn an_import_adds_the_usage_of_its_transcripts() {
     let task = &detail["task"];
     assert_eq!(
         json!([task["title"], task["project"], task["workspace"], task["status"], task["source"], task["event_count"]]),
-        json!(["Checkout: delivery date", "shop", "/home/dev/shop", "completed", "claude-code", 11])
+        json!(["Checkout: delivery date", "shop", "/home/dev/shop", "completed", "claude-code", 12])
     );
     assert_eq!(
         json!([task["created_at"], task["ended_at"], task["changed_at"]]),
@@ -155,9 +157,10 @@ async fn an_import_adds_the_usage_of_its_transcripts() {
 09:05:00 user.message user: Mend those too
 09:05:09 assistant.error assistant: Turn failed (overloaded)
 09:20:00 compaction system ok: Compaction
-09:21:00 tool terminal abandoned: Bash: sleep 600"
+09:21:00 tool terminal abandoned: Bash: sleep 600
+09:00:33 tool exploration ok: Grep: date"
     );
-    let test = &detail["timeline"]["items"][7];
+    let test = &detail["timeline"]["items"][8];
     assert_eq!(test["body"], "Exit code 1\n1 failing");
     assert_eq!(
         test["metadata"],

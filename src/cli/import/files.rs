@@ -20,6 +20,8 @@ pub struct TranscriptFile {
     pub path: PathBuf,
     /// The size of the file when it was found, in bytes.
     pub size: u64,
+    /// Whether the person named the file, and not a folder around it.
+    pub is_named: bool,
     modified: SystemTime,
 }
 
@@ -30,6 +32,8 @@ pub struct FoundTranscripts {
     pub files: Vec<TranscriptFile>,
     /// The paths that could not be read, with the reason.
     pub unreadable: Vec<String>,
+    /// The named folders without any file `*.jsonl`.
+    pub without_transcript: Vec<PathBuf>,
 }
 
 /// The folder in which Claude Code stores transcripts.
@@ -46,8 +50,11 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
     let mut folders = Vec::new();
     for path in paths {
         match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => folders.push((path.clone(), 0)),
-            Ok(metadata) if metadata.is_file() => found.add(path.clone(), &metadata, since),
+            Ok(metadata) if metadata.is_dir() => {
+                folders.push((path.clone(), 0));
+                found.without_transcript.push(path.clone());
+            }
+            Ok(metadata) if metadata.is_file() => found.add(path.clone(), &metadata, since, true),
             Ok(_) => found.unreadable.push(format!("{} is neither a file nor a folder", path.display())),
             Err(error) => found.note_unreadable(path, &error),
         }
@@ -57,6 +64,7 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
             Ok(entries) => entries,
             Err(error) => {
                 found.note_unreadable(&folder, &error);
+                found.without_transcript.retain(|named| !folder.starts_with(named));
                 continue;
             }
         };
@@ -74,8 +82,9 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
                     folders.push((path, depth + 1));
                 }
             } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "jsonl") {
+                found.without_transcript.retain(|named| !path.starts_with(named));
                 match fs::symlink_metadata(&path) {
-                    Ok(metadata) => found.add(path, &metadata, since),
+                    Ok(metadata) => found.add(path, &metadata, since, false),
                     Err(error) => found.note_unreadable(&path, &error),
                 }
             }
@@ -85,16 +94,16 @@ pub fn find(paths: &[PathBuf], since: Option<SystemTime>) -> FoundTranscripts {
             break;
         }
     }
-    found.files.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
+    found.files.sort_by(|a, b| (a.modified, &a.path, !a.is_named).cmp(&(b.modified, &b.path, !b.is_named)));
     found.files.dedup_by(|a, b| a.path == b.path);
     found
 }
 
 impl FoundTranscripts {
-    fn add(&mut self, path: PathBuf, metadata: &fs::Metadata, since: Option<SystemTime>) {
+    fn add(&mut self, path: PathBuf, metadata: &fs::Metadata, since: Option<SystemTime>, is_named: bool) {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         if since.is_none_or(|since| modified >= since) {
-            self.files.push(TranscriptFile { path, size: metadata.len(), modified });
+            self.files.push(TranscriptFile { path, size: metadata.len(), is_named, modified });
         }
     }
 

@@ -9,6 +9,9 @@ use crate::cli::counted::{counted, number};
 /// The number of skipped lines that the summary lists with their reason.
 const MAX_LISTED_REASONS: usize = 20;
 
+/// The number of paths without a transcript that the summary lists.
+const MAX_LISTED_FOREIGN: usize = 20;
+
 /// The counts of an import.
 #[derive(Default)]
 pub struct ImportTally {
@@ -21,6 +24,10 @@ pub struct ImportTally {
     sum: Imported,
     /// The number of lines that are longer than the server accepts.
     too_long: u64,
+    /// The paths that are no transcript or hold none, and how many there are.
+    foreign: Vec<String>,
+    foreign_paths: u64,
+    is_named_path_foreign: bool,
     reasons: Vec<String>,
 }
 
@@ -29,6 +36,7 @@ impl ImportTally {
     pub fn add(&mut self, imported: &Imported) {
         let (sum, usage) = (&mut self.sum, &imported.usage);
         sum.lines += imported.lines;
+        sum.passed_over += imported.passed_over;
         sum.skipped += imported.skipped;
         sum.tasks += imported.tasks;
         sum.events += imported.events;
@@ -54,6 +62,20 @@ impl ImportTally {
     pub fn skip_too_long(&mut self, file: &str, line: u64, reason: &str) {
         self.too_long += 1;
         self.skip(file, line, reason);
+    }
+
+    /// Notes a file that is no transcript, or a folder without any. `is_named`: the person named this path.
+    pub fn note_foreign(&mut self, path: &str, is_named: bool) {
+        self.foreign_paths += 1;
+        self.is_named_path_foreign |= is_named;
+        if self.foreign.len() < MAX_LISTED_FOREIGN {
+            self.foreign.push(path.to_owned());
+        }
+    }
+
+    /// Whether a path that the person named holds no transcript.
+    pub fn is_named_path_foreign(&self) -> bool {
+        self.is_named_path_foreign
     }
 
     /// The summary as lines of text.
@@ -92,6 +114,15 @@ impl ImportTally {
             if skipped > self.reasons.len() as u64 {
                 text += "  ...\n";
             }
+        }
+        if sum.passed_over > 0 {
+            let _ = writeln!(text, "passed over {} without words or calls", counted(sum.passed_over, "record"));
+        }
+        for path in &self.foreign {
+            let _ = writeln!(text, "no transcript of Claude Code in {path}");
+        }
+        if self.foreign_paths > self.foreign.len() as u64 {
+            text += "  ...\n";
         }
         if self.unreadable > 0 {
             let _ = writeln!(text, "could not read {}", counted(self.unreadable, "path"));

@@ -11,13 +11,18 @@
 
 mod batch;
 pub(super) mod fingerprint;
+mod linked_rows;
 pub(super) mod machine_words;
 pub(super) mod naming;
+mod patch;
+pub(super) mod person_words;
 pub(super) mod record;
+pub(super) mod refusal;
 pub(super) mod status;
 pub(super) mod store;
 pub(super) mod timeline_row;
 mod tool;
+mod tool_body;
 mod usage;
 
 use sea_orm::{ConnectionTrait, DbErr};
@@ -210,12 +215,12 @@ async fn take_record(
         RowEffect::End(_, RowEnd::Denied) => Some(EventState::Denied),
     };
     let session_id = agent.session().map(str::to_owned);
+    let is_repeated = known.as_ref().is_some_and(|event| !event.is_unfinished());
     match (known, state) {
         (Some(event), Some(state)) => {
             // A batch can report a call as denied before the hook of the call itself arrives.
             let is_corrected = event.state == EventState::Denied && state != EventState::Denied;
-            let unfinished = is_corrected || matches!(event.state, EventState::Running | EventState::Abandoned);
-            if unfinished && state != EventState::Running {
+            if (is_corrected || event.is_unfinished()) && state != EventState::Running {
                 ingest::event::finish(tx, &event.id, event.ending(state, TimelineRow::of(record))).await?;
             }
         }
@@ -223,10 +228,17 @@ async fn take_record(
         (None, _) if is_in_transcript && record.external_id().is_none() => {}
         (None, state) => {
             let (external_id, session_id) = (record.external_id(), session_id.clone());
-            let row = TimelineRow::of(record).into_event(&task_id, now_ms, now_ms);
+            let mut row = TimelineRow::of(record);
+            if record.hook == HookName::SubagentStart {
+                linked_rows::name_after_call(tx, record, &agent, &mut row).await?;
+            }
+            let row = row.into_event(&task_id, now_ms, now_ms);
             let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
             ingest::event::insert_all(tx, vec![event]).await?;
         }
+    }
+    if !is_repeated {
+        linked_rows::follow_call(tx, &task_id, record).await?;
     }
     if record.hook == HookName::PermissionDenied && !is_in_transcript {
         let event = EventToLog { session_id, ..TimelineRow::of_denial(record).into_event(&task_id, now_ms, now_ms) };

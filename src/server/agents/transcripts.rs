@@ -2,7 +2,8 @@
 //!
 //! A transcript is a file of JSON lines that grows with its session. A stretch is the lines of one request. It is
 //! parsed without I/O (`line` parses one line, `session` collects the lines of one session) and then written in one
-//! transaction. A line that cannot be parsed is skipped and counted. It does not affect the other lines.
+//! transaction. A line that cannot be parsed is skipped and counted. It does not affect the other lines, and the whole
+//! records in a damaged line are taken (`records`).
 //!
 //! A session has one task, no matter whether hooks or transcripts report it. Each event has an external id within its
 //! task, so an import that is repeated, or that reads a transcript after it grew, adds only new events:
@@ -15,8 +16,8 @@
 //! - An answer counts once. Several lines can report one answer while it arrives, so the largest figures count. If a
 //!   session copied an answer from the session that it continues, the answer counts where it was imported first.
 //!
-//! The tool calls that start subagents stand for the work of these subagents. Of the subagents' own lines only usage is
-//! taken. `summary` lines are ignored, because most files hold summaries of other sessions. An import makes no runs,
+//! Of the lines of subagents only tool calls and usage are taken, as hooks report them: their prompts are no words of a
+//! person, and their answers go to the agent. `summary` lines are ignored, because most files hold summaries of other sessions. An import makes no runs,
 //! because a transcript does not show where a run ended.
 
 use std::collections::HashMap;
@@ -28,6 +29,10 @@ use crate::protocol::limits;
 use crate::protocol::model::{Imported, SkippedLine};
 use crate::server::access::scope::Scope;
 use crate::server::ingest::WriteError;
+
+mod records;
+use records::LinePiece;
+pub use records::finished_part;
 
 mod line;
 use line::TranscriptLine;
@@ -69,14 +74,22 @@ impl TranscriptStretch {
                 return Err(WriteError::invalid("body", format!("has more than {} lines", limits::TRANSCRIPT_LINES)));
             }
             match TranscriptLine::parse(line, now_ms) {
-                Ok(TranscriptLine::PassedOver) => stretch.imported.passed_over += 1,
-                Ok(TranscriptLine::Title(session_id, titled, title)) => {
-                    stretch.session(&mut numbers, session_id).name(titled, title);
-                }
-                Ok(TranscriptLine::Entry(entry)) => {
-                    stretch.session(&mut numbers, entry.session_id.clone()).take(*entry, number);
-                }
-                Err(reason) => stretch.skip(number, reason),
+                Err(reason) => match records::pieces(line) {
+                    Some(pieces) => {
+                        for piece in pieces {
+                            match piece {
+                                LinePiece::Record(record) => {
+                                    stretch.take(&mut numbers, number, TranscriptLine::parse(record, now_ms));
+                                }
+                                LinePiece::Torn(at) => {
+                                    stretch.skip(number, format!("the record at byte {at} is torn"));
+                                }
+                            }
+                        }
+                    }
+                    None => stretch.skip(number, reason),
+                },
+                parsed => stretch.take(&mut numbers, number, parsed),
             }
         }
         if stretch.sessions.iter().map(|session| session.events.len()).sum::<usize>() > limits::TRANSCRIPT_EVENTS {
@@ -94,6 +107,19 @@ impl TranscriptStretch {
     pub fn imported(&self) -> Imported {
         let events = self.sessions.iter().map(|session| session.events.len() as u64).sum();
         Imported { events, ..self.imported.clone() }
+    }
+
+    fn take(&mut self, numbers: &mut HashMap<String, usize>, number: u64, parsed: Result<TranscriptLine, String>) {
+        match parsed {
+            Ok(TranscriptLine::PassedOver) => self.imported.passed_over += 1,
+            Ok(TranscriptLine::Title(session_id, titled, title)) => {
+                self.session(numbers, session_id).name(titled, title);
+            }
+            Ok(TranscriptLine::Entry(entry)) => {
+                self.session(numbers, entry.session_id.clone()).take(*entry, number);
+            }
+            Err(reason) => self.skip(number, reason),
+        }
     }
 
     fn session(&mut self, numbers: &mut HashMap<String, usize>, id: String) -> &mut TranscriptSession {

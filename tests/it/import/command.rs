@@ -52,7 +52,7 @@ async fn each_transcript_is_imported_once() {
     let url = app.url("");
     let first = code_and_output(&import(&home, &["--server", &url]).await);
     let expected = "\
-6 files of 37.72 KiB, 83 lines: 4 new tasks, 26 new events
+6 files of 37.72 KiB, 83 lines: 4 new tasks, 27 new events
 12 new answers: 33,816 tokens sent (24,401 of them from the cache), 688 answered; 2 of them state what they cost, together $0.51
 skipped 30 lines:
   PATH/hostile.jsonl:2: not JSON: expected ident at byte 2
@@ -78,7 +78,7 @@ async fn a_dry_run_needs_no_server() {
     let mut command = home.requery(&["import", "--dry-run", "--server", "nowhere"]);
     command.env("CLAUDE_CONFIG_DIR", home.path("elsewhere"));
     let (code, text) = code_and_output(&tokio::process::Command::from(command).output().await.unwrap());
-    assert!(text.starts_with("6 files of 37.72 KiB, 83 lines: 4 sessions, 26 events\nskipped 29 lines:\n"), "{text}");
+    assert!(text.starts_with("6 files of 37.72 KiB, 83 lines: 4 sessions, 27 events\nskipped 29 lines:\n"), "{text}");
     assert_eq!(code, Some(0));
 }
 
@@ -108,6 +108,53 @@ async fn long_files_are_sent_in_batches_and_overlong_lines_are_skipped() {
     assert_eq!(app.sql("select count(*), max(truncated) from events"), format!("2497|{}", 7 * 1024 * 1024));
     let times = app.sql("select created_at from events order by position");
     assert!(times.lines().is_sorted());
+}
+
+/// The rest of the last line is being written, or was never written. The whole records before it are taken.
+#[tokio::test]
+async fn a_last_line_without_an_end_gives_its_whole_records() {
+    let (home, app) = (Home::new(), App::start().await);
+    let file = home.path("glued.jsonl");
+    let prompt = |at: usize| {
+        format!(
+            r#"{{"type":"user","uuid":"u{at}","sessionId":"glued","timestamp":"2026-01-12T00:00:0{at}.000Z","message":{{"content":"row {at}"}}}}"#
+        )
+    };
+    fs::write(&file, format!("{}\n{}{}{}", prompt(1), prompt(2), prompt(3), &prompt(4)[..90])).unwrap();
+    let (url, name) = (app.url(""), file.display().to_string());
+    let (code, text) = code_and_output(&import(&home, &[&name, "--server", &url]).await);
+    assert_eq!((code, text.ends_with("2 lines: 1 new task, 3 new events\n")), (Some(0), true), "{text}");
+    fs::write(&file, format!("{}\n{}{}{}\n", prompt(1), prompt(2), prompt(3), prompt(4))).unwrap();
+    let (_, text) = code_and_output(&import(&home, &[&name, "--server", &url]).await);
+    assert!(text.ends_with("2 lines: 0 new tasks, 1 new event\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_path_without_a_transcript_is_named_and_fails() {
+    let (home, app) = (Home::new(), App::start().await);
+    let url = app.url("");
+    fs::create_dir_all(home.path("empty")).unwrap();
+    fs::write(home.path("notes.txt"), "buy apples\n{\"type\":\"response_item\",\"payload\":{}}\n").unwrap();
+    fs::write(home.path("blank.jsonl"), "").unwrap();
+    let transcript = fixtures("transcripts").join("notes/old.jsonl").display().to_string();
+    for name in ["empty", "notes.txt", "blank.jsonl"] {
+        let path = home.path(name).display().to_string();
+        for more in [&[][..], &["--dry-run"], &[transcript.as_str()]] {
+            let args = [&[path.as_str(), "--server", url.as_str()][..], more].concat();
+            let (code, text) = code_and_output(&import(&home, &args).await);
+            assert_eq!(code, Some(1), "{args:?}: {text}");
+            assert!(text.contains(&format!("in {path}")), "{args:?}: {text}");
+        }
+    }
+    // A folder may hold other files beside its transcripts.
+    let folder = home.path("mixed");
+    with_transcripts(&folder);
+    fs::write(folder.join("other.jsonl"), "{\"kind\":1}\n").unwrap();
+    let folder = folder.display().to_string();
+    let (code, text) = code_and_output(&import(&home, &[&folder, "--server", &url]).await);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains(&format!("no transcript of Claude Code in {folder}/other.jsonl\n")), "{text}");
+    assert!(text.contains("passed over "), "{text}");
 }
 
 #[tokio::test]

@@ -7,19 +7,10 @@
 use serde_json::{Map, Value};
 
 use super::record::HookRecord;
+use super::refusal;
 use super::status::AgentMemory;
 use crate::agent::hook_catalogue::HookName;
 use crate::protocol::limits;
-
-/// The beginnings of the answers to a call that a person refused.
-const REFUSALS: [&str; 3] = [
-    "The user doesn't want to proceed with this tool use",
-    "The user doesn't want to take this action",
-    "Permission for this tool use was denied",
-];
-
-/// The texts in front of the words with which a person refused a call.
-const WORDS_OF_PERSON: [&str; 2] = ["the user said:", "The user said:"];
 
 /// The element around the error of the client's own checks.
 const CHECK_ERROR: (&str, &str) = ("<tool_use_error>", "</tool_use_error>");
@@ -39,9 +30,8 @@ fn unreported_call(batch: &HookRecord, call: &Map<String, Value>, agent: &AgentM
     let answer = call.get("tool_response")?.as_str()?.trim();
     let (hook, field, words) = if let Some(error) = answer.strip_prefix(CHECK_ERROR.0) {
         (HookName::PostToolUseFailure, "error", error.strip_suffix(CHECK_ERROR.1).unwrap_or(error))
-    } else if REFUSALS.iter().any(|refusal| answer.starts_with(refusal)) {
-        let words = WORDS_OF_PERSON.iter().find_map(|mark| answer.split_once(mark)).map(|(_, words)| words);
-        (HookName::PermissionDenied, "reason", words.unwrap_or(answer))
+    } else if refusal::is_refusal(answer) {
+        (HookName::PermissionDenied, "reason", refusal::reason(answer))
     } else if agent.needs_permission(&key) {
         (HookName::PermissionDenied, "reason", answer)
     } else {

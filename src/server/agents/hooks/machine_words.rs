@@ -8,16 +8,6 @@ use crate::agent::hook_catalogue::RowEnd;
 /// The elements that the client writes into a prompt.
 const ELEMENTS: [&str; 3] = ["task-notification", "scheduled-task", "system-reminder"];
 
-/// Whether a prompt has words of the client and no other words.
-pub fn is_of_client(prompt: &str) -> bool {
-    let mut rest = prompt.trim();
-    let is_first_of_client = element(rest).is_some();
-    while let Some((_, _, behind)) = element(rest) {
-        rest = behind.trim_start();
-    }
-    is_first_of_client && rest.is_empty()
-}
-
 /// The first line that tells a person the content of a prompt of the client.
 pub fn summary(prompt: &str) -> &str {
     let text = match element(prompt.trim()) {
@@ -79,25 +69,8 @@ fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EndedWork, ended_work, is_of_client, summary};
+    use super::{EndedWork, ended_work, summary};
     use crate::agent::hook_catalogue::RowEnd;
-
-    #[test]
-    fn a_prompt_of_the_client_has_no_other_words() {
-        for (prompt, expected) in [
-            ("<task-notification>\n<status>completed</status>\n</task-notification>", true),
-            ("  <scheduled-task>Look again</scheduled-task>\n", true),
-            ("<task-notification>one</task-notification>\n<task-notification>two</task-notification>", true),
-            ("<task-notification>cut", true),
-            ("<task-notification>one</task-notification>\nand now the tests", false),
-            ("read <task-notification>", false),
-            ("<task-notifications>", false),
-            ("plant a tree", false),
-            ("", false),
-        ] {
-            assert_eq!(is_of_client(prompt), expected, "{prompt}");
-        }
-    }
 
     #[test]
     fn a_notice_names_the_work_that_ended() {

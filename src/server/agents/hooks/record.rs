@@ -3,9 +3,11 @@
 //! The runtimes add fields with every release and sometimes change one. So only the session and the hook are required.
 //! Any other field that has an unexpected type counts as absent, and the record is still taken.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::{HookError, fingerprint, machine_words};
+use super::{HookError, fingerprint, person_words};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
@@ -115,11 +117,17 @@ impl HookRecord {
         self.id("prompt_id").or_else(|| self.id("turn_id"))
     }
 
+    /// The words of the person in this prompt. None: the record is no prompt, or the client wrote all of it.
+    pub fn person_words(&self) -> Option<Cow<'_, str>> {
+        let is_prompt = self.hook == HookName::UserPromptSubmit && !self.is_prompt_of_client();
+        person_words::of_prompt(self.text("prompt").filter(|_| is_prompt)?)
+    }
+
     /// Whether the client itself wrote this prompt, so that it is no message of a person.
     pub fn is_prompt_of_client(&self) -> bool {
         self.hook == HookName::UserPromptSubmit
             && (self.text("source").is_some_and(|source| !matches!(source, "user" | "sdk"))
-                || self.text("prompt").is_some_and(machine_words::is_of_client))
+                || self.text("prompt").is_some_and(person_words::is_of_client))
     }
 
     /// This prompt as one that the client submits at a time it was told.
@@ -167,11 +175,29 @@ impl HookRecord {
             (RowEffect::Begin(part), _) if self.text("tool_name") == Some("request_user_input_async") => {
                 (entry.event_kind, RowEffect::End(part, RowEnd::Ok))
             }
+            (RowEffect::End(PairedRow::Tool, RowEnd::Ok), _) if self.exit_status().is_some_and(|code| code != 0) => {
+                (entry.event_kind, RowEffect::End(PairedRow::Tool, RowEnd::Failed))
+            }
             (RowEffect::End(PairedRow::Question, _), Some("decline" | "cancel")) => {
                 (entry.event_kind, RowEffect::End(PairedRow::Question, RowEnd::Denied))
             }
             (row, _) => (entry.event_kind, row),
         }
+    }
+
+    /// The exit status of a command, if the runtime reports it in a field or at the start of the answer or the error.
+    pub fn exit_status(&self) -> Option<i64> {
+        let response = self.value("tool_response");
+        let field = response.and_then(|response| {
+            let code =
+                |at: &Value| ["exit_code", "exitCode", "exit_status"].iter().find_map(|name| at.get(name)?.as_i64());
+            code(response).or_else(|| code(response.get("metadata")?))
+        });
+        let told = |text: &str| {
+            let behind = text.trim_start().strip_prefix("Exit code")?;
+            behind.trim_start_matches([':', ' ']).split_whitespace().next()?.parse().ok()
+        };
+        field.or_else(|| told(self.text("error")?)).or_else(|| told(response?.as_str()?))
     }
 
     /// The external id of the row, from the runtime's own id. The beginning and the end have the same one, so they can

@@ -130,6 +130,11 @@ impl AgentMemory {
         })
     }
 
+    /// The ids of the open events, the oldest first.
+    pub fn open_events(&self) -> impl Iterator<Item = &str> {
+        self.open.iter().map(|open| open.event.as_str())
+    }
+
     /// The id of the newest run, to which the next record belongs.
     pub fn session(&self) -> Option<&str> {
         self.run.as_ref().map(|run| run.session.as_str())

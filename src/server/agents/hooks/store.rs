@@ -320,6 +320,11 @@ pub async fn lose_run(tx: &impl ConnectionTrait, outcome: &HookOutcome, now_ms: 
 }
 
 impl StoredEvent {
+    /// Whether a later record can still end the event.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self.state, EventState::Running | EventState::Abandoned)
+    }
+
     /// The end of the event. Metadata that only the beginning has stays.
     pub fn ending(&self, state: EventState, end: TimelineRow) -> EventEnding {
         let begun = self.metadata.as_deref().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::record::HookRecord;
-use super::{machine_words, tool};
+use super::{machine_words, tool, tool_body};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowBody, RowEffect, RowTitle, StatusEffect};
 use crate::protocol::limits;
 use crate::protocol::model::ToolFamily;
@@ -104,6 +104,10 @@ fn title(record: &HookRecord) -> String {
         _ if record.is_prompt_of_client() => {
             text::first_line(machine_words::summary(text("prompt")), limits::LINE_CHARACTERS)
         }
+        _ if record.hook == HookName::UserPromptSubmit => match record.person_words() {
+            Some(words) => text::first_line(&words, limits::LINE_CHARACTERS),
+            None => "Prompt".into(),
+        },
         RowTitle::HookName => record.name().to_owned(),
         RowTitle::Fixed(title) => title.to_owned(),
         RowTitle::WithDetail(title, field) => match record.text(field) {
@@ -126,6 +130,16 @@ fn first_line(record: &HookRecord, field: &str) -> Option<String> {
 }
 
 fn body(record: &HookRecord) -> Option<String> {
+    if let Some(words) = record.person_words() {
+        return Some(words.into_owned());
+    }
+    let own_body = match record.hook {
+        HookName::PreToolUse | HookName::PermissionRequest => tool_body::before_call(record),
+        _ => tool_body::after_call(record),
+    };
+    if own_body.is_some() {
+        return own_body;
+    }
     match record.hook.entry().body {
         RowBody::None => None,
         RowBody::Text(field) => text_field(record, field),

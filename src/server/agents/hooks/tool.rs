@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::patch;
 use super::record::HookRecord;
 use crate::protocol::model::ToolFamily;
 
@@ -9,17 +10,31 @@ use crate::protocol::model::ToolFamily;
 pub fn family(name: &str) -> Option<ToolFamily> {
     match name {
         "Bash" | "BashOutput" | "KillShell" | "KillBash" | "TaskOutput" | "TaskStop" | "Monitor" | "PowerShell"
-        | "shell" | "local_shell" | "exec_command" | "write_stdin" => Some(ToolFamily::Terminal),
-        "Edit" | "MultiEdit" | "Write" | "NotebookEdit" | "apply_patch" => Some(ToolFamily::File),
-        "Read" | "NotebookRead" | "LS" | "Glob" | "Grep" | "WebFetch" | "WebSearch" | "ToolSearch" | "LSP"
-        | "web_search" | "view_image" => Some(ToolFamily::Explore),
-        "Agent" | "Task" | "Skill" | "SlashCommand" | "SendMessage" | "TeamCreate" | "TeamDelete" | "Workflow"
-        | "spawn_agent" | "send_input" | "wait_agent" => Some(ToolFamily::Agent),
-        "TodoWrite" | "TodoRead" | "TaskCreate" | "TaskUpdate" | "TaskGet" | "TaskList" | "update_plan" => {
-            Some(ToolFamily::Todo)
+        | "REPL" | "shell" | "local_shell" | "shell_command" | "exec_command" | "write_stdin" | "js_repl" => {
+            Some(ToolFamily::Terminal)
         }
-        "AskUserQuestion" | "ExitPlanMode" | "EnterPlanMode" | "request_user_input" => Some(ToolFamily::Question),
-        "ListMcpResourcesTool" | "ReadMcpResourceTool" => Some(ToolFamily::Mcp),
+        "Edit" | "MultiEdit" | "Write" | "NotebookEdit" | "apply_patch" | "Artifact" | "EnterWorktree"
+        | "ExitWorktree" | "image_generation" => Some(ToolFamily::File),
+        "Read" | "NotebookRead" | "LS" | "Glob" | "Grep" | "WebFetch" | "WebSearch" | "ToolSearch" | "LSP"
+        | "web_search" | "view_image" | "tool_search" => Some(ToolFamily::Explore),
+        "Agent" | "Task" | "Skill" | "SlashCommand" | "SendMessage" | "SendUserMessage" | "SendUserFile"
+        | "PushNotification" | "TeamCreate" | "TeamDelete" | "Workflow" | "ListAgents" | "CronCreate"
+        | "CronDelete" | "CronList" | "ScheduleWakeup" | "Sleep" | "RemoteTrigger" | "spawn_agent" | "send_input"
+        | "wait_agent" | "close_agent" | "resume_agent" => Some(ToolFamily::Agent),
+        "TodoWrite" | "TodoRead" | "TaskCreate" | "TaskUpdate" | "TaskGet" | "TaskList" | "update_plan"
+        | "create_goal" | "update_goal" | "get_goal" => Some(ToolFamily::Todo),
+        "AskUserQuestion" | "ExitPlanMode" | "EnterPlanMode" | "request_user_input" | "request_user_input_async" => {
+            Some(ToolFamily::Question)
+        }
+        "ListMcpResourcesTool"
+        | "ReadMcpResourceTool"
+        | "ReadMcpResourceDirTool"
+        | "WaitForMcpServers"
+        | "list_mcp_resources"
+        | "list_mcp_resource_templates"
+        | "read_mcp_resource" => Some(ToolFamily::Mcp),
+        // Codex names the tools of its group for other agents without a separator.
+        _ if name.starts_with("collaboration") => Some(ToolFamily::Agent),
         _ if name.starts_with("mcp__") => Some(ToolFamily::Mcp),
         _ => None,
     }
@@ -29,8 +44,10 @@ pub fn family(name: &str) -> Option<ToolFamily> {
 pub fn title(record: &HookRecord) -> String {
     let name = record.text("tool_name").unwrap_or("Tool");
     let input = |field: &str| record.value("tool_input").and_then(|input| input.get(field)?.as_str());
-    if let Some(path) = file_path(record) {
-        return format!("{name} {}", relative(path, record.cwd()));
+    let files = patch::files(record);
+    if !files.is_empty() {
+        let files: Vec<_> = files.into_iter().map(|path| relative(path, record.cwd())).collect();
+        return format!("{name} {}", files.join(", "));
     }
     if let Some(called) = name.strip_prefix("mcp__") {
         return called.replacen("__", ": ", 1);
@@ -38,10 +55,15 @@ pub fn title(record: &HookRecord) -> String {
     let about = match family(name) {
         Some(ToolFamily::Terminal) => input("command").or(input("description")),
         Some(ToolFamily::Explore) => input("pattern").or(input("query")).or(input("url")).or(input("path")),
-        Some(ToolFamily::Agent) => input("description").or(input("skill")).or(input("command")),
+        Some(ToolFamily::Agent) => input("description")
+            .or(input("skill"))
+            .or(input("command"))
+            .or(input("task_name"))
+            .or(input("prompt"))
+            .or(input("reason")),
         Some(ToolFamily::Todo) => input("subject").or(input("taskId")),
         Some(ToolFamily::Question) => first_question(record).or(input("plan")),
-        Some(ToolFamily::File | ToolFamily::Mcp) | None => input("command").or(input("description")),
+        Some(ToolFamily::File | ToolFamily::Mcp) | None => input("command").or(input("description")).or(input("name")),
     };
     match about.filter(|about| !about.trim().is_empty()) {
         Some(about) => format!("{name}: {about}"),
@@ -61,13 +83,15 @@ pub fn facts(record: &HookRecord) -> Map<String, Value> {
     let name = record.text("tool_name").unwrap_or_default();
     fact("tool", record.text("tool_name").map(Value::from));
     fact("tool_use_id", record.id("tool_use_id").map(Value::from));
-    fact("file_path", file_path(record).map(Value::from));
+    let files = patch::files(record);
+    fact("file_path", files.first().copied().map(Value::from));
+    fact("file_paths", Some(files).filter(|files| files.len() > 1).map(Value::from));
     fact("description", input("description"));
     if family(name) == Some(ToolFamily::Terminal) {
         fact("command", input("command"));
         fact("command_class", input("command").and_then(|command| Some(command_class(command.as_str()?).into())));
-        fact("exit_status", exit_status(record).map(Value::from));
     }
+    fact("exit_status", record.exit_status().map(Value::from));
     fact("duration_ms", record.value("duration_ms").and_then(Value::as_u64).map(Value::from));
     fact("interrupted", record.value("is_interrupt").and_then(Value::as_bool).filter(|yes| *yes).map(Value::from));
     fact("reason", record.text("reason").map(Value::from));
@@ -164,28 +188,6 @@ fn is_named(script: &str, class: &str) -> bool {
     script.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == class)
 }
 
-/// The exit status of a command, if the runtime reports it in a field or at the start of the error.
-fn exit_status(record: &HookRecord) -> Option<i64> {
-    let response = record.value("tool_response");
-    let field = response.and_then(|response| {
-        let code = |at: &Value| ["exit_code", "exitCode", "exit_status"].iter().find_map(|name| at.get(name)?.as_i64());
-        code(response).or_else(|| code(response.get("metadata")?))
-    });
-    field.or_else(|| record.text("error")?.strip_prefix("Exit code ")?.split_whitespace().next()?.parse().ok())
-}
-
-/// The file that a tool call reads or changes. Of a patch, the first file.
-fn file_path(record: &HookRecord) -> Option<&str> {
-    let input = record.value("tool_input")?;
-    let named = ["file_path", "notebook_path"].iter().find_map(|field| input.get(field)?.as_str());
-    named.or_else(|| {
-        let patch = (record.text("tool_name") == Some("apply_patch")).then(|| input.get("command")?.as_str())??;
-        patch.lines().find_map(|line| {
-            ["*** Update File: ", "*** Add File: ", "*** Delete File: "].iter().find_map(|mark| line.strip_prefix(mark))
-        })
-    })
-}
-
 /// The path relative to the folder of the agent. A path outside that folder stays as it is.
 fn relative<'a>(path: &'a str, cwd: Option<&str>) -> &'a str {
     let inside = cwd.and_then(|cwd| path.strip_prefix(cwd)?.strip_prefix(['/', '\\']));
@@ -237,6 +239,9 @@ mod tests {
     fn known_tools_have_a_family() {
         assert_eq!(family("mcp__tracker__search"), Some(ToolFamily::Mcp));
         assert_eq!(family("Bash"), Some(ToolFamily::Terminal));
+        assert_eq!(family("collaborationspawn_agent"), Some(ToolFamily::Agent));
+        assert_eq!(family("EnterWorktree"), Some(ToolFamily::File));
+        assert_eq!(family("CronCreate"), Some(ToolFamily::Agent));
         assert_eq!(family("SomethingNew"), None);
     }
 }

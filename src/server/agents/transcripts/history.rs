@@ -6,15 +6,16 @@ use serde_json::Map;
 
 use super::RUNTIME;
 use super::line::TitleGiver;
-use super::session::TranscriptSession;
+use super::session::{FailedTurn, TranscriptSession};
 use crate::agent::hook_catalogue::HookName;
+use crate::protocol::model::TaskStatus;
 use crate::server::agents::hooks::naming;
 use crate::server::agents::hooks::record::HookRecord;
 use crate::server::agents::hooks::status::{AgentMemory, TitleOrigin};
 
 /// The memory of a task that was made from a transcript. It is part of the agent's memory: the first hook of the
 /// session that ran later than the transcript removes it, and from then on hooks report the task.
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
 pub struct ImportedHistory {
     /// The source of the title.
     titled: TitledBy,
@@ -26,6 +27,15 @@ pub struct ImportedHistory {
     /// The end of the period that transcripts cover with events that hooks would report too.
     #[serde(default)]
     pub until_ms: i64,
+    /// Whether no line of the main thread named a folder. A subagent may have named one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_main_folder: bool,
+    /// The newest turn that ended with an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<FailedTurn>,
+    /// The time of the newest other event of the main thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    worked_ms: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -51,10 +61,19 @@ impl ImportedHistory {
     /// The memory for the parsed lines of a session.
     pub fn from_session(session: &TranscriptSession) -> Self {
         let until_ms = session.until.unwrap_or(0);
+        let with_title = |titled, title, prompt_ms| Self {
+            titled,
+            title,
+            prompt_ms,
+            until_ms,
+            lacks_main_folder: session.folder.as_ref().is_none_or(|folder| folder.is_of_subagent),
+            failed: session.failed.clone(),
+            worked_ms: session.worked_ms,
+        };
         let titled = |titled, hook, field: &str, text: &str, prompt_ms| {
             let fields = Map::from_iter([(field.to_owned(), text.into())]);
             let (_, title) = naming::title(&HookRecord::of(RUNTIME, String::new(), hook, fields))?;
-            Some(Self { titled, title, prompt_ms, until_ms })
+            Some(with_title(titled, title, prompt_ms))
         };
         let by_name = session.name.as_ref().and_then(|(named, name)| {
             let by = match named {
@@ -69,9 +88,9 @@ impl ImportedHistory {
                 .and_then(|(at, text)| titled(TitledBy::Prompt, HookName::UserPromptSubmit, "prompt", text, Some(*at)))
         };
         by_name.or_else(by_prompt).unwrap_or_else(|| {
-            let cwd = session.cwd.as_ref().map(|(_, cwd)| ("cwd".to_owned(), cwd.clone().into()));
+            let cwd = session.folder.as_ref().map(|folder| ("cwd".to_owned(), folder.path.clone().into()));
             let record = HookRecord::of(RUNTIME, String::new(), HookName::SessionStart, Map::from_iter(cwd));
-            Self { titled: TitledBy::Folder, title: naming::first_title(&record), prompt_ms: None, until_ms }
+            with_title(TitledBy::Folder, naming::first_title(&record), None)
         })
     }
 
@@ -81,7 +100,34 @@ impl ImportedHistory {
             TitledBy::Agent | TitledBy::Person if self.titled == other.titled => self.until_ms > other.until_ms,
             TitledBy::Agent | TitledBy::Person => self.titled > other.titled,
             TitledBy::Prompt if other.titled == TitledBy::Prompt => self.prompt_ms < other.prompt_ms,
+            TitledBy::Folder if other.titled == TitledBy::Folder => other.lacks_main_folder && !self.lacks_main_folder,
             TitledBy::Prompt | TitledBy::Folder => self.titled > other.titled,
+        }
+    }
+
+    /// Takes the title of the other.
+    pub fn take_title(&mut self, other: &Self) {
+        (self.titled, self.prompt_ms) = (other.titled, other.prompt_ms);
+        self.title.clone_from(&other.title);
+    }
+
+    /// Takes the facts of another part of the transcript that do not depend on the title.
+    pub fn merge(&mut self, other: Self) {
+        self.until_ms = self.until_ms.max(other.until_ms);
+        self.worked_ms = self.worked_ms.max(other.worked_ms);
+        let is_newer = |failed: &FailedTurn| self.failed.as_ref().is_none_or(|mine| mine.at_ms < failed.at_ms);
+        if let Some(failed) = other.failed.filter(is_newer) {
+            self.failed = Some(failed);
+        }
+        self.lacks_main_folder &= other.lacks_main_folder;
+    }
+
+    /// The status of the task, its reason and its detail: errored, if the last turn ended with an error.
+    pub fn status(&self) -> (TaskStatus, Option<&str>, Option<&str>) {
+        let is_last = |failed: &&FailedTurn| self.worked_ms.is_none_or(|worked| worked <= failed.at_ms);
+        match self.failed.as_ref().filter(is_last) {
+            Some(failed) => (TaskStatus::Errored, failed.error.as_deref(), Some(failed.text.as_str())),
+            None => (TaskStatus::Completed, None, None),
         }
     }
 

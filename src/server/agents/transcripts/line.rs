@@ -7,31 +7,16 @@
 use serde_json::{Map, Value};
 
 use crate::protocol::limits;
-use crate::server::agents::hooks::fingerprint;
 use crate::server::agents::hooks::record::MAX_PATH_BYTES;
+use crate::server::agents::hooks::{fingerprint, person_words, refusal};
 use crate::server::database::sql::usage::MICROS_PER_DOLLAR;
 use crate::server::text;
 
 /// The longest name of a model that is kept, in characters.
 const MAX_MODEL_CHARACTERS: usize = 128;
 
-/// The beginnings of texts that a person did not write: commands of the client, their output, and texts that the client
-/// inserts.
-const NOT_WRITTEN_BY_A_PERSON: &[&str] = &[
-    "<command-name>",
-    "<command-message>",
-    "<command-args>",
-    "<local-command-",
-    "<bash-input>",
-    "<bash-stdout>",
-    "<bash-stderr>",
-    "<system-reminder>",
-    "<task-notification>",
-    "<user-memory-input>",
-    "<ide_",
-    "Caveat: The messages below were generated",
-    "[Request interrupted by user",
-];
+/// The model of a message that the client itself wrote in place of an answer.
+const CLIENT_IN_PLACE_OF_A_MODEL: &str = "<synthetic>";
 
 /// A parsed line.
 pub enum TranscriptLine {
@@ -58,8 +43,10 @@ pub struct TranscriptEntry {
     pub session_id: String,
     /// The time of the line.
     pub at_ms: i64,
-    /// The folder that the main thread works in.
+    /// The folder that the thread works in.
     pub cwd: Option<String>,
+    /// The subagent that wrote the line. None: the main thread.
+    pub subagent: Option<String>,
     /// The parts, in the order of the line.
     pub parts: Vec<EntryPart>,
     /// The usage of the answer that the line belongs to.
@@ -80,7 +67,18 @@ pub enum EntryPart {
     /// A tool call.
     Call { id: String, name: String, input: Value },
     /// The result of a tool call.
-    Result { id: String, failed: bool, response: Value },
+    Result { id: String, end: CallEnd, response: Value },
+}
+
+/// How a tool call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallEnd {
+    /// It succeeded.
+    Ok,
+    /// It failed.
+    Failed,
+    /// A person or a rule did not allow it.
+    Denied,
 }
 
 /// The usage of an answer, as one of its lines reports it.
@@ -144,20 +142,20 @@ impl TranscriptLine {
 impl TranscriptEntry {
     fn of_user(fields: &Map<String, Value>, now_ms: i64) -> Result<TranscriptLine, String> {
         let mut entry = Self::of(fields, now_ms)?;
-        if is_true(fields, "isSidechain") || is_true(fields, "isMeta") {
+        if is_true(fields, "isMeta") {
             return Ok(TranscriptLine::PassedOver);
         }
         let content = content(fields)?;
-        let is_kept = |text: &&str| {
-            is_true(fields, "isCompactSummary") || !NOT_WRITTEN_BY_A_PERSON.iter().any(|start| text.starts_with(start))
-        };
-        let text = content.texts().filter(is_kept).collect::<Vec<_>>().join("\n");
-        if !text.is_empty() {
-            let id = line_id(fields, &text);
-            entry.parts.push(match is_true(fields, "isCompactSummary") {
-                true => EntryPart::Compaction { id, text },
-                false => EntryPart::Prompt { id, text },
-            });
+        if is_true(fields, "isCompactSummary") && entry.subagent.is_none() {
+            let text = content.texts().collect::<Vec<_>>().join("\n");
+            if !text.is_empty() {
+                entry.parts.push(EntryPart::Compaction { id: line_id(fields, &text), text });
+            }
+        } else if entry.subagent.is_none() && is_of_person(fields) {
+            let text = content.texts().filter_map(person_words::of_prompt).collect::<Vec<_>>().join("\n");
+            if !text.is_empty() {
+                entry.parts.push(EntryPart::Prompt { id: line_id(fields, &text), text });
+            }
         }
         let results: Vec<_> = content.blocks("tool_result").collect();
         // `toolUseResult` holds the whole answer of the tool, and a `tool_result` block only the part that the model
@@ -166,10 +164,12 @@ impl TranscriptEntry {
             fields.get("toolUseResult").filter(|value| (value.is_object() || value.is_array()) && results.len() == 1);
         for block in &results {
             let id = named_id(block, "tool_use_id")?;
-            let failed = is_true(block, "is_error");
             let shown_response = block.get("content");
-            let response = if failed { shown_response.or(whole_response) } else { whole_response.or(shown_response) };
-            entry.parts.push(EntryPart::Result { id, failed, response: response.cloned().unwrap_or_default() });
+            let (end, response) = match is_true(block, "is_error") {
+                true => (end_of_failed(shown_response), shown_response.or(whole_response)),
+                false => (CallEnd::Ok, whole_response.or(shown_response)),
+            };
+            entry.parts.push(EntryPart::Result { id, end, response: response.cloned().unwrap_or_default() });
         }
         Ok(entry.line())
     }
@@ -177,20 +177,22 @@ impl TranscriptEntry {
     fn of_assistant(fields: &Map<String, Value>, now_ms: i64) -> Result<TranscriptLine, String> {
         let mut entry = Self::of(fields, now_ms)?;
         let content = content(fields)?;
-        if is_true(fields, "isApiErrorMessage") {
-            let text = content.texts().collect::<Vec<_>>().join("\n");
+        let is_of_client = content.message.get("model").and_then(Value::as_str) == Some(CLIENT_IN_PLACE_OF_A_MODEL);
+        let text = content.texts().collect::<Vec<_>>().join("\n");
+        if is_true(fields, "isApiErrorMessage") || (is_of_client && text.starts_with("API Error")) {
             let error = non_blank(fields.get("error")).map(str::to_owned);
-            entry.parts.push(EntryPart::Failure { id: line_id(fields, &text), text, error });
-            return Ok(if is_true(fields, "isSidechain") { TranscriptLine::PassedOver } else { entry.line() });
-        }
-        entry.answer = answer(fields, content.message, entry.at_ms)?;
-        if is_true(fields, "isSidechain") {
-            entry.cwd = None;
+            if entry.subagent.is_none() {
+                entry.parts.push(EntryPart::Failure { id: line_id(fields, &text), text, error });
+            }
             return Ok(entry.line());
         }
+        if is_of_client {
+            return Ok(TranscriptLine::PassedOver);
+        }
+        entry.answer = answer(fields, content.message, entry.at_ms)?;
         let message_id =
             content.message.get("id").and_then(Value::as_str).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
-        for text in content.texts() {
+        for text in content.texts().filter(|_| entry.subagent.is_none()) {
             let id = match message_id {
                 Some(id) => format!("answer:{id}:{:016x}", fingerprint::fingerprint(&[text], &Value::Null)),
                 None => line_id(fields, text),
@@ -215,7 +217,10 @@ impl TranscriptEntry {
         // A time slightly ahead, from another clock, becomes the current time: no event lies in the future.
         let at_ms = at_ms.min(now_ms);
         let cwd = non_blank(fields.get("cwd")).filter(|cwd| cwd.len() <= MAX_PATH_BYTES).map(str::to_owned);
-        Ok(Self { session_id: session_id(fields)?, at_ms, cwd, parts: Vec::new(), answer: None })
+        let named = non_blank(fields.get("agentId")).filter(|id| id.len() <= limits::HOOK_ID_BYTES);
+        // A line of an older version has no id of its subagent.
+        let subagent = is_true(fields, "isSidechain").then(|| named.unwrap_or_default().to_owned());
+        Ok(Self { session_id: session_id(fields)?, at_ms, cwd, subagent, parts: Vec::new(), answer: None })
     }
 
     fn line(self) -> TranscriptLine {
@@ -259,7 +264,21 @@ fn content(fields: &Map<String, Value>) -> Result<Content<'_>, String> {
     }
 }
 
-/// The usage of an answer. A message that the client itself wrote in place of the model (`<synthetic>`) has none.
+/// The end of a call with an error: refused by a person or a rule, or failed.
+fn end_of_failed(response: Option<&Value>) -> CallEnd {
+    let blocks = response.and_then(Value::as_array).into_iter().flatten().filter_map(|block| block.get("text"));
+    let text = response.into_iter().chain(blocks).find_map(|text| non_blank(Some(text))).unwrap_or_default();
+    if refusal::is_refusal(text) { CallEnd::Denied } else { CallEnd::Failed }
+}
+
+/// Whether a person wrote the prompt, as far as the line says it.
+fn is_of_person(fields: &Map<String, Value>) -> bool {
+    let origin = fields.get("origin");
+    let kind = origin.and_then(|origin| non_blank(Some(origin.get("kind").unwrap_or(origin))));
+    kind.is_none_or(|kind| matches!(kind, "human" | "user" | "sdk"))
+}
+
+/// The usage of an answer.
 fn answer(
     fields: &Map<String, Value>,
     message: &Map<String, Value>,
@@ -268,7 +287,6 @@ fn answer(
     let model = non_blank(message.get("model"));
     let usage = match message.get("usage") {
         None | Some(Value::Null) => return Ok(None),
-        Some(_) if model == Some("<synthetic>") => return Ok(None),
         Some(usage) => usage.as_object().ok_or("message.usage is not an object")?,
     };
     let named = [message.get("id"), fields.get("requestId"), fields.get("uuid")].into_iter().find_map(non_blank);

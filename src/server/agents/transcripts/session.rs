@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::RUNTIME;
-use super::line::{AnswerUsage, EntryPart, TitleGiver, TranscriptEntry};
+use super::line::{AnswerUsage, CallEnd, EntryPart, TitleGiver, TranscriptEntry};
 use crate::agent::hook_catalogue::HookName;
+use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::server::agents::hooks::record::HookRecord;
+use crate::server::agents::hooks::refusal;
 use crate::server::agents::hooks::timeline_row::TimelineRow;
+use crate::server::text;
 
 /// A session, as the lines of one request describe it.
 pub struct TranscriptSession {
@@ -19,8 +23,12 @@ pub struct TranscriptSession {
     pub span: Option<(i64, i64)>,
     /// The time of the latest line with an event that a hook would report too.
     pub until: Option<i64>,
-    /// The folder of the earliest line, with the time of that line.
-    pub cwd: Option<(i64, String)>,
+    /// The folder, and the line that names it.
+    pub folder: Option<SessionFolder>,
+    /// The newest event of the main thread that ended a turn with an error.
+    pub failed: Option<FailedTurn>,
+    /// The time of the newest other event of the main thread.
+    pub worked_ms: Option<i64>,
     /// The best name of the session.
     pub name: Option<(TitleGiver, String)>,
     /// The first prompt, with its time.
@@ -35,6 +43,28 @@ pub struct TranscriptSession {
     calls: HashMap<String, usize>,
     /// The external ids of all events.
     external_ids: HashSet<String>,
+}
+
+/// The folder of a session. That of the earliest line of the main thread counts, else that of the earliest line of a
+/// subagent.
+pub struct SessionFolder {
+    /// The path.
+    pub path: String,
+    /// Whether only lines of subagents named a folder.
+    pub is_of_subagent: bool,
+    at_ms: i64,
+}
+
+/// A turn that ended with an error.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct FailedTurn {
+    /// The time of the error.
+    pub at_ms: i64,
+    /// The error, in the words of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The text of the error.
+    pub text: String,
 }
 
 /// An event of a session.
@@ -58,7 +88,7 @@ pub struct LateResult {
     /// The external id of the call's event.
     pub external_id: String,
     fields: Map<String, Value>,
-    failed: bool,
+    end: CallEnd,
 }
 
 impl TranscriptSession {
@@ -68,7 +98,9 @@ impl TranscriptSession {
             id,
             span: None,
             until: None,
-            cwd: None,
+            folder: None,
+            failed: None,
+            worked_ms: None,
             name: None,
             prompt: None,
             events: Vec::new(),
@@ -102,18 +134,45 @@ impl TranscriptSession {
                 None => drop(self.answers.insert(answer.id.clone(), answer)),
             }
         }
-        if let Some(cwd) = entry.cwd.as_ref().filter(|_| self.cwd.as_ref().is_none_or(|(at, _)| at_ms < *at)) {
-            self.cwd = Some((at_ms, cwd.clone()));
+        if let Some(path) = entry.cwd.clone() {
+            let folder = SessionFolder { path, is_of_subagent: entry.subagent.is_some(), at_ms };
+            let rank = |folder: &SessionFolder| (folder.is_of_subagent, folder.at_ms);
+            if self.folder.as_ref().is_none_or(|before| rank(&folder) < rank(before)) {
+                self.folder = Some(folder);
+            }
         }
         if !entry.parts.is_empty() {
             self.until = self.until.max(Some(at_ms));
         }
         for part in entry.parts {
-            self.take_part(part, at_ms, entry.cwd.as_deref(), line);
+            if entry.subagent.is_none() {
+                self.note_turn(&part, at_ms);
+            }
+            let thread = (entry.cwd.as_deref(), entry.subagent.as_deref());
+            self.take_part(part, at_ms, thread, line);
         }
     }
 
-    fn take_part(&mut self, part: EntryPart, at_ms: i64, cwd: Option<&str>, line: u64) {
+    /// Notes whether the part is the end of a failed turn, or work behind one.
+    fn note_turn(&mut self, part: &EntryPart, at_ms: i64) {
+        match part {
+            EntryPart::Failure { text, error, .. }
+                if self.failed.as_ref().is_none_or(|before| before.at_ms <= at_ms) =>
+            {
+                let text = text::cut_characters(text, limits::STATUS_DETAIL_CHARACTERS);
+                let error = error.clone().filter(|error| error.len() <= limits::HOOK_ID_BYTES);
+                self.failed = Some(FailedTurn { at_ms, error, text });
+            }
+            EntryPart::Failure { .. } => {}
+            EntryPart::Prompt { .. }
+            | EntryPart::Response { .. }
+            | EntryPart::Compaction { .. }
+            | EntryPart::Call { .. }
+            | EntryPart::Result { .. } => self.worked_ms = self.worked_ms.max(Some(at_ms)),
+        }
+    }
+
+    fn take_part(&mut self, part: EntryPart, at_ms: i64, (cwd, subagent): (Option<&str>, Option<&str>), line: u64) {
         let one = |field: &str, text: String| Map::from_iter([(field.to_owned(), Value::String(text))]);
         match part {
             EntryPart::Prompt { id, text } => {
@@ -134,7 +193,8 @@ impl TranscriptSession {
                 self.add(id, at_ms, HookName::PostCompact, one("compact_summary", text));
             }
             EntryPart::Call { id, name, input } => {
-                let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd});
+                let fields = json!({"tool_name": name, "tool_input": input, "tool_use_id": id, "cwd": cwd,
+                    "agent_id": subagent});
                 let Value::Object(fields) = fields else { return };
                 let external_id = format!("tool:{id}");
                 if self.external_ids.insert(external_id.clone()) {
@@ -144,11 +204,13 @@ impl TranscriptSession {
                     self.events.push(TranscriptEvent { at_ms, external_id, row, state, call: Some(fields) });
                 }
             }
-            EntryPart::Result { id, failed, response } => {
-                let field = if failed { "error" } else { "tool_response" };
-                let fields = Map::from_iter([(field.to_owned(), response)]);
-                let external_id = format!("tool:{id}");
-                let result = LateResult { line, external_id, fields, failed };
+            EntryPart::Result { id, end, response } => {
+                let fields = match end {
+                    CallEnd::Ok => Map::from_iter([("tool_response".to_owned(), response)]),
+                    CallEnd::Failed => Map::from_iter([("error".to_owned(), response)]),
+                    CallEnd::Denied => one("reason", refusal::reason(&text_of(&response)).to_owned()),
+                };
+                let result = LateResult { line, external_id: format!("tool:{id}"), fields, end };
                 match self.calls.get(&result.external_id).copied() {
                     Some(at) => {
                         // A second result of the same call adds no fact.
@@ -181,10 +243,17 @@ impl LateResult {
     /// The row and the state of the call's event at its end.
     pub fn end(self, session_id: &str, mut call: Map<String, Value>) -> (TimelineRow, EventState) {
         call.extend(self.fields);
-        let (hook, state) = match self.failed {
-            true => (HookName::PostToolUseFailure, EventState::Failed),
-            false => (HookName::PostToolUse, EventState::Ok),
+        let (hook, state) = match self.end {
+            CallEnd::Ok => (HookName::PostToolUse, EventState::Ok),
+            CallEnd::Failed => (HookName::PostToolUseFailure, EventState::Failed),
+            CallEnd::Denied => (HookName::PermissionDenied, EventState::Denied),
         };
         (TimelineRow::of(&HookRecord::of(RUNTIME, session_id.to_owned(), hook, call)), state)
     }
+}
+
+/// The text of an answer: a text, or the texts of its blocks.
+fn text_of(response: &Value) -> String {
+    let blocks = response.as_array().into_iter().flatten().filter_map(|block| block.get("text")?.as_str());
+    response.as_str().into_iter().chain(blocks).collect::<Vec<_>>().join("\n")
 }

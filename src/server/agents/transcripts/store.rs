@@ -7,10 +7,10 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::{Map, Value, json};
 
 use super::history::ImportedHistory;
-use super::session::{LateResult, TranscriptEvent, TranscriptSession};
+use super::session::{LateResult, SessionFolder, TranscriptEvent, TranscriptSession};
 use super::{RUNTIME, usage};
 use crate::protocol::TaskId;
-use crate::protocol::model::{EventState, Imported, TaskStatus};
+use crate::protocol::model::{EventState, Imported};
 use crate::server::access::scope::Scope;
 use crate::server::agents::hooks::naming;
 use crate::server::agents::hooks::store::{StoredEvent, find_task};
@@ -74,15 +74,18 @@ async fn start_task(
     now_ms: i64,
 ) -> Result<String, DbErr> {
     let history = ImportedHistory::from_session(session);
-    let cwd = session.cwd.as_ref().map(|(_, cwd)| cwd.clone());
+    let cwd = session.folder.as_ref().map(|folder| folder.path.clone());
+    let (status, reason, detail) = history.status();
     let task = TaskToStart {
         project: scope.project_or(cwd.as_deref().map(naming::project).unwrap_or_default()),
-        status: TaskStatus::Completed,
+        status,
+        status_reason: reason.map(str::to_owned),
+        status_detail: detail.map(str::to_owned),
         workspace: cwd,
         external_id: Some(session.id.clone()),
         ingest_state: history.to_memory_json(None),
         created_at: first_ms,
-        ..TaskToStart::new(TaskId::new_at(now_ms), history.title, RUNTIME.as_str().to_owned(), last_ms)
+        ..TaskToStart::new(TaskId::new_at(now_ms), history.title.clone(), RUNTIME.as_str().to_owned(), last_ms)
     };
     let id = task.id.to_string();
     ingest::task::insert(tx, task).await?;
@@ -99,23 +102,34 @@ async fn update_task(
 ) -> Result<(), DbErr> {
     let mut changes = TaskChanges::default();
     let mut is_visible = false;
-    let parsed = ImportedHistory::from_session(session);
-    let until_ms = history.until_ms.max(parsed.until_ms);
-    let is_better_title = row.title == history.title && parsed.is_better_than(&history);
-    if is_better_title {
+    let (before, parsed) = (history.clone(), ImportedHistory::from_session(session));
+    if row.title == history.title && parsed.is_better_than(&history) {
         is_visible = parsed.title != row.title;
         changes.title = is_visible.then(|| parsed.title.clone());
-        history = parsed;
+        history.take_title(&parsed);
     }
-    if is_better_title || until_ms > history.until_ms {
-        history.until_ms = until_ms;
+    history.merge(parsed);
+    if history != before {
         changes.ingest_state = Some(history.to_memory_json(row.ingest_state.as_deref()));
     }
-    if let Some((_, cwd)) = session.cwd.as_ref().filter(|_| row.workspace.is_none()) {
-        changes.workspace = Some(Some(cwd.clone()));
-        let project = naming::project(cwd);
-        let may_move = row.project.is_empty() && row.parent_task_id.is_none();
+    let is_better_folder =
+        |folder: &&SessionFolder| row.workspace.is_none() || (before.lacks_main_folder && !folder.is_of_subagent);
+    if let Some(SessionFolder { path, .. }) = session.folder.as_ref().filter(is_better_folder) {
+        let named = row.workspace.as_deref().map(naming::project).unwrap_or_default();
+        let project = naming::project(path);
+        let may_move = row.parent_task_id.is_none() && *row.project == named && project != named;
         changes.project = (may_move && ingest::task::may_move(tx, scope, &row.id, &project).await?).then_some(project);
+        changes.workspace = Some(Some(path.clone()));
+        is_visible = true;
+    }
+    let (status, ..) = before.status();
+    let has_status_of_import = row.status == status.as_str() && row.status_reason.as_deref() == before.status().1;
+    if has_status_of_import && history.status() != before.status() {
+        let (status, reason, detail) = history.status();
+        changes.status = Some(status);
+        changes.status_reason = Some(reason.map(str::to_owned));
+        changes.status_detail = Some(detail.map(str::to_owned));
+        changes.status_since = Some(row.status_since);
         is_visible = true;
     }
     let (first_ms, last_ms) = session.span.unwrap_or((row.created_at, row.status_since));
@@ -123,7 +137,7 @@ async fn update_task(
         changes.created_at = Some(first_ms);
         is_visible = true;
     }
-    if last_ms > row.status_since && row.status == TaskStatus::Completed.as_str() {
+    if last_ms > row.status_since && has_status_of_import {
         changes.status_since = Some(last_ms);
         is_visible = true;
     }
@@ -176,7 +190,9 @@ async fn log_events(
                 let row = entry.row.into_event(task_id, entry.at_ms, now_ms);
                 new.push(EventToLog { state, external_id: Some(entry.external_id), updated_at: now_ms, ..row });
             }
-            (Some(event), Some(state @ (EventState::Ok | EventState::Failed))) if is_open(event) => {
+            (Some(event), Some(state @ (EventState::Ok | EventState::Failed | EventState::Denied)))
+                if is_open(event) =>
+            {
                 ingest::event::finish(tx, &event.id, event.ending(state, entry.row)).await?;
             }
             (Some(_), _) => {}
@@ -199,7 +215,7 @@ async fn end_call(
     }
     let begun: Map<String, Value> =
         call.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let of = [("tool", "tool_name"), ("input", "tool_input"), ("tool_use_id", "tool_use_id")];
+    let of = [("tool", "tool_name"), ("input", "tool_input"), ("tool_use_id", "tool_use_id"), ("agent_id", "agent_id")];
     let fields = of.iter().filter_map(|(kept, field)| Some(((*field).to_owned(), begun.get(*kept)?.clone())));
     let (row, state) = result.end(session_id, fields.collect());
     ingest::event::finish(tx, &call.id, call.ending(state, row)).await

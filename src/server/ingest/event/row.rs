@@ -80,6 +80,23 @@ pub async fn finish(tx: &impl ConnectionTrait, id: &str, ending: EventEnding) ->
     event::Entity::update_many().set(row).filter(event::Column::Id.eq(id)).exec(tx).await.map(drop)
 }
 
+/// Gives an event another title, state and metadata.
+pub async fn revise(
+    tx: &impl ConnectionTrait,
+    id: &str,
+    title: Option<String>,
+    state: EventState,
+    metadata: String,
+) -> Result<(), DbErr> {
+    let row = event::ActiveModel {
+        title: title.map_or(NotSet, |title| Set(title.into())),
+        state: Set(Some(state.as_str().into())),
+        metadata: Set(Some(metadata.into())),
+        ..Default::default()
+    };
+    event::Entity::update_many().set(row).filter(event::Column::Id.eq(id)).exec(tx).await.map(drop)
+}
+
 /// Marks the running events among `ids` as abandoned, because no record of their end will come.
 pub async fn abandon(tx: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     settle(tx, ids, EventState::Abandoned).await
