@@ -40,7 +40,7 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 # A hook gives up after a quarter of a second, and the check of a file must delay no notice. Tests that run at the same
 # time could slow both down, so these run alone.
-deadlines="forwarder:: file_check::"
+deadlines="forwarder:: late_hooks:: file_check::"
 
 # Some tests send SIGHUP. A script that `nohup` started ignores it, and its children inherit that.
 hangup=()

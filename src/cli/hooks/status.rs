@@ -168,5 +168,9 @@ fn waiting(spool: &Spool) -> String {
         let records = counted(tally.aside, "unreadable or rejected record");
         text += &format!("; {records} {was} moved to {}", aside.display());
     }
+    if tally.unread > 0 {
+        let was = if tally.unread == 1 { "was" } else { "were" };
+        text += &format!("; {} {was} lost: too long, too late, or too many at once", counted(tally.unread, "input"));
+    }
     text
 }
