@@ -21,9 +21,17 @@ macro_rules! say {
     };
 }
 
+mod known;
+
 pub mod agent;
 
 mod settings;
+
+mod switches;
+
+mod trust;
+
+mod exclude;
 
 mod edit;
 mod json;
@@ -150,6 +158,11 @@ fn install(args: &Install) -> anyhow::Result<()> {
                 say!("  backup                {}", backup.display());
             }
             say!("  command               {command}");
+            if scope == SettingsScope::Project
+                && let Some(exclude) = exclude::keep_out_of_git(&agent::settings(agent, scope)?)?
+            {
+                say!("  kept out of git       by a line in {exclude}");
+            }
             for line in agent::advice(agent, scope, &agent::settings(agent, scope)?).into_iter().chain(note) {
                 say!("  {line}");
             }

@@ -8,6 +8,8 @@ use anyhow::Context;
 use requery::agent::hook_catalogue::HookName;
 use requery::agent::runtime::AgentRuntime;
 
+use super::known::{self, ClientVersion};
+
 /// The reach of a settings file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingsScope {
@@ -20,20 +22,24 @@ pub enum SettingsScope {
 /// How long an agent may take to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The version of the installed client. None: there is no such program, or it does not say.
+pub fn version(agent: AgentRuntime) -> Option<ClientVersion> {
+    version_of(agent.process_name())
+}
+
 /// The hooks to register, and the reason if some are left out.
 pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
-    let older = agent.unknown_hooks_pass_since().and_then(|since| {
-        let version = version(agent.process_name())?;
-        (version < since).then_some(version)
-    });
-    let note = older.map(|[major, minor, patch]| {
+    let version = version(agent);
+    let (hooks, newest) = (known::registered(agent, version), known::registered(agent, None));
+    let left_out: Vec<&str> = newest.iter().filter(|hook| !hooks.contains(hook)).map(|hook| hook.as_str()).collect();
+    let note = version.filter(|_| !left_out.is_empty()).map(|[major, minor, patch]| {
         format!(
-            "{} {major}.{minor}.{patch} ignores a settings file with a hook that it does not know, so only the hooks \
-             that every version knows are registered; install again after an update",
-            agent.product()
+            "{} {major}.{minor}.{patch} does not know {}, so they are not registered; install again after an update",
+            agent.product(),
+            left_out.join(", ")
         )
     });
-    (HookName::registered(agent, older.is_none()), note)
+    (hooks, note)
 }
 
 /// The file in which an agent looks for hooks. Of a project's files it is the one that is not shared, if there is one.
@@ -78,7 +84,7 @@ pub fn advice(agent: AgentRuntime, scope: SettingsScope, path: &Path) -> Vec<Str
     advice
 }
 
-fn version(program: &str) -> Option<[u32; 3]> {
+fn version_of(program: &str) -> Option<ClientVersion> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
@@ -93,7 +99,9 @@ fn version(program: &str) -> Option<[u32; 3]> {
     }
     let output = child.wait_with_output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let numbers: Option<Vec<u32>> =
-        text.split_whitespace().next()?.split('.').map(|number| number.parse().ok()).collect();
-    numbers?.try_into().ok()
+    // Claude Code writes the version first, Codex writes its name before it.
+    text.split_whitespace().take(2).find_map(|word| {
+        let numbers: Option<Vec<u32>> = word.split('.').map(|number| number.parse().ok()).collect();
+        numbers?.try_into().ok()
+    })
 }
