@@ -99,17 +99,19 @@ export function cost(usage: { cost_usd?: number | null; answers: number; answers
 /** The name of a project; the empty text is a project too. */
 export const projectName = (project: string): string => (project === "" ? "(no project)" : project);
 
+/** The commands that continue a session, by the agents that run in a terminal. */
+const RESUME: Readonly<Record<string, string>> = { "claude-code": "claude --resume", codex: "codex resume" };
+
+/** Whether a person answers an agent in its terminal. Other agents are asked where their own program asks. */
+export const runsInTerminal = (source: string): boolean => Object.hasOwn(RESUME, source);
+
 /** The command that continues a session of an agent in its folder. */
 export function resumeCommand(source: string, runtime: string, workspace: string | null): string | null {
   // The agent would take such an id for an option.
   if (runtime.startsWith("-")) return null;
-  const command =
-    source === "claude-code"
-      ? `claude --resume ${quoted(runtime)}`
-      : source === "codex"
-        ? `codex resume ${quoted(runtime)}`
-        : null;
-  if (command === null) return null;
+  const resume = RESUME[source];
+  if (!runsInTerminal(source) || resume === undefined) return null;
+  const command = `${resume} ${quoted(runtime)}`;
   return workspace === null ? command : `cd ${quoted(workspace)} && ${command}`;
 }
 

@@ -9,7 +9,17 @@ import { Mark } from "../parts/mark";
 import { TextBlock } from "../parts/text_block";
 import { go, to } from "../route";
 import type { Task, TaskDetail } from "../rows";
-import { blockOf, projectName, resumeCommand, sentenceOf, SHAPE_WORDS, shapeOf, why, wordOfReason } from "../words";
+import {
+  blockOf,
+  projectName,
+  resumeCommand,
+  runsInTerminal,
+  sentenceOf,
+  SHAPE_WORDS,
+  shapeOf,
+  why,
+  wordOfReason,
+} from "../words";
 import { TaskParts } from "./task_parts";
 
 interface Action {
@@ -179,7 +189,7 @@ function State({ task }: { task: Task }) {
         {task.status === "waiting" ? (
           <span>
             {why(reason)}
-            {blockOf(reason) === null ? "" : ", in its terminal"}
+            {blockOf(reason) !== null && runsInTerminal(task.source) ? ", in its terminal" : ""}
           </span>
         ) : null}
         {task.waiting_since ? <Age time={task.waiting_since} label="waits" isSpan /> : null}
