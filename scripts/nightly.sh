@@ -2,8 +2,9 @@
 # Runs the property tests with many more cases than `cargo test` does, in the simulation and against a real server, and
 # the fault run with random faults: full disks, failing calls, moved files, restored copies, stepped clocks.
 #
-# Then it looks for ten minutes at views behind a faulty network (a view that is called fresh has to be fresh), breaks
-# each rule of a client once, and measures the size of the engine in a browser.
+# Then it looks for ten minutes at views behind a faulty network (a view that is called fresh has to be fresh), runs 5,000
+# hooks on a busy machine (none may be lost), breaks each rule of a client once, and measures the size of the engine in a
+# browser.
 #
 # A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
 #
@@ -20,5 +21,6 @@ REQUERY_CASES="$simulated" cargo test --locked --test it -- simulation::
 REQUERY_CASES="$real" cargo test --locked --test it -- --test-threads 1 property:: story::
 REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random
 cargo test --locked --test it -- --test-threads 1 --ignored --nocapture freshness::
+cargo test --locked --test it -- --test-threads 1 --ignored --nocapture late_hooks::
 scripts/mutate-rules
 scripts/web-engine

@@ -40,7 +40,7 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 # A hook gives up after a quarter of a second, the check of a file must delay no notice, and a supervisor takes a server
 # for gone after a second. Tests that run at the same time could slow all three down, so these run alone.
-deadlines="forwarder:: file_check:: streams::load::"
+deadlines="forwarder:: late_hooks:: file_check:: streams::load::"
 
 # Some tests send SIGHUP. A script that `nohup` started ignores it, and its children inherit that.
 hangup=()

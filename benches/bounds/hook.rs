@@ -69,7 +69,9 @@ fn fill(base: &Path, address: &str) {
             at_ms: 0,
             body: br#"{"session_id":"s","hook_event_name":"Stop","cwd":"/home/ada"}"#.to_vec(),
         };
-        spool.put(&record, Instant::now() + Duration::from_secs(1)).unwrap();
+        let until = Instant::now() + Duration::from_secs(1);
+        let place = spool.take_place("an agent", &record.delivery, record.at_ms, until).unwrap();
+        spool.put(&record, &place, until).unwrap();
     }
 }
 

@@ -173,8 +173,8 @@ pub struct HookEntry {
 use Registration::{Absent, Never, Since};
 use RowEffect::{Begin, End, Log};
 
-/// Known to every version that has hooks.
-const EVERY: ClientVersion = [0, 0, 0];
+/// The version of a hook that every version with hooks knows.
+pub const EVERY_VERSION: ClientVersion = [0, 0, 0];
 /// The first version of Claude Code that passes over unknown names. An older version ignores its whole settings file if
 /// the file has one, so it gets only the names that every version knows.
 const V101: ClientVersion = [2, 1, 101];
@@ -182,7 +182,7 @@ const V193: ClientVersion = [2, 1, 193];
 const V332: ClientVersion = [2, 1, 332];
 const CODEX_169: ClientVersion = [0, 169, 0];
 
-const ALWAYS: Registration = Since(EVERY);
+const ALWAYS: Registration = Since(EVERY_VERSION);
 const ADDS_NO_FACT: &str = "other hooks report the same facts";
 
 /// An entry for a hook with a row. The other columns have the default: the hook's name as the title, no body, no effect

@@ -1,9 +1,9 @@
 //! The spool: undelivered hook records, kept in files until the server takes them in.
 //!
 //! A hook that does not reach the server leaves its record here. The server, or the next hook, delivers the waiting
-//! records. The queue holds all sessions in order of arrival. A hook that finds records waiting puts its own record
-//! behind them, so no record overtakes an earlier one of its session. Every attempt uses the same delivery id, so a
-//! repeated delivery has no effect.
+//! records. The queue holds all sessions in the order in which their hooks took their places. A hook that finds records
+//! waiting puts its own record among them, so no record overtakes an earlier one of its session. Every attempt uses the
+//! same delivery id, so a repeated delivery has no effect.
 //!
 //! One file holds one record. The file moves into the queue when it is complete, and it carries a length and a
 //! checksum, so a reader recognizes a file that a crash left incomplete. Files are not synced: a power cut may lose the
@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 mod count_file;
+mod place;
 mod record;
 
 use count_file::CountFile;
+pub use place::{MAX_WAIT_BEHIND_MS, PlaceName, SpoolPlace};
 pub use record::{BrokenRecord, SpooledRecord};
 
 /// The largest size of a queue, in bytes of disk. Beyond it the oldest records are dropped and counted. It holds the
@@ -33,6 +35,11 @@ const DISK_BLOCK_BYTES: u64 = 4096;
 const MAX_RECORDS_ASIDE: usize = 100;
 /// The age at which a partial file outside the queue is taken for the remains of a crash.
 const UNFINISHED_FILE_AGE: Duration = Duration::from_secs(600);
+/// How many places one millisecond has. After a clock was set back, the numbers go on from the last one.
+const NUMBERS_PER_MS: u64 = 1000;
+/// How many processes read late input at the same time, over all agents. Each takes some memory, and an agent that never
+/// writes the input of its hooks would start one with every hook.
+const MAX_LATE_READERS: usize = 64;
 /// The pause between two attempts to take the lock. The lock is held for about as long as a rename takes.
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(1);
 
@@ -53,6 +60,8 @@ pub struct SpoolTally {
     pub dropped: u64,
     /// Records put aside since the spool exists because they were unreadable or the server refused them.
     pub aside: u64,
+    /// Inputs lost since the spool exists: too long, too late, or more late ones at once than there are readers.
+    pub unread: u64,
 }
 
 impl Spool {
@@ -76,48 +85,149 @@ impl Spool {
         fs::read_dir(self.queue()).map_or(true, |mut entries| entries.next().is_none())
     }
 
-    /// Puts a record at the end of the queue. Gives up at `until`.
+    /// Takes the next place in the order of the queue. Numbers follow the clock, so the place is the right one even if
+    /// another process holds the lock until `until`; then only two hooks of the same moment may change places.
     ///
     /// # Errors
-    /// The folder cannot be written, or another process holds the lock until `until`. The record is then not in the
-    /// queue, but old records may have been dropped to make room.
-    pub fn put(&self, record: &SpooledRecord, until: Instant) -> io::Result<()> {
+    /// The folder cannot be written.
+    pub fn take_place(
+        &self,
+        agent_process: &str,
+        delivery: &str,
+        at_ms: i64,
+        until: Instant,
+    ) -> io::Result<SpoolPlace> {
+        // The folders exist for all hooks but the first.
+        if !self.places().is_dir() {
+            self.create_folders()?;
+        }
+        let from_clock = u64::try_from(at_ms).unwrap_or_default().saturating_mul(NUMBERS_PER_MS);
+        let take = |number| {
+            let name = PlaceName { number, agent: place::agent_checksum(agent_process), at_ms };
+            SpoolPlace::take(&self.places(), &self.folder.join(format!("part-place-{delivery}")), name)
+        };
+        match self.lock_count(until) {
+            Ok(mut count) => {
+                // The lock is held until the place exists, so a later number finds each earlier place.
+                let place = take(count.next.max(from_clock))?;
+                count.next = place.name.number + 1;
+                count.save()?;
+                Ok(place)
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let file = open_or_create(&self.folder.join("count"))?;
+                take(CountFile::read(file, || Ok((1, 0)))?.next.max(from_clock))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes over a place from the process that started this one, and returns the input that it has read so far.
+    ///
+    /// # Errors
+    /// The file of the place cannot be read.
+    pub fn take_over(&self, name: PlaceName) -> io::Result<(SpoolPlace, Vec<u8>)> {
+        SpoolPlace::take_over(&self.places(), name)
+    }
+
+    /// Whether an earlier place of the same agent process is still open.
+    pub fn is_behind(&self, place: &SpoolPlace, now_ms: i64) -> bool {
+        let record_name = place.name.record_name();
+        place::open_places(&self.places()).iter().any(|earlier| earlier.holds_up(&record_name, now_ms))
+    }
+
+    /// Puts a record into the queue, at its place. The record is in the queue even if the lock is not free until
+    /// `until`; the next process that takes the lock then counts the queue anew.
+    ///
+    /// # Errors
+    /// The folder cannot be written. The record is then not in the queue.
+    pub fn put(&self, record: &SpooledRecord, place: &SpoolPlace, until: Instant) -> io::Result<()> {
+        self.create_folders()?;
+        let size = self.write_to(&self.queue().join(place.name.record_name()), record)?;
+        // A full queue drops records after the new one is in it: the lock must not decide whether a record is kept.
+        let counted = self.lock_count(until).and_then(|mut count| {
+            count.bytes += size;
+            count.next = count.next.max(place.name.number + 1);
+            if count.bytes > MAX_SPOOL_BYTES {
+                self.drop_oldest(&mut count)?;
+            }
+            count.save()
+        });
+        if counted.is_err() {
+            let _ = write(&self.folder.join("uncounted"), b"");
+        }
+        Ok(())
+    }
+
+    /// Puts aside a record that the server refused for good.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn put_aside(&self, record: &SpooledRecord, place: &SpoolPlace, until: Instant) -> io::Result<()> {
+        let aside = self.folder.join("aside");
+        DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
+        if fs::read_dir(&aside)?.count() < MAX_RECORDS_ASIDE {
+            self.write_to(&aside.join(place.name.record_name()), record)?;
+        }
+        let mut count = self.lock_count(until)?;
+        count.aside += 1;
+        count.save()
+    }
+
+    /// Counts an input that is lost.
+    pub fn count_unread(&self, until: Instant) -> io::Result<()> {
+        let mut count = self.lock_count(until)?;
+        count.unread += 1;
+        count.save()
+    }
+
+    /// The right to read late input: a file that its holder keeps locked. None: as many processes as allowed have it.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn late_reader(&self) -> io::Result<Option<File>> {
+        let folder = self.folder.join("late");
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        for number in 0..MAX_LATE_READERS {
+            let file = open_or_create(&folder.join(number.to_string()))?;
+            if file.try_lock().is_ok() {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes the file of a record, and returns how many bytes of disk it takes.
+    fn write_to(&self, path: &Path, record: &SpooledRecord) -> io::Result<u64> {
         let text = record.encode();
-        // Records contain the person's prompts and files: other users must not read them.
-        DirBuilder::new().recursive(true).mode(0o700).create(self.queue())?;
         let partial = self.folder.join(format!("part-{}", record.delivery));
-        let put = write(&partial, &text).and_then(|()| self.enqueue(&partial, disk_bytes(text.len() as u64), until));
-        if put.is_err() {
+        let written = write(&partial, &text).and_then(|()| fs::rename(&partial, path));
+        if written.is_err() {
             let _ = fs::remove_file(&partial);
         }
-        put
+        written.map(|()| disk_bytes(text.len() as u64))
     }
 
-    fn enqueue(&self, partial: &Path, size: u64, until: Instant) -> io::Result<()> {
-        let mut count = self.lock_count(until)?;
-        if count.bytes + size > MAX_SPOOL_BYTES {
-            self.drop_oldest(&mut count, size)?;
+    /// Creates the folders. Records contain the person's prompts and files: other users must not read them.
+    fn create_folders(&self) -> io::Result<()> {
+        for folder in [self.queue(), self.places()] {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        let number = count.next;
-        count.next += 1;
-        count.bytes += size;
-        // The count is saved before the rename: a crash between the two wastes a number, but never gives it out twice.
-        count.save()?;
-        fs::rename(partial, self.queue().join(format!("{number:016}")))
+        Ok(())
     }
 
-    fn drop_oldest(&self, count: &mut CountFile, size: u64) -> io::Result<()> {
+    fn drop_oldest(&self, count: &mut CountFile) -> io::Result<()> {
         let waiting = self.queued_names()?;
         let sizes: Vec<u64> = waiting.iter().map(|name| disk_bytes(self.size(name))).collect();
         count.bytes = sizes.iter().sum();
-        if count.bytes + size <= MAX_SPOOL_BYTES {
+        if count.bytes <= MAX_SPOOL_BYTES {
             return Ok(());
         }
         for (name, freed) in waiting.iter().zip(sizes) {
-            if count.bytes + size <= BYTES_AFTER_DROPPING {
+            if count.bytes <= BYTES_AFTER_DROPPING {
                 break;
             }
-            fs::remove_file(self.queue().join(name))?;
+            ignore_missing(fs::remove_file(self.queue().join(name)))?;
             count.bytes -= freed;
             count.dropped += 1;
         }
@@ -150,6 +260,7 @@ impl Spool {
             bytes: names.iter().map(|name| self.size(name)).sum(),
             dropped: count.dropped,
             aside: count.aside,
+            unread: count.unread,
         })
     }
 
@@ -170,6 +281,10 @@ impl Spool {
 
     fn queue(&self) -> PathBuf {
         self.folder.join("queue")
+    }
+
+    fn places(&self) -> PathBuf {
+        self.folder.join("places")
     }
 
     fn queued_names(&self) -> io::Result<Vec<String>> {
@@ -199,11 +314,21 @@ impl Spool {
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
-        CountFile::read(file, || {
+        let bytes = |names: &[String]| names.iter().map(|name| disk_bytes(self.size(name))).sum();
+        let mut count = CountFile::read(file, || {
             let names = self.queued_names()?;
-            let last = names.iter().filter_map(|name| name.parse::<u64>().ok()).max();
-            Ok((last.map_or(1, |last| last + 1), names.iter().map(|name| disk_bytes(self.size(name))).sum()))
-        })
+            let places = fs::read_dir(self.places()).into_iter().flatten().flatten();
+            let taken =
+                places.filter_map(|place| PlaceName::parse(place.file_name().to_str()?).map(|name| name.number));
+            let numbers = names.iter().filter_map(|name| name.split('-').next()?.parse::<u64>().ok());
+            Ok((numbers.chain(taken).max().map_or(1, |last| last + 1), bytes(&names)))
+        })?;
+        let uncounted = self.folder.join("uncounted");
+        if uncounted.exists() {
+            let _ = fs::remove_file(uncounted);
+            count.bytes = bytes(&self.queued_names()?);
+        }
+        Ok(count)
     }
 }
 
@@ -215,12 +340,16 @@ pub struct SpoolClaim {
 }
 
 impl SpoolClaim {
-    /// The file names of the waiting records, the oldest first.
+    /// The file names of the records to deliver now, the oldest first: all but those behind an open place.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn waiting(&self) -> io::Result<Vec<String>> {
-        self.spool.queued_names()
+    pub fn waiting(&self, now_ms: i64) -> io::Result<Vec<String>> {
+        // The places are read before the queue: a place that closes in between has its record in the queue.
+        let open = place::open_places(&self.spool.places());
+        let mut names = self.spool.queued_names()?;
+        names.retain(|name| !open.iter().any(|place| place.holds_up(name, now_ms)));
+        Ok(names)
     }
 
     /// Reads one record. None: the record was dropped meanwhile.

@@ -22,17 +22,15 @@ macro_rules! say {
 }
 
 pub mod agent;
-
-mod settings;
-
-mod edit;
-mod json;
-
 mod command;
-
 mod diff;
-
+mod edit;
+mod exclude;
+mod json;
+mod settings;
 mod status;
+mod switches;
+mod trust;
 
 use agent::SettingsScope;
 use edit::{HookCommand, KeptContainers};
@@ -150,6 +148,11 @@ fn install(args: &Install) -> anyhow::Result<()> {
                 say!("  backup                {}", backup.display());
             }
             say!("  command               {command}");
+            if scope == SettingsScope::Project
+                && let Some(exclude) = exclude::keep_out_of_git(&agent::settings(agent, scope)?)?
+            {
+                say!("  kept out of git       by a line in {exclude}");
+            }
             for line in agent::advice(agent, scope, &agent::settings(agent, scope)?).into_iter().chain(note) {
                 say!("  {line}");
             }

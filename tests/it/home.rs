@@ -44,6 +44,15 @@ impl Home {
         fs::read_dir(self.spool(port).join("queue")).map_or(0, Iterator::count)
     }
 
+    /// The names of the spooled records, in their order.
+    pub fn queued(&self, port: u16) -> Vec<String> {
+        let entries = fs::read_dir(self.spool(port).join("queue")).into_iter().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
     /// Puts a shell script into the `PATH` of the commands, in place of a program that the user has.
     pub fn install_program(&self, name: &str, script: &str) {
         let path = self.path("bin").join(name);

@@ -53,7 +53,7 @@ fn ours(settings: &Value) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (event, groups) in settings["hooks"].as_object().into_iter().flatten() {
         for hook in groups.as_array().unwrap().iter().flat_map(|group| group["hooks"].as_array().unwrap()) {
-            if let Some(command) = hook["command"].as_str().filter(|command| command.starts_with(program())) {
+            if let Some(command) = hook["command"].as_str().filter(|command| command.contains(program())) {
                 found.entry(event.clone()).or_default().push(command.to_owned());
             }
         }
@@ -63,6 +63,11 @@ fn ours(settings: &Value) -> BTreeMap<String, Vec<String>> {
 
 fn program() -> &'static str {
     env!("CARGO_BIN_EXE_requery")
+}
+
+/// The command of a hook. The shell checks that the program is there, and then becomes the program.
+fn command(rest: &str) -> String {
+    format!("test ! -x {0} || exec {0} hook {rest}", program())
 }
 
 #[test]
@@ -90,7 +95,7 @@ fn every_file_has_the_same_bytes_after_install_and_uninstall() {
             let found = ours(&value(&installed));
             assert_eq!(found.len(), if agent == "codex" { 14 } else { 26 }, "{name}: {text}");
             for (event, commands) in found {
-                assert_eq!(commands, [format!("{} hook {agent}", program())], "{name}: {event}");
+                assert_eq!(commands, [command(agent)], "{name}: {event}");
             }
             let backup = text.lines().find_map(|line| line.trim().strip_prefix("backup"));
             assert_eq!(fs::read(backup.unwrap().trim()).unwrap(), before, "{name}");
@@ -213,15 +218,32 @@ fn a_read_only_file_is_not_changed() {
 
 #[test]
 fn an_old_agent_gets_only_the_hooks_that_it_knows() {
-    for (version, hooks) in
-        [("2.1.92 (Claude Code)", 9), ("2.1.101 (Claude Code)", 23), ("2.1.332 (Claude Code)", 26), ("beta", 26)]
-    {
+    for (version, hooks) in [
+        ("2.1.92 (Claude Code)", 9),
+        ("2.1.101 (Claude Code)", 23),
+        ("2.1.112 (Claude Code)", 23),
+        ("2.1.193 (Claude Code)", 25),
+        ("2.1.332 (Claude Code)", 26),
+        ("beta", 26),
+    ] {
         let home = Home::new();
         home.install_program("claude", &format!("echo '{version}'"));
         let text = home.run(&["hooks", "install", "--agent", "claude-code"]);
         let found = ours(&value(&fs::read(settings(&home, "claude-code", "--user")).unwrap()));
         assert_eq!(found.len(), hooks, "{version}: {text}");
-        assert_eq!(text.contains("2.1.92"), hooks == 9, "{text}");
+        assert_eq!(text.contains("does not know "), hooks < 24, "{text}");
+        // An update of the client brings the missing hooks, and `status` says which.
+        home.install_program("claude", "echo '2.1.332 (Claude Code)'");
+        let text = home.run(&["hooks", "status", "--agent", "claude-code", "--user"]);
+        assert_eq!(text.contains("missing: "), hooks < 24, "{text}");
+        assert_eq!(text.contains("UserPromptExpansion (since 2.1.193)"), hooks < 24, "{text}");
+        home.run(&["hooks", "install", "--agent", "claude-code"]);
+        let text = home.run(&["hooks", "status", "--agent", "claude-code", "--user"]);
+        assert!(!text.contains("missing: "), "{text}");
+        // An older client does not know all of them.
+        home.install_program("claude", "echo '2.1.112 (Claude Code)'");
+        let text = home.run(&["hooks", "status", "--agent", "claude-code", "--user"]);
+        assert!(text.contains("Claude Code 2.1.112 does not know UserPromptExpansion, or"), "{text}");
     }
 }
 
@@ -231,8 +253,7 @@ fn the_command_names_another_server_and_refuses_credentials() {
     let install = ["hooks", "install", "--agent", "codex", "--server"];
     home.run(&[&install[..], &["http://board.example:8080/requery"]].concat());
     let found = ours(&value(&fs::read(settings(&home, "codex", "--user")).unwrap()));
-    let expected = format!("{} hook codex --server http://board.example:8080/requery", program());
-    assert_eq!(found["Stop"], [expected]);
+    assert_eq!(found["Stop"], [command("codex --server http://board.example:8080/requery")]);
     for (server, why) in [
         ("http://ada:secret@board.example", "leave the user name and the password out"),
         ("https://board.example", "expected http://host:port"),
@@ -244,7 +265,7 @@ fn the_command_names_another_server_and_refuses_credentials() {
     // A second install with another server replaces the first command.
     home.run(&["hooks", "install", "--agent", "codex"]);
     let found = ours(&value(&fs::read(settings(&home, "codex", "--user")).unwrap()));
-    assert_eq!(found["Stop"], [format!("{} hook codex", program())]);
+    assert_eq!(found["Stop"], [command("codex")]);
 }
 
 /// Runs each installed command as the agent does, with the recorded input of its hook.
@@ -278,5 +299,147 @@ async fn each_installed_command_delivers_its_record() {
         assert!(text.contains("  spooled       no records wait\n"), "{text}");
         home.run(&["hooks", "uninstall", "--agent", agent, "--project"]);
         assert!(!path.exists());
+    }
+}
+
+fn status(home: &Home, agent: &str) -> String {
+    home.run(&["hooks", "status", "--agent", agent])
+}
+
+#[test]
+fn status_names_the_file_that_switches_the_hooks_off() {
+    let home = Home::new();
+    home.run(&["hooks", "install", "--agent", "claude-code"]);
+    assert!(!status(&home, "claude-code").contains(", but"));
+    let shared = home.project().join(".claude/settings.json");
+    let local = settings(&home, "claude-code", "--project");
+    for (file, value, off) in [
+        (&shared, true, Some(&shared)),
+        (&local, false, None),
+        (&local, true, Some(&local)),
+        (&shared, false, Some(&local)),
+    ] {
+        write(file, json!({"disableAllHooks": value}).to_string().as_bytes());
+        let text = status(&home, "claude-code");
+        match off {
+            Some(file) => {
+                // The current folder is the real path of a folder that may be a link.
+                let file = fs::canonicalize(file).unwrap();
+                assert!(text.contains(&format!(", but disableAllHooks is set in {}\n", file.display())), "{text}");
+            }
+            None => assert!(!text.contains(", but"), "{text}"),
+        }
+    }
+    write(&home.path(".codex/config.toml"), b"[features]\nhooks = false\n");
+    home.run(&["hooks", "install", "--agent", "codex"]);
+    let text = status(&home, "codex");
+    assert!(text.contains("11 hooks in ") && text.contains(", but the feature `hooks` is off in "), "{text}");
+}
+
+#[test]
+fn status_tells_missing_doubled_and_untrusted_hooks_and_a_moved_program() {
+    let home = Home::new();
+    home.run(&["hooks", "install", "--agent", "codex"]);
+    let path = settings(&home, "codex", "--user");
+    assert!(status(&home, "codex").contains("not trusted: all of them; Codex runs them after"));
+    let trust = |event: &str| format!("[hooks.state.\"{}:{event}:0:0\"]\ntrusted_hash = \"x\"\n", path.display());
+    let events = ["session_start", "session_end", "user_prompt_submit", "pre_tool_use", "post_tool_use"];
+    let more = ["permission_request", "subagent_start", "subagent_stop", "pre_compact", "post_compact"];
+    let config: String = events.iter().chain(&more).map(|event| trust(event)).collect();
+    write(&home.path(".codex/config.toml"), config.as_bytes());
+    assert!(status(&home, "codex").contains("not trusted: Stop; "), "{}", status(&home, "codex"));
+    write(&home.path(".codex/config.toml"), format!("{config}{}", trust("stop")).as_bytes());
+    assert!(!status(&home, "codex").contains("not trusted"));
+
+    let mut all = value(&fs::read(&path).unwrap());
+    let stop = all["hooks"].as_object_mut().unwrap().remove("Stop").unwrap();
+    fs::write(&path, all.to_string()).unwrap();
+    assert!(status(&home, "codex").contains("missing: Stop; "), "{}", status(&home, "codex"));
+    all["hooks"]["Stop"] = json!([stop[0], stop[0]]);
+    fs::write(&path, all.to_string()).unwrap();
+    assert!(status(&home, "codex").contains("twice in this file: Stop; "), "{}", status(&home, "codex"));
+
+    let moved = all.to_string().replace(program(), "/gone/requery");
+    fs::write(&path, moved).unwrap();
+    assert!(status(&home, "codex").contains("/gone/requery does not exist, so no hook runs; "));
+    home.run(&["hooks", "install", "--agent", "codex"]);
+    let text = status(&home, "codex");
+    assert!(!["missing", "twice", "exist"].iter().any(|word| text.contains(word)), "{text}");
+}
+
+#[test]
+fn two_scopes_that_double_every_row_are_told() {
+    let home = Home::new();
+    home.run(&["hooks", "install", "--agent", "claude-code"]);
+    home.run(&["hooks", "install", "--agent", "claude-code", "--project"]);
+    let text = status(&home, "claude-code");
+    assert!(!text.contains("twice"), "Claude Code runs the same command once: {text}");
+    let spool = home.path("a spool");
+    let spool = spool.to_str().unwrap();
+    let server = "http://127.0.0.1:7474";
+    home.run(&["hooks", "install", "--agent", "claude-code", "--project", "--server", server, "--spool", spool]);
+    let text = status(&home, "claude-code");
+    assert!(text.contains("  twice         claude-code runs the hooks of both files"), "{text}");
+    // Each server is shown with the spool that its hooks use.
+    assert!(
+        text.contains("server http://127.0.0.1:7373\n") && text.contains("server http://127.0.0.1:7474\n"),
+        "{text}"
+    );
+    let mut hook = std::process::Command::new("sh");
+    let command = &ours(&value(&fs::read(settings(&home, "claude-code", "--project")).unwrap()))["Stop"][0];
+    hook.arg("-c").arg(command);
+    run_silently(home.at_home(hook), br#"{"session_id":"s","hook_event_name":"Stop","cwd":"/"}"#);
+    let text = status(&home, "claude-code");
+    assert!(text.contains(&format!("1 record waits (1 KiB in {spool}/local-7474)")), "{text}");
+}
+
+#[test]
+fn a_removed_program_fails_no_hook() {
+    let home = Home::new();
+    let (program, kept) = (home.path("bin/requery"), home.path("kept"));
+    fs::copy(env!("CARGO_BIN_EXE_requery"), &program).unwrap();
+    let mut install = std::process::Command::new(&program);
+    install.args(["hooks", "install", "--agent", "claude-code", "--server", "http://127.0.0.1:9"]);
+    assert!(home.at_home(install).output().unwrap().status.success());
+    let text = fs::read_to_string(settings(&home, "claude-code", "--user")).unwrap();
+    let command = value(text.as_bytes())["hooks"]["Stop"][0]["hooks"][0]["command"].as_str().unwrap().to_owned();
+    let run = || {
+        let mut shell = std::process::Command::new("sh");
+        shell.arg("-c").arg(&command);
+        let mut child = home.at_home(shell);
+        child.stdin(std::process::Stdio::null());
+        crate::home::check_silent(&child.output().unwrap());
+    };
+    run();
+    fs::rename(&program, &kept).unwrap();
+    run();
+}
+
+#[test]
+fn the_file_of_a_project_is_kept_out_of_git() {
+    for folder in ["", "nested"] {
+        let home = Home::new();
+        let git = |args: &[&str]| {
+            let mut git = std::process::Command::new("git");
+            git.args(args);
+            let output = home.at_home(git).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        git(&["init", "--quiet", "."]);
+        let nested = home.project().join(folder);
+        fs::create_dir_all(&nested).unwrap();
+        let install = || {
+            let mut install = home.requery(&["hooks", "install", "--agent", "claude-code", "--project"]);
+            let output = install.current_dir(&nested).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let text = install();
+        assert!(text.contains("kept out of git       by a line in ") && text.contains("/.git/info/exclude"), "{text}");
+        assert_eq!(git(&["status", "--porcelain"]), "");
+        let exclude = fs::read_to_string(home.project().join(".git/info/exclude")).unwrap();
+        fs::remove_file(nested.join(".claude/settings.local.json")).unwrap();
+        assert!(!install().contains("kept out of git"), "git ignores the file already");
+        assert_eq!(fs::read_to_string(home.project().join(".git/info/exclude")).unwrap(), exclude);
     }
 }

@@ -56,6 +56,7 @@ mod freshness;
 mod hooks;
 mod import;
 mod install;
+mod late_hooks;
 mod settings;
 mod watch;
 

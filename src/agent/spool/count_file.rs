@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The size of the file: four numbers of twenty digits, each followed by a space or the end of the line.
-const FILE_BYTES: usize = 84;
+/// The size of the file: five numbers of twenty digits, each followed by a space or the end of the line.
+const FILE_BYTES: usize = 105;
+/// The size of the file that version 0.1 wrote: without the last number.
+const OLDER_FILE_BYTES: usize = 84;
 
 /// The figures. The file stays locked until this value is dropped.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct CountFile {
     pub dropped: u64,
     /// Records put aside since the spool exists.
     pub aside: u64,
+    /// Inputs lost since the spool exists.
+    pub unread: u64,
 }
 
 impl CountFile {
@@ -26,23 +30,25 @@ impl CountFile {
     /// from the queue, and the other two start at 0.
     pub fn read(file: File, found: impl FnOnce() -> io::Result<(u64, u64)>) -> io::Result<Self> {
         let mut text = [0; FILE_BYTES];
-        let read = file.read_exact_at(&mut text, 0).ok().and_then(|()| {
-            let numbers = str::from_utf8(&text).ok()?.split_whitespace().map(|number| number.parse().ok());
-            <[u64; 4]>::try_from(numbers.collect::<Option<Vec<u64>>>()?).ok()
-        });
-        let [next, bytes, dropped, aside] = match read {
-            Some(numbers) => numbers,
-            None => {
+        let read = file.read_at(&mut text, 0).unwrap_or_default();
+        let numbers = str::from_utf8(&text[..read]).ok().filter(|_| matches!(read, FILE_BYTES | OLDER_FILE_BYTES));
+        let numbers: Option<Vec<u64>> =
+            numbers.and_then(|text| text.split_whitespace().map(|number| number.parse().ok()).collect());
+        let (next, bytes, dropped, aside, unread) = match numbers.as_deref() {
+            Some([next, bytes, dropped, aside]) => (*next, *bytes, *dropped, *aside, 0),
+            Some([next, bytes, dropped, aside, unread]) => (*next, *bytes, *dropped, *aside, *unread),
+            _ => {
                 let (next, bytes) = found()?;
-                [next, bytes, 0, 0]
+                (next, bytes, 0, 0, 0)
             }
         };
-        Ok(Self { file, next, bytes, dropped, aside })
+        Ok(Self { file, next, bytes, dropped, aside, unread })
     }
 
     /// Writes the figures.
     pub fn save(&self) -> io::Result<()> {
-        let Self { file, next, bytes, dropped, aside } = self;
-        file.write_all_at(format!("{next:020} {bytes:020} {dropped:020} {aside:020}\n").as_bytes(), 0)
+        let Self { file, next, bytes, dropped, aside, unread } = self;
+        let text = format!("{next:020} {bytes:020} {dropped:020} {aside:020} {unread:020}\n");
+        file.write_all_at(text.as_bytes(), 0)
     }
 }

@@ -1,7 +1,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::{BrokenRecord, MAX_SPOOL_BYTES, Spool, SpoolTally, SpooledRecord};
+use super::place::agent_checksum;
+use super::{BrokenRecord, MAX_SPOOL_BYTES, MAX_WAIT_BEHIND_MS, Spool, SpoolTally, SpooledRecord};
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
@@ -15,6 +16,11 @@ fn record(number: usize, body: &[u8]) -> SpooledRecord {
         process: number.is_multiple_of(2).then(|| format!("-:{number}")),
         body: body.to_vec(),
     }
+}
+
+fn put(spool: &Spool, record: &SpooledRecord) {
+    let place = spool.take_place("an agent", &record.delivery, 0, soon()).expect("a place");
+    spool.put(record, &place, soon()).expect("put");
 }
 
 fn spool() -> (tempfile::TempDir, Spool) {
@@ -39,11 +45,11 @@ fn records_keep_their_order_and_one_process_claims_them() {
     assert!(spool.is_empty());
     assert_eq!(spool.tally(soon()).expect("a tally"), SpoolTally::default());
     for number in 0..12 {
-        spool.put(&record(number, b"{}\n\0\xff"), soon()).expect("put");
+        put(&spool, &record(number, b"{}\n\0\xff"));
     }
     let claim = spool.claim().expect("usable").expect("free");
     assert!(spool.claim().expect("usable").is_none());
-    let names = claim.waiting().expect("names");
+    let names = claim.waiting(7).expect("names");
     for (number, name) in names.iter().enumerate() {
         assert_eq!(claim.read(name).expect("readable"), Some(Ok(record(number, b"{}\n\0\xff"))));
     }
@@ -53,9 +59,9 @@ fn records_keep_their_order_and_one_process_claims_them() {
     assert_eq!(spool.tally(soon()).expect("a tally"), SpoolTally { aside: 2, ..SpoolTally::default() });
     drop(claim);
     // Numbers of removed records are not reused.
-    spool.put(&record(12, b""), soon()).expect("put");
+    put(&spool, &record(12, b""));
     let claim = spool.claim().expect("usable").expect("free");
-    assert_eq!(claim.waiting().expect("names"), ["0000000000000013"]);
+    assert_eq!(claim.waiting(7).expect("names"), [&*format!("0000000000000013-{:016x}", agent_checksum("an agent"))]);
 }
 
 #[test]
@@ -78,14 +84,14 @@ fn a_full_queue_drops_and_counts_its_oldest_records() {
     let (_folder, spool) = spool();
     let body = vec![b' '; 4 * 1024 * 1024 - 4096];
     for number in 0..20 {
-        spool.put(&record(number, &body), soon()).expect("put");
+        put(&spool, &record(number, &body));
         assert!(spool.tally(soon()).expect("a tally").bytes <= MAX_SPOOL_BYTES);
     }
     let tally = spool.tally(soon()).expect("a tally");
     assert_eq!(tally.waiting + tally.dropped, 20);
     assert!((13..=16).contains(&tally.waiting), "{tally:?}");
     let claim = spool.claim().expect("usable").expect("free");
-    let names = claim.waiting().expect("names");
+    let names = claim.waiting(7).expect("names");
     let newest = claim.read(names.last().expect("one")).expect("readable").expect("there").expect("whole");
     assert_eq!(newest.delivery, "d-19");
 }
@@ -94,13 +100,65 @@ fn a_full_queue_drops_and_counts_its_oldest_records() {
 fn a_damaged_count_file_is_restored_from_the_queue() {
     let (_folder, spool) = spool();
     for number in 0..3 {
-        spool.put(&record(number, b"{}"), soon()).expect("put");
+        put(&spool, &record(number, b"{}"));
     }
     for text in ["", "garbage", "1 2 3\n"] {
         fs::write(spool.folder().join("count"), text).expect("written");
-        spool.put(&record(9, b"{}"), soon()).expect("put");
+        put(&spool, &record(9, b"{}"));
     }
     let claim = spool.claim().expect("usable").expect("free");
-    let names = claim.waiting().expect("names");
-    assert_eq!(names.last().map(String::as_str), Some("0000000000000006"));
+    let names = claim.waiting(7).expect("names");
+    assert!(names.last().is_some_and(|name| name.starts_with("0000000000000006-")), "{names:?}");
+}
+
+#[test]
+fn a_record_waits_behind_the_open_places_of_its_agent_process() {
+    let (_folder, spool) = spool();
+    let take = |agent: &str, number: usize, at_ms| {
+        spool.take_place(agent, &format!("d-{number}"), at_ms, soon()).expect("a place")
+    };
+    let (first, second, of_other) = (take("one", 1, 1_000), take("one", 2, 1_001), take("other", 3, 1_002));
+    assert!(!spool.is_behind(&first, 1_100) && spool.is_behind(&second, 1_100) && !spool.is_behind(&of_other, 1_100));
+    spool.put(&record(2, b"{}"), &second, soon()).expect("put");
+    spool.put(&record(3, b"{}"), &of_other, soon()).expect("put");
+    drop((second, of_other));
+    let claim = spool.claim().expect("usable").expect("free");
+    let numbers = |now_ms| -> Vec<String> {
+        let names = claim.waiting(now_ms).expect("names");
+        let number = |name: &String| name[..16].parse::<u64>().expect("a number") / 1_000 - 999;
+        names.iter().map(|name| number(name).to_string()).collect()
+    };
+    assert_eq!(numbers(1_100), ["3"]);
+    assert_eq!(numbers(1_000 + MAX_WAIT_BEHIND_MS), ["2", "3"], "an open place holds up others for a limited time");
+    assert_eq!(numbers(1_100), ["3"]);
+    spool.put(&record(1, b"{}"), &first, soon()).expect("put");
+    drop(first);
+    assert_eq!(numbers(1_100), ["1", "2", "3"]);
+}
+
+#[test]
+fn the_place_of_a_killed_process_holds_up_no_record() {
+    let (_folder, spool) = spool();
+    let first = spool.take_place("one", "d-1", 7, soon()).expect("a place");
+    let left = spool.folder().join("places/0000000000000000-").display().to_string();
+    let left = format!("{left}{:016x}-7", agent_checksum("one"));
+    fs::write(&left, "half a record").expect("written");
+    let second = spool.take_place("one", "d-2", 7, soon()).expect("a place");
+    assert!(spool.is_behind(&second, 8));
+    drop(first);
+    fs::write(&left, "half a record").expect("written");
+    assert!(!spool.is_behind(&second, 8));
+    assert!(!fs::exists(&left).expect("readable"));
+}
+
+#[test]
+fn a_record_is_kept_while_another_process_holds_the_lock() {
+    let (_folder, spool) = spool();
+    let place = spool.take_place("one", "d-1", 7, soon()).expect("a place");
+    let count = fs::File::open(spool.folder().join("count")).expect("a file");
+    count.lock().expect("locked");
+    spool.put(&record(1, b"{}"), &place, Instant::now()).expect("put");
+    drop(count);
+    let tally = spool.tally(soon()).expect("a tally");
+    assert_eq!((tally.waiting, tally.dropped), (1, 0));
 }

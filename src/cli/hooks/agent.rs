@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use requery::agent::hook_catalogue::HookName;
+use requery::agent::hook_catalogue::{ClientVersion, HookName};
 use requery::agent::runtime::AgentRuntime;
 
 use super::super::agent_folder;
@@ -22,17 +22,21 @@ pub enum SettingsScope {
 /// How long an agent may take to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The version of the installed client. None: there is no such program, or it does not say.
+pub fn version(agent: AgentRuntime) -> Option<ClientVersion> {
+    version_of(agent.program())
+}
+
 /// The hooks to register, and the reason if some are left out.
 pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
-    let version = version(agent.program());
-    let (hooks, all) = (HookName::registered(agent, version), HookName::registered(agent, None));
-    let note = version.filter(|_| hooks.len() < all.len()).map(|[major, minor, patch]| {
+    let version = version(agent);
+    let (hooks, newest) = (HookName::registered(agent, version), HookName::registered(agent, None));
+    let left_out: Vec<&str> = newest.iter().filter(|hook| !hooks.contains(hook)).map(|hook| hook.as_str()).collect();
+    let note = version.filter(|_| !left_out.is_empty()).map(|[major, minor, patch]| {
         format!(
-            "{} {major}.{minor}.{patch} knows {} of the {} hooks, so only these are registered; install again after an \
-             update",
+            "{} {major}.{minor}.{patch} does not know {}, so they are not registered; install again after an update",
             agent.product(),
-            hooks.len(),
-            all.len()
+            left_out.join(", ")
         )
     });
     (hooks, note)
@@ -72,7 +76,7 @@ pub fn advice(agent: AgentRuntime, scope: SettingsScope, path: &Path) -> Vec<Str
     advice
 }
 
-fn version(program: &str) -> Option<[u32; 3]> {
+fn version_of(program: &str) -> Option<ClientVersion> {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
@@ -87,7 +91,9 @@ fn version(program: &str) -> Option<[u32; 3]> {
     }
     let output = child.wait_with_output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let numbers: Option<Vec<u32>> =
-        text.split_whitespace().next()?.split('.').map(|number| number.parse().ok()).collect();
-    numbers?.try_into().ok()
+    // Claude Code writes the version first, Codex writes its name before it.
+    text.split_whitespace().take(2).find_map(|word| {
+        let numbers: Option<Vec<u32>> = word.split('.').map(|number| number.parse().ok()).collect();
+        numbers?.try_into().ok()
+    })
 }

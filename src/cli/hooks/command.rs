@@ -11,7 +11,15 @@ pub struct InstalledCommand {
     pub program: String,
     /// The server it names.
     pub server: Option<String>,
+    /// The spool it names.
+    pub spool: Option<String>,
 }
+
+/// The words in front of the program, in a check that the program is there. A hook that fails is shown to the person, or
+/// keeps the agent from working, and a removed program would fail with every hook.
+const CHECK: &str = "test ! -x ";
+/// The words between the check and the command. The shell becomes the program, which stays a child of the agent.
+const CHECKED: &str = " || exec ";
 
 /// The command that runs `program` for an agent.
 pub fn write(program: &Path, agent: AgentRuntime, options: &[(&str, &str)]) -> anyhow::Result<String> {
@@ -22,20 +30,30 @@ pub fn write(program: &Path, agent: AgentRuntime, options: &[(&str, &str)]) -> a
     for (option, value) in options {
         words.extend([(*option).to_owned(), quoted(value)]);
     }
-    Ok(words.join(" "))
+    Ok(format!("{CHECK}{}{CHECKED}{}", words[0], words.join(" ")))
 }
 
-/// Reads a command. `None` if it is not one of ours. The folder of the program is not compared, since the program may
-/// have moved.
+/// Reads a command, with or without its check. `None` if it is not one of ours. The folder of the program is not
+/// compared, since the program may have moved.
 pub fn read(command: &str, agent: AgentRuntime) -> Option<InstalledCommand> {
+    let Some(checked) = command.strip_prefix(CHECK) else { return read_unchecked(command, agent) };
+    // The path of the program may contain the words, too.
+    checked.match_indices(CHECKED).find_map(|(at, between)| {
+        let [program] = words(&checked[..at])?.try_into().ok()?;
+        let command = read_unchecked(&checked[at + between.len()..], agent)?;
+        (command.program == program).then_some(command)
+    })
+}
+
+fn read_unchecked(command: &str, agent: AgentRuntime) -> Option<InstalledCommand> {
     let words = words(command)?;
     let [program, hook, of, options @ ..] = words.as_slice() else { return None };
     let name = program.rsplit(['/', '\\']).next().unwrap_or_default();
     if !name.starts_with("requery") || hook != "hook" || of != agent.as_str() {
         return None;
     }
-    let server = options.iter().position(|word| word == "--server").and_then(|at| options.get(at + 1));
-    Some(InstalledCommand { program: program.clone(), server: server.cloned() })
+    let option = |name: &str| options.iter().position(|word| word == name).and_then(|at| options.get(at + 1)).cloned();
+    Some(InstalledCommand { program: program.clone(), server: option("--server"), spool: option("--spool") })
 }
 
 fn quoted(word: &str) -> String {
@@ -92,14 +110,19 @@ mod tests {
 
     #[test]
     fn a_written_command_is_recognised_again() {
-        for program in ["/usr/bin/requery", "/home/a b/it's \"here\"/requery", "/été/$HOME/`x`/requery-2"] {
-            let options = [("--server", "http://h:1")];
+        for program in
+            ["/usr/bin/requery", "/home/a b/it's \"here\"/requery", "/été/$HOME/`x`/requery-2", "/a || exec b/requery"]
+        {
+            let options = [("--server", "http://h:1"), ("--spool", "/a spool")];
             let command = write(Path::new(program), AgentRuntime::Codex, &options).expect("written");
             let known = read(&command, AgentRuntime::Codex).expect("ours");
             assert_eq!((known.program.as_str(), known.server.as_deref()), (program, Some("http://h:1")));
+            assert_eq!(known.spool.as_deref(), Some("/a spool"));
             assert_eq!(read(&command, AgentRuntime::ClaudeCode), None);
         }
-        assert_eq!(write(Path::new("/a/requery"), AgentRuntime::Codex, &[]).expect("written"), "/a/requery hook codex");
+        let command = write(Path::new("/a/requery"), AgentRuntime::Codex, &[]).expect("written");
+        assert_eq!(command, "test ! -x /a/requery || exec /a/requery hook codex");
+        assert!(read("/a/requery hook codex", AgentRuntime::Codex).is_some(), "the command of an older version");
     }
 
     #[test]
@@ -109,6 +132,8 @@ mod tests {
             "/usr/bin/requery watch",
             "/usr/bin/requery hook codex; rm x",
             "/usr/bin/requery hook codex | tee log",
+            "test ! -x /usr/bin/other || exec /usr/bin/requery hook codex",
+            "test ! -x /usr/bin/requery || exec /usr/bin/requery hook codex; rm x",
             "/usr/bin/other hook codex",
             "'unfinished",
             "",

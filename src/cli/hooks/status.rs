@@ -1,9 +1,10 @@
 //! `requery hooks status`: shows whether the records of an agent arrive, and if not, at which step they stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use requery::agent::hook_catalogue::{ClientVersion, EVERY_VERSION, HookName, Registration};
 use requery::agent::runtime::AgentRuntime;
 use requery::agent::spool::Spool;
 use requery::protocol::model::HooksHeard;
@@ -16,9 +17,10 @@ use super::super::counted::{counted, number};
 use super::super::forward::ServerAddress;
 use super::agent::{self, SettingsScope};
 use super::command::{self, InstalledCommand};
-use super::edit;
-use super::json::JsonNode;
+use super::edit::{self, HookCommand};
 use super::settings::SettingsFile;
+use super::switches;
+use super::trust;
 
 /// The timeout for the server's answer. It is short because a person waits for it.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -46,65 +48,147 @@ pub struct HooksStatusArgs {
 /// Prints the status.
 pub async fn run(args: HooksStatusArgs) -> anyhow::Result<()> {
     let agents = args.agent.map_or_else(|| AgentRuntime::ALL.to_vec(), |agent| vec![agent]);
-    let mut servers = BTreeSet::new();
+    let base = args.spool.clone().map_or_else(super::super::spool, Ok)?;
+    // Each server with the spools that its hooks use.
+    let mut servers: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
     for agent in &agents {
         say!("{agent}");
-        for (scope, name, left_out) in
-            [(SettingsScope::User, "user", args.project), (SettingsScope::Project, "project", args.user)]
-        {
-            if left_out {
-                continue;
-            }
-            let path = agent::settings(*agent, scope)?;
-            let (summary, installed) = match installed(&path, *agent) {
-                Ok(found) => found,
-                Err(error) => (format!("{error:#}"), Vec::new()),
-            };
-            say!("  {name:<13} {summary}");
-            for hook in installed {
-                if !Path::new(&hook.program).is_file() {
-                    say!("  {:<13} {} does not exist: install the hooks again", "", hook.program);
-                }
-                servers.extend(hook.server.or_else(|| Some(super::super::DEFAULT_SERVER.to_owned())));
-            }
+        let commands = print_agent(*agent, &args)?;
+        for InstalledCommand { server, spool, .. } in commands {
+            let spools = servers.entry(server.unwrap_or_else(|| super::super::DEFAULT_SERVER.to_owned())).or_default();
+            spools.insert(spool.map_or_else(|| base.clone(), PathBuf::from));
         }
     }
     if let Some(server) = args.server {
-        servers = BTreeSet::from([server]);
+        servers.retain(|installed, _| *installed == server);
+        servers.entry(server).or_insert_with(|| BTreeSet::from([base.clone()]));
     } else if servers.is_empty() {
-        servers.insert(super::super::DEFAULT_SERVER.to_owned());
+        servers.insert(super::super::DEFAULT_SERVER.to_owned(), BTreeSet::from([base.clone()]));
     }
-    let base = args.spool.map_or_else(super::super::spool, Ok)?;
-    for server in servers {
+    for (server, mut spools) in servers {
         say!("server {server}");
         print_server(&server, &agents).await?;
-        let spool = ServerAddress::parse(&server).map(|server| Spool::of(&base, &server.host, server.port));
-        say!("  {:<13} {}", "spooled", spool.map_or_else(|error| error.to_string(), |spool| waiting(&spool)));
+        if args.spool.is_some() {
+            spools.insert(base.clone());
+        }
+        for spool in spools {
+            let spool = ServerAddress::parse(&server).map(|server| Spool::of(&spool, &server.host, server.port));
+            say!("  {:<13} {}", "spooled", spool.map_or_else(|error| error.to_string(), |spool| waiting(&spool)));
+        }
     }
     Ok(())
 }
 
-/// Our hooks in a settings file: a summary in words, and each different command once.
-fn installed(path: &Path, agent: AgentRuntime) -> anyhow::Result<(String, Vec<InstalledCommand>)> {
+/// Prints the hooks of an agent and the reasons why some of them do not run. Returns each different command once.
+fn print_agent(agent: AgentRuntime, args: &HooksStatusArgs) -> anyhow::Result<Vec<InstalledCommand>> {
+    let version = agent::version(agent);
+    let off = switches::switched_off(agent)?;
+    let (mut of_scopes, mut all) = (Vec::new(), Vec::new());
+    for (scope, name, left_out) in
+        [(SettingsScope::User, "user", args.project), (SettingsScope::Project, "project", args.user)]
+    {
+        let path = agent::settings(agent, scope)?;
+        let is_same_file = scope == SettingsScope::Project && path == agent::settings(agent, SettingsScope::User)?;
+        let found = if is_same_file { Ok(Vec::new()) } else { find_ours(&path, agent) };
+        of_scopes.push(found.as_ref().map(|found| commands_of(found)).unwrap_or_default());
+        if left_out {
+            continue;
+        }
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                say!("  {name:<13} {error:#}");
+                continue;
+            }
+        };
+        if found.is_empty() {
+            let way = format!("`requery hooks install --agent {agent}` installs hooks");
+            say!("  {name:<13} not installed ({}; {way})", path.display());
+            continue;
+        }
+        let ignored = SettingsFile::read(&path)?;
+        let ignored = edit::check_read_by_agent(ignored.text(), agent).err().map(|flaw| flaw.reason);
+        let but = ignored.or_else(|| off.clone()).map_or_else(String::new, |reason| format!(", but {reason}"));
+        say!("  {name:<13} {} in {}{but}", counted(found.len() as u64, "hook"), path.display());
+        for note in notes(agent, &path, &found, version)? {
+            say!("  {:<13} {note}", "");
+        }
+        all.extend(commands_of(&found).into_iter().filter_map(|command| command::read(&command, agent)));
+    }
+    if let [user, project] = of_scopes.as_slice()
+        && !user.is_empty()
+        && !project.is_empty()
+    {
+        // Claude Code runs a command once, in however many files it stands.
+        if user != project || agent == AgentRuntime::Codex {
+            let way = format!("`requery hooks uninstall --agent {agent} --project` removes one of the two");
+            say!("  {:<13} {agent} runs the hooks of both files, so each row is there twice; {way}", "twice");
+        }
+    }
+    Ok(all)
+}
+
+/// Our hooks in a settings file.
+fn find_ours(path: &Path, agent: AgentRuntime) -> anyhow::Result<Vec<HookCommand>> {
     let settings = SettingsFile::read(path)?;
     let ours = |command: &str| command::read(command, agent).is_some();
-    let found = edit::find(settings.text(), ours).map_err(|flaw| settings.flaw(&flaw))?;
-    let path = path.display();
-    if found.is_empty() {
-        let way = format!("`requery hooks install --agent {agent}` installs hooks");
-        return Ok((format!("not installed ({path}); {way}"), Vec::new()));
+    edit::find(settings.text(), ours).map_err(|flaw| settings.flaw(&flaw))
+}
+
+fn commands_of(found: &[HookCommand]) -> BTreeSet<String> {
+    found.iter().map(|hook| hook.command.clone()).collect()
+}
+
+/// The faults of the hooks in one file, each with the way on.
+fn notes(
+    agent: AgentRuntime,
+    path: &Path,
+    found: &[HookCommand],
+    version: Option<ClientVersion>,
+) -> anyhow::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let again = format!("`requery hooks install --agent {agent}` installs them again");
+    for command in commands_of(found).iter().filter_map(|command| command::read(command, agent)) {
+        if !Path::new(&command.program).is_file() {
+            notes.push(format!("{} does not exist, so no hook runs; {again}", command.program));
+        }
     }
-    let off = JsonNode::parse(settings.text()).ok().and_then(|root| root.get("disableAllHooks"));
-    let off = off.is_some_and(|node| node.source == "true");
-    let ignored = edit::check_read_by_agent(settings.text(), agent).err();
-    let off = match ignored {
-        Some(flaw) => format!(", but {}", flaw.reason),
-        None if off => ", but disableAllHooks is set".to_owned(),
-        None => String::new(),
-    };
-    let commands: BTreeSet<&str> = found.iter().map(|hook| hook.command.as_str()).collect();
-    let installed = commands.into_iter().filter_map(|command| command::read(command, agent)).collect();
-    Ok((format!("{} in {path}{off}", counted(found.len() as u64, "hook")), installed))
+    let known = HookName::registered(agent, version);
+    let installed: Vec<&str> = found.iter().map(|hook| hook.event.as_str()).collect();
+    let missing: Vec<String> = known
+        .iter()
+        .filter(|hook| !installed.contains(&hook.as_str()))
+        .map(|hook| match hook.registration(agent) {
+            Registration::Since(since @ [major, minor, patch]) if since != EVERY_VERSION => format!("{hook} (since {major}.{minor}.{patch})", hook = hook.as_str()),
+            _ => hook.as_str().to_owned(),
+        })
+        .collect();
+    if !missing.is_empty() {
+        notes.push(format!("missing: {}; {again}", missing.join(", ")));
+    }
+    let unknown: Vec<&str> =
+        installed.iter().copied().filter(|event| !known.iter().any(|hook| hook.as_str() == *event)).collect();
+    if let Some([major, minor, patch]) = version
+        && !unknown.is_empty()
+    {
+        let (product, names) = (agent.product(), unknown.join(", "));
+        notes.push(format!("{product} {major}.{minor}.{patch} does not know {names}, or they are not needed; {again}"));
+    }
+    let events: BTreeSet<&str> = installed.iter().copied().collect();
+    let twice: Vec<&str> =
+        events.iter().copied().filter(|event| installed.iter().filter(|other| *other == event).count() > 1).collect();
+    if !twice.is_empty() {
+        notes.push(format!("twice in this file: {}; {again}", twice.join(", ")));
+    }
+    let events: Vec<&str> = events.into_iter().collect();
+    let untrusted = trust::untrusted(agent, path, &events)?;
+    if !untrusted.is_empty() {
+        let (some, product) = (untrusted.join(", "), agent.product());
+        let names = if untrusted.len() == events.len() { "all of them" } else { some.as_str() };
+        notes
+            .push(format!("not trusted: {names}; {product} runs them after you trust them: enter /hooks in {product}"));
+    }
+    Ok(notes)
 }
 
 async fn print_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<()> {
@@ -167,6 +251,10 @@ fn waiting(spool: &Spool) -> String {
         let was = if tally.aside == 1 { "was" } else { "were" };
         let records = counted(tally.aside, "unreadable or rejected record");
         text += &format!("; {records} {was} moved to {}", aside.display());
+    }
+    if tally.unread > 0 {
+        let was = if tally.unread == 1 { "was" } else { "were" };
+        text += &format!("; {} {was} lost: too long, too late, or too many at once", counted(tally.unread, "input"));
     }
     text
 }

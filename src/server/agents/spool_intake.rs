@@ -125,7 +125,7 @@ async fn run_once(database: &Database, spool: &Spool, pace: &mut IntakePace) -> 
             }
             let Some(claim) = spool.claim()? else { return Ok(None) };
             claim.sweep();
-            let names = claim.waiting()?;
+            let names = claim.waiting(chrono::Utc::now().timestamp_millis())?;
             Ok(Some((claim, names)))
         })
         .await

@@ -1,0 +1,275 @@
+//! `requery hook` with late input, signals and a busy machine: no record is lost.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::{Value, json};
+
+use crate::app::PATIENCE;
+use crate::home::{Home, free_port, run_silently};
+
+/// A hook ends within 300 ms. The bound is longer, so that only a hanging hook fails on a busy machine.
+const AT_MOST: Duration = Duration::from_secs(5);
+/// The longest time for which a record waits behind an earlier hook.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+fn prompt(session: usize, number: usize) -> String {
+    json!({
+        "session_id": format!("session-{session}"),
+        "hook_event_name": "UserPromptSubmit",
+        "cwd": format!("/home/ada/{session}"),
+        "prompt": format!("number {number}"),
+    })
+    .to_string()
+}
+
+/// Starts a hook in a process group of its own, with its input open.
+fn start(home: &Home, port: u16) -> (Child, ChildStdin) {
+    let mut command = home.requery(&["hook", "claude-code", "--server", &format!("http://127.0.0.1:{port}")]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    (child, stdin)
+}
+
+/// Waits for the end of a hook: it must print no text and succeed, and its pipes must be closed.
+fn end(mut child: Child) {
+    let began = Instant::now();
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success() && text.is_empty(), "{text}");
+    assert!(began.elapsed() < AT_MOST, "{:?}", began.elapsed());
+}
+
+fn wait_for(state: &str, most: Duration, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + most;
+    while !is_so() {
+        assert!(Instant::now() < until, "never: {state}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The prompts in the spool, in the order of the queue.
+fn spooled_prompts(home: &Home, port: u16) -> Vec<String> {
+    let record = |name: &String| {
+        let text = fs::read(home.spool(port).join("queue").join(name)).unwrap();
+        let body = text.splitn(2, |byte| *byte == b'\n').nth(1).unwrap();
+        serde_json::from_slice::<Value>(body).unwrap()["prompt"].as_str().unwrap().to_owned()
+    };
+    home.queued(port).iter().map(record).collect()
+}
+
+/// The number of hooks that hold a place.
+fn open_places(home: &Home, port: u16) -> usize {
+    fs::read_dir(home.spool(port).join("places")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn late_input_is_read_by_a_process_that_holds_no_pipe_of_the_agent() {
+    let home = Home::new();
+    let port = free_port();
+    let whole = prompt(0, 0);
+    for (number, split) in [0, 1, whole.len() - 1].into_iter().enumerate() {
+        let (hook, mut stdin) = start(&home, port);
+        stdin.write_all(&whole.as_bytes()[..split]).unwrap();
+        // The hook ends before the rest of its input is written.
+        end(hook);
+        assert_eq!(home.spooled(port), number);
+        stdin.write_all(&whole.as_bytes()[split..]).unwrap();
+        drop(stdin);
+        wait_for("the record", PATIENCE, || home.spooled(port) == number + 1);
+        assert_eq!(spooled_prompts(&home, port), vec!["number 0"; number + 1]);
+    }
+    wait_for("closed places", PATIENCE, || open_places(&home, port) == 0);
+    // An input that never comes is no record.
+    let (hook, stdin) = start(&home, port);
+    end(hook);
+    drop(stdin);
+    wait_for("a closed place", PATIENCE, || open_places(&home, port) == 0);
+    assert_eq!(home.spooled(port), 3);
+    let left = fs::read_dir(home.spool(port)).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("part-")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_later_hook_of_the_same_agent_waits_behind_late_input() {
+    let home = Home::new();
+    let port = free_port();
+    let served = home.serve(port, &[]).await;
+    let (late, mut stdin) = start(&home, port);
+    end(late);
+    assert_eq!(open_places(&home, port), 1);
+    let url = format!("http://127.0.0.1:{port}");
+    for number in 1..4 {
+        home.hook(&["claude-code", "--server", &url], prompt(0, number).as_bytes());
+    }
+    assert_eq!(home.spooled(port), 3, "the records wait behind the late one");
+    // The hook of another agent process waits for none of them. A shell stands in for the agent.
+    let mut shell = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_requery");
+    shell.arg("-c").arg(format!("{program} hook claude-code --server {url}; true"));
+    run_silently(home.at_home(shell), prompt(1, 0).as_bytes());
+    served.wait_for_events(1).await;
+    stdin.write_all(prompt(0, 0).as_bytes()).unwrap();
+    drop(stdin);
+    served.wait_for_events(5).await;
+    let titles: Vec<Value> = served.timelines().await[0].1.iter().map(|event| event["title"].clone()).collect();
+    assert_eq!(titles, ["number 0", "number 1", "number 2", "number 3"]);
+}
+
+#[tokio::test]
+async fn a_killed_hook_holds_up_no_other() {
+    let home = Home::new();
+    let port = free_port();
+    let served = home.serve(port, &[]).await;
+    let (mut killed, stdin) = start(&home, port);
+    wait_for("a place", PATIENCE, || open_places(&home, port) == 1);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let began = Instant::now();
+    home.hook(&["claude-code", "--server", &format!("http://127.0.0.1:{port}")], prompt(0, 1).as_bytes());
+    served.wait_for_events(1).await;
+    assert!(began.elapsed() < LONGEST_WAIT, "{:?}", began.elapsed());
+    drop(stdin);
+}
+
+#[test]
+fn signals_end_no_hook() {
+    let home = Home::new();
+    let port = free_port();
+    for (number, signal) in [Signal::TERM, Signal::HUP, Signal::INT].into_iter().enumerate() {
+        for to_group in [false, true] {
+            let spooled = home.spooled(port);
+            let (hook, mut stdin) = start(&home, port);
+            wait_for("a place", PATIENCE, || open_places(&home, port) == 1);
+            let id = Pid::from_child(&hook);
+            if to_group {
+                kill_process_group(id, signal).unwrap();
+            } else {
+                kill_process(id, signal).unwrap();
+            }
+            end(hook);
+            // The process that reads late input is in no group of the agent.
+            assert!(kill_process_group(id, signal).is_err(), "a process is left in the group");
+            stdin.write_all(prompt(0, number).as_bytes()).unwrap();
+            drop(stdin);
+            wait_for("the record", PATIENCE, || home.spooled(port) == spooled + 1);
+            wait_for("a closed place", PATIENCE, || open_places(&home, port) == 0);
+        }
+    }
+}
+
+#[test]
+fn late_inputs_beyond_the_64th_are_counted_and_told() {
+    let home = Home::new();
+    let port = free_port();
+    let mut inputs = Vec::new();
+    for _ in 0..13 {
+        let started: Vec<_> = (0..5).map(|_| start(&home, port)).collect();
+        for (hook, stdin) in started {
+            end(hook);
+            inputs.push(stdin);
+        }
+    }
+    assert_eq!(open_places(&home, port), 64);
+    let url = format!("http://127.0.0.1:{port}");
+    let status = home.run(&["hooks", "status", "--server", &url]);
+    assert!(status.contains("1 input was lost"), "{status}");
+    for (number, mut stdin) in inputs.into_iter().enumerate() {
+        // No process reads the last of the inputs.
+        let _ = stdin.write_all(prompt(0, number).as_bytes());
+    }
+    wait_for("all other records", PATIENCE, || home.spooled(port) == 64);
+}
+
+/// A machine with more to do than it has cores.
+struct BusyMachine(Vec<Child>);
+
+impl BusyMachine {
+    fn start(loops: usize) -> Self {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg("while :; do :; done");
+        Self((0..loops).map(|_| shell.spawn().unwrap()).collect())
+    }
+}
+
+impl Drop for BusyMachine {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs hooks of six sessions at a time beside eight busy loops. Some write their input late.
+async fn no_hook_is_lost(hooks: usize) {
+    const SESSIONS: usize = 6;
+    let home = Home::new();
+    let port = free_port();
+    let served = home.serve(port, &[]).await;
+    let each = hooks / SESSIONS;
+    let slowest = Mutex::new(Duration::ZERO);
+    let writers = {
+        let _busy = BusyMachine::start(8);
+        std::thread::scope(|scope| {
+            let sessions: Vec<_> = (0..SESSIONS)
+                .map(|session| {
+                    let (home, slowest) = (&home, &slowest);
+                    scope.spawn(move || {
+                        let mut late = Vec::new();
+                        for number in 0..each {
+                            let (hook, mut stdin) = start(home, port);
+                            let text = prompt(session, number);
+                            let began = Instant::now();
+                            if number % 10 == 9 {
+                                late.push(std::thread::spawn(move || {
+                                    std::thread::sleep(Duration::from_millis(100 * (number as u64 % 4 + 1)));
+                                    stdin.write_all(text.as_bytes()).unwrap();
+                                }));
+                            } else {
+                                stdin.write_all(text.as_bytes()).unwrap();
+                                drop(stdin);
+                            }
+                            end(hook);
+                            let mut slowest = slowest.lock().unwrap();
+                            *slowest = slowest.max(began.elapsed());
+                        }
+                        late
+                    })
+                })
+                .collect();
+            sessions.into_iter().flat_map(|session| session.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    served.wait_for_events(each * SESSIONS).await;
+    let timelines = served.timelines().await;
+    assert_eq!(timelines.len(), SESSIONS);
+    for (workspace, events) in timelines {
+        let titles: Vec<_> = events.iter().map(|event| event["title"].as_str().unwrap().to_owned()).collect();
+        let expected: Vec<_> = (0..each).map(|number| format!("number {number}")).collect();
+        assert_eq!(titles, expected, "{workspace}");
+    }
+    println!("{} hooks, each once and in order; the slowest ended after {:?}", each * SESSIONS, slowest.into_inner());
+}
+
+#[tokio::test]
+async fn no_hook_of_a_busy_machine_is_lost() {
+    no_hook_is_lost(240).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: `scripts/nightly.sh` runs it"]
+async fn none_of_5000_hooks_of_a_busy_machine_is_lost() {
+    no_hook_is_lost(5004).await;
+}
