@@ -10,6 +10,7 @@ mod orders;
 mod pictures;
 mod silence;
 mod statements;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
