@@ -11,6 +11,7 @@ import { go, to } from "../route";
 import type { Task, TaskDetail } from "../rows";
 import { blockOf, projectName, resumeCommand, sentenceOf, SHAPE_WORDS, shapeOf, why, wordOfReason } from "../words";
 import { TaskParts } from "./task_parts";
+import { TaskWork } from "./task_work";
 
 interface Action {
   key: string;
@@ -96,6 +97,7 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
           </a>
         ) : null}
       </div>
+      <TaskWork detail={detail} />
       <TaskParts detail={detail} element={parts} />
       {isRaw ? (
         <Dialog title="The task as JSON" close={() => setRaw(false)}>
