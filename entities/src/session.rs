@@ -16,6 +16,8 @@ pub struct Model {
     pub summary: Option<StoredText>,
     pub started_at: i64,
     pub ended_at: Option<i64>,
+    pub model: Option<StoredText>,
+    pub host: Option<StoredText>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

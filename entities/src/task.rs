@@ -30,6 +30,11 @@ pub struct Model {
     pub process: Option<StoredText>,
     pub stale_since: Option<i64>,
     pub stale_reason: Option<StoredText>,
+    pub todos: Option<StoredText>,
+    pub model: Option<StoredText>,
+    pub branch: Option<StoredText>,
+    pub last_commit: Option<StoredText>,
+    pub pull_request: Option<StoredText>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

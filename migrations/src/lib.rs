@@ -31,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_words", include_str!("../sqlite/0004_words.sql")),
     ("0005_notice_details", include_str!("../sqlite/0005_notice_details.sql")),
     ("0006_status_detail", include_str!("../sqlite/0006_status_detail.sql")),
+    ("0007_state_of_work", include_str!("../sqlite/0007_state_of_work.sql")),
 ];
 /// The tables of this crate.
 const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");

@@ -185,6 +185,21 @@ pub const ACTIVITY_HOURS: i64 = 24;
 /// How many sessions and how many children a task's detail lists. The others are left out; `figures` has their number.
 pub const DETAIL_ROWS: u64 = 100;
 
+/// How many entries the list of an agent keeps. Of a longer list the later entries are left out: no person reads them.
+pub const TODOS: usize = 100;
+
+/// The longest title of an entry of that list, in code points. A longer one is cut: it is a line in a list.
+pub const TODO_CHARACTERS: usize = 120;
+
+/// How many running calls a task's detail lists. The newer ones are left out; the timeline has them.
+pub const OPEN_CALLS: u64 = 100;
+
+/// How many changed files a task's detail lists. The files whose last change is older are left out.
+pub const TOUCHED_FILES: u64 = 100;
+
+/// How many of its newest changes of files a task's detail counts. The timeline has the older ones.
+pub const FILE_CHANGES: u64 = 1000;
+
 /// How many of its newest events a task's detail has. The timeline has the older ones.
 pub const DETAIL_EVENTS: u64 = 50;
 

@@ -13,6 +13,9 @@ pub use timestamp::Timestamp;
 mod task;
 pub use task::{ChildTask, FinalStatus, Purged, StaleReason, Task, TaskMode, TaskPage, TaskStatus};
 
+mod todo;
+pub use todo::{Todo, TodoProgress, TodoState};
+
 mod session;
 pub use session::{Session, SessionStatus};
 
@@ -31,7 +34,7 @@ pub use bookmark::{Bookmark, BookmarkPage};
 #[cfg(any(feature = "server", feature = "client"))]
 mod detail;
 #[cfg(any(feature = "server", feature = "client"))]
-pub use detail::{TaskDetail, TaskFigures};
+pub use detail::{OpenCall, TaskDetail, TaskFigures, TouchedFile};
 
 mod overview;
 pub use overview::{Activity, NeedsYou, Overview, SourceCount, Stats};

@@ -29,6 +29,8 @@ pub mod search;
 
 pub mod usage;
 
+mod work;
+
 mod page;
 pub use page::{ListName, MomentKey, PageToken, PageWindow, TimelineKey};
 

@@ -4,9 +4,9 @@
 use poem_openapi::types::ToJSON;
 use requery::protocol::model::{
     Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, HooksHeard, Imported,
-    Lane, ModelUsage, NeedsYou, Overview, Project, ProjectPage, Purged, SearchHit, SearchKind, SearchResults, Session,
-    SessionStatus, SkippedLine, Snippet, SourceCount, StaleReason, Stats, Task, TaskDetail, TaskFigures, TaskMode,
-    TaskPage, TaskStatus, Timeline, Timestamp, ToolFamily, Usage,
+    Lane, ModelUsage, NeedsYou, OpenCall, Overview, Project, ProjectPage, Purged, SearchHit, SearchKind, SearchResults,
+    Session, SessionStatus, SkippedLine, Snippet, SourceCount, StaleReason, Stats, Task, TaskDetail, TaskFigures,
+    TaskMode, TaskPage, TaskStatus, Timeline, Timestamp, Todo, TodoState, ToolFamily, TouchedFile, Usage,
 };
 use requery::protocol::write::{
     EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
@@ -44,10 +44,11 @@ fn serde_writes_answers_as_the_schemas_describe() {
         "task_id": ID, "title": "a", "project": "p", "status": "waiting", "mode": "primary", "parent_task_id": null,
         "parent_session_id": ID, "workspace": "/w", "source": "api", "status_reason": null, "status_detail": "d", "waiting_since": TIME,
         "stale_since": TIME, "stale_reason": "gone", "summary": "s", "event_count": 3, "created_at": TIME, "changed_at": TIME, "ended_at": null,
+        "progress": {"done": 1, "total": 3, "active": "t"}, "model": "m", "branch": "b", "commit": "3f9d2c1", "pull_request": null,
     });
     let session = json!({
         "session_id": ID, "task_id": ID, "source": "api", "runtime_session_id": "r", "status": "lost", "summary": null,
-        "started_at": TIME, "ended_at": TIME,
+        "started_at": TIME, "ended_at": TIME, "model": "m", "host": null,
     });
     let child = json!({
         "task_id": ID, "title": "a", "project": "p", "status": "errored", "mode": "background", "status_reason": "x",
@@ -80,6 +81,11 @@ fn serde_writes_answers_as_the_schemas_describe() {
     });
     let model = json!({"model": null, "usage": usage});
     let skipped = json!({"line": 3, "reason": "r"});
+    let todo = json!({"id": "1", "title": "t", "state": "in_progress"});
+    let call = json!({
+        "event_id": ID, "session_id": ID, "kind": "tool", "family": "terminal", "title": "t", "since": TIME,
+    });
+    let file = json!({"path": "src/a.rs", "changes": 2, "changed_at": TIME});
     let timeline = json!({"items": [event], "next": null});
     let page = |item: &Value| json!({"items": [item], "next": "n", "previous": null});
 
@@ -99,6 +105,9 @@ fn serde_writes_answers_as_the_schemas_describe() {
     check::<Imported>(&json!({
         "lines": 9, "passed_over": 1, "skipped": 2, "reasons": [skipped], "tasks": 3, "events": 4, "usage": usage,
     }));
+    check::<Todo>(&todo);
+    check::<OpenCall>(&call);
+    check::<TouchedFile>(&file);
     check::<Timeline>(&timeline);
     check::<TaskPage>(&page(&task));
     check::<EventPage>(&page(&event));
@@ -113,7 +122,7 @@ fn serde_writes_answers_as_the_schemas_describe() {
     }));
     check::<TaskDetail>(&json!({
         "task": task, "sessions": [session], "children": [child], "figures": figures, "usage": usage,
-        "models": [model], "timeline": timeline,
+        "models": [model], "todos": [todo], "open_calls": [call], "files": [file], "timeline": timeline,
     }));
     let snippet = json!({"text": "…a", "marks": [[1, 2]]});
     check::<Snippet>(&snippet);
@@ -144,6 +153,9 @@ fn serde_writes_answers_as_the_schemas_describe() {
     }
     for word in StaleReason::ALL {
         check::<StaleReason>(&json!(word.as_str()));
+    }
+    for word in TodoState::ALL {
+        check::<TodoState>(&json!(word.as_str()));
     }
     for word in TaskMode::ALL {
         check::<TaskMode>(&json!(word.as_str()));

@@ -15,6 +15,7 @@ mod silence;
 mod statements;
 mod truth;
 mod words;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -10,4 +10,5 @@ mod failures;
 mod pages;
 mod projects;
 mod reads;
+mod work;
 mod writes;

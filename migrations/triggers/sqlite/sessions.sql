@@ -20,7 +20,8 @@ end;
 create trigger sessions_updated after update on sessions
 when (new.source is not old.source or new.runtime_session_id is not old.runtime_session_id
     or new.status is not old.status or new.summary is not old.summary
-    or new.started_at is not old.started_at or new.ended_at is not old.ended_at)
+    or new.started_at is not old.started_at or new.ended_at is not old.ended_at
+    or new.model is not old.model or new.host is not old.host)
     and not exists (select 1 from settling where id = new.id) begin
     insert into changes (kind, project, task_id, object_id)
         select 'session.ended', project, id, new.id from tasks

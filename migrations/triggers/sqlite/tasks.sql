@@ -79,7 +79,8 @@ end;
 -- change of the status clears the stale flag.
 create trigger tasks_updated after update of
     title, project, status, mode, parent_task_id, parent_session_id, workspace, source, external_id, status_reason,
-    status_detail, status_since, summary, stale_since, stale_reason, created_at on tasks
+    status_detail, status_since, summary, stale_since, stale_reason, created_at, todos, model, branch, last_commit,
+    pull_request on tasks
 when (new.title is not old.title or new.project is not old.project or new.status is not old.status
     or new.mode is not old.mode or new.parent_task_id is not old.parent_task_id
     or new.parent_session_id is not old.parent_session_id or new.workspace is not old.workspace
@@ -87,7 +88,9 @@ when (new.title is not old.title or new.project is not old.project or new.status
     or new.status_reason is not old.status_reason or new.status_detail is not old.status_detail
     or new.status_since is not old.status_since
     or new.summary is not old.summary or new.stale_since is not old.stale_since
-    or new.stale_reason is not old.stale_reason or new.created_at is not old.created_at)
+    or new.stale_reason is not old.stale_reason or new.created_at is not old.created_at
+    or new.todos is not old.todos or new.model is not old.model or new.branch is not old.branch
+    or new.last_commit is not old.last_commit or new.pull_request is not old.pull_request)
     and not exists (select 1 from settling where id = new.id) begin
     -- For the screens that show the task in its old project or below its old parent. A screen that shows only the status
     -- has to notice that the task left or came, so a move without a change of the status says "not known".

@@ -159,7 +159,9 @@ fn notes(
         .iter()
         .filter(|hook| !installed.contains(&hook.as_str()))
         .map(|hook| match hook.registration(agent) {
-            Registration::Since(since @ [major, minor, patch]) if since != EVERY_VERSION => format!("{hook} (since {major}.{minor}.{patch})", hook = hook.as_str()),
+            Registration::Since(since @ [major, minor, patch]) if since != EVERY_VERSION => {
+                format!("{hook} (since {major}.{minor}.{patch})", hook = hook.as_str())
+            }
             _ => hook.as_str().to_owned(),
         })
         .collect();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use requery::agent::runtime::AgentRuntime;
 
+use super::super::agent_folder;
 use super::agent::{self, SettingsScope};
 use super::json::JsonNode;
 
@@ -16,7 +17,7 @@ pub fn switched_off(agent: AgentRuntime) -> anyhow::Result<Option<String>> {
     match agent {
         AgentRuntime::ClaudeCode => switched_off_in_claude_code(),
         AgentRuntime::Codex => {
-            let config = agent::folder(agent)?.join("config.toml");
+            let config = agent_folder(agent)?.join("config.toml");
             let text = fs::read_to_string(&config).unwrap_or_default();
             Ok(features_without_hooks(&text).then(|| format!("the feature `hooks` is off in {}", config.display())))
         }

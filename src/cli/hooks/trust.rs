@@ -5,7 +5,7 @@ use std::path::Path;
 
 use requery::agent::runtime::AgentRuntime;
 
-use super::agent;
+use super::super::agent_folder;
 
 /// The events whose hooks in `file` the person has not trusted yet. Codex keeps the trust in `config.toml`, under a key
 /// with the path of the file and the name of the event. Whether a hook has changed since is known to Codex alone: it
@@ -14,7 +14,7 @@ pub fn untrusted<'a>(agent: AgentRuntime, file: &Path, events: &[&'a str]) -> an
     if agent != AgentRuntime::Codex {
         return Ok(Vec::new());
     }
-    let config = fs::read_to_string(agent::folder(agent)?.join("config.toml")).unwrap_or_default();
+    let config = fs::read_to_string(agent_folder(agent)?.join("config.toml")).unwrap_or_default();
     let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let is_trusted = |event: &str| {
         [file, &real].iter().any(|path| config.contains(&format!("{}:{}:", path.display(), snake_case(event))))

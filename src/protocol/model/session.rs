@@ -41,4 +41,8 @@ pub struct Session {
     pub started_at: Timestamp,
     /// The time at which the session ended.
     pub ended_at: Option<Timestamp>,
+    /// The model that answers in the session, as the runtime names it; `null` if it is not known.
+    pub model: Option<String>,
+    /// The name of the machine on which the session runs; `null` if it is not known.
+    pub host: Option<String>,
 }

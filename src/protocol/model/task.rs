@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
+use super::TodoProgress;
 use super::page::pages;
 use super::words::words;
 use crate::protocol::{SessionId, TaskId};
@@ -91,6 +92,16 @@ pub struct Task {
     pub changed_at: Timestamp,
     /// The time at which the task was completed or errored.
     pub ended_at: Option<Timestamp>,
+    /// How far the agent's own list of the work is done; `null` if the agent made no list.
+    pub progress: Option<TodoProgress>,
+    /// The model that works on the task, as the runtime names it.
+    pub model: Option<String>,
+    /// The branch of the last commit, push or change of the branch.
+    pub branch: Option<String>,
+    /// The hash of the last commit, as short as version control wrote it.
+    pub commit: Option<String>,
+    /// The address of the last pull request.
+    pub pull_request: Option<String>,
 }
 
 /// A child of a task, with the fields that the parent shows.

@@ -24,6 +24,7 @@ pub(super) mod timeline_row;
 mod tool;
 mod tool_body;
 mod usage;
+mod work;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
@@ -31,6 +32,7 @@ use self::record::HookRecord;
 use self::status::{AgentMemory, FreshIds, TitleOrigin};
 use self::store::StoredTask;
 use self::timeline_row::TimelineRow;
+use self::work::{GitOutcome, StoredWork};
 use crate::agent::hook_catalogue::{HookName, RowEffect, RowEnd};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
@@ -180,9 +182,17 @@ async fn take_record(
     let is_newest = found.as_ref().is_none_or(|task| task.is_newest(time));
     let outcome = agent.take(record, known.as_ref().map(|event| event.state), is_newest, &fresh, now_ms);
 
+    let git = GitOutcome::of(record);
+    let new_run_model;
     let task_id = match found {
         Some(task) => {
             let mut changes = task.changes(record, process, &mut agent, &outcome, time);
+            changes.work = task.work.changes(record, &git, is_newest);
+            // A run that starts with the record has the model already.
+            if let (Some(model), None, Some(run)) = (&changes.work.model, &outcome.started_run, agent.session()) {
+                ingest::session::set_model(tx, run, model).await?;
+            }
+            new_run_model = changes.work.model.clone().or(task.work.model.clone());
             if let Some(project) = &changes.project
                 && !ingest::task::may_move(tx, scope, &task.id, project).await?
             {
@@ -192,13 +202,15 @@ async fn take_record(
             task.id
         }
         None => {
-            let task = store::task_to_start(scope, record, process, &mut agent, now_ms);
+            let mut task = store::task_to_start(scope, record, process, &mut agent, now_ms);
+            task.work = StoredWork::default().changes(record, &git, true);
+            new_run_model = task.work.model.clone();
             let id = task.id.to_string();
             ingest::task::insert(tx, task).await?;
             id
         }
     };
-    store::save_runs(tx, &task_id, record, &outcome, now_ms).await?;
+    store::save_runs(tx, &task_id, record, &outcome, new_run_model, now_ms).await?;
     store::end_events(tx, &outcome).await?;
     if let Some(process) = process.filter(|_| record.starts_run()) {
         store::end_other_sessions(tx, scope, record, process, &task_id, now_ms).await?;
@@ -216,11 +228,14 @@ async fn take_record(
     };
     let session_id = agent.session().map(str::to_owned);
     let is_repeated = known.as_ref().is_some_and(|event| !event.is_unfinished());
+    let mut new = Vec::new();
+    let mut is_told = true;
     match (known, state) {
         (Some(event), Some(state)) => {
             // A batch can report a call as denied before the hook of the call itself arrives.
             let is_corrected = event.state == EventState::Denied && state != EventState::Denied;
-            if (is_corrected || event.is_unfinished()) && state != EventState::Running {
+            is_told = (is_corrected || event.is_unfinished()) && state != EventState::Running;
+            if is_told {
                 ingest::event::finish(tx, &event.id, event.ending(state, TimelineRow::of(record))).await?;
             }
         }
@@ -233,13 +248,20 @@ async fn take_record(
                 linked_rows::name_after_call(tx, record, &agent, &mut row).await?;
             }
             let row = row.into_event(&task_id, now_ms, now_ms);
-            let event = EventToLog { id: fresh.event, session_id, state, external_id, ..row };
-            ingest::event::insert_all(tx, vec![event]).await?;
+            new.push(EventToLog { id: fresh.event, session_id, state, external_id, ..row });
         }
     }
     if !is_repeated {
         linked_rows::follow_call(tx, &task_id, record).await?;
     }
+    if is_told && !is_in_transcript {
+        let of_run = |row: TimelineRow| EventToLog {
+            session_id: session_id.clone(),
+            ..row.into_event(&task_id, now_ms, now_ms)
+        };
+        new.extend(git.rows.into_iter().map(of_run));
+    }
+    ingest::event::insert_all(tx, new).await?;
     if record.hook == HookName::PermissionDenied && !is_in_transcript {
         let event = EventToLog { session_id, ..TimelineRow::of_denial(record).into_event(&task_id, now_ms, now_ms) };
         ingest::event::insert_all(tx, vec![event]).await?;

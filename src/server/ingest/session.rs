@@ -26,6 +26,10 @@ pub struct SessionToStart {
     pub source: String,
     /// The runtime's own name for it.
     pub runtime_session_id: Option<String>,
+    /// The model that answers.
+    pub model: Option<String>,
+    /// The name of the machine.
+    pub host: Option<String>,
     /// The time of its beginning.
     pub started_at: i64,
 }
@@ -62,6 +66,8 @@ pub async fn start(
         task_id: task_id.to_string(),
         source: new.source.unwrap_or_else(|| source.into()),
         runtime_session_id: new.runtime_session_id,
+        model: None,
+        host: None,
         started_at,
     };
     insert(tx, session).await?;
@@ -110,6 +116,8 @@ pub async fn insert(tx: &impl ConnectionTrait, session: SessionToStart) -> Resul
         summary: Set(None),
         started_at: Set(session.started_at),
         ended_at: Set(None),
+        model: Set(session.model.map(StoredText::from)),
+        host: Set(session.host.map(StoredText::from)),
     };
     session::Entity::insert(row).exec_without_returning(tx).await.map(drop)
 }
@@ -139,6 +147,12 @@ pub async fn resume(tx: &impl ConnectionTrait, id: &str) -> Result<(), DbErr> {
         ..Default::default()
     };
     change_if(tx, id, SessionStatus::Lost, row).await
+}
+
+/// Notes that another model answers in a session from now on.
+pub async fn set_model(tx: &impl ConnectionTrait, id: &str, model: &str) -> Result<(), DbErr> {
+    let row = session::ActiveModel { model: Set(Some(model.into())), ..Default::default() };
+    session::Entity::update_many().set(row).filter(session::Column::Id.eq(id)).exec(tx).await.map(drop)
 }
 
 /// Changes a session, if it has this status.

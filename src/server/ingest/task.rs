@@ -13,7 +13,7 @@ use crate::server::access::scope::Scope;
 use crate::server::database::{WriteTransaction, in_scope, sql};
 
 mod row;
-pub use row::{TaskChanges, TaskToStart, change, insert, set_changed_at};
+pub use row::{TaskChanges, TaskToStart, WorkChanges, change, insert, set_changed_at};
 
 mod purge;
 pub use purge::{PurgeConditions, PurgeStep, TREES_AT_ONCE};

@@ -9,11 +9,11 @@ use sea_orm::{
 };
 
 use super::page::{self, ListName, MomentKey, PageWindow};
-use super::{count, id, reference, time, timeline, usage};
+use super::{count, id, reference, time, timeline, usage, work};
 use crate::protocol::limits;
 use crate::protocol::model::{
     ChildTask, Session, SessionStatus, StaleReason, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus,
-    Timestamp,
+    Timestamp, TodoProgress,
 };
 use crate::protocol::{SessionId, TaskId};
 use crate::server::access::scope::Scope;
@@ -66,7 +66,9 @@ pub async fn summary(tx: &impl ConnectionTrait, scope: &Scope, task_id: &TaskId)
 
 /// One task with its sessions, its parts and its newest events.
 pub async fn detail(tx: &ReadTransaction, task_id: &TaskId) -> Result<Option<TaskDetail>, DbErr> {
-    let Some(task) = summary(tx, tx.scope(), task_id).await? else { return Ok(None) };
+    let row = in_scope::task(tx.scope(), task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
+    let todos = row.as_ref().map(|row| work::todos(row.todos.as_deref())).unwrap_or_default();
+    let Some(task) = row.and_then(TaskRow::task) else { return Ok(None) };
     let sessions = session::Entity::find().filter(session::Column::TaskId.eq(task_id.as_str()));
     let children = task::Entity::find().filter(task::Column::ParentTaskId.eq(task_id.as_str()));
     let shown_sessions = sessions
@@ -105,6 +107,9 @@ pub async fn detail(tx: &ReadTransaction, task_id: &TaskId) -> Result<Option<Tas
         figures,
         usage,
         models,
+        todos,
+        open_calls: work::open_calls(tx, task_id).await?,
+        files: work::files(tx, task_id).await?,
         timeline: timeline::newest(tx, task_id, limits::DETAIL_EVENTS).await?,
     }))
 }
@@ -144,6 +149,11 @@ struct TaskRow {
     event_count: i64,
     changed_at: i64,
     created_at: i64,
+    todos: Option<StoredText>,
+    model: Option<StoredText>,
+    branch: Option<StoredText>,
+    last_commit: Option<StoredText>,
+    pull_request: Option<StoredText>,
 }
 
 #[derive(FromQueryResult)]
@@ -190,6 +200,11 @@ impl TaskRow {
             created_at: time(row.created_at),
             changed_at: time(row.changed_at),
             ended_at: ended_at(status, row.status_since),
+            progress: TodoProgress::of(&work::todos(row.todos.as_deref())),
+            model: row.model.map(String::from),
+            branch: row.branch.map(String::from),
+            commit: row.last_commit.map(String::from),
+            pull_request: row.pull_request.map(String::from),
         })
     }
 }
@@ -223,6 +238,8 @@ fn session(row: session::Model) -> Option<Session> {
         summary: row.summary.map(String::from),
         started_at: time(row.started_at),
         ended_at: row.ended_at.map(time),
+        model: row.model.map(String::from),
+        host: row.host.map(String::from),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use requery::protocol::model::{
     EVENT_KINDS, EventState, FinalStatus, Lane, SearchKind, SessionStatus, StaleReason, TaskMode, TaskStatus,
-    ToolFamily,
+    TodoState, ToolFamily,
 };
 use requery::server::http::document;
 use serde_json::Value;
@@ -31,6 +31,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("NewEvent", "\n**Events.**", "\n\n"),
     ("NewSession", "\n| `POST /api/v1/tasks/{task_id}/sessions` |", "\n"),
     ("NewTask", "\n| `POST /api/v1/tasks` |", "\n"),
+    ("OpenCall", "\n- `open_calls`,", "\n- "),
     ("Overview", "\n**Overview**:", "\n"),
     ("Problem", "\n## Errors\n", "\n\n|"),
     ("Project", "\n- `GET /api/v1/projects`", "\n\n"),
@@ -52,6 +53,9 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("TaskPage", "\n**Pages.**", "\n\n"),
     ("TaskPatch", "\n| `PATCH /api/v1/tasks/{task_id}` |", "\n"),
     ("Timeline", "\n- `timeline`:", "\n\n"),
+    ("Todo", "\n- `todos`,", "\n- "),
+    ("TodoProgress", "\n| `progress` |", "\n"),
+    ("TouchedFile", "\n- `files`,", "\n- "),
     ("Usage", "\n**Usage**:", "\n\n"),
 ];
 
@@ -130,6 +134,7 @@ fn every_word_of_a_closed_set_is_in_its_part() {
         (words!(TaskStatus), ("\n| `status` | `running`", "\n")),
         (words!(FinalStatus), ("\n`parent_task_id` can be `null`. `status` is", "\n")),
         (words!(SessionStatus), ("\n- `sessions`,", "\n- ")),
+        (words!(TodoState), ("\n- `todos`,", "\n- ")),
         (words!(TaskMode), ("\n| `mode` |", "\n")),
         (words!(StaleReason), ("\nThe server flags only tasks", "\n\n")),
         (words!(ToolFamily), ("\n| `family` |", "\n")),

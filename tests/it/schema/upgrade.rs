@@ -22,10 +22,21 @@ pub fn early(folder: &Path) -> PathBuf {
 /// The rows of each table that the upgrade must keep.
 fn rows(path: &Path) -> Vec<String> {
     let tables = "tasks sessions events bookmarks usage search_documents search_tasks";
-    // Later migrations add columns to the tasks.
-    let names = "select group_concat(name) from pragma_table_info('tasks') where name not in ('trigger_writes', 'status_detail')";
-    let tasks = sqlite3(path, names);
-    let select = |table| format!("select {} from {table} order by 1, 2", if table == "tasks" { &*tasks } else { "*" });
+    // Later migrations add columns to the tasks and the sessions.
+    let names = |table| {
+        let later =
+            "'trigger_writes', 'status_detail', 'todos', 'model', 'branch', 'last_commit', 'pull_request', 'host'";
+        format!("select group_concat(name) from pragma_table_info('{table}') where name not in ({later})")
+    };
+    let (tasks, sessions) = (sqlite3(path, &names("tasks")), sqlite3(path, &names("sessions")));
+    let select = |table| {
+        let columns = match table {
+            "tasks" => &*tasks,
+            "sessions" => &*sessions,
+            _ => "*",
+        };
+        format!("select {columns} from {table} order by 1, 2")
+    };
     let figures = "select * from figures where value <> 0 and figure not glob 'hour.*' order by 1, 2".to_owned();
     let changes =
         "select id, kind, project, task_id, parent_task_id, object_id, status, count, at from changes".to_owned();

@@ -22,3 +22,7 @@ export type SearchResults = Schemas["SearchResults"];
 export type SearchHit = Schemas["SearchHit"];
 export type Purged = Schemas["Purged"];
 export type Session = Schemas["Session"];
+export type Todo = Schemas["Todo"];
+export type TodoProgress = Schemas["TodoProgress"];
+export type OpenCall = Schemas["OpenCall"];
+export type TouchedFile = Schemas["TouchedFile"];

@@ -1,5 +1,5 @@
 /** The words of statuses, reasons and numbers. A status is a shape, a word and a colour. */
-import type { NeedsYou, Task, TaskStatus } from "./rows";
+import type { NeedsYou, Task, TaskStatus, TodoProgress } from "./rows";
 
 export type Shape = "asks" | "turn" | "running" | "ready" | "completed" | "errored" | "doubt";
 
@@ -75,7 +75,24 @@ export function sentenceOf(task: Task): string {
   if (task.status === "errored") {
     return task.status_detail ?? (task.status_reason ? `failed: ${task.status_reason}` : (task.summary ?? "failed"));
   }
+  if (task.status === "running") return task.progress?.active ?? task.summary ?? "";
   return task.summary ?? "";
+}
+
+/** How far the list of an agent is done, as in `2 of 5 done: Round the total`. */
+export const progressWords = ({ done, total, active }: TodoProgress): string =>
+  `${number(done)} of ${number(total)} done${active ? `: ${active}` : ""}`;
+
+/** The name of a pull request: its number, where the address ends with one. */
+export function pullRequestWords(address: string): string {
+  const number = /\/(\d+)\/?$/.exec(address)?.[1];
+  return number === undefined ? address : `Pull request #${number}`;
+}
+
+/** A path as seen from the folder of the agent. A path outside of that folder stays as it is. */
+export function relativePath(path: string, folder: string | null): string {
+  const inside = folder !== null && path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : "";
+  return inside === "" ? path : inside;
 }
 
 // The first number formatter of a page costs milliseconds before the first rows, so no formatter is made here.

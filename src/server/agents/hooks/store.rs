@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::record::HookRecord;
 use super::status::{AgentMemory, HookOutcome};
 use super::timeline_row::TimelineRow;
+use super::work::StoredWork;
 use super::{HookTime, is_better_title, naming};
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskStatus};
@@ -30,6 +31,8 @@ pub struct StoredTask {
     status: String,
     status_reason: Option<String>,
     status_detail: Option<String>,
+    /// The state of the work.
+    pub work: StoredWork,
     ingest_state: Option<String>,
     heard_at: Option<i64>,
     is_stale: bool,
@@ -92,6 +95,13 @@ impl From<task::Model> for StoredTask {
             status: row.status.into(),
             status_reason: row.status_reason.map(String::from),
             status_detail: row.status_detail.map(String::from),
+            work: StoredWork {
+                todos: row.todos.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+                model: row.model.map(String::from),
+                branch: row.branch.map(String::from),
+                commit: row.last_commit.map(String::from),
+                pull_request: row.pull_request.map(String::from),
+            },
             ingest_state: row.ingest_state.map(String::from),
             heard_at: row.heard_at,
             is_stale: row.stale_since.is_some(),
@@ -241,6 +251,7 @@ pub async fn save_runs(
     task_id: &str,
     record: &HookRecord,
     outcome: &HookOutcome,
+    model: Option<String>,
     now_ms: i64,
 ) -> Result<(), DbErr> {
     if let Some(revived) = &outcome.resumed_run {
@@ -253,6 +264,8 @@ pub async fn save_runs(
             task_id: task_id.to_owned(),
             source: record.runtime.as_str().to_owned(),
             runtime_session_id: Some(record.session_id.clone()),
+            model,
+            host: None,
             started_at: now_ms,
         };
         session::insert(tx, run).await?;

@@ -105,6 +105,22 @@ pub const LEAVE_ROWS_OF_TREES: Sql = Sql::new(concat!(
 pub const DELETE_TREES: Sql =
     Sql::new("delete from tasks where id in (select value from json_each(?1)) and (?2 is null or project = ?2)");
 
+/// The files that the newest `?2` changes of files of the task `?1` name, the last changed first, at most `?3`. An event
+/// names one file in `file_path`, or several in `file_paths`. Metadata that is no JSON names none: a table that another
+/// program made anew has no check.
+pub const TOUCHED_FILES: Sql = Sql::new(
+    "with change (position, at, paths) as (
+        select position, updated_at, case when not json_valid(metadata) then '[]'
+            when json_type(metadata, '$.file_paths') = 'array' then json_extract(metadata, '$.file_paths')
+            else json_array(json_extract(metadata, '$.file_path')) end
+        from events where task_id = ?1 and family = 'file' and state = 'ok'
+        order by position desc limit ?2
+    )
+    select path.value as path, count(*) as changes, max(change.at) as changed_at
+    from change, json_each(change.paths) as path where path.type = 'text'
+    group by path.value order by max(change.position) desc, path.value limit ?3",
+);
+
 /// Whether the rows of a deleted task are left.
 pub const IS_LEAVING: Sql = Sql::new("select exists (select 1 from leaving)");
 

@@ -7,7 +7,7 @@ use requery_entities::{StoredText, task};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
-use crate::protocol::model::{StaleReason, TaskMode, TaskStatus};
+use crate::protocol::model::{StaleReason, TaskMode, TaskStatus, Todo};
 use crate::protocol::{SessionId, TaskId};
 use crate::server::database::sql;
 
@@ -48,6 +48,8 @@ pub struct TaskToStart {
     pub heard_at: Option<i64>,
     /// The process of the agent.
     pub process: Option<String>,
+    /// The state of the agent's work.
+    pub work: WorkChanges,
     /// The time of its beginning.
     pub created_at: i64,
     /// The time of its last change.
@@ -75,6 +77,7 @@ impl TaskToStart {
             ingest_state: None,
             heard_at: None,
             process: None,
+            work: WorkChanges::default(),
             created_at: at_ms,
             changed_at: at_ms,
         }
@@ -108,10 +111,33 @@ pub struct TaskChanges {
     pub heard_at: Option<i64>,
     /// The process of the agent.
     pub process: Option<Option<String>>,
+    /// The state of the agent's work.
+    pub work: WorkChanges,
     /// The flag of a silent agent: its reason, and the time since when the task has it.
     pub stale: Option<Option<(StaleReason, i64)>>,
     /// The time of its beginning.
     pub created_at: Option<i64>,
+}
+
+/// Changes of the state of the work on a task; a field that is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkChanges {
+    /// The agent's own list.
+    pub todos: Option<Vec<Todo>>,
+    /// The model of the agent.
+    pub model: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// The hash of the last commit.
+    pub commit: Option<String>,
+    /// The address of the last pull request.
+    pub pull_request: Option<String>,
+}
+
+impl WorkChanges {
+    fn todos_as_json(&self) -> Option<StoredText> {
+        Some(serde_json::to_string(self.todos.as_ref()?).ok()?.into())
+    }
 }
 
 /// Writes a new task.
@@ -136,6 +162,11 @@ pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), 
         process: Set(task.process.map(StoredText::from)),
         stale_since: NotSet,
         stale_reason: NotSet,
+        todos: Set(task.work.todos_as_json()),
+        model: Set(task.work.model.map(StoredText::from)),
+        branch: Set(task.work.branch.map(StoredText::from)),
+        last_commit: Set(task.work.commit.map(StoredText::from)),
+        pull_request: Set(task.work.pull_request.map(StoredText::from)),
         event_count: NotSet,
         changed_at: Set(task.changed_at),
         created_at: Set(task.created_at),
@@ -162,6 +193,11 @@ pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -
         stale_since: set(changes.stale.map(|stale| stale.map(|(_, since)| since))),
         stale_reason: set(changes.stale.map(|stale| stale.map(|(reason, _)| reason.as_str().into()))),
         created_at: set(changes.created_at),
+        todos: set(changes.work.todos_as_json().map(Some)),
+        model: set(changes.work.model.map(|model| Some(model.into()))),
+        branch: set(changes.work.branch.map(|branch| Some(branch.into()))),
+        last_commit: set(changes.work.commit.map(|commit| Some(commit.into()))),
+        pull_request: set(changes.work.pull_request.map(|address| Some(address.into()))),
         ..Default::default()
     };
     if !row.is_changed() {

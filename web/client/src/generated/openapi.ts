@@ -1155,6 +1155,33 @@ export interface components {
             created_at?: string | null;
         };
         /**
+         * OpenCall
+         * @description A call of a tool or a subagent that runs now.
+         */
+        OpenCall: {
+            /**
+             * Format: uuid
+             * @description The event of the call in the timeline.
+             */
+            event_id: string;
+            /**
+             * Format: uuid
+             * @description The session that made the call.
+             */
+            session_id: string | null;
+            /** @description The kind of the event: `tool` or `subagent`. */
+            kind: string;
+            /** @description The family of the tool; `null` for a subagent and for an unknown tool. */
+            family: components["schemas"]["ToolFamily"] | null;
+            /** @description The call in one line. */
+            title: string;
+            /**
+             * Format: date-time
+             * @description The time at which the call began.
+             */
+            since: string;
+        };
+        /**
          * Overview
          * @description The figures of the first screen, and the tasks that need a person.
          */
@@ -1417,6 +1444,10 @@ export interface components {
              * @description The time at which the session ended.
              */
             ended_at: string | null;
+            /** @description The model that answers in the session, as the runtime names it; `null` if it is not known. */
+            model: string | null;
+            /** @description The name of the machine on which the session runs; `null` if it is not known. */
+            host: string | null;
         };
         /**
          * SessionEnded
@@ -1677,6 +1708,16 @@ export interface components {
              * @description The time at which the task was completed or errored.
              */
             ended_at: string | null;
+            /** @description How far the agent's own list of the work is done; `null` if the agent made no list. */
+            progress: components["schemas"]["TodoProgress"] | null;
+            /** @description The model that works on the task, as the runtime names it. */
+            model: string | null;
+            /** @description The branch of the last commit, push or change of the branch. */
+            branch: string | null;
+            /** @description The hash of the last commit, as short as version control wrote it. */
+            commit: string | null;
+            /** @description The address of the last pull request. */
+            pull_request: string | null;
         };
         /**
          * TaskCompleted
@@ -1729,6 +1770,15 @@ export interface components {
             usage: components["schemas"]["Usage"];
             /** @description The usage of each model, the model with the most answers first; at most 20. */
             models: components["schemas"]["ModelUsage"][];
+            /**
+             * @description The agent's own list of the work, in its order; at most 100 entries. `task.progress` has the figures. Empty also
+             *     if the server is of a version that does not say it; so are the two lists below.
+             */
+            todos: components["schemas"]["Todo"][];
+            /** @description The calls of tools and the subagents that run now, the oldest first; at most 100. */
+            open_calls: components["schemas"]["OpenCall"][];
+            /** @description The files that the agent changed, the last changed first; at most 100, of the newest 1,000 changes. */
+            files: components["schemas"]["TouchedFile"][];
             timeline: components["schemas"]["Timeline"];
         };
         /**
@@ -1867,10 +1917,62 @@ export interface components {
             next: string | null;
         };
         /**
+         * Todo
+         * @description An entry of the list.
+         */
+        Todo: {
+            /** @description The name that the runtime gives the entry; `null` if it gives none. */
+            id: string | null;
+            /** @description The work to do: one line. */
+            title: string;
+            state: components["schemas"]["TodoState"];
+        };
+        /**
+         * TodoProgress
+         * @description The figures of the list.
+         */
+        TodoProgress: {
+            /**
+             * Format: uint64
+             * @description The number of completed entries.
+             */
+            done: number;
+            /**
+             * Format: uint64
+             * @description The number of all entries.
+             */
+            total: number;
+            /** @description The title of the first entry that is in progress; `null` if there is none. */
+            active: string | null;
+        };
+        /**
+         * @description The state of an entry of the list.
+         * @enum {string}
+         */
+        TodoState: "pending" | "in_progress" | "completed";
+        /**
          * @description The family of a tool.
          * @enum {string}
          */
         ToolFamily: "terminal" | "file" | "explore" | "agent" | "mcp" | "todo" | "question";
+        /**
+         * TouchedFile
+         * @description A file that the agent changed.
+         */
+        TouchedFile: {
+            /** @description The path, as the agent wrote it. */
+            path: string;
+            /**
+             * Format: uint64
+             * @description The number of changes.
+             */
+            changes: number;
+            /**
+             * Format: date-time
+             * @description The time of the last change.
+             */
+            changed_at: string;
+        };
         /**
          * Usage
          * @description The tokens and the cost of the answers of models that transcripts report. No cost is computed from a list of prices.

@@ -3,7 +3,7 @@ import { deletingWords } from "../actions";
 import { useFlash } from "../calm";
 import { to } from "../route";
 import type { Task } from "../rows";
-import { projectName, SHAPE_WORDS, sentenceOf, shapeOf, wordOfReason } from "../words";
+import { progressWords, projectName, SHAPE_WORDS, sentenceOf, shapeOf, wordOfReason } from "../words";
 import { Age, Span } from "./age";
 import { Mark } from "./mark";
 
@@ -24,6 +24,11 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
         <span class="row-sentence" dir="auto" ref={flash}>
           {going ?? (isLeft ? "is no longer in this list" : sentence)}
         </span>
+        {task.progress ? (
+          <span class="row-progress" title={progressWords(task.progress)}>
+            {task.progress.done}/{task.progress.total}
+          </span>
+        ) : null}
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
         <span class="row-wait">
           {task.waiting_since ? (

@@ -21,6 +21,7 @@ import {
   wordOfReason,
 } from "../words";
 import { TaskParts } from "./task_parts";
+import { TaskWork } from "./task_work";
 
 interface Action {
   key: string;
@@ -106,6 +107,7 @@ export function Head({ detail, isMarked }: { detail: TaskDetail; isMarked: boole
           </a>
         ) : null}
       </div>
+      <TaskWork detail={detail} />
       <TaskParts detail={detail} element={parts} />
       {isRaw ? (
         <Dialog title="The task as JSON" close={() => setRaw(false)}>

@@ -75,7 +75,11 @@ function Sessions({ rows }: { rows: readonly Session[] }) {
       <ul class="pairs">
         {rows.map((one) => (
           <li key={one.session_id}>
-            <span dir="auto">{one.source}</span>
+            <span dir="auto">
+              {one.source}
+              {one.model ? ` · ${one.model}` : ""}
+              {one.host ? ` · ${one.host}` : ""}
+            </span>
             <span>{one.status}</span>
             <Age time={one.started_at} />
           </li>

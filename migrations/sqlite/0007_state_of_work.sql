@@ -1,0 +1,24 @@
+-- The state of an agent's work on a task, as a person asks for it: the agent's own list, its model, and the outcome in
+-- version control. The length of a text ends at a NUL, so each text has a bound in bytes.
+
+-- A JSON array of objects with the texts `id`, `title` and `state`. No function of JSON checks it: a program that trusts no
+-- schema could not read the table. A text of another form counts as an empty list.
+alter table tasks add column todos text
+    constraint todos_are_at_most_64_kib check (length(cast(todos as blob)) <= 65536);
+alter table tasks add column model text
+    constraint model_is_at_most_256_bytes check (length(cast(model as blob)) <= 256);
+alter table tasks add column branch text
+    constraint branch_is_at_most_512_bytes check (length(cast(branch as blob)) <= 512);
+alter table tasks add column last_commit text
+    constraint last_commit_is_at_most_64_bytes check (length(cast(last_commit as blob)) <= 64);
+alter table tasks add column pull_request text
+    constraint pull_request_is_at_most_1000_bytes check (length(cast(pull_request as blob)) <= 1000);
+
+alter table sessions add column model text
+    constraint model_is_at_most_256_bytes check (length(cast(model as blob)) <= 256);
+alter table sessions add column host text
+    constraint host_is_at_most_256_bytes check (length(cast(host as blob)) <= 256);
+
+-- The calls that run now, and the files that calls changed.
+create index events_running on events (task_id, position) where state = 'running';
+create index events_files on events (task_id, position) where family = 'file';
