@@ -181,6 +181,8 @@ impl PageContent {
                 let detail = detail.map(|detail| format!("{asked}: {detail}")).unwrap_or(asked);
                 (RowSign::Asked, "asked", Some(detail))
             }
+            // A shorter word, because the cell has no room for the reason.
+            (_, Some("interrupted")) => (RowSign::Waiting, "stopped", detail),
             (_, reason) => (RowSign::Waiting, reason.unwrap_or("waiting"), detail),
         };
         let (key, target) = (task.task_id.to_string(), Some(task.task_id.clone()));
