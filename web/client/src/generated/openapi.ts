@@ -1018,7 +1018,7 @@ export interface components {
         };
         /**
          * NeedsYou
-         * @description A task that waits for a person or is flagged stale.
+         * @description A task that needs a person.
          */
         NeedsYou: {
             /**
@@ -1034,11 +1034,11 @@ export interface components {
             source: string;
             /** @description The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale. */
             reason: string | null;
-            /** @description The `status_detail` of the task: the question that it asks, or the command that it asks for. */
+            /** @description The `status_detail` of the task: the question that it asks, the command that it asks for, or its error. */
             detail: string | null;
             /**
              * Format: date-time
-             * @description The time from which the task waits, or from which it counts as stale.
+             * @description The time from which the task waits or is errored, or from which it counts as stale.
              */
             since: string;
         };
@@ -1187,7 +1187,12 @@ export interface components {
          */
         Overview: {
             stats: components["schemas"]["Stats"];
-            /** @description The tasks that wait for a person or are flagged stale, the longest first; at most 100. */
+            /**
+             * @description The tasks that need a person, in the order in which a person takes them; at most 100. First the tasks that wait
+             *     for a permission or an answer, then the errored tasks and those flagged stale, then the tasks that wait for the
+             *     next prompt. Within a group the longest first. A session that was never used is not listed, and neither is a task
+             *     that goes on by itself.
+             */
             needs_you: components["schemas"]["NeedsYou"][];
             /**
              * @description The events logged in each hour, the oldest hour first: the hours with events among the 24 that end with the
