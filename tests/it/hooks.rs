@@ -4,6 +4,7 @@
 //! after which the status of a task changed. `hostile.jsonl` has bodies that no client sends on purpose: each is stored
 //! whole or leaves no row.
 
+mod agents;
 mod bodies;
 mod client_words;
 mod details;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use requery::agent::hook_catalogue::{HookName, PairedRow, Registration, RowEffect, StatusEffect};
 use requery::agent::runtime::AgentRuntime;
 use requery::server::access::scope::Scope;
-use requery::server::agents::{self, HookDelivery, HookError, HookTime};
+use requery::server::agents::{HookDelivery, HookError, HookTime, take_hook};
 use requery_entities::{event, session, task};
 use sea_orm::{
     ColumnTrait, ConnectOptions, Database, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
@@ -222,7 +223,7 @@ impl Store {
     async fn deliver(&self, source: AgentRuntime, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         let delivery = HookDelivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
-        agents::take_hook(&tx, &Scope::All, &delivery, HookTime::Now(now_ms)).await.expect("taken");
+        take_hook(&tx, &Scope::All, &delivery, HookTime::Now(now_ms)).await.expect("taken");
         tx.commit().await.expect("committed");
         Ok(())
     }

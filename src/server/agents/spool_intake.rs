@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use sea_orm::DbErr;
 
 use super::hooks::{HookDelivery, HookTime, take_hook};
+use crate::agent::host;
 use crate::agent::spool::{Spool, SpoolClaim, SpooledRecord};
 use crate::server::database::{BackgroundStep, BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
@@ -273,6 +274,8 @@ fn delivery(name: &str, record: Option<&SpooledRecord>) -> Option<HookDelivery> 
     let read = match record.and_then(|record| Some((record, record.source.parse().ok()?))) {
         Some((record, runtime)) => HookDelivery::read(runtime, Some(&record.delivery), &record.body)
             .map(|delivery| delivery.of(record.process.as_ref().and_then(|process| process.parse().ok()).as_ref()))
+            // The spool is a folder of this machine, and so was the agent.
+            .map(|delivery| delivery.on(host::name().as_deref()))
             .map_err(|error| error.to_string()),
         None => Err("the file is not a complete record".to_owned()),
     };

@@ -34,7 +34,10 @@ pub struct StoredTask {
     /// The state of the work.
     pub work: StoredWork,
     ingest_state: Option<String>,
-    heard_at: Option<i64>,
+    /// The time of the last hook.
+    pub heard_at: Option<i64>,
+    /// The project of the task.
+    pub project: String,
     is_stale: bool,
 }
 
@@ -104,6 +107,7 @@ impl From<task::Model> for StoredTask {
             },
             ingest_state: row.ingest_state.map(String::from),
             heard_at: row.heard_at,
+            project: row.project.into(),
             is_stale: row.stale_since.is_some(),
         }
     }
@@ -245,13 +249,21 @@ pub async fn find_event(
     }))
 }
 
+/// The facts of a run that may start with a record.
+pub struct NewRun {
+    /// The model that answers.
+    pub model: Option<String>,
+    /// The name of the machine.
+    pub host: Option<String>,
+}
+
 /// Resumes, ends and inserts the runs of a record.
 pub async fn save_runs(
     tx: &impl ConnectionTrait,
     task_id: &str,
     record: &HookRecord,
     outcome: &HookOutcome,
-    model: Option<String>,
+    new: NewRun,
     now_ms: i64,
 ) -> Result<(), DbErr> {
     if let Some(revived) = &outcome.resumed_run {
@@ -264,8 +276,8 @@ pub async fn save_runs(
             task_id: task_id.to_owned(),
             source: record.runtime.as_str().to_owned(),
             runtime_session_id: Some(record.session_id.clone()),
-            model,
-            host: None,
+            model: new.model,
+            host: new.host,
             started_at: now_ms,
         };
         session::insert(tx, run).await?;

@@ -1,5 +1,5 @@
 /** The state of the work on a task: its calls that run now, its list, its outcome in version control, its files. */
-import { Age } from "../parts/age";
+import { Age, Span } from "../parts/age";
 import type { OpenCall, TaskDetail, Todo, TouchedFile } from "../rows";
 import { number, progressWords, pullRequestWords, relativePath } from "../words";
 
@@ -70,7 +70,7 @@ function OpenCalls({ rows }: { rows: readonly OpenCall[] }) {
           <span class="open-call" dir="auto">
             {call.title}
           </span>
-          <Age time={call.since} label="runs" isSpan />
+          <Span since={call.since} state="runs" />
         </li>
       ))}
       {left > 0 ? <li class="dim">and {number(left)} more</li> : null}
