@@ -31,6 +31,7 @@ pub struct StoredTask {
     status: String,
     status_reason: Option<String>,
     status_detail: Option<String>,
+    is_certain: bool,
     /// The state of the work.
     pub work: StoredWork,
     ingest_state: Option<String>,
@@ -79,6 +80,7 @@ pub fn task_to_start(
         status,
         status_reason: reason.map(str::to_owned),
         status_detail: agent.detail().map(str::to_owned),
+        status_certain: agent.is_certain(),
         workspace: record.cwd().map(str::to_owned),
         external_id: Some(record.session_id.clone()),
         ingest_state: memory_as_json(agent),
@@ -98,6 +100,7 @@ impl From<task::Model> for StoredTask {
             status: row.status.into(),
             status_reason: row.status_reason.map(String::from),
             status_detail: row.status_detail.map(String::from),
+            is_certain: row.status_certain != 0,
             work: StoredWork {
                 todos: row.todos.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
                 model: row.model.map(String::from),
@@ -193,13 +196,18 @@ impl StoredTask {
         now_ms: i64,
     ) -> TaskChanges {
         let (status, reason) = agent.status();
-        if decides_status && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
+        let is_shown = (status.as_str(), reason) == (self.status.as_str(), self.status_reason.as_deref());
+        if decides_status && !is_shown {
             changes.status = Some(status);
             changes.status_reason = Some(reason.map(str::to_owned));
             changes.status_since = Some(now_ms);
             changes.status_detail = Some(agent.detail().map(str::to_owned));
         } else if decides_status && agent.detail() != self.status_detail.as_deref() {
             changes.status_detail = Some(agent.detail().map(str::to_owned));
+        }
+        // The word of the client can confirm a status that the hooks decided before.
+        if decides_status || is_shown {
+            changes.status_certain = Some(agent.is_certain()).filter(|certain| *certain != self.is_certain);
         }
         let state = memory_as_json(agent);
         if state != self.ingest_state {

@@ -169,7 +169,7 @@ impl AgentMemory {
     /// waits: an approval runs no hook.
     pub fn is_certain(&self) -> bool {
         let is_asked = self.status() == (TaskStatus::Waiting, Some("permission"));
-        let says_so = self.word.is_some_and(|word| word.said.says == ClientStatus::Permission);
+        let says_so = self.word.is_some_and(|word| !word.is_contradicted && word.said.says == ClientStatus::Permission);
         !is_asked || says_so
     }
 
