@@ -27,7 +27,7 @@ const STORE: &str = "
     select tasks.external_id, events.external_id, kind, family, lane, state, events.title, body, truncated,
         (select group_concat(key || value) from (select key, value from json_each(metadata) order by key)),
         events.created_at from events join tasks on tasks.id = task_id order by 1, 2;
-    select external_id, answer_id, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
+    select external_id, answer_id, usage.model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
         cost_usd_micros, at, usage.project from usage join tasks on tasks.id = task_id order by 1, 2";
 
 struct Importer {

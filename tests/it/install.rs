@@ -231,19 +231,22 @@ fn an_old_agent_gets_only_the_hooks_that_it_knows() {
         let text = home.run(&["hooks", "install", "--agent", "claude-code"]);
         let found = ours(&value(&fs::read(settings(&home, "claude-code", "--user")).unwrap()));
         assert_eq!(found.len(), hooks, "{version}: {text}");
-        assert_eq!(text.contains("does not know "), hooks < 24, "{text}");
+        assert_eq!(text.contains("does not know "), hooks < 26, "{text}");
         // An update of the client brings the missing hooks, and `status` says which.
         home.install_program("claude", "echo '2.1.332 (Claude Code)'");
         let text = home.run(&["hooks", "status", "--agent", "claude-code", "--user"]);
-        assert_eq!(text.contains("missing: "), hooks < 24, "{text}");
-        assert_eq!(text.contains("UserPromptExpansion (since 2.1.193)"), hooks < 24, "{text}");
+        assert_eq!(text.contains("missing: "), hooks < 26, "{text}");
+        assert_eq!(text.contains("UserPromptExpansion (since 2.1.193)"), hooks < 25, "{text}");
         home.run(&["hooks", "install", "--agent", "claude-code"]);
         let text = home.run(&["hooks", "status", "--agent", "claude-code", "--user"]);
         assert!(!text.contains("missing: "), "{text}");
         // An older client does not know all of them.
         home.install_program("claude", "echo '2.1.112 (Claude Code)'");
         let text = home.run(&["hooks", "status", "--agent", "claude-code", "--user"]);
-        assert!(text.contains("Claude Code 2.1.112 does not know UserPromptExpansion, or"), "{text}");
+        assert!(
+            text.contains("Claude Code 2.1.112 does not know UserPromptExpansion, PostToolBatch, PostModelSwitch, or"),
+            "{text}"
+        );
     }
 }
 
@@ -333,7 +336,7 @@ fn status_names_the_file_that_switches_the_hooks_off() {
     write(&home.path(".codex/config.toml"), b"[features]\nhooks = false\n");
     home.run(&["hooks", "install", "--agent", "codex"]);
     let text = status(&home, "codex");
-    assert!(text.contains("11 hooks in ") && text.contains(", but the feature `hooks` is off in "), "{text}");
+    assert!(text.contains("14 hooks in ") && text.contains(", but the feature `hooks` is off in "), "{text}");
 }
 
 #[test]
@@ -345,7 +348,8 @@ fn status_tells_missing_doubled_and_untrusted_hooks_and_a_moved_program() {
     let trust = |event: &str| format!("[hooks.state.\"{}:{event}:0:0\"]\ntrusted_hash = \"x\"\n", path.display());
     let events = ["session_start", "session_end", "user_prompt_submit", "pre_tool_use", "post_tool_use"];
     let more = ["permission_request", "subagent_start", "subagent_stop", "pre_compact", "post_compact"];
-    let config: String = events.iter().chain(&more).map(|event| trust(event)).collect();
+    let newest = ["interrupt", "pre_model_request", "post_model_request"];
+    let config: String = events.iter().chain(&more).chain(&newest).map(|event| trust(event)).collect();
     write(&home.path(".codex/config.toml"), config.as_bytes());
     assert!(status(&home, "codex").contains("not trusted: Stop; "), "{}", status(&home, "codex"));
     write(&home.path(".codex/config.toml"), format!("{config}{}", trust("stop")).as_bytes());

@@ -23,7 +23,7 @@ use crate::viewer::{Rest, Viewer, settle};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The number of records in the recordings, and the number of events that they make.
 const RECORDS: u64 = 622 + 54;
-const EVENTS: u64 = 347 + 35;
+const EVENTS: u64 = 349 + 36;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn screens_converge_after_the_server_is_killed_while_sqlite3_writes() {

@@ -322,25 +322,33 @@ async fn the_approval_of_a_question_is_shown_by_the_question() {
     .await;
 }
 
-/// The words of a person who refused a call are the body of its row.
+/// The words of a person who refused a call are the body of the denial. The row of the call keeps the plan.
 #[tokio::test]
 async fn a_refusal_keeps_the_words_of_the_person() {
     let store = Store::open().await;
     let rows = store.replay("claude-code-2.1.332-interactive.jsonl", CLAUDE).await;
-    let denied: Vec<_> = rows
-        .iter()
-        .filter(|row| row.state.as_deref() == Some("denied"))
-        .map(|row| (row.title.to_string(), row.body.clone().map(String::from)))
-        .collect();
-    let text = |text: &str| Some(text.to_owned());
+    let bodies = |is_wanted: fn(&event::Model) -> bool| -> Vec<_> {
+        let wanted = rows.iter().filter(|row| is_wanted(row));
+        wanted.map(|row| (row.title.to_string(), row.body.clone().map(String::from).unwrap_or_default())).collect()
+    };
+    let owned = |(title, body): (&str, &str)| (title.to_owned(), body.to_owned());
+    let (command, plan) =
+        ("rm -rf build && mkdir build", "# Plan: round the total 1. Round in `total()` 2. Add a test");
     assert_eq!(
-        denied,
+        bodies(|row| row.kind == "permission.denied"),
         [
-            ("Bash: rm -rf build && mkdir build".to_owned(), text("use git clean instead")),
-            (
-                "ExitPlanMode: # Plan: round the total 1. Round in `total()` 2. Add a test".to_owned(),
-                text("also add docs")
-            ),
+            owned((&format!("Denied Bash: {command}"), "use git clean instead")),
+            owned((&format!("Denied ExitPlanMode: {plan}"), "also add docs")),
+        ]
+    );
+    assert_eq!(
+        bodies(|row| row.state.as_deref() == Some("denied")),
+        [
+            owned((&format!("Bash: {command}"), "use git clean instead")),
+            owned((
+                &format!("ExitPlanMode: {plan}"),
+                "# Plan: round the total\n\n1. Round in `total()`\n2. Add a test\n"
+            )),
         ]
     );
     let of_person = |row: &&event::Model| row.kind == "user.message";

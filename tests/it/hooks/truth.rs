@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::process::Stdio;
 
 use requery::agent::process::Process;
 use requery::agent::runtime::AgentRuntime;
@@ -259,8 +260,9 @@ async fn with_the_word_of_the_client_the_status_disagrees_for_at_most_a_hundredt
     let store = Store::open().await;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path();
-    let mut client = std::process::Command::new("sleep").arg("600").spawn().expect("a process");
-    let process = Process::running(client.id()).expect("there");
+    let client = tokio::process::Command::new("sleep").arg("600").stdout(Stdio::null()).kill_on_drop(true).spawn();
+    let client = client.expect("a process");
+    let process = Process::running(client.id().expect("it runs")).expect("there");
     let mut heard_before = BTreeSet::new();
     let comparison = compare(&store, async |store, word, now_ms| {
         if let Some(word) = word {
@@ -285,8 +287,7 @@ async fn with_the_word_of_the_client_the_status_disagrees_for_at_most_a_hundredt
         }
     })
     .await;
-    client.kill().expect("killed");
-    client.wait().expect("an exit status");
+    drop(client);
     let (observed, disagreed) = (comparison.observed, comparison.disagreed());
     println!(
         "disagreement with the word of the client: {:.1} of {:.1} s ({:.2} %)\n{comparison}",

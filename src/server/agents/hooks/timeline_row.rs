@@ -134,7 +134,9 @@ fn body(record: &HookRecord) -> Option<String> {
         return Some(words.into_owned());
     }
     let own_body = match record.hook {
-        HookName::PreToolUse | HookName::PermissionRequest => tool_body::before_call(record),
+        HookName::PreToolUse | HookName::PermissionRequest | HookName::PermissionDenied => {
+            tool_body::before_call(record)
+        }
         _ => tool_body::after_call(record),
     };
     if own_body.is_some() {
