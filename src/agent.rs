@@ -11,4 +11,6 @@ pub mod process;
 
 pub mod session_file;
 
+pub mod host;
+
 pub mod spool;

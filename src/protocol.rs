@@ -53,3 +53,5 @@ pub const DELIVERY_HEADER: &str = "requery-delivery";
 pub const AT_HEADER: &str = "requery-at";
 /// Header of a hook: the process of the agent, as the forwarder names it. Only a server on the same machine uses it.
 pub const PROCESS_HEADER: &str = "requery-process";
+/// Header of a hook: the name of the agent's machine.
+pub const HOST_HEADER: &str = "requery-host";

@@ -26,3 +26,26 @@ alter table sessions add column host text
 -- The calls that run now, and the files that calls changed.
 create index events_running on events (task_id, position) where state = 'running';
 create index events_files on events (task_id, position) where family = 'file';
+create index sessions_running on sessions (source, host) where status = 'running';
+
+-- The coding agents: one row for each runtime, machine and project. A stream of one project learns of the rows of that
+-- project. The project of an agent that was registered and not heard yet is empty.
+create table agents (
+    source text not null constraint source_is_1_to_64_characters check (length(source) between 1 and 64),
+    -- Empty: the machine is not known.
+    host text not null default ''
+        constraint host_is_at_most_256_bytes check (length(cast(host as blob)) <= 256),
+    project text not null default ''
+        constraint project_is_at_most_512_bytes check (length(cast(project as blob)) <= 512),
+    version text constraint version_is_at_most_256_bytes check (length(cast(version as blob)) <= 256),
+    -- How many hooks are installed. Null: not known.
+    hooks integer constraint hooks_are_no_negative_number check (hooks >= 0),
+    -- The minute of the last hook.
+    heard_at integer constraint heard_at_is_in_the_years_1970_to_9999 check ({is_time:heard_at}),
+    primary key (source, host, project)
+) strict, without rowid;
+
+-- The machines of earlier hooks are not known.
+insert or ignore into agents (source, host, project, heard_at)
+    select source, '', project, max(heard_at) / 60000 * 60000 from tasks
+    where heard_at is not null group by source, project;

@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     include_str!("../triggers/sqlite/events.sql"),
     include_str!("../triggers/sqlite/bookmarks.sql"),
     include_str!("../triggers/sqlite/usage.sql"),
+    include_str!("../triggers/sqlite/agents.sql"),
     include_str!("../triggers/sqlite/kept.sql"),
     include_str!("../triggers/sqlite/parents.sql"),
 ];

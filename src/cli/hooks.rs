@@ -27,6 +27,7 @@ mod diff;
 mod edit;
 mod exclude;
 mod json;
+mod registration;
 mod settings;
 mod status;
 mod switches;
@@ -102,19 +103,20 @@ struct Uninstall {
 /// Runs the chosen action.
 pub async fn run(args: HooksArgs) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::Install(args) => install(&args)?,
-        Action::Uninstall(args) => uninstall(&args.choice)?,
+        Action::Install(args) => install(&args).await?,
+        Action::Uninstall(args) => uninstall(&args.choice).await?,
         Action::Status(args) => status::run(args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn install(args: &Install) -> anyhow::Result<()> {
+async fn install(args: &Install) -> anyhow::Result<()> {
     let SettingsChoice { agent, dry_run, .. } = args.choice;
     let scope = args.choice.scope();
     let path = agent::settings(agent, scope)?;
     let backups = SettingsBackups::of(&path, elsewhere(scope)?.as_deref())?;
-    let (events, note) = agent::events(agent);
+    let version = agent::version(agent);
+    let (events, note) = agent::events(agent, version);
     let command = command_of(agent, args)?;
     let wanted: Vec<HookCommand> = events
         .into_iter()
@@ -141,7 +143,7 @@ fn install(args: &Install) -> anyhow::Result<()> {
     let (count, path) = (wanted.len(), path.display());
     match done {
         ChangeOutcome::Nothing => say!("the hooks for {agent} are already installed in {path}"),
-        ChangeOutcome::Shown => {}
+        ChangeOutcome::Shown => return Ok(()),
         ChangeOutcome::Changed { backup } => {
             say!("installed {} for {agent} in {path}", counted(count as u64, "hook"));
             if let Some(backup) = backup {
@@ -158,10 +160,13 @@ fn install(args: &Install) -> anyhow::Result<()> {
             }
         }
     }
+    if let Some(untold) = registration::tell(&args.server, agent, version, count).await {
+        say!("  {untold}");
+    }
     Ok(())
 }
 
-fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
+async fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
     let (agent, scope) = (choice.agent, choice.scope());
     let path = agent::settings(agent, scope)?;
     let ours = |command: &str| command::read(command, agent).is_some();
@@ -169,12 +174,14 @@ fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
     let backup = SettingsBackups::of(&path, elsewhere(scope)?.as_deref())?.newest(without_ours);
     let original = backup.as_ref().map(|(_, text)| text.as_str());
     let mut restored = false;
+    let mut server = None;
     let done = change(&path, choice.dry_run, None, |before| {
         let text = before.text();
         let found = edit::find(text, ours)?;
         if found.is_empty() {
             return Ok(None);
         }
+        server = found.iter().find_map(|hook| command::read(&hook.command, agent)?.server);
         // The file is exactly as our install left it, so the text of the backup can be restored.
         if let Some(original) = original
             && edit::add(original, &found).as_deref() == Ok(text)
@@ -205,6 +212,10 @@ fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
             {
                 // Only an empty folder can be removed, and an empty one was made for the file.
                 let _ = std::fs::remove_dir(folder);
+            }
+            let server = server.as_deref().unwrap_or(super::DEFAULT_SERVER);
+            if let Some(untold) = registration::tell(server, agent, agent::version(agent), 0).await {
+                say!("  {untold}");
             }
         }
     }

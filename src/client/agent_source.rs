@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame_signal;
 use super::source::{BodyError, BodyValue, CarriedBody, Message, ModelRequest, Source};
-use crate::protocol::model::{BookmarkPage, Lane, Overview, TaskDetail, TaskPage};
+use crate::protocol::model::{Agents, BookmarkPage, Lane, Overview, TaskDetail, TaskPage};
 use crate::protocol::{
     EventLogged, EventUpdated, FrameKind, Incoming, Notice, ReadModel, SnapshotPayload, TaskUpdated, UnknownFrame,
     Watched,
@@ -28,6 +28,8 @@ pub enum AgentBody {
     Task(Arc<TaskDetail>),
     /// The body of [`ReadModel::Bookmarks`].
     Bookmarks(Arc<BookmarkPage>),
+    /// The body of [`ReadModel::Agents`].
+    Agents(Arc<Agents>),
 }
 
 /// The overview, which comes from two requests.
@@ -86,6 +88,7 @@ impl Source for AgentSource {
             ReadModel::Overview => vec![ModelRequest::new("api/v1/overview"), ModelRequest::new("api/v1/tasks")],
             ReadModel::Task(id) => vec![ModelRequest::new(format!("api/v1/tasks/{id}"))],
             ReadModel::Bookmarks => vec![ModelRequest::new("api/v1/bookmarks")],
+            ReadModel::Agents => vec![ModelRequest::new("api/v1/agents")],
         }
     }
 
@@ -98,6 +101,7 @@ impl Source for AgentSource {
             }
             ReadModel::Task(_) => AgentBody::Task(Arc::new(parse(part(0))?)),
             ReadModel::Bookmarks => AgentBody::Bookmarks(Arc::new(parse(part(0))?)),
+            ReadModel::Agents => AgentBody::Agents(Arc::new(parse(part(0))?)),
         })
     }
 
@@ -159,7 +163,9 @@ fn detail(notice: Notice) -> Option<NoticeDetail> {
         | Notice::SessionStarted(_)
         | Notice::SessionEnded(_)
         | Notice::BookmarkSaved(_)
-        | Notice::BookmarkDeleted(_) => None,
+        | Notice::BookmarkDeleted(_)
+        | Notice::AgentRegistered(_)
+        | Notice::AgentChanged(_) => None,
     }
 }
 
@@ -223,6 +229,7 @@ values! {
     Overview(OverviewBody)
     Task(TaskDetail)
     Bookmarks(BookmarkPage)
+    Agents(Agents)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::protocol::{Notice, NoticeKind, Watched};
 const OVERVIEW: StaleTemplate<'static> = StaleTemplate::new("overview");
 /// The bookmarks.
 const BOOKMARKS: StaleTemplate<'static> = StaleTemplate::new("bookmarks");
+/// The coding agents.
+const AGENTS: StaleTemplate<'static> = StaleTemplate::new("agents");
 /// The task that the notice names.
 const TASK: StaleTemplate<'static> = StaleTemplate::new("task:{task_id}");
 /// The parent of that task, if any.
@@ -27,11 +29,14 @@ const EVERY_TASK: StaleTemplate<'static> = StaleTemplate::new("task:*");
 pub fn templates(kind: NoticeKind) -> &'static [StaleTemplate<'static>] {
     match kind {
         NoticeKind::TaskStarted | NoticeKind::TaskUpdated | NoticeKind::TaskCompleted => &[OVERVIEW, TASK, PARENT],
-        NoticeKind::TaskDeleted => &[OVERVIEW, TASK, PARENT, BOOKMARKS],
-        NoticeKind::TasksPurged => &[OVERVIEW, EVERY_TASK, BOOKMARKS],
-        NoticeKind::SessionStarted | NoticeKind::SessionEnded | NoticeKind::EventLogged => &[OVERVIEW, TASK],
+        // The running sessions of an agent are counted, so a task takes them along.
+        NoticeKind::TaskDeleted => &[OVERVIEW, TASK, PARENT, BOOKMARKS, AGENTS],
+        NoticeKind::TasksPurged => &[OVERVIEW, EVERY_TASK, BOOKMARKS, AGENTS],
+        NoticeKind::SessionStarted | NoticeKind::SessionEnded => &[OVERVIEW, TASK, AGENTS],
+        NoticeKind::EventLogged => &[OVERVIEW, TASK],
         NoticeKind::EventUpdated => &[TASK],
         NoticeKind::BookmarkSaved | NoticeKind::BookmarkDeleted => &[BOOKMARKS],
+        NoticeKind::AgentRegistered | NoticeKind::AgentChanged => &[AGENTS],
     }
 }
 

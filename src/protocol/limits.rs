@@ -203,6 +203,15 @@ pub const FILE_CHANGES: u64 = 1000;
 /// How many of its newest events a task's detail has. The timeline has the older ones.
 pub const DETAIL_EVENTS: u64 = 50;
 
+/// How many coding agents are listed: each is a runtime on one machine. The agents whose last hook is older are left out.
+pub const AGENTS: u64 = 100;
+
+/// The longest name of a machine, in code points. A longer one gets 422, and is left out if a hook sends it.
+pub const HOST_CHARACTERS: usize = 64;
+
+/// The longest version of a coding agent, in code points. A longer one gets 422: a version is a word.
+pub const AGENT_VERSION_CHARACTERS: usize = 64;
+
 /// How many models a task's detail lists. The others are left out; `usage` has the sum over all.
 pub const DETAIL_MODELS: usize = 20;
 

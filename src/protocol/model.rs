@@ -48,5 +48,8 @@ pub use project::{Project, ProjectPage};
 mod usage;
 pub use usage::{Imported, ModelUsage, SkippedLine, Usage};
 
+mod agent;
+pub use agent::{Agent, Agents};
+
 mod hooks;
 pub use hooks::{AgentHeard, HooksHeard};

@@ -234,6 +234,22 @@ notices! {
         /// The project of the task.
         project: String,
     }
+
+    /// A coding agent was registered, or was heard for the first time in a project.
+    "agent.registered" AgentRegistered {
+        /// The runtime of the agent.
+        source: String,
+        /// The project in which the agent was heard. Empty for an agent that was not heard yet.
+        project: String,
+    }
+
+    /// A coding agent changed: its version, its installed hooks, or the minute in which it was last heard.
+    "agent.changed" AgentChanged {
+        /// The runtime of the agent.
+        source: String,
+        /// The project in which the agent was heard. Empty for an agent that was not heard yet.
+        project: String,
+    }
 }
 
 impl Notice {
@@ -295,7 +311,8 @@ mod tests {
     fn columns_become_the_same_notice() {
         for sample in Notice::samples() {
             let fields = sample.fields();
-            let object_id = ["session_id", "event_id", "bookmark_id"].iter().find_map(|name| fields.text(name));
+            let object_id =
+                ["session_id", "event_id", "bookmark_id", "source"].iter().find_map(|name| fields.text(name));
             let columns = NoticeColumns {
                 kind: sample.kind(),
                 project: sample.project(),
@@ -323,6 +340,7 @@ mod tests {
                 Some("session") => NoticeSubject::Session,
                 Some("event") => NoticeSubject::Event,
                 Some("bookmark") => NoticeSubject::Bookmark,
+                Some("agent") => NoticeSubject::Agent,
                 other => panic!("not a subject: {other:?}"),
             };
             assert_eq!(sample.notice_kind().subject(), expected, "{}", sample.kind());

@@ -17,6 +17,8 @@ pub enum ReadModel {
     Task(TaskId),
     /// The bookmarks: `bookmarks`.
     Bookmarks,
+    /// The coding agents: `agents`.
+    Agents,
 }
 
 /// Every task, as one name: `task:*`.
@@ -41,6 +43,7 @@ pub struct ReadModelError;
 
 const OVERVIEW: &str = "overview";
 const BOOKMARKS: &str = "bookmarks";
+const AGENTS: &str = "agents";
 const TASK: &str = "task:";
 pub(super) const EVERY_TASK: &str = "task:*";
 
@@ -51,6 +54,7 @@ impl FromStr for ReadModel {
         match text {
             OVERVIEW => Ok(ReadModel::Overview),
             BOOKMARKS => Ok(ReadModel::Bookmarks),
+            AGENTS => Ok(ReadModel::Agents),
             _ => text.strip_prefix(TASK).and_then(|id| id.parse().ok()).map(ReadModel::Task).ok_or(ReadModelError),
         }
     }
@@ -62,13 +66,14 @@ impl fmt::Display for ReadModel {
             ReadModel::Overview => f.write_str(OVERVIEW),
             ReadModel::Task(id) => write!(f, "{TASK}{id}"),
             ReadModel::Bookmarks => f.write_str(BOOKMARKS),
+            ReadModel::Agents => f.write_str(AGENTS),
         }
     }
 }
 
 impl fmt::Display for ReadModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a read model (expected `overview`, `bookmarks` or `task:<id>`)")
+        f.write_str("not a read model (expected `overview`, `bookmarks`, `agents` or `task:<id>`)")
     }
 }
 

@@ -225,6 +225,18 @@ bodies! {
         /// The note, up to 64 KiB; `null` removes it. Default: the note of the existing bookmark.
         note: Change<String>,
     }
+
+    /// The installation of a coding agent on one machine.
+    RegisterAgent {
+        /// The runtime: 1 to 64 characters. Required.
+        source: Option<String>,
+        /// The name of the machine, up to 64 characters. Default: not known.
+        host: Option<String>,
+        /// The version of the runtime, up to 64 characters. Default: not known.
+        version: Option<String>,
+        /// The number of installed hooks. Default: not known.
+        hooks: Option<u32>,
+    }
 }
 
 changes! {

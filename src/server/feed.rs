@@ -290,7 +290,9 @@ fn first_line(snapshot: SnapshotPayload, cursor: &Cursor) -> FeedLine {
 fn task_of(entry: &Watched) -> Option<&TaskId> {
     match entry {
         Watched::One(ReadModel::Task(task)) => Some(task),
-        Watched::One(ReadModel::Overview | ReadModel::Bookmarks) | Watched::Group(EveryTask) => None,
+        Watched::One(ReadModel::Overview | ReadModel::Bookmarks | ReadModel::Agents) | Watched::Group(EveryTask) => {
+            None
+        }
     }
 }
 

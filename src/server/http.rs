@@ -29,6 +29,8 @@ mod timeline;
 
 mod bookmark;
 
+mod agent;
+
 mod search;
 
 mod hook;

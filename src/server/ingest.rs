@@ -16,6 +16,7 @@ pub mod session;
 
 pub mod event;
 
+pub mod agent;
 pub mod bookmark;
 
 pub mod usage;

@@ -25,6 +25,8 @@ pub mod timeline;
 
 pub mod bookmark;
 
+pub mod agent;
+
 pub mod search;
 
 pub mod usage;

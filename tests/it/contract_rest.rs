@@ -3,18 +3,18 @@
 
 use poem_openapi::types::ToJSON;
 use requery::protocol::model::{
-    Activity, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, HooksHeard, Imported,
-    Lane, ModelUsage, NeedsYou, OpenCall, Overview, Project, ProjectPage, Purged, SearchHit, SearchKind, SearchResults,
-    Session, SessionStatus, SkippedLine, Snippet, SourceCount, StaleReason, Stats, Task, TaskDetail, TaskFigures,
-    TaskMode, TaskPage, TaskStatus, Timeline, Timestamp, Todo, TodoState, ToolFamily, TouchedFile, Usage,
+    Activity, Agent, Agents, Bookmark, BookmarkPage, ChildTask, Event, EventPage, EventState, EventsLogged, HooksHeard,
+    Imported, Lane, ModelUsage, NeedsYou, OpenCall, Overview, Project, ProjectPage, Purged, SearchHit, SearchKind,
+    SearchResults, Session, SessionStatus, SkippedLine, Snippet, SourceCount, StaleReason, Stats, Task, TaskDetail,
+    TaskFigures, TaskMode, TaskPage, TaskStatus, Timeline, Timestamp, Todo, TodoState, ToolFamily, TouchedFile, Usage,
 };
 use requery::protocol::write::{
-    EventPatch, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
+    EventPatch, NewEvent, NewSession, NewTask, Purge, RegisterAgent, SaveBookmark, SessionPatch, TaskPatch,
 };
 use requery::protocol::{
-    BookmarkDeleted, BookmarkSaved, Closing, EventLogged, EventUpdated, Heartbeat, Notice, NoticeKind, Resumed, Resync,
-    SessionEnded, SessionStarted, SnapshotPayload, Stale, TaskCompleted, TaskDeleted, TaskStarted, TaskUpdated,
-    TasksPurged, Watch, Watching,
+    AgentChanged, AgentRegistered, BookmarkDeleted, BookmarkSaved, Closing, EventLogged, EventUpdated, Heartbeat,
+    Notice, NoticeKind, Resumed, Resync, SessionEnded, SessionStarted, SnapshotPayload, Stale, TaskCompleted,
+    TaskDeleted, TaskStarted, TaskUpdated, TasksPurged, Watch, Watching,
 };
 use requery::server::http::document;
 use serde::Serialize;
@@ -133,6 +133,11 @@ fn serde_writes_answers_as_the_schemas_describe() {
     });
     check::<SearchHit>(&hit);
     check::<HooksHeard>(&json!({"agents": [{"agent": "codex", "heard_at": TIME}]}));
+    let agent = json!({
+        "source": "codex", "host": "north", "version": null, "hooks": 9, "heard_at": TIME, "running": 2,
+    });
+    check::<Agent>(&agent);
+    check::<Agents>(&json!({"items": [agent]}));
     check::<SearchResults>(&json!({"items": [hit], "complete": true}));
     for kind in SearchKind::ALL {
         check::<SearchKind>(&json!(kind.as_str()));
@@ -205,6 +210,7 @@ fn serde_writes_bodies_as_the_schemas_describe() {
     check::<EventPatch>(&json!({
         "family": "mcp", "lane": "git", "state": "ok", "title": "t", "body": "b", "metadata": {"a": 1},
     }));
+    check::<RegisterAgent>(&json!({"source": "codex", "host": "north", "version": "0.169.0", "hooks": 9}));
     check::<SaveBookmark>(&json!({"bookmark_id": ID, "task_id": ID, "event_id": ID, "title": "t", "note": "n"}));
 }
 
@@ -256,6 +262,8 @@ fn check_payload(kind: NoticeKind, payload: &Value) {
         NoticeKind::EventUpdated => check::<EventUpdated>(payload),
         NoticeKind::BookmarkSaved => check::<BookmarkSaved>(payload),
         NoticeKind::BookmarkDeleted => check::<BookmarkDeleted>(payload),
+        NoticeKind::AgentRegistered => check::<AgentRegistered>(payload),
+        NoticeKind::AgentChanged => check::<AgentChanged>(payload),
         // `NoticeKind` may grow, so the compiler asks for this arm.
         other => panic!("add the payload of {} here", other.as_str()),
     }
@@ -299,6 +307,8 @@ async fn every_example_works_and_every_answer_fits_its_schema() {
         "task",
         "hook_claude_code",
         "hook_codex",
+        "register_agent",
+        "agents",
         "import_claude_code",
         "alive",
         "ready",
@@ -355,7 +365,7 @@ fn every_operation_has_one_media_type_and_lists_count_their_items() {
             bodies += 1;
         }
     }
-    assert_eq!(bodies, 12);
+    assert_eq!(bodies, 13);
     assert_eq!(document["servers"], json!([{"url": "."}]));
     // No operation of the document has these two, since each of its paths and methods exists.
     let about = document["info"]["description"].as_str().unwrap();
@@ -391,6 +401,7 @@ async fn bounds_of_texts_are_the_bounds_of_the_server() {
         ("NewEvent", "POST", format!("/api/v1/tasks/{task}/events"), json!({"kind": "log"})),
         ("EventPatch", "PATCH", format!("/api/v1/events/{event}"), json!({})),
         ("SaveBookmark", "PUT", "/api/v1/bookmarks".to_owned(), json!({"task_id": task})),
+        ("RegisterAgent", "PUT", "/api/v1/agents".to_owned(), json!({"source": "codex"})),
         ("Purge", "POST", "/api/v1/tasks/purge".to_owned(), json!({"project": "none"})),
     ] {
         let schema = &document["components"]["schemas"][schema];
@@ -412,7 +423,7 @@ async fn bounds_of_texts_are_the_bounds_of_the_server() {
             }
         }
     }
-    assert_eq!(bounds, 26);
+    assert_eq!(bounds, 30);
 }
 
 fn operation<'a>(document: &'a Value, id: &str) -> (&'a str, &'a str, &'a Value) {

@@ -4,12 +4,14 @@
 //! after which the status of a task changed. `hostile.jsonl` has bodies that no client sends on purpose: each is stored
 //! whole or leaves no row.
 
+mod agents;
 mod bodies;
 mod client_words;
 mod details;
 mod hostile;
 mod orders;
 mod pictures;
+mod replays;
 mod sentences;
 mod silence;
 mod statements;
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 use requery::agent::hook_catalogue::{HookName, PairedRow, Registration, RowEffect, StatusEffect};
 use requery::agent::runtime::AgentRuntime;
 use requery::server::access::scope::Scope;
-use requery::server::agents::{self, HookDelivery, HookError, HookTime};
+use requery::server::agents::{HookDelivery, HookError, HookTime, take_hook};
 use requery_entities::{event, session, task};
 use sea_orm::{
     ColumnTrait, ConnectOptions, Database, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
@@ -178,7 +180,10 @@ fn sorted(rows: impl Iterator<Item = Value>) -> Vec<Value> {
 }
 
 fn read(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hooks").join(file);
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let is_there = |folder: &&str| fixtures.join(folder).join(file).exists();
+    let folder = ["hooks", "real"].into_iter().find(is_there).unwrap_or_else(|| panic!("{file} is in no folder"));
+    let path = fixtures.join(folder).join(file);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -222,7 +227,7 @@ impl Store {
     async fn deliver(&self, source: AgentRuntime, id: Option<&str>, body: &[u8], now_ms: i64) -> Result<(), HookError> {
         let delivery = HookDelivery::read(source, id, body)?;
         let tx = self.db.begin().await.expect("a transaction");
-        agents::take_hook(&tx, &Scope::All, &delivery, HookTime::Now(now_ms)).await.expect("taken");
+        take_hook(&tx, &Scope::All, &delivery, HookTime::Now(now_ms)).await.expect("taken");
         tx.commit().await.expect("committed");
         Ok(())
     }

@@ -115,6 +115,8 @@ async fn check_notices_of_writes(app: &App, ws: &mut Ws) {
         (&format!("insert into usage (task_id, answer_id, input_tokens) select {task}, 'a', 5"), "task.updated"),
         ("update tasks set status = 'completed' where title = 'later'", "task.completed"),
         ("insert into purges (project, count) values ('p', 1)", "tasks.purged"),
+        ("insert into agents (source, host) values ('codex', 'later')", "agent.registered"),
+        ("delete from agents where host = 'later'", "agent.changed"),
         ("delete from tasks where title = 'later'", "task.deleted"),
     ] {
         app.sql(write);
@@ -166,7 +168,7 @@ async fn check_overview_figures(app: &App, of_deleted_tasks: u64) {
 
 #[tokio::test]
 async fn a_recreated_table_gets_its_triggers_back() {
-    for table in ["tasks", "sessions", "events", "bookmarks", "usage"] {
+    for table in ["tasks", "sessions", "events", "bookmarks", "usage", "agents"] {
         let app = App::start().await;
         app.sql("insert into tasks (title, project) values ('before', 'p')");
         let all = triggers(&app.path());

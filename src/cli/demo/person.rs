@@ -1,7 +1,10 @@
-//! The simulated person of the demo: bookmarks tasks and events, and deletes and purges finished tasks.
+//! The simulated person of the demo: bookmarks tasks and events, deletes and purges finished tasks, and updates the
+//! agents.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use requery::agent::hook_catalogue::HookName;
+use requery::agent::runtime::AgentRuntime;
 use requery::protocol::model::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,12 +23,14 @@ enum PersonAction {
     Unmark,
     Delete,
     Purge,
+    UpdateAgent,
 }
 
 /// Performs one action after another.
 pub async fn look_after(mut stage: DemoStage) {
     // The tour performs every action early, so that a viewer sees all of them. Random actions follow.
     let tour = [
+        PersonAction::UpdateAgent,
         PersonAction::MarkTask,
         PersonAction::MarkEvent,
         PersonAction::Unmark,
@@ -48,6 +53,7 @@ pub async fn look_after(mut stage: DemoStage) {
             PersonAction::MarkEvent,
             PersonAction::Unmark,
             PersonAction::Purge,
+            PersonAction::UpdateAgent,
         ]);
         attempt(&mut stage, action, FINISHED_TASK_STAYS).await;
     }
@@ -61,6 +67,7 @@ async fn attempt(stage: &mut DemoStage, action: PersonAction, kept: Duration) ->
         PersonAction::Unmark => unmark(stage).await.is_some(),
         PersonAction::Delete => delete(stage).await.is_some(),
         PersonAction::Purge => purge(stage, kept).await,
+        PersonAction::UpdateAgent => update_agent(stage).await.is_some(),
     }
 }
 
@@ -103,6 +110,15 @@ async fn purge(stage: &mut DemoStage, kept: Duration) -> bool {
         }
     }
     false
+}
+
+/// Installs another version of an agent.
+async fn update_agent(stage: &mut DemoStage) -> Option<()> {
+    let agent = stage.one_of(&AgentRuntime::ALL);
+    let version = format!("1.{}.0", stage.dice.usize(1..1000));
+    let installed =
+        json!({"source": agent.as_str(), "version": version, "hooks": HookName::registered(agent, None).len()});
+    stage.call(Method::PUT, "api/v1/agents", installed).await.map(drop)
 }
 
 /// A random row of a page. `None` if the page is empty.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use chrono::SecondsFormat;
 use requery::agent::spool::SpooledRecord;
-use requery::protocol::{AT_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
+use requery::protocol::{AT_HEADER, DELIVERY_HEADER, HOST_HEADER, PROCESS_HEADER};
 use reqwest::Url;
 
 /// The largest accepted response head, in bytes. The server's heads have a few hundred bytes.
@@ -139,6 +139,9 @@ impl<'a> ForwardConnection<'a> {
         }
         if let Some(process) = process {
             request += &format!("{PROCESS_HEADER}: {process}\r\n");
+        }
+        if let Some(host) = requery::agent::host::name() {
+            request += &format!("{HOST_HEADER}: {host}\r\n");
         }
         request += "\r\n";
         let mut request = request.into_bytes();

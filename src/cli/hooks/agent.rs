@@ -27,9 +27,8 @@ pub fn version(agent: AgentRuntime) -> Option<ClientVersion> {
     version_of(agent.program())
 }
 
-/// The hooks to register, and the reason if some are left out.
-pub fn events(agent: AgentRuntime) -> (Vec<HookName>, Option<String>) {
-    let version = version(agent);
+/// The hooks to register for a version, and the reason if some are left out.
+pub fn events(agent: AgentRuntime, version: Option<ClientVersion>) -> (Vec<HookName>, Option<String>) {
     let (hooks, newest) = (HookName::registered(agent, version), HookName::registered(agent, None));
     let left_out: Vec<&str> = newest.iter().filter(|hook| !hooks.contains(hook)).map(|hook| hook.as_str()).collect();
     let note = version.filter(|_| !left_out.is_empty()).map(|[major, minor, patch]| {

@@ -215,7 +215,7 @@ async fn print_server(server: &str, agents: &[AgentRuntime]) -> anyhow::Result<(
     Ok(())
 }
 
-/// The time of each agent's last record.
+/// The minute of each agent's last record.
 async fn last_heard(api: &Api, agents: &[AgentRuntime]) -> Result<Vec<Option<String>>, super::super::api::CallError> {
     let answer = api.call(Method::GET, "api/v1/hooks", &Value::Null).await?;
     // A server whose answer has another form counts as one without records.
@@ -227,8 +227,13 @@ async fn last_heard(api: &Api, agents: &[AgentRuntime]) -> Result<Vec<Option<Str
 
 fn ago(at: &str) -> String {
     let Ok(time) = chrono::DateTime::parse_from_rfc3339(at) else { return at.to_owned() };
-    let seconds = (chrono::Utc::now() - time.to_utc()).num_seconds().max(0);
-    format!("{} ago ({at})", humantime::format_duration(Duration::from_secs(seconds.unsigned_abs())))
+    // The server tells the minute of the record.
+    match (chrono::Utc::now() - time.to_utc()).num_minutes().max(0) {
+        0 => "less than a minute ago".to_owned(),
+        minutes => {
+            format!("{} ago ({at})", humantime::format_duration(Duration::from_secs(minutes.unsigned_abs() * 60)))
+        }
+    }
 }
 
 fn waiting(spool: &Spool) -> String {

@@ -18,8 +18,8 @@ pub struct HooksHeard {
 #[cfg_attr(feature = "server", derive(poem_openapi::Object))]
 #[non_exhaustive]
 pub struct AgentHeard {
-    /// The agent: `claude-code` or `codex`.
+    /// The agent: `claude-code`, `codex` or another text.
     pub agent: String,
-    /// The time of its last hook: its arrival, or the time at which it ran if it was sent late.
+    /// The minute of its last hook: of its arrival, or of the time at which it ran if it was sent late.
     pub heard_at: Timestamp,
 }

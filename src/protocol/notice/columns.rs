@@ -8,7 +8,8 @@ use crate::protocol::{BookmarkId, EventId, SessionId, TaskId};
 /// The columns of one row of the change log. [`Notice::from_columns`](super::Notice::from_columns) makes a notice from
 /// them.
 ///
-/// A session, an event and a bookmark share the column `object_id`; the kind says which of the three the id names.
+/// A session, an event, a bookmark and the runtime of an agent share the column `object_id`; the kind says which of them
+/// the text names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoticeColumns<'a> {
     /// The text of the kind.
@@ -19,7 +20,7 @@ pub struct NoticeColumns<'a> {
     pub task_id: Option<&'a str>,
     /// The parent task.
     pub parent_task_id: Option<&'a str>,
-    /// The session, the event or the bookmark.
+    /// The session, the event or the bookmark; of an agent its runtime.
     pub object_id: Option<&'a str>,
     /// How the task ended.
     pub status: Option<&'a str>,
@@ -54,6 +55,10 @@ impl NoticeColumns<'_> {
 
     pub(super) fn bookmark_id(&self) -> Option<BookmarkId> {
         self.object_id?.parse().ok()
+    }
+
+    pub(super) fn source(&self) -> Option<String> {
+        self.object_id.map(str::to_owned)
     }
 
     pub(super) fn project(&self) -> Option<String> {

@@ -41,6 +41,8 @@ fields! {
         event_id: EventId,
         /// The bookmark that changed.
         bookmark_id: BookmarkId,
+        /// The runtime of the agent that changed.
+        source: String,
         /// The project in which the change happened.
         project: String,
         /// How the task ended.
@@ -72,6 +74,8 @@ pub enum NoticeSubject {
     Event,
     /// One bookmark.
     Bookmark,
+    /// The agents of one runtime.
+    Agent,
 }
 
 impl NoticeSubject {
@@ -83,6 +87,8 @@ impl NoticeSubject {
             NoticeSubject::Event
         } else if contains(fields, "bookmark_id") {
             NoticeSubject::Bookmark
+        } else if contains(fields, "source") {
+            NoticeSubject::Agent
         } else if contains(fields, "task_id") {
             NoticeSubject::Task
         } else {

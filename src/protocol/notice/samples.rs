@@ -25,6 +25,7 @@ impl NoticeKind {
         let status_changed = Some(true);
         let kinds = Some(vec!["tool".to_owned()]);
         let lanes = Some(vec![Lane::Terminal]);
+        let source = "codex".to_owned();
         match self {
             NoticeKind::TaskStarted => Notice::TaskStarted(notice::TaskStarted { task_id, project, parent_task_id }),
             NoticeKind::TaskUpdated => {
@@ -49,6 +50,8 @@ impl NoticeKind {
             NoticeKind::BookmarkDeleted => {
                 Notice::BookmarkDeleted(notice::BookmarkDeleted { bookmark_id, task_id, project })
             }
+            NoticeKind::AgentRegistered => Notice::AgentRegistered(notice::AgentRegistered { source, project }),
+            NoticeKind::AgentChanged => Notice::AgentChanged(notice::AgentChanged { source, project }),
         }
     }
 }

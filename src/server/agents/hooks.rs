@@ -102,6 +102,7 @@ pub struct HookDelivery {
     record: HookRecord,
     id: Option<String>,
     process: Option<String>,
+    host: Option<String>,
 }
 
 impl HookDelivery {
@@ -119,13 +120,26 @@ impl HookDelivery {
             }
             None => None,
         };
-        Ok(Self { record, id, process: None })
+        Ok(Self { record, id, process: None, host: None })
     }
 
     /// Adds the process of the agent.
     pub fn of(self, process: Option<&Process>) -> Self {
         Self { process: process.map(Process::to_string), ..self }
     }
+
+    /// Adds the name of the agent's machine. A name that is too long or blank is left out.
+    pub fn on(self, host: Option<&str>) -> Self {
+        let host = host.map(str::trim).filter(|host| (1..=limits::HOST_CHARACTERS).contains(&host.chars().count()));
+        Self { host: host.map(str::to_owned), ..self }
+    }
+}
+
+/// Where the agent of a record runs, as far as the sender says.
+#[derive(Clone, Copy)]
+struct AgentPlace<'a> {
+    process: Option<&'a str>,
+    host: Option<&'a str>,
 }
 
 /// Takes one record, inside a write transaction, for a caller that may write `scope`. A delivery id that was taken before
@@ -139,8 +153,8 @@ pub async fn take_hook(
     delivery: &HookDelivery,
     time: HookTime,
 ) -> Result<(), DbErr> {
-    let HookDelivery { record, id, process } = delivery;
-    let (now_ms, process) = (time.at_ms(), process.as_deref());
+    let HookDelivery { record, id, process, host } = delivery;
+    let (now_ms, place) = (time.at_ms(), AgentPlace { process: process.as_deref(), host: host.as_deref() });
     if let Some(id) = id
         && !ingest::delivery::note(tx, id, now_ms).await?
     {
@@ -150,19 +164,20 @@ pub async fn take_hook(
         let found = store::find_task(tx, scope, record.runtime, &record.session_id).await?.map(StoredTask::from);
         let agent = found.as_ref().map_or_else(|| AgentMemory::new(record), StoredTask::agent);
         for call in batch::unreported_calls(record, &agent) {
-            take_record(tx, scope, &call, process, time).await?;
+            take_record(tx, scope, &call, place, time).await?;
         }
     }
-    take_record(tx, scope, record, process, time).await
+    take_record(tx, scope, record, place, time).await
 }
 
 async fn take_record(
     tx: &impl ConnectionTrait,
     scope: &Scope,
     record: &HookRecord,
-    process: Option<&str>,
+    place: AgentPlace<'_>,
     time: HookTime,
 ) -> Result<(), DbErr> {
+    let AgentPlace { process, host } = place;
     let now_ms = time.at_ms();
     let fresh = FreshIds { session: SessionId::new_at(now_ms).to_string(), event: EventId::new_at(now_ms).to_string() };
     let found = store::find_task(tx, scope, record.runtime, &record.session_id).await?.map(StoredTask::from);
@@ -183,7 +198,7 @@ async fn take_record(
     let outcome = agent.take(record, known.as_ref().map(|event| event.state), is_newest, &fresh, now_ms);
 
     let git = GitOutcome::of(record);
-    let new_run_model;
+    let (new_run_model, heard, project);
     let task_id = match found {
         Some(task) => {
             let mut changes = task.changes(record, process, &mut agent, &outcome, time);
@@ -198,6 +213,10 @@ async fn take_record(
             {
                 changes.project = None;
             }
+            // In another project or in a new run the agent may be heard for the first time.
+            let before = task.heard_at.filter(|_| changes.project.is_none() && outcome.started_run.is_none());
+            heard = ingest::agent::later_minute(before, now_ms).filter(|_| is_newest);
+            project = changes.project.clone().unwrap_or(task.project);
             ingest::task::change(tx, &task.id, changes).await?;
             task.id
         }
@@ -205,13 +224,19 @@ async fn take_record(
             let mut task = store::task_to_start(scope, record, process, &mut agent, now_ms);
             task.work = StoredWork::default().changes(record, &git, true);
             new_run_model = task.work.model.clone();
+            heard = ingest::agent::later_minute(None, now_ms);
+            project = task.project.clone();
             let id = task.id.to_string();
             ingest::task::insert(tx, task).await?;
             id
         }
     };
-    store::save_runs(tx, &task_id, record, &outcome, new_run_model, now_ms).await?;
+    let new_run = store::NewRun { model: new_run_model, host: host.map(str::to_owned) };
+    store::save_runs(tx, &task_id, record, &outcome, new_run, now_ms).await?;
     store::end_events(tx, &outcome).await?;
+    if let Some(minute) = heard {
+        ingest::agent::heard(tx, record.runtime.as_str(), host, &project, minute).await?;
+    }
     if let Some(process) = process.filter(|_| record.starts_run()) {
         store::end_other_sessions(tx, scope, record, process, &task_id, now_ms).await?;
     }
@@ -262,7 +287,7 @@ async fn take_record(
         new.extend(git.rows.into_iter().map(of_run));
     }
     ingest::event::insert_all(tx, new).await?;
-    if record.hook == HookName::PermissionDenied && !is_in_transcript {
+    if record.hook == HookName::PermissionDenied && !record.is_concluded && !is_in_transcript {
         let event = EventToLog { session_id, ..TimelineRow::of_denial(record).into_event(&task_id, now_ms, now_ms) };
         ingest::event::insert_all(tx, vec![event]).await?;
     }

@@ -1,23 +1,21 @@
 //! The time of the last hook of each agent.
 
-use requery_entities::{StoredText, task};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use requery_entities::StoredText;
+use sea_orm::{DbErr, FromQueryResult};
 
 use crate::protocol::model::{AgentHeard, HooksHeard, Timestamp};
+use crate::server::database::{ReadTransaction, sql};
 
-/// The time of the last hook of each agent. It is read from the tasks that hooks report on.
-pub async fn hooks_last_heard(tx: &impl ConnectionTrait) -> Result<HooksHeard, DbErr> {
-    let rows = task::Entity::find()
-        .filter(task::Column::HeardAt.is_not_null())
-        .select_only()
-        .column(task::Column::Source)
-        .column_as(task::Column::HeardAt.max(), "heard_at")
-        .group_by(task::Column::Source)
-        .order_by_asc(task::Column::Source)
-        .into_tuple::<(StoredText, i64)>()
-        .all(tx)
-        .await?;
+/// The minute of the last hook of each agent. It is read from the rows of the agents, so a notice reports each change.
+pub async fn hooks_last_heard(tx: &ReadTransaction) -> Result<HooksHeard, DbErr> {
+    let rows: Vec<HeardRow> = sql::agents::LAST_HEARD.all(tx, []).await?;
     let agents =
-        rows.into_iter().map(|(agent, at)| AgentHeard { agent: agent.into(), heard_at: Timestamp::from_ms(at) });
+        rows.into_iter().map(|row| AgentHeard { agent: row.source.into(), heard_at: Timestamp::from_ms(row.heard_at) });
     Ok(HooksHeard { agents: agents.collect() })
+}
+
+#[derive(FromQueryResult)]
+struct HeardRow {
+    source: StoredText,
+    heard_at: i64,
 }

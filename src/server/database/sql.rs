@@ -5,6 +5,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
 
+pub mod agents;
 pub mod change_log;
 pub mod overview;
 pub mod projects;

@@ -23,7 +23,9 @@ impl WatchedSet {
         match stale {
             Watched::Group(EveryTask) => self.has_tasks,
             Watched::One(ReadModel::Task(_)) => self.has_every_task() || self.entries.contains(stale),
-            Watched::One(ReadModel::Overview | ReadModel::Bookmarks) => self.entries.contains(stale),
+            Watched::One(ReadModel::Overview | ReadModel::Bookmarks | ReadModel::Agents) => {
+                self.entries.contains(stale)
+            }
         }
     }
 

@@ -19,7 +19,8 @@ use tokio::io::AsyncReadExt;
 
 use crate::protocol::limits;
 use crate::protocol::write::{
-    EventPatch, FieldByField, NewEvent, NewSession, NewTask, Purge, SaveBookmark, SessionPatch, TaskPatch,
+    EventPatch, FieldByField, NewEvent, NewSession, NewTask, Purge, RegisterAgent, SaveBookmark, SessionPatch,
+    TaskPatch,
 };
 use crate::server::error::ApiError;
 use crate::server::ingest::{CheckedBody, Invalid};
@@ -76,7 +77,7 @@ macro_rules! body_types {
     )*};
 }
 
-body_types! { NewTask TaskPatch Purge NewSession SessionPatch EventPatch SaveBookmark }
+body_types! { NewTask TaskPatch Purge NewSession SessionPatch EventPatch SaveBookmark RegisterAgent }
 
 /// One event, or several of them as `{"events": [...]}`.
 pub(super) enum EventsBody {

@@ -16,6 +16,7 @@ use poem_openapi::{OpenApi, OpenApiService, Tags};
 use serde_json::{Map, Value, json};
 
 use super::Group;
+use super::agent::AgentApi;
 use super::bookmark::BookmarkApi;
 use super::health::HealthApi;
 use super::hook::HookApi;
@@ -55,7 +56,8 @@ const ABOUT: &str = "Keeps every open screen true: reports each change, so that 
     Each failure is `application/problem+json`. A path outside of this document is answered 404. A method that a path \
     does not list is answered 405, and `Allow` names the methods of the path. Every `GET` also answers `HEAD`.";
 
-type Operations = (OverviewApi, TaskApi, TimelineApi, BookmarkApi, SearchApi, HookApi, TranscriptApi, HealthApi);
+type Operations =
+    (OverviewApi, TaskApi, TimelineApi, BookmarkApi, AgentApi, SearchApi, HookApi, TranscriptApi, HealthApi);
 
 /// The operations, ready to answer.
 pub(super) fn service(database: &Database, index: SearchIndex) -> OpenApiService<Operations, ()> {
@@ -65,6 +67,7 @@ pub(super) fn service(database: &Database, index: SearchIndex) -> OpenApiService
         TaskApi(database()),
         TimelineApi(database()),
         BookmarkApi(database()),
+        AgentApi(database()),
         SearchApi(index),
         HookApi(database()),
         TranscriptApi(database()),

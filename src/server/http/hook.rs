@@ -19,9 +19,9 @@ pub(super) struct HookApi(pub(super) Database);
 
 #[OpenApi(prefix_path = "/api/v1", tag = "Group::Hooks")]
 impl HookApi {
-    /// The time of the last hook of each agent
+    /// The minute of the last hook of each agent
     ///
-    /// Shows whether hooks arrive. No notice reports a change of this answer.
+    /// Shows whether hooks arrive. The notices of the agents report each change of this answer.
     #[oai(path = "/hooks", method = "get", operation_id = "hooks_heard")]
     async fn heard(
         &self,
@@ -50,9 +50,12 @@ impl HookApi {
         /// The process of the agent, as the forwarder names it. A server that cannot look for the process ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
+        /// The name of the agent's machine, at most 64 code points. A longer one is ignored.
+        #[oai(name = "Requery-Host")]
+        host: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, body.0).await
+        self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, &host.0, body.0).await
     }
 
     /// Take a hook of Codex
@@ -70,9 +73,12 @@ impl HookApi {
         /// The process of the agent, as the forwarder names it. A server that cannot look for the process ignores it.
         #[oai(name = "Requery-Process")]
         process: Header<Option<String>>,
+        /// The name of the agent's machine, at most 64 code points. A longer one is ignored.
+        #[oai(name = "Requery-Host")]
+        host: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, body.0).await
+        self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, &host.0, body.0).await
     }
 }
 
@@ -83,13 +89,14 @@ impl HookApi {
         delivery: &Option<String>,
         at: &Option<String>,
         process: &Option<String>,
+        host: &Option<String>,
         body: Vec<u8>,
     ) -> Result<NoContent, ApiError> {
         let delivery = delivery.clone();
         let read = body::parse_apart(body, move |body| Ok(HookDelivery::read(runtime, delivery.as_deref(), body)?));
         // The header is a hint: the record is taken even if the header does not parse.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
-        let delivery = read.await?.of(process.as_ref());
+        let delivery = read.await?.of(process.as_ref()).on(host.as_deref());
         let at = match at.as_deref().map(|text| (text, chrono::DateTime::parse_from_rfc3339(text.trim()))) {
             None => None,
             Some((_, Ok(at))) => Some(at.timestamp_millis()),

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::paths::REPEATED;
 use super::{api, problems};
 use crate::protocol::limits;
-use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, PROCESS_HEADER};
+use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, HOST_HEADER, PROCESS_HEADER};
 use crate::server::access::gate::Gate;
 use crate::server::config::ServerConfig;
 use crate::server::database::{Database, Turns};
@@ -174,7 +174,7 @@ fn preflight(origin: &HeaderValue) -> Response {
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             format!(
                 "content-type, if-none-match, last-event-id, {AT_LEAST_HEADER}, {DELIVERY_HEADER}, {AT_HEADER}, \
-                 {PROCESS_HEADER}"
+                 {PROCESS_HEADER}, {HOST_HEADER}"
             ),
         )
         .header(header::ACCESS_CONTROL_MAX_AGE, "600")

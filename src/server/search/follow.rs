@@ -46,7 +46,7 @@ impl Change {
             },
             NoticeSubject::Bookmark => object.map_or(ChangedRow::NotIndexed, ChangedRow::Bookmark),
             NoticeSubject::Project => ChangedRow::Purge,
-            NoticeSubject::Session => ChangedRow::NotIndexed,
+            NoticeSubject::Session | NoticeSubject::Agent => ChangedRow::NotIndexed,
         }
     }
 }

@@ -33,6 +33,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("usage.task_id", "usage keeps its task, its answer and its project"),
     ("usage.answer_id", "usage keeps its task, its answer and its project"),
     ("usage.project", "usage keeps its task, its answer and its project"),
+    ("agents.source", "an agent keeps its source, its host and its project"),
+    ("agents.host", "an agent keeps its source, its host and its project"),
+    ("agents.project", "an agent keeps its source, its host and its project"),
 ];
 
 /// Columns whose change sends one notice for the old value and one for the new.
@@ -95,6 +98,7 @@ async fn every_column(pragmas: &'static str) {
     wire.write("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log')").await;
     wire.write("insert into bookmarks (id, task_id, event_id) values ('{m}', '{a}', '{e}')").await;
     wire.write("insert into usage (task_id, answer_id) values ('{a}', 'one')").await;
+    wire.write("insert into agents (source, host) values ('codex', 'north')").await;
     wire.frames().await;
     let tables =
         wire.sql("select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name");
@@ -108,6 +112,7 @@ async fn every_column(pragmas: &'static str) {
             "events" => "id = '{e}'",
             "bookmarks" => "id = '{m}'",
             "usage" => "answer_id = 'one'",
+            "agents" => "source = 'codex'",
             other => panic!("add the table {other} to a read model here or to INTERNAL"),
         };
         let columns = wire.sql(&format!("select name, type from pragma_table_info('{table}')"));

@@ -231,6 +231,22 @@ const STEPS: &[Step] = &[
         "insert into purges (project, count) values ('p', 0); delete from tasks where status = 'completed'",
         "",
     ),
+    // An agent has one row for each project, and one without a project until it is heard.
+    (
+        r#"PUT /api/v1/agents {"source":"codex","host":"north","version":"0.169.0","hooks":9}"#,
+        "insert into agents (source, host, version, hooks) values ('codex', 'north', '0.169.0', 9)",
+        "agent.registered source=codex project=",
+    ),
+    (
+        r#"PUT /api/v1/agents {"source":"codex","host":"north","version":"0.169.0","hooks":9}"#,
+        "update agents set version = '0.169.0', hooks = 9",
+        "",
+    ),
+    (
+        r#"PUT /api/v1/agents {"source":"codex","host":"north","version":"0.170.0","hooks":9}"#,
+        "update agents set version = '0.170.0' where source = 'codex'",
+        "agent.changed source=codex project=",
+    ),
 ];
 
 #[test]
@@ -300,6 +316,8 @@ async fn a_refused_request_sends_no_notice() {
         (r#"PUT /api/v1/bookmarks {"task_id":"{b}","event_id":"{e}"}"#, "422"),
         ("DELETE /api/v1/bookmarks/{none}", "404"),
         (r#"POST /api/v1/tasks/purge {"older_than":"yesterday"}"#, "422"),
+        (r#"PUT /api/v1/agents {"host":"north"}"#, "422"),
+        (r#"PUT /api/v1/agents {"source":"codex","hooks":-1}"#, "422"),
     ] {
         wire.refuses(request, reason).await;
     }

@@ -15,7 +15,9 @@ use super::{code, page, set};
 /// The payloads of frames are in the tables of frames and of notices.
 const PARTS: &[(&str, &str, &str)] = &[
     ("Activity", "\n- `activity`:", "\n- "),
+    ("Agent", "\n- `items`: `source` (the runtime)", "\n\n"),
     ("AgentHeard", "\n| `GET /api/v1/hooks` |", "\n"),
+    ("Agents", "\n**Agents**:", "\n\n"),
     ("Bookmark", "\n**Bookmark**:", "\n\n"),
     ("BookmarkPage", "\n**Pages.**", "\n\n"),
     ("ChildTask", "\n- `children`,", "\n- "),
@@ -38,6 +40,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("ProjectPage", "\n**Pages.**", "\n\n"),
     ("Purge", "\n| `POST /api/v1/tasks/purge` |", "\n"),
     ("Purged", "\n| `POST /api/v1/tasks/purge` |", "\n"),
+    ("RegisterAgent", "\n| `PUT /api/v1/agents` |", "\n"),
     ("SaveBookmark", "\n| `PUT /api/v1/bookmarks` |", "\n"),
     ("SearchHit", "\n- `items`: `kind`", "\n- "),
     ("SearchResults", "\n## Search\n", "\n## "),

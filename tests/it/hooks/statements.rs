@@ -19,13 +19,16 @@ fn verb_and_table(sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_record_costs_four_or_five_statements() {
+async fn a_record_costs_four_to_six_statements() {
     let mut store = Store::open().await;
     let statements: Arc<Mutex<Vec<String>>> = Arc::default();
     let seen = statements.clone();
     store.db.set_metric_callback(move |info| seen.lock().unwrap().push(verb_and_table(&info.statement.sql)));
     for (number, (hook, expected)) in (1..).zip([
-        ("UserPromptSubmit", "insert deliveries, select tasks, insert tasks, insert sessions, insert events"),
+        (
+            "UserPromptSubmit",
+            "insert deliveries, select tasks, insert tasks, insert sessions, insert agents, insert events",
+        ),
         ("PreToolUse", "insert deliveries, select tasks, select events, update tasks, insert events"),
         ("PostToolUse", "insert deliveries, select tasks, select events, update tasks, update events"),
         ("Stop", "insert deliveries, select tasks, update tasks, insert events"),

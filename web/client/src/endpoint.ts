@@ -187,7 +187,7 @@ function paths(model: ReadModel): string[] {
   if (model === "overview") {
     return ["api/v1/overview", "api/v1/tasks"];
   }
-  return [model === "bookmarks" ? "api/v1/bookmarks" : `api/v1/tasks/${model.slice(5)}`];
+  return [model === "bookmarks" || model === "agents" ? `api/v1/${model}` : `api/v1/tasks/${model.slice(5)}`];
 }
 
 /** The read model does not exist. */

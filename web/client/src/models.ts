@@ -1,10 +1,10 @@
 /**
  * Read models and the numbers that stand for them in the engine. The engine orders read models by their numbers, as the
- * contract's list orders them: the overview, the tasks, the bookmarks. Only tasks have a group: every task.
+ * contract's list orders them: the overview, the tasks, the bookmarks, the agents. Only tasks have a group: every task.
  */
 
-/** A read model: `overview`, `bookmarks` or `task:<id>`. */
-export type ReadModel = "overview" | "bookmarks" | `task:${string}`;
+/** A read model: `overview`, `bookmarks`, `agents` or `task:<id>`. */
+export type ReadModel = "overview" | "bookmarks" | "agents" | `task:${string}`;
 
 /** The name of every task at once, in a list of the contract. */
 export const everyTask = "task:*";
@@ -16,6 +16,7 @@ export const carried = 1;
 
 const firstTask = 1 << 24;
 const bookmarksNumber = 2 << 24;
+const agentsNumber = 3 << 24;
 /** A number that no read model has. */
 export const unusedNumber = firstTask - 1;
 /** The group of a number is its upper bits, and the highest bit says that a number is a group. */
@@ -25,7 +26,7 @@ const id = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** The read model with this name, in its one spelling. Null: the text names none. */
 export function readModel(text: string): ReadModel | null {
-  if (text === "overview" || text === "bookmarks") {
+  if (text === "overview" || text === "bookmarks" || text === "agents") {
     return text;
   }
   const task = text.startsWith("task:") ? text.slice(5).toLowerCase() : "";
@@ -37,10 +38,12 @@ export class ModelNumbers {
   readonly #numbers = new Map<ReadModel, number>([
     ["overview", overviewNumber],
     ["bookmarks", bookmarksNumber],
+    ["agents", agentsNumber],
   ]);
   readonly #names = new Map<number, ReadModel>([
     [overviewNumber, "overview"],
     [bookmarksNumber, "bookmarks"],
+    [agentsNumber, "agents"],
   ]);
   #next = firstTask;
 

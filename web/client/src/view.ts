@@ -13,7 +13,9 @@ export type BodyOf<M extends ReadModel> = M extends "overview"
   ? OverviewBody
   : M extends "bookmarks"
     ? Schemas["BookmarkPage"]
-    : Schemas["TaskDetail"];
+    : M extends "agents"
+      ? Schemas["Agents"]
+      : Schemas["TaskDetail"];
 
 /**
  * The view of a read model. A new object says that one of its fields changed; equal rows of `data` keep their identity.

@@ -3,6 +3,7 @@ import type { components } from "requery-client";
 
 type Schemas = components["schemas"];
 
+export type Agent = Schemas["Agent"];
 export type Overview = Schemas["Overview"];
 export type NeedsYou = Schemas["NeedsYou"];
 export type Activity = Schemas["Activity"];

@@ -32,10 +32,14 @@ pub struct StoredTask {
     status_reason: Option<String>,
     status_detail: Option<String>,
     is_certain: bool,
+    status_since: i64,
     /// The state of the work.
     pub work: StoredWork,
     ingest_state: Option<String>,
-    heard_at: Option<i64>,
+    /// The time of the last hook.
+    pub heard_at: Option<i64>,
+    /// The project of the task.
+    pub project: String,
     is_stale: bool,
 }
 
@@ -98,6 +102,7 @@ impl From<task::Model> for StoredTask {
             status_reason: row.status_reason.map(String::from),
             status_detail: row.status_detail.map(String::from),
             is_certain: row.status_certain != 0,
+            status_since: row.status_since,
             work: StoredWork {
                 todos: row.todos.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
                 model: row.model.map(String::from),
@@ -107,6 +112,7 @@ impl From<task::Model> for StoredTask {
             },
             ingest_state: row.ingest_state.map(String::from),
             heard_at: row.heard_at,
+            project: row.project.into(),
             is_stale: row.stale_since.is_some(),
         }
     }
@@ -121,11 +127,12 @@ impl StoredTask {
             .unwrap_or_else(|| AgentMemory::recalled(TaskStatus::parse(&self.status).unwrap_or(TaskStatus::Running)))
     }
 
-    /// Whether a record shows that the agent is alive. A late record that ran before the last known hook does not.
+    /// Whether a record shows that the agent is alive. A late record that ran before the last known hook does not. Two
+    /// hooks can run in the same millisecond.
     pub fn is_newest(&self, time: HookTime) -> bool {
         match time {
             HookTime::Now(_) => true,
-            HookTime::Late(at) => self.heard_at.is_none_or(|last| at > last),
+            HookTime::Late(at) => self.heard_at.is_none_or(|last| at >= last),
         }
     }
 
@@ -196,7 +203,8 @@ impl StoredTask {
         if decides_status && !is_shown {
             changes.status = Some(status);
             changes.status_reason = Some(reason.map(str::to_owned));
-            changes.status_since = Some(now_ms);
+            // The database takes an unchanged time for a writer that names no time, and puts its own clock there.
+            changes.status_since = Some(if now_ms == self.status_since { now_ms + 1 } else { now_ms });
             changes.status_detail = Some(agent.detail().map(str::to_owned));
         } else if decides_status && agent.detail() != self.status_detail.as_deref() {
             changes.status_detail = Some(agent.detail().map(str::to_owned));
@@ -253,13 +261,21 @@ pub async fn find_event(
     }))
 }
 
+/// The facts of a run that may start with a record.
+pub struct NewRun {
+    /// The model that answers.
+    pub model: Option<String>,
+    /// The name of the machine.
+    pub host: Option<String>,
+}
+
 /// Resumes, ends and inserts the runs of a record.
 pub async fn save_runs(
     tx: &impl ConnectionTrait,
     task_id: &str,
     record: &HookRecord,
     outcome: &HookOutcome,
-    model: Option<String>,
+    new: NewRun,
     now_ms: i64,
 ) -> Result<(), DbErr> {
     if let Some(revived) = &outcome.resumed_run {
@@ -272,8 +288,8 @@ pub async fn save_runs(
             task_id: task_id.to_owned(),
             source: record.runtime.as_str().to_owned(),
             runtime_session_id: Some(record.session_id.clone()),
-            model,
-            host: None,
+            model: new.model,
+            host: new.host,
             started_at: now_ms,
         };
         session::insert(tx, run).await?;
@@ -350,12 +366,18 @@ impl StoredEvent {
     pub fn ending(&self, state: EventState, end: TimelineRow) -> EventEnding {
         let begun = self.metadata.as_deref().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
         let mut metadata = begun.unwrap_or_default();
+        // A call that ran was not refused, so the words of the refusal go.
+        let is_corrected = self.state == EventState::Denied;
+        metadata.remove("reason");
         metadata.extend(end.metadata);
         let truncated = end.truncated.and_then(|bytes| i64::try_from(bytes).ok());
         EventEnding {
             state,
             metadata: Value::Object(metadata).to_string(),
-            body: end.body.map(|body| (body, truncated)),
+            body: match end.body.map(|body| (body, truncated)) {
+                None if is_corrected => Some(None),
+                body => body.map(Some),
+            },
         }
     }
 }

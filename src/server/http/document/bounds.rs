@@ -15,6 +15,8 @@ const PROJECT: (usize, usize) = (0, limits::PROJECT_CHARACTERS);
 const SOURCE: (usize, usize) = (1, limits::SOURCE_CHARACTERS);
 const WORKSPACE: (usize, usize) = (0, limits::WORKSPACE_CHARACTERS);
 const TEXT: (usize, usize) = (0, limits::TEXT_BYTES);
+const HOST: (usize, usize) = (0, limits::HOST_CHARACTERS);
+const VERSION: (usize, usize) = (0, limits::AGENT_VERSION_CHARACTERS);
 const KIND: (usize, usize) = (1, limits::EVENT_KIND_CHARACTERS);
 
 /// The fields of bodies with their shortest and longest lengths.
@@ -40,6 +42,9 @@ const BOUNDS: &[(&str, &str, (usize, usize))] = &[
     ("EventPatch", "title", LINE),
     ("SaveBookmark", "title", LINE),
     ("SaveBookmark", "note", TEXT),
+    ("RegisterAgent", "source", SOURCE),
+    ("RegisterAgent", "host", HOST),
+    ("RegisterAgent", "version", VERSION),
 ];
 
 /// Adds the bounds to the schemas of bodies and to the parameters.

@@ -64,6 +64,7 @@ fn body_of(operation: &str) -> Option<Value> {
         }),
         "update_event" => json!({ "title": "Make all tests pass" }),
         "save_bookmark" => json!({ "bookmark_id": BOOKMARK, "task_id": TASK, "note": "Show this to the others." }),
+        "register_agent" => json!({ "source": "codex", "host": "north", "version": "0.169.0", "hooks": 9 }),
         "hook_claude_code" => json!({
             "hook_event_name": "UserPromptSubmit",
             "session_id": SESSION,

@@ -12,8 +12,10 @@ export const noticeKinds: readonly string[] = [
   "event.logged",
   "event.updated",
   "bookmark.saved",
-  "bookmark.deleted"
+  "bookmark.deleted",
+  "agent.registered",
+  "agent.changed"
 ];
 
 /** For each kind the read models that it makes stale: the text before the placeholder, and the field in it. */
-export const templates: readonly (readonly (readonly [prefix: string, field: string | null])[])[] = [[["overview",null],["task:","task_id"],["task:","parent_task_id"]],[["overview",null],["task:","task_id"],["task:","parent_task_id"]],[["overview",null],["task:","task_id"],["task:","parent_task_id"]],[["overview",null],["task:","task_id"],["task:","parent_task_id"],["bookmarks",null]],[["overview",null],["task:*",null],["bookmarks",null]],[["overview",null],["task:","task_id"]],[["overview",null],["task:","task_id"]],[["overview",null],["task:","task_id"]],[["task:","task_id"]],[["bookmarks",null]],[["bookmarks",null]]];
+export const templates: readonly (readonly (readonly [prefix: string, field: string | null])[])[] = [[["overview",null],["task:","task_id"],["task:","parent_task_id"]],[["overview",null],["task:","task_id"],["task:","parent_task_id"]],[["overview",null],["task:","task_id"],["task:","parent_task_id"]],[["overview",null],["task:","task_id"],["task:","parent_task_id"],["bookmarks",null],["agents",null]],[["overview",null],["task:*",null],["bookmarks",null],["agents",null]],[["overview",null],["task:","task_id"],["agents",null]],[["overview",null],["task:","task_id"],["agents",null]],[["overview",null],["task:","task_id"]],[["task:","task_id"]],[["bookmarks",null]],[["bookmarks",null]],[["agents",null]],[["agents",null]]];

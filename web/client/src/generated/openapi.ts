@@ -262,6 +262,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The coding agents that report, the last heard first */
+        get: operations["agents"];
+        /**
+         * Report the installation of a coding agent
+         * @description An agent that the server knows already gets the given version and number of hooks.
+         */
+        put: operations["register_agent"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/search": {
         parameters: {
             query?: never;
@@ -294,8 +315,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The time of the last hook of each agent
-         * @description Shows whether hooks arrive. No notice reports a change of this answer.
+         * The minute of the last hook of each agent
+         * @description Shows whether hooks arrive. The notices of the agents report each change of this answer.
          */
         get: operations["hooks_heard"];
         put?: never;
@@ -449,17 +470,72 @@ export interface components {
             events: number;
         };
         /**
+         * Agent
+         * @description A coding agent on one machine.
+         */
+        Agent: {
+            /** @description The runtime: `claude-code`, `codex` or another text. */
+            source: string;
+            /** @description The name of the machine; `null` if it is not known. */
+            host: string | null;
+            /** @description The version of the runtime; `null` if it is not known. */
+            version: string | null;
+            /**
+             * Format: uint64
+             * @description The number of installed hooks; `null` if it is not known.
+             */
+            hooks: number | null;
+            /**
+             * Format: date-time
+             * @description The minute of the last hook; `null` if no hook has arrived.
+             */
+            heard_at: string | null;
+            /**
+             * Format: uint64
+             * @description The number of sessions of the agent that run now.
+             */
+            running: number;
+        };
+        /**
+         * AgentChanged
+         * @description A coding agent changed: its version, its installed hooks, or the minute in which it was last heard.
+         */
+        AgentChanged: {
+            /** @description The runtime of the agent. */
+            source: string;
+            /** @description The project in which the agent was heard. Empty for an agent that was not heard yet. */
+            project: string;
+        };
+        /**
          * AgentHeard
          * @description The last hook of one agent.
          */
         AgentHeard: {
-            /** @description The agent: `claude-code` or `codex`. */
+            /** @description The agent: `claude-code`, `codex` or another text. */
             agent: string;
             /**
              * Format: date-time
-             * @description The time of its last hook: its arrival, or the time at which it ran if it was sent late.
+             * @description The minute of its last hook: of its arrival, or of the time at which it ran if it was sent late.
              */
             heard_at: string;
+        };
+        /**
+         * AgentRegistered
+         * @description A coding agent was registered, or was heard for the first time in a project.
+         */
+        AgentRegistered: {
+            /** @description The runtime of the agent. */
+            source: string;
+            /** @description The project in which the agent was heard. Empty for an agent that was not heard yet. */
+            project: string;
+        };
+        /**
+         * Agents
+         * @description The coding agents that report to the server.
+         */
+        Agents: {
+            /** @description The agents, the last heard first; at most 100. */
+            items: components["schemas"]["Agent"][];
         };
         /**
          * Bookmark
@@ -950,6 +1026,28 @@ export interface components {
             count?: number;
             /** Format: uint32 */
             spread_ms?: number;
+        } | {
+            /** @enum {string} */
+            type: "agent.registered";
+            payload: components["schemas"]["AgentRegistered"];
+            /** Format: cursor */
+            cursor: string;
+            more?: boolean;
+            /** Format: uint32 */
+            count?: number;
+            /** Format: uint32 */
+            spread_ms?: number;
+        } | {
+            /** @enum {string} */
+            type: "agent.changed";
+            payload: components["schemas"]["AgentChanged"];
+            /** Format: cursor */
+            cursor: string;
+            more?: boolean;
+            /** Format: uint32 */
+            count?: number;
+            /** Format: uint32 */
+            spread_ms?: number;
         };
         /**
          * Heartbeat
@@ -1310,6 +1408,23 @@ export interface components {
             count: number;
             /** @description With `dry_run` the first of these tasks, at most 50; otherwise `null`. */
             tasks: components["schemas"]["Task"][] | null;
+        };
+        /**
+         * RegisterAgent
+         * @description The installation of a coding agent on one machine.
+         */
+        RegisterAgent: {
+            /** @description The runtime: 1 to 64 characters. Required. */
+            source?: string | null;
+            /** @description The name of the machine, up to 64 characters. Default: not known. */
+            host?: string | null;
+            /** @description The version of the runtime, up to 64 characters. Default: not known. */
+            version?: string | null;
+            /**
+             * Format: uint32
+             * @description The number of installed hooks. Default: not known.
+             */
+            hooks?: number | null;
         };
         /**
          * Resumed
@@ -4000,6 +4115,202 @@ export interface operations {
             };
         };
     };
+    agents: {
+        parameters: {
+            query?: {
+                /** @description Only agents that were heard in this project. Default: all agents. */
+                project?: string;
+            };
+            header?: {
+                /** @description The `ETag` of the answer that the caller has. */
+                "If-None-Match"?: string;
+                /** @description A cursor that the answer must cover. A cursor of another epoch is ignored. */
+                "Requery-At-Least"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested content. */
+            200: {
+                headers: {
+                    /** @description For a read: the changes that the answer contains. For a write: a cursor that covers the write. */
+                    "Requery-Cursor": string;
+                    /** @description Names this content; send it in `If-None-Match`. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agents"];
+                };
+            };
+            /** @description The caller already has this content. */
+            304: {
+                headers: {
+                    /** @description For a read: the changes that the answer contains. For a write: a cursor that covers the write. */
+                    "Requery-Cursor": string;
+                    /** @description Names this content; send it in `If-None-Match`. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A header is malformed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The `Host` or the `Origin` is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field or a parameter is invalid; `errors` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is away or busy, or the server is shutting down. Try again after `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description The wait in seconds. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    register_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "source": "codex",
+                 *       "host": "north",
+                 *       "version": "0.169.0",
+                 *       "hooks": 9
+                 *     }
+                 */
+                "application/json": components["schemas"]["RegisterAgent"];
+            };
+        };
+        responses: {
+            /** @description Done. The answer has no body. */
+            204: {
+                headers: {
+                    /** @description For a read: the changes that the answer contains. For a write: a cursor that covers the write. */
+                    "Requery-Cursor": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is not JSON, is not UTF-8, nests deeper than 64, or broke off. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The `Host` or the `Origin` is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive within 30 seconds. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json`. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field or a parameter is invalid; `errors` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is away or busy, or the server is shutting down. Try again after `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description The wait in seconds. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     search: {
         parameters: {
             query: {
@@ -4197,6 +4508,8 @@ export interface operations {
                 "Requery-At"?: string;
                 /** @description The process of the agent, as the forwarder names it. A server that cannot look for the process ignores it. */
                 "Requery-Process"?: string;
+                /** @description The name of the agent's machine, at most 64 code points. A longer one is ignored. */
+                "Requery-Host"?: string;
             };
             path?: never;
             cookie?: never;
@@ -4311,6 +4624,8 @@ export interface operations {
                 "Requery-At"?: string;
                 /** @description The process of the agent, as the forwarder names it. A server that cannot look for the process ignores it. */
                 "Requery-Process"?: string;
+                /** @description The name of the agent's machine, at most 64 code points. A longer one is ignored. */
+                "Requery-Host"?: string;
             };
             path?: never;
             cookie?: never;

@@ -4,6 +4,7 @@ import { useRead } from "../plain_read";
 import { cost, number, projectName, short } from "../words";
 import { useFlash } from "../calm";
 import { project, to } from "../route";
+import { Agents } from "./agents";
 import { Mark } from "./mark";
 import type { Shape } from "../words";
 
@@ -35,6 +36,7 @@ export function Figures({ overview }: { overview: Overview }) {
           {number(stats.total_events)} events in {number(stats.total_tasks)} tasks
         </p>
       </section>
+      <Agents />
       {sources.length === 0 ? null : (
         <section aria-labelledby="sources">
           <h2 id="sources">Sources</h2>

@@ -37,6 +37,24 @@ export function tests() {
     }
   });
 
+  scenario("the list of agents follows the hooks and the installation", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    const body = (hook_event_name, more) => ({
+      session_id: project,
+      cwd: `/home/dev/${project}`,
+      hook_event_name,
+      ...more,
+    });
+    await server.hook(body("UserPromptSubmit", { prompt: "Fix the rounding" }));
+    await show("/");
+    const row = page.locator("section[aria-labelledby=agents] dl > div").filter({ hasText: "claude-code" });
+    await row.filter({ hasText: /1 running · / }).waitFor();
+    await server.send("PUT", "/api/v1/agents", { source: "claude-code", version: "2.1.332", hooks: 26 });
+    await row.locator("dt[title='version 2.1.332, 26 hooks']").waitFor();
+    await server.hook(body("SessionEnd", { reason: "other" }));
+    await row.filter({ hasNotText: "running" }).waitFor();
+  });
+
   scenario(
     "the status by hooks of an agent: it works, asks for permission, works on, and ends its turn",
     {},
