@@ -30,7 +30,7 @@ export function shapeOf(task: {
 
 export const SHAPE_WORDS: Record<Shape, string> = {
   asks: "asks you",
-  asked: "asked you",
+  asked: "asked",
   turn: "your turn",
   running: "running",
   ready: "ready",
