@@ -21,6 +21,7 @@ pub struct Model {
     pub status_reason: Option<StoredText>,
     pub status_detail: Option<StoredText>,
     pub status_since: i64,
+    pub status_certain: i64,
     pub summary: Option<StoredText>,
     pub ingest_state: Option<StoredText>,
     pub event_count: i64,

@@ -14,6 +14,10 @@ alter table tasks add column last_commit text
 alter table tasks add column pull_request text
     constraint pull_request_is_at_most_1000_bytes check (length(cast(pull_request as blob)) <= 1000);
 
+-- Whether the status is known to be true: 0 for a permission that may be given already, because an approval runs no hook.
+alter table tasks add column status_certain integer not null default 1
+    constraint status_certain_is_0_or_1 check (status_certain in (0, 1));
+
 alter table sessions add column model text
     constraint model_is_at_most_256_bytes check (length(cast(model as blob)) <= 256);
 alter table sessions add column host text

@@ -23,6 +23,8 @@ mod conflicts;
 
 mod kept;
 
+mod needs_you;
+
 mod trees;
 
 mod commits;

@@ -42,7 +42,7 @@ fn the_checked_in_documents_are_the_generated_ones() {
 fn serde_writes_answers_as_the_schemas_describe() {
     let task = json!({
         "task_id": ID, "title": "a", "project": "p", "status": "waiting", "mode": "primary", "parent_task_id": null,
-        "parent_session_id": ID, "workspace": "/w", "source": "api", "status_reason": null, "status_detail": "d", "waiting_since": TIME,
+        "parent_session_id": ID, "workspace": "/w", "source": "api", "status_reason": null, "status_detail": "d", "status_certain": false, "waiting_since": TIME,
         "stale_since": TIME, "stale_reason": "gone", "summary": "s", "event_count": 3, "created_at": TIME, "changed_at": TIME, "ended_at": null,
         "progress": {"done": 1, "total": 3, "active": "t"}, "model": "m", "branch": "b", "commit": "3f9d2c1", "pull_request": null,
     });
@@ -52,7 +52,7 @@ fn serde_writes_answers_as_the_schemas_describe() {
     });
     let child = json!({
         "task_id": ID, "title": "a", "project": "p", "status": "errored", "mode": "background", "status_reason": "x",
-        "stale_since": null, "created_at": TIME, "ended_at": TIME,
+        "status_certain": true, "stale_since": null, "created_at": TIME, "ended_at": TIME,
     });
     let event = json!({
         "event_id": ID, "task_id": ID, "session_id": null, "position": 7, "kind": "tool", "family": "terminal",
@@ -67,7 +67,8 @@ fn serde_writes_answers_as_the_schemas_describe() {
         "total_tasks": 1, "running_tasks": 2, "waiting_tasks": 3, "completed_tasks": 4, "errored_tasks": 5,
         "total_events": 6,
     });
-    let needs_you = json!({"task_id": ID, "title": "t", "project": "p", "source": "api", "reason": null, "detail": "d", "since": TIME});
+    let needs_you = json!({"task_id": ID, "title": "t", "project": "p", "source": "api", "status": "errored",
+        "status_certain": false, "reason": null, "detail": "d", "since": TIME});
     let project = json!({
         "project": "p", "total_tasks": 10, "running_tasks": 1, "waiting_tasks": 2, "completed_tasks": 3, "errored_tasks": 4,
         "changed_at": TIME,
@@ -174,13 +175,15 @@ fn answers_of_an_earlier_server_are_read() {
     let needs_you = json!({"task_id": ID, "title": "t", "project": "p", "reason": "question", "since": TIME});
     let read: NeedsYou = serde_json::from_value(needs_you).unwrap();
     assert_eq!((read.source.as_str(), read.detail), ("", None));
+    assert_eq!((read.status, read.status_certain), (TaskStatus::Waiting, true));
     let task = json!({
         "task_id": ID, "title": "a", "project": "p", "status": "waiting", "mode": "primary", "parent_task_id": null,
         "parent_session_id": null, "workspace": null, "source": "api", "status_reason": null, "waiting_since": TIME,
         "stale_since": null, "stale_reason": null, "summary": null, "event_count": 3, "created_at": TIME,
         "changed_at": TIME, "ended_at": null,
     });
-    assert_eq!(serde_json::from_value::<Task>(task).unwrap().status_detail, None);
+    let task: Task = serde_json::from_value(task).unwrap();
+    assert_eq!((task.status_detail, task.status_certain), (None, true));
     assert_eq!(serde_json::from_value::<Purged>(json!({"count": 3})).unwrap().tasks, None);
 }
 

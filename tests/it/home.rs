@@ -147,14 +147,19 @@ impl Served {
         answer.headers()["requery-cursor"].to_str().unwrap().to_owned()
     }
 
+    /// The number of events that are logged.
+    pub async fn logged_events(&self) -> usize {
+        let overview = self.get("/api/v1/overview").await;
+        usize::try_from(overview["stats"]["total_events"].as_u64().unwrap()).unwrap()
+    }
+
     /// Waits until exactly `events` events are logged, and fails at once if there are more.
     pub async fn wait_for_events(&self, events: usize) {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let overview = self.get("/api/v1/overview").await;
-            let logged = overview["stats"]["total_events"].as_u64().unwrap();
-            assert!(logged <= events as u64, "{logged} events, not {events}");
-            if logged == events as u64 {
+            let logged = self.logged_events().await;
+            assert!(logged <= events, "{logged} events, not {events}");
+            if logged == events {
                 return;
             }
             assert!(tokio::time::Instant::now() < until, "{logged} events, not {events}");

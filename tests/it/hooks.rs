@@ -11,6 +11,7 @@ mod details;
 mod hostile;
 mod orders;
 mod pictures;
+mod replays;
 mod sentences;
 mod silence;
 mod statements;
@@ -179,7 +180,10 @@ fn sorted(rows: impl Iterator<Item = Value>) -> Vec<Value> {
 }
 
 fn read(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hooks").join(file);
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let is_there = |folder: &&str| fixtures.join(folder).join(file).exists();
+    let folder = ["hooks", "real"].into_iter().find(is_there).unwrap_or_else(|| panic!("{file} is in no folder"));
+    let path = fixtures.join(folder).join(file);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -1,17 +1,17 @@
 //! `requery hook` with late input, signals and a busy machine: no record is lost.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Mutex;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 
 use crate::app::PATIENCE;
-use crate::home::{Home, free_port, run_silently};
+use crate::home::{Home, Served, free_port, run_silently};
 
 /// A hook ends within 300 ms. The bound is longer, so that only a hanging hook fails on a busy machine.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -209,50 +209,116 @@ impl Drop for BusyMachine {
     }
 }
 
-/// Runs hooks of six sessions at a time beside eight busy loops. Some write their input late.
+/// Stands in for the agent: runs one hook for each line of its input, `<server> <file> <seconds> <record>`, and prints the
+/// status of the hook. A record with seconds comes that late: the file is the pipe through which it comes.
+const AGENT: &str = r#"
+while read -r server pipe seconds record; do
+  if [ "$seconds" = 0 ]; then
+    printf '%s' "$record" | PROGRAM hook claude-code --server "$server"
+  else
+    mkfifo "$pipe"
+    { sleep "$seconds"; printf '%s' "$record"; } > "$pipe" &
+    PROGRAM hook claude-code --server "$server" < "$pipe"
+  fi
+  echo "ended with $?"
+done
+wait
+"#;
+
+/// The process of an agent, which runs the hooks of one session.
+struct Agent {
+    process: Child,
+    lines: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Agent {
+    fn start(home: &Home) -> Self {
+        let mut command = home.at_home(Command::new(home.path("bin/claude")));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut process = command.spawn().unwrap();
+        let (lines, answers) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        Self { process, lines, answers: BufReader::new(answers) }
+    }
+
+    /// Runs a hook that gets its input so late, and returns after how long the hook ended.
+    fn hook(&mut self, server: &str, pipe: &Path, late: Duration, record: &str) -> Duration {
+        let began = Instant::now();
+        let line = format!("{server} {} {} {record}\n", pipe.display(), late.as_secs_f64());
+        self.lines.write_all(line.as_bytes()).unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "ended with 0\n");
+        assert!(began.elapsed() < AT_MOST, "{:?}", began.elapsed());
+        began.elapsed()
+    }
+
+    /// Waits for the end of the inputs that come late.
+    fn end(mut self) {
+        drop(self.lines);
+        let mut rest = String::new();
+        self.answers.read_to_string(&mut rest).unwrap();
+        assert!(self.process.wait().unwrap().success() && rest.is_empty(), "{rest}");
+    }
+}
+
+/// The records that are under way, for a failure.
+fn underway(home: &Home, port: u16) -> String {
+    let count = |name: &str| fs::read_dir(home.spool(port).join(name)).map_or(0, Iterator::count);
+    let tally = home.run(&["hooks", "status", "--server", &format!("http://127.0.0.1:{port}")]);
+    format!("{} in the queue, {} places, {} aside\n{tally}", count("queue"), count("places"), count("aside"))
+}
+
+/// Waits until this many events are logged. The number has to grow: the machine decides how fast.
+async fn wait_for_all(served: &Served, events: usize, home: &Home, port: u16) {
+    let (mut last, mut until) = (0, Instant::now() + PATIENCE);
+    loop {
+        let logged = served.logged_events().await;
+        if logged == events {
+            return;
+        }
+        assert!(logged < events, "{logged} events, not {events}");
+        if logged > last {
+            (last, until) = (logged, Instant::now() + PATIENCE);
+        }
+        assert!(Instant::now() < until, "{logged} events, not {events}; {}", underway(home, port));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Runs hooks of six sessions at a time beside eight busy loops. Every tenth hook gets its input late.
 async fn no_hook_is_lost(hooks: usize) {
     const SESSIONS: usize = 6;
     let home = Home::new();
+    home.install_program("claude", &AGENT.replace("PROGRAM", env!("CARGO_BIN_EXE_requery")));
     let port = free_port();
     let served = home.serve(port, &[]).await;
+    let url = format!("http://127.0.0.1:{port}");
     let each = hooks / SESSIONS;
-    let slowest = Mutex::new(Duration::ZERO);
-    let writers = {
+    let session = |session: usize| {
+        let mut agent = Agent::start(&home);
+        let mut slowest = Duration::ZERO;
+        for number in 0..each {
+            let late = if number % 10 == 9 { 100 * (number as u64 / 10 % 4 + 1) } else { 0 };
+            let pipe = home.path(&format!("pipe-{session}-{number}"));
+            let took = agent.hook(&url, &pipe, Duration::from_millis(late), &prompt(session, number));
+            slowest = slowest.max(took);
+        }
+        agent.end();
+        slowest
+    };
+    let began = Instant::now();
+    let slowest = {
         let _busy = BusyMachine::start(8);
         std::thread::scope(|scope| {
-            let sessions: Vec<_> = (0..SESSIONS)
-                .map(|session| {
-                    let (home, slowest) = (&home, &slowest);
-                    scope.spawn(move || {
-                        let mut late = Vec::new();
-                        for number in 0..each {
-                            let (hook, mut stdin) = start(home, port);
-                            let text = prompt(session, number);
-                            let began = Instant::now();
-                            if number % 10 == 9 {
-                                late.push(std::thread::spawn(move || {
-                                    std::thread::sleep(Duration::from_millis(100 * (number as u64 % 4 + 1)));
-                                    stdin.write_all(text.as_bytes()).unwrap();
-                                }));
-                            } else {
-                                stdin.write_all(text.as_bytes()).unwrap();
-                                drop(stdin);
-                            }
-                            end(hook);
-                            let mut slowest = slowest.lock().unwrap();
-                            *slowest = slowest.max(began.elapsed());
-                        }
-                        late
-                    })
-                })
-                .collect();
-            sessions.into_iter().flat_map(|session| session.join().unwrap()).collect::<Vec<_>>()
+            let sessions: Vec<_> = (0..SESSIONS).map(|number| scope.spawn(move || session(number))).collect();
+            sessions.into_iter().map(|session| session.join().unwrap()).max().unwrap()
         })
     };
-    for writer in writers {
-        writer.join().unwrap();
-    }
-    served.wait_for_events(each * SESSIONS).await;
+    let ran = began.elapsed();
+    let at_end = served.logged_events().await;
+    wait_for_all(&served, each * SESSIONS, &home, port).await;
+    let all = began.elapsed();
     let timelines = served.timelines().await;
     assert_eq!(timelines.len(), SESSIONS);
     for (workspace, events) in timelines {
@@ -260,7 +326,11 @@ async fn no_hook_is_lost(hooks: usize) {
         let expected: Vec<_> = (0..each).map(|number| format!("number {number}")).collect();
         assert_eq!(titles, expected, "{workspace}");
     }
-    println!("{} hooks, each once and in order; the slowest ended after {:?}", each * SESSIONS, slowest.into_inner());
+    println!(
+        "{} hooks in {ran:?}, each once and in order; the slowest took {slowest:?}; {at_end} were shown as the last hook \
+         ended, and all after {all:?}",
+        each * SESSIONS
+    );
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod dashboard;
 mod database_errors;
 mod deletions;
 mod failures;
+mod needs_you;
 mod pages;
 mod projects;
 mod reads;

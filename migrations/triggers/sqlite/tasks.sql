@@ -75,22 +75,25 @@ when new.id is not old.id or new.rowid is not old.rowid begin
     select raise(abort, 'a task keeps its id and its rowid');
 end;
 
--- Not for event_count, changed_at, ingest_state, heard_at and process: no screen shows a change of these alone. A
--- change of the status clears the stale flag.
+-- Not for event_count, changed_at and process: no screen shows a change of these alone. An errored task that has a memory
+-- of an agent and was never heard is imported history, which needs no person, so ingest_state and heard_at count where
+-- they move it. A change of the status clears the stale flag.
 create trigger tasks_updated after update of
     title, project, status, mode, parent_task_id, parent_session_id, workspace, source, external_id, status_reason,
-    status_detail, status_since, summary, stale_since, stale_reason, created_at, todos, model, branch, last_commit,
-    pull_request on tasks
+    status_detail, status_since, status_certain, summary, stale_since, stale_reason, created_at, todos, model, branch,
+    last_commit, pull_request, heard_at, ingest_state on tasks
 when (new.title is not old.title or new.project is not old.project or new.status is not old.status
     or new.mode is not old.mode or new.parent_task_id is not old.parent_task_id
     or new.parent_session_id is not old.parent_session_id or new.workspace is not old.workspace
     or new.source is not old.source or new.external_id is not old.external_id
     or new.status_reason is not old.status_reason or new.status_detail is not old.status_detail
-    or new.status_since is not old.status_since
+    or new.status_since is not old.status_since or new.status_certain is not old.status_certain
     or new.summary is not old.summary or new.stale_since is not old.stale_since
     or new.stale_reason is not old.stale_reason or new.created_at is not old.created_at
     or new.todos is not old.todos or new.model is not old.model or new.branch is not old.branch
-    or new.last_commit is not old.last_commit or new.pull_request is not old.pull_request)
+    or new.last_commit is not old.last_commit or new.pull_request is not old.pull_request
+    or new.status = 'errored' and (new.heard_at is null and new.ingest_state is not null)
+        is not (old.heard_at is null and old.ingest_state is not null))
     and not exists (select 1 from settling where id = new.id) begin
     -- For the screens that show the task in its old project or below its old parent. A screen that shows only the status
     -- has to notice that the task left or came, so a move without a change of the status says "not known".
@@ -118,10 +121,13 @@ when (new.title is not old.title or new.project is not old.project or new.status
         status_detail = iif((new.status is not old.status or new.status_reason is not old.status_reason)
             and new.status_detail is old.status_detail
             and not exists (select 1 from settling where id = 'detail ' || new.id), null, status_detail),
+        status_certain = iif((new.status is not old.status or new.status_reason is not old.status_reason)
+            and new.status_certain is old.status_certain
+            and not exists (select 1 from settling where id = 'certain ' || new.id), 1, status_certain),
         stale_since = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_since),
         stale_reason = iif(new.status is not old.status and new.stale_since is old.stale_since, null, stale_reason)
         where id = new.id;
-    delete from settling where id in (new.id, 'reason ' || new.id, 'detail ' || new.id);
+    delete from settling where id in (new.id, 'reason ' || new.id, 'detail ' || new.id, 'certain ' || new.id);
 end;
 
 -- A reason that stays the same under another status was given, if the statement names its column. Runs before
@@ -138,6 +144,14 @@ when (new.status is not old.status or new.status_reason is not old.status_reason
     and new.status_detail is old.status_detail and new.status_detail is not null begin
     insert into settling (id) select 'detail ' || new.id
         where not exists (select 1 from settling where id = 'detail ' || new.id);
+end;
+
+-- As `tasks_given_a_reason`, for a doubt that stays under another status or reason.
+create trigger tasks_given_a_doubt after update of status_certain on tasks
+when (new.status is not old.status or new.status_reason is not old.status_reason)
+    and new.status_certain is old.status_certain and new.status_certain = 0 begin
+    insert into settling (id) select 'certain ' || new.id
+        where not exists (select 1 from settling where id = 'certain ' || new.id);
 end;
 
 create trigger tasks_counted after update of project, status, source on tasks

@@ -62,9 +62,8 @@ impl PageContent {
         };
         head.push(HeadLine::Text(words::figures(&overview.stats)));
         head.extend(words::usage(&overview.usage).map(HeadLine::Text));
-        // The questions of agents come first, then the silent agents, then the agents that wait for the next prompt.
-        let mut needy: Vec<&NeedsYou> = overview.needs_you.iter().collect();
-        needy.sort_by_key(|task| urgency(task.reason.as_deref()));
+        // The server has the order in which a person takes the tasks.
+        let needy = &overview.needs_you;
         if !needy.is_empty() {
             let entries = needy.iter().map(|task| self.needy_row(task, tasks));
             self.section(&mut rows, "needs you", entries.collect());
@@ -166,20 +165,38 @@ impl PageContent {
     fn needy_row(&self, task: &NeedsYou, tasks: &TaskPage) -> RowEntry {
         let events = tasks.items.iter().find(|found| found.task_id == task.task_id).map(|found| found.event_count);
         let events = events.map(|events| counted(events, "event")).unwrap_or_default();
-        let reason = task.reason.as_deref().unwrap_or("waiting");
-        let sign = match urgency(task.reason.as_deref()) {
-            0 => RowSign::Asks,
-            1 => RowSign::Silent,
-            _ => RowSign::Waiting,
+        let reason = task.reason.as_deref();
+        let detail = task.detail.as_deref().and_then(one_line);
+        let (sign, state, detail) = match (task.status, reason) {
+            // The reason of an error is a word of the runtime, which is rarely one that fits a cell.
+            (TaskStatus::Errored, _) => {
+                (RowSign::Errored, task.status.as_str(), detail.or_else(|| reason.and_then(one_line)))
+            }
+            (_, Some("silent" | "gone")) => (RowSign::Silent, reason.unwrap_or_default(), detail),
+            (_, Some("permission" | "question")) if task.status_certain => {
+                (RowSign::Asks, reason.unwrap_or_default(), detail)
+            }
+            (_, Some("permission" | "question")) => {
+                let asked = words::asked(reason.unwrap_or_default(), &task.since, self.now_ms);
+                let detail = detail.map(|detail| format!("{asked}: {detail}")).unwrap_or(asked);
+                (RowSign::Asked, "asked", Some(detail))
+            }
+            // A shorter word, because the cell has no room for the reason.
+            (_, Some("interrupted")) => (RowSign::Waiting, "stopped", detail),
+            (_, reason) => (RowSign::Waiting, reason.unwrap_or("waiting"), detail),
         };
         let (key, target) = (task.task_id.to_string(), Some(task.task_id.clone()));
-        let cells = self.task_cells(reason, &task.project, &events, &task.since);
-        let detail = task.detail.as_deref().and_then(one_line);
+        let cells = self.task_cells(state, &task.project, &events, &task.since);
         RowEntry { key, target, sign, title: escape_control_characters(&task.title), cells, detail }
     }
 
     fn task_row(&self, task: &Task) -> RowEntry {
-        let (sign, status) = sign(task.status, task.stale_since.is_some(), task.stale_reason);
+        let (sign, status) = match task.status_reason.as_deref() {
+            // The task waits, but not for a person.
+            Some("ready") if task.status == TaskStatus::Waiting => (RowSign::Plain, "ready"),
+            Some("scheduled") if task.status == TaskStatus::Waiting => (RowSign::Plain, "scheduled"),
+            Some(_) | None => sign(task.status, task.stale_since.is_some(), task.stale_reason),
+        };
         let events = counted(task.event_count, "event");
         let (key, target) = (task.task_id.to_string(), Some(task.task_id.clone()));
         let cells = self.task_cells(status, &task.project, &events, &task.changed_at);
@@ -218,10 +235,13 @@ impl PageContent {
 
     /// The status comes first: a narrow screen cuts the end of the title.
     fn title_line(&self, task: &Task) -> String {
-        let mut text = task.status.to_string();
-        if let Some(reason) = &task.status_reason {
-            text += &format!(" ({})", escape_control_characters(reason));
-        }
+        let mut text = match (&task.status_reason, &task.waiting_since) {
+            (Some(reason), Some(since)) if !task.status_certain => {
+                escape_control_characters(&words::asked(reason, since, self.now_ms))
+            }
+            (Some(reason), _) => format!("{} ({})", task.status, escape_control_characters(reason)),
+            (None, _) => task.status.to_string(),
+        };
         if let Some(since) = &task.stale_since {
             let why = match task.stale_reason {
                 Some(StaleReason::Gone) => "its process is gone",
@@ -251,15 +271,6 @@ fn head<T>(name: &str, view: &ShownView<T>) -> Vec<HeadLine> {
 fn one_line(text: &str) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     (!words.is_empty()).then(|| escape_control_characters(&words.join(" ")))
-}
-
-/// The rank of a reason why a task needs a person.
-fn urgency(reason: Option<&str>) -> u8 {
-    match reason {
-        Some("permission" | "question") => 0,
-        Some("silent" | "gone") => 1,
-        Some(_) | None => 2,
-    }
 }
 
 fn sign(status: TaskStatus, is_stale: bool, reason: Option<StaleReason>) -> (RowSign, &'static str) {
@@ -295,7 +306,7 @@ const HELP: &[(&str, &[&str])] = &[
         "signs of a row",
         &[
             "!  needs you: asks, or waits for the next prompt",
-            "?  silent, or its process is gone",
+            "?  in doubt: silent, its process gone, or asked and perhaps answered",
             "*  running",
             "+  completed",
             "x  errored, failed or denied",

@@ -58,7 +58,7 @@ impl Palette {
 
     fn sign(self, sign: RowSign) -> Style {
         match sign {
-            RowSign::Asks => self.color(Color::Red).add_modifier(Modifier::BOLD),
+            RowSign::Asks | RowSign::Asked => self.color(Color::Red).add_modifier(Modifier::BOLD),
             RowSign::Waiting => self.color(Color::Yellow).add_modifier(Modifier::BOLD),
             RowSign::Silent => self.color(Color::Magenta).add_modifier(Modifier::BOLD),
             RowSign::Running => self.color(Color::Cyan),

@@ -42,6 +42,8 @@ pub(super) struct RowCell {
 pub(super) enum RowSign {
     /// The agent asked a question, or asks for a permission.
     Asks,
+    /// The agent asked for a permission, which may be given already.
+    Asked,
     /// The agent waits for the next prompt.
     Waiting,
     /// The agent is silent, or its process is gone.
@@ -58,7 +60,7 @@ impl RowSign {
     pub(super) fn character(self) -> char {
         match self {
             RowSign::Asks | RowSign::Waiting => '!',
-            RowSign::Silent => '?',
+            RowSign::Asked | RowSign::Silent => '?',
             RowSign::Running => '*',
             RowSign::Completed => '+',
             RowSign::Errored => 'x',

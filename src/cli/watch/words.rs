@@ -44,6 +44,11 @@ pub(super) fn usage(usage: &Usage) -> Option<String> {
     })
 }
 
+/// A request that may be answered already.
+pub(super) fn asked(reason: &str, since: &Timestamp, now_ms: i64) -> String {
+    format!("{reason} asked {}", ago(since, now_ms))
+}
+
 /// The age of `time` at the wall clock `now_ms`.
 pub(super) fn ago(time: &Timestamp, now_ms: i64) -> String {
     age(Duration::from_millis(now_ms.saturating_sub(time.as_ms()).max(0).unsigned_abs()))

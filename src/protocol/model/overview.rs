@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Timestamp, Usage};
+use super::words::by_default_certain;
+use super::{TaskStatus, Timestamp, Usage};
 use crate::protocol::TaskId;
 
 /// The numbers of tasks by status.
@@ -34,7 +35,7 @@ pub struct Overview {
     /// The tasks that need a person, in the order in which a person takes them; at most 100. First the tasks that wait
     /// for a permission or an answer, then the errored tasks and those flagged stale, then the tasks that wait for the
     /// next prompt. Within a group the longest first. A session that was never used is not listed, and neither is a task
-    /// that goes on by itself.
+    /// that goes on by itself, nor an errored task that was imported and never heard.
     pub needs_you: Vec<NeedsYou>,
     /// The events logged in each hour, the oldest hour first: the hours with events among the 24 that end with the
     /// newest such hour.
@@ -59,12 +60,24 @@ pub struct NeedsYou {
     /// The runtime that the task comes from. Empty if the server is of a version that does not say it.
     #[serde(default)]
     pub source: String,
+    /// The status of the task: `waiting` or `errored`, or `running` for a task that is flagged stale. `waiting` also if the
+    /// server is of a version that does not say it.
+    #[serde(default = "waiting")]
+    pub status: TaskStatus,
+    /// Whether the status is known to be true. `false` for a permission that was asked for and may be given already: an
+    /// approval runs no hook. `true` also if the server is of a version that does not say it.
+    #[serde(default = "by_default_certain")]
+    pub status_certain: bool,
     /// The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale.
     pub reason: Option<String>,
     /// The `status_detail` of the task: the question that it asks, the command that it asks for, or its error.
     pub detail: Option<String>,
     /// The time from which the task waits or is errored, or from which it counts as stale.
     pub since: Timestamp,
+}
+
+fn waiting() -> TaskStatus {
+    TaskStatus::Waiting
 }
 
 /// The activity in one hour.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Timestamp;
 use super::TodoProgress;
 use super::page::pages;
-use super::words::words;
+use super::words::{by_default_certain, words};
 use crate::protocol::{SessionId, TaskId};
 
 words! {
@@ -75,6 +75,10 @@ pub struct Task {
     /// The question that a waiting task asks, the command that it asks for, or the text of the error: at most 500
     /// characters.
     pub status_detail: Option<String>,
+    /// Whether the status is known to be true. `false` for a permission that was asked for and may be given already: an
+    /// approval runs no hook. `true` also if the server is of a version that does not say it.
+    #[serde(default = "by_default_certain")]
+    pub status_certain: bool,
     /// The time from which the task waits; `null` if it does not wait.
     pub waiting_since: Option<Timestamp>,
     /// The time from which the task counts as stale, so that its status may no longer be true; `null` without a stale
@@ -121,6 +125,9 @@ pub struct ChildTask {
     pub mode: TaskMode,
     /// The reason of `waiting` or `errored`.
     pub status_reason: Option<String>,
+    /// Whether the status is known to be true, as in a task.
+    #[serde(default = "by_default_certain")]
+    pub status_certain: bool,
     /// The time from which the task counts as stale; `null` without a stale flag.
     pub stale_since: Option<Timestamp>,
     /// The time at which the task began.

@@ -56,3 +56,8 @@ macro_rules! words {
 }
 
 pub(super) use words;
+
+/// The status of a server that says of none that it is uncertain.
+pub(super) fn by_default_certain() -> bool {
+    true
+}

@@ -287,7 +287,7 @@ async fn take_record(
         new.extend(git.rows.into_iter().map(of_run));
     }
     ingest::event::insert_all(tx, new).await?;
-    if record.hook == HookName::PermissionDenied && !is_in_transcript {
+    if record.hook == HookName::PermissionDenied && !record.is_concluded && !is_in_transcript {
         let event = EventToLog { session_id, ..TimelineRow::of_denial(record).into_event(&task_id, now_ms, now_ms) };
         ingest::event::insert_all(tx, vec![event]).await?;
     }

@@ -21,8 +21,8 @@ use crate::server::access::scope::Scope;
 const STEP_TIME: Duration = Duration::from_millis(5);
 /// How long other programs can delay a step.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// How long all steps rest after one, in times of how long it held the write lock. A program that begins to write while
-/// the server has a long work to do meets a step with this chance, at its first write.
+/// How long the steps of upkeep rest after a step, in times of how long it held the write lock. A program that begins to
+/// write while the server has a long work to do meets a step with this chance, at its first write.
 const REST_FACTOR: u32 = 9;
 /// The same while another program writes now and then, with longer pauses than a step waits for.
 const REST_FACTOR_BESIDE_WRITERS: u32 = 20;
@@ -40,7 +40,9 @@ pub enum BackgroundWork {
     /// The upkeep of what the server derives from the rows. The steps of upkeep wait for each other, so that all of them
     /// together take one step in thirty seconds beside a program that never pauses.
     Upkeep,
-    /// The reports of agents. They wait at most this long each, and for no upkeep.
+    /// The reports of agents. They wait at most this long each, and for no upkeep. They rest only beside other writers: a
+    /// machine that is busy makes every step long, so with a rest after each the reports would come in slower than agents
+    /// make them.
     Agents(Duration),
 }
 
@@ -118,7 +120,7 @@ impl Database {
                 let connections = self.connections()?;
                 let version = connections.foreign_version().await?;
                 let until = turn.delayed_until(work, arrived);
-                next = turn.next(version, Instant::now(), quiet, until);
+                next = turn.next(version, Instant::now(), quiet, until, work);
                 // A long transaction has not changed the version yet.
                 if next == Next::Begin && connections.is_foreign_write_open().await? {
                     next = turn.note_open_write(Instant::now(), quiet);
@@ -157,7 +159,14 @@ impl Turn {
     }
 
     /// Notes the version of the file, and says how the step goes on.
-    fn next(&mut self, found: i64, now: Instant, quiet: Duration, delayed_until: Instant) -> Next {
+    fn next(
+        &mut self,
+        found: i64,
+        now: Instant,
+        quiet: Duration,
+        delayed_until: Instant,
+        work: BackgroundWork,
+    ) -> Next {
         let committed = self.version.is_some_and(|version| version != found);
         if committed {
             self.foreign = Some(now);
@@ -170,7 +179,8 @@ impl Turn {
         if is_late && committed {
             return Next::BeginDelayed;
         }
-        let open = self.quiet_since.map_or(now, |since| since + quiet).max(self.rested.unwrap_or(now));
+        let rested = self.rested.filter(|_| matches!(work, BackgroundWork::Upkeep) || self.is_beside_writers(now));
+        let open = self.quiet_since.map_or(now, |since| since + quiet).max(rested.unwrap_or(now));
         if now >= open {
             Next::Begin
         } else if is_late {
@@ -186,10 +196,14 @@ impl Turn {
         Next::Look(now + quiet)
     }
 
+    /// Whether another program wrote not long ago.
+    fn is_beside_writers(&self, now: Instant) -> bool {
+        self.foreign.is_some_and(|at| now - at < WRITERS_REMEMBERED)
+    }
+
     /// Notes a step that held the write lock.
     fn note_step(&mut self, now: Instant, held: Duration, delayed: bool) {
-        let beside_writers = self.foreign.is_some_and(|at| now - at < WRITERS_REMEMBERED);
-        let factor = if beside_writers { REST_FACTOR_BESIDE_WRITERS } else { REST_FACTOR };
+        let factor = if self.is_beside_writers(now) { REST_FACTOR_BESIDE_WRITERS } else { REST_FACTOR };
         self.rested = Some(now + (held * factor).min(LONGEST_REST));
         if delayed {
             self.delayed = Some(now);
@@ -247,7 +261,7 @@ mod tests {
         let (began, mut turn) = (Instant::now(), Turn::default());
         let next = |turn: &mut Turn, at: u64, version: i64| {
             let until = turn.delayed_until(BackgroundWork::Upkeep, began);
-            turn.next(version, began + ms(at), QUIET, until)
+            turn.next(version, began + ms(at), QUIET, until, BackgroundWork::Upkeep)
         };
         assert_eq!(next(&mut turn, 0, 1), Next::Look(began + ms(250)));
         assert_eq!(next(&mut turn, 250, 2), Next::Look(began + ms(500)));
@@ -266,7 +280,7 @@ mod tests {
             let until = turn.delayed_until(BackgroundWork::Upkeep, began);
             // Another program commits every 100 ms.
             let version = i64::try_from(at.as_millis() / 100).unwrap_or_default();
-            match turn.next(version, began + at, QUIET, until) {
+            match turn.next(version, began + at, QUIET, until, BackgroundWork::Upkeep) {
                 Next::Look(again) => at = again - began,
                 Next::Begin => panic!("{at:?}"),
                 Next::BeginDelayed => {
@@ -299,7 +313,23 @@ mod tests {
         assert_eq!(turn.rested, Some(began + ms(30_036)));
     }
 
-    /// The reports of an agent wait for the rest too.
+    #[test]
+    fn reports_of_agents_rest_only_beside_other_programs() {
+        let (began, mut turn) = (Instant::now(), Turn::default());
+        assert_eq!(
+            turn.next(1, began, QUIET, began + LONGEST_DELAY, BackgroundWork::Upkeep),
+            Next::Look(began + QUIET)
+        );
+        let at = began + QUIET;
+        turn.note_step(at, ms(100), false);
+        let agents = BackgroundWork::Agents(LONGEST_DELAY);
+        let next = |turn: &mut Turn, work| turn.next(1, at, QUIET, at + LONGEST_DELAY, work);
+        assert_eq!(next(&mut turn, BackgroundWork::Upkeep), Next::Look(at + ms(900)));
+        assert_eq!(next(&mut turn, agents), Next::Begin);
+        turn.foreign = Some(began);
+        assert_eq!(next(&mut turn, agents), Next::Look(at + ms(900)));
+    }
+
     #[test]
     fn no_step_rests_for_long_because_the_machine_was_busy() {
         let (began, mut turn) = (Instant::now(), Turn::default());
@@ -309,9 +339,10 @@ mod tests {
         }
         turn.foreign = Some(began);
         turn.note_step(began, ms(4_000), false);
-        let until = turn.delayed_until(BackgroundWork::Agents(LONGEST_DELAY), began);
-        assert_eq!(turn.next(1, began, Duration::ZERO, until), Next::Look(began + LONGEST_REST));
-        assert_eq!(turn.next(1, began + LONGEST_REST, Duration::ZERO, until), Next::Begin);
+        let agents = BackgroundWork::Agents(LONGEST_DELAY);
+        let until = turn.delayed_until(agents, began);
+        assert_eq!(turn.next(1, began, Duration::ZERO, until, agents), Next::Look(began + LONGEST_REST));
+        assert_eq!(turn.next(1, began + LONGEST_REST, Duration::ZERO, until, agents), Next::Begin);
     }
 
     #[test]

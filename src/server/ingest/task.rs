@@ -128,6 +128,8 @@ pub async fn update(tx: &WriteTransaction, id: &TaskId, patch: TaskPatch) -> Res
         status_reason,
         status_detail,
         status_since: waiting_since.filter(|since| waits && *since != row.status_since),
+        // A writer that sets a status knows it.
+        status_certain: patch.status.filter(|_| row.status_certain == 0).map(|_| true),
         mode: patch.mode.filter(|mode| row.mode != mode.as_str()),
         workspace: patch.workspace.into_next().filter(|workspace| row.workspace.as_deref() != workspace.as_deref()),
         summary: patch.summary.into_next().filter(|summary| row.summary.as_deref() != summary.as_deref()),

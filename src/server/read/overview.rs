@@ -64,9 +64,20 @@ pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
     Ok(Overview { stats, needs_you: needs_you(tx).await?, activity: activity(hours), sources, usage: usage.usage() })
 }
 
-/// The id, the title, the project, the source, the status, its detail, the reason and the time of a task.
-type Needing =
-    (StoredText, StoredText, StoredText, StoredText, StoredText, Option<StoredText>, Option<StoredText>, i64);
+/// A task that needs a person.
+#[derive(FromQueryResult)]
+struct NeedingTask {
+    id: StoredText,
+    title: StoredText,
+    project: StoredText,
+    source: StoredText,
+    status: StoredText,
+    status_certain: i64,
+    status_detail: Option<StoredText>,
+    /// The reason of the status or of the stale flag, and its time.
+    reason: Option<StoredText>,
+    since: i64,
+}
 
 /// The reasons for which a task waits without a need of a person: nobody used the session yet, or the agent goes on by
 /// itself.
@@ -83,8 +94,11 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
     let stale = Condition::all()
         .add(status(&[TaskStatus::Running, TaskStatus::Waiting]))
         .add(task::Column::StaleSince.is_not_null());
+    // A failure in an imported transcript is history, until the agent is heard live. An import leaves a memory of the agent.
+    let is_live = Condition::any().add(task::Column::HeardAt.is_not_null()).add(task::Column::IngestState.is_null());
+    let errored = Condition::all().add(status(&[TaskStatus::Errored])).add(is_live);
     let (reason, since) = (task::Column::StatusReason, task::Column::StatusSince);
-    let mut rows = Vec::new();
+    let mut rows: Vec<NeedingTask> = Vec::new();
     // In the order in which a person takes them: the agents that ask, then the agents that failed or are silent, then
     // the agents that wait for the next prompt. Each group takes the room that the groups before it left.
     for group in [
@@ -92,7 +106,7 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
         // Of many failed tasks the newest ones are listed: an old failure stays a failure for ever.
         vec![
             (stale, task::Column::StaleReason, task::Column::StaleSince, Order::Asc),
-            (Condition::all().add(status(&[TaskStatus::Errored])), reason, since, Order::Desc),
+            (errored, reason, since, Order::Desc),
         ],
         vec![(waits().add(is_other), reason, since, Order::Asc)],
     ] {
@@ -106,27 +120,32 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
             let found = query
                 .select_only()
                 .columns([task::Column::Id, task::Column::Title, task::Column::Project, task::Column::Source])
-                .columns([task::Column::Status, task::Column::StatusDetail, reason, since])
+                .columns([task::Column::Status, task::Column::StatusCertain, task::Column::StatusDetail])
+                .column_as(reason, "reason")
+                .column_as(since, "since")
                 .order_by(since, order)
                 .order_by_asc(task::Column::Id)
                 .limit(left as u64)
-                .into_tuple::<Needing>()
+                .into_model::<NeedingTask>()
                 .all(tx)
                 .await?;
             rows.extend(found);
         }
-        rows[first..].sort_by(|a, b| (a.7, &a.0).cmp(&(b.7, &b.0)));
+        rows[first..].sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
     }
-    let needs_you = rows.into_iter().filter_map(|(task_id, title, project, source, status, detail, reason, since)| {
+    let needs_you = rows.into_iter().filter_map(|row| {
+        let status = TaskStatus::parse(&row.status)?;
         Some(NeedsYou {
-            task_id: id(&task_id)?,
-            title: title.into(),
-            project: project.into(),
-            source: source.into(),
-            reason: reason.map(String::from),
+            task_id: id(&row.id)?,
+            title: row.title.into(),
+            project: row.project.into(),
+            source: row.source.into(),
+            status,
+            status_certain: row.status_certain != 0,
+            reason: row.reason.map(String::from),
             // A running task that is flagged stale asks for no decision.
-            detail: detail.filter(|_| status != TaskStatus::Running.as_str()).map(String::from),
-            since: time(since),
+            detail: row.status_detail.filter(|_| status != TaskStatus::Running).map(String::from),
+            since: time(row.since),
         })
     });
     Ok(needs_you.collect())

@@ -45,6 +45,7 @@ const MOVED: &[&str] = &["tasks.project", "tasks.parent_task_id"];
 const VALUES: &[(&str, &str)] = &[
     ("tasks.id", "'{other}'"),
     ("tasks.status", "'waiting'"),
+    ("tasks.status_certain", "0"),
     ("tasks.mode", "'background'"),
     ("tasks.stale_reason", "'gone'"),
     ("tasks.parent_task_id", "'{b}'"),
@@ -234,6 +235,7 @@ async fn a_refused_row_names_the_broken_constraint() {
             "update tasks set status_detail = cast(x'00' || zeroblob(2000) as text)",
             "status_detail_is_at_most_500_characters",
         ),
+        ("update tasks set status_certain = 2", "status_certain_is_0_or_1"),
         ("insert into tasks (title, project) values ('a', printf('%129d', 1))", "project_is_at_most_128_characters"),
         ("insert into tasks (title, project) values ('a', 'a' || char(10))", "project_has_no_control_characters"),
         ("insert into tasks (title, project) values ('a', char(127))", "project_has_no_control_characters"),

@@ -301,6 +301,38 @@ async fn a_detail_ends_with_its_status_or_its_reason() {
     }
 }
 
+/// A doubt belongs to one status and one reason: it stays only if the writer names it again.
+#[tokio::test]
+async fn a_doubt_ends_with_its_status_or_its_reason() {
+    for pragmas in PRAGMAS {
+        let mut wire = with_rows(pragmas).await;
+        wire.write("update tasks set status = 'waiting', status_reason = 'permission' where id = '{a}'").await;
+        wire.frames().await;
+        let certain = "select status_certain from tasks where id = '{a}'";
+        for (write, status_changes, left) in [
+            ("update tasks set status_certain = 0 where id = '{a}'", false, "0"),
+            ("update tasks set title = 'x' where id = '{a}'", false, "0"),
+            ("update tasks set status_reason = 'question' where id = '{a}'", false, "1"),
+            ("update tasks set status_reason = 'permission', status_certain = 0 where id = '{a}'", false, "0"),
+            ("update tasks set status_reason = 'question', status_certain = 0 where id = '{a}'", false, "0"),
+            (r#"PATCH /api/v1/tasks/{a} {"status_reason":"permission"}"#, false, "1"),
+            ("update tasks set status_certain = 0 where id = '{a}'", false, "0"),
+            (r#"PATCH /api/v1/tasks/{a} {"status":"waiting"}"#, false, "1"),
+            ("update tasks set status = 'running', status_certain = 0 where id = '{a}'", true, "0"),
+            ("update tasks set status = 'waiting' where id = '{a}'", true, "1"),
+        ] {
+            let changed = if status_changes { " status_changed=true" } else { "" };
+            wire.check(write, &format!("task.updated task_id=a project=p parent_task_id=null{changed}")).await;
+            assert_eq!(
+                (wire.sql(certain).as_str(), wire.sql("select * from settling").as_str()),
+                (left, ""),
+                "{write}"
+            );
+        }
+        wire.check_figures(&[]).await;
+    }
+}
+
 /// A reason that stays the same under another status is kept if the writer names it, and cleared otherwise.
 #[tokio::test]
 async fn a_reason_that_is_given_again_stays() {

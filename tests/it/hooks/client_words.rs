@@ -1,5 +1,6 @@
 //! The client's own word: files of sessions in a folder, read by a running server.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -92,6 +93,15 @@ async fn until(app: &App, wanted: &str) {
     }
 }
 
+/// Waits until the status of the only task is certain (`1`) or in doubt (`0`).
+async fn until_certain(app: &App, wanted: &str) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while app.sql("select status_certain from tasks") != wanted {
+        assert!(tokio::time::Instant::now() < deadline, "the column is not {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn app(folder: &Arc<TempDir>, reads_files: bool) -> App {
     let sessions = folder.path().join("sessions");
     App::start_in(folder.clone(), |config| {
@@ -124,6 +134,7 @@ async fn an_approval_and_esc_are_seen_while_no_hook_runs() {
     hook(&app, "PermissionRequest", call(), None).await;
     session.say("waiting", Some("permission prompt"), now());
     until(&app, "waiting permission").await;
+    until_certain(&app, "1").await;
     session.say("busy", None, now());
     until(&app, "running").await;
     session.say("idle", None, now());
@@ -131,6 +142,32 @@ async fn an_approval_and_esc_are_seen_while_no_hook_runs() {
     // The server knows the process from the file, so it notices that the session in the background was killed.
     session.kill();
     until(&app, "waiting interrupted gone").await;
+    app.stop().await;
+}
+
+/// The word of the client confirms a request that a hook asked before. Without the word the request is in doubt again.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_permission_is_certain_as_long_as_the_client_says_so() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let app = app(&folder, true).await;
+    let session = Session::start(folder.path().join("sessions"), "interactive");
+    hook(&app, "UserPromptSubmit", json!({"prompt": "hi"}), None).await;
+    hook(&app, "PreToolUse", call(), None).await;
+    hook(&app, "PermissionRequest", call(), None).await;
+    until_certain(&app, "0").await;
+    session.say("waiting", Some("permission prompt"), now());
+    until_certain(&app, "1").await;
+    assert_eq!(status(&app).await.trim_end(), "waiting permission");
+    std::fs::remove_file(session.folder.join(format!("{}.json", session.process.id()))).unwrap();
+    until_certain(&app, "0").await;
+    // A program that confirms the request counts as well.
+    let task = app.sql("select id from tasks");
+    let body = json!({"status": "waiting"}).to_string();
+    let patch = reqwest::Client::new().patch(app.url(&format!("/api/v1/tasks/{task}"))).body(body);
+    let answer = patch.header("Content-Type", "application/json").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    until_certain(&app, "1").await;
     app.stop().await;
 }
 
@@ -178,6 +215,7 @@ async fn a_command_that_runs_ends_its_permission_request() {
     let mut agent = Command::new("sh")
         .args(["-c", "read -r _; sh -c 'sleep 600; : make the shop'; :"])
         .stdin(Stdio::piped())
+        .process_group(0)
         .spawn()
         .unwrap();
     let process = Process::running(agent.id()).unwrap();
@@ -185,17 +223,16 @@ async fn a_command_that_runs_ends_its_permission_request() {
     hook(&app, "PreToolUse", call(), None).await;
     hook(&app, "PermissionRequest", call(), None).await;
     until(&app, "waiting permission").await;
+    until_certain(&app, "0").await;
     std::io::Write::write_all(agent.stdin.as_mut().unwrap(), b"\n").unwrap();
     until(&app, "running").await;
+    assert_eq!(app.sql("select status_certain from tasks"), "1");
     for (_, line) in process.commands_below() {
         assert!(line.contains("sleep"), "{line}");
     }
-    let below = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.id())).unwrap();
-    agent.kill().unwrap();
+    // The command of the shell below the agent as well: it would hold the output of the tests open.
+    let group = rustix::process::Pid::from_child(&agent);
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
     agent.wait().unwrap();
-    for child in below.split_ascii_whitespace() {
-        let child = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
-        let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
-    }
     app.stop().await;
 }

@@ -111,6 +111,21 @@ assistant.error assistant: Turn failed (rate_limit)"
     assert_eq!(json!([task["status"], task["status_reason"]]), json!(["completed", null]));
 }
 
+/// An old failure in an imported transcript needs no person. A failure that a hook reports does.
+#[tokio::test]
+async fn an_imported_failure_needs_a_person_when_its_agent_is_heard() {
+    let importer = Importer::start().await;
+    let error = json!({"model": "<synthetic>", "isApiErrorMessage": true, "error": "rate_limit"});
+    let text = json!([{"type": "text", "text": "API Error: too many requests"}]);
+    importer.import(line("ends", 1, "assistant", text, error)).await;
+    let overview = importer.overview("").await;
+    assert_eq!(json!([overview["stats"]["errored_tasks"], overview["needs_you"]]), json!([1, []]));
+    let hook = json!({"session_id": "ends", "hook_event_name": "StopFailure", "error": "rate_limit", "error_details": "again"});
+    importer.hook(hook).await;
+    let entry = importer.overview("").await["needs_you"][0].clone();
+    assert_eq!(json!([entry["status"], entry["reason"]]), json!(["errored", "rate_limit"]));
+}
+
 #[tokio::test]
 async fn the_transcript_of_a_subagent_alone_has_its_folder_and_its_tools() {
     let importer = Importer::start().await;

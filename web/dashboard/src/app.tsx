@@ -23,7 +23,7 @@ import { go, project, screen, to } from "./route";
 import { Now } from "./screens/now";
 import { Bookmarks, Help, ProjectDialog, Tasks, TaskScreen } from "./screens/screens";
 import { nameOfTask } from "./title";
-import { byWeight, projectName } from "./words";
+import { projectName } from "./words";
 
 /** The dialog over the screens. */
 const dialog = signal<"help" | "projects" | null>(null);
@@ -60,7 +60,7 @@ const TITLES = { now: null, tasks: "Tasks", bookmarks: "Bookmarks", absent: "No 
 export function App() {
   const overview = useModel("overview");
   const waiting = overview.data?.overview.needs_you;
-  const needs = byWeight(waiting ?? []);
+  const needs = waiting ?? [];
   const chosen = project.value;
   const current = screen.value;
   const title = current.name === "task" ? nameOfTask.value : TITLES[current.name];

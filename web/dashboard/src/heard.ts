@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { kept } from "./kept";
 import { go, to } from "./route";
 import type { NeedsYou } from "./rows";
-import { why } from "./words";
+import { whyNeeded } from "./words";
 
 const NOTIFY = kept("requery.notify");
 const SOUND = kept("requery.sound");
@@ -79,12 +79,11 @@ function inOneTab(episode: string, tell: () => void): void {
 }
 
 export function hear(entries: readonly NeedsYou[]): void {
-  const waiting = entries.filter((entry) => entry.reason !== "ready");
   const before = known;
   known = new Set(entries.map(({ task_id, since }) => `${task_id} ${since}`));
   // The first answer has the tasks that waited already.
   if (before === null) return;
-  const begun = waiting.filter(({ task_id, since }) => !before.has(`${task_id} ${since}`));
+  const begun = entries.filter(({ task_id, since }) => !before.has(`${task_id} ${since}`));
   if (begun.length === 0) return;
   if (!isSounding.value && !isNotifying.value) return;
   inOneTab(begun.map(({ task_id, since }) => `${task_id} ${since}`).join(" "), () => tell(begun));
@@ -99,7 +98,7 @@ function tell(begun: readonly NeedsYou[]): void {
   for (const entry of begun.slice(0, MOST_AT_ONCE)) {
     try {
       const shown = new Notification(entry.title, {
-        body: entry.detail ?? why(entry.reason ?? null),
+        body: entry.detail ?? whyNeeded(entry),
         // A tag that was shown before makes no second notification, so each episode has its own.
         tag: `${entry.task_id} ${entry.since}`,
       });

@@ -1,33 +1,49 @@
 /** The words of statuses, reasons and numbers. A status is a shape, a word and a colour. */
 import type { NeedsYou, Task, TaskStatus, TodoProgress } from "./rows";
 
-export type Shape = "asks" | "turn" | "running" | "ready" | "completed" | "errored" | "doubt";
+export type Shape =
+  | "asks"
+  | "asked"
+  | "turn"
+  | "running"
+  | "ready"
+  | "scheduled"
+  | "completed"
+  | "errored"
+  | "doubt";
 
 const BLOCKS = ["permission", "question"];
 
-/** The shape of a waiting or flagged task, from its reason. */
-export function shapeOfReason(reason: string | null): Shape {
+/** The shape of a waiting or flagged task, from its reason. A request that may be answered already is not certain. */
+function shapeOfReason(reason: string | null, isCertain: boolean): Shape {
   if (reason === "silent" || reason === "gone") return "doubt";
-  if (reason === "ready") return "ready";
-  if (reason !== null && BLOCKS.includes(reason)) return "asks";
+  if (reason === "ready" || reason === "scheduled") return reason;
+  if (reason !== null && BLOCKS.includes(reason)) return isCertain ? "asks" : "asked";
   return "turn";
 }
+
+/** The shape of an entry of "needs you". */
+export const shapeOfNeed = (entry: NeedsYou): Shape =>
+  entry.status === "errored" ? "errored" : shapeOfReason(entry.reason ?? null, entry.status_certain);
 
 export function shapeOf(task: {
   status: TaskStatus;
   status_reason?: string | null;
+  status_certain: boolean;
   stale_since?: string | null;
 }): Shape {
   if (task.stale_since && task.status === "running") return "doubt";
-  if (task.status === "waiting") return shapeOfReason(task.status_reason ?? null);
+  if (task.status === "waiting") return shapeOfReason(task.status_reason ?? null, task.status_certain);
   return task.status;
 }
 
 export const SHAPE_WORDS: Record<Shape, string> = {
   asks: "asks you",
+  asked: "asked you",
   turn: "your turn",
   running: "running",
   ready: "ready",
+  scheduled: "scheduled",
   completed: "done",
   errored: "failed",
   doubt: "in doubt",
@@ -38,40 +54,38 @@ const WHY: Record<string, string> = {
   question: "waits for your answer",
   idle: "waits for input",
   finished: "ended its turn and waits for the next prompt",
+  interrupted: "was stopped and waits for the next prompt",
+  scheduled: "ended its turn and goes on by itself",
   ready: "is ready for a first prompt",
   silent: "has been silent for a while, though it should be running",
   gone: "has no process any more, though it should be running",
 };
 
-/** Why a task needs a person, as a sentence after its name. */
-export function why(reason: string | null): string {
+/** Why a task waits, as a sentence after its name. */
+export function why(reason: string | null, isCertain = true): string {
   if (reason === null) return "waits for you";
+  if (!isCertain && blockOf(reason) !== null) return `asked for your ${reason}, and may have it already`;
   return WHY[reason] ?? `waits for you: ${reason}`;
 }
 
-/** The mark of an entry: the word of its reason where it has one of its own, since the sentence beside it says the rest. */
-export const wordOfReason = (reason: string | null): string => blockOf(reason) ?? SHAPE_WORDS[shapeOfReason(reason)];
+/** Why an entry needs a person. */
+export function whyNeeded(entry: NeedsYou): string {
+  if (entry.status === "errored") return entry.reason ? `failed: ${entry.reason}` : "failed";
+  return why(entry.reason ?? null, entry.status_certain);
+}
+
+/** The word of a shape, or of the reason where it has a word of its own, since the sentence beside it says the rest. */
+export const wordOf = (shape: Shape, reason: string | null): string =>
+  (shape === "asks" ? blockOf(reason) : reason === "interrupted" ? reason : null) ?? SHAPE_WORDS[shape];
 
 /** The reason of a task that is blocked until a person answers; `null` for every other task. */
 export const blockOf = (reason: string | null): string | null =>
   reason !== null && BLOCKS.includes(reason) ? reason : null;
 
-/** The entries in the order of their weight: a question that blocks comes first, then doubt, then an ended turn. */
-export function byWeight(entries: readonly NeedsYou[]): NeedsYou[] {
-  const weight = { asks: 0, doubt: 1, turn: 2, ready: 3 } as Record<Shape, number>;
-  const of = (entry: NeedsYou) => weight[shapeOfReason(entry.reason ?? null)] ?? 2;
-  return (
-    entries
-      .filter((entry) => entry.reason !== "ready")
-      // The first comparison by a locale costs the page 8 ms, so the times are compared as numbers.
-      .sort((a, b) => of(a) - of(b) || Date.parse(a.since) - Date.parse(b.since))
-  );
-}
-
 /** The one sentence of a task in a list. */
 export function sentenceOf(task: Task): string {
   if (task.stale_since && task.status === "running") return why(task.stale_reason ?? null);
-  if (task.status === "waiting") return task.status_detail ?? why(task.status_reason ?? null);
+  if (task.status === "waiting") return task.status_detail ?? why(task.status_reason ?? null, task.status_certain);
   if (task.status === "errored") {
     return task.status_detail ?? (task.status_reason ? `failed: ${task.status_reason}` : (task.summary ?? "failed"));
   }

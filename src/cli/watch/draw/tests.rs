@@ -19,6 +19,8 @@ use crate::cli::watch::content::content;
 use crate::cli::watch::shown::{ShownMoment, ShownView};
 use crate::cli::watch::state::ScreenState;
 
+mod needs;
+
 /// 2026-01-01T00:01:00Z
 const NOW_MS: i64 = 1_767_225_660_000;
 const COLORS: Palette = Palette { has_colors: true };
@@ -38,8 +40,8 @@ fn task(number: usize, title: &str, status: &str) -> Value {
 
 fn needy(number: usize, title: &str, reason: &str) -> Value {
     json!({
-        "task_id": id(number), "title": title, "project": "relay", "reason": reason,
-        "since": "2026-01-01T00:00:00.000Z"
+        "task_id": id(number), "title": title, "project": "relay", "source": "codex", "status": "waiting",
+        "status_certain": true, "reason": reason, "detail": null, "since": "2026-01-01T00:00:00.000Z"
     })
 }
 
@@ -81,7 +83,7 @@ fn moment(overview: ShownView<OverviewBody>) -> ShownMoment {
 }
 
 fn team() -> ShownMoment {
-    let needy = vec![needy(3, "Two messages are lost", "finished"), needy(4, "Profile it", "permission")];
+    let needy = vec![needy(4, "Profile it", "permission"), needy(3, "Two messages are lost", "finished")];
     let tasks = vec![
         task(1, "Write the changelog", "running"),
         task(2, "Build and sign", "errored"),
@@ -137,7 +139,7 @@ fn press(state: &mut ScreenState, code: KeyCode) {
 }
 
 #[test]
-fn the_tasks_that_need_a_person_come_first_and_the_questions_before_them() {
+fn the_tasks_that_need_a_person_come_first() {
     assert_eq!(
         drawn(&team(), 80, 16),
         "\
@@ -168,7 +170,7 @@ fn a_task_that_needs_a_person_shows_its_question_in_the_line_below() {
     asks["source"] = json!("codex");
     let mut done = needy(3, "Two messages are lost", "finished");
     done["detail"] = json!(" \n ");
-    let moment = moment(overview(vec![done, asks], vec![task(1, "Write the changelog", "running")], None));
+    let moment = moment(overview(vec![asks, done], vec![task(1, "Write the changelog", "running")], None));
     let mut state = ScreenState::new(std::iter::empty());
     let text = Drawn::new(&mut state, &moment, 80, 12, COLORS).text();
     assert_eq!(
@@ -471,7 +473,7 @@ keys
     q, ctrl-c        quit
 signs of a row
     !  needs you: asks, or waits for the next prompt
-    ?  silent, or its process is gone
+    ?  in doubt: silent, its process gone, or asked and perhaps answered
     *  running
     +  completed
     x  errored, failed or denied

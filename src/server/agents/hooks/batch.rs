@@ -28,11 +28,14 @@ pub fn unreported_calls(batch: &HookRecord, agent: &AgentMemory) -> Vec<HookReco
 fn unreported_call(batch: &HookRecord, call: &Map<String, Value>, agent: &AgentMemory) -> Option<HookRecord> {
     let key = format!("tool:{}", call.get("tool_use_id")?.as_str()?);
     let answer = call.get("tool_response")?.as_str()?.trim();
+    let mut is_concluded = false;
     let (hook, field, words) = if let Some(error) = answer.strip_prefix(CHECK_ERROR.0) {
         (HookName::PostToolUseFailure, "error", error.strip_suffix(CHECK_ERROR.1).unwrap_or(error))
     } else if refusal::is_refusal(answer) {
         (HookName::PermissionDenied, "reason", refusal::reason(answer))
     } else if agent.needs_permission(&key) {
+        // The client words this refusal in many ways. The hook of a call that ran can still arrive.
+        is_concluded = true;
         (HookName::PermissionDenied, "reason", answer)
     } else {
         return None;
@@ -44,5 +47,7 @@ fn unreported_call(batch: &HookRecord, call: &Map<String, Value>, agent: &AgentM
     }
     fields.insert("hook_event_name".to_owned(), hook.as_str().into());
     fields.insert(field.to_owned(), words.trim().into());
-    Some(HookRecord::of(batch.runtime, batch.session_id.clone(), hook, fields))
+    let mut record = HookRecord::of(batch.runtime, batch.session_id.clone(), hook, fields);
+    record.is_concluded = is_concluded;
+    Some(record)
 }

@@ -26,6 +26,8 @@ pub struct HookRecord {
     pub session_id: String,
     /// The hook.
     pub hook: HookName,
+    /// Whether the record is concluded from another one, so that a record of the runtime may contradict it.
+    pub is_concluded: bool,
     fields: Map<String, Value>,
 }
 
@@ -58,12 +60,12 @@ impl HookRecord {
         if !wrong.is_empty() {
             return Err(HookError::Invalid(wrong));
         }
-        Ok(Self { runtime, session_id, hook, fields })
+        Ok(Self { runtime, session_id, hook, is_concluded: false, fields })
     }
 
     /// A record made from another source, such as a transcript, in the form that a hook would send.
     pub fn of(runtime: AgentRuntime, session_id: String, hook: HookName, fields: Map<String, Value>) -> Self {
-        Self { runtime, session_id, hook, fields }
+        Self { runtime, session_id, hook, is_concluded: false, fields }
     }
 
     /// A text field that is not blank.
@@ -110,6 +112,11 @@ impl HookRecord {
     /// Whether a run starts with this record.
     pub fn starts_run(&self) -> bool {
         self.hook == HookName::SessionStart && !self.is_compacted()
+    }
+
+    /// Whether a run starts whose session id is new, so that no earlier run can have sent a record.
+    pub fn starts_new_session(&self) -> bool {
+        self.starts_run() && matches!(self.text("source"), Some("startup" | "clear"))
     }
 
     /// The runtime's id of the turn of the main thread.

@@ -158,8 +158,8 @@ impl AgentMemory {
             self.lost = false;
             outcome.resumed_run = self.resume_lost_run(record);
         }
-        self.update_run(record, known, fresh, &mut outcome);
-        let is_decisive = self.update_status(record, known, &mut outcome);
+        let was_overtaken = self.update_run(record, known, fresh, &mut outcome);
+        let is_decisive = !was_overtaken && self.update_status(record, known, &mut outcome);
         self.update_open_rows(record, known, fresh, &mut outcome);
         outcome.decides_status = is_decisive || was_lost || before != (self.base, self.blocks.clone());
         self.weigh(record, at_ms, &mut outcome);
@@ -301,7 +301,10 @@ impl AgentMemory {
             }
             StatusEffect::TurnEnds => {
                 self.scheduled = scheduled_prompts(record);
+                // The hook of the turn's end and the hook of the session's end run in the same moment.
+                let is_late = self.base == BaseStatus::Completed && self.run.as_ref().is_some_and(|run| run.ended);
                 self.base = match () {
+                    () if is_late => BaseStatus::Completed,
                     () if agents_work(record) => BaseStatus::Running,
                     () if !self.scheduled.is_empty() => BaseStatus::Scheduled,
                     () => BaseStatus::Finished,

@@ -31,6 +31,8 @@ pub struct StoredTask {
     status: String,
     status_reason: Option<String>,
     status_detail: Option<String>,
+    is_certain: bool,
+    status_since: i64,
     /// The state of the work.
     pub work: StoredWork,
     ingest_state: Option<String>,
@@ -79,6 +81,7 @@ pub fn task_to_start(
         status,
         status_reason: reason.map(str::to_owned),
         status_detail: agent.detail().map(str::to_owned),
+        status_certain: agent.is_certain(),
         workspace: record.cwd().map(str::to_owned),
         external_id: Some(record.session_id.clone()),
         ingest_state: memory_as_json(agent),
@@ -98,6 +101,8 @@ impl From<task::Model> for StoredTask {
             status: row.status.into(),
             status_reason: row.status_reason.map(String::from),
             status_detail: row.status_detail.map(String::from),
+            is_certain: row.status_certain != 0,
+            status_since: row.status_since,
             work: StoredWork {
                 todos: row.todos.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
                 model: row.model.map(String::from),
@@ -122,11 +127,12 @@ impl StoredTask {
             .unwrap_or_else(|| AgentMemory::recalled(TaskStatus::parse(&self.status).unwrap_or(TaskStatus::Running)))
     }
 
-    /// Whether a record shows that the agent is alive. A late record that ran before the last known hook does not.
+    /// Whether a record shows that the agent is alive. A late record that ran before the last known hook does not. Two
+    /// hooks can run in the same millisecond.
     pub fn is_newest(&self, time: HookTime) -> bool {
         match time {
             HookTime::Now(_) => true,
-            HookTime::Late(at) => self.heard_at.is_none_or(|last| at > last),
+            HookTime::Late(at) => self.heard_at.is_none_or(|last| at >= last),
         }
     }
 
@@ -193,13 +199,19 @@ impl StoredTask {
         now_ms: i64,
     ) -> TaskChanges {
         let (status, reason) = agent.status();
-        if decides_status && (status.as_str(), reason) != (self.status.as_str(), self.status_reason.as_deref()) {
+        let is_shown = (status.as_str(), reason) == (self.status.as_str(), self.status_reason.as_deref());
+        if decides_status && !is_shown {
             changes.status = Some(status);
             changes.status_reason = Some(reason.map(str::to_owned));
-            changes.status_since = Some(now_ms);
+            // The database takes an unchanged time for a writer that names no time, and puts its own clock there.
+            changes.status_since = Some(if now_ms == self.status_since { now_ms + 1 } else { now_ms });
             changes.status_detail = Some(agent.detail().map(str::to_owned));
         } else if decides_status && agent.detail() != self.status_detail.as_deref() {
             changes.status_detail = Some(agent.detail().map(str::to_owned));
+        }
+        // The word of the client can confirm a status that the hooks decided before.
+        if decides_status || is_shown {
+            changes.status_certain = Some(agent.is_certain()).filter(|certain| *certain != self.is_certain);
         }
         let state = memory_as_json(agent);
         if state != self.ingest_state {
@@ -354,12 +366,18 @@ impl StoredEvent {
     pub fn ending(&self, state: EventState, end: TimelineRow) -> EventEnding {
         let begun = self.metadata.as_deref().and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
         let mut metadata = begun.unwrap_or_default();
+        // A call that ran was not refused, so the words of the refusal go.
+        let is_corrected = self.state == EventState::Denied;
+        metadata.remove("reason");
         metadata.extend(end.metadata);
         let truncated = end.truncated.and_then(|bytes| i64::try_from(bytes).ok());
         EventEnding {
             state,
             metadata: Value::Object(metadata).to_string(),
-            body: end.body.map(|body| (body, truncated)),
+            body: match end.body.map(|body| (body, truncated)) {
+                None if is_corrected => Some(None),
+                body => body.map(Some),
+            },
         }
     }
 }

@@ -52,8 +52,9 @@ pub struct EventEnding {
     pub state: EventState,
     /// The metadata as JSON. It replaces the stored metadata.
     pub metadata: String,
-    /// The new body, and the size of the whole body if the body was cut. `None` leaves the stored body as it is.
-    pub body: Option<(String, Option<i64>)>,
+    /// The new body, and the size of the whole body if the body was cut. The outer `None` leaves the stored body as it
+    /// is, the inner one removes it.
+    pub body: Option<Option<(String, Option<i64>)>>,
 }
 
 /// Writes new events, in their order.
@@ -73,9 +74,10 @@ pub async fn finish(tx: &impl ConnectionTrait, id: &str, ending: EventEnding) ->
         metadata: Set(Some(ending.metadata.into())),
         ..Default::default()
     };
-    if let Some((body, truncated)) = ending.body {
-        row.body = Set(Some(body.into()));
-        row.truncated = Set(truncated);
+    if let Some(body) = ending.body {
+        let (body, truncated) = body.unzip();
+        row.body = Set(body.map(StoredText::from));
+        row.truncated = Set(truncated.flatten());
     }
     event::Entity::update_many().set(row).filter(event::Column::Id.eq(id)).exec(tx).await.map(drop)
 }

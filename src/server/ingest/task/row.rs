@@ -28,6 +28,8 @@ pub struct TaskToStart {
     pub status_detail: Option<String>,
     /// The time since when it has that status.
     pub status_since: i64,
+    /// Whether that status is known to be true.
+    pub status_certain: bool,
     /// Its mode.
     pub mode: TaskMode,
     /// The task that it is part of.
@@ -67,6 +69,7 @@ impl TaskToStart {
             status_reason: None,
             status_detail: None,
             status_since: at_ms,
+            status_certain: true,
             mode: TaskMode::Primary,
             parent_task_id: None,
             parent_session_id: None,
@@ -99,6 +102,9 @@ pub struct TaskChanges {
     pub status_detail: Option<Option<String>>,
     /// The time since when it has its status.
     pub status_since: Option<i64>,
+    /// Whether the status is known to be true. The database's trigger makes another status certain, unless this field has
+    /// a value too.
+    pub status_certain: Option<bool>,
     /// Its mode.
     pub mode: Option<TaskMode>,
     /// The folder of the work.
@@ -156,6 +162,7 @@ pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), 
         status_reason: Set(task.status_reason.map(StoredText::from)),
         status_detail: Set(task.status_detail.map(StoredText::from)),
         status_since: Set(task.status_since),
+        status_certain: Set(task.status_certain.into()),
         summary: Set(task.summary.map(StoredText::from)),
         ingest_state: Set(task.ingest_state.map(StoredText::from)),
         heard_at: Set(task.heard_at),
@@ -184,6 +191,7 @@ pub async fn change(tx: &impl ConnectionTrait, id: &str, changes: TaskChanges) -
         status_reason: set(changes.status_reason.map(|reason| reason.map(StoredText::from))),
         status_detail: set(changes.status_detail.map(|detail| detail.map(StoredText::from))),
         status_since: set(changes.status_since),
+        status_certain: set(changes.status_certain.map(i64::from)),
         mode: set(changes.mode.map(|mode| mode.as_str().into())),
         workspace: set(changes.workspace.map(|workspace| workspace.map(StoredText::from))),
         summary: set(changes.summary.map(|summary| summary.map(StoredText::from))),

@@ -638,6 +638,8 @@ export interface components {
             mode: components["schemas"]["TaskMode"];
             /** @description The reason of `waiting` or `errored`. */
             status_reason: string | null;
+            /** @description Whether the status is known to be true, as in a task. */
+            status_certain: boolean;
             /**
              * Format: date-time
              * @description The time from which the task counts as stale; `null` without a stale flag.
@@ -1130,6 +1132,12 @@ export interface components {
             project: string;
             /** @description The runtime that the task comes from. Empty if the server is of a version that does not say it. */
             source: string;
+            status: components["schemas"]["TaskStatus"];
+            /**
+             * @description Whether the status is known to be true. `false` for a permission that was asked for and may be given already: an
+             *     approval runs no hook. `true` also if the server is of a version that does not say it.
+             */
+            status_certain: boolean;
             /** @description The `status_reason` of the task, or the `stale_reason` of a task that is flagged stale. */
             reason: string | null;
             /** @description The `status_detail` of the task: the question that it asks, the command that it asks for, or its error. */
@@ -1289,7 +1297,7 @@ export interface components {
              * @description The tasks that need a person, in the order in which a person takes them; at most 100. First the tasks that wait
              *     for a permission or an answer, then the errored tasks and those flagged stale, then the tasks that wait for the
              *     next prompt. Within a group the longest first. A session that was never used is not listed, and neither is a task
-             *     that goes on by itself.
+             *     that goes on by itself, nor an errored task that was imported and never heard.
              */
             needs_you: components["schemas"]["NeedsYou"][];
             /**
@@ -1793,6 +1801,11 @@ export interface components {
              *     characters.
              */
             status_detail: string | null;
+            /**
+             * @description Whether the status is known to be true. `false` for a permission that was asked for and may be given already: an
+             *     approval runs no hook. `true` also if the server is of a version that does not say it.
+             */
+            status_certain: boolean;
             /**
              * Format: date-time
              * @description The time from which the task waits; `null` if it does not wait.

@@ -38,6 +38,18 @@ export function Age({
   );
 }
 
+/** A request that may be answered already: `permission asked 20s ago`. */
+export function Asked({ time, request }: { time: string; request: string }) {
+  const short = age(time);
+  return (
+    <Time
+      time={time}
+      shown={`${request} asked ${short === "now" ? "just now" : `${short} ago`}`}
+      spoken={`${request} asked ${ageInWords(time)}`}
+    />
+  );
+}
+
 /** How long a state has lasted: `waits 5m`. A screen reader reads "waits for 5 minutes". */
 export function Span({ since, state }: { since: string; state: string }) {
   const short = age(since);

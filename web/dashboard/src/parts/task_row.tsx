@@ -3,8 +3,8 @@ import { deletingWords } from "../actions";
 import { useFlash } from "../calm";
 import { to } from "../route";
 import type { Task } from "../rows";
-import { progressWords, projectName, SHAPE_WORDS, sentenceOf, shapeOf, wordOfReason } from "../words";
-import { Age, Span } from "./age";
+import { progressWords, projectName, SHAPE_WORDS, sentenceOf, shapeOf, wordOf } from "../words";
+import { Age, Asked, Span } from "./age";
 import { Mark } from "./mark";
 
 export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: boolean; showsProject: boolean }) {
@@ -30,9 +30,11 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
           </span>
         ) : null}
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
-        <span class="row-wait">
-          {task.waiting_since ? (
-            <Span since={task.waiting_since} state={wordOfReason(reason)} />
+        <span class={`row-wait${shape === "asked" ? " is-asked" : ""}`}>
+          {task.waiting_since && shape === "asked" ? (
+            <Asked time={task.waiting_since} request={reason ?? ""} />
+          ) : task.waiting_since ? (
+            <Span since={task.waiting_since} state={wordOf(shape, reason)} />
           ) : (
             // A screen reader has the word from the mark.
             <span class="row-word" aria-hidden="true">

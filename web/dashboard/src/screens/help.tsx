@@ -8,10 +8,12 @@ import { SHAPE_WORDS, type Shape } from "../words";
 
 const MEANINGS: Record<Shape, string> = {
   asks: "the agent cannot go on without your answer",
+  asked: "the agent asked you, and may have the answer already",
   doubt: "the agent should run, and is silent or gone",
-  turn: "the agent ended its turn, or waits for input",
+  turn: "the agent ended its turn, was stopped, or waits for input",
   running: "the agent works",
   ready: "the agent has no prompt yet",
+  scheduled: "the agent goes on by itself",
   completed: "the work ended well",
   errored: "the work failed",
 };

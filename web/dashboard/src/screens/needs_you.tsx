@@ -1,11 +1,11 @@
 /** The entries of "needs you": which agent, why, since when, and the question itself. */
 import { deletingWords } from "../actions";
 import { useCalm, useFlash } from "../calm";
-import { Age, Span } from "../parts/age";
+import { Age, Asked, Span } from "../parts/age";
 import { Mark } from "../parts/mark";
 import { project, to } from "../route";
 import type { NeedsYou } from "../rows";
-import { projectName, shapeOfReason, why, wordOfReason } from "../words";
+import { projectName, shapeOfNeed, whyNeeded, wordOf } from "../words";
 
 const idOf = ({ task_id }: NeedsYou) => task_id;
 
@@ -29,18 +29,24 @@ export function NeedsYouList({ entries, running }: { entries: readonly NeedsYou[
 
 function Entry({ entry, isLeft }: { entry: NeedsYou; isLeft: boolean }) {
   const reason = entry.reason ?? null;
-  const shape = shapeOfReason(reason);
-  const flash = useFlash<HTMLQuoteElement>(`${reason} ${entry.detail}`);
-  const words = deletingWords(entry.task_id) ?? (isLeft ? "no longer needs you" : why(reason));
+  const shape = shapeOfNeed(entry);
+  const flash = useFlash<HTMLQuoteElement>(`${entry.status} ${reason} ${entry.detail}`);
+  const words = deletingWords(entry.task_id) ?? (isLeft ? "no longer needs you" : whyNeeded(entry));
   return (
     <li class={`need is-${shape}${isLeft ? " is-left" : ""}${entry.detail ? " has-detail" : ""}`}>
       <a href={to(`/tasks/${entry.task_id}`)} data-row={entry.task_id} data-title={entry.title}>
         <span class="need-mark">
           <Mark shape={shape} silent />
-          <b>{wordOfReason(reason)}</b>
+          <b>{wordOf(shape, reason)}</b>
         </span>
         <span class="need-wait">
-          {shape === "doubt" ? <Age time={entry.since} label="since" /> : <Span since={entry.since} state="waits" />}
+          {shape === "doubt" || shape === "errored" ? (
+            <Age time={entry.since} label="since" />
+          ) : shape === "asked" ? (
+            <Asked time={entry.since} request={reason ?? ""} />
+          ) : (
+            <Span since={entry.since} state="waits" />
+          )}
         </span>
         <span class="need-title" dir="auto">
           {entry.title}

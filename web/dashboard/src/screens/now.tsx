@@ -12,7 +12,7 @@ import { Empty, Failed, Waiting } from "../parts/states";
 import { type Read, useRead } from "../plain_read";
 import { project, to } from "../route";
 import type { NeedsYou, Task, TaskPage } from "../rows";
-import { byWeight, installCommand, projectName } from "../words";
+import { installCommand, projectName } from "../words";
 import { NeedsYouList } from "./needs_you";
 
 const isDoneOpen = signal(false);
@@ -22,24 +22,30 @@ const openDone = () => {
 
 export function Now() {
   const { data, error } = useModel("overview");
-  const needs = data?.overview.needs_you.some(({ reason }) => reason !== "ready") ?? false;
+  const needs = data?.overview.needs_you ?? [];
   const isDrawn = useDrawn(data !== null);
   useRowKeys();
   useKeys([{ key: "o", does: "show more of the done tasks", group: "Tasks", run: openDone }]);
   const items = data?.tasks.items;
   const running = useStatus("running", items, data?.overview.stats.running_tasks);
-  const failed = useStatus("errored", items, data?.overview.stats.errored_tasks);
+  // A task has one row, so a failed task that is among the needs is not in the list of failed tasks.
+  const needed = new Set(needs.filter(({ status }) => status === "errored").map(({ task_id }) => task_id));
+  const failures = Math.max(0, (data?.overview.stats.errored_tasks ?? 0) - needed.size);
+  const failed = useStatus("errored", items, failures === 0 ? 0 : data?.overview.stats.errored_tasks);
   const waiting = useStatus("waiting", items, data?.overview.stats.waiting_tasks);
   if (data === null) return error ? <Failed error={error} /> : <Waiting />;
   const { overview, tasks } = data;
   const { stats } = overview;
   if (stats.total_tasks === 0) return <NoTask />;
+  // The tasks that wait, but not for a person.
+  const waits = (reason: string) =>
+    waiting.tasks.filter(({ status_reason, stale_since }) => status_reason === reason && !stale_since);
   const inDoubt = running.tasks.filter(({ stale_since }) => stale_since);
   return (
     <div class="now">
       <div class="now-lists">
-        <Needs needs={overview.needs_you} running={stats.running_tasks} />
-        {isDrawn || !needs ? (
+        <Needs needs={needs} running={stats.running_tasks} />
+        {isDrawn || needs.length === 0 ? (
           <>
             <Section
               id="running"
@@ -52,16 +58,22 @@ export function Now() {
             <Section
               id="ready"
               name="Ready for a prompt"
-              tasks={waiting.tasks.filter(({ status_reason }) => status_reason === "ready")}
-              count={overview.needs_you.filter(({ reason }) => reason === "ready").length}
+              tasks={waits("ready")}
+              status="waiting"
+              read={waiting.read}
+            />
+            <Section
+              id="scheduled"
+              name="Goes on by itself"
+              tasks={waits("scheduled")}
               status="waiting"
               read={waiting.read}
             />
             <Section
               id="failed"
               name="Failed"
-              tasks={failed.tasks}
-              count={stats.errored_tasks}
+              tasks={failed.tasks.filter(({ task_id }) => !needed.has(task_id))}
+              count={failures}
               status="errored"
               read={failed.read}
             />
@@ -114,8 +126,7 @@ function useStatus(
 const MOST_NEEDS = 100;
 
 function Needs({ needs, running }: { needs: readonly NeedsYou[]; running: number }) {
-  const entries = byWeight(needs);
-  const count = entries.length;
+  const count = needs.length;
   return (
     <section class={`needs${count === 0 ? " is-quiet" : ""}`} aria-labelledby="needs-you">
       <div class="heading">
@@ -124,7 +135,7 @@ function Needs({ needs, running }: { needs: readonly NeedsYou[]; running: number
         </h1>
         <Belief model="overview" />
       </div>
-      <NeedsYouList entries={entries} running={running} />
+      <NeedsYouList entries={needs} running={running} />
       {needs.length < MOST_NEEDS ? null : (
         <a class="more" href={to("/tasks", { status: "waiting" })}>
           All waiting tasks

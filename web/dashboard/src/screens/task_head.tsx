@@ -2,7 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import { copy, deleteTask, deletingWords, finish, rename, say } from "../actions";
 import { type Key, useKeys } from "../keys";
-import { Age, Span } from "../parts/age";
+import { Age, Asked, Span } from "../parts/age";
 import { Belief } from "../parts/belief";
 import { Dialog } from "../parts/dialog";
 import { Mark } from "../parts/mark";
@@ -10,7 +10,6 @@ import { TextBlock } from "../parts/text_block";
 import { go, to } from "../route";
 import type { Task, TaskDetail } from "../rows";
 import {
-  blockOf,
   projectName,
   resumeCommand,
   runsInTerminal,
@@ -18,7 +17,7 @@ import {
   SHAPE_WORDS,
   shapeOf,
   why,
-  wordOfReason,
+  wordOf,
 } from "../words";
 import { TaskParts } from "./task_parts";
 import { TaskWork } from "./task_work";
@@ -187,14 +186,18 @@ function State({ task }: { task: Task }) {
   return (
     <>
       <p class="task-state">
-        <b class={`is-${shape}`}>{task.status === "waiting" ? wordOfReason(reason) : SHAPE_WORDS[shape]}</b>
+        <b class={`is-${shape}`}>{task.status === "waiting" ? wordOf(shape, reason) : SHAPE_WORDS[shape]}</b>
         {task.status === "waiting" ? (
           <span>
-            {why(reason)}
-            {blockOf(reason) !== null && runsInTerminal(task.source) ? ", in its terminal" : ""}
+            {why(reason, task.status_certain)}
+            {shape === "asks" && runsInTerminal(task.source) ? ", in its terminal" : ""}
           </span>
         ) : null}
-        {task.waiting_since ? <Span since={task.waiting_since} state="waits" /> : null}
+        {task.waiting_since && shape === "asked" ? (
+          <Asked time={task.waiting_since} request={reason ?? ""} />
+        ) : task.waiting_since ? (
+          <Span since={task.waiting_since} state="waits" />
+        ) : null}
         {going === null ? null : <span>{going}</span>}
         <span class="dim" dir="auto">
           {task.source} · {projectName(task.project)}

@@ -1,6 +1,6 @@
 /** Each screen shows what the server has. */
 import assert from "node:assert/strict";
-import { connection, needs, section } from "../look.mjs";
+import { connection, needs, section, taskRows, titlesOf } from "../look.mjs";
 import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "each screen shows the rows of the server";
@@ -84,9 +84,9 @@ export function tests() {
     await server.newTasks(project, 14, (at) => ({ title: `done ${at}`, status: "completed" }));
     await server.newTasks(project, 12, (at) => ({ title: `failed ${at}`, status: "errored" }));
     await show("/");
-    const failed = section(page, "Failed");
-    await failed.getByText("failed 11").waitFor();
-    assert.equal(await failed.locator("[data-row]").count(), 12);
+    await needs(page).filter({ hasText: "failed 11" }).waitFor();
+    assert.equal(await needs(page).count(), 12);
+    assert.equal(await section(page, "Failed").count(), 0, "a task has one row");
     const done = section(page, "Done");
     assert.ok((await done.locator("[data-row]").count()) < 14, "done tasks are folded");
     const folded = 14 - (await done.locator("[data-row]").count());
@@ -106,6 +106,94 @@ export function tests() {
       await until(async () => (await section(page, "Ready").locator("[data-row]").count()) === 2, "both are shown");
     },
   );
+
+  scenario(
+    "the needs stand in the order of the server, each with its word: an order of the page's own would differ",
+    {},
+    async (stage) => {
+      const { page, server, project, show } = stage;
+      const waits = (title, status_reason, more) =>
+        server.newTask(project, { title, status: "waiting", status_reason, ...more });
+      const ago = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
+      await waits("stopped by a person", "interrupted", { waiting_since: ago(50) });
+      await waits("ended its turn", "finished", { waiting_since: ago(40) });
+      await waits("goes on", "scheduled", { waiting_since: ago(60) });
+      await waits("was never used", "ready", { waiting_since: ago(60) });
+      await server.newTask(project, {
+        title: "broke",
+        status: "errored",
+        status_reason: "overloaded",
+        status_detail: "The service has too much to do.",
+      });
+      await server.newTask(project, { title: "broke without a text", status: "errored", status_reason: "billing" });
+      await waits("asks", "question", { waiting_since: ago(1) });
+      await waits("asks longer", "permission", { waiting_since: ago(2) });
+      await show("/");
+      await needs(page).first().waitFor();
+      const { needs_you } = await server.send("GET", `/api/v1/overview?${new URLSearchParams({ project })}`);
+      const shown = await needs(page).locator("[data-row]").evaluateAll((all) => all.map(({ dataset }) => dataset.title));
+      assert.deepEqual(
+        shown,
+        needs_you.map(({ title }) => title),
+      );
+      assert.deepEqual(
+        [shown.slice(0, 2), shown.slice(2, 4).sort(), shown.slice(4)],
+        [
+          ["asks longer", "asks"],
+          ["broke", "broke without a text"],
+          ["stopped by a person", "ended its turn"],
+        ],
+      );
+      const texts = await needs(page).allTextContents();
+      const of = (title) => texts[shown.indexOf(title)];
+      for (const part of [/failed: overloaded/, /The service has too much to do\./, /since|just now/]) {
+        assert.match(of("broke"), part);
+      }
+      assert.doesNotMatch(of("broke"), /waits/, "an error does not wait");
+      assert.match(of("broke without a text"), /failed: billing/);
+      assert.match(of("stopped by a person"), /^interrupted.*was stopped and waits for the next prompt/);
+      // The tasks that wait for no person have lists of their own, with the numbers of their rows.
+      const ready = section(page, "Ready for a prompt");
+      const scheduled = section(page, "Goes on by itself");
+      await scheduled.getByText("goes on", { exact: true }).waitFor();
+      assert.match(await scheduled.textContent(), /Goes on by itself 1.*scheduled/);
+      assert.match(await ready.textContent(), /Ready for a prompt 1.*was never used/);
+      assert.deepEqual(await titlesOf(ready.locator("[data-row]")), ["was never used"]);
+      await show("/tasks");
+      for (const word of ["interrupted", "scheduled"]) {
+        await taskRows(page).filter({ hasText: word }).first().waitFor();
+      }
+    },
+  );
+
+  scenario("a permission that may be given already says when it was asked, and not that it waits", {}, async (stage) => {
+    const { page, server, project, proxy } = stage;
+    const cwd = `/home/dev/${project}`;
+    const call = { tool_name: "Bash", tool_input: { command: "make the shop" }, tool_use_id: "t1" };
+    const body = (hook_event_name, more) => ({ session_id: project, cwd, hook_event_name, ...more });
+    await server.hook(body("UserPromptSubmit", { prompt: "Build the shop" }));
+    await server.hook(body("PermissionRequest", call));
+    await page.goto(`${proxy.url}/?project=${encodeURIComponent(project)}`);
+    const entry = needs(page).first();
+    const asked = /permission asked (just now|\d+s ago)/;
+    await entry.filter({ hasText: asked }).waitFor();
+    assert.match(await entry.textContent(), /asked you/);
+    assert.doesNotMatch(await entry.textContent(), /waits/, "the page does not know that the task waits");
+    await entry.filter({ hasText: /permission asked \d+s ago/ }).waitFor();
+    const [task] = await server.tasks(project);
+    await page.goto(`${proxy.url}/tasks?project=${encodeURIComponent(project)}`);
+    await taskRows(page).filter({ hasText: asked }).waitFor();
+    await page.goto(`${proxy.url}/tasks/${task.task_id}?project=${encodeURIComponent(project)}`);
+    const head = page.locator(".task-state");
+    await head.filter({ hasText: asked }).waitFor();
+    assert.match(await head.textContent(), /asked for your permission, and may have it already/);
+    // A writer that sets the status knows it.
+    await server.change(task, { status: "waiting" });
+    await head.filter({ hasText: /waits for your permission.*waits/ }).waitFor();
+    await page.goto(`${proxy.url}/?project=${encodeURIComponent(project)}`);
+    await entry.filter({ hasText: /permission.*waits/ }).waitFor();
+    assert.doesNotMatch(await entry.textContent(), /asked/);
+  });
 
   scenario("the figures are those of the overview", {}, async (stage) => {
     const { page, server, project, show } = stage;

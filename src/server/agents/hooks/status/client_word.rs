@@ -70,6 +70,7 @@ impl AgentMemory {
             outcome.decides_status = held.is_some();
             return (outcome, held.unwrap_or(now_ms).min(now_ms));
         };
+        let (status, is_blocked) = (self.status().0, !self.blocks.is_empty());
         let word = match &mut self.word {
             Some(word) if word.said == said => word,
             word => word.insert(HeardWord { said, is_contradicted: false }),
@@ -80,14 +81,15 @@ impl AgentMemory {
             outcome.decides_status |= was_held;
             return (outcome, said.at.min(now_ms));
         }
-        match self.held_since {
-            Some(since) if now_ms.saturating_sub(since) >= HELD_FOR => {
-                (word.is_contradicted, self.held_since) = (true, None);
-                outcome.decides_status = true;
-                (outcome, since.min(now_ms))
-            }
-            Some(_) | None => (outcome, now_ms),
+        let Some(since) = self.held_since else { return (outcome, now_ms) };
+        // The client can write its file in the moment before it runs the hook, and the word then says the same.
+        let says_the_same = agrees(said.says, status, is_blocked);
+        if says_the_same || now_ms.saturating_sub(since) >= HELD_FOR {
+            (word.is_contradicted, self.held_since) = (!says_the_same, None);
+            outcome.decides_status = true;
+            return (outcome, since.min(now_ms));
         }
+        (outcome, now_ms)
     }
 
     /// Changes the base and the blocks so that they agree with a word that is newer than every hook.
@@ -167,7 +169,7 @@ impl AgentMemory {
     /// waits: an approval runs no hook.
     pub fn is_certain(&self) -> bool {
         let is_asked = self.status() == (TaskStatus::Waiting, Some("permission"));
-        let says_so = self.word.is_some_and(|word| word.said.says == ClientStatus::Permission);
+        let says_so = self.word.is_some_and(|word| !word.is_contradicted && word.said.says == ClientStatus::Permission);
         !is_asked || says_so
     }
 

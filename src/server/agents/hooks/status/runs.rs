@@ -15,19 +15,23 @@ impl AgentMemory {
         (!run.ended).then(|| run.session.clone())
     }
 
+    /// Begins and ends runs. Returns whether the record is the `SessionStart` of a new session that an earlier record
+    /// overtook: its run goes on.
     pub(super) fn update_run(
         &mut self,
         record: &HookRecord,
         known: Option<EventState>,
         fresh: &FreshIds,
         outcome: &mut HookOutcome,
-    ) {
+    ) -> bool {
         let starts = record.starts_run();
+        let mut was_overtaken = false;
         let begins = match &mut self.run {
             None => true,
             Some(run) if starts && !run.ended && !run.started => {
                 // An earlier record of this run overtook its `SessionStart`.
                 run.started = true;
+                was_overtaken = record.starts_new_session();
                 false
             }
             Some(run) if starts => {
@@ -50,6 +54,7 @@ impl AgentMemory {
         if record.hook == HookName::SessionEnd {
             self.end_run(outcome);
         }
+        was_overtaken
     }
 
     pub(super) fn end_run(&mut self, outcome: &mut HookOutcome) {

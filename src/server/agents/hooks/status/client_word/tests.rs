@@ -79,6 +79,21 @@ fn asked() -> Shown {
     task
 }
 
+/// The client writes its file and runs its hook at the same moment, and the server sees the file after the hook.
+#[test]
+fn a_word_of_the_moment_before_the_hook_agrees_with_the_hook() {
+    let mut task = Shown::default();
+    task.hook(10, "SessionStart source=startup");
+    assert_eq!(task.say(11, ClientStatus::Idle), "waiting ready");
+    assert_eq!(task.hook(20, "UserPromptSubmit prompt=hi"), "waiting ready");
+    assert_eq!(task.say(19, ClientStatus::Busy), "running");
+    task.hook(30, CALL);
+    assert_eq!(task.hook(40, ASKED), "running");
+    assert_eq!(task.say(39, ClientStatus::Permission), "waiting permission");
+    assert_eq!(task.look(60_000), "waiting permission");
+    assert_eq!(task.say(60_010, ClientStatus::Busy), "running");
+}
+
 #[test]
 fn an_approval_ends_the_permission_before_the_call_ends() {
     let mut task = asked();
