@@ -143,7 +143,7 @@ async fn install(args: &Install) -> anyhow::Result<()> {
     let (count, path) = (wanted.len(), path.display());
     match done {
         ChangeOutcome::Nothing => say!("the hooks for {agent} are already installed in {path}"),
-        ChangeOutcome::Shown => return Ok(()),
+        ChangeOutcome::Shown => {}
         ChangeOutcome::Changed { backup } => {
             say!("installed {} for {agent} in {path}", counted(count as u64, "hook"));
             if let Some(backup) = backup {
@@ -160,7 +160,7 @@ async fn install(args: &Install) -> anyhow::Result<()> {
             }
         }
     }
-    if let Some(untold) = registration::tell(&args.server, agent, version, count).await {
+    if !dry_run && let Some(untold) = registration::tell(&args.server, agent, version, count).await {
         say!("  {untold}");
     }
     Ok(())

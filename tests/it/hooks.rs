@@ -10,6 +10,7 @@ mod client_words;
 mod details;
 mod hostile;
 mod orders;
+mod other_agents;
 mod pictures;
 mod replays;
 mod sentences;

@@ -20,7 +20,7 @@ pub fn title(record: &HookRecord) -> Option<(TitleOrigin, String)> {
 /// The title of a task without a prompt and a session name: the name of its folder.
 pub fn first_title(record: &HookRecord) -> String {
     let folder = record.cwd().map(|cwd| text::one_line(last_part(cwd), limits::HOOK_TITLE_CHARACTERS));
-    folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.runtime))
+    folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.source))
 }
 
 /// The project of a folder: the last part of its path, the name that people use. A worktree that Claude Code made inside

@@ -310,10 +310,10 @@ impl AgentMemory {
                     () => BaseStatus::Finished,
                 };
                 self.last_text = status_detail(record);
-                let unreported = match record.runtime {
-                    AgentRuntime::ClaudeCode => EventState::Abandoned,
+                let unreported = match record.source.runtime() {
+                    Some(AgentRuntime::ClaudeCode) | None => EventState::Abandoned,
                     // Codex reports the end of a call only if the call succeeded.
-                    AgentRuntime::Codex => EventState::Failed,
+                    Some(AgentRuntime::Codex) => EventState::Failed,
                 };
                 self.turn = None;
                 self.end_turn(None, unreported, outcome);
