@@ -109,7 +109,8 @@ impl Stored {
 fn with_sorted_keys(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let sorted: BTreeMap<_, _> = fields.into_iter().map(|(key, value)| (key, with_sorted_keys(value))).collect();
+            let sorted: BTreeMap<_, _> =
+                fields.into_iter().map(|(key, value)| (key, with_sorted_keys(value))).collect();
             sorted.into_iter().collect()
         }
         Value::Array(values) => values.into_iter().map(with_sorted_keys).collect(),
@@ -123,7 +124,8 @@ fn outcome(task: &task::Model) -> Value {
         [task.external_id.as_deref(), Some(&*task.title), Some(&*task.project), task.workspace.as_deref()],
         [Some(&*task.status), task.status_reason.as_deref(), task.status_detail.as_deref()],
         [task.model.as_deref(), task.branch.as_deref(), task.last_commit.as_deref(), task.pull_request.as_deref()],
-        task.event_count, todos,
+        task.event_count,
+        todos,
     ])
 }
 
@@ -226,7 +228,7 @@ async fn a_recording_is_the_same_at_each_speed() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: cases(8).min(2_000),
+        cases: cases(6).min(1_000),
         failure_persistence: None,
         max_shrink_iters: 0,
         ..ProptestConfig::default()
@@ -251,7 +253,8 @@ async fn a_record_that_comes_twice_makes_no_second_row_where_the_agent_names_its
         }
         let (actual, expected) = (Stored::of(&store).await, plain(number).await);
         assert_same(&actual.of_own_ids(), &expected.of_own_ids(), file);
-        let statuses = |stored: &Stored| -> Value { stored.tasks.iter().map(|task| outcome(task)[1].clone()).collect() };
+        let statuses =
+            |stored: &Stored| -> Value { stored.tasks.iter().map(|task| outcome(task)[1].clone()).collect() };
         assert_same(&statuses(&actual), &statuses(expected), file);
     }
 }
