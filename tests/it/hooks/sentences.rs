@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use super::{START, Store};
 
-const CLAUDE: AgentRuntime = AgentRuntime::ClaudeCode;
-const CODEX: AgentRuntime = AgentRuntime::Codex;
+pub(super) const CLAUDE: AgentRuntime = AgentRuntime::ClaudeCode;
+pub(super) const CODEX: AgentRuntime = AgentRuntime::Codex;
 
-async fn check(source: AgentRuntime, script: &str, expected: &str) {
+pub(super) async fn check(source: AgentRuntime, script: &str, expected: &str) {
     let store = Store::open().await;
     let mut known = BTreeMap::new();
     let mut actual = Vec::new();
