@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use super::HELD_FOR;
 use crate::agent::runtime::AgentRuntime;
 use crate::agent::session_file::{ClientStatus, ClientWord};
 use crate::protocol::model::EventState;
 use crate::server::agents::hooks::record::HookRecord;
 use crate::server::agents::hooks::status::{AgentMemory, FreshIds, HookOutcome};
+
+/// The time for which the manual says that the status of a hook waits for the word.
+const HELD_FOR: i64 = 5_000;
 
 /// A task: the memory of its agent, and the status that is shown.
 #[derive(Default)]
