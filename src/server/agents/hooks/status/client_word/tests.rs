@@ -171,6 +171,8 @@ fn a_newer_hook_counts_after_a_while_and_then_at_once() {
     assert_eq!(task.hook(6_000, "Stop"), "waiting finished");
     assert_eq!(task.look(7_000), "waiting finished");
     assert_eq!(task.hook(8_000, "UserPromptSubmit prompt=on"), "running");
+    assert_eq!(task.hook(8_100, ASKED), "waiting permission");
+    assert!(!task.agent().is_certain(), "the old word of the client is of another request");
     // The next word counts again.
     assert_eq!(task.say(9_000, ClientStatus::Idle), "waiting interrupted");
 }
