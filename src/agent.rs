@@ -5,6 +5,8 @@
 
 pub mod runtime;
 
+pub mod name;
+
 pub mod hook_catalogue;
 
 pub mod process;

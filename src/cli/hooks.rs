@@ -129,7 +129,7 @@ async fn install(args: &Install) -> anyhow::Result<()> {
     let ours = |command: &str| command::read(command, agent).is_some();
     let done = change(&path, dry_run, Some(&backups), |before| {
         let text = before.text();
-        let mut found = edit::find(text, ours)?;
+        let mut found: Vec<_> = edit::find(text, ours)?.into_iter().map(|placed| placed.hook).collect();
         edit::check_read_by_agent(text, agent)?;
         let order = |hook: &HookCommand| wanted.iter().position(|wanted| wanted.event == hook.event);
         found.sort_by_key(order);
@@ -143,7 +143,7 @@ async fn install(args: &Install) -> anyhow::Result<()> {
     let (count, path) = (wanted.len(), path.display());
     match done {
         ChangeOutcome::Nothing => say!("the hooks for {agent} are already installed in {path}"),
-        ChangeOutcome::Shown => return Ok(()),
+        ChangeOutcome::Shown => {}
         ChangeOutcome::Changed { backup } => {
             say!("installed {} for {agent} in {path}", counted(count as u64, "hook"));
             if let Some(backup) = backup {
@@ -160,7 +160,7 @@ async fn install(args: &Install) -> anyhow::Result<()> {
             }
         }
     }
-    if let Some(untold) = registration::tell(&args.server, agent, version, count).await {
+    if !dry_run && let Some(untold) = registration::tell(&args.server, agent, version, count).await {
         say!("  {untold}");
     }
     Ok(())
@@ -177,7 +177,7 @@ async fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
     let mut server = None;
     let done = change(&path, choice.dry_run, None, |before| {
         let text = before.text();
-        let found = edit::find(text, ours)?;
+        let found: Vec<_> = edit::find(text, ours)?.into_iter().map(|placed| placed.hook).collect();
         if found.is_empty() {
             return Ok(None);
         }

@@ -307,6 +307,7 @@ async fn every_example_works_and_every_answer_fits_its_schema() {
         "task",
         "hook_claude_code",
         "hook_codex",
+        "hook_of_source",
         "register_agent",
         "agents",
         "import_claude_code",
@@ -365,7 +366,7 @@ fn every_operation_has_one_media_type_and_lists_count_their_items() {
             bodies += 1;
         }
     }
-    assert_eq!(bodies, 13);
+    assert_eq!(bodies, 14);
     assert_eq!(document["servers"], json!([{"url": "."}]));
     // No operation of the document has these two, since each of its paths and methods exists.
     let about = document["info"]["description"].as_str().unwrap();

@@ -271,6 +271,43 @@ fn the_command_names_another_server_and_refuses_credentials() {
     assert_eq!(found["Stop"], [command("codex")]);
 }
 
+#[tokio::test]
+async fn the_server_learns_of_an_install_and_of_an_uninstall() {
+    let home = Home::new();
+    home.install_program("claude", "echo '2.1.332 (Claude Code)'");
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let install = ["hooks", "install", "--agent", "claude-code", "--server", &url];
+    let untold = format!("  the server at {url} was not told; ");
+    let text = home.run(&install);
+    assert!(text.contains("installed 26 hooks") && text.contains(&untold), "{text}");
+
+    let served = home.serve(port, &[]).await;
+    let agents = async || served.get("/api/v1/agents").await["items"].clone();
+    home.run(&[&install[..], &["--dry-run"]].concat());
+    assert_eq!(agents().await, json!([]), "a dry run tells no server");
+    // The hooks are installed already, but this server does not know them yet.
+    let text = home.run(&install);
+    assert!(text.contains("already installed") && !text.contains("not told"), "{text}");
+    let told = agents().await;
+    let expected = |hooks: u32| {
+        let host = &told[0]["host"];
+        json!([{"source": "claude-code", "host": host, "version": "2.1.332", "hooks": hooks, "heard_at": null, "running": 0}])
+    };
+    assert!(told[0]["host"].as_str().is_some_and(|host| !host.is_empty()), "{told}");
+    assert_eq!(told, expected(26));
+    // A hook names the same machine as the install.
+    home.hook(
+        &["claude-code", "--server", &url],
+        br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"p"}"#,
+    );
+    let heard = agents().await;
+    assert_eq!((heard.as_array().map(Vec::len), &heard[0]["running"]), (Some(1), &json!(1)), "{heard}");
+    let text = home.run(&["hooks", "uninstall", "--agent", "claude-code"]);
+    assert!(!text.contains("not told"), "{text}");
+    assert_eq!((&agents().await[0]["hooks"], &heard[0]["hooks"]), (&json!(0), &json!(26)));
+}
+
 /// Runs each installed command as the agent does, with the recorded input of its hook.
 #[tokio::test]
 async fn each_installed_command_delivers_its_record() {
@@ -354,6 +391,10 @@ fn status_tells_missing_doubled_and_untrusted_hooks_and_a_moved_program() {
     assert!(status(&home, "codex").contains("not trusted: Stop; "), "{}", status(&home, "codex"));
     write(&home.path(".codex/config.toml"), format!("{config}{}", trust("stop")).as_bytes());
     assert!(!status(&home, "codex").contains("not trusted"));
+    // The trust in another hook of the event says no word about ours.
+    let others = trust("stop").replace(":0:0", ":1:0");
+    write(&home.path(".codex/config.toml"), format!("{config}{others}").as_bytes());
+    assert!(status(&home, "codex").contains("not trusted: Stop; "), "{}", status(&home, "codex"));
 
     let mut all = value(&fs::read(&path).unwrap());
     let stop = all["hooks"].as_object_mut().unwrap().remove("Stop").unwrap();

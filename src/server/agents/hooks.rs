@@ -34,8 +34,8 @@ use self::store::StoredTask;
 use self::timeline_row::TimelineRow;
 use self::work::{GitOutcome, StoredWork};
 use crate::agent::hook_catalogue::{HookName, RowEffect, RowEnd};
+use crate::agent::name::AgentName;
 use crate::agent::process::Process;
-use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
@@ -59,7 +59,8 @@ pub enum HookError {
 }
 
 impl HookError {
-    fn invalid(field: &str, detail: &str) -> Self {
+    /// One wrong field.
+    pub fn invalid(field: &str, detail: &str) -> Self {
         Self::Invalid(vec![Invalid { field: field.to_owned(), detail: detail.to_owned() }])
     }
 }
@@ -111,8 +112,8 @@ impl HookDelivery {
     ///
     /// # Errors
     /// The body or the delivery id is not valid.
-    pub fn read(runtime: AgentRuntime, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
-        let record = HookRecord::parse(runtime, body)?;
+    pub fn read(source: impl Into<AgentName>, id: Option<&str>, body: &[u8]) -> Result<Self, HookError> {
+        let record = HookRecord::parse(source, body)?;
         let id = match id.map(|id| uuid::Uuid::parse_str(id.trim())) {
             Some(Ok(id)) => Some(id.hyphenated().to_string()),
             Some(Err(_)) => {
@@ -161,7 +162,7 @@ pub async fn take_hook(
         return Ok(());
     }
     if record.hook == HookName::PostToolBatch {
-        let found = store::find_task(tx, scope, record.runtime, &record.session_id).await?.map(StoredTask::from);
+        let found = store::find_task(tx, scope, &record.source, &record.session_id).await?.map(StoredTask::from);
         let agent = found.as_ref().map_or_else(|| AgentMemory::new(record), StoredTask::agent);
         for call in batch::unreported_calls(record, &agent) {
             take_record(tx, scope, &call, place, time).await?;
@@ -180,7 +181,7 @@ async fn take_record(
     let AgentPlace { process, host } = place;
     let now_ms = time.at_ms();
     let fresh = FreshIds { session: SessionId::new_at(now_ms).to_string(), event: EventId::new_at(now_ms).to_string() };
-    let found = store::find_task(tx, scope, record.runtime, &record.session_id).await?.map(StoredTask::from);
+    let found = store::find_task(tx, scope, &record.source, &record.session_id).await?.map(StoredTask::from);
     let mut agent = found.as_ref().map_or_else(|| AgentMemory::new(record), StoredTask::agent);
     let scheduled =
         (record.hook == HookName::UserPromptSubmit && agent.is_scheduled(record)).then(|| record.as_scheduled());
@@ -235,7 +236,7 @@ async fn take_record(
     store::save_runs(tx, &task_id, record, &outcome, new_run, now_ms).await?;
     store::end_events(tx, &outcome).await?;
     if let Some(minute) = heard {
-        ingest::agent::heard(tx, record.runtime.as_str(), host, &project, minute).await?;
+        ingest::agent::heard(tx, record.source.as_str(), host, &project, minute).await?;
     }
     if let Some(process) = process.filter(|_| record.starts_run()) {
         store::end_other_sessions(tx, scope, record, process, &task_id, now_ms).await?;

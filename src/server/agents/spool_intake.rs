@@ -11,6 +11,7 @@ use sea_orm::DbErr;
 
 use super::hooks::{HookDelivery, HookTime, take_hook};
 use crate::agent::host;
+use crate::agent::name::AgentName;
 use crate::agent::spool::{Spool, SpoolClaim, SpooledRecord};
 use crate::server::database::{BackgroundStep, BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
@@ -271,8 +272,8 @@ async fn take(tx: &WriteTransaction, record: &WaitingRecord) -> Result<(), TakeI
 
 /// The delivery in a file. None, with a log line: the file holds no valid record.
 fn delivery(name: &str, record: Option<&SpooledRecord>) -> Option<HookDelivery> {
-    let read = match record.and_then(|record| Some((record, record.source.parse().ok()?))) {
-        Some((record, runtime)) => HookDelivery::read(runtime, Some(&record.delivery), &record.body)
+    let read = match record.and_then(|record| Some((record, record.source.parse::<AgentName>().ok()?))) {
+        Some((record, source)) => HookDelivery::read(source, Some(&record.delivery), &record.body)
             .map(|delivery| delivery.of(record.process.as_ref().and_then(|process| process.parse().ok()).as_ref()))
             // The spool is a folder of this machine, and so was the agent.
             .map(|delivery| delivery.on(host::name().as_deref()))

@@ -1,17 +1,18 @@
 //! The hooks of coding agents.
 
 use poem_openapi::OpenApi;
-use poem_openapi::param::Header;
+use poem_openapi::param::{Header, Path};
 
 use super::answer::{NoContent, ReadAnswer};
 use super::body::{self, HookBody};
 use super::writing::write;
 use super::{Group, now_ms};
+use crate::agent::name::{AgentName, AgentNameError};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::HooksHeard;
 use crate::server::access::scope::Scope;
-use crate::server::agents::{self, HookDelivery, HookTime};
+use crate::server::agents::{self, HookDelivery, HookError, HookTime};
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 
@@ -55,7 +56,7 @@ impl HookApi {
         host: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(AgentRuntime::ClaudeCode, &delivery.0, &at.0, &process.0, &host.0, body.0).await
+        self.take(AgentRuntime::ClaudeCode.into(), &delivery.0, &at.0, &process.0, &host.0, body.0).await
     }
 
     /// Take a hook of Codex
@@ -78,14 +79,43 @@ impl HookApi {
         host: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(AgentRuntime::Codex, &delivery.0, &at.0, &process.0, &host.0, body.0).await
+        self.take(AgentRuntime::Codex.into(), &delivery.0, &at.0, &process.0, &host.0, body.0).await
+    }
+
+    /// Take a hook of another agent
+    ///
+    /// For an agent whose hooks have the form of the hooks of Claude Code or Codex. The body is the JSON object that the
+    /// agent gives to its hook, unchanged.
+    #[oai(path = "/hooks/:source", method = "post", operation_id = "hook_of_source")]
+    async fn of_source(
+        &self,
+        /// The name of the agent, which becomes the `source` of its tasks: 1 to 64 characters from a-z, 0-9, `.`, `_`
+        /// and `-`, the first one a letter or a digit.
+        source: Path<String>,
+        /// The UUID of the delivery. The server takes each delivery once.
+        #[oai(name = "Requery-Delivery")]
+        delivery: Header<Option<String>>,
+        /// The time at which the hook ran, RFC 3339, for a hook that is sent late. At most a week ago. Default: now.
+        #[oai(name = "Requery-At")]
+        at: Header<Option<String>>,
+        /// The process of the agent, as the forwarder names it. A server that cannot look for the process ignores it.
+        #[oai(name = "Requery-Process")]
+        process: Header<Option<String>>,
+        /// The name of the agent's machine, at most 64 code points. A longer one is ignored.
+        #[oai(name = "Requery-Host")]
+        host: Header<Option<String>>,
+        body: HookBody,
+    ) -> Result<NoContent, ApiError> {
+        let source =
+            source.0.parse().map_err(|error: AgentNameError| HookError::invalid("source", &error.to_string()))?;
+        self.take(source, &delivery.0, &at.0, &process.0, &host.0, body.0).await
     }
 }
 
 impl HookApi {
     async fn take(
         &self,
-        runtime: AgentRuntime,
+        source: AgentName,
         delivery: &Option<String>,
         at: &Option<String>,
         process: &Option<String>,
@@ -93,7 +123,7 @@ impl HookApi {
         body: Vec<u8>,
     ) -> Result<NoContent, ApiError> {
         let delivery = delivery.clone();
-        let read = body::parse_apart(body, move |body| Ok(HookDelivery::read(runtime, delivery.as_deref(), body)?));
+        let read = body::parse_apart(body, move |body| Ok(HookDelivery::read(source, delivery.as_deref(), body)?));
         // The header is a hint: the record is taken even if the header does not parse.
         let process = process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let delivery = read.await?.of(process.as_ref()).on(host.as_deref());

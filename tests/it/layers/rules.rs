@@ -142,6 +142,7 @@ pub const LAYERS: &[Layer] = &[
         uses: &[
             "protocol",
             "engine::invalidation",
+            "agent::name",
             "agent::process",
             "agent::runtime",
             "server::access",

@@ -47,7 +47,7 @@ fn unreported_call(batch: &HookRecord, call: &Map<String, Value>, agent: &AgentM
     }
     fields.insert("hook_event_name".to_owned(), hook.as_str().into());
     fields.insert(field.to_owned(), words.trim().into());
-    let mut record = HookRecord::of(batch.runtime, batch.session_id.clone(), hook, fields);
+    let mut record = HookRecord::of(batch.source.clone(), batch.session_id.clone(), hook, fields);
     record.is_concluded = is_concluded;
     Some(record)
 }

@@ -3,7 +3,7 @@
 use super::record::HookRecord;
 use super::status::TitleOrigin;
 use crate::protocol::limits;
-use crate::server::text;
+use crate::server::text::{self, base64};
 
 /// The title that a record gives its task, with its source: the name of the session, or else the first line of the
 /// prompt.
@@ -13,14 +13,15 @@ pub fn title(record: &HookRecord) -> Option<(TitleOrigin, String)> {
         .map(|title| (TitleOrigin::Session, text::one_line(title, limits::HOOK_TITLE_CHARACTERS)));
     session.or_else(|| {
         let prompt = record.person_words()?;
-        Some((TitleOrigin::Prompt, text::first_line(&prompt, limits::HOOK_TITLE_CHARACTERS)))
+        let told = base64::told_by_size(&prompt);
+        Some((TitleOrigin::Prompt, text::first_line(&told, limits::HOOK_TITLE_CHARACTERS)))
     })
 }
 
 /// The title of a task without a prompt and a session name: the name of its folder.
 pub fn first_title(record: &HookRecord) -> String {
     let folder = record.cwd().map(|cwd| text::one_line(last_part(cwd), limits::HOOK_TITLE_CHARACTERS));
-    folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.runtime))
+    folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.source))
 }
 
 /// The project of a folder: the last part of its path, the name that people use. A worktree that Claude Code made inside

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{HookError, fingerprint, person_words};
 use crate::agent::hook_catalogue::{HookName, PairedRow, RowEffect, RowEnd};
-use crate::agent::runtime::AgentRuntime;
+use crate::agent::name::AgentName;
 use crate::protocol::limits;
 use crate::server::ingest::Invalid;
 use crate::server::text;
@@ -20,8 +20,8 @@ pub const MAX_PATH_BYTES: usize = limits::WORKSPACE_CHARACTERS;
 
 /// A hook's record.
 pub struct HookRecord {
-    /// The runtime that sent it.
-    pub runtime: AgentRuntime,
+    /// The agent that sent it.
+    pub source: AgentName,
     /// The runtime's id of the session. Each session has one task.
     pub session_id: String,
     /// The hook.
@@ -36,7 +36,7 @@ impl HookRecord {
     ///
     /// # Errors
     /// The body is not a JSON object, or it names no session or no hook.
-    pub fn parse(runtime: AgentRuntime, body: &[u8]) -> Result<Self, HookError> {
+    pub fn parse(source: impl Into<AgentName>, body: &[u8]) -> Result<Self, HookError> {
         let fields = match text::parse(body)? {
             Value::Object(fields) => fields,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -60,12 +60,12 @@ impl HookRecord {
         if !wrong.is_empty() {
             return Err(HookError::Invalid(wrong));
         }
-        Ok(Self { runtime, session_id, hook, is_concluded: false, fields })
+        Ok(Self { source: source.into(), session_id, hook, is_concluded: false, fields })
     }
 
     /// A record made from another source, such as a transcript, in the form that a hook would send.
-    pub fn of(runtime: AgentRuntime, session_id: String, hook: HookName, fields: Map<String, Value>) -> Self {
-        Self { runtime, session_id, hook, is_concluded: false, fields }
+    pub fn of(source: impl Into<AgentName>, session_id: String, hook: HookName, fields: Map<String, Value>) -> Self {
+        Self { source: source.into(), session_id, hook, is_concluded: false, fields }
     }
 
     /// A text field that is not blank.
@@ -141,7 +141,7 @@ impl HookRecord {
     pub fn as_scheduled(&self) -> Self {
         let mut fields = self.fields.clone();
         fields.insert("source".to_owned(), "schedule".into());
-        Self { fields, session_id: self.session_id.clone(), ..*self }
+        Self { source: self.source.clone(), session_id: self.session_id.clone(), fields, ..*self }
     }
 
     /// Whether the tool call of this record is itself a question to the person. The agent waits for the answer.

@@ -310,10 +310,10 @@ impl AgentMemory {
                     () => BaseStatus::Finished,
                 };
                 self.last_text = status_detail(record);
-                let unreported = match record.runtime {
-                    AgentRuntime::ClaudeCode => EventState::Abandoned,
+                let unreported = match record.source.runtime() {
+                    Some(AgentRuntime::ClaudeCode) | None => EventState::Abandoned,
                     // Codex reports the end of a call only if the call succeeded.
-                    AgentRuntime::Codex => EventState::Failed,
+                    Some(AgentRuntime::Codex) => EventState::Failed,
                 };
                 self.turn = None;
                 self.end_turn(None, unreported, outcome);
@@ -339,6 +339,7 @@ impl AgentMemory {
                     self.base = BaseStatus::Running;
                 }
                 self.lift(|block| block.thread.as_deref() == thread);
+                self.note_ended_calls(thread);
                 is_at_work
             }
             StatusEffect::ModelRequestEnds if record.is_failed_request() && thread.is_none() => {

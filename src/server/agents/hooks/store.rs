@@ -9,6 +9,7 @@ use super::status::{AgentMemory, HookOutcome};
 use super::timeline_row::TimelineRow;
 use super::work::StoredWork;
 use super::{HookTime, is_better_title, naming};
+use crate::agent::name::AgentName;
 use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskStatus};
 use crate::protocol::{EventId, TaskId};
@@ -48,11 +49,11 @@ pub struct StoredTask {
 pub async fn find_task(
     tx: &impl ConnectionTrait,
     scope: &Scope,
-    runtime: AgentRuntime,
+    source: &AgentName,
     session_id: &str,
 ) -> Result<Option<task::Model>, DbErr> {
     let mut find = task::Entity::find()
-        .filter(task::Column::Source.eq(runtime.as_str()))
+        .filter(task::Column::Source.eq(source.as_str()))
         .filter(task::Column::ExternalId.eq(session_id));
     if let Some(project) = scope.project() {
         find = find.filter(task::Column::Project.eq(project));
@@ -87,7 +88,7 @@ pub fn task_to_start(
         ingest_state: memory_as_json(agent),
         heard_at: Some(now_ms),
         process: process.map(str::to_owned),
-        ..TaskToStart::new(TaskId::new_at(now_ms), title, record.runtime.as_str().to_owned(), now_ms)
+        ..TaskToStart::new(TaskId::new_at(now_ms), title, record.source.as_str().to_owned(), now_ms)
     }
 }
 
@@ -286,7 +287,7 @@ pub async fn save_runs(
         let run = SessionToStart {
             id: began.clone(),
             task_id: task_id.to_owned(),
-            source: record.runtime.as_str().to_owned(),
+            source: record.source.as_str().to_owned(),
             runtime_session_id: Some(record.session_id.clone()),
             model: new.model,
             host: new.host,
@@ -312,7 +313,8 @@ pub async fn end_events(tx: &impl ConnectionTrait, outcome: &HookOutcome) -> Res
 }
 
 /// Ends the other sessions of a process that has begun a new one. A process of Claude Code has one session at a time,
-/// and the hook that ends a session can be lost. A process of Codex has many sessions.
+/// and the hook that ends a session can be lost. A process of Codex has many sessions, and
+/// how many another agent has is not known.
 pub async fn end_other_sessions(
     tx: &impl ConnectionTrait,
     scope: &Scope,
@@ -321,13 +323,13 @@ pub async fn end_other_sessions(
     task_id: &str,
     now_ms: i64,
 ) -> Result<(), DbErr> {
-    match begun.runtime {
-        AgentRuntime::ClaudeCode => {}
-        AgentRuntime::Codex => return Ok(()),
+    match begun.source.runtime() {
+        Some(AgentRuntime::ClaudeCode) => {}
+        Some(AgentRuntime::Codex) | None => return Ok(()),
     }
     let mut find = task::Entity::find()
         .filter(task::Column::Status.is_in([TaskStatus::Running.as_str(), TaskStatus::Waiting.as_str()]))
-        .filter(task::Column::Source.eq(begun.runtime.as_str()))
+        .filter(task::Column::Source.eq(begun.source.as_str()))
         .filter(task::Column::Process.eq(process))
         .filter(task::Column::HeardAt.lte(now_ms))
         .filter(task::Column::Id.ne(task_id));

@@ -14,7 +14,7 @@ use sea_orm::{
     QuerySelect,
 };
 
-use crate::agent::runtime::AgentRuntime;
+use crate::agent::name::AgentName;
 use crate::protocol::limits;
 use crate::protocol::model::{StaleReason, TaskStatus};
 use crate::server::agents::hooks::store::{self, StoredTask};
@@ -171,7 +171,7 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
             ingest::task::change(tx, id, changes).await
         }
         SilenceVerdict::Lose => {
-            if row.source.parse::<AgentRuntime>().is_err() {
+            if row.source.parse::<AgentName>().is_err() {
                 return Ok(());
             }
             let task = StoredTask::from(row);

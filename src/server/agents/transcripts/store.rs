@@ -28,7 +28,7 @@ pub async fn save(
     imported: &mut Imported,
     now_ms: i64,
 ) -> Result<Vec<u64>, DbErr> {
-    let found = find_task(tx, scope, RUNTIME, &session.id).await?;
+    let found = find_task(tx, scope, &RUNTIME.into(), &session.id).await?;
     let (task_id, is_history) = match found {
         Some(row) => {
             let id = row.id.to_string();

@@ -23,6 +23,7 @@ pub(super) fn add(document: &mut Value) {
             let required = parameter["required"] == json!(true);
             let example = match parameter["name"].as_str() {
                 Some("task_id") if required => TASK,
+                Some("source") if required => "qwen-code",
                 Some("session_id") => SESSION,
                 Some("event_id") => EVENT,
                 Some("bookmark_id") => BOOKMARK,
@@ -65,7 +66,7 @@ fn body_of(operation: &str) -> Option<Value> {
         "update_event" => json!({ "title": "Make all tests pass" }),
         "save_bookmark" => json!({ "bookmark_id": BOOKMARK, "task_id": TASK, "note": "Show this to the others." }),
         "register_agent" => json!({ "source": "codex", "host": "north", "version": "0.169.0", "hooks": 9 }),
-        "hook_claude_code" => json!({
+        "hook_claude_code" | "hook_of_source" => json!({
             "hook_event_name": "UserPromptSubmit",
             "session_id": SESSION,
             "cwd": "/home/ada/demo",

@@ -367,6 +367,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/hooks/{source}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a hook of another agent
+         * @description For an agent whose hooks have the form of the hooks of Claude Code or Codex. The body is the JSON object that the
+         *     agent gives to its hook, unchanged.
+         */
+        post: operations["hook_of_source"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/transcripts/claude-code": {
         parameters: {
             query?: never;
@@ -4671,6 +4692,138 @@ export interface operations {
             };
             /** @description The `Host` or the `Origin` is not allowed. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not arrive within 30 seconds. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too long. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field or a parameter is invalid; `errors` names it. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server failed. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database is away or busy, or the server is shutting down. Try again after `Retry-After`. */
+            503: {
+                headers: {
+                    /** @description The wait in seconds. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hook_of_source: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The UUID of the delivery. The server takes each delivery once.
+                 * @example 0190b0a0-0000-7000-8000-000000000005
+                 */
+                "Requery-Delivery"?: string;
+                /** @description The time at which the hook ran, RFC 3339, for a hook that is sent late. At most a week ago. Default: now. */
+                "Requery-At"?: string;
+                /** @description The process of the agent, as the forwarder names it. A server that cannot look for the process ignores it. */
+                "Requery-Process"?: string;
+                /** @description The name of the agent's machine, at most 64 code points. A longer one is ignored. */
+                "Requery-Host"?: string;
+            };
+            path: {
+                /**
+                 * @description The name of the agent, which becomes the `source` of its tasks: 1 to 64 characters from a-z, 0-9, `.`, `_`
+                 *     and `-`, the first one a letter or a digit.
+                 * @example qwen-code
+                 */
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "hook_event_name": "UserPromptSubmit",
+                 *       "session_id": "0190b0a0-0000-7000-8000-000000000002",
+                 *       "cwd": "/home/ada/demo",
+                 *       "prompt": "Make the tests pass"
+                 *     }
+                 */
+                "application/json": {
+                    /** @description The session of the agent: 1 to 256 bytes. */
+                    session_id: string;
+                    /** @description The name of the hook. */
+                    hook_event_name: string;
+                } & {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. The answer has no body. */
+            204: {
+                headers: {
+                    /** @description For a read: the changes that the answer contains. For a write: a cursor that covers the write. */
+                    "Requery-Cursor": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is not JSON, nests deeper than 64 or broke off, or `Requery-At` is no time. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The `Host` or the `Origin` is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The row that the path names does not exist. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
