@@ -6,6 +6,8 @@
 # hooks on a busy machine (none may be lost), breaks each rule of a client once, and measures the size of the engine in a
 # browser.
 #
+# The recordings of agents are replayed with other speeds and orders, with repetitions and restarts.
+#
 # A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
 #
 # A case of the fault run has up to 14 faults and takes about half a minute. Only root can fill a disk.
@@ -19,6 +21,7 @@ faults=${3:-200}
 
 REQUERY_CASES="$simulated" cargo test --locked --test it -- simulation::
 REQUERY_CASES="$real" cargo test --locked --test it -- --test-threads 1 property:: story::
+REQUERY_CASES="$real" cargo test --locked --test it -- hooks::orders:: hooks::replays::
 REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random
 cargo test --locked --test it -- --test-threads 1 --ignored --nocapture freshness::
 cargo test --locked --test it -- --test-threads 1 --ignored --nocapture late_hooks::

@@ -129,7 +129,7 @@ async fn install(args: &Install) -> anyhow::Result<()> {
     let ours = |command: &str| command::read(command, agent).is_some();
     let done = change(&path, dry_run, Some(&backups), |before| {
         let text = before.text();
-        let mut found = edit::find(text, ours)?;
+        let mut found: Vec<_> = edit::find(text, ours)?.into_iter().map(|placed| placed.hook).collect();
         edit::check_read_by_agent(text, agent)?;
         let order = |hook: &HookCommand| wanted.iter().position(|wanted| wanted.event == hook.event);
         found.sort_by_key(order);
@@ -177,7 +177,7 @@ async fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
     let mut server = None;
     let done = change(&path, choice.dry_run, None, |before| {
         let text = before.text();
-        let found = edit::find(text, ours)?;
+        let found: Vec<_> = edit::find(text, ours)?.into_iter().map(|placed| placed.hook).collect();
         if found.is_empty() {
             return Ok(None);
         }

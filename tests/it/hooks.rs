@@ -1,6 +1,6 @@
 //! Hook records become tasks, sessions and events.
 //!
-//! The tests store two recordings of agents record by record. `figures.json` has the expected rows, and the records
+//! The tests store recordings of agents record by record. `figures.json` has the expected rows, and the records
 //! after which the status of a task changed. `hostile.jsonl` has bodies that no client sends on purpose: each is stored
 //! whole or leaves no row.
 
@@ -9,11 +9,13 @@ mod bodies;
 mod client_words;
 mod details;
 mod hostile;
+mod moments;
 mod orders;
 mod other_agents;
 mod pictures;
 mod replays;
 mod sentences;
+mod siblings;
 mod silence;
 mod statements;
 mod truth;
@@ -40,127 +42,112 @@ const MANUAL: &str = "docs/hooks.md";
 /// 2026-01-31T09:30:00Z.
 const START: i64 = 1_769_851_800_000;
 
+/// Stores each recording twice. The second pass adds no row whose id comes from the agent.
 #[tokio::test]
-async fn a_busy_day_gives_its_figures() {
-    check_figures("claude-code-busy-day.jsonl", AgentRuntime::ClaudeCode).await;
-}
-
-#[tokio::test]
-async fn two_sessions_of_codex_give_their_figures() {
-    check_figures("codex-two-sessions.jsonl", AgentRuntime::Codex).await;
-}
-
-/// Stores the recording twice. The second pass adds no row whose id comes from the agent.
-async fn check_figures(file: &str, source: AgentRuntime) {
-    let expected = figures(file);
-    let store = Store::open().await;
-    let mut status_moves: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for (at, line) in read(file).lines().enumerate() {
-        let line: Value = serde_json::from_str(line).expect("a line");
-        let now = START + line["at_ms"].as_i64().expect("a time");
-        store.take_at(source, line["body"].to_string().as_bytes(), now).await.expect("taken");
-        let session_id = line["body"]["session_id"].as_str().expect("a session").to_owned();
-        let task = store.task(&session_id).await.expect("its task");
-        let before = status_moves.entry(session_id).or_default();
-        if before.last().is_none_or(|last| last[2] != *task.status) {
-            before.push(json!([at + 1, line["body"]["hook_event_name"], *task.status]));
-            assert_eq!(task.status_since, now, "line {}", at + 1);
+async fn the_recordings_give_their_figures() {
+    let expected: Vec<Value> = serde_json::from_str(&read("figures.json")).expect("figures");
+    assert_eq!(expected.len(), replays::RECORDINGS.len());
+    for ((file, source), expected) in replays::RECORDINGS.into_iter().zip(expected) {
+        let store = Store::open().await;
+        let mut status_moves: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        let records = replays::records(file);
+        for (at, (at_ms, body)) in records.iter().enumerate() {
+            store.take_at(source, body.to_string().as_bytes(), START + at_ms).await.expect("taken");
+            let session_id = body["session_id"].as_str().expect("a session").to_owned();
+            let task = store.task(&session_id).await.expect("its task");
+            let before = status_moves.entry(session_id).or_default();
+            if before.last().is_none_or(|last| last[2] != *task.status) {
+                before.push(json!([at + 1, body["hook_event_name"], *task.status]));
+                assert_eq!(task.status_since, START + at_ms, "{file} line {}", at + 1);
+            }
         }
-    }
-    for task in expected["tasks"].as_array().expect("tasks") {
-        let id = task["session_id"].as_str().expect("a session");
-        assert_eq!(json!(status_moves[id]), task["status_moves"], "{id}");
-    }
-    assert_figures(&store, &expected).await;
+        let figures = figures(&store, file, &records, &status_moves).await;
+        replays::assert_same(&figures, &expected, file);
 
-    let once = store.counts_of_own_ids().await;
-    for line in read(file).lines() {
-        let line: Value = serde_json::from_str(line).expect("a line");
-        store.take(source, line["body"].to_string().as_bytes()).await.expect("taken again");
+        let once = store.counts_of_own_ids().await;
+        for (_, body) in &records {
+            store.take(source, body.to_string().as_bytes()).await.expect("taken again");
+        }
+        assert_eq!(store.counts_of_own_ids().await, once, "{file}: a second pass added rows");
     }
-    assert_eq!(store.counts_of_own_ids().await, once, "a second pass added rows");
 }
 
-/// The expected figures of a recording.
-fn figures(file: &str) -> Value {
-    let all: Vec<Value> = serde_json::from_str(&read("figures.json")).expect("figures");
-    all.into_iter().find(|figures| figures["file"] == file).expect("the file's figures")
-}
-
-async fn assert_figures(store: &Store, expected: &Value) {
+/// The figures of a recording: of the whole, and of each task.
+async fn figures(
+    store: &Store,
+    file: &str,
+    records: &[(i64, Value)],
+    status_moves: &BTreeMap<String, Vec<Value>>,
+) -> Value {
     let tasks = task::Entity::find().all(&store.db).await.expect("tasks");
-    let rows = event::Entity::find().order_by_asc(event::Column::Position).all(&store.db).await.expect("events");
+    let rows = store.events().await;
     let runs = session::Entity::find().order_by_asc(session::Column::StartedAt).all(&store.db).await.expect("runs");
     let tools: Vec<_> = rows.iter().filter(|row| row.kind == "tool").collect();
-    assert_eq!(
-        json!({
-            "tasks_total": tasks.len(),
-            "tasks_per_status": count(tasks.iter().map(|task| task.status.to_string())),
-            "runs_total": runs.len(),
-            "rows_total": rows.len(),
-            "rows_per_kind": count(rows.iter().map(|row| row.kind.to_string())),
-            "tool_rows_per_state": count(tools.iter().filter_map(|row| row.state.as_deref().map(str::to_owned))),
-            "tool_rows_per_family": count(tools.iter().filter_map(|row| row.family.as_deref().map(str::to_owned))),
-            "tool_rows_per_name": count(tools.iter().filter_map(|row| Some(metadata(row)["tool"].as_str()?.to_owned()))),
-        }),
-        Value::Object(
-            expected
-                .as_object()
-                .expect("figures")
-                .iter()
-                .filter(|(figure, _)| !["file", "records", "records_per_hook", "tasks"].contains(&figure.as_str()))
-                .map(|(figure, value)| (figure.clone(), value.clone()))
-                .collect()
-        )
-    );
-    for expected in expected["tasks"].as_array().expect("tasks") {
-        let id = expected["session_id"].as_str().expect("a session");
-        let task = tasks.iter().find(|task| task.external_id.as_deref() == Some(id)).expect("its task");
-        let rows: Vec<_> = rows.iter().filter(|row| row.task_id == task.id).collect();
-        let of = |kind: &'static str| rows.iter().filter(move |row| row.kind == kind);
-        let part = |row: &&&event::Model| {
-            row.external_id.as_deref().unwrap_or_default().split_once(':').map(|p| p.1.to_owned())
-        };
-        let runs = runs.iter().filter(|run| run.task_id == task.id).map(|run| {
-            let started = of("session.started").any(|row| row.session_id.as_deref() == Some(&run.id));
-            let ended = if run.status == "lost" { Some("lost") } else { run.summary.as_deref() };
-            assert_eq!(run.ended_at.is_some(), run.status != "running", "{id}");
-            json!([if started { "SessionStart" } else { "implied" }, ended])
-        });
-        let unfinished = of("tool").filter(|row| !matches!(row.state.as_deref(), Some("ok" | "failed")));
-        let word = |row: &event::Model, done: &str, open: &str| match row.state.as_deref() {
-            Some("ok") => done.to_owned(),
-            Some("running") => open.to_owned(),
-            other => other.unwrap_or_default().to_owned(),
-        };
-        assert_eq!(
-            json!({
-                "session_id": id,
-                "title": *task.title,
-                "workspace": task.workspace.as_deref(),
-                "status": *task.status,
-                "records": expected["records"],
-                "runs": runs.collect::<Vec<_>>(),
-                "rows_per_kind": count(rows.iter().map(|row| row.kind.to_string())),
-                "tool_states": count(of("tool").filter_map(|row| row.state.as_deref().map(str::to_owned))),
-                "tools_not_finished": sorted(unfinished.map(|row| json!([part(&row), metadata(row)["tool"], row.state.as_deref()]))),
-                "subagents": sorted(of("subagent")
-                    .map(|row| json!([part(&row), metadata(row)["agent_type"].as_str().unwrap_or(""), word(row, "finished", "running")]))),
-                "todos": sorted(of("todo").map(|row| json!([part(&row), word(row, "completed", "open")]))),
-                "status_moves": expected["status_moves"],
-            }),
-            *expected
-        );
-        assert_eq!(task.event_count, rows.len() as i64);
-        assert_eq!(Some(task.project.as_str()), task.workspace.as_deref().and_then(|path| path.rsplit('/').next()));
-        let reason = match task.status.as_str() {
-            "waiting" if id.starts_with("780c4b16") => Some("scheduled"),
-            "waiting" => Some("finished"),
-            "errored" => Some("billing_error"),
-            _ => None,
-        };
-        assert_eq!(task.status_reason.as_deref(), reason, "{id}");
+    let text = |body: &Value, field: &str| body[field].as_str().expect("a text").to_owned();
+    let mut sessions: Vec<String> = Vec::new();
+    for (_, body) in records {
+        let session = text(body, "session_id");
+        if !sessions.contains(&session) {
+            sessions.push(session);
+        }
     }
+    let of_tasks = sessions.iter().map(|id| {
+        let task = tasks.iter().find(|task| task.external_id.as_deref() == Some(id)).expect("its task");
+        let runs: Vec<_> = runs.iter().filter(|run| run.task_id == task.id).collect();
+        let rows: Vec<_> = rows.iter().filter(|row| row.task_id == task.id).collect();
+        assert_eq!(task.event_count, rows.len() as i64, "{file} {id}");
+        let mut figures = figures_of_task(task, &runs, &rows);
+        figures["records"] = json!(records.iter().filter(|(_, body)| body["session_id"] == **id).count());
+        figures["status_moves"] = json!(status_moves[id]);
+        figures
+    });
+    json!({
+        "file": file,
+        "records": records.len(),
+        "records_per_hook": count(records.iter().map(|(_, body)| text(body, "hook_event_name"))),
+        "tasks_total": tasks.len(),
+        "tasks_per_status": count(tasks.iter().map(|task| task.status.to_string())),
+        "runs_total": runs.len(),
+        "rows_total": rows.len(),
+        "rows_per_kind": count(rows.iter().map(|row| row.kind.to_string())),
+        "tool_rows_per_state": count(tools.iter().filter_map(|row| row.state.as_deref().map(str::to_owned))),
+        "tool_rows_per_family": count(tools.iter().filter_map(|row| row.family.as_deref().map(str::to_owned))),
+        "tool_rows_per_name": count(tools.iter().filter_map(|row| Some(metadata(row)["tool"].as_str()?.to_owned()))),
+        "tasks": of_tasks.collect::<Vec<_>>(),
+    })
+}
+
+fn figures_of_task(task: &task::Model, runs: &[&session::Model], rows: &[&event::Model]) -> Value {
+    let of = |kind: &'static str| rows.iter().filter(move |row| row.kind == kind);
+    let part =
+        |row: &&&event::Model| row.external_id.as_deref().unwrap_or_default().split_once(':').map(|p| p.1.to_owned());
+    let runs = runs.iter().map(|run| {
+        let started = of("session.started").any(|row| row.session_id.as_deref() == Some(&run.id));
+        let ended = if run.status == "lost" { Some("lost") } else { run.summary.as_deref() };
+        assert_eq!(run.ended_at.is_some(), run.status != "running");
+        json!([if started { "SessionStart" } else { "implied" }, ended])
+    });
+    let unfinished = of("tool").filter(|row| !matches!(row.state.as_deref(), Some("ok" | "failed")));
+    let word = |row: &event::Model, done: &str, open: &str| match row.state.as_deref() {
+        Some("ok") => done.to_owned(),
+        Some("running") => open.to_owned(),
+        other => other.unwrap_or_default().to_owned(),
+    };
+    json!({
+        "session_id": task.external_id.as_deref(),
+        "title": *task.title,
+        "project": *task.project,
+        "workspace": task.workspace.as_deref(),
+        "status": *task.status,
+        "status_reason": task.status_reason.as_deref(),
+        "runs": runs.collect::<Vec<_>>(),
+        "rows_per_kind": count(rows.iter().map(|row| row.kind.to_string())),
+        "tool_states": count(of("tool").filter_map(|row| row.state.as_deref().map(str::to_owned))),
+        "tools_not_finished": sorted(unfinished.map(|row| json!([part(&row), metadata(row)["tool"], row.state.as_deref()]))),
+        "subagents": sorted(of("subagent")
+            .map(|row| json!([part(&row), metadata(row)["agent_type"].as_str().unwrap_or(""), word(row, "finished", "running")]))),
+        "todos": sorted(of("todo").map(|row| json!([part(&row), word(row, "completed", "open")]))),
+    })
 }
 
 fn metadata(row: &event::Model) -> Value {

@@ -391,6 +391,10 @@ fn status_tells_missing_doubled_and_untrusted_hooks_and_a_moved_program() {
     assert!(status(&home, "codex").contains("not trusted: Stop; "), "{}", status(&home, "codex"));
     write(&home.path(".codex/config.toml"), format!("{config}{}", trust("stop")).as_bytes());
     assert!(!status(&home, "codex").contains("not trusted"));
+    // The trust in another hook of the event says no word about ours.
+    let others = trust("stop").replace(":0:0", ":1:0");
+    write(&home.path(".codex/config.toml"), format!("{config}{others}").as_bytes());
+    assert!(status(&home, "codex").contains("not trusted: Stop; "), "{}", status(&home, "codex"));
 
     let mut all = value(&fs::read(&path).unwrap());
     let stop = all["hooks"].as_object_mut().unwrap().remove("Stop").unwrap();

@@ -19,6 +19,17 @@ pub struct HookCommand {
     pub timeout: u32,
 }
 
+/// One of our hooks in a text, with its place in the lists of the event: the number of the group, and of the hook in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedHook {
+    /// The hook.
+    pub hook: HookCommand,
+    /// The number of the group.
+    pub group: usize,
+    /// The number of the hook in its group.
+    pub number: usize,
+}
+
 /// The user's own containers, which stay although they are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptContainers {
@@ -41,17 +52,19 @@ impl KeptContainers {
 ///
 /// # Errors
 /// The text is not JSON.
-pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<HookCommand>, SettingsFlaw> {
+pub fn find(text: &str, ours: impl Fn(&str) -> bool) -> Result<Vec<PlacedHook>, SettingsFlaw> {
     let mut found = Vec::new();
     if text_is_blank(text) {
         return Ok(found);
     }
     for member in JsonNode::parse(text)?.get("hooks").iter().flat_map(JsonNode::members) {
-        let groups = member.value.items();
-        for entry in groups.iter().filter_map(|group| group.get("hooks")).flat_map(|entries| entries.items()) {
-            if let Some(command) = entry.get("command").and_then(|node| node.string()).filter(|command| ours(command)) {
-                let timeout = entry.get("timeout").and_then(|node| node.source.parse().ok());
-                found.push(HookCommand { event: member.key.clone(), command, timeout: timeout.unwrap_or_default() });
+        for (group, entries) in member.value.items().iter().map(|group| group.get("hooks")).enumerate() {
+            for (number, entry) in entries.iter().flat_map(JsonNode::items).enumerate() {
+                let command = entry.get("command").and_then(|node| node.string());
+                let Some(command) = command.filter(|command| ours(command)) else { continue };
+                let timeout = entry.get("timeout").and_then(|node| node.source.parse().ok()).unwrap_or_default();
+                let hook = HookCommand { event: member.key.clone(), command, timeout };
+                found.push(PlacedHook { hook, group, number });
             }
         }
     }

@@ -17,7 +17,7 @@ use super::super::counted::{counted, number};
 use super::super::forward::ServerAddress;
 use super::agent::{self, SettingsScope};
 use super::command::{self, InstalledCommand};
-use super::edit::{self, HookCommand};
+use super::edit::{self, PlacedHook};
 use super::settings::SettingsFile;
 use super::switches;
 use super::trust;
@@ -129,21 +129,21 @@ fn print_agent(agent: AgentRuntime, args: &HooksStatusArgs) -> anyhow::Result<Ve
 }
 
 /// Our hooks in a settings file.
-fn find_ours(path: &Path, agent: AgentRuntime) -> anyhow::Result<Vec<HookCommand>> {
+fn find_ours(path: &Path, agent: AgentRuntime) -> anyhow::Result<Vec<PlacedHook>> {
     let settings = SettingsFile::read(path)?;
     let ours = |command: &str| command::read(command, agent).is_some();
     edit::find(settings.text(), ours).map_err(|flaw| settings.flaw(&flaw))
 }
 
-fn commands_of(found: &[HookCommand]) -> BTreeSet<String> {
-    found.iter().map(|hook| hook.command.clone()).collect()
+fn commands_of(found: &[PlacedHook]) -> BTreeSet<String> {
+    found.iter().map(|placed| placed.hook.command.clone()).collect()
 }
 
 /// The faults of the hooks in one file, each with the way on.
 fn notes(
     agent: AgentRuntime,
     path: &Path,
-    found: &[HookCommand],
+    found: &[PlacedHook],
     version: Option<ClientVersion>,
 ) -> anyhow::Result<Vec<String>> {
     let mut notes = Vec::new();
@@ -154,7 +154,7 @@ fn notes(
         }
     }
     let known = HookName::registered(agent, version);
-    let installed: Vec<&str> = found.iter().map(|hook| hook.event.as_str()).collect();
+    let installed: Vec<&str> = found.iter().map(|placed| placed.hook.event.as_str()).collect();
     let missing: Vec<String> = known
         .iter()
         .filter(|hook| !installed.contains(&hook.as_str()))
@@ -182,10 +182,9 @@ fn notes(
     if !twice.is_empty() {
         notes.push(format!("twice in this file: {}; {again}", twice.join(", ")));
     }
-    let events: Vec<&str> = events.into_iter().collect();
-    let untrusted = trust::untrusted(agent, path, &events)?;
+    let untrusted = trust::untrusted(agent, path, found)?;
     if !untrusted.is_empty() {
-        let (some, product) = (untrusted.join(", "), agent.product());
+        let (some, product) = (Vec::from_iter(untrusted.iter().copied()).join(", "), agent.product());
         let names = if untrusted.len() == events.len() { "all of them" } else { some.as_str() };
         notes
             .push(format!("not trusted: {names}; {product} runs them after you trust them: enter /hooks in {product}"));

@@ -228,7 +228,7 @@ async fn a_recording_is_the_same_at_each_speed() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: cases(8).min(2_000),
+        cases: cases(6).min(1_000),
         failure_persistence: None,
         max_shrink_iters: 0,
         ..ProptestConfig::default()

@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use super::{START, Store};
 
-const CLAUDE: AgentRuntime = AgentRuntime::ClaudeCode;
-const CODEX: AgentRuntime = AgentRuntime::Codex;
+pub(super) const CLAUDE: AgentRuntime = AgentRuntime::ClaudeCode;
+pub(super) const CODEX: AgentRuntime = AgentRuntime::Codex;
 
-async fn check(source: AgentRuntime, script: &str, expected: &str) {
+pub(super) async fn check(source: AgentRuntime, script: &str, expected: &str) {
     let store = Store::open().await;
     let mut known = BTreeMap::new();
     let mut actual = Vec::new();
@@ -136,7 +136,10 @@ async fn a_batch_settles_the_calls_that_were_refused() {
          9 PreToolUse prompt_id=p1 tool_use_id=d tool_name=Bash
          10 PostToolBatch prompt_id=p1 tool_calls=[{"tool_use_id":"d","tool_name":"Bash","tool_response":"fine"},7,{"tool_use_id":8}]
          11 PostToolUse prompt_id=p1 tool_use_id=d tool_name=Bash
-         12 PostToolBatch prompt_id=p1 tool_calls=odd"#,
+         12 PostToolBatch prompt_id=p1 tool_calls=odd
+         13 PreToolUse prompt_id=p1 tool_use_id=e tool_name=Bash
+         14 PermissionRequest prompt_id=p1 tool_name=Bash tool_input={"command":"changed"}
+         15 PostToolBatch prompt_id=p1 tool_calls=[{"tool_use_id":"e","tool_name":"Bash","tool_response":"fine"}]"#,
         "running since 1
          running since 1, a running
          waiting permission since 3
@@ -148,7 +151,10 @@ async fn a_batch_settles_the_calls_that_were_refused() {
          running since 8, d running
          running since 8
          running since 8, d ok
-         running since 8",
+         running since 8
+         running since 8, e running
+         waiting permission since 14
+         running since 15",
     )
     .await;
 }

@@ -252,3 +252,32 @@ async fn a_killed_agent_is_reported_gone_until_it_is_resumed() {
     until(json!(["gone"])).await;
     app.stop().await;
 }
+
+/// The background sessions of Claude Code run under another name of the program.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_process_of_an_agent_is_found_by_each_name_of_its_program() {
+    let app = App::start().await;
+    let home = Home::new();
+    for (name, agent) in [("claude", "claude-code"), ("claude.exe", "claude-code"), ("codex", "codex")] {
+        let script =
+            format!("'{}' hook {agent} --server http://{} < \"$1\"", env!("CARGO_BIN_EXE_requery"), app.address);
+        home.install_program(name, &script);
+        let input = home.path(name);
+        std::fs::write(&input, record("Stop", &json!({"session_id": name}))).unwrap();
+        let mut command = std::process::Command::new(home.path(&format!("bin/{name}")));
+        command.arg(&input).stdin(Stdio::null());
+        assert!(home.at_home(command).status().unwrap().success());
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let query = format!("select count(*) from tasks where external_id = '{name}' and process is not null");
+        while app.sql(&query) != "1" {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{name}: {}",
+                app.sql("select external_id, process from tasks")
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    app.stop().await;
+}

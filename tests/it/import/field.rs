@@ -101,3 +101,55 @@ async fn a_prompt_behind_a_banner_is_the_prompt() {
     assert_eq!(task["task"]["title"], "give the press a handle");
     assert_eq!(task["timeline"]["items"][0]["body"], "give the press a handle");
 }
+
+/// An editor puts its banner into a part of its own. A command has no words, and a banner alone is no prompt.
+#[tokio::test]
+async fn banners_in_parts_of_their_own_are_cut_out() {
+    let importer = Importer::start().await;
+    let part = |text: &str| json!({"type": "text", "text": text});
+    let prompts = [
+        json!([part("<ide_opened_file>press.ts</ide_opened_file>")]),
+        json!([part("<ide_opened_file>press.ts</ide_opened_file>"), part("give the press a handle")]),
+        json!([
+            part("<system-reminder>Mind.</system-reminder>"),
+            part("and a lid"),
+            part("<ide_selection>x</ide_selection>")
+        ]),
+        json!(
+            "<command-message>garden:prune</command-message>\n<command-name>/garden:prune</command-name>\n<command-args>the <i>old</i> tree\nand the hedge</command-args>"
+        ),
+    ];
+    let lines = prompts.iter().enumerate().map(|(at, content)| {
+        let line = json!({"type": "user", "uuid": format!("s{at}"), "sessionId": "siblings", "cwd": "/srv/orchard",
+            "timestamp": format!("2026-08-01T08:00:0{at}.000Z"), "message": {"role": "user", "content": content}});
+        format!("{line}\r\n")
+    });
+    importer.import(lines.collect::<String>()).await;
+    let (title, rows) = rows(&importer, "siblings").await;
+    assert_eq!(title, "give the press a handle");
+    assert_eq!(
+        rows,
+        "user.message user: give the press a handle\nuser.message user: and a lid\n\
+        user.message user: /garden:prune the <i>old</i> tree"
+    );
+}
+
+/// A record that is torn inside a text which quotes records costs itself alone.
+#[tokio::test]
+async fn a_tear_inside_a_quoted_record_costs_one_record() {
+    let importer = Importer::start().await;
+    let line = |at: usize, text: &str| {
+        json!({"type": "user", "uuid": format!("q{at}"), "sessionId": "quotes", "cwd": "/srv/orchard",
+            "timestamp": format!("2026-08-01T08:00:0{at}.000Z"), "message": {"content": text}})
+        .to_string()
+    };
+    let quoting = line(2, &format!("why is {} torn?", line(7, "a }{ b")));
+    let torn = &quoting[..quoting.find("torn").unwrap() - 20];
+    assert!(torn.contains("\\\"type\\\""), "{torn}");
+    let escaped = &quoting[..=quoting.find('\\').unwrap()];
+    let lines = format!("{}{torn}\n{}\n{escaped}{}\n", line(1, "one"), line(3, "three"), line(4, "four"));
+    let imported = importer.import(lines).await;
+    let (_, rows) = rows(&importer, "quotes").await;
+    assert_eq!(rows, "user.message user: one\nuser.message user: three\nuser.message user: four");
+    assert_eq!((&imported["skipped"], &imported["events"]), (&json!(2), &json!(3)), "{imported}");
+}

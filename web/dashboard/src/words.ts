@@ -1,16 +1,7 @@
 /** The words of statuses, reasons and numbers. A status is a shape, a word and a colour. */
 import type { NeedsYou, Task, TaskStatus, TodoProgress } from "./rows";
 
-export type Shape =
-  | "asks"
-  | "asked"
-  | "turn"
-  | "running"
-  | "ready"
-  | "scheduled"
-  | "completed"
-  | "errored"
-  | "doubt";
+export type Shape = "asks" | "asked" | "turn" | "running" | "ready" | "scheduled" | "completed" | "errored" | "doubt";
 
 const BLOCKS = ["permission", "question"];
 

@@ -51,7 +51,9 @@ pub fn ended_work(prompt: &str) -> impl Iterator<Item = EndedWork<'_>> {
 /// end reaches to the end of the text.
 fn element(text: &str) -> Option<(&'static str, &str, &str)> {
     ELEMENTS.into_iter().find_map(|name| {
-        let inside = text.strip_prefix('<')?.strip_prefix(name)?.strip_prefix('>')?;
+        let attributes = text.strip_prefix('<')?.strip_prefix(name)?;
+        let (_, inside) =
+            attributes.starts_with(['>', ' ', '\t', '\r', '\n']).then(|| attributes.split_once('>'))??;
         let end = format!("</{name}>");
         Some(match inside.split_once(&end) {
             Some((inside, behind)) => (name, inside, behind),
@@ -78,6 +80,8 @@ mod tests {
             <status>completed</status>\n<summary>Agent \"Look\" finished</summary>\n</task-notification>";
         assert_eq!(summary(notice), "Agent \"Look\" finished");
         assert_eq!(summary("Say hello"), "Say hello");
+        assert_eq!(summary("<scheduled-task id=\"4\">look again</scheduled-task>"), "look again");
+        assert_eq!(summary("<scheduled-tasks>x</scheduled-tasks>"), "<scheduled-tasks>x</scheduled-tasks>");
         let found: Vec<_> = ended_work(notice).collect();
         let expected = EndedWork { id: Some("a1"), tool_use_id: Some("toolu_1"), end: Some(RowEnd::Ok) };
         assert_eq!(found, [expected]);

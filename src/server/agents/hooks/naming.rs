@@ -3,7 +3,7 @@
 use super::record::HookRecord;
 use super::status::TitleOrigin;
 use crate::protocol::limits;
-use crate::server::text;
+use crate::server::text::{self, base64};
 
 /// The title that a record gives its task, with its source: the name of the session, or else the first line of the
 /// prompt.
@@ -13,7 +13,8 @@ pub fn title(record: &HookRecord) -> Option<(TitleOrigin, String)> {
         .map(|title| (TitleOrigin::Session, text::one_line(title, limits::HOOK_TITLE_CHARACTERS)));
     session.or_else(|| {
         let prompt = record.person_words()?;
-        Some((TitleOrigin::Prompt, text::first_line(&prompt, limits::HOOK_TITLE_CHARACTERS)))
+        let told = base64::told_by_size(&prompt);
+        Some((TitleOrigin::Prompt, text::first_line(&told, limits::HOOK_TITLE_CHARACTERS)))
     })
 }
 

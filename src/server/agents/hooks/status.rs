@@ -339,6 +339,7 @@ impl AgentMemory {
                     self.base = BaseStatus::Running;
                 }
                 self.lift(|block| block.thread.as_deref() == thread);
+                self.note_ended_calls(thread);
                 is_at_work
             }
             StatusEffect::ModelRequestEnds if record.is_failed_request() && thread.is_none() => {

@@ -64,7 +64,14 @@ impl TimelineRow {
             Some((_, None)) | None => (body, None),
             Some((start, whole)) => (Some(start.to_owned()), whole),
         };
-        Self { kind, family, title: text::one_line(title, limits::LINE_CHARACTERS), body, truncated, metadata }
+        Self {
+            kind,
+            family,
+            title: text::one_line(&base64::told_by_size(title), limits::LINE_CHARACTERS),
+            body,
+            truncated,
+            metadata,
+        }
     }
 }
 
@@ -94,18 +101,16 @@ pub fn status_detail(record: &HookRecord) -> Option<String> {
         | StatusEffect::QuestionAnswered
         | StatusEffect::SubagentEnds => None,
     };
-    detail.map(|detail| text::cut_characters(&detail, limits::STATUS_DETAIL_CHARACTERS))
+    detail.map(|detail| text::cut_characters(&base64::told_by_size(&detail), limits::STATUS_DETAIL_CHARACTERS))
 }
 
 fn title(record: &HookRecord) -> String {
     let text = |field| record.text(field).unwrap_or_default();
     match record.hook.entry().title {
         _ if record.is_compacted() => "Session goes on after a compaction".into(),
-        _ if record.is_prompt_of_client() => {
-            text::first_line(machine_words::summary(text("prompt")), limits::LINE_CHARACTERS)
-        }
+        _ if record.is_prompt_of_client() => first_line_of(machine_words::summary(text("prompt"))),
         _ if record.hook == HookName::UserPromptSubmit => match record.person_words() {
-            Some(words) => text::first_line(&words, limits::LINE_CHARACTERS),
+            Some(words) => first_line_of(&words),
             None => "Prompt".into(),
         },
         RowTitle::HookName => record.name().to_owned(),
@@ -126,7 +131,11 @@ fn title(record: &HookRecord) -> String {
 }
 
 fn first_line(record: &HookRecord, field: &str) -> Option<String> {
-    record.text(field).map(|text| text::first_line(text, limits::LINE_CHARACTERS))
+    record.text(field).map(first_line_of)
+}
+
+fn first_line_of(text: &str) -> String {
+    text::first_line(&base64::told_by_size(text), limits::LINE_CHARACTERS)
 }
 
 fn body(record: &HookRecord) -> Option<String> {

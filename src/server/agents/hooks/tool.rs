@@ -240,8 +240,13 @@ mod tests {
         assert_eq!(family("mcp__tracker__search"), Some(ToolFamily::Mcp));
         assert_eq!(family("Bash"), Some(ToolFamily::Terminal));
         assert_eq!(family("collaborationspawn_agent"), Some(ToolFamily::Agent));
-        assert_eq!(family("EnterWorktree"), Some(ToolFamily::File));
-        assert_eq!(family("CronCreate"), Some(ToolFamily::Agent));
+        for name in ["EnterWorktree", "ExitWorktree", "Artifact"] {
+            assert_eq!(family(name), Some(ToolFamily::File), "{name}");
+        }
+        for name in ["CronCreate", "ScheduleWakeup", "ListAgents", "collaborationwait_agent"] {
+            assert_eq!(family(name), Some(ToolFamily::Agent), "{name}");
+        }
+        assert_eq!(family("request_user_input_async"), Some(ToolFamily::Question));
         assert_eq!(family("SomethingNew"), None);
     }
 }

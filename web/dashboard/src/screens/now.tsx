@@ -55,13 +55,7 @@ export function Now() {
               status="running"
               read={running.read}
             />
-            <Section
-              id="ready"
-              name="Ready for a prompt"
-              tasks={waits("ready")}
-              status="waiting"
-              read={waiting.read}
-            />
+            <Section id="ready" name="Ready for a prompt" tasks={waits("ready")} status="waiting" read={waiting.read} />
             <Section
               id="scheduled"
               name="Goes on by itself"

@@ -9,16 +9,7 @@ import { Mark } from "../parts/mark";
 import { TextBlock } from "../parts/text_block";
 import { go, to } from "../route";
 import type { Task, TaskDetail } from "../rows";
-import {
-  projectName,
-  resumeCommand,
-  runsInTerminal,
-  sentenceOf,
-  SHAPE_WORDS,
-  shapeOf,
-  why,
-  wordOf,
-} from "../words";
+import { projectName, resumeCommand, runsInTerminal, sentenceOf, SHAPE_WORDS, shapeOf, why, wordOf } from "../words";
 import { TaskParts } from "./task_parts";
 import { TaskWork } from "./task_work";
 

@@ -131,7 +131,9 @@ export function tests() {
       await show("/");
       await needs(page).first().waitFor();
       const { needs_you } = await server.send("GET", `/api/v1/overview?${new URLSearchParams({ project })}`);
-      const shown = await needs(page).locator("[data-row]").evaluateAll((all) => all.map(({ dataset }) => dataset.title));
+      const shown = await needs(page)
+        .locator("[data-row]")
+        .evaluateAll((all) => all.map(({ dataset }) => dataset.title));
       assert.deepEqual(
         shown,
         needs_you.map(({ title }) => title),
@@ -166,34 +168,38 @@ export function tests() {
     },
   );
 
-  scenario("a permission that may be given already says when it was asked, and not that it waits", {}, async (stage) => {
-    const { page, server, project, proxy } = stage;
-    const cwd = `/home/dev/${project}`;
-    const call = { tool_name: "Bash", tool_input: { command: "make the shop" }, tool_use_id: "t1" };
-    const body = (hook_event_name, more) => ({ session_id: project, cwd, hook_event_name, ...more });
-    await server.hook(body("UserPromptSubmit", { prompt: "Build the shop" }));
-    await server.hook(body("PermissionRequest", call));
-    await page.goto(`${proxy.url}/?project=${encodeURIComponent(project)}`);
-    const entry = needs(page).first();
-    const asked = /permission asked (just now|\d+s ago)/;
-    await entry.filter({ hasText: asked }).waitFor();
-    assert.match(await entry.textContent(), /asked you/);
-    assert.doesNotMatch(await entry.textContent(), /waits/, "the page does not know that the task waits");
-    await entry.filter({ hasText: /permission asked \d+s ago/ }).waitFor();
-    const [task] = await server.tasks(project);
-    await page.goto(`${proxy.url}/tasks?project=${encodeURIComponent(project)}`);
-    await taskRows(page).filter({ hasText: asked }).waitFor();
-    await page.goto(`${proxy.url}/tasks/${task.task_id}?project=${encodeURIComponent(project)}`);
-    const head = page.locator(".task-state");
-    await head.filter({ hasText: asked }).waitFor();
-    assert.match(await head.textContent(), /asked for your permission, and may have it already/);
-    // A writer that sets the status knows it.
-    await server.change(task, { status: "waiting" });
-    await head.filter({ hasText: /waits for your permission.*waits/ }).waitFor();
-    await page.goto(`${proxy.url}/?project=${encodeURIComponent(project)}`);
-    await entry.filter({ hasText: /permission.*waits/ }).waitFor();
-    assert.doesNotMatch(await entry.textContent(), /asked/);
-  });
+  scenario(
+    "a permission that may be given already says when it was asked, and not that it waits",
+    {},
+    async (stage) => {
+      const { page, server, project, proxy } = stage;
+      const cwd = `/home/dev/${project}`;
+      const call = { tool_name: "Bash", tool_input: { command: "make the shop" }, tool_use_id: "t1" };
+      const body = (hook_event_name, more) => ({ session_id: project, cwd, hook_event_name, ...more });
+      await server.hook(body("UserPromptSubmit", { prompt: "Build the shop" }));
+      await server.hook(body("PermissionRequest", call));
+      await page.goto(`${proxy.url}/?project=${encodeURIComponent(project)}`);
+      const entry = needs(page).first();
+      const asked = /permission asked (just now|\d+s ago)/;
+      await entry.filter({ hasText: asked }).waitFor();
+      assert.match(await entry.textContent(), /asked you/);
+      assert.doesNotMatch(await entry.textContent(), /waits/, "the page does not know that the task waits");
+      await entry.filter({ hasText: /permission asked \d+s ago/ }).waitFor();
+      const [task] = await server.tasks(project);
+      await page.goto(`${proxy.url}/tasks?project=${encodeURIComponent(project)}`);
+      await taskRows(page).filter({ hasText: asked }).waitFor();
+      await page.goto(`${proxy.url}/tasks/${task.task_id}?project=${encodeURIComponent(project)}`);
+      const head = page.locator(".task-state");
+      await head.filter({ hasText: asked }).waitFor();
+      assert.match(await head.textContent(), /asked for your permission, and may have it already/);
+      // A writer that sets the status knows it.
+      await server.change(task, { status: "waiting" });
+      await head.filter({ hasText: /waits for your permission.*waits/ }).waitFor();
+      await page.goto(`${proxy.url}/?project=${encodeURIComponent(project)}`);
+      await entry.filter({ hasText: /permission.*waits/ }).waitFor();
+      assert.doesNotMatch(await entry.textContent(), /asked/);
+    },
+  );
 
   scenario("the figures are those of the overview", {}, async (stage) => {
     const { page, server, project, show } = stage;

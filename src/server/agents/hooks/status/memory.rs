@@ -126,6 +126,9 @@ pub(super) struct OpenRow {
     /// The agent that works in the background, beyond the turn of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) background: Option<BackgroundAgent>,
+    /// Whether the thread asked its model again after this call began, so that the call has ended without a hook.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) has_ended: bool,
 }
 
 /// An agent in the background.

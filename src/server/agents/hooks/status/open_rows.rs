@@ -26,7 +26,8 @@ impl AgentMemory {
                 let thread = record.thread().map(str::to_owned);
                 let call = if part == PairedRow::Tool { record.call_fingerprint() } else { 0 };
                 let background = background(record);
-                self.open.push(OpenRow { key, event: fresh.event.clone(), part, thread, call, background });
+                let event = fresh.event.clone();
+                self.open.push(OpenRow { key, event, part, thread, call, background, has_ended: false });
             }
             RowEffect::Begin(_) if record.background_agent().is_some() => {
                 if let Some(open) = self.open.iter_mut().find(|open| open.key == key) {
@@ -47,18 +48,28 @@ impl AgentMemory {
                 && open.background.is_none()
                 && matches!(open.part, PairedRow::Tool | PairedRow::Question)
         };
-        for OpenRow { event, .. } in self.open.extract_if(.., ends) {
+        for OpenRow { event, has_ended, .. } in self.open.extract_if(.., ends) {
             match unreported {
+                _ if has_ended => outcome.settled_events.push((event, EventState::Failed)),
                 EventState::Abandoned => outcome.abandoned_events.push(event),
                 state => outcome.settled_events.push((event, state)),
             }
         }
     }
 
+    /// Notes that the open calls of a thread have ended: the thread asks its model again. Codex reports the end of a call
+    /// only if the call succeeded, and that report can still be on its way.
+    pub(super) fn note_ended_calls(&mut self, thread: Option<&str>) {
+        for open in self.open.iter_mut().filter(|open| open.thread.as_deref() == thread) {
+            open.has_ended |= open.part == PairedRow::Tool && open.background.is_none();
+        }
+    }
+
     /// Ends all open rows with the session. Only an agent in the background that has stopped did its work.
     pub(super) fn end_open_rows(&mut self, outcome: &mut HookOutcome) {
-        for OpenRow { event, background, .. } in self.open.drain(..) {
+        for OpenRow { event, background, has_ended, .. } in self.open.drain(..) {
             match background {
+                _ if has_ended => outcome.settled_events.push((event, EventState::Failed)),
                 Some(agent) if agent.has_stopped => outcome.settled_events.push((event, EventState::Ok)),
                 Some(_) | None => outcome.abandoned_events.push(event),
             }

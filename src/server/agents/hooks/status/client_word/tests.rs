@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
-use super::HELD_FOR;
 use crate::agent::runtime::AgentRuntime;
 use crate::agent::session_file::{ClientStatus, ClientWord};
 use crate::protocol::model::EventState;
 use crate::server::agents::hooks::record::HookRecord;
 use crate::server::agents::hooks::status::{AgentMemory, FreshIds, HookOutcome};
+
+/// The time for which the manual says that the status of a hook waits for the word.
+const HELD_FOR: i64 = 5_000;
 
 /// A task: the memory of its agent, and the status that is shown.
 #[derive(Default)]
@@ -169,6 +171,8 @@ fn a_newer_hook_counts_after_a_while_and_then_at_once() {
     assert_eq!(task.hook(6_000, "Stop"), "waiting finished");
     assert_eq!(task.look(7_000), "waiting finished");
     assert_eq!(task.hook(8_000, "UserPromptSubmit prompt=on"), "running");
+    assert_eq!(task.hook(8_100, ASKED), "waiting permission");
+    assert!(!task.agent().is_certain(), "the old word of the client is of another request");
     // The next word counts again.
     assert_eq!(task.say(9_000, ClientStatus::Idle), "waiting interrupted");
 }
@@ -223,4 +227,28 @@ fn a_command_that_runs_shows_that_it_was_approved() {
     assert_eq!(see(6_000, shell("ls")), "waiting permission");
     assert_eq!(see(3_000, shell(r#"echo '"'"'a'"'"' >b"#)), "waiting permission", "it ran before");
     assert_eq!(see(6_000, shell(r#"echo '"'"'a'"'"' >b"#)), "running");
+}
+
+/// A compaction runs no hook at its end in some versions, and no hook in any version if a person stops it.
+#[test]
+fn a_compaction_from_idle_ends_with_the_word_of_the_client() {
+    let mut task = Shown::default();
+    task.hook(10, "UserPromptSubmit prompt=hi");
+    task.hook(20, "Stop");
+    task.say(21, ClientStatus::Idle);
+    task.hook(30, "PreCompact trigger=manual");
+    assert_eq!(task.say(31, ClientStatus::Busy), "running");
+    assert_eq!(task.say(40, ClientStatus::Idle), "waiting idle");
+}
+
+/// In the automatic mode the client approves a call itself.
+#[test]
+fn a_call_that_the_client_approves_itself_blocks_for_a_moment() {
+    let mut task = Shown::default();
+    task.hook(10, "UserPromptSubmit prompt=hi");
+    task.say(11, ClientStatus::Busy);
+    task.hook(20, CALL);
+    assert_eq!(task.hook(30, ASKED), "running", "the client works, so the hook is held back");
+    assert_eq!(task.say(31, ClientStatus::Busy), "running");
+    assert_eq!(task.agent().status().1, None);
 }
