@@ -81,9 +81,9 @@ mod tests {
 
     #[test]
     fn the_settings_of_the_administrator_come_first() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str| folder.path().join(name);
-        std::fs::create_dir(file("managed-settings.d")).unwrap();
+        std::fs::create_dir(file("managed-settings.d")).expect("a folder");
         let others = || ["local.json", "shared.json", "mine.json"].map(file);
         let off = || switched_off_by(managed_files(folder.path()), others());
         assert_eq!(off(), None);
@@ -99,10 +99,10 @@ mod tests {
                 Some("allowManagedHooksOnly is set in 05.json"),
             ),
         ] {
-            std::fs::write(file(name), text).unwrap();
+            std::fs::write(file(name), text).expect("written");
             let told = off().map(|told| {
-                let (setting, path) = told.split_once(" in ").unwrap();
-                format!("{setting} in {}", path.rsplit('/').next().unwrap())
+                let (setting, path) = told.split_once(" in ").expect("a path");
+                format!("{setting} in {}", path.rsplit('/').next().expect("a name"))
             });
             assert_eq!(told.as_deref(), expected, "{name}");
         }
