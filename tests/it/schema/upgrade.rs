@@ -59,6 +59,8 @@ async fn a_database_of_eight_migrations_is_upgraded() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{} is up to date\n", path.display()));
     assert_eq!(rows(&path), before);
     assert_eq!(sqlite3(&path, "select project, hour, events from activity"), hours);
+    // The list of agents begins with the agents whose hooks were taken before.
+    assert_eq!(sqlite3(&path, "select source, host, project, heard_at from agents"), "codex||acme-web|1795665300000");
     let other = TempDir::new().unwrap();
     assert_eq!(schema(&path), schema(&create_database(&other).await));
 
