@@ -177,6 +177,10 @@ fn a_failing_server_delays_no_agent_and_loses_no_record() {
         assert_eq!(home.spooled(port), 2 * kept, "{server_does}");
         let aside = fs::read_dir(home.spool(port).join("aside")).map_or(0, Iterator::count);
         assert_eq!(aside, if server_does == "knows that it is no record" { 2 } else { 0 }, "{server_does}");
+        if aside > 0 {
+            let status = home.run(&["hooks", "status", "--server", &url]);
+            assert!(status.contains("; 2 unreadable or rejected records were moved to "), "{status}");
+        }
     }
 }
 

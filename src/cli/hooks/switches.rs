@@ -27,18 +27,24 @@ pub fn switched_off(agent: AgentRuntime) -> anyhow::Result<Option<String>> {
 fn switched_off_in_claude_code() -> anyhow::Result<Option<String>> {
     let agent = AgentRuntime::ClaudeCode;
     let managed: Vec<PathBuf> = MANAGED_FOLDERS.iter().flat_map(|folder| managed_files(Path::new(folder))).collect();
-    if let Some(file) = managed.iter().find(|file| is_set(file, "allowManagedHooksOnly") == Some(true)) {
-        return Ok(Some(format!("allowManagedHooksOnly is set in {}", file.display())));
-    }
     let of_project = agent::settings(agent, SettingsScope::Project)?;
     let shared = of_project.with_file_name("settings.json");
     let of_person = agent::settings(agent, SettingsScope::User)?;
+    Ok(switched_off_by(managed, [of_project, shared, of_person]))
+}
+
+/// Why the settings switch the hooks of a person off: the files of the administrator and the other files, the strongest
+/// first.
+fn switched_off_by(managed: Vec<PathBuf>, others: [PathBuf; 3]) -> Option<String> {
+    if let Some(file) = managed.iter().find(|file| is_set(file, "allowManagedHooksOnly") == Some(true)) {
+        return Some(format!("allowManagedHooksOnly is set in {}", file.display()));
+    }
     // The first file that has the setting decides.
-    let files = managed.into_iter().chain([of_project, shared, of_person]);
+    let files = managed.into_iter().chain(others);
     let decides = files.map(|file| (is_set(&file, "disableAllHooks"), file)).find(|(set, _)| set.is_some());
-    Ok(decides
+    decides
         .filter(|(set, _)| *set == Some(true))
-        .map(|(_, file)| format!("disableAllHooks is set in {}", file.display())))
+        .map(|(_, file)| format!("disableAllHooks is set in {}", file.display()))
 }
 
 fn managed_files(folder: &Path) -> Vec<PathBuf> {
@@ -71,7 +77,36 @@ fn features_without_hooks(config: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::features_without_hooks;
+    use super::{features_without_hooks, managed_files, switched_off_by};
+
+    #[test]
+    fn the_settings_of_the_administrator_come_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| folder.path().join(name);
+        std::fs::create_dir(file("managed-settings.d")).expect("a folder");
+        let others = || ["local.json", "shared.json", "mine.json"].map(file);
+        let off = || switched_off_by(managed_files(folder.path()), others());
+        assert_eq!(off(), None);
+        for (name, text, expected) in [
+            ("mine.json", r#"{"disableAllHooks": true}"#, Some("disableAllHooks is set in mine.json")),
+            ("shared.json", r#"{"disableAllHooks": "yes"}"#, Some("disableAllHooks is set in mine.json")),
+            ("managed-settings.json", r#"{"disableAllHooks": false}"#, None),
+            ("managed-settings.d/10.json", r#"{"disableAllHooks": true}"#, Some("disableAllHooks is set in 10.json")),
+            ("managed-settings.d/20.json", r#"{"disableAllHooks": false}"#, None),
+            (
+                "managed-settings.d/05.json",
+                r#"{"allowManagedHooksOnly": true}"#,
+                Some("allowManagedHooksOnly is set in 05.json"),
+            ),
+        ] {
+            std::fs::write(file(name), text).expect("written");
+            let told = off().map(|told| {
+                let (setting, path) = told.split_once(" in ").expect("a path");
+                format!("{setting} in {}", path.rsplit('/').next().expect("a name"))
+            });
+            assert_eq!(told.as_deref(), expected, "{name}");
+        }
+    }
 
     #[test]
     fn the_feature_of_codex_is_found_by_both_names() {

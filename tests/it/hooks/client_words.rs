@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use requery::agent::process::Process;
 use requery::server::agents::SilenceLimits;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::app::{App, PATIENCE};
+use crate::process::ServerProcess;
 
 /// A session of a client: a process that the test keeps alive, and its file.
 struct Session {
@@ -204,6 +206,35 @@ async fn a_word_of_another_machine_or_user_does_not_count() {
     tokio::time::sleep(looks).await;
     assert!(!app.sql("select group_concat(status) from tasks").contains("waiting"));
     app.stop().await;
+}
+
+/// The server reads the folder that the client uses, unless it was told to read no file.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_reads_the_folder_of_the_client_and_with_off_no_file() {
+    let folder = TempDir::new().unwrap();
+    let session = Session::start(folder.path().join("sessions"), "interactive");
+    let mut servers = Vec::new();
+    for (name, option) in [("off", Some("off")), ("default", None)] {
+        let beside = folder.path().join(name);
+        std::fs::create_dir(&beside).unwrap();
+        let server = ServerProcess::start(&beside.join("test.db"), &beside, |command| {
+            command.env("CLAUDE_CONFIG_DIR", folder.path()).env_remove("REQUERY_SESSION_FILES");
+            command.args(option.map(|option| ["--session-files", option]).into_iter().flatten());
+        });
+        let prompt = json!({"session_id": "agent", "hook_event_name": "UserPromptSubmit", "prompt": "hi"});
+        let answer = server.send(Method::POST, "/api/v1/hooks/claude-code", Some(&prompt)).await.unwrap();
+        assert_eq!(answer.status(), 204, "{name}");
+        servers.push(server);
+    }
+    session.say("idle", None, now());
+    let status = async |server: &ServerProcess| server.body("/api/v1/tasks").await["items"][0]["status"].clone();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while status(&servers[1]).await != "waiting" {
+        assert!(tokio::time::Instant::now() < deadline, "{}", servers[1].log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status(&servers[0]).await, "running");
 }
 
 /// A request that no session confirms ends when its command runs below the process of the agent.
