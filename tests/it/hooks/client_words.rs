@@ -214,12 +214,17 @@ async fn a_word_of_another_machine_or_user_does_not_count() {
 async fn a_server_reads_the_folder_of_the_client_and_with_off_no_file() {
     let folder = TempDir::new().unwrap();
     let session = Session::start(folder.path().join("sessions"), "interactive");
+    // A folder of this name is no reason to read it.
+    std::os::unix::fs::symlink(&session.folder, folder.path().join("off")).unwrap();
     let mut servers = Vec::new();
-    for (name, option) in [("off", Some("off")), ("default", None)] {
+    for (name, option) in [("told to read none", Some("off")), ("told no folder", None)] {
         let beside = folder.path().join(name);
         std::fs::create_dir(&beside).unwrap();
         let server = ServerProcess::start(&beside.join("test.db"), &beside, |command| {
-            command.env("CLAUDE_CONFIG_DIR", folder.path()).env_remove("REQUERY_SESSION_FILES");
+            command
+                .current_dir(folder.path())
+                .env("CLAUDE_CONFIG_DIR", folder.path())
+                .env_remove("REQUERY_SESSION_FILES");
             command.args(option.map(|option| ["--session-files", option]).into_iter().flatten());
         });
         let prompt = json!({"session_id": "agent", "hook_event_name": "UserPromptSubmit", "prompt": "hi"});
@@ -227,14 +232,18 @@ async fn a_server_reads_the_folder_of_the_client_and_with_off_no_file() {
         assert_eq!(answer.status(), 204, "{name}");
         servers.push(server);
     }
-    session.say("idle", None, now());
-    let status = async |server: &ServerProcess| server.body("/api/v1/tasks").await["items"][0]["status"].clone();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while status(&servers[1]).await != "waiting" {
-        assert!(tokio::time::Instant::now() < deadline, "{}", servers[1].log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let tasks = async |server: &ServerProcess| server.body("/api/v1/tasks").await["items"].clone();
+    let before = tasks(&servers[0]).await;
+    // Each change of the word is a further look of both servers.
+    for (word, status) in [("idle", "waiting"), ("busy", "running"), ("idle", "waiting"), ("busy", "running")] {
+        session.say(word, None, now());
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while tasks(&servers[1]).await[0]["status"] != status {
+            assert!(tokio::time::Instant::now() < deadline, "{}", servers[1].log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
-    assert_eq!(status(&servers[0]).await, "running");
+    assert_eq!(tasks(&servers[0]).await, before);
 }
 
 /// A request that no session confirms ends when its command runs below the process of the agent.
