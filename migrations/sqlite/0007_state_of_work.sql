@@ -26,6 +26,7 @@ alter table sessions add column host text
 -- The calls that run now, and the files that calls changed.
 create index events_running on events (task_id, position) where state = 'running';
 create index events_files on events (task_id, position) where family = 'file';
+create index tasks_process on tasks (process) where process is not null;
 create index sessions_running on sessions (source, host) where status = 'running';
 
 -- The coding agents: one row for each runtime, machine and project. A stream of one project learns of the rows of that

@@ -178,6 +178,8 @@ pub const PAGE_ROWS_DEFAULT: u32 = 50;
 
 /// How many tasks that need a person an overview lists. The others are left out; no person works through as many.
 pub const NEEDS_YOU_TASKS: usize = 100;
+/// The errored and the flagged tasks among these: the oldest flags, and then the newest failures.
+pub const NEEDS_YOU_FAILURES: usize = 40;
 
 /// How many hours of activity an overview covers, up to the newest hour with events.
 pub const ACTIVITY_HOURS: i64 = 24;
@@ -190,6 +192,10 @@ pub const TODOS: usize = 100;
 
 /// The longest title of an entry of that list, in code points. A longer one is cut: it is a line in a list.
 pub const TODO_CHARACTERS: usize = 120;
+
+/// The longest list as JSON, in bytes: the database checks the same bound. The last entries of a longer list are left
+/// out.
+pub const TODO_LIST_BYTES: usize = 64 * 1024;
 
 /// How many running calls a task's detail lists. The newer ones are left out; the timeline has them.
 pub const OPEN_CALLS: u64 = 100;

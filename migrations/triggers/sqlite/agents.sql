@@ -43,3 +43,13 @@ create trigger agents_run_in_another_project after update of project on tasks wh
         where sessions.task_id = new.id and sessions.status = 'running'
             and exists (select 1 from agents where source = sessions.source);
 end;
+
+-- A replaced task keeps its sessions if the writer enforces no foreign keys.
+create trigger agents_run_found after insert on tasks
+when exists (select 1 from sessions where task_id = new.id and status = 'running') begin
+    insert into changes (kind, project, object_id)
+        select distinct 'agent.changed', tasks.project, sessions.source
+        from sessions join tasks on tasks.id = sessions.task_id
+        where sessions.task_id = new.id and sessions.status = 'running'
+            and exists (select 1 from agents where source = sessions.source);
+end;

@@ -165,7 +165,14 @@ pub async fn take_hook(
         let found = store::find_task(tx, scope, &record.source, &record.session_id).await?.map(StoredTask::from);
         let agent = found.as_ref().map_or_else(|| AgentMemory::new(record), StoredTask::agent);
         for call in batch::unreported_calls(record, &agent) {
-            take_record(tx, scope, &call, place, time).await?;
+            let known = match &found {
+                Some(task) => store::find_event(tx, &task.id, &call, &agent).await?,
+                None => None,
+            };
+            // A hook of its own has told the denial already.
+            if known.is_none_or(|event| event.state != EventState::Denied) {
+                take_record(tx, scope, &call, place, time).await?;
+            }
         }
     }
     take_record(tx, scope, record, place, time).await

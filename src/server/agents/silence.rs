@@ -1,7 +1,7 @@
 //! The background job that checks for silent agents, and for answers that no hook reports. It reads the clock, the
 //! processes and the files in which the sessions of Claude Code say their status. `judgement` and `client_words` decide.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::server::database::{BackgroundWork, Database, DatabaseError, StepSize,
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
 mod client_words;
+use client_words::find_asking;
 pub use client_words::{AnsweredTask, OutsideSigns, carry_out_answer, find_answered, sessions_with_a_word};
 
 mod judgement;
@@ -36,6 +37,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the job waits for the spool to empty: the spool can hold newer hooks of agents that look silent. The server
 /// takes in a full spool within a minute, so the job then judges even if the spool is not empty.
 const MAX_WAIT_FOR_SPOOL: Duration = Duration::from_secs(60);
+
+/// How long the words of clients wait for the spool to empty. A word that is older than a record in the spool changes a
+/// status only until the server takes the record.
+const MAX_WAIT_TO_LOOK: Duration = Duration::from_secs(2);
 
 /// The background job that checks for silent agents. It waits while records are in the spool, up to a bound.
 pub struct SilenceJob {
@@ -97,20 +102,36 @@ impl SilenceJob {
         if is_silent && !is_due {
             return Ok(());
         }
-        self.commands_seen = Some(Instant::now());
+        let commands = if is_due { self.running_commands().await? } else { BTreeMap::new() };
         let read = self.database.snapshot(Scope::All).await?;
         let heard_before = match self.heard.take() {
             Some(heard) => heard,
             None => sessions_with_a_word(&read).await?,
         };
         let speaking = sessions.iter().map(|session| session.session_id.clone()).collect();
-        let signs = OutsideSigns { sessions, heard_before, now_ms: now_ms() };
-        let answered = find_answered(&read, &signs, Process::commands_below).await?;
+        let signs = OutsideSigns { sessions, heard_before, commands, now_ms: now_ms() };
+        let answered = find_answered(&read, &signs).await?;
         drop(read);
         let changes: Vec<_> = answered.into_iter().map(TaskChange::Answer).collect();
         write_in_steps(&self.database, &changes, signs.now_ms).await?;
         self.heard = Some(speaking);
         Ok(())
+    }
+
+    /// The commands that run below the agents of tasks that ask for a permission, by the id of the task.
+    async fn running_commands(&mut self) -> Result<BTreeMap<String, Vec<(i64, String)>>, DatabaseError> {
+        self.commands_seen = Some(Instant::now());
+        let read = self.database.snapshot(Scope::All).await?;
+        let asking = find_asking(&read).await?;
+        drop(read);
+        let look = move || asking.into_iter().map(|task| (task.id, task.process.commands_below())).collect();
+        Ok(tokio::task::spawn_blocking(look).await.unwrap_or_default())
+    }
+
+    /// Whether records wait in the spool.
+    async fn records_wait(&self) -> bool {
+        let Some(spool) = self.spool.clone() else { return false };
+        tokio::task::spawn_blocking(move || !spool.is_empty()).await.unwrap_or_default()
     }
 }
 
@@ -122,15 +143,17 @@ impl BackgroundJob for SilenceJob {
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
         self.listening.note_check(now_ms());
-        if self.waited_for_spool < MAX_WAIT_FOR_SPOOL && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
+        if self.records_wait().await {
             self.waited_for_spool += self.pause();
-            return Ok(StepProgress::Idle);
+        } else {
+            self.waited_for_spool = Duration::ZERO;
         }
-        self.waited_for_spool = Duration::ZERO;
+        let has_waited = |bound| self.waited_for_spool.is_zero() || self.waited_for_spool >= bound;
+        let (may_look, may_judge) = (has_waited(MAX_WAIT_TO_LOOK), has_waited(MAX_WAIT_FOR_SPOOL));
         let began = Instant::now();
-        let mut done = self.look().await;
-        if done.is_ok() && self.judged.elapsed() >= self.interval {
-            self.judged = Instant::now();
+        let mut done = if may_look { self.look().await } else { Ok(()) };
+        if done.is_ok() && may_judge && self.judged.elapsed() >= self.interval {
+            (self.judged, self.waited_for_spool) = (Instant::now(), Duration::ZERO);
             done = run_once(&self.database, self.limits, self.listening.since).await;
         }
         self.listening.note_work(began.elapsed());

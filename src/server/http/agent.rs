@@ -7,6 +7,7 @@ use super::answer::{NoContent, ReadAnswer};
 use super::body::JsonBody;
 use super::reading::{ProjectParameter, Reading};
 use super::writing::write;
+use crate::agent::name::{AgentName, AgentNameError};
 use crate::protocol::model::Agents;
 use crate::protocol::write::RegisterAgent;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
@@ -35,6 +36,8 @@ impl AgentApi {
     /// An agent that the server knows already gets the given version and number of hooks.
     #[oai(path = "/agents", method = "put", operation_id = "register_agent", tag = "Group::Write")]
     async fn register(&self, body: JsonBody<RegisterAgent>) -> Result<NoContent, ApiError> {
+        let named: Result<AgentName, AgentNameError> = body.0.source.as_deref().unwrap_or_default().parse();
+        named.map_err(|error| ApiError::invalid("source", error.to_string()))?;
         let write = write(&self.0, async |tx| Ok(ingest::agent::register(tx, body.0).await?));
         Ok(NoContent::new(write.await?))
     }

@@ -91,28 +91,38 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
     let is_other = Condition::any()
         .add(Condition::all().add(asks.clone().not()).add(needs_nobody.not()))
         .add(task::Column::StatusReason.is_null());
+    // The process of a session that was never used took no work with it.
+    let was_used = Condition::any()
+        .add(task::Column::StatusReason.ne("ready"))
+        .add(task::Column::StatusReason.is_null())
+        .add(status(&[TaskStatus::Running]));
     let stale = Condition::all()
         .add(status(&[TaskStatus::Running, TaskStatus::Waiting]))
-        .add(task::Column::StaleSince.is_not_null());
+        .add(task::Column::StaleSince.is_not_null())
+        .add(was_used);
     // A failure in an imported transcript is history, until the agent is heard live. An import leaves a memory of the agent.
     let is_live = Condition::any().add(task::Column::HeardAt.is_not_null()).add(task::Column::IngestState.is_null());
     let errored = Condition::all().add(status(&[TaskStatus::Errored])).add(is_live);
     let (reason, since) = (task::Column::StatusReason, task::Column::StatusSince);
     let mut rows: Vec<NeedingTask> = Vec::new();
     // In the order in which a person takes them: the agents that ask, then the agents that failed or are silent, then
-    // the agents that wait for the next prompt. Each group takes the room that the groups before it left.
-    for group in [
-        vec![(waits().add(asks), reason, since, Order::Asc)],
-        // Of many failed tasks the newest ones are listed: an old failure stays a failure for ever.
-        vec![
-            (stale, task::Column::StaleReason, task::Column::StaleSince, Order::Asc),
-            (errored, reason, since, Order::Desc),
-        ],
-        vec![(waits().add(is_other), reason, since, Order::Asc)],
+    // the agents that wait for the next prompt. Each group takes the room that the groups before it left. The second
+    // group has a share: an old failure stays a failure for ever, and must not hide an agent that waits.
+    for (group, share) in [
+        (vec![(waits().add(asks), reason, since, Order::Asc)], limits::NEEDS_YOU_TASKS),
+        (
+            vec![
+                (stale, task::Column::StaleReason, task::Column::StaleSince, Order::Asc),
+                // Of many failed tasks the newest ones are listed.
+                (errored, reason, since, Order::Desc),
+            ],
+            limits::NEEDS_YOU_FAILURES,
+        ),
+        (vec![(waits().add(is_other), reason, since, Order::Asc)], limits::NEEDS_YOU_TASKS),
     ] {
         let first = rows.len();
         for (which, reason, since, order) in group {
-            let left = limits::NEEDS_YOU_TASKS - rows.len();
+            let left = (limits::NEEDS_YOU_TASKS - rows.len()).min(share - (rows.len() - first));
             let mut query = task::Entity::find().filter(which);
             if let Some(project) = tx.scope().project() {
                 query = query.filter(task::Column::Project.eq(project));

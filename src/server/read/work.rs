@@ -13,6 +13,7 @@ use crate::protocol::TaskId;
 use crate::protocol::limits;
 use crate::protocol::model::{EventState, OpenCall, Todo, ToolFamily, TouchedFile};
 use crate::server::database::sql;
+use crate::server::text;
 
 /// The kinds of the events that are calls.
 const CALLS: [&str; 2] = ["tool", "subagent"];
@@ -21,6 +22,10 @@ const CALLS: [&str; 2] = ["tool", "subagent"];
 pub(super) fn todos(stored: Option<&str>) -> Vec<Todo> {
     let mut todos: Vec<Todo> = stored.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     todos.truncate(limits::TODOS);
+    // Another program can write a longer title, and a list of tasks shows the title of the active entry.
+    for todo in &mut todos {
+        todo.title = text::one_line(&todo.title, limits::TODO_CHARACTERS);
+    }
     todos
 }
 

@@ -140,6 +140,7 @@ async fn each_change_of_the_list_of_agents_sends_a_notice() {
     let installed =
         |version: &str| json!({"source": "codex", "host": "north", "version": version, "hooks": 9}).to_string();
     let task = "(select id from tasks where project = 'shop' limit 1)";
+    let running = "(select task_id from sessions where status = 'running')";
     let sql = |sql: String| ("SQL", sql, String::new());
     let mut before = lists(&client).await;
     for (method, path, body) in [
@@ -152,6 +153,11 @@ async fn each_change_of_the_list_of_agents_sends_a_notice() {
         sql("update tasks set project = 'shop' where project = 'site'".to_owned()),
         sql("update agents set heard_at = heard_at + 60000 where project = 'shop'".to_owned()),
         ("POST", "/api/v1/hooks/codex".to_owned(), ended),
+        // The `sqlite3` program enforces no foreign keys, so the sessions of a replaced task stay.
+        sql(format!(
+            "replace into tasks (id, title, project) select id, title, 'site' from tasks where id = {running}"
+        )),
+        sql("update tasks set project = 'shop' where project = 'site'".to_owned()),
         sql("delete from sessions where status = 'running'".to_owned()),
         sql(format!("insert into sessions (task_id, source, host) values ({task}, 'codex', 'north')")),
         sql(format!("delete from tasks where id = {task}")),
@@ -209,4 +215,14 @@ async fn the_list_says_which_agents_work_where() {
     let heard = client.get("/api/v1/hooks").await.at("/agents/0");
     let newest = client.get("/api/v1/agents").await.at("/items/0/heard_at");
     assert_eq!(heard, json!({"agent": "claude-code", "heard_at": newest}));
+}
+
+#[tokio::test]
+async fn an_agent_with_an_odd_name_is_refused() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    for source in ["", "\0x", "Claude", "a b", &"x".repeat(65)] {
+        let answer = client.put("/api/v1/agents", json!({"source": source, "host": "north"})).await;
+        assert_eq!(answer.problem(), "422 source", "{source:?}");
+    }
 }

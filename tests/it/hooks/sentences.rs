@@ -328,6 +328,25 @@ async fn the_approval_of_a_question_is_shown_by_the_question() {
     .await;
 }
 
+/// A rule or a person denies a call, and the batch tells it again.
+#[tokio::test]
+async fn a_denial_that_two_hooks_tell_has_one_row() {
+    let store = Store::open().await;
+    for body in [
+        json!({"hook_event_name": "PreToolUse", "tool_use_id": "a", "tool_name": "Bash"}),
+        json!({"hook_event_name": "PermissionDenied", "tool_use_id": "a", "tool_name": "Bash", "reason": "a rule"}),
+        json!({"hook_event_name": "PostToolBatch", "tool_calls": [{"tool_use_id": "a", "tool_name": "Bash",
+            "tool_response": "Permission for this action has been denied. Reason: a rule"}]}),
+    ] {
+        let mut body = body;
+        body["session_id"] = "s".into();
+        store.take(CLAUDE, body.to_string().as_bytes()).await.expect("taken");
+    }
+    let rows: Vec<_> = store.events().await.into_iter().map(|row| (row.kind.to_string(), row.body)).collect();
+    let reason = || Some("a rule".into());
+    assert_eq!(rows, [("tool".to_owned(), reason()), ("permission.denied".to_owned(), reason())]);
+}
+
 /// The words of a person who refused a call are the body of the denial. The row of the call keeps the plan.
 #[tokio::test]
 async fn a_refusal_keeps_the_words_of_the_person() {

@@ -100,6 +100,26 @@ async fn only_the_killed_agent_of_the_recording_becomes_silent_and_lost() {
     assert_eq!(abandoned.count(), 2 + 4, "three tool calls and a subagent, besides two of the recording");
 }
 
+/// A session that no person used, and whose process has ended, is given up without a failure.
+#[tokio::test]
+async fn a_session_that_was_never_used_ends_as_completed() {
+    let store = Store::open().await;
+    let began = record("SessionStart", &json!({"source": "startup"}));
+    store.take_at(AgentRuntime::ClaudeCode, &began, START).await.expect("taken");
+    let process = |_: &str| Some(false);
+    let update = "update tasks set process = '1:2:linux:x:y'";
+    store.db.execute_unprepared(update).await.expect("updated");
+    store.judge(START + MINUTE, process).await;
+    assert_eq!(store.standing_of("agent").await, format!("waiting ready gone since {MINUTE}"));
+    store.judge(START + 25 * HOUR, process).await;
+    assert_eq!(store.standing_of("agent").await, "completed");
+    let run = session::Entity::find().all(&store.db).await.expect("runs").remove(0);
+    assert_eq!((run.status.as_str(), run.ended_at), ("completed", Some(START + 25 * HOUR)));
+    let resumed = record("SessionStart", &json!({"source": "resume"}));
+    store.take_at(AgentRuntime::ClaudeCode, &resumed, START + 26 * HOUR).await.expect("taken");
+    assert_eq!(store.standing_of("agent").await, "waiting ready");
+}
+
 /// A new record clears the mark of a silent task, and even sets a lost task running again.
 #[tokio::test]
 async fn a_new_record_revives_a_silent_or_lost_task() {

@@ -280,8 +280,8 @@ async fn with_the_word_of_the_client_the_status_disagrees_for_at_most_a_hundredt
         let sessions = speaking_sessions(path).expect("readable");
         let speaking = sessions.iter().map(|session| session.session_id.clone()).collect();
         let heard_before = std::mem::replace(&mut heard_before, speaking);
-        let signs = OutsideSigns { sessions, heard_before, now_ms };
-        let answered = agents::find_answered(&store.db, &signs, |_| Vec::new()).await.expect("found");
+        let signs = OutsideSigns { sessions, heard_before, commands: BTreeMap::new(), now_ms };
+        let answered = agents::find_answered(&store.db, &signs).await.expect("found");
         for one in &answered {
             agents::carry_out_answer(&store.db, one, now_ms).await.expect("written");
         }

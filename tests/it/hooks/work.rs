@@ -142,6 +142,16 @@ async fn a_list_is_replaced_changed_and_bounded() {
         ),
         (
             AgentRuntime::ClaudeCode,
+            call("5b", "TaskUpdate", json!({"taskId": "7", "status": "completed"}), json!({"success": false})),
+            "[ ] Manual".to_owned(),
+        ),
+        (
+            AgentRuntime::ClaudeCode,
+            call("5c", "TaskUpdate", json!({"taskId": 7, "status": "in_progress"}), json!({"success": true})),
+            "[>] Manual".to_owned(),
+        ),
+        (
+            AgentRuntime::ClaudeCode,
             call("6", "TaskUpdate", json!({"taskId": "7", "status": "deleted"}), json!({})),
             String::new(),
         ),
@@ -170,6 +180,23 @@ async fn a_list_is_replaced_changed_and_bounded() {
         store.take(source, &record).await.expect("taken");
         assert_eq!(list(&store.task("s").await.expect("a task")), expected);
     }
+}
+
+/// A list that is longer than its column loses its last entries, and no record.
+#[tokio::test]
+async fn a_list_of_long_ids_and_titles_fits() {
+    let store = Store::open().await;
+    for number in 0..100 {
+        let id = format!("{number:0>256}");
+        let subject = format!("{number:0>3}{}", "🐦".repeat(117));
+        let created = call(&id, "TaskCreate", json!({"subject": subject}), json!({"task": {"id": id}}));
+        store.take(AgentRuntime::ClaudeCode, &created).await.expect("taken");
+    }
+    let task = store.task("s").await.expect("a task");
+    let stored = task.todos.as_deref().expect("a list");
+    let todos: Vec<Value> = serde_json::from_str(stored).expect("JSON");
+    assert!((60_000..=65_536).contains(&stored.len()) && todos.len() > 75, "{} {}", stored.len(), todos.len());
+    assert!(todos[0]["title"].as_str().expect("a title").starts_with("000"));
 }
 
 #[tokio::test]
@@ -205,6 +232,7 @@ async fn the_model_is_that_of_the_main_thread() {
         ("PreToolUse", json!({"model": "haiku", "agent_id": "sub", "tool_name": "Bash"}), Some("sonnet")),
         ("Stop", json!({"model": "x".repeat(300)}), Some("sonnet")),
         ("Stop", json!({"model": 7}), Some("sonnet")),
+        ("PostModelSwitch", json!({"from_model": "sonnet", "to_model": "opus"}), Some("opus")),
     ] {
         store.take(AgentRuntime::ClaudeCode, &record(hook, fields)).await.expect("taken");
         let runs = session::Entity::find().all(&store.db).await.expect("runs");
@@ -217,5 +245,5 @@ async fn the_model_is_that_of_the_main_thread() {
         .await
         .expect("taken");
     let runs = session::Entity::find().all(&store.db).await.expect("runs");
-    assert_eq!(runs.iter().map(|run| run.model.as_deref()).collect::<Vec<_>>(), [Some("sonnet"); 2]);
+    assert_eq!(runs.iter().map(|run| run.model.as_deref()).collect::<Vec<_>>(), [Some("opus"); 2]);
 }

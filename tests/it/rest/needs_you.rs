@@ -71,14 +71,22 @@ async fn the_order_is_the_one_in_which_a_person_takes_the_tasks() {
     let first_failed = &needs_you(&client).await[1];
     assert_eq!(first_failed["detail"], "a disk is full");
 
-    // Of many failed tasks the newest are listed, the longest first.
+    // A session that was never used and has ended without a word is no failure.
+    app.sql("update tasks set stale_since = 7, stale_reason = 'gone' where title in ('ready', 'interrupted')");
+    let listed = shown().await.join(", ");
+    assert!(listed.contains("interrupted | waiting | gone") && !listed.contains("ready"), "{listed}");
+
+    // Of many failed tasks the newest are listed, the longest first, and they hide no task that waits.
     for _ in 0..101 {
         app.sql("insert into tasks (title, status, status_since) values ('more', 'errored', 1000 + (select count(*) from tasks))");
     }
     let entries = needs_you(&client).await;
     let of = |at: usize| entries[at]["since"].as_str().unwrap();
-    assert_eq!((entries.len(), &entries[0]["title"]), (100, &json!("asks late")));
-    assert!(of(1) < of(99) && entries[1]["title"] == "more", "{entries:?}");
+    let titles: Vec<&str> = entries.iter().map(|entry| entry["title"].as_str().unwrap()).collect();
+    assert_eq!(titles[..2], ["asks late", "interrupted"]);
+    assert!(titles[2..40].iter().all(|title| *title == "more") && of(2) < of(39), "{titles:?}");
+    assert_eq!(titles[40], "asks early");
+    assert_eq!(titles[41..], ["of another program"]);
 }
 
 #[tokio::test]

@@ -112,3 +112,15 @@ async fn a_list_and_its_progress_are_those_of_the_stored_text() {
         assert_eq!(client.get("/api/v1/tasks").await.at("/items/0/progress"), progress, "{stored}");
     }
 }
+
+/// Another program can write a longer title than a hook does. A list of tasks shows the title of the active entry.
+#[tokio::test]
+async fn a_long_title_of_an_entry_is_cut() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let id = task(&client, json!({})).await;
+    let todos = json!([{"id": "1", "title": "x".repeat(50_000), "state": "in_progress"}]);
+    app.sql(&format!("update tasks set todos = '{todos}' where id = '{id}'"));
+    let active = client.get("/api/v1/tasks").await.at("/items/0/progress/active");
+    assert_eq!(active.as_str().map(|title| title.chars().count()), Some(120));
+}

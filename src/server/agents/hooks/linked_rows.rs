@@ -9,6 +9,7 @@ use super::record::HookRecord;
 use super::status::AgentMemory;
 use super::timeline_row::TimelineRow;
 use super::tool_body::is_call_of_agent;
+use super::work::todo;
 use crate::agent::hook_catalogue::HookName;
 use crate::protocol::limits;
 use crate::protocol::model::EventState;
@@ -51,8 +52,8 @@ pub async fn follow_call(tx: &impl ConnectionTrait, task_id: &str, record: &Hook
     let response = |field: &str| record.value("tool_response").and_then(|response| response.get(field));
     let title = |text: &str| text::one_line(text, limits::LINE_CHARACTERS);
     match record.text("tool_name") {
-        Some("TaskUpdate") if response("success").and_then(Value::as_bool) != Some(false) => {
-            let Some(id) = input("taskId").and_then(short_id) else { return Ok(()) };
+        Some("TaskUpdate") => {
+            let Some(id) = todo::updated_entry(record) else { return Ok(()) };
             let Some(mut row) = stored_row(tx, task_id, &format!("todo:{id}")).await? else { return Ok(()) };
             let status = input("status").and_then(Value::as_str);
             let state = match status {
@@ -66,7 +67,7 @@ pub async fn follow_call(tx: &impl ConnectionTrait, task_id: &str, record: &Hook
             row.revise(tx, subject, state).await
         }
         Some(name) if is_call_of_agent(name) => {
-            let Some(id) = response("agentId").and_then(short_id) else { return Ok(()) };
+            let Some(id) = response("agentId").and_then(todo::short_id) else { return Ok(()) };
             let Some(about) = input("description").and_then(Value::as_str).map(title) else { return Ok(()) };
             let Some(mut row) = stored_row(tx, task_id, &format!("subagent:{id}")).await? else { return Ok(()) };
             if row.title == about || about.is_empty() {
@@ -79,12 +80,6 @@ pub async fn follow_call(tx: &impl ConnectionTrait, task_id: &str, record: &Hook
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// An id, as a text or a number.
-fn short_id(id: &Value) -> Option<String> {
-    let id = id.as_str().map_or_else(|| id.as_u64().map(|id| id.to_string()), |id| Some(id.to_owned()))?;
-    Some(id).filter(|id| !id.trim().is_empty() && id.len() <= limits::HOOK_ID_BYTES)
 }
 
 /// A stored row, as far as another record can change it.

@@ -3,6 +3,7 @@
 //! The client runs the same hook for such a prompt as for a prompt of a person. It is no message of a person, it answers
 //! no question, and it gives no title.
 
+use super::person_words;
 use crate::agent::hook_catalogue::RowEnd;
 
 /// The elements that the client writes into a prompt.
@@ -47,19 +48,10 @@ pub fn ended_work(prompt: &str) -> impl Iterator<Item = EndedWork<'_>> {
     })
 }
 
-/// The element of the client at the start of a text: its name, its content and the text behind it. An element without an
-/// end reaches to the end of the text.
-fn element(text: &str) -> Option<(&'static str, &str, &str)> {
-    ELEMENTS.into_iter().find_map(|name| {
-        let attributes = text.strip_prefix('<')?.strip_prefix(name)?;
-        let (_, inside) =
-            attributes.starts_with(['>', ' ', '\t', '\r', '\n']).then(|| attributes.split_once('>'))??;
-        let end = format!("</{name}>");
-        Some(match inside.split_once(&end) {
-            Some((inside, behind)) => (name, inside, behind),
-            None => (name, inside, ""),
-        })
-    })
+/// The element of the client at the start of a text: its name, its content and the text behind it.
+fn element(text: &str) -> Option<(&str, &str, &str)> {
+    let element = person_words::element_at(text, 0, |name| ELEMENTS.contains(&name))?;
+    Some((element.name, element.inside, &text[element.end..]))
 }
 
 /// The text of the first tag of this name.

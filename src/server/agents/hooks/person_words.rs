@@ -120,11 +120,13 @@ pub fn is_of_client(prompt: &str) -> bool {
 const MAX_ELEMENTS: usize = 64;
 
 /// An element of a text.
-struct Element<'a> {
-    name: &'a str,
-    inside: &'a str,
+pub struct Element<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The text between its tags. An element without an end reaches to the end of the text.
+    pub inside: &'a str,
     /// The place behind the element, in the text around it.
-    end: usize,
+    pub end: usize,
     is_closed: bool,
 }
 
@@ -166,7 +168,7 @@ fn is_quoted(text: &str, start: usize, end: usize) -> bool {
 }
 
 /// The element that begins at this place, if its name is known. An element of the same name may stand inside it.
-fn element_at(text: &str, start: usize, is_known: impl Fn(&str) -> bool) -> Option<Element<'_>> {
+pub fn element_at(text: &str, start: usize, is_known: impl Fn(&str) -> bool) -> Option<Element<'_>> {
     let behind = text[start..].strip_prefix('<')?;
     let length = behind.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')).count();
     let (name, attributes) = behind.split_at(length);
@@ -212,7 +214,8 @@ enum SlashCommand {
 fn slash_command(text: &str) -> SlashCommand {
     let (mut rest, mut first) = (text, None);
     let (mut name, mut arguments) = (None, "");
-    while let Some(element) = element_at(rest, 0, |name| COMMAND_ELEMENTS.contains(&name)) {
+    for _ in 0..MAX_ELEMENTS {
+        let Some(element) = element_at(rest, 0, |name| COMMAND_ELEMENTS.contains(&name)) else { break };
         first = first.or(Some(element.name));
         match element.name {
             _ if !element.is_closed => return SlashCommand::OfClient,
@@ -314,5 +317,15 @@ mod tests {
         check(&nested, None);
         assert!(of_prompt(&"<command-name>".repeat(20_000)).is_none());
         assert!(of_prompt(&format!("plant {unclosed}")).is_some());
+    }
+
+    /// The time of a text with many elements is not the square of its length.
+    #[test]
+    fn a_long_text_of_elements_is_read_once() {
+        for element in ["<command-name>", "<system-reminder>", "<command-name></command-name>"] {
+            let text = element.repeat(300_000);
+            let words = of_prompt(&text);
+            assert!(words.is_none_or(|words| words.len() <= text.len()));
+        }
     }
 }

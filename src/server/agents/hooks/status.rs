@@ -168,6 +168,10 @@ impl AgentMemory {
 
     /// Declares the agent lost, because it sent no hook for too long.
     pub fn lose(&mut self) -> HookOutcome {
+        if self.base == BaseStatus::Ready {
+            // No person used the session, so its end is no failure.
+            return self.end_without_a_hook();
+        }
         self.lost = true;
         self.blocks.clear();
         let run = self.run.as_mut().filter(|run| !run.ended);
@@ -181,7 +185,7 @@ impl AgentMemory {
     }
 
     /// Ends the session, because its process has begun another one and the client sent no `SessionEnd`.
-    pub fn end_for_another_session(&mut self) -> HookOutcome {
+    pub fn end_without_a_hook(&mut self) -> HookOutcome {
         let mut outcome = HookOutcome { decides_status: true, ..HookOutcome::default() };
         self.end_session(&mut outcome);
         self.end_run(&mut outcome);

@@ -172,7 +172,7 @@ impl StoredTask {
     }
 
     /// The changes of a task when its agent is given up as lost.
-    pub fn changes_when_lost(&self, agent: &AgentMemory, now_ms: i64) -> TaskChanges {
+    pub fn changes_when_given_up(&self, agent: &AgentMemory, now_ms: i64) -> TaskChanges {
         self.with_status_and_memory(TaskChanges::default(), agent, true, now_ms)
     }
 
@@ -313,8 +313,8 @@ pub async fn end_events(tx: &impl ConnectionTrait, outcome: &HookOutcome) -> Res
 }
 
 /// Ends the other sessions of a process that has begun a new one. A process of Claude Code has one session at a time,
-/// and the hook that ends a session can be lost. A process of Codex has many sessions, and
-/// how many another agent has is not known.
+/// and the hook that ends a session can be lost. A process of Codex has many sessions, and how many another agent has is
+/// not known. The index of processes finds the tasks; a filter by the source would lead SQLite to all tasks of the agent.
 pub async fn end_other_sessions(
     tx: &impl ConnectionTrait,
     scope: &Scope,
@@ -329,17 +329,17 @@ pub async fn end_other_sessions(
     }
     let mut find = task::Entity::find()
         .filter(task::Column::Status.is_in([TaskStatus::Running.as_str(), TaskStatus::Waiting.as_str()]))
-        .filter(task::Column::Source.eq(begun.source.as_str()))
         .filter(task::Column::Process.eq(process))
         .filter(task::Column::HeardAt.lte(now_ms))
         .filter(task::Column::Id.ne(task_id));
     if let Some(project) = scope.project() {
         find = find.filter(task::Column::Project.eq(project));
     }
-    for row in find.limit(MAX_SESSIONS_OF_PROCESS).all(tx).await? {
+    let is_of_agent = |row: &task::Model| *row.source == *begun.source.as_str();
+    for row in find.limit(MAX_SESSIONS_OF_PROCESS).all(tx).await?.into_iter().filter(is_of_agent) {
         let task = StoredTask::from(row);
         let mut agent = task.agent();
-        let outcome = agent.end_for_another_session();
+        let outcome = agent.end_without_a_hook();
         let changes = task.with_status_and_memory(TaskChanges::default(), &agent, true, now_ms);
         change(tx, &task.id, changes).await?;
         if let Some(ended) = &outcome.ended_run {
@@ -350,8 +350,15 @@ pub async fn end_other_sessions(
     Ok(())
 }
 
-/// Ends a run that sent no `SessionEnd` as lost.
-pub async fn lose_run(tx: &impl ConnectionTrait, outcome: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
+/// Ends the run of an agent that was given up: it sent no `SessionEnd`.
+pub async fn give_run_up(tx: &impl ConnectionTrait, outcome: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
+    if let Some(ended) = &outcome.ended_run {
+        session::end(tx, ended, SessionStatus::Completed, None, now_ms).await?;
+    }
+    lose_run(tx, outcome, now_ms).await
+}
+
+async fn lose_run(tx: &impl ConnectionTrait, outcome: &HookOutcome, now_ms: i64) -> Result<(), DbErr> {
     match &outcome.lost_run {
         Some(lost) => session::end(tx, lost, SessionStatus::Lost, None, now_ms).await,
         None => Ok(()),

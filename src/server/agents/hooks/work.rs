@@ -4,12 +4,13 @@
 //! of tools and hooks of their own, and a commit is a command of the terminal.
 
 use super::record::HookRecord;
+use crate::agent::hook_catalogue::HookName;
 use crate::protocol::model::Todo;
 use crate::server::ingest::task::WorkChanges;
 
 mod command_line;
 mod git;
-mod todo;
+pub(super) mod todo;
 
 pub use git::GitOutcome;
 
@@ -52,7 +53,8 @@ impl StoredWork {
 
 /// The model that answers on the main thread. A subagent can have another one.
 pub fn model(record: &HookRecord) -> Option<&str> {
-    let named = record.value("model").filter(|_| record.thread().is_none())?;
+    let field = if record.hook == HookName::PostModelSwitch { "to_model" } else { "model" };
+    let named = record.value(field).filter(|_| record.thread().is_none())?;
     let name = named.as_str().or_else(|| named.get("id")?.as_str())?.trim();
     (1..=MAX_MODEL_BYTES).contains(&name.len()).then_some(name)
 }

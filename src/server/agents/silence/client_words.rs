@@ -2,10 +2,10 @@
 //!
 //! The caller reads the files and the processes. This code decides which tasks change, and writes them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use requery_entities::task;
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
@@ -24,8 +24,35 @@ pub struct OutsideSigns {
     pub sessions: Vec<SpeakingSession>,
     /// The ids of the sessions that said a word before, and may have ended since.
     pub heard_before: BTreeSet<String>,
+    /// The commands that run below the agents of tasks that ask for a permission, with their starts, by the id of the
+    /// task.
+    pub commands: BTreeMap<String, Vec<(i64, String)>>,
     /// The time.
     pub now_ms: i64,
+}
+
+/// A task that asks for the permission to run a command, with the process of its agent.
+pub struct AskingTask {
+    /// The id.
+    pub id: String,
+    /// The process.
+    pub process: Process,
+}
+
+/// The tasks that ask for the permission to run a command, where the process of the agent is known.
+pub async fn find_asking(tx: &impl ConnectionTrait) -> Result<Vec<AskingTask>, DbErr> {
+    let rows = task::Entity::find()
+        .filter(task::Column::Status.eq(TaskStatus::Waiting.as_str()))
+        .filter(task::Column::StatusReason.eq("permission"))
+        .filter(task::Column::Process.is_not_null())
+        .limit(MAX_TASKS)
+        .all(tx)
+        .await?;
+    let asking = rows.into_iter().filter(is_open).filter_map(|row| {
+        let (id, process) = (row.id.to_string(), row.process.as_deref()?.parse().ok()?);
+        StoredTask::from(row).agent().waits_for_command().then_some(AskingTask { id, process })
+    });
+    Ok(asking.collect())
 }
 
 /// A task that the signs change.
@@ -54,29 +81,31 @@ impl Signs {
 
 /// The ids of the sessions whose tasks hold a word of their client.
 pub async fn sessions_with_a_word(tx: &impl ConnectionTrait) -> Result<BTreeSet<String>, DbErr> {
-    let rows = open_tasks().filter(task::Column::IngestState.like("%\"word\":{%")).limit(MAX_TASKS).all(tx).await?;
-    Ok(rows.into_iter().filter_map(|row| row.external_id).map(String::from).collect())
-}
-
-/// The tasks that the signs change. `commands_below` gives the commands below a process.
-pub async fn find_answered(
-    tx: &impl ConnectionTrait,
-    signs: &OutsideSigns,
-    commands_below: impl Fn(&Process) -> Vec<(i64, String)>,
-) -> Result<Vec<AnsweredTask>, DbErr> {
-    let ids = signs.sessions.iter().map(|session| &session.session_id).chain(&signs.heard_before);
-    let asks =
-        Condition::all().add(task::Column::StatusReason.eq("permission")).add(task::Column::Process.is_not_null());
-    let named = task::Column::ExternalId.is_in(ids.map(String::as_str));
-    let rows = open_tasks()
-        .filter(Condition::any().add(named).add(asks))
-        .order_by_asc(task::Column::Id)
+    let rows = task::Entity::find()
+        .filter(task::Column::Status.is_in([TaskStatus::Running.as_str(), TaskStatus::Waiting.as_str()]))
+        .filter(task::Column::IngestState.like("%\"word\":{%"))
         .limit(MAX_TASKS)
         .all(tx)
         .await?;
+    Ok(rows.into_iter().filter(is_open).filter_map(|row| row.external_id).map(String::from).collect())
+}
+
+/// The tasks that the signs change.
+pub async fn find_answered(tx: &impl ConnectionTrait, signs: &OutsideSigns) -> Result<Vec<AnsweredTask>, DbErr> {
+    let ids = signs.sessions.iter().map(|session| &session.session_id).chain(&signs.heard_before);
+    let named = Condition::all()
+        .add(task::Column::Source.eq(AgentRuntime::ClaudeCode.as_str()))
+        .add(task::Column::ExternalId.is_in(ids.map(String::as_str)));
+    let asking = Condition::all().add(task::Column::Id.is_in(signs.commands.keys().map(String::as_str)));
+    // One query for each index: SQLite finds the tasks of a condition with an `or` only by a scan.
+    let mut rows = BTreeMap::new();
+    for which in [named, asking] {
+        let found = task::Entity::find().filter(which).limit(MAX_TASKS).all(tx).await?;
+        rows.extend(found.into_iter().filter(is_open).map(|row| (row.id.to_string(), row)));
+    }
     let mut answered = Vec::new();
-    for row in rows {
-        let (id, stored_process) = (row.id.to_string(), row.process.as_deref().map(str::to_owned));
+    for (id, row) in rows {
+        let stored_process = row.process.as_deref().map(str::to_owned);
         let session_id = row.external_id.as_deref().unwrap_or_default().to_owned();
         let known = stored_process.as_deref().and_then(|process| process.parse::<Process>().ok());
         let session = signs.sessions.iter().find(|session| session.session_id == session_id);
@@ -87,9 +116,9 @@ pub async fn find_answered(
         let before = task.agent();
         let mut found = Signs::Word(session.map(|session| session.word));
         if session.is_none() && !before.has_word() {
-            match &known {
-                Some(process) if before.waits_for_command() => found = Signs::Commands(commands_below(process)),
-                Some(_) | None => continue,
+            match signs.commands.get(&id) {
+                Some(commands) => found = Signs::Commands(commands.clone()),
+                None => continue,
             }
         }
         let mut agent = before.clone();
@@ -105,7 +134,8 @@ pub async fn find_answered(
 
 /// Writes the change of a task, inside a write transaction. A hook that arrived meanwhile counts.
 pub async fn carry_out_answer(tx: &impl ConnectionTrait, answered: &AnsweredTask, now_ms: i64) -> Result<(), DbErr> {
-    let Some(row) = open_tasks().filter(task::Column::Id.eq(&answered.id)).one(tx).await? else { return Ok(()) };
+    let row = task::Entity::find_by_id(answered.id.as_str()).one(tx).await?.filter(is_open);
+    let Some(row) = row else { return Ok(()) };
     let task = StoredTask::from(row);
     let mut agent = task.agent();
     let (outcome, since) = answered.signs.apply(&mut agent, now_ms);
@@ -114,10 +144,10 @@ pub async fn carry_out_answer(tx: &impl ConnectionTrait, answered: &AnsweredTask
     store::end_events(tx, &outcome).await
 }
 
-/// The running and waiting tasks of Claude Code that hooks report.
-fn open_tasks() -> sea_orm::Select<task::Entity> {
-    task::Entity::find()
-        .filter(task::Column::Source.eq(AgentRuntime::ClaudeCode.as_str()))
-        .filter(task::Column::Status.is_in([TaskStatus::Running.as_str(), TaskStatus::Waiting.as_str()]))
-        .filter(task::Column::HeardAt.is_not_null())
+/// Whether it is a running or waiting task of Claude Code that hooks report.
+fn is_open(row: &task::Model) -> bool {
+    let status = TaskStatus::parse(&row.status);
+    *row.source == *AgentRuntime::ClaudeCode.as_str()
+        && matches!(status, Some(TaskStatus::Running | TaskStatus::Waiting))
+        && row.heard_at.is_some()
 }

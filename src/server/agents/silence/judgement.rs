@@ -177,8 +177,8 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
             let task = StoredTask::from(row);
             let mut agent = task.agent();
             let outcome = agent.lose();
-            ingest::task::change(tx, id, task.changes_when_lost(&agent, now_ms)).await?;
-            store::lose_run(tx, &outcome, now_ms).await?;
+            ingest::task::change(tx, id, task.changes_when_given_up(&agent, now_ms)).await?;
+            store::give_run_up(tx, &outcome, now_ms).await?;
             store::end_events(tx, &outcome).await
         }
     }

@@ -7,6 +7,7 @@ use requery_entities::{StoredText, task};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
+use crate::protocol::limits;
 use crate::protocol::model::{StaleReason, TaskMode, TaskStatus, Todo};
 use crate::protocol::{SessionId, TaskId};
 use crate::server::database::sql;
@@ -142,7 +143,16 @@ pub struct WorkChanges {
 
 impl WorkChanges {
     fn todos_as_json(&self) -> Option<StoredText> {
-        Some(serde_json::to_string(self.todos.as_ref()?).ok()?.into())
+        let todos = self.todos.as_ref()?;
+        // The last entries of a list that is too long for its column are left out.
+        let mut fits = todos.len();
+        loop {
+            let text = serde_json::to_string(&todos[..fits]).ok()?;
+            if text.len() <= limits::TODO_LIST_BYTES || fits == 0 {
+                return Some(text.into());
+            }
+            fits = fits * limits::TODO_LIST_BYTES / (text.len() + 1);
+        }
     }
 }
 

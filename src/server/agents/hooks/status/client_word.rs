@@ -15,7 +15,7 @@ use crate::server::agents::hooks::record::HookRecord;
 
 /// How long the status of a hook is held back at most, in milliseconds. On a busy machine a client wrote its file four
 /// seconds after the hook of an answered question.
-const HELD_FOR: i64 = 5_000;
+const HELD_FOR: u64 = 5_000;
 /// How much earlier than its request a command can seem to begin: the system counts its boot in whole seconds.
 const CLOCK_SLACK: i64 = 1_000;
 
@@ -51,7 +51,7 @@ impl AgentMemory {
             outcome.decides_status = true;
         } else {
             let since = *self.held_since.get_or_insert(at_ms);
-            outcome.decides_status = at_ms.saturating_sub(since) >= HELD_FOR;
+            outcome.decides_status = at_ms.abs_diff(since) >= HELD_FOR;
             if outcome.decides_status {
                 (self.word, self.held_since) = (Some(HeardWord { said, is_contradicted: true }), None);
             }
@@ -84,7 +84,7 @@ impl AgentMemory {
         let Some(since) = self.held_since else { return (outcome, now_ms) };
         // The client can write its file in the moment before it runs the hook, and the word then says the same.
         let says_the_same = agrees(said.says, status, is_blocked);
-        if says_the_same || now_ms.saturating_sub(since) >= HELD_FOR {
+        if says_the_same || now_ms.abs_diff(since) >= HELD_FOR {
             (word.is_contradicted, self.held_since) = (!says_the_same, None);
             outcome.decides_status = true;
             return (outcome, since.min(now_ms));
@@ -149,11 +149,11 @@ impl AgentMemory {
     /// command that runs was answered.
     pub fn see_commands(&mut self, running: &[(i64, String)]) -> HookOutcome {
         let runs = |block: &Block| {
-            let Some(asked) = block.command.as_deref().map(letters).filter(|asked| !asked.is_empty()) else {
+            let Some(asked) = block.command.as_deref().map(words).filter(|asked| !asked.is_empty()) else {
                 return false;
             };
             let is_later = |began: i64| began.saturating_add(CLOCK_SLACK) >= block.since;
-            running.iter().any(|(began, line)| is_later(*began) && letters(line).contains(&asked))
+            running.iter().any(|(began, line)| is_later(*began) && runs_command(&words(line), &asked))
         };
         let before = self.blocks.len();
         self.lift(runs);
@@ -195,9 +195,17 @@ fn command(record: &HookRecord) -> Option<String> {
     Some(command.chars().take(MAX_COMMAND_CHARACTERS).collect())
 }
 
-/// The letters and digits of a text. The shell of an agent gets the command between quotes, with its own quotes escaped.
-fn letters(text: &str) -> String {
-    text.chars().filter(|letter| letter.is_alphanumeric()).collect()
+/// Whether a command line has the words of a command, in their order and without another word between. A hook of this
+/// program runs below the agent too, and is no command of the agent.
+fn runs_command(line: &[&str], asked: &[&str]) -> bool {
+    let is_hook = line.contains(&"requery") && line.contains(&"hook");
+    !is_hook && line.windows(asked.len()).any(|words| words == asked)
+}
+
+/// The words of a text: its letters and digits. The shell of an agent gets the command between quotes, with its own quotes
+/// escaped.
+fn words(text: &str) -> Vec<&str> {
+    text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect()
 }
 
 #[cfg(test)]

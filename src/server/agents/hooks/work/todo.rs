@@ -32,32 +32,47 @@ fn take_tool_call(todos: &mut Vec<Todo>, record: &HookRecord, is_newest: bool) {
         // A subagent has a list of its own.
         Some("TodoWrite") if is_newest && record.thread().is_none() => replace(todos, input.get("todos"), "content"),
         Some("update_plan") if is_newest && record.thread().is_none() => replace(todos, input.get("plan"), "step"),
-        Some("TaskCreate") => add(todos, created_id(record), text("subject")),
-        Some("TaskUpdate") if text("status") == Some("deleted") => {
-            todos.retain(|todo| todo.id.is_none() || todo.id.as_deref() != text("taskId"));
-        }
+        Some("TaskCreate") => add(todos, created_id(record).as_deref(), text("subject")),
         Some("TaskUpdate") => {
-            let known = todos.iter_mut().find(|todo| todo.id.is_some() && todo.id.as_deref() == text("taskId"));
+            let Some(id) = updated_entry(record) else { return };
+            if text("status") == Some("deleted") {
+                todos.retain(|todo| todo.id.as_ref() != Some(&id));
+                return;
+            }
+            let known = todos.iter_mut().find(|todo| todo.id.as_ref() == Some(&id));
             if let (Some(todo), Some(subject)) = (known, text("subject").filter(|_| is_newest)) {
                 todo.title = title(subject);
             }
             if let Some(state) = text("status").and_then(TodoState::parse).filter(|_| is_newest) {
-                add(todos, text("taskId"), None);
-                set_state(todos, text("taskId"), state);
+                add(todos, Some(&id), None);
+                set_state(todos, Some(&id), state);
             }
         }
         Some(_) | None => {}
     }
 }
 
+/// The id of the entry that a call of `TaskUpdate` has changed. None: the call changed no entry.
+pub fn updated_entry(record: &HookRecord) -> Option<String> {
+    let response = |field: &str| record.value("tool_response").and_then(|response| response.get(field));
+    let has_failed = response("success").and_then(Value::as_bool) == Some(false);
+    record.value("tool_input")?.get("taskId").filter(|_| !has_failed).and_then(short_id)
+}
+
 /// The id that the runtime gave a new entry.
-fn created_id(record: &HookRecord) -> Option<&str> {
-    record.value("tool_response")?.get("task")?.get("id")?.as_str()
+fn created_id(record: &HookRecord) -> Option<String> {
+    short_id(record.value("tool_response")?.get("task")?.get("id")?)
+}
+
+/// An id, as a text or a number.
+pub fn short_id(id: &Value) -> Option<String> {
+    let id = id.as_str().map_or_else(|| id.as_u64().map(|id| id.to_string()), |id| Some(id.to_owned()))?;
+    Some(id).filter(|id| !id.trim().is_empty() && id.len() <= limits::HOOK_ID_BYTES)
 }
 
 /// Adds an entry. Of an entry that is there already only a missing title changes.
 fn add(todos: &mut Vec<Todo>, id: Option<&str>, subject: Option<&str>) {
-    let Some(id) = id.filter(|id| !id.is_empty() && id.len() <= limits::HOOK_ID_BYTES) else { return };
+    let Some(id) = id else { return };
     let unnamed = format!("#{id}");
     let is_full = todos.len() >= limits::TODOS;
     match todos.iter_mut().find(|todo| todo.id.as_deref() == Some(id)) {

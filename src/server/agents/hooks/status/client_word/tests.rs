@@ -225,6 +225,9 @@ fn a_command_that_runs_shows_that_it_was_approved() {
         task.note(agent, &outcome).to_owned()
     };
     assert_eq!(see(6_000, shell("ls")), "waiting permission");
+    assert_eq!(see(6_000, shell("secho a b")), "waiting permission", "it is another word");
+    let hook = "/bin/sh\0-c\0exec '/opt/echo/a b/requery' hook claude-code";
+    assert_eq!(see(6_000, hook.to_owned()), "waiting permission", "a hook is no command of the agent");
     assert_eq!(see(3_000, shell(r#"echo '"'"'a'"'"' >b"#)), "waiting permission", "it ran before");
     assert_eq!(see(6_000, shell(r#"echo '"'"'a'"'"' >b"#)), "running");
 }
