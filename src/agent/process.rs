@@ -97,7 +97,7 @@ impl Process {
 
     /// The running process with this id. None: there is none, or the system does not tell.
     pub fn running(id: u32) -> Option<Self> {
-        Some(Self { space: ThisSystem::space()?, id, began: ThisSystem::find(id).ok()??.began })
+        ProcessSpace::here()?.running(id)
     }
 
     /// The process id.
@@ -130,6 +130,12 @@ impl ProcessSpace {
     /// The space of this process. None: the system does not tell.
     pub fn here() -> Option<Self> {
         ThisSystem::space()
+    }
+
+    /// The running process with this id, if this space is [`Self::here`]. None: there is none, or the system does not
+    /// tell.
+    pub(super) fn running(&self, id: u32) -> Option<Process> {
+        Some(Process { space: self.clone(), id, began: ThisSystem::find(id).ok()??.began })
     }
 
     /// Whether a process still runs. None: the process is of another space, or the system does not say.

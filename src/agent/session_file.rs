@@ -5,16 +5,18 @@
 //! and never written. The folder also holds keys, which are deliberately never opened: only a file whose name is a
 //! process id and `.json` is read.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::process::{Process, ProcessSpace};
 
-/// How many files of a folder are read. A person runs a few sessions at a time.
-const MAX_FILES: usize = 256;
+/// How many sessions of a folder are told. A person runs a few at a time.
+const MAX_SESSIONS: usize = 256;
 /// How many entries of a folder are looked at. A client that was killed leaves its file behind.
 const MAX_ENTRIES: usize = 4_096;
 /// The longest file that is read. The client writes less than a kilobyte.
@@ -92,7 +94,7 @@ pub fn speaking_sessions(folder: &Path) -> io::Result<Vec<SpeakingSession>> {
     };
     let mut sessions: Vec<SpeakingSession> = Vec::new();
     for entry in entries.take(MAX_ENTRIES).flatten() {
-        if sessions.len() >= MAX_FILES {
+        if sessions.len() >= MAX_SESSIONS {
             break;
         }
         let name = entry.file_name();
@@ -100,9 +102,9 @@ pub fn speaking_sessions(folder: &Path) -> io::Result<Vec<SpeakingSession>> {
             continue;
         };
         // The process is looked for first: a folder can hold many files of clients that were killed.
-        let Some(process) = Process::running(pid) else { continue };
+        let Some(process) = here.running(pid) else { continue };
         let Some(file) = read(&entry.path()).and_then(|text| SessionFile::parse(&text)) else { continue };
-        if file.pid != pid || !file.is_of(&process, &here) {
+        if file.pid != pid || !file.is_of(&process) {
             continue;
         }
         let Some(word) = file.word() else { continue };
@@ -124,10 +126,13 @@ fn process_id(text: &str) -> Option<u32> {
 
 /// Reads a file. None: it is no plain file, it is too long, or it is gone.
 fn read(path: &Path) -> Option<Vec<u8>> {
-    // A pipe or a link in the folder is not of the client, and a pipe would block.
-    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    // A pipe or a link in the folder is not of the client. The opened file is checked, because another program can
+    // replace a file between a check and the opening, and the opening of a pipe would block.
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    file.metadata().ok().filter(fs::Metadata::is_file)?;
     let mut text = Vec::new();
-    File::open(path).ok()?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).ok()?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).ok()?;
     (text.len() as u64 <= MAX_FILE_BYTES).then_some(text)
 }
 
@@ -137,10 +142,7 @@ impl SessionFile {
     }
 
     /// Whether the process wrote the file, and not an earlier process with its id.
-    fn is_of(&self, process: &Process, here: &ProcessSpace) -> bool {
-        if process.space() != here {
-            return false;
-        }
+    fn is_of(&self, process: &Process) -> bool {
         match self.proc_start.as_deref().and_then(|text| text.parse::<u64>().ok()) {
             Some(began) => began == process.began(),
             // Only Linux writes the start as a number. Elsewhere the process began before its session did.
@@ -252,6 +254,10 @@ mod tests {
             fs::write(path(&name), file.to_string()).expect("written");
         }
         std::os::unix::fs::symlink(path(&format!("{pid}.key")), path(&format!("{pid}.json"))).expect("a link");
+        assert_eq!(speaking_sessions(folder.path()).expect("readable"), []);
+        fs::remove_file(path(&format!("{pid}.json"))).expect("removed");
+        let made = std::process::Command::new("mkfifo").arg(path(&format!("{pid}.json"))).status().expect("mkfifo");
+        assert!(made.success());
         assert_eq!(speaking_sessions(folder.path()).expect("readable"), []);
         fs::remove_file(path(&format!("{pid}.json"))).expect("removed");
         for text in ["", "{", "[]", "\u{0}\u{0}"].map(str::to_owned).into_iter().chain([" ".repeat(70_000)]) {

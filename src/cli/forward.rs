@@ -35,6 +35,8 @@ use post::{DeliveryOutcome, ForwardConnection, ServerAway};
 struct ForwardTimes {
     /// Until then it waits for the earlier hooks of its agent process.
     behind_until: Duration,
+    /// The pause between two looks at the earlier hooks. A look opens the file of each open place.
+    behind_pause: Duration,
     /// Until then the server may answer. The remaining time is enough to write the record to the spool.
     sent_until: Duration,
     /// Until then it waits for the lock of the spool to count its record.
@@ -51,6 +53,7 @@ const READ_UNTIL: Duration = Duration::from_millis(150);
 /// The times of the process that the agent waits for.
 const WITH_AGENT: ForwardTimes = ForwardTimes {
     behind_until: Duration::from_millis(150),
+    behind_pause: Duration::from_millis(2),
     sent_until: Duration::from_millis(230),
     spooled_until: Duration::from_millis(265),
     catch_up_until: Duration::from_millis(60),
@@ -63,8 +66,8 @@ const LATE_INPUT_WITH_AGENT: Duration = Duration::from_secs(2);
 const PATIENCE_ALONE: Duration = Duration::from_secs(10);
 /// A record that is sent later than this carries the time of its hook.
 const LATE_AFTER: Duration = Duration::from_secs(1);
-/// The pause between two looks at the earlier hooks.
-const BEHIND_PAUSE: Duration = Duration::from_millis(2);
+/// The pause of such a process between two looks at the earlier hooks. 64 of them can wait at the same time.
+const PAUSE_ALONE: Duration = Duration::from_millis(50);
 /// How long a server that did not answer in time is left alone. Every hook that asks it would use up all of its time.
 const SILENCE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -241,7 +244,7 @@ impl Forwarding {
         };
         match late::hand_over(invocation, &self.hook, spool, place, input.bytes()) {
             HandOver::Done => {}
-            HandOver::TooMany => drop(spool.count_unread(self.began + WITH_AGENT.spooled_until)),
+            HandOver::TooMany => drop(spool.count_unread()),
             HandOver::Impossible(place) => self.read_late(input, Some(place), LATE_INPUT_WITH_AGENT),
         }
     }
@@ -259,6 +262,7 @@ impl Forwarding {
         let read = self.began.elapsed();
         let times = ForwardTimes {
             behind_until: read + PATIENCE_ALONE,
+            behind_pause: PAUSE_ALONE,
             sent_until: read + 2 * PATIENCE_ALONE,
             spooled_until: read + 3 * PATIENCE_ALONE,
             catch_up_until: read + 3 * PATIENCE_ALONE,
@@ -275,13 +279,17 @@ impl Forwarding {
     /// Delivers the input, or writes it to the spool.
     fn finish(&self, input: HookInput, place: Option<SpoolPlace>, times: &ForwardTimes) {
         match input.state() {
-            InputState::Whole => self.deliver(&self.hook.record(input.into_bytes()), place, times),
-            InputState::Blank => {}
-            InputState::Open | InputState::TooLong => {
-                if let Some(spool) = &self.spool {
-                    let _ = spool.count_unread(self.began + times.spooled_until);
-                }
+            InputState::Whole => {
+                self.deliver(&self.hook.record(input.into_bytes()), place, times);
+                return;
             }
+            InputState::Blank => {}
+            InputState::Open | InputState::TooLong => drop(self.spool.as_ref().map(Spool::count_unread)),
+        }
+        // Records can have waited behind this place.
+        drop(place);
+        if self.began.elapsed() < times.catch_up_until && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
+            self.catch_up(times);
         }
     }
 
@@ -291,7 +299,7 @@ impl Forwarding {
         if let Some((spool, place)) = &kept {
             let mut is_behind = spool.is_behind(place, now_ms());
             while is_behind && began.elapsed() < times.behind_until {
-                std::thread::sleep(BEHIND_PAUSE);
+                std::thread::sleep(times.behind_pause);
                 is_behind = spool.is_behind(place, now_ms());
             }
             // The queue is looked at after the earlier places: a place that closes has its record in the queue.

@@ -160,7 +160,7 @@ async fn install(args: &Install) -> anyhow::Result<()> {
             }
         }
     }
-    if !dry_run && let Some(untold) = registration::tell(&args.server, agent, version, count).await {
+    if !dry_run && let Some(untold) = registration::tell(&args.server, agent, version).await {
         say!("  {untold}");
     }
     Ok(())
@@ -214,7 +214,7 @@ async fn uninstall(choice: &SettingsChoice) -> anyhow::Result<()> {
                 let _ = std::fs::remove_dir(folder);
             }
             let server = server.as_deref().unwrap_or(super::DEFAULT_SERVER);
-            if let Some(untold) = registration::tell(server, agent, agent::version(agent), 0).await {
+            if let Some(untold) = registration::tell(server, agent, agent::version(agent)).await {
                 say!("  {untold}");
             }
         }

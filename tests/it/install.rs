@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::home::{Home, fixtures, free_port, run_silently};
 
+mod neighbours;
+
 const AGENTS: [&str; 2] = ["claude-code", "codex"];
 const SCOPES: [&str; 2] = ["--user", "--project"];
 
@@ -271,43 +273,6 @@ fn the_command_names_another_server_and_refuses_credentials() {
     assert_eq!(found["Stop"], [command("codex")]);
 }
 
-#[tokio::test]
-async fn the_server_learns_of_an_install_and_of_an_uninstall() {
-    let home = Home::new();
-    home.install_program("claude", "echo '2.1.332 (Claude Code)'");
-    let port = free_port();
-    let url = format!("http://127.0.0.1:{port}");
-    let install = ["hooks", "install", "--agent", "claude-code", "--server", &url];
-    let untold = format!("  the server at {url} was not told; ");
-    let text = home.run(&install);
-    assert!(text.contains("installed 26 hooks") && text.contains(&untold), "{text}");
-
-    let served = home.serve(port, &[]).await;
-    let agents = async || served.get("/api/v1/agents").await["items"].clone();
-    home.run(&[&install[..], &["--dry-run"]].concat());
-    assert_eq!(agents().await, json!([]), "a dry run tells no server");
-    // The hooks are installed already, but this server does not know them yet.
-    let text = home.run(&install);
-    assert!(text.contains("already installed") && !text.contains("not told"), "{text}");
-    let told = agents().await;
-    let expected = |hooks: u32| {
-        let host = &told[0]["host"];
-        json!([{"source": "claude-code", "host": host, "version": "2.1.332", "hooks": hooks, "heard_at": null, "running": 0}])
-    };
-    assert!(told[0]["host"].as_str().is_some_and(|host| !host.is_empty()), "{told}");
-    assert_eq!(told, expected(26));
-    // A hook names the same machine as the install.
-    home.hook(
-        &["claude-code", "--server", &url],
-        br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"p"}"#,
-    );
-    let heard = agents().await;
-    assert_eq!((heard.as_array().map(Vec::len), &heard[0]["running"]), (Some(1), &json!(1)), "{heard}");
-    let text = home.run(&["hooks", "uninstall", "--agent", "claude-code"]);
-    assert!(!text.contains("not told"), "{text}");
-    assert_eq!((&agents().await[0]["hooks"], &heard[0]["hooks"]), (&json!(0), &json!(26)));
-}
-
 /// Runs each installed command as the agent does, with the recorded input of its hook.
 #[tokio::test]
 async fn each_installed_command_delivers_its_record() {
@@ -436,55 +401,4 @@ fn two_scopes_that_double_every_row_are_told() {
     run_silently(home.at_home(hook), br#"{"session_id":"s","hook_event_name":"Stop","cwd":"/"}"#);
     let text = status(&home, "claude-code");
     assert!(text.contains(&format!("1 record waits (1 KiB in {spool}/local-7474)")), "{text}");
-}
-
-#[test]
-fn a_removed_program_fails_no_hook() {
-    let home = Home::new();
-    let (program, kept) = (home.path("bin/requery"), home.path("kept"));
-    fs::copy(env!("CARGO_BIN_EXE_requery"), &program).unwrap();
-    let mut install = std::process::Command::new(&program);
-    install.args(["hooks", "install", "--agent", "claude-code", "--server", "http://127.0.0.1:9"]);
-    assert!(home.at_home(install).output().unwrap().status.success());
-    let text = fs::read_to_string(settings(&home, "claude-code", "--user")).unwrap();
-    let command = value(text.as_bytes())["hooks"]["Stop"][0]["hooks"][0]["command"].as_str().unwrap().to_owned();
-    let run = || {
-        let mut shell = std::process::Command::new("sh");
-        shell.arg("-c").arg(&command);
-        let mut child = home.at_home(shell);
-        child.stdin(std::process::Stdio::null());
-        crate::home::check_silent(&child.output().unwrap());
-    };
-    run();
-    fs::rename(&program, &kept).unwrap();
-    run();
-}
-
-#[test]
-fn the_file_of_a_project_is_kept_out_of_git() {
-    for folder in ["", "nested"] {
-        let home = Home::new();
-        let git = |args: &[&str]| {
-            let mut git = std::process::Command::new("git");
-            git.args(args);
-            let output = home.at_home(git).output().unwrap();
-            String::from_utf8(output.stdout).unwrap()
-        };
-        git(&["init", "--quiet", "."]);
-        let nested = home.project().join(folder);
-        fs::create_dir_all(&nested).unwrap();
-        let install = || {
-            let mut install = home.requery(&["hooks", "install", "--agent", "claude-code", "--project"]);
-            let output = install.current_dir(&nested).output().unwrap();
-            assert!(output.status.success(), "{output:?}");
-            String::from_utf8(output.stdout).unwrap()
-        };
-        let text = install();
-        assert!(text.contains("kept out of git       by a line in ") && text.contains("/.git/info/exclude"), "{text}");
-        assert_eq!(git(&["status", "--porcelain"]), "");
-        let exclude = fs::read_to_string(home.project().join(".git/info/exclude")).unwrap();
-        fs::remove_file(nested.join(".claude/settings.local.json")).unwrap();
-        assert!(!install().contains("kept out of git"), "git ignores the file already");
-        assert_eq!(fs::read_to_string(home.project().join(".git/info/exclude")).unwrap(), exclude);
-    }
 }

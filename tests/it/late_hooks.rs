@@ -1,6 +1,6 @@
 //! `requery hook` with late input, signals and a busy machine: no record is lost.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -124,6 +124,20 @@ async fn a_later_hook_of_the_same_agent_waits_behind_late_input() {
     assert_eq!(titles, ["number 0", "number 1", "number 2", "number 3"]);
 }
 
+/// The server is on another machine and cannot read the spool.
+#[tokio::test]
+async fn the_records_behind_a_late_input_without_a_record_are_sent() {
+    let home = Home::new();
+    let port = free_port();
+    let served = home.serve(port, &["--spool", "elsewhere"]).await;
+    let (late, stdin) = start(&home, port);
+    end(late);
+    home.hook(&["claude-code", "--server", &format!("http://127.0.0.1:{port}")], prompt(0, 1).as_bytes());
+    assert_eq!(home.spooled(port), 1, "the record waits behind the late input");
+    drop(stdin);
+    served.wait_for_events(1).await;
+}
+
 #[tokio::test]
 async fn a_killed_hook_holds_up_no_other() {
     let home = Home::new();
@@ -164,6 +178,44 @@ fn signals_end_no_hook() {
             wait_for("a closed place", PATIENCE, || open_places(&home, port) == 0);
         }
     }
+}
+
+/// Waits for the end of a hook, and kills a hook that does not end.
+fn ends(mut hook: Child) -> bool {
+    let until = Instant::now() + AT_MOST;
+    while hook.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            hook.kill().unwrap();
+            hook.wait().unwrap();
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+#[test]
+fn an_endless_input_ends_its_hook_and_is_counted() {
+    let home = Home::new();
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    for (agent, server) in [("claude-code", url.as_str()), ("unknown", &url), ("claude-code", "no URL")] {
+        let mut command = home.requery(&["hook", agent, "--server", server]);
+        command.stdin(File::open("/dev/zero").unwrap());
+        assert!(ends(command.spawn().unwrap()), "{agent} {server}");
+    }
+    // The process that reads late input.
+    let (hook, mut stdin) = start(&home, port);
+    end(hook);
+    let (chunk, until) = (vec![b' '; 64 * 1024], Instant::now() + AT_MOST);
+    let mut written = stdin.write_all(&chunk);
+    while written.is_ok() && Instant::now() < until {
+        written = stdin.write_all(&chunk);
+    }
+    assert!(written.is_err(), "the process reads on");
+    wait_for("a closed place", PATIENCE, || open_places(&home, port) == 0);
+    let status = home.run(&["hooks", "status", "--server", &url]);
+    assert!(status.contains("2 inputs were lost"), "{status}");
 }
 
 #[test]

@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The size of the file: five numbers of twenty digits, each followed by a space or the end of the line.
-const FILE_BYTES: usize = 105;
-/// The size of the file that version 0.1 wrote: without the last number.
-const OLDER_FILE_BYTES: usize = 84;
+/// The size of the file: four numbers of twenty digits, each followed by a space or the end of the line.
+const FILE_BYTES: usize = 84;
 
 /// The figures. The file stays locked until this value is dropped.
 #[derive(Debug)]
@@ -21,8 +19,6 @@ pub struct CountFile {
     pub dropped: u64,
     /// Records put aside since the spool exists.
     pub aside: u64,
-    /// Inputs lost since the spool exists.
-    pub unread: u64,
 }
 
 impl CountFile {
@@ -31,24 +27,23 @@ impl CountFile {
     pub fn read(file: File, found: impl FnOnce() -> io::Result<(u64, u64)>) -> io::Result<Self> {
         let mut text = [0; FILE_BYTES];
         let read = file.read_at(&mut text, 0).unwrap_or_default();
-        let numbers = str::from_utf8(&text[..read]).ok().filter(|_| matches!(read, FILE_BYTES | OLDER_FILE_BYTES));
+        let numbers = str::from_utf8(&text[..read]).ok().filter(|_| read == FILE_BYTES);
         let numbers: Option<Vec<u64>> =
             numbers.and_then(|text| text.split_whitespace().map(|number| number.parse().ok()).collect());
-        let (next, bytes, dropped, aside, unread) = match numbers.as_deref() {
-            Some([next, bytes, dropped, aside]) => (*next, *bytes, *dropped, *aside, 0),
-            Some([next, bytes, dropped, aside, unread]) => (*next, *bytes, *dropped, *aside, *unread),
+        let (next, bytes, dropped, aside) = match numbers.as_deref() {
+            Some([next, bytes, dropped, aside]) => (*next, *bytes, *dropped, *aside),
             _ => {
                 let (next, bytes) = found()?;
-                (next, bytes, 0, 0, 0)
+                (next, bytes, 0, 0)
             }
         };
-        Ok(Self { file, next, bytes, dropped, aside, unread })
+        Ok(Self { file, next, bytes, dropped, aside })
     }
 
     /// Writes the figures.
     pub fn save(&self) -> io::Result<()> {
-        let Self { file, next, bytes, dropped, aside, unread } = self;
-        let text = format!("{next:020} {bytes:020} {dropped:020} {aside:020} {unread:020}\n");
+        let Self { file, next, bytes, dropped, aside } = self;
+        let text = format!("{next:020} {bytes:020} {dropped:020} {aside:020}\n");
         file.write_all_at(text.as_bytes(), 0)
     }
 }

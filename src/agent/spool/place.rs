@@ -66,14 +66,27 @@ impl PlaceName {
 impl SpoolPlace {
     /// Takes the first free place from `name` on: `unnamed` is the path at which its file is made. The file is locked
     /// before it gets its name, because an unlocked place counts as left by a killed process.
-    pub fn take(folder: &Path, unnamed: &Path, mut name: PlaceName) -> io::Result<Self> {
+    pub fn take(folder: &Path, unnamed: &Path, name: PlaceName) -> io::Result<Self> {
+        Self::take_by(|from, to| fs::hard_link(from, to), folder, unnamed, name)
+    }
+
+    /// Takes a place as [`Self::take`] does, with the function that makes a hard link.
+    pub(super) fn take_by(
+        link: impl Fn(&Path, &Path) -> io::Result<()>,
+        folder: &Path,
+        unnamed: &Path,
+        mut name: PlaceName,
+    ) -> io::Result<Self> {
         let lock = OpenOptions::new().append(true).create(true).mode(0o600).open(unnamed)?;
         lock.lock()?;
         let named = loop {
             let path = folder.join(name.file_name());
-            match fs::hard_link(unnamed, &path) {
+            match link(unnamed, &path) {
+                Ok(()) => break Ok(path),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => name.number += 1,
-                linked => break linked.map(|()| path),
+                // The file system has no hard links. A rename replaces a file, so the name has to be free.
+                Err(_) if path.exists() => name.number += 1,
+                Err(_) => break fs::rename(unnamed, &path).map(|()| path),
             }
         };
         let _ = fs::remove_file(unnamed);

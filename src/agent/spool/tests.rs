@@ -1,8 +1,12 @@
 use std::fs;
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::place::agent_checksum;
-use super::{BrokenRecord, MAX_SPOOL_BYTES, MAX_WAIT_BEHIND_MS, Spool, SpoolTally, SpooledRecord};
+use super::place::{agent_checksum, open_places};
+use super::{
+    BrokenRecord, MAX_SPOOL_BYTES, MAX_WAIT_BEHIND_MS, PlaceName, Spool, SpoolPlace, SpoolTally, SpooledRecord,
+};
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
@@ -136,6 +140,26 @@ fn a_record_waits_behind_the_open_places_of_its_agent_process() {
     assert_eq!(numbers(1_100), ["1", "2", "3"]);
 }
 
+/// exFAT and some network file systems refuse hard links.
+#[test]
+fn a_place_needs_no_hard_link() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let places = folder.path().join("places");
+    fs::create_dir(&places).expect("a folder");
+    let unnamed = folder.path().join("part-place");
+    let refused = |_: &Path, _: &Path| Err(io::ErrorKind::PermissionDenied.into());
+    let take = || SpoolPlace::take_by(refused, &places, &unnamed, PlaceName { number: 7, agent: 1, at_ms: 5 });
+    let taken = [take().expect("a place"), take().expect("a place")];
+    assert_eq!(taken.each_ref().map(|place| place.name.number), [7, 8], "a place replaces no other");
+    assert_eq!(open_places(&places).len(), 2, "both files are locked");
+    assert!(!fs::exists(&unnamed).expect("readable"));
+    drop(taken);
+    assert_eq!(fs::read_dir(&places).expect("readable").count(), 0);
+    fs::remove_dir(&places).expect("removed");
+    assert!(take().is_err(), "no folder");
+    assert!(!fs::exists(&unnamed).expect("readable"));
+}
+
 #[test]
 fn the_place_of_a_killed_process_holds_up_no_record() {
     let (_folder, spool) = spool();
@@ -158,7 +182,9 @@ fn a_record_is_kept_while_another_process_holds_the_lock() {
     let count = fs::File::open(spool.folder().join("count")).expect("a file");
     count.lock().expect("locked");
     spool.put(&record(1, b"{}"), &place, Instant::now()).expect("put");
+    spool.count_unread().expect("counted");
+    spool.count_unread().expect("counted");
     drop(count);
     let tally = spool.tally(soon()).expect("a tally");
-    assert_eq!((tally.waiting, tally.dropped), (1, 0));
+    assert_eq!((tally.waiting, tally.dropped, tally.unread), (1, 0, 2));
 }

@@ -14,6 +14,9 @@ use rustix::io::Errno;
 use serde::de::IgnoredAny;
 
 const INPUT_CHUNK_BYTES: usize = 64 * 1024;
+/// How many bytes of an input that is too long are read and dropped. The writer of a closed pipe sees an error, but the
+/// writer of an endless input must not keep this process for ever.
+const MAX_DROPPED_BYTES: usize = 8 * limits::LONG_BODY_BYTES;
 /// How long an input that grew is left alone before it is checked for being a whole record.
 const QUIET_PAUSE: Duration = Duration::from_millis(150);
 
@@ -22,7 +25,8 @@ const QUIET_PAUSE: Duration = Duration::from_millis(150);
 pub struct HookInput {
     bytes: Vec<u8>,
     has_ended: bool,
-    is_too_long: bool,
+    /// The bytes behind the longest record.
+    dropped_bytes: usize,
 }
 
 /// What the input holds at a moment.
@@ -55,18 +59,19 @@ impl HookInput {
     }
 
     /// Reads until the input ends, or until `until`. Input that is there by then is read even if the process gets to it
-    /// later.
+    /// later, unless the input is too long.
     pub fn read(&mut self, until: Instant) {
         let input = io::stdin();
         let mut chunk = vec![0; INPUT_CHUNK_BYTES];
-        while !self.has_ended && is_readable(&input, until) {
+        while !self.is_over(until) && is_readable(&input, until) {
             match rustix::io::read(&input, &mut chunk) {
                 Ok(0) => self.has_ended = true,
+                Ok(length) if !self.is_too_long() && self.bytes.len() + length <= limits::LONG_BODY_BYTES => {
+                    self.bytes.extend_from_slice(&chunk[..length]);
+                }
                 Ok(length) => {
-                    self.is_too_long |= self.bytes.len() + length > limits::LONG_BODY_BYTES;
-                    if !self.is_too_long {
-                        self.bytes.extend_from_slice(&chunk[..length]);
-                    }
+                    self.dropped_bytes += length;
+                    self.has_ended = self.dropped_bytes > MAX_DROPPED_BYTES;
                 }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(_) => self.has_ended = true,
@@ -93,7 +98,7 @@ impl HookInput {
 
     /// What the input holds now. An input without end counts as a record if it is whole JSON.
     pub fn state(&self) -> InputState {
-        if self.is_too_long {
+        if self.is_too_long() {
             InputState::TooLong
         } else if !self.has_ended {
             if self.is_json() { InputState::Whole } else { InputState::Open }
@@ -102,6 +107,15 @@ impl HookInput {
         } else {
             InputState::Whole
         }
+    }
+
+    /// Whether no more input is read, even if there is some.
+    fn is_over(&self, until: Instant) -> bool {
+        self.has_ended || (self.is_too_long() && Instant::now() >= until)
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.dropped_bytes > 0
     }
 
     fn is_json(&self) -> bool {

@@ -1,7 +1,9 @@
 //! The hooks to register for each agent, and the files in which it looks for them.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -21,6 +23,8 @@ pub enum SettingsScope {
 
 /// How long an agent may take to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of the output of an agent is read. The version is in its first line.
+const MAX_VERSION_BYTES: u64 = 1024;
 
 /// The version of the installed client. None: there is no such program, or it does not say.
 pub fn version(agent: AgentRuntime) -> Option<ClientVersion> {
@@ -80,6 +84,14 @@ fn version_of(program: &str) -> Option<ClientVersion> {
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
     let until = Instant::now() + VERSION_TIMEOUT;
+    let (line, is_read) = mpsc::channel();
+    let output = child.stdout.take()?.take(MAX_VERSION_BYTES);
+    // A process that the agent leaves behind can hold the output open, so a thread reads, which can be abandoned.
+    std::thread::spawn(move || {
+        let mut first = Vec::new();
+        let _ = BufReader::new(output).read_until(b'\n', &mut first);
+        let _ = line.send(first);
+    });
     while child.try_wait().ok()?.is_none() {
         if Instant::now() > until {
             let _ = child.kill();
@@ -88,8 +100,8 @@ fn version_of(program: &str) -> Option<ClientVersion> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    let output = child.wait_with_output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let first = is_read.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
+    let text = String::from_utf8_lossy(&first).into_owned();
     // Claude Code writes the version first, Codex writes its name before it.
     text.split_whitespace().take(2).find_map(|word| {
         let numbers: Option<Vec<u32>> = word.split('.').map(|number| number.parse().ok()).collect();

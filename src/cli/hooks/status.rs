@@ -129,7 +129,7 @@ fn print_agent(agent: AgentRuntime, args: &HooksStatusArgs) -> anyhow::Result<Ve
 }
 
 /// Our hooks in a settings file.
-fn find_ours(path: &Path, agent: AgentRuntime) -> anyhow::Result<Vec<PlacedHook>> {
+pub fn find_ours(path: &Path, agent: AgentRuntime) -> anyhow::Result<Vec<PlacedHook>> {
     let settings = SettingsFile::read(path)?;
     let ours = |command: &str| command::read(command, agent).is_some();
     edit::find(settings.text(), ours).map_err(|flaw| settings.flaw(&flaw))
