@@ -1,7 +1,7 @@
-/** The coding agents: where each one runs, its running sessions, and the minute in which it was last heard. */
+/** The coding agents: where each one runs, when it was last heard, its open sessions and its installation. */
 import { useModel } from "../live";
 import type { Agent } from "../rows";
-import { number } from "../words";
+import { count } from "../words";
 import { Age } from "./age";
 import { Belief } from "./belief";
 
@@ -17,14 +17,16 @@ export function Agents() {
       <dl class="pairs">
         {data.items.map((agent) => (
           <div key={`${agent.source} ${agent.host}`}>
-            <dt dir="auto" title={installed(agent)}>
-              {agent.source}
-              {agent.host === null ? "" : ` on ${agent.host}`}
+            <dt>
+              <span class="agent-name" dir="auto">
+                {agent.source}
+                {agent.host === null ? "" : ` on ${agent.host}`}
+              </span>
+              <span class="agent-state" dir="auto">
+                {stateOf(agent)}
+              </span>
             </dt>
-            <dd>
-              {agent.running > 0 ? `${number(agent.running)} running · ` : ""}
-              {agent.heard_at === null ? "not heard yet" : <Age time={agent.heard_at} />}
-            </dd>
+            <dd>{agent.heard_at === null ? "not heard yet" : <Age time={agent.heard_at} />}</dd>
           </div>
         ))}
       </dl>
@@ -32,7 +34,15 @@ export function Agents() {
   );
 }
 
-function installed({ version, hooks }: Agent): string {
-  const of = version === null ? "version not known" : `version ${version}`;
-  return `${of}, ${hooks === null ? "hooks not known" : hooks === 1 ? "1 hook" : `${number(hooks)} hooks`}`;
+/**
+ * The sessions of an agent are open, and not running: a session whose turn has ended is open too, and the figure
+ * "running" counts tasks.
+ */
+function stateOf({ running, version, hooks }: Agent): string {
+  const parts = [
+    running > 0 ? count(running, "open session") : null,
+    version === null ? null : `version ${version}`,
+    hooks === null ? null : count(hooks, "hook"),
+  ];
+  return parts.filter((part) => part !== null).join(" · ");
 }
