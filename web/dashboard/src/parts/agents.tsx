@@ -14,19 +14,17 @@ export function Agents() {
         <h2 id="agents">Agents</h2>
         <Belief model="agents" />
       </div>
-      <dl class="pairs">
+      <dl class="pairs agents">
         {data.items.map((agent) => (
           <div key={`${agent.source} ${agent.host}`}>
-            <dt>
-              <span class="agent-name" dir="auto">
-                {agent.source}
-                {agent.host === null ? "" : ` on ${agent.host}`}
-              </span>
-              <span class="agent-state" dir="auto">
-                {stateOf(agent)}
-              </span>
+            <dt dir="auto">
+              {agent.source}
+              {agent.host === null ? "" : ` on ${agent.host}`}
             </dt>
             <dd>{agent.heard_at === null ? "not heard yet" : <Age time={agent.heard_at} />}</dd>
+            <dd class="agent-state" dir="auto">
+              {stateOf(agent)}
+            </dd>
           </div>
         ))}
       </dl>

@@ -215,7 +215,7 @@ export function tests() {
           assert.deepEqual(await page.evaluate(broken), [], text);
         }
         await show("/");
-        await page.locator(".agent-name").waitFor();
+        await page.locator(".agents dt").waitFor();
         assert.deepEqual(await page.evaluate(broken), []);
       },
     );

@@ -282,6 +282,13 @@ export function tests() {
       const [task] = await server.tasks(project);
       await page.goto(`${proxy.url}/tasks?project=${encodeURIComponent(project)}`);
       await taskRows(page).filter({ hasText: asked }).waitFor();
+      await page.setViewportSize({ width: 360, height: 640 });
+      const share = await taskRows(page).evaluate((row) => {
+        const [name, whole] = [row.querySelector(".row-name"), row].map((one) => one.getBoundingClientRect().width);
+        return name / whole;
+      });
+      assert.ok(share > 0.8, "on a small screen the words leave the name its line");
+      await page.setViewportSize({ width: 1280, height: 800 });
       await page.goto(`${proxy.url}/tasks/${task.task_id}?project=${encodeURIComponent(project)}`);
       const head = page.locator(".task-state");
       await head.filter({ hasText: asked }).waitFor();
