@@ -192,10 +192,12 @@ impl PageContent {
 
     fn task_row(&self, task: &Task) -> RowEntry {
         let (sign, status) = match task.status_reason.as_deref() {
+            // A task that waits for no person does need one once its process is gone.
+            _ if task.stale_since.is_some() => sign(task.status, true, task.stale_reason),
             // The task waits, but not for a person.
             Some("ready") if task.status == TaskStatus::Waiting => (RowSign::Plain, "ready"),
             Some("scheduled") if task.status == TaskStatus::Waiting => (RowSign::Plain, "scheduled"),
-            Some(_) | None => sign(task.status, task.stale_since.is_some(), task.stale_reason),
+            Some(_) | None => sign(task.status, false, None),
         };
         let events = counted(task.event_count, "event");
         let (key, target) = (task.task_id.to_string(), Some(task.task_id.clone()));

@@ -18,6 +18,7 @@ mod patch;
 pub(super) mod person_words;
 pub(super) mod record;
 pub(super) mod refusal;
+mod rows;
 pub(super) mod status;
 pub(super) mod store;
 pub(super) mod timeline_row;
@@ -29,18 +30,17 @@ mod work;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use self::record::HookRecord;
+use self::rows::TakenRecord;
 use self::status::{AgentMemory, FreshIds, TitleOrigin};
 use self::store::StoredTask;
-use self::timeline_row::TimelineRow;
 use self::work::{GitOutcome, StoredWork};
-use crate::agent::hook_catalogue::{HookName, RowEffect, RowEnd};
+use crate::agent::hook_catalogue::HookName;
 use crate::agent::name::AgentName;
 use crate::agent::process::Process;
 use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::protocol::{EventId, SessionId};
 use crate::server::access::scope::Scope;
-use crate::server::ingest::event::EventToLog;
 use crate::server::ingest::{self, Invalid};
 use crate::server::text::NotJson;
 
@@ -251,55 +251,8 @@ async fn take_record(
     if let Some(answer) = usage::of_answer(record, &fresh.event, now_ms) {
         ingest::usage::save(tx, &task_id, vec![answer]).await?;
     }
-    let state = match record.row().1 {
-        RowEffect::None => return Ok(()),
-        RowEffect::Log => None,
-        RowEffect::Begin(_) => Some(EventState::Running),
-        RowEffect::End(_, RowEnd::Ok) => Some(EventState::Ok),
-        RowEffect::End(_, RowEnd::Failed) => Some(EventState::Failed),
-        RowEffect::End(_, RowEnd::Denied) => Some(EventState::Denied),
-    };
-    let session_id = agent.session().map(str::to_owned);
-    let is_repeated = known.as_ref().is_some_and(|event| !event.is_unfinished());
-    let mut new = Vec::new();
-    let mut is_told = true;
-    match (known, state) {
-        (Some(event), Some(state)) => {
-            // A batch can report a call as denied before the hook of the call itself arrives.
-            let is_corrected = event.state == EventState::Denied && state != EventState::Denied;
-            is_told = (is_corrected || event.is_unfinished()) && state != EventState::Running;
-            if is_told {
-                ingest::event::finish(tx, &event.id, event.ending(state, TimelineRow::of(record))).await?;
-            }
-        }
-        (Some(_), None) => {}
-        (None, _) if is_in_transcript && record.external_id().is_none() => {}
-        (None, state) => {
-            let (external_id, session_id) = (record.external_id(), session_id.clone());
-            let mut row = TimelineRow::of(record);
-            if record.hook == HookName::SubagentStart {
-                linked_rows::name_after_call(tx, record, &agent, &mut row).await?;
-            }
-            let row = row.into_event(&task_id, now_ms, now_ms);
-            new.push(EventToLog { id: fresh.event, session_id, state, external_id, ..row });
-        }
-    }
-    if !is_repeated {
-        linked_rows::follow_call(tx, &task_id, record).await?;
-    }
-    if is_told && !is_in_transcript {
-        let of_run = |row: TimelineRow| EventToLog {
-            session_id: session_id.clone(),
-            ..row.into_event(&task_id, now_ms, now_ms)
-        };
-        new.extend(git.rows.into_iter().map(of_run));
-    }
-    ingest::event::insert_all(tx, new).await?;
-    if record.hook == HookName::PermissionDenied && !record.is_concluded && !is_in_transcript {
-        let event = EventToLog { session_id, ..TimelineRow::of_denial(record).into_event(&task_id, now_ms, now_ms) };
-        ingest::event::insert_all(tx, vec![event]).await?;
-    }
-    Ok(())
+    let taken = TakenRecord { task_id: &task_id, record, agent: &agent, known, event_id: fresh.event, now_ms };
+    taken.write_rows(tx, git.rows, is_in_transcript).await
 }
 
 /// Whether the title of a record replaces the title of the task. A new name of the session always does, and a prompt

@@ -153,11 +153,11 @@ async fn each_change_of_the_list_of_agents_sends_a_notice() {
         sql("update tasks set project = 'shop' where project = 'site'".to_owned()),
         sql("update agents set heard_at = heard_at + 60000 where project = 'shop'".to_owned()),
         ("POST", "/api/v1/hooks/codex".to_owned(), ended),
+        sql(format!("update tasks set project = 'site' where id = {running}")),
         // The `sqlite3` program enforces no foreign keys, so the sessions of a replaced task stay.
         sql(format!(
-            "replace into tasks (id, title, project) select id, title, 'site' from tasks where id = {running}"
+            "replace into tasks (id, title, project) select id, title, 'shop' from tasks where id = {running}"
         )),
-        sql("update tasks set project = 'shop' where project = 'site'".to_owned()),
         sql("delete from sessions where status = 'running'".to_owned()),
         sql(format!("insert into sessions (task_id, source, host) values ({task}, 'codex', 'north')")),
         sql(format!("delete from tasks where id = {task}")),

@@ -128,11 +128,13 @@ export class Store {
     });
   }
 
-  /** The read model with this name: `overview`, `bookmarks` or `task:<id>`. The same name gives the same object. */
+  /** The read model with this name: `overview`, `bookmarks`, `agents` or `task:<id>`. The same name gives the same object. */
   watch<M extends ReadModel>(name: M): Watch<BodyOf<M>> {
     const model = readModel(name);
     if (model === null) {
-      throw new TypeError(`no read model has the name ${JSON.stringify(name)}: overview, bookmarks or task:<id>`);
+      throw new TypeError(
+        `no read model has the name ${JSON.stringify(name)}: overview, bookmarks, agents or task:<id>`,
+      );
     }
     let watch = this.#watches.get(model);
     if (!watch) {

@@ -378,5 +378,8 @@ test("the engine that cannot be loaded is said in the status", async () => {
 
 test("a name that is no read model is refused with the names that are", () => {
   const { store } = start();
-  assert.throws(() => store.watch("task:1" as never), /no read model has the name "task:1": overview, bookmarks/);
+  assert.throws(
+    () => store.watch("task:1" as never),
+    /no read model has the name "task:1": overview, bookmarks, agents or task/,
+  );
 });

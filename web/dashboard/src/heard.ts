@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { kept } from "./kept";
 import { go, to } from "./route";
 import type { NeedsYou } from "./rows";
-import { whyNeeded } from "./words";
+import { MOST_NEEDS, whyNeeded } from "./words";
 
 const NOTIFY = kept("requery.notify");
 const SOUND = kept("requery.sound");
@@ -49,8 +49,15 @@ export function toggleSound(): string {
   return isSounding.value ? "The sound is on." : "The sound is off.";
 }
 
-/** The episodes that are known: a task that waits since a time. One episode is told once. */
+/**
+ * The episodes that are known: a task that waits since a time. One episode is told once, also if it leaves the list for a
+ * while, as an old failure does for which there is no room. The last heard stand last.
+ */
 let known: Set<string> | null = null;
+/** So many are remembered: ten lists. */
+const MOST_KNOWN = 10 * MOST_NEEDS;
+/** The newest time of a list without room; the empty text if the last list had room. */
+let newestOfFull = "";
 
 /** The title of the tab, and its icon with a dot while a task waits. */
 export function showBadge(waiting: number, title: string | null): void {
@@ -78,15 +85,28 @@ function inOneTab(episode: string, tell: () => void): void {
   });
 }
 
+const episodeOf = ({ task_id, since }: NeedsYou): string => `${task_id} ${since}`;
+
 export function hear(entries: readonly NeedsYou[]): void {
-  const before = known;
-  known = new Set(entries.map(({ task_id, since }) => `${task_id} ${since}`));
+  const isFirst = known === null;
+  const before = known ?? new Set();
+  // An entry that got the room of another one is no newer than the list that had no room for it.
+  const begun = entries.filter((entry) => !before.has(episodeOf(entry)) && entry.since > newestOfFull);
+  const episodes = entries.map(episodeOf);
+  for (const episode of episodes) before.delete(episode);
+  known = new Set([...before, ...episodes].slice(-MOST_KNOWN));
+  newestOfFull =
+    entries.length < MOST_NEEDS
+      ? ""
+      : (entries
+          .map(({ since }) => since)
+          .sort()
+          .at(-1) ?? "");
   // The first answer has the tasks that waited already.
-  if (before === null) return;
-  const begun = entries.filter(({ task_id, since }) => !before.has(`${task_id} ${since}`));
+  if (isFirst) return;
   if (begun.length === 0) return;
   if (!isSounding.value && !isNotifying.value) return;
-  inOneTab(begun.map(({ task_id, since }) => `${task_id} ${since}`).join(" "), () => tell(begun));
+  inOneTab(begun.map(episodeOf).join(" "), () => tell(begun));
 }
 
 /** More notifications at once would hide each other. */
@@ -100,7 +120,7 @@ function tell(begun: readonly NeedsYou[]): void {
       const shown = new Notification(entry.title, {
         body: entry.detail ?? whyNeeded(entry),
         // A tag that was shown before makes no second notification, so each episode has its own.
-        tag: `${entry.task_id} ${entry.since}`,
+        tag: episodeOf(entry),
       });
       shown.onclick = () => {
         window.focus();
@@ -116,6 +136,7 @@ function tell(begun: readonly NeedsYou[]): void {
 /** Another project has other tasks, and none of them began to wait just now. */
 export function forgetHeard(): void {
   known = null;
+  newestOfFull = "";
 }
 
 function beep(): void {

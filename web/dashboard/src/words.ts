@@ -17,13 +17,17 @@ function shapeOfReason(reason: string | null, isCertain: boolean): Shape {
 export const shapeOfNeed = (entry: NeedsYou): Shape =>
   entry.status === "errored" ? "errored" : shapeOfReason(entry.reason ?? null, entry.status_certain);
 
+/** Whether an open task is flagged: its agent is silent, or its process is gone. */
+export const isFlagged = (task: { status: TaskStatus; stale_since?: string | null }): boolean =>
+  Boolean(task.stale_since) && (task.status === "running" || task.status === "waiting");
+
 export function shapeOf(task: {
   status: TaskStatus;
   status_reason?: string | null;
   status_certain: boolean;
   stale_since?: string | null;
 }): Shape {
-  if (task.stale_since && task.status === "running") return "doubt";
+  if (isFlagged(task)) return "doubt";
   if (task.status === "waiting") return shapeOfReason(task.status_reason ?? null, task.status_certain);
   return task.status;
 }
@@ -49,15 +53,25 @@ const WHY: Record<string, string> = {
   scheduled: "ended its turn and goes on by itself",
   ready: "is ready for a first prompt",
   silent: "has been silent for a while, though it should be running",
-  gone: "has no process any more, though it should be running",
+  gone: "has no process any more, though it has not ended",
+};
+
+/** Why a task is in doubt, if its request may be answered already. */
+const ASKED: Record<string, string> = {
+  permission: "asked for your permission, and may have it already",
+  question: "asked you a question, and may have the answer",
 };
 
 /** Why a task waits, as a sentence after its name. */
 export function why(reason: string | null, isCertain = true): string {
   if (reason === null) return "waits for you";
-  if (!isCertain && blockOf(reason) !== null) return `asked for your ${reason}, and may have it already`;
+  const asked = isCertain ? undefined : ASKED[reason];
+  if (asked !== undefined) return asked;
   return WHY[reason] ?? `waits for you: ${reason}`;
 }
+
+/** The overview has no more entries than these. */
+export const MOST_NEEDS = 100;
 
 /** Why an entry needs a person. */
 export function whyNeeded(entry: NeedsYou): string {
@@ -67,7 +81,8 @@ export function whyNeeded(entry: NeedsYou): string {
 
 /** The word of a shape, or of the reason where it has a word of its own, since the sentence beside it says the rest. */
 export const wordOf = (shape: Shape, reason: string | null): string =>
-  (shape === "asks" ? blockOf(reason) : reason === "interrupted" ? reason : null) ?? SHAPE_WORDS[shape];
+  (shape === "asks" ? blockOf(reason) : shape === "turn" && reason === "interrupted" ? reason : null) ??
+  SHAPE_WORDS[shape];
 
 /** The reason of a task that is blocked until a person answers; `null` for every other task. */
 export const blockOf = (reason: string | null): string | null =>
@@ -75,7 +90,7 @@ export const blockOf = (reason: string | null): string | null =>
 
 /** The one sentence of a task in a list. */
 export function sentenceOf(task: Task): string {
-  if (task.stale_since && task.status === "running") return why(task.stale_reason ?? null);
+  if (isFlagged(task)) return why(task.stale_reason ?? null);
   if (task.status === "waiting") return task.status_detail ?? why(task.status_reason ?? null, task.status_certain);
   if (task.status === "errored") {
     return task.status_detail ?? (task.status_reason ? `failed: ${task.status_reason}` : (task.summary ?? "failed"));
@@ -84,9 +99,9 @@ export function sentenceOf(task: Task): string {
   return task.summary ?? "";
 }
 
-/** How far the list of an agent is done, as in `2 of 5 done: Round the total`. */
+/** How far the list of an agent is done, as in `2 of 5 done, now: Round the total`. */
 export const progressWords = ({ done, total, active }: TodoProgress): string =>
-  `${number(done)} of ${number(total)} done${active ? `: ${active}` : ""}`;
+  `${number(done)} of ${number(total)} done${active ? `, now: ${active}` : ""}`;
 
 /** The name of a pull request: its number, where the address ends with one. */
 export function pullRequestWords(address: string): string {
@@ -102,6 +117,9 @@ export function relativePath(path: string, folder: string | null): string {
 
 // The first number formatter of a page costs milliseconds before the first rows, so no formatter is made here.
 export const number = (value: number): string => String(value).replace(/\B(?=(?:\d{3})+$)/g, ",");
+
+/** A number of things: `1 event`, `2 events`. */
+export const count = (value: number, word: string): string => `${number(value)} ${word}${value === 1 ? "" : "s"}`;
 
 const STEPS = ["", "K", "M", "B", "T"];
 

@@ -1,11 +1,12 @@
 /** The real program: a server with a database in a folder of its own, and requests to it. */
-import { spawn } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const repository = fileURLToPath(new URL("../../../", import.meta.url));
 const built = process.env.CARGO_TARGET_DIR ?? join(repository, "target");
@@ -13,6 +14,9 @@ const built = process.env.CARGO_TARGET_DIR ?? join(repository, "target");
 /** The program: the one that `REQUERY_BINARY` names, or the debug build of this repository. */
 export const binary = process.env.REQUERY_BINARY ?? join(built, "debug", "requery");
 export const hasBinary = existsSync(binary);
+
+/** Only SQL writes some texts that no operation and no hook takes. */
+export const hasSqlite = spawnSync("sqlite3", ["--version"]).status === 0;
 
 /** A server gives its address within this time, or the test fails. */
 const START_MS = 20_000;
@@ -91,10 +95,10 @@ export class RealServer {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  async send(method, path, body) {
+  async send(method, path, body, headers = {}) {
     const response = await fetch(new URL(path, this.url), {
       method,
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...headers },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
@@ -123,8 +127,15 @@ export class RealServer {
   }
 
   /** The record of a hook, as the forwarder of the program sends it. */
-  hook(body) {
-    return this.send("POST", "/api/v1/hooks/claude-code", body);
+  hook(body, headers) {
+    return this.send("POST", "/api/v1/hooks/claude-code", body, headers);
+  }
+
+  /** Runs a statement as another program that writes the file. */
+  async sql(statement) {
+    const file = join(this.folder, "requery.db");
+    const { stdout } = await promisify(execFile)("sqlite3", ["-cmd", ".timeout 10000", file, statement]);
+    return stdout;
   }
 
   async tasks(project) {

@@ -59,9 +59,10 @@ export function scenario(name, options, run) {
     mayFault = false,
     serverOptions,
     todo,
+    skip,
     ...rest
   } = options;
-  test(name, { timeout, ...(todo ? { todo } : {}) }, async () => {
+  test(name, { timeout, ...(todo ? { todo } : {}), ...(skip ? { skip } : {}) }, async () => {
     const server = ownServer ? await RealServer.start({ more: serverOptions ?? [] }) : await sharedServer();
     const proxy = await CountingProxy.start(server.url);
     const project = `p ${randomUUID().slice(0, 8)}`;

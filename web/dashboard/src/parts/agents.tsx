@@ -1,7 +1,7 @@
-/** The coding agents: where each one runs, its running sessions, and the minute in which it was last heard. */
+/** The coding agents: where each one runs, when it was last heard, its open sessions and its installation. */
 import { useModel } from "../live";
 import type { Agent } from "../rows";
-import { number } from "../words";
+import { count } from "../words";
 import { Age } from "./age";
 import { Belief } from "./belief";
 
@@ -14,16 +14,16 @@ export function Agents() {
         <h2 id="agents">Agents</h2>
         <Belief model="agents" />
       </div>
-      <dl class="pairs">
+      <dl class="pairs agents">
         {data.items.map((agent) => (
           <div key={`${agent.source} ${agent.host}`}>
-            <dt dir="auto" title={installed(agent)}>
+            <dt dir="auto">
               {agent.source}
               {agent.host === null ? "" : ` on ${agent.host}`}
             </dt>
-            <dd>
-              {agent.running > 0 ? `${number(agent.running)} running · ` : ""}
-              {agent.heard_at === null ? "not heard yet" : <Age time={agent.heard_at} />}
+            <dd>{agent.heard_at === null ? "not heard yet" : <Age time={agent.heard_at} />}</dd>
+            <dd class="agent-state" dir="auto">
+              {stateOf(agent)}
             </dd>
           </div>
         ))}
@@ -32,7 +32,15 @@ export function Agents() {
   );
 }
 
-function installed({ version, hooks }: Agent): string {
-  const of = version === null ? "version not known" : `version ${version}`;
-  return `${of}, ${hooks === null ? "hooks not known" : hooks === 1 ? "1 hook" : `${number(hooks)} hooks`}`;
+/**
+ * The sessions of an agent are open, and not running: a session whose turn has ended is open too, and the figure
+ * "running" counts tasks.
+ */
+function stateOf({ running, version, hooks }: Agent): string {
+  const parts = [
+    running > 0 ? count(running, "open session") : null,
+    version === null ? null : `version ${version}`,
+    hooks === null ? null : count(hooks, "hook"),
+  ];
+  return parts.filter((part) => part !== null).join(" · ");
 }

@@ -25,15 +25,18 @@ export function TaskRow({ task, isLeft, showsProject }: { task: Task; isLeft: bo
           {going ?? (isLeft ? "is no longer in this list" : sentence)}
         </span>
         {task.progress ? (
-          <span class="row-progress" title={progressWords(task.progress)}>
-            {task.progress.done}/{task.progress.total}
+          <span class="row-progress">
+            <span aria-hidden="true">
+              {task.progress.done}/{task.progress.total}
+            </span>
+            <span class="unseen">{progressWords(task.progress)}</span>
           </span>
         ) : null}
         {showsProject ? <span class="row-project">{projectName(task.project)}</span> : null}
         <span class={`row-wait${shape === "asked" ? " is-asked" : ""}`}>
           {task.waiting_since && shape === "asked" ? (
             <Asked time={task.waiting_since} request={reason ?? ""} />
-          ) : task.waiting_since ? (
+          ) : task.waiting_since && shape !== "doubt" ? (
             <Span since={task.waiting_since} state={wordOf(shape, reason)} />
           ) : (
             // A screen reader has the word from the mark.

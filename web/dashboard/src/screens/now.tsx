@@ -12,7 +12,7 @@ import { Empty, Failed, Waiting } from "../parts/states";
 import { type Read, useRead } from "../plain_read";
 import { project, to } from "../route";
 import type { NeedsYou, Task, TaskPage } from "../rows";
-import { installCommand, projectName } from "../words";
+import { installCommand, MOST_NEEDS, projectName } from "../words";
 import { NeedsYouList } from "./needs_you";
 
 const isDoneOpen = signal(false);
@@ -116,25 +116,30 @@ function useStatus(
   return { tasks: isWhole ? held : (read.data?.items ?? held), read };
 }
 
-/** The overview has no more entries than these. */
-const MOST_NEEDS = 100;
-
 function Needs({ needs, running }: { needs: readonly NeedsYou[]; running: number }) {
   const count = needs.length;
+  const isFull = count >= MOST_NEEDS;
   return (
     <section class={`needs${count === 0 ? " is-quiet" : ""}`} aria-labelledby="needs-you">
       <div class="heading">
         <h1 id="needs-you">
-          {count === 0 ? "No agent needs you" : count === 1 ? "1 agent needs you" : `${count} agents need you`}
+          {count === 0
+            ? "No agent needs you"
+            : count === 1
+              ? "1 agent needs you"
+              : `${isFull ? "At least " : ""}${count} agents need you`}
         </h1>
         <Belief model="overview" />
       </div>
       <NeedsYouList entries={needs} running={running} />
-      {needs.length < MOST_NEEDS ? null : (
-        <a class="more" href={to("/tasks", { status: "waiting" })}>
-          All waiting tasks
-        </a>
-      )}
+      {isFull ? (
+        <p class="dim">
+          There is room for {count} entries here. Others can be among{" "}
+          <a href={to("/tasks", { status: "waiting" })}>the waiting tasks</a>,{" "}
+          <a href={to("/tasks", { status: "errored" })}>the failed tasks</a> and{" "}
+          <a href={to("/tasks", { status: "running" })}>the running tasks</a>.
+        </p>
+      ) : null}
     </section>
   );
 }

@@ -9,7 +9,17 @@ import { Mark } from "../parts/mark";
 import { TextBlock } from "../parts/text_block";
 import { go, to } from "../route";
 import type { Task, TaskDetail } from "../rows";
-import { projectName, resumeCommand, runsInTerminal, sentenceOf, SHAPE_WORDS, shapeOf, why, wordOf } from "../words";
+import {
+  isFlagged,
+  projectName,
+  resumeCommand,
+  runsInTerminal,
+  SHAPE_WORDS,
+  sentenceOf,
+  shapeOf,
+  why,
+  wordOf,
+} from "../words";
 import { TaskParts } from "./task_parts";
 import { TaskWork } from "./task_work";
 
@@ -173,20 +183,23 @@ function State({ task }: { task: Task }) {
   const shape = shapeOf(task);
   const reason = task.status_reason ?? null;
   const going = deletingWords(task.task_id);
-  const outcome = task.status === "waiting" ? "" : sentenceOf(task);
+  const isInDoubt = isFlagged(task);
+  // The entry of the list that is in progress stands in the line of the list, which keeps its height.
+  const isListed = !isInDoubt && task.status === "running" && task.progress?.active;
+  const outcome = task.status === "waiting" ? "" : isListed ? (task.summary ?? "") : sentenceOf(task);
   return (
     <>
       <p class="task-state">
         <b class={`is-${shape}`}>{task.status === "waiting" ? wordOf(shape, reason) : SHAPE_WORDS[shape]}</b>
         {task.status === "waiting" ? (
           <span>
-            {why(reason, task.status_certain)}
+            {isInDoubt ? sentenceOf(task) : why(reason, task.status_certain)}
             {shape === "asks" && runsInTerminal(task.source) ? ", in its terminal" : ""}
           </span>
         ) : null}
         {task.waiting_since && shape === "asked" ? (
           <Asked time={task.waiting_since} request={reason ?? ""} />
-        ) : task.waiting_since ? (
+        ) : task.waiting_since && !isInDoubt ? (
           <Span since={task.waiting_since} state="waits" />
         ) : null}
         {going === null ? null : <span>{going}</span>}

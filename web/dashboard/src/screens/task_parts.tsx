@@ -5,9 +5,7 @@ import { UsageFigures } from "../parts/figures";
 import { Mark } from "../parts/mark";
 import { to } from "../route";
 import type { ChildTask, Session, TaskDetail } from "../rows";
-import { cost, number, shapeOf, short } from "../words";
-
-const count = (value: number, word: string) => `${number(value)} ${word}${value === 1 ? "" : "s"}`;
+import { cost, count, number, shapeOf, short } from "../words";
 
 export function TaskParts({ detail, element }: { detail: TaskDetail; element: RefObject<HTMLDetailsElement | null> }) {
   const { task, sessions, children, figures, usage, models } = detail;

@@ -3,9 +3,6 @@ import { Age, Span } from "../parts/age";
 import type { OpenCall, TaskDetail, Todo, TouchedFile } from "../rows";
 import { number, progressWords, pullRequestWords, relativePath } from "../words";
 
-/** How many running calls are drawn. The others are counted. */
-const CALLS_SHOWN = 5;
-
 const MARKS: Record<Todo["state"], string> = { completed: "✓", in_progress: "▸", pending: "○" };
 const STATES: Record<Todo["state"], string> = { completed: "done", in_progress: "in progress", pending: "not begun" };
 
@@ -15,10 +12,16 @@ export function TaskWork({ detail }: { detail: TaskDetail }) {
   return (
     <>
       <Outcome task={task} />
-      {open_calls.length === 0 ? null : <OpenCalls rows={open_calls} />}
+      {task.status === "running" || open_calls.length > 0 ? <OpenCalls rows={open_calls} /> : null}
       {progress && todos.length > 0 ? (
         <details class="more-of-task">
-          <summary dir="auto">{progressWords(progress)}</summary>
+          <summary>
+            <span class="one-line">
+              <span class="cut" dir="auto">
+                {progressWords(progress)}
+              </span>
+            </span>
+          </summary>
           <Todos rows={todos} />
         </details>
       ) : null}
@@ -61,26 +64,44 @@ function PullRequest({ address }: { address: string }) {
   );
 }
 
+/**
+ * The calls that run now: one line, which opens. Calls begin and end many times a minute, so the height of the line and
+ * of the opened list is the same for any number of calls, and the timeline below stays in its place.
+ */
 function OpenCalls({ rows }: { rows: readonly OpenCall[] }) {
-  const left = rows.length - CALLS_SHOWN;
+  const [oldest] = rows;
   return (
-    <ul class="pairs open-calls" aria-label="Runs now">
-      {rows.slice(0, CALLS_SHOWN).map((call) => (
-        <li key={call.event_id}>
-          <span class="open-call" dir="auto">
-            {call.title}
-          </span>
-          <Span since={call.since} state="runs" />
-        </li>
-      ))}
-      {left > 0 ? <li class="dim">and {number(left)} more</li> : null}
-    </ul>
+    <details class="more-of-task open-calls">
+      <summary>
+        <span class="one-line">
+          {oldest === undefined ? (
+            "No call runs now"
+          ) : (
+            <>
+              <span class="cut" dir="auto">
+                {oldest.title}
+              </span>
+              <Span since={oldest.since} state="runs" />
+              {rows.length > 1 ? <span>and {number(rows.length - 1)} more</span> : null}
+            </>
+          )}
+        </span>
+      </summary>
+      <ul class="pairs" aria-label="Running now">
+        {rows.map((call) => (
+          <li key={call.event_id}>
+            <span dir="auto">{call.title}</span>
+            <Span since={call.since} state="runs" />
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
 
 function Todos({ rows }: { rows: readonly Todo[] }) {
   return (
-    <ol class="todos" aria-label="List of the agent">
+    <ol class="todos" aria-label="The agent's list">
       {rows.map((todo, at) => (
         // The place is the key: an entry without an id has no other name, and the agent writes the list anew.
         <li key={todo.id ?? at} class={`is-${todo.state}`}>

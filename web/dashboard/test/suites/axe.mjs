@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { connection, dialog, panel } from "../look.mjs";
 import { scenario, until } from "../stage.mjs";
+import { agentOf, workOn } from "../work.mjs";
 
 export const title = "axe-core finds no fault";
 export const options = { concurrency: 2 };
@@ -52,6 +53,8 @@ export function tests() {
             { kind: "tool", family: "terminal", title: "npm test", body: "Error: no", state: "failed" },
             { kind: "question", title: "Which zone?", state: "running" },
           ]);
+          await workOn(agentOf(server, project), {}, `/home/dev/${project}`);
+          const work = (await server.tasks(project)).find(({ source }) => source === "claude-code");
           const { items } = await server.send("GET", `/api/v1/tasks/${task.task_id}/timeline`);
           await server.send("PUT", "/api/v1/bookmarks", { event_id: items[1].event_id, note: "look" });
           await server.send("PUT", "/api/v1/bookmarks", { task_id: task.task_id });
@@ -94,6 +97,12 @@ export function tests() {
           await rows();
           await page.locator("summary").first().click();
           await check("a task with its parts");
+          await show(`/tasks/${work.task_id}`);
+          await rows();
+          await check("a task at work");
+          for (const summary of await page.locator("summary").all()) await summary.click();
+          await page.getByRole("list", { name: "Running now" }).waitFor();
+          await check("a task at work with all that opens");
           await show(`/tasks/${task.task_id}`, { event: items[2].event_id });
           await panel(page).waitFor();
           await check("a selected event");

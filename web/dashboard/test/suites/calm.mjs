@@ -1,8 +1,9 @@
 /** A calm page: no row moves under a hand, and motion is short, rare and unwanted by none. */
 import assert from "node:assert/strict";
-import { idsOf, needs, section, taskRows } from "../look.mjs";
+import { idsOf, needs, section, taskRows, timeline } from "../look.mjs";
 import { counting, followRows, takeCounts } from "../probes.mjs";
 import { PATIENCE_MS, scenario, settled, until } from "../stage.mjs";
+import { agentOf } from "../work.mjs";
 
 export const title = "a calm page";
 
@@ -401,6 +402,55 @@ export function tests() {
         proxy.replace = () => null;
         await belief.waitFor({ state: "detached" });
         assert.deepEqual((await takeCounts(page)).moved, [], `${path}: a row moved`);
+      }
+    });
+  }
+
+  for (const width of [360, 1280]) {
+    const options = { ...probed, viewport: { width, height: 800 } };
+    scenario(`calls that begin and end move no row of the timeline, ${width} px`, options, async (stage) => {
+      const { page, server, project, show, proxy } = stage;
+      const agent = agentOf(server, project);
+      await agent.hook("UserPromptSubmit", { prompt: "Fix the rounding" });
+      const steps = ["short", "a step with so many words that no line of a small window has room for all of them"];
+      const listOf = (at) =>
+        agent.run("TodoWrite", {
+          todos: steps.map((content, of) => ({ content, status: of === at ? "in_progress" : "pending" })),
+        });
+      await listOf(0);
+      const [task] = await server.tasks(project);
+      await server.logEvents(
+        task,
+        Array.from({ length: 60 }, (_, at) => ({ kind: "log", title: `step ${at}` })),
+      );
+      await show(`/tasks/${task.task_id}`);
+      await page.getByText("step 59").waitFor();
+      // A person reads older rows, so that new ones move none by themselves.
+      await timeline(page).evaluate((list) => list.scrollTo(0, 300));
+      await page.getByRole("button", { name: /newer|to the end/i }).waitFor();
+      const line = page.locator(".open-calls");
+      for (const isOpened of [false, true]) {
+        if (isOpened) await line.locator("summary").click();
+        await settled(proxy);
+        await page.evaluate(followRows);
+        await takeCounts(page);
+        for (let at = 0; at < 4; at++) {
+          const calls = [];
+          for (let of = 0; of <= at * 2; of++) {
+            const call = { command: `make ${of} ${"of the longest name ".repeat(of)}` };
+            calls.push(await agent.begin("Bash", call));
+          }
+          await line.locator("summary", { hasText: /make 0/ }).waitFor();
+          await listOf(at % 2);
+          await page.locator("summary", { hasText: `now: ${steps[at % 2]}` }).waitFor();
+          for (const call of calls) await agent.end(call, { stdout: "ok" });
+          await line.locator("summary", { hasText: "No call runs now" }).waitFor();
+        }
+        const { moved, shifts, frames } = await takeCounts(page);
+        assert.ok(frames > 10, "the rows were looked at");
+        assert.deepEqual(moved, [], `a row moved, with the list ${isOpened ? "opened" : "folded"}`);
+        const shifted = shifts.filter(({ nodes }) => nodes.some((name) => /event|virtual|timeline/.test(name)));
+        assert.deepEqual(shifted, [], "the timeline shifted");
       }
     });
   }

@@ -1,5 +1,6 @@
 /** A page that no person looks at still tells of a task that starts to wait. */
 import assert from "node:assert/strict";
+import { needs } from "../look.mjs";
 import { scenario, settled, until } from "../stage.mjs";
 
 export const title = "a page that is heard";
@@ -78,6 +79,39 @@ export function tests() {
       // A click on the notification leads to the task that waits.
       await page.evaluate(() => window.told.at(-1).onclick());
       await page.getByRole("heading", { name: "task 0" }).waitFor();
+    },
+  );
+
+  scenario(
+    "an old failure is not told, whether it returns or gets room",
+    { scripts: [notifications] },
+    async (stage) => {
+      const { page, server, project, show } = stage;
+      const told = () => page.evaluate(() => window.told.map(({ title }) => title));
+      const fails = (title) => server.newTask(project, { title, status: "errored" });
+      const remove = ({ task_id }) => server.send("DELETE", `/api/v1/tasks/${task_id}`);
+      const shown = (title, count) =>
+        until(async () => (await needs(page).filter({ hasText: title }).count()) === count, `${title}: ${count}`);
+      // The list has room for 100, and the newest failures get it.
+      const failed = [];
+      for (let at = 0; at < 101; at++) failed.push(await fails(`failure ${at}.`));
+      await show("/");
+      await shown("failure 1.", 1);
+      await shown("failure 0.", 0);
+      await remove(failed[100]);
+      await shown("failure 0.", 1);
+      const late = await fails("late failure");
+      await until(async () => (await told()).length > 0, "a new failure is told");
+      await shown("failure 0.", 0);
+      await remove(late);
+      await shown("failure 0.", 1);
+      // Room alone makes no old failure new.
+      await remove(failed[99]);
+      await until(async () => (await needs(page).count()) === 99, "the list has room");
+      await server.newTask(project, { title: "asks", status: "waiting", status_reason: "question" });
+      await until(async () => (await told()).includes("asks"), "the question is told");
+      assert.deepEqual(await told(), ["late failure", "asks"]);
+      assert.equal(await page.evaluate(() => window.sounds), 2);
     },
   );
 

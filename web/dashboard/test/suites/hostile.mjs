@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { eventRows, panel, taskRows } from "../look.mjs";
+import { hasSqlite } from "../server.mjs";
 import { scenario, until } from "../stage.mjs";
+import { agentOf } from "../work.mjs";
 
 export const title = "a hostile text runs no script and breaks no layout";
 export const options = { concurrency: 2 };
 
+const noSqlite = hasSqlite ? false : "there is no sqlite3 to write the file with";
 const SCRIPT = `"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script><svg onload=window.hacked=1>`;
 const WORD = "W".repeat(100 * 1024);
 const ZALGO = Array.from("zalgo", (letter) => letter + "\u0300\u0316\u0334\u0489".repeat(12)).join("");
@@ -26,6 +29,42 @@ const TEXTS = {
 const cut = (text, characters) => [...text].slice(0, characters).join("");
 /** A title is one line for the server. */
 const line = (text, characters = 500) => cut(text.replace(/[\p{Cc}\u2028\u2029]/gu, " "), characters);
+
+/** The text as one line of at most so many bytes, as a text of SQL. */
+function quoted(text, bytes) {
+  let cut = "";
+  let size = 0;
+  for (const character of line(text, bytes)) {
+    size += Buffer.byteLength(character);
+    if (size > bytes) break;
+    cut += character;
+  }
+  return `'${cut.replaceAll("'", "''")}'`;
+}
+
+/** The text as the state of the work on a task, and as an agent of the project. Hooks would pass no such text on. */
+async function work(server, project, { task_id }, text) {
+  const states = ["completed", "in_progress", "pending"];
+  const todos = JSON.stringify(states.map((state) => ({ id: null, title: line(text, 120), state })));
+  await server.sql(`
+    update tasks set model = ${quoted(text, 256)}, branch = ${quoted(text, 512)}, last_commit = ${quoted(text, 64)},
+      pull_request = ${quoted(`https://host.test/${text}`, 1000)}, todos = '${todos.replaceAll("'", "''")}'
+      where id = '${task_id}';
+    update sessions set model = ${quoted(text, 256)}, host = ${quoted(text, 64)} where task_id = '${task_id}';
+    insert or ignore into agents (source, host, project, version, hooks, heard_at)
+      values (${quoted(text, 16)}, ${quoted(text, 64)}, '${project}', ${quoted(text, 64)}, 9, 60000);`);
+  await server.logEvents({ task_id }, [
+    {
+      kind: "tool",
+      family: "file",
+      state: "ok",
+      title: line(text),
+      metadata: { file_path: `/srv/${cut(line(text), 3000)}` },
+    },
+    { kind: "tool", family: "terminal", state: "running", title: line(text) },
+    { kind: "subagent", state: "running", title: line(text) },
+  ]);
+}
 
 /** The text in every field that takes it. */
 async function everywhere(server, project, text) {
@@ -64,6 +103,7 @@ async function everywhere(server, project, text) {
       { kind: "assistant.response", title: "", body: text },
     ],
   });
+  if (hasSqlite) await work(server, project, task, text);
   await server.send("PUT", "/api/v1/bookmarks", {
     task_id: task.task_id,
     event_id: items[0].event_id,
@@ -81,6 +121,11 @@ const broken = () => {
   if (foreign.length > 0) faults.push("a text became markup");
   const beyond = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   if (beyond > 0) faults.push(`the page is ${beyond} px too wide`);
+  // These scroll by themselves, so the page is not too wide if they are.
+  for (const box of document.querySelectorAll(".task-head, .task-head :is(details, ul, ol, p), .figures dl")) {
+    const over = box.scrollWidth - box.clientWidth;
+    if (over > 0) faults.push(`${box.className || box.localName} is ${over} px too wide`);
+  }
   for (const row of document.querySelectorAll("main [data-row]")) {
     const { left, right } = row.getBoundingClientRect();
     if (left < -1 || right > window.innerWidth + 1) faults.push("a row leaves the window");
@@ -121,8 +166,10 @@ export function tests() {
         const name = Object.keys(TEXTS)[number];
         await page.goto(at(`/tasks/${task.task_id}`));
         await eventRows(page).first().waitFor();
-        assert.equal(await eventRows(page).count(), 3, name);
-        await page.locator("summary").first().click();
+        assert.equal(await eventRows(page).count(), hasSqlite ? 6 : 3, name);
+        await page.evaluate(() => {
+          for (const details of document.querySelectorAll("main details")) details.open = true;
+        });
         assert.deepEqual(await page.evaluate(broken), [], `the task with ${name}`);
         await page.locator(`[data-row="${event.event_id}"]`).click();
         await panel(page).waitFor();
@@ -130,6 +177,48 @@ export function tests() {
         assert.deepEqual(await page.evaluate(broken), [], `the event with ${name}`);
       }
     });
+  }
+
+  for (const width of [360, 1280]) {
+    scenario(
+      `the state of the work breaks no layout, ${width} px`,
+      { skip: noSqlite, viewport: { width, height: 640 } },
+      async (stage) => {
+        const { page, server, project, show } = stage;
+        const agent = agentOf(server, project, "h".repeat(64));
+        const segment = `${"a-long-segment".repeat(12)}/`;
+        await agent.hook("SessionStart", { source: "startup", model: "m".repeat(200) });
+        await agent.run("Edit", {
+          file_path: `/home/dev/${project}/${segment.repeat(8)}totals.ts`,
+          old_string: "a",
+          new_string: "b",
+        });
+        await agent.begin("Bash", { command: `make ${"x".repeat(400)}` });
+        await agent.run("TodoWrite", { todos: [{ content: "y".repeat(120), status: "in_progress" }] });
+        const [task] = await server.tasks(project);
+        const address = page.locator(".task-outcome").last();
+        for (const [text, isLink] of [
+          ["javascript:window.hacked=1", false],
+          [" javascript:window.hacked=1", false],
+          ["JAVASCRIPT:window.hacked=1//https://host.test/pull/7", false],
+          ["data:text/html,<script>window.hacked=1</script>", false],
+          ["//host.test/pull/7", false],
+          ["/tasks/7", false],
+          [`https://host.test/${"z".repeat(900)}/pull/7`, true],
+        ]) {
+          await server.sql(`update tasks set pull_request = ${quoted(text, 1000)}, branch = ${quoted("b".repeat(500), 512)}
+            where id = '${task.task_id}'`);
+          await show(`/tasks/${task.task_id}`);
+          await address.getByText(isLink ? "Pull request #7" : text.trim()).waitFor();
+          assert.equal(await address.getByRole("link").count(), isLink ? 1 : 0, text);
+          for (const summary of await page.locator("main summary").all()) await summary.click();
+          assert.deepEqual(await page.evaluate(broken), [], text);
+        }
+        await show("/");
+        await page.locator(".agents dt").waitFor();
+        assert.deepEqual(await page.evaluate(broken), []);
+      },
+    );
   }
 
   scenario("a hostile project, in the address, in the bar and in the list of projects", {}, async (stage) => {

@@ -1,10 +1,14 @@
 /** Each screen shows what the server has. */
 import assert from "node:assert/strict";
 import { connection, needs, section, taskRows, titlesOf } from "../look.mjs";
+import { hasSqlite } from "../server.mjs";
 import { scenario, settled, until } from "../stage.mjs";
+import { agentOf, workOn } from "../work.mjs";
 
 export const title = "each screen shows the rows of the server";
 export const options = { concurrency: 2 };
+
+const noSqlite = hasSqlite ? false : "there is no sqlite3 to write the file with";
 
 export function tests() {
   scenario("who needs a person stands first: the agent, its question, the reason and the wait", {}, async (stage) => {
@@ -48,11 +52,101 @@ export function tests() {
     await server.hook(body("UserPromptSubmit", { prompt: "Fix the rounding" }));
     await show("/");
     const row = page.locator("section[aria-labelledby=agents] dl > div").filter({ hasText: "claude-code" });
-    await row.filter({ hasText: /1 running · / }).waitFor();
+    await row.filter({ hasText: /^claude-code.*1 open session/ }).waitFor();
     await server.send("PUT", "/api/v1/agents", { source: "claude-code", version: "2.1.332", hooks: 26 });
-    await row.locator("dt[title='version 2.1.332, 26 hooks']").waitFor();
+    await row.getByText("1 open session · version 2.1.332 · 26 hooks").waitFor();
     await server.hook(body("SessionEnd", { reason: "other" }));
-    await row.filter({ hasNotText: "running" }).waitFor();
+    await row.getByText("version 2.1.332 · 26 hooks", { exact: true }).waitFor();
+  });
+
+  scenario(
+    "the state of the work by hooks: the list, the running calls, the outcome in version control, the files",
+    {},
+    async (stage) => {
+      const { page, server, project, proxy } = stage;
+      const at = (path) => `${proxy.url}${path}?${new URLSearchParams({ project })}`;
+      const agent = agentOf(server, project);
+      const [first, ...others] = await workOn(agent, {}, `/home/dev/${project}`);
+      await page.goto(at("/"));
+      const row = section(page, "Running").locator("[data-row]");
+      // A screen reader has the words of the figures, which a pointer is not needed for.
+      await row.filter({ hasText: /1\/31 of 3 done, now: Round the total/ }).waitFor();
+      assert.equal(await row.locator("[title]").count(), 0);
+      const [task] = await server.tasks(project);
+      await page.goto(at(`/tasks/${task.task_id}`));
+      const head = page.locator(".task-head");
+      const outcome = head.locator(".task-outcome");
+      await outcome.waitFor();
+      assert.equal(await outcome.textContent(), "opuson fix/xcommit 3f9d2c1Pull request #7");
+      const link = outcome.getByRole("link", { name: "Pull request #7" });
+      assert.equal(await link.getAttribute("href"), "https://github.com/a/b/pull/7");
+      assert.match(await link.getAttribute("rel"), /noreferrer/);
+
+      const calls = head.locator("summary", { hasText: /runs|No call/ });
+      assert.match(await calls.textContent(), /^Bash: make the docs.*and 2 more$/);
+      const running = head.getByRole("list", { name: "Running now" });
+      assert.equal(await running.count(), 0, "the list is folded");
+      await calls.click();
+      assert.deepEqual(
+        (await running.getByRole("listitem").allTextContents()).map((text) => text.replace(/runs.*$/, "")),
+        ["Bash: make the docs", "Bash: npm test", "Bash: npm run lint"],
+      );
+      await agent.end(first, { stdout: "ok" });
+      await calls.filter({ hasText: /^Bash: npm test.*and 1 more$/ }).waitFor();
+      for (const call of others) await agent.end(call, { stdout: "ok" });
+      await calls.filter({ hasText: "No call runs now" }).waitFor();
+
+      await head.getByText("1 of 3 done, now: Round the total").click();
+      const todos = head.getByRole("list", { name: "The agent's list" }).getByRole("listitem");
+      assert.deepEqual(await todos.allTextContents(), [
+        "✓Read the codedone",
+        "▸Round the totalin progress",
+        "○Run the testsnot begun",
+      ]);
+      await head.getByText("1 changed file").click();
+      const file = head.getByRole("list", { name: "Changed files" }).getByRole("listitem");
+      assert.match(await file.textContent(), /^src\/totals\.ts2 ×/, "the path is that from the folder of the agent");
+      await head.getByText(/1 session/).click();
+      await head.getByText("claude-code · opus · north").waitFor();
+
+      // A task that ended its turn has no line for calls.
+      await agent.hook("Stop", { last_assistant_message: "The totals are right now." });
+      await head.getByText("The totals are right now.").waitFor();
+      await until(async () => (await calls.count()) === 0, "no line is kept for calls");
+    },
+  );
+
+  scenario(
+    "a task that waits for no person is in doubt once its process is gone",
+    { skip: noSqlite },
+    async (stage) => {
+      const { page, server, project, show } = stage;
+      const task = await server.newTask(project, { title: "goes on", status: "waiting", status_reason: "scheduled" });
+      await show("/tasks");
+      await taskRows(page)
+        .filter({ hasText: /^scheduled/ })
+        .waitFor();
+      const flag = `update tasks set stale_since = changed_at, stale_reason = 'gone' where id = '${task.task_id}'`;
+      await server.sql(flag);
+      await taskRows(page)
+        .filter({ hasText: /^in doubt/ })
+        .waitFor();
+      await show(`/tasks/${task.task_id}`);
+      await page
+        .locator(".task-state")
+        .filter({ hasText: /^in doubt.*has no process any more/ })
+        .waitFor();
+    },
+  );
+
+  scenario("a full list of needs says which lists can have others", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    await server.newTasks(project, 101, (at) => ({ title: `failed ${at}`, status: "errored" }));
+    await show("/");
+    await page.getByRole("heading", { name: "At least 100 agents need you" }).waitFor();
+    await page.getByText("There is room for 100 entries here.").getByRole("link", { name: "the failed tasks" }).click();
+    await taskRows(page).filter({ hasText: "failed 100" }).waitFor();
+    assert.match(page.url(), /status=errored/);
   });
 
   scenario(
@@ -188,6 +282,13 @@ export function tests() {
       const [task] = await server.tasks(project);
       await page.goto(`${proxy.url}/tasks?project=${encodeURIComponent(project)}`);
       await taskRows(page).filter({ hasText: asked }).waitFor();
+      await page.setViewportSize({ width: 360, height: 640 });
+      const share = await taskRows(page).evaluate((row) => {
+        const [name, whole] = [row.querySelector(".row-name"), row].map((one) => one.getBoundingClientRect().width);
+        return name / whole;
+      });
+      assert.ok(share > 0.8, "on a small screen the words leave the name its line");
+      await page.setViewportSize({ width: 1280, height: 800 });
       await page.goto(`${proxy.url}/tasks/${task.task_id}?project=${encodeURIComponent(project)}`);
       const head = page.locator(".task-state");
       await head.filter({ hasText: asked }).waitFor();

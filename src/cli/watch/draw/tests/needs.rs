@@ -59,6 +59,19 @@ q quit  ? help  enter open  / filter  b bookmarks  r refresh                 1/9
 }
 
 #[test]
+fn the_flag_of_a_task_comes_before_the_reason_of_its_wait() {
+    let mut scheduled = task(1, "Watch the build", "waiting");
+    scheduled["status_reason"] = json!("scheduled");
+    let mut flagged = scheduled.clone();
+    (flagged["task_id"], flagged["title"]) = (json!(id(2)), json!("Watch the tests"));
+    (flagged["stale_since"], flagged["stale_reason"]) = (json!("2026-01-01T00:00:30.000Z"), json!("gone"));
+    let text = drawn(&moment(overview(vec![], vec![scheduled, flagged], None)), 80, 16);
+    let row = |title| text.lines().find(|line| line.contains(title)).expect("a row");
+    assert!(row("Watch the build").contains("scheduled"), "{text}");
+    assert!(row("Watch the tests").starts_with("  ? ") && row("Watch the tests").contains(" gone "), "{text}");
+}
+
+#[test]
 fn a_task_in_doubt_says_when_it_asked() {
     let mut asked = task(1, "Profile it", "waiting");
     (asked["status_reason"], asked["status_certain"]) = (json!("permission"), json!(false));
