@@ -38,6 +38,8 @@ async fn the_server_learns_of_an_install_and_of_an_uninstall() {
         &["claude-code", "--server", &url],
         br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"p"}"#,
     );
+    // A busy server takes the record from the spool.
+    served.wait_for_events(1).await;
     let heard = agents().await;
     assert_eq!((heard.as_array().map(Vec::len), &heard[0]["running"]), (Some(1), &json!(1)), "{heard}");
     // Of two settings files the one with more hooks counts.
