@@ -43,6 +43,8 @@ struct ForwardTimes {
     spooled_until: Duration,
     /// After this time no further record from the spool is sent, so that catching up costs the agent little.
     catch_up_until: Duration,
+    /// How long a server that did not answer in time is left alone. Every hook that asks it would use up all of its time.
+    silence_pause: Duration,
 }
 
 /// How long a process waits for the lock of the spool to take its place.
@@ -57,6 +59,7 @@ const WITH_AGENT: ForwardTimes = ForwardTimes {
     sent_until: Duration::from_millis(230),
     spooled_until: Duration::from_millis(265),
     catch_up_until: Duration::from_millis(60),
+    silence_pause: Duration::from_secs(5),
 };
 /// How long late input is read, counted from the start of the hook. An agent gives up its hooks far earlier.
 const LATE_INPUT_UNTIL: Duration = Duration::from_secs(60);
@@ -68,8 +71,6 @@ const PATIENCE_ALONE: Duration = Duration::from_secs(10);
 const LATE_AFTER: Duration = Duration::from_secs(1);
 /// The pause of such a process between two looks at the earlier hooks. 64 of them can wait at the same time.
 const PAUSE_ALONE: Duration = Duration::from_millis(50);
-/// How long a server that did not answer in time is left alone. Every hook that asks it would use up all of its time.
-const SILENCE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The arguments of `requery hook`, for its help text alone: [`HookInvocation::parse`] reads the arguments.
 #[derive(clap::Args, Debug)]
@@ -266,6 +267,8 @@ impl Forwarding {
             sent_until: read + 2 * PATIENCE_ALONE,
             spooled_until: read + 3 * PATIENCE_ALONE,
             catch_up_until: read + 3 * PATIENCE_ALONE,
+            // No later process may come to send the records that wait behind this one.
+            silence_pause: Duration::ZERO,
         };
         self.finish(input, place, &times);
     }
@@ -288,7 +291,7 @@ impl Forwarding {
         }
         // Records can have waited behind this place.
         drop(place);
-        if self.began.elapsed() < times.catch_up_until && self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
+        if self.spool.as_ref().is_some_and(|spool| !spool.is_empty()) {
             self.catch_up(times);
         }
     }
@@ -326,7 +329,8 @@ impl Forwarding {
     /// Sends the records of the spool in order, unless another process is sending them.
     fn catch_up(&self, times: &ForwardTimes) {
         let Self { server, spool: Some(spool), began, .. } = self else { return };
-        if spool.was_silent(SILENCE_PAUSE) {
+        // Past its time it would send no record, and would take its own lateness for the silence of the server.
+        if began.elapsed() > times.catch_up_until || spool.was_silent(times.silence_pause) {
             return;
         }
         let Ok(Some(claim)) = spool.claim() else { return };
@@ -366,7 +370,7 @@ impl Forwarding {
     }
 }
 
-/// Notes a server that did not answer in time, so that the next hooks leave it alone for [`SILENCE_PAUSE`].
+/// Notes a server that did not answer in time, so that the next hooks leave it alone for some seconds.
 fn note_silence(spool: &Spool, away: ServerAway) {
     if away.silent {
         spool.note_silence();

@@ -211,8 +211,11 @@ fn wrong_input_arguments_or_home_folders_never_fail_the_hook() {
     assert_eq!(home.spooled(port), 0, "an empty input is no record");
     home.hook(&hook, &vec![b' '; 9 * 1024 * 1024]);
     assert_eq!(home.spooled(port), 0, "an input longer than any record is dropped");
-    let status = home.run(&["hooks", "status", "--server", &url]);
-    assert!(status.contains("1 input was lost"), "{status}");
+    // On a busy machine the input is late, and another process reads its end.
+    let until = Instant::now() + PATIENCE;
+    while !home.run(&["hooks", "status", "--server", &url]).contains("1 input was lost") {
+        assert!(Instant::now() < until, "not counted");
+    }
     // The hook does not parse its input: the server decides whether it is a record.
     home.hook(&hook, b"\xff\xfe garbage");
     assert_eq!(home.spooled(port), 1);

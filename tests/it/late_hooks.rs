@@ -143,10 +143,17 @@ async fn a_killed_hook_holds_up_no_other() {
     let home = Home::new();
     let port = free_port();
     let served = home.serve(port, &[]).await;
-    let (mut killed, stdin) = start(&home, port);
-    wait_for("a place", PATIENCE, || open_places(&home, port) == 1);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    // A hook that ends before the signal arrives has another process that reads its input.
+    let stdin = loop {
+        let (mut killed, stdin) = start(&home, port);
+        wait_for("a place", PATIENCE, || open_places(&home, port) == 1);
+        killed.kill().unwrap();
+        if !killed.wait().unwrap().success() {
+            break stdin;
+        }
+        drop(stdin);
+        wait_for("a closed place", PATIENCE, || open_places(&home, port) == 0);
+    };
     let began = Instant::now();
     home.hook(&["claude-code", "--server", &format!("http://127.0.0.1:{port}")], prompt(0, 1).as_bytes());
     served.wait_for_events(1).await;

@@ -145,7 +145,7 @@ mod tests {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         let found = loop {
             let found = LinuxProcesses::commands_below(shell.id());
-            let is_there = found.iter().any(|(_, line)| line.contains("61"));
+            let is_there = found.iter().any(|(_, line)| line.contains("sleep\x0061"));
             if is_there || std::time::Instant::now() > deadline {
                 break found;
             }

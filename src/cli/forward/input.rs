@@ -59,11 +59,11 @@ impl HookInput {
     }
 
     /// Reads until the input ends, or until `until`. Input that is there by then is read even if the process gets to it
-    /// later, unless the input is too long.
+    /// later. The bounds on the bytes also end this.
     pub fn read(&mut self, until: Instant) {
         let input = io::stdin();
         let mut chunk = vec![0; INPUT_CHUNK_BYTES];
-        while !self.is_over(until) && is_readable(&input, until) {
+        while !self.has_ended && is_readable(&input, until) {
             match rustix::io::read(&input, &mut chunk) {
                 Ok(0) => self.has_ended = true,
                 Ok(length) if !self.is_too_long() && self.bytes.len() + length <= limits::LONG_BODY_BYTES => {
@@ -107,11 +107,6 @@ impl HookInput {
         } else {
             InputState::Whole
         }
-    }
-
-    /// Whether no more input is read, even if there is some.
-    fn is_over(&self, until: Instant) -> bool {
-        self.has_ended || (self.is_too_long() && Instant::now() >= until)
     }
 
     fn is_too_long(&self) -> bool {

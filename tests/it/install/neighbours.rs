@@ -38,6 +38,8 @@ async fn the_server_learns_of_an_install_and_of_an_uninstall() {
         &["claude-code", "--server", &url],
         br#"{"session_id":"s","hook_event_name":"UserPromptSubmit","cwd":"/home/dev/shop","prompt":"p"}"#,
     );
+    // A busy server takes the record from the spool.
+    served.wait_for_events(1).await;
     let heard = agents().await;
     assert_eq!((heard.as_array().map(Vec::len), &heard[0]["running"]), (Some(1), &json!(1)), "{heard}");
     // Of two settings files the one with more hooks counts.
@@ -67,7 +69,10 @@ fn a_process_that_the_client_leaves_behind_holds_up_no_install() {
 fn a_removed_program_fails_no_hook() {
     let home = Home::new();
     let (program, kept) = (home.path("bin/requery"), home.path("kept"));
-    fs::copy(env!("CARGO_BIN_EXE_requery"), &program).unwrap();
+    // A process of its own copies: a fork of another test would inherit the open file, and no program runs that is open
+    // for writing.
+    let mut copy = std::process::Command::new("cp");
+    assert!(copy.arg(env!("CARGO_BIN_EXE_requery")).arg(&program).status().unwrap().success());
     let mut install = std::process::Command::new(&program);
     install.args(["hooks", "install", "--agent", "claude-code", "--server", "http://127.0.0.1:9"]);
     assert!(home.at_home(install).output().unwrap().status.success());
