@@ -277,6 +277,8 @@ fn a_hook_of_a_lost_agent_continues_its_run() {
          lose
          SessionStart source=resume
          lose
+         UserPromptSubmit prompt=on
+         lose
          SessionEnd reason=exit"#,
         "
          waiting ready began run0
@@ -289,8 +291,10 @@ fn a_hook_of_a_lost_agent_continues_its_run() {
          running again run0
          errored lost lost run0 abandoned row7
          waiting ready began run9
-         errored lost lost run9
-         completed again run9 ended run9",
+         completed ended run9
+         running began run11
+         errored lost lost run11
+         completed again run11 ended run11",
     );
 }
 
