@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { kept } from "./kept";
 import { go, to } from "./route";
 import type { NeedsYou } from "./rows";
-import { MOST_NEEDS, whyNeeded } from "./words";
+import { hasFailed, MOST_NEEDS, whyNeeded, withoutRoom } from "./words";
 
 const NOTIFY = kept("requery.notify");
 const SOUND = kept("requery.sound");
@@ -56,8 +56,8 @@ export function toggleSound(): string {
 let known: Set<string> | null = null;
 /** So many are remembered: ten lists. */
 const MOST_KNOWN = 10 * MOST_NEEDS;
-/** The newest time of a list without room; the empty text if the last list had room. */
-let newestOfFull = "";
+/** The newest time of the entries that left no room in the last list, and whether only failures had none. */
+let fullBefore: { newest: string; isOfFailures: boolean } | null = null;
 
 /** The title of the tab, and its icon with a dot while a task waits. */
 export function showBadge(waiting: number, title: string | null): void {
@@ -91,17 +91,19 @@ export function hear(entries: readonly NeedsYou[]): void {
   const isFirst = known === null;
   const before = known ?? new Set();
   // An entry that got the room of another one is no newer than the list that had no room for it.
-  const begun = entries.filter((entry) => !before.has(episodeOf(entry)) && entry.since > newestOfFull);
+  const full = fullBefore;
+  const isOld = (entry: NeedsYou) =>
+    full !== null && entry.since <= full.newest && (!full.isOfFailures || hasFailed(entry));
+  const begun = entries.filter((entry) => !before.has(episodeOf(entry)) && !isOld(entry));
   const episodes = entries.map(episodeOf);
   for (const episode of episodes) before.delete(episode);
   known = new Set([...before, ...episodes].slice(-MOST_KNOWN));
-  newestOfFull =
-    entries.length < MOST_NEEDS
-      ? ""
-      : (entries
-          .map(({ since }) => since)
-          .sort()
-          .at(-1) ?? "");
+  const withNoRoom = withoutRoom(entries);
+  const newest = withNoRoom
+    .map(({ since }) => since)
+    .sort()
+    .at(-1);
+  fullBefore = newest === undefined ? null : { newest, isOfFailures: withNoRoom.length < MOST_NEEDS };
   // The first answer has the tasks that waited already.
   if (isFirst) return;
   if (begun.length === 0) return;
@@ -136,7 +138,7 @@ function tell(begun: readonly NeedsYou[]): void {
 /** Another project has other tasks, and none of them began to wait just now. */
 export function forgetHeard(): void {
   known = null;
-  newestOfFull = "";
+  fullBefore = null;
 }
 
 function beep(): void {

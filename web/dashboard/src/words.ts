@@ -72,6 +72,20 @@ export function why(reason: string | null, isCertain = true): string {
 
 /** The overview has no more entries than these. */
 export const MOST_NEEDS = 100;
+/** So many of them failed or are in doubt, at most. */
+export const MOST_FAILURES = 40;
+
+export function hasFailed(entry: NeedsYou): boolean {
+  const shape = shapeOfNeed(entry);
+  return shape === "errored" || shape === "doubt";
+}
+
+/** The entries that leave no room for others of their kind. */
+export function withoutRoom(entries: readonly NeedsYou[]): readonly NeedsYou[] {
+  if (entries.length >= MOST_NEEDS) return entries;
+  const failed = entries.filter(hasFailed);
+  return failed.length >= MOST_FAILURES ? failed : [];
+}
 
 /** Why an entry needs a person. */
 export function whyNeeded(entry: NeedsYou): string {

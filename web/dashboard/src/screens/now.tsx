@@ -12,7 +12,7 @@ import { Empty, Failed, Waiting } from "../parts/states";
 import { type Read, useRead } from "../plain_read";
 import { project, to } from "../route";
 import type { NeedsYou, Task, TaskPage } from "../rows";
-import { installCommand, MOST_NEEDS, projectName } from "../words";
+import { installCommand, MOST_NEEDS, projectName, withoutRoom } from "../words";
 import { NeedsYouList } from "./needs_you";
 
 const isDoneOpen = signal(false);
@@ -118,7 +118,7 @@ function useStatus(
 
 function Needs({ needs, running }: { needs: readonly NeedsYou[]; running: number }) {
   const count = needs.length;
-  const isFull = count >= MOST_NEEDS;
+  const full = withoutRoom(needs).length;
   return (
     <section class={`needs${count === 0 ? " is-quiet" : ""}`} aria-labelledby="needs-you">
       <div class="heading">
@@ -127,15 +127,15 @@ function Needs({ needs, running }: { needs: readonly NeedsYou[]; running: number
             ? "No agent needs you"
             : count === 1
               ? "1 agent needs you"
-              : `${isFull ? "At least " : ""}${count} agents need you`}
+              : `${full > 0 ? "At least " : ""}${count} agents need you`}
         </h1>
         <Belief model="overview" />
       </div>
       <NeedsYouList entries={needs} running={running} />
-      {isFull ? (
+      {full > 0 ? (
         <p class="dim">
-          There is room for {count} entries here. Others can be among{" "}
-          <a href={to("/tasks", { status: "waiting" })}>the waiting tasks</a>,{" "}
+          There is room for {full} {full < MOST_NEEDS ? "failed or doubtful entries" : "entries"} here. Others can be
+          among <a href={to("/tasks", { status: "waiting" })}>the waiting tasks</a>,{" "}
           <a href={to("/tasks", { status: "errored" })}>the failed tasks</a> and{" "}
           <a href={to("/tasks", { status: "running" })}>the running tasks</a>.
         </p>

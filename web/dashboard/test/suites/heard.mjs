@@ -92,13 +92,13 @@ export function tests() {
       const remove = ({ task_id }) => server.send("DELETE", `/api/v1/tasks/${task_id}`);
       const shown = (title, count) =>
         until(async () => (await needs(page).filter({ hasText: title }).count()) === count, `${title}: ${count}`);
-      // The list has room for 100, and the newest failures get it.
+      // The list has room for 40 failures, and the newest ones get it.
       const failed = [];
-      for (let at = 0; at < 101; at++) failed.push(await fails(`failure ${at}.`));
+      for (let at = 0; at < 41; at++) failed.push(await fails(`failure ${at}.`));
       await show("/");
       await shown("failure 1.", 1);
       await shown("failure 0.", 0);
-      await remove(failed[100]);
+      await remove(failed[40]);
       await shown("failure 0.", 1);
       const late = await fails("late failure");
       await until(async () => (await told()).length > 0, "a new failure is told");
@@ -106,8 +106,8 @@ export function tests() {
       await remove(late);
       await shown("failure 0.", 1);
       // Room alone makes no old failure new.
-      await remove(failed[99]);
-      await until(async () => (await needs(page).count()) === 99, "the list has room");
+      await remove(failed[39]);
+      await until(async () => (await needs(page).count()) === 39, "the list has room");
       await server.newTask(project, { title: "asks", status: "waiting", status_reason: "question" });
       await until(async () => (await told()).includes("asks"), "the question is told");
       assert.deepEqual(await told(), ["late failure", "asks"]);
