@@ -166,7 +166,7 @@ export function tests() {
         const name = Object.keys(TEXTS)[number];
         await page.goto(at(`/tasks/${task.task_id}`));
         await eventRows(page).first().waitFor();
-        assert.equal(await eventRows(page).count(), hasSqlite ? 6 : 3, name);
+        await until(async () => (await eventRows(page).count()) === (hasSqlite ? 6 : 3), name);
         await page.evaluate(() => {
           for (const details of document.querySelectorAll("main details")) details.open = true;
         });
