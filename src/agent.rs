@@ -16,3 +16,5 @@ pub mod session_file;
 pub mod host;
 
 pub mod spool;
+
+pub mod checksum;

@@ -6,6 +6,7 @@ use std::path::Path;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
 use super::{ProcessSpace, ProcessTable, RunningProcess};
+use crate::agent::checksum;
 
 /// The start times of macOS are times of the calendar, so no two boots share one. The place of the boot stays empty.
 const NO_BOOT: &str = "00000000-0000-0000-0000-000000000000";
@@ -54,9 +55,8 @@ fn look_at(id: Pid, refresh: ProcessRefreshKind) -> System {
     system
 }
 
-/// 32 hexadecimal digits of a text, the same in every version of this program (FNV-1a with two beginnings).
+/// 32 hexadecimal digits of a text, the same in every version of this program (two checksums with two beginnings).
 fn digest(text: &[u8]) -> String {
-    let fnv =
-        |begin: u64| text.iter().fold(begin, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{:016x}{:016x}", fnv(0xcbf2_9ce4_8422_2325), fnv(0x6c62_272e_07bb_0142))
+    let from = |beginning: u64| checksum::carry_on(beginning, text);
+    format!("{:016x}{:016x}", from(checksum::BEGINNING), from(0x6c62_272e_07bb_0142))
 }

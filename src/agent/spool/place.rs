@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::agent::checksum;
+
 /// How long later hooks of the same agent process wait behind an open place, in milliseconds. An agent that writes no
 /// input for so long is rare, and its later records must not wait for ever.
 pub const MAX_WAIT_BEHIND_MS: i64 = 10_000;
@@ -142,9 +144,7 @@ pub fn open_places(folder: &Path) -> Vec<PlaceName> {
     open
 }
 
-/// FNV-1a of the name of an agent process.
+/// The checksum of the name of an agent process.
 pub fn agent_checksum(agent_process: &str) -> u64 {
-    agent_process
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    checksum::carry_on(checksum::BEGINNING, agent_process.as_bytes())
 }

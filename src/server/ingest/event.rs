@@ -16,7 +16,7 @@ use crate::protocol::{EventId, TaskId};
 use crate::server::database::{WriteTransaction, in_scope};
 
 mod row;
-pub use row::{EventEnding, EventToLog, abandon, finish, insert_all, revise, settle};
+pub use row::{EventEnding, EventToLog, finish, insert_all, revise, settle};
 
 pub(super) const EVENT: &str = "event";
 

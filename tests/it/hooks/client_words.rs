@@ -36,9 +36,13 @@ impl Session {
 
     /// Writes the file as the client does.
     fn say(&self, status: &str, waiting_for: Option<&str>, at_ms: i64) {
+        self.say_of("agent", status, waiting_for, at_ms);
+    }
+
+    fn say_of(&self, session_id: &str, status: &str, waiting_for: Option<&str>, at_ms: i64) {
         let pid = self.process.id();
         let mut file = json!({
-            "pid": pid, "sessionId": "agent", "cwd": "/home/dev/shop", "version": "2.1.332", "kind": self.kind,
+            "pid": pid, "sessionId": session_id, "cwd": "/home/dev/shop", "version": "2.1.332", "kind": self.kind,
             "procStart": self.named().began().to_string(), "name": "shop-1", "startedAt": 1, "entrypoint": "cli",
             "status": status, "statusUpdatedAt": at_ms, "updatedAt": at_ms,
         });
@@ -200,11 +204,17 @@ async fn a_word_of_another_machine_or_user_does_not_count() {
     let elsewhere = "-:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:1:1:7:1".parse::<Process>().unwrap();
     hook(&app, "UserPromptSubmit", json!({"prompt": "hi"}), Some(&elsewhere)).await;
     session.say("idle", None, now());
-    // A second task shows that the server has looked.
+    // The word of a second session, written later, shows that the server has looked.
     hook(&app, "UserPromptSubmit", json!({"prompt": "hi", "session_id": "other"}), None).await;
-    let looks = Duration::from_millis(1_500);
-    tokio::time::sleep(looks).await;
-    assert!(!app.sql("select group_concat(status) from tasks").contains("waiting"));
+    let other = Session::start(folder.path().join("sessions"), "interactive");
+    other.say_of("other", "idle", None, now());
+    let status = |id: &str| app.sql(&format!("select status from tasks where external_id = '{id}'"));
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while status("other") != "waiting" {
+        assert!(tokio::time::Instant::now() < deadline, "the server has not looked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status("agent"), "running");
     app.stop().await;
 }
 

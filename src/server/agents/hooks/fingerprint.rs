@@ -1,13 +1,12 @@
 //! A fingerprint of a JSON value. The order of keys does not change it.
-//!
-//! Fingerprints are stored, so they must stay the same across versions. The hasher of the standard library does not
-//! promise that.
 
 use serde_json::Value;
 
+use crate::agent::checksum;
+
 /// The FNV-1a hash of the texts and the value.
 pub fn fingerprint(texts: &[&str], value: &Value) -> u64 {
-    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    let mut hash = Fnv(checksum::BEGINNING);
     texts.iter().for_each(|text| hash.text(text));
     hash.value(value);
     hash.0
@@ -17,9 +16,7 @@ struct Fnv(u64);
 
 impl Fnv {
     fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.0 = checksum::carry_on(self.0, bytes);
     }
 
     /// Hashes a text with its length, so that `ab` then `c` differs from `a` then `bc`.

@@ -62,9 +62,8 @@ pub struct HookOutcome {
     pub started_run: Option<String>,
     /// The id of the run that ended.
     pub ended_run: Option<String>,
-    /// The ids of the events that are closed because their end never arrives.
-    pub abandoned_events: Vec<String>,
-    /// The ids of the events that end with this record though another hook began them, with their states.
+    /// The ids of the events that end with this record though another hook began them, with their states. The end of an
+    /// abandoned one never arrives.
     pub settled_events: Vec<(String, EventState)>,
 }
 

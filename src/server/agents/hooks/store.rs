@@ -303,7 +303,6 @@ pub async fn save_runs(
 
 /// Ends the open events whose end no hook of their own reports.
 pub async fn end_events(tx: &impl ConnectionTrait, outcome: &HookOutcome) -> Result<(), DbErr> {
-    events::abandon(tx, &outcome.abandoned_events).await?;
     for state in [EventState::Ok, EventState::Failed, EventState::Denied, EventState::Abandoned] {
         let ended: Vec<String> =
             outcome.settled_events.iter().filter(|one| one.1 == state).map(|one| one.0.clone()).collect();

@@ -99,11 +99,6 @@ pub async fn revise(
     event::Entity::update_many().set(row).filter(event::Column::Id.eq(id)).exec(tx).await.map(drop)
 }
 
-/// Marks the running events among `ids` as abandoned, because no record of their end will come.
-pub async fn abandon(tx: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
-    settle(tx, ids, EventState::Abandoned).await
-}
-
 /// Ends the running events among `ids` in this state, without a record of their own.
 pub async fn settle(tx: &impl ConnectionTrait, ids: &[String], state: EventState) -> Result<(), DbErr> {
     if ids.is_empty() {

@@ -21,7 +21,7 @@ impl AgentMemory {
             // A todo outlives turns and runs, so no turn and no run has to close it.
             RowEffect::Begin(part) if known.is_none() && part != PairedRow::Todo => {
                 if self.open.len() >= limits::OPEN_ROWS {
-                    outcome.abandoned_events.push(self.open.remove(0).event);
+                    outcome.settled_events.push((self.open.remove(0).event, EventState::Abandoned));
                 }
                 let thread = record.thread().map(str::to_owned);
                 let call = if part == PairedRow::Tool { record.call_fingerprint() } else { 0 };
@@ -49,11 +49,7 @@ impl AgentMemory {
                 && matches!(open.part, PairedRow::Tool | PairedRow::Question)
         };
         for OpenRow { event, has_ended, .. } in self.open.extract_if(.., ends) {
-            match unreported {
-                _ if has_ended => outcome.settled_events.push((event, EventState::Failed)),
-                EventState::Abandoned => outcome.abandoned_events.push(event),
-                state => outcome.settled_events.push((event, state)),
-            }
+            outcome.settled_events.push((event, if has_ended { EventState::Failed } else { unreported }));
         }
     }
 
@@ -68,11 +64,12 @@ impl AgentMemory {
     /// Ends all open rows with the session. Only an agent in the background that has stopped did its work.
     pub(super) fn end_open_rows(&mut self, outcome: &mut HookOutcome) {
         for OpenRow { event, background, has_ended, .. } in self.open.drain(..) {
-            match background {
-                _ if has_ended => outcome.settled_events.push((event, EventState::Failed)),
-                Some(agent) if agent.has_stopped => outcome.settled_events.push((event, EventState::Ok)),
-                Some(_) | None => outcome.abandoned_events.push(event),
-            }
+            let state = match background {
+                _ if has_ended => EventState::Failed,
+                Some(agent) if agent.has_stopped => EventState::Ok,
+                Some(_) | None => EventState::Abandoned,
+            };
+            outcome.settled_events.push((event, state));
         }
     }
 }

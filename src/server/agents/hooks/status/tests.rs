@@ -27,6 +27,8 @@ fn check(script: &str, expected: &str) {
             agent => take(agent, at, line, &mut rows),
         };
         let settled = settled_text(&outcome);
+        let abandoned = outcome.settled_events.iter().filter(|(_, state)| *state == EventState::Abandoned);
+        let abandoned: Vec<&str> = abandoned.map(|(event, _)| event.as_str()).collect();
         let (status, reason) = next.status();
         actual += status.as_str();
         for (effect, ids) in [
@@ -36,7 +38,7 @@ fn check(script: &str, expected: &str) {
             ("began ", outcome.started_run),
             ("ended ", outcome.ended_run),
             ("settled ", settled),
-            ("abandoned ", (!outcome.abandoned_events.is_empty()).then(|| outcome.abandoned_events.join(" "))),
+            ("abandoned ", Some(abandoned.join(" ")).filter(|text| !text.is_empty())),
         ] {
             actual += &ids.map(|ids| format!(" {effect}{ids}")).unwrap_or_default();
         }
@@ -50,7 +52,8 @@ fn check(script: &str, expected: &str) {
 }
 
 fn settled_text(outcome: &HookOutcome) -> Option<String> {
-    let settled = outcome.settled_events.iter().map(|(event, state)| format!("{event}={}", state.as_str()));
+    let settled = outcome.settled_events.iter().filter(|(_, state)| *state != EventState::Abandoned);
+    let settled = settled.map(|(event, state)| format!("{event}={}", state.as_str()));
     Some(settled.collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty())
 }
 

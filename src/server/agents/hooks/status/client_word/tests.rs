@@ -26,7 +26,8 @@ impl Shown {
             let (status, reason) = agent.status();
             self.status = [Some(status.as_str()), reason].into_iter().flatten().collect::<Vec<_>>().join(" ");
         }
-        self.abandoned.extend(outcome.abandoned_events.iter().cloned());
+        let abandoned = outcome.settled_events.iter().filter(|(_, state)| *state == EventState::Abandoned);
+        self.abandoned.extend(abandoned.map(|(event, _)| event.clone()));
         // The memory survives being stored and read back.
         let text = serde_json::to_string(&agent).expect("JSON");
         self.agent = Some(serde_json::from_str(&text).expect("an agent"));
