@@ -107,16 +107,26 @@ function keepScroll(): void {
 /** A page that is not long enough after this time stays where it is: a person may have begun to read. */
 const RESTORE_MS = 3000;
 
+/** Ends with the first input by which a person can scroll, or by hand. */
+function untilPersonScrolls(): AbortController {
+  const person = new AbortController();
+  const options = { signal: person.signal, capture: true, passive: true };
+  for (const input of ["wheel", "touchmove", "pointerdown", "keydown"])
+    window.addEventListener(input, () => person.abort(), options);
+  return person;
+}
+
 /**
  * Scrolls as soon as the page is long enough, and gives the row its focus back as soon as it is there: rows can arrive
- * after the screen. A focus that a person has moved stays.
+ * after the screen. A scroll and a focus that a person has moved stay.
  */
-function restore({ scroll = 0, row }: Entry): void {
+function restore({ scroll = 0, row }: Entry, person = untilPersonScrolls()): void {
   const end = performance.now() + RESTORE_MS;
   const begun = document.activeElement;
   let hasScrolled = false;
   let isFocused = row === undefined;
   const next = () => {
+    if (person.signal.aborted) hasScrolled = true;
     if (!hasScrolled && document.documentElement.scrollHeight - innerHeight >= scroll) {
       hasScrolled = true;
       window.scrollTo(0, scroll);
@@ -128,16 +138,18 @@ function restore({ scroll = 0, row }: Entry): void {
       found.focus({ preventScroll: true });
     }
     if (!(hasScrolled && isFocused) && performance.now() < end) requestAnimationFrame(next);
+    else person.abort();
   };
   requestAnimationFrame(next);
 }
 
 /** Moves the focus to the screen, so that a screen reader reads it, and restores the scroll. A focus in it stays. */
 function arrive(at: Entry): void {
+  const person = untilPersonScrolls();
   requestAnimationFrame(() => {
     const main = document.querySelector<HTMLElement>("main");
     if (!main?.contains(document.activeElement)) main?.focus({ preventScroll: true });
-    restore(at);
+    restore(at, person);
   });
 }
 

@@ -254,9 +254,12 @@ export function tests() {
     await server.send("DELETE", `/api/v1/tasks/${left}`);
     await page.getByText("The task is not here").waitFor();
     await page.goBack();
-    await page.getByText("row 1").first().waitFor();
-    await page.evaluate(() => window.scrollTo(0, 400));
+    const scrollable = () => page.evaluate(() => document.documentElement.scrollHeight - innerHeight);
+    await until(async () => (await scrollable()) >= 400, "the page is long enough");
+    await page.mouse.wheel(0, 400);
+    const scrolled = () => page.evaluate(() => window.scrollY);
+    await until(async () => (await scrolled()) === 400, "the person has scrolled");
     await page.waitForTimeout(3500);
-    assert.equal(await page.evaluate(() => window.scrollY), 400);
+    assert.equal(await scrolled(), 400);
   });
 }
