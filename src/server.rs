@@ -23,6 +23,9 @@ pub mod text;
 pub mod access;
 
 #[doc(hidden)]
+pub mod metrics;
+
+#[doc(hidden)]
 pub mod feed;
 
 #[doc(hidden)]
@@ -97,7 +100,7 @@ pub async fn run_on(
     let address = config.admit(&listener)?;
     let cursor = database.snapshot(Scope::All).await?.cursor().clone();
     database.give_way(config.background_pause);
-    let hub = Hub::new(cursor.clone());
+    let hub = Hub::new(cursor.clone(), database.metrics());
     let log_grew = Arc::new(Notify::new());
     let index = SearchIndex::new(database.clone(), log_grew.clone());
 

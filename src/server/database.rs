@@ -17,6 +17,7 @@ use requery_migrations::Migrated;
 use tokio::sync::Notify;
 
 use crate::protocol::limits;
+use crate::server::metrics::Metrics;
 
 mod error;
 pub use error::{DatabaseError, OpenError};
@@ -74,6 +75,7 @@ struct Inner {
     search_index: SearchIndexHealth,
     write_health: WriteHealth,
     read_turns: Turns,
+    metrics: Arc<Metrics>,
     presence: tokio::sync::Mutex<Presence>,
     /// Locked while the server runs. Two servers on one database would each fold and prune the log without knowing of
     /// the other.
@@ -117,6 +119,7 @@ impl Database {
             search_index: SearchIndexHealth::default(),
             write_health: WriteHealth::default(),
             read_turns: Turns::new(limits::READS),
+            metrics: Arc::default(),
             presence: tokio::sync::Mutex::new(presence),
             lock,
         })))
@@ -213,6 +216,11 @@ impl Database {
         if let Ok(open) = self.connections() {
             presence::note_read(&self.0.lock, &open, end, newest);
         }
+    }
+
+    /// The counters of the server.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.0.metrics.clone()
     }
 
     /// Wakes the tail of the log.

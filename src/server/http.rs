@@ -71,11 +71,16 @@ enum Group {
     Health,
 }
 
-/// REST, its documents and the dashboard: `/api/v1`, `/healthz`, `/readyz`, `/docs`, `/problems`, `/openapi.json` and `/asyncapi.json`.
+/// The content type of the metrics: the text format of Prometheus that `# EOF` ends.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// REST, its documents, its metrics and the dashboard: `/api/v1`, `/healthz`, `/readyz`, `/metrics`, `/docs`, `/problems`,
+/// `/openapi.json` and `/asyncapi.json`.
 ///
 /// A failed operation returns an error, and [`problems`] makes the answer of it.
 pub fn api(database: Database, index: SearchIndex) -> Route {
     let service = Arc::new(document::service(&database, index).into_endpoint());
+    let metrics = database.metrics();
     let openapi = document::openapi();
     let docs = document::swagger_ui(&openapi);
     let json = |text: String| poem::endpoint::make_sync(move |_| text.clone().with_content_type("application/json"));
@@ -86,6 +91,7 @@ pub fn api(database: Database, index: SearchIndex) -> Route {
         .at("/docs", poem::get(poem::endpoint::make_sync(move |_| docs_page(docs.clone()))))
         .at("/openapi.json", poem::get(json(openapi)))
         .at("/asyncapi.json", poem::get(json(document::asyncapi())))
+        .at("/metrics", poem::get(poem::endpoint::make_sync(move |_| metrics.text().with_content_type(METRICS))))
         .at("/healthz", service.clone())
         .at("/readyz", service.clone())
         .nest_no_strip("/api", service)

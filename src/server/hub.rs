@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::protocol::Cursor;
 use crate::protocol::limits;
+use crate::server::metrics::Metrics;
 
 mod input;
 pub use input::HubInput;
@@ -34,6 +35,7 @@ struct Inner {
     sender: broadcast::Sender<Arc<Broadcast>>,
     latest: Mutex<Cursor>,
     backlog: Mutex<Backlog>,
+    metrics: Arc<Metrics>,
 }
 
 /// A message to every stream.
@@ -54,9 +56,9 @@ pub enum Broadcast {
 
 impl Hub {
     /// A hub that has sent every change up to `cursor`.
-    pub fn new(cursor: Cursor) -> Self {
+    pub fn new(cursor: Cursor, metrics: Arc<Metrics>) -> Self {
         let (sender, _) = broadcast::channel(limits::FLUSHES_BEHIND);
-        Self(Arc::new(Inner { sender, latest: Mutex::new(cursor), backlog: Mutex::default() }))
+        Self(Arc::new(Inner { sender, latest: Mutex::new(cursor), backlog: Mutex::default(), metrics }))
     }
 
     /// A listener that gets every broadcast from now on.
@@ -84,6 +86,7 @@ impl Hub {
             Flushed::Doubt { reason, cursor } => return self.resync(reason, cursor),
             Flushed::Notices { merged, cursor } => (merged, cursor),
         };
+        self.0.metrics.flushes.inc();
         let flush = Flush::new(merged, cursor.clone());
         let waiting = self.0.backlog.lock().unwrap_or_else(PoisonError::into_inner).add(flush, self.listeners());
         match waiting {

@@ -145,7 +145,7 @@ impl HubFixture {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path().join("requery.db").into()).await.unwrap();
         let initial_cursor = database.snapshot(Scope::All).await.unwrap().cursor().clone();
-        let hub = Hub::new(initial_cursor.clone());
+        let hub = Hub::new(initial_cursor.clone(), database.metrics());
         let (inputs, receiver) = mpsc::channel(1);
         tokio::spawn(hub::run(hub.clone(), receiver, Duration::ZERO, CancellationToken::new()));
         let source = FeedSource { database, hub, heartbeat: Duration::from_secs(3600), retry: Duration::from_secs(1) };

@@ -43,10 +43,11 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "server::database",
-        uses: &["protocol", "server::access::scope", "requery_entities", "requery_migrations"],
+        uses: &["protocol", "server::access::scope", "server::metrics", "requery_entities", "requery_migrations"],
         crates: None,
         never: &[],
     },
+    Layer { name: "server::metrics", uses: &[], crates: Some(&["prometheus_client"]), never: &["async"] },
     Layer {
         name: "server::change_log",
         uses: &[
@@ -76,7 +77,12 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer { name: "server::jobs", uses: &["server::database"], crates: None, never: &[] },
     Layer { name: "server::jobs::trouble", uses: &[], crates: Some(&[]), never: &["async"] },
-    Layer { name: "server::hub", uses: &["protocol", "engine::invalidation"], crates: None, never: &[] },
+    Layer {
+        name: "server::hub",
+        uses: &["protocol", "engine::invalidation", "server::metrics"],
+        crates: None,
+        never: &[],
+    },
     Layer { name: "server::hub::window", uses: &["protocol"], crates: Some(&[]), never: &["async"] },
     Layer {
         name: "server::feed",

@@ -1,0 +1,147 @@
+//! The metrics: counters of the work that the server does, in the text format of Prometheus.
+//!
+//! A figure is counted where its work is done. No figure is made by looking at rows or at streams when it is asked for.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// The counters of one server.
+pub struct Metrics {
+    registry: Registry,
+    /// The reads, by their answer.
+    pub reads: Family<Answered, Counter>,
+    /// How often a read model was read from the database, by its operation.
+    pub queries: Family<Operation, Counter>,
+    /// How often an answer was encoded as JSON.
+    pub answers_encoded: Counter,
+    /// How often an answer was compressed.
+    pub answers_compressed: Counter,
+    /// The memory of the cached answers, in bytes.
+    pub cache_bytes: Gauge,
+    /// The cached answers that were dropped because the cache was full.
+    pub cache_evictions: Counter,
+    /// The open streams, by their transport.
+    pub streams: Family<Transport, Gauge>,
+    /// The frames that were handed to a connection.
+    pub frames_sent: Counter,
+    /// The bytes of these frames.
+    pub bytes_sent: Counter,
+    /// How often a frame was encoded.
+    pub frames_encoded: Counter,
+    /// How often a flush concerned a stream.
+    pub streams_woken: Counter,
+    /// The flushes of the hub.
+    pub flushes: Counter,
+    /// The notices that the hub took.
+    pub notices: Counter,
+    /// The notices that were merged into another notice of the same flush.
+    pub notices_merged: Counter,
+    /// The time from the moment the server read a change in the log until the frame was handed to all its connections.
+    pub send_delay: Histogram,
+}
+
+/// The label of [`Metrics::reads`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Answered {
+    /// The source of the answer.
+    pub by: AnswerSource,
+}
+
+/// The source of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum AnswerSource {
+    /// 304: the caller has the answer, and the database was not read.
+    NotModified,
+    /// The answer was in memory.
+    Memory,
+    /// The database was read.
+    Database,
+}
+
+/// The label of [`Metrics::queries`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Operation {
+    /// The id of the operation in the OpenAPI document.
+    pub operation: &'static str,
+}
+
+/// The label of [`Metrics::streams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Transport {
+    /// The transport.
+    pub transport: TransportName,
+}
+
+/// The transport of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum TransportName {
+    /// `GET /ws`.
+    WebSocket,
+    /// `GET /api/v1/stream`.
+    Events,
+}
+
+impl Metrics {
+    /// The text of all metrics, in the text format of Prometheus.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        // From half a millisecond to 16 seconds.
+        let send_delay = Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
+        let mut metrics = Self {
+            registry: Registry::with_prefix("requery"),
+            reads: Family::default(),
+            queries: Family::default(),
+            answers_encoded: Counter::default(),
+            answers_compressed: Counter::default(),
+            cache_bytes: Gauge::default(),
+            cache_evictions: Counter::default(),
+            streams: Family::default(),
+            frames_sent: Counter::default(),
+            bytes_sent: Counter::default(),
+            frames_encoded: Counter::default(),
+            streams_woken: Counter::default(),
+            flushes: Counter::default(),
+            notices: Counter::default(),
+            notices_merged: Counter::default(),
+            send_delay,
+        };
+        let registry = &mut metrics.registry;
+        registry.register("reads", "Reads, by the source of their answer", metrics.reads.clone());
+        registry.register("queries", "Reads of a read model from the database, by operation", metrics.queries.clone());
+        registry.register("answers_encoded", "Answers that were encoded as JSON", metrics.answers_encoded.clone());
+        registry.register("answers_compressed", "Answers that were compressed", metrics.answers_compressed.clone());
+        registry.register_with_unit("cache", "Memory of cached answers", Unit::Bytes, metrics.cache_bytes.clone());
+        registry.register(
+            "cache_evictions",
+            "Cached answers that were dropped for room",
+            metrics.cache_evictions.clone(),
+        );
+        registry.register("streams", "Open streams, by transport", metrics.streams.clone());
+        registry.register("frames_sent", "Frames handed to a connection", metrics.frames_sent.clone());
+        registry.register_with_unit("sent", "Bytes of these frames", Unit::Bytes, metrics.bytes_sent.clone());
+        registry.register("frames_encoded", "Frames that were encoded", metrics.frames_encoded.clone());
+        registry.register("streams_woken", "How often a flush concerned a stream", metrics.streams_woken.clone());
+        registry.register("flushes", "Flushes of the hub", metrics.flushes.clone());
+        registry.register("notices", "Notices that the hub took", metrics.notices.clone());
+        registry.register("notices_merged", "Notices merged into another one", metrics.notices_merged.clone());
+        registry.register_with_unit(
+            "send_delay",
+            "Time from reading a change in the log until its frame was sent",
+            Unit::Seconds,
+            metrics.send_delay.clone(),
+        );
+        metrics
+    }
+}
