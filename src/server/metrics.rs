@@ -25,7 +25,7 @@ pub struct Metrics {
     /// The cached answers that were dropped because the cache was full.
     pub cache_evictions: Counter,
     /// The open streams, by their transport.
-    pub streams: Family<Transport, Gauge>,
+    pub streams: Family<StreamTransport, Gauge>,
     /// The frames that were handed to a connection.
     pub frames_sent: Counter,
     /// The bytes of these frames.
@@ -71,14 +71,14 @@ pub struct Operation {
 
 /// The label of [`Metrics::streams`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Transport {
+pub struct StreamTransport {
     /// The transport.
-    pub transport: TransportName,
+    pub transport: StreamTransportName,
 }
 
 /// The transport of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum TransportName {
+pub enum StreamTransportName {
     /// `GET /ws`.
     WebSocket,
     /// `GET /api/v1/stream`.
