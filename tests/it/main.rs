@@ -61,4 +61,5 @@ mod settings;
 mod watch;
 
 mod property;
+mod read_cache;
 mod story;
