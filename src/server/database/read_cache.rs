@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::encoded::EncodedAnswer;
 use super::read_key::ReadKey;
@@ -44,6 +44,8 @@ pub(super) struct ReadCache {
     /// Rung when the noted changes reach a newer cursor.
     reached: Notify,
     flights: Flights<Arc<CacheKey>, Arc<KeptAnswer>>,
+    /// The beginning of the times of the flights.
+    began: Instant,
     metrics: Arc<Metrics>,
 }
 
@@ -120,6 +122,7 @@ impl ReadCache {
             noted: Mutex::default(),
             reached: Notify::new(),
             flights: Flights::default(),
+            began: Instant::now(),
             metrics,
         }
     }
@@ -181,9 +184,8 @@ impl ReadCache {
         if let Some(found) = self.find(&key, demand) {
             return Ok(Waited::Found(found));
         }
-        let arrived = Instant::now();
-        let waiting = self.flights.join(&key, arrived);
-        let waited = timeout_at(arrived + limits::CONNECTION_WAIT, self.wait_in_flight(&key, demand, &waiting)).await;
+        let waiting = self.flights.join(&key, self.began.elapsed());
+        let waited = timeout(limits::CONNECTION_WAIT, self.wait_in_flight(&key, demand, &waiting)).await;
         Ok(match waited.map_err(|_| DatabaseError::Busy)? {
             Ok(found) => Waited::Found(found),
             Err(leader) => Waited::Read(ReadForAll { leader, waiting, cache: self, key }),
@@ -220,11 +222,11 @@ impl ReadCache {
             if let Some(found) = find() {
                 return Ok(found);
             }
-            match leader.begin_read(Instant::now()) {
+            match leader.begin_read(self.began.elapsed()) {
                 Ok(()) => return Err(leader),
                 // The tail may reach the demand meanwhile, and the answer may be found to be current.
                 Err(begin) => tokio::select! {
-                    () = sleep_until(begin) => {}
+                    () = sleep_until(self.began + begin) => {}
                     () = reached => {}
                 },
             }

@@ -68,7 +68,7 @@ const API: usize = 14;
 fn request(kind: usize, number: u8, detail: u8) -> (&'static str, String, Value) {
     let of = |rest: &str| format!("/api/v1/tasks/{}{rest}", task(number));
     let text = format!("text {detail}");
-    let parent = (detail % 3 == 0 && number > 0).then(|| task(number / 2));
+    let parent = (detail.is_multiple_of(3) && number > 0).then(|| task(number / 2));
     let project = parent.is_none().then_some(PROJECTS[usize::from(detail % 2)]);
     match kind {
         0 | 1 => {
@@ -87,7 +87,7 @@ fn request(kind: usize, number: u8, detail: u8) -> (&'static str, String, Value)
         9 => ("PATCH", format!("/api/v1/sessions/{}", event(number + 100, detail)), json!({"status": "completed"})),
         10 => ("PUT", "/api/v1/bookmarks".to_owned(), json!({"task_id": task(number), "note": text})),
         11 => ("DELETE", of(""), Value::Null),
-        12 if detail % 4 == 0 => ("POST", "/api/v1/tasks/purge".to_owned(), json!({})),
+        12 if detail.is_multiple_of(4) => ("POST", "/api/v1/tasks/purge".to_owned(), json!({})),
         12 => ("PUT", "/api/v1/agents".to_owned(), json!({"source": "codex", "version": text, "hooks": detail})),
         _ => {
             let name = ["SessionStart", "UserPromptSubmit", "Stop", "PermissionRequest", "SessionEnd"];
@@ -247,15 +247,18 @@ impl World {
 
     async fn check(&self, read: Read) {
         let (direct, at) = read.direct(&self.cached).await;
-        let got = self.cached.get(&read.path(), &[]).await;
-        assert!(got.cursor().covers(&at), "{}: {} does not cover {at}", read.path(), got.cursor());
-        let found = (got.status == 200).then(|| got.json());
-        assert_eq!((got.status == 404 || found.is_some(), &found), (true, &direct), "{}", read.path());
+        // The second answer is mostly one from memory.
+        for _ in 0..2 {
+            let got = self.cached.get(&read.path(), &[]).await;
+            assert!(got.cursor().covers(&at), "{}: {} does not cover {at}", read.path(), got.cursor());
+            let found = (got.status == 200).then(|| got.json());
+            assert_eq!((got.status == 404 || found.is_some(), &found), (true, &direct), "{}", read.path());
+        }
     }
 }
 
 proptest! {
-    #![proptest_config(with_real_server(24, 60))]
+    #![proptest_config(with_real_server(8, 40))]
 
     #[test]
     fn an_answer_of_the_server_equals_the_query_in_a_snapshot(

@@ -1,7 +1,7 @@
 //! Flights: for each key, the requests that wait for an answer that is not in memory. One of them reads the database
 //! for all.
 //!
-//! The time is an argument here.
+//! The time is an argument here, as the time since the cache was made.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// How many requests wait for one key at once when the key counts as crowded. Two programs with a request each are no
 /// crowd, also if each of them writes and reads in turn.
@@ -34,8 +33,8 @@ struct Flight<A> {
 struct FlightState<A> {
     waiting: usize,
     has_leader: bool,
-    last_read: Option<Instant>,
-    crowded: Option<Instant>,
+    last_read: Option<Duration>,
+    crowded: Option<Duration>,
     /// The last answer, for the requests that still wait. The cache may have no room for it.
     answer: Option<A>,
 }
@@ -58,7 +57,7 @@ impl<K, A> Default for Flights<K, A> {
 
 impl<K: Clone + Eq + Hash, A: Clone> Flights<K, A> {
     /// Joins the requests that wait for `key`.
-    pub(super) fn join(&self, key: &K, now: Instant) -> Passenger<'_, K, A> {
+    pub(super) fn join(&self, key: &K, now: Duration) -> Passenger<'_, K, A> {
         let mut flights = lock(&self.0);
         if flights.len() >= REMEMBERED && !flights.contains_key(key) {
             flights.retain(|_, flight| lock(&flight.state).is_needed(now));
@@ -105,7 +104,7 @@ impl<K: Eq + Hash, A: Clone> Passenger<'_, K, A> {
 
 impl<A> Leader<A> {
     /// Begins to read, or returns the time at which the read may begin.
-    pub(super) fn begin_read(&self, now: Instant) -> Result<(), Instant> {
+    pub(super) fn begin_read(&self, now: Duration) -> Result<(), Duration> {
         let mut state = lock(&self.0.state);
         let paced = state.last_read.filter(|_| state.is_crowded(now)).map(|last| last + PACE);
         match paced {
@@ -131,11 +130,11 @@ impl<A> Flight<A> {
 }
 
 impl<A> FlightState<A> {
-    fn is_crowded(&self, now: Instant) -> bool {
+    fn is_crowded(&self, now: Duration) -> bool {
         self.crowded.is_some_and(|at| now < at + CROWD_REMEMBERED)
     }
 
-    fn is_needed(&self, now: Instant) -> bool {
+    fn is_needed(&self, now: Duration) -> bool {
         self.waiting > 0 || self.is_crowded(now)
     }
 }

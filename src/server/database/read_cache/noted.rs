@@ -13,8 +13,8 @@ use crate::server::access::scope::Scope;
 use crate::server::database::Position;
 
 /// How many read models each of the two halves of the table holds. With more changes the older half is dropped, and an
-/// answer that was read before them and not used since is read again. A half takes 2 MB at most.
-const READ_MODELS: usize = 32_768;
+/// answer that was read before them and not used since is read again. A half takes less than 2 MB.
+const READ_MODELS: usize = 28_000;
 
 /// A read model with the project of the caller, as a number. Two with one number only make each other stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
