@@ -181,3 +181,24 @@ async fn a_database_that_is_opened_again_begins_with_an_empty_cache() {
     assert_eq!((cached.work().since(before).queries, &second.json()["stats"]["total_tasks"]), (1, &json!(2)));
     cached.stop().await;
 }
+
+/// A row of a later version names no read model that this version knows, so any answer can be old.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_an_unknown_kind_makes_every_answer_stale() {
+    let cached = Cached::start().await;
+    let task = cached.task("number 0", "p").await;
+    let mut ws = cached.ws().await;
+    for number in 1..=20 {
+        assert_eq!(cached.get(OVERVIEW, &[]).await.json()["stats"]["total_tasks"], 1);
+        // The hours of the overview have no trigger, so that only the row of the log tells of this change.
+        let hour = 490_000 + number;
+        let sql = "begin immediate; insert into activity values ('p', {hour}, 1);
+            insert into changes (kind, project, task_id) values ('of.tomorrow', 'p', '{task}'); commit";
+        cached.sql(&sql.replace("{hour}", &hour.to_string()).replace("{task}", &task)).await;
+        let told: Cursor = ws.frame().await["cursor"].as_str().unwrap().parse().unwrap();
+        let got = cached.get(OVERVIEW, &[]).await;
+        assert!(got.cursor().covers(&told));
+        assert_eq!(got.json()["activity"].as_array().unwrap().len(), usize::try_from(number).unwrap());
+    }
+    cached.stop().await;
+}
