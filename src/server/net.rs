@@ -3,3 +3,9 @@
 pub(super) mod listen;
 pub(super) mod sse;
 pub(super) mod ws;
+
+mod frames;
+
+mod pipe;
+
+mod socket;

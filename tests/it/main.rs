@@ -25,6 +25,7 @@ mod wasm_doors;
 mod engine;
 mod simulation;
 
+mod audience;
 mod background;
 mod client;
 mod contract;

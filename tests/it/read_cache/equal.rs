@@ -63,7 +63,7 @@ fn event(task: u8, number: u8) -> String {
     format!("0190b0a0-0000-7000-8000-00010000{task:02x}{:02x}", number % 4)
 }
 
-const API: usize = 14;
+const API: usize = 15;
 
 fn request(kind: usize, number: u8, detail: u8) -> (&'static str, String, Value) {
     let of = |rest: &str| format!("/api/v1/tasks/{}{rest}", task(number));
@@ -87,8 +87,8 @@ fn request(kind: usize, number: u8, detail: u8) -> (&'static str, String, Value)
         9 => ("PATCH", format!("/api/v1/sessions/{}", event(number + 100, detail)), json!({"status": "completed"})),
         10 => ("PUT", "/api/v1/bookmarks".to_owned(), json!({"task_id": task(number), "note": text})),
         11 => ("DELETE", of(""), Value::Null),
-        12 if detail.is_multiple_of(4) => ("POST", "/api/v1/tasks/purge".to_owned(), json!({})),
-        12 => ("PUT", "/api/v1/agents".to_owned(), json!({"source": "codex", "version": text, "hooks": detail})),
+        12 => ("POST", "/api/v1/tasks/purge".to_owned(), json!({})),
+        13 => ("PUT", "/api/v1/agents".to_owned(), json!({"source": "codex", "version": text, "hooks": detail})),
         _ => {
             let name = ["SessionStart", "UserPromptSubmit", "Stop", "PermissionRequest", "SessionEnd"];
             let body = json!({

@@ -156,6 +156,22 @@ async fn a_scope_never_gets_the_answer_of_another() {
     cached.stop().await;
 }
 
+/// The notice of a purge names no task.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_makes_the_answers_of_all_tasks_stale() {
+    let cached = Cached::start().await;
+    let mut ws = cached.ws().await;
+    let (done, open) = (cached.task("done", "p").await, cached.task("open", "q").await);
+    cached.write("PATCH", &format!("/api/v1/tasks/{done}"), json!({"status": "completed"})).await;
+    let path = |task: &str| format!("/api/v1/tasks/{task}?project=p");
+    assert_eq!(cached.get(&path(&done), &[]).await.status, 200);
+    cached.write("POST", "/api/v1/tasks/purge", json!({})).await;
+    cached.until_told(&mut ws).await;
+    assert_eq!(cached.get(&path(&done), &[]).await.status, 404);
+    assert_eq!(cached.get(&format!("/api/v1/tasks/{open}"), &[]).await.status, 200);
+    cached.stop().await;
+}
+
 /// The cursors of an earlier run may belong to another history, so no answer of it is given any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_opened_again_begins_with_an_empty_cache() {
