@@ -191,6 +191,7 @@ async fn a_database_that_is_opened_again_begins_with_an_empty_cache() {
             break;
         }
     }
+    assert_eq!(cached.database.metrics().cache_bytes.get(), 0);
     let before = cached.work();
     let second = cached.get(OVERVIEW, &[]).await;
     assert_ne!(second.cursor().epoch(), first.cursor().epoch());
