@@ -3,3 +3,5 @@
 pub(super) mod listen;
 pub(super) mod sse;
 pub(super) mod ws;
+
+pub mod bare;
