@@ -42,6 +42,16 @@ pub struct Metrics {
     pub notices_merged: Counter,
     /// The time from the moment the server read a change in the log until the frame was handed to all its connections.
     pub send_delay: Histogram,
+    /// The changes that are in the log and were not handed to the hub yet.
+    pub log_lag: Gauge,
+    /// The number of the oldest cursor with which a stream can resume.
+    pub log_floor: Gauge,
+    /// The hooks that the server took over HTTP.
+    pub hooks_taken: Counter,
+    /// The hooks that the server took from the spool.
+    pub hooks_spooled: Counter,
+    /// The hooks that the server refused: their record is not valid.
+    pub hooks_refused: Counter,
 }
 
 /// The label of [`Metrics::reads`].
@@ -116,7 +126,19 @@ impl Default for Metrics {
             notices: Counter::default(),
             notices_merged: Counter::default(),
             send_delay,
+            log_lag: Gauge::default(),
+            log_floor: Gauge::default(),
+            hooks_taken: Counter::default(),
+            hooks_spooled: Counter::default(),
+            hooks_refused: Counter::default(),
         };
+        // A family without a member is left out of the text. A counter that is missing at first hides its first increase.
+        for by in [AnswerSource::NotModified, AnswerSource::Memory, AnswerSource::Database] {
+            drop(metrics.reads.get_or_create(&Answered { by }));
+        }
+        for transport in [StreamTransportName::WebSocket, StreamTransportName::Events] {
+            drop(metrics.streams.get_or_create(&StreamTransport { transport }));
+        }
         let registry = &mut metrics.registry;
         registry.register("reads", "Reads, by the source of their answer", metrics.reads.clone());
         registry.register("queries", "Reads of a read model from the database, by operation", metrics.queries.clone());
@@ -142,6 +164,11 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.send_delay.clone(),
         );
+        registry.register("log_lag", "Changes in the log that the hub does not have yet", metrics.log_lag.clone());
+        registry.register("log_floor", "Number of the oldest cursor that can be resumed", metrics.log_floor.clone());
+        registry.register("hooks_taken", "Hooks taken over HTTP", metrics.hooks_taken.clone());
+        registry.register("hooks_spooled", "Hooks taken from the spool", metrics.hooks_spooled.clone());
+        registry.register("hooks_refused", "Hooks whose record is not valid", metrics.hooks_refused.clone());
         metrics
     }
 }
