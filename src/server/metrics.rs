@@ -26,6 +26,8 @@ pub struct Metrics {
     pub cache_evictions: Counter,
     /// The open streams, by their transport.
     pub streams: Family<StreamTransport, Gauge>,
+    /// How often a first frame was read from the database.
+    pub first_frames_read: Counter,
     /// The frames that were handed to a connection.
     pub frames_sent: Counter,
     /// The bytes of these frames.
@@ -118,6 +120,7 @@ impl Default for Metrics {
             cache_bytes: Gauge::default(),
             cache_evictions: Counter::default(),
             streams: Family::default(),
+            first_frames_read: Counter::default(),
             frames_sent: Counter::default(),
             bytes_sent: Counter::default(),
             frames_encoded: Counter::default(),
@@ -151,6 +154,11 @@ impl Default for Metrics {
             metrics.cache_evictions.clone(),
         );
         registry.register("streams", "Open streams, by transport", metrics.streams.clone());
+        registry.register(
+            "first_frames_read",
+            "First frames of streams that were read from the database",
+            metrics.first_frames_read.clone(),
+        );
         registry.register("frames_sent", "Frames handed to a connection", metrics.frames_sent.clone());
         registry.register_with_unit("sent", "Bytes of these frames", Unit::Bytes, metrics.bytes_sent.clone());
         registry.register("frames_encoded", "Frames that were encoded", metrics.frames_encoded.clone());

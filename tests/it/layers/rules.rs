@@ -159,6 +159,7 @@ pub const LAYERS: &[Layer] = &[
             "server::feed",
             "server::hub",
             "server::ingest",
+            "server::metrics",
             "server::net",
             "server::read",
             "server::search",
