@@ -63,4 +63,5 @@ mod settings;
 mod watch;
 
 mod property;
+mod read_cache;
 mod story;

@@ -11,9 +11,12 @@ async fn tasks_are_paged_in_both_directions() {
     let client = Client::of(&app);
     // Ten tasks share each millisecond. The id decides their order.
     for at in 0..25 {
-        app.sql(&format!("insert into tasks (title, project, changed_at) values ('{at:02}', 'p', {})", 1000 + at / 10));
+        app.sql_seen(&format!(
+            "insert into tasks (title, project, changed_at) values ('{at:02}', 'p', {})",
+            1000 + at / 10
+        ));
     }
-    app.sql("insert into tasks (title, project) values ('other', 'q')");
+    app.sql_seen("insert into tasks (title, project) values ('other', 'q')");
     walk(&client, "/api/v1/tasks?project=p&", 25).await;
     walk(&client, "/api/v1/tasks?", 26).await;
 }
@@ -67,14 +70,14 @@ async fn a_task_changed_while_paging_moves_to_the_front_and_shifts_no_page() {
     let app = App::start().await;
     let client = Client::of(&app);
     for at in 0..10 {
-        app.sql(&format!("insert into tasks (title, changed_at) values ('{at}', {})", 1000 + at));
+        app.sql_seen(&format!("insert into tasks (title, changed_at) values ('{at}', {})", 1000 + at));
     }
     let titles =
         |page: &Answer| items(page).iter().map(|task| task["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let first = client.get("/api/v1/tasks?limit=3").await;
     assert_eq!(titles(&first), ["9", "8", "7"]);
-    app.sql("delete from tasks where title in ('7', '5')");
-    app.sql("update tasks set summary = 's' where title = '2'");
+    app.sql_seen("delete from tasks where title in ('7', '5')");
+    app.sql_seen("update tasks set summary = 's' where title = '2'");
     client.task("new", json!({})).await;
     let next = first.text_at("/next");
     let second = client.get(&format!("/api/v1/tasks?limit=3&before={next}")).await;
