@@ -15,6 +15,8 @@ mod jobs;
 mod leaving;
 
 mod net;
+#[doc(hidden)]
+pub use net::bare::BareBroadcast;
 
 #[doc(hidden)]
 pub mod text;

@@ -140,7 +140,7 @@ fn streams(text: &str) -> Result<usize, String> {
 const OPEN_FILES: u64 = 32_768;
 
 /// Raises the limit of open files. The usual limit of 1,024 allows only a tenth of the streams.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub cache_evictions: Counter,
     /// The open streams, by their transport.
     pub streams: Family<StreamTransport, Gauge>,
+    /// How often a first frame was read from the database.
+    pub first_frames_read: Counter,
     /// The frames that were handed to a connection.
     pub frames_sent: Counter,
     /// The bytes of these frames.
@@ -42,6 +44,16 @@ pub struct Metrics {
     pub notices_merged: Counter,
     /// The time from the moment the server read a change in the log until the frame was handed to all its connections.
     pub send_delay: Histogram,
+    /// The changes that are in the log and were not handed to the hub yet.
+    pub log_lag: Gauge,
+    /// The number of the oldest cursor with which a stream can resume.
+    pub log_floor: Gauge,
+    /// The hooks that the server took over HTTP.
+    pub hooks_taken: Counter,
+    /// The hooks that the server took from the spool.
+    pub hooks_spooled: Counter,
+    /// The hooks that the server refused: their record is not valid.
+    pub hooks_refused: Counter,
 }
 
 /// The label of [`Metrics::reads`].
@@ -108,6 +120,7 @@ impl Default for Metrics {
             cache_bytes: Gauge::default(),
             cache_evictions: Counter::default(),
             streams: Family::default(),
+            first_frames_read: Counter::default(),
             frames_sent: Counter::default(),
             bytes_sent: Counter::default(),
             frames_encoded: Counter::default(),
@@ -116,7 +129,19 @@ impl Default for Metrics {
             notices: Counter::default(),
             notices_merged: Counter::default(),
             send_delay,
+            log_lag: Gauge::default(),
+            log_floor: Gauge::default(),
+            hooks_taken: Counter::default(),
+            hooks_spooled: Counter::default(),
+            hooks_refused: Counter::default(),
         };
+        // A family without a member is left out of the text. A counter that is missing at first hides its first increase.
+        for by in [AnswerSource::NotModified, AnswerSource::Memory, AnswerSource::Database] {
+            drop(metrics.reads.get_or_create(&Answered { by }));
+        }
+        for transport in [StreamTransportName::WebSocket, StreamTransportName::Events] {
+            drop(metrics.streams.get_or_create(&StreamTransport { transport }));
+        }
         let registry = &mut metrics.registry;
         registry.register("reads", "Reads, by the source of their answer", metrics.reads.clone());
         registry.register("queries", "Reads of a read model from the database, by operation", metrics.queries.clone());
@@ -129,6 +154,11 @@ impl Default for Metrics {
             metrics.cache_evictions.clone(),
         );
         registry.register("streams", "Open streams, by transport", metrics.streams.clone());
+        registry.register(
+            "first_frames_read",
+            "First frames of streams that were read from the database",
+            metrics.first_frames_read.clone(),
+        );
         registry.register("frames_sent", "Frames handed to a connection", metrics.frames_sent.clone());
         registry.register_with_unit("sent", "Bytes of these frames", Unit::Bytes, metrics.bytes_sent.clone());
         registry.register("frames_encoded", "Frames that were encoded", metrics.frames_encoded.clone());
@@ -142,6 +172,11 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.send_delay.clone(),
         );
+        registry.register("log_lag", "Changes in the log that the hub does not have yet", metrics.log_lag.clone());
+        registry.register("log_floor", "Number of the oldest cursor that can be resumed", metrics.log_floor.clone());
+        registry.register("hooks_taken", "Hooks taken over HTTP", metrics.hooks_taken.clone());
+        registry.register("hooks_spooled", "Hooks taken from the spool", metrics.hooks_spooled.clone());
+        registry.register("hooks_refused", "Hooks whose record is not valid", metrics.hooks_refused.clone());
         metrics
     }
 }

@@ -38,6 +38,7 @@ mod feed;
 mod file_check;
 mod journals;
 mod lost_tail;
+mod metrics;
 mod misbehaving;
 mod moves;
 mod own_writes;

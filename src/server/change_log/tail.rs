@@ -128,15 +128,22 @@ async fn follow_with(
         let end = bell.check(database, &read.epoch, &read.reached, read.newest.as_ref()).await?;
         let pass = between(&read.reached, &end);
         if !pass.is_empty() {
+            note_lag(database, &pass);
             bell.stay_awake();
             log_grew.notify_one();
             read.newest =
                 read_pass(bell, database, &pass, end.cursor(&read.epoch), read.newest.clone(), outlet).await?;
             read.reached = end;
         }
+        database.metrics().log_lag.set(0);
         read.failing_since = None;
         bell.wait(database).await?;
     }
+}
+
+/// Shows how many changes wait to be handed on.
+fn note_lag(database: &Database, rest: &Between) {
+    database.metrics().log_lag.set(i64::try_from(rest.most_changes()).unwrap_or(i64::MAX));
 }
 
 /// Hands on one pass. `before` is the newest row of the pass before. Returns the newest row that was read.
@@ -165,7 +172,10 @@ async fn read_pass(
         }
         newest = rows.pop().or(newest);
         match &newest {
-            Some(row) if !is_last => rest = between(&rest.after_row(row.id), pass.end()),
+            Some(row) if !is_last => {
+                rest = between(&rest.after_row(row.id), pass.end());
+                note_lag(database, &rest);
+            }
             _ => break,
         }
     }

@@ -1,5 +1,6 @@
 //! The hooks of coding agents.
 
+use poem::error::ResponseError;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path};
 
@@ -114,7 +115,28 @@ impl HookApi {
 }
 
 impl HookApi {
+    /// Takes a hook, and counts it.
     async fn take(
+        &self,
+        source: AgentName,
+        delivery: &Option<String>,
+        at: &Option<String>,
+        process: &Option<String>,
+        host: &Option<String>,
+        body: Vec<u8>,
+    ) -> Result<NoContent, ApiError> {
+        let metrics = self.0.metrics();
+        let taken = self.write(source, delivery, at, process, host, body).await;
+        match &taken {
+            Ok(_) => metrics.hooks_taken.inc(),
+            // The same record can be taken later, so it is not refused.
+            Err(error) if error.status().is_server_error() => 0,
+            Err(_) => metrics.hooks_refused.inc(),
+        };
+        taken
+    }
+
+    async fn write(
         &self,
         source: AgentName,
         delivery: &Option<String>,

@@ -72,6 +72,13 @@ pub struct UpgradedSocket {
     early: Bytes,
 }
 
+impl UpgradedSocket {
+    /// The socket alone, for a connection on which the messages of the client have no meaning.
+    pub(super) fn without_early_bytes(self) -> TcpStream {
+        self.socket
+    }
+}
+
 /// A valid request for an upgrade.
 pub struct Upgrade {
     connection: Upgrading,

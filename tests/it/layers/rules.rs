@@ -167,6 +167,7 @@ pub const LAYERS: &[Layer] = &[
             "server::feed",
             "server::hub",
             "server::ingest",
+            "server::metrics",
             "server::net",
             "server::read",
             "server::search",
@@ -254,7 +255,7 @@ pub const CONFINED: &[(&str, &[&str])] = &[
     ("reqwest", &["client", "cli"]),
     ("hyper", &["server::net"]),
     ("hyper_util", &["server::net"]),
-    ("tokio_tungstenite", &["client", "server::net", "server::feed", "server::hub"]),
+    ("tokio_tungstenite", &["client", "cli::bench", "server::net", "server::feed", "server::hub"]),
     ("poem", &["server::http", "server::net", "server::access", "server::error"]),
     ("poem_openapi", &["protocol", "server::http", "server::error"]),
     (
