@@ -16,6 +16,8 @@ pub struct Metrics {
     pub reads: Family<Answered, Counter>,
     /// How often a read model was read from the database, by its operation.
     pub queries: Family<Operation, Counter>,
+    /// The rows that the queries of reads returned.
+    pub rows_read: Counter,
     /// How often an answer was encoded as JSON.
     pub answers_encoded: Counter,
     /// How often an answer was compressed.
@@ -103,6 +105,7 @@ impl Default for Metrics {
             registry: Registry::with_prefix("requery"),
             reads: Family::default(),
             queries: Family::default(),
+            rows_read: Counter::default(),
             answers_encoded: Counter::default(),
             answers_compressed: Counter::default(),
             cache_bytes: Gauge::default(),
@@ -120,6 +123,7 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         registry.register("reads", "Reads, by the source of their answer", metrics.reads.clone());
         registry.register("queries", "Reads of a read model from the database, by operation", metrics.queries.clone());
+        registry.register("rows_read", "Rows that the queries of reads returned", metrics.rows_read.clone());
         registry.register("answers_encoded", "Answers that were encoded as JSON", metrics.answers_encoded.clone());
         registry.register("answers_compressed", "Answers that were compressed", metrics.answers_compressed.clone());
         registry.register_with_unit("cache", "Memory of cached answers", Unit::Bytes, metrics.cache_bytes.clone());

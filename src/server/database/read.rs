@@ -136,6 +136,6 @@ impl Database {
             // reader does.
             self.ring();
         }
-        Ok(ReadTransaction { cursor, scope, statements: Statements::of(transaction) })
+        Ok(ReadTransaction { cursor, scope, statements: Statements::of(transaction, self.0.metrics.rows_read.clone()) })
     }
 }

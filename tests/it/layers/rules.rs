@@ -129,6 +129,12 @@ pub const LAYERS: &[Layer] = &[
         never: &[],
     },
     Layer {
+        name: "server::listing",
+        uses: &["server::access::scope", "server::database", "server::jobs"],
+        crates: Some(&["tokio"]),
+        never: &[],
+    },
+    Layer {
         name: "server::agents",
         uses: &[
             "protocol",
@@ -269,6 +275,7 @@ pub const DRIVERS: &[&str] = &[
     "server::change_log::tail",
     "server::database::background",
     "server::leaving",
+    "server::listing",
     "server::database::sqlite::bell",
     "server::database::sqlite::continuity",
     "server::database::sqlite::lock",
