@@ -40,6 +40,7 @@ mod lost_tail;
 mod misbehaving;
 mod moves;
 mod own_writes;
+mod plans;
 mod rest;
 mod schema;
 mod scopes;
