@@ -14,6 +14,8 @@ mod jobs;
 
 mod leaving;
 
+mod listing;
+
 mod net;
 #[doc(hidden)]
 pub use net::bare::BareBroadcast;
@@ -117,6 +119,7 @@ pub async fn run_on(
     jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
     jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
+    jobs.start_repeated(listing::ListingJob::new(database.clone()));
     jobs.start_repeated(index.job());
     jobs.start_repeated(WatchFileJob::new(database.clone(), config.file_check_interval));
     jobs.start_repeated(StorageProbeJob::new(database.clone()));

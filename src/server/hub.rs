@@ -38,7 +38,7 @@ mod audience;
 use audience::{Audience, Membership, Places, Share};
 
 mod spread;
-pub use spread::AnswerCost;
+use spread::spread_ms;
 
 /// After so many streams the hub lets other tasks run: writing to as many sockets takes a fraction of a millisecond.
 const STREAMS_PER_STEP: usize = 32;
@@ -53,7 +53,6 @@ struct Inner {
     latest: Mutex<Cursor>,
     memory: BurstMemory,
     metrics: Arc<Metrics>,
-    answer_cost: AnswerCost,
 }
 
 /// A stream of the hub. The stream leaves the hub when this is dropped.
@@ -71,7 +70,6 @@ impl Hub {
             latest: Mutex::new(cursor),
             memory: BurstMemory::default(),
             metrics,
-            answer_cost: AnswerCost::default(),
         }))
     }
 
@@ -92,11 +90,6 @@ impl Hub {
     /// The number of open streams.
     pub fn streams(&self) -> usize {
         self.audience().streams()
-    }
-
-    /// The measured cost of an answer, from which follows over which time the clients spread their requests.
-    pub fn answer_cost(&self) -> &AnswerCost {
-        &self.0.answer_cost
     }
 
     /// Ends every stream: the server ends, or its database is away.
@@ -150,8 +143,9 @@ impl Hub {
         let notices: Vec<_> =
             merged.into_iter().map(|one| Arc::new(Encoded::new(one, metrics.frames_encoded.clone()))).collect();
         let (shares, reached) = audience.shares(&notices);
+        let answer = metrics.answer_time.average();
         for (encoded, streams) in notices.iter().zip(reached) {
-            if let Some(spread_ms) = self.0.answer_cost.spread_ms(streams) {
+            if let Some(spread_ms) = spread_ms(streams, answer) {
                 encoded.spread_over(spread_ms);
             }
         }
@@ -163,7 +157,7 @@ impl Hub {
                 }
                 Places::Many(names) => {
                     metrics.frames_encoded.inc();
-                    let spread_ms = self.0.answer_cost.spread_ms(seats.len());
+                    let spread_ms = spread_ms(seats.len(), answer);
                     Burst::of_models(ReportedModels::named(names), cursor, spread_ms, &self.0.memory)
                 }
             };

@@ -42,6 +42,7 @@ mod metrics;
 mod misbehaving;
 mod moves;
 mod own_writes;
+mod plans;
 mod rest;
 mod schema;
 mod scopes;

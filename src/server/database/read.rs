@@ -6,6 +6,7 @@
 //! it, and a row is found by its id with [`in_scope`](super::in_scope).
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sea_orm::{DbErr, TransactionTrait};
 use serde::Serialize;
@@ -41,6 +42,7 @@ impl Database {
             None => None,
             Some((place, shown)) => match cache.wait(place.clone(), &cache.demand(shown, at_least)).await? {
                 Waited::Found(found) => {
+                    metrics.answer_time.note(Duration::ZERO);
                     let (source, place) = (AnswerSource::Memory, Some((cache.clone(), place)));
                     return Ok(Answer { kept: found.kept, cursor: found.cursor, source, metrics, place });
                 }
@@ -49,12 +51,14 @@ impl Database {
         };
         // Without the cache the answer contains all of this too: the snapshot begins after the request came.
         let _turn = self.0.read_turns.take().await?;
+        let began = Instant::now();
         let read = self.snapshot(scope).await?;
         self.count_query(&key);
         let encoded = match queries(&read).await? {
             Some(value) => self.encode(&value)?,
             None => EncodedAnswer::absent(),
         };
+        metrics.answer_time.note(began.elapsed());
         let cursor = read.cursor.clone();
         let (kept, place) = match for_all {
             Some((for_all, place)) => (for_all.keep(encoded, cursor.clone()), Some((cache.clone(), place))),
@@ -149,6 +153,6 @@ impl Database {
             // reader does.
             self.ring();
         }
-        Ok(ReadTransaction { cursor, scope, statements: Statements::of(transaction) })
+        Ok(ReadTransaction { cursor, scope, statements: Statements::of(transaction, self.0.metrics.rows_read.clone()) })
     }
 }

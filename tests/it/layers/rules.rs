@@ -137,6 +137,12 @@ pub const LAYERS: &[Layer] = &[
         never: &[],
     },
     Layer {
+        name: "server::listing",
+        uses: &["server::access::scope", "server::database", "server::jobs"],
+        crates: Some(&["tokio"]),
+        never: &[],
+    },
+    Layer {
         name: "server::agents",
         uses: &[
             "protocol",
@@ -306,8 +312,10 @@ pub const DRIVERS: &[&str] = &[
     "server::change_log::prune",
     "server::change_log::tail",
     "server::database::background",
+    "server::database::read",
     "server::database::read_cache",
     "server::leaving",
+    "server::listing",
     "server::database::sqlite::bell",
     "server::database::sqlite::continuity",
     "server::database::sqlite::lock",
