@@ -8,8 +8,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -24,21 +22,18 @@ use crate::server::metrics::Metrics;
 mod flight;
 use flight::{Flights, Leader, Passenger};
 
+mod kept;
+use kept::KeptAnswers;
+
 mod noted;
 use noted::{Dependency, NotedChanges};
 
 /// The memory for answers by default, in bytes.
 pub const READ_CACHE: u64 = 64 * 1024 * 1024;
-/// The memory of one kept answer besides its texts, in bytes: its places in the tables, its cursor and its locks.
-const BYTES_OF_AN_ANSWER: usize = 512;
-/// How many answers the tables of the cache have room for at first. They grow.
-const ANSWERS: usize = 1_024;
 
 /// The read cache of one database.
 pub(super) struct ReadCache {
-    answers: Cache<Arc<CacheKey>, WeighedAnswer, AnswerWeight, DefaultHashBuilder, CountEvictions>,
-    /// Held while an answer is put into the cache, so that a compressed answer never replaces a newer one.
-    putting: Mutex<()>,
+    answers: KeptAnswers,
     /// None while no tail follows the log: then no answer is known to be current.
     noted: Mutex<Option<NotedChanges>>,
     /// Rung when the noted changes reach a newer cursor.
@@ -46,7 +41,6 @@ pub(super) struct ReadCache {
     flights: Flights<Arc<CacheKey>, Arc<KeptAnswer>>,
     /// The beginning of the times of the flights.
     began: Instant,
-    metrics: Arc<Metrics>,
 }
 
 /// The key of an answer: the read, and the scope of its caller.
@@ -104,33 +98,18 @@ impl KeptAnswer {
 
 impl ReadCache {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        let options = OptionsBuilder::new()
-            // One table has one bound. With several, an answer would have to fit into its part of the bound.
-            .shards(1)
-            .estimated_items_capacity(ANSWERS)
-            .weight_capacity(READ_CACHE)
-            .build()
-            .expect("both capacities are set");
         Self {
-            answers: Cache::with_options(
-                options,
-                AnswerWeight,
-                DefaultHashBuilder::default(),
-                CountEvictions(metrics.clone()),
-            ),
-            putting: Mutex::default(),
+            answers: KeptAnswers::new(READ_CACHE, metrics),
             noted: Mutex::default(),
             reached: Notify::new(),
             flights: Flights::default(),
             began: Instant::now(),
-            metrics,
         }
     }
 
     /// Sets the memory of all answers together, in bytes.
     pub(super) fn set_capacity(&self, bytes: u64) {
         self.answers.set_capacity(bytes);
-        self.show_bytes();
     }
 
     /// The tail follows the log from `cursor` on.
@@ -143,7 +122,6 @@ impl ReadCache {
     pub(super) fn forget(&self) {
         *lock(&self.noted) = None;
         self.answers.clear();
-        self.show_bytes();
     }
 
     /// Notes changes, each with a position that contains it.
@@ -234,7 +212,7 @@ impl ReadCache {
     }
 
     fn find(&self, key: &Arc<CacheKey>, demand: &Cursor) -> Option<FoundAnswer> {
-        self.if_covers(key, self.answers.get(key)?.kept, demand)
+        self.if_covers(key, self.answers.get(key)?, demand)
     }
 
     /// The answer with the newest cursor at which it is known to be right, if that covers the demand.
@@ -253,21 +231,7 @@ impl ReadCache {
 
     /// Weighs an answer again that was compressed, if the cache still holds it.
     pub(super) fn weigh_again(&self, key: &Arc<CacheKey>, kept: &Arc<KeptAnswer>) {
-        let _putting = lock(&self.putting);
-        if self.answers.peek(key).is_some_and(|held| Arc::ptr_eq(&held.kept, kept)) {
-            self.put(key, kept);
-        }
-    }
-
-    fn put(&self, key: &Arc<CacheKey>, kept: &Arc<KeptAnswer>) {
-        let texts = key.read.bytes() + key.scope.project().map_or(0, str::len) + kept.encoded.bytes();
-        let weight = (texts + BYTES_OF_AN_ANSWER) as u64;
-        self.answers.insert(key.clone(), WeighedAnswer { kept: kept.clone(), weight });
-        self.show_bytes();
-    }
-
-    fn show_bytes(&self) {
-        self.metrics.cache_bytes.set(self.answers.weight().cast_signed());
+        self.answers.weigh_again(key, kept);
     }
 }
 
@@ -275,42 +239,11 @@ impl ReadForAll<'_> {
     /// Keeps the answer, which was read at `cursor`, and hands it to the requests that wait.
     pub(super) fn keep(self, encoded: EncodedAnswer, cursor: Cursor) -> Arc<KeptAnswer> {
         let kept = Arc::new(KeptAnswer::new(encoded, cursor));
-        {
-            let _putting = lock(&self.cache.putting);
-            self.cache.put(&self.key, &kept);
-        }
+        self.cache.answers.put(&self.key, &kept);
         if self.waiting.has_company() {
             self.leader.land(kept.clone());
         }
         kept
-    }
-}
-
-/// An answer with its weight, which must not change while the cache holds it.
-#[derive(Clone)]
-struct WeighedAnswer {
-    kept: Arc<KeptAnswer>,
-    weight: u64,
-}
-
-#[derive(Clone)]
-struct AnswerWeight;
-
-impl Weighter<Arc<CacheKey>, WeighedAnswer> for AnswerWeight {
-    fn weight(&self, _: &Arc<CacheKey>, answer: &WeighedAnswer) -> u64 {
-        answer.weight
-    }
-}
-
-/// Counts the answers that the cache drops for room.
-#[derive(Clone)]
-struct CountEvictions(Arc<Metrics>);
-
-impl Lifecycle<Arc<CacheKey>, WeighedAnswer> for CountEvictions {
-    type RequestState = ();
-
-    fn on_evict(&self, _: &mut (), _: Arc<CacheKey>, _: WeighedAnswer) {
-        self.0.cache_evictions.inc();
     }
 }
 

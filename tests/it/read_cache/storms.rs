@@ -39,6 +39,8 @@ async fn a_thousand_reads_after_a_change_cost_one_query_and_one_encoding_and_one
         assert_eq!(work, Work { not_modified: CLIENTS, ..Work::default() }, "{path}");
     }
     assert!(cached.work().compressed > 0);
+    // A newer answer replaces the one before. No answer was dropped for room.
+    assert_eq!(cached.database.metrics().cache_evictions.get(), 0);
     cached.stop().await;
 }
 
