@@ -4,4 +4,10 @@ pub(super) mod listen;
 pub(super) mod sse;
 pub(super) mod ws;
 
+mod frames;
+
+mod pipe;
+
+mod socket;
+
 pub mod bare;

@@ -204,7 +204,8 @@ async fn a_burst_is_merged_into_one_stale_or_resync_frame() {
     ws.watch(&["overview"]).await;
     app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1000) insert into tasks (title) select i from n");
     let frame = ws.frame().await;
-    assert_eq!((kind(&frame), frame.get("more")), ("resync", None));
+    assert_eq!((kind(&frame), frame.get("more")), ("stale", None));
+    assert_eq!(frame["payload"]["read_models"], serde_json::json!(["overview"]));
 }
 
 #[tokio::test]

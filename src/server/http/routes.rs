@@ -16,7 +16,7 @@ use crate::protocol::limits;
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, HOST_HEADER, PROCESS_HEADER};
 use crate::server::access::gate::Gate;
 use crate::server::config::ServerConfig;
-use crate::server::database::{Database, Turns};
+use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::feed::{self, Feed};
 use crate::server::hub::Hub;
@@ -30,8 +30,6 @@ pub struct Streams {
     source: feed::FeedSource,
     /// One permit for each open stream.
     permits: Arc<Semaphore>,
-    /// A turn for each stream that is reading its first frame.
-    beginnings: Arc<Turns>,
     /// The open WebSockets.
     tasks: TaskTracker,
     /// Cancelled when the server ends. No stream opens afterwards.
@@ -41,11 +39,15 @@ pub struct Streams {
 impl Streams {
     /// The streams of one server. `draining` ends them.
     pub fn new(database: Database, hub: Hub, config: &ServerConfig, draining: CancellationToken) -> Self {
-        let source =
-            feed::FeedSource { database, hub, heartbeat: config.heartbeat, retry: limits::RETRY_AFTER_CLOSING };
+        let source = feed::FeedSource {
+            database,
+            hub,
+            first_frames: Arc::default(),
+            heartbeat: config.heartbeat,
+            retry: limits::RETRY_AFTER_CLOSING,
+        };
         let permits = Arc::new(Semaphore::new(config.max_streams));
-        let beginnings = Arc::new(Turns::new(limits::STREAM_BEGINNINGS));
-        Self { source, permits, beginnings, tasks: TaskTracker::new(), draining }
+        Self { source, permits, tasks: TaskTracker::new(), draining }
     }
 
     /// Waits until every WebSocket has sent its last frame, but not for longer than `timeout`.
@@ -140,7 +142,7 @@ fn refused(error: &ws::NotAnUpgrade) -> Response {
 
 async fn events(streams: Streams, request: Request) -> poem::Result<Response> {
     match open(&streams, &request).await {
-        Ok((feed, permit)) => Ok(sse::response(feed, streams.source.retry, permit)),
+        Ok((feed, permit)) => Ok(sse::response(feed, permit)),
         Err(error) => Ok(error.response()),
     }
 }
@@ -155,10 +157,7 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     // A browser that reconnects sends `Last-Event-ID` by itself. It is newer than the `since` of the unchanged URL.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
-    // After a restart all clients come back at once. They wait for each other here, and not in the queue of the reads.
-    let turn = streams.beginnings.take().await?;
     let feed = Feed::open(streams.source.clone(), wanted).await?;
-    drop(turn);
     // The feed may have subscribed only after `closing` was sent, so it would never receive that frame.
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));

@@ -8,13 +8,15 @@ use std::net::SocketAddr;
 use bytes::{BufMut, Bytes, BytesMut};
 use poem::{Endpoint, IntoResponse, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::frames::text_frames;
 use super::{listen, ws};
+use crate::server::hub::FeedLine;
 
 /// How many texts wait for one connection at most. A connection that lags further ends.
 const WAITING: usize = 1024;
@@ -44,7 +46,8 @@ impl BareBroadcast {
     /// Sends the text to every connection.
     pub fn send(&self, text: &str) {
         // Without a connection there is no receiver.
-        let _ = self.frames.send(frame(text));
+        let line = FeedLine { text: text.into(), cursor: None };
+        let _ = self.frames.send(text_frames(&[line]).into());
     }
 
     /// Ends all connections and waits for the end of the listener.
@@ -70,13 +73,13 @@ impl Endpoint for Websockets {
         };
         let (frames, ending) = (self.frames.subscribe(), self.ending.clone());
         Ok(upgrade.accept(&self.tasks, move |socket| async move {
-            ending.run_until_cancelled(pass(socket, frames)).await;
+            ending.run_until_cancelled(pass(socket.into_socket(), frames)).await;
         }))
     }
 }
 
 /// Writes the frames to the socket until one of them ends. All frames that wait are written at once.
-async fn pass(mut socket: poem::Upgraded, mut frames: broadcast::Receiver<Bytes>) {
+async fn pass(mut socket: TcpStream, mut frames: broadcast::Receiver<Bytes>) {
     let mut dropped = [0; READ_BUFFER];
     loop {
         tokio::select! {
@@ -93,7 +96,7 @@ async fn pass(mut socket: poem::Upgraded, mut frames: broadcast::Receiver<Bytes>
                         socket.write_all(&all).await
                     }
                 };
-                if written.is_err() || socket.flush().await.is_err() {
+                if written.is_err() {
                     return;
                 }
             }
@@ -104,24 +107,4 @@ async fn pass(mut socket: poem::Upgraded, mut frames: broadcast::Receiver<Bytes>
             }
         }
     }
-}
-
-/// The text as one WebSocket frame (RFC 6455, 5.2).
-fn frame(text: &str) -> Bytes {
-    const TEXT: u8 = 0x81;
-    let mut bytes = BytesMut::with_capacity(text.len() + 10);
-    bytes.put_u8(TEXT);
-    match text.len() {
-        short @ ..126 => bytes.put_u8(short as u8),
-        medium @ ..0x1_0000 => {
-            bytes.put_u8(126);
-            bytes.put_u16(medium as u16);
-        }
-        long => {
-            bytes.put_u8(127);
-            bytes.put_u64(long as u64);
-        }
-    }
-    bytes.put(text.as_bytes());
-    bytes.freeze()
 }

@@ -79,7 +79,7 @@ pub const LAYERS: &[Layer] = &[
     Layer { name: "server::jobs::trouble", uses: &[], crates: Some(&[]), never: &["async"] },
     Layer {
         name: "server::hub",
-        uses: &["protocol", "engine::invalidation", "server::metrics"],
+        uses: &["protocol", "engine::invalidation", "server::access::scope", "server::metrics"],
         crates: None,
         never: &[],
     },
@@ -98,7 +98,7 @@ pub const LAYERS: &[Layer] = &[
         crates: None,
         never: &[],
     },
-    Layer { name: "server::net", uses: &["protocol", "server::feed"], crates: None, never: &[] },
+    Layer { name: "server::net", uses: &["protocol", "server::feed", "server::hub"], crates: None, never: &[] },
     Layer { name: "server::access", uses: &["protocol"], crates: None, never: &[] },
     Layer {
         name: "server::read",
