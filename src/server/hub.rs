@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Cursor, Watched};
 use crate::server::access::scope::Scope;
-use crate::server::metrics::Metrics;
+use crate::server::metrics::{Metrics, StreamTransport, StreamTransportName};
 
 mod input;
 pub use input::HubInput;
@@ -33,6 +33,9 @@ use burst::{BurstMemory, ReportedModels};
 mod seat;
 use seat::Seat;
 pub use seat::{DirectWriter, Offered, Taken};
+
+mod statistics;
+pub use statistics::StreamStatistics;
 
 mod audience;
 use audience::{Audience, Membership, Places, Share};
@@ -61,6 +64,7 @@ pub struct HubStream {
     hub: Hub,
     seat: Arc<Seat>,
     membership: Membership,
+    transport: Option<StreamTransportName>,
 }
 
 impl Hub {
@@ -81,7 +85,7 @@ impl Hub {
         let seat = Arc::new(Seat::new(self.latest(), self.0.memory.clone()));
         let membership = audience.join(scope.project().map(str::to_owned), seat.clone());
         drop(audience);
-        HubStream { hub: self.clone(), seat, membership }
+        HubStream { hub: self.clone(), seat, membership, transport: None }
     }
 
     /// The cursor that contains every change sent so far.
@@ -92,6 +96,11 @@ impl Hub {
     /// The number of open streams.
     pub fn streams(&self) -> usize {
         self.audience().streams()
+    }
+
+    /// The statistics of every open stream.
+    pub fn statistics(&self) -> Vec<StreamStatistics> {
+        self.audience().statistics(Instant::now().into_std())
     }
 
     /// The measured cost of an answer, from which follows over which time the clients spread their requests.
@@ -217,6 +226,21 @@ impl HubStream {
         self.seat.hold();
     }
 
+    /// The stream is sent by this transport. From now on the statistics list it.
+    pub fn open(&mut self, transport: StreamTransportName) {
+        self.seat.open(transport, Instant::now().into_std());
+        if self.transport.replace(transport).is_none() {
+            self.hub.0.metrics.streams.get_or_create(&StreamTransport { transport }).inc();
+        }
+    }
+
+    /// The caller sends a frame of its own, of so many bytes.
+    pub fn note_own(&self, bytes: usize) {
+        self.seat.note_own(bytes);
+        self.hub.0.metrics.frames_sent.inc();
+        self.hub.0.metrics.bytes_sent.inc_by(bytes as u64);
+    }
+
     /// The first frame contains `cursor`: the bursts that it covers are dropped.
     pub fn begin(&self, cursor: Cursor) {
         self.seat.begin(cursor);
@@ -236,6 +260,9 @@ impl HubStream {
 impl Drop for HubStream {
     fn drop(&mut self) {
         self.hub.audience().leave(&self.membership);
+        if let Some(transport) = self.transport {
+            self.hub.0.metrics.streams.get_or_create(&StreamTransport { transport }).dec();
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::feed::{self, Feed};
 use crate::server::hub::Hub;
+use crate::server::metrics::StreamTransportName;
 use crate::server::net::{sse, ws};
 use crate::server::search::SearchIndex;
 
@@ -85,7 +86,7 @@ impl StreamQuery {
 
 /// All routes of the server, behind the gate.
 pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Output = Response> + 'static {
-    let api = api(streams.source.database.clone(), index);
+    let api = api(streams.source.database.clone(), streams.source.hub.clone(), index);
     let (by_websocket, by_events) = (streams.clone(), streams);
     let by_websocket = poem::endpoint::make(move |request| websocket(by_websocket.clone(), request));
     // Without an answer of its own, `HEAD` would be upgraded like `GET`.
@@ -121,7 +122,7 @@ async fn websocket(streams: Streams, request: Request) -> poem::Result<Response>
         Ok(upgrade) => upgrade,
         Err(error) => return Ok(refused(&error)),
     };
-    let (feed, permit) = match open(&streams, &request).await {
+    let (feed, permit) = match open(&streams, &request, StreamTransportName::WebSocket).await {
         Ok(open) => open,
         Err(ApiError::Internal) => return Ok(upgrade.accept(&streams.tasks, ws::fail)),
         Err(error) => return Ok(error.response()),
@@ -141,13 +142,17 @@ fn refused(error: &ws::NotAnUpgrade) -> Response {
 }
 
 async fn events(streams: Streams, request: Request) -> poem::Result<Response> {
-    match open(&streams, &request).await {
+    match open(&streams, &request, StreamTransportName::Events).await {
         Ok((feed, permit)) => Ok(sse::response(feed, permit)),
         Err(error) => Ok(error.response()),
     }
 }
 
-async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaphorePermit), ApiError> {
+async fn open(
+    streams: &Streams,
+    request: &Request,
+    transport: StreamTransportName,
+) -> Result<(Feed, OwnedSemaphorePermit), ApiError> {
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
@@ -157,7 +162,8 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     // A browser that reconnects sends `Last-Event-ID` by itself. It is newer than the `since` of the unchanged URL.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
-    let feed = Feed::open(streams.source.clone(), wanted).await?;
+    let mut feed = Feed::open(streams.source.clone(), wanted).await?;
+    feed.sent_by(transport);
     // The feed may have subscribed only after `closing` was sent, so it would never receive that frame.
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
