@@ -26,6 +26,7 @@ pub struct Model {
     pub ingest_state: Option<StoredText>,
     pub event_count: i64,
     pub changed_at: i64,
+    pub listed_at: Option<i64>,
     pub created_at: i64,
     pub heard_at: Option<i64>,
     pub process: Option<StoredText>,

@@ -37,6 +37,7 @@ update tasks set event_count = max(event_count, found.events), changed_at = max(
         min(found.newest, cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
     from (select task_id, count(*) as events, max(created_at) as newest from events group by task_id) as found
     where tasks.id = found.task_id and (event_count < found.events or changed_at < found.newest);
+update tasks set listed_at = null where listed_at <> changed_at;
 
 insert into changes (kind, project, task_id, object_id, at)
     select 'event.logged', project, task_id, id, created_at from missed order by position;

@@ -32,6 +32,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_notice_details", include_str!("../sqlite/0005_notice_details.sql")),
     ("0006_status_detail", include_str!("../sqlite/0006_status_detail.sql")),
     ("0007_state_of_work", include_str!("../sqlite/0007_state_of_work.sql")),
+    ("0008_lists_of_tasks", include_str!("../sqlite/0008_lists_of_tasks.sql")),
 ];
 /// The tables of this crate.
 const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");

@@ -137,7 +137,7 @@ impl Feed {
     }
 
     /// The feed is sent by this transport. From now on the statistics of the streams list it.
-    pub fn sent_by(&mut self, transport: StreamTransportName) {
+    pub fn sent_by(&self, transport: StreamTransportName) {
         self.stream.open(transport);
     }
 

@@ -42,6 +42,8 @@ mod health;
 
 mod stream;
 
+mod negotiation;
+
 mod answer;
 
 mod reading;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Cursor, Watched};
 use crate::server::access::scope::Scope;
-use crate::server::metrics::{Metrics, StreamTransport, StreamTransportName};
+use crate::server::metrics::{Metrics, StreamTransportName};
 
 mod input;
 pub use input::HubInput;
@@ -41,7 +41,7 @@ mod audience;
 use audience::{Audience, Membership, Places, Share};
 
 mod spread;
-pub use spread::AnswerCost;
+use spread::spread_ms;
 
 /// After so many streams the hub lets other tasks run: writing to as many sockets takes a fraction of a millisecond.
 const STREAMS_PER_STEP: usize = 32;
@@ -56,7 +56,6 @@ struct Inner {
     latest: Mutex<Cursor>,
     memory: BurstMemory,
     metrics: Arc<Metrics>,
-    answer_cost: AnswerCost,
 }
 
 /// A stream of the hub. The stream leaves the hub when this is dropped.
@@ -64,7 +63,6 @@ pub struct HubStream {
     hub: Hub,
     seat: Arc<Seat>,
     membership: Membership,
-    transport: Option<StreamTransportName>,
 }
 
 impl Hub {
@@ -75,7 +73,6 @@ impl Hub {
             latest: Mutex::new(cursor),
             memory: BurstMemory::default(),
             metrics,
-            answer_cost: AnswerCost::default(),
         }))
     }
 
@@ -85,7 +82,7 @@ impl Hub {
         let seat = Arc::new(Seat::new(self.latest(), self.0.memory.clone()));
         let membership = audience.join(scope.project().map(str::to_owned), seat.clone());
         drop(audience);
-        HubStream { hub: self.clone(), seat, membership, transport: None }
+        HubStream { hub: self.clone(), seat, membership }
     }
 
     /// The cursor that contains every change sent so far.
@@ -101,11 +98,6 @@ impl Hub {
     /// The statistics of every open stream.
     pub fn statistics(&self) -> Vec<StreamStatistics> {
         self.audience().statistics(Instant::now().into_std())
-    }
-
-    /// The measured cost of an answer, from which follows over which time the clients spread their requests.
-    pub fn answer_cost(&self) -> &AnswerCost {
-        &self.0.answer_cost
     }
 
     /// Ends every stream: the server ends, or its database is away.
@@ -159,8 +151,9 @@ impl Hub {
         let notices: Vec<_> =
             merged.into_iter().map(|one| Arc::new(Encoded::new(one, metrics.frames_encoded.clone()))).collect();
         let (shares, reached) = audience.shares(&notices);
+        let answer = metrics.answer_time.average();
         for (encoded, streams) in notices.iter().zip(reached) {
-            if let Some(spread_ms) = self.0.answer_cost.spread_ms(streams) {
+            if let Some(spread_ms) = spread_ms(streams, answer) {
                 encoded.spread_over(spread_ms);
             }
         }
@@ -172,7 +165,7 @@ impl Hub {
                 }
                 Places::Many(names) => {
                     metrics.frames_encoded.inc();
-                    let spread_ms = self.0.answer_cost.spread_ms(seats.len());
+                    let spread_ms = spread_ms(seats.len(), answer);
                     Burst::of_models(ReportedModels::named(names), cursor, spread_ms, &self.0.memory)
                 }
             };
@@ -227,18 +220,13 @@ impl HubStream {
     }
 
     /// The stream is sent by this transport. From now on the statistics list it.
-    pub fn open(&mut self, transport: StreamTransportName) {
+    pub fn open(&self, transport: StreamTransportName) {
         self.seat.open(transport, Instant::now().into_std());
-        if self.transport.replace(transport).is_none() {
-            self.hub.0.metrics.streams.get_or_create(&StreamTransport { transport }).inc();
-        }
     }
 
     /// The caller sends a frame of its own, of so many bytes.
     pub fn note_own(&self, bytes: usize) {
         self.seat.note_own(bytes);
-        self.hub.0.metrics.frames_sent.inc();
-        self.hub.0.metrics.bytes_sent.inc_by(bytes as u64);
     }
 
     /// The first frame contains `cursor`: the bursts that it covers are dropped.
@@ -260,9 +248,6 @@ impl HubStream {
 impl Drop for HubStream {
     fn drop(&mut self) {
         self.hub.audience().leave(&self.membership);
-        if let Some(transport) = self.transport {
-            self.hub.0.metrics.streams.get_or_create(&StreamTransport { transport }).dec();
-        }
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A figure is counted where its work is done. No figure is made by looking at rows or at streams when it is asked for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,6 +19,10 @@ pub struct Metrics {
     pub reads: Family<Answered, Counter>,
     /// How often a read model was read from the database, by its operation.
     pub queries: Family<Operation, Counter>,
+    /// The rows that the queries of reads returned.
+    pub rows_read: Counter,
+    /// The average time that an answer took, from the memory or from the database.
+    pub answer_time: AverageTime,
     /// How often an answer was encoded as JSON.
     pub answers_encoded: Counter,
     /// How often an answer was compressed.
@@ -26,6 +33,8 @@ pub struct Metrics {
     pub cache_evictions: Counter,
     /// The open streams, by their transport.
     pub streams: Family<StreamTransport, Gauge>,
+    /// How often a first frame was read from the database.
+    pub first_frames_read: Counter,
     /// The frames that were handed to a connection.
     pub frames_sent: Counter,
     /// The bytes of these frames.
@@ -52,6 +61,28 @@ pub struct Metrics {
     pub hooks_spooled: Counter,
     /// The hooks that the server refused: their record is not valid.
     pub hooks_refused: Counter,
+}
+
+/// A moving average of times.
+#[derive(Debug, Default)]
+pub struct AverageTime(AtomicU64);
+
+impl AverageTime {
+    /// The weight of a new time.
+    const NEWEST: f64 = 1.0 / 64.0;
+
+    /// Adds a time to the average.
+    pub fn note(&self, took: Duration) {
+        // Two notes at once can lose one of them. The average moves on with the next.
+        let average = f64::from_bits(self.0.load(Ordering::Relaxed));
+        let next = average + (took.as_secs_f64() - average) * Self::NEWEST;
+        self.0.store(next.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The average.
+    pub fn average(&self) -> Duration {
+        Duration::try_from_secs_f64(f64::from_bits(self.0.load(Ordering::Relaxed))).unwrap_or_default()
+    }
 }
 
 /// The label of [`Metrics::reads`].
@@ -113,11 +144,14 @@ impl Default for Metrics {
             registry: Registry::with_prefix("requery"),
             reads: Family::default(),
             queries: Family::default(),
+            rows_read: Counter::default(),
+            answer_time: AverageTime::default(),
             answers_encoded: Counter::default(),
             answers_compressed: Counter::default(),
             cache_bytes: Gauge::default(),
             cache_evictions: Counter::default(),
             streams: Family::default(),
+            first_frames_read: Counter::default(),
             frames_sent: Counter::default(),
             bytes_sent: Counter::default(),
             frames_encoded: Counter::default(),
@@ -142,6 +176,7 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         registry.register("reads", "Reads, by the source of their answer", metrics.reads.clone());
         registry.register("queries", "Reads of a read model from the database, by operation", metrics.queries.clone());
+        registry.register("rows_read", "Rows that the queries of reads returned", metrics.rows_read.clone());
         registry.register("answers_encoded", "Answers that were encoded as JSON", metrics.answers_encoded.clone());
         registry.register("answers_compressed", "Answers that were compressed", metrics.answers_compressed.clone());
         registry.register_with_unit("cache", "Memory of cached answers", Unit::Bytes, metrics.cache_bytes.clone());
@@ -151,6 +186,11 @@ impl Default for Metrics {
             metrics.cache_evictions.clone(),
         );
         registry.register("streams", "Open streams, by transport", metrics.streams.clone());
+        registry.register(
+            "first_frames_read",
+            "First frames of streams that were read from the database",
+            metrics.first_frames_read.clone(),
+        );
         registry.register("frames_sent", "Frames handed to a connection", metrics.frames_sent.clone());
         registry.register_with_unit("sent", "Bytes of these frames", Unit::Bytes, metrics.bytes_sent.clone());
         registry.register("frames_encoded", "Frames that were encoded", metrics.frames_encoded.clone());

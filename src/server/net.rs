@@ -1,5 +1,7 @@
 //! The network: the accept loop, and the two sockets that carry a feed.
 
+pub mod bare;
+
 pub(super) mod listen;
 pub(super) mod sse;
 pub(super) mod ws;
@@ -9,5 +11,3 @@ mod frames;
 mod pipe;
 
 mod socket;
-
-pub mod bare;

@@ -19,6 +19,8 @@ pub mod overview;
 pub mod task;
 use task::TaskFilter;
 
+mod task_list;
+
 pub mod project;
 
 pub mod timeline;

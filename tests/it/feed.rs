@@ -1,6 +1,7 @@
 //! A feed between the hub and one client. It joins the hub before it reads its first frame. A feed that is not polled
 //! gets one frame `stale` in place of the frames that it did not take, and the hub never waits for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use requery::server::access::scope::Scope;
 use requery::server::database::Database;
 use requery::server::feed::{Feed, FeedRequest, FeedSource, Outgoing};
 use requery::server::hub::{self, FeedLine, Hub, HubInput};
+use requery::server::metrics::Operation;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -157,6 +159,43 @@ async fn a_change_wakes_the_feeds_that_watch_it_and_no_other() {
     fixture.publish(3).await;
     assert_eq!(next(&mut feeds[8]).await.cursor, fixture.cursor_after(3));
     assert_eq!(fixture.source.database.metrics().frames_encoded.get(), 2);
+}
+
+/// All clients come back at once, and nothing has changed: the database is read once, for the first of them.
+#[tokio::test]
+async fn ten_thousand_streams_that_begin_in_one_state_read_it_once() {
+    let fixture = HubFixture::start().await;
+    let metrics = fixture.source.database.metrics();
+    let since = Some(fixture.initial_cursor.to_string());
+    let mut feeds = Vec::new();
+    for _ in 0..10_000 {
+        let request = FeedRequest { scope: Scope::All, since: since.clone() };
+        let mut feed = Feed::open(fixture.source.clone(), request).await.unwrap();
+        let first = next(&mut feed).await;
+        assert!(matches!(&first.kind, FrameKind::Resumed(resumed) if resumed.stale.is_empty()), "{first:?}");
+        feeds.push(feed);
+    }
+    assert_eq!(metrics.first_frames_read.get(), 1);
+    assert_eq!(metrics.queries.get_or_create(&Operation { operation: "overview" }).get(), 0);
+    // A stream of a project, and a stream that starts afresh, need another frame.
+    let mut all = BTreeSet::new();
+    for since in [None, since] {
+        for scope in [Scope::All, Scope::Of("p".to_owned())] {
+            for _ in 0..3 {
+                let request = FeedRequest { scope: scope.clone(), since: since.clone() };
+                let mut feed = Feed::open(fixture.source.clone(), request).await.unwrap();
+                let first = next(&mut feed).await;
+                all.insert((first.kind.kind().to_owned(), scope == Scope::All));
+                let known = match first.kind {
+                    FrameKind::Snapshot(snapshot) => snapshot.known,
+                    FrameKind::Resumed(resumed) => resumed.known,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(known, scope == Scope::All);
+            }
+        }
+    }
+    assert_eq!((metrics.first_frames_read.get(), all.len()), (4, 4));
 }
 
 /// A hub that gets its changes from the test. They are not in the database.

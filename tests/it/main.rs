@@ -25,6 +25,7 @@ mod wasm_doors;
 mod engine;
 mod simulation;
 
+mod audience;
 mod background;
 mod client;
 mod contract;
@@ -41,6 +42,7 @@ mod metrics;
 mod misbehaving;
 mod moves;
 mod own_writes;
+mod plans;
 mod rest;
 mod schema;
 mod scopes;
@@ -62,4 +64,5 @@ mod settings;
 mod watch;
 
 mod property;
+mod read_cache;
 mod story;

@@ -281,9 +281,9 @@ async fn schema_changes_of_other_programs_cause_no_resync() {
 #[tokio::test]
 async fn dropped_indexes_and_views_are_recreated() {
     let app = App::start().await;
-    app.sql("drop index tasks_changed; drop index tasks_external; drop view task_tree");
+    app.sql("drop index tasks_listed; drop index tasks_external; drop view task_tree");
     let made = async {
-        let count = "select count(*) from sqlite_master where name in ('tasks_changed', 'tasks_external', 'task_tree')";
+        let count = "select count(*) from sqlite_master where name in ('tasks_listed', 'tasks_external', 'task_tree')";
         while app.sql(count) != "3" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

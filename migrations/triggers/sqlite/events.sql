@@ -20,15 +20,12 @@ create trigger events_logged after insert on events begin
         coalesce((select project from tasks where id = new.task_id), raise(abort, 'task_id: there is no such task')),
         new.task_id, new.id, new.created_at,
         new.kind || '/' || ifnull(new.family, '') || '/' || ifnull(new.lane, ''));
-    -- One of the two updates applies, so the row is written once. Only the first event of a millisecond touches the
-    -- indexes on changed_at.
-    update tasks set event_count = event_count + 1, trigger_writes = last_insert_rowid()
-        where id = new.task_id and changed_at >= new.created_at;
-    -- An event in the future would keep the task at the top of the list until then.
+    -- No index has `changed_at`, so this update writes the row of the task alone. See `tasks_leave_the_lists`. An event in
+    -- the future would keep the task at the top of the list until then.
     update tasks set event_count = event_count + 1, trigger_writes = last_insert_rowid(),
         changed_at = max(changed_at, min(new.created_at,
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
-        where id = new.task_id and changed_at < new.created_at;
+        where id = new.task_id;
     -- The server adds the events to the figures later, from the log: to do it here would cost each writer more than the
     -- event itself.
 end;

@@ -18,6 +18,17 @@ when (new.trigger_writes is old.trigger_writes
     delete from settling where id = new.id;
 end;
 
+-- A task that changed has no place in the indexes of the lists until the server gives it one. So the next events of the
+-- task write no page of these indexes.
+create trigger tasks_leave_the_lists after update of changed_at, listed_at on tasks
+when new.listed_at is not null and new.listed_at <> new.changed_at begin
+    update tasks set listed_at = null where id = new.id;
+end;
+
+create trigger tasks_begin_unlisted after insert on tasks when new.listed_at is not null begin
+    update tasks set listed_at = null where id = new.id;
+end;
+
 -- A change in the future would keep the task at the top of the list until then.
 create trigger tasks_change_by_now after insert on tasks
 when new.changed_at > cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer) begin

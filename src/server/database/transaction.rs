@@ -8,6 +8,7 @@
 
 use std::sync::OnceLock;
 
+use prometheus_client::metrics::counter::Counter;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
@@ -15,6 +16,9 @@ use super::Position;
 use super::sqlite::error_codes::{is_constraint, is_of_storage};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
+
+/// The target of the log for the texts of queries.
+const SQL_TARGET: &str = "requery::sql";
 
 /// One snapshot of the database.
 pub struct ReadTransaction {
@@ -33,6 +37,7 @@ pub struct WriteTransaction {
 pub(super) struct Statements {
     transaction: DatabaseTransaction,
     failure: OnceLock<StatementFailure>,
+    rows: Counter,
 }
 
 /// The first statement that failed.
@@ -77,8 +82,9 @@ impl WriteTransaction {
 }
 
 impl Statements {
-    pub(super) fn of(transaction: DatabaseTransaction) -> Self {
-        Self { transaction, failure: OnceLock::new() }
+    /// `rows` counts the rows that the queries of the transaction return.
+    pub(super) fn of(transaction: DatabaseTransaction, rows: Counter) -> Self {
+        Self { transaction, failure: OnceLock::new(), rows }
     }
 
     /// The first statement that failed.
@@ -99,11 +105,35 @@ impl Statements {
         }
     }
 
+    /// Runs a query and counts its rows.
+    async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        trace(&statement);
+        let rows = self.note(self.admit()?.query_all_raw(statement).await)?;
+        self.rows.inc_by(rows.len() as u64);
+        Ok(rows)
+    }
+
+    /// Runs a query of one row and counts it.
+    async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        trace(&statement);
+        let row = self.note(self.admit()?.query_one_raw(statement).await)?;
+        self.rows.inc_by(row.is_some().into());
+        Ok(row)
+    }
+
     fn note<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
         if let Err(error) = &result {
             let _ = self.failure.set(error.into());
         }
         result
+    }
+}
+
+/// Logs the text of a query in one line, without its values. A test reads the plan of each query from this log.
+fn trace(statement: &Statement) {
+    if tracing::enabled!(target: SQL_TARGET, tracing::Level::TRACE) {
+        let words: Vec<&str> = statement.sql.split_whitespace().collect();
+        tracing::trace!(target: SQL_TARGET, "{}", words.join(" "));
     }
 }
 
@@ -124,11 +154,11 @@ macro_rules! run_queries {
             }
 
             async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-                self.statements.note(self.statements.admit()?.query_one_raw(statement).await)
+                self.statements.query_one(statement).await
             }
 
             async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-                self.statements.note(self.statements.admit()?.query_all_raw(statement).await)
+                self.statements.query_all(statement).await
             }
         }
     )*};

@@ -4,6 +4,7 @@
 //! may do them. The transaction carries the scope of the caller, and the verbs find their rows in it with
 //! [`in_scope`](super::in_scope).
 
+use prometheus_client::metrics::counter::Counter;
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use super::sqlite::error_codes::is_constraint;
@@ -61,7 +62,7 @@ impl Database {
                 error => error,
             }
         })?;
-        let write = WriteTransaction { scope, statements: Statements::of(transaction) };
+        let write = WriteTransaction { scope, statements: Statements::of(transaction, Counter::default()) };
         // SQLite has one writer: the last statement of the transaction sees the changes of all commits and its own. So
         // the cursor is known before the commit, and a write that was committed cannot fail any more.
         let done = match verbs(&write).await {

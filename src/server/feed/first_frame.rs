@@ -85,6 +85,7 @@ impl FirstFrames {
         if let Some(frame) = self.kept(&key, &newest) {
             return Ok(frame);
         }
+        source.database.metrics().first_frames_read.inc();
         let read = source.database.snapshot(request.scope.clone()).await?;
         let frame = Arc::new(FirstFrame::read(&read, request.since.as_deref(), source.heartbeat).await?);
         self.keep(key, &frame);

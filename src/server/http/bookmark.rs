@@ -10,7 +10,7 @@ use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::model::{Bookmark, BookmarkPage};
 use crate::protocol::write::SaveBookmark;
-use crate::protocol::{BookmarkId, TaskId};
+use crate::protocol::{BookmarkId, ReadModel, TaskId};
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
@@ -32,7 +32,7 @@ impl BookmarkApi {
         reading: Reading,
     ) -> Result<ReadAnswer<BookmarkPage>, ApiError> {
         let window = page.window(read::bookmark::list(&project.0, task_id.0.as_ref()))?;
-        let key = ReadKey::new("bookmarks").with("task_id", task_id.0.as_ref());
+        let key = ReadKey::new("bookmarks", ReadModel::Bookmarks).with("task_id", task_id.0.as_ref());
         let queries =
             async |tx: &ReadTransaction| Ok(read::bookmark::page(tx, task_id.0.as_ref(), &window, page.limit()).await?);
         reading.answer(&self.0, project.0, page.extend(key), queries).await

@@ -11,6 +11,7 @@ use super::{Group, now_ms};
 use crate::agent::name::{AgentName, AgentNameError};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
+use crate::protocol::ReadModel;
 use crate::protocol::model::HooksHeard;
 use crate::server::access::scope::Scope;
 use crate::server::agents::{self, HookDelivery, HookError, HookTime};
@@ -31,10 +32,10 @@ impl HookApi {
         #[oai(name = "If-None-Match")]
         held: Header<Option<String>>,
     ) -> Result<ReadAnswer<HooksHeard>, ApiError> {
-        let key = ReadKey::new("hooks_heard");
-        let queries = async |tx: &ReadTransaction| Ok::<_, ApiError>(agents::hooks_last_heard(tx).await?);
+        let key = ReadKey::new("hooks_heard", ReadModel::Agents);
+        let queries = async |tx: &ReadTransaction| Ok::<_, ApiError>(Some(agents::hooks_last_heard(tx).await?));
         let answer = self.0.read(Scope::All, None, key, queries).await?;
-        Ok(ReadAnswer::new(answer, held.0.as_deref()))
+        ReadAnswer::new(answer, held.0.as_deref(), false).await.ok_or(ApiError::Internal)
     }
 
     /// Take a hook of Claude Code

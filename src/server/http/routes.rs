@@ -6,6 +6,7 @@ use std::time::Duration;
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::web::Query;
 use poem::{Endpoint, EndpointExt, FromRequest, Request, Response};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +21,7 @@ use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::feed::{self, Feed};
 use crate::server::hub::Hub;
-use crate::server::metrics::StreamTransportName;
+use crate::server::metrics::{StreamTransport, StreamTransportName};
 use crate::server::net::{sse, ws};
 use crate::server::search::SearchIndex;
 
@@ -55,6 +56,27 @@ impl Streams {
     pub async fn wait_for_last_frames(&self, timeout: Duration) {
         self.tasks.close();
         let _ = tokio::time::timeout(timeout, self.tasks.wait()).await;
+    }
+}
+
+/// The place of an open stream, and its count in the metrics.
+struct OpenStream {
+    streams: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenStream {
+    fn new(streams: &Streams, transport: StreamTransportName, permit: OwnedSemaphorePermit) -> Self {
+        let metrics = streams.source.database.metrics();
+        let streams = metrics.streams.get_or_create(&StreamTransport { transport }).clone();
+        streams.inc();
+        Self { streams, _permit: permit }
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.streams.dec();
     }
 }
 
@@ -122,7 +144,7 @@ async fn websocket(streams: Streams, request: Request) -> poem::Result<Response>
         Ok(upgrade) => upgrade,
         Err(error) => return Ok(refused(&error)),
     };
-    let (feed, permit) = match open(&streams, &request, StreamTransportName::WebSocket).await {
+    let (feed, place) = match open(&streams, &request, StreamTransportName::WebSocket).await {
         Ok(open) => open,
         Err(ApiError::Internal) => return Ok(upgrade.accept(&streams.tasks, ws::fail)),
         Err(error) => return Ok(error.response()),
@@ -130,7 +152,7 @@ async fn websocket(streams: Streams, request: Request) -> poem::Result<Response>
     let heartbeat = streams.source.heartbeat;
     Ok(upgrade.accept(&streams.tasks, move |socket| async move {
         ws::run(socket, feed, heartbeat).await;
-        drop(permit);
+        drop(place);
     }))
 }
 
@@ -143,7 +165,7 @@ fn refused(error: &ws::NotAnUpgrade) -> Response {
 
 async fn events(streams: Streams, request: Request) -> poem::Result<Response> {
     match open(&streams, &request, StreamTransportName::Events).await {
-        Ok((feed, permit)) => Ok(sse::response(feed, permit)),
+        Ok((feed, place)) => Ok(sse::response(feed, place)),
         Err(error) => Ok(error.response()),
     }
 }
@@ -152,7 +174,7 @@ async fn open(
     streams: &Streams,
     request: &Request,
     transport: StreamTransportName,
-) -> Result<(Feed, OwnedSemaphorePermit), ApiError> {
+) -> Result<(Feed, OpenStream), ApiError> {
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
@@ -162,13 +184,13 @@ async fn open(
     // A browser that reconnects sends `Last-Event-ID` by itself. It is newer than the `since` of the unchanged URL.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
-    let mut feed = Feed::open(streams.source.clone(), wanted).await?;
-    feed.sent_by(transport);
+    let feed = Feed::open(streams.source.clone(), wanted).await?;
     // The feed may have subscribed only after `closing` was sent, so it would never receive that frame.
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
-    Ok((feed, permit))
+    feed.sent_by(transport);
+    Ok((feed, OpenStream::new(streams, transport, permit)))
 }
 
 fn preflight(origin: &HeaderValue) -> Response {

@@ -7,13 +7,13 @@ use poem_openapi::param::{Path, Query};
 
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::JsonBody;
-use super::reading::{PageParameters, ProjectParameter, Reading, found};
+use super::reading::{PageParameters, ProjectParameter, Reading};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
-use crate::protocol::TaskId;
 use crate::protocol::limits;
-use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus, Timestamp};
+use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus};
 use crate::protocol::write::{NewTask, Purge, TaskPatch};
+use crate::protocol::{ReadModel, TaskId};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
@@ -41,7 +41,8 @@ impl TaskApi {
     ) -> Result<ReadAnswer<TaskPage>, ApiError> {
         let filter = TaskFilter { status: status.0, parent: parent.0 };
         let window = page.window(read::task::list(&project.0, &filter))?;
-        let key = ReadKey::new("tasks").with("status", filter.status).with("parent", filter.parent.as_ref());
+        let key = ReadKey::new("tasks", ReadModel::Overview);
+        let key = key.with("status", filter.status).with("parent", filter.parent.as_ref());
         let queries = async |tx: &ReadTransaction| Ok(read::task::page(tx, &filter, &window, page.limit()).await?);
         reading.answer(&self.0, project.0, page.extend(key), queries).await
     }
@@ -69,10 +70,9 @@ impl TaskApi {
         project: ProjectParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<TaskDetail>, ApiError> {
-        let key = ReadKey::new("task").with("task_id", Some(&task_id.0));
-        let queries =
-            async |tx: &ReadTransaction| found(tx, "task", &task_id.0, read::task::detail(tx, &task_id.0).await?);
-        reading.answer(&self.0, project.0, key, queries).await
+        let key = ReadKey::new("task", ReadModel::Task(task_id.0.clone())).with("task_id", Some(&task_id.0));
+        let queries = async |tx: &ReadTransaction| Ok(read::task::detail(tx, &task_id.0).await?);
+        reading.answer_for(("task", &task_id.0), &self.0, project.0, key, queries).await
     }
 
     /// Change a task
@@ -164,14 +164,11 @@ impl TaskApi {
     /// earlier version does not know `dry_run` in the body of a purge and deletes. It answers this path with 404.
     #[oai(path = "/tasks/purge/dry_run", method = "post", operation_id = "purge_dry_run", tag = "Group::Write")]
     async fn purge_dry_run(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
-        let asked = &body.0;
-        let key = ReadKey::new("purge_dry_run")
-            .with("status", asked.status)
-            .with("older_than", asked.older_than.as_ref().map(Timestamp::as_ms))
-            .with("project", asked.project.as_ref());
         let conditions = PurgeConditions::read(body.0)?;
-        let queries = async |tx: &ReadTransaction| would_purge(tx, &conditions).await;
-        Ok(ChangedRow::at(self.0.read(Scope::All, None, key, queries).await?))
+        let queries = async |tx: &ReadTransaction| would_purge(tx, &conditions).await.map(Some);
+        // A person looks at it once, and deletes the tasks next.
+        let key = ReadKey::not_kept("purge_dry_run");
+        Ok(ChangedRow::at(&self.0.read(Scope::All, None, key, queries).await?))
     }
 }
 

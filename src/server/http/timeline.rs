@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::{EventsBody, JsonBody};
-use super::reading::{PageParameters, ProjectParameter, Reading, found};
+use super::reading::{PageParameters, ProjectParameter, Reading};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::model::{Event, EventPage, EventsLogged, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
-use crate::protocol::{EventId, SessionId, TaskId};
+use crate::protocol::{EventId, ReadModel, SessionId, TaskId};
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
@@ -35,11 +35,10 @@ impl TimelineApi {
         reading: Reading,
     ) -> Result<ReadAnswer<EventPage>, ApiError> {
         let window = page.window(read::timeline::list(&task_id.0))?;
-        let key = ReadKey::new("timeline").with("task_id", Some(&task_id.0));
-        let queries = async |tx: &ReadTransaction| {
-            found(tx, "task", &task_id.0, read::timeline::page(tx, &task_id.0, &window, page.limit()).await?)
-        };
-        reading.answer(&self.0, project.0, page.extend(key), queries).await
+        let key = ReadKey::new("timeline", ReadModel::Task(task_id.0.clone())).with("task_id", Some(&task_id.0));
+        let queries =
+            async |tx: &ReadTransaction| Ok(read::timeline::page(tx, &task_id.0, &window, page.limit()).await?);
+        reading.answer_for(("task", &task_id.0), &self.0, project.0, page.extend(key), queries).await
     }
 
     /// Begin a session: a run of an agent on a task

@@ -8,15 +8,14 @@ use std::net::SocketAddr;
 use bytes::{BufMut, Bytes, BytesMut};
 use poem::{Endpoint, IntoResponse, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::frames::text_frames;
+use super::frames::text_frame;
 use super::{listen, ws};
-use crate::server::hub::FeedLine;
 
 /// How many texts wait for one connection at most. A connection that lags further ends.
 const WAITING: usize = 1024;
@@ -46,8 +45,7 @@ impl BareBroadcast {
     /// Sends the text to every connection.
     pub fn send(&self, text: &str) {
         // Without a connection there is no receiver.
-        let line = FeedLine { text: text.into(), cursor: None };
-        let _ = self.frames.send(text_frames(&[line]).into());
+        let _ = self.frames.send(text_frame(text).into());
     }
 
     /// Ends all connections and waits for the end of the listener.
@@ -73,14 +71,15 @@ impl Endpoint for Websockets {
         };
         let (frames, ending) = (self.frames.subscribe(), self.ending.clone());
         Ok(upgrade.accept(&self.tasks, move |socket| async move {
-            ending.run_until_cancelled(pass(socket.into_socket(), frames)).await;
+            ending.run_until_cancelled(pass(socket, frames)).await;
         }))
     }
 }
 
 /// Writes the frames to the socket until one of them ends. All frames that wait are written at once.
-async fn pass(mut socket: TcpStream, mut frames: broadcast::Receiver<Bytes>) {
+async fn pass(socket: ws::UpgradedSocket, mut frames: broadcast::Receiver<Bytes>) {
     let mut dropped = [0; READ_BUFFER];
+    let mut socket = socket.without_early_bytes();
     loop {
         tokio::select! {
             frame = frames.recv() => {
@@ -96,7 +95,7 @@ async fn pass(mut socket: TcpStream, mut frames: broadcast::Receiver<Bytes>) {
                         socket.write_all(&all).await
                     }
                 };
-                if written.is_err() {
+                if written.is_err() || socket.flush().await.is_err() {
                     return;
                 }
             }

@@ -10,27 +10,37 @@ const CLOSE: u8 = 0x88;
 /// A ping without a payload.
 pub(super) const PING: [u8; 2] = [0x89, 0];
 
+/// The longest header of a frame from a server, in bytes.
+const HEADER: usize = 10;
+
 /// The bytes of these lines, each as one text frame.
 pub(super) fn text_frames(lines: &[FeedLine]) -> Vec<u8> {
-    /// The longest header of a frame from a server, in bytes.
-    const HEADER: usize = 10;
     let mut bytes = Vec::with_capacity(lines.iter().map(|line| HEADER + line.text.len()).sum());
-    for line in lines {
-        bytes.push(TEXT);
-        match line.text.len() {
-            short @ ..126 => bytes.push(short as u8),
-            medium @ ..0x1_0000 => {
-                bytes.push(126);
-                bytes.extend((medium as u16).to_be_bytes());
-            }
-            long => {
-                bytes.push(127);
-                bytes.extend((long as u64).to_be_bytes());
-            }
-        }
-        bytes.extend_from_slice(line.text.as_bytes());
-    }
+    lines.iter().for_each(|line| put_text(&mut bytes, &line.text));
     bytes
+}
+
+/// The bytes of a text as one frame.
+pub(super) fn text_frame(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + text.len());
+    put_text(&mut bytes, text);
+    bytes
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.push(TEXT);
+    match text.len() {
+        short @ ..126 => bytes.push(short as u8),
+        medium @ ..0x1_0000 => {
+            bytes.push(126);
+            bytes.extend((medium as u16).to_be_bytes());
+        }
+        long => {
+            bytes.push(127);
+            bytes.extend((long as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// A close frame. Of a longer reason the end is left out.

@@ -73,8 +73,8 @@ pub struct UpgradedSocket {
 }
 
 impl UpgradedSocket {
-    /// The socket alone. The bytes that the client sent early are dropped.
-    pub(super) fn into_socket(self) -> TcpStream {
+    /// The socket alone, for a connection on which the messages of the client have no meaning.
+    pub(super) fn without_early_bytes(self) -> TcpStream {
         self.socket
     }
 }

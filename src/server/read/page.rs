@@ -84,6 +84,29 @@ pub(super) fn number(hex: &str) -> Option<i64> {
     digits.then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(u64::cast_signed)
 }
 
+impl<P> PageWindow<P> {
+    /// The order of the query that finds the rows of the window.
+    pub(super) fn order(&self) -> Order {
+        match self {
+            Self::Newest | Self::Before(_) => Order::Desc,
+            Self::After(_) => Order::Asc,
+        }
+    }
+}
+
+impl PageWindow<MomentKey> {
+    /// The condition that a row is in the window.
+    pub(super) fn beyond<C: ColumnTrait>(&self, time: C, id: C) -> Option<Expr> {
+        let columns = || Expr::tuple([Expr::col(time.as_column_ref()), Expr::col(id.as_column_ref())]);
+        let value = |at: &MomentKey| Expr::tuple([Expr::val(at.ms), Expr::val(at.id.clone())]);
+        match self {
+            Self::Newest => None,
+            Self::Before(at) => Some(columns().lt(value(at))),
+            Self::After(at) => Some(columns().gt(value(at))),
+        }
+    }
+}
+
 impl MomentKey {
     pub(super) fn new(ms: i64, id: &StoredText) -> Self {
         Self { ms, id: id.before_replaced().to_owned() }
@@ -127,14 +150,20 @@ pub(super) fn by_moment<E: EntityTrait>(
     window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Select<E> {
-    let columns = || Expr::tuple([Expr::col(time.as_column_ref()), Expr::col(id.as_column_ref())]);
-    let value = |at: &MomentKey| Expr::tuple([Expr::val(at.ms), Expr::val(at.id.clone())]);
-    let (query, order) = match window {
-        PageWindow::Newest => (query, Order::Desc),
-        PageWindow::Before(at) => (query.filter(columns().lt(value(at))), Order::Desc),
-        PageWindow::After(at) => (query.filter(columns().gt(value(at))), Order::Asc),
+    let query = match window.beyond(time, id) {
+        Some(beyond) => query.filter(beyond),
+        None => query,
     };
-    query.order_by(time, order.clone()).order_by(id, order).limit(limit + 1)
+    in_order(query, (time, id), window).limit(limit + 1)
+}
+
+/// Orders rows that were found already as [`by_moment`] orders them.
+pub(super) fn in_order<E: EntityTrait>(
+    query: Select<E>,
+    (time, id): (E::Column, E::Column),
+    window: &PageWindow<MomentKey>,
+) -> Select<E> {
+    query.order_by(time, window.order()).order_by(id, window.order())
 }
 
 /// As [`by_moment`], by a single column.

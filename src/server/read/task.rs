@@ -9,7 +9,8 @@ use sea_orm::{
 };
 
 use super::page::{self, ListName, MomentKey, PageWindow};
-use super::{count, id, reference, time, timeline, usage, work};
+pub use super::task_list::TaskFilter;
+use super::{count, id, reference, task_list, time, timeline, usage, work};
 use crate::protocol::limits;
 use crate::protocol::model::{
     ChildTask, Session, SessionStatus, StaleReason, Task, TaskDetail, TaskFigures, TaskMode, TaskPage, TaskStatus,
@@ -18,15 +19,6 @@ use crate::protocol::model::{
 use crate::protocol::{SessionId, TaskId};
 use crate::server::access::scope::Scope;
 use crate::server::database::{ReadTransaction, in_scope, sql};
-
-/// Which tasks a page lists.
-#[derive(Clone, Debug, Default)]
-pub struct TaskFilter {
-    /// Only tasks with this status.
-    pub status: Option<TaskStatus>,
-    /// Only the tasks that are parts of this task.
-    pub parent: Option<TaskId>,
-}
 
 /// The list of the tasks in `scope`.
 pub fn list(scope: &Scope, filter: &TaskFilter) -> ListName {
@@ -41,17 +33,9 @@ pub async fn page(
     window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Result<TaskPage, DbErr> {
-    let mut query = task::Entity::find();
-    if let Some(project) = tx.scope().project() {
-        query = query.filter(task::Column::Project.eq(project));
-    }
-    if let Some(status) = filter.status {
-        query = query.filter(task::Column::Status.eq(status.as_str()));
-    }
-    if let Some(parent) = &filter.parent {
-        query = query.filter(task::Column::ParentTaskId.eq(parent.as_str()));
-    }
-    let query = page::by_moment(query, (task::Column::ChangedAt, task::Column::Id), window, limit);
+    let found = task_list::ids(tx.scope(), filter, window, limit);
+    let query = task::Entity::find().filter(task::Column::Id.in_subquery(found));
+    let query = page::in_order(query, (task::Column::ChangedAt, task::Column::Id), window);
     let rows = query.into_partial_model::<TaskRow>().all(tx).await?;
     let page = page::page(list(tx.scope(), filter), rows, window, limit, |row| MomentKey::new(row.changed_at, &row.id));
     let items = page.rows.into_iter().filter_map(TaskRow::task).collect();

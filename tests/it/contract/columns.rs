@@ -16,8 +16,14 @@ const INTERNAL: &str =
 const SILENT: &[&str] = &["tasks.ingest_state", "tasks.heard_at", "tasks.process"];
 
 /// Columns that the triggers keep: a value that a writer sets is taken back.
-const KEPT: &[&str] =
-    &["tasks.event_count", "tasks.changed_at", "tasks.trigger_writes", "events.updated_at", "bookmarks.updated_at"];
+const KEPT: &[&str] = &[
+    "tasks.event_count",
+    "tasks.changed_at",
+    "tasks.trigger_writes",
+    "tasks.listed_at",
+    "events.updated_at",
+    "bookmarks.updated_at",
+];
 
 /// Columns that never change.
 const REFUSED: &[(&str, &str)] = &[

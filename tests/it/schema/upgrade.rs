@@ -24,7 +24,7 @@ fn rows(path: &Path) -> Vec<String> {
     let tables = "tasks sessions events bookmarks usage search_documents search_tasks";
     // Later migrations add columns to the tasks and the sessions.
     let names = |table| {
-        let later = "'trigger_writes', 'status_detail', 'status_certain', 'todos', 'model', 'branch', 'last_commit', 'pull_request', 'host'";
+        let later = "'trigger_writes', 'listed_at', 'status_detail', 'status_certain', 'todos', 'model', 'branch', 'last_commit', 'pull_request', 'host'";
         format!("select group_concat(name) from pragma_table_info('{table}') where name not in ({later})")
     };
     let (tasks, sessions) = (sqlite3(path, &names("tasks")), sqlite3(path, &names("sessions")));

@@ -20,7 +20,11 @@ macro_rules! page {
                 from names where names.project is not null and ?3 is null
             ),
             found (project, changed_at) as materialized (
-                select project, (select max(changed_at) from tasks where tasks.project = names.project)
+                select project, max(
+                    coalesce((select max(listed_at) from tasks
+                        where tasks.project = names.project and listed_at is not null), 0),
+                    coalesce((select max(changed_at) from tasks
+                        where tasks.project = names.project and listed_at is null), 0))
                 from names where project is not null and (?3 is null or project = ?3)
             ),
             page as materialized (
@@ -102,8 +106,11 @@ mod tests {
                 steps.iter().filter(|step| step.starts_with(&search)).cloned().collect::<Vec<_>>()
             };
             let tasks = of_table("tasks");
-            let uses_index = |step: &String| step.contains("USING COVERING INDEX tasks_project_changed (project");
-            assert!(tasks.len() == 3 && tasks.iter().all(uses_index), "{tasks:?}");
+            let uses_index = |step: &String| {
+                step.contains("USING COVERING INDEX tasks_project_")
+                    || step.contains("USING INDEX tasks_project_listed (project=? AND listed_at=?)")
+            };
+            assert!(tasks.len() == 4 && tasks.iter().all(uses_index), "{tasks:?}");
             assert!(of_table("figures")[0].contains("USING PRIMARY KEY (project=? AND figure=?)"), "{steps:?}");
             assert!(of_table("figure_deltas")[0].contains("USING INTEGER PRIMARY KEY"), "{steps:?}");
         }

@@ -186,6 +186,7 @@ pub async fn insert(tx: &impl ConnectionTrait, task: TaskToStart) -> Result<(), 
         pull_request: Set(task.work.pull_request.map(StoredText::from)),
         event_count: NotSet,
         changed_at: Set(task.changed_at),
+        listed_at: NotSet,
         created_at: Set(task.created_at),
     };
     task::Entity::insert(row).exec_without_returning(tx).await.map(drop)

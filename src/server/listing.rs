@@ -1,0 +1,55 @@
+//! The job that gives tasks their place in the indexes of the lists.
+//!
+//! A write takes the place away, see `tasks_leave_the_lists` in `migrations`. So a task with many events costs its writers
+//! no page of these indexes. A reader looks at each task without a place, and this job keeps them few.
+
+use std::time::Duration;
+
+use super::access::scope::Scope;
+use super::database::{BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction, sql};
+use super::jobs::{BackgroundJob, JobError, StepProgress};
+
+/// How often the job looks for tasks without a place.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The tasks that may stay without a place: the tasks that change now. A reader reads so many rows more.
+const UNLISTED: i64 = 50;
+/// How many tasks one step puts in their place. Each is in four indexes.
+const TASKS_PER_STEP: StepSize = StepSize::new(20, 100, 1_000);
+
+/// The background job.
+pub struct ListingJob {
+    database: Database,
+    size: StepSize,
+}
+
+impl ListingJob {
+    /// The job for this database.
+    pub fn new(database: Database) -> Self {
+        Self { database, size: TASKS_PER_STEP }
+    }
+}
+
+impl BackgroundJob for ListingJob {
+    const PURPOSE: &'static str = "give tasks their place in the lists";
+
+    async fn step(&mut self) -> Result<StepProgress, JobError> {
+        let read = self.database.snapshot(Scope::All).await?;
+        let most = i64::from(self.size.size());
+        let counted_up_to = 2 * UNLISTED + most;
+        let unlisted = sql::tasks::UNLISTED.number(&read, [counted_up_to.into()]).await.map_err(DatabaseError::from)?;
+        drop(read);
+        if unlisted <= 2 * UNLISTED {
+            return Ok(StepProgress::Idle);
+        }
+        let tasks = most.min(unlisted - UNLISTED);
+        let write =
+            async |tx: &WriteTransaction| Ok::<_, DatabaseError>(sql::tasks::LIST.execute(tx, [tasks.into()]).await?);
+        let step = self.database.write_in_background(BackgroundWork::Upkeep, write).await?;
+        self.size.note(step.held, unlisted > 2 * UNLISTED + most / 2);
+        Ok(StepProgress::More)
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

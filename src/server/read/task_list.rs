@@ -1,0 +1,85 @@
+//! The rows of a list of tasks, found by key: the tasks in the indexes of the lists, and the few tasks without a place there.
+
+use requery_entities::task;
+use sea_orm::ColumnTrait;
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, Query, SelectStatement, UnionType};
+
+use super::page::{MomentKey, PageWindow};
+use crate::protocol::TaskId;
+use crate::protocol::model::TaskStatus;
+use crate::server::access::scope::Scope;
+
+/// The time of a row, in the queries below.
+const AT: &str = "at";
+
+/// Which tasks a page lists.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    /// Only tasks with this status.
+    pub status: Option<TaskStatus>,
+    /// Only the tasks that are parts of this task.
+    pub parent: Option<TaskId>,
+}
+
+/// The ids of the tasks of a window and of one task more, in the order of the window.
+pub(super) fn ids(scope: &Scope, filter: &TaskFilter, window: &PageWindow<MomentKey>, limit: u64) -> SelectStatement {
+    let mut found = Query::select();
+    found.column(task::Column::Id);
+    match &filter.parent {
+        Some(parent) => found.from_subquery(below(parent, scope, filter.status, window), Alias::new("below")),
+        None => {
+            let mut listed = by(task::Column::ListedAt, scope, filter.status, window);
+            listed.and_where(task::Column::ListedAt.is_not_null());
+            in_order(&mut listed, task::Column::ListedAt, window).limit(limit + 1);
+            let mut unlisted = by(task::Column::ChangedAt, scope, filter.status, window);
+            unlisted.and_where(task::Column::ListedAt.is_null());
+            let mut both = Query::select();
+            both.columns([Alias::new("id"), Alias::new(AT)]).from_subquery(listed, Alias::new("listed"));
+            both.union(UnionType::All, unlisted);
+            found.from_subquery(both, Alias::new("both"))
+        }
+    };
+    in_order(&mut found, Alias::new(AT), window).limit(limit + 1).take()
+}
+
+/// The id and the time of the tasks in the window, by a column with their time.
+fn by(
+    time: task::Column,
+    scope: &Scope,
+    status: Option<TaskStatus>,
+    window: &PageWindow<MomentKey>,
+) -> SelectStatement {
+    let mut query = Query::select();
+    query.column(task::Column::Id).expr_as(Expr::col(time), Alias::new(AT)).from(task::Entity);
+    if let Some(project) = scope.project() {
+        query.and_where(task::Column::Project.eq(project));
+    }
+    if let Some(status) = status {
+        query.and_where(task::Column::Status.eq(status.as_str()));
+    }
+    query.and_where_option(window.beyond(time, task::Column::Id)).take()
+}
+
+/// The same for the tasks below a task. All of them are read: no index has them by their time.
+fn below(
+    parent: &TaskId,
+    scope: &Scope,
+    status: Option<TaskStatus>,
+    window: &PageWindow<MomentKey>,
+) -> SelectStatement {
+    // Not a bare column, for which SQLite would take an index on the project or on the status.
+    let plain = |column: task::Column| Expr::expr(Func::coalesce([Expr::col(column), Expr::val("")]));
+    let mut query = by(task::Column::ChangedAt, &Scope::All, None, window);
+    query.and_where(task::Column::ParentTaskId.eq(parent.as_str()));
+    query.and_where_option(scope.project().map(|project| plain(task::Column::Project).eq(project)));
+    query.and_where_option(status.map(|status| plain(task::Column::Status).eq(status.as_str())));
+    query.take()
+}
+
+fn in_order<'a>(
+    query: &'a mut SelectStatement,
+    time: impl sea_orm::sea_query::IntoColumnRef,
+    window: &PageWindow<MomentKey>,
+) -> &'a mut SelectStatement {
+    query.order_by(time, window.order()).order_by(task::Column::Id, window.order())
+}
