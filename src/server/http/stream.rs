@@ -1,5 +1,7 @@
 //! The statistics of the open streams.
 
+use std::cmp::Reverse;
+
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
 
@@ -65,7 +67,7 @@ impl StreamApi {
     async fn streams(&self) -> Json<OpenStreams> {
         let mut all = self.0.statistics();
         let total = all.len() as u64;
-        all.sort_by(|a, b| (b.flushes_behind, b.age).cmp(&(a.flushes_behind, a.age)));
+        all.sort_by_key(|one| Reverse((one.flushes_behind, one.age)));
         Json(OpenStreams { total, items: all.iter().take(LISTED).map(OpenStream::of).collect() })
     }
 }
