@@ -15,6 +15,7 @@ use tokio_stream::Stream;
 use super::access::scope::Scope;
 use super::database::{Database, DatabaseError, ReadTransaction};
 use super::hub::{Burst, DirectWriter, FeedLine, Hub, HubStream, Taken};
+use super::metrics::StreamTransportName;
 use super::read;
 use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
@@ -93,6 +94,7 @@ impl Feed {
     pub async fn watch(&mut self, watch: Watch) -> Result<Vec<FeedLine>, DatabaseError> {
         let (before, cursor) = self.stream.watch(watch.read_models.iter().cloned().collect());
         let mut lines: Vec<FeedLine> = self.first.take().into_iter().collect();
+        lines.iter().for_each(|first| self.stream.note_own(first.text.len()));
         for taken in before {
             match taken {
                 Taken::Burst(burst) => lines.extend_from_slice(burst.lines()),
@@ -106,7 +108,9 @@ impl Feed {
             }
         }
         let read_models = self.certified(watch.read_models).await?;
-        lines.push(FeedLine::of(&Frame::new(FrameKind::Watching(Watching { read_models }), cursor)));
+        let watching = FeedLine::of(&Frame::new(FrameKind::Watching(Watching { read_models }), cursor));
+        self.stream.note_own(watching.text.len());
+        lines.push(watching);
         Ok(lines)
     }
 
@@ -132,6 +136,11 @@ impl Feed {
         (self.line(FrameKind::Closing(Closing { retry_ms })), retry)
     }
 
+    /// The feed is sent by this transport. From now on the statistics of the streams list it.
+    pub fn sent_by(&self, transport: StreamTransportName) {
+        self.stream.open(transport);
+    }
+
     /// From now on the hub writes to the socket while the feed waits for its next part.
     pub fn write_directly(&self, direct: Box<dyn DirectWriter>) {
         self.stream.write_directly(direct);
@@ -147,6 +156,7 @@ impl Stream for Feed {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Outgoing>> {
         if let Some(first) = self.first.take() {
+            self.stream.note_own(first.text.len());
             return Poll::Ready(Some(Outgoing::Lines(vec![first])));
         }
         if self.ended {
@@ -167,7 +177,9 @@ impl Stream for Feed {
         }
         // The hub writes no frame between the cursor of the heartbeat and the heartbeat.
         self.stream.hold();
-        Poll::Ready(Some(Outgoing::Heartbeat(self.line(FrameKind::Heartbeat(Heartbeat { server_time: now() })))))
+        let heartbeat = self.line(FrameKind::Heartbeat(Heartbeat { server_time: now() }));
+        self.stream.note_own(heartbeat.text.len());
+        Poll::Ready(Some(Outgoing::Heartbeat(heartbeat)))
     }
 }
 

@@ -18,6 +18,7 @@ use poem_openapi::error::{ParseParamError, ParsePathError};
 
 use super::database::Database;
 use super::error::{ApiError, ProblemKind};
+use super::hub::Hub;
 use super::ingest::Invalid;
 use super::search::SearchIndex;
 
@@ -38,6 +39,8 @@ mod hook;
 mod transcript;
 
 mod health;
+
+mod stream;
 
 mod negotiation;
 
@@ -80,8 +83,8 @@ const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 /// `/openapi.json` and `/asyncapi.json`.
 ///
 /// A failed operation returns an error, and [`problems`] makes the answer of it.
-pub fn api(database: Database, index: SearchIndex) -> Route {
-    let service = Arc::new(document::service(&database, index).into_endpoint());
+pub fn api(database: Database, hub: Hub, index: SearchIndex) -> Route {
+    let service = Arc::new(document::service(&database, hub, index).into_endpoint());
     let metrics = database.metrics();
     let openapi = document::openapi();
     let docs = document::swagger_ui(&openapi);

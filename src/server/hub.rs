@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Cursor, Watched};
 use crate::server::access::scope::Scope;
-use crate::server::metrics::Metrics;
+use crate::server::metrics::{Metrics, StreamTransportName};
 
 mod input;
 pub use input::HubInput;
@@ -33,6 +33,9 @@ use burst::{BurstMemory, ReportedModels};
 mod seat;
 use seat::Seat;
 pub use seat::{DirectWriter, Offered, Taken};
+
+mod statistics;
+pub use statistics::StreamStatistics;
 
 mod audience;
 use audience::{Audience, Membership, Places, Share};
@@ -90,6 +93,11 @@ impl Hub {
     /// The number of open streams.
     pub fn streams(&self) -> usize {
         self.audience().streams()
+    }
+
+    /// The statistics of every open stream.
+    pub fn statistics(&self) -> Vec<StreamStatistics> {
+        self.audience().statistics(Instant::now().into_std())
     }
 
     /// Ends every stream: the server ends, or its database is away.
@@ -209,6 +217,16 @@ impl HubStream {
     /// The caller has frames in hand until the next call of [`HubStream::poll_take`].
     pub fn hold(&self) {
         self.seat.hold();
+    }
+
+    /// The stream is sent by this transport. From now on the statistics list it.
+    pub fn open(&self, transport: StreamTransportName) {
+        self.seat.open(transport, Instant::now().into_std());
+    }
+
+    /// The caller sends a frame of its own, of so many bytes.
+    pub fn note_own(&self, bytes: usize) {
+        self.seat.note_own(bytes);
     }
 
     /// The first frame contains `cursor`: the bursts that it covers are dropped.

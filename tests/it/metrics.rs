@@ -1,11 +1,13 @@
-//! The counters of `GET /metrics`, and the page that describes them.
+//! The counters of `GET /metrics`, the page that describes them, and the statistics of the open streams.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use requery::server::metrics::{Metrics, Operation};
+use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::{App, PATIENCE};
 
@@ -26,7 +28,7 @@ fn the_page_lists_every_metric_and_each_has_a_help_text() {
     }
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md")).unwrap();
     let rows = page.lines().filter_map(|line| {
-        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let mut cells = line.strip_prefix("| `").filter(|row| row.starts_with("requery_"))?.split(" | ");
         Some((cells.next()?.trim_end_matches('`').to_owned(), cells.next()?))
     });
     assert_eq!(types, rows.collect::<BTreeMap<_, _>>());
@@ -64,4 +66,43 @@ async fn the_counters_tell_hooks_and_the_place_of_the_log() {
         }
     };
     timeout(PATIENCE, reached).await.expect("the counters of the log in time");
+}
+
+#[tokio::test]
+async fn the_open_streams_are_listed_without_addresses() {
+    let app = App::start().await;
+    let mut narrow = app.ws("?project=p").await;
+    narrow.frame().await;
+    narrow.send(Message::text(r#"{"type":"watch","payload":{"read_models":["overview","bookmarks"]}}"#)).await;
+    assert_eq!(narrow.frame().await["type"], "watching");
+    let mut events = reqwest::get(app.url("/api/v1/stream")).await.unwrap();
+    events.chunk().await.unwrap();
+    app.sql("insert into tasks (title, project) values ('one', 'p')");
+    assert_eq!(narrow.frame().await["type"], "task.started");
+
+    let read = async || -> Value {
+        let text = reqwest::get(app.url("/api/v1/streams")).await.unwrap().text().await.unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let streams = read().await;
+    assert_eq!(streams["total"], 2, "{streams}");
+    let of = |transport: &str| {
+        let mut found = streams["items"].as_array().unwrap().iter().filter(|one| one["transport"] == transport);
+        found.next().unwrap_or_else(|| panic!("no {transport}: {streams}"))
+    };
+    let narrowed = of("websocket");
+    // The snapshot, the answer to `watch` and the notice.
+    assert_eq!([&narrowed["project"], &narrowed["watches"], &narrowed["frames"]], [&json!("p"), &json!(2), &json!(3)]);
+    assert_eq!([&of("events")["project"], &of("events")["watches"]], [&Value::Null, &Value::Null], "{streams}");
+    assert!(narrowed["bytes"].as_u64().unwrap() > 500 && narrowed["frames_per_second"].as_f64().unwrap() > 0.0);
+    assert_eq!(narrowed["flushes_behind"], 0);
+    assert!(!streams.to_string().contains("127.0.0.1"), "{streams}");
+
+    drop((narrow, events));
+    let gone = async {
+        while read().await["total"] != 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("no stream is left");
 }

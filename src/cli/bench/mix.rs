@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_mix_is_parsed_and_drawn_by_its_shares() {
-        let mix = Mix::parse("events=80, status=20,bookmarks=0").unwrap();
+        let mix = Mix::parse("events=80, status=20,bookmarks=0").expect("a mix");
         assert_eq!(mix.to_string(), "events=80,status=20,bookmarks=0");
         fastrand::seed(1);
         let drawn: Vec<_> = (0..1_000).map(|_| mix.draw()).collect();
@@ -84,7 +84,7 @@ mod tests {
             ("events=1,events=2", "events is given twice"),
             ("events=0,status=0", "every share is 0"),
         ] {
-            let error = Mix::parse(text).unwrap_err();
+            let error = Mix::parse(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
     }

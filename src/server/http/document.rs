@@ -23,11 +23,13 @@ use super::hook::HookApi;
 use super::overview::OverviewApi;
 use super::reading;
 use super::search::SearchApi;
+use super::stream::StreamApi;
 use super::task::TaskApi;
 use super::timeline::TimelineApi;
 use super::transcript::TranscriptApi;
 use crate::protocol::{Frame, VERSION, Watch};
 use crate::server::database::Database;
+use crate::server::hub::Hub;
 use crate::server::search::SearchIndex;
 
 mod asyncapi;
@@ -57,10 +59,10 @@ const ABOUT: &str = "Keeps every open screen true: reports each change, so that 
     does not list is answered 405, and `Allow` names the methods of the path. Every `GET` also answers `HEAD`.";
 
 type Operations =
-    (OverviewApi, TaskApi, TimelineApi, BookmarkApi, AgentApi, SearchApi, HookApi, TranscriptApi, HealthApi);
+    (OverviewApi, TaskApi, TimelineApi, BookmarkApi, AgentApi, SearchApi, HookApi, TranscriptApi, HealthApi, StreamApi);
 
 /// The operations, ready to answer.
-pub(super) fn service(database: &Database, index: SearchIndex) -> OpenApiService<Operations, ()> {
+pub(super) fn service(database: &Database, hub: Hub, index: SearchIndex) -> OpenApiService<Operations, ()> {
     let database = || database.clone();
     let operations = (
         OverviewApi(database()),
@@ -72,6 +74,7 @@ pub(super) fn service(database: &Database, index: SearchIndex) -> OpenApiService
         HookApi(database()),
         TranscriptApi(database()),
         HealthApi(database()),
+        StreamApi(hub),
     );
     OpenApiService::new(operations, TITLE, VERSION)
 }

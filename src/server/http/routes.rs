@@ -108,7 +108,7 @@ impl StreamQuery {
 
 /// All routes of the server, behind the gate.
 pub fn app(gate: Gate, streams: Streams, index: SearchIndex) -> impl Endpoint<Output = Response> + 'static {
-    let api = api(streams.source.database.clone(), index);
+    let api = api(streams.source.database.clone(), streams.source.hub.clone(), index);
     let (by_websocket, by_events) = (streams.clone(), streams);
     let by_websocket = poem::endpoint::make(move |request| websocket(by_websocket.clone(), request));
     // Without an answer of its own, `HEAD` would be upgraded like `GET`.
@@ -189,6 +189,7 @@ async fn open(
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
+    feed.sent_by(transport);
     Ok((feed, OpenStream::new(streams, transport, permit)))
 }
 

@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::flush::Encoded;
 use super::seat::Seat;
+use super::statistics::StreamStatistics;
 use crate::protocol::limits;
 use crate::protocol::{EveryTask, ReadModel, Watched};
 
@@ -97,6 +99,16 @@ impl Audience {
     /// Every stream.
     pub(super) fn seats(&self) -> impl Iterator<Item = &Arc<Seat>> {
         self.groups.values().flat_map(|group| group.seats.values())
+    }
+
+    /// The statistics of every stream.
+    pub(super) fn statistics(&self, now: Instant) -> Vec<StreamStatistics> {
+        let of_group = |group: &Group| {
+            let (project, watches) = (group.name.project.as_deref(), group.name.watched.as_ref().map(|all| all.len()));
+            let of_seat = |seat: &Arc<Seat>| seat.figures().of_stream(project, watches, now);
+            group.seats.values().filter_map(of_seat).collect::<Vec<_>>()
+        };
+        self.groups.values().flat_map(of_group).collect()
     }
 
     /// The streams that each part of a flush concerns, and how many streams each notice reaches.

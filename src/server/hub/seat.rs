@@ -11,10 +11,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use super::burst::{Burst, BurstMemory, ReportedModels};
+use super::statistics::SeatFigures;
 use crate::protocol::Cursor;
 use crate::protocol::limits;
+use crate::server::metrics::StreamTransportName;
 
 /// Writes frames without waiting, for an idle stream.
 pub trait DirectWriter: Send + Sync {
@@ -62,6 +65,7 @@ struct SeatState {
     is_closing: bool,
     waker: Option<Waker>,
     direct: Option<Box<dyn DirectWriter>>,
+    figures: SeatFigures,
 }
 
 impl Seat {
@@ -76,6 +80,7 @@ impl Seat {
             is_closing: false,
             waker: None,
             direct: None,
+            figures: SeatFigures::default(),
         };
         Self { state: Mutex::new(state), memory }
     }
@@ -119,6 +124,7 @@ impl Seat {
             if offered != Offered::Nothing {
                 written.0 += burst.frames();
                 written.1 += burst.text_bytes();
+                state.figures.note(burst.frames(), burst.text_bytes());
                 state.cursor.clone_from(burst.cursor());
             }
             match offered {
@@ -193,6 +199,23 @@ impl Seat {
         self.lock().is_idle = false;
     }
 
+    /// The stream was opened by this transport at this time.
+    pub(super) fn open(&self, transport: StreamTransportName, at: Instant) {
+        self.lock().figures.opened = Some((transport, at));
+    }
+
+    /// The stream sends a frame of its own, such as its first one.
+    pub(super) fn note_own(&self, bytes: usize) {
+        self.lock().figures.note(1, bytes as u64);
+    }
+
+    /// The figures of the stream.
+    pub(super) fn figures(&self) -> SeatFigures {
+        let state = self.lock();
+        let flushes_behind = state.bursts.len() + usize::from(state.merged.is_some()) + usize::from(state.has_rest);
+        SeatFigures { flushes_behind, ..state.figures }
+    }
+
     /// The first frame of the stream contains `cursor`.
     pub(super) fn begin(&self, cursor: Cursor) {
         self.lock().cursor = cursor;
@@ -214,6 +237,7 @@ impl SeatState {
             Taken::Rest
         } else if let Some(burst) = self.next(memory) {
             self.cursor.clone_from(burst.cursor());
+            self.figures.note(burst.frames(), burst.text_bytes());
             Taken::Burst(burst)
         } else if self.is_closing {
             Taken::Closing

@@ -34,6 +34,8 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("NewSession", "\n| `POST /api/v1/tasks/{task_id}/sessions` |", "\n"),
     ("NewTask", "\n| `POST /api/v1/tasks` |", "\n"),
     ("OpenCall", "\n- `open_calls`,", "\n- "),
+    ("OpenStream", "\n| `GET /api/v1/streams` |", "\n"),
+    ("OpenStreams", "\n| `GET /api/v1/streams` |", "\n"),
     ("Overview", "\n**Overview**:", "\n"),
     ("Problem", "\n## Errors\n", "\n\n|"),
     ("Project", "\n- `GET /api/v1/projects`", "\n\n"),
