@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice, TaskId};
 
-/// Sending may take so much of the time: the window is at least so many times as wide as the last flush took to be sent.
-const SHARE_OF_SENDING: u32 = 2;
+/// Sending takes at most two thirds of the time: the window is at least so many times as wide as the last flush took.
+const WINDOW_PER_SENDING: f64 = 1.5;
 /// The shortest time between two early flushes.
 const EARLY_PAUSE: Duration = Duration::from_millis(10);
 /// The kinds of events that a person waits for, see [`is_urgent`].
@@ -191,7 +191,7 @@ impl Window {
 
     /// Notes how long it took to send the last flush. The window widens with it.
     pub fn handle_sent(&mut self, took: Duration) {
-        self.width = (took * SHARE_OF_SENDING).clamp(self.base, self.base * limits::WIDEST_WINDOW);
+        self.width = took.mul_f64(WINDOW_PER_SENDING).clamp(self.base, self.base * limits::WIDEST_WINDOW);
     }
 
     fn plan(&mut self, now: Duration) {

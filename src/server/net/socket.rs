@@ -39,6 +39,8 @@ impl Upgrading {
     pub(super) async fn socket(self) -> Option<(TcpStream, Bytes)> {
         let upgraded = self.0.await.ok()?;
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-        Some((parts.io.into_inner(), parts.read_buf))
+        // Even an empty part of the buffer of the HTTP library would keep its 8 KiB for as long as the connection lasts.
+        let early = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
+        Some((parts.io.into_inner(), early))
     }
 }

@@ -104,16 +104,16 @@ fn notices_merge_by_kind_task_project_and_parent() {
 
 #[test]
 fn the_window_widens_under_load_and_narrows_again() {
-    // Sending may take half of the time: 20 ms for each window, and not more.
+    // Sending may take two thirds of the time: 26 ms for each window, and not more.
     check(
-        "0 sending 20
+        "0 sending 26
          0 event a
          1 event a",
         "0 @2 event.logged a
          40 @3 event.logged a",
     );
     check(
-        "0 sending 50
+        "0 sending 66.6666667
          0 event a
          1 event a
          101 event a
@@ -166,7 +166,7 @@ fn a_notice_for_which_a_person_waits_is_sent_early_with_all_that_waits() {
     );
     // Also in a wide window.
     check(
-        "0 sending 160
+        "0 sending 214
          0 event a
          5 event b
          100 status c
@@ -249,7 +249,7 @@ fn check(script: &str, expected: &str) {
         }
         let cursor = Cursor::counter("e", number as u64 + 1);
         match input.split_once(' ').unwrap_or((input, "")) {
-            ("sending", ms) => sending = Duration::from_millis(ms.parse().unwrap()),
+            ("sending", ms) => sending = Duration::from_secs_f64(ms.parse::<f64>().unwrap() / 1_000.0),
             ("doubt", _) => window.handle_doubt("because", cursor, now),
             ("clear", _) => window.clear(),
             ("wait", _) => complete(&mut window, Vec::new(), cursor, now),
@@ -329,7 +329,6 @@ fn notice(text: &str) -> Notice {
         count: name.parse().ok(),
         event_class: is_todo.then_some("todo//"),
         status_changed: has_status.then_some(1),
-        ..NoticeColumns::default()
     };
     Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {text}"))
 }
