@@ -43,6 +43,8 @@ mod answer;
 
 mod reading;
 
+mod since;
+
 mod writing;
 
 mod body;

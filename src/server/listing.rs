@@ -36,8 +36,6 @@ impl BackgroundJob for ListingJob {
         let read = self.database.snapshot(Scope::All).await?;
         let most = i64::from(self.size.size());
         let counted_up_to = 2 * UNLISTED + most;
-        let count = sql::tasks::UNLISTED.number(&read, [counted_up_to.into()]).await;
-        let counted_up_to = 2 * UNLISTED + most;
         let unlisted = sql::tasks::UNLISTED.number(&read, [counted_up_to.into()]).await.map_err(DatabaseError::from)?;
         drop(read);
         if unlisted <= 2 * UNLISTED {

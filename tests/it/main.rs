@@ -45,6 +45,7 @@ mod rest;
 mod schema;
 mod scopes;
 mod search;
+mod since;
 mod stored_text;
 mod streams;
 mod transactions;

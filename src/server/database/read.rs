@@ -62,6 +62,11 @@ impl Answer {
     }
 
     /// The JSON.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The JSON.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

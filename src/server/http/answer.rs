@@ -11,6 +11,7 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type;
 use serde::Serialize;
 
+use super::since::OrSince;
 use crate::protocol::{CURSOR_HEADER, Cursor};
 use crate::server::database::{Answer, Committed};
 use crate::server::error::ApiError;
@@ -50,6 +51,12 @@ impl<T> ReadAnswer<T> {
     pub(super) fn new(answer: Answer, held: Option<&str>) -> Self {
         let caller_has_it = held.is_some_and(|held| names(held, answer.etag()));
         Self { answer, caller_has_it, of: PhantomData }
+    }
+}
+
+impl<T, C> From<ReadAnswer<T>> for ReadAnswer<OrSince<T, C>> {
+    fn from(whole: ReadAnswer<T>) -> Self {
+        Self { answer: whole.answer, caller_has_it: whole.caller_has_it, of: PhantomData }
     }
 }
 

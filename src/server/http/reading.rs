@@ -12,6 +12,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::Serialize;
 
 use super::answer::ReadAnswer;
+use super::since::{OrSince, SinceParameter};
 use crate::protocol::limits;
 use crate::protocol::{Cursor, CursorError};
 use crate::server::access::scope::Scope;
@@ -23,6 +24,9 @@ const IF_NONE_MATCH: &str = "If-None-Match";
 const AT_LEAST: &str = "Requery-At-Least";
 /// The description of `Requery-At-Least` where an operation has no comment of its own on its [`Reading`].
 const AT_LEAST_DESCRIPTION: &str = "A cursor that the answer must cover. A cursor of another epoch is ignored.";
+
+/// The JSON of a difference that was not made.
+const NO_CHANGES: &[u8] = b"null";
 
 const READING_PLACEHOLDER: &str = "the parameters of every read";
 const PAGE_PLACEHOLDER: &str = "the parameters of every page";
@@ -56,6 +60,28 @@ impl Reading {
         Ok(ReadAnswer::new(answer, self.if_none_match.as_deref()))
     }
 
+    /// Like [`Reading::answer`], for an operation with `since`: `changes` makes the difference to the answer that the caller
+    /// holds, or none if the caller needs the whole answer.
+    pub(super) async fn answer_since<T: Serialize, C: Serialize>(
+        self,
+        database: &Database,
+        scope: Scope,
+        key: ReadKey,
+        since: SinceParameter,
+        changes: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<C>, ApiError>,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, ApiError>,
+    ) -> Result<ReadAnswer<OrSince<T, C>>, ApiError> {
+        if let Some(cursor) = &since.0 {
+            let changes_key = key.clone().with("since", Some(cursor));
+            let in_snapshot = async |tx: &ReadTransaction| changes(tx, cursor).await;
+            let answer = database.read(scope.clone(), self.at_least.as_ref(), changes_key, in_snapshot).await?;
+            if answer.bytes() != NO_CHANGES {
+                return Ok(ReadAnswer::new(answer, None));
+            }
+        }
+        Ok(self.answer(database, scope, key, queries).await?.into())
+    }
+
     /// Like [`Reading::answer`], for a read model that can be behind the rows: `queries` takes the snapshot and names
     /// the cursor of the answer.
     pub(super) async fn answer_with_cursor<T: Serialize>(
@@ -84,6 +110,11 @@ impl PageParameters {
             (None, Some(token)) => parse("after", token).map(PageWindow::After),
             (Some(_), Some(_)) => Err(ApiError::invalid("after", "cannot be given together with before")),
         }
+    }
+
+    /// `since`, if a difference can be made for this side of the list.
+    pub(super) fn since(&self, since: SinceParameter) -> SinceParameter {
+        SinceParameter(since.0.filter(|_| self.after.is_none()))
     }
 
     /// The key of a read with the parameters of its page.
