@@ -18,6 +18,8 @@ mod import;
 
 mod demo;
 
+mod bench;
+
 mod openapi;
 
 mod migrate;
@@ -70,6 +72,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Run a server with a temporary database and a simulated team of agents.
     Demo(demo::DemoArgs),
+    /// Measure a server under a load of streams, writes and reads, beside a bare broadcast.
+    Bench(bench::BenchArgs),
     /// Forward the input of an agent's hook to the server; prints no output and always exits with 0.
     Hook(forward::HookArgs),
     /// Install hooks in an agent's settings, uninstall them, or show their status.
@@ -99,6 +103,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
             // `main` runs hooks before it parses the arguments of the other commands.
             Command::Hook(_) => Ok(ExitCode::SUCCESS),
             Command::Hooks(args) => hooks::run(args).await,

@@ -17,6 +17,8 @@ mod leaving;
 mod listing;
 
 mod net;
+#[doc(hidden)]
+pub use net::bare::BareBroadcast;
 
 #[doc(hidden)]
 pub mod text;
@@ -65,6 +67,7 @@ use tokio_util::sync::CancellationToken;
 
 use access::gate::Gate;
 use access::scope::Scope;
+use change_log::Outlet;
 use config::ServerConfig;
 use database::Database;
 use error::RunError;
@@ -102,6 +105,7 @@ pub async fn run_on(
     let address = config.admit(&listener)?;
     let cursor = database.snapshot(Scope::All).await?.cursor().clone();
     database.give_way(config.background_pause);
+    database.keep_answers(config.read_cache);
     let hub = Hub::new(cursor.clone(), database.metrics());
     let log_grew = Arc::new(Notify::new());
     let index = SearchIndex::new(database.clone(), log_grew.clone());
@@ -109,7 +113,8 @@ pub async fn run_on(
     // The jobs end after the streams, so that each stream still gets its last frames.
     let mut jobs = Jobs::default();
     let (to_hub, hub_inputs) = mpsc::channel(HUB_INPUTS);
-    jobs.start_required(change_log::tail(database.clone(), cursor, to_hub, log_grew, jobs.stop_token()));
+    let outlet = Outlet::new(database.clone(), to_hub, &cursor);
+    jobs.start_required(change_log::tail(database.clone(), cursor, outlet, log_grew, jobs.stop_token()));
     jobs.start_required(hub::run(hub.clone(), hub_inputs, config.window, jobs.stop_token()));
     jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });

@@ -1,6 +1,9 @@
 //! Facts about the machine and its processes.
 
+use std::sync::OnceLock;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Describes the machine in one line.
@@ -51,4 +54,68 @@ pub fn processor_time(process: u32) -> f64 {
     // The name of the program stands in brackets and may contain spaces, so the fields are counted from behind it.
     let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
+}
+
+/// The core of a server under test.
+pub const SERVER: usize = 0;
+/// The core of the load.
+pub const LOAD: usize = 1;
+
+/// Runs `work` on a thread that stays on this core, as do all threads and processes that `work` starts. On a machine with
+/// one core the load shares that core with the server.
+pub fn on_core<T: Send>(core: usize, work: impl FnOnce() -> T + Send) -> T {
+    let allowed = allowed();
+    let core = allowed[core % allowed.len()];
+    std::thread::scope(|scope| {
+        let pinned = move || {
+            let mut one = CpuSet::new();
+            one.set(core);
+            sched_setaffinity(None, &one).unwrap();
+            work()
+        };
+        scope.spawn(pinned).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// The cores on which this process may run, before any thread was pinned.
+fn allowed() -> &'static [usize] {
+    static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
+    ALLOWED.get_or_init(|| {
+        let set = sched_getaffinity(None).unwrap();
+        (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
+    })
+}
+
+/// The processor time of a process in seconds, exact to microseconds: the sum over its threads. A thread that ends
+/// between two calls is missing in the second one.
+pub fn busy(process: u32) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let spent = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    spent.sum::<f64>() / 1e9
+}
+
+/// The processor time of this thread in seconds.
+pub fn thread_time() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+static QUICK: OnceLock<bool> = OnceLock::new();
+
+/// Says for the whole run whether it is a quick one.
+pub fn set_quick(quick: bool) {
+    QUICK.set(quick).unwrap();
+}
+
+/// Whether the run is a quick one: fewer rounds, and no database that takes minutes to build.
+pub fn is_quick() -> bool {
+    QUICK.get().is_some_and(|quick| *quick)
+}
+
+/// The number of rounds of the bounds of `docs/performance.md`.
+pub fn rounds() -> usize {
+    if is_quick() { 3 } else { 5 }
 }

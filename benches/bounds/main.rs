@@ -1,8 +1,10 @@
 //! The costs of the server and its client, each with the bound that it must keep.
 //!
-//! `cargo bench` measures every benchmark, `cargo bench -- NAME` each benchmark with NAME in its name. A figure is the
-//! median of several rounds of one run, with the lowest and the highest round beside it. Timings are noisy, so a missed
-//! bound fails the run only with `--strict` or `REQUERY_BENCH_STRICT=1`.
+//! `cargo bench` measures every benchmark, `cargo bench -- NAME` each benchmark with NAME in its name, and
+//! `cargo bench -- performance` the benchmarks of `docs/performance.md`, with `--quick` in three rounds instead of five. A
+//! figure is the median of several rounds of one run, with the lowest and the highest round beside it. Timings are noisy,
+//! so a missed bound fails the run only with `--strict` or `REQUERY_BENCH_STRICT=1`. `REQUERY_BENCH_SERVER` names the
+//! program of another version, whose server is measured instead.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,6 +14,11 @@ mod machine;
 mod rows;
 mod server;
 mod socket;
+
+mod swarm;
+
+mod bare;
+mod exchange;
 
 mod latency;
 
@@ -37,6 +44,8 @@ mod overview;
 
 mod outside;
 
+mod performance;
+
 use std::process::ExitCode;
 
 use table::Row;
@@ -58,18 +67,33 @@ const BOUNDS: &[Bound] = &[
     ("search", search::measure),
     ("overview", overview::measure),
     ("outside", outside::measure),
+    ("performance fan-out", performance::fanout::measure),
+    ("performance crowd", performance::crowd::measure),
+    ("performance heartbeats", performance::heartbeats::measure),
+    ("performance flood", performance::flood::measure),
+    ("performance unread", performance::unread::measure),
+    ("performance reads", performance::reads::measure),
+    ("performance screens", performance::screens::measure),
+    ("performance reconnect", performance::reconnect::measure),
+    ("performance projects", performance::projects::measure),
+    ("performance waiting", performance::waiting::measure),
 ];
+
+/// A benchmark that also belongs to `docs/performance.md`.
+const ALSO_PERFORMANCE: &str = "triggers";
 
 fn main() -> ExitCode {
     let mut names = Vec::new();
     let mut strict = std::env::var("REQUERY_BENCH_STRICT").is_ok_and(|value| value == "1");
     let mut asked = false;
+    let mut quick = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             latency::WRITER => return latency::write(arguments),
             "--bench" => asked = true,
             "--strict" => strict = true,
+            "--quick" => quick = true,
             name => names.push(name.to_owned()),
         }
     }
@@ -77,7 +101,11 @@ fn main() -> ExitCode {
         println!("only `cargo bench` measures; figures of a build without optimization are of no use");
         return ExitCode::SUCCESS;
     }
-    let wanted = |bound: &str| names.is_empty() || names.iter().any(|name| bound.contains(name.as_str()));
+    machine::set_quick(quick);
+    let is_named = |bound: &str, name: &str| {
+        bound.contains(name) || (bound == ALSO_PERFORMANCE && name == "performance" && !machine::is_quick())
+    };
+    let wanted = |bound: &str| names.is_empty() || names.iter().any(|name| is_named(bound, name));
     machine::raise_open_files();
     println!("\n{}\n", machine::describe());
     table::print_head();

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
@@ -77,8 +77,13 @@ pub struct Outside {
 
 impl Outside {
     pub fn start(database: &Path, options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_requery"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--database-url"])
+        Self::start_at("127.0.0.1:0", database, options)
+    }
+
+    /// Starts a server that listens on this address.
+    pub fn start_at(address: &str, database: &Path, options: &[&str]) -> Self {
+        let mut child = Command::new(program())
+            .args(["serve", "--listen", address, "--database-url"])
             .arg(database)
             .args(options)
             .stdout(Stdio::piped())
@@ -108,6 +113,11 @@ impl Drop for Outside {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program under test. `REQUERY_BENCH_SERVER` names the program of another version, to compare two versions.
+fn program() -> PathBuf {
+    std::env::var_os("REQUERY_BENCH_SERVER").map_or(env!("CARGO_BIN_EXE_requery").into(), PathBuf::from)
 }
 
 /// A runtime with two threads: the bounds are meant for machines with two cores.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use requery::protocol::DELIVERY_HEADER;
 use requery::protocol::model::Imported;
-use reqwest::{Method, StatusCode, Url, header};
+use requery::protocol::{CURSOR_HEADER, Cursor, DELIVERY_HEADER};
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
 /// The timeout of a request. A healthy server answers within milliseconds.
@@ -80,7 +81,7 @@ impl Api {
     /// The server did not accept it.
     pub async fn hook(&self, source: &str, delivery: &str, body: String) -> Result<(), CallError> {
         let request = self.request(Method::POST, &format!("api/v1/hooks/{source}"), "application/json");
-        answer(request.header(DELIVERY_HEADER, delivery).body(body)).await.map(drop)
+        answered(request.header(DELIVERY_HEADER, delivery).body(body)).await.map(drop)
     }
 
     /// Sends lines of a transcript.
@@ -89,7 +90,7 @@ impl Api {
     /// The server did not accept them.
     pub async fn import(&self, lines: Bytes) -> Result<Imported, CallError> {
         let request = self.request(Method::POST, "api/v1/transcripts/claude-code", "application/octet-stream");
-        let text = answer(request.body(lines)).await?;
+        let (text, _) = answered(request.body(lines)).await?;
         serde_json::from_str(&text).map_err(|error| CallError::Refused {
             status: StatusCode::OK,
             detail: format!("the answer is not that of a server of this version: {error}"),
@@ -101,12 +102,43 @@ impl Api {
     /// # Errors
     /// The request failed.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Value, CallError> {
+        self.change(method, path, body).await.map(|changed| changed.body)
+    }
+
+    /// Sends a request with a JSON body, and returns the JSON and the cursor of the answer.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub async fn change(&self, method: Method, path: &str, body: &Value) -> Result<ChangeAnswer, CallError> {
         let mut request = self.request(method, path, "application/json");
         if !body.is_null() {
             request = request.body(body.to_string());
         }
-        let text = answer(request).await?;
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        let (text, headers) = answered(request).await?;
+        let cursor = headers.get(CURSOR_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(ChangeAnswer { body: serde_json::from_str(&text).unwrap_or(Value::Null), cursor })
+    }
+
+    /// Fetches a body again, unless the server still has the body with this tag.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub async fn fetch(&self, path: &str, tag: Option<&str>) -> Result<Fetched, CallError> {
+        let mut request = self.request(Method::GET, path, "application/json");
+        if let Some(tag) = tag {
+            request = request.header(header::IF_NONE_MATCH, tag);
+        }
+        let (status, _, headers) = received(request).await?;
+        let tag = headers.get(header::ETAG).and_then(|value| value.to_str().ok().map(str::to_owned));
+        Ok(Fetched { is_unchanged: status == StatusCode::NOT_MODIFIED, tag })
+    }
+
+    /// The text of an answer.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub async fn text(&self, method: Method, path: &str) -> Result<String, CallError> {
+        answered(self.request(method, path, "application/json")).await.map(|(text, _)| text)
     }
 
     fn request(&self, method: Method, path: &str, media_type: &str) -> reqwest::RequestBuilder {
@@ -114,6 +146,22 @@ impl Api {
         let url = self.base.join(path).unwrap_or_else(|_| self.base.clone());
         self.http.request(method, url).header(header::CONTENT_TYPE, media_type)
     }
+}
+
+/// The answer to a write.
+pub struct ChangeAnswer {
+    /// The JSON of the answer. An answer without JSON is `null`.
+    pub body: Value,
+    /// The cursor that contains the write.
+    pub cursor: Option<Cursor>,
+}
+
+/// The answer to a fetch, without its body.
+pub struct Fetched {
+    /// Whether the body is the one that the caller has.
+    pub is_unchanged: bool,
+    /// The tag of the body.
+    pub tag: Option<String>,
 }
 
 /// The waits between the attempts to reach a server that is away.
@@ -136,14 +184,23 @@ impl Waits {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Result<String, CallError> {
+/// The text and the headers of an answer that says success.
+async fn answered(request: reqwest::RequestBuilder) -> Result<(String, HeaderMap), CallError> {
+    match received(request).await? {
+        (status, text, headers) if status.is_success() => Ok((text, headers)),
+        (status, text, _) => Err(CallError::Refused { status, detail: detail(&text) }),
+    }
+}
+
+/// An answer that says success, or that the body is unchanged.
+async fn received(request: reqwest::RequestBuilder) -> Result<(StatusCode, String, HeaderMap), CallError> {
     let away = |error: reqwest::Error| CallError::Away { why: reason(&error), after: None };
     let response = request.send().await.map_err(away)?;
-    let status = response.status();
-    let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let (status, headers) = (response.status(), response.headers().clone());
+    let after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let text = response.text().await.map_err(away)?;
-    if status.is_success() {
-        return Ok(text);
+    if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        return Ok((status, text, headers));
     }
     if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
         let why = format!("the server answers {}", described(status, &text));

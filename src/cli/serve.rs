@@ -43,6 +43,9 @@ pub struct ServeArgs {
     /// How long the change log is kept for clients that reconnect.
     #[arg(long, env = "REQUERY_RETENTION", default_value = "7days", value_parser = duration)]
     pub retention: Duration,
+    /// Memory for answers to reads, in MiB or with a unit.
+    #[arg(long, env = "REQUERY_READ_CACHE", default_value = "64MiB", value_parser = memory)]
+    pub read_cache: u64,
     /// How many streams may be open at the same time.
     #[arg(long, env = "REQUERY_MAX_STREAMS", default_value_t = limits::STREAMS, value_parser = streams)]
     pub max_streams: usize,
@@ -108,6 +111,23 @@ fn between(text: &str, least: &str, most: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Parses an amount of memory from 1 MiB to 64 GiB. A smaller cache would hold hardly an answer.
+fn memory(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "kib" | "kb" | "k" => Some(1 << 10),
+        "" | "mib" | "mb" | "m" => Some(1 << 20),
+        "gib" | "gb" | "g" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = digits.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    match bytes {
+        Some(bytes) if (1 << 20..=64 << 30).contains(&bytes) => Ok(bytes),
+        Some(_) => Err("expected an amount of memory from 1MiB to 64GiB".to_owned()),
+        None => Err("expected a number of MiB, or a number with the unit KiB, MiB or GiB, such as 64MiB".to_owned()),
+    }
+}
+
 /// Parses the number of streams: each one needs a connection.
 fn streams(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -120,7 +140,7 @@ fn streams(text: &str) -> Result<usize, String> {
 const OPEN_FILES: u64 = 32_768;
 
 /// Raises the limit of open files. The usual limit of 1,024 allows only a tenth of the streams.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -165,6 +185,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         window: args.window,
         background_pause: args.background_pause,
         retention: args.retention,
+        read_cache: args.read_cache,
         max_streams: args.max_streams,
         silence_limits: SilenceLimits { stale_after: args.stale_after, lost_after: args.lost_after },
         // Without a home folder, hooks have no default spool either.

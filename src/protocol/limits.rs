@@ -71,13 +71,12 @@ pub const WIDEST_WINDOW: u32 = 8;
 /// 2 MB.
 pub const NOTICES_PER_WINDOW: usize = 10_000;
 
-/// How many flushes a stream may lag behind the server. A stream that lags further gets a `resync`. Some ten seconds of
-/// the busiest server.
-pub const FLUSHES_BEHIND: usize = 256;
+/// How many bytes of frames wait for one stream that does not take them. Past it the frames become one frame `stale`, so
+/// a slow client gets no backlog. It holds the frames of one usual flush.
+pub const OWED_BYTES: usize = 16 * 1024;
 
-/// How many bytes the flushes take that some stream has not read yet, for all streams together. Past it the streams that
-/// lag the furthest get a `resync`. A bound on memory, so that one stream that is not read costs megabytes at most; it
-/// holds a hundred flushes of the busiest server.
+/// How many bytes the frames take that some stream has not taken yet, for all streams together. Past it each stream that is
+/// behind gets a `resync`. A bound on memory, so that streams that are not read cost megabytes at most.
 pub const BACKLOG_BYTES: usize = 8 * 1024 * 1024;
 
 /// The default age at which changes are pruned from the log. An older `since` gets a `snapshot`.
@@ -319,5 +318,9 @@ pub const RETRY_WHILE_AWAY: Duration = Duration::from_secs(5);
 /// `Retry-After` of every other 503.
 pub const RETRY_WHILE_BUSY: Duration = Duration::from_secs(1);
 
-/// `retry_ms` of `closing`: a restarting server is back by then.
+/// `retry_ms` of `closing` without a stream: a restarting server is back by then.
 pub const RETRY_AFTER_CLOSING: Duration = Duration::from_secs(2);
+
+/// For how many open streams `retry_ms` is a millisecond longer: a core begins more streams in this time, so that clients
+/// that come back together do not wait for each other.
+pub const STREAMS_PER_RETRY_MS: u32 = 2;

@@ -1,6 +1,6 @@
 //! The change log: the only source of notices.
 //!
-//! The database's triggers append to `changes`. `tail` follows the log and hands its notices to the hub, `since`
+//! The database's triggers append to `changes`. `tail` follows the log and hands its notices to the `outlet`, `since`
 //! reads the changes that a returning client has missed, `fold` adds the log to the figures and `prune` deletes its
 //! old end. Every follower remembers a [`Position`](super::database::Position) and reads the changes `between` two
 //! positions.
@@ -14,6 +14,9 @@ pub use between::{Between, between};
 
 mod sqlite;
 pub use sqlite::{continues, has_gaps};
+
+mod outlet;
+pub use outlet::Outlet;
 
 mod tail;
 pub use tail::tail;

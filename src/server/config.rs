@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::agents::SilenceLimits;
-use super::database::Location;
+use super::database::{Location, READ_CACHE};
 use super::error::RunError;
 use crate::protocol::limits;
 
@@ -36,6 +36,9 @@ pub struct ServerConfig {
     pub file_check_interval: Duration,
     /// How long the change log is kept, 7 days: a laptop that was closed over a holiday still resumes.
     pub retention: Duration,
+    /// The memory for answers to reads, in bytes, 64 MiB: an overview of a few KB for each of 1,000 projects, the details
+    /// of 1,000 open tasks, and as much again compressed.
+    pub read_cache: u64,
     /// How many streams may be open at once, 10,000. That many streams need about 60 MB of memory.
     pub max_streams: usize,
     /// How long an agent may be silent before its task is flagged stale, and before the task is given up as lost: 30
@@ -62,6 +65,7 @@ impl ServerConfig {
             background_pause: Duration::from_millis(250),
             file_check_interval: Duration::from_secs(30),
             retention: limits::CHANGE_LOG_AGE,
+            read_cache: READ_CACHE,
             max_streams: limits::STREAMS,
             silence_limits: SilenceLimits::default(),
             spool: None,

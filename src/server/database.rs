@@ -48,8 +48,19 @@ pub use transaction::{ReadTransaction, WriteTransaction};
 mod turns;
 pub use turns::Turns;
 
+mod read_key;
+pub use read_key::ReadKey;
+
+mod encoded;
+
+mod read_cache;
+pub use read_cache::READ_CACHE;
+use read_cache::ReadCache;
+
+mod answer;
+pub use answer::Answer;
+
 mod read;
-pub use read::{Answer, ReadKey};
 
 mod write;
 pub use write::Committed;
@@ -76,6 +87,7 @@ struct Inner {
     write_health: WriteHealth,
     read_turns: Turns,
     metrics: Arc<Metrics>,
+    read_cache: Arc<ReadCache>,
     presence: tokio::sync::Mutex<Presence>,
     /// Locked while the server runs. Two servers on one database would each fold and prune the log without knowing of
     /// the other.
@@ -109,6 +121,7 @@ impl Database {
         let mut presence = Presence::default();
         let held = presence.hold(location.path(), true, &lock).await?;
         let connections = Connections::open(&location, false, &lock, held).await?;
+        let metrics: Arc<Metrics> = Arc::default();
         Ok(Self(Arc::new(Inner {
             location,
             given,
@@ -119,7 +132,8 @@ impl Database {
             search_index: SearchIndexHealth::default(),
             write_health: WriteHealth::default(),
             read_turns: Turns::new(limits::READS),
-            metrics: Arc::default(),
+            read_cache: Arc::new(ReadCache::new(metrics.clone())),
+            metrics,
             presence: tokio::sync::Mutex::new(presence),
             lock,
         })))
@@ -206,6 +220,7 @@ impl Database {
     /// Closes the connections. `in_order` if the run ends without a doubt about the file.
     async fn leave(&self, reason: &str, in_order: bool) {
         if let State::Open(open) = &*self.0.state.swap(Arc::new(State::Away(reason.to_owned()))) {
+            self.0.read_cache.forget();
             self.0.presence.lock().await.leave((**open).clone(), &self.0.lock, in_order).await;
         }
     }

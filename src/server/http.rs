@@ -39,6 +39,8 @@ mod transcript;
 
 mod health;
 
+mod negotiation;
+
 mod answer;
 
 mod reading;

@@ -2,6 +2,9 @@
 //!
 //! A figure is counted where its work is done. No figure is made by looking at rows or at streams when it is asked for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,6 +21,8 @@ pub struct Metrics {
     pub queries: Family<Operation, Counter>,
     /// The rows that the queries of reads returned.
     pub rows_read: Counter,
+    /// The average time that an answer took, from the memory or from the database.
+    pub answer_time: AverageTime,
     /// How often an answer was encoded as JSON.
     pub answers_encoded: Counter,
     /// How often an answer was compressed.
@@ -28,6 +33,8 @@ pub struct Metrics {
     pub cache_evictions: Counter,
     /// The open streams, by their transport.
     pub streams: Family<StreamTransport, Gauge>,
+    /// How often a first frame was read from the database.
+    pub first_frames_read: Counter,
     /// The frames that were handed to a connection.
     pub frames_sent: Counter,
     /// The bytes of these frames.
@@ -44,6 +51,38 @@ pub struct Metrics {
     pub notices_merged: Counter,
     /// The time from the moment the server read a change in the log until the frame was handed to all its connections.
     pub send_delay: Histogram,
+    /// The changes that are in the log and were not handed to the hub yet.
+    pub log_lag: Gauge,
+    /// The number of the oldest cursor with which a stream can resume.
+    pub log_floor: Gauge,
+    /// The hooks that the server took over HTTP.
+    pub hooks_taken: Counter,
+    /// The hooks that the server took from the spool.
+    pub hooks_spooled: Counter,
+    /// The hooks that the server refused: their record is not valid.
+    pub hooks_refused: Counter,
+}
+
+/// A moving average of times.
+#[derive(Debug, Default)]
+pub struct AverageTime(AtomicU64);
+
+impl AverageTime {
+    /// The weight of a new time.
+    const NEWEST: f64 = 1.0 / 64.0;
+
+    /// Adds a time to the average.
+    pub fn note(&self, took: Duration) {
+        // Two notes at once can lose one of them. The average moves on with the next.
+        let average = f64::from_bits(self.0.load(Ordering::Relaxed));
+        let next = average + (took.as_secs_f64() - average) * Self::NEWEST;
+        self.0.store(next.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The average.
+    pub fn average(&self) -> Duration {
+        Duration::try_from_secs_f64(f64::from_bits(self.0.load(Ordering::Relaxed))).unwrap_or_default()
+    }
 }
 
 /// The label of [`Metrics::reads`].
@@ -106,11 +145,13 @@ impl Default for Metrics {
             reads: Family::default(),
             queries: Family::default(),
             rows_read: Counter::default(),
+            answer_time: AverageTime::default(),
             answers_encoded: Counter::default(),
             answers_compressed: Counter::default(),
             cache_bytes: Gauge::default(),
             cache_evictions: Counter::default(),
             streams: Family::default(),
+            first_frames_read: Counter::default(),
             frames_sent: Counter::default(),
             bytes_sent: Counter::default(),
             frames_encoded: Counter::default(),
@@ -119,7 +160,19 @@ impl Default for Metrics {
             notices: Counter::default(),
             notices_merged: Counter::default(),
             send_delay,
+            log_lag: Gauge::default(),
+            log_floor: Gauge::default(),
+            hooks_taken: Counter::default(),
+            hooks_spooled: Counter::default(),
+            hooks_refused: Counter::default(),
         };
+        // A family without a member is left out of the text. A counter that is missing at first hides its first increase.
+        for by in [AnswerSource::NotModified, AnswerSource::Memory, AnswerSource::Database] {
+            drop(metrics.reads.get_or_create(&Answered { by }));
+        }
+        for transport in [StreamTransportName::WebSocket, StreamTransportName::Events] {
+            drop(metrics.streams.get_or_create(&StreamTransport { transport }));
+        }
         let registry = &mut metrics.registry;
         registry.register("reads", "Reads, by the source of their answer", metrics.reads.clone());
         registry.register("queries", "Reads of a read model from the database, by operation", metrics.queries.clone());
@@ -133,6 +186,11 @@ impl Default for Metrics {
             metrics.cache_evictions.clone(),
         );
         registry.register("streams", "Open streams, by transport", metrics.streams.clone());
+        registry.register(
+            "first_frames_read",
+            "First frames of streams that were read from the database",
+            metrics.first_frames_read.clone(),
+        );
         registry.register("frames_sent", "Frames handed to a connection", metrics.frames_sent.clone());
         registry.register_with_unit("sent", "Bytes of these frames", Unit::Bytes, metrics.bytes_sent.clone());
         registry.register("frames_encoded", "Frames that were encoded", metrics.frames_encoded.clone());
@@ -146,6 +204,11 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.send_delay.clone(),
         );
+        registry.register("log_lag", "Changes in the log that the hub does not have yet", metrics.log_lag.clone());
+        registry.register("log_floor", "Number of the oldest cursor that can be resumed", metrics.log_floor.clone());
+        registry.register("hooks_taken", "Hooks taken over HTTP", metrics.hooks_taken.clone());
+        registry.register("hooks_spooled", "Hooks taken from the spool", metrics.hooks_spooled.clone());
+        registry.register("hooks_refused", "Hooks whose record is not valid", metrics.hooks_refused.clone());
         metrics
     }
 }

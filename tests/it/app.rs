@@ -1,5 +1,6 @@
 //! A real server on a free port with a database of its own, and clients for HTTP, WebSockets and server-sent events.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -103,6 +104,20 @@ impl App {
     /// Runs SQL in another process, with the default pragmas of `sqlite3`.
     pub fn sql(&self, sql: &str) -> String {
         sqlite3(&self.path(), sql)
+    }
+
+    /// Runs SQL in another process, and shows the write to the server: all later answers contain it. Without that, an answer
+    /// from memory can lack the write until the server has noticed it.
+    pub fn sql_seen(&self, sql: &str) -> String {
+        let output = self.sql(sql);
+        let mut socket = std::net::TcpStream::connect(self.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The server has no answer for a new id in memory, so it reads the database.
+        let (host, id) = (self.address, uuid::Uuid::now_v7());
+        let request = format!("GET /api/v1/tasks/{id} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
+        socket.read_to_end(&mut Vec::new()).unwrap();
+        output
     }
 
     /// Waits until all changes are folded: a change that another program deletes before is a doubt about the file.

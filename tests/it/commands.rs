@@ -1,4 +1,4 @@
-//! The built commands `demo`, `replay`, `watch`, `openapi` and `serve`, each in a process of its own.
+//! The built commands `demo`, `replay`, `watch`, `bench`, `openapi` and `serve`, each in a process of its own.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -67,6 +67,71 @@ async fn a_replay_gives_the_figures_of_its_recording() {
     let summary = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(summary.starts_with("0 lines sent, 89 failed, 0 retried in "), "{summary}");
     assert!(server.end().await.0.success());
+}
+
+#[tokio::test]
+async fn bench_measures_a_server_and_deletes_its_tasks() {
+    let server = Served::start(&["serve", "--listen", "127.0.0.1:0", "--database-url", "requery.db"]).await;
+    let bench = |more: &'static [&'static str]| {
+        let mut bench = tokio::process::Command::new(env!("CARGO_BIN_EXE_requery"));
+        bench.args(["bench", "--url", &server.url, "--watchers", "20", "--rate", "50", "--readers", "2"]).args(more);
+        bench.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        bench
+    };
+    let measured = bench(&["--seconds", "1", "--json"]).output().await.expect("a bench");
+    assert!(measured.status.success(), "{}", String::from_utf8_lossy(&measured.stderr));
+    let figures: Value = serde_json::from_slice(&measured.stdout).expect("one JSON object");
+    let number = |path: &str| figures.pointer(path).and_then(Value::as_f64).unwrap_or(-1.0);
+    // The writers send at most the wanted number of writes, and each of the twenty watchers gets frames.
+    assert!((1.0..=51.0).contains(&number("/writes/count")), "{figures}");
+    assert!(number("/frames") >= 20.0 && number("/baseline/frames") >= 20.0, "{figures}");
+    assert!(number("/write_to_client/p50_ms") > 0.0 && number("/baseline/send_to_client/p99_ms") > 0.0, "{figures}");
+    assert_eq!((number("/errors"), number("/streams_lost")), (0.0, 0.0), "{figures}");
+    assert_eq!(tasks_of(&server.url).await, 0);
+
+    let table = bench(&["--seconds", "1", "--mix", "status=1"]).output().await.expect("a bench");
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("\nwrite to client, p99"), "{table}");
+
+    let mut interrupted = bench(&["--seconds", "60"]).spawn().expect("a bench");
+    let writes = async {
+        while tasks_of(&server.url).await < 20 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, writes).await.expect("the tasks of the bench in time");
+    send(&interrupted, Signal::INT);
+    let ended = tokio::time::timeout(PATIENCE, interrupted.wait()).await.expect("an end in time").expect("a status");
+    assert_eq!(ended.code(), Some(130));
+    assert_eq!(tasks_of(&server.url).await, 0);
+    assert!(server.end().await.0.success());
+}
+
+#[tokio::test]
+async fn bench_refuses_a_server_that_it_cannot_reach() {
+    let bench = |args: &'static [&'static str]| {
+        tokio::process::Command::new(env!("CARGO_BIN_EXE_requery")).arg("bench").args(args).output()
+    };
+    // No program listens on port 1.
+    for (args, code, reason) in [
+        (&["--url", "http://127.0.0.1:1"][..], 1, "cannot be reached (Connection refused (os error"),
+        (&["--url", "ftp://127.0.0.1:1"], 1, "expected http://host:port"),
+        (&["--mix", "tasks=1"], 2, "there is no \"tasks\""),
+        (&["--watchers", "0"], 2, "0 is not in 1..=10000"),
+        (&["--rate", "1000000"], 2, "1000000 is not in 1..=20000"),
+    ] {
+        let refused = bench(args).await.expect("a bench");
+        let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(code), "{args:?}: {errors}");
+        assert!(errors.contains(reason), "{args:?}: {errors}");
+    }
+}
+
+/// The number of tasks on the first page.
+async fn tasks_of(url: &str) -> usize {
+    let page = reqwest::get(format!("{url}/api/v1/tasks?limit=200")).await.expect("an answer");
+    let page: Value = serde_json::from_str(&page.text().await.expect("a body")).expect("JSON");
+    page["items"].as_array().map_or(0, Vec::len)
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
-//! A feed between the hub and one client. It subscribes to the hub before it reads its first frame. A feed that is not
-//! polled falls behind the hub's buffer and gets a resync, and the hub never waits for it.
+//! A feed between the hub and one client. It joins the hub before it reads its first frame. A feed that is not polled
+//! gets one frame `stale` in place of the frames that it did not take, and the hub never waits for it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use requery::protocol::{Cursor, EveryTask, Frame, FrameKind, Notice, NoticeKind, Watch, Watched};
 use requery::server::access::scope::Scope;
 use requery::server::database::Database;
-use requery::server::feed::{Burst, Feed, FeedLine, FeedRequest, FeedSource};
-use requery::server::hub::{self, Hub, HubInput};
+use requery::server::feed::{Feed, FeedRequest, FeedSource, Outgoing};
+use requery::server::hub::{self, FeedLine, Hub, HubInput};
+use requery::server::metrics::Operation;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -20,7 +23,7 @@ use crate::engine::{notice, watched};
 
 /// A change that passes the hub during the read of the first frame is sent after the first frame.
 #[tokio::test]
-async fn a_feed_subscribes_before_it_reads() {
+async fn a_feed_joins_before_it_reads() {
     let fixture = HubFixture::start().await;
     let mut changes = 0;
     // The test publishes a change at each step of the opening. The database may be so quick that there is no step.
@@ -44,28 +47,56 @@ async fn a_feed_subscribes_before_it_reads() {
     assert!(matches!(first.kind, FrameKind::Snapshot(_)), "{first:?}");
     assert_eq!(first.cursor, fixture.initial_cursor);
     let second = next(&mut feed).await;
-    let lagged = matches!(second.kind, FrameKind::Resync(_));
+    let lagged = matches!(second.kind, FrameKind::Stale(_));
     assert_eq!(second.cursor, fixture.cursor_after(if lagged { changes } else { 1 }), "{second:?}");
 }
 
 #[tokio::test]
-async fn a_lagging_feed_gets_a_resync_and_continues() {
+async fn a_feed_that_is_behind_gets_one_stale_frame_and_continues() {
     let fixture = HubFixture::start().await;
     let mut slow = Feed::open(fixture.source.clone(), FeedRequest::default()).await.unwrap();
     assert!(matches!(next(&mut slow).await.kind, FrameKind::Snapshot(_)));
-    // More changes than the hub's buffer holds.
+    // More frames than wait for one stream.
     for number in 1..=600 {
         fixture.publish(number).await;
     }
     let frame = next(&mut slow).await;
-    assert!(matches!(frame.kind, FrameKind::Resync(_)), "{frame:?}");
+    let FrameKind::Stale(stale) = &frame.kind else { panic!("{frame:?}") };
+    assert_eq!(stale.read_models, [watched("bookmarks")]);
     assert_eq!(frame.cursor, fixture.cursor_after(600));
-    // The cursor of the resync covers the buffered changes, so the feed skips them. The next frame is a new change.
     assert!(futures_util::poll!(slow.next()).is_pending());
     fixture.publish(601).await;
     let frame = next(&mut slow).await;
     assert!(matches!(frame.kind, FrameKind::Notice(Notice::BookmarkDeleted(_))), "{frame:?}");
     assert_eq!(frame.cursor, fixture.cursor_after(601));
+}
+
+/// A feed that is a little behind gets each notice: only notices have the details.
+#[tokio::test]
+async fn a_feed_that_is_a_little_behind_gets_every_notice() {
+    let fixture = HubFixture::start().await;
+    let mut slow = fixture.watching(["bookmarks"]).await;
+    for number in 1..=5 {
+        fixture.publish(number).await;
+    }
+    for number in 1..=5 {
+        let frame = next(&mut slow).await;
+        assert!(matches!(frame.kind, FrameKind::Notice(_)), "{frame:?}");
+        assert_eq!(frame.cursor, fixture.cursor_after(number));
+    }
+}
+
+/// The read models of the frames that a feed did not take are too many for one frame.
+#[tokio::test]
+async fn a_feed_that_is_behind_by_too_many_read_models_gets_a_resync() {
+    let fixture = HubFixture::start().await;
+    let mut slow = fixture.watching(["task:*"]).await;
+    for number in 1..=300 {
+        fixture.publish_all(vec![notice("task.updated", &[&format!("t{number}")])], number).await;
+    }
+    let frame = next(&mut slow).await;
+    assert!(matches!(frame.kind, FrameKind::Resync(_)), "{frame:?}");
+    assert_eq!(frame.cursor, fixture.cursor_after(300));
 }
 
 /// A client may send `watch` together with its request for the stream.
@@ -82,54 +113,89 @@ async fn the_first_frame_precedes_the_answer_to_an_early_watch() {
     assert!(futures_util::poll!(feed.next()).is_pending(), "the first frame is sent once");
 }
 
-/// Each flush is far below the bound on memory, and the flushes together are above it.
+/// The frames that wait for all feeds together are above the bound on memory, though no feed alone is above its own. A feed
+/// that is read loses no notice.
 #[tokio::test]
-async fn a_stalled_feed_holds_a_bounded_number_of_bytes() {
-    const FLUSHES: u64 = 60;
+async fn feeds_that_are_not_read_hold_a_bounded_number_of_bytes() {
+    const FEEDS: u64 = 2_000;
+    const FRAMES: u64 = 12;
     let fixture = HubFixture::start().await;
-    let (mut stalled, mut read) = (fixture.watching(["task:t1"]).await, fixture.watching(["task:t1"]).await);
-    for number in 1..=FLUSHES {
-        fixture
-            .publish_all((1..=1_000).map(|task| notice("task.updated", &[&format!("t{task}")])).collect(), number)
-            .await;
+    let name = |feed: u64| format!("task:t{}", 100_000 + feed);
+    let mut stalled = Vec::new();
+    for feed in 0..FEEDS {
+        stalled.push(fixture.watching([name(feed).as_str()]).await);
+    }
+    let mut read = fixture.watching(["task:t1"]).await;
+    for number in 1..=FRAMES {
+        let all = (0..FEEDS).map(|feed| format!("t{}", 100_000 + feed)).chain(["t1".to_owned()]);
+        fixture.publish_all(all.map(|task| notice("task.updated", &[&task])).collect(), number).await;
         assert!(matches!(next(&mut read).await.kind, FrameKind::Notice(_)), "a feed that is read loses no notice");
     }
-    let frame = next(&mut stalled).await;
-    assert!(matches!(frame.kind, FrameKind::Resync(_)), "{frame:?}");
-    assert_eq!(frame.cursor, fixture.cursor_after(FLUSHES));
-    assert!(futures_util::poll!(stalled.next()).is_pending());
-    fixture.publish_all(vec![notice("task.updated", &["t1"])], FLUSHES + 1).await;
-    assert!(matches!(next(&mut stalled).await.kind, FrameKind::Notice(_)));
+    let mut resynced = 0;
+    for feed in &mut stalled {
+        let first = next(feed).await;
+        resynced += u64::from(matches!(first.kind, FrameKind::Resync(_)));
+    }
+    assert_eq!(resynced, FEEDS);
+    fixture.publish_all(vec![notice("task.updated", &["t100007"])], FRAMES + 1).await;
+    while next(&mut stalled[7]).await.cursor != fixture.cursor_after(FRAMES + 1) {}
 }
 
-/// A feed does its work for a flush in one step, and other tasks of the thread wait meanwhile. So the time of a feed that
-/// watches many read models must not grow with the number of notices.
+/// A feed that watches other read models is not woken, and costs no work.
 #[tokio::test]
-async fn many_watched_read_models_do_not_hold_a_thread() {
+async fn a_change_wakes_the_feeds_that_watch_it_and_no_other() {
     let fixture = HubFixture::start().await;
-    let models: Vec<String> = (0..256).map(|task| format!("task:t{}", 100_000 + task)).collect();
+    let woken = || fixture.source.database.metrics().streams_woken.get();
     let mut feeds = Vec::new();
-    for _ in 0..20 {
-        feeds.push(fixture.watching(models.iter().map(String::as_str)).await);
+    for feed in 0..1_000 {
+        feeds.push(fixture.watching(["bookmarks", format!("task:t{}", 100_000 + feed).as_str()]).await);
     }
-    let mut published = 0;
-    let mut quickest = async |notices: u64| {
-        let mut quickest = Duration::MAX;
-        for _ in 0..5 {
-            published += 1;
-            let notices = (1..notices).chain([100_007]).map(|task| notice("task.updated", &[&format!("t{task}")]));
-            fixture.publish_all(notices.collect(), published).await;
-            // The first feed makes the index of the flush, and all others use the index.
-            for (at, feed) in feeds.iter_mut().enumerate() {
-                let began = Instant::now();
-                assert!(matches!(next(feed).await.kind, FrameKind::Notice(_)));
-                quickest = if at == 0 { quickest } else { quickest.min(began.elapsed()) };
+    let before = woken();
+    fixture.publish_all(vec![notice("event.updated", &["t1"])], 1).await;
+    fixture.publish_all(vec![notice("event.updated", &["t100007"])], 2).await;
+    assert_eq!(next(&mut feeds[7]).await.cursor, fixture.cursor_after(2));
+    assert!(futures_util::poll!(feeds[8].next()).is_pending());
+    assert_eq!(woken() - before, 1);
+    fixture.publish(3).await;
+    assert_eq!(next(&mut feeds[8]).await.cursor, fixture.cursor_after(3));
+    assert_eq!(fixture.source.database.metrics().frames_encoded.get(), 2);
+}
+
+/// All clients come back at once, and nothing has changed: the database is read once, for the first of them.
+#[tokio::test]
+async fn ten_thousand_streams_that_begin_in_one_state_read_it_once() {
+    let fixture = HubFixture::start().await;
+    let metrics = fixture.source.database.metrics();
+    let since = Some(fixture.initial_cursor.to_string());
+    let mut feeds = Vec::new();
+    for _ in 0..10_000 {
+        let request = FeedRequest { scope: Scope::All, since: since.clone() };
+        let mut feed = Feed::open(fixture.source.clone(), request).await.unwrap();
+        let first = next(&mut feed).await;
+        assert!(matches!(&first.kind, FrameKind::Resumed(resumed) if resumed.stale.is_empty()), "{first:?}");
+        feeds.push(feed);
+    }
+    assert_eq!(metrics.first_frames_read.get(), 1);
+    assert_eq!(metrics.queries.get_or_create(&Operation { operation: "overview" }).get(), 0);
+    // A stream of a project, and a stream that starts afresh, need another frame.
+    let mut all = BTreeSet::new();
+    for since in [None, since] {
+        for scope in [Scope::All, Scope::Of("p".to_owned())] {
+            for _ in 0..3 {
+                let request = FeedRequest { scope: scope.clone(), since: since.clone() };
+                let mut feed = Feed::open(fixture.source.clone(), request).await.unwrap();
+                let first = next(&mut feed).await;
+                all.insert((first.kind.kind().to_owned(), scope == Scope::All));
+                let known = match first.kind {
+                    FrameKind::Snapshot(snapshot) => snapshot.known,
+                    FrameKind::Resumed(resumed) => resumed.known,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(known, scope == Scope::All);
             }
         }
-        quickest
-    };
-    let (few, many) = (quickest(300).await, quickest(6_000).await);
-    assert!(many < 5 * few, "20 times the notices took {many:?} in place of {few:?}");
+    }
+    assert_eq!((metrics.first_frames_read.get(), all.len()), (4, 4));
 }
 
 /// A hub that gets its changes from the test. They are not in the database.
@@ -148,7 +214,13 @@ impl HubFixture {
         let hub = Hub::new(initial_cursor.clone(), database.metrics());
         let (inputs, receiver) = mpsc::channel(1);
         tokio::spawn(hub::run(hub.clone(), receiver, Duration::ZERO, CancellationToken::new()));
-        let source = FeedSource { database, hub, heartbeat: Duration::from_secs(3600), retry: Duration::from_secs(1) };
+        let source = FeedSource {
+            database,
+            hub,
+            first_frames: Arc::default(),
+            heartbeat: Duration::from_secs(3600),
+            retry: Duration::from_secs(1),
+        };
         Self { source, initial_cursor, inputs, _folder: folder }
     }
 
@@ -181,10 +253,13 @@ impl HubFixture {
 /// The next frame, which must be the only one of its burst.
 async fn next(feed: &mut Feed) -> Frame {
     match timeout(PATIENCE, feed.next()).await.expect("no frame in time").expect("the feed ended") {
-        Burst::Lines(lines) => {
-            assert_eq!(lines.len(), 1);
-            serde_json::from_str(&lines[0].text).unwrap()
-        }
-        Burst::Last(line) => panic!("the feed ended: {}", line.text),
+        Outgoing::Lines(lines) => only(&lines),
+        Outgoing::Burst(burst) => only(burst.lines()),
+        other => panic!("{other:?}"),
     }
+}
+
+fn only(lines: &[FeedLine]) -> Frame {
+    assert_eq!(lines.len(), 1);
+    serde_json::from_str(&lines[0].text).unwrap()
 }

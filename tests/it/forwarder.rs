@@ -286,12 +286,18 @@ async fn broken_spool_files_are_put_aside() {
     fs::write(queue.join("zzz"), vec![0; 100_000]).unwrap();
     fs::write(home.spool(port).join("part-left"), &whole).unwrap();
     fs::create_dir(queue.join("folder")).unwrap();
-    check_all(&home.serve(port, &[]).await, 1, 3).await;
+    let served = home.serve(port, &[]).await;
+    check_all(&served, 1, 3).await;
     let until = Instant::now() + PATIENCE;
     while home.spooled(port) > 0 {
         assert!(Instant::now() < until, "{} wait", home.spooled(port));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let counters = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
+    for counter in ["requery_hooks_spooled_total 3", "requery_hooks_refused_total 5"] {
+        assert!(counters.lines().any(|line| line == counter), "{counter}: {counters}");
+    }
+    drop(served);
     let status = home.run(&["hooks", "status", "--server", &format!("http://127.0.0.1:{port}")]);
     assert!(
         status.contains("  spooled       no records wait; 5 unreadable or rejected records were moved to "),

@@ -62,7 +62,7 @@ impl Importer {
 
     /// The detail of a session's task.
     async fn task(&self, session: &str) -> Value {
-        let id = self.app.sql(&format!("select id from tasks where external_id = '{session}'"));
+        let id = self.app.sql_seen(&format!("select id from tasks where external_id = '{session}'"));
         self.client.get(&format!("/api/v1/tasks/{id}")).await.json()
     }
 
@@ -72,15 +72,15 @@ impl Importer {
 
     /// The number of changes of each kind since a change.
     fn changes_since(&self, after: &str) -> String {
-        self.app.sql(&format!("select kind, count(*) from changes where id > {after} group by kind order by kind"))
+        self.app.sql_seen(&format!("select kind, count(*) from changes where id > {after} group by kind order by kind"))
     }
 
     fn newest_change(&self) -> String {
-        self.app.sql("select coalesce(max(id), 0) from changes")
+        self.app.sql_seen("select coalesce(max(id), 0) from changes")
     }
 
     fn store(&self) -> String {
-        self.app.sql(STORE)
+        self.app.sql_seen(STORE)
     }
 }
 
@@ -241,7 +241,7 @@ async fn a_batch_is_stored_in_the_order_of_time() {
     let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     lines.reverse();
     importer.import(lines.concat()).await;
-    let times = importer.app.sql("select created_at from events order by position");
+    let times = importer.app.sql_seen("select created_at from events order by position");
     assert!(times.lines().is_sorted(), "{times}");
 }
 
@@ -257,20 +257,20 @@ async fn an_import_changes_no_row_that_hooks_reported() {
     let read_file = json!({"tool_name": "Read", "tool_use_id": "toolu_read", "tool_input": {"file_path": "/x"}});
     importer.hook(with("PreToolUse", read_file)).await;
     let (task, events) = ("select * from tasks", "select * from events order by position");
-    let before = (importer.app.sql(task), importer.app.sql(events));
+    let before = (importer.app.sql_seen(task), importer.app.sql_seen(events));
     let (newest, mut screen) = (importer.newest_change(), importer.app.ws("").await);
     screen.frame().await;
     let imported = importer.import(read(MAIN)).await;
     assert_eq!((&imported["tasks"], &imported["events"]), (&json!(0), &json!(0)));
     assert_eq!(importer.changes_since(&newest), "task.updated|6");
     while screen.frame().await["type"] != "task.updated" {}
-    assert_eq!((importer.app.sql(task), importer.app.sql(events)), before);
+    assert_eq!((importer.app.sql_seen(task), importer.app.sql_seen(events)), before);
     let detail = importer.task(CHECKOUT).await;
     assert_eq!((&detail["task"]["status"], &detail["usage"]["answers"]), (&json!("running"), &json!(6)));
 
     // Hooks continue an imported session: their records end the tool calls that the transcript began.
     let importer = Importer::start().await;
-    let yesterday = importer.app.sql("select date('now', '-1 day')");
+    let yesterday = importer.app.sql_seen("select date('now', '-1 day')");
     let mut main = String::from_utf8(read(MAIN)).unwrap().replace("2026-01-12", &yesterday);
     importer.import(main.clone()).await;
     let slept = json!({
@@ -280,7 +280,7 @@ async fn an_import_changes_no_row_that_hooks_reported() {
     // A spooled record of a time that the transcript covers changes the status of the task, and adds no event.
     let late = with("UserPromptSubmit", json!({"prompt": "Mend those too"})).to_string();
     let at = [("requery-at", format!("{yesterday}T09:05:01Z"))];
-    let events = || importer.app.sql("select * from events order by position");
+    let events = || importer.app.sql_seen("select * from events order by position");
     let before = events();
     assert_eq!(importer.client.send("POST", "/api/v1/hooks/claude-code", Some(late), &at).await.status, 204);
     assert_eq!((events(), &importer.task(CHECKOUT).await["task"]["status"]), (before, &json!("running")));
@@ -288,7 +288,7 @@ async fn an_import_changes_no_row_that_hooks_reported() {
     assert_eq!(importer.client.send("POST", "/api/v1/hooks/claude-code", Some(late), &at).await.status, 204);
     assert_eq!(importer.task(CHECKOUT).await["task"]["status"], "completed");
     // A line 10 minutes ahead of the clock must not make the records of these 10 minutes late.
-    let ahead = importer.app.sql("select strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '+10 minutes')");
+    let ahead = importer.app.sql_seen("select strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '+10 minutes')");
     let line = json!({"type": "user", "uuid": "ahead", "sessionId": CHECKOUT, "timestamp": ahead,
         "message": {"content": "from another clock"}});
     importer.import(format!("{line}\n")).await;
@@ -323,7 +323,7 @@ async fn an_import_keeps_edited_fields() {
     // The usage is deleted with its task.
     assert_eq!(importer.client.delete(&format!("/api/v1/tasks/{id}")).await.status, 204);
     assert_eq!(importer.overview("").await["usage"], usage(0, [0; 4], None, 0));
-    assert_eq!(importer.app.sql("select count(*) from usage"), "0");
+    assert_eq!(importer.app.sql_seen("select count(*) from usage"), "0");
 }
 
 #[tokio::test]

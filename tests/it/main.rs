@@ -25,6 +25,7 @@ mod wasm_doors;
 mod engine;
 mod simulation;
 
+mod audience;
 mod background;
 mod client;
 mod contract;
@@ -37,6 +38,7 @@ mod feed;
 mod file_check;
 mod journals;
 mod lost_tail;
+mod metrics;
 mod misbehaving;
 mod moves;
 mod own_writes;
@@ -63,4 +65,5 @@ mod settings;
 mod watch;
 
 mod property;
+mod read_cache;
 mod story;

@@ -68,8 +68,10 @@ impl Store {
     }
 
     async fn read(&self, queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Value, ApiError>) -> Value {
-        let answer: Result<Answer, ApiError> = self.database.read(scope(), None, ReadKey::new("test"), queries).await;
-        serde_json::from_slice(&answer.unwrap().into_bytes()).unwrap()
+        let queries = async |tx: &ReadTransaction| queries(tx).await.map(Some);
+        let key = ReadKey::not_kept("test");
+        let answer: Result<Answer, ApiError> = self.database.read(scope(), None, key, queries).await;
+        serde_json::from_slice(answer.unwrap().json().unwrap()).unwrap()
     }
 
     /// The answer to a verb: "done", or the error without the id.

@@ -54,6 +54,10 @@ fn settings_that_can_never_work_are_refused_by_name() {
     option("--background-pause", "0ms", "from 1ms to 30s");
     option("--background-pause", "1h", "from 1ms to 30s");
     option("--retention", "0s", "from 1ms to 366days");
+    option("--read-cache", "0", "from 1MiB to 64GiB");
+    option("--read-cache", "100KiB", "from 1MiB to 64GiB");
+    option("--read-cache", "100000000000000000000", "a number of MiB");
+    option("--read-cache", "64 parsecs", "a number of MiB");
     option("--max-streams", "0", "from 1 to 16384");
     option("--max-streams", "18446744073709551615", "from 1 to 16384");
     option("--lost-after", "30min", "must be longer than --stale-after 30m");

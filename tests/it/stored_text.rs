@@ -59,6 +59,7 @@ fn is_taken(app: &App, sql: &str) -> bool {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     let refused = ["constraint", "json", "JSON", "never changes", "kept by", "keeps", "has", "there is no such task"];
     assert!(output.status.success() || refused.iter().any(|word| error.contains(word)), "{sql}: {error}");
+    app.sql_seen("select 1");
     output.status.success()
 }
 
@@ -140,13 +141,13 @@ const VALUES: [&str; 3] =
 #[tokio::test]
 async fn any_text_in_a_row_is_shown_and_breaks_no_answer() {
     let app = App::start().await;
-    app.sql("insert into tasks (title, source) values ('sound', 'sound')");
-    app.sql("insert into bookmarks (task_id, title) select id, 'sound' from tasks");
+    app.sql_seen("insert into tasks (title, source) values ('sound', 'sound')");
+    app.sql_seen("insert into bookmarks (task_id, title) select id, 'sound' from tasks");
     // The figures of the project and the source are there before the first case, so that all cases leave equal figures.
-    app.sql(&format!("{} delete from tasks where id = '{PARENT}'", insert_tree()));
+    app.sql_seen(&format!("{} delete from tasks where id = '{PARENT}'", insert_tree()));
     let before = lists(&app).await;
     let since = cursor(&app).await;
-    let columns = app.sql(
+    let columns = app.sql_seen(
         "select m.name || '.' || c.name from sqlite_schema m, pragma_table_info(m.name) c
         where m.type = 'table' and c.type = 'TEXT' and m.name in ('tasks', 'sessions', 'events', 'bookmarks', 'usage')
         order by 1",
@@ -159,7 +160,7 @@ async fn any_text_in_a_row_is_shown_and_breaks_no_answer() {
         // A long text costs a test a second, so some columns stand for all.
         let is_long = matches!(column, "tasks.source" | "tasks.summary" | "sessions.summary");
         for value in &VALUES[..if is_long { 3 } else { 2 }] {
-            app.sql(&insert_tree());
+            app.sql_seen(&insert_tree());
             let what = format!("{column} = {value}");
             // The last task is below another one, and has the project of that one.
             let row = if column == "tasks.project" { format!("id = '{PARENT}'") } else { last_row(table) };
@@ -168,7 +169,7 @@ async fn any_text_in_a_row_is_shown_and_breaks_no_answer() {
             {
                 shown.insert(column);
             }
-            app.sql("delete from tasks where title <> 'sound'; delete from bookmarks where title <> 'sound'");
+            app.sql_seen("delete from tasks where title <> 'sound'; delete from bookmarks where title <> 'sound'");
             assert_eq!(lists(&app).await, before, "{what}");
         }
     }
@@ -205,7 +206,7 @@ async fn any_text_in_a_row_is_shown_and_breaks_no_answer() {
 #[tokio::test]
 async fn any_text_in_the_log_and_the_figures_breaks_no_answer() {
     let app = App::start().await;
-    app.sql(&insert_tree());
+    app.sql_seen(&insert_tree());
     let since = cursor(&app).await;
     let mut ws = app.ws("").await;
     ws.frame().await;
@@ -231,7 +232,9 @@ async fn any_text_in_the_log_and_the_figures_breaks_no_answer() {
             format!("settling (id) values ({value})"),
         ] {
             // A new change shows that the stream goes on.
-            app.sql(&format!("insert into {statement}; update tasks set title = title || '.' where id = '{CHILD}'"));
+            app.sql_seen(&format!(
+                "insert into {statement}; update tasks set title = title || '.' where id = '{CHILD}'"
+            ));
             check(&app, &mut ws, &since, &statement).await;
         }
     }
@@ -243,7 +246,7 @@ async fn any_text_in_the_log_and_the_figures_breaks_no_answer() {
 #[tokio::test]
 async fn metadata_that_is_no_json_object_is_shown_as_text() {
     let app = App::start().await;
-    app.sql(&insert_tree());
+    app.sql_seen(&insert_tree());
     let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(300), "]".repeat(300));
     for (stored, shown) in [
         ("cast(x'7b2261223a2263ff227d' as text)", "{\"a\":\"c\u{fffd}\"}"),
@@ -255,7 +258,7 @@ async fn metadata_that_is_no_json_object_is_shown_as_text() {
         (&format!("'{deep}'"), &serde_json::json!({ "text": deep }).to_string()),
     ] {
         // A version before checked metadata in another way, so its trigger is away for this write.
-        let check = app.sql("select sql from sqlite_schema where name = 'events_metadata_changed'");
+        let check = app.sql_seen("select sql from sqlite_schema where name = 'events_metadata_changed'");
         let update = format!(
             "begin immediate; drop trigger events_metadata_changed; update events set metadata = {stored}; {check}; commit"
         );
@@ -269,12 +272,12 @@ async fn metadata_that_is_no_json_object_is_shown_as_text() {
 #[tokio::test]
 async fn a_row_that_breaks_a_constraint_is_no_damage() {
     let app = App::start().await;
-    app.sql(&insert_tree());
+    app.sql_seen(&insert_tree());
     assert!(is_taken(&app, "update tasks set project = char(7) where status = 'waiting'"));
-    assert!(app.sql("pragma quick_check").contains("CHECK constraint failed"));
+    assert!(app.sql_seen("pragma quick_check").contains("CHECK constraint failed"));
     let before = cursor(&app).await;
     // Without its run the server opens the file again.
-    app.sql("delete from runs");
+    app.sql_seen("delete from runs");
     let epoch = |cursor: &str| cursor.split(':').next().unwrap_or_default().to_owned();
     let began = Instant::now();
     loop {
@@ -298,7 +301,7 @@ async fn the_name_of_a_foreign_table_can_be_any_bytes() {
     let mut program = Command::new("sqlite3");
     let output = program.args(["-cmd", ".timeout 5000"]).arg(app.path()).arg(OsString::from_vec(sql)).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    app.sql("insert into tasks (title) values ('sound')");
+    app.sql_seen("insert into tasks (title) values ('sound')");
     check(&app, &mut ws, &before, "a table").await;
     let app = App::start_in(app.stop().await, |_| ()).await;
     read_all(&app, "a restart").await;

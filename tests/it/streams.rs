@@ -204,7 +204,8 @@ async fn a_burst_is_merged_into_one_stale_or_resync_frame() {
     ws.watch(&["overview"]).await;
     app.sql("with recursive n (i) as (select 1 union select i + 1 from n where i < 1000) insert into tasks (title) select i from n");
     let frame = ws.frame().await;
-    assert_eq!((kind(&frame), frame.get("more")), ("resync", None));
+    assert_eq!((kind(&frame), frame.get("more")), ("stale", None));
+    assert_eq!(frame["payload"]["read_models"], serde_json::json!(["overview"]));
 }
 
 #[tokio::test]
@@ -295,7 +296,9 @@ async fn a_client_that_never_reads_delays_no_other() {
 async fn foreign_hosts_and_origins_get_403_on_every_path() {
     let app = App::start().await;
     let http = reqwest::Client::new();
-    for path in ["/ws", "/api/v1/stream", "/api/v1/overview", "/docs", "/healthz", "/api/v1/hooks/claude-code"] {
+    for path in
+        ["/ws", "/api/v1/stream", "/api/v1/overview", "/docs", "/healthz", "/metrics", "/api/v1/hooks/claude-code"]
+    {
         let by_host = http.get(app.url(path)).header("host", "evil.example").send().await.unwrap();
         assert_eq!(by_host.status(), 403, "{path}");
         assert_eq!(by_host.headers()["content-type"], "application/problem+json", "{path}");

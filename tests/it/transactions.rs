@@ -4,7 +4,7 @@ use std::future::Future;
 use std::task::Poll;
 
 use requery::protocol::write::NewTask;
-use requery::protocol::{TaskId, limits};
+use requery::protocol::{ReadModel, TaskId, limits};
 use requery::server::access::scope::Scope;
 use requery::server::database::{Database, DatabaseError, ReadKey, ReadTransaction, WriteTransaction};
 use requery::server::error::ApiError;
@@ -38,10 +38,10 @@ async fn titles(database: &Database) -> String {
 async fn titles_of(database: &Database, scope: Scope) -> String {
     let queries = async |tx: &ReadTransaction| {
         let tasks = read::first_screen(tx).await?.1;
-        Ok::<_, DatabaseError>(tasks.items.into_iter().map(|task| task.title).collect::<Vec<_>>())
+        Ok::<_, DatabaseError>(Some(tasks.items.into_iter().map(|task| task.title).collect::<Vec<_>>()))
     };
-    let answer = database.read(scope, None, ReadKey::new("titles"), queries).await.unwrap();
-    String::from_utf8(answer.into_bytes()).unwrap()
+    let answer = database.read(scope, None, ReadKey::not_kept("titles"), queries).await.unwrap();
+    String::from_utf8(answer.json().unwrap().to_vec()).unwrap()
 }
 
 /// Only a committed transaction returns a cursor.
@@ -81,8 +81,8 @@ async fn a_read_returns_only_the_rows_of_its_scope() {
 async fn equal_answers_have_one_entity_tag() {
     let (_folder, database) = open().await;
     let answer = async |value: u8| {
-        let queries = async |_: &ReadTransaction| Ok::<_, DatabaseError>(value);
-        database.read(Scope::All, None, ReadKey::new("value"), queries).await.unwrap()
+        let queries = async |_: &ReadTransaction| Ok::<_, DatabaseError>(Some(value));
+        database.read(Scope::All, None, ReadKey::not_kept("value"), queries).await.unwrap()
     };
     let one = answer(1).await;
     assert_eq!(one.etag(), answer(1).await.etag());
@@ -92,9 +92,10 @@ async fn equal_answers_have_one_entity_tag() {
 
 #[test]
 fn a_read_key_names_the_operation_and_the_given_parameters() {
-    let key = ReadKey::new("tasks").with("status", None::<&str>).with("limit", Some(50)).with("before", Some("a b"));
+    let tasks = || ReadKey::new("tasks", ReadModel::Overview);
+    let key = tasks().with("status", None::<&str>).with("limit", Some(50)).with("before", Some("a b"));
     assert_eq!(key.to_string(), "tasks limit=\"50\" before=\"a b\"");
-    assert_ne!(key, ReadKey::new("tasks").with("limit", Some(50)));
+    assert_ne!(key, tasks().with("limit", Some(50)));
 }
 
 /// A client can leave at any moment of its write: the future is dropped after each number of polls in turn.

@@ -148,6 +148,8 @@ async fn run_once(database: &Database, spool: &Spool, pace: &mut IntakePace) -> 
         };
         let IntakeOutcome { delivered, refused, stop_error } = outcome;
         undeliverable.extend(refused);
+        database.metrics().hooks_refused.inc_by(undeliverable.len() as u64);
+        database.metrics().hooks_spooled.inc_by(delivered.len() as u64);
         taken += delivered.len();
         claim = blocking(move || {
             let delivered: Vec<&str> = delivered.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The tail: hands the log's notices to the hub, pass by pass.
+//! The tail: hands the log's notices to the outlet, pass by pass.
 //!
 //! The bell only wakes the tail. The notices always come from the table, so a lost ring delays a notice by milliseconds
 //! but never loses one. The end of a pass is fixed when the pass begins: a steady writer cannot hold the hub's window
@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use requery_entities::change;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::outlet::Outlet;
 use super::{Between, between, notice, sqlite};
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::database::sqlite::bell::Bell;
 use crate::server::database::{Database, DatabaseError, Position};
-use crate::server::hub::HubInput;
 use crate::server::jobs::TroubleLog;
 
 /// How many changes are read at once. A bound on memory; the rest of the pass follows at once.
@@ -38,16 +38,15 @@ const READ_PAUSE: Duration = Duration::from_millis(50);
 pub async fn tail(
     database: Database,
     from: Cursor,
-    hub: mpsc::Sender<HubInput>,
+    outlet: Outlet,
     log_grew: Arc<Notify>,
     shutdown: CancellationToken,
 ) {
     let ended = async {
         let mut read = ReadLog::up_to(&from);
         let mut reopened: Option<Instant> = None;
-        // The receiver is gone only when the server ends.
-        while !hub.is_closed() {
-            let Err(error) = follow(&database, &mut read, &hub, &log_grew, &shutdown).await else { return };
+        while !outlet.is_closed() {
+            let Err(error) = follow(&database, &mut read, &outlet, &log_grew, &shutdown).await else { return };
             if read.is_to_repeat(&error, Instant::now()) {
                 let _ = shutdown.run_until_cancelled(tokio::time::sleep(READ_PAUSE)).await;
                 continue;
@@ -58,7 +57,7 @@ pub async fn tail(
                 let rest = REOPEN_INTERVAL.saturating_sub(at.elapsed());
                 let _ = shutdown.run_until_cancelled(tokio::time::sleep(rest)).await;
             }
-            read = match shutdown.run_until_cancelled(reopen(&database, &hub)).await.flatten() {
+            read = match shutdown.run_until_cancelled(reopen(&database, &outlet)).await.flatten() {
                 Some(cursor) => ReadLog::up_to(&cursor),
                 None => return,
             };
@@ -103,12 +102,12 @@ impl ReadLog {
 async fn follow(
     database: &Database,
     read: &mut ReadLog,
-    hub: &mpsc::Sender<HubInput>,
+    outlet: &Outlet,
     log_grew: &Notify,
     shutdown: &CancellationToken,
 ) -> Result<(), DatabaseError> {
     let mut bell = Bell::connect(database).await?;
-    let followed = shutdown.run_until_cancelled(follow_with(&mut bell, database, read, hub, log_grew)).await;
+    let followed = shutdown.run_until_cancelled(follow_with(&mut bell, database, read, outlet, log_grew)).await;
     // An open connection would keep the file from being closed in order, and would meet the connections to another file.
     bell.close().await;
     match followed {
@@ -122,21 +121,29 @@ async fn follow_with(
     bell: &mut Bell,
     database: &Database,
     read: &mut ReadLog,
-    hub: &mpsc::Sender<HubInput>,
+    outlet: &Outlet,
     log_grew: &Notify,
 ) -> Result<Infallible, DatabaseError> {
     loop {
         let end = bell.check(database, &read.epoch, &read.reached, read.newest.as_ref()).await?;
         let pass = between(&read.reached, &end);
         if !pass.is_empty() {
+            note_lag(database, &pass);
             bell.stay_awake();
             log_grew.notify_one();
-            read.newest = read_pass(bell, database, &pass, end.cursor(&read.epoch), read.newest.clone(), hub).await?;
+            read.newest =
+                read_pass(bell, database, &pass, end.cursor(&read.epoch), read.newest.clone(), outlet).await?;
             read.reached = end;
         }
+        database.metrics().log_lag.set(0);
         read.failing_since = None;
         bell.wait(database).await?;
     }
+}
+
+/// Shows how many changes wait to be handed on.
+fn note_lag(database: &Database, rest: &Between) {
+    database.metrics().log_lag.set(i64::try_from(rest.most_changes()).unwrap_or(i64::MAX));
 }
 
 /// Hands on one pass. `before` is the newest row of the pass before. Returns the newest row that was read.
@@ -146,7 +153,7 @@ async fn read_pass(
     pass: &Between,
     cursor: Cursor,
     before: Option<change::Model>,
-    hub: &mpsc::Sender<HubInput>,
+    outlet: &Outlet,
 ) -> Result<Option<change::Model>, DatabaseError> {
     let mut rest = pass.clone();
     let mut newest = None;
@@ -158,15 +165,17 @@ async fn read_pass(
         read += rows.len() as u64;
         match rows.iter().map(notice).collect::<Option<Vec<Notice>>>() {
             Some(notices) if !has_unknown_kind && !notices.is_empty() => {
-                // A closed hub means that the server ends.
-                let _ = hub.send(HubInput::Notices(notices)).await;
+                outlet.notices(notices, rows.iter().map(|row| rest.after_row(row.id))).await;
             }
             Some(_) => {}
             None => has_unknown_kind = true,
         }
         newest = rows.pop().or(newest);
         match &newest {
-            Some(row) if !is_last => rest = between(&rest.after_row(row.id), pass.end()),
+            Some(row) if !is_last => {
+                rest = between(&rest.after_row(row.id), pass.end());
+                note_lag(database, &rest);
+            }
             _ => break,
         }
     }
@@ -178,20 +187,19 @@ async fn read_pass(
     let newest = newest.or(before);
     // Noted before a client of a stream can know the cursor.
     database.note_read(pass.end(), newest.as_ref());
-    let input = match has_unknown_kind {
-        true => HubInput::Doubt { reason: "a change of a kind that is not known", cursor },
-        false => HubInput::Complete(cursor),
-    };
-    let _ = hub.send(input).await;
+    match has_unknown_kind {
+        true => outlet.doubt("a change of a kind that is not known", cursor).await,
+        false => outlet.complete(cursor).await,
+    }
     Ok(newest)
 }
 
 /// Tries to open the database again until it succeeds. None when the hub has ended.
-async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cursor> {
+async fn reopen(database: &Database, outlet: &Outlet) -> Option<Cursor> {
     let began = Instant::now();
     let mut trouble = TroubleLog::new(REOPEN_INTERVAL);
     let mut is_away = false;
-    loop {
+    while !outlet.is_closed() {
         let opened = match database.reopen().await {
             Ok(()) => database.snapshot(Scope::All).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -201,7 +209,7 @@ async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cur
                 let cursor = read.cursor().clone();
                 tracing::info!(epoch = cursor.epoch(), "the database is open again");
                 let reason = "the database was opened anew";
-                hub.send(HubInput::Doubt { reason, cursor: cursor.clone() }).await.ok()?;
+                outlet.doubt(reason, cursor.clone()).await;
                 return Some(cursor);
             }
             Err(error) => {
@@ -209,13 +217,14 @@ async fn reopen(database: &Database, hub: &mpsc::Sender<HubInput>) -> Option<Cur
                     tracing::error!(error, "the database is away; it is tried again every second");
                 }
                 if !is_away {
-                    hub.send(HubInput::DatabaseAway).await.ok()?;
+                    outlet.database_away().await;
                     is_away = true;
                 }
             }
         }
         tokio::time::sleep(REOPEN_INTERVAL).await;
     }
+    None
 }
 
 #[cfg(test)]

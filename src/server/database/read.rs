@@ -1,89 +1,32 @@
-//! The only way to read for an answer: take a snapshot, run the queries in it, encode the answer once.
+//! The only way to read for an answer: look into the cache, or take a snapshot, run the queries in it, encode the answer
+//! once.
 //!
-//! A cache of answers, one query for concurrent reads of equal keys and the wait for `Requery-At-Least` belong into
+//! The cache of answers, one query for concurrent reads of equal keys and the heed of `Requery-At-Least` are in
 //! [`Database::read`]. No other place may do them. The transaction carries the scope of the caller: lists are limited to
 //! it, and a row is found by its id with [`in_scope`](super::in_scope).
 
-use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sea_orm::{DbErr, TransactionTrait};
 use serde::Serialize;
 
+use super::answer::Answer;
+use super::encoded::EncodedAnswer;
+use super::read_cache::{CacheKey, KeptAnswer, Waited};
+use super::read_key::ReadKey;
 use super::transaction::{ReadTransaction, Statements};
-use super::{Database, DatabaseError};
-use crate::protocol::Cursor;
+use super::{Database, DatabaseError, Position};
+use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
-
-/// The name of a read: its operation and its parameters. Two reads of equal scope and equal key have equal answers in
-/// one snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ReadKey {
-    operation: &'static str,
-    parameters: Vec<(&'static str, String)>,
-}
-
-/// The answer to a read: its JSON, encoded once.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    bytes: Vec<u8>,
-    etag: String,
-    cursor: Cursor,
-}
-
-impl ReadKey {
-    /// The key of an operation, without parameters.
-    pub fn new(operation: &'static str) -> Self {
-        Self { operation, parameters: Vec::new() }
-    }
-
-    /// Adds a parameter. A parameter that was left out is left out here too.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: Option<impl fmt::Display>) -> Self {
-        self.parameters.extend(value.map(|value| (name, value.to_string())));
-        self
-    }
-}
-
-impl fmt::Display for ReadKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.operation)?;
-        self.parameters.iter().try_for_each(|(name, value)| write!(f, " {name}={value:?}"))
-    }
-}
-
-impl Answer {
-    /// Encodes `value`. `cursor` contains the changes that the value shows.
-    fn new(value: &impl Serialize, cursor: Cursor) -> Result<Self, DatabaseError> {
-        let bytes = serde_json::to_vec(value).map_err(|error| DatabaseError::Db(DbErr::Json(error.to_string())))?;
-        let mut hasher = DefaultHasher::new();
-        bytes.hash(&mut hasher);
-        Ok(Self { bytes, etag: format!("W/\"{:016x}\"", hasher.finish()), cursor })
-    }
-
-    /// The JSON.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The JSON.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-
-    /// The entity tag of the JSON.
-    pub fn etag(&self) -> &str {
-        &self.etag
-    }
-
-    /// The changes that the answer contains.
-    pub fn cursor(&self) -> &Cursor {
-        &self.cursor
-    }
-}
+use crate::server::metrics::{AnswerSource, Operation};
 
 impl Database {
-    /// Runs `queries` in one snapshot and makes the answer. The answer has the cursor of the snapshot.
+    /// The answer of `queries`, which run in one snapshot and return none if the row that they look for does not exist.
+    ///
+    /// The answer contains every change that the server had shown in any way when the request came: every write that it
+    /// had acknowledged, every change of an earlier answer, and every change that it had sent on a stream. It contains
+    /// `at_least` too, if that is a cursor of this run. An answer that is known to contain them comes from memory.
     ///
     /// Few reads run at once, and the others wait here: a write never waits behind more of them for a core.
     pub async fn read<T: Serialize, E: From<DatabaseError>>(
@@ -91,19 +34,42 @@ impl Database {
         scope: Scope,
         at_least: Option<&Cursor>,
         key: ReadKey,
-        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, E>,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, E>,
     ) -> Result<Answer, E> {
-        let _turn = self.0.read_turns.take().await?;
-        let in_snapshot = async move |scope| {
-            let read = self.snapshot(scope).await?;
-            let value = queries(&read).await?;
-            Ok((value, read.cursor.clone()))
+        tracing::debug!(%key, %scope, "read");
+        let (cache, metrics) = (&self.0.read_cache, self.metrics());
+        let for_all = match self.place(&key, &scope)? {
+            None => None,
+            Some((place, shown)) => match cache.wait(place.clone(), &cache.demand(shown, at_least)).await? {
+                Waited::Found(found) => {
+                    metrics.answer_time.note(Duration::ZERO);
+                    let (source, place) = (AnswerSource::Memory, Some((cache.clone(), place)));
+                    return Ok(Answer { kept: found.kept, cursor: found.cursor, source, metrics, place });
+                }
+                Waited::Read(for_all) => Some((for_all, place)),
+            },
         };
-        self.read_with_cursor(scope, at_least, key, in_snapshot).await
+        // Without the cache the answer contains all of this too: the snapshot begins after the request came.
+        let _turn = self.0.read_turns.take().await?;
+        let began = Instant::now();
+        let read = self.snapshot(scope).await?;
+        self.count_query(&key);
+        let encoded = match queries(&read).await? {
+            Some(value) => self.encode(&value)?,
+            None => EncodedAnswer::absent(),
+        };
+        metrics.answer_time.note(began.elapsed());
+        let cursor = read.cursor.clone();
+        let (kept, place) = match for_all {
+            Some((for_all, place)) => (for_all.keep(encoded, cursor.clone()), Some((cache.clone(), place))),
+            None => (Arc::new(KeptAnswer::new(encoded, cursor.clone())), None),
+        };
+        Ok(Answer { kept, cursor, source: AnswerSource::Database, metrics, place })
     }
 
     /// Makes the answer of a read model that can be behind the rows, such as the search index. `queries` takes its own
-    /// snapshot of the scope, and returns the value with the cursor of the changes that the value shows.
+    /// snapshot of the scope, and returns the value with the cursor of the changes that the value shows. Such an answer
+    /// is not kept.
     pub async fn read_with_cursor<T: Serialize, E: From<DatabaseError>>(
         &self,
         scope: Scope,
@@ -111,12 +77,58 @@ impl Database {
         key: ReadKey,
         queries: impl AsyncFnOnce(Scope) -> Result<(T, Cursor), E>,
     ) -> Result<Answer, E> {
-        // One SQLite database has no replicas: a snapshot that begins now contains every commit before it, and so every
-        // cursor of this run. A cursor of another epoch sets no requirement. The search index always waits a moment.
+        // The search index always waits a moment, for every change.
         let _ = at_least;
         tracing::debug!(%key, %scope, "read");
+        self.count_query(&key);
         let (value, cursor) = queries(scope).await?;
-        Ok(Answer::new(&value, cursor)?)
+        let kept = Arc::new(KeptAnswer::new(self.encode(&value)?, cursor.clone()));
+        Ok(Answer { kept, cursor, source: AnswerSource::Database, metrics: self.metrics(), place: None })
+    }
+
+    /// The place of an answer in the cache, and the changes that the server has shown. None: the answer is not kept, or
+    /// no tail tells the cache of changes.
+    fn place(&self, key: &ReadKey, scope: &Scope) -> Result<Option<(Arc<CacheKey>, Cursor)>, DatabaseError> {
+        // Fails while the database is away.
+        let epoch = self.connections()?.epoch;
+        if !self.0.read_cache.follows(&epoch) {
+            return Ok(None);
+        }
+        Ok(CacheKey::of(key, scope).map(|place| (place, self.minted().cursor(&epoch))))
+    }
+
+    fn encode(&self, value: &impl Serialize) -> Result<EncodedAnswer, DatabaseError> {
+        self.0.metrics.answers_encoded.inc();
+        EncodedAnswer::of(value)
+    }
+
+    fn count_query(&self, key: &ReadKey) {
+        self.0.metrics.queries.get_or_create(&Operation { operation: key.operation() }).inc();
+    }
+
+    /// Sets the memory for answers, in bytes.
+    pub fn keep_answers(&self, bytes: u64) {
+        self.0.read_cache.set_capacity(bytes);
+    }
+
+    /// Tells the cache of answers that the tail follows the log from `cursor` on.
+    pub(in crate::server) fn begin_notes(&self, cursor: &Cursor) {
+        self.0.read_cache.begin(cursor);
+    }
+
+    /// Tells the cache of answers of changes, each with a position that contains it.
+    pub(in crate::server) fn note_changes<'n>(&self, changes: impl Iterator<Item = (&'n Notice, Position)>) {
+        self.0.read_cache.note(changes);
+    }
+
+    /// Tells the cache of answers that it was told of every change in `cursor`.
+    pub(in crate::server) fn complete_notes(&self, cursor: &Cursor) {
+        self.0.read_cache.complete(cursor);
+    }
+
+    /// Tells the cache of answers that the log cannot name the changes any more.
+    pub(in crate::server) fn end_notes(&self) {
+        self.0.read_cache.forget();
     }
 
     /// Runs `queries` in one snapshot, in turn with the reads of answers, for a question of an open stream.

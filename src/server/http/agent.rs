@@ -8,6 +8,7 @@ use super::body::JsonBody;
 use super::reading::{ProjectParameter, Reading};
 use super::writing::write;
 use crate::agent::name::{AgentName, AgentNameError};
+use crate::protocol::ReadModel;
 use crate::protocol::model::Agents;
 use crate::protocol::write::RegisterAgent;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
@@ -28,7 +29,7 @@ impl AgentApi {
         reading: Reading,
     ) -> Result<ReadAnswer<Agents>, ApiError> {
         let queries = async |tx: &ReadTransaction| Ok(read::agent::agents(tx).await?);
-        reading.answer(&self.0, project.0, ReadKey::new("agents"), queries).await
+        reading.answer(&self.0, project.0, ReadKey::new("agents", ReadModel::Agents), queries).await
     }
 
     /// Report the installation of a coding agent

@@ -4,6 +4,7 @@
 
 use std::marker::PhantomData;
 
+use bytes::Bytes;
 use poem::http::{HeaderName, StatusCode, header};
 use poem::{IntoResponse, Response};
 use poem_openapi::ApiResponse;
@@ -22,8 +23,16 @@ const JSON: &str = "application/json";
 /// The answer to a read: the body, or 304 if the caller has this body already.
 pub(super) struct ReadAnswer<T> {
     answer: Answer,
-    caller_has_it: bool,
+    body: ReadBody,
     of: PhantomData<fn() -> T>,
+}
+
+/// The body of the answer to a read.
+enum ReadBody {
+    /// The caller has it.
+    NotModified,
+    Plain(Bytes),
+    Gzip(Bytes),
 }
 
 /// The answer to a write that can create a row: the row, with 201 if it is new.
@@ -36,7 +45,7 @@ pub(super) struct SavedRow<T> {
 
 /// The answer to a write that changes a row: the row as it is now.
 pub(super) struct ChangedRow<T> {
-    body: Vec<u8>,
+    body: Bytes,
     cursor: Cursor,
     of: PhantomData<fn() -> T>,
 }
@@ -47,16 +56,25 @@ pub(super) struct NoContent {
 }
 
 impl<T> ReadAnswer<T> {
-    /// `held` is the value of `If-None-Match`: the answers that the caller has.
-    pub(super) fn new(answer: Answer, held: Option<&str>) -> Self {
-        let caller_has_it = held.is_some_and(|held| names(held, answer.etag()));
-        Self { answer, caller_has_it, of: PhantomData }
+    /// `held` is the value of `If-None-Match`: the answers that the caller has. `gzip`: the caller takes this coding. None:
+    /// the row that the read names does not exist.
+    pub(super) async fn new(answer: Answer, held: Option<&str>, gzip: bool) -> Option<Self> {
+        let caller_has_it = answer.json().is_some() && held.is_some_and(|held| names(held, answer.etag()));
+        answer.count(caller_has_it);
+        let json = answer.json()?.clone();
+        let body = if caller_has_it {
+            ReadBody::NotModified
+        } else {
+            let gzip = if gzip { answer.gzip().await } else { None };
+            gzip.map_or(ReadBody::Plain(json), ReadBody::Gzip)
+        };
+        Some(Self { answer, body, of: PhantomData })
     }
 }
 
 impl<T, C> From<ReadAnswer<T>> for ReadAnswer<OrSince<T, C>> {
     fn from(whole: ReadAnswer<T>) -> Self {
-        Self { answer: whole.answer, caller_has_it: whole.caller_has_it, of: PhantomData }
+        Self { answer: whole.answer, body: whole.body, of: PhantomData }
     }
 }
 
@@ -70,15 +88,16 @@ impl<T: Serialize> SavedRow<T> {
 impl<T: Serialize> ChangedRow<T> {
     pub(super) fn new(committed: Committed<T>) -> Result<Self, ApiError> {
         let (row, cursor) = committed.into_parts();
-        Ok(Self { body: bytes(&row)?, cursor, of: PhantomData })
+        Ok(Self { body: bytes(&row)?.into(), cursor, of: PhantomData })
     }
 }
 
 impl<T> ChangedRow<T> {
     /// The answer to a request that only read, because it asked for no change.
-    pub(super) fn at(answer: Answer) -> Self {
-        let cursor = answer.cursor().clone();
-        Self { body: answer.into_bytes(), cursor, of: PhantomData }
+    pub(super) fn at(answer: &Answer) -> Self {
+        answer.count(false);
+        let body = answer.json().cloned().unwrap_or_default();
+        Self { body, cursor: answer.cursor().clone(), of: PhantomData }
     }
 }
 
@@ -108,12 +127,20 @@ fn response(status: StatusCode, cursor: &Cursor) -> poem::ResponseBuilder {
 
 impl<T> IntoResponse for ReadAnswer<T> {
     fn into_response(self) -> Response {
-        let status = if self.caller_has_it { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        let status = match self.body {
+            ReadBody::NotModified => StatusCode::NOT_MODIFIED,
+            ReadBody::Plain(_) | ReadBody::Gzip(_) => StatusCode::OK,
+        };
         // A browser may keep the answer but must revalidate it each time: only the server knows whether it is stale.
         let response = response(status, self.answer.cursor())
             .header(header::ETAG, self.answer.etag())
-            .header(header::CACHE_CONTROL, "private, no-cache");
-        if self.caller_has_it { response.finish() } else { response.content_type(JSON).body(self.answer.into_bytes()) }
+            .header(header::CACHE_CONTROL, "private, no-cache")
+            .header(header::VARY, "accept-encoding");
+        match self.body {
+            ReadBody::NotModified => response.finish(),
+            ReadBody::Plain(json) => response.content_type(JSON).body(json),
+            ReadBody::Gzip(json) => response.content_type(JSON).header(header::CONTENT_ENCODING, "gzip").body(json),
+        }
     }
 }
 

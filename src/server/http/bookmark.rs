@@ -11,7 +11,7 @@ use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince};
 use crate::protocol::write::SaveBookmark;
-use crate::protocol::{BookmarkId, Cursor, TaskId};
+use crate::protocol::{BookmarkId, Cursor, ReadModel, TaskId};
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
@@ -36,13 +36,17 @@ impl BookmarkApi {
         reading: Reading,
     ) -> Result<ReadAnswer<OrSince<BookmarkPage, BookmarksSince>>, ApiError> {
         let window = page.window(read::bookmark::list(&project.0, task_id.0.as_ref()))?;
-        let key = ReadKey::new("bookmarks").with("task_id", task_id.0.as_ref());
+        let key = ReadKey::new("bookmarks", ReadModel::Bookmarks).with("task_id", task_id.0.as_ref());
         let queries =
             async |tx: &ReadTransaction| Ok(read::bookmark::page(tx, task_id.0.as_ref(), &window, page.limit()).await?);
         let changes = async |tx: &ReadTransaction, cursor: &Cursor| {
             Ok(read::bookmark::page_since(tx, task_id.0.as_ref(), &window, page.limit(), cursor).await?)
         };
-        reading.answer_since(&self.0, project.0, page.extend(key), page.since(since), changes, queries).await
+        let key = page.extend(key);
+        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
+            return Ok(answer);
+        }
+        Ok(reading.answer(&self.0, project.0, key, queries).await?.into())
     }
 
     /// Mark a task or an event

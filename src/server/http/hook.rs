@@ -1,5 +1,6 @@
 //! The hooks of coding agents.
 
+use poem::error::ResponseError;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path};
 
@@ -10,6 +11,7 @@ use super::{Group, now_ms};
 use crate::agent::name::{AgentName, AgentNameError};
 use crate::agent::process::Process;
 use crate::agent::runtime::AgentRuntime;
+use crate::protocol::ReadModel;
 use crate::protocol::model::HooksHeard;
 use crate::server::access::scope::Scope;
 use crate::server::agents::{self, HookDelivery, HookError, HookTime};
@@ -30,10 +32,10 @@ impl HookApi {
         #[oai(name = "If-None-Match")]
         held: Header<Option<String>>,
     ) -> Result<ReadAnswer<HooksHeard>, ApiError> {
-        let key = ReadKey::new("hooks_heard");
-        let queries = async |tx: &ReadTransaction| Ok::<_, ApiError>(agents::hooks_last_heard(tx).await?);
+        let key = ReadKey::new("hooks_heard", ReadModel::Agents);
+        let queries = async |tx: &ReadTransaction| Ok::<_, ApiError>(Some(agents::hooks_last_heard(tx).await?));
         let answer = self.0.read(Scope::All, None, key, queries).await?;
-        Ok(ReadAnswer::new(answer, held.0.as_deref()))
+        ReadAnswer::new(answer, held.0.as_deref(), false).await.ok_or(ApiError::Internal)
     }
 
     /// Take a hook of Claude Code
@@ -113,7 +115,28 @@ impl HookApi {
 }
 
 impl HookApi {
+    /// Takes a hook, and counts it.
     async fn take(
+        &self,
+        source: AgentName,
+        delivery: &Option<String>,
+        at: &Option<String>,
+        process: &Option<String>,
+        host: &Option<String>,
+        body: Vec<u8>,
+    ) -> Result<NoContent, ApiError> {
+        let metrics = self.0.metrics();
+        let taken = self.write(source, delivery, at, process, host, body).await;
+        match &taken {
+            Ok(_) => metrics.hooks_taken.inc(),
+            // The same record can be taken later, so it is not refused.
+            Err(error) if error.status().is_server_error() => 0,
+            Err(_) => metrics.hooks_refused.inc(),
+        };
+        taken
+    }
+
+    async fn write(
         &self,
         source: AgentName,
         delivery: &Option<String>,

@@ -5,6 +5,7 @@ use poem_openapi::OpenApi;
 use super::Group;
 use super::answer::ReadAnswer;
 use super::reading::{PageParameters, ProjectParameter, Reading};
+use crate::protocol::ReadModel;
 use crate::protocol::model::{Overview, ProjectPage};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
@@ -24,7 +25,7 @@ impl OverviewApi {
         reading: Reading,
     ) -> Result<ReadAnswer<Overview>, ApiError> {
         let queries = async |tx: &ReadTransaction| Ok(read::overview::overview(tx).await?);
-        reading.answer(&self.0, project.0, ReadKey::new("overview"), queries).await
+        reading.answer(&self.0, project.0, ReadKey::new("overview", ReadModel::Overview), queries).await
     }
 
     /// Projects with the numbers of their tasks, the last changed first
@@ -33,6 +34,7 @@ impl OverviewApi {
         let scope = Scope::All;
         let window = page.window(read::project::list(&scope))?;
         let queries = async |tx: &ReadTransaction| Ok(read::project::page(tx, &window, page.limit()).await?);
-        reading.answer(&self.0, scope, page.extend(ReadKey::new("projects")), queries).await
+        let key = ReadKey::new("projects", ReadModel::Overview);
+        reading.answer(&self.0, scope, page.extend(key), queries).await
     }
 }

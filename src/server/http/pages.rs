@@ -14,6 +14,7 @@ use poem::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use poem::{Request, Response};
 
 use super::answer::names;
+use super::negotiation::{accepts_coding, listed};
 
 /// The files of the dashboard. A checkout without the folder does not compile.
 static DIST: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/web/dashboard/dist");
@@ -133,24 +134,6 @@ fn is_view(name: &str) -> bool {
 /// Whether a browser asks for a page. A program that takes any type learns that no operation has the path.
 fn accepts_html(headers: &HeaderMap) -> bool {
     listed(headers, &header::ACCEPT).any(|(kind, weight)| kind == "text/html" && weight > 0.0)
-}
-
-fn accepts_coding(headers: &HeaderMap, coding: &str) -> bool {
-    let weight = |name: &str| {
-        listed(headers, &header::ACCEPT_ENCODING).find(|(listed, _)| listed == name).map(|(_, weight)| weight)
-    };
-    weight(coding).or_else(|| weight("*")).is_some_and(|weight| weight > 0.0)
-}
-
-/// The entries of a header, in lower case, with their weights.
-fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = (String, f32)> + 'a {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|entry| {
-        let mut parts = entry.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        (kind, weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
-    })
 }
 
 fn content_type(name: &str) -> &'static str {

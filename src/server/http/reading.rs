@@ -12,11 +12,12 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::Serialize;
 
 use super::answer::ReadAnswer;
+use super::negotiation::accepts_coding;
 use super::since::{OrSince, SinceParameter};
 use crate::protocol::limits;
 use crate::protocol::{Cursor, CursorError};
 use crate::server::access::scope::Scope;
-use crate::server::database::{Database, ReadKey, ReadTransaction};
+use crate::server::database::{Answer, Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::read::{ListName, PageToken, PageWindow};
 
@@ -25,19 +26,18 @@ const AT_LEAST: &str = "Requery-At-Least";
 /// The description of `Requery-At-Least` where an operation has no comment of its own on its [`Reading`].
 const AT_LEAST_DESCRIPTION: &str = "A cursor that the answer must cover. A cursor of another epoch is ignored.";
 
-/// The JSON of a difference that was not made.
-const NO_CHANGES: &[u8] = b"null";
-
 const READING_PLACEHOLDER: &str = "the parameters of every read";
 const PAGE_PLACEHOLDER: &str = "the parameters of every page";
 
 /// The query parameter `project`.
 pub(super) struct ProjectParameter(pub(super) Scope);
 
-/// The headers of a read: the tags of the answers that the caller has, and the cursor that the answer must cover.
+/// The headers of a read: the tags of the answers that the caller has, the cursor that the answer must cover, and whether
+/// the caller takes a compressed answer.
 pub(super) struct Reading {
     if_none_match: Option<String>,
     at_least: Option<Cursor>,
+    takes_gzip: bool,
 }
 
 /// The query parameters of a page: its length, and the place in the list where it begins.
@@ -48,7 +48,7 @@ pub(super) struct PageParameters {
 }
 
 impl Reading {
-    /// Runs `queries` in one snapshot and makes the answer of the operation.
+    /// The answer of the operation, for which `queries` run in one snapshot.
     pub(super) async fn answer<T: Serialize>(
         self,
         database: &Database,
@@ -56,30 +56,42 @@ impl Reading {
         key: ReadKey,
         queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, ApiError>,
     ) -> Result<ReadAnswer<T>, ApiError> {
+        let queries = async |tx: &ReadTransaction| queries(tx).await.map(Some);
         let answer = database.read(scope, self.at_least.as_ref(), key, queries).await?;
-        Ok(ReadAnswer::new(answer, self.if_none_match.as_deref()))
+        self.made_of(answer).await
     }
 
-    /// Like [`Reading::answer`], for an operation with `since`: `changes` makes the difference to the answer that the caller
-    /// holds, or none if the caller needs the whole answer.
-    pub(super) async fn answer_since<T: Serialize, C: Serialize>(
+    /// Like [`Reading::answer`], for the row `id` that the request names: 404 if `queries` return none.
+    pub(super) async fn answer_for<T: Serialize>(
         self,
+        (what, id): (&'static str, &impl ToString),
         database: &Database,
         scope: Scope,
         key: ReadKey,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, ApiError>,
+    ) -> Result<ReadAnswer<T>, ApiError> {
+        let answer = database.read(scope, self.at_least.as_ref(), key, queries).await?;
+        let cursor = answer.cursor().clone();
+        let found = ReadAnswer::new(answer, self.if_none_match.as_deref(), self.takes_gzip).await;
+        // The row is absent at that cursor.
+        found.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: Some(cursor) })
+    }
+
+    /// The difference to the answer that the caller of an operation with `since` holds, as `changes` makes it. None: the
+    /// caller needs the whole answer.
+    pub(super) async fn changes<T, C: Serialize>(
+        &self,
+        database: &Database,
+        scope: &Scope,
+        key: &ReadKey,
         since: SinceParameter,
         changes: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<C>, ApiError>,
-        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, ApiError>,
-    ) -> Result<ReadAnswer<OrSince<T, C>>, ApiError> {
-        if let Some(cursor) = &since.0 {
-            let changes_key = key.clone().with("since", Some(cursor));
-            let in_snapshot = async |tx: &ReadTransaction| changes(tx, cursor).await;
-            let answer = database.read(scope.clone(), self.at_least.as_ref(), changes_key, in_snapshot).await?;
-            if answer.bytes() != NO_CHANGES {
-                return Ok(ReadAnswer::new(answer, None));
-            }
-        }
-        Ok(self.answer(database, scope, key, queries).await?.into())
+    ) -> Result<Option<ReadAnswer<OrSince<T, C>>>, ApiError> {
+        let Some(cursor) = &since.0 else { return Ok(None) };
+        let key = key.clone().with("since", Some(cursor));
+        let in_snapshot = async |tx: &ReadTransaction| changes(tx, cursor).await;
+        let answer = database.read(scope.clone(), self.at_least.as_ref(), key, in_snapshot).await?;
+        Ok(ReadAnswer::new(answer, None, self.takes_gzip).await)
     }
 
     /// Like [`Reading::answer`], for a read model that can be behind the rows: `queries` takes the snapshot and names
@@ -92,7 +104,12 @@ impl Reading {
         queries: impl AsyncFnOnce(Scope) -> Result<(T, Cursor), ApiError>,
     ) -> Result<ReadAnswer<T>, ApiError> {
         let answer = database.read_with_cursor(scope, self.at_least.as_ref(), key, queries).await?;
-        Ok(ReadAnswer::new(answer, self.if_none_match.as_deref()))
+        self.made_of(answer).await
+    }
+
+    async fn made_of<T>(self, answer: Answer) -> Result<ReadAnswer<T>, ApiError> {
+        let found = ReadAnswer::new(answer, self.if_none_match.as_deref(), self.takes_gzip).await;
+        found.ok_or(ApiError::Internal)
     }
 }
 
@@ -121,16 +138,6 @@ impl PageParameters {
     pub(super) fn extend(&self, key: ReadKey) -> ReadKey {
         key.with("limit", Some(self.limit)).with("before", self.before.as_ref()).with("after", self.after.as_ref())
     }
-}
-
-/// The row that a request names, or 404 with the cursor of the snapshot that does not contain it.
-pub(super) fn found<T>(
-    tx: &ReadTransaction,
-    what: &'static str,
-    id: &impl ToString,
-    row: Option<T>,
-) -> Result<T, ApiError> {
-    row.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: Some(tx.cursor().clone()) })
 }
 
 impl<'a> ApiExtractor<'a> for ProjectParameter {
@@ -185,7 +192,8 @@ impl<'a> ApiExtractor<'a> for Reading {
                 Some(text.parse().map_err(|error: CursorError| ApiError::header(AT_LEAST, error.to_string()))?)
             }
         };
-        Ok(Self { if_none_match: if_none_match.0, at_least })
+        let takes_gzip = accepts_coding(request.headers(), "gzip");
+        Ok(Self { if_none_match: if_none_match.0, at_least, takes_gzip })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::web::Query;
 use poem::{Endpoint, EndpointExt, FromRequest, Request, Response};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,10 +17,11 @@ use crate::protocol::limits;
 use crate::protocol::{AT_HEADER, AT_LEAST_HEADER, CURSOR_HEADER, DELIVERY_HEADER, HOST_HEADER, PROCESS_HEADER};
 use crate::server::access::gate::Gate;
 use crate::server::config::ServerConfig;
-use crate::server::database::{Database, Turns};
+use crate::server::database::Database;
 use crate::server::error::ApiError;
 use crate::server::feed::{self, Feed};
 use crate::server::hub::Hub;
+use crate::server::metrics::{StreamTransport, StreamTransportName};
 use crate::server::net::{sse, ws};
 use crate::server::search::SearchIndex;
 
@@ -30,8 +32,6 @@ pub struct Streams {
     source: feed::FeedSource,
     /// One permit for each open stream.
     permits: Arc<Semaphore>,
-    /// A turn for each stream that is reading its first frame.
-    beginnings: Arc<Turns>,
     /// The open WebSockets.
     tasks: TaskTracker,
     /// Cancelled when the server ends. No stream opens afterwards.
@@ -41,17 +41,42 @@ pub struct Streams {
 impl Streams {
     /// The streams of one server. `draining` ends them.
     pub fn new(database: Database, hub: Hub, config: &ServerConfig, draining: CancellationToken) -> Self {
-        let source =
-            feed::FeedSource { database, hub, heartbeat: config.heartbeat, retry: limits::RETRY_AFTER_CLOSING };
+        let source = feed::FeedSource {
+            database,
+            hub,
+            first_frames: Arc::default(),
+            heartbeat: config.heartbeat,
+            retry: limits::RETRY_AFTER_CLOSING,
+        };
         let permits = Arc::new(Semaphore::new(config.max_streams));
-        let beginnings = Arc::new(Turns::new(limits::STREAM_BEGINNINGS));
-        Self { source, permits, beginnings, tasks: TaskTracker::new(), draining }
+        Self { source, permits, tasks: TaskTracker::new(), draining }
     }
 
     /// Waits until every WebSocket has sent its last frame, but not for longer than `timeout`.
     pub async fn wait_for_last_frames(&self, timeout: Duration) {
         self.tasks.close();
         let _ = tokio::time::timeout(timeout, self.tasks.wait()).await;
+    }
+}
+
+/// The place of an open stream, and its count in the metrics.
+struct OpenStream {
+    streams: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenStream {
+    fn new(streams: &Streams, transport: StreamTransportName, permit: OwnedSemaphorePermit) -> Self {
+        let metrics = streams.source.database.metrics();
+        let streams = metrics.streams.get_or_create(&StreamTransport { transport }).clone();
+        streams.inc();
+        Self { streams, _permit: permit }
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.streams.dec();
     }
 }
 
@@ -119,7 +144,7 @@ async fn websocket(streams: Streams, request: Request) -> poem::Result<Response>
         Ok(upgrade) => upgrade,
         Err(error) => return Ok(refused(&error)),
     };
-    let (feed, permit) = match open(&streams, &request).await {
+    let (feed, place) = match open(&streams, &request, StreamTransportName::WebSocket).await {
         Ok(open) => open,
         Err(ApiError::Internal) => return Ok(upgrade.accept(&streams.tasks, ws::fail)),
         Err(error) => return Ok(error.response()),
@@ -127,7 +152,7 @@ async fn websocket(streams: Streams, request: Request) -> poem::Result<Response>
     let heartbeat = streams.source.heartbeat;
     Ok(upgrade.accept(&streams.tasks, move |socket| async move {
         ws::run(socket, feed, heartbeat).await;
-        drop(permit);
+        drop(place);
     }))
 }
 
@@ -139,13 +164,17 @@ fn refused(error: &ws::NotAnUpgrade) -> Response {
 }
 
 async fn events(streams: Streams, request: Request) -> poem::Result<Response> {
-    match open(&streams, &request).await {
-        Ok((feed, permit)) => Ok(sse::response(feed, streams.source.retry, permit)),
+    match open(&streams, &request, StreamTransportName::Events).await {
+        Ok((feed, place)) => Ok(sse::response(feed, place)),
         Err(error) => Ok(error.response()),
     }
 }
 
-async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaphorePermit), ApiError> {
+async fn open(
+    streams: &Streams,
+    request: &Request,
+    transport: StreamTransportName,
+) -> Result<(Feed, OpenStream), ApiError> {
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
@@ -155,15 +184,12 @@ async fn open(streams: &Streams, request: &Request) -> Result<(Feed, OwnedSemaph
     // A browser that reconnects sends `Last-Event-ID` by itself. It is newer than the `since` of the unchanged URL.
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let wanted = feed::FeedRequest { scope: query.project.into(), since: last.or(query.since) };
-    // After a restart all clients come back at once. They wait for each other here, and not in the queue of the reads.
-    let turn = streams.beginnings.take().await?;
     let feed = Feed::open(streams.source.clone(), wanted).await?;
-    drop(turn);
     // The feed may have subscribed only after `closing` was sent, so it would never receive that frame.
     if streams.draining.is_cancelled() {
         return Err(ApiError::unavailable("the server is shutting down"));
     }
-    Ok((feed, permit))
+    Ok((feed, OpenStream::new(streams, transport, permit)))
 }
 
 fn preflight(origin: &HeaderValue) -> Response {

@@ -48,7 +48,7 @@ impl SearchApi {
         if q.0.chars().count() > limits::QUERY_CHARACTERS {
             return Err(ApiError::invalid("q", format!("is longer than {} characters", limits::QUERY_CHARACTERS)));
         }
-        let key = ReadKey::new("search").with("q", Some(&q.0));
+        let key = ReadKey::not_kept("search").with("q", Some(&q.0));
         let key = key.with("task_id", task_id.0.as_ref()).with("limit", Some(limit.0));
         let queries = async |scope: Scope| {
             let search = self.0.begin(scope).await?;

@@ -7,14 +7,14 @@ use poem_openapi::param::{Path, Query};
 
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::JsonBody;
-use super::reading::{PageParameters, ProjectParameter, Reading, found};
+use super::reading::{PageParameters, ProjectParameter, Reading};
 use super::since::{OrSince, SinceParameter};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::limits;
-use crate::protocol::model::{Purged, Task, TaskDetail, TaskDetailSince, TaskPage, TaskStatus, TasksSince, Timestamp};
+use crate::protocol::model::{Purged, Task, TaskDetail, TaskDetailSince, TaskPage, TaskStatus, TasksSince};
 use crate::protocol::write::{NewTask, Purge, TaskPatch};
-use crate::protocol::{Cursor, TaskId};
+use crate::protocol::{Cursor, ReadModel, TaskId};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
@@ -45,12 +45,17 @@ impl TaskApi {
     ) -> Result<ReadAnswer<OrSince<TaskPage, TasksSince>>, ApiError> {
         let filter = TaskFilter { status: status.0, parent: parent.0 };
         let window = page.window(read::task::list(&project.0, &filter))?;
-        let key = ReadKey::new("tasks").with("status", filter.status).with("parent", filter.parent.as_ref());
+        let key = ReadKey::new("tasks", ReadModel::Overview);
+        let key = key.with("status", filter.status).with("parent", filter.parent.as_ref());
         let changes = async |tx: &ReadTransaction, cursor: &Cursor| {
             Ok(read::task_since::page(tx, &filter, &window, page.limit(), cursor).await?)
         };
         let queries = async |tx: &ReadTransaction| Ok(read::task::page(tx, &filter, &window, page.limit()).await?);
-        reading.answer_since(&self.0, project.0, page.extend(key), page.since(since), changes, queries).await
+        let key = page.extend(key);
+        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
+            return Ok(answer);
+        }
+        Ok(reading.answer(&self.0, project.0, key, queries).await?.into())
     }
 
     /// Begin a task
@@ -79,12 +84,14 @@ impl TaskApi {
         since: SinceParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<OrSince<TaskDetail, TaskDetailSince>>, ApiError> {
-        let key = ReadKey::new("task").with("task_id", Some(&task_id.0));
-        let queries =
-            async |tx: &ReadTransaction| found(tx, "task", &task_id.0, read::task::detail(tx, &task_id.0).await?);
+        let key = ReadKey::new("task", ReadModel::Task(task_id.0.clone())).with("task_id", Some(&task_id.0));
         let changes =
             async |tx: &ReadTransaction, cursor: &Cursor| Ok(read::task_since::detail(tx, &task_id.0, cursor).await?);
-        reading.answer_since(&self.0, project.0, key, since, changes, queries).await
+        if let Some(answer) = reading.changes(&self.0, &project.0, &key, since, changes).await? {
+            return Ok(answer);
+        }
+        let queries = async |tx: &ReadTransaction| Ok(read::task::detail(tx, &task_id.0).await?);
+        Ok(reading.answer_for(("task", &task_id.0), &self.0, project.0, key, queries).await?.into())
     }
 
     /// Change a task
@@ -176,14 +183,11 @@ impl TaskApi {
     /// earlier version does not know `dry_run` in the body of a purge and deletes. It answers this path with 404.
     #[oai(path = "/tasks/purge/dry_run", method = "post", operation_id = "purge_dry_run", tag = "Group::Write")]
     async fn purge_dry_run(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
-        let asked = &body.0;
-        let key = ReadKey::new("purge_dry_run")
-            .with("status", asked.status)
-            .with("older_than", asked.older_than.as_ref().map(Timestamp::as_ms))
-            .with("project", asked.project.as_ref());
         let conditions = PurgeConditions::read(body.0)?;
-        let queries = async |tx: &ReadTransaction| would_purge(tx, &conditions).await;
-        Ok(ChangedRow::at(self.0.read(Scope::All, None, key, queries).await?))
+        let queries = async |tx: &ReadTransaction| would_purge(tx, &conditions).await.map(Some);
+        // A person looks at it once, and deletes the tasks next.
+        let key = ReadKey::not_kept("purge_dry_run");
+        Ok(ChangedRow::at(&self.0.read(Scope::All, None, key, queries).await?))
     }
 }
 

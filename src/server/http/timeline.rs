@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::{EventsBody, JsonBody};
-use super::reading::{PageParameters, ProjectParameter, Reading, found};
+use super::reading::{PageParameters, ProjectParameter, Reading};
 use super::since::{OrSince, SinceParameter};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::model::{Event, EventPage, EventsLogged, EventsSince, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
-use crate::protocol::{Cursor, EventId, SessionId, TaskId};
+use crate::protocol::{Cursor, EventId, ReadModel, SessionId, TaskId};
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
@@ -39,14 +39,17 @@ impl TimelineApi {
         reading: Reading,
     ) -> Result<ReadAnswer<OrSince<EventPage, EventsSince>>, ApiError> {
         let window = page.window(read::timeline::list(&task_id.0))?;
-        let key = ReadKey::new("timeline").with("task_id", Some(&task_id.0));
-        let queries = async |tx: &ReadTransaction| {
-            found(tx, "task", &task_id.0, read::timeline::page(tx, &task_id.0, &window, page.limit()).await?)
-        };
+        let key = ReadKey::new("timeline", ReadModel::Task(task_id.0.clone())).with("task_id", Some(&task_id.0));
         let changes = async |tx: &ReadTransaction, cursor: &Cursor| {
             Ok(read::timeline::page_since(tx, &task_id.0, &window, page.limit(), cursor).await?)
         };
-        reading.answer_since(&self.0, project.0, page.extend(key), page.since(since), changes, queries).await
+        let key = page.extend(key);
+        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
+            return Ok(answer);
+        }
+        let queries =
+            async |tx: &ReadTransaction| Ok(read::timeline::page(tx, &task_id.0, &window, page.limit()).await?);
+        Ok(reading.answer_for(("task", &task_id.0), &self.0, project.0, key, queries).await?.into())
     }
 
     /// Begin a session: a run of an agent on a task

@@ -2,7 +2,8 @@
 //!
 //! The first notice after a quiet time goes out at once. Later notices wait until one window has passed since the last
 //! flush. A flush has at most one notice for each kind and task: the newest, with the number of changes that it stands
-//! for. The window reads no clock and does no I/O: the time is an argument.
+//! for. A notice for which a person may wait goes out early, with all that waits: a task that waits, that ended or that has
+//! another status in some other way, and a list of tasks to do. The window reads no clock and does no I/O: the time is an argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,14 +11,19 @@ use std::time::Duration;
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice, TaskId};
 
-/// How many deliveries a flush may cause before the window widens: half a microsecond each makes 10 ms of one core.
-const HEAVY: usize = 20_000;
+/// Sending may take so much of the time: the window is at least so many times as wide as the last flush took to be sent.
+const SHARE_OF_SENDING: u32 = 2;
+/// The shortest time between two early flushes.
+const EARLY_PAUSE: Duration = Duration::from_millis(10);
+/// The kinds of events that a person waits for, see [`is_urgent`].
+const URGENT_EVENTS: [&str; 4] = ["permission.requested", "plan", "question", "todo"];
 
 /// Collects notices until they are due.
 #[derive(Debug)]
 pub struct Window {
     base: Duration,
-    widen: u32,
+    /// The time between two flushes.
+    width: Duration,
     pending: Vec<Merged>,
     index_by_key: HashMap<MergeKey, usize>,
     doubt: Option<&'static str>,
@@ -26,7 +32,22 @@ pub struct Window {
     incomplete: bool,
     cursor: Option<Cursor>,
     due: Option<Duration>,
+    early: Option<Duration>,
+    /// The time when the first of the pending notices came.
+    since: Option<Duration>,
     last_flush: Option<Duration>,
+    last_early: Option<Duration>,
+}
+
+/// A flush whose time has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// The content.
+    pub flushed: Flushed,
+    /// The time when the first of its notices came.
+    pub since: Duration,
+    /// How many notices were merged into another one.
+    pub merged_away: u64,
 }
 
 /// One notice for `count` changes.
@@ -66,14 +87,17 @@ impl Window {
     pub fn new(base: Duration) -> Self {
         Self {
             base,
-            widen: 1,
+            width: base,
             pending: Vec::new(),
             index_by_key: HashMap::new(),
             doubt: None,
             incomplete: false,
             cursor: None,
             due: None,
+            early: None,
+            since: None,
             last_flush: None,
+            last_early: None,
         }
     }
 
@@ -81,6 +105,10 @@ impl Window {
     pub fn handle_notices(&mut self, notices: Vec<Notice>, now: Duration) {
         self.incomplete = true;
         self.plan(now);
+        if notices.iter().any(is_urgent) {
+            let earliest = self.last_early.map_or(now, |last| now.max(last + EARLY_PAUSE));
+            self.early.get_or_insert(earliest);
+        }
         for notice in notices {
             if self.doubt.is_some() {
                 return;
@@ -127,35 +155,60 @@ impl Window {
         self.doubt = None;
         self.incomplete = false;
         self.due = None;
+        self.early = None;
+        self.since = None;
     }
 
     /// The time of the next flush. None while no notice waits, and while a pass is incomplete.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.due.filter(|_| !self.incomplete)
+        let due = self.early.into_iter().chain(self.due).min();
+        due.filter(|_| !self.incomplete)
     }
 
-    /// The flush that is due at `now`. The number of listeners decides whether the window widens.
-    pub fn poll_flush(&mut self, now: Duration, listeners: usize) -> Option<Flushed> {
+    /// The flush that is due at `now`.
+    pub fn poll_flush(&mut self, now: Duration) -> Option<Due> {
         if self.poll_timeout()? > now {
             return None;
         }
-        self.due = None;
-        self.last_flush = Some(now);
+        // An early flush is no reason to let the next notices wait longer.
+        if self.due.is_some_and(|due| due <= now) {
+            self.last_flush = Some(now);
+        }
+        self.last_early = self.early.map(|_| now).or(self.last_early);
+        (self.due, self.early) = (None, None);
+        let since = self.since.take().unwrap_or(now);
         let cursor = self.cursor.clone()?;
         let merged = std::mem::take(&mut self.pending);
         self.index_by_key.clear();
-        let heavy = merged.len().saturating_mul(listeners) > HEAVY;
-        self.widen = if heavy { (self.widen * 2).min(limits::WIDEST_WINDOW) } else { (self.widen / 2).max(1) };
-        if let Some(reason) = self.doubt.take() {
-            return Some(Flushed::Doubt { reason, cursor });
-        }
-        (!merged.is_empty()).then_some(Flushed::Notices { merged, cursor })
+        let merged_away = merged.iter().map(|one| u64::from(one.count) - 1).sum();
+        let flushed = match self.doubt.take() {
+            Some(reason) => Flushed::Doubt { reason, cursor },
+            None if merged.is_empty() => return None,
+            None => Flushed::Notices { merged, cursor },
+        };
+        Some(Due { flushed, since, merged_away })
+    }
+
+    /// Notes how long it took to send the last flush. The window widens with it.
+    pub fn handle_sent(&mut self, took: Duration) {
+        self.width = (took * SHARE_OF_SENDING).clamp(self.base, self.base * limits::WIDEST_WINDOW);
     }
 
     fn plan(&mut self, now: Duration) {
-        let earliest = self.last_flush.map(|last| last + self.base * self.widen);
+        self.since.get_or_insert(now);
+        let earliest = self.last_flush.map(|last| last + self.width);
         self.due.get_or_insert(earliest.map_or(now, |earliest| earliest.max(now)));
     }
+}
+
+/// Whether a person may wait for this change. The log does not say to which status a task changed, so every change of a
+/// status counts.
+fn is_urgent(notice: &Notice) -> bool {
+    let fields = notice.fields();
+    let kinds = fields.kinds.into_iter().flatten();
+    fields.status.is_some()
+        || fields.status_changed == Some(&true)
+        || kinds.map(String::as_str).any(|kind| URGENT_EVENTS.contains(&kind))
 }
 
 fn merge_key(notice: &Notice) -> MergeKey {

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::socket::Socket;
 use crate::protocol::limits;
 
 /// How long to wait after an accept that failed, so that running out of files does not take a core.
@@ -60,14 +61,16 @@ pub async fn serve(
         let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, limits::UNREAD_TIME.as_millis() as u32);
         let local = socket.local_addr().unwrap_or(remote);
         let endpoint = endpoint.clone();
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             let endpoint = endpoint.clone();
-            let request = Request::from((
+            let socket = Socket::of(&mut request);
+            let mut request = Request::from((
                 request,
                 LocalAddr(Addr::SocketAddr(local)),
                 RemoteAddr(Addr::SocketAddr(remote)),
                 Scheme::HTTP,
             ));
+            request.extensions_mut().insert(socket);
             async move { Ok::<_, std::convert::Infallible>(endpoint.get_response(request).await.into()) }
         });
         let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();

@@ -1,21 +1,25 @@
 //! A feed over WebSocket.
 //!
 //! This module answers the handshake, and tungstenite reads the client's messages. Frames are not sent through
-//! tungstenite: the frames of a burst are written to the socket in one call, from a buffer that is freed afterwards. So
-//! a frame costs a fraction of a system call, and an idle connection costs kilobytes. (Tungstenite either writes each
-//! frame on its own or keeps a buffer as large as the largest frame, which is the first.)
+//! tungstenite: while the task of a stream waits, the hub writes the frames of a burst to the socket in one call, from
+//! bytes that all streams share (see [`super::pipe`]). So a frame costs a fraction of a system call and wakes no task, and
+//! an idle connection costs kilobytes. (Tungstenite either writes each frame on its own or keeps a buffer as large as the
+//! largest frame, which is the first.)
 //!
 //! A client that breaks a rule gets the close code for that rule. The connection ends if the peer does not accept
 //! frames in time, or sends no message for two and a half heartbeats. Pongs count as messages.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use poem::http::{HeaderValue, StatusCode, Version, header};
-use poem::{OnUpgrade, Request, Response};
+use poem::{Request, Response};
 use serde_json::value::RawValue;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::CapacityError;
@@ -24,21 +28,18 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::TaskTracker;
 
+use super::frames::{PING, close_frame, text_frames};
+use super::pipe::{Direct, Duplex, Pipe};
+use super::socket::{Socket, Upgrading};
 use crate::protocol::Watch;
 use crate::protocol::limits;
-use crate::server::feed::{Burst, Feed, FeedLine};
+use crate::server::feed::{Feed, Outgoing};
+use crate::server::hub::FeedLine;
 
 /// The size of the read buffer. Clients send very little, and every connection holds one.
 const READ_BUFFER: usize = 1024;
 /// The size of tungstenite's write buffer. Tungstenite writes only pongs, and only the newest pong waits.
 const MAX_WRITE_BUFFER: usize = 4 * 1024;
-
-/// The first byte of a frame that is one complete message (RFC 6455, 5.2).
-mod frame {
-    pub(super) const TEXT: u8 = 0x81;
-    pub(super) const CLOSE: u8 = 0x88;
-    pub(super) const PING: u8 = 0x89;
-}
 
 /// Close codes (RFC 6455, 7.4.1).
 mod code {
@@ -65,9 +66,22 @@ impl NotAnUpgrade {
     pub const OTHER_METHOD: Self = Self("the method is not GET");
 }
 
+/// The socket of an upgraded connection, with the bytes that the client sent early.
+pub struct UpgradedSocket {
+    socket: TcpStream,
+    early: Bytes,
+}
+
+impl UpgradedSocket {
+    /// The socket alone, for a connection on which the messages of the client have no meaning.
+    pub(super) fn without_early_bytes(self) -> TcpStream {
+        self.socket
+    }
+}
+
 /// A valid request for an upgrade.
 pub struct Upgrade {
-    connection: OnUpgrade,
+    connection: Upgrading,
     key: HeaderValue,
 }
 
@@ -96,20 +110,20 @@ impl Upgrade {
         if keys.next().is_some() || !is_16_bytes(key.as_bytes()) {
             return Err(NotAnUpgrade("Sec-WebSocket-Key is not one text of 16 bytes in base64"));
         }
-        let connection = request.take_upgrade().map_err(|_| NotAnUpgrade("the connection cannot be upgraded"))?;
+        let connection = Socket::take(request).ok_or(NotAnUpgrade("the connection cannot be upgraded"))?;
         Ok(Self { connection, key })
     }
 
     /// Answers 101. Once the connection is upgraded, a task of `tasks` calls `run` with the socket.
-    pub fn accept<F>(self, tasks: &TaskTracker, run: impl FnOnce(poem::Upgraded) -> F + Send + 'static) -> Response
+    pub fn accept<F>(self, tasks: &TaskTracker, run: impl FnOnce(UpgradedSocket) -> F + Send + 'static) -> Response
     where
         F: Future<Output = ()> + Send,
     {
         let Self { connection, key } = self;
         tasks.spawn(async move {
-            match connection.await {
-                Ok(socket) => run(socket).await,
-                Err(error) => tracing::debug!(%error, "a connection was not upgraded to a WebSocket"),
+            match connection.socket().await {
+                Some((socket, early)) => run(UpgradedSocket { socket, early }).await,
+                None => tracing::debug!("a connection was not upgraded to a WebSocket"),
             }
         });
         Response::builder()
@@ -128,48 +142,63 @@ fn is_16_bytes(base64: &[u8]) -> bool {
 }
 
 /// Sends `feed` to `socket` until one of them ends.
-pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: S, mut feed: Feed, heartbeat: Duration) {
-    let mut socket = server_side(socket).await;
-    if let Some((code, reason)) = exchange(&mut socket, &mut feed, heartbeat).await {
-        close(&mut socket, code, reason).await;
+pub async fn run(socket: UpgradedSocket, mut feed: Feed, heartbeat: Duration) {
+    let (pipe, mut messages) = server_side(socket).await;
+    feed.write_directly(Box::new(Direct(pipe.clone())));
+    let end = exchange(&pipe, &mut messages, &mut feed, heartbeat).await;
+    // The hub writes nothing behind the close frame.
+    drop(feed);
+    if let Some((code, reason)) = end {
+        close(&pipe, messages, code, reason).await;
     }
 }
 
 /// Tells the client that its stream has no first frame. A page in a browser sees this close code. It would not see the
 /// status of an answer that refuses the upgrade.
-pub async fn fail<S: AsyncRead + AsyncWrite + Unpin>(socket: S) {
-    close(&mut server_side(socket).await, code::SERVER_FAULT, "the first frame could not be read").await;
+pub async fn fail(socket: UpgradedSocket) {
+    let (pipe, messages) = server_side(socket).await;
+    close(&pipe, messages, code::SERVER_FAULT, "the first frame could not be read").await;
 }
 
-async fn server_side<S: AsyncRead + AsyncWrite + Unpin>(socket: S) -> WebSocketStream<S> {
+type Messages = WebSocketStream<Duplex>;
+
+async fn server_side(socket: UpgradedSocket) -> (Arc<Pipe>, Messages) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(Some(limits::CLIENT_MESSAGE_BYTES))
         .max_frame_size(Some(limits::CLIENT_MESSAGE_BYTES));
-    WebSocketStream::from_raw_socket(socket, Role::Server, Some(config)).await
+    let pipe = Arc::new(Pipe::new(socket.socket));
+    let duplex = Duplex { pipe: pipe.clone(), early: socket.early };
+    (pipe, WebSocketStream::from_raw_socket(duplex, Role::Server, Some(config)).await)
 }
 
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: &mut WebSocketStream<S>,
-    feed: &mut Feed,
-    heartbeat: Duration,
-) -> End {
+async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbeat: Duration) -> End {
     let mut last_message = Instant::now();
-    let mut ping = tokio::time::interval_at(last_message + heartbeat, heartbeat);
     loop {
         tokio::select! {
-            burst = feed.next() => match burst {
-                Some(Burst::Lines(lines)) => {
-                    if !send(socket, frames(&lines)).await {
-                        return None;
+            next = feed.next() => {
+                let bytes = match next {
+                    Some(Outgoing::Lines(lines)) => text_frames(&lines).into(),
+                    Some(Outgoing::Burst(burst)) => burst.wire(|lines| text_frames(lines).into()),
+                    Some(Outgoing::Rest) => Bytes::new(),
+                    Some(Outgoing::Heartbeat(line)) => {
+                        if last_message.elapsed() > heartbeat * 5 / 2 {
+                            return None;
+                        }
+                        let mut bytes = text_frames(&[line]);
+                        bytes.extend(PING);
+                        bytes.into()
                     }
+                    Some(Outgoing::Last(line, _)) => return come_back_later(pipe, line).await,
+                    None => return Some((code::SERVER_FAULT, "the stream ended")),
+                };
+                if pipe.send(bytes).await.is_err() {
+                    return None;
                 }
-                Some(Burst::Last(line)) => return come_back_later(socket, line).await,
-                None => return Some((code::SERVER_FAULT, "the stream ended")),
-            },
-            message = socket.next() => {
+            }
+            message = messages.next() => {
                 last_message = Instant::now();
                 match message {
                     Some(Ok(message)) => match parse_watch(&message) {
@@ -178,15 +207,18 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                                 Ok(lines) => lines,
                                 Err(error) => {
                                     tracing::warn!(%error, "could not look up the tasks that a stream watches");
-                                    return come_back_later(socket, feed.closing()).await;
+                                    return come_back_later(pipe, feed.closing().0).await;
                                 }
                             };
-                            if !send(socket, frames(&lines)).await {
+                            if pipe.send(text_frames(&lines).into()).await.is_err() {
                                 return None;
                             }
                             // A client may send many messages at once. Other tasks run between two of them.
                             tokio::task::yield_now().await;
                         }
+                        // The answer to a ping can wait for the peer.
+                        Ok(None) if messages.flush().await.is_err() => return None,
+                        Ok(None) if pipe.is_behind() && pipe.send(Bytes::new()).await.is_err() => return None,
                         Ok(None) => {}
                         Err(end) => return Some(end),
                     },
@@ -194,55 +226,14 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                     None => return None,
                 }
             }
-            _ = ping.tick() => {
-                if last_message.elapsed() > heartbeat * 5 / 2 || !send(socket, vec![frame::PING, 0]).await {
-                    return None;
-                }
-            }
         }
     }
 }
 
 /// Sends the frame `closing`.
-async fn come_back_later<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, closing: FeedLine) -> End {
-    send(socket, frames(&[closing])).await;
+async fn come_back_later(pipe: &Pipe, closing: FeedLine) -> End {
+    let _ = pipe.send(text_frames(&[closing]).into()).await;
     Some((code::RESTART, "come back later"))
-}
-
-/// The bytes of these lines, each as one text frame.
-fn frames(lines: &[FeedLine]) -> Vec<u8> {
-    /// The longest header of a frame from a server, in bytes.
-    const HEADER: usize = 10;
-    let mut bytes = Vec::with_capacity(lines.iter().map(|line| HEADER + line.text.len()).sum());
-    for line in lines {
-        bytes.push(frame::TEXT);
-        match line.text.len() {
-            short @ ..126 => bytes.push(short as u8),
-            medium @ ..0x1_0000 => {
-                bytes.push(126);
-                bytes.extend((medium as u16).to_be_bytes());
-            }
-            long => {
-                bytes.push(127);
-                bytes.extend((long as u64).to_be_bytes());
-            }
-        }
-        bytes.extend_from_slice(line.text.as_bytes());
-    }
-    bytes
-}
-
-/// Writes complete frames, after flushing a pong that tungstenite may have begun to write. Returns false if the peer
-/// does not accept them in time.
-async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, frames: Vec<u8>) -> bool {
-    let written = async {
-        socket.flush().await?;
-        let raw = socket.get_mut();
-        raw.write_all(&frames).await?;
-        raw.flush().await?;
-        Ok::<_, Error>(())
-    };
-    matches!(timeout(limits::FRAME_ACCEPT_TIME, written).await, Ok(Ok(())))
 }
 
 /// A message of a client, before its payload is read. A full list of read models is then parsed once and never copied.
@@ -286,36 +277,13 @@ fn end_after(error: &Error) -> End {
 
 /// Sends a close frame and waits a moment for the peer to read it. Input is read until then: closing a socket with
 /// unread input resets the connection, and the peer would lose the reason.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, code: u16, reason: &str) {
-    let mut frame = vec![frame::CLOSE, 2 + reason.len().min(123) as u8];
-    frame.extend(code.to_be_bytes());
-    frame.extend(reason.bytes().take(123));
+async fn close(pipe: &Pipe, mut messages: Messages, code: u16, reason: &str) {
     let linger = async {
-        let _ = socket.flush().await;
-        let raw = socket.get_mut();
-        raw.write_all(&frame).await?;
-        raw.shutdown().await?;
+        pipe.send(close_frame(code, reason)).await?;
+        pipe.shut_down();
         let mut sink = [0; 1024];
-        while raw.read(&mut sink).await? > 0 {}
+        while messages.get_mut().read(&mut sink).await? > 0 {}
         std::io::Result::Ok(())
     };
     let _ = timeout(limits::CLOSE_FRAME_TIME, linger).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
-
-    use super::{FeedLine, Message, frames};
-
-    #[test]
-    fn frames_of_every_length_can_be_read() {
-        let texts =
-            [0, 1, 125, 126, 65_535, 65_536, 300_000].map(|length| "é".repeat(length / 2) + &"x".repeat(length % 2));
-        let lines: Vec<_> = texts.iter().map(|text| FeedLine { text: text.as_str().into(), cursor: None }).collect();
-        let mut client = WebSocket::from_raw_socket(std::io::Cursor::new(frames(&lines)), Role::Client, None);
-        for text in texts {
-            assert_eq!(client.read().expect("a frame"), Message::Text(text.into()));
-        }
-    }
 }

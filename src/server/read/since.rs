@@ -67,7 +67,7 @@ pub(super) async fn keys(tx: &ReadTransaction, found: SelectStatement) -> Result
     let pair = Func::cust("json_array").args([Expr::col(Alias::new("id")), Expr::col(Alias::new("at"))]);
     let mut query = Query::select();
     query.expr(Func::cust("json_group_array").arg(pair)).from_subquery(found, Alias::new("found"));
-    let row = tx.query_one_raw(tx.get_database_backend().build(&query)).await?;
+    let row = tx.query_one(&query).await?;
     let text: Option<StoredText> = row.map(|row| row.try_get_by_index(0)).transpose()?;
     let pairs: Option<Vec<(String, i64)>> = text.and_then(|text| list(&text));
     Ok(pairs.map(|pairs| pairs.into_iter().map(|(id, ms)| MomentKey::new(ms, &id.as_str().into())).collect()))

@@ -91,7 +91,7 @@ fn notices_merge_by_kind_task_project_and_parent() {
         "0 task z
          1 task a, task a of q, task a below b, task a, started a, deleted a, completed a errored, completed a completed",
         "0 @1 task.updated z
-         40 @2 task.updated a x2, task.updated a of q, task.updated a below b, task.started a, task.deleted a, task.completed a completed x2",
+         1 @2 task.updated a x2, task.updated a of q, task.updated a below b, task.started a, task.deleted a, task.completed a completed x2",
     );
     // The counts of merged purges are added up for each project.
     check(
@@ -104,40 +104,82 @@ fn notices_merge_by_kind_task_project_and_parent() {
 
 #[test]
 fn the_window_widens_under_load_and_narrows_again() {
-    // One notice for 20,000 listeners is not heavy, one for 20,001 is.
+    // Sending may take half of the time: 20 ms for each window, and not more.
     check(
-        "0 listeners 20000
+        "0 sending 20
          0 event a
          1 event a",
         "0 @2 event.logged a
          40 @3 event.logged a",
     );
     check(
-        "0 listeners 20001
+        "0 sending 50
          0 event a
          1 event a
-         81 event a
-         241 event a
-         561 event a
-         881 event a
-         1000 listeners 1
-         1001 event a
-         1202 event a
-         1362 event a
-         1442 event a
-         1482 event a
-         1521 event a",
+         101 event a
+         201 event a
+         250 sending 1
+         301 event a
+         341 event a
+         381 event a",
         "0 @2 event.logged a
-         80 @3 event.logged a
-         240 @4 event.logged a
-         560 @5 event.logged a
-         880 @6 event.logged a
-         1200 @9 event.logged a x2
-         1360 @10 event.logged a
-         1440 @11 event.logged a
-         1480 @12 event.logged a
-         1520 @13 event.logged a
-         1560 @14 event.logged a",
+         100 @3 event.logged a
+         200 @4 event.logged a
+         300 @5 event.logged a
+         340 @7 event.logged a
+         380 @8 event.logged a
+         420 @9 event.logged a",
+    );
+    // The window is at most eight times as wide.
+    check(
+        "0 sending 9000
+         0 event a
+         1 event a",
+        "0 @2 event.logged a
+         320 @3 event.logged a",
+    );
+}
+
+#[test]
+fn a_notice_for_which_a_person_waits_is_sent_early_with_all_that_waits() {
+    check(
+        "0 event a
+         1 event b
+         5 status c
+         6 event d",
+        "0 @1 event.logged a
+         5 @3 event.logged b, task.updated c
+         40 @4 event.logged d",
+    );
+    // At most one in 10 ms.
+    check(
+        "0 event a
+         1 completed a errored
+         2 status c
+         10 status d
+         11 status e
+         12 todo f",
+        "0 @1 event.logged a
+         1 @2 task.completed a errored
+         11 @4 task.updated c, task.updated d
+         21 @6 task.updated e, event.logged f",
+    );
+    // Also in a wide window.
+    check(
+        "0 sending 160
+         0 event a
+         5 event b
+         100 status c
+         101 event d",
+        "0 @2 event.logged a
+         100 @4 event.logged b, task.updated c
+         320 @5 event.logged d",
+    );
+    // Not before the pass is complete, and not twice.
+    check(
+        "0 begin status a
+         30 event b",
+        "30 @2 task.updated a, event.logged b",
     );
 }
 
@@ -197,17 +239,17 @@ fn cleared_notices_are_not_sent() {
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut window = Window::new(BASE);
-    let mut listeners = 1;
+    let mut sending = Duration::ZERO;
     let mut out = String::new();
     for (number, line) in script.lines().map(str::trim).enumerate() {
         let (ms, input) = line.split_once(' ').unwrap();
         let now = Duration::from_millis(ms.parse().unwrap());
         while let Some(due) = window.poll_timeout().filter(|due| *due <= now) {
-            flush(&mut window, due, listeners, &mut out);
+            flush(&mut window, due, sending, &mut out);
         }
         let cursor = Cursor::counter("e", number as u64 + 1);
         match input.split_once(' ').unwrap_or((input, "")) {
-            ("listeners", count) => listeners = count.parse().unwrap(),
+            ("sending", ms) => sending = Duration::from_millis(ms.parse().unwrap()),
             ("doubt", _) => window.handle_doubt("because", cursor, now),
             ("clear", _) => window.clear(),
             ("wait", _) => complete(&mut window, Vec::new(), cursor, now),
@@ -218,10 +260,10 @@ fn check(script: &str, expected: &str) {
             }
             _ => complete(&mut window, input.split(", ").map(notice).collect(), cursor, now),
         }
-        flush(&mut window, now, listeners, &mut out);
+        flush(&mut window, now, sending, &mut out);
     }
     while let Some(due) = window.poll_timeout() {
-        flush(&mut window, due, listeners, &mut out);
+        flush(&mut window, due, sending, &mut out);
     }
     let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).collect();
     assert!(out == expected, "{script}\n  gave:\n{out}  expected:\n{expected}");
@@ -233,9 +275,12 @@ fn complete(window: &mut Window, notices: Vec<Notice>, cursor: Cursor, now: Dura
     window.handle_complete(cursor);
 }
 
-fn flush(window: &mut Window, now: Duration, listeners: usize, out: &mut String) {
+fn flush(window: &mut Window, now: Duration, sending: Duration, out: &mut String) {
     let due = window.poll_timeout().filter(|due| *due <= now);
-    let flushed = window.poll_flush(now, listeners);
+    let flushed = window.poll_flush(now).map(|due| due.flushed);
+    if flushed.is_some() {
+        window.handle_sent(sending);
+    }
     assert!(due.is_some() || flushed.is_none(), "a flush before its time");
     let ms = now.as_millis();
     match flushed {
@@ -257,15 +302,16 @@ fn flush(window: &mut Window, now: Duration, listeners: usize, out: &mut String)
     }
 }
 
-/// `event a`, `task a of q`, `completed a errored`, `purged 3`.
+/// `event a`, `todo a`, `task a of q`, `status a`, `completed a errored`, `purged 3`.
 fn notice(text: &str) -> Notice {
     let (rest, project) = text.split_once(" of ").unwrap_or((text, ""));
     let (rest, parent) = rest.split_once(" below ").map_or((rest, None), |(rest, parent)| (rest, Some(parent)));
     let mut words = rest.split(' ');
     let (kind, name) = (words.next().unwrap(), words.next().unwrap());
+    let (is_todo, has_status) = (kind == "todo", kind == "status");
     let kind = match kind {
-        "event" => NoticeKind::EventLogged,
-        "task" => NoticeKind::TaskUpdated,
+        "event" | "todo" => NoticeKind::EventLogged,
+        "task" | "status" => NoticeKind::TaskUpdated,
         "started" => NoticeKind::TaskStarted,
         "deleted" => NoticeKind::TaskDeleted,
         "purged" => NoticeKind::TasksPurged,
@@ -281,6 +327,8 @@ fn notice(text: &str) -> Notice {
         object_id: Some(&id("e")),
         status: words.next(),
         count: name.parse().ok(),
+        event_class: is_todo.then_some("todo//"),
+        status_changed: has_status.then_some(1),
         ..NoticeColumns::default()
     };
     Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {text}"))

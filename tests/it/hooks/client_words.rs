@@ -102,7 +102,7 @@ async fn until(app: &App, wanted: &str) {
 /// Waits until the status of the only task is certain (`1`) or in doubt (`0`).
 async fn until_certain(app: &App, wanted: &str) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while app.sql("select status_certain from tasks") != wanted {
+    while app.sql_seen("select status_certain from tasks") != wanted {
         assert!(tokio::time::Instant::now() < deadline, "the column is not {wanted}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -168,7 +168,7 @@ async fn a_permission_is_certain_as_long_as_the_client_says_so() {
     std::fs::remove_file(session.folder.join(format!("{}.json", session.process.id()))).unwrap();
     until_certain(&app, "0").await;
     // A program that confirms the request counts as well.
-    let task = app.sql("select id from tasks");
+    let task = app.sql_seen("select id from tasks");
     let body = json!({"status": "waiting"}).to_string();
     let patch = reqwest::Client::new().patch(app.url(&format!("/api/v1/tasks/{task}"))).body(body);
     let answer = patch.header("Content-Type", "application/json").send().await.unwrap();
@@ -208,7 +208,7 @@ async fn a_word_of_another_machine_or_user_does_not_count() {
     hook(&app, "UserPromptSubmit", json!({"prompt": "hi", "session_id": "other"}), None).await;
     let other = Session::start(folder.path().join("sessions"), "interactive");
     other.say_of("other", "idle", None, now());
-    let status = |id: &str| app.sql(&format!("select status from tasks where external_id = '{id}'"));
+    let status = |id: &str| app.sql_seen(&format!("select status from tasks where external_id = '{id}'"));
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while status("other") != "waiting" {
         assert!(tokio::time::Instant::now() < deadline, "the server has not looked");
@@ -276,7 +276,7 @@ async fn a_command_that_runs_ends_its_permission_request() {
     until_certain(&app, "0").await;
     std::io::Write::write_all(agent.stdin.as_mut().unwrap(), b"\n").unwrap();
     until(&app, "running").await;
-    assert_eq!(app.sql("select status_certain from tasks"), "1");
+    assert_eq!(app.sql_seen("select status_certain from tasks"), "1");
     for (_, line) in process.commands_below() {
         assert!(line.contains("sleep"), "{line}");
     }

@@ -40,8 +40,8 @@ async fn hostile_bodies_are_refused_by_field_or_stored_as_text() {
         };
         if let (Some("UserPromptSubmit"), Some(prompt)) = (sent["hook_event_name"].as_str(), sent["prompt"].as_str()) {
             let session = sent["session_id"].as_str().expect("a session").replace('\'', "''");
-            let id =
-                app.sql(&format!("select id from tasks where external_id = '{}'", session.replace('\0', "\u{fffd}")));
+            let id = app
+                .sql_seen(&format!("select id from tasks where external_id = '{}'", session.replace('\0', "\u{fffd}")));
             let detail = client.get(&format!("/api/v1/tasks/{id}")).await.json();
             let row = &detail["timeline"]["items"][0];
             let expected = prompt.replace('\0', "\u{fffd}");

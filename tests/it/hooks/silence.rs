@@ -290,11 +290,11 @@ async fn the_process_of_an_agent_is_found_by_each_name_of_its_program() {
         assert!(home.at_home(command).status().unwrap().success());
         let deadline = std::time::Instant::now() + PATIENCE;
         let query = format!("select count(*) from tasks where external_id = '{name}' and process is not null");
-        while app.sql(&query) != "1" {
+        while app.sql_seen(&query) != "1" {
             assert!(
                 std::time::Instant::now() < deadline,
                 "{name}: {}",
-                app.sql("select external_id, process from tasks")
+                app.sql_seen("select external_id, process from tasks")
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

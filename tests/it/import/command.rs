@@ -59,7 +59,7 @@ skipped 30 lines:
 ";
     let shown = first.1.replace(&projects.display().to_string(), "PATH");
     assert_eq!((first.0, &shown[..expected.len().min(shown.len())]), (Some(0), expected), "{shown}");
-    assert_eq!(app.sql("select count(*) from tasks"), "4");
+    assert_eq!(app.sql_seen("select count(*) from tasks"), "4");
     let again = code_and_output(&import(&home, &["--server", &url]).await).1;
     assert!(again.contains(" 83 lines: 0 new tasks, 0 new events\nskipped 30 lines:\n"), "{again}");
 
@@ -105,8 +105,8 @@ async fn long_files_are_sent_in_batches_and_overlong_lines_are_skipped() {
     assert!(text.contains(r"odd\u{1b}[2J name.jsonl:1201: longer than 8 MiB"), "{text}");
     assert!(text.contains(r"odd\u{1b}[2J name.jsonl:1401: not JSON: expected value at byte 1"), "{text}");
     assert_eq!(code, Some(0));
-    assert_eq!(app.sql("select count(*), max(truncated) from events"), format!("2497|{}", 7 * 1024 * 1024));
-    let times = app.sql("select created_at from events order by position");
+    assert_eq!(app.sql_seen("select count(*), max(truncated) from events"), format!("2497|{}", 7 * 1024 * 1024));
+    let times = app.sql_seen("select created_at from events order by position");
     assert!(times.lines().is_sorted());
 }
 

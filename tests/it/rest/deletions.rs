@@ -45,7 +45,7 @@ async fn large_task(app: &App, client: &Client) -> String {
     client.post(&format!("{of_task}/events"), json!({"event_id": EVENT, "kind": "log"})).await;
     client.post(&format!("{of_task}/sessions"), json!({"session_id": SESSION})).await;
     client.put("/api/v1/bookmarks", json!({"event_id": EVENT, "bookmark_id": BOOKMARK})).await;
-    app.sql(&format!(
+    app.sql_seen(&format!(
         "create temp table n as with recursive n (i) as (select 1 union all select i + 1 from n where i < {many})
              select i from n;
          insert into events (task_id, kind) select '{task}', 'log' from n;
@@ -59,7 +59,7 @@ async fn large_task(app: &App, client: &Client) -> String {
 
 async fn until_no_rows(app: &App) {
     let gone = async {
-        while app.sql(ROWS) != "0" {
+        while app.sql_seen(ROWS) != "0" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -72,11 +72,11 @@ async fn a_large_task_is_gone_at_once_and_its_rows_in_steps() {
     let app = without_background_work().await;
     let client = Client::of(&app);
     let task = large_task(&app, &client).await;
-    let rows = app.sql(ROWS);
+    let rows = app.sql_seen(ROWS);
     let before = client.get("/api/v1/overview").await;
     assert_eq!(before.at("/usage/input_tokens"), 2 * (ROWS_AT_ONCE + 100), "{}", before.text);
     assert_eq!(client.delete(&format!("/api/v1/tasks/{task}")).await.status, 204);
-    assert_eq!(app.sql(&format!("{ROWS} - 1")), rows, "rows were deleted in the transaction of the task");
+    assert_eq!(app.sql_seen(&format!("{ROWS} - 1")), rows, "rows were deleted in the transaction of the task");
     assert_eq!(client.get(&format!("/api/v1/tasks/{task}")).await.status, 404);
     assert_eq!(client.get(&format!("/api/v1/tasks/{task}/timeline")).await.status, 404);
     for list in ["", "?project=p", &format!("?task_id={task}")] {
@@ -97,7 +97,7 @@ async fn a_large_task_is_gone_at_once_and_its_rows_in_steps() {
     let client = Client::of(&app);
     assert_eq!(client.get("/api/v1/overview").await.text, overview.text);
     let after = "select count(*) from changes where id > (select id from changes where kind = 'task.deleted')";
-    assert_eq!(app.sql(after), "0");
+    assert_eq!(app.sql_seen(after), "0");
 }
 
 /// Nothing of a deleted task comes back with a task of the same id, and the ids of its rows are free.
@@ -127,7 +127,7 @@ async fn a_task_with_the_id_of_a_deleted_one_begins_empty() {
     let again = client.get(&format!("/api/v1/tasks/{task}")).await;
     assert_eq!((again.at("/figures/events"), again.at("/figures/sessions")), (json!(0), json!(0)));
     assert_eq!(again.at("/usage/answers"), 0);
-    assert_eq!(app.sql(ROWS), "4");
+    assert_eq!(app.sql_seen(ROWS), "4");
     assert_eq!(client.get("/api/v1/overview").await.at("/usage/answers"), 0);
 }
 
@@ -170,7 +170,7 @@ async fn a_step_deletes_a_bounded_number_of_rows() {
 
 /// A tree of 251 tasks on three levels.
 fn large_tree(app: &App, status: &str) -> String {
-    app.sql(&format!(
+    app.sql_seen(&format!(
         "insert into tasks (title, project, status) values ('top', 'p', '{status}');
          insert into tasks (title, parent_task_id, status) select 'middle', tasks.id, '{status}' from tasks,
             (with recursive n (i) as (select 1 union all select i + 1 from n where i < 50) select i from n);
@@ -178,7 +178,7 @@ fn large_tree(app: &App, status: &str) -> String {
             (select 1 union all select 2 union all select 3 union all select 4) where title = 'middle';
          insert into events (task_id, kind) select id, 'log' from tasks"
     ));
-    app.sql("select id from tasks where title = 'top'")
+    app.sql_seen("select id from tasks where title = 'top'")
 }
 
 /// A trigger of another program that refuses one deletion shows which transactions there were.
@@ -187,7 +187,7 @@ async fn a_large_tree_is_deleted_from_its_leaves_in_steps() {
     let app = App::start().await;
     let client = Client::of(&app);
     let top = large_tree(&app, "running");
-    app.sql(
+    app.sql_seen(
         "create trigger of_another_program before delete on tasks when old.title = 'top' begin
             select raise(abort, 'refused');
          end",
@@ -195,13 +195,16 @@ async fn a_large_tree_is_deleted_from_its_leaves_in_steps() {
     assert!(client.delete(&format!("/api/v1/tasks/{top}")).await.status >= 400);
     let left = "select group_concat(title || ' ' || tasks, ', ') from
         (select title, count(*) as tasks from tasks group by title order by title desc)";
-    assert_eq!(app.sql(left), "top 1, middle 50");
-    assert_eq!(app.sql("select count(*) from changes where kind = 'task.deleted'"), "200");
-    app.sql("drop trigger of_another_program");
+    assert_eq!(app.sql_seen(left), "top 1, middle 50");
+    assert_eq!(app.sql_seen("select count(*) from changes where kind = 'task.deleted'"), "200");
+    app.sql_seen("drop trigger of_another_program");
     assert_eq!(client.delete(&format!("/api/v1/tasks/{top}")).await.status, 204);
     assert_eq!(client.delete(&format!("/api/v1/tasks/{top}")).await.status, 404);
-    assert_eq!(app.sql("select count(*), count(distinct task_id) from changes where kind = 'task.deleted'"), "251|251");
-    assert_eq!(app.sql("select count(*) from tasks"), "0");
+    assert_eq!(
+        app.sql_seen("select count(*), count(distinct task_id) from changes where kind = 'task.deleted'"),
+        "251|251"
+    );
+    assert_eq!(app.sql_seen("select count(*) from tasks"), "0");
     until_no_rows(&app).await;
 }
 
@@ -210,13 +213,15 @@ async fn a_purge_deletes_a_large_tree_from_its_leaves_in_steps() {
     let app = App::start().await;
     let client = Client::of(&app);
     large_tree(&app, "completed");
-    app.sql("insert into tasks (title, project, status) values ('small', 'p', 'completed'), ('small', 'q', 'errored')");
+    app.sql_seen(
+        "insert into tasks (title, project, status) values ('small', 'p', 'completed'), ('small', 'q', 'errored')",
+    );
     let answer = client.post("/api/v1/tasks/purge", json!({})).await;
     assert_eq!(answer.at("/count"), 253, "{}", answer.text);
     let logged = "select group_concat(project || ' ' || count, ', ') from
         (select project, count from changes where kind = 'tasks.purged' order by id)";
-    assert_eq!(app.sql(logged), "p 100, p 100, p 51, p 1, q 1");
-    assert_eq!(app.sql("select (select count(*) from tasks) + (select count(*) from purging)"), "0");
+    assert_eq!(app.sql_seen(logged), "p 100, p 100, p 51, p 1, q 1");
+    assert_eq!(app.sql_seen("select (select count(*) from tasks) + (select count(*) from purging)"), "0");
     until_no_rows(&app).await;
 }
 
@@ -298,20 +303,20 @@ async fn a_purge_deletes_some_trees_at_a_time() {
     let client = Client::of(&app);
     assert_eq!(TREES_AT_ONCE * 2, TASKS_AT_ONCE);
     let trees = TREES_AT_ONCE * 2 + 1;
-    app.sql(&format!(
+    app.sql_seen(&format!(
         "with recursive n (i) as (select 1 union all select i + 1 from n where i < {trees})
          insert into tasks (title, project, status) select 't', 'p', 'completed' from n;
          insert into tasks (title, parent_task_id, status) select 'below', id, 'errored' from tasks"
     ));
     large_task(&app, &client).await;
-    app.sql("update tasks set status = 'completed'");
+    app.sql_seen("update tasks set status = 'completed'");
     let answer = client.post("/api/v1/tasks/purge", json!({"project": "p"})).await;
     assert_eq!(answer.at("/count"), trees * 2 + 1);
     assert_eq!(
-        app.sql("select count(*), sum(count) from changes where kind = 'tasks.purged'"),
+        app.sql_seen("select count(*), sum(count) from changes where kind = 'tasks.purged'"),
         format!("3|{}", trees * 2 + 1)
     );
-    assert_eq!(app.sql("select (select count(*) from tasks) + (select count(*) from purging)"), "0");
+    assert_eq!(app.sql_seen("select (select count(*) from tasks) + (select count(*) from purging)"), "0");
     until_no_rows(&app).await;
 }
 
@@ -325,13 +330,13 @@ async fn a_dry_run_counts_and_lists_and_changes_no_row() {
     client.task("below", below).await;
     let other = client.task("half", done).await;
     client.task("running", json!({"parent_task_id": other})).await;
-    app.sql(
+    app.sql_seen(
         "with recursive n (i) as (select 1 union all select i + 1 from n where i < 130)
          insert into tasks (title, project, status, status_since) select i, 'q', 'completed', 1000 from n",
     );
     let rows = "select (select count(*) from tasks) || ' ' || (select max(id) from changes) || ' ' ||
         (select count(*) from purging) || ' ' || (select count(*) from purges)";
-    let before = app.sql(rows);
+    let before = app.sql_seen(rows);
     let titles = |answer: &crate::rest::Answer| -> Vec<String> {
         let tasks = answer.at("/tasks").as_array().unwrap().clone();
         tasks.iter().map(|task| task["title"].as_str().unwrap().to_owned()).collect()
@@ -364,7 +369,7 @@ async fn a_dry_run_counts_and_lists_and_changes_no_row() {
         assert_eq!((shown.at("/count"), titles(&shown).len()), (json!(count), 50.min(*count)), "{conditions}");
     }
     assert_eq!(titles(&would_purge(json!({"project": "p"})).await), ["root", "below"]);
-    assert_eq!(app.sql(rows), before);
+    assert_eq!(app.sql_seen(rows), before);
     let wrong = json!({"dry_run": "yes", "status": "running", "older_than": "yesterday"});
     for path in ["/api/v1/tasks/purge", "/api/v1/tasks/purge/dry_run"] {
         assert_eq!(client.post(path, wrong.clone()).await.problem(), "422 status dry_run older_than", "{path}");
@@ -389,7 +394,7 @@ async fn a_dry_run_counts_as_many_tasks_as_the_purge_deletes() {
     let app = App::start().await;
     let client = Client::of(&app);
     let root = client.task("root", json!({"status": "completed"})).await;
-    app.sql(&format!(
+    app.sql_seen(&format!(
         "with recursive n (i) as (select 1 union all select i + 1 from n where i < 250)
          insert into tasks (title, parent_task_id, status) select 'part ' || i, '{root}', 'completed' from n;
          with recursive n (i) as (select 1 union all select i + 1 from n where i < 120)

@@ -227,7 +227,7 @@ async fn bodies_that_are_not_json_give_400() {
         let answer = client.send("POST", "/api/v1/tasks", Some(body.to_vec()), &[]).await;
         assert_eq!(answer.problem(), "400", "{}: {}", String::from_utf8_lossy(body), answer.text);
     }
-    assert_eq!(app.sql("select count(*) from tasks"), "0");
+    assert_eq!(app.sql_seen("select count(*) from tasks"), "0");
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn bodies_of_the_wrong_shape_name_the_field() {
     ] {
         assert_eq!(client.post("/api/v1/tasks", body.clone()).await.problem(), problem, "{body}");
     }
-    assert_eq!(app.sql("select count(*) from tasks"), "0");
+    assert_eq!(app.sql_seen("select count(*) from tasks"), "0");
     let id = client.task("t", json!({"unknown": {"a": 1}, "project": null})).await;
     let events = format!("/api/v1/tasks/{id}/events");
     for (body, problem) in [
@@ -262,7 +262,7 @@ async fn bodies_of_the_wrong_shape_name_the_field() {
     ] {
         assert_eq!(client.post(&events, body.clone()).await.problem(), problem, "{body}");
     }
-    assert_eq!(app.sql("select count(*) from events"), "0");
+    assert_eq!(app.sql_seen("select count(*) from events"), "0");
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn every_wrong_field_is_listed_with_its_reason_in_plain_words() {
     assert_eq!(wrong.problem(), "422 note task_id title");
     let wrong = client.post("/api/v1/hooks/codex", json!({"session_id": 5, "hook_event_name": ""})).await;
     assert_eq!(wrong.problem(), "422 session_id hook_event_name");
-    assert_eq!(app.sql("select count(*) from events"), "0");
+    assert_eq!(app.sql_seen("select count(*) from events"), "0");
 }
 
 #[tokio::test]
@@ -360,7 +360,7 @@ async fn a_delivery_is_stored_once_and_a_refused_hook_names_the_field() {
         assert_eq!((taken.status, taken.text.as_str()), (204, ""), "{}", taken.text);
         assert!(!taken.header("requery-cursor").is_empty());
     }
-    assert_eq!(app.sql("select count(*) from tasks; select count(*) from deliveries"), "1\n1");
+    assert_eq!(app.sql_seen("select count(*) from tasks; select count(*) from deliveries"), "1\n1");
     let wrong = client.send("POST", "/api/v1/hooks/codex", Some("no json"), &[]).await;
     assert_eq!(wrong.problem(), "400");
     let odd = [("requery-delivery", "odd".to_owned())];

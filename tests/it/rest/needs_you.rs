@@ -30,13 +30,13 @@ async fn the_order_is_the_one_in_which_a_person_takes_the_tasks() {
         ("of another program", "waiting", "", 7),
     ] {
         client.task(title, json!({"status": status})).await;
-        app.sql(&format!(
+        app.sql_seen(&format!(
             "update tasks set status_reason = nullif('{reason}', ''), status_since = {since} where title = '{title}'"
         ));
     }
-    app.sql("update tasks set stale_since = 6, stale_reason = 'gone' where title = 'gone'");
+    app.sql_seen("update tasks set stale_since = 6, stale_reason = 'gone' where title = 'gone'");
     // A doubt changes no place in the order.
-    app.sql("update tasks set status_certain = 0 where title = 'asks early'");
+    app.sql_seen("update tasks set status_certain = 0 where title = 'asks early'");
     let shown = async || {
         let entries = needs_you(&client).await;
         let words =
@@ -62,7 +62,7 @@ async fn the_order_is_the_one_in_which_a_person_takes_the_tasks() {
         "status = 'errored' where title = 'asks early'",
         "status_since = 1, status_detail = 'a disk is full' where title = 'failed late'",
     ] {
-        app.sql(&format!("update tasks set {change}"));
+        app.sql_seen(&format!("update tasks set {change}"));
     }
     let listed = shown().await.join(", ");
     let expected = "asks late | waiting | question, failed late | errored | overloaded, failed early | errored | overloaded, \
@@ -72,13 +72,13 @@ async fn the_order_is_the_one_in_which_a_person_takes_the_tasks() {
     assert_eq!(first_failed["detail"], "a disk is full");
 
     // A session that was never used and has ended without a word is no failure.
-    app.sql("update tasks set stale_since = 7, stale_reason = 'gone' where title in ('ready', 'interrupted')");
+    app.sql_seen("update tasks set stale_since = 7, stale_reason = 'gone' where title in ('ready', 'interrupted')");
     let listed = shown().await.join(", ");
     assert!(listed.contains("interrupted | waiting | gone") && !listed.contains("ready"), "{listed}");
 
     // Of many failed tasks the newest are listed, the longest first, and they hide no task that waits.
     for _ in 0..101 {
-        app.sql("insert into tasks (title, status, status_since) values ('more', 'errored', 1000 + (select count(*) from tasks))");
+        app.sql_seen("insert into tasks (title, status, status_since) values ('more', 'errored', 1000 + (select count(*) from tasks))");
     }
     let entries = needs_you(&client).await;
     let of = |at: usize| entries[at]["since"].as_str().unwrap();
@@ -102,10 +102,12 @@ async fn an_entry_has_the_source_and_the_detail() {
     assert_eq!(client.get(&format!("/api/v1/tasks/{id}")).await.at("/task/status_detail"), "Which port?");
 
     // The flag of a silent agent leaves the question as it is.
-    app.sql("update tasks set stale_since = 1000, stale_reason = 'silent'");
+    app.sql_seen("update tasks set stale_since = 1000, stale_reason = 'silent'");
     let flagged = &needs_you(&client).await[0];
     assert_eq!((&flagged["reason"], &flagged["detail"]), (&json!("silent"), &json!("Which port?")));
-    app.sql("update tasks set status = 'running', stale_since = 2000, stale_reason = 'silent', status_detail = 'x'");
+    app.sql_seen(
+        "update tasks set status = 'running', stale_since = 2000, stale_reason = 'silent', status_detail = 'x'",
+    );
     assert_eq!(needs_you(&client).await[0]["detail"], json!(null));
     let too_long = json!({"status": "waiting", "status_detail": "é".repeat(501)});
     assert_eq!(client.patch(&format!("/api/v1/tasks/{id}"), too_long).await.problem(), "422 status_detail");
@@ -133,7 +135,7 @@ async fn a_status_is_certain_unless_its_writer_doubts_it() {
         all[0].as_bool().unwrap()
     };
     assert!(shown().await);
-    app.sql(&format!("update tasks set status_certain = 0 where id = '{id}'"));
+    app.sql_seen(&format!("update tasks set status_certain = 0 where id = '{id}'"));
     assert!(!shown().await);
     assert_eq!(client.patch(&path, json!({"title": "b"})).await.at("/status_certain"), json!(false));
     assert_eq!(client.patch(&path, json!({"status": "waiting"})).await.at("/status_certain"), json!(true));

@@ -55,8 +55,8 @@ async fn activity_covers_the_24_hours_up_to_the_newest() {
     let app = App::start().await;
     let client = Client::of(&app);
     let hour = |back: i64, events: i64| format!("insert into activity values ('p', {}, {events});", 490_000 - back);
-    app.sql(&[hour(0, 1), hour(5, 2), hour(23, 3), hour(24, 4), hour(7, 0)].concat());
-    app.sql("insert into activity values ('q', 490000, 5)");
+    app.sql_seen(&[hour(0, 1), hour(5, 2), hour(23, 3), hour(24, 4), hour(7, 0)].concat());
+    app.sql_seen("insert into activity values ('q', 490000, 5)");
     let activity = client.get("/api/v1/overview").await.at("/activity");
     let events: Vec<_> = activity.as_array().unwrap().iter().map(|hour| hour["events"].clone()).collect();
     assert_eq!(events, [json!(3), json!(2), json!(6)]);
@@ -90,7 +90,7 @@ async fn a_task_detail_has_sessions_children_and_the_newest_events() {
 async fn rows_with_dangling_references_are_readable() {
     let app = App::start().await;
     let client = Client::of(&app);
-    app.sql(&format!(
+    app.sql_seen(&format!(
         "pragma ignore_check_constraints = on;
         insert into tasks (id, title, parent_session_id, status_reason, created_at)
             values ('{TASK}', 'a', 'x', 'left over', -99999999999999999);

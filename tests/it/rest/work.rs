@@ -48,7 +48,7 @@ async fn a_detail_lists_at_most_a_hundred_calls_the_oldest_first() {
     let app = App::start().await;
     let client = Client::of(&app);
     let id = task(&client, json!({})).await;
-    app.sql(&format!(
+    app.sql_seen(&format!(
         "with recursive n (i) as (select 1 union select i + 1 from n where i < 120)
          insert into events (task_id, kind, state, title) select '{id}', 'tool', 'running', 'call ' || i from n"
     ));
@@ -80,7 +80,7 @@ async fn a_detail_lists_the_changed_files_the_last_changed_first() {
     let files: Vec<String> = files.as_array().unwrap().iter().map(shown).collect();
     assert_eq!(files, ["a.rs 2", "f.rs 1", "b.rs 1"]);
 
-    app.sql(&format!(
+    app.sql_seen(&format!(
         "with recursive n (i) as (select 1 union select i + 1 from n where i < 1000)
          insert into events (task_id, kind, family, state, metadata)
          select '{id}', 'tool', 'file', 'ok', json_object('file_path', 'file ' || (i % 150)) from n"
@@ -105,7 +105,7 @@ async fn a_list_and_its_progress_are_those_of_the_stored_text() {
         ("no list", Value::Null, 0),
         (r#"[{"title": "a", "state": "odd"}]"#, Value::Null, 0),
     ] {
-        app.sql(&format!("update tasks set todos = '{stored}' where id = '{id}'"));
+        app.sql_seen(&format!("update tasks set todos = '{stored}' where id = '{id}'"));
         let detail = client.get(&path).await.json();
         assert_eq!(detail["task"]["progress"], progress, "{stored}");
         assert_eq!(detail["todos"].as_array().unwrap().len(), entries, "{stored}");
@@ -120,7 +120,7 @@ async fn a_long_title_of_an_entry_is_cut() {
     let client = Client::of(&app);
     let id = task(&client, json!({})).await;
     let todos = json!([{"id": "1", "title": "x".repeat(50_000), "state": "in_progress"}]);
-    app.sql(&format!("update tasks set todos = '{todos}' where id = '{id}'"));
+    app.sql_seen(&format!("update tasks set todos = '{todos}' where id = '{id}'"));
     let active = client.get("/api/v1/tasks").await.at("/items/0/progress/active");
     assert_eq!(active.as_str().map(|title| title.chars().count()), Some(120));
 }

@@ -28,7 +28,7 @@ async fn starting_a_task_twice_makes_one_task() {
     assert_eq!((child.status, child.at("/project")), (201, json!("q")));
     let orphan = client.post("/api/v1/tasks", json!({"title": "x", "parent_task_id": SESSION})).await;
     assert_eq!(orphan.problem(), "422 parent_task_id");
-    assert_eq!(app.sql("select count(*) from tasks"), "3");
+    assert_eq!(app.sql_seen("select count(*) from tasks"), "3");
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_write_of_equal_values_logs_no_change() {
     let session = client.post(&format!("{path}/sessions"), json!({})).await;
     let bookmark = json!({"task_id": id, "title": "t"});
     assert_eq!(client.put("/api/v1/bookmarks", bookmark.clone()).await.status, 201);
-    let changes = app.sql("select count(*) from changes");
+    let changes = app.sql_seen("select count(*) from changes");
     for answer in [
         client.patch(&path, json!({})).await,
         client.patch(&path, json!({"title": "a", "workspace": "/w", "status": "running"})).await,
@@ -79,7 +79,7 @@ async fn a_write_of_equal_values_logs_no_change() {
     ] {
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
-    assert_eq!(app.sql("select count(*) from changes"), changes);
+    assert_eq!(app.sql_seen("select count(*) from changes"), changes);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_batch_of_events_is_logged_whole_or_not_at_all() {
     let again = client.post(&events, json!({"events": [{"event_id": EVENT, "kind": "log"}]})).await;
     assert_eq!(again.status, 200);
     assert_eq!(client.post(&events, json!({"events": []})).await.json(), json!({"items": []}));
-    let count = || app.sql("select count(*) from events");
+    let count = || app.sql_seen("select count(*) from events");
     assert_eq!(count(), "3");
 
     let elsewhere = client
@@ -212,9 +212,9 @@ async fn deleting_a_task_deletes_its_subtree() {
     assert_eq!(client.delete(&format!("/api/v1/tasks/{root}")).await.status, 204);
     assert_eq!(client.delete(&format!("/api/v1/tasks/{root}")).await.problem(), "404");
     for table in ["tasks", "events", "sessions", "bookmarks"] {
-        assert_eq!(app.sql(&format!("select count(*) from {table}")), "0", "{table}");
+        assert_eq!(app.sql_seen(&format!("select count(*) from {table}")), "0", "{table}");
     }
-    assert_eq!(app.sql("select count(*) from changes where kind = 'task.deleted'"), "3");
+    assert_eq!(app.sql_seen("select count(*) from changes where kind = 'task.deleted'"), "3");
     assert_eq!(client.get("/api/v1/overview").await.at("/stats/total_events"), 0);
 }
 
@@ -238,18 +238,21 @@ async fn a_purge_deletes_only_finished_trees() {
     let counts = async |body| purge(body).await.at("/count");
     assert_eq!(counts(json!({"project": "nobody"})).await, 0);
     assert_eq!(counts(json!({"older_than": "2020-01-01T00:00:00Z"})).await, 0);
-    assert_eq!(app.sql("select count(*) from changes where kind = 'tasks.purged'"), "0");
+    assert_eq!(app.sql_seen("select count(*) from changes where kind = 'tasks.purged'"), "0");
     assert_eq!(counts(json!({"status": "completed"})).await, 4);
-    assert_eq!(app.sql("select project, count from changes where kind = 'tasks.purged' order by project"), "p|3\nq|1");
-    assert_eq!(app.sql("select count(*) from changes where kind = 'task.deleted'"), "0");
+    assert_eq!(
+        app.sql_seen("select project, count from changes where kind = 'tasks.purged' order by project"),
+        "p|3\nq|1"
+    );
+    assert_eq!(app.sql_seen("select count(*) from changes where kind = 'task.deleted'"), "0");
     assert_eq!(counts(json!({})).await, 1);
     assert_eq!(counts(json!({})).await, 0);
-    assert_eq!(app.sql("select count(*) from purging"), "0");
-    assert_eq!(app.sql("select count(*) from tasks"), "4");
+    assert_eq!(app.sql_seen("select count(*) from purging"), "0");
+    assert_eq!(app.sql_seen("select count(*) from tasks"), "4");
     assert_eq!(purge(json!({"status": "running"})).await.problem(), "422 status");
     assert_eq!(purge(json!({"older_than": "yesterday"})).await.problem(), "422 older_than");
 
-    app.sql(
+    app.sql_seen(
         "update tasks set status = 'completed'; update tasks set status_since = 1000 where title <> 'still running'",
     );
     assert_eq!(counts(json!({"older_than": "2020-01-01T00:00:00Z"})).await, 1);
@@ -269,10 +272,10 @@ async fn the_api_limits_a_tree_to_100_levels() {
     let deeper = client.post("/api/v1/tasks", json!({"title": "deeper", "parent_task_id": parent})).await;
     assert_eq!(deeper.problem(), "422 parent_task_id");
     assert_eq!(client.delete(&format!("/api/v1/tasks/{top}")).await.status, 204);
-    assert_eq!(app.sql("select count(*) from tasks"), "0");
+    assert_eq!(app.sql_seen("select count(*) from tasks"), "0");
 
     let id = |at: &str| format!("printf('%08x-0000-7000-8000-000000000001', {at})");
-    app.sql(&format!(
+    app.sql_seen(&format!(
         "with recursive n (i) as (select 1 union all select i + 1 from n where i < 1500)
         insert into tasks (id, title, status, parent_task_id)
             select {}, 't', 'completed', iif(i > 1, {}, null) from n",
@@ -324,9 +327,9 @@ async fn null_in_a_patch_removes_the_value_and_is_refused_where_a_value_is_neede
     for field in ["/workspace", "/summary", "/status_reason"] {
         assert_eq!(cleared.at(field), json!(null), "{field}");
     }
-    let changes = app.sql("select count(*) from changes");
+    let changes = app.sql_seen("select count(*) from changes");
     assert_eq!(client.patch(&path, json!({"workspace": null, "summary": null})).await.status, 200);
-    assert_eq!(app.sql("select count(*) from changes"), changes, "a value that is gone already is no change");
+    assert_eq!(app.sql_seen("select count(*) from changes"), changes, "a value that is gone already is no change");
     let refused = client.patch(&path, json!({"title": null, "project": null, "status": null, "mode": null})).await;
     assert_eq!(refused.problem(), "422 title project status mode");
     assert_eq!(client.patch(&path, json!({"waiting_since": null})).await.problem(), "422 waiting_since");

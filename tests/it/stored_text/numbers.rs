@@ -6,9 +6,9 @@ use crate::app::App;
 #[tokio::test]
 async fn any_number_in_a_row_breaks_no_answer() {
     let app = App::start().await;
-    app.sql("insert into tasks (title) values ('sound')");
+    app.sql_seen("insert into tasks (title) values ('sound')");
     let since = cursor(&app).await;
-    let columns = app.sql(
+    let columns = app.sql_seen(
         "select m.name || '.' || c.name from sqlite_schema m, pragma_table_info(m.name) c
         where m.type = 'table' and c.type = 'INTEGER' and m.name in ('tasks', 'sessions', 'events', 'bookmarks', 'usage')
         order by 1",
@@ -21,11 +21,11 @@ async fn any_number_in_a_row_breaks_no_answer() {
         for value in ["-1", "9223372036854775807", "-9223372036854775808"] {
             let mut ws = app.ws("").await;
             ws.frame().await;
-            app.sql(&insert_tree());
+            app.sql_seen(&insert_tree());
             if is_taken(&app, &format!("update {table} set {name} = {value} where {}", last_row(table))) {
                 check(&app, &mut ws, &since, &format!("{column} = {value}")).await;
             }
-            app.sql(&format!("delete from tasks where id = '{PARENT}'"));
+            app.sql_seen(&format!("delete from tasks where id = '{PARENT}'"));
         }
     }
 }
@@ -34,7 +34,7 @@ async fn any_number_in_a_row_breaks_no_answer() {
 #[tokio::test]
 async fn any_number_in_the_log_and_the_figures_breaks_no_answer() {
     let app = App::start().await;
-    app.sql(&insert_tree());
+    app.sql_seen(&insert_tree());
     let since = cursor(&app).await;
     let mut ws = app.ws("").await;
     ws.frame().await;
@@ -59,7 +59,9 @@ async fn any_number_in_the_log_and_the_figures_breaks_no_answer() {
             format!("deliveries (id, at) values ({value}, {value})"),
             format!("purges (project, count, at) values ('', {value}, {value})"),
         ] {
-            app.sql(&format!("insert into {statement}; update tasks set title = title || '.' where id = '{CHILD}'"));
+            app.sql_seen(&format!(
+                "insert into {statement}; update tasks set title = title || '.' where id = '{CHILD}'"
+            ));
             check(&app, &mut ws, &since, &statement).await;
         }
     }

@@ -13,6 +13,7 @@ use sea_orm::sqlx::{self, Connection, Row, SqliteConnection};
 use sea_orm::{DbErr, FromQueryResult, QueryResult};
 
 use super::health::{connect, query as error};
+use crate::protocol::limits;
 use crate::server::database::sql::runs::{HIGHEST_NUMBER, STATE_OF_LOG};
 use crate::server::database::{Database, DatabaseError, Position};
 
@@ -26,6 +27,9 @@ const STAY_ACTIVE: Duration = Duration::from_secs(2);
 /// The reason to open the file again if rows of the log were deleted before they were counted: then the events are
 /// counted again.
 pub(in crate::server) const UNCOUNTED: &str = "rows of the change log were deleted before they were counted";
+
+/// How many changes a client can have missed and still resume.
+const RESUME_CHANGES: i64 = limits::RESUME_CHANGES.cast_signed();
 
 /// The columns of a row of the log.
 const COLUMNS: &str = "id, kind, project, task_id, parent_task_id, object_id, status, \
@@ -124,6 +128,8 @@ impl Bell {
         if lacks_unfolded {
             return Err(DatabaseError::Away(UNCOUNTED.to_owned()));
         }
+        let oldest = floor.unwrap_or(last.saturating_add(1)).max(last.saturating_sub(RESUME_CHANGES).saturating_add(1));
+        database.metrics().log_floor.set(oldest);
         Ok(end)
     }
 

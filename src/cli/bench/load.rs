@@ -1,0 +1,143 @@
+//! The writers and the readers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use requery::protocol::Cursor;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::BenchArgs;
+use super::mix::{Mix, WriteKind};
+use crate::cli::api::{Api, ChangeAnswer};
+
+/// The pause between two fetches of a reader.
+const FETCH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The outcome of the load.
+#[derive(Default)]
+pub struct Load {
+    /// The cursor of each write with the time at which its request was sent, by that time.
+    pub changes: Vec<(Cursor, Instant)>,
+    /// The milliseconds of each write that succeeded.
+    pub writes: Vec<f64>,
+    /// The milliseconds of each fetch that succeeded.
+    pub fetches: Vec<f64>,
+    /// The fetches that were answered 304.
+    pub unchanged: u64,
+    pub errors: u64,
+    /// The text of the first error.
+    pub first_error: Option<String>,
+}
+
+impl Load {
+    /// Runs the load of `args` on these tasks.
+    pub async fn run(api: &Api, args: &BenchArgs, project: &str, tasks: &[String]) -> Self {
+        let (began, end) = (Instant::now(), Instant::now() + Duration::from_secs(args.seconds.into()));
+        let (tasks, number) = (Arc::<[String]>::from(tasks), Arc::new(AtomicU32::new(0)));
+        let mut parts = JoinSet::new();
+        for _ in 0..args.writers {
+            let plan = Plan { began, end, rate: args.rate, mix: args.mix.clone(), number: number.clone() };
+            parts.spawn(write(api.clone(), plan, tasks.clone()));
+        }
+        for _ in 0..args.readers {
+            parts.spawn(read(api.clone(), project.to_owned(), end));
+        }
+        let mut all = Self::default();
+        while let Some(part) = parts.join_next().await {
+            let Ok(part) = part else { continue };
+            all.changes.extend(part.changes);
+            all.writes.extend(part.writes);
+            all.fetches.extend(part.fetches);
+            all.unchanged += part.unchanged;
+            all.errors += part.errors;
+            all.first_error = all.first_error.or(part.first_error);
+        }
+        all.changes.sort_by_key(|(_, at)| *at);
+        all
+    }
+
+    fn note_error(&mut self, error: impl ToString) {
+        self.errors += 1;
+        self.first_error.get_or_insert_with(|| error.to_string());
+    }
+}
+
+/// The pace of the writers. They share one sequence of writes, so a slow writer leaves its share to the others.
+struct Plan {
+    began: Instant,
+    end: Instant,
+    rate: u32,
+    mix: Mix,
+    number: Arc<AtomicU32>,
+}
+
+async fn write(api: Api, plan: Plan, tasks: Arc<[String]>) -> Load {
+    let mut load = Load::default();
+    loop {
+        let number = plan.number.fetch_add(1, Ordering::Relaxed);
+        let due = plan.began + Duration::from_secs(1).mul_f64(f64::from(number) / f64::from(plan.rate));
+        if due.max(Instant::now()) >= plan.end {
+            return load;
+        }
+        sleep_until(due).await;
+        let task = &tasks[number as usize % tasks.len()];
+        let (method, path, body) = request(plan.mix.draw(), task, number);
+        let sent = Instant::now();
+        match api.change(method, &path, &body).await {
+            Ok(ChangeAnswer { cursor: Some(cursor), .. }) => {
+                load.writes.push(sent.elapsed().as_secs_f64() * 1e3);
+                load.changes.push((cursor, sent));
+            }
+            Ok(ChangeAnswer { cursor: None, .. }) => load.note_error("the answer to a write has no cursor"),
+            Err(error) => load.note_error(error),
+        }
+    }
+}
+
+/// Each request changes a value, because a request without a change makes no notice.
+fn request(kind: WriteKind, task: &str, number: u32) -> (Method, String, Value) {
+    match kind {
+        WriteKind::Event => {
+            let body = json!({
+                "kind": "tool", "family": "terminal", "state": "ok", "title": format!("step {number}"),
+                "body": "test result: ok. 212 passed; 0 failed; 0 ignored\n".repeat(5),
+            });
+            (Method::POST, format!("api/v1/tasks/{task}/events"), body)
+        }
+        WriteKind::Status => {
+            let body = match number % 2 {
+                0 => json!({"status": "waiting", "status_detail": format!("question {number}")}),
+                _ => json!({"status": "running", "title": format!("requery bench, step {number}")}),
+            };
+            (Method::PATCH, format!("api/v1/tasks/{task}"), body)
+        }
+        WriteKind::Bookmark => {
+            (Method::PUT, "api/v1/bookmarks".to_owned(), json!({"task_id": task, "title": format!("step {number}")}))
+        }
+    }
+}
+
+async fn read(api: Api, project: String, end: Instant) -> Load {
+    let (mut load, mut tag) = (Load::default(), None);
+    let path = format!("api/v1/overview?project={project}");
+    // Readers that begin together would ask together for the whole run.
+    let mut due = Instant::now() + FETCH_INTERVAL.mul_f64(fastrand::f64());
+    while due < end {
+        sleep_until(due).await;
+        due += FETCH_INTERVAL;
+        let sent = Instant::now();
+        match api.fetch(&path, tag.as_deref()).await {
+            Ok(fetched) => {
+                load.fetches.push(sent.elapsed().as_secs_f64() * 1e3);
+                load.unchanged += u64::from(fetched.is_unchanged);
+                tag = fetched.tag.or(tag);
+            }
+            Err(error) => load.note_error(error),
+        }
+    }
+    load
+}

@@ -1,0 +1,58 @@
+//! The outlet of the log: the one place through which changes leave it.
+//!
+//! The cache of answers hears of each change here, before the hub does. So a client that knows of a change from a stream
+//! never gets an answer from memory that lacks the change. No other code can send to the hub.
+
+use tokio::sync::mpsc;
+
+use crate::protocol::{Cursor, Notice};
+use crate::server::database::{Database, Position};
+use crate::server::hub::HubInput;
+
+/// The way to the cache of answers and then to the hub.
+pub struct Outlet {
+    database: Database,
+    hub: mpsc::Sender<HubInput>,
+}
+
+impl Outlet {
+    /// The outlet of a log that is followed from `cursor` on.
+    pub fn new(database: Database, hub: mpsc::Sender<HubInput>, cursor: &Cursor) -> Self {
+        database.begin_notes(cursor);
+        Self { database, hub }
+    }
+
+    /// Whether the hub has ended, as it does with the server.
+    pub fn is_closed(&self) -> bool {
+        self.hub.is_closed()
+    }
+
+    /// Hands on notices of the current pass. For each of them `positions` has a position that contains its change.
+    pub async fn notices(&self, notices: Vec<Notice>, positions: impl Iterator<Item = Position>) {
+        self.database.note_changes(notices.iter().zip(positions));
+        self.send(HubInput::Notices(notices)).await;
+    }
+
+    /// Hands on that the current pass is complete: `cursor` contains every notice so far.
+    pub async fn complete(&self, cursor: Cursor) {
+        self.database.complete_notes(&cursor);
+        self.send(HubInput::Complete(cursor)).await;
+    }
+
+    /// Hands on that the log cannot name the changes up to `cursor`.
+    pub async fn doubt(&self, reason: &'static str, cursor: Cursor) {
+        self.database.begin_notes(&cursor);
+        self.send(HubInput::Doubt { reason, cursor }).await;
+    }
+
+    /// Hands on that the database cannot be read.
+    pub async fn database_away(&self) {
+        self.database.end_notes();
+        self.send(HubInput::DatabaseAway).await;
+    }
+
+    async fn send(&self, input: HubInput) {
+        // A closed hub means that the server ends.
+        let _ = self.hub.send(input).await;
+    }
+}

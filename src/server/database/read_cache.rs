@@ -1,0 +1,319 @@
+//! The read cache: encoded answers in memory, each with the cursor up to which it is known to be right.
+//!
+//! The tail of the log tells the cache of each change before it tells the hub, so the cache never takes an answer for
+//! current whose notice a stream has sent. An answer is given only to a request whose demand its cursor covers: cursors
+//! decide, and no time does. Several servers on one database can each have a cache.
+//!
+//! The requests for one answer that is not in memory wait for one of them, which reads the database for all.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::encoded::EncodedAnswer;
+use super::read_key::ReadKey;
+use super::{DatabaseError, Position};
+use crate::protocol::limits;
+use crate::protocol::{Cursor, Notice};
+use crate::server::access::scope::Scope;
+use crate::server::metrics::Metrics;
+
+mod flight;
+use flight::{Flights, Leader, Passenger};
+
+mod noted;
+use noted::{Dependency, NotedChanges};
+
+/// The memory for answers by default, in bytes.
+pub const READ_CACHE: u64 = 64 * 1024 * 1024;
+/// The memory of one kept answer besides its texts, in bytes: its places in the tables, its cursor and its locks.
+const BYTES_OF_AN_ANSWER: usize = 512;
+/// How many answers the tables of the cache have room for at first. They grow.
+const ANSWERS: usize = 1_024;
+
+/// The read cache of one database.
+pub(super) struct ReadCache {
+    answers: Cache<Arc<CacheKey>, WeighedAnswer, AnswerWeight, DefaultHashBuilder, CountEvictions>,
+    /// Held while an answer is put into the cache, so that a compressed answer never replaces a newer one.
+    putting: Mutex<()>,
+    /// None while no tail follows the log: then no answer is known to be current.
+    noted: Mutex<Option<NotedChanges>>,
+    /// Rung when the noted changes reach a newer cursor.
+    reached: Notify,
+    flights: Flights<Arc<CacheKey>, Arc<KeptAnswer>>,
+    /// The beginning of the times of the flights.
+    began: Instant,
+    metrics: Arc<Metrics>,
+}
+
+/// The key of an answer: the read, and the scope of its caller.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct CacheKey {
+    read: ReadKey,
+    scope: Scope,
+    dependency: Dependency,
+}
+
+/// An answer in memory.
+#[derive(Debug)]
+pub(super) struct KeptAnswer {
+    pub(super) encoded: EncodedAnswer,
+    /// The answer is known to be right at this cursor. It moves on when the answer is found to be current.
+    cursor: Mutex<Cursor>,
+}
+
+/// An answer that covers the demand of a request.
+pub(super) struct FoundAnswer {
+    pub(super) kept: Arc<KeptAnswer>,
+    pub(super) cursor: Cursor,
+}
+
+/// The outcome of the wait for an answer.
+pub(super) enum Waited<'c> {
+    /// The answer is in memory.
+    Found(FoundAnswer),
+    /// The caller reads the database, for itself and for the requests that wait with it.
+    Read(ReadForAll<'c>),
+}
+
+/// The right and the duty to read the database for all requests that wait for one answer. Dropping it passes it on.
+pub(super) struct ReadForAll<'c> {
+    // Dropped in this order: the next leader is one of the requests that still wait.
+    leader: Leader<Arc<KeptAnswer>>,
+    waiting: Passenger<'c, Arc<CacheKey>, Arc<KeptAnswer>>,
+    cache: &'c ReadCache,
+    key: Arc<CacheKey>,
+}
+
+impl CacheKey {
+    /// None: the answer is not kept.
+    pub(super) fn of(read: &ReadKey, scope: &Scope) -> Option<Arc<Self>> {
+        let dependency = Dependency::of(read.read_model()?, scope);
+        Some(Arc::new(Self { read: read.clone(), scope: scope.clone(), dependency }))
+    }
+}
+
+impl KeptAnswer {
+    pub(super) fn new(encoded: EncodedAnswer, cursor: Cursor) -> Self {
+        Self { encoded, cursor: Mutex::new(cursor) }
+    }
+}
+
+impl ReadCache {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        let options = OptionsBuilder::new()
+            // One table has one bound. With several, an answer would have to fit into its part of the bound.
+            .shards(1)
+            .estimated_items_capacity(ANSWERS)
+            .weight_capacity(READ_CACHE)
+            .build()
+            .expect("both capacities are set");
+        Self {
+            answers: Cache::with_options(
+                options,
+                AnswerWeight,
+                DefaultHashBuilder::default(),
+                CountEvictions(metrics.clone()),
+            ),
+            putting: Mutex::default(),
+            noted: Mutex::default(),
+            reached: Notify::new(),
+            flights: Flights::default(),
+            began: Instant::now(),
+            metrics,
+        }
+    }
+
+    /// Sets the memory of all answers together, in bytes.
+    pub(super) fn set_capacity(&self, bytes: u64) {
+        self.answers.set_capacity(bytes);
+        self.show_bytes();
+    }
+
+    /// The tail follows the log from `cursor` on.
+    pub(super) fn begin(&self, cursor: &Cursor) {
+        self.forget();
+        *lock(&self.noted) = Some(NotedChanges::from(cursor.clone()));
+    }
+
+    /// No tail follows the log any more.
+    pub(super) fn forget(&self) {
+        *lock(&self.noted) = None;
+        self.answers.clear();
+        self.show_bytes();
+    }
+
+    /// Notes changes, each with a position that contains it.
+    pub(super) fn note<'n>(&self, changes: impl Iterator<Item = (&'n Notice, Position)>) {
+        if let Some(noted) = &mut *lock(&self.noted) {
+            changes.for_each(|(notice, position)| noted.note(notice, &position));
+        }
+    }
+
+    /// Notes that every change in `cursor` was noted.
+    pub(super) fn complete(&self, cursor: &Cursor) {
+        let is_ours = lock(&self.noted).as_mut().is_some_and(|noted| noted.complete(cursor));
+        if is_ours {
+            self.reached.notify_waiters();
+        } else {
+            self.begin(cursor);
+        }
+    }
+
+    /// Whether a tail follows the log of the run `epoch`.
+    pub(super) fn follows(&self, epoch: &str) -> bool {
+        lock(&self.noted).as_ref().is_some_and(|noted| noted.reached().epoch() == epoch)
+    }
+
+    /// The changes that the answer to a request that comes now has to contain: those that the server has shown in any
+    /// way, and those that the caller demands. A cursor of another run demands no change.
+    pub(super) fn demand(&self, shown: Cursor, at_least: Option<&Cursor>) -> Cursor {
+        let noted = lock(&self.noted).as_ref().map(|noted| noted.reached().clone());
+        let more = [noted.as_ref(), at_least].into_iter().flatten();
+        more.fold(
+            shown,
+            |demand, more| if demand.covers(more) { demand } else { demand.joined(more).unwrap_or(demand) },
+        )
+    }
+
+    /// Waits until the answer is in memory, or until this request is the one that reads the database.
+    pub(super) async fn wait(&self, key: Arc<CacheKey>, demand: &Cursor) -> Result<Waited<'_>, DatabaseError> {
+        if let Some(found) = self.find(&key, demand) {
+            return Ok(Waited::Found(found));
+        }
+        let waiting = self.flights.join(&key, self.began.elapsed());
+        let waited = timeout(limits::CONNECTION_WAIT, self.wait_in_flight(&key, demand, &waiting)).await;
+        Ok(match waited.map_err(|_| DatabaseError::Busy)? {
+            Ok(found) => Waited::Found(found),
+            Err(leader) => Waited::Read(ReadForAll { leader, waiting, cache: self, key }),
+        })
+    }
+
+    /// Waits for the answer. Returns the leader as an error if this request has to read.
+    async fn wait_in_flight(
+        &self,
+        key: &Arc<CacheKey>,
+        demand: &Cursor,
+        waiting: &Passenger<'_, Arc<CacheKey>, Arc<KeptAnswer>>,
+    ) -> Result<FoundAnswer, Leader<Arc<KeptAnswer>>> {
+        let find = || {
+            let landed = waiting.answer().and_then(|kept| self.if_covers(key, kept, demand));
+            landed.or_else(|| self.find(key, demand))
+        };
+        let leader = loop {
+            let landed = waiting.landed().notified();
+            let mut landed = std::pin::pin!(landed);
+            landed.as_mut().enable();
+            if let Some(found) = find() {
+                return Ok(found);
+            }
+            match waiting.lead() {
+                Some(leader) => break leader,
+                None => landed.await,
+            }
+        };
+        loop {
+            let reached = self.reached.notified();
+            let mut reached = std::pin::pin!(reached);
+            reached.as_mut().enable();
+            if let Some(found) = find() {
+                return Ok(found);
+            }
+            match leader.begin_read(self.began.elapsed()) {
+                Ok(()) => return Err(leader),
+                // The tail may reach the demand meanwhile, and the answer may be found to be current.
+                Err(begin) => tokio::select! {
+                    () = sleep_until(self.began + begin) => {}
+                    () = reached => {}
+                },
+            }
+        }
+    }
+
+    fn find(&self, key: &Arc<CacheKey>, demand: &Cursor) -> Option<FoundAnswer> {
+        self.if_covers(key, self.answers.get(key)?.kept, demand)
+    }
+
+    /// The answer with the newest cursor at which it is known to be right, if that covers the demand.
+    fn if_covers(&self, key: &CacheKey, kept: Arc<KeptAnswer>, demand: &Cursor) -> Option<FoundAnswer> {
+        let cursor = {
+            let noted = lock(&self.noted);
+            let noted = noted.as_ref()?;
+            let mut cursor = lock(&kept.cursor);
+            if noted.is_current(key.dependency, &cursor) && !cursor.covers(noted.reached()) {
+                *cursor = cursor.joined(noted.reached())?;
+            }
+            cursor.clone()
+        };
+        cursor.covers(demand).then_some(FoundAnswer { kept, cursor })
+    }
+
+    /// Weighs an answer again that was compressed, if the cache still holds it.
+    pub(super) fn weigh_again(&self, key: &Arc<CacheKey>, kept: &Arc<KeptAnswer>) {
+        let _putting = lock(&self.putting);
+        if self.answers.peek(key).is_some_and(|held| Arc::ptr_eq(&held.kept, kept)) {
+            self.put(key, kept);
+        }
+    }
+
+    fn put(&self, key: &Arc<CacheKey>, kept: &Arc<KeptAnswer>) {
+        let texts = key.read.bytes() + key.scope.project().map_or(0, str::len) + kept.encoded.bytes();
+        let weight = (texts + BYTES_OF_AN_ANSWER) as u64;
+        self.answers.insert(key.clone(), WeighedAnswer { kept: kept.clone(), weight });
+        self.show_bytes();
+    }
+
+    fn show_bytes(&self) {
+        self.metrics.cache_bytes.set(self.answers.weight().cast_signed());
+    }
+}
+
+impl ReadForAll<'_> {
+    /// Keeps the answer, which was read at `cursor`, and hands it to the requests that wait.
+    pub(super) fn keep(self, encoded: EncodedAnswer, cursor: Cursor) -> Arc<KeptAnswer> {
+        let kept = Arc::new(KeptAnswer::new(encoded, cursor));
+        {
+            let _putting = lock(&self.cache.putting);
+            self.cache.put(&self.key, &kept);
+        }
+        if self.waiting.has_company() {
+            self.leader.land(kept.clone());
+        }
+        kept
+    }
+}
+
+/// An answer with its weight, which must not change while the cache holds it.
+#[derive(Clone)]
+struct WeighedAnswer {
+    kept: Arc<KeptAnswer>,
+    weight: u64,
+}
+
+#[derive(Clone)]
+struct AnswerWeight;
+
+impl Weighter<Arc<CacheKey>, WeighedAnswer> for AnswerWeight {
+    fn weight(&self, _: &Arc<CacheKey>, answer: &WeighedAnswer) -> u64 {
+        answer.weight
+    }
+}
+
+/// Counts the answers that the cache drops for room.
+#[derive(Clone)]
+struct CountEvictions(Arc<Metrics>);
+
+impl Lifecycle<Arc<CacheKey>, WeighedAnswer> for CountEvictions {
+    type RequestState = ();
+
+    fn on_evict(&self, _: &mut (), _: Arc<CacheKey>, _: WeighedAnswer) {
+        self.0.cache_evictions.inc();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,130 @@
+//! The changes that the cache has noted: how far it has heard of the log, and where in the log each read model changed
+//! last.
+//!
+//! Every doubt is answered by the floor: an answer that does not contain the floor counts as stale. So a read model
+//! that is not in the table cannot be taken for an unchanged one.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::engine::invalidation;
+use crate::protocol::{Cursor, EveryTask, Notice, ReadModel, Watched};
+use crate::server::access::scope::Scope;
+use crate::server::database::Position;
+
+/// How many read models each of the two halves of the table holds. With more changes the older half is dropped, and an
+/// answer that was read before them and not used since is read again. A half takes less than 2 MB.
+const READ_MODELS: usize = 28_000;
+
+/// A read model with the project of the caller, as a number. Two with one number only make each other stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Dependency {
+    number: u64,
+    is_task: bool,
+}
+
+/// The changes of one run of the database, up to a cursor.
+pub(super) struct NotedChanges {
+    reached: Cursor,
+    /// Contains every change of a read model that is not in the table.
+    floor: Position,
+    /// The last change that can concern every task.
+    every_task: Position,
+    newer: HashMap<Dependency, Position>,
+    older: HashMap<Dependency, Position>,
+    /// The last change in the older half.
+    older_end: Position,
+    /// The last change that was noted.
+    last: Position,
+    half: usize,
+}
+
+impl Dependency {
+    /// The read model of a caller. A task has the same answer in every scope that contains it, and its notices name it
+    /// in every project, so its changes are noted once.
+    pub(super) fn new(read_model: &ReadModel, project: Option<&str>) -> Self {
+        let (is_task, project) = match read_model {
+            ReadModel::Task(_) => (true, None),
+            ReadModel::Overview | ReadModel::Bookmarks | ReadModel::Agents => (false, project),
+        };
+        let mut hasher = DefaultHasher::new();
+        (read_model, project).hash(&mut hasher);
+        Self { number: hasher.finish(), is_task }
+    }
+
+    /// The read model of a caller with this scope.
+    pub(super) fn of(read_model: &ReadModel, scope: &Scope) -> Self {
+        Self::new(read_model, scope.project())
+    }
+}
+
+impl NotedChanges {
+    /// No answer that was read before `cursor` is current.
+    pub(super) fn from(cursor: Cursor) -> Self {
+        Self::with_table(cursor, READ_MODELS)
+    }
+
+    fn with_table(cursor: Cursor, half: usize) -> Self {
+        let floor = Position::of(&cursor);
+        Self {
+            reached: cursor,
+            every_task: floor.clone(),
+            older_end: floor.clone(),
+            last: floor.clone(),
+            floor,
+            newer: HashMap::new(),
+            older: HashMap::new(),
+            half,
+        }
+    }
+
+    /// The cursor up to which every change is noted.
+    pub(super) fn reached(&self) -> &Cursor {
+        &self.reached
+    }
+
+    /// Notes a change that `position` contains. The changes come in the order of the log.
+    pub(super) fn note(&mut self, notice: &Notice, position: &Position) {
+        for stale in invalidation::stale(notice) {
+            match stale {
+                Watched::Group(EveryTask) => self.every_task = position.clone(),
+                Watched::One(model @ ReadModel::Task(_)) => self.put(Dependency::new(&model, None), position),
+                Watched::One(model) => {
+                    self.put(Dependency::new(&model, None), position);
+                    self.put(Dependency::new(&model, Some(notice.project())), position);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, changed: Dependency, position: &Position) {
+        if self.newer.len() >= self.half && !self.newer.contains_key(&changed) {
+            self.older = std::mem::take(&mut self.newer);
+            // The changes that stay are behind all changes that are dropped.
+            self.floor = std::mem::replace(&mut self.older_end, self.last.clone());
+        }
+        self.newer.insert(changed, position.clone());
+        self.last = position.clone();
+    }
+
+    /// Notes that every change in `cursor` was noted. Returns false if the cursor is of another run.
+    pub(super) fn complete(&mut self, cursor: &Cursor) -> bool {
+        let reached = self.reached.joined(cursor);
+        let is_ours = reached.is_some();
+        self.reached = reached.unwrap_or_else(|| self.reached.clone());
+        is_ours
+    }
+
+    /// Whether no change of `dependency` is noted that an answer at `cursor` does not contain.
+    pub(super) fn is_current(&self, dependency: Dependency, cursor: &Cursor) -> bool {
+        if cursor.epoch() != self.reached.epoch() {
+            return false;
+        }
+        let at = Position::of(cursor);
+        let last = self.newer.get(&dependency).or_else(|| self.older.get(&dependency)).unwrap_or(&self.floor);
+        at.covers(last) && (!dependency.is_task || at.covers(&self.every_task))
+    }
+}
+
+#[cfg(test)]
+mod tests;

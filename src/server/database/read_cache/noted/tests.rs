@@ -1,0 +1,107 @@
+use super::{Dependency, NotedChanges};
+use crate::protocol::{Cursor, NoticeKind, ReadModel, TaskId};
+use crate::server::access::scope::Scope;
+use crate::server::database::Position;
+
+const EPOCH: &str = "run";
+
+fn cursor(next: u64) -> Cursor {
+    Cursor::counter(EPOCH, next)
+}
+
+fn task(number: u64) -> TaskId {
+    format!("00000000-0000-7000-8000-{number:012}").parse().expect("an id")
+}
+
+fn scope(project: Option<&str>) -> Scope {
+    project.map(str::to_owned).into()
+}
+
+fn overview(project: Option<&str>) -> Dependency {
+    Dependency::of(&ReadModel::Overview, &scope(project))
+}
+
+fn of_task(number: u64) -> Dependency {
+    Dependency::of(&ReadModel::Task(task(number)), &Scope::All)
+}
+
+/// Changes of many tasks, one change of the log each.
+fn logged(noted: &mut NotedChanges, tasks: impl Iterator<Item = u64>) {
+    let text = serde_json::to_string(&NoticeKind::EventUpdated.sample()).expect("JSON");
+    let sample_id = NoticeKind::EventUpdated.sample().task_id().expect("a task").to_string();
+    for number in tasks {
+        let notice = serde_json::from_str(&text.replace(&sample_id, &task(number).to_string())).expect("a notice");
+        noted.note(&notice, &Position::of(&cursor(number)));
+    }
+}
+
+#[test]
+fn a_notice_makes_an_answer_stale_for_all_projects_and_for_its_own() {
+    for kind in NoticeKind::ALL {
+        let mut noted = NotedChanges::from(cursor(5));
+        let notice = kind.sample();
+        noted.note(&notice, &Position::of(&cursor(9)));
+        assert!(noted.complete(&cursor(9)));
+        let models: Vec<_> = crate::engine::invalidation::stale(&notice).collect();
+        for model in [ReadModel::Overview, ReadModel::Bookmarks, ReadModel::Agents] {
+            let is_stale = models.iter().any(|stale| stale.includes(&model));
+            for (project, concerns) in [(None, true), (Some(notice.project()), true), (Some("another"), false)] {
+                let dependency = Dependency::of(&model, &scope(project));
+                let current = noted.is_current(dependency, &cursor(8));
+                assert_eq!(current, !(is_stale && concerns), "{kind:?} {model} {project:?}");
+                assert!(noted.is_current(dependency, &cursor(9)), "{kind:?} {model} {project:?}");
+            }
+        }
+        let own = notice.task_id().cloned().unwrap_or_else(|| task(1));
+        let dependency = Dependency::of(&ReadModel::Task(own.clone()), &scope(Some("another")));
+        let is_stale = models.iter().any(|stale| stale.includes(&ReadModel::Task(own.clone())));
+        assert_eq!(noted.is_current(dependency, &cursor(8)), !is_stale, "{kind:?}");
+    }
+}
+
+#[test]
+fn an_answer_from_before_the_first_note_or_of_another_run_is_stale() {
+    let noted = NotedChanges::from(cursor(5));
+    assert!(!noted.is_current(overview(None), &cursor(4)));
+    assert!(noted.is_current(overview(None), &cursor(5)));
+    assert!(!noted.is_current(overview(None), &Cursor::counter("another", 9)));
+    let mut noted = noted;
+    assert!(!noted.complete(&Cursor::counter("another", 9)));
+    assert_eq!(noted.reached(), &cursor(5));
+}
+
+#[test]
+fn every_task_is_one_change_of_all_tasks() {
+    let mut noted = NotedChanges::from(cursor(1));
+    noted.note(&NoticeKind::TasksPurged.sample(), &Position::of(&cursor(7)));
+    assert!(!noted.is_current(of_task(3), &cursor(6)));
+    assert!(noted.is_current(of_task(3), &cursor(7)));
+}
+
+/// A read model that was dropped from the table may have changed at any time up to the floor.
+#[test]
+fn a_full_table_forgets_the_oldest_changes_and_takes_their_answers_for_stale() {
+    let mut noted = NotedChanges::with_table(cursor(1), 4);
+    logged(&mut noted, 2..10);
+    // Both halves are full, and no change is dropped yet.
+    assert!((2..10).all(|number| noted.is_current(of_task(number), &cursor(number))));
+    assert!((2..10).all(|number| !noted.is_current(of_task(number), &cursor(number - 1))));
+    assert!(noted.is_current(of_task(99), &cursor(1)));
+    logged(&mut noted, 10..11);
+    // The changes of the tasks 2 to 5 are dropped.
+    assert!(!noted.is_current(of_task(99), &cursor(4)));
+    assert!(noted.is_current(of_task(99), &cursor(5)));
+    assert!(!noted.is_current(of_task(2), &cursor(4)));
+    assert!(!noted.is_current(of_task(5), &cursor(4)));
+    for number in 6..11 {
+        assert!(noted.is_current(of_task(number), &cursor(number)), "{number}");
+        assert!(!noted.is_current(of_task(number), &cursor(number - 1)), "{number}");
+    }
+}
+
+#[test]
+fn the_table_stays_within_its_bound() {
+    let mut noted = NotedChanges::with_table(cursor(1), 8);
+    logged(&mut noted, 2..1_000);
+    assert!(noted.newer.len() <= 8 && noted.older.len() <= 8);
+}

@@ -1,0 +1,56 @@
+//! The names of reads.
+
+use std::fmt;
+
+use crate::protocol::ReadModel;
+
+/// The name of a read: its operation and its parameters. Two reads of equal scope and equal key have equal answers in
+/// one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReadKey {
+    operation: &'static str,
+    parameters: Vec<(&'static str, String)>,
+    read_model: Option<ReadModel>,
+}
+
+impl ReadKey {
+    /// The key of an operation, without parameters. Each change of the answer makes a notice that makes `read_model`
+    /// stale, so the answer can be kept in memory until such a notice.
+    pub fn new(operation: &'static str, read_model: ReadModel) -> Self {
+        Self { operation, parameters: Vec::new(), read_model: Some(read_model) }
+    }
+
+    /// The key of an operation whose answer is never kept: it is read from the database each time.
+    pub fn not_kept(operation: &'static str) -> Self {
+        Self { operation, parameters: Vec::new(), read_model: None }
+    }
+
+    /// Adds a parameter. A parameter that was left out is left out here too.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Option<impl fmt::Display>) -> Self {
+        self.parameters.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    /// The operation.
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The read model that the answer is a part of. None: the answer is not kept.
+    pub fn read_model(&self) -> Option<&ReadModel> {
+        self.read_model.as_ref()
+    }
+
+    /// The memory of the parameters, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.parameters.iter().map(|(_, value)| value.len() + size_of::<(&str, String)>()).sum()
+    }
+}
+
+impl fmt::Display for ReadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.operation)?;
+        self.parameters.iter().try_for_each(|(name, value)| write!(f, " {name}={value:?}"))
+    }
+}

@@ -1,0 +1,206 @@
+//! The first frames of streams. A first frame is read once for each state of the database, however many streams begin.
+//!
+//! A stream joins the hub before its first frame is read. So a frame that was read earlier serves the stream too, as long as
+//! the frame contains every change that was committed when the stream joined.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::engine::invalidation;
+use crate::protocol::limits;
+use crate::protocol::model::Timestamp;
+use crate::protocol::{Cursor, Frame, FrameKind, Resumed, SnapshotPayload, VERSION, Watched};
+use crate::server::access::scope::Scope;
+use crate::server::change_log;
+use crate::server::database::{DatabaseError, ReadTransaction, Turns};
+use crate::server::hub::{FeedLine, encode};
+use crate::server::read;
+
+use super::{FeedRequest, FeedSource};
+
+/// The first frames that are kept. A server has few projects at a time, and clients that come back together come from the
+/// same cursor.
+const KEPT: usize = 64;
+/// The bytes of all kept frames.
+const KEPT_BYTES: usize = 4 * limits::SNAPSHOT_BYTES;
+/// Stands in a frame for the time of the server, which each stream fills in.
+const TIME_TO_FILL_IN: i64 = 253_402_300_799_999;
+
+/// The first frames of the current state.
+pub struct FirstFrames {
+    kept: Mutex<HashMap<Kept, Arc<FirstFrame>>>,
+    /// A turn for each stream that is reading its first frame.
+    turns: Turns,
+    newest: Newest,
+}
+
+/// The newest cursor, read once for all streams that begin at the same time.
+#[derive(Default)]
+struct Newest {
+    /// The streams that have asked.
+    asked: AtomicU64,
+    last: tokio::sync::Mutex<Option<LastRead>>,
+}
+
+struct LastRead {
+    /// The cursor was read after so many streams had asked.
+    after: u64,
+    cursor: Cursor,
+}
+
+type Kept = (Scope, Option<String>);
+
+/// The first frame of a stream, without the time of the server.
+pub struct FirstFrame {
+    cursor: Cursor,
+    before_time: String,
+    after_time: String,
+}
+
+impl Default for FirstFrames {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), turns: Turns::new(limits::STREAM_BEGINNINGS), newest: Newest::default() }
+    }
+}
+
+impl FirstFrames {
+    /// The first frame of a stream that has joined the hub.
+    ///
+    /// A stream whose frame is kept begins at once. After a restart all clients come back together: the others wait for
+    /// each other here, and not in the queue of the reads.
+    pub(super) async fn read(
+        &self,
+        source: &FeedSource,
+        request: &FeedRequest,
+    ) -> Result<Arc<FirstFrame>, DatabaseError> {
+        let newest = self.newest.read(source, &request.scope).await?;
+        let key = (request.scope.clone(), request.since.clone());
+        if let Some(frame) = self.kept(&key, &newest) {
+            return Ok(frame);
+        }
+        let _turn = self.turns.take().await?;
+        // Another stream can have read the frame meanwhile.
+        if let Some(frame) = self.kept(&key, &newest) {
+            return Ok(frame);
+        }
+        source.database.metrics().first_frames_read.inc();
+        let read = source.database.snapshot(request.scope.clone()).await?;
+        let frame = Arc::new(FirstFrame::read(&read, request.since.as_deref(), source.heartbeat).await?);
+        self.keep(key, &frame);
+        Ok(frame)
+    }
+
+    fn kept(&self, key: &Kept, newest: &Cursor) -> Option<Arc<FirstFrame>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(key).filter(|frame| frame.cursor.covers(newest)).cloned()
+    }
+
+    fn keep(&self, key: Kept, frame: &Arc<FirstFrame>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, older| older.cursor.covers(&frame.cursor));
+        let bytes: usize = kept.values().map(|frame| frame.bytes()).sum();
+        if kept.len() < KEPT && bytes + frame.bytes() <= KEPT_BYTES {
+            kept.insert(key, frame.clone());
+        }
+    }
+}
+
+impl Newest {
+    /// A cursor that contains every change that was committed before the call.
+    async fn read(&self, source: &FeedSource, scope: &Scope) -> Result<Cursor, DatabaseError> {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut last = self.last.lock().await;
+        if let Some(last) = last.as_ref().filter(|last| last.after > number) {
+            return Ok(last.cursor.clone());
+        }
+        let after = self.asked.load(Ordering::SeqCst);
+        *last = None;
+        let cursor = source.database.snapshot(scope.clone()).await?.cursor().clone();
+        *last = Some(LastRead { after, cursor: cursor.clone() });
+        Ok(cursor)
+    }
+}
+
+impl FirstFrame {
+    async fn read(read: &ReadTransaction, since: Option<&str>, heartbeat: Duration) -> Result<Self, DatabaseError> {
+        let known = read::project_is_known(read).await?;
+        let (cursor, heartbeat_ms) = (read.cursor(), u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX));
+        let text = match resumed(read, since, known, heartbeat_ms).await? {
+            Some(resumed) => encode(&Frame::new(FrameKind::Resumed(resumed), cursor.clone())),
+            None => snapshot_text(snapshot(read, known, heartbeat_ms).await?, cursor),
+        };
+        let time = format!("\"server_time\":\"{}\"", Timestamp::from_ms(TIME_TO_FILL_IN));
+        let (before_time, after_time) = match text.split_once(&time) {
+            Some((before, after)) => (format!("{before}\"server_time\":\""), format!("\"{after}")),
+            None => (text.to_string(), String::new()),
+        };
+        Ok(Self { cursor: cursor.clone(), before_time, after_time })
+    }
+
+    pub(super) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    fn bytes(&self) -> usize {
+        self.before_time.len() + self.after_time.len()
+    }
+
+    /// The frame at a time of the server.
+    pub(super) fn line(&self, now: Timestamp) -> FeedLine {
+        let text = match self.after_time.as_str() {
+            "" => self.before_time.clone(),
+            after => format!("{}{now}{after}", self.before_time),
+        };
+        FeedLine { text: text.into(), cursor: Some(self.cursor.clone()) }
+    }
+}
+
+/// The frame of a stream that resumes: the read models that the missed notices make stale. None if the stream has to
+/// start with a snapshot.
+async fn resumed(
+    read: &ReadTransaction,
+    since: Option<&str>,
+    known: bool,
+    heartbeat_ms: u32,
+) -> Result<Option<Resumed>, DatabaseError> {
+    let Some(since) = since.and_then(|text| text.parse::<Cursor>().ok()) else { return Ok(None) };
+    let Some(notices) = change_log::since(read, &since, limits::RESUMED_NOTICES).await? else { return Ok(None) };
+    let stale: BTreeSet<Watched> = notices.iter().flat_map(invalidation::stale).collect();
+    if stale.len() > limits::RESUMED_READ_MODELS {
+        return Ok(None);
+    }
+    Ok(Some(Resumed {
+        server_time: Timestamp::from_ms(TIME_TO_FILL_IN),
+        heartbeat_ms,
+        version: VERSION.to_owned(),
+        known,
+        stale: stale.into_iter().collect(),
+    }))
+}
+
+async fn snapshot(read: &ReadTransaction, known: bool, heartbeat_ms: u32) -> Result<SnapshotPayload, DatabaseError> {
+    let (overview, tasks) = read::first_screen(read).await?;
+    Ok(SnapshotPayload {
+        stats: overview.stats,
+        tasks: tasks.items,
+        next: tasks.next,
+        needs_you: Some(overview.needs_you),
+        activity: Some(overview.activity),
+        sources: Some(overview.sources),
+        usage: Some(overview.usage),
+        server_time: Timestamp::from_ms(TIME_TO_FILL_IN),
+        heartbeat_ms,
+        version: VERSION.to_owned(),
+        known,
+    })
+}
+
+/// The text of a snapshot. A snapshot that is too large is sent without the read model `overview`.
+fn snapshot_text(snapshot: SnapshotPayload, cursor: &Cursor) -> tokio_tungstenite::tungstenite::Utf8Bytes {
+    let text = |snapshot| encode(&Frame::new(FrameKind::Snapshot(Box::new(snapshot)), cursor.clone()));
+    let small = snapshot.figures_alone();
+    let whole = text(snapshot);
+    if whole.len() > limits::SNAPSHOT_BYTES { text(small) } else { whole }
+}

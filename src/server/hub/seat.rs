@@ -1,0 +1,260 @@
+//! A seat: the place of one stream in the hub.
+//!
+//! A seat holds the bursts that its stream has not sent yet: the stream is a position in the flow of changes and, when
+//! it is behind, a set of stale read models. A stream that keeps up has no burst in its seat. Past a bound on their bytes
+//! the bursts become one frame `stale`, so a slow client never gets a backlog.
+//!
+//! A stream whose task has no frame in hand is idle. The hub writes a burst for an idle stream straight to the socket, if
+//! the transport offers that: then no task is woken. The task of the stream takes over as soon as the socket takes less
+//! than the whole burst.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::burst::{Burst, BurstMemory, ReportedModels};
+use crate::protocol::Cursor;
+use crate::protocol::limits;
+
+/// Writes frames without waiting, for an idle stream.
+pub trait DirectWriter: Send + Sync {
+    /// Writes as much of the burst as the peer takes now.
+    fn offer(&self, burst: &Burst) -> Offered;
+}
+
+/// How much of a burst was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// The whole burst was written.
+    All,
+    /// The burst was begun, and the writer keeps the rest. The task of the stream has to finish it.
+    Begun,
+    /// No byte was taken. The task of the stream has to write the burst.
+    Nothing,
+}
+
+/// The next part of a stream.
+#[derive(Debug)]
+pub enum Taken {
+    /// The frames of a flush.
+    Burst(Arc<Burst>),
+    /// The writer holds the rest of a burst that the hub began.
+    Rest,
+    /// No frame follows: the server ends, or its database is away.
+    Closing,
+}
+
+/// The place of one stream.
+pub(super) struct Seat {
+    state: Mutex<SeatState>,
+    memory: BurstMemory,
+}
+
+struct SeatState {
+    /// Contains every change that was handed over, and every change that does not concern the stream.
+    cursor: Cursor,
+    bursts: VecDeque<Arc<Burst>>,
+    bytes: usize,
+    /// The bursts that came when the others took too many bytes.
+    merged: Option<(ReportedModels, Cursor)>,
+    is_idle: bool,
+    has_rest: bool,
+    is_closing: bool,
+    waker: Option<Waker>,
+    direct: Option<Box<dyn DirectWriter>>,
+}
+
+impl Seat {
+    pub(super) fn new(cursor: Cursor, memory: BurstMemory) -> Self {
+        let state = SeatState {
+            cursor,
+            bursts: VecDeque::new(),
+            bytes: 0,
+            merged: None,
+            is_idle: false,
+            has_rest: false,
+            is_closing: false,
+            waker: None,
+            direct: None,
+        };
+        Self { state: Mutex::new(state), memory }
+    }
+
+    /// Adds a burst. [`Seat::pump`] has to follow, without a lock of the hub.
+    pub(super) fn add(&self, burst: &Arc<Burst>) {
+        let mut state = self.lock();
+        if let Some((models, cursor)) = &mut state.merged {
+            *models = std::mem::replace(models, ReportedModels::All("")).join(burst.models());
+            cursor.clone_from(burst.cursor());
+        } else if !state.bursts.is_empty() && state.bytes + burst.bytes() > limits::OWED_BYTES {
+            state.merge(Some(burst));
+        } else {
+            state.bytes += burst.bytes();
+            state.bursts.push_back(burst.clone());
+        }
+    }
+
+    /// Replaces all that waits by one `resync`, unless the stream is idle or has its first burst.
+    pub(super) fn drop_backlog(&self, reason: &'static str) {
+        let mut state = self.lock();
+        if state.bursts.is_empty() && state.merged.is_none() {
+            return;
+        }
+        state.merge(None);
+        if let Some((models, _)) = &mut state.merged {
+            *models = ReportedModels::All(reason);
+        }
+    }
+
+    /// Hands the bursts that wait to the socket, or wakes the task of the stream. Returns the number of frames and bytes
+    /// that were written.
+    pub(super) fn pump(&self) -> (u64, u64) {
+        let mut state = self.lock();
+        let mut written = (0, 0);
+        if !state.is_idle {
+            return written;
+        }
+        while let Some(burst) = state.next(&self.memory) {
+            let offered = state.direct.as_ref().map_or(Offered::Nothing, |direct| direct.offer(&burst));
+            if offered != Offered::Nothing {
+                written.0 += burst.frames();
+                written.1 += burst.text_bytes();
+                state.cursor.clone_from(burst.cursor());
+            }
+            match offered {
+                Offered::All => {}
+                Offered::Begun => {
+                    state.has_rest = true;
+                    state.wake();
+                    break;
+                }
+                Offered::Nothing => {
+                    state.bytes += burst.bytes();
+                    state.bursts.push_front(burst);
+                    state.wake();
+                    break;
+                }
+            }
+        }
+        written
+    }
+
+    /// Ends the stream after the bursts that wait.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.is_closing = true;
+        state.wake();
+    }
+
+    /// From now on idle streams are written to by the hub.
+    pub(super) fn write_directly(&self, direct: Box<dyn DirectWriter>) {
+        self.lock().direct = Some(direct);
+    }
+
+    /// The next part of the stream, or the stream is idle from now on. `latest` was read before: every change up to it was
+    /// handed to this seat.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>, latest: impl FnOnce() -> Cursor) -> Poll<Taken> {
+        let latest = latest();
+        let mut state = self.lock();
+        if let Some(taken) = state.take(&self.memory) {
+            return Poll::Ready(taken);
+        }
+        if !state.cursor.covers(&latest) {
+            state.cursor = latest;
+        }
+        state.is_idle = true;
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            waker => *waker = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Takes all that waits. The task of the stream has frames in hand from now on.
+    pub(super) fn take_all(&self, latest: Cursor) -> Vec<Taken> {
+        let mut state = self.lock();
+        state.is_idle = false;
+        let mut taken = Vec::new();
+        while let Some(part) = state.take(&self.memory) {
+            let ends = matches!(part, Taken::Closing);
+            taken.push(part);
+            if ends {
+                return taken;
+            }
+        }
+        if !state.cursor.covers(&latest) {
+            state.cursor = latest;
+        }
+        taken
+    }
+
+    /// The task of the stream has frames in hand from now on.
+    pub(super) fn hold(&self) {
+        self.lock().is_idle = false;
+    }
+
+    /// The first frame of the stream contains `cursor`.
+    pub(super) fn begin(&self, cursor: Cursor) {
+        self.lock().cursor = cursor;
+    }
+
+    /// Contains every change that was handed over, and every change before it that does not concern the stream.
+    pub(super) fn cursor(&self) -> Cursor {
+        self.lock().cursor.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SeatState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SeatState {
+    fn take(&mut self, memory: &BurstMemory) -> Option<Taken> {
+        let taken = if std::mem::take(&mut self.has_rest) {
+            Taken::Rest
+        } else if let Some(burst) = self.next(memory) {
+            self.cursor.clone_from(burst.cursor());
+            Taken::Burst(burst)
+        } else if self.is_closing {
+            Taken::Closing
+        } else {
+            return None;
+        };
+        self.is_idle = false;
+        Some(taken)
+    }
+
+    /// Removes the next burst that the stream does not cover yet.
+    fn next(&mut self, memory: &BurstMemory) -> Option<Arc<Burst>> {
+        while let Some(burst) = self.bursts.pop_front() {
+            self.bytes -= burst.bytes();
+            if !self.cursor.covers(burst.cursor()) {
+                return Some(burst);
+            }
+        }
+        let (models, cursor) = self.merged.take()?;
+        (!self.cursor.covers(&cursor)).then(|| Arc::new(Burst::of_models(models, &cursor, None, memory)))
+    }
+
+    /// Merges all that waits into one set of read models.
+    fn merge(&mut self, newest: Option<&Arc<Burst>>) {
+        self.bytes = 0;
+        let mut merged = self.merged.take();
+        for burst in std::mem::take(&mut self.bursts).iter().chain(newest) {
+            let models = burst.models();
+            let models = match merged {
+                Some((before, _)) => before.join(models),
+                None => models,
+            };
+            merged = Some((models, burst.cursor().clone()));
+        }
+        self.merged = merged;
+    }
+
+    fn wake(&mut self) {
+        self.is_idle = false;
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
