@@ -260,6 +260,65 @@ async fn a_change_of_each_kind_is_sent_alone() {
     }
 }
 
+/// A row that leaves a list is taken out, and the list is filled up from below.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {
+    let mut client = Client::new().await;
+    let task = id(0, 0);
+    let tasks: String = (0..9).map(|task| statement(&Sql::Insert(task))).collect();
+    client.sql(tasks + "insert into bookmarks (task_id) select id from tasks").await;
+    client.sql(plain(14, 0) + &plain(14, 0) + &statement(&Sql::Log { task: 0, events: 9 })).await;
+    let paths = [
+        (
+            "tasks?limit=6".to_owned(),
+            "delete from tasks where id = (select id from tasks order by changed_at desc, id desc limit 1 offset 1)",
+        ),
+        ("tasks?limit=50".to_owned(), "delete from tasks where id = (select max(id) from tasks)"),
+        (
+            "tasks?limit=6&status=running".to_owned(),
+            "update tasks set status = 'waiting' where id = (select max(id) from tasks)",
+        ),
+        ("tasks?limit=50&project=".to_owned(), "update tasks set project = 'p' where id = (select max(id) from tasks)"),
+        (
+            "bookmarks?limit=4".to_owned(),
+            "delete from bookmarks where id = (select id from bookmarks order by updated_at desc, id desc limit 1)",
+        ),
+        ("bookmarks?limit=50".to_owned(), "delete from bookmarks where id = (select min(id) from bookmarks)"),
+        (
+            format!("tasks/{task}/timeline?limit=4"),
+            "delete from events where position = (select max(position) from events)",
+        ),
+        (
+            format!("tasks/{task}/timeline?limit=50"),
+            "delete from events where position = (select min(position) from events)",
+        ),
+        (format!("tasks/{task}?"), "delete from events where position = (select max(position) from events)"),
+        (format!("tasks/{task}?"), "delete from sessions where id = (select min(id) from sessions)"),
+    ];
+    for (path, change) in paths {
+        client.held = vec![Held { path: path.clone(), answer: None }];
+        client.ask(0).await;
+        client.sql(change.to_owned()).await;
+        let merged = client.merged;
+        client.ask(0).await;
+        assert_eq!(client.merged, merged + 1, "{path} after {change}");
+    }
+    // The log does not tell of the pruned change any more.
+    for path in ["tasks?limit=50".to_owned(), format!("tasks/{task}?"), "bookmarks?limit=50".to_owned()] {
+        client.held = vec![Held { path, answer: None }];
+        client.ask(0).await;
+        let gone = format!(
+            "update tasks set title = 'other' where id = '{task}'; delete from bookmarks where task_id = '{task}'"
+        );
+        client.sql(gone + "; " + &plain(2, 0)).await;
+        client.app.until_folded().await;
+        client.sql("delete from changes where id < (select max(id) from changes)".to_owned()).await;
+        let merged = client.merged;
+        client.ask(0).await;
+        assert_eq!(client.merged, merged, "the whole answer");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_whole_answer_comes_where_the_log_does_not_name_the_rows() {
     let client = Client::new().await;
