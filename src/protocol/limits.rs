@@ -17,6 +17,10 @@ pub const CURSOR_BYTES: usize = 8 * 1024;
 /// starting afresh.
 pub const RESUME_CHANGES: u64 = 100_000;
 
+/// How many changes the `since` of a read may be behind. An older one gets the whole answer: to look through more of the log
+/// would cost a tenth of the answer.
+pub const SINCE_CHANGES: u64 = 500;
+
 /// How many read models a `resumed` frame lists. More get a `snapshot`: no screen shows as many.
 pub const RESUMED_READ_MODELS: usize = 1_000;
 

@@ -36,6 +36,13 @@ mod detail;
 #[cfg(any(feature = "server", feature = "client"))]
 pub use detail::{OpenCall, TaskDetail, TaskFigures, TouchedFile};
 
+mod since;
+pub use since::{
+    BookmarksSince, ChildrenSince, PlacedBookmark, PlacedChild, PlacedSession, PlacedTask, SessionsSince, TasksSince,
+};
+#[cfg(any(feature = "server", feature = "client"))]
+pub use since::{EventsSince, PlacedEvent, TaskDetailSince};
+
 mod overview;
 pub use overview::{Activity, NeedsYou, Overview, SourceCount, Stats};
 

@@ -48,6 +48,8 @@ mod answer;
 
 mod reading;
 
+mod since;
+
 mod writing;
 
 mod body;

@@ -33,7 +33,11 @@ pub mod search;
 
 pub mod usage;
 
+pub mod task_since;
+
 mod work;
+
+mod since;
 
 mod page;
 pub use page::{ListName, MomentKey, PageToken, PageWindow, TimelineKey};

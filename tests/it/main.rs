@@ -47,6 +47,7 @@ mod rest;
 mod schema;
 mod scopes;
 mod search;
+mod since;
 mod stored_text;
 mod streams;
 mod transactions;

@@ -5,7 +5,7 @@
 //! runs few cases, with the real server. `REQUERY_CASES` sets their number. The test prints its seed, and the
 //! same seed in `PROPTEST_RNG_SEED` runs it again.
 
-mod world;
+pub mod world;
 
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn write() -> impl Strategy<Value = Write> {
+pub fn write() -> impl Strategy<Value = Write> {
     let task = || 0..World::TASKS;
     prop_oneof![
         4 => (task(), any::<bool>()).prop_map(|(task, child)| Write::Start { task, child }),
@@ -49,7 +49,7 @@ fn write() -> impl Strategy<Value = Write> {
     ]
 }
 
-fn sql() -> impl Strategy<Value = Sql> {
+pub fn sql() -> impl Strategy<Value = Sql> {
     let task = || 0..World::TASKS;
     prop_oneof![
         2 => Just(Sql::RenameAll),

@@ -26,8 +26,8 @@ when (new.source is not old.source or new.runtime_session_id is not old.runtime_
     insert into changes (kind, project, task_id, object_id)
         select 'session.ended', project, id, new.id from tasks
         where id = new.task_id and old.status = 'running' and new.status <> 'running';
-    insert into changes (kind, project, task_id, parent_task_id, status_changed)
-        select 'task.updated', project, id, parent_task_id, 0 from tasks
+    insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
+        select 'task.updated', project, id, parent_task_id, new.id, 0 from tasks
         where id = new.task_id and not (old.status = 'running' and new.status <> 'running');
     insert into settling (id) select new.id
         where new.ended_at is null and new.status <> 'running' and old.status = 'running';
@@ -37,6 +37,6 @@ when (new.source is not old.source or new.runtime_session_id is not old.runtime_
 end;
 
 create trigger sessions_deleted after delete on sessions begin
-    insert into changes (kind, project, task_id, parent_task_id, status_changed)
-        select 'task.updated', project, id, parent_task_id, 0 from tasks where id = old.task_id;
+    insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
+        select 'task.updated', project, id, parent_task_id, old.id, 0 from tasks where id = old.task_id;
 end;

@@ -19,8 +19,8 @@ when exists (select 1 from usage where task_id = new.task_id and answer_id = new
 end;
 
 create trigger usage_logged after insert on usage begin
-    insert into changes (kind, project, task_id, parent_task_id, status_changed)
-        select 'task.updated', project, id, parent_task_id, 0 from tasks where id = new.task_id;
+    insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
+        select 'task.updated', project, id, parent_task_id, 'usage', 0 from tasks where id = new.task_id;
     insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
             cache_read_tokens, cache_write_tokens)
         select project, -1, -(cost_usd_micros is not null), -cost_usd_micros, -input_tokens, -output_tokens,
@@ -61,13 +61,13 @@ when new.model is not old.model or new.input_tokens is not old.input_tokens
     or new.output_tokens is not old.output_tokens or new.cache_read_tokens is not old.cache_read_tokens
     or new.cache_write_tokens is not old.cache_write_tokens or new.cost_usd_micros is not old.cost_usd_micros
     or new.at is not old.at begin
-    insert into changes (kind, project, task_id, parent_task_id, status_changed)
-        select 'task.updated', project, id, parent_task_id, 0 from tasks where id = new.task_id;
+    insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
+        select 'task.updated', project, id, parent_task_id, 'usage', 0 from tasks where id = new.task_id;
 end;
 
 create trigger usage_deleted after delete on usage begin
-    insert into changes (kind, project, task_id, parent_task_id, status_changed)
-        select 'task.updated', project, id, parent_task_id, 0 from tasks where id = old.task_id;
+    insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
+        select 'task.updated', project, id, parent_task_id, 'usage', 0 from tasks where id = old.task_id;
     insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
             cache_read_tokens, cache_write_tokens)
         select old.project, -1, -(old.cost_usd_micros is not null), -old.cost_usd_micros, -old.input_tokens,

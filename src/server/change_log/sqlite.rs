@@ -21,7 +21,7 @@ struct RunAndRows {
 /// The run of the cursor has to be known, the cursor must not reach beyond the beginning of the next run, and the log
 /// must have each later change: it can be pruned, and another program can delete rows anywhere. A run whose changes can
 /// have been taken back is not known, see `sqlite::connections`.
-pub(super) async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result<bool, DbErr> {
+pub async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result<bool, DbErr> {
     let (first, now) = (cursor.snapshot().xmax(), read.cursor().snapshot().xmax());
     if cursor.snapshot().xmin() != first || first == 0 || first > now || now - first > limits::RESUME_CHANGES {
         return Ok(false);

@@ -6,11 +6,12 @@ use poem_openapi::param::{Path, Query};
 use super::answer::{NoContent, ReadAnswer, SavedRow};
 use super::body::JsonBody;
 use super::reading::{PageParameters, ProjectParameter, Reading};
+use super::since::{OrSince, SinceParameter};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
-use crate::protocol::model::{Bookmark, BookmarkPage};
+use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince};
 use crate::protocol::write::SaveBookmark;
-use crate::protocol::{BookmarkId, ReadModel, TaskId};
+use crate::protocol::{BookmarkId, Cursor, ReadModel, TaskId};
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
@@ -29,13 +30,23 @@ impl BookmarkApi {
         /// Only bookmarks of this task and of its events.
         task_id: Query<Option<TaskId>>,
         page: PageParameters,
+        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
+        /// changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+        since: SinceParameter,
         reading: Reading,
-    ) -> Result<ReadAnswer<BookmarkPage>, ApiError> {
+    ) -> Result<ReadAnswer<OrSince<BookmarkPage, BookmarksSince>>, ApiError> {
         let window = page.window(read::bookmark::list(&project.0, task_id.0.as_ref()))?;
         let key = ReadKey::new("bookmarks", ReadModel::Bookmarks).with("task_id", task_id.0.as_ref());
         let queries =
             async |tx: &ReadTransaction| Ok(read::bookmark::page(tx, task_id.0.as_ref(), &window, page.limit()).await?);
-        reading.answer(&self.0, project.0, page.extend(key), queries).await
+        let changes = async |tx: &ReadTransaction, cursor: &Cursor| {
+            Ok(read::bookmark::page_since(tx, task_id.0.as_ref(), &window, page.limit(), cursor).await?)
+        };
+        let key = page.extend(key);
+        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
+            return Ok(answer);
+        }
+        Ok(reading.answer(&self.0, project.0, key, queries).await?.into())
     }
 
     /// Mark a task or an event

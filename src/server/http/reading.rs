@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::answer::ReadAnswer;
 use super::negotiation::accepts_coding;
+use super::since::{OrSince, SinceParameter};
 use crate::protocol::limits;
 use crate::protocol::{Cursor, CursorError};
 use crate::server::access::scope::Scope;
@@ -76,6 +77,23 @@ impl Reading {
         found.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: Some(cursor) })
     }
 
+    /// The difference to the answer that the caller of an operation with `since` holds, as `changes` makes it. None: the
+    /// caller needs the whole answer.
+    pub(super) async fn changes<T, C: Serialize>(
+        &self,
+        database: &Database,
+        scope: &Scope,
+        key: &ReadKey,
+        since: SinceParameter,
+        changes: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<C>, ApiError>,
+    ) -> Result<Option<ReadAnswer<OrSince<T, C>>>, ApiError> {
+        let Some(cursor) = &since.0 else { return Ok(None) };
+        let key = key.clone().with("since", Some(cursor));
+        let in_snapshot = async |tx: &ReadTransaction| changes(tx, cursor).await;
+        let answer = database.read(scope.clone(), self.at_least.as_ref(), key, in_snapshot).await?;
+        Ok(ReadAnswer::new(answer, None, self.takes_gzip).await)
+    }
+
     /// Like [`Reading::answer`], for a read model that can be behind the rows: `queries` takes the snapshot and names
     /// the cursor of the answer.
     pub(super) async fn answer_with_cursor<T: Serialize>(
@@ -109,6 +127,11 @@ impl PageParameters {
             (None, Some(token)) => parse("after", token).map(PageWindow::After),
             (Some(_), Some(_)) => Err(ApiError::invalid("after", "cannot be given together with before")),
         }
+    }
+
+    /// `since`, if a difference can be made for this side of the list.
+    pub(super) fn since(&self, since: SinceParameter) -> SinceParameter {
+        SinceParameter(since.0.filter(|_| self.after.is_none()))
     }
 
     /// The key of a read with the parameters of its page.

@@ -8,12 +8,13 @@ use poem_openapi::param::{Path, Query};
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::JsonBody;
 use super::reading::{PageParameters, ProjectParameter, Reading};
+use super::since::{OrSince, SinceParameter};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::limits;
-use crate::protocol::model::{Purged, Task, TaskDetail, TaskPage, TaskStatus};
+use crate::protocol::model::{Purged, Task, TaskDetail, TaskDetailSince, TaskPage, TaskStatus, TasksSince};
 use crate::protocol::write::{NewTask, Purge, TaskPatch};
-use crate::protocol::{ReadModel, TaskId};
+use crate::protocol::{Cursor, ReadModel, TaskId};
 use crate::server::access::scope::Scope;
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
@@ -37,14 +38,24 @@ impl TaskApi {
         /// Only children of this task.
         parent: Query<Option<TaskId>>,
         page: PageParameters,
+        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
+        /// changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+        since: SinceParameter,
         reading: Reading,
-    ) -> Result<ReadAnswer<TaskPage>, ApiError> {
+    ) -> Result<ReadAnswer<OrSince<TaskPage, TasksSince>>, ApiError> {
         let filter = TaskFilter { status: status.0, parent: parent.0 };
         let window = page.window(read::task::list(&project.0, &filter))?;
         let key = ReadKey::new("tasks", ReadModel::Overview);
         let key = key.with("status", filter.status).with("parent", filter.parent.as_ref());
+        let changes = async |tx: &ReadTransaction, cursor: &Cursor| {
+            Ok(read::task_since::page(tx, &filter, &window, page.limit(), cursor).await?)
+        };
         let queries = async |tx: &ReadTransaction| Ok(read::task::page(tx, &filter, &window, page.limit()).await?);
-        reading.answer(&self.0, project.0, page.extend(key), queries).await
+        let key = page.extend(key);
+        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
+            return Ok(answer);
+        }
+        Ok(reading.answer(&self.0, project.0, key, queries).await?.into())
     }
 
     /// Begin a task
@@ -68,11 +79,19 @@ impl TaskApi {
         task_id: Path<TaskId>,
         /// Only if the task is in this project. Default: in any project.
         project: ProjectParameter,
+        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
+        /// changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+        since: SinceParameter,
         reading: Reading,
-    ) -> Result<ReadAnswer<TaskDetail>, ApiError> {
+    ) -> Result<ReadAnswer<OrSince<TaskDetail, TaskDetailSince>>, ApiError> {
         let key = ReadKey::new("task", ReadModel::Task(task_id.0.clone())).with("task_id", Some(&task_id.0));
+        let changes =
+            async |tx: &ReadTransaction, cursor: &Cursor| Ok(read::task_since::detail(tx, &task_id.0, cursor).await?);
+        if let Some(answer) = reading.changes(&self.0, &project.0, &key, since, changes).await? {
+            return Ok(answer);
+        }
         let queries = async |tx: &ReadTransaction| Ok(read::task::detail(tx, &task_id.0).await?);
-        reading.answer_for(("task", &task_id.0), &self.0, project.0, key, queries).await
+        Ok(reading.answer_for(("task", &task_id.0), &self.0, project.0, key, queries).await?.into())
     }
 
     /// Change a task

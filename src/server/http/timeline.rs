@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::{EventsBody, JsonBody};
 use super::reading::{PageParameters, ProjectParameter, Reading};
+use super::since::{OrSince, SinceParameter};
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
-use crate::protocol::model::{Event, EventPage, EventsLogged, Session};
+use crate::protocol::model::{Event, EventPage, EventsLogged, EventsSince, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
-use crate::protocol::{EventId, ReadModel, SessionId, TaskId};
+use crate::protocol::{Cursor, EventId, ReadModel, SessionId, TaskId};
 use crate::server::database::{Database, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
@@ -32,13 +33,23 @@ impl TimelineApi {
         /// Only if the task is in this project. Default: in any project.
         project: ProjectParameter,
         page: PageParameters,
+        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
+        /// changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+        since: SinceParameter,
         reading: Reading,
-    ) -> Result<ReadAnswer<EventPage>, ApiError> {
+    ) -> Result<ReadAnswer<OrSince<EventPage, EventsSince>>, ApiError> {
         let window = page.window(read::timeline::list(&task_id.0))?;
         let key = ReadKey::new("timeline", ReadModel::Task(task_id.0.clone())).with("task_id", Some(&task_id.0));
+        let changes = async |tx: &ReadTransaction, cursor: &Cursor| {
+            Ok(read::timeline::page_since(tx, &task_id.0, &window, page.limit(), cursor).await?)
+        };
+        let key = page.extend(key);
+        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
+            return Ok(answer);
+        }
         let queries =
             async |tx: &ReadTransaction| Ok(read::timeline::page(tx, &task_id.0, &window, page.limit()).await?);
-        reading.answer_for(("task", &task_id.0), &self.0, project.0, page.extend(key), queries).await
+        Ok(reading.answer_for(("task", &task_id.0), &self.0, project.0, key, queries).await?.into())
     }
 
     /// Begin a session: a run of an agent on a task

@@ -1,14 +1,15 @@
 //! Bookmarks.
 
 use requery_entities::{bookmark, task};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select};
 
 use super::page::{self, ListName, MomentKey, PageWindow};
+use super::since::{self, ListChange};
 use super::{id, reference, time};
-use crate::protocol::model::{Bookmark, BookmarkPage};
-use crate::protocol::{BookmarkId, TaskId};
+use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince, PlacedBookmark};
+use crate::protocol::{BookmarkId, Cursor, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::{ReadTransaction, in_scope};
+use crate::server::database::{ReadTransaction, in_scope, sql};
 
 /// The list of the bookmarks in `scope`.
 pub fn list(scope: &Scope, task_id: Option<&TaskId>) -> ListName {
@@ -23,25 +24,54 @@ pub async fn page(
     window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Result<BookmarkPage, DbErr> {
+    let query =
+        page::by_moment(of(tx.scope(), task_id), (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
+    let (list, rows) = (list(tx.scope(), task_id), query.all(tx).await?);
+    let page = page::page(list, rows, window, limit, |row| MomentKey::new(row.updated_at, &row.id));
+    let items = page.rows.into_iter().filter_map(bookmark).collect();
+    Ok(BookmarkPage { items, next: page.next, previous: page.previous })
+}
+
+/// The changes of a page of bookmarks since `cursor`. None: the caller needs the whole answer.
+pub async fn page_since(
+    tx: &ReadTransaction,
+    task_id: Option<&TaskId>,
+    window: &PageWindow<MomentKey>,
+    limit: u64,
+    cursor: &Cursor,
+) -> Result<Option<BookmarksSince>, DbErr> {
+    let values = [tx.scope().project().into(), task_id.map(TaskId::as_str).into()];
+    let changed = since::changed_rows(tx, cursor, sql::change_log::CHANGED_BOOKMARKS, values, limit).await?;
+    let Some(changed) = changed else { return Ok(None) };
+    let time = bookmark::Column::UpdatedAt;
+    let found = page::by_moment(of(tx.scope(), task_id), (time, bookmark::Column::Id), window, limit);
+    let found = found.select_only().column(bookmark::Column::Id).column_as(time, "at").into_query();
+    let Some(found) = since::keys(tx, found).await? else { return Ok(None) };
+    let change = ListChange::of(list(tx.scope(), task_id), found, window, limit, changed);
+    let Some(change) = change else { return Ok(None) };
+    let rows = bookmark::Entity::find().filter(bookmark::Column::Id.is_in(change.ids())).all(tx).await?;
+    let rows = rows.into_iter().filter_map(|row| Some((row.id.before_replaced().to_owned(), bookmark(row)?)));
+    let placed = change.placed(rows.collect(), |at, item| PlacedBookmark { at, item });
+    let ListChange { removed, length, next, previous, .. } = change;
+    Ok(placed.map(|changed| BookmarksSince { full: false, changed, removed, length, next, previous }))
+}
+
+/// The bookmarks in `scope`. With a task: only bookmarks of this task and of its events.
+fn of(scope: &Scope, task_id: Option<&TaskId>) -> Select<bookmark::Entity> {
     let mut query = bookmark::Entity::find();
     if let Some(task_id) = task_id {
         query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
     }
     // The bookmarks of a deleted task can still be there, and are not shown.
-    query = match tx.scope().project() {
+    match scope.project() {
         Some(project) => {
             let tasks = task::Entity::find().select_only().column(task::Column::Id);
             let of_project = tasks.filter(task::Column::Project.eq(project)).into_query();
             query.filter(bookmark::Column::TaskId.in_subquery(of_project))
         }
         // Not `in`, for which SQLite would sort the bookmarks of all tasks.
-        None => in_scope::of_tasks(tx.scope(), query, bookmark::Column::TaskId),
-    };
-    let query = page::by_moment(query, (bookmark::Column::UpdatedAt, bookmark::Column::Id), window, limit);
-    let (list, rows) = (list(tx.scope(), task_id), query.all(tx).await?);
-    let page = page::page(list, rows, window, limit, |row| MomentKey::new(row.updated_at, &row.id));
-    let items = page.rows.into_iter().filter_map(bookmark).collect();
-    Ok(BookmarkPage { items, next: page.next, previous: page.previous })
+        None => in_scope::of_tasks(scope, query, bookmark::Column::TaskId),
+    }
 }
 
 /// One bookmark.

@@ -84,6 +84,20 @@ pub(super) fn number(hex: &str) -> Option<i64> {
     digits.then(|| u64::from_str_radix(hex, 16).ok()).flatten().map(u64::cast_signed)
 }
 
+impl MomentKey {
+    /// The id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl TimelineKey {
+    /// The position.
+    pub(super) fn position(self) -> i64 {
+        self.0
+    }
+}
+
 impl<P> PageWindow<P> {
     /// The order of the query that finds the rows of the window.
     pub(super) fn order(&self) -> Order {

@@ -114,8 +114,8 @@ pub async fn session_of(tx: &impl ConnectionTrait, session_id: &SessionId) -> Re
 /// The columns of a task, without the columns that only the ingest of hooks reads.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
-struct TaskRow {
-    id: StoredText,
+pub(super) struct TaskRow {
+    pub(super) id: StoredText,
     title: StoredText,
     project: StoredText,
     status: StoredText,
@@ -134,7 +134,7 @@ struct TaskRow {
     event_count: i64,
     changed_at: i64,
     created_at: i64,
-    todos: Option<StoredText>,
+    pub(super) todos: Option<StoredText>,
     model: Option<StoredText>,
     branch: Option<StoredText>,
     last_commit: Option<StoredText>,
@@ -148,8 +148,8 @@ struct IdRow {
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "task::Entity")]
-struct ChildRow {
-    id: StoredText,
+pub(super) struct ChildRow {
+    pub(super) id: StoredText,
     title: StoredText,
     project: StoredText,
     status: StoredText,
@@ -163,7 +163,7 @@ struct ChildRow {
 
 impl TaskRow {
     /// The task. None if the row has no id or no status that the protocol has: the schema was changed or bypassed.
-    fn task(self) -> Option<Task> {
+    pub(super) fn task(self) -> Option<Task> {
         let row = self;
         let status = TaskStatus::parse(&row.status)?;
         Some(Task {
@@ -198,7 +198,7 @@ impl TaskRow {
 
 impl ChildRow {
     /// The child, or none as in [`TaskRow::task`].
-    fn task(self) -> Option<ChildTask> {
+    pub(super) fn task(self) -> Option<ChildTask> {
         let row = self;
         let status = TaskStatus::parse(&row.status)?;
         Some(ChildTask {
@@ -216,7 +216,7 @@ impl ChildRow {
     }
 }
 
-fn session(row: session::Model) -> Option<Session> {
+pub(super) fn session(row: session::Model) -> Option<Session> {
     Some(Session {
         session_id: id(&row.id)?,
         task_id: id(&row.task_id)?,

@@ -23,8 +23,16 @@ pub struct TaskFilter {
 
 /// The ids of the tasks of a window and of one task more, in the order of the window.
 pub(super) fn ids(scope: &Scope, filter: &TaskFilter, window: &PageWindow<MomentKey>, limit: u64) -> SelectStatement {
+    found(scope, filter, window, limit).column(task::Column::Id).take()
+}
+
+/// The ids and the times of the same tasks.
+pub(super) fn keys(scope: &Scope, filter: &TaskFilter, window: &PageWindow<MomentKey>, limit: u64) -> SelectStatement {
+    found(scope, filter, window, limit).column(task::Column::Id).column(Alias::new(AT)).take()
+}
+
+fn found(scope: &Scope, filter: &TaskFilter, window: &PageWindow<MomentKey>, limit: u64) -> SelectStatement {
     let mut found = Query::select();
-    found.column(task::Column::Id);
     match &filter.parent {
         Some(parent) => found.from_subquery(below(parent, scope, filter.status, window), Alias::new("below")),
         None => {

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use requery_entities::event;
+use requery_entities::{StoredText, event};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::page::{self, ListName, PageWindow, TimelineKey};
-use super::{count, id, reference, time};
-use crate::protocol::model::{Event, EventPage, EventState, Lane, Metadata, Timeline, ToolFamily};
-use crate::protocol::{EventId, TaskId};
-use crate::server::database::{ReadTransaction, in_scope};
+use super::{count, id, reference, since, time};
+use crate::protocol::model::{
+    Event, EventPage, EventState, EventsSince, Lane, Metadata, PlacedEvent, Timeline, ToolFamily,
+};
+use crate::protocol::{Cursor, EventId, TaskId};
+use crate::server::database::{ReadTransaction, in_scope, sql};
 use crate::server::text;
 
 /// The list of the events of a task.
@@ -31,6 +33,64 @@ pub async fn page(
     let page = rows(tx, task_id, window, limit).await?;
     let items = page.rows.into_iter().filter_map(event).collect();
     Ok(Some(EventPage { items, next: page.next, previous: page.previous }))
+}
+
+/// The changes of a page of events since `cursor`. None: the caller needs the whole answer.
+pub async fn page_since(
+    tx: &ReadTransaction,
+    task_id: &TaskId,
+    window: &PageWindow<TimelineKey>,
+    limit: u64,
+    cursor: &Cursor,
+) -> Result<Option<EventsSince>, DbErr> {
+    if in_scope::task(tx.scope(), task_id.as_str()).count(tx).await? == 0 {
+        return Ok(None);
+    }
+    let query = sql::change_log::CHANGED_EVENTS;
+    match since::changed_rows(tx, cursor, query, [task_id.as_str().into()], limit).await? {
+        Some(changed) => changes(tx, task_id, window, limit, changed).await,
+        None => Ok(None),
+    }
+}
+
+/// The changes of a page of events of which the events `changed` changed. The page is found in an index that has the
+/// positions alone.
+pub(super) async fn changes(
+    tx: &ReadTransaction,
+    task_id: &TaskId,
+    window: &PageWindow<TimelineKey>,
+    limit: u64,
+    mut changed: Vec<String>,
+) -> Result<Option<EventsSince>, DbErr> {
+    let before = match window {
+        PageWindow::Newest => None,
+        PageWindow::Before(key) => Some(key.position()),
+        PageWindow::After(_) => return Ok(None),
+    };
+    let values = [task_id.as_str().into(), before.into(), (limit + 1).into()];
+    let found: Option<StoredText> = sql::tasks::POSITIONS.value(tx, values).await?;
+    let Some(found) = found.and_then(|found| since::list(&found)) else { return Ok(None) };
+    let page = page::page(list(task_id), found, window, limit, |position| TimelineKey::new(*position));
+    let events = event::Entity::find().filter(event::Column::TaskId.eq(task_id.as_str()));
+    let mut rows = events.clone().filter(event::Column::Id.is_in(changed.iter().map(String::as_str))).all(tx).await?;
+    let positions: Vec<i64> = rows.iter().map(|row| row.position).collect();
+    let gone = changed.len() - rows.len();
+    let Some(places) = since::places(&page.rows, &positions, gone, since::most_rows(limit)) else { return Ok(None) };
+    let unchanged: Vec<i64> =
+        places.iter().map(|at| page.rows[*at]).filter(|position| !positions.contains(position)).collect();
+    if !unchanged.is_empty() {
+        rows.extend(events.filter(event::Column::Position.is_in(unchanged)).all(tx).await?);
+    }
+    rows.retain(|row| page.rows.contains(&row.position));
+    changed.retain(|id| rows.iter().all(|row| row.id.before_replaced() != id));
+    let mut rows: HashMap<i64, event::Model> = rows.into_iter().map(|row| (row.position, row)).collect();
+    let placed = places.into_iter().map(|at| {
+        let item = rows.remove(&page.rows[at]).and_then(event)?;
+        Some(PlacedEvent { at: since::on_wire(at), item })
+    });
+    let Some(placed) = placed.collect() else { return Ok(None) };
+    let (length, next, previous) = (since::on_wire(page.rows.len()), page.next, page.previous);
+    Ok(Some(EventsSince { full: false, changed: placed, removed: changed, length, next, previous }))
 }
 
 /// The newest events of a task, for its detail.

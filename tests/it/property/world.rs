@@ -242,7 +242,7 @@ fn task(number: u8) -> TaskId {
     id(0, number).parse().unwrap()
 }
 
-fn id(kind: u16, number: u8) -> String {
+pub fn id(kind: u16, number: u8) -> String {
     format!("0190b0a0-0000-7000-8000-{kind:04x}000000{number:02x}")
 }
 
@@ -251,7 +251,7 @@ fn event(task: u8, event: u8) -> String {
     id(1, task * 16 + event)
 }
 
-fn request(write: &Write) -> (&'static str, String, Value) {
+pub fn request(write: &Write) -> (&'static str, String, Value) {
     let of = |task: u8, rest: &str| format!("/api/v1/tasks/{}{rest}", id(0, task));
     let text = || format!("at {}", fastrand::u32(..));
     let no_body = Value::Null;
@@ -297,7 +297,7 @@ fn request(write: &Write) -> (&'static str, String, Value) {
     }
 }
 
-fn statement(sql: &Sql) -> String {
+pub fn statement(sql: &Sql) -> String {
     let rows =
         |most: u32| format!("with recursive n (n) as (select 1 union all select n + 1 from n where n < {most}) ");
     match sql {

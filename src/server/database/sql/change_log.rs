@@ -38,3 +38,113 @@ pub const MISSED: Sql = Sql::new(
     "select distinct kind, project, task_id, parent_task_id from changes
     where id >= ?1 and id < ?2 and (?3 is null or project = ?3) limit ?4",
 );
+
+/// Whether a change has a kind that this version does not know: a newer version wrote it.
+macro_rules! is_unknown {
+    () => {
+        "kind not in ('task.started', 'task.updated', 'task.completed', 'task.deleted', 'tasks.purged',
+            'session.started', 'session.ended', 'event.logged', 'event.updated', 'bookmark.saved', 'bookmark.deleted',
+            'agent.registered', 'agent.changed')"
+    };
+}
+
+/// The ids in a column of the changes that a condition names, as a JSON array.
+macro_rules! ids {
+    ($column:literal, $which:literal) => {
+        concat!("json_group_array(distinct ", $column, ") filter (where ", $column, " is not null and ", $which, ")")
+    };
+}
+
+/// The tasks that changed from `?1` up to, but without, `?2` in the project `?3`, or in all, and whether the log does not
+/// name all of them: a purge names none.
+pub const CHANGED_TASKS: Sql = Sql::new(concat!(
+    "with part as materialized (
+        select distinct kind, task_id from changes where id >= ?1 and id < ?2 and (?3 is null or project = ?3 or ",
+    is_unknown!(),
+    ")) select coalesce(max(kind = 'tasks.purged' or ",
+    is_unknown!(),
+    "), 0) as is_vague, ",
+    ids!("task_id", "kind in ('task.started', 'task.updated', 'task.completed', 'task.deleted', 'event.logged')"),
+    " as ids from part"
+));
+
+/// The bookmarks that changed from `?1` up to, but without, `?2` in the project `?3` and of the task `?4`, or of all, and
+/// whether the log does not name all of them: a deleted task takes its bookmarks along.
+pub const CHANGED_BOOKMARKS: Sql = Sql::new(concat!(
+    "with part as materialized (
+        select kind, task_id, object_id from changes where id >= ?1 and id < ?2 and (",
+    is_unknown!(),
+    " or (?3 is null or project = ?3)
+            and kind in ('tasks.purged', 'task.deleted', 'bookmark.saved', 'bookmark.deleted'))
+    ) select coalesce(max(kind in ('tasks.purged', 'task.deleted') or ",
+    is_unknown!(),
+    "), 0) as is_vague, ",
+    ids!("object_id", "kind in ('bookmark.saved', 'bookmark.deleted') and (?4 is null or task_id = ?4)"),
+    " as ids from part"
+));
+
+/// The changes from `?1` up to, but without, `?2` that concern the task `?3` or a task below it.
+macro_rules! part_of_task {
+    () => {
+        concat!(
+            "with part as materialized (
+                select kind, task_id, parent_task_id, object_id, event_class from changes
+                where id >= ?1 and id < ?2
+                    and (task_id = ?3 or parent_task_id = ?3 or kind = 'tasks.purged' or ",
+            is_unknown!(),
+            ")) "
+        )
+    };
+}
+
+/// The events of the task `?3` that changed from `?1` up to, but without, `?2`, and whether the log does not name all of
+/// them: a task that is replaced or comes back loses its events.
+pub const CHANGED_EVENTS: Sql = Sql::new(concat!(
+    part_of_task!(),
+    "select coalesce(max(task_id = ?3 and kind in ('task.started', 'task.deleted') or ",
+    is_unknown!(),
+    "), 0) as is_vague, ",
+    ids!("object_id", "kind in ('event.logged', 'event.updated') and task_id = ?3"),
+    " as ids from part"
+));
+
+/// The changes from `?1` up to, but without, `?2` in the detail of the task `?3`: the ids of the rows, and whether the other
+/// parts changed. The log does not name all of them where a purge can have taken children, and where an earlier
+/// version did not note which row of the task changed.
+pub const CHANGED_DETAIL: Sql = Sql::new(concat!(
+    part_of_task!(),
+    "select coalesce(max(kind = 'tasks.purged' or task_id = ?3 and (kind in ('task.started', 'task.deleted')
+            or kind = 'task.updated' and object_id is null) or ",
+    is_unknown!(),
+    "), 0) as is_vague,
+        coalesce(max(task_id = ?3 and (kind = 'task.completed' or kind = 'task.updated' and object_id = ?3)), 0) as task,
+        coalesce(max(task_id = ?3 and kind = 'task.updated' and object_id = 'usage'), 0) as usage,
+        coalesce(max(task_id = ?3 and kind in ('event.logged', 'event.updated')
+            and (event_class is null or event_class like '%/file/%')), 0) as files, ",
+    ids!("object_id", "kind in ('event.logged', 'event.updated') and task_id = ?3"),
+    " as events, ",
+    ids!(
+        "object_id",
+        "task_id = ?3 and (kind in ('session.started', 'session.ended')
+            or kind = 'task.updated' and object_id not in (?3, 'usage'))"
+    ),
+    " as sessions, ",
+    ids!(
+        "task_id",
+        "parent_task_id = ?3 and kind in ('task.started', 'task.updated', 'task.completed', 'task.deleted')"
+    ),
+    " as children from part"
+));
+
+#[cfg(test)]
+mod tests {
+    use crate::protocol::NoticeKind;
+
+    #[test]
+    fn each_kind_is_known() {
+        for kind in NoticeKind::ALL {
+            assert!(is_unknown!().contains(&format!("'{}'", kind.as_str())), "{}", kind.as_str());
+        }
+        assert_eq!(is_unknown!().matches('\'').count(), 2 * NoticeKind::ALL.len());
+    }
+}

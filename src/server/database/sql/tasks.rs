@@ -258,3 +258,16 @@ pub const DELETE_MARKED: Sql = Sql::new("delete from tasks where id in (select t
 
 /// Removes all marks.
 pub const UNMARK: Sql = Sql::new("delete from purging");
+
+/// The positions of the newest events of the task `?1` before the position `?2`, at most `?3`, as a JSON array. Only the index
+/// is read.
+pub const POSITIONS: Sql = Sql::new(
+    "select json_group_array(position) from (select position from events
+        where task_id = ?1 and position < coalesce(?2, 9223372036854775807) order by position desc limit ?3)",
+);
+
+/// The number of sessions and of children of the task `?1`.
+pub const COUNTS: Sql = Sql::new(
+    "select (select count(*) from sessions where task_id = ?1) as sessions,
+        (select count(*) from tasks where parent_task_id = ?1) as children",
+);

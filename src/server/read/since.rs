@@ -1,0 +1,153 @@
+//! Reads with `since`: the difference between the answer that a caller holds and the answer of the snapshot.
+//!
+//! The caller holds a list at a cursor. The change log names the rows that changed since. All other rows keep their order,
+//! and the held ones among them are the first ones, because the list was cut at its end. So the caller lacks at most as
+//! many unchanged rows as changed rows left the list, and these are the last ones. An answer has the changed rows of the
+//! list of now, and as many of its last unchanged rows as changed rows are missing in it, each with its place.
+//!
+//! No difference is made where the log does not name the rows or where the whole answer costs less. Both are known before
+//! a row is read.
+
+use std::collections::HashMap;
+
+use requery_entities::StoredText;
+use sea_orm::sea_query::{Alias, Expr, Func, Query, SelectStatement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+use serde::de::DeserializeOwned;
+
+use super::page::{self, ListName, MomentKey, PageWindow};
+use crate::protocol::Cursor;
+use crate::protocol::limits;
+use crate::server::change_log::{between, continues};
+use crate::server::database::sql::Sql;
+use crate::server::database::{Position, ReadTransaction};
+
+/// The rows that a part of the log names, or that it does not name all of them.
+#[derive(FromQueryResult)]
+struct ChangedRows {
+    is_vague: bool,
+    ids: StoredText,
+}
+
+/// The first two values of a statement about the log after `cursor`, if the log still tells all of it.
+pub(super) async fn part_after(tx: &ReadTransaction, cursor: &Cursor) -> Result<Option<[Value; 2]>, DbErr> {
+    let part = between(&Position::of(cursor), &tx.position());
+    if part.most_changes() > limits::SINCE_CHANGES || !continues(tx, cursor).await? {
+        return Ok(None);
+    }
+    Ok(Some(part.values()))
+}
+
+/// The ids of the rows that changed after `cursor`, as `query` finds them. None: the caller needs the whole answer.
+pub(super) async fn changed_rows(
+    tx: &ReadTransaction,
+    cursor: &Cursor,
+    query: Sql,
+    values: impl IntoIterator<Item = Value>,
+    limit: u64,
+) -> Result<Option<Vec<String>>, DbErr> {
+    let Some(part) = part_after(tx, cursor).await? else { return Ok(None) };
+    let found: Option<ChangedRows> = query.one(tx, part.into_iter().chain(values)).await?;
+    let ids = found.filter(|found| !found.is_vague).and_then(|found| list(&found.ids));
+    Ok(ids.filter(|ids: &Vec<String>| ids.len() <= most_rows(limit)))
+}
+
+/// The most rows of a list that an answer with changes has. The whole list costs as much as some more rows.
+pub(super) fn most_rows(limit: u64) -> usize {
+    usize::try_from(limit / 2).unwrap_or(usize::MAX).max(1)
+}
+
+/// A JSON array of the database. None for a text that is none: a program wrote an id that is no text.
+pub(super) fn list<T: DeserializeOwned>(json: &str) -> Option<Vec<T>> {
+    serde_json::from_str(json).ok()
+}
+
+/// The keys of the rows that `found` selects, the column `id` and then the column `at`, without the rows themselves.
+pub(super) async fn keys(tx: &ReadTransaction, found: SelectStatement) -> Result<Option<Vec<MomentKey>>, DbErr> {
+    let pair = Func::cust("json_array").args([Expr::col(Alias::new("id")), Expr::col(Alias::new("at"))]);
+    let mut query = Query::select();
+    query.expr(Func::cust("json_group_array").arg(pair)).from_subquery(found, Alias::new("found"));
+    let row = tx.query_one(&query).await?;
+    let text: Option<StoredText> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+    let pairs: Option<Vec<(String, i64)>> = text.and_then(|text| list(&text));
+    Ok(pairs.map(|pairs| pairs.into_iter().map(|(id, ms)| MomentKey::new(ms, &id.as_str().into())).collect()))
+}
+
+/// The places of the rows to send, of a list whose keys are now `now`. `changed` are the keys of the changed rows, `gone` is
+/// the number of changed rows that have no key any more. None: too many.
+pub(super) fn places<K: PartialEq>(now: &[K], changed: &[K], gone: usize, most: usize) -> Option<Vec<usize>> {
+    let left = gone + changed.iter().filter(|key| !now.contains(key)).count();
+    let (mut places, unchanged): (Vec<usize>, Vec<usize>) = (0..now.len()).partition(|at| changed.contains(&now[*at]));
+    places.extend(unchanged.into_iter().rev().take(left));
+    places.sort_unstable();
+    Some(places).filter(|places| places.len() <= most)
+}
+
+/// The difference of a list without its rows.
+pub(super) struct ListChange {
+    /// The places of the rows to send, and the ids of these rows.
+    pub(super) places: Vec<(usize, String)>,
+    pub(super) removed: Vec<String>,
+    pub(super) length: u32,
+    pub(super) next: Option<String>,
+    pub(super) previous: Option<String>,
+}
+
+impl ListChange {
+    /// The difference of a list whose rows have the keys `found`, and one key more if the list goes on. None: too much.
+    pub(super) fn of(
+        list: ListName,
+        found: Vec<MomentKey>,
+        window: &PageWindow<MomentKey>,
+        limit: u64,
+        changed: Vec<String>,
+    ) -> Option<Self> {
+        let page = page::page(list, found, window, limit, MomentKey::clone);
+        let now: Vec<String> = page.rows.iter().map(|key| key.id().to_owned()).collect();
+        let places = places(&now, &changed, 0, most_rows(limit))?;
+        Some(Self {
+            places: places.into_iter().map(|at| (at, now[at].clone())).collect(),
+            removed: changed.into_iter().filter(|id| !now.contains(id)).collect(),
+            length: on_wire(now.len()),
+            next: page.next,
+            previous: page.previous,
+        })
+    }
+
+    /// The ids of the rows to send.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().map(|(_, id)| id.as_str())
+    }
+
+    /// The rows in their places. None if a row is missing: it has a form that no answer shows.
+    pub(super) fn placed<R, P>(&self, mut rows: HashMap<String, R>, place: impl Fn(u32, R) -> P) -> Option<Vec<P>> {
+        self.places.iter().map(|(at, id)| Some(place(on_wire(*at), rows.remove(id)?))).collect()
+    }
+}
+
+/// A place or a length on the wire.
+pub(super) fn on_wire(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places;
+
+    #[test]
+    fn the_places_are_those_of_changed_rows_and_of_the_last_rows_that_the_caller_may_lack() {
+        for (now, changed, gone, expected) in [
+            ("abcde", "", 0, Some(vec![])),
+            ("abcde", "a", 0, Some(vec![0])),
+            ("abcde", "x", 0, Some(vec![4])),
+            ("abcde", "ax", 1, Some(vec![0, 3, 4])),
+            ("abcde", "ex", 0, Some(vec![3, 4])),
+            ("ab", "xyz", 0, Some(vec![0, 1])),
+            ("abcde", "abcd", 0, None),
+            ("", "x", 3, Some(vec![])),
+        ] {
+            let keys = |text: &str| text.chars().collect::<Vec<_>>();
+            assert_eq!(places(&keys(now), &keys(changed), gone, 3), expected, "{now} {changed} {gone}");
+        }
+    }
+}
