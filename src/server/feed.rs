@@ -98,9 +98,9 @@ impl Feed {
         for taken in before {
             match taken {
                 Taken::Burst(burst) => lines.extend_from_slice(burst.lines()),
-                Taken::Closing => {
+                Taken::Closing(streams) => {
                     self.ended = true;
-                    lines.push(self.closing().0);
+                    lines.push(self.closing(streams).0);
                     return Ok(lines);
                 }
                 // The transport writes the rest of a burst before any other byte.
@@ -127,10 +127,10 @@ impl Feed {
         Ok(read_models)
     }
 
-    /// The frame to send when the server ends, and the longest time a client waits then before it reconnects. The time
+    /// The frame to send when so many streams end, and the longest time a client waits then before it reconnects. The time
     /// grows with the number of streams, so that clients that come back together do not wait for each other.
-    pub fn closing(&self) -> (FeedLine, Duration) {
-        let streams = u32::try_from(self.source.hub.streams()).unwrap_or(u32::MAX);
+    pub fn closing(&self, streams: usize) -> (FeedLine, Duration) {
+        let streams = u32::try_from(streams).unwrap_or(u32::MAX);
         let retry = self.source.retry + Duration::from_millis((streams / limits::STREAMS_PER_RETRY_MS).into());
         let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
         (self.line(FrameKind::Closing(Closing { retry_ms })), retry)
@@ -165,9 +165,9 @@ impl Stream for Feed {
         match self.stream.poll_take(context) {
             Poll::Ready(Taken::Burst(burst)) => return Poll::Ready(Some(Outgoing::Burst(burst))),
             Poll::Ready(Taken::Rest) => return Poll::Ready(Some(Outgoing::Rest)),
-            Poll::Ready(Taken::Closing) => {
+            Poll::Ready(Taken::Closing(streams)) => {
                 self.ended = true;
-                let (line, retry) = self.closing();
+                let (line, retry) = self.closing(streams);
                 return Poll::Ready(Some(Outgoing::Last(line, retry)));
             }
             Poll::Pending => {}

@@ -1,7 +1,7 @@
 //! The hub: it receives all notices and hands them to the streams that watch their read models.
 //!
 //! The hub merges the notices of a short window and encodes each notice once. A stream that watches none of the stale read
-//! models costs no work. No stream delays the hub: frames that a stream does not take wait in its [`seat`], up to a bound.
+//! models costs no work. No stream delays the hub: frames that a stream does not take wait in its seat, up to a bound.
 //! The hub knows no database.
 
 use std::collections::BTreeSet;
@@ -90,11 +90,6 @@ impl Hub {
         self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The number of open streams.
-    pub fn streams(&self) -> usize {
-        self.audience().streams()
-    }
-
     /// The statistics of every open stream.
     pub fn statistics(&self) -> Vec<StreamStatistics> {
         self.audience().statistics(Instant::now().into_std())
@@ -102,7 +97,8 @@ impl Hub {
 
     /// Ends every stream: the server ends, or its database is away.
     pub fn close(&self) {
-        self.audience().seats().for_each(|seat| seat.close());
+        let audience = self.audience();
+        audience.seats().for_each(|seat| seat.close(audience.streams()));
     }
 
     /// Hands a flush to the streams.

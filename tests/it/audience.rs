@@ -109,7 +109,7 @@ impl Client {
             match taken {
                 Taken::Burst(burst) => self.received.lock().unwrap().take(&burst),
                 Taken::Rest => {}
-                Taken::Closing => panic!("the hub closes no stream"),
+                Taken::Closing(_) => panic!("the hub closes no stream"),
             }
         }
     }

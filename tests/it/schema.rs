@@ -151,9 +151,20 @@ async fn check_overview_figures(app: &App, of_deleted_tasks: u64) {
         );
         assert_eq!(overview["stats"]["total_events"], of_events, "{project}: {overview}");
         if project.is_empty() {
-            let hours: u64 =
-                overview["activity"].as_array().unwrap().iter().map(|it| it["events"].as_u64().unwrap()).sum();
-            assert_eq!(hours, of_events + of_deleted_tasks, "{project}: {overview}");
+            let activity = overview["activity"].as_array().unwrap();
+            let hours: u64 = activity.iter().map(|it| it["events"].as_u64().unwrap()).sum();
+            let newest = activity.iter().map(|it| it["hour"].as_str().unwrap()).max().unwrap_or_default();
+            // The rows of some databases are older than the hours that an overview covers. Then the stored hours count.
+            let first = format!("unixepoch('{newest}') / 3600 - 23");
+            let older = count(&format!("select count(*) from events where created_at / 3600000 < {first}"));
+            let expected = match older {
+                0 => of_events + of_deleted_tasks,
+                _ => {
+                    app.until_folded().await;
+                    count(&format!("select coalesce(sum(events), 0) from activity where hour >= {first}"))
+                }
+            };
+            assert_eq!(hours, expected, "{project}: {overview}");
         }
         let tokens = "select coalesce(sum(input_tokens), 0) from usage join tasks on tasks.id = task_id where {filter}";
         assert_eq!(overview["usage"]["input_tokens"].as_u64().unwrap_or(0), count(tokens), "{project}: {overview}");

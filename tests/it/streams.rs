@@ -236,8 +236,9 @@ async fn a_stopping_server_sends_closing_with_a_retry_time() {
     ws.frame().await;
     sse.event().await;
     app.begin_stop();
+    // Two streams are open, and each second one adds a millisecond.
     let closing = ws.frame().await;
-    assert_eq!((kind(&closing), &closing["payload"]), ("closing", &json!({"retry_ms": 2000})));
+    assert_eq!((kind(&closing), &closing["payload"]), ("closing", &json!({"retry_ms": 2001})));
     assert_eq!(ws.closed().await.0, 1012);
     assert_eq!(kind(&sse.event().await.0), "closing");
     app.stop().await;

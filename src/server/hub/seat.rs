@@ -43,8 +43,8 @@ pub enum Taken {
     Burst(Arc<Burst>),
     /// The writer holds the rest of a burst that the hub began.
     Rest,
-    /// No frame follows: the server ends, or its database is away.
-    Closing,
+    /// No frame follows: the server ends, or its database is away. So many streams end at once.
+    Closing(usize),
 }
 
 /// The place of one stream.
@@ -62,7 +62,8 @@ struct SeatState {
     merged: Option<(ReportedModels, Cursor)>,
     is_idle: bool,
     has_rest: bool,
-    is_closing: bool,
+    /// The number of streams that end at once.
+    closing: Option<usize>,
     waker: Option<Waker>,
     direct: Option<Box<dyn DirectWriter>>,
     figures: SeatFigures,
@@ -77,7 +78,7 @@ impl Seat {
             merged: None,
             is_idle: false,
             has_rest: false,
-            is_closing: false,
+            closing: None,
             waker: None,
             direct: None,
             figures: SeatFigures::default(),
@@ -145,10 +146,10 @@ impl Seat {
         written
     }
 
-    /// Ends the stream after the bursts that wait.
-    pub(super) fn close(&self) {
+    /// Ends the stream after the bursts that wait. So many streams end at once.
+    pub(super) fn close(&self, streams: usize) {
         let mut state = self.lock();
-        state.is_closing = true;
+        state.closing = Some(streams);
         state.wake();
     }
 
@@ -182,7 +183,7 @@ impl Seat {
         state.is_idle = false;
         let mut taken = Vec::new();
         while let Some(part) = state.take(&self.memory) {
-            let ends = matches!(part, Taken::Closing);
+            let ends = matches!(part, Taken::Closing(_));
             taken.push(part);
             if ends {
                 return taken;
@@ -239,8 +240,8 @@ impl SeatState {
             self.cursor.clone_from(burst.cursor());
             self.figures.note(burst.frames(), burst.text_bytes());
             Taken::Burst(burst)
-        } else if self.is_closing {
-            Taken::Closing
+        } else if let Some(streams) = self.closing {
+            Taken::Closing(streams)
         } else {
             return None;
         };

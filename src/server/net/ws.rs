@@ -207,7 +207,7 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
                                 Ok(lines) => lines,
                                 Err(error) => {
                                     tracing::warn!(%error, "could not look up the tasks that a stream watches");
-                                    return come_back_later(pipe, feed.closing().0).await;
+                                    return come_back_later(pipe, feed.closing(1).0).await;
                                 }
                             };
                             if pipe.send(text_frames(&lines).into()).await.is_err() {

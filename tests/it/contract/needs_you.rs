@@ -58,10 +58,10 @@ async fn every_change_of_an_entry_makes_the_overview_stale() {
     assert_eq!(fields, changed, "each field has a write that changes it");
     for (field, write) in CHANGES {
         wire.write(write).await;
+        let frames = wire.frames().await;
         let after = entry().await;
         assert_ne!(before[field], after[field], "{write} changes the field {field}");
         before = after;
-        let frames = wire.frames().await;
         let is_told = |line: &String| {
             let (kind, rest) = line.split_once(' ').unwrap();
             let stale: Vec<_> = templates(NoticeKind::parse(kind).unwrap()).iter().map(ToString::to_string).collect();

@@ -450,6 +450,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/streams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The open streams, with their lag and their rates
+         * @description An answer tells no address of a client. It is no read model: no notice reports a change of it.
+         */
+        get: operations["streams"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stream": {
         parameters: {
             query?: never;
@@ -642,6 +662,27 @@ export interface components {
             project: string;
         };
         /**
+         * BookmarksSince
+         * @description The changes of a list since a cursor.
+         */
+        BookmarksSince: {
+            /** @description Always `false`. The whole list has no such field. */
+            full: boolean;
+            /** @description The rows to put in their place, in the order of the list. */
+            changed: components["schemas"]["PlacedBookmark"][];
+            /** @description The ids of the rows to take out. */
+            removed: string[];
+            /**
+             * Format: uint32
+             * @description The number of rows of the list.
+             */
+            length: number;
+            /** @description The `next` of the list. */
+            next: string | null;
+            /** @description The `previous` of the list. */
+            previous: string | null;
+        };
+        /**
          * ChildTask
          * @description A child of a task, with the fields that the parent shows.
          */
@@ -676,6 +717,27 @@ export interface components {
              * @description The time at which the task was completed or errored.
              */
             ended_at: string | null;
+        };
+        /**
+         * ChildrenSince
+         * @description The changes of a list since a cursor.
+         */
+        ChildrenSince: {
+            /** @description Always `false`. The whole list has no such field. */
+            full: boolean;
+            /** @description The rows to put in their place, in the order of the list. */
+            changed: components["schemas"]["PlacedChild"][];
+            /** @description The ids of the rows to take out. */
+            removed: string[];
+            /**
+             * Format: uint32
+             * @description The number of rows of the list.
+             */
+            length: number;
+            /** @description The `next` of the list. */
+            next: string | null;
+            /** @description The `previous` of the list. */
+            previous: string | null;
         };
         /**
          * Closing
@@ -832,6 +894,27 @@ export interface components {
         EventsLogged: {
             /** @description The events, in the order of the request. */
             items: components["schemas"]["Event"][];
+        };
+        /**
+         * EventsSince
+         * @description The changes of a list since a cursor.
+         */
+        EventsSince: {
+            /** @description Always `false`. The whole list has no such field. */
+            full: boolean;
+            /** @description The rows to put in their place, in the order of the list. */
+            changed: components["schemas"]["PlacedEvent"][];
+            /** @description The ids of the rows to take out. */
+            removed: string[];
+            /**
+             * Format: uint32
+             * @description The number of rows of the list.
+             */
+            length: number;
+            /** @description The `next` of the list. */
+            next: string | null;
+            /** @description The `previous` of the list. */
+            previous: string | null;
         };
         /**
          * FieldProblem
@@ -1309,6 +1392,63 @@ export interface components {
             since: string;
         };
         /**
+         * OpenStream
+         * @description An open stream.
+         */
+        OpenStream: {
+            transport: components["schemas"]["StreamWay"];
+            /** @description The project of the stream; `null` for all projects. */
+            project: string | null;
+            /**
+             * Format: uint64
+             * @description The number of read models that the client watches; `null` if it watches all.
+             */
+            watches: number | null;
+            /**
+             * Format: uint64
+             * @description The milliseconds since the stream was opened.
+             */
+            age_ms: number;
+            /**
+             * Format: uint64
+             * @description How many flushes wait because the client did not take the ones before.
+             */
+            flushes_behind: number;
+            /**
+             * Format: uint64
+             * @description The frames that were sent.
+             */
+            frames: number;
+            /**
+             * Format: uint64
+             * @description The bytes of these frames.
+             */
+            bytes: number;
+            /**
+             * Format: double
+             * @description The frames a second since the stream was opened.
+             */
+            frames_per_second: number;
+            /**
+             * Format: double
+             * @description The bytes a second since the stream was opened.
+             */
+            bytes_per_second: number;
+        };
+        /**
+         * OpenStreams
+         * @description The open streams.
+         */
+        OpenStreams: {
+            /**
+             * Format: uint64
+             * @description The number of open streams.
+             */
+            total: number;
+            /** @description The streams, those that lag the furthest first and then the oldest first; at most 1,000 of them. */
+            items: components["schemas"]["OpenStream"][];
+        };
+        /**
          * Overview
          * @description The figures of the first screen, and the tasks that need a person.
          */
@@ -1329,6 +1469,66 @@ export interface components {
             /** @description The number of tasks of each runtime, the largest number first. */
             sources: components["schemas"]["SourceCount"][];
             usage: components["schemas"]["Usage"];
+        };
+        /**
+         * PlacedBookmark
+         * @description A row of a list, with its place in the list of now.
+         */
+        PlacedBookmark: {
+            /**
+             * Format: uint32
+             * @description The place, counted from 0.
+             */
+            at: number;
+            item: components["schemas"]["Bookmark"];
+        };
+        /**
+         * PlacedChild
+         * @description A row of a list, with its place in the list of now.
+         */
+        PlacedChild: {
+            /**
+             * Format: uint32
+             * @description The place, counted from 0.
+             */
+            at: number;
+            item: components["schemas"]["ChildTask"];
+        };
+        /**
+         * PlacedEvent
+         * @description A row of a list, with its place in the list of now.
+         */
+        PlacedEvent: {
+            /**
+             * Format: uint32
+             * @description The place, counted from 0.
+             */
+            at: number;
+            item: components["schemas"]["Event"];
+        };
+        /**
+         * PlacedSession
+         * @description A row of a list, with its place in the list of now.
+         */
+        PlacedSession: {
+            /**
+             * Format: uint32
+             * @description The place, counted from 0.
+             */
+            at: number;
+            item: components["schemas"]["Session"];
+        };
+        /**
+         * PlacedTask
+         * @description A row of a list, with its place in the list of now.
+         */
+        PlacedTask: {
+            /**
+             * Format: uint32
+             * @description The place, counted from 0.
+             */
+            at: number;
+            item: components["schemas"]["Task"];
         };
         /**
          * Problem
@@ -1655,6 +1855,27 @@ export interface components {
          */
         SessionStatus: "running" | "completed" | "errored" | "lost";
         /**
+         * SessionsSince
+         * @description The changes of a list since a cursor.
+         */
+        SessionsSince: {
+            /** @description Always `false`. The whole list has no such field. */
+            full: boolean;
+            /** @description The rows to put in their place, in the order of the list. */
+            changed: components["schemas"]["PlacedSession"][];
+            /** @description The ids of the rows to take out. */
+            removed: string[];
+            /**
+             * Format: uint32
+             * @description The number of rows of the list.
+             */
+            length: number;
+            /** @description The `next` of the list. */
+            next: string | null;
+            /** @description The `previous` of the list. */
+            previous: string | null;
+        };
+        /**
          * SkippedLine
          * @description A line that cannot be imported.
          */
@@ -1782,6 +2003,11 @@ export interface components {
              */
             total_events: number;
         };
+        /**
+         * @description The way of a stream.
+         * @enum {string}
+         */
+        StreamWay: "websocket" | "events";
         /**
          * Task
          * @description A piece of agent work.
@@ -1936,6 +2162,34 @@ export interface components {
             timeline: components["schemas"]["Timeline"];
         };
         /**
+         * TaskDetailSince
+         * @description The changes of a task detail since a cursor. A part that is `null` did not change.
+         */
+        TaskDetailSince: {
+            /** @description Always `false`. The whole detail has no such field. */
+            full: boolean;
+            /** @description The task. */
+            task: components["schemas"]["Task"] | null;
+            /** @description The changes of the sessions. */
+            sessions: components["schemas"]["SessionsSince"] | null;
+            /** @description The changes of the children. */
+            children: components["schemas"]["ChildrenSince"] | null;
+            /** @description The counts of the task. */
+            figures: components["schemas"]["TaskFigures"] | null;
+            /** @description The usage of models on the task. */
+            usage: components["schemas"]["Usage"] | null;
+            /** @description The usage of each model. */
+            models: components["schemas"]["ModelUsage"][] | null;
+            /** @description The agent's own list of the work. */
+            todos: components["schemas"]["Todo"][] | null;
+            /** @description The calls that run now. */
+            open_calls: components["schemas"]["OpenCall"][] | null;
+            /** @description The files that the agent changed. */
+            files: components["schemas"]["TouchedFile"][] | null;
+            /** @description The changes of the newest events. */
+            timeline: components["schemas"]["EventsSince"] | null;
+        };
+        /**
          * TaskFigures
          * @description The counts of a task.
          */
@@ -2059,6 +2313,27 @@ export interface components {
             count: number;
             /** @description The project. */
             project: string;
+        };
+        /**
+         * TasksSince
+         * @description The changes of a list since a cursor.
+         */
+        TasksSince: {
+            /** @description Always `false`. The whole list has no such field. */
+            full: boolean;
+            /** @description The rows to put in their place, in the order of the list. */
+            changed: components["schemas"]["PlacedTask"][];
+            /** @description The ids of the rows to take out. */
+            removed: string[];
+            /**
+             * Format: uint32
+             * @description The number of rows of the list.
+             */
+            length: number;
+            /** @description The `next` of the list. */
+            next: string | null;
+            /** @description The `previous` of the list. */
+            previous: string | null;
         };
         /**
          * Timeline
@@ -2388,6 +2663,11 @@ export interface operations {
                 before?: string;
                 /** @description The `previous` of a page: the items that precede that page. */
                 after?: string;
+                /**
+                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
+                 *     changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+                 */
+                since?: string;
             };
             header?: {
                 /** @description The `ETag` of the answer that the caller has. */
@@ -2410,7 +2690,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskPage"];
+                    "application/json": components["schemas"]["TaskPage"] | components["schemas"]["TasksSince"];
                 };
             };
             /** @description The caller already has this content. */
@@ -2607,6 +2887,11 @@ export interface operations {
             query?: {
                 /** @description Only if the task is in this project. Default: in any project. */
                 project?: string;
+                /**
+                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
+                 *     changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+                 */
+                since?: string;
             };
             header?: {
                 /** @description The `ETag` of the answer that the caller has. */
@@ -2635,7 +2920,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TaskDetail"];
+                    "application/json": components["schemas"]["TaskDetail"] | components["schemas"]["TaskDetailSince"];
                 };
             };
             /** @description The caller already has this content. */
@@ -3125,6 +3410,11 @@ export interface operations {
                 before?: string;
                 /** @description The `previous` of a page: the items that precede that page. */
                 after?: string;
+                /**
+                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
+                 *     changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+                 */
+                since?: string;
             };
             header?: {
                 /** @description The `ETag` of the answer that the caller has. */
@@ -3153,7 +3443,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EventPage"];
+                    "application/json": components["schemas"]["EventPage"] | components["schemas"]["EventsSince"];
                 };
             };
             /** @description The caller already has this content. */
@@ -3851,6 +4141,11 @@ export interface operations {
                 before?: string;
                 /** @description The `previous` of a page: the items that precede that page. */
                 after?: string;
+                /**
+                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
+                 *     changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+                 */
+                since?: string;
             };
             header?: {
                 /** @description The `ETag` of the answer that the caller has. */
@@ -3873,7 +4168,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BookmarkPage"];
+                    "application/json": components["schemas"]["BookmarkPage"] | components["schemas"]["BookmarksSince"];
                 };
             };
             /** @description The caller already has this content. */
@@ -5039,6 +5334,43 @@ export interface operations {
                 headers: {
                     /** @description The wait in seconds. */
                     "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streams: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json; charset=utf-8": components["schemas"]["OpenStreams"];
+                };
+            };
+            /** @description The `Host` or the `Origin` is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server failed. */
+            500: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
