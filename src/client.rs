@@ -25,6 +25,7 @@
 //!
 //! The folder `examples` of the repository holds complete programs.
 
+mod agent_changes;
 mod agent_source;
 mod calls;
 mod clock;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::agent_changes;
 use super::frame_signal;
 use super::source::{BodyError, BodyValue, CarriedBody, Message, ModelRequest, Source};
 use crate::protocol::model::{Agents, BookmarkPage, Lane, Overview, TaskDetail, TaskPage};
@@ -103,6 +104,23 @@ impl Source for AgentSource {
             ReadModel::Bookmarks => AgentBody::Bookmarks(Arc::new(parse(part(0))?)),
             ReadModel::Agents => AgentBody::Agents(Arc::new(parse(part(0))?)),
         })
+    }
+
+    fn knows_changes(&self, model: &ReadModel, part: usize) -> bool {
+        match model {
+            ReadModel::Overview => part == 1,
+            ReadModel::Task(_) | ReadModel::Bookmarks => true,
+            ReadModel::Agents => false,
+        }
+    }
+
+    fn apply_changes(&self, model: &ReadModel, _: usize, held: &Bytes, changes: &Bytes) -> Option<Bytes> {
+        match model {
+            ReadModel::Overview => agent_changes::apply_to_page(held, changes, "task_id"),
+            ReadModel::Task(_) => agent_changes::apply_to_detail(held, changes),
+            ReadModel::Bookmarks => agent_changes::apply_to_page(held, changes, "bookmark_id"),
+            ReadModel::Agents => None,
+        }
     }
 
     fn message(&self, text: &[u8]) -> Message<Self> {

@@ -12,11 +12,14 @@ use reqwest::{Response, StatusCode, Url};
 use super::error_text;
 use super::retry_after::retry_after;
 use super::source::{BodyError, ModelRequest, Source};
-use super::store::HeldParts;
+use super::store::{HeldParts, PartTag};
 use crate::protocol::{AT_LEAST_HEADER, CURSOR_HEADER, Cursor};
 
 /// The timeout of each request. A busy server needs less, and a person would not wait longer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept for the next request. The server closes an idle connection after
+/// [`HEADER_TIME`](crate::protocol::limits::HEADER_TIME), and a request that meets the close fails.
+const MAX_IDLE: Duration = Duration::from_secs(10);
 /// The largest accepted answer, in bytes. A page of events with full texts is smaller.
 const MAX_ANSWER_BODY: usize = 16 * 1024 * 1024;
 /// The largest part of an error's body that is read for its text, in bytes.
@@ -37,12 +40,14 @@ pub(super) enum FetchAnswer<S: Source> {
         cursor: Cursor,
         body: S::Body,
         parts: Vec<Bytes>,
-        etags: Vec<Option<String>>,
+        tags: Vec<PartTag>,
     },
     /// The parts with which the request was made are current.
     NotModified {
         cursor: Cursor,
         held: HeldParts,
+        /// The cursor of each part.
+        cursors: Vec<Cursor>,
     },
     Gone {
         cursor: Cursor,
@@ -104,6 +109,7 @@ pub(super) fn http() -> reqwest::Result<reqwest::Client> {
         .connect_timeout(FETCH_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
+        .pool_idle_timeout(MAX_IDLE)
         // The stream connects to the server directly. Fetches have to reach the same server.
         .no_proxy()
         .user_agent(concat!("requery/", env!("CARGO_PKG_VERSION")))
@@ -121,7 +127,8 @@ impl ServerEndpoint {
         url
     }
 
-    /// Fetches `key`. The server does not send parts of `held` again if they are current.
+    /// Fetches `key`. The server does not send parts of `held` again if they are current, and sends only the changes of a
+    /// part where it knows them.
     pub(super) async fn fetch<S: Source>(
         self,
         source: S,
@@ -131,9 +138,11 @@ impl ServerEndpoint {
     ) -> FetchAnswer<S> {
         let requests = source.requests(&key);
         let conditional = held.parts.len() == requests.len();
+        let (source_ref, key_ref, endpoint) = (&source, &key, &self);
         let asked = requests.iter().enumerate().map(|(at, request)| {
-            let etag = held.etags.get(at).filter(|_| conditional).cloned().flatten();
-            self.ask(request, etag, at_least.as_ref())
+            let part = held.parts.get(at).zip(held.tags.get(at)).filter(|_| conditional);
+            let at_least = at_least.as_ref();
+            async move { endpoint.ask_for_part(source_ref, key_ref, at, request, part, at_least).await }
         });
         let answered = try_join_all(asked).await;
         match answered.and_then(|parts| combine(&source, &key, parts, &held)) {
@@ -152,32 +161,58 @@ impl ServerEndpoint {
 
     /// Makes one request outside of the watched read models.
     pub(super) async fn read(&self, request: &ModelRequest, at_least: Option<&Cursor>) -> Result<Bytes, RequestError> {
-        let part = self.ask(request, None, at_least).await?;
+        let part = self.ask(request, &PartTag::default(), at_least).await?;
         part.json.ok_or(RequestError::Torn)
+    }
+
+    /// Asks for one part of a read model: for its changes if they can be applied to the held part.
+    async fn ask_for_part<S: Source>(
+        &self,
+        source: &S,
+        key: &S::Key,
+        at: usize,
+        request: &ModelRequest,
+        held: Option<(&Bytes, &PartTag)>,
+        at_least: Option<&Cursor>,
+    ) -> Result<AnswerPart, RequestError> {
+        let Some((held, tag)) = held else { return self.ask(request, &PartTag::default(), at_least).await };
+        let (etag, mut since) = (tag.etag.clone(), tag.cursor.clone());
+        since = since.filter(|_| source.knows_changes(key, at));
+        let has_since = since.is_some();
+        let part = self.ask(request, &PartTag { etag, cursor: since }, at_least).await?;
+        let Some(json) = part.json.as_ref().filter(|json| has_since && are_changes(json)) else { return Ok(part) };
+        match source.apply_changes(key, at, held, json) {
+            Some(whole) => Ok(AnswerPart { json: Some(whole), etag: None, ..part }),
+            // The held part is not the one whose changes these are.
+            None => self.ask(request, &PartTag::default(), Some(&part.cursor)).await,
+        }
     }
 
     async fn ask(
         &self,
         request: &ModelRequest,
-        etag: Option<String>,
+        held: &PartTag,
         at_least: Option<&Cursor>,
     ) -> Result<AnswerPart, RequestError> {
-        let answered = tokio::time::timeout(FETCH_TIMEOUT, self.ask_without_timeout(request, etag, at_least));
+        let answered = tokio::time::timeout(FETCH_TIMEOUT, self.ask_without_timeout(request, held, at_least));
         answered.await.map_err(|_| RequestError::Slow)?
     }
 
     async fn ask_without_timeout(
         &self,
         request: &ModelRequest,
-        etag: Option<String>,
+        held: &PartTag,
         at_least: Option<&Cursor>,
     ) -> Result<AnswerPart, RequestError> {
         let mut url = self.url(&request.path);
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
         }
+        if let Some(cursor) = &held.cursor {
+            url.query_pairs_mut().append_pair("since", &cursor.to_string());
+        }
         let mut request = self.http.get(url).header(ACCEPT, "application/json");
-        if let Some(etag) = &etag {
+        if let Some(etag) = &held.etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
         if let Some(cursor) = at_least {
@@ -188,7 +223,8 @@ impl ServerEndpoint {
         let cursor = header_text(headers, CURSOR_HEADER).and_then(|text| text.parse::<Cursor>().ok());
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_MODIFIED if etag.is_some() => {
+            StatusCode::NOT_MODIFIED if held.etag.is_some() => {
+                let etag = held.etag.clone();
                 return Ok(AnswerPart { cursor: cursor.ok_or(RequestError::NoCursor)?, json: None, etag });
             }
             // Only the server itself knows that a resource is gone. A 404 without a cursor comes from a proxy, or from
@@ -223,15 +259,25 @@ fn combine<S: Source>(
     }
     let cursor = cursor.clone();
     if fetched.iter().all(|part| part.json.is_none()) {
-        return Ok(FetchAnswer::NotModified { cursor, held: held.clone() });
+        let cursors = fetched.into_iter().map(|part| part.cursor).collect();
+        return Ok(FetchAnswer::NotModified { cursor, held: held.clone(), cursors });
     }
-    let (mut parts, mut etags) = (Vec::new(), Vec::new());
+    let (mut parts, mut tags) = (Vec::new(), Vec::new());
     for (at, part) in fetched.into_iter().enumerate() {
         parts.push(part.json.or_else(|| held.parts.get(at).cloned()).ok_or(RequestError::Torn)?);
-        etags.push(part.etag);
+        tags.push(PartTag { etag: part.etag, cursor: Some(part.cursor) });
     }
     let body = source.parse(key, &parts)?;
-    Ok(FetchAnswer::Fresh { cursor, body, parts, etags })
+    Ok(FetchAnswer::Fresh { cursor, body, parts, tags })
+}
+
+/// Whether an answer has the changes of the held one alone: then its field `full` is `false`.
+fn are_changes(json: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        full: Option<bool>,
+    }
+    serde_json::from_slice::<Answer>(json).is_ok_and(|answer| answer.full == Some(false))
 }
 
 async fn whole_body(mut response: Response, most: usize) -> Result<Bytes, RequestError> {

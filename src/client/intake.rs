@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fetch::FetchAnswer;
 use super::shared::{ClientState, Shared, Touched};
 use super::source::{CarriedBody, Message, Source};
-use super::store::NewBody;
+use super::store::{NewBody, PartTag};
 use super::stream::{StreamEnd, StreamItem};
 use crate::engine::{ConnectionId, FetchVerdict, HeldState, Outcome, Status, Ticket, What};
 use crate::protocol::{Key, Watched};
@@ -68,18 +68,20 @@ impl<S: Source> Shared<S> {
     /// Takes the end of a fetch of `key`.
     pub(super) fn take_answer(&self, ticket: Ticket, key: &S::Key, answer: FetchAnswer<S>) {
         let read_at;
+        let mut confirmed = Vec::new();
         let (outcome, new) = match answer {
-            FetchAnswer::Fresh { cursor, body, parts, etags } => {
+            FetchAnswer::Fresh { cursor, body, parts, tags } => {
                 read_at = cursor;
-                (Outcome::Fresh(&read_at), Some((self.compared(key, body), parts, etags)))
+                (Outcome::Fresh(&read_at), Some((self.compared(key, body), parts, tags)))
             }
             FetchAnswer::NotModified { held, .. } if !self.lock().store.holds(key, &held.parts) => {
                 // A message brought another body during the request, so the answer says nothing of the held one.
                 let error = format!("could not load {key}: the answer confirms an earlier body");
                 return self.take_failure(ticket, key, error.into(), None);
             }
-            FetchAnswer::NotModified { cursor, .. } => {
+            FetchAnswer::NotModified { cursor, cursors, .. } => {
                 read_at = cursor;
+                confirmed = cursors;
                 (Outcome::NotModified(&read_at), None)
             }
             FetchAnswer::Gone { cursor } => {
@@ -95,8 +97,9 @@ impl<S: Source> Shared<S> {
         state.store.note_error(key, None);
         if verdict == FetchVerdict::Keep {
             state.store.note_answer(key, &read_at);
-            if let Some((body, parts, etags)) = new {
-                state.store.replace(key, body, parts, etags);
+            match new {
+                Some((body, parts, tags)) => state.store.replace(key, body, parts, tags),
+                None => state.store.confirm(key, confirmed),
             }
         }
         state.publish(&self.source, Touched::one(key), now);
@@ -143,8 +146,9 @@ impl<S: Source> ClientState<S> {
             if shown.contains(&key) {
                 self.store.note_error(&key, None);
                 self.store.note_answer(&key, &cursor);
-                let etags = vec![None; parts.len()];
-                self.store.replace(&key, body, parts, etags);
+                let tag = PartTag { etag: None, cursor: Some(cursor.clone()) };
+                let tags = vec![tag; parts.len()];
+                self.store.replace(&key, body, parts, tags);
             }
         }
         self.last_cursor = Some(cursor);
@@ -264,8 +268,9 @@ mod tests {
                 None => panic!("no fetch of {key}"),
             }
         };
-        let held = HeldParts { parts: vec!["an earlier body".into()].into(), etags: Vec::new() };
-        shared.take_answer(ticket, &key, FetchAnswer::NotModified { cursor: Cursor::counter("e", 5), held });
+        let held = HeldParts { parts: vec!["an earlier body".into()].into(), tags: Vec::new() };
+        let cursor = Cursor::counter("e", 5);
+        shared.take_answer(ticket, &key, FetchAnswer::NotModified { cursor, held, cursors: Vec::new() });
         let held = shared.lock().engine.held(&key, now).map(|held| (held.failures, held.stale));
         assert_eq!(held, Some((1, true)));
     }

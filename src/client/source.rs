@@ -40,6 +40,20 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// [`BodyError`] if an answer has another form. The client counts that as a failed fetch.
     fn parse(&self, key: &Self::Key, parts: &[Bytes]) -> Result<Self::Body, BodyError>;
 
+    /// Whether the server can answer this request with the changes since a cursor: it is then asked with the parameter
+    /// `since`. `part` is the place of the request in [`requests`](Self::requests).
+    fn knows_changes(&self, key: &Self::Key, part: usize) -> bool {
+        let _ = (key, part);
+        false
+    }
+
+    /// Applies an answer with changes, one whose field `full` is `false`, to the held answer. None: the changes do not fit,
+    /// and the client asks for the whole answer.
+    fn apply_changes(&self, key: &Self::Key, part: usize, held: &Bytes, changes: &Bytes) -> Option<Bytes> {
+        let _ = (key, part, held, changes);
+        None
+    }
+
     /// Reads a message of the stream. Bytes that are no message of this domain give
     /// [`What::Unknown`](crate::engine::What::Unknown).
     fn message(&self, text: &[u8]) -> Message<Self>;

@@ -2,6 +2,7 @@
 //!
 //! Older views are not kept. A view without a watch stays as long as the engine remembers its read model.
 
+mod held_parts;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use super::source::Source;
 use crate::engine::{Held, HeldState, Why};
 use crate::protocol::Cursor;
 
+pub(super) use held_parts::{HeldParts, PartTag};
 pub(super) use shown::{BodyChange, Shown};
 
 /// The most overlays of one read model. The oldest ends when another one begins: an application that never says how its
@@ -54,7 +56,7 @@ struct StoreEntry<S: Source> {
     replaced: bool,
     /// The last published reason of a fetch.
     why: Option<Why>,
-    etags: Vec<Option<String>>,
+    tags: Vec<PartTag>,
     overlays: Vec<OverlayEntry<S>>,
 }
 
@@ -71,13 +73,6 @@ struct OverlayEntry<S: Source> {
     /// The cursor of the write and the time at which it was known. None: the write is under way.
     committed: Option<(Cursor, Duration)>,
     change: BodyChange<S>,
-}
-
-/// The parts of an earlier answer, so that a fetch can be conditional.
-#[derive(Clone, Default)]
-pub(super) struct HeldParts {
-    pub(super) parts: Arc<[Bytes]>,
-    pub(super) etags: Vec<Option<String>>,
 }
 
 /// A watch that began.
@@ -218,14 +213,14 @@ impl<S: Source> Store<S> {
 
     pub(super) fn held_parts(&self, key: &S::Key) -> HeldParts {
         let Some(entry) = self.entries.get(key) else { return HeldParts::default() };
-        HeldParts { parts: entry.shown.borrow().parts.clone(), etags: entry.etags.clone() }
+        HeldParts { parts: entry.shown.borrow().parts.clone(), tags: entry.tags.clone() }
     }
 
     /// Stores a body. The handles see it after the next [`publish`](Self::publish), and only if it differs.
-    pub(super) fn replace(&mut self, key: &S::Key, new: NewBody<S>, parts: Vec<Bytes>, etags: Vec<Option<String>>) {
+    pub(super) fn replace(&mut self, key: &S::Key, new: NewBody<S>, parts: Vec<Bytes>, tags: Vec<PartTag>) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let removed = &mut self.removed;
-        entry.etags = etags;
+        entry.tags = tags;
         let mut replaced = false;
         entry.shown.send_if_modified(|shown| {
             removed.shown.push(shown.clone());
@@ -239,6 +234,14 @@ impl<S: Source> Store<S> {
         });
         entry.replaced |= replaced;
         removed.bodies.push(new.body);
+    }
+
+    /// The held parts are right at these cursors.
+    pub(super) fn confirm(&mut self, key: &S::Key, cursors: Vec<Cursor>) {
+        let tags = self.entries.get_mut(key).map(|entry| &mut entry.tags);
+        for (tag, cursor) in tags.into_iter().flatten().zip(cursors) {
+            tag.cursor = Some(cursor);
+        }
     }
 
     pub(super) fn note_error(&mut self, key: &S::Key, error: Option<Arc<str>>) {
@@ -435,7 +438,7 @@ impl<S: Source> Default for StoreEntry<S> {
             skipped: None,
             replaced: false,
             why: None,
-            etags: Vec::new(),
+            tags: Vec::new(),
             overlays: Vec::new(),
         }
     }

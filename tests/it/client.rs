@@ -1,5 +1,6 @@
 //! The client module against real servers: transports, doors, typed views, and other domains.
 
+mod changes;
 mod connection;
 mod domains;
 mod doors;

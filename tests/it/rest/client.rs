@@ -1,6 +1,7 @@
 //! Short calls for requests in tests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -28,7 +29,9 @@ pub struct Answer {
 
 impl Client {
     pub fn of(app: &App) -> Self {
-        Self { http: reqwest::Client::new(), root: app.url(""), _folder: app.folder.clone() }
+        // The server closes an idle connection after 15 s, and a request that meets the close fails.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10)).build().unwrap();
+        Self { http, root: app.url(""), _folder: app.folder.clone() }
     }
 
     /// Sends a body as JSON, unless a header says otherwise.

@@ -93,6 +93,6 @@ function isKept(value: unknown): value is Kept {
     readModel(model) === model &&
     typeof cursor === "string" &&
     Number.isFinite(askedAt) &&
-    [body?.parts, body?.etags, body?.sizes].every(Array.isArray)
+    [body?.parts, body?.etags, body?.cursors, body?.sizes].every(Array.isArray)
   );
 }

@@ -333,10 +333,11 @@ export class Driver {
     }
     this.#touch(signal);
     for (const number of this.#engine.signal(id, signal, now)) {
-      if (number === overviewNumber && overview) {
+      if (number === overviewNumber && overview && signal.cursor !== null) {
         this.#store("overview", {
           parts: [overview.overview, overview.tasks],
           etags: [null, null],
+          cursors: [signal.cursor, signal.cursor],
           sizes: [size, 0],
         });
       }
@@ -403,13 +404,17 @@ export class Driver {
         if (keep && answer.kind === "fresh") {
           this.#store(model, answer);
         }
+        if (keep && answer.kind === "not modified" && stored?.body) {
+          const body = { ...stored.body, cursors: answer.cursors };
+          this.#stored.set(model, { ...stored, body, error: null });
+        }
       }
     }, model);
   }
 
-  #store(model: ReadModel, { parts, etags, sizes }: Body): void {
+  #store(model: ReadModel, { parts, etags, cursors, sizes }: Body): void {
     const version = (this.#stored.get(model)?.version ?? 0) + 1;
-    this.#stored.set(model, { body: { parts, etags, sizes }, version, error: null });
+    this.#stored.set(model, { body: { parts, etags, cursors, sizes }, version, error: null });
   }
 
   #note(model: ReadModel, error: string | null): void {

@@ -1,4 +1,5 @@
 /** The server: its addresses, and requests to it. */
+import { applyChanges, areChanges, knowsChanges } from "./changes.js";
 import { covers } from "./cursors.js";
 import type { Environment } from "./environment.js";
 import { failure, foreign, notReached, RequestError, slow, unknownForm } from "./failures.js";
@@ -10,7 +11,7 @@ const timeout = 10_000;
 /** The answer to a fetch of a read model. */
 export type FetchAnswer =
   | ({ kind: "fresh"; cursor: string } & Body)
-  | { kind: "not modified"; cursor: string }
+  | { kind: "not modified"; cursor: string; cursors: readonly string[] }
   | { kind: "gone"; cursor: string }
   | { kind: "failed"; error: string; retryAfter: number | null };
 
@@ -18,12 +19,14 @@ export type FetchAnswer =
 export interface Body {
   parts: readonly unknown[];
   etags: readonly (string | null)[];
+  /** The cursor at which each part is right. */
+  cursors: readonly string[];
   /** The characters of each part. */
   sizes: readonly number[];
 }
 
 /** No body. */
-export const noBody: Body = { parts: [], etags: [], sizes: [] };
+export const noBody: Body = { parts: [], etags: [], cursors: [], sizes: [] };
 
 type Part = { cursor: string; json: unknown; etag: string | null; size: number; held: boolean };
 
@@ -63,20 +66,24 @@ export class Endpoint {
     return Object.fromEntries(all.filter((entry): entry is [string, string] => entry[1] !== null));
   }
 
-  /** Fetches a read model. The server does not send the parts of `held` again if they are current. */
+  /**
+   * Fetches a read model. The server does not send the parts of `held` again if they are current, and sends only the changes
+   * of a part where it knows them.
+   */
   async fetch(model: ReadModel, held: Body, atLeast: string | null, cancelled: AbortSignal): Promise<FetchAnswer> {
     const asked = paths(model).map((path, at) => this.#part(path, held, at, atLeast, cancelled));
     try {
       const parts = await Promise.all(asked);
       const cursor = parts.map((part) => part.cursor).reduce(older);
       if (parts.every((part) => part.held)) {
-        return { kind: "not modified", cursor };
+        return { kind: "not modified", cursor, cursors: parts.map((part) => part.cursor) };
       }
       return {
         kind: "fresh",
         cursor,
         parts: parts.map((part) => part.json),
         etags: parts.map((part) => part.etag),
+        cursors: parts.map((part) => part.cursor),
         sizes: parts.map((part) => part.size),
       };
     } catch (error) {
@@ -109,7 +116,8 @@ export class Endpoint {
     const headers = this.headers({ accept: "application/json", "if-none-match": etag, "requery-at-least": atLeast });
     // The browser's own cache would answer 200 for a 304, and its copy is not the one that is held here.
     const init: RequestInit = { headers, cache: "no-store" };
-    const url = this.url(path);
+    const since = knowsChanges(path) ? (held.cursors[at] ?? null) : null;
+    const url = this.url(path, { since });
     const { response, text } = await this.#ask(url, init, cancelled);
     const cursor = response.headers.get("requery-cursor");
     const unchanged = response.status === 304;
@@ -119,6 +127,13 @@ export class Endpoint {
     }
     if (unchanged) {
       return { cursor, json, etag, size: held.sizes[at] ?? 0, held: true };
+    }
+    if (since !== null && areChanges(json)) {
+      const whole = applyChanges(path, held.parts[at], json);
+      // Changes that do not fit are those of another answer.
+      return whole === undefined
+        ? this.#part(path, noBody, at, cursor, cancelled)
+        : { cursor, json: whole, etag: null, size: Math.max(held.sizes[at] ?? 0, text.length), held: false };
     }
     if (!isBody(path, json)) {
       throw new RequestError(unknownForm);

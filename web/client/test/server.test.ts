@@ -31,11 +31,16 @@ test("a store follows a real server, also over its restart", { skip: !binary }, 
   let server = await serve(folder, 0);
   t.after(() => stop(server.child));
   const paths: string[] = [];
+  const changes: string[] = [];
   const environment: Environment = {
     ...machine(),
     WebSocket: WebSocket as unknown as Environment["WebSocket"],
     fetch: (url, init) => {
-      paths.push(new URL(url).pathname);
+      const { pathname, searchParams } = new URL(url);
+      paths.push(pathname);
+      if (searchParams.has("since")) {
+        changes.push(pathname);
+      }
       return fetch(url, init);
     },
   };
@@ -54,6 +59,19 @@ test("a store follows a real server, also over its restart", { skip: !binary }, 
   const task = store.watch(`task:${id}`);
   t.after(task.subscribe(() => {}));
   await until(task, (view) => view.state === "fresh" && view.data?.task.title === "a task");
+
+  // A later fetch asks for the changes alone, and shows the whole answer.
+  const events = Array.from({ length: 60 }, (_, at) => ({ kind: "log", title: `event ${at}` }));
+  await store.write("POST", `api/v1/tasks/${id}/events`, { events });
+  await until(task, (view) => view.state === "fresh" && view.data?.task.event_count === 60);
+  changes.length = 0;
+  await store.write("POST", `api/v1/tasks/${id}/events`, { kind: "log", title: "one more" });
+  const shown = await until(task, (view) => view.state === "fresh" && view.data?.task.event_count === 61);
+  assert.deepEqual(changes.filter((path) => path.endsWith(`${id}`)).length, 1);
+  assert.deepEqual(shown.data, await (await fetch(`${server.url}/api/v1/tasks/${id}`)).json());
+  await until(overview, (view) => view.state === "fresh" && view.data?.tasks.items[0]?.event_count === 61);
+  const page = await (await fetch(`${server.url}/api/v1/tasks`)).json();
+  assert.deepEqual(overview.getSnapshot().data?.tasks, page);
 
   const { port } = new URL(server.url);
   await stop(server.child);
