@@ -72,8 +72,8 @@ pub const WIDEST_WINDOW: u32 = 8;
 pub const NOTICES_PER_WINDOW: usize = 10_000;
 
 /// How many bytes of frames wait for one stream that does not take them. Past it the frames become one frame `stale`, so
-/// a slow client gets no backlog. It holds the frames of one usual flush.
-pub const OWED_BYTES: usize = 16 * 1024;
+/// a slow client gets no backlog. It holds the frames of two full flushes.
+pub const OWED_BYTES: usize = 32 * 1024;
 
 /// How many bytes the frames take that some stream has not taken yet, for all streams together. Past it each stream that is
 /// behind gets a `resync`. A bound on memory, so that streams that are not read cost megabytes at most.

@@ -122,11 +122,6 @@ impl Burst {
         self.lines.iter().map(|line| line.text.len() as u64).sum()
     }
 
-    /// The memory of the burst, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// The read models that the burst reports as stale.
     pub(super) fn models(&self) -> ReportedModels {
         match &self.reported {

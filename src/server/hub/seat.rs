@@ -57,7 +57,7 @@ struct SeatState {
     /// Contains every change that was handed over, and every change that does not concern the stream.
     cursor: Cursor,
     bursts: VecDeque<Arc<Burst>>,
-    bytes: usize,
+    bytes: u64,
     /// The bursts that came when the others took too many bytes.
     merged: Option<(ReportedModels, Cursor)>,
     is_idle: bool,
@@ -92,10 +92,10 @@ impl Seat {
         if let Some((models, cursor)) = &mut state.merged {
             *models = std::mem::replace(models, ReportedModels::All("")).join(burst.models());
             cursor.clone_from(burst.cursor());
-        } else if !state.bursts.is_empty() && state.bytes + burst.bytes() > limits::OWED_BYTES {
+        } else if !state.bursts.is_empty() && state.bytes + burst.text_bytes() > limits::OWED_BYTES as u64 {
             state.merge(Some(burst));
         } else {
-            state.bytes += burst.bytes();
+            state.bytes += burst.text_bytes();
             state.bursts.push_back(burst.clone());
         }
     }
@@ -136,7 +136,7 @@ impl Seat {
                     break;
                 }
                 Offered::Nothing => {
-                    state.bytes += burst.bytes();
+                    state.bytes += burst.text_bytes();
                     state.bursts.push_front(burst);
                     state.wake();
                     break;
@@ -252,7 +252,7 @@ impl SeatState {
     /// Removes the next burst that the stream does not cover yet.
     fn next(&mut self, memory: &BurstMemory) -> Option<Arc<Burst>> {
         while let Some(burst) = self.bursts.pop_front() {
-            self.bytes -= burst.bytes();
+            self.bytes -= burst.text_bytes();
             if !self.cursor.covers(burst.cursor()) {
                 return Some(burst);
             }
