@@ -5,8 +5,8 @@ use poem_openapi::param::{Path, Query};
 
 use super::answer::{NoContent, ReadAnswer, SavedRow};
 use super::body::JsonBody;
-use super::reading::{PageParameters, ProjectParameter, Reading};
-use super::since::{OrSince, SinceParameter};
+use super::reading::{PageParameters, ProjectParameter, Reading, SinceParameter};
+use super::since::OrSince;
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince};

@@ -58,7 +58,7 @@ impl HookApi {
         host: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(AgentRuntime::ClaudeCode.into(), &delivery.0, &at.0, &process.0, &host.0, body.0).await
+        self.count(self.take(AgentRuntime::ClaudeCode.into(), &delivery.0, &at.0, &process.0, &host.0, body.0).await)
     }
 
     /// Take a hook of Codex
@@ -81,7 +81,7 @@ impl HookApi {
         host: Header<Option<String>>,
         body: HookBody,
     ) -> Result<NoContent, ApiError> {
-        self.take(AgentRuntime::Codex.into(), &delivery.0, &at.0, &process.0, &host.0, body.0).await
+        self.count(self.take(AgentRuntime::Codex.into(), &delivery.0, &at.0, &process.0, &host.0, body.0).await)
     }
 
     /// Take a hook of another agent
@@ -110,23 +110,14 @@ impl HookApi {
     ) -> Result<NoContent, ApiError> {
         let source =
             source.0.parse().map_err(|error: AgentNameError| HookError::invalid("source", &error.to_string()))?;
-        self.take(source, &delivery.0, &at.0, &process.0, &host.0, body.0).await
+        self.count(self.take(source, &delivery.0, &at.0, &process.0, &host.0, body.0).await)
     }
 }
 
 impl HookApi {
-    /// Takes a hook, and counts it.
-    async fn take(
-        &self,
-        source: AgentName,
-        delivery: &Option<String>,
-        at: &Option<String>,
-        process: &Option<String>,
-        host: &Option<String>,
-        body: Vec<u8>,
-    ) -> Result<NoContent, ApiError> {
+    /// Counts a hook.
+    fn count(&self, taken: Result<NoContent, ApiError>) -> Result<NoContent, ApiError> {
         let metrics = self.0.metrics();
-        let taken = self.write(source, delivery, at, process, host, body).await;
         match &taken {
             Ok(_) => metrics.hooks_taken.inc(),
             // The same record can be taken later, so it is not refused.
@@ -136,7 +127,7 @@ impl HookApi {
         taken
     }
 
-    async fn write(
+    async fn take(
         &self,
         source: AgentName,
         delivery: &Option<String>,

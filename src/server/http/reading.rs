@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::answer::ReadAnswer;
 use super::negotiation::accepts_coding;
-use super::since::{OrSince, SinceParameter};
+use super::since::OrSince;
 use crate::protocol::limits;
 use crate::protocol::{Cursor, CursorError};
 use crate::server::access::scope::Scope;
@@ -31,6 +31,10 @@ const PAGE_PLACEHOLDER: &str = "the parameters of every page";
 
 /// The query parameter `project`.
 pub(super) struct ProjectParameter(pub(super) Scope);
+
+/// The query parameter `since`: the cursor of the answer that the caller holds. A malformed one is none: the caller gets the
+/// whole answer.
+pub(super) struct SinceParameter(pub(super) Option<Cursor>);
 
 /// The headers of a read: the tags of the answers that the caller has, the cursor that the answer must cover, and whether
 /// the caller takes a compressed answer.
@@ -140,28 +144,36 @@ impl PageParameters {
     }
 }
 
-impl<'a> ApiExtractor<'a> for ProjectParameter {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
+/// Extracts a parameter of the query that is a text, or is left out, and makes its value with `$value`.
+macro_rules! text_of_query {
+    ($parameter:ident, $value:expr) => {
+        impl<'a> ApiExtractor<'a> for $parameter {
+            const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+            type ParamType = ();
+            type ParamRawType = ();
 
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
+            fn param_in() -> Option<MetaParamIn> {
+                Some(MetaParamIn::Query)
+            }
 
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(String::schema_ref())
-    }
+            fn param_schema_ref() -> Option<MetaSchemaRef> {
+                Some(String::schema_ref())
+            }
 
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        let project: Query<Option<String>> = Query::from_request(request, body, named(options.name)).await?;
-        Ok(Self(project.0.into()))
-    }
+            async fn from_request(
+                request: &'a Request,
+                body: &mut RequestBody,
+                options: ExtractParamOptions<()>,
+            ) -> poem::Result<Self> {
+                let text: Query<Option<String>> = Query::from_request(request, body, named(options.name)).await?;
+                Ok(Self($value(text.0)))
+            }
+        }
+    };
 }
+
+text_of_query!(ProjectParameter, Scope::from);
+text_of_query!(SinceParameter, |text: Option<String>| text.and_then(|text| text.parse().ok()));
 
 impl<'a> ApiExtractor<'a> for Reading {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];

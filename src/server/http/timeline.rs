@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::answer::{ChangedRow, NoContent, ReadAnswer, SavedRow};
 use super::body::{EventsBody, JsonBody};
-use super::reading::{PageParameters, ProjectParameter, Reading};
-use super::since::{OrSince, SinceParameter};
+use super::reading::{PageParameters, ProjectParameter, Reading, SinceParameter};
+use super::since::OrSince;
 use super::writing::{read_back, write};
 use super::{Group, now_ms};
 use crate::protocol::model::{Event, EventPage, EventsLogged, EventsSince, Session};
