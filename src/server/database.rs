@@ -202,7 +202,7 @@ impl Database {
     }
 
     /// Fails if the file is in doubt.
-    fn check_doubt(&self) -> Result<(), DatabaseError> {
+    pub(super) fn check_doubt(&self) -> Result<(), DatabaseError> {
         let doubt = self.0.doubt.lock().unwrap_or_else(PoisonError::into_inner);
         doubt.as_ref().map_or(Ok(()), |reason| Err(DatabaseError::Away(reason.clone())))
     }

@@ -70,6 +70,7 @@ struct Folded {
     deltas: i64,
     deltas_end: i64,
     next: Position,
+    changes: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -82,8 +83,17 @@ struct Sums {
 
 impl Unfolded {
     /// The part that is missing in the figures of this snapshot.
+    ///
+    /// The log can lack rows of that part, if another program deleted them. The figures of this snapshot are then too
+    /// low, and no later change would tell so: the fold can have read the rows before. So the file is in doubt, the tail
+    /// opens it again with counted events, and every screen reads again.
     pub async fn of(read: &ReadTransaction) -> Result<Self, DbErr> {
-        Ok(Self::after(&folded(read).await?, read.position()))
+        let folded = folded(read).await?;
+        let unfolded = Self::after(&folded, read.position());
+        if has_gaps(&between(&unfolded.log.0, &unfolded.log.1), folded.changes.unsigned_abs()) {
+            read.doubt(UNCOUNTED);
+        }
+        Ok(unfolded)
     }
 
     fn after(folded: &Folded, now: Position) -> Self {
@@ -169,4 +179,34 @@ async fn add(tx: &WriteTransaction, part: &Unfolded, sums: &Sums, deltas: u32) -
 async fn folded(tx: &impl ConnectionTrait) -> Result<Folded, DbErr> {
     let folded = overview::FOLDED.one(tx, []).await?;
     folded.ok_or_else(|| DbErr::RecordNotFound("folded".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::ConnectionTrait;
+
+    use super::Unfolded;
+    use crate::server::access::scope::Scope;
+    use crate::server::database::Database;
+
+    /// The fold can have read the rows before another program deleted them. Then only the reader sees that they are gone.
+    #[tokio::test]
+    async fn a_reader_that_lacks_changes_puts_the_file_in_doubt() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("requery.db");
+        let database = Database::open(path.clone().into()).await.expect("a database");
+        let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("a connection");
+        let write = async |sql: &str| other.execute_unprepared(sql).await.map(|_| ()).expect("a write");
+        let is_in_doubt = async || {
+            let read = database.snapshot(Scope::All).await.expect("a snapshot");
+            Unfolded::of(&read).await.expect("the unfolded part");
+            database.check_doubt().is_err()
+        };
+        assert!(!is_in_doubt().await, "an empty log");
+        write("insert into tasks (title) values ('a'), ('b'), ('c')").await;
+        assert!(!is_in_doubt().await, "a whole log");
+        // The oldest change stays: the tail finds the others by no other sign.
+        write("delete from changes where id = 2").await;
+        assert!(is_in_doubt().await, "a log that lacks a change");
+    }
 }

@@ -153,6 +153,7 @@ impl Database {
             // reader does.
             self.ring();
         }
-        Ok(ReadTransaction { cursor, scope, statements: Statements::of(transaction, self.0.metrics.rows_read.clone()) })
+        let statements = Statements::of(transaction, self.0.metrics.rows_read.clone());
+        Ok(ReadTransaction { database: self.clone(), cursor, scope, statements })
     }
 }

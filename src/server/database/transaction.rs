@@ -12,8 +12,8 @@ use prometheus_client::metrics::counter::Counter;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use super::Position;
 use super::sqlite::error_codes::{is_constraint, is_of_storage};
+use super::{Database, Position};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
 
@@ -22,6 +22,7 @@ const SQL_TARGET: &str = "requery::sql";
 
 /// One snapshot of the database.
 pub struct ReadTransaction {
+    pub(super) database: Database,
     pub(super) cursor: Cursor,
     pub(super) scope: Scope,
     pub(super) statements: Statements,
@@ -66,6 +67,11 @@ impl ReadTransaction {
     /// The changes that the snapshot contains, for a follower of the change log.
     pub fn position(&self) -> Position {
         Position::of(&self.cursor)
+    }
+
+    /// Says that the snapshot lacks rows. The tail of the log opens the database again, and every stream resyncs.
+    pub(in crate::server) fn doubt(&self, reason: &str) {
+        self.database.doubt(reason.to_owned());
     }
 
     /// The projects that the caller reads.

@@ -166,10 +166,11 @@ pub const DELETE_HOURS_OF_GONE_PROJECTS: Sql = Sql::new(
     and not exists (select 1 from tasks where tasks.project = activity.project)",
 );
 
-/// How far the log and the deltas are folded, and which deltas there are.
+/// How far the log and the deltas are folded, which deltas there are, and how many `changes` the log has after that.
 pub const FOLDED: Sql = Sql::new(
     "select coalesce((select min(id) from figure_deltas), deltas) as oldest_delta, deltas,
-        coalesce((select max(id) from figure_deltas), 0) + 1 as deltas_end, next
+        coalesce((select max(id) from figure_deltas), 0) + 1 as deltas_end, next,
+        (select count(*) from changes where id >= next) as changes
     from folded",
 );
 
