@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio::time::timeout;
 
 use crate::app::{App, PATIENCE};
+use crate::rest::Client;
 
 mod load;
 mod snapshot;
@@ -277,6 +278,35 @@ async fn each_client_error_has_its_close_code() {
         tokio::time::timeout(crate::app::PATIENCE, socket.read_to_end(&mut all)).await.unwrap().unwrap();
         let code = u16::to_be_bytes(code);
         assert!(all.windows(4).any(|four| four[0] == 0x88 && four[2..4] == code), "{bytes:?}");
+    }
+}
+
+/// The hub writes to sockets while their clients close them. RFC 6455 allows no frame behind the answer.
+#[tokio::test]
+async fn no_frame_follows_the_answer_to_a_close_frame() {
+    let app = App::start().await;
+    let client = Client::of(&app);
+    let mut sockets = Vec::new();
+    for _ in 0..100 {
+        sockets.push(upgrade(&app).await);
+    }
+    let writes = async {
+        loop {
+            client.task("x", json!({})).await;
+        }
+    };
+    let closes = async {
+        for mut socket in sockets {
+            // A close frame without a code, with a mask of zeros.
+            socket.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
+            let mut all = Vec::new();
+            timeout(PATIENCE, socket.read_to_end(&mut all)).await.unwrap().unwrap();
+            assert!(all.ends_with(&[0x88, 0]), "{:?}", String::from_utf8_lossy(&all[all.len().max(100) - 100..]));
+        }
+    };
+    tokio::select! {
+        () = writes => {}
+        () = closes => {}
     }
 }
 

@@ -22,7 +22,6 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -52,9 +51,15 @@ mod code {
     pub(super) const RESTART: u16 = 1012;
 }
 
-/// The close code and the reason with which the server ends a connection. None: the connection ends without a close
-/// frame.
-type End = Option<(u16, &'static str)>;
+/// How a connection ends.
+enum End {
+    /// The peer is gone, or takes no bytes.
+    Lost,
+    /// The client sent a close frame.
+    ByClient,
+    /// The server sends a close frame with this code and this reason.
+    ByServer(u16, &'static str),
+}
 
 /// The request is not a valid WebSocket upgrade (RFC 6455, 4.2.1). The text names the missing part.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,8 +153,10 @@ pub async fn run(socket: UpgradedSocket, mut feed: Feed, heartbeat: Duration) {
     let end = exchange(&pipe, &mut messages, &mut feed, heartbeat).await;
     // The hub writes nothing behind the close frame.
     drop(feed);
-    if let Some((code, reason)) = end {
-        close(&pipe, messages, code, reason).await;
+    match end {
+        End::Lost => {}
+        End::ByClient => answer_close(&pipe, messages).await,
+        End::ByServer(code, reason) => close(&pipe, messages, code, reason).await,
     }
 }
 
@@ -185,22 +192,23 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
                     Some(Outgoing::Rest) => Bytes::new(),
                     Some(Outgoing::Heartbeat(line)) => {
                         if last_message.elapsed() > heartbeat * 5 / 2 {
-                            return None;
+                            return End::Lost;
                         }
                         let mut bytes = text_frames(&[line]);
                         bytes.extend(PING);
                         bytes.into()
                     }
                     Some(Outgoing::Last(line, _)) => return come_back_later(pipe, line).await,
-                    None => return Some((code::SERVER_FAULT, "the stream ended")),
+                    None => return End::ByServer(code::SERVER_FAULT, "the stream ended"),
                 };
                 if pipe.send(bytes).await.is_err() {
-                    return None;
+                    return End::Lost;
                 }
             }
             message = messages.next() => {
                 last_message = Instant::now();
                 match message {
+                    Some(Ok(Message::Close(_))) => return End::ByClient,
                     Some(Ok(message)) => match parse_watch(&message) {
                         Ok(Some(watch)) => {
                             let lines = match feed.watch(watch).await {
@@ -211,19 +219,19 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
                                 }
                             };
                             if pipe.send(text_frames(&lines).into()).await.is_err() {
-                                return None;
+                                return End::Lost;
                             }
                             // A client may send many messages at once. Other tasks run between two of them.
                             tokio::task::yield_now().await;
                         }
                         // The answer to a ping can wait for the peer.
-                        Ok(None) if messages.flush().await.is_err() => return None,
-                        Ok(None) if pipe.is_behind() && pipe.send(Bytes::new()).await.is_err() => return None,
+                        Ok(None) if messages.flush().await.is_err() => return End::Lost,
+                        Ok(None) if pipe.is_behind() && pipe.send(Bytes::new()).await.is_err() => return End::Lost,
                         Ok(None) => {}
-                        Err(end) => return Some(end),
+                        Err((code, reason)) => return End::ByServer(code, reason),
                     },
                     Some(Err(error)) => return end_after(&error),
-                    None => return None,
+                    None => return End::Lost,
                 }
             }
         }
@@ -233,7 +241,7 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
 /// Sends the frame `closing`.
 async fn come_back_later(pipe: &Pipe, closing: FeedLine) -> End {
     let _ = pipe.send(text_frames(&[closing]).into()).await;
-    Some((code::RESTART, "come back later"))
+    End::ByServer(code::RESTART, "come back later")
 }
 
 /// A message of a client, before its payload is read. A full list of read models is then parsed once and never copied.
@@ -266,13 +274,23 @@ fn parse_watch(message: &Message) -> Result<Option<Watch>, (u16, &'static str)> 
 
 fn end_after(error: &Error) -> End {
     match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) | Error::Capacity(_) => {
-            Some((code::TOO_BIG, "a message is at most 16 KiB"))
-        }
-        Error::Utf8(_) => Some((code::NOT_TEXT, "not UTF-8")),
-        Error::Protocol(_) => Some((code::PROTOCOL, "not the WebSocket protocol")),
-        _ => None,
+        Error::Capacity(_) => End::ByServer(code::TOO_BIG, "a message is at most 16 KiB"),
+        Error::Utf8(_) => End::ByServer(code::NOT_TEXT, "not UTF-8"),
+        Error::Protocol(_) => End::ByServer(code::PROTOCOL, "not the WebSocket protocol"),
+        _ => End::Lost,
     }
+}
+
+/// Lets tungstenite answer the close frame of the client. No frame follows the answer.
+async fn answer_close(pipe: &Pipe, mut messages: Messages) {
+    let answer = async {
+        // Tungstenite tells a good end as an error.
+        let _ = messages.flush().await;
+        pipe.send(Bytes::new()).await?;
+        pipe.shut_down();
+        std::io::Result::Ok(())
+    };
+    let _ = timeout(limits::CLOSE_FRAME_TIME, answer).await;
 }
 
 /// Sends a close frame and waits a moment for the peer to read it. Input is read until then: closing a socket with
