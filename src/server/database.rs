@@ -16,7 +16,7 @@ use requery_entities::change;
 use requery_migrations::Migrated;
 use tokio::sync::Notify;
 
-use crate::protocol::limits;
+use crate::protocol::{Cursor, limits};
 use crate::server::metrics::Metrics;
 
 mod error;
@@ -262,6 +262,17 @@ impl Database {
     pub(super) fn minted(&self) -> Position {
         let next = self.connections().map_or(0, |open| open.minted.load(Ordering::SeqCst));
         Position::from_column(next.cast_signed())
+    }
+
+    /// The highest cursor that was minted in this run.
+    fn shown(&self) -> Result<Cursor, DatabaseError> {
+        match &**self.0.state.load() {
+            State::Open(open) => {
+                let next = open.minted.load(Ordering::SeqCst);
+                Ok(Position::from_column(next.cast_signed()).cursor(&open.epoch))
+            }
+            State::Away(reason) => Err(DatabaseError::Closed(reason.clone())),
+        }
     }
 
     /// The changes to the schema that were made when the file was opened.

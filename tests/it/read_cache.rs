@@ -114,6 +114,11 @@ impl Cached {
         self.write("PATCH", &format!("/api/v1/tasks/{task}"), json!({ "title": title })).await.0
     }
 
+    /// Logs an event on a task.
+    async fn log(&self, task: &str) -> Cursor {
+        self.write("POST", &format!("/api/v1/tasks/{task}/events"), json!({"kind": "log", "title": "one more"})).await.0
+    }
+
     /// Runs SQL in another process.
     async fn sql(&self, sql: &str) -> String {
         let (path, sql) = (self.path.clone(), sql.to_owned());

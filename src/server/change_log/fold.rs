@@ -183,7 +183,8 @@ async fn folded(tx: &impl ConnectionTrait) -> Result<Folded, DbErr> {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::ConnectionTrait;
+    use requery_entities::{change, task};
+    use sea_orm::{ActiveValue, EntityTrait};
 
     use super::Unfolded;
     use crate::server::access::scope::Scope;
@@ -196,17 +197,18 @@ mod tests {
         let path = folder.path().join("requery.db");
         let database = Database::open(path.clone().into()).await.expect("a database");
         let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.expect("a connection");
-        let write = async |sql: &str| other.execute_unprepared(sql).await.map(|_| ()).expect("a write");
+        let titles = ["a", "b", "c"]
+            .map(|title| task::ActiveModel { title: ActiveValue::Set(title.to_owned().into()), ..Default::default() });
         let is_in_doubt = async || {
             let read = database.snapshot(Scope::All).await.expect("a snapshot");
             Unfolded::of(&read).await.expect("the unfolded part");
             database.check_doubt().is_err()
         };
         assert!(!is_in_doubt().await, "an empty log");
-        write("insert into tasks (title) values ('a'), ('b'), ('c')").await;
+        task::Entity::insert_many(titles).exec_without_returning(&other).await.expect("tasks");
         assert!(!is_in_doubt().await, "a whole log");
         // The oldest change stays: the tail finds the others by no other sign.
-        write("delete from changes where id = 2").await;
+        change::Entity::delete_by_id(2).exec(&other).await.expect("a deletion");
         assert!(is_in_doubt().await, "a log that lacks a change");
     }
 }

@@ -13,13 +13,17 @@ use serde::Serialize;
 
 use super::answer::Answer;
 use super::encoded::EncodedAnswer;
-use super::read_cache::{CacheKey, KeptAnswer, Waited};
+use super::read_cache::{CacheKey, FoundAnswer, KeptAnswer, Waited};
 use super::read_key::ReadKey;
 use super::transaction::{ReadTransaction, Statements};
 use super::{Database, DatabaseError, Position};
+use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::metrics::{AnswerSource, Operation};
+
+/// An answer of so many bytes costs no more whole than its changes: it takes one statement, and they take four.
+const SHORT_ANSWER: usize = 2 * 1024;
 
 impl Database {
     /// The answer of `queries`, which run in one snapshot and return none if the row that they look for does not exist.
@@ -37,14 +41,67 @@ impl Database {
         queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, E>,
     ) -> Result<Answer, E> {
         tracing::debug!(%key, %scope, "read");
+        let place = self.place(&key, &scope)?;
+        let demand = place.as_ref().map(|(_, shown)| self.0.read_cache.demand(shown.clone(), at_least));
+        let place = place.map(|(place, _)| place).zip(demand);
+        self.read_at(place, None, scope, &key, async |tx, _| queries(tx).await).await
+    }
+
+    /// The changes since `since` of the answer that [`Database::read`] gives for `key`, as `queries` make them from a
+    /// cursor that is not later. The answer itself, if it is in memory and the caller has it: `has` tells so from its
+    /// tag. None: the caller needs the whole answer, or it costs no more.
+    ///
+    /// All callers that hold the answer before the last change get the same changes, from one query.
+    pub async fn read_changes<T: Serialize, E: From<DatabaseError>>(
+        &self,
+        scope: Scope,
+        at_least: Option<&Cursor>,
+        key: &ReadKey,
+        since: &Cursor,
+        has: impl FnOnce(&str) -> bool,
+        queries: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<T>, E>,
+    ) -> Result<Option<Answer>, E> {
+        tracing::debug!(%key, %scope, %since, "read changes");
+        let cache = &self.0.read_cache;
+        let Some((whole, shown)) = self.place(key, &scope)? else { return Ok(None) };
+        let demand = cache.demand(shown, at_least);
+        if let Some(kept) = cache.peek(&whole) {
+            if kept.encoded.json().is_some_and(|_| has(kept.encoded.etag()))
+                && let Some(found) = cache.find(&whole, None, &demand)
+            {
+                return Ok(Some(self.found(found, whole)));
+            }
+            if kept.encoded.json().is_none_or(|json| json.len() <= SHORT_ANSWER) {
+                return Ok(None);
+            }
+        }
+        let base = cache.base(&whole, since);
+        if Position::of(&base).changes_until(&Position::of(&demand)) > limits::SINCE_CHANGES {
+            return Ok(None);
+        }
+        let key = key.of_changes();
+        let place = CacheKey::of(&key, &scope).map(|place| (place, demand));
+        let queries = async |tx: &ReadTransaction, base: Option<&Cursor>| queries(tx, base.unwrap_or(since)).await;
+        let answer = self.read_at(place, Some(base), scope, &key, queries).await?;
+        Ok(answer.json().is_some().then_some(answer))
+    }
+
+    /// The answer at a place of the cache that covers a demand. Without a place it is read from the database.
+    async fn read_at<T: Serialize, E: From<DatabaseError>>(
+        &self,
+        place: Option<(Arc<CacheKey>, Cursor)>,
+        base: Option<Cursor>,
+        scope: Scope,
+        key: &ReadKey,
+        queries: impl AsyncFnOnce(&ReadTransaction, Option<&Cursor>) -> Result<Option<T>, E>,
+    ) -> Result<Answer, E> {
         let (cache, metrics) = (&self.0.read_cache, self.metrics());
-        let for_all = match self.place(&key, &scope)? {
+        let for_all = match place {
             None => None,
-            Some((place, shown)) => match cache.wait(place.clone(), &cache.demand(shown, at_least)).await? {
+            Some((place, demand)) => match cache.wait(place.clone(), base, &demand).await? {
                 Waited::Found(found) => {
                     metrics.answer_time.note(Duration::ZERO);
-                    let (source, place) = (AnswerSource::Memory, Some((cache.clone(), place)));
-                    return Ok(Answer { kept: found.kept, cursor: found.cursor, source, metrics, place });
+                    return Ok(self.found(found, place));
                 }
                 Waited::Read(for_all) => Some((for_all, place)),
             },
@@ -53,8 +110,9 @@ impl Database {
         let _turn = self.0.read_turns.take().await?;
         let began = Instant::now();
         let read = self.snapshot(scope).await?;
-        self.count_query(&key);
-        let encoded = match queries(&read).await? {
+        self.count_query(key);
+        let base = for_all.as_ref().and_then(|(for_all, _)| for_all.base.as_ref());
+        let encoded = match queries(&read, base).await? {
             Some(value) => self.encode(&value)?,
             None => EncodedAnswer::absent(),
         };
@@ -62,27 +120,29 @@ impl Database {
         let cursor = read.cursor.clone();
         let (kept, place) = match for_all {
             Some((for_all, place)) => (for_all.keep(encoded, cursor.clone()), Some((cache.clone(), place))),
-            None => (Arc::new(KeptAnswer::new(encoded, cursor.clone())), None),
+            None => (Arc::new(KeptAnswer::new(encoded, cursor.clone(), None)), None),
         };
         Ok(Answer { kept, cursor, source: AnswerSource::Database, metrics, place })
     }
 
-    /// Makes the answer of a read model that can be behind the rows, such as the search index. `queries` takes its own
-    /// snapshot of the scope, and returns the value with the cursor of the changes that the value shows. Such an answer
-    /// is not kept.
+    fn found(&self, found: FoundAnswer, place: Arc<CacheKey>) -> Answer {
+        let place = Some((self.0.read_cache.clone(), place));
+        Answer { kept: found.kept, cursor: found.cursor, source: AnswerSource::Memory, metrics: self.metrics(), place }
+    }
+
+    /// Makes the answer of a read model that can be behind the rows, such as the search index, and that waits a moment for
+    /// every change. `queries` takes its own snapshot of the scope, and returns the value with the cursor of the changes
+    /// that the value shows. Such an answer is not kept.
     pub async fn read_with_cursor<T: Serialize, E: From<DatabaseError>>(
         &self,
         scope: Scope,
-        at_least: Option<&Cursor>,
         key: ReadKey,
         queries: impl AsyncFnOnce(Scope) -> Result<(T, Cursor), E>,
     ) -> Result<Answer, E> {
-        // The search index always waits a moment, for every change.
-        let _ = at_least;
         tracing::debug!(%key, %scope, "read");
         self.count_query(&key);
         let (value, cursor) = queries(scope).await?;
-        let kept = Arc::new(KeptAnswer::new(self.encode(&value)?, cursor.clone()));
+        let kept = Arc::new(KeptAnswer::new(self.encode(&value)?, cursor.clone(), None));
         Ok(Answer { kept, cursor, source: AnswerSource::Database, metrics: self.metrics(), place: None })
     }
 
@@ -90,11 +150,11 @@ impl Database {
     /// no tail tells the cache of changes.
     fn place(&self, key: &ReadKey, scope: &Scope) -> Result<Option<(Arc<CacheKey>, Cursor)>, DatabaseError> {
         // Fails while the database is away.
-        let epoch = self.connections()?.epoch;
-        if !self.0.read_cache.follows(&epoch) {
+        let shown = self.shown()?;
+        if !self.0.read_cache.follows(shown.epoch()) {
             return Ok(None);
         }
-        Ok(CacheKey::of(key, scope).map(|place| (place, self.minted().cursor(&epoch))))
+        Ok(CacheKey::of(key, scope).map(|place| (place, shown)))
     }
 
     fn encode(&self, value: &impl Serialize) -> Result<EncodedAnswer, DatabaseError> {

@@ -55,6 +55,8 @@ pub(super) struct CacheKey {
 #[derive(Debug)]
 pub(super) struct KeptAnswer {
     pub(super) encoded: EncodedAnswer,
+    /// The answer has the changes since this cursor alone. None: the answer is a whole one.
+    base: Option<Cursor>,
     /// The answer is known to be right at this cursor. It moves on when the answer is found to be current.
     cursor: Mutex<Cursor>,
 }
@@ -75,6 +77,8 @@ pub(super) enum Waited<'c> {
 
 /// The right and the duty to read the database for all requests that wait for one answer. Dropping it passes it on.
 pub(super) struct ReadForAll<'c> {
+    /// The read is of the changes since this cursor.
+    pub(super) base: Option<Cursor>,
     // Dropped in this order: the next leader is one of the requests that still wait.
     leader: Leader<Arc<KeptAnswer>>,
     waiting: Passenger<'c, Arc<CacheKey>, Arc<KeptAnswer>>,
@@ -91,8 +95,21 @@ impl CacheKey {
 }
 
 impl KeptAnswer {
-    pub(super) fn new(encoded: EncodedAnswer, cursor: Cursor) -> Self {
-        Self { encoded, cursor: Mutex::new(cursor) }
+    pub(super) fn new(encoded: EncodedAnswer, cursor: Cursor, base: Option<Cursor>) -> Self {
+        Self { encoded, base, cursor: Mutex::new(cursor) }
+    }
+
+    /// Whether a request for the changes since `base` can be answered with this. Changes since an earlier cursor contain
+    /// the changes since a later one: they lead from each answer in between to the one of now. That an earlier cursor has
+    /// none to tell says nothing about a later one, so such an answer is for the callers that wait for it now.
+    fn is_for(&self, base: Option<&Cursor>, waited: bool) -> bool {
+        match (&self.base, base) {
+            (None, None) => true,
+            (Some(ours), Some(base)) => {
+                base.covers(ours) && (waited || self.encoded.json().is_some() || ours.covers(base))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -157,31 +174,55 @@ impl ReadCache {
         )
     }
 
-    /// Waits until the answer is in memory, or until this request is the one that reads the database.
-    pub(super) async fn wait(&self, key: Arc<CacheKey>, demand: &Cursor) -> Result<Waited<'_>, DatabaseError> {
-        if let Some(found) = self.find(&key, demand) {
+    /// The cursor since which the changes of the answer `key` are read for a caller that holds it at `since`.
+    pub(super) fn base(&self, key: &CacheKey, since: &Cursor) -> Cursor {
+        lock(&self.noted).as_ref().map_or_else(|| since.clone(), |noted| noted.base(key.dependency, since))
+    }
+
+    /// The answer in memory, whether it is current or not.
+    pub(super) fn peek(&self, key: &Arc<CacheKey>) -> Option<Arc<KeptAnswer>> {
+        self.answers.get(key)
+    }
+
+    /// Waits until the answer is in memory, or until this request is the one that reads the database. `base`: the caller
+    /// asks for the changes since that cursor.
+    pub(super) async fn wait(
+        &self,
+        key: Arc<CacheKey>,
+        base: Option<Cursor>,
+        demand: &Cursor,
+    ) -> Result<Waited<'_>, DatabaseError> {
+        if let Some(found) = self.find(&key, base.as_ref(), demand) {
             return Ok(Waited::Found(found));
         }
-        let waiting = self.flights.join(&key, self.began.elapsed());
-        let waited = timeout(limits::CONNECTION_WAIT, self.wait_in_flight(&key, demand, &waiting)).await;
+        let waiting = self.flights.join(&key, base.as_ref(), self.began.elapsed());
+        let waited = timeout(limits::CONNECTION_WAIT, self.wait_in_flight(&key, base.as_ref(), demand, &waiting)).await;
         Ok(match waited.map_err(|_| DatabaseError::Busy)? {
             Ok(found) => Waited::Found(found),
-            Err(leader) => Waited::Read(ReadForAll { leader, waiting, cache: self, key }),
+            Err((leader, oldest)) => {
+                let base = match (base, oldest) {
+                    (Some(base), Some(oldest)) if base.covers(&oldest) => Some(oldest),
+                    (base, _) => base,
+                };
+                Waited::Read(ReadForAll { base, leader, waiting, cache: self, key })
+            }
         })
     }
 
-    /// Waits for the answer. Returns the leader as an error if this request has to read.
+    /// Waits for the answer. Returns the leader as an error if this request has to read, with the oldest base of the
+    /// requests that wait.
     async fn wait_in_flight(
         &self,
         key: &Arc<CacheKey>,
+        base: Option<&Cursor>,
         demand: &Cursor,
         waiting: &Passenger<'_, Arc<CacheKey>, Arc<KeptAnswer>>,
-    ) -> Result<FoundAnswer, Leader<Arc<KeptAnswer>>> {
+    ) -> Result<FoundAnswer, (Leader<Arc<KeptAnswer>>, Option<Cursor>)> {
         let find = || {
-            let landed = waiting.answer().and_then(|kept| self.if_covers(key, kept, demand));
-            landed.or_else(|| self.find(key, demand))
+            let landed = waiting.answer().filter(|kept| kept.is_for(base, true));
+            landed.and_then(|kept| self.if_covers(key, kept, demand)).or_else(|| self.find(key, base, demand))
         };
-        let leader = loop {
+        let mut leader = loop {
             let landed = waiting.landed().notified();
             let mut landed = std::pin::pin!(landed);
             landed.as_mut().enable();
@@ -201,7 +242,7 @@ impl ReadCache {
                 return Ok(found);
             }
             match leader.begin_read(self.began.elapsed()) {
-                Ok(()) => return Err(leader),
+                Ok(oldest) => return Err((leader, oldest)),
                 // The tail may reach the demand meanwhile, and the answer may be found to be current.
                 Err(begin) => tokio::select! {
                     () = sleep_until(self.began + begin) => {}
@@ -211,8 +252,9 @@ impl ReadCache {
         }
     }
 
-    fn find(&self, key: &Arc<CacheKey>, demand: &Cursor) -> Option<FoundAnswer> {
-        self.if_covers(key, self.answers.get(key)?, demand)
+    /// The answer in memory, if it covers the demand.
+    pub(super) fn find(&self, key: &Arc<CacheKey>, base: Option<&Cursor>, demand: &Cursor) -> Option<FoundAnswer> {
+        self.if_covers(key, self.answers.get(key).filter(|kept| kept.is_for(base, false))?, demand)
     }
 
     /// The answer with the newest cursor at which it is known to be right, if that covers the demand.
@@ -238,11 +280,9 @@ impl ReadCache {
 impl ReadForAll<'_> {
     /// Keeps the answer, which was read at `cursor`, and hands it to the requests that wait.
     pub(super) fn keep(self, encoded: EncodedAnswer, cursor: Cursor) -> Arc<KeptAnswer> {
-        let kept = Arc::new(KeptAnswer::new(encoded, cursor));
+        let kept = Arc::new(KeptAnswer::new(encoded, cursor, self.base));
         self.cache.answers.put(&self.key, &kept);
-        if self.waiting.has_company() {
-            self.leader.land(kept.clone());
-        }
+        self.leader.land(self.waiting.has_company().then(|| kept.clone()));
         kept
     }
 }

@@ -32,6 +32,11 @@ impl ReadKey {
         self
     }
 
+    /// The key of the changes of this answer. One key is for all cursors since which they are asked for.
+    pub(super) fn of_changes(&self) -> Self {
+        self.clone().with("since", Some(""))
+    }
+
     /// The operation.
     pub fn operation(&self) -> &'static str {
         self.operation

@@ -11,7 +11,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::Serialize;
 
-use super::answer::ReadAnswer;
+use super::answer::{ReadAnswer, names};
 use super::negotiation::accepts_coding;
 use super::since::OrSince;
 use crate::protocol::limits;
@@ -92,10 +92,13 @@ impl Reading {
         changes: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<C>, ApiError>,
     ) -> Result<Option<ReadAnswer<OrSince<T, C>>>, ApiError> {
         let Some(cursor) = &since.0 else { return Ok(None) };
-        let key = key.clone().with("since", Some(cursor));
-        let in_snapshot = async |tx: &ReadTransaction| changes(tx, cursor).await;
-        let answer = database.read(scope.clone(), self.at_least.as_ref(), key, in_snapshot).await?;
-        Ok(ReadAnswer::new(answer, None, self.takes_gzip).await)
+        let held = self.if_none_match.as_deref();
+        let has = |tag: &str| held.is_some_and(|held| names(held, tag));
+        let found = database.read_changes(scope.clone(), self.at_least.as_ref(), key, cursor, has, changes).await?;
+        match found {
+            Some(answer) => Ok(ReadAnswer::new(answer, held, self.takes_gzip).await),
+            None => Ok(None),
+        }
     }
 
     /// Like [`Reading::answer`], for a read model that can be behind the rows: `queries` takes the snapshot and names
@@ -107,7 +110,7 @@ impl Reading {
         key: ReadKey,
         queries: impl AsyncFnOnce(Scope) -> Result<(T, Cursor), ApiError>,
     ) -> Result<ReadAnswer<T>, ApiError> {
-        let answer = database.read_with_cursor(scope, self.at_least.as_ref(), key, queries).await?;
+        let answer = database.read_with_cursor(scope, key, queries).await?;
         self.made_of(answer).await
     }
 

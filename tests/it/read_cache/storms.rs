@@ -84,6 +84,155 @@ async fn a_thousand_reads_of_a_deleted_task_cost_one_query() {
     cached.stop().await;
 }
 
+/// Screens that hold one task, each at a cursor of its own, because other tasks changed between their requests. The log
+/// moved on by more changes than an answer with changes looks at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_callers_at_different_cursors_get_the_changes_of_one_query() {
+    let cached = Cached::start().await;
+    let (open, other) = (long_task(&cached).await, cached.task("other", "p").await);
+    let path = format!("/api/v1/tasks/{open}");
+    let mut ws = cached.ws().await;
+    let first = cached.get(&path, &[]).await;
+    let (tag, mut cursors) = (first.header("etag").to_owned(), vec![first.cursor()]);
+    for number in 0..12 {
+        cached.sql(&many_events(&other, 50)).await;
+        cached.until_told(&mut ws).await;
+        // The held answer is still the one of now, and its caller learns so without a query.
+        let before = cached.work();
+        let since = format!("{path}?since={}", cursors[number / 2]);
+        let held = cached.get(&since, &[("if-none-match", &tag)]).await;
+        assert_eq!(held.status, 304);
+        assert_eq!(cached.work().since(before), Work { not_modified: 1, ..Work::default() });
+        cursors.push(held.cursor());
+    }
+    let changed = cached.log(&open).await;
+    cached.until_told(&mut ws).await;
+    let before = cached.work();
+    let answers = join_all((0..CLIENTS as usize).map(|client| {
+        let since = format!("{path}?since={}", cursors[client % cursors.len()]);
+        let (cached, tag) = (&cached, &tag);
+        async move { cached.get(&since, &[("accept-encoding", "gzip"), ("if-none-match", tag)]).await }
+    }))
+    .await;
+    assert!(answers.iter().all(|got| got.status == 200 && got.cursor().covers(&changed)));
+    assert!(answers.iter().all(|got| got.body == answers[0].body && got.body.len() < 1_000));
+    let work = cached.work().since(before);
+    assert_eq!((work.queries, work.encoded, work.compressed, work.memory), (1, 1, 1, CLIENTS - 1));
+    cached.stop().await;
+}
+
+/// Callers that hold two different answers ask at once. The changes since the older one serve both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_with_different_answers_cost_one_more_query() {
+    let cached = Cached::start().await;
+    let task = long_task(&cached).await;
+    let path = format!("/api/v1/tasks/{task}");
+    let mut ws = cached.ws().await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(cached.get(&path, &[]).await.cursor());
+        cached.log(&task).await;
+        cached.until_told(&mut ws).await;
+    }
+    for order in [[0, 1], [1, 0]] {
+        cached.log(&task).await;
+        cached.until_told(&mut ws).await;
+        let before = cached.work();
+        let answers = join_all((0..CLIENTS as usize).map(|client| {
+            let since = format!("{path}?since={}", held[order[client * 2 / CLIENTS as usize]]);
+            let cached = &cached;
+            async move { cached.get(&since, &[]).await }
+        }))
+        .await;
+        assert!(answers.iter().all(|got| got.json()["full"] == false));
+        let work = cached.work().since(before);
+        assert!(work.queries <= 2 && work.encoded == work.queries, "{work:?}");
+    }
+    cached.stop().await;
+}
+
+/// The log does not tell the changes to the callers, and they all need the whole answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_callers_whose_changes_are_not_told_cost_two_queries() {
+    let cached = Cached::start().await;
+    let (kept, gone) = (cached.task("kept", "p").await, cached.task("gone", "p").await);
+    for number in 0..20 {
+        let bookmark = serde_json::json!({"task_id": kept, "title": number.to_string(), "note": "long ".repeat(40)});
+        cached.write("PUT", "/api/v1/bookmarks", bookmark).await;
+    }
+    let mut ws = cached.ws().await;
+    let first = cached.get("/api/v1/bookmarks", &[]).await;
+    // A deleted task takes its bookmarks along, and the log does not name them.
+    cached.write("DELETE", &format!("/api/v1/tasks/{gone}"), serde_json::Value::Null).await;
+    cached.until_told(&mut ws).await;
+    let before = cached.work();
+    let path = format!("/api/v1/bookmarks?since={}", first.cursor());
+    let answers = all_get(&cached, &path, &[]).await;
+    assert!(answers.iter().all(|got| got.status == 200 && got.json().get("full").is_none()));
+    let work = cached.work().since(before);
+    assert!(work.queries <= 2 && work.encoded == 1, "{work:?}");
+    cached.stop().await;
+}
+
+/// An answer of a few rows costs no more than its changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_answer_comes_whole() {
+    let cached = Cached::start().await;
+    let task = cached.task("short", "p").await;
+    let path = format!("/api/v1/tasks/{task}");
+    let first = cached.get(&path, &[]).await;
+    cached.rename(&task, "shorter").await;
+    let before = cached.work();
+    let again = cached.get(&format!("{path}?since={}", first.cursor()), &[]).await;
+    assert_eq!((again.status, again.json().get("full")), (200, None));
+    assert_eq!(cached.work().since(before).queries, 1);
+    cached.stop().await;
+}
+
+/// A burst on one task, and a screen that watches it: however often it asks for each of its read models again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_a_thousand_events_costs_each_watched_read_model_two_queries() {
+    let cached = Cached::start().await;
+    let task = long_task(&cached).await;
+    let paths = [
+        OVERVIEW.to_owned(),
+        "/api/v1/tasks".to_owned(),
+        format!("/api/v1/tasks/{task}"),
+        format!("/api/v1/tasks/{task}/timeline"),
+    ];
+    let mut ws = cached.ws().await;
+    for path in &paths {
+        let held = cached.get(path, &[]).await;
+        let before = cached.work();
+        cached.sql(&many_events(&task, 1_000)).await;
+        cached.until_told(&mut ws).await;
+        for _ in 0..100 {
+            let answer = match path == OVERVIEW {
+                true => cached.get(path, &[]).await,
+                false => cached.get(&format!("{path}?since={}", held.cursor()), &[]).await,
+            };
+            assert_eq!(answer.status, 200);
+        }
+        let work = cached.work().since(before);
+        assert!(work.queries <= 2, "{path}: {work:?}");
+    }
+    cached.stop().await;
+}
+
+/// A task whose answer is long.
+async fn long_task(cached: &Cached) -> String {
+    let task = cached.task("open", "p").await;
+    cached.sql(&many_events(&task, 60)).await;
+    task
+}
+
+fn many_events(task: &str, count: usize) -> String {
+    format!(
+        "with recursive n (i) as (select 1 union all select i + 1 from n where i < {count})
+        insert into events (task_id, kind, title) select '{task}', 'log', 'a line of the log with the number ' || i from n"
+    )
+}
+
 /// Each client requests the overview again as soon as it has an answer, and a writer changes it without a pause. The time
 /// between the reads is bounded, so their number is bounded by the time that the test took.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::protocol::Cursor;
+
 /// How many requests wait for one key at once when the key counts as crowded. Two programs with a request each are no
 /// crowd, also if each of them writes and reads in turn.
 const CROWD: usize = 4;
@@ -35,6 +37,8 @@ struct FlightState<A> {
     has_leader: bool,
     last_read: Option<Duration>,
     crowded: Option<Duration>,
+    /// The oldest base of the requests that joined since the last read began.
+    oldest_base: Option<Cursor>,
     /// The last answer, for the requests that still wait. The cache may have no room for it.
     answer: Option<A>,
 }
@@ -47,7 +51,10 @@ pub(super) struct Passenger<'f, K: Eq + Hash, A> {
 }
 
 /// The one request of a flight that may read. Dropping it wakes the others, and one of them leads next.
-pub(super) struct Leader<A>(Arc<Flight<A>>);
+pub(super) struct Leader<A> {
+    flight: Arc<Flight<A>>,
+    is_reading: bool,
+}
 
 impl<K, A> Default for Flights<K, A> {
     fn default() -> Self {
@@ -56,8 +63,8 @@ impl<K, A> Default for Flights<K, A> {
 }
 
 impl<K: Clone + Eq + Hash, A: Clone> Flights<K, A> {
-    /// Joins the requests that wait for `key`.
-    pub(super) fn join(&self, key: &K, now: Duration) -> Passenger<'_, K, A> {
+    /// Joins the requests that wait for `key`. `base`: the request waits for the changes since this cursor.
+    pub(super) fn join(&self, key: &K, base: Option<&Cursor>, now: Duration) -> Passenger<'_, K, A> {
         let mut flights = lock(&self.0);
         if flights.len() >= REMEMBERED && !flights.contains_key(key) {
             flights.retain(|_, flight| lock(&flight.state).is_needed(now));
@@ -65,6 +72,11 @@ impl<K: Clone + Eq + Hash, A: Clone> Flights<K, A> {
         let flight = flights.entry(key.clone()).or_insert_with(|| Arc::new(Flight::new())).clone();
         let mut state = lock(&flight.state);
         state.waiting += 1;
+        if let Some(base) = base
+            && state.oldest_base.as_ref().is_none_or(|oldest| oldest.covers(base))
+        {
+            state.oldest_base = Some(base.clone());
+        }
         if state.waiting >= CROWD {
             state.crowded = Some(now);
         }
@@ -98,33 +110,45 @@ impl<K: Eq + Hash, A: Clone> Passenger<'_, K, A> {
     /// Makes this request the leader, unless there is one.
     pub(super) fn lead(&self) -> Option<Leader<A>> {
         let has_leader = std::mem::replace(&mut lock(&self.flight.state).has_leader, true);
-        (!has_leader).then(|| Leader(self.flight.clone()))
+        (!has_leader).then(|| Leader { flight: self.flight.clone(), is_reading: false })
     }
 }
 
 impl<A> Leader<A> {
-    /// Begins to read, or returns the time at which the read may begin.
-    pub(super) fn begin_read(&self, now: Duration) -> Result<(), Duration> {
-        let mut state = lock(&self.0.state);
+    /// Begins to read, or returns the time at which the read may begin. Returns the oldest base of the requests that the
+    /// read is for.
+    pub(super) fn begin_read(&mut self, now: Duration) -> Result<Option<Cursor>, Duration> {
+        let mut state = lock(&self.flight.state);
         let paced = state.last_read.filter(|_| state.is_crowded(now)).map(|last| last + PACE);
         match paced {
             Some(begin) if begin > now => Err(begin),
             _ => {
                 state.last_read = Some(now);
-                Ok(())
+                self.is_reading = true;
+                Ok(state.oldest_base.take())
             }
         }
     }
 
-    /// Hands the answer to the other requests of the flight.
-    pub(super) fn land(&self, answer: A) {
-        lock(&self.0.state).answer = Some(answer);
+    /// Ends the read. `answer` is for the other requests of the flight.
+    pub(super) fn land(mut self, answer: Option<A>) {
+        self.is_reading = false;
+        if let Some(answer) = answer {
+            lock(&self.flight.state).answer = Some(answer);
+        }
     }
 }
 
 impl<A> Flight<A> {
     fn new() -> Self {
-        let state = FlightState { waiting: 0, has_leader: false, last_read: None, crowded: None, answer: None };
+        let state = FlightState {
+            waiting: 0,
+            has_leader: false,
+            last_read: None,
+            crowded: None,
+            oldest_base: None,
+            answer: None,
+        };
         Self { state: Mutex::new(state), landed: Notify::new() }
     }
 }
@@ -141,8 +165,15 @@ impl<A> FlightState<A> {
 
 impl<A> Drop for Leader<A> {
     fn drop(&mut self) {
-        lock(&self.0.state).has_leader = false;
-        self.0.landed.notify_waiters();
+        let mut state = lock(&self.flight.state);
+        state.has_leader = false;
+        if self.is_reading {
+            // The read failed or was given up. The requests that wait find that out for themselves, one after the other
+            // and without a pause: their patience is bounded.
+            state.last_read = None;
+        }
+        drop(state);
+        self.flight.landed.notify_waiters();
     }
 }
 
@@ -156,6 +187,7 @@ impl<K: Eq + Hash, A> Drop for Passenger<'_, K, A> {
             return;
         }
         state.answer = None;
+        state.oldest_base = None;
         if state.crowded.is_none() {
             drop(state);
             flights.remove(&self.key);

@@ -13,7 +13,7 @@ use crate::server::access::scope::Scope;
 use crate::server::database::Position;
 
 /// How many read models each of the two halves of the table holds. With more changes the older half is dropped, and an
-/// answer that was read before them and not used since is read again. A half takes less than 2 MB.
+/// answer that was read before them and not used since is read again. A half takes less than 6 MB.
 const READ_MODELS: usize = 28_000;
 
 /// A read model with the project of the caller, as a number. Two with one number only make each other stale.
@@ -30,13 +30,23 @@ pub(super) struct NotedChanges {
     floor: Position,
     /// The last change that can concern every task.
     every_task: Position,
-    newer: HashMap<Dependency, Position>,
-    older: HashMap<Dependency, Position>,
+    newer: HashMap<Dependency, LastChange>,
+    older: HashMap<Dependency, LastChange>,
     /// The last change in the older half.
     older_end: Position,
     /// The last change that was noted.
     last: Position,
     half: usize,
+}
+
+/// The last change of a read model. The changes between two completed cursors count as one.
+#[derive(Clone)]
+struct LastChange {
+    at: Position,
+    /// A position right before the change.
+    before: Position,
+    /// The change before: between it and `before` the read model did not change.
+    previous: Position,
 }
 
 impl Dependency {
@@ -85,26 +95,43 @@ impl NotedChanges {
 
     /// Notes a change that `position` contains. The changes come in the order of the log.
     pub(super) fn note(&mut self, notice: &Notice, position: &Position) {
+        let reached = Position::of(&self.reached);
+        let before = if self.last.covers(&reached) { self.last.clone() } else { reached };
         for stale in invalidation::stale(notice) {
             match stale {
                 Watched::Group(EveryTask) => self.every_task = position.clone(),
-                Watched::One(model @ ReadModel::Task(_)) => self.put(Dependency::new(&model, None), position),
+                Watched::One(model @ ReadModel::Task(_)) => self.put(Dependency::new(&model, None), &before, position),
                 Watched::One(model) => {
-                    self.put(Dependency::new(&model, None), position);
-                    self.put(Dependency::new(&model, Some(notice.project())), position);
+                    self.put(Dependency::new(&model, None), &before, position);
+                    self.put(Dependency::new(&model, Some(notice.project())), &before, position);
                 }
             }
         }
     }
 
-    fn put(&mut self, changed: Dependency, position: &Position) {
+    fn put(&mut self, changed: Dependency, before: &Position, position: &Position) {
+        let last = self.last_change(changed);
+        let change = match last {
+            Some(last) if !Position::of(&self.reached).covers(&last.at) => {
+                LastChange { at: position.clone(), ..last.clone() }
+            }
+            _ => LastChange {
+                at: position.clone(),
+                before: before.clone(),
+                previous: last.map_or_else(|| self.floor.clone(), |last| last.at.clone()),
+            },
+        };
         if self.newer.len() >= self.half && !self.newer.contains_key(&changed) {
             self.older = std::mem::take(&mut self.newer);
             // The changes that stay are behind all changes that are dropped.
             self.floor = std::mem::replace(&mut self.older_end, self.last.clone());
         }
-        self.newer.insert(changed, position.clone());
+        self.newer.insert(changed, change);
         self.last = position.clone();
+    }
+
+    fn last_change(&self, dependency: Dependency) -> Option<&LastChange> {
+        self.newer.get(&dependency).or_else(|| self.older.get(&dependency))
     }
 
     /// Notes that every change in `cursor` was noted. Returns false if the cursor is of another run.
@@ -121,8 +148,32 @@ impl NotedChanges {
             return false;
         }
         let at = Position::of(cursor);
-        let last = self.newer.get(&dependency).or_else(|| self.older.get(&dependency)).unwrap_or(&self.floor);
-        at.covers(last) && (!dependency.is_task || at.covers(&self.every_task))
+        let last = self.last_change(dependency).map_or(&self.floor, |change| &change.at);
+        at.covers(last) && self.has_every_task(dependency, &at)
+    }
+
+    /// A cursor at which an answer was the same as at `cursor`, and from which on the log has few changes to read. All the
+    /// callers that hold the answer before the last change get the same one. `cursor` itself, if nothing better is known.
+    pub(super) fn base(&self, dependency: Dependency, cursor: &Cursor) -> Cursor {
+        if self.is_current(dependency, cursor) {
+            return self.reached.joined(cursor).unwrap_or_else(|| cursor.clone());
+        }
+        let at = Position::of(cursor);
+        match self.last_change(dependency) {
+            Some(change)
+                if cursor.epoch() == self.reached.epoch()
+                    && at.covers(&change.previous)
+                    && !at.covers(&change.at)
+                    && self.has_every_task(dependency, &at) =>
+            {
+                change.before.cursor(cursor.epoch())
+            }
+            _ => cursor.clone(),
+        }
+    }
+
+    fn has_every_task(&self, dependency: Dependency, at: &Position) -> bool {
+        !dependency.is_task || at.covers(&self.every_task)
     }
 }
 

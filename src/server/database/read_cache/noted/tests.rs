@@ -105,3 +105,36 @@ fn the_table_stays_within_its_bound() {
     logged(&mut noted, 2..1_000);
     assert!(noted.newer.len() <= 8 && noted.older.len() <= 8);
 }
+
+/// The callers that hold the answer of one state get the same changes, however far the log has moved on meanwhile.
+#[test]
+fn the_cursors_between_two_changes_of_a_read_model_have_one_base() {
+    let mut noted = NotedChanges::from(cursor(1));
+    logged(&mut noted, [5].into_iter());
+    assert!(noted.complete(&cursor(6)));
+    logged(&mut noted, (7..40).filter(|number| *number != 5));
+    assert!(noted.complete(&cursor(40)));
+    // The answer of task 5 has not changed since: there is nothing to read.
+    for held in [5, 6, 20, 40] {
+        assert_eq!(noted.base(of_task(5), &cursor(held)), cursor(40), "{held}");
+    }
+    // Three changes of one pass count as one.
+    for position in [41, 43, 44] {
+        let text = serde_json::to_string(&NoticeKind::EventUpdated.sample()).expect("JSON");
+        let sample_id = NoticeKind::EventUpdated.sample().task_id().expect("a task").to_string();
+        let notice = serde_json::from_str(&text.replace(&sample_id, &task(5).to_string())).expect("a notice");
+        noted.note(&notice, &Position::of(&cursor(position)));
+    }
+    assert!(noted.complete(&cursor(44)));
+    for held in [5, 6, 20, 40, 42, 43] {
+        assert_eq!(noted.base(of_task(5), &cursor(held)), cursor(40), "{held}");
+    }
+    // Before the last change but one nothing better is known, and nothing about another run.
+    assert_eq!(noted.base(of_task(5), &cursor(4)), cursor(4));
+    let another = Cursor::counter("another", 20);
+    assert_eq!(noted.base(of_task(5), &another), another);
+    // A change of every task is a change of this one.
+    noted.note(&NoticeKind::TasksPurged.sample(), &Position::of(&cursor(50)));
+    assert!(noted.complete(&cursor(50)));
+    assert_eq!(noted.base(of_task(5), &cursor(45)), cursor(45));
+}
