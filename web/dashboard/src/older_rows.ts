@@ -1,7 +1,7 @@
 /** The pages behind the first one of a list that is no read model as a whole. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "./actions";
-import { ask } from "./ask";
+import { type Answer, ask } from "./ask";
 
 interface Page<T> {
   items: readonly T[];
@@ -26,7 +26,7 @@ const WALK_PACE_MS = 1000;
 
 /** The loaded pages behind the first page. A change of the list walks over them again, from the end of the first page. */
 class LoadedPages<T> {
-  pages: { before: string; etag: string | null; page: Page<T> }[] = [];
+  pages: { before: string; held: Answer<Page<T>> }[] = [];
   behindSince: number | null = null;
   first: string | null = null;
   #wanted = 0;
@@ -42,7 +42,7 @@ class LoadedPages<T> {
 
   get next(): string | null {
     const last = this.pages.at(-1);
-    return last === undefined ? this.first : (last.page.next ?? null);
+    return last === undefined ? this.first : (last.held.body.next ?? null);
   }
 
   load(): void {
@@ -84,13 +84,11 @@ class LoadedPages<T> {
       let before = this.first;
       while (before !== null && pages.length < wanted) {
         const known = held.find((one) => one.before === before);
-        const answer = await ask<Page<T>>(`${this.path}&before=${encodeURIComponent(before)}`, {
-          etag: known?.etag ?? null,
-        });
+        const path = `${this.path}&before=${encodeURIComponent(before)}`;
+        const answer: Answer<Page<T>> = await ask(path, { held: known?.held ?? null });
         if (this.#hasEnded) return;
-        if (answer !== null) pages.push({ before, etag: answer.etag, page: answer.body });
-        else if (known !== undefined) pages.push(known);
-        before = pages.at(-1)?.page.next ?? null;
+        pages.push({ before, held: answer });
+        before = answer.body.next ?? null;
       }
       this.pages = pages;
       this.#wanted = Math.max(pages.length, this.#wanted > wanted ? this.#wanted : 0);
@@ -121,7 +119,7 @@ export function useOlder<T>(path: string, next: string | null, sign: unknown): O
   const hasNext = mine.next !== null;
   const isFull = mine.pages.length >= MOST_PAGES;
   return {
-    items: mine.pages.flatMap(({ page }) => page.items),
+    items: mine.pages.flatMap(({ held }) => held.body.items),
     hasMore: hasNext && !isFull,
     isCut: hasNext && isFull,
     behindSince: mine.behindSince,
