@@ -101,6 +101,8 @@ export function Tasks() {
   );
 }
 
+const idOf = ({ task_id }: Task) => task_id;
+
 function TaskList() {
   const overview = useModel("overview");
   const status = parameter("status");
@@ -108,13 +110,13 @@ function TaskList() {
   const scope = query({ project: project.value, status, parent, limit: PAGE_ROWS });
   const read = useRead<TaskPage>(`/api/v1/tasks${scope}`, overview.data);
   // A change behind the first page brings an equal first page, so each answer is a sign.
-  const older = useOlder<Task>(`/api/v1/tasks${scope}`, read.data?.next ?? null, read.answers);
+  const older = useOlder<Task>(`/api/v1/tasks${scope}`, read.data, read.answers, idOf);
   // The overview has the first tasks of all, which are shown until the answer is there.
   const known = parent === null ? (overview.data?.tasks.items ?? null) : null;
   const held = known?.filter((task) => status === null || task.status === status) ?? null;
   const first = read.data?.items ?? held ?? [];
-  const all = joined(first, older.items, ({ task_id }) => task_id);
-  const rows = useCalm(all, ({ task_id }) => task_id, scope);
+  const all = joined(first, older.items, idOf);
+  const rows = useCalm(all, idOf, scope);
   useKeys(older.hasMore ? [{ key: "o", does: "older tasks", group: "Tasks", run: older.load }] : []);
   if (read.data === null && first.length === 0) return read.error ? <Failed error={read.error} /> : <Waiting />;
   if (all.length === 0 && rows.length === 0) {
