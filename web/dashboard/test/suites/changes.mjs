@@ -40,7 +40,9 @@ async function made(proxy) {
 
 /** What `act` costs. It ends with the notice of a change, which the page has heard. */
 async function cost({ proxy }, notice, act) {
-  await settled(proxy, QUIET_MS);
+  // A read of before can still wait for its pace.
+  await quieted(proxy, QUIET_MS, Date.now());
+  proxy.taken();
   proxy.heard = "";
   await act();
   await until(() => proxy.heard.includes(notice), `the page hears ${notice}`);
