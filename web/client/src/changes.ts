@@ -1,4 +1,5 @@
 /** Answers with changes alone, applied to the held answers. The rules are in the contract, "Changes since a cursor". */
+import { reuse } from "./reuse.js";
 
 type Fields = Record<string, unknown>;
 
@@ -8,7 +9,6 @@ interface ListChanges {
   removed: readonly string[];
   length: number;
   next: unknown;
-  previous: unknown;
 }
 
 /** The lists of a task detail, each with the field in which its rows have their id. */
@@ -17,9 +17,12 @@ const lists = [
   ["children", "task_id"],
 ] as const;
 
+/** The reads with `since`: a task and its timeline, or a list. A path can have a slash before it and a query behind it. */
+const READ = /^\/*api\/v1\/(?:(tasks|bookmarks)|tasks\/[^/?]+(\/timeline)?)(?:\?|$)/;
+
 /** Whether the server can answer this request with changes. */
 export function knowsChanges(path: string): boolean {
-  return path.startsWith("api/v1/tasks") || path === "api/v1/bookmarks";
+  return READ.test(path);
 }
 
 /** Whether an answer has the changes of the held one alone. */
@@ -28,27 +31,34 @@ export function areChanges(json: unknown): json is Fields {
 }
 
 /**
+ * The whole answer of now, from the held one and the answer to a request that named the cursor of the held one as `since`.
+ * Equal rows keep their identity, and an equal answer is the held one. Undefined: the answer has changes of another answer
+ * than the held one, so the request is repeated without `since`.
+ */
+export function mergeAnswer(path: string, held: unknown, answer: unknown): unknown {
+  return reuse(held, areChanges(answer) ? applyChanges(path, held, answer) : answer);
+}
+
+/**
  * The answer of now. Rows that did not change keep their identity. Undefined: the held answer is not the one whose changes
  * these are.
  */
 export function applyChanges(path: string, held: unknown, changes: Fields): unknown {
+  const [, name, timeline] = READ.exec(path) ?? [];
   if (!isFields(held)) {
     return undefined;
   }
-  if (path.startsWith("api/v1/tasks/")) {
+  if (name === undefined && timeline === undefined) {
     return detail(held, changes);
   }
-  return page(held, changes, path === "api/v1/bookmarks" ? "bookmark_id" : "task_id");
+  const made = page(held, changes, name === undefined ? "event_id" : name === "tasks" ? "task_id" : "bookmark_id");
+  return made && { ...made, previous: changes["previous"] };
 }
 
+/** The timeline of a detail is such a page, and has no page before it. */
 function page(held: Fields, changes: unknown, id: string): Fields | undefined {
   const items = list(held["items"], changes, id);
-  if (!items) {
-    return undefined;
-  }
-  const { next, previous } = changes as ListChanges;
-  // The timeline of a detail is no page, and has no page before it.
-  return id === "event_id" ? { ...held, items, next } : { ...held, items, next, previous };
+  return items && { ...held, items, next: (changes as ListChanges).next };
 }
 
 /** A part that is `null` did not change. */

@@ -1,4 +1,5 @@
 /** Keeps every open screen true: watches read models of a requery server and requests them again when they change. */
+export { areChanges, knowsChanges, mergeAnswer } from "./changes.js";
 export { RequestError } from "./failures.js";
 export { covers } from "./cursors.js";
 export type { EngineSettings, EngineStatus } from "./engine.js";

@@ -1,7 +1,7 @@
 /** Answers with changes alone, applied to the held answers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { applyChanges } from "../src/changes.js";
+import { applyChanges, knowsChanges, mergeAnswer } from "../src/changes.js";
 
 const row = (id: string, version = 1) => ({ task_id: id, version });
 const page = (ids: string, next: string | null = null) => ({
@@ -73,4 +73,63 @@ test("a part of a detail that is null keeps its identity", () => {
   assert.equal(made.figures, held.figures);
   const misfit = { full: false, sessions: { changed: [], removed: [], length: 9, next: null, previous: null } };
   assert.equal(applyChanges("api/v1/tasks/t", held, misfit), undefined);
+});
+
+test("a read with since is known by its path, with a slash before it and a query behind it", () => {
+  for (const path of [
+    "api/v1/tasks",
+    "/api/v1/tasks?limit=2",
+    "/api/v1/tasks/t?project=p",
+    "api/v1/tasks/t/timeline",
+  ]) {
+    assert.ok(knowsChanges(path), path);
+  }
+  assert.ok(knowsChanges("/api/v1/bookmarks?task_id=t"));
+  for (const path of [
+    "api/v1/overview",
+    "/api/v1/projects?limit=2",
+    "api/v1/tasks/t/events",
+    "api/v1/search?q=tasks",
+  ]) {
+    assert.ok(!knowsChanges(path), path);
+  }
+});
+
+test("an answer is merged with the held one: rows that are equal keep their identity", () => {
+  const path = "/api/v1/tasks?limit=3&before=m";
+  const held = page("abc", "n");
+  const ids = (whole: unknown) => (whole as typeof held).items.map(({ task_id, version }) => `${task_id}${version}`);
+  const moved = mergeAnswer(path, held, changes([[0, "c"]], [], 3)) as typeof held;
+  assert.deepEqual(ids(moved), ["c2", "a1", "b1"]);
+  assert.ok(moved.items.slice(1).every((item) => held.items.includes(item)));
+  // A row of the changes can be equal to the held one.
+  const same = { ...changes([], [], 3), changed: [{ at: 1, item: row("b") }] };
+  assert.equal(mergeAnswer(path, held, same), held);
+  assert.equal(mergeAnswer(path, held, changes([], ["a"], 3)), undefined, "changes of another answer");
+  // The whole answer, as from a server that does not know the changes.
+  assert.equal(mergeAnswer(path, held, page("abc", "n")), held);
+  const whole = mergeAnswer(path, held, page("bcd", "n")) as typeof held;
+  assert.deepEqual(ids(whole), ["b1", "c1", "d1"]);
+  assert.equal(whole.items[0], held.items[1]);
+  assert.deepEqual(mergeAnswer(path, null, page("a")), page("a"));
+});
+
+test("a page of a timeline and one of bookmarks are merged by the ids of their own rows", () => {
+  for (const [path, id] of [
+    ["/api/v1/tasks/t/timeline?before=e9&limit=2", "event_id"],
+    ["/api/v1/bookmarks?task_id=t", "bookmark_id"],
+  ] as const) {
+    // Each row names its task too.
+    const one = (name: string, title = "old") => ({ [id]: name, task_id: "t", title });
+    const held = { items: [one("a"), one("b")], next: "b", previous: "a" };
+    const change = {
+      full: false,
+      changed: [{ at: 0, item: one("b", "new") }],
+      removed: ["a"],
+      length: 1,
+      next: null,
+      previous: "b",
+    };
+    assert.deepEqual(mergeAnswer(path, held, change), { items: [one("b", "new")], next: null, previous: "b" });
+  }
 });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import { type Environment, machine } from "../src/environment.js";
-import { createStore, type Store, type Subscribable } from "../src/index.js";
+import { createStore, mergeAnswer, type Store, type Subscribable } from "../src/index.js";
 import { binary, serve, stop } from "./real.js";
 
 /** Waits until a value is as expected, at most ten seconds. */
@@ -82,4 +82,73 @@ test("a store follows a real server, also over its restart", { skip: !binary }, 
   await until(store.status, (status) => status.name === "live");
   await until(task, (view) => view.state === "fresh");
   assert.deepEqual(paths, [], "without a change no read model is fetched");
+});
+
+test("pages that are merged from their changes equal whole reads", { skip: !binary }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "requery-web-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const server = await serve(folder, 0);
+  t.after(() => stop(server.child));
+  const send = async (method: string, path: string, body?: unknown) => {
+    const headers = { "content-type": "application/json" };
+    const init = body === undefined ? {} : { body: JSON.stringify(body) };
+    const response = await fetch(`${server.url}/api/v1/${path}`, { method, headers, ...init });
+    assert.ok(response.ok, `${method} ${path}: ${response.status}`);
+    return { json: response.status === 204 ? null : await response.json(), headers: response.headers };
+  };
+  const tasks: string[] = [];
+  for (let at = 0; at < 40; at++) {
+    tasks.push((await send("POST", "tasks", { title: `task ${at}`, project: "p" })).json.task_id);
+  }
+  const of = (at: number) => tasks[at % tasks.length] ?? "";
+  await send("POST", `tasks/${of(0)}/events`, {
+    events: Array.from({ length: 60 }, (_, at) => ({ kind: "log", title: `event ${at}` })),
+  });
+  for (let at = 0; at < 8; at++) {
+    await send("PUT", "bookmarks", { task_id: of(at) });
+  }
+  const next = async (path: string) => encodeURIComponent((await send("GET", path)).json.next);
+  const paths = [
+    "tasks?limit=20",
+    "tasks?limit=20&status=completed",
+    `tasks?limit=10&before=${await next("tasks?limit=20")}`,
+    `tasks/${of(0)}/timeline?limit=20`,
+    `tasks/${of(0)}/timeline?limit=20&before=${await next(`tasks/${of(0)}/timeline?limit=20`)}`,
+    "bookmarks?limit=5",
+    `bookmarks?task_id=${of(3)}`,
+  ];
+  const events = (await send("GET", `tasks/${of(0)}/timeline?limit=60`)).json.items as { event_id: string }[];
+  const held = new Map<string, { json: unknown; cursor: string }>();
+  let merged = 0;
+  // Each step is another write: the rows come, change, move and go in each of the lists.
+  const steps = [
+    () => send("PATCH", `tasks/${of(37)}`, { status: "completed" }),
+    () => send("POST", `tasks/${of(25)}/events`, { kind: "log", title: "to the top" }),
+    () => send("DELETE", `tasks/${of(30)}`),
+    () => send("PATCH", `events/${events[5]?.event_id}`, { title: "renamed" }),
+    () => send("DELETE", `events/${events[7]?.event_id}`),
+    () => send("DELETE", `events/${events[30]?.event_id}`),
+    () => send("POST", `tasks/${of(0)}/events`, { kind: "log", title: "late" }),
+    () => send("PUT", "bookmarks", { task_id: of(3), note: "a note" }),
+    () => send("PATCH", `tasks/${of(37)}`, { status: "running" }),
+    () => send("POST", "tasks", { title: "new", project: "p" }),
+    () => send("DELETE", `tasks/${of(12)}`),
+  ];
+  for (const step of [async () => {}, ...steps]) {
+    await step();
+    for (const path of paths) {
+      const whole = await send("GET", path);
+      const before = held.get(path);
+      let json = whole.json;
+      if (before) {
+        const since = `${path}&since=${encodeURIComponent(before.cursor)}`;
+        const { json: answer } = await send("GET", since);
+        json = mergeAnswer(`/api/v1/${path}`, before.json, answer);
+        assert.deepEqual(json, whole.json, path);
+        merged += Number(answer.full === false);
+      }
+      held.set(path, { json, cursor: whole.headers.get("requery-cursor") ?? "" });
+    }
+  }
+  assert.ok(merged > 60, `the server knew the changes ${merged} times of ${paths.length * steps.length}`);
 });

@@ -26,9 +26,9 @@ export async function write<T>(
 ): Promise<T | null> {
   try {
     const answer = await ask<T>(path, { method, body });
-    if (answer?.cursor) store.peek().wrote(answer.cursor, ...models);
+    if (answer.cursor) store.peek().wrote(answer.cursor, ...models);
     if (sentence !== undefined) say(sentence);
-    return answer?.body ?? null;
+    return answer.body ?? null;
   } catch (error) {
     say((error as Error).message);
     return null;

@@ -1,5 +1,5 @@
 /** Plain requests: reads that are no read model, and writes. */
-import { covers } from "requery-client";
+import { areChanges, covers, knowsChanges, mergeAnswer } from "requery-client";
 
 /** A failed request, with a sentence that names the step against it. */
 export class Failure extends Error {
@@ -23,26 +23,32 @@ let written: string | null = null;
 /** An answer that does not arrive in this time has failed (rule 4 of the contract). */
 const ANSWER_TIME_MS = 30_000;
 
-/** Sends a request and reads its JSON. `null` stands for 304: the held body is still right. */
+/**
+ * Sends a request and reads its JSON. With the `held` answer of an earlier request of this path, the server sends only the
+ * changes where it knows them, and no body where none changed. Equal rows keep their identity, and an equal body is the
+ * held one.
+ */
 export async function ask<T>(
   path: string,
   {
     method = "GET",
     body,
-    etag,
+    held = null,
   }: {
     method?: string;
     body?: unknown;
-    etag?: string | null;
+    held?: Answer<T> | null;
   } = {},
-): Promise<Answer<T> | null> {
+): Promise<Answer<T>> {
   const headers = new Headers({ accept: "application/json" });
   if (body !== undefined) headers.set("content-type", "application/json");
-  if (etag) headers.set("if-none-match", etag);
+  if (held?.etag) headers.set("if-none-match", held.etag);
+  const since = held !== null && knowsChanges(path) ? held.cursor : null;
+  const changes = since === null ? "" : `${path.includes("?") ? "&" : "?"}since=${encodeURIComponent(since)}`;
   if (method === "GET" && written !== null) headers.set("requery-at-least", written);
   let response: Response;
   try {
-    response = await fetch(path, {
+    response = await fetch(path + changes, {
       method,
       headers,
       // A deletion outlives the page that a person leaves.
@@ -54,8 +60,9 @@ export async function ask<T>(
   } catch {
     throw new Failure(0, "The server does not answer. Check that requery runs.");
   }
-  if (response.status === 304) return null;
   const cursor = response.headers.get("requery-cursor");
+  // The held body is right at the cursor of the 304.
+  if (response.status === 304 && held !== null) return { ...held, cursor: cursor ?? held.cursor };
   // Answers can overtake each other.
   if (method !== "GET" && cursor !== null && (written === null || !covers(written, cursor))) written = cursor;
   const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
@@ -68,7 +75,14 @@ export async function ask<T>(
   }
   try {
     const answered: unknown = await response.json();
-    if (response.ok) return { body: answered as T, cursor, etag: response.headers.get("etag") };
+    if (response.ok) {
+      const body = held === null ? answered : mergeAnswer(path, held.body, answered);
+      // The changes are those of another answer than the held one.
+      if (body === undefined) return await ask<T>(path);
+      // The tag of changes is not the tag of the list that they make.
+      const tag = areChanges(answered) ? null : response.headers.get("etag");
+      return { body: body as T, cursor, etag: body === held?.body ? (tag ?? held?.etag ?? null) : tag };
+    }
     throw new Failure(response.status, sentence(response.status, answered));
   } catch (error) {
     if (error instanceof Failure) throw error;

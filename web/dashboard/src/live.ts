@@ -49,6 +49,24 @@ export function useModel<M extends ReadModel>(name: M): View<BodyOf<M>> {
   return isEarly ? (first.view as View<BodyOf<M>>) : view;
 }
 
+/**
+ * Another number when a read model changed. Its body can be the same: a list that goes on behind its first page may have
+ * changed there.
+ */
+export function useChanges(name: ReadModel): number {
+  const watch = store.value.watch(name);
+  const [count, setCount] = useState(0);
+  useEffect(() => {
+    let last = watch.getSnapshot();
+    return watch.subscribe((view) => {
+      const hasChanged = view.data !== last.data || (last.state === "stale" && view.state !== "stale");
+      last = view;
+      if (hasChanged) setCount((before) => before + 1);
+    });
+  }, [watch]);
+  return count;
+}
+
 /** Milliseconds since the shown body of a read model was known to be true; `null` if there is none. */
 export function ageOf(name: ReadModel): number | null {
   const age = store.value.watch(name).age();

@@ -1,7 +1,7 @@
 /** The pages behind the first one of a list that is no read model as a whole. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "./actions";
-import { ask } from "./ask";
+import { type Answer, ask } from "./ask";
 
 interface Page<T> {
   items: readonly T[];
@@ -24,12 +24,19 @@ const MOST_PAGES = 20;
 /** The least time between two walks over the loaded pages. */
 const WALK_PACE_MS = 1000;
 
+interface Loaded<T> {
+  before: string;
+  held: Answer<Page<T>>;
+}
+
 /** The loaded pages behind the first page. A change of the list walks over them again, from the end of the first page. */
 class LoadedPages<T> {
-  pages: { before: string; etag: string | null; page: Page<T> }[] = [];
+  pages: Loaded<T>[] = [];
   behindSince: number | null = null;
-  first: string | null = null;
+  first: Page<T> | null = null;
+  /** How many pages a person asked for, and how many of these are loaded. */
   #wanted = 0;
+  #loaded = 0;
   #isWalking = false;
   #hasEnded = false;
   #timer = 0;
@@ -37,23 +44,23 @@ class LoadedPages<T> {
 
   constructor(
     readonly path: string,
+    readonly idOf: (row: T) => string,
     readonly changed: () => void,
   ) {}
 
   get next(): string | null {
-    const last = this.pages.at(-1);
-    return last === undefined ? this.first : (last.page.next ?? null);
+    return (this.pages.at(-1)?.held.body ?? this.first)?.next ?? null;
   }
 
   load(): void {
-    if (this.next === null || this.#wanted > this.pages.length || this.pages.length >= MOST_PAGES) return;
-    this.#wanted = this.pages.length + 1;
+    if (this.next === null || this.#wanted > this.#loaded || this.pages.length >= MOST_PAGES) return;
+    this.#wanted = this.#loaded + 1;
     this.#nextWalk = 0;
     this.#plan();
   }
 
   /** The list may have changed. */
-  doubt(first: string | null): void {
+  doubt(first: Page<T> | null): void {
     this.first = first;
     if (this.#wanted === 0) return;
     this.behindSince ??= Date.now();
@@ -71,57 +78,88 @@ class LoadedPages<T> {
     this.#timer = window.setTimeout(() => void this.#walk(), Math.max(0, this.#nextWalk - Date.now()));
   }
 
-  /** The pages follow each other, so a row that moved between them is neither lost nor doubled. */
   async #walk(): Promise<void> {
     this.#isWalking = true;
     const wanted = this.#wanted;
-    const held = this.pages;
     const since = this.behindSince;
     this.behindSince = null;
     this.#nextWalk = Date.now() + WALK_PACE_MS;
-    const pages: typeof held = [];
     try {
-      let before = this.first;
-      while (before !== null && pages.length < wanted) {
-        const known = held.find((one) => one.before === before);
-        const answer = await ask<Page<T>>(`${this.path}&before=${encodeURIComponent(before)}`, {
-          etag: known?.etag ?? null,
-        });
-        if (this.#hasEnded) return;
-        if (answer !== null) pages.push({ before, etag: answer.etag, page: answer.body });
-        else if (known !== undefined) pages.push(known);
-        before = pages.at(-1)?.page.next ?? null;
-      }
+      const pages = await this.#pagesOf(wanted);
+      if (this.#hasEnded) return;
       this.pages = pages;
-      this.#wanted = Math.max(pages.length, this.#wanted > wanted ? this.#wanted : 0);
+      this.#loaded = wanted;
     } catch (error) {
       // The rows stay, and their age says so. The next change or the next press asks again.
       this.behindSince = since;
-      this.#wanted = held.length;
+      this.#wanted = this.#loaded;
       say((error as Error).message);
     }
     this.#isWalking = false;
-    if (this.#wanted > this.pages.length || (this.behindSince !== null && this.behindSince !== since)) this.#plan();
+    if (this.#wanted > this.#loaded || (this.behindSince !== null && this.behindSince !== since)) this.#plan();
     this.changed();
+  }
+
+  /**
+   * The pages of now. Each begins where the page before it ends, or above, so a row that moved between them is neither lost
+   * nor doubled. A new row above shifts the end of the first page: then one page is new, and the held pages go on below it.
+   */
+  async #pagesOf(wanted: number): Promise<Loaded<T>[]> {
+    const pages: Loaded<T>[] = [];
+    let rest = this.pages;
+    let more = wanted - this.#loaded;
+    let above = this.first;
+    // Pages that lie over each other take room, and those at the end then leave.
+    while (above?.next && pages.length < Math.min(MOST_PAGES, 2 * wanted) && (rest.length > 0 || more > 0)) {
+      const { next, items }: Page<T> = above;
+      const isNext = rest.findIndex(({ before }) => before === next);
+      const at = isNext < 0 ? rest.findLastIndex(({ held }) => this.#reaches(held, items)) : isNext;
+      const known = rest[at];
+      const before = known?.before ?? next;
+      const path = `${this.path}&before=${encodeURIComponent(before)}`;
+      const held: Answer<Page<T>> = await ask(path, { held: known?.held ?? null });
+      if (this.#hasEnded) break;
+      if (rest.length === 0) more -= 1;
+      rest = rest.slice(at + 1);
+      if (before === next || this.#reaches(held, items)) {
+        pages.push({ before, held });
+        above = held.body;
+      } else {
+        // The row that both had has moved, so a row between them can be missing: a new page has their place.
+        more += 1;
+      }
+    }
+    return pages;
+  }
+
+  /** Whether a page has the last one of the rows above it, so no row is between them. */
+  #reaches({ body }: Answer<Page<T>>, above: readonly T[]): boolean {
+    const last = above.at(-1);
+    return last !== undefined && body.items.some((row) => this.idOf(row) === this.idOf(last));
   }
 }
 
-/** `path` has a query. `next` is the token behind the first page. `sign` is another value when the list may have changed. */
-export function useOlder<T>(path: string, next: string | null, sign: unknown): OlderRows<T> {
+/** `path` has a query. `first` is the first page. `sign` is another value when the list may have changed. */
+export function useOlder<T>(
+  path: string,
+  first: Page<T> | null,
+  sign: unknown,
+  idOf: (row: T) => string,
+): OlderRows<T> {
   const [, draw] = useState(0);
-  const held = useRef<LoadedPages<T> | null>(null);
-  if (held.current?.path !== path) {
-    held.current?.end();
-    held.current = new LoadedPages<T>(path, () => draw((count) => count + 1));
+  const loaded = useRef<LoadedPages<T> | null>(null);
+  if (loaded.current?.path !== path) {
+    loaded.current?.end();
+    loaded.current = new LoadedPages<T>(path, idOf, () => draw((count) => count + 1));
   }
-  const mine = held.current;
-  useEffect(() => mine.doubt(next), [mine, next, sign]);
-  useEffect(() => () => held.current?.end(), []);
-  mine.first = next;
+  const mine = loaded.current;
+  useEffect(() => mine.doubt(first), [mine, first?.next, sign]);
+  useEffect(() => () => loaded.current?.end(), []);
+  mine.first = first;
   const hasNext = mine.next !== null;
   const isFull = mine.pages.length >= MOST_PAGES;
   return {
-    items: mine.pages.flatMap(({ page }) => page.items),
+    items: mine.pages.flatMap(({ held }) => held.body.items),
     hasMore: hasNext && !isFull,
     isCut: hasNext && isFull,
     behindSince: mine.behindSince,

@@ -1,6 +1,6 @@
 /** Reads that are no read model: lists with a filter, the search, projects. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ask } from "./ask";
+import { type Answer, ask } from "./ask";
 import { store, useSubscribable } from "./live";
 
 export interface Read<T> {
@@ -8,6 +8,8 @@ export interface Read<T> {
   error: Error | null;
   /** Since when a newer answer is due; `null` if the rows are those of the newest sign. */
   behindSince: number | null;
+  /** How many answers came. Another number with equal rows says that the rows behind a page may have changed. */
+  answers: number;
 }
 
 /** The least time between two requests of one plain read: at most two a second. */
@@ -17,10 +19,15 @@ const RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 10_000;
 
 /** The last answers, so that a screen has its rows at once when a person comes back. */
-const remembered = new Map<string, { data: unknown; etag: string | null; trueAt: number }>();
+interface Remembered {
+  held: Answer<unknown>;
+  trueAt: number;
+}
+
+const remembered = new Map<string, Remembered>();
 const MOST_REMEMBERED = 24;
 
-function remember(path: string, answer: { data: unknown; etag: string | null; trueAt: number }): void {
+function remember(path: string, answer: Remembered): void {
   remembered.delete(path);
   remembered.set(path, answer);
   const [oldest] = remembered.keys();
@@ -30,7 +37,7 @@ function remember(path: string, answer: { data: unknown; etag: string | null; tr
 /** One plain read: a path, its answer, and when it may ask again. It has one request at a time. */
 class PlainRead<T> {
   read: Read<T>;
-  #etag: string | null = null;
+  #held: Answer<T> | null = null;
   #isAsking = false;
   /** A sign came during the request, so the answer can be older than the sign. */
   #isStale = false;
@@ -43,13 +50,14 @@ class PlainRead<T> {
     readonly path: string | null,
     readonly changed: () => void,
   ) {
-    const held = path === null ? undefined : remembered.get(path);
-    this.#etag = held?.etag ?? null;
+    const known = path === null ? undefined : remembered.get(path);
+    // A path has answers of one type.
+    this.#held = (known?.held ?? null) as Answer<T> | null;
     this.read = {
-      // A path has answers of one type.
-      data: (held?.data ?? null) as T | null,
+      data: this.#held?.body ?? null,
       error: null,
-      behindSince: path === null ? null : (held?.trueAt ?? Date.now()),
+      behindSince: path === null ? null : (known?.trueAt ?? Date.now()),
+      answers: 0,
     };
   }
 
@@ -95,11 +103,11 @@ class PlainRead<T> {
     const began = Date.now();
     this.#next = began + READ_PACE_MS;
     try {
-      const answer = await ask<T>(path, { etag: this.#etag });
-      if (answer !== null) this.#etag = answer.etag;
-      const data = answer === null ? this.read.data : answer.body;
-      this.read = { data, error: null, behindSince: this.#isStale ? began : null };
-      remember(path, { data, etag: this.#etag, trueAt: began });
+      const held = await ask<T>(path, { held: this.#held });
+      this.#held = held;
+      const answers = this.read.answers + 1;
+      this.read = { data: held.body, error: null, behindSince: this.#isStale ? began : null, answers };
+      remember(path, { held, trueAt: began });
       this.#failures = 0;
     } catch (error) {
       this.read = { ...this.read, error: error as Error, behindSince: this.read.behindSince ?? began };

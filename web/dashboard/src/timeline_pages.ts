@@ -1,11 +1,14 @@
 /** The pages of a timeline: which request has which rows, and which rows are whole. */
-import type { TimelineEvent } from "./rows";
+import { covers } from "requery-client";
+import type { Answer } from "./ask";
+import type { EventPage, TimelineEvent } from "./rows";
 import { shortened } from "./screens/event_row";
 
 /** A page below the newest one: its request, and the positions that it stands for. */
 export interface OlderPage {
   before: string;
-  etag: string | null;
+  /** The last answer. The page stands for all of its rows, or for the first ones. */
+  held: Answer<EventPage> | null;
   first: number;
   last: number;
   /** The task changed since the last answer, so the page is requested again when a person looks at it. */
@@ -22,19 +25,24 @@ export interface OlderPage {
 const MOST_WHOLE_PAGES = 100;
 /** Rows that left the newest page are a page of their own from this count on. A request has room for more. */
 const ROWS_OF_A_GROWN_PAGE = 100;
+/** The rows of an answer. */
+export const PAGE_ROWS = 200;
 
 export class OlderPages {
   /** By position, the oldest first. */
   #pages: OlderPage[] = [];
   #views = 0;
 
-  add(before: string, etag: string | null, first: number, last: number): void {
+  add(before: string, held: Answer<EventPage>, first: number, last: number): void {
     const fresh = { isDoubtful: false, isShort: false, isGrowing: false, seen: ++this.#views };
-    this.#put({ before, etag, first, last, ...fresh });
+    this.#put({ before, held, first, last, ...fresh });
   }
 
-  /** The rows between the pages and the newest page came with earlier newest pages. A page stands for them too. */
-  cover(events: readonly TimelineEvent[], before: string, oldest: number): void {
+  /**
+   * The rows between the pages and the newest page came with earlier newest pages, the last of which was true at `trueAt`. A
+   * page stands for them too.
+   */
+  cover(events: readonly TimelineEvent[], before: string, oldest: number, trueAt: string | null): void {
     const growing = this.#pages.find(({ isGrowing }) => isGrowing);
     const lower = this.#pages.findLast(({ isGrowing }) => !isGrowing);
     const begin = indexOf(events, (lower?.last ?? -1) + 1);
@@ -42,7 +50,9 @@ export class OlderPages {
     const first = events[begin]?.position;
     if (count <= 0 || first === undefined) return;
     const isGrowing = count < ROWS_OF_A_GROWN_PAGE;
-    const next = { before, etag: null, first, last: oldest - 1, isDoubtful: true, isGrowing };
+    const added = events.slice(indexOf(events, (growing?.last ?? oldest) + 1), begin + count);
+    const held = growing?.held ? grown(growing.held, added, oldest, trueAt) : null;
+    const next = { before, held, first, last: oldest - 1, isDoubtful: true, isGrowing };
     // A request for the smaller page can be under way, so the page stays the same object.
     if (growing) Object.assign(growing, next);
     else this.#put({ ...next, isShort: false, seen: ++this.#views });
@@ -85,7 +95,7 @@ export class OlderPages {
     const far = whole.sort((a, b) => a.seen - b.seen).slice(0, whole.length - MOST_WHOLE_PAGES);
     const next = [...events];
     for (const page of far.filter((one) => !isWanted(one))) {
-      Object.assign(page, { isShort: true, isDoubtful: true, etag: null });
+      Object.assign(page, { isShort: true, isDoubtful: true, held: null });
       const end = indexOf(next, page.last + 1);
       for (let at = indexOf(next, page.first); at < end; at++) {
         const event = next[at];
@@ -100,6 +110,24 @@ export class OlderPages {
     const others = this.#pages.filter(({ first, last }) => first < page.first || last > page.last);
     this.#pages = [...others, page].sort((a, b) => a.first - b.first);
   }
+}
+
+/**
+ * The answer to the request for the rows below `oldest`, of which the `added` ones, the oldest first, lie above the held
+ * answer. They were true at `trueAt`, so the older one of the two cursors is right for both. A row that is newer than the
+ * cursor does no harm: the changes since the cursor name it.
+ */
+function grown(
+  held: Answer<EventPage>,
+  added: readonly TimelineEvent[],
+  oldest: number,
+  trueAt: string | null,
+): Answer<EventPage> | null {
+  if (held.cursor === null || trueAt === null) return null;
+  const cursor = covers(held.cursor, trueAt) ? trueAt : covers(trueAt, held.cursor) ? held.cursor : null;
+  const kept = held.body.items.filter(({ position }) => position < oldest);
+  const items = [...added.toReversed(), ...kept].slice(0, PAGE_ROWS);
+  return cursor === null ? null : { cursor, etag: null, body: { ...held.body, items } };
 }
 
 /** The held rows with a page of newest-first rows over them. A held row that the page should have, and has not, is deleted. */

@@ -4,9 +4,8 @@ import { say } from "./actions";
 import { type Answer, ask, query } from "./ask";
 import { store } from "./live";
 import type { EventPage, TaskDetail, TimelineEvent } from "./rows";
-import { indexOf, merged, OlderPages } from "./timeline_pages";
+import { indexOf, merged, OlderPages, PAGE_ROWS } from "./timeline_pages";
 
-const PAGE_ROWS = 200;
 /** A larger hole between the held rows and the newest page is not filled: the older rows are loaded again on demand. */
 const MOST_PAGES_OF_A_HOLE = 10;
 /** All pages are loaded in steps of so many. */
@@ -50,6 +49,9 @@ class LoadedTimeline {
   #detail: TaskDetail | null = null;
   #takes = 0;
   #cursor: string | null = null;
+  /** The cursor of the detail, and that of the last detail that was merged. */
+  #detailAt: string | null = null;
+  #mergedAt: string | null = null;
   #inView: readonly [number, number] = [0, 0];
   /** The load of older pages that runs now. */
   #running: Promise<void> | null = null;
@@ -69,11 +71,15 @@ class LoadedTimeline {
   }
 
   /** The task changed: its newest page is merged, and each older page is in doubt. */
-  take(detail: TaskDetail): void {
+  take(detail: TaskDetail, cursor: string | null): void {
     // The first rows come twice: from a plain read, and from the store.
     const isKnown = this.#takes++ < 2 && JSON.stringify(detail) === JSON.stringify(this.#detail);
     this.#detail = detail;
-    if (!isKnown) this.#pages.doubt();
+    this.#detailAt = cursor;
+    if (!isKnown) {
+      this.#cursor = cursor;
+      this.#pages.doubt();
+    }
     this.#merge(detail);
     this.#planReview();
   }
@@ -89,6 +95,8 @@ class LoadedTimeline {
   #merge(detail: TaskDetail): void {
     // The end of a fill takes the newest page of that time.
     if (this.#isFilling) return;
+    const trueAt = this.#mergedAt;
+    this.#mergedAt = this.#detailAt;
     const held = this.loaded;
     const newest = detail.timeline.items;
     const next = detail.timeline.next ?? null;
@@ -110,7 +118,7 @@ class LoadedTimeline {
       return;
     }
     const events = merged(held.events, newest);
-    this.#pages.cover(events, next, oldest);
+    this.#pages.cover(events, next, oldest, trueAt);
     const kept = this.#pages.shorten(events, this.#inView, this.chosen);
     this.#show({ events: kept, next: held.events.length === 0 ? next : held.next });
     this.#forgetOldest();
@@ -176,10 +184,12 @@ class LoadedTimeline {
       // A page grows while its request is under way.
       const { before, last } = page;
       try {
-        const answer = await ask<EventPage>(this.#pathOf(before), { etag: page.etag });
+        const { held } = page;
+        const answer = await ask(this.#pathOf(before), { held });
         if (this.#hasEnded) return;
-        if (answer === null || !this.#pages.has(page)) continue;
-        if (page.before === before) page.etag = answer.etag;
+        if (!this.#pages.has(page)) continue;
+        if (page.before === before) page.held = answer;
+        if (answer.body === held?.body) continue;
         page.isShort = false;
         const { items, next } = answer.body;
         // The rows below the answer are those of another page.
@@ -297,16 +307,14 @@ class LoadedTimeline {
     return `/api/v1/tasks/${encodeURIComponent(this.task_id)}/timeline${query({ before, limit: PAGE_ROWS })}`;
   }
 
-  async #ask(before: string): Promise<Page> {
-    const page = await ask<EventPage>(this.#pathOf(before));
-    if (page === null) throw new Error("The server answered 304 to a request for the whole page.");
-    return page;
+  #ask(before: string): Promise<Page> {
+    return ask(this.#pathOf(before));
   }
 
-  #note(before: string, { body, etag }: Page): void {
-    const first = body.items.at(-1)?.position;
-    const last = body.items[0]?.position;
-    if (first !== undefined && last !== undefined) this.#pages.add(before, etag, first, last);
+  #note(before: string, page: Page): void {
+    const first = page.body.items.at(-1)?.position;
+    const last = page.body.items[0]?.position;
+    if (first !== undefined && last !== undefined) this.#pages.add(before, page, first, last);
   }
 
   #show(next: Loaded): void {
@@ -325,10 +333,12 @@ export function useTimelineRows(task_id: string, detail: TaskDetail | null, chos
   }
   const mine = held.current;
   mine.chosen = chosen;
-  useEffect(() => {
-    if (detail !== null) mine.take(detail);
-  }, [mine, detail]);
   const watch = store.value.watch(`task:${task_id}`);
+  useEffect(() => {
+    // The store can have a newer body already, which is drawn next.
+    const isNewest = watch.getSnapshot().data === detail;
+    if (detail !== null) mine.take(detail, isNewest ? watch.cursor() : null);
+  }, [mine, detail]);
   useEffect(() => {
     // An answer with an equal body wakes no screen.
     const timer = setInterval(() => mine.notice(watch.cursor()), REVIEW_PACE_MS);

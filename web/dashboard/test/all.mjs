@@ -26,6 +26,7 @@ if (skipped) {
     "calm",
     "faults",
     "load",
+    "changes",
   ];
   for (const name of suites) {
     if (only?.includes(name) === false) continue;

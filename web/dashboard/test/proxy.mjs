@@ -42,8 +42,10 @@ export class CountingProxy {
     this.server = server;
     this.target = target;
     this.url = `http://127.0.0.1:${server.address().port}`;
-    /** Each request: its method, path and time, and the status and the size of its answer. */
+    /** Each request: its method, path, time and `Requery-At-Least`, and the status and the size of its answer. */
     this.requests = [];
+    /** The bytes that came over the WebSocket connections, as text. */
+    this.heard = "";
     /** The streams that are open now, and all that were opened. */
     this.streams = 0;
     this.opened = 0;
@@ -80,7 +82,7 @@ export class CountingProxy {
 
   async pass(incoming, outgoing) {
     const { method, url: path, headers } = incoming;
-    const noted = { method, path, at: Date.now(), status: null, bytes: 0 };
+    const noted = { method, path, at: Date.now(), status: null, bytes: 0, atLeast: headers["requery-at-least"] };
     this.requests.push(noted);
     const other = this.replace(path, method);
     if (other) {
@@ -142,7 +144,12 @@ export class CountingProxy {
         const lines = headers.map(([name, value]) => `${name}: ${value}`);
         upstream.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
         upstream.write(head);
-        upstream.on("data", (bytes) => this.soon(() => client.write(bytes)));
+        upstream.on("data", (bytes) =>
+          this.soon(() => {
+            this.heard += bytes.toString("latin1");
+            client.write(bytes);
+          }),
+        );
         client.on("data", (bytes) => this.soon(() => upstream.write(bytes)));
       });
       this.stream(client);

@@ -33,14 +33,20 @@ export async function until(check, why, within = PATIENCE_MS) {
   }
 }
 
-/** Waits until no request has come for a while, and forgets the requests that came. */
-export async function settled(proxy, quiet = 700) {
-  await until(
+/** Waits until no request has come for a while, which begins at `from` at the earliest. */
+export function quieted(proxy, quiet, from = 0) {
+  return until(
     () =>
-      Date.now() - (proxy.requests.at(-1)?.at ?? 0) > quiet && proxy.requests.every(({ status }) => status !== null),
+      Date.now() - Math.max(from, proxy.requests.at(-1)?.at ?? 0) > quiet &&
+      proxy.requests.every(({ status }) => status !== null),
     "the page makes no more requests",
     20_000,
   );
+}
+
+/** Waits until no request has come for a while, and forgets the requests that came. */
+export async function settled(proxy, quiet = 700) {
+  await quieted(proxy, quiet);
   return proxy.taken();
 }
 

@@ -5,7 +5,7 @@ import { bookmark, removeBookmark, say } from "../actions";
 import { query } from "../ask";
 import { useCalm } from "../calm";
 import { useKeys } from "../keys";
-import { useModel } from "../live";
+import { useChanges, useModel } from "../live";
 import { joined, useOlder } from "../older_rows";
 import { Age } from "../parts/age";
 import { Belief } from "../parts/belief";
@@ -15,15 +15,18 @@ import type { Bookmark } from "../rows";
 
 const PAGE_ROWS = 100;
 
+const idOf = ({ bookmark_id }: Bookmark) => bookmark_id;
+
 export function Bookmarks() {
   const { data, error } = useModel("bookmarks");
   const older = useOlder<Bookmark>(
     `/api/v1/bookmarks${query({ project: project.value, limit: PAGE_ROWS })}`,
-    data?.next ?? null,
     data,
+    useChanges("bookmarks"),
+    idOf,
   );
-  const all = joined(data?.items ?? [], older.items, ({ bookmark_id }) => bookmark_id);
-  const rows = useCalm(all, ({ bookmark_id }) => bookmark_id, project.value);
+  const all = joined(data?.items ?? [], older.items, idOf);
+  const rows = useCalm(all, idOf, project.value);
   useKeys([
     {
       key: "e",

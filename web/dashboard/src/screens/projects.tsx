@@ -12,10 +12,12 @@ import { number, projectName } from "../words";
 
 const PATH = "/api/v1/projects?limit=200";
 
+const idOf = (one: Project) => one.project;
+
 export function ProjectDialog({ close }: { close: () => void }) {
   const overview = useModel("overview");
   const read = useRead<ProjectPage>(PATH, overview.data);
-  const older = useOlder<Project>(PATH, read.data?.next ?? null, read.data);
+  const older = useOlder<Project>(PATH, read.data, read.data, idOf);
   const [filter, setFilter] = useState("");
   const choose = (name: string | null) => {
     // A task is in one project. In another one its screen would have no row to show.
@@ -23,7 +25,7 @@ export function ProjectDialog({ close }: { close: () => void }) {
     else change({ project: name });
     close();
   };
-  const all = joined(read.data?.items ?? [], older.items, (one) => one.project);
+  const all = joined(read.data?.items ?? [], older.items, idOf);
   const items = all.filter((one) => projectName(one.project).toLowerCase().includes(filter.toLowerCase()));
   return (
     <Dialog title="Project" close={close}>

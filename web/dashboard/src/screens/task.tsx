@@ -1,7 +1,7 @@
 /** One task: its head, and its timeline. */
 import "../styles/task.css";
 import { query } from "../ask";
-import { useModel } from "../live";
+import { useChanges, useModel } from "../live";
 import { Failed, Waiting } from "../parts/states";
 import { useRead } from "../plain_read";
 import { project, to } from "../route";
@@ -13,9 +13,8 @@ import { Timeline } from "./timeline";
 
 export function TaskScreen({ task_id }: { task_id: string }) {
   const { data, state, error } = useModel(`task:${task_id}`);
-  const bookmarks = useModel("bookmarks");
   const path = data === null ? null : `/api/v1/bookmarks${query({ task_id, limit: 200 })}`;
-  const marks = useRead<BookmarkPage>(path, bookmarks.data);
+  const marks = useRead<BookmarkPage>(path, useChanges("bookmarks"));
   const chosen = project.value;
   useTaskTitle(data?.task.title ?? null);
   if (state === "gone")

@@ -1,5 +1,5 @@
 /** All tasks: filters, search, and the actions on a row. */
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import "../styles/lists.css";
 import { query } from "../ask";
 import { useCalm } from "../calm";
@@ -101,21 +101,22 @@ export function Tasks() {
   );
 }
 
+const idOf = ({ task_id }: Task) => task_id;
+
 function TaskList() {
   const overview = useModel("overview");
   const status = parameter("status");
   const parent = parameter("parent");
   const scope = query({ project: project.value, status, parent, limit: PAGE_ROWS });
   const read = useRead<TaskPage>(`/api/v1/tasks${scope}`, overview.data);
-  // The first page can have moved with an answer, and an older one with a notice.
-  const signs = useMemo(() => ({}), [overview.data, read.data]);
-  const older = useOlder<Task>(`/api/v1/tasks${scope}`, read.data?.next ?? null, signs);
+  // A change behind the first page brings an equal first page, so each answer is a sign.
+  const older = useOlder<Task>(`/api/v1/tasks${scope}`, read.data, read.answers, idOf);
   // The overview has the first tasks of all, which are shown until the answer is there.
   const known = parent === null ? (overview.data?.tasks.items ?? null) : null;
   const held = known?.filter((task) => status === null || task.status === status) ?? null;
   const first = read.data?.items ?? held ?? [];
-  const all = joined(first, older.items, ({ task_id }) => task_id);
-  const rows = useCalm(all, ({ task_id }) => task_id, scope);
+  const all = joined(first, older.items, idOf);
+  const rows = useCalm(all, idOf, scope);
   useKeys(older.hasMore ? [{ key: "o", does: "older tasks", group: "Tasks", run: older.load }] : []);
   if (read.data === null && first.length === 0) return read.error ? <Failed error={read.error} /> : <Waiting />;
   if (all.length === 0 && rows.length === 0) {
