@@ -14,9 +14,13 @@ export interface Read<T> {
 
 /** The least time between two requests of one plain read: at most two a second. */
 const READ_PACE_MS = 500;
-/** A read that failed is tried again after this time, which doubles up to the second one. */
+/** A read that failed, or that did not have all rows yet, is tried again after this time, which doubles up to the second one. */
 const RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 10_000;
+
+function pauseAfter(attempts: number): number {
+  return Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (attempts - 1));
+}
 
 /** The last answers, so that a screen has its rows at once when a person comes back. */
 interface Remembered {
@@ -45,9 +49,11 @@ class PlainRead<T> {
   #timer = 0;
   #next = 0;
   #failures = 0;
+  #partialAnswers = 0;
 
   constructor(
     readonly path: string | null,
+    readonly isPartial: (data: T) => boolean,
     readonly changed: () => void,
   ) {
     const known = path === null ? undefined : remembered.get(path);
@@ -105,6 +111,11 @@ class PlainRead<T> {
     try {
       const held = await ask<T>(path, { held: this.#held });
       this.#held = held;
+      this.#partialAnswers = this.isPartial(held.body) ? this.#partialAnswers + 1 : 0;
+      if (this.#partialAnswers > 0) {
+        this.#isStale = true;
+        this.#next = Date.now() + pauseAfter(this.#partialAnswers);
+      }
       const answers = this.read.answers + 1;
       this.read = { data: held.body, error: null, behindSince: this.#isStale ? began : null, answers };
       remember(path, { held, trueAt: began });
@@ -114,7 +125,7 @@ class PlainRead<T> {
       this.#failures += 1;
     }
     this.#isAsking = false;
-    if (this.#failures > 0) this.#wait(Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (this.#failures - 1)));
+    if (this.#failures > 0) this.#wait(pauseAfter(this.#failures));
     else this.#askIfStale();
     if (!this.#hasEnded) this.changed();
   }
@@ -122,14 +133,19 @@ class PlainRead<T> {
 
 /**
  * A read that is no read model. It is requested again when `sign` changes, which is the body of the read model whose
- * notices tell of its changes: a page without a change makes no request. A `path` of `null` asks for no rows.
+ * notices tell of its changes: a page without a change makes no request. A `path` of `null` asks for no rows. No notice tells
+ * when an answer that `isPartial` has all of its rows, so it is requested again after a pause.
  */
-export function useRead<T>(path: string | null, sign: unknown = null): Read<T> {
+export function useRead<T>(
+  path: string | null,
+  sign: unknown = null,
+  isPartial: (data: T) => boolean = () => false,
+): Read<T> {
   const [, draw] = useState(0);
   const held = useRef<PlainRead<T> | null>(null);
   if (held.current === null || held.current.path !== path) {
     held.current?.end();
-    held.current = new PlainRead<T>(path, () => draw((count) => count + 1));
+    held.current = new PlainRead<T>(path, isPartial, () => draw((count) => count + 1));
   }
   const mine = held.current;
   useEffect(() => mine.ask(), [mine, sign]);

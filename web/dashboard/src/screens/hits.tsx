@@ -20,6 +20,7 @@ export function Hits({ q }: { q: string }) {
   const read = useRead<SearchResults>(
     `/api/v1/search${query({ q, project: project.value, limit: MOST_HITS })}`,
     overview.data,
+    ({ complete }) => !complete,
   );
   if (read.data === null) return read.error ? <Failed error={read.error} /> : <Waiting />;
   const { items, complete } = read.data;

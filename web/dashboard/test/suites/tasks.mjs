@@ -80,6 +80,25 @@ export function tests() {
     assert.equal(new URL(page.url()).searchParams.get("q"), null);
   });
 
+  // The index follows the rows. No notice tells that it has reached them.
+  scenario("a search asks again while the index is behind", {}, async (stage) => {
+    const { page, server, project, show } = stage;
+    await server.newTask(project, { title: "lately written" });
+    const asked = [];
+    await page.route(/api\/v1\/search/, async (route) => {
+      asked.push(route.request().url());
+      if (asked.length > 2) return route.continue();
+      const response = await route.fetch();
+      const answer = await response.json();
+      return route.fulfill({ response, json: { ...answer, items: [], complete: false } });
+    });
+    await show("/tasks");
+    await page.getByRole("searchbox").fill("lately");
+    await page.getByText("The index is behind").waitFor();
+    await page.getByText("1 found").waitFor();
+    assert.equal(asked.length, 3);
+  });
+
   for (const width of [360, 1280]) {
     const options = { viewport: { width, height: 740 } };
     scenario(`a row says why a task waits, and a task where to answer, ${width} px`, options, async (stage) => {
