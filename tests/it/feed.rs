@@ -2,6 +2,7 @@
 //! gets one frame `stale` in place of the frames that it did not take, and the hub never waits for it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::PATIENCE;
+use crate::app::{PATIENCE, sqlite3};
 use crate::engine::{notice, watched};
 
 /// A change that passes the hub during the read of the first frame is sent after the first frame.
@@ -104,13 +105,39 @@ async fn a_feed_that_is_behind_by_too_many_read_models_gets_a_resync() {
 async fn the_first_frame_precedes_the_answer_to_an_early_watch() {
     let fixture = HubFixture::start().await;
     let mut feed = Feed::open(fixture.source.clone(), FeedRequest::default()).await.unwrap();
-    let kinds = |lines: Vec<FeedLine>| -> Vec<String> {
-        lines.iter().map(|line| serde_json::from_str::<Frame>(&line.text).unwrap().kind.kind().to_owned()).collect()
-    };
     let watch = || Watch { read_models: vec![Watched::Group(EveryTask)] };
-    assert_eq!(kinds(feed.watch(watch()).await.unwrap()), ["snapshot", "watching"]);
-    assert_eq!(kinds(feed.watch(watch()).await.unwrap()), ["watching"]);
+    assert_eq!(kinds(&feed.watch(watch()).await), ["snapshot", "watching"]);
+    assert_eq!(kinds(&feed.watch(watch()).await), ["watching"]);
     assert!(futures_util::poll!(feed.next()).is_pending(), "the first frame is sent once");
+}
+
+/// The tasks of `watch` cannot be looked up. The cursor of the last frame contains the changes that waited, so their frames
+/// go out before it.
+#[tokio::test]
+async fn a_watch_that_fails_loses_no_change_that_waits() {
+    let fixture = HubFixture::start().await;
+    let request = FeedRequest { scope: Scope::Of("p".to_owned()), since: None };
+    let mut feed = Feed::open(fixture.source.clone(), request).await.unwrap();
+    fixture.publish_all(vec![notice("task.updated", &["t1"])], 1).await;
+    fixture.publish_all(vec![notice("task.deleted", &["t2"])], 2).await;
+    sqlite3(&fixture.path(), "drop table tasks");
+    let parts = feed.watch(Watch { read_models: vec![watched("task:t1")] }).await;
+    assert_eq!(kinds(&parts), ["snapshot", "task.updated", "task.deleted", "closing"]);
+    let Some(Outgoing::Last(closing, _)) = parts.last() else { panic!("{parts:?}") };
+    assert_eq!(closing.cursor, Some(fixture.cursor_after(2)));
+    assert!(feed.next().await.is_none());
+}
+
+/// The hub ends the streams before it gets the message.
+#[tokio::test]
+async fn a_watch_that_meets_the_end_is_answered_with_the_last_frame() {
+    let fixture = HubFixture::start().await;
+    let mut feed = fixture.watching(["task:*"]).await;
+    fixture.publish_all(vec![notice("task.updated", &["t1"])], 1).await;
+    fixture.source.hub.close();
+    let parts = feed.watch(Watch { read_models: vec![watched("bookmarks")] }).await;
+    assert_eq!(kinds(&parts), ["task.updated", "closing"]);
+    assert!(matches!(parts.last(), Some(Outgoing::Last(..))), "the transport ends the stream as at every last frame");
 }
 
 /// The frames that wait for all feeds together are above the bound on memory, though no feed alone is above its own. A feed
@@ -203,7 +230,7 @@ struct HubFixture {
     source: FeedSource,
     initial_cursor: Cursor,
     inputs: mpsc::Sender<HubInput>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl HubFixture {
@@ -221,7 +248,11 @@ impl HubFixture {
             heartbeat: Duration::from_secs(3600),
             retry: Duration::from_secs(1),
         };
-        Self { source, initial_cursor, inputs, _folder: folder }
+        Self { source, initial_cursor, inputs, folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("requery.db")
     }
 
     /// The cursor after so many changes.
@@ -232,7 +263,8 @@ impl HubFixture {
     /// A feed that has sent its first frame and is narrowed to these read models.
     async fn watching<'a>(&self, models: impl IntoIterator<Item = &'a str>) -> Feed {
         let mut feed = Feed::open(self.source.clone(), FeedRequest::default()).await.unwrap();
-        feed.watch(Watch { read_models: models.into_iter().map(watched).collect() }).await.unwrap();
+        let parts = feed.watch(Watch { read_models: models.into_iter().map(watched).collect() }).await;
+        assert_eq!(kinds(&parts), ["snapshot", "watching"]);
         feed
     }
 
@@ -253,7 +285,7 @@ impl HubFixture {
 /// The next frame, which must be the only one of its burst.
 async fn next(feed: &mut Feed) -> Frame {
     match timeout(PATIENCE, feed.next()).await.expect("no frame in time").expect("the feed ended") {
-        Outgoing::Lines(lines) => only(&lines),
+        Outgoing::Line(line) => frame(&line),
         Outgoing::Burst(burst) => only(burst.lines()),
         other => panic!("{other:?}"),
     }
@@ -261,5 +293,19 @@ async fn next(feed: &mut Feed) -> Frame {
 
 fn only(lines: &[FeedLine]) -> Frame {
     assert_eq!(lines.len(), 1);
-    serde_json::from_str(&lines[0].text).unwrap()
+    frame(&lines[0])
+}
+
+fn frame(line: &FeedLine) -> Frame {
+    serde_json::from_str(&line.text).unwrap()
+}
+
+/// The kinds of the frames of these parts.
+fn kinds(parts: &[Outgoing]) -> Vec<String> {
+    let lines = parts.iter().flat_map(|part| match part {
+        Outgoing::Line(line) | Outgoing::Heartbeat(line) | Outgoing::Last(line, _) => std::slice::from_ref(line),
+        Outgoing::Burst(burst) => burst.lines(),
+        Outgoing::Rest => &[],
+    });
+    lines.map(|line| frame(line).kind.kind().to_owned()).collect()
 }

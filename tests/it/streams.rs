@@ -245,6 +245,34 @@ async fn a_stopping_server_sends_closing_with_a_retry_time() {
     app.stop().await;
 }
 
+/// The message of a client can meet the end of its stream at any moment.
+#[tokio::test]
+async fn a_stream_that_narrows_while_the_server_stops_ends_as_every_stream() {
+    let app = App::start().await;
+    let watch = json!({"type": "watch", "payload": {"read_models": ["overview"]}}).to_string();
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        let mut ws = app.ws("").await;
+        ws.frame().await;
+        streams.push(ws);
+    }
+    for (at, ws) in streams.iter_mut().enumerate() {
+        ws.send(Message::text(watch.clone())).await;
+        if at == 25 {
+            app.begin_stop();
+        }
+    }
+    for ws in &mut streams {
+        let mut frame = ws.frame().await;
+        if kind(&frame) == "watching" {
+            frame = ws.frame().await;
+        }
+        assert_eq!(kind(&frame), "closing");
+        assert_eq!(ws.closed().await.0, 1012);
+    }
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn each_client_error_has_its_close_code() {
     let app = App::start().await;

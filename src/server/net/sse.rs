@@ -26,9 +26,8 @@ fn events<H>(feed: Feed, held: H) -> impl Stream<Item = std::io::Result<Vec<u8>>
         let _ = &held;
         let mut text = String::new();
         match outgoing {
-            Outgoing::Lines(lines) => lines.iter().for_each(|line| event(&mut text, line)),
+            Outgoing::Line(line) | Outgoing::Heartbeat(line) => event(&mut text, &line),
             Outgoing::Burst(burst) => burst.lines().iter().for_each(|line| event(&mut text, line)),
-            Outgoing::Heartbeat(line) => event(&mut text, &line),
             Outgoing::Last(line, retry) => {
                 text.push_str(&format!("retry: {}\n", retry.as_millis()));
                 event(&mut text, &line);
