@@ -244,6 +244,8 @@ impl HubStream {
 impl Drop for HubStream {
     fn drop(&mut self) {
         self.hub.audience().leave(&self.membership);
+        // A flush that was handed out before can still hold the seat.
+        self.seat.leave();
     }
 }
 

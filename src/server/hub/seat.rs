@@ -153,6 +153,15 @@ impl Seat {
         state.wake();
     }
 
+    /// The stream left: from the end of this call on, no byte is written for it. A writing that runs ends first.
+    pub(super) fn leave(&self) {
+        let mut state = self.lock();
+        state.is_idle = false;
+        state.direct = None;
+        (state.bursts, state.bytes, state.merged) = (VecDeque::new(), 0, None);
+        state.waker = None;
+    }
+
     /// From now on idle streams are written to by the hub.
     pub(super) fn write_directly(&self, direct: Box<dyn DirectWriter>) {
         self.lock().direct = Some(direct);

@@ -153,7 +153,7 @@ pub async fn run(socket: UpgradedSocket, mut feed: Feed, heartbeat: Duration) {
     let (pipe, mut messages) = server_side(socket).await;
     feed.write_directly(Box::new(Direct(pipe.clone())));
     let end = exchange(&pipe, &mut messages, &mut feed, heartbeat).await;
-    // The hub writes nothing behind the close frame.
+    // The hub writes nothing behind the close frame: a stream that left is not written to.
     drop(feed);
     match end {
         End::Lost => {}
