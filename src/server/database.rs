@@ -264,6 +264,13 @@ impl Database {
         Position::from_column(next.cast_signed())
     }
 
+    /// Contains every change that the server has shown so far: in an answer, or by the acknowledgement of a write. Fails
+    /// while the database is away.
+    pub(super) fn shown(&self) -> Result<Cursor, DatabaseError> {
+        let open = self.connections()?;
+        Ok(Cursor::counter(&*open.epoch, open.minted.load(Ordering::SeqCst)))
+    }
+
     /// The changes to the schema that were made when the file was opened.
     pub fn migrated(&self) -> Arc<Migrated> {
         self.connections().map_or_else(|_| Arc::default(), |open| open.migrated)
