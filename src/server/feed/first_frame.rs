@@ -69,8 +69,8 @@ impl Default for FirstFrames {
 impl FirstFrames {
     /// The first frame of a stream that has joined the hub. `joined` contains every change that the hub had handed out then.
     ///
-    /// A stream whose frame is kept begins at once: it takes no connection to the database and waits for no turn. After a restart all clients come back together: the others wait for
-    /// each other here, and not in the queue of the reads.
+    /// A stream whose frame is kept begins at once: it takes no connection to the database and waits for no turn. After a
+    /// restart all clients come back together: the others wait for each other here, and not in the queue of the reads.
     pub(super) async fn read(
         &self,
         source: &FeedSource,
