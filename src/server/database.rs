@@ -16,7 +16,7 @@ use requery_entities::change;
 use requery_migrations::Migrated;
 use tokio::sync::Notify;
 
-use crate::protocol::limits;
+use crate::protocol::{Cursor, limits};
 use crate::server::metrics::Metrics;
 
 mod error;
