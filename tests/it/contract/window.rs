@@ -236,7 +236,7 @@ fn early_flushes_leave_time_for_other_work() {
         "0 @2 event.logged a
          70 @4 task.updated b
          100 @5 event.logged c
-         200 @7 event.logged d, event.logged e",
+         200 @8 event.logged d, event.logged e",
     );
 }
 
