@@ -264,8 +264,9 @@ impl Database {
         Position::from_column(next.cast_signed())
     }
 
-    /// The highest cursor that was minted in this run.
-    fn shown(&self) -> Result<Cursor, DatabaseError> {
+    /// Contains every change that the server has shown so far: in an answer, or by the acknowledgement of a write. Fails
+    /// while the database is away.
+    pub(super) fn shown(&self) -> Result<Cursor, DatabaseError> {
         match &**self.0.state.load() {
             State::Open(open) => {
                 let next = open.minted.load(Ordering::SeqCst);

@@ -19,10 +19,12 @@ use super::metrics::StreamTransportName;
 use super::read;
 use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
-use crate::protocol::{Closing, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, TaskId, Watch, Watched, Watching};
+use crate::protocol::{
+    Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, TaskId, Watch, Watched, Watching,
+};
 
 mod first_frame;
-pub use first_frame::FirstFrames;
+pub use first_frame::{FirstFrames, FirstLine};
 
 /// The parts of the server that every feed uses.
 #[derive(Clone)]
@@ -54,15 +56,17 @@ pub struct Feed {
     stream: HubStream,
     heartbeat: Interval,
     scope: Scope,
-    first: Option<FeedLine>,
+    first: Option<FirstLine>,
     ended: bool,
 }
 
 /// The next part of a feed.
 #[derive(Debug)]
 pub enum Outgoing {
-    /// These frames, then the socket is flushed.
-    Lines(Vec<FeedLine>),
+    /// The first frame of the stream.
+    First(FirstLine),
+    /// A frame of this stream alone.
+    Line(FeedLine),
     /// The frames of a flush, which many streams share.
     Burst(Arc<Burst>),
     /// The hub began a burst on the socket, and the socket did not take it whole.
@@ -77,7 +81,7 @@ impl Feed {
     /// Joins the hub, then reads the first frame.
     pub async fn open(source: FeedSource, request: FeedRequest) -> Result<Self, DatabaseError> {
         let stream = source.hub.join(&request.scope);
-        let first = source.first_frames.read(&source, &request).await?;
+        let first = source.first_frames.read(&source, &request, &stream.cursor()).await?;
         stream.begin(first.cursor().clone());
         let mut heartbeat = interval_at(tokio::time::Instant::now() + source.heartbeat, source.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,33 +89,35 @@ impl Feed {
         Ok(Self { source, stream, heartbeat, scope: request.scope, first, ended: false })
     }
 
-    /// Narrows the stream to the read models of `watch`. Returns the frames that come next: the first frame of the stream
+    /// Narrows the stream to the read models of `watch`. Returns the parts that come next: the first frame of the stream
     /// if that one was not taken yet (a client may send `watch` together with its request for the stream), the changes
-    /// before the narrowing, and the frame that confirms it.
+    /// before the narrowing, and the frame that confirms it. If the tasks of `watch` cannot be looked up, the last part is
+    /// [`Outgoing::Last`], behind the same changes: the cursor of that part contains them.
     ///
-    /// That frame leaves out each task that exists in another project than the stream: the stream reports no change of
-    /// that task. The stream keeps the task's id all the same, so it reports when the task comes into its project.
-    pub async fn watch(&mut self, watch: Watch) -> Result<Vec<FeedLine>, DatabaseError> {
+    /// The confirming frame leaves out each task that exists in another project than the stream: the stream reports no
+    /// change of that task. The stream keeps the task's id all the same, so it reports when the task comes into its
+    /// project.
+    pub async fn watch(&mut self, watch: Watch) -> Vec<Outgoing> {
         let (before, cursor) = self.stream.watch(watch.read_models.iter().cloned().collect());
-        let mut lines: Vec<FeedLine> = self.first.take().into_iter().collect();
-        lines.iter().for_each(|first| self.stream.note_own(first.text.len()));
+        let mut parts: Vec<Outgoing> = self.take_first().into_iter().collect();
         for taken in before {
             match taken {
-                Taken::Burst(burst) => lines.extend_from_slice(burst.lines()),
+                Taken::Burst(burst) => parts.push(Outgoing::Burst(burst)),
+                Taken::Rest => parts.push(Outgoing::Rest),
                 Taken::Closing(streams) => {
-                    self.ended = true;
-                    lines.push(self.closing(streams).0);
-                    return Ok(lines);
+                    parts.push(self.last(streams));
+                    return parts;
                 }
-                // The transport writes the rest of a burst before any other byte.
-                Taken::Rest => {}
             }
         }
-        let read_models = self.certified(watch.read_models).await?;
-        let watching = FeedLine::of(&Frame::new(FrameKind::Watching(Watching { read_models }), cursor));
-        self.stream.note_own(watching.text.len());
-        lines.push(watching);
-        Ok(lines)
+        parts.push(match self.certified(watch.read_models).await {
+            Ok(read_models) => Outgoing::Line(self.own(FrameKind::Watching(Watching { read_models }), cursor)),
+            Err(error) => {
+                tracing::warn!(%error, "could not look up the tasks that a stream watches");
+                self.last(1)
+            }
+        });
+        parts
     }
 
     /// The read models whose every change this stream reports from its cursor on. The rows are read after that cursor: a
@@ -127,15 +133,6 @@ impl Feed {
         Ok(read_models)
     }
 
-    /// The frame to send when so many streams end, and the longest time a client waits then before it reconnects. The time
-    /// grows with the number of streams, so that clients that come back together do not wait for each other.
-    pub fn closing(&self, streams: usize) -> (FeedLine, Duration) {
-        let streams = u32::try_from(streams).unwrap_or(u32::MAX);
-        let retry = self.source.retry + Duration::from_millis((streams / limits::STREAMS_PER_RETRY_MS).into());
-        let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
-        (self.line(FrameKind::Closing(Closing { retry_ms })), retry)
-    }
-
     /// The feed is sent by this transport. From now on the statistics of the streams list it.
     pub fn sent_by(&self, transport: StreamTransportName) {
         self.stream.open(transport);
@@ -146,8 +143,28 @@ impl Feed {
         self.stream.write_directly(direct);
     }
 
-    fn line(&self, kind: FrameKind) -> FeedLine {
-        FeedLine::of(&Frame::new(kind, self.stream.cursor()))
+    fn take_first(&mut self) -> Option<Outgoing> {
+        let first = self.first.take()?;
+        self.stream.note_own(first.text_bytes());
+        Some(Outgoing::First(first))
+    }
+
+    /// The last part of the feed, when so many streams end. The longest time a client waits before it reconnects grows with
+    /// the number of streams, so that clients that come back together do not wait for each other.
+    fn last(&mut self, streams: usize) -> Outgoing {
+        self.ended = true;
+        let streams = u32::try_from(streams).unwrap_or(u32::MAX);
+        let retry = self.source.retry + Duration::from_millis((streams / limits::STREAMS_PER_RETRY_MS).into());
+        let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
+        let closing = self.own(FrameKind::Closing(Closing { retry_ms }), self.stream.cursor());
+        Outgoing::Last(closing, retry)
+    }
+
+    /// A frame that this stream alone sends.
+    fn own(&self, kind: FrameKind, cursor: Cursor) -> FeedLine {
+        let line = FeedLine::of(&Frame::new(kind, cursor));
+        self.stream.note_own(line.text.len());
+        line
     }
 }
 
@@ -155,9 +172,8 @@ impl Stream for Feed {
     type Item = Outgoing;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Outgoing>> {
-        if let Some(first) = self.first.take() {
-            self.stream.note_own(first.text.len());
-            return Poll::Ready(Some(Outgoing::Lines(vec![first])));
+        if let Some(first) = self.take_first() {
+            return Poll::Ready(Some(first));
         }
         if self.ended {
             return Poll::Ready(None);
@@ -165,11 +181,7 @@ impl Stream for Feed {
         match self.stream.poll_take(context) {
             Poll::Ready(Taken::Burst(burst)) => return Poll::Ready(Some(Outgoing::Burst(burst))),
             Poll::Ready(Taken::Rest) => return Poll::Ready(Some(Outgoing::Rest)),
-            Poll::Ready(Taken::Closing(streams)) => {
-                self.ended = true;
-                let (line, retry) = self.closing(streams);
-                return Poll::Ready(Some(Outgoing::Last(line, retry)));
-            }
+            Poll::Ready(Taken::Closing(streams)) => return Poll::Ready(Some(self.last(streams))),
             Poll::Pending => {}
         }
         if self.heartbeat.poll_tick(context).is_pending() {
@@ -177,8 +189,7 @@ impl Stream for Feed {
         }
         // The hub writes no frame between the cursor of the heartbeat and the heartbeat.
         self.stream.hold();
-        let heartbeat = self.line(FrameKind::Heartbeat(Heartbeat { server_time: now() }));
-        self.stream.note_own(heartbeat.text.len());
+        let heartbeat = self.own(FrameKind::Heartbeat(Heartbeat { server_time: now() }), self.stream.cursor());
         Poll::Ready(Some(Outgoing::Heartbeat(heartbeat)))
     }
 }

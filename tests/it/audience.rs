@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use requery::engine::invalidation;
@@ -50,11 +50,17 @@ enum Mood {
 #[derive(Debug)]
 struct Received {
     mood: Mood,
+    /// The stream left the hub.
+    has_left: bool,
     /// The cursor of each frame, and the read models that the frame reports: none for all.
     frames: Vec<(Cursor, Option<BTreeSet<Watched>>)>,
 }
 
 impl Received {
+    fn new() -> Self {
+        Self { mood: Mood::All, has_left: false, frames: Vec::new() }
+    }
+
     fn take(&mut self, burst: &Burst) {
         for line in burst.lines() {
             let frame: requery::protocol::Frame = serde_json::from_str(&line.text).unwrap();
@@ -77,6 +83,7 @@ struct Socket(Arc<Mutex<Received>>);
 impl DirectWriter for Socket {
     fn offer(&self, burst: &Burst) -> Offered {
         let mut received = self.0.lock().unwrap();
+        assert!(!received.has_left, "the hub writes to a stream that left");
         match received.mood {
             Mood::Nothing => Offered::Nothing,
             Mood::Part => {
@@ -112,6 +119,11 @@ impl Client {
                 Taken::Closing(_) => panic!("the hub closes no stream"),
             }
         }
+    }
+
+    fn leave(self) {
+        drop(self.stream);
+        self.received.lock().unwrap().has_left = true;
     }
 
     /// Every change up to `cursor` that the stream watches was reported by a frame of its cursor or of a later one.
@@ -182,6 +194,40 @@ fn no_order_leaves_a_stream_without_a_change() {
     proptest!(config, |(steps in steps())| runtime.block_on(run(steps)));
 }
 
+/// The hub lets other tasks run while it writes a flush. The streams that leave meanwhile get none of it: a close frame can
+/// be behind them already.
+#[tokio::test]
+async fn a_stream_that_leaves_during_a_flush_gets_no_frame() {
+    let cursor = |number: u64| Cursor::counter(EPOCH, number);
+    let hub = Hub::new(cursor(1), Arc::new(Metrics::default()));
+    let (inputs, receiver) = mpsc::channel(2);
+    tokio::spawn(hub::run(hub.clone(), receiver, Duration::ZERO, CancellationToken::new()));
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        let (stream, received) = (hub.join(&Scope::All), Arc::new(Mutex::new(Received::new())));
+        stream.write_directly(Box::new(Socket(received.clone())));
+        let mut client = Client { stream, scope: Scope::All, received, watched: Vec::new() };
+        client.take();
+        clients.push(client);
+    }
+    inputs.send(HubInput::Notices { notices: vec![change((1, 0), 1)], read_at: Instant::now() }).await.unwrap();
+    inputs.send(HubInput::Complete(cursor(2))).await.unwrap();
+    let served =
+        |clients: &[Client]| clients.iter().filter(|client| !client.received.lock().unwrap().frames.is_empty()).count();
+    while served(&clients) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let before = served(&clients);
+    assert!(before < clients.len(), "the flush runs");
+    let left: Vec<_> = clients.iter().map(|client| client.received.clone()).collect();
+    clients.into_iter().for_each(Client::leave);
+    // The flush ends before the hub takes the next input.
+    for number in 3..6 {
+        inputs.send(HubInput::Complete(cursor(number))).await.expect("the hub runs");
+    }
+    assert_eq!(left.iter().filter(|received| !received.lock().unwrap().frames.is_empty()).count(), before);
+}
+
 async fn run(steps: Vec<Step>) {
     let cursor = |number: u64| Cursor::counter(EPOCH, number);
     let hub = Hub::new(cursor(1), Arc::new(Metrics::default()));
@@ -194,7 +240,7 @@ async fn run(steps: Vec<Step>) {
     let join = |clients: &mut Vec<Client>, scope: Scope| {
         let begin = hub.latest();
         let stream = hub.join(&scope);
-        let received = Arc::new(Mutex::new(Received { mood: Mood::All, frames: Vec::new() }));
+        let received = Arc::new(Mutex::new(Received::new()));
         stream.write_directly(Box::new(Socket(received.clone())));
         clients.push(Client { stream, scope, received, watched: vec![(begin.snapshot().xmax(), None)] });
     };
@@ -219,13 +265,13 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Mood(client, mood) => clients[client % count].received.lock().unwrap().mood = mood,
             Step::Take(client) => clients[client % count].take(),
-            Step::Leave(client) if count > 40 => drop(clients.swap_remove(client % count)),
+            Step::Leave(client) if count > 40 => clients.swap_remove(client % count).leave(),
             Step::Leave(_) => {}
             Step::Change(all) => {
                 number += 1;
                 let notices: Vec<_> = all.into_iter().enumerate().map(|(n, one)| change(one, at * 100 + n)).collect();
                 changes.insert(number, notices.clone());
-                inputs.send(HubInput::Notices(notices)).await.unwrap();
+                inputs.send(HubInput::Notices { notices, read_at: Instant::now() }).await.unwrap();
                 inputs.send(HubInput::Complete(cursor(number))).await.unwrap();
             }
             Step::Run(times) => {

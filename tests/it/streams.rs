@@ -1,5 +1,6 @@
 //! Streams: first frames, notices, narrowing, resuming after a reconnect, and clients that break the protocol.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use tokio::time::timeout;
 
-use crate::app::{App, PATIENCE};
+use crate::app::{App, PATIENCE, Ws};
 use crate::rest::Client;
 
 mod load;
@@ -22,6 +23,11 @@ const OTHER: &str = "0190b0a0-0000-7000-8000-000000000002";
 
 fn kind(frame: &Value) -> &str {
     frame["type"].as_str().unwrap()
+}
+
+/// Waits until the server has noticed a write of another program.
+async fn until_notice(ws: &mut Ws, kind_of_notice: &str) {
+    while kind(&ws.frame().await) != kind_of_notice {}
 }
 
 #[tokio::test]
@@ -97,8 +103,10 @@ async fn the_first_frame_says_whether_the_project_is_known() {
     };
     timeout(PATIENCE, folded).await.unwrap();
     app.sql("delete from tasks");
+    until_notice(&mut ws, "task.deleted").await;
     assert_eq!([known("?project=p").await, known(&p).await], [false, false]);
     app.sql("insert into tasks (title, project) values ('b', 'p')");
+    until_notice(&mut ws, "task.started").await;
     assert_eq!(known("?project=p").await, true);
 }
 
@@ -141,12 +149,14 @@ async fn a_narrowed_stream_gets_only_notices_of_watched_read_models() {
 async fn a_resumed_stream_lists_exactly_the_changed_read_models() {
     let app = App::start().await;
     app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'a', 'p'), ('{OTHER}', 'b', 'q')"));
-    let since = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();
+    let mut ws = app.ws("").await;
+    let since = ws.frame().await["cursor"].as_str().unwrap().to_owned();
 
     let unchanged = app.ws(&format!("?since={since}")).await.frame().await;
     assert_eq!((kind(&unchanged), &unchanged["payload"]["stale"]), ("resumed", &json!([])));
 
     app.sql(&format!("update tasks set title = 'x' where id = '{TASK}'"));
+    until_notice(&mut ws, "task.updated").await;
     let changed = app.ws(&format!("?since={since}")).await.frame().await;
     assert_eq!(changed["payload"]["stale"], json!(["overview", format!("task:{TASK}")]));
     let elsewhere = app.ws(&format!("?since={since}&project=q")).await.frame().await;
@@ -242,6 +252,55 @@ async fn a_stopping_server_sends_closing_with_a_retry_time() {
     assert_eq!((kind(&closing), &closing["payload"]), ("closing", &json!({"retry_ms": 2001})));
     assert_eq!(ws.closed().await.0, 1012);
     assert_eq!(kind(&sse.event().await.0), "closing");
+    app.stop().await;
+}
+
+/// A browser waits for exactly the time of the line `retry:`.
+#[tokio::test]
+async fn browsers_are_sent_back_at_different_times() {
+    let app = App::start().await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(reqwest::get(app.url("/api/v1/stream")).await.unwrap());
+    }
+    app.begin_stop();
+    let mut pauses = BTreeSet::new();
+    for stream in streams {
+        let text = timeout(PATIENCE, stream.text()).await.unwrap().unwrap();
+        let last = text.rsplit("\n\n").find(|event| event.contains("closing")).expect("the last event");
+        let pause: u64 = last.lines().find_map(|line| line.strip_prefix("retry: ")).unwrap().parse().unwrap();
+        assert!(last.contains(r#""retry_ms":2010"#) && (251..=2010).contains(&pause), "{last}");
+        pauses.insert(pause);
+    }
+    assert!(pauses.len() > 10, "{pauses:?}");
+    app.stop().await;
+}
+
+/// The message of a client can meet the end of its stream at any moment.
+#[tokio::test]
+async fn a_stream_that_narrows_while_the_server_stops_ends_as_every_stream() {
+    let app = App::start().await;
+    let watch = json!({"type": "watch", "payload": {"read_models": ["overview"]}}).to_string();
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        let mut ws = app.ws("").await;
+        ws.frame().await;
+        streams.push(ws);
+    }
+    for (at, ws) in streams.iter_mut().enumerate() {
+        ws.send(Message::text(watch.clone())).await;
+        if at == 25 {
+            app.begin_stop();
+        }
+    }
+    for ws in &mut streams {
+        let mut frame = ws.frame().await;
+        if kind(&frame) == "watching" {
+            frame = ws.frame().await;
+        }
+        assert_eq!(kind(&frame), "closing");
+        assert_eq!(ws.closed().await.0, 1012);
+    }
     app.stop().await;
 }
 

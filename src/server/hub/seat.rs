@@ -57,10 +57,11 @@ struct SeatState {
     /// Contains every change that was handed over, and every change that does not concern the stream.
     cursor: Cursor,
     bursts: VecDeque<Arc<Burst>>,
-    bytes: u64,
     /// The bursts that came when the others took too many bytes.
-    merged: Option<(ReportedModels, Cursor)>,
+    merged: Option<MergedBursts>,
     is_idle: bool,
+    /// The task of the stream took a burst, and has not come back for the next part yet.
+    is_sending: bool,
     has_rest: bool,
     /// The number of streams that end at once.
     closing: Option<usize>,
@@ -69,14 +70,33 @@ struct SeatState {
     figures: SeatFigures,
 }
 
+/// Several bursts in one.
+struct MergedBursts {
+    models: ReportedModels,
+    cursor: Cursor,
+    /// The number of the bursts.
+    flushes: usize,
+}
+
+impl MergedBursts {
+    fn of(burst: &Burst) -> Self {
+        Self { models: burst.models(), cursor: burst.cursor().clone(), flushes: 1 }
+    }
+
+    fn join(self, burst: &Burst) -> Self {
+        let models = self.models.join(burst.models());
+        Self { models, cursor: burst.cursor().clone(), flushes: self.flushes + 1 }
+    }
+}
+
 impl Seat {
     pub(super) fn new(cursor: Cursor, memory: BurstMemory) -> Self {
         let state = SeatState {
             cursor,
             bursts: VecDeque::new(),
-            bytes: 0,
             merged: None,
             is_idle: false,
+            is_sending: false,
             has_rest: false,
             closing: None,
             waker: None,
@@ -89,26 +109,24 @@ impl Seat {
     /// Adds a burst. [`Seat::pump`] has to follow, without a lock of the hub.
     pub(super) fn add(&self, burst: &Arc<Burst>) {
         let mut state = self.lock();
-        if let Some((models, cursor)) = &mut state.merged {
-            *models = std::mem::replace(models, ReportedModels::All("")).join(burst.models());
-            cursor.clone_from(burst.cursor());
-        } else if !state.bursts.is_empty() && state.bytes + burst.text_bytes() > limits::OWED_BYTES as u64 {
+        if let Some(merged) = state.merged.take() {
+            state.merged = Some(merged.join(burst));
+        } else if state.owes_too_much(burst) {
             state.merge(Some(burst));
         } else {
-            state.bytes += burst.text_bytes();
             state.bursts.push_back(burst.clone());
         }
     }
 
-    /// Replaces all that waits by one `resync`, unless the stream is idle or has its first burst.
+    /// Replaces all that waits by one `resync`. A stream for which nothing waits is left alone.
     pub(super) fn drop_backlog(&self, reason: &'static str) {
         let mut state = self.lock();
         if state.bursts.is_empty() && state.merged.is_none() {
             return;
         }
         state.merge(None);
-        if let Some((models, _)) = &mut state.merged {
-            *models = ReportedModels::All(reason);
+        if let Some(merged) = &mut state.merged {
+            merged.models = ReportedModels::All(reason);
         }
     }
 
@@ -136,7 +154,6 @@ impl Seat {
                     break;
                 }
                 Offered::Nothing => {
-                    state.bytes += burst.text_bytes();
                     state.bursts.push_front(burst);
                     state.wake();
                     break;
@@ -153,6 +170,15 @@ impl Seat {
         state.wake();
     }
 
+    /// The stream left: from the end of this call on, no byte is written for it. A writing that runs ends first.
+    pub(super) fn leave(&self) {
+        let mut state = self.lock();
+        state.is_idle = false;
+        state.direct = None;
+        (state.bursts, state.merged) = (VecDeque::new(), None);
+        state.waker = None;
+    }
+
     /// From now on idle streams are written to by the hub.
     pub(super) fn write_directly(&self, direct: Box<dyn DirectWriter>) {
         self.lock().direct = Some(direct);
@@ -163,6 +189,7 @@ impl Seat {
     pub(super) fn poll_take(&self, context: &mut Context<'_>, latest: impl FnOnce() -> Cursor) -> Poll<Taken> {
         let latest = latest();
         let mut state = self.lock();
+        state.is_sending = false;
         if let Some(taken) = state.take(&self.memory) {
             return Poll::Ready(taken);
         }
@@ -210,11 +237,12 @@ impl Seat {
         self.lock().figures.note(1, bytes as u64);
     }
 
-    /// The figures of the stream.
-    pub(super) fn figures(&self) -> SeatFigures {
+    /// The figures of the stream, and how many flushes it is behind.
+    pub(super) fn figures(&self) -> (SeatFigures, usize) {
         let state = self.lock();
-        let flushes_behind = state.bursts.len() + usize::from(state.merged.is_some()) + usize::from(state.has_rest);
-        SeatFigures { flushes_behind, ..state.figures }
+        let merged = state.merged.as_ref().map_or(0, |merged| merged.flushes);
+        let flushes_behind = state.bursts.len() + merged + usize::from(state.has_rest || state.is_sending);
+        (state.figures, flushes_behind)
     }
 
     /// The first frame of the stream contains `cursor`.
@@ -246,32 +274,36 @@ impl SeatState {
             return None;
         };
         self.is_idle = false;
+        self.is_sending = matches!(taken, Taken::Rest | Taken::Burst(_));
         Some(taken)
     }
 
     /// Removes the next burst that the stream does not cover yet.
     fn next(&mut self, memory: &BurstMemory) -> Option<Arc<Burst>> {
         while let Some(burst) = self.bursts.pop_front() {
-            self.bytes -= burst.text_bytes();
             if !self.cursor.covers(burst.cursor()) {
                 return Some(burst);
             }
         }
-        let (models, cursor) = self.merged.take()?;
+        let MergedBursts { models, cursor, .. } = self.merged.take()?;
         (!self.cursor.covers(&cursor)).then(|| Arc::new(Burst::of_models(models, &cursor, None, memory)))
+    }
+
+    /// Whether the stream is behind, and the bursts that wait have too many bytes with this one.
+    fn owes_too_much(&self, burst: &Burst) -> bool {
+        let before: u64 = self.bursts.iter().map(|before| before.text_bytes()).sum();
+        // The frames of a burst are not encoded for a stream that keeps up.
+        !self.bursts.is_empty() && before + burst.text_bytes() > limits::OWED_BYTES as u64
     }
 
     /// Merges all that waits into one set of read models.
     fn merge(&mut self, newest: Option<&Arc<Burst>>) {
-        self.bytes = 0;
         let mut merged = self.merged.take();
         for burst in std::mem::take(&mut self.bursts).iter().chain(newest) {
-            let models = burst.models();
-            let models = match merged {
-                Some((before, _)) => before.join(models),
-                None => models,
-            };
-            merged = Some((models, burst.cursor().clone()));
+            merged = Some(match merged {
+                Some(before) => before.join(burst),
+                None => MergedBursts::of(burst),
+            });
         }
         self.merged = merged;
     }

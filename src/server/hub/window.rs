@@ -2,18 +2,18 @@
 //!
 //! The first notice after a quiet time goes out at once. Later notices wait until one window has passed since the last
 //! flush. A flush has at most one notice for each kind and task: the newest, with the number of changes that it stands
-//! for. A notice for which a person may wait goes out early, with all that waits: a task that waits, that ended or that has
-//! another status in some other way, and a list of tasks to do. The window reads no clock and does no I/O: the time is an argument.
+//! for. A notice for which a person may wait goes out early, with all that waits: a task that started, that ended or that
+//! has another status in some other way, and a list of tasks to do. The window reads no clock and does no I/O: the time is an argument.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice, TaskId};
 
 /// Sending takes at most two thirds of the time: the window is at least so many times as wide as the last flush took.
 const WINDOW_PER_SENDING: f64 = 1.5;
-/// The shortest time between two early flushes.
+/// The shortest time from the end of an early flush to the next one.
 const EARLY_PAUSE: Duration = Duration::from_millis(10);
 /// The kinds of events that a person waits for, see [`is_urgent`].
 const URGENT_EVENTS: [&str; 4] = ["permission.requested", "plan", "question", "todo"];
@@ -22,7 +22,7 @@ const URGENT_EVENTS: [&str; 4] = ["permission.requested", "plan", "question", "t
 #[derive(Debug)]
 pub struct Window {
     base: Duration,
-    /// The time between two flushes.
+    /// The time from one flush at the end of a window to the next.
     width: Duration,
     pending: Vec<Merged>,
     index_by_key: HashMap<MergeKey, usize>,
@@ -33,10 +33,26 @@ pub struct Window {
     cursor: Option<Cursor>,
     due: Option<Duration>,
     early: Option<Duration>,
-    /// The time when the first of the pending notices came.
-    since: Option<Duration>,
+    /// The time when the change of the first pending notice was read.
+    read_at: Option<Instant>,
     last_flush: Option<Duration>,
-    last_early: Option<Duration>,
+    /// The flush that was taken last.
+    last: FlushKind,
+    /// No flush begins before: the last early one took so long.
+    rest_until: Duration,
+    /// No early flush begins before.
+    early_from: Duration,
+}
+
+/// The reason for a flush.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum FlushKind {
+    /// The window ended.
+    AtEnd,
+    /// The window ended, and a person may wait for a notice of the flush.
+    UrgentAtEnd,
+    /// A person may wait for a notice of the flush, and the window had not ended.
+    Early,
 }
 
 /// A flush whose time has come.
@@ -44,8 +60,8 @@ pub struct Window {
 pub struct Due {
     /// The content.
     pub flushed: Flushed,
-    /// The time when the first of its notices came.
-    pub since: Duration,
+    /// The time when the change of its first notice was read. None: it has no notice, only a doubt.
+    pub read_at: Option<Instant>,
     /// How many notices were merged into another one.
     pub merged_away: u64,
 }
@@ -95,19 +111,22 @@ impl Window {
             cursor: None,
             due: None,
             early: None,
-            since: None,
+            read_at: None,
             last_flush: None,
-            last_early: None,
+            last: FlushKind::AtEnd,
+            rest_until: Duration::ZERO,
+            early_from: Duration::ZERO,
         }
     }
 
-    /// Takes notices of a pass. They go out once [`Window::handle_complete`] has named the cursor that contains them.
-    pub fn handle_notices(&mut self, notices: Vec<Notice>, now: Duration) {
+    /// Takes notices of a pass, whose changes were read from the log at `read_at`. They go out once
+    /// [`Window::handle_complete`] has named the cursor that contains them.
+    pub fn handle_notices(&mut self, notices: Vec<Notice>, read_at: Instant, now: Duration) {
         self.incomplete = true;
+        self.read_at.get_or_insert(read_at);
         self.plan(now);
         if notices.iter().any(is_urgent) {
-            let earliest = self.last_early.map_or(now, |last| now.max(last + EARLY_PAUSE));
-            self.early.get_or_insert(earliest);
+            self.early.get_or_insert(now.max(self.early_from));
         }
         for notice in notices {
             if self.doubt.is_some() {
@@ -156,7 +175,7 @@ impl Window {
         self.incomplete = false;
         self.due = None;
         self.early = None;
-        self.since = None;
+        self.read_at = None;
     }
 
     /// The time of the next flush. None while no notice waits, and while a pass is incomplete.
@@ -170,13 +189,17 @@ impl Window {
         if self.poll_timeout()? > now {
             return None;
         }
+        self.last = match (self.due.is_some_and(|due| due <= now), self.early) {
+            (true, None) => FlushKind::AtEnd,
+            (true, Some(_)) => FlushKind::UrgentAtEnd,
+            (false, _) => FlushKind::Early,
+        };
         // An early flush is no reason to let the next notices wait longer.
-        if self.due.is_some_and(|due| due <= now) {
+        if self.last != FlushKind::Early {
             self.last_flush = Some(now);
         }
-        self.last_early = self.early.map(|_| now).or(self.last_early);
         (self.due, self.early) = (None, None);
-        let since = self.since.take().unwrap_or(now);
+        let read_at = self.read_at.take();
         let cursor = self.cursor.clone()?;
         let merged = std::mem::take(&mut self.pending);
         self.index_by_key.clear();
@@ -186,27 +209,37 @@ impl Window {
             None if merged.is_empty() => return None,
             None => Flushed::Notices { merged, cursor },
         };
-        Some(Due { flushed, since, merged_away })
+        Some(Due { flushed, read_at, merged_away })
     }
 
-    /// Notes how long it took to send the last flush. The window widens with it.
-    pub fn handle_sent(&mut self, took: Duration) {
-        self.width = took.mul_f64(WINDOW_PER_SENDING).clamp(self.base, self.base * limits::WIDEST_WINDOW);
+    /// Notes that the last flush was sent at `now`, and how long that took. The window widens with it. An early flush may
+    /// have few notices, so it says nothing about the next window; a pause of half of its time follows instead.
+    pub fn handle_sent(&mut self, took: Duration, now: Duration) {
+        let widest = self.base * limits::WIDEST_WINDOW;
+        match self.last {
+            FlushKind::AtEnd | FlushKind::UrgentAtEnd => {
+                self.width = took.mul_f64(WINDOW_PER_SENDING).clamp(self.base, widest);
+            }
+            FlushKind::Early => self.rest_until = now + (took / 2).min(widest),
+        }
+        if self.last != FlushKind::AtEnd {
+            self.early_from = now + EARLY_PAUSE.max(took / 2);
+        }
     }
 
     fn plan(&mut self, now: Duration) {
-        self.since.get_or_insert(now);
-        let earliest = self.last_flush.map(|last| last + self.width);
-        self.due.get_or_insert(earliest.map_or(now, |earliest| earliest.max(now)));
+        let earliest = self.last_flush.map_or(now, |last| last + self.width);
+        self.due.get_or_insert(earliest.max(self.rest_until).max(now));
     }
 }
 
 /// Whether a person may wait for this change. The log does not say to which status a task changed, so every change of a
-/// status counts.
+/// status counts. It does not say either with which status a task started, and a task can start as waiting.
 fn is_urgent(notice: &Notice) -> bool {
     let fields = notice.fields();
     let kinds = fields.kinds.into_iter().flatten();
-    fields.status.is_some()
+    matches!(notice, Notice::TaskStarted(_))
+        || fields.status.is_some()
         || fields.status_changed == Some(&true)
         || kinds.map(String::as_str).any(|kind| URGENT_EVENTS.contains(&kind))
 }

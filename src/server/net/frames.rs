@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::server::hub::FeedLine;
+use crate::server::hub::{Burst, FeedLine};
+use crate::server::metrics::StreamTransportName;
 
 /// The first byte of a frame that is one complete message.
 const TEXT: u8 = 0x81;
@@ -13,8 +14,13 @@ pub(super) const PING: [u8; 2] = [0x89, 0];
 /// The longest header of a frame from a server, in bytes.
 const HEADER: usize = 10;
 
+/// The bytes of a burst on a WebSocket.
+pub(super) fn websocket_bytes(burst: &Burst) -> Bytes {
+    burst.wire(StreamTransportName::WebSocket, |lines| text_frames(lines).into())
+}
+
 /// The bytes of these lines, each as one text frame.
-pub(super) fn text_frames(lines: &[FeedLine]) -> Vec<u8> {
+fn text_frames(lines: &[FeedLine]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(lines.iter().map(|line| HEADER + line.text.len()).sum());
     lines.iter().for_each(|line| put_text(&mut bytes, &line.text));
     bytes
@@ -27,9 +33,21 @@ pub(super) fn text_frame(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The bytes before a text of this length that is one frame.
+pub(super) fn text_header(length: usize) -> Bytes {
+    let mut bytes = Vec::with_capacity(HEADER);
+    put_header(&mut bytes, length);
+    bytes.into()
+}
+
 fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    put_header(bytes, text.len());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn put_header(bytes: &mut Vec<u8>, length: usize) {
     bytes.push(TEXT);
-    match text.len() {
+    match length {
         short @ ..126 => bytes.push(short as u8),
         medium @ ..0x1_0000 => {
             bytes.push(126);
@@ -40,7 +58,6 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
             bytes.extend((long as u64).to_be_bytes());
         }
     }
-    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// A close frame. Of a longer reason the end is left out.

@@ -27,13 +27,12 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::TaskTracker;
 
-use super::frames::{PING, close_frame, text_frames};
+use super::frames::{PING, close_frame, text_frame, text_header, websocket_bytes};
 use super::pipe::{Direct, Duplex, Pipe};
 use super::socket::{Socket, Upgrading};
 use crate::protocol::Watch;
 use crate::protocol::limits;
 use crate::server::feed::{Feed, Outgoing};
-use crate::server::hub::FeedLine;
 
 /// The size of the read buffer. Clients send very little, and every connection holds one.
 const READ_BUFFER: usize = 1024;
@@ -60,6 +59,9 @@ enum End {
     /// The server sends a close frame with this code and this reason.
     ByServer(u16, &'static str),
 }
+
+/// The end behind the frame `closing`.
+const COME_BACK_LATER: End = End::ByServer(code::RESTART, "come back later");
 
 /// The request is not a valid WebSocket upgrade (RFC 6455, 4.2.1). The text names the missing part.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +153,7 @@ pub async fn run(socket: UpgradedSocket, mut feed: Feed, heartbeat: Duration) {
     let (pipe, mut messages) = server_side(socket).await;
     feed.write_directly(Box::new(Direct(pipe.clone())));
     let end = exchange(&pipe, &mut messages, &mut feed, heartbeat).await;
-    // The hub writes nothing behind the close frame.
+    // The hub writes nothing behind the close frame: a stream that left is not written to.
     drop(feed);
     match end {
         End::Lost => {}
@@ -186,23 +188,16 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
     loop {
         tokio::select! {
             next = feed.next() => {
-                let bytes = match next {
-                    Some(Outgoing::Lines(lines)) => text_frames(&lines).into(),
-                    Some(Outgoing::Burst(burst)) => burst.wire(|lines| text_frames(lines).into()),
-                    Some(Outgoing::Rest) => Bytes::new(),
-                    Some(Outgoing::Heartbeat(line)) => {
-                        if last_message.elapsed() > heartbeat * 5 / 2 {
-                            return End::Lost;
+                let is_silent = last_message.elapsed() > heartbeat * 5 / 2;
+                match next {
+                    Some(Outgoing::Heartbeat(_)) if is_silent => return End::Lost,
+                    Some(outgoing) => {
+                        if let Some(end) = write(pipe, outgoing).await {
+                            return end;
                         }
-                        let mut bytes = text_frames(&[line]);
-                        bytes.extend(PING);
-                        bytes.into()
                     }
-                    Some(Outgoing::Last(line, _)) => return come_back_later(pipe, line).await,
-                    None => return End::ByServer(code::SERVER_FAULT, "the stream ended"),
-                };
-                if pipe.send(bytes).await.is_err() {
-                    return End::Lost;
+                    // A feed ends behind its last part only, and that part ends the exchange.
+                    None => return COME_BACK_LATER,
                 }
             }
             message = messages.next() => {
@@ -211,22 +206,17 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
                     Some(Ok(Message::Close(_))) => return End::ByClient,
                     Some(Ok(message)) => match parse_watch(&message) {
                         Ok(Some(watch)) => {
-                            let lines = match feed.watch(watch).await {
-                                Ok(lines) => lines,
-                                Err(error) => {
-                                    tracing::warn!(%error, "could not look up the tasks that a stream watches");
-                                    return come_back_later(pipe, feed.closing(1).0).await;
+                            for outgoing in feed.watch(watch).await {
+                                if let Some(end) = write(pipe, outgoing).await {
+                                    return end;
                                 }
-                            };
-                            if pipe.send(text_frames(&lines).into()).await.is_err() {
-                                return End::Lost;
                             }
                             // A client may send many messages at once. Other tasks run between two of them.
                             tokio::task::yield_now().await;
                         }
                         // The answer to a ping can wait for the peer.
                         Ok(None) if messages.flush().await.is_err() => return End::Lost,
-                        Ok(None) if pipe.is_behind() && pipe.send(Bytes::new()).await.is_err() => return End::Lost,
+                        Ok(None) if pipe.is_behind() && pipe.send([]).await.is_err() => return End::Lost,
                         Ok(None) => {}
                         Err((code, reason)) => return End::ByServer(code, reason),
                     },
@@ -238,10 +228,24 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
     }
 }
 
-/// Sends the frame `closing`.
-async fn come_back_later(pipe: &Pipe, closing: FeedLine) -> End {
-    let _ = pipe.send(text_frames(&[closing]).into()).await;
-    End::ByServer(code::RESTART, "come back later")
+/// Sends a part of a feed. Returns how the connection ends, if it ends with this part.
+async fn write(pipe: &Pipe, outgoing: Outgoing) -> Option<End> {
+    let is_last = matches!(outgoing, Outgoing::Last(..));
+    let sent = match outgoing {
+        Outgoing::First(first) => {
+            pipe.send(std::iter::once(text_header(first.text_bytes())).chain(first.parts())).await
+        }
+        Outgoing::Burst(burst) => pipe.send([websocket_bytes(&burst)]).await,
+        // The pipe has the rest of the burst, and writes it before any other byte.
+        Outgoing::Rest => pipe.send([]).await,
+        Outgoing::Line(line) | Outgoing::Last(line, _) => pipe.send([text_frame(&line.text).into()]).await,
+        Outgoing::Heartbeat(line) => pipe.send([text_frame(&line.text).into(), Bytes::from_static(&PING)]).await,
+    };
+    match sent {
+        _ if is_last => Some(COME_BACK_LATER),
+        Ok(()) => None,
+        Err(_) => Some(End::Lost),
+    }
 }
 
 /// A message of a client, before its payload is read. A full list of read models is then parsed once and never copied.
@@ -286,7 +290,7 @@ async fn answer_close(pipe: &Pipe, mut messages: Messages) {
     let answer = async {
         // Tungstenite tells a good end as an error.
         let _ = messages.flush().await;
-        pipe.send(Bytes::new()).await?;
+        pipe.send([]).await?;
         pipe.shut_down();
         std::io::Result::Ok(())
     };
@@ -297,7 +301,7 @@ async fn answer_close(pipe: &Pipe, mut messages: Messages) {
 /// unread input resets the connection, and the peer would lose the reason.
 async fn close(pipe: &Pipe, mut messages: Messages, code: u16, reason: &str) {
     let linger = async {
-        pipe.send(close_frame(code, reason)).await?;
+        pipe.send([close_frame(code, reason)]).await?;
         pipe.shut_down();
         let mut sink = [0; 1024];
         while messages.get_mut().read(&mut sink).await? > 0 {}
