@@ -112,9 +112,15 @@ fn main() -> ExitCode {
     machine::raise_open_files();
     println!("\n{}\n", machine::describe());
     table::print_head();
-    let mut missed = 0;
-    for (_, measure) in wanted {
-        for row in measure() {
+    let (mut missed, mut failed) = (0, false);
+    for (name, measure) in wanted {
+        // A benchmark that fails is no reason to measure the others again.
+        let Ok(rows) = std::panic::catch_unwind(measure) else {
+            eprintln!("the benchmark {name} failed");
+            failed = true;
+            continue;
+        };
+        for row in rows {
             println!("{row}");
             missed += usize::from(row.is_missed());
         }
@@ -123,5 +129,5 @@ fn main() -> ExitCode {
     if missed > 0 {
         eprintln!("{missed} bounds missed");
     }
-    if strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed || (strict && missed > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -4,6 +4,7 @@
 //! servers take turns, so that other work on the machine meets all of them alike.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -109,6 +110,24 @@ pub fn log(writer: &mut Exchange, task: &str, count: usize) -> Answer {
         many => json!({"events": vec![event; many]}),
     };
     writer.done("POST", &format!("/api/v1/tasks/{task}/events"), &body.to_string())
+}
+
+/// So many turns, each at its due time. Each item is the due time, on the clock of [`machine::now`].
+///
+/// A turn that lasts too long does not move the ones after it. So a time that is counted from the due time contains the
+/// wait of the turns that a slow server holds up.
+pub fn paced(turns: usize, apart: Duration) -> impl Iterator<Item = u64> {
+    let (began, apart) = (machine::now(), apart.as_nanos() as u64);
+    (0..turns as u64).map(move |turn| {
+        let due = began + turn * apart;
+        until(due);
+        due
+    })
+}
+
+/// Sleeps until this time, on the clock of [`machine::now`].
+pub fn until(due: u64) {
+    std::thread::sleep(Duration::from_nanos(due.saturating_sub(machine::now())));
 }
 
 /// Rows for a figure of requery, the same figure of a baseline, and their ratio round by round.
