@@ -86,7 +86,8 @@ impl Answer {
     }
 }
 
-fn header_of<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+/// The value of a header.
+pub fn header_of<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
         key.eq_ignore_ascii_case(name).then(|| value.trim())

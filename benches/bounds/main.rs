@@ -102,7 +102,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     machine::set_quick(quick);
-    let is_named = |bound: &str, name: &str| bound.contains(name) || (bound == ALSO_PERFORMANCE && name == "performance");
+    let is_named =
+        |bound: &str, name: &str| bound.contains(name) || (bound == ALSO_PERFORMANCE && name == "performance");
     let is_wanted = |bound: &str| names.iter().all(|name| is_named(bound, name));
     let wanted: Vec<_> = BOUNDS.iter().filter(|(name, _)| is_wanted(name)).collect();
     if wanted.is_empty() {

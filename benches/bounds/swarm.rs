@@ -75,6 +75,9 @@ pub struct Seen {
     pub events: AtomicU64,
     /// The frames that are the last of their flush.
     pub flushes: AtomicU64,
+    /// The spread of the last frame that was no heartbeat; 0 if the frame has none.
+    pub spread_ms: AtomicU64,
+    notes_spread: AtomicBool,
     reached: Vec<AtomicU64>,
     records: AtomicBool,
     arrivals: Mutex<Vec<Arrival>>,
@@ -130,6 +133,11 @@ impl Swarm {
     /// The text of a frame that announced an event.
     pub fn sample(&self) -> String {
         self.seen.sample.lock().unwrap().clone()
+    }
+
+    /// Notes the spread of the frames from now on.
+    pub fn note_spread(&self) {
+        self.seen.notes_spread.store(true, Ordering::SeqCst);
     }
 
     /// Notes arrivals from now on.
@@ -296,6 +304,10 @@ impl Connection {
         }
         if !text.starts_with(br#"{"type":"heartbeat""#) {
             seen.flushes.fetch_add(1, Ordering::Relaxed);
+            if seen.notes_spread.load(Ordering::Relaxed) {
+                let spread = number_after(text, b"\"spread_ms\":").unwrap_or(0);
+                seen.spread_ms.store(spread, Ordering::Relaxed);
+            }
         }
         let Some(cursor) = cursor_of(text) else { return };
         let before = seen.reached[self.number].fetch_max(cursor, Ordering::Relaxed);
