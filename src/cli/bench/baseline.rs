@@ -8,6 +8,7 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::BenchArgs;
+use super::load::begin_at;
 use super::watchers::{WatchedFigures, Watchers};
 
 /// The longest time of the baseline.
@@ -37,10 +38,9 @@ pub async fn measure(args: &BenchArgs, watched: &WatchedFigures, took: Duration)
     let mut sent = Vec::new();
     let began = Instant::now();
     for number in 1..=sends {
-        tokio::time::sleep_until(began + Duration::from_secs_f64(f64::from(number) / pace.max(1.0))).await;
         let cursor = Cursor::counter("baseline", number.into());
         let text = with_cursor(&watched.sample, &cursor);
-        sent.push((cursor, Instant::now()));
+        sent.push((cursor, begin_at(began + Duration::from_secs_f64(f64::from(number) / pace.max(1.0))).await));
         for _ in 0..frames as u32 {
             broadcast.send(&text);
         }

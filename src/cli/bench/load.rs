@@ -20,7 +20,7 @@ const FETCH_INTERVAL: Duration = Duration::from_millis(250);
 /// The outcome of the load.
 #[derive(Default)]
 pub struct Load {
-    /// The cursor of each write with the time at which its request was sent, by that time.
+    /// The cursor of each write with the time at which it [began](begin_at), by that time.
     pub changes: Vec<(Cursor, Instant)>,
     /// The milliseconds of each write that succeeded.
     pub writes: Vec<f64>,
@@ -83,19 +83,30 @@ async fn write(api: Api, plan: Plan, tasks: Arc<[String]>) -> Load {
         if due.max(Instant::now()) >= plan.end {
             return load;
         }
-        sleep_until(due).await;
+        let began = begin_at(due).await;
         let task = &tasks[number as usize % tasks.len()];
         let (method, path, body) = request(plan.mix.draw(), task, number);
-        let sent = Instant::now();
         match api.change(method, &path, &body).await {
             Ok(ChangeAnswer { cursor: Some(cursor), .. }) => {
-                load.writes.push(sent.elapsed().as_secs_f64() * 1e3);
-                load.changes.push((cursor, sent));
+                load.writes.push(began.elapsed().as_secs_f64() * 1e3);
+                load.changes.push((cursor, began));
             }
             Ok(ChangeAnswer { cursor: None, .. }) => load.note_error("the answer to a write has no cursor"),
             Err(error) => load.note_error(error),
         }
     }
+}
+
+/// Waits until a request is due. Returns the time from which the request counts.
+///
+/// A slow server holds up the next requests of the same writer or reader. Such a request counts from its due time, so its
+/// wait is a part of its time. Otherwise the request counts from now: the timer can be late by a millisecond.
+pub async fn begin_at(due: Instant) -> Instant {
+    if due < Instant::now() {
+        return due;
+    }
+    sleep_until(due).await;
+    Instant::now()
 }
 
 /// Each request changes a value, because a request without a change makes no notice.
@@ -127,12 +138,11 @@ async fn read(api: Api, project: String, end: Instant) -> Load {
     // Readers that begin together would ask together for the whole run.
     let mut due = Instant::now() + FETCH_INTERVAL.mul_f64(fastrand::f64());
     while due < end {
-        sleep_until(due).await;
+        let began = begin_at(due).await;
         due += FETCH_INTERVAL;
-        let sent = Instant::now();
         match api.fetch(&path, tag.as_deref()).await {
             Ok(fetched) => {
-                load.fetches.push(sent.elapsed().as_secs_f64() * 1e3);
+                load.fetches.push(began.elapsed().as_secs_f64() * 1e3);
                 load.unchanged += u64::from(fetched.is_unchanged);
                 tag = fetched.tag.or(tag);
             }
