@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::machine;
 
-/// How many connections are opened concurrently.
+/// How many connections are opened concurrently, unless the opening says more.
 const AT_ONCE: usize = 200;
 /// How many connections share one local address: a local address has some 28,000 ports.
 const PER_ADDRESS: usize = 5_000;
@@ -43,11 +43,13 @@ pub struct Opening {
     pub message: Option<String>,
     /// Whether the server sends a first frame. A connection is live when it has that frame, or else the handshake.
     pub has_first_frame: bool,
+    /// How many connections are opened concurrently.
+    pub at_once: usize,
 }
 
 impl Opening {
     pub fn requery(address: SocketAddr, count: usize) -> Self {
-        Self { address, count, path: "/ws".to_owned(), message: None, has_first_frame: true }
+        Self { address, count, path: "/ws".to_owned(), message: None, has_first_frame: true, at_once: AT_ONCE }
     }
 
     pub fn bare(address: SocketAddr, count: usize) -> Self {
@@ -183,7 +185,7 @@ pub fn wait_until(name: &str, timeout: Duration, mut holds: impl FnMut() -> bool
 }
 
 async fn open_all(opening: Opening, seen: Arc<Seen>) {
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let turns = Arc::new(Semaphore::new(opening.at_once));
     let opening = Arc::new(opening);
     for number in 0..opening.count {
         let turn = turns.clone().acquire_owned().await.unwrap();
