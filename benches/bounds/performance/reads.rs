@@ -77,12 +77,11 @@ fn of(requery: &mut Requery, large: &str) -> Figures {
 
             let path = format!("/api/v1/tasks/{large}");
             let compressed = "Accept-Encoding: zstd, gzip\r\n";
-            let held = reader.ask("GET", &path, compressed, "");
-            let cursor = held.header("requery-cursor").unwrap().to_owned();
             log(&mut requery.writer, large, 1);
             let (full, spent) = asked(process, &mut reader, &path, compressed);
             turns.full_cpu.push(spent);
             turns.full_bytes.push(full.bytes as f64);
+            let cursor = full.header("requery-cursor").unwrap();
             log(&mut requery.writer, large, 1);
             let (since, spent) = asked(process, &mut reader, &format!("{path}?since={cursor}"), compressed);
             turns.since_cpu.push(spent);
@@ -98,8 +97,6 @@ fn of(requery: &mut Requery, large: &str) -> Figures {
 
 /// Asks once. Returns the answer, and the processor time of the server in milliseconds.
 fn asked(process: u32, reader: &mut Exchange, path: &str, headers: &str) -> (Answer, f64) {
-    // The server may still be busy with the notice of the last write.
-    std::thread::sleep(std::time::Duration::from_millis(3));
     let before = busy(process);
     let answer = reader.ask("GET", path, headers, "");
     let spent = (busy(process) - before) * 1e3;
