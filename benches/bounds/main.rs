@@ -73,6 +73,7 @@ const BOUNDS: &[Bound] = &[
     ("performance flood", performance::flood::measure),
     ("performance unread", performance::unread::measure),
     ("performance reads", performance::reads::measure),
+    ("performance since", performance::since::measure),
     ("performance screens", performance::screens::measure),
     ("performance reconnect", performance::reconnect::measure),
     ("performance projects", performance::projects::measure),

@@ -28,6 +28,8 @@ mod stored;
 
 pub mod reads;
 
+pub mod since;
+
 pub mod screens;
 
 pub mod reconnect;
