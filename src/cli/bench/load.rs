@@ -11,8 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::BenchArgs;
+use super::delays::Delays;
 use super::mix::{Mix, WriteKind};
-use crate::cli::api::{Api, ChangeAnswer};
+use super::times::Times;
+use crate::cli::api::Api;
 
 /// The pause between two fetches of a reader.
 const FETCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -20,12 +22,12 @@ const FETCH_INTERVAL: Duration = Duration::from_millis(250);
 /// The outcome of the load.
 #[derive(Default)]
 pub struct Load {
-    /// The cursor of each write with the time at which it [began](begin_at), by that time.
-    pub changes: Vec<(Cursor, Instant)>,
-    /// The milliseconds of each write that succeeded.
-    pub writes: Vec<f64>,
-    /// The milliseconds of each fetch that succeeded.
-    pub fetches: Vec<f64>,
+    /// The cursor of the write that began last, with the time at which it [began](begin_at).
+    pub last: Option<(Cursor, Instant)>,
+    /// The writes that succeeded.
+    pub writes: Times,
+    /// The fetches that succeeded.
+    pub fetches: Times,
     /// The fetches that were answered 304.
     pub unchanged: u64,
     pub errors: u64,
@@ -35,12 +37,13 @@ pub struct Load {
 
 impl Load {
     /// Runs the load of `args` on these tasks.
-    pub async fn run(api: &Api, args: &BenchArgs, project: &str, tasks: &[String]) -> Self {
+    pub async fn run(api: &Api, args: &BenchArgs, project: &str, tasks: &[String], delays: &Arc<Delays>) -> Self {
         let (began, end) = (Instant::now(), Instant::now() + Duration::from_secs(args.seconds.into()));
         let (tasks, number) = (Arc::<[String]>::from(tasks), Arc::new(AtomicU32::new(0)));
         let mut parts = JoinSet::new();
         for _ in 0..args.writers {
-            let plan = Plan { began, end, rate: args.rate, mix: args.mix.clone(), number: number.clone() };
+            let (mix, number, delays) = (args.mix.clone(), number.clone(), delays.clone());
+            let plan = Plan { began, end, rate: args.rate, mix, number, delays };
             parts.spawn(write(api.clone(), plan, tasks.clone()));
         }
         for _ in 0..args.readers {
@@ -49,14 +52,13 @@ impl Load {
         let mut all = Self::default();
         while let Some(part) = parts.join_next().await {
             let Ok(part) = part else { continue };
-            all.changes.extend(part.changes);
-            all.writes.extend(part.writes);
-            all.fetches.extend(part.fetches);
+            all.last = all.last.into_iter().chain(part.last).max_by_key(|(_, began)| *began);
+            all.writes.add(&part.writes);
+            all.fetches.add(&part.fetches);
             all.unchanged += part.unchanged;
             all.errors += part.errors;
             all.first_error = all.first_error.or(part.first_error);
         }
-        all.changes.sort_by_key(|(_, at)| *at);
         all
     }
 
@@ -73,6 +75,7 @@ struct Plan {
     rate: u32,
     mix: Mix,
     number: Arc<AtomicU32>,
+    delays: Arc<Delays>,
 }
 
 async fn write(api: Api, plan: Plan, tasks: Arc<[String]>) -> Load {
@@ -86,13 +89,19 @@ async fn write(api: Api, plan: Plan, tasks: Arc<[String]>) -> Load {
         let began = begin_at(due).await;
         let task = &tasks[number as usize % tasks.len()];
         let (method, path, body) = request(plan.mix.draw(), task, number);
-        match api.change(method, &path, &body).await {
-            Ok(ChangeAnswer { cursor: Some(cursor), .. }) => {
-                load.writes.push(began.elapsed().as_secs_f64() * 1e3);
-                load.changes.push((cursor, began));
+        let is_measured = plan.delays.begin(began);
+        let answer = api.change(method, &path, &body).await;
+        let cursor = answer.as_ref().ok().and_then(|answer| answer.cursor.clone());
+        if is_measured {
+            plan.delays.end(began, cursor.as_ref());
+        }
+        match (answer, cursor) {
+            (Ok(_), Some(cursor)) => {
+                load.writes.note(began.elapsed());
+                load.last = Some((cursor, began));
             }
-            Ok(ChangeAnswer { cursor: None, .. }) => load.note_error("the answer to a write has no cursor"),
-            Err(error) => load.note_error(error),
+            (Ok(_), None) => load.note_error("the answer to a write has no cursor"),
+            (Err(error), _) => load.note_error(error),
         }
     }
 }
@@ -142,7 +151,7 @@ async fn read(api: Api, project: String, end: Instant) -> Load {
         due += FETCH_INTERVAL;
         match api.fetch(&path, tag.as_deref()).await {
             Ok(fetched) => {
-                load.fetches.push(began.elapsed().as_secs_f64() * 1e3);
+                load.fetches.note(began.elapsed());
                 load.unchanged += u64::from(fetched.is_unchanged);
                 tag = fetched.tag.or(tag);
             }
