@@ -139,10 +139,14 @@ pub fn compared(name: &str, ours: &[f64], baselines: &[(&str, &[f64], Limit)], u
         rows.push(Row::new(format!("{name}, {baseline}"), figures.to_vec(), unit, Limit::Open));
     }
     for (baseline, figures, limit) in baselines {
-        let ratios = ours.iter().zip(*figures).map(|(ours, baseline)| ours / baseline).collect();
-        rows.push(Row::new(format!("{name}, to {baseline}"), ratios, "x", *limit));
+        rows.push(Row::new(format!("{name}, to {baseline}"), ratios(ours, figures), "x", *limit));
     }
     rows
+}
+
+/// The ratio of two figures round by round.
+pub fn ratios(ours: &[f64], baseline: &[f64]) -> Vec<f64> {
+    ours.iter().zip(baseline).map(|(ours, baseline)| ours / baseline).collect()
 }
 
 /// The percentile of each round.

@@ -10,7 +10,7 @@ use crate::rows;
 use crate::swarm::{Opening, Swarm, wait_until};
 use crate::table::{Limit, Row};
 
-use super::{Requery, compared, paced};
+use super::{Requery, compared, paced, ratios};
 
 const CONNECTIONS: usize = 1_000;
 /// The number of tasks that change in one transaction. Each task has a notice of its own.
@@ -85,14 +85,13 @@ pub fn measure() -> Vec<Row> {
                 &[("bare poem", bare, bound), ("kernel alone", floor, Limit::Open)],
                 " µs",
             ));
-            let ratio = |ours: &[f64]| ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect();
             rows.push(Row::new(
                 format!("{name}, {}, to bare poem", windows[1].1),
-                ratio(short_window),
+                ratios(short_window, bare),
                 "x",
                 Limit::Open,
             ));
-            rows.push(Row::new(format!("{name}, kernel alone to bare poem"), ratio(floor), "x", Limit::Open));
+            rows.push(Row::new(format!("{name}, kernel alone to bare poem"), ratios(floor, bare), "x", Limit::Open));
         }
         rows
     })

@@ -9,7 +9,7 @@ use crate::machine::rounds;
 use crate::swarm::{Opening, Swarm, wait_until};
 use crate::table::{Limit, Row, quantile};
 
-use super::{Requery, log, paced};
+use super::{Requery, log, paced, ratios};
 
 const CONNECTIONS: usize = 100;
 const TASKS: usize = 20;
@@ -59,10 +59,14 @@ pub fn measure() -> Vec<Row> {
         for (at, share, bound) in [(0, "p50", 1.2), (1, "p99", 2.0)] {
             let name =
                 |beside: &str| format!("a project with 50 changes a second, request to client, {share}, {beside}");
-            let ratios = loud[at].iter().zip(&quiet[at]).map(|(loud, quiet)| loud / quiet).collect();
             rows.push(Row::new(name("beside a project with 50"), quiet[at].clone(), " ms", Limit::Open));
             rows.push(Row::new(name("beside a project with 500"), loud[at].clone(), " ms", Limit::Open));
-            rows.push(Row::new(name("the second to the first"), ratios, "x", Limit::AtMost(bound)));
+            rows.push(Row::new(
+                name("the second to the first"),
+                ratios(&loud[at], &quiet[at]),
+                "x",
+                Limit::AtMost(bound),
+            ));
         }
         for (figures, load) in figures.iter().zip(LOADS) {
             let name = format!("the changes of the project with {load} a second");

@@ -60,13 +60,13 @@ pub fn measure() -> Vec<Row> {
                 let [mut since, mut full] = [Vec::new(), Vec::new()];
                 for _ in 0..TURNS {
                     written.make(change);
-                    let (whole, spent) = asked(process, &mut reader, path, compressed);
-                    full.push(spent);
-                    let cursor = whole.header("requery-cursor").unwrap();
+                    let whole = asked(process, &mut reader, path, compressed);
+                    full.push(whole.cpu);
+                    let cursor = whole.answer.header("requery-cursor").unwrap();
                     written.make(change);
-                    let (changes, spent) = asked(process, &mut reader, &format!("{path}&since={cursor}"), compressed);
-                    since.push(spent);
-                    let was_short = changes.plain().starts_with(br#"{"full":false"#);
+                    let changes = asked(process, &mut reader, &format!("{path}&since={cursor}"), compressed);
+                    since.push(changes.cpu);
+                    let was_short = changes.answer.plain().starts_with(br#"{"full":false"#);
                     assert!(is_short.is_none_or(|is_short| is_short == was_short), "{path}: {was_short}");
                 }
                 // The first round warms up.

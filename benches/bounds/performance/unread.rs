@@ -18,7 +18,7 @@ use crate::rows;
 use crate::swarm::{Opening, Swarm, wait_until};
 use crate::table::{Limit, Row, quantile};
 
-use super::{Requery, log, paced};
+use super::{Requery, log, paced, ratios};
 
 const CONNECTIONS: usize = 1_000;
 /// The changes of a turn take less than the 10 s after which the server drops a client that takes no frame.
@@ -80,7 +80,7 @@ fn delays() -> Vec<Row> {
             drop((unread, read));
         }
     }
-    let ratios = with.iter().zip(&without).map(|(with, without)| with / without).collect();
+    let ratios = ratios(&with, &without);
     let name = |figure: &str| format!("{CONNECTIONS} connections, 20 changes a second, p99 {figure}");
     vec![
         Row::new(name("without a client that never reads"), without, " ms", Limit::Open),
