@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::bare::{Bare, broadcast, renumbered};
 use crate::exchange::Exchange;
-use crate::machine::{now, resident, rounds};
+use crate::machine::{is_quick, now, resident, rounds};
 use crate::swarm::{Opening, Swarm, wait_until};
 use crate::table::{Limit, Row};
 
@@ -13,7 +13,8 @@ use super::{Requery, compared, log, paced, percentile, until};
 const CONNECTIONS: usize = 10_000;
 /// The connections that make a server allocate the memory that all connections share.
 const WARM_UP: usize = 100;
-const CHANGES: usize = 50;
+/// The changes of one round of a full run and of a quick one.
+const CHANGES: [usize; 2] = [50, 35];
 const APART: Duration = Duration::from_millis(200);
 const SETTLE: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -89,17 +90,17 @@ impl Figures {
         std::thread::sleep(SETTLE);
         swarm.record();
         let (mut changes, mut posts) = (Vec::new(), Vec::new());
-        let began = now();
-        for (due, number) in paced(CHANGES, APART).zip(2..) {
+        let (began, count) = (now(), CHANGES[usize::from(is_quick())]);
+        for (due, number) in paced(count, APART).zip(2..) {
             changes.push((change(number), due));
             posts.push((now() - due) as f64 / 1e6);
         }
-        until(began + (APART * CHANGES as u32).as_nanos() as u64);
-        self.rates.push(CHANGES as f64 * 1e9 / (now() - began) as f64);
+        until(began + (APART * count as u32).as_nanos() as u64);
+        self.rates.push(count as f64 * 1e9 / (now() - began) as f64);
         let last = changes.last().unwrap().0;
         wait_until("each connection has the last change", TIMEOUT, || swarm.behind(last) == 0);
         let delays = swarm.delays(&changes);
-        assert_eq!(delays.len(), CHANGES * CONNECTIONS, "each change reached each connection");
+        assert_eq!(delays.len(), count * CONNECTIONS, "each change reached each connection");
         self.kilobytes.push((resident(process) - before) / CONNECTIONS as f64 / 1024.0);
         self.delays.push(delays);
         self.posts.push(posts);

@@ -78,6 +78,7 @@ fn delays() -> Vec<Row> {
                 (if is_unread { &mut with } else { &mut without }).push(p99);
             }
             drop((unread, read));
+            flooded.until_gone();
         }
     }
     let ratios = ratios(&with, &without);
@@ -103,6 +104,7 @@ fn memory() -> Row {
         batches = flooded.until_behind(UNREAD);
         let figure = (resident(process) - before) / UNREAD as f64 / 1024.0;
         drop(unread);
+        flooded.until_gone();
         figure
     });
     let name = format!("memory of a client that never reads, {UNREAD} of them that are behind");
@@ -151,6 +153,11 @@ impl Flooded {
         }
         self.write(MORE_BATCHES);
         batches + MORE_BATCHES
+    }
+
+    /// Waits until the server has dropped the clients that were behind, so that the next turn does not count them.
+    fn until_gone(&mut self) {
+        wait_until("the clients that are behind are dropped", TIMEOUT, || self.behind() == 0);
     }
 
     /// The number of clients of all projects that are behind. The clients of one project get nothing of the flood.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::machine::{now, rounds};
+use crate::machine::{is_quick, now, rounds};
 use crate::swarm::{Opening, Swarm, wait_until};
 use crate::table::{Limit, Row};
 
@@ -13,7 +13,8 @@ use super::{Requery, percentile, until};
 const CONNECTIONS: usize = 100;
 const OTHER_CHANGES: usize = 500;
 const OTHER_TASKS: usize = 50;
-const TURNS: usize = 60;
+/// The times that the task starts to wait in one round of a full run and of a quick one.
+const TURNS: [usize; 2] = [60, 40];
 /// The pause between two tasks that start to wait. A random part is added, so that they do not run in step with a window.
 const APART_MS: u64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -32,7 +33,7 @@ pub fn measure() -> Vec<Row> {
             for _ in 0..rounds() {
                 swarm.record();
                 let (mut changes, mut times, mut due) = (Vec::new(), Vec::new(), now());
-                for turn in 0..2 * TURNS {
+                for turn in 0..2 * TURNS[usize::from(is_quick())] {
                     due += (APART_MS / 2 + fastrand::u64(..APART_MS)) * 1_000_000;
                     until(due);
                     let status = ["waiting", "running"][turn % 2];
