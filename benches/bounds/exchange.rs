@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
+
 use crate::swarm::number_of_cursor;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -81,12 +83,23 @@ impl Answer {
         number_of_cursor(self.header("requery-cursor").expect("an answer with a cursor").as_bytes()).unwrap()
     }
 
+    /// The body without its compression.
+    pub fn plain(&self) -> Vec<u8> {
+        let mut plain = Vec::new();
+        match self.header("content-encoding") {
+            Some(_) => GzDecoder::new(self.body.as_slice()).read_to_end(&mut plain).map(drop).unwrap(),
+            None => plain.clone_from(&self.body),
+        }
+        plain
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
-fn header_of<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+/// The value of a header.
+pub fn header_of<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
         key.eq_ignore_ascii_case(name).then(|| value.trim())

@@ -1,6 +1,7 @@
 //! Facts about the machine and its processes.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -86,15 +87,33 @@ fn allowed() -> &'static [usize] {
     })
 }
 
+/// How long [`busy`] waits for the threads of a process to sleep. A process that works all the time is measured over
+/// seconds, so the time of its running threads does not matter there.
+const SLEEP_TIMEOUT: Duration = Duration::from_millis(20);
+
 /// The processor time of a process in seconds, exact to microseconds: the sum over its threads. A thread that ends
 /// between two calls is missing in the second one.
+///
+/// The kernel adds the time of a running thread only at its ticks, every 4 ms, and exactly when the thread goes to sleep. So
+/// the call waits until no thread runs.
 pub fn busy(process: u32) -> f64 {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let spent = threads.filter_map(|thread| {
-        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<f64>().ok()
-    });
+    let end = now() + SLEEP_TIMEOUT.as_nanos() as u64;
+    while of_threads(process, "stat").any(|stat| is_running(&stat)) && now() < end {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let spent = of_threads(process, "schedstat").filter_map(|text| text.split(' ').next()?.parse::<f64>().ok());
     spent.sum::<f64>() / 1e9
+}
+
+/// The texts of this file of all threads of a process.
+fn of_threads(process: u32, file: &str) -> impl Iterator<Item = String> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.filter_map(move |thread| std::fs::read_to_string(thread.ok()?.path().join(file)).ok())
+}
+
+/// Whether a thread runs or waits for a core. The name of the thread stands in brackets before its state.
+fn is_running(stat: &str) -> bool {
+    stat.rsplit(')').next().is_some_and(|fields| fields.trim_start().starts_with('R'))
 }
 
 /// The processor time of this thread in seconds.

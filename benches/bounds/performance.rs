@@ -4,6 +4,7 @@
 //! servers take turns, so that other work on the machine meets all of them alike.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,6 +27,8 @@ pub mod unread;
 mod stored;
 
 pub mod reads;
+
+pub mod since;
 
 pub mod screens;
 
@@ -111,6 +114,24 @@ pub fn log(writer: &mut Exchange, task: &str, count: usize) -> Answer {
     writer.done("POST", &format!("/api/v1/tasks/{task}/events"), &body.to_string())
 }
 
+/// So many turns, each at its due time. Each item is the due time, on the clock of [`machine::now`].
+///
+/// A turn that lasts too long does not move the ones after it. So a time that is counted from the due time contains the
+/// wait of the turns that a slow server holds up.
+pub fn paced(turns: usize, apart: Duration) -> impl Iterator<Item = u64> {
+    let (began, apart) = (machine::now(), apart.as_nanos() as u64);
+    (0..turns as u64).map(move |turn| {
+        let due = began + turn * apart;
+        until(due);
+        due
+    })
+}
+
+/// Sleeps until this time, on the clock of [`machine::now`].
+pub fn until(due: u64) {
+    std::thread::sleep(Duration::from_nanos(due.saturating_sub(machine::now())));
+}
+
 /// Rows for a figure of requery, the same figure of a baseline, and their ratio round by round.
 pub fn compared(name: &str, ours: &[f64], baselines: &[(&str, &[f64], Limit)], unit: &'static str) -> Vec<Row> {
     let mut rows = vec![Row::new(name, ours.to_vec(), unit, Limit::Open)];
@@ -118,10 +139,14 @@ pub fn compared(name: &str, ours: &[f64], baselines: &[(&str, &[f64], Limit)], u
         rows.push(Row::new(format!("{name}, {baseline}"), figures.to_vec(), unit, Limit::Open));
     }
     for (baseline, figures, limit) in baselines {
-        let ratios = ours.iter().zip(*figures).map(|(ours, baseline)| ours / baseline).collect();
-        rows.push(Row::new(format!("{name}, to {baseline}"), ratios, "x", *limit));
+        rows.push(Row::new(format!("{name}, to {baseline}"), ratios(ours, figures), "x", *limit));
     }
     rows
+}
+
+/// The ratio of two figures round by round.
+pub fn ratios(ours: &[f64], baseline: &[f64]) -> Vec<f64> {
+    ours.iter().zip(baseline).map(|(ours, baseline)| ours / baseline).collect()
 }
 
 /// The percentile of each round.

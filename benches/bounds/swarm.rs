@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::machine;
 
-/// How many connections are opened concurrently.
+/// How many connections are opened concurrently, unless the opening says more.
 const AT_ONCE: usize = 200;
 /// How many connections share one local address: a local address has some 28,000 ports.
 const PER_ADDRESS: usize = 5_000;
@@ -43,11 +43,13 @@ pub struct Opening {
     pub message: Option<String>,
     /// Whether the server sends a first frame. A connection is live when it has that frame, or else the handshake.
     pub has_first_frame: bool,
+    /// How many connections are opened concurrently.
+    pub at_once: usize,
 }
 
 impl Opening {
     pub fn requery(address: SocketAddr, count: usize) -> Self {
-        Self { address, count, path: "/ws".to_owned(), message: None, has_first_frame: true }
+        Self { address, count, path: "/ws".to_owned(), message: None, has_first_frame: true, at_once: AT_ONCE }
     }
 
     pub fn bare(address: SocketAddr, count: usize) -> Self {
@@ -75,6 +77,9 @@ pub struct Seen {
     pub events: AtomicU64,
     /// The frames that are the last of their flush.
     pub flushes: AtomicU64,
+    /// The spread of the last frame that was no heartbeat; 0 if the frame has none.
+    pub spread_ms: AtomicU64,
+    notes_spread: AtomicBool,
     reached: Vec<AtomicU64>,
     records: AtomicBool,
     arrivals: Mutex<Vec<Arrival>>,
@@ -132,6 +137,11 @@ impl Swarm {
         self.seen.sample.lock().unwrap().clone()
     }
 
+    /// Notes the spread of the frames from now on.
+    pub fn note_spread(&self) {
+        self.seen.notes_spread.store(true, Ordering::SeqCst);
+    }
+
     /// Notes arrivals from now on.
     pub fn record(&self) {
         self.seen.arrivals.lock().unwrap().clear();
@@ -175,7 +185,7 @@ pub fn wait_until(name: &str, timeout: Duration, mut holds: impl FnMut() -> bool
 }
 
 async fn open_all(opening: Opening, seen: Arc<Seen>) {
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let turns = Arc::new(Semaphore::new(opening.at_once));
     let opening = Arc::new(opening);
     for number in 0..opening.count {
         let turn = turns.clone().acquire_owned().await.unwrap();
@@ -296,6 +306,10 @@ impl Connection {
         }
         if !text.starts_with(br#"{"type":"heartbeat""#) {
             seen.flushes.fetch_add(1, Ordering::Relaxed);
+            if seen.notes_spread.load(Ordering::Relaxed) {
+                let spread = number_after(text, b"\"spread_ms\":").unwrap_or(0);
+                seen.spread_ms.store(spread, Ordering::Relaxed);
+            }
         }
         let Some(cursor) = cursor_of(text) else { return };
         let before = seen.reached[self.number].fetch_max(cursor, Ordering::Relaxed);

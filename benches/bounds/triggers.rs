@@ -8,11 +8,14 @@ use requery::server::database::Database;
 use sea_orm::{ConnectionTrait, DatabaseConnection, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tempfile::TempDir;
 
+use crate::machine::is_quick;
 use crate::rows::{self, BATCH};
 use crate::server::runtime;
 use crate::table::{Limit, Row};
 
 const ROUNDS: usize = 9;
+/// The rounds of a quick run.
+const QUICK_ROUNDS: usize = 3;
 /// A round consists of short turns with and without the triggers, so that other load on the machine affects both alike.
 const TURNS: usize = 15;
 const SINGLE: usize = 100;
@@ -31,7 +34,8 @@ pub fn measure() -> Vec<Row> {
 
         let mut single = Figures::default();
         let mut batched = Figures::default();
-        for round in 0..=ROUNDS {
+        let rounds = if is_quick() { QUICK_ROUNDS } else { ROUNDS };
+        for round in 0..=rounds {
             let (mut one_by_one, mut by_the_hundred) = (Seconds::default(), Seconds::default());
             for turn in 0..TURNS {
                 // The two writers take turns to be first: the second one finds warmer caches and a busier disk.

@@ -17,9 +17,11 @@ use super::api::{Api, CallError};
 use super::progress::Progress;
 
 mod baseline;
+mod delays;
 mod figures;
 mod load;
 mod mix;
+mod times;
 mod watchers;
 
 use figures::{Answers, Report};
@@ -119,23 +121,24 @@ async fn measure(api: &Api, args: &BenchArgs, project: &str, progress: &Progress
     progress.bar.set_message("opening streams");
     let mut stream = api.base().join("ws")?;
     stream.query_pairs_mut().append_pair("project", project);
-    let watchers = Watchers::open(&stream, args.watchers, true).await?;
+    let watchers = Watchers::open(&stream, args.watchers, true, u64::from(args.rate) * u64::from(args.seconds)).await?;
     progress.bar.set_message("writing");
     let answered = Answers::of(api).await;
     let began = Instant::now();
     let ticks = async {
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;
+            watchers.delays().settle();
             progress.bar.set_position(began.elapsed().as_millis() as u64);
         }
     };
     let load = tokio::select! {
-        load = Load::run(api, args, project, &tasks) => load,
+        load = Load::run(api, args, project, &tasks, watchers.delays()) => load,
         () = ticks => anyhow::bail!("the ticks of the progress bar ended"),
     };
     let took = began.elapsed();
     let answered = Answers::of(api).await.zip(answered).map(|(after, before)| after.since(before));
-    if let Some((last, _)) = load.changes.last() {
+    if let Some((last, _)) = &load.last {
         watchers.wait_for(last, CONVERGE_TIMEOUT).await;
     }
     progress.bar.set_message("measuring the baseline");

@@ -1,7 +1,7 @@
 //! The processor time of the server for a delivered frame, one frame at a time and many at once.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bare::{Bare, Floor, broadcast, renumbered};
 use crate::exchange::Exchange;
@@ -10,7 +10,7 @@ use crate::rows;
 use crate::swarm::{Opening, Swarm, wait_until};
 use crate::table::{Limit, Row};
 
-use super::{Requery, compared};
+use super::{Requery, compared, paced, ratios};
 
 const CONNECTIONS: usize = 1_000;
 /// The number of tasks that change in one transaction. Each task has a notice of its own.
@@ -46,7 +46,7 @@ pub fn measure() -> Vec<Row> {
                 let mut spent = [0.0; 4];
                 for (which, (requery, db, tasks, swarm)) in started.iter().enumerate() {
                     let before = requery.busy();
-                    for _ in paced(changes) {
+                    for _ in paced(changes, APART) {
                         let due = swarm.seen.events.load(Ordering::Relaxed) + (CONNECTIONS * together) as u64;
                         runtime.block_on(rows::insert_many(db, &tasks[..together]));
                         until_delivered(swarm, due);
@@ -55,13 +55,13 @@ pub fn measure() -> Vec<Row> {
                 }
                 let text = renumbered(&started[0].3.sample(), 1);
                 let before = busy(bare.process());
-                for _ in paced(changes) {
+                for _ in paced(changes, APART) {
                     let due = at_bare.seen.events.load(Ordering::Relaxed) + (CONNECTIONS * together) as u64;
                     broadcast(&mut to_bare, &text, together);
                     until_delivered(&at_bare, due);
                 }
                 spent[2] = busy(bare.process()) - before;
-                for _ in paced(changes) {
+                for _ in paced(changes, APART) {
                     let due = at_floor.seen.events.load(Ordering::Relaxed) + (CONNECTIONS * together) as u64;
                     spent[3] += floor.broadcast(&text, together);
                     until_delivered(&at_floor, due);
@@ -85,23 +85,16 @@ pub fn measure() -> Vec<Row> {
                 &[("bare poem", bare, bound), ("kernel alone", floor, Limit::Open)],
                 " µs",
             ));
-            let ratio = |ours: &[f64]| ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect();
             rows.push(Row::new(
                 format!("{name}, {}, to bare poem", windows[1].1),
-                ratio(short_window),
+                ratios(short_window, bare),
                 "x",
                 Limit::Open,
             ));
-            rows.push(Row::new(format!("{name}, kernel alone to bare poem"), ratio(floor), "x", Limit::Open));
+            rows.push(Row::new(format!("{name}, kernel alone to bare poem"), ratios(floor, bare), "x", Limit::Open));
         }
         rows
     })
-}
-
-/// So many turns, of which each begins at its time.
-fn paced(turns: usize) -> impl Iterator<Item = ()> {
-    let began = Instant::now();
-    (0..turns).map(move |turn| std::thread::sleep((APART * turn as u32).saturating_sub(began.elapsed())))
 }
 
 fn until_delivered(swarm: &Swarm, due: u64) {

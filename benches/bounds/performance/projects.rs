@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::exchange::Exchange;
-use crate::machine::{now, rounds};
+use crate::machine::rounds;
 use crate::swarm::{Opening, Swarm, wait_until};
 use crate::table::{Limit, Row, quantile};
 
-use super::{Requery, log};
+use super::{Requery, log, paced, ratios};
 
 const CONNECTIONS: usize = 100;
 const TASKS: usize = 20;
@@ -30,29 +30,27 @@ pub fn measure() -> Vec<Row> {
             ..Opening::requery(address, CONNECTIONS)
         };
         let (_at_busy, at_other) = (Swarm::open(of_project("busy")), Swarm::open(of_project("other")));
-        let mut figures = [const { [Vec::new(), Vec::new()] }; 2];
+        let mut figures = [const { [Vec::new(), Vec::new(), Vec::new()] }; 2];
         for round in 0..=rounds() {
             for which in [round % 2, 1 - round % 2] {
                 let is_over = AtomicBool::new(false);
-                let delays = std::thread::scope(|scope| {
-                    scope.spawn(|| write_at(address, &busy, LOADS[which], &is_over));
+                let (delays, rate) = std::thread::scope(|scope| {
+                    let load = scope.spawn(|| write_at(address, &busy, LOADS[which], &is_over));
                     at_other.record();
-                    let mut changes = Vec::new();
-                    for number in 0..CHANGES {
-                        let began = Instant::now();
-                        let cursor = log(&mut requery.writer, &other[number % TASKS], 1).cursor();
-                        changes.push((cursor, now()));
-                        std::thread::sleep(APART.saturating_sub(began.elapsed()));
-                    }
+                    let due_with_task = paced(CHANGES, APART).zip(other.iter().cycle());
+                    let changes: Vec<_> =
+                        due_with_task.map(|(due, task)| (log(&mut requery.writer, task, 1).cursor(), due)).collect();
                     is_over.store(true, Ordering::SeqCst);
                     let last = changes.last().unwrap().0;
                     wait_until("each connection has the last change", TIMEOUT, || at_other.behind(last) == 0);
-                    at_other.delays(&changes)
+                    (at_other.delays(&changes), load.join().unwrap())
                 });
                 // The first round warms up.
                 if round > 0 {
-                    figures[which][0].push(quantile(&delays, 0.5));
-                    figures[which][1].push(quantile(&delays, 0.99));
+                    let figures = &mut figures[which];
+                    figures[0].push(quantile(&delays, 0.5));
+                    figures[1].push(quantile(&delays, 0.99));
+                    figures[2].push(rate);
                 }
             }
         }
@@ -60,19 +58,33 @@ pub fn measure() -> Vec<Row> {
         let mut rows = Vec::new();
         for (at, share, bound) in [(0, "p50", 1.2), (1, "p99", 2.0)] {
             let name =
-                |beside: &str| format!("a project with 50 changes a second, commit to client, {share}, {beside}");
-            let ratios = loud[at].iter().zip(&quiet[at]).map(|(loud, quiet)| loud / quiet).collect();
+                |beside: &str| format!("a project with 50 changes a second, request to client, {share}, {beside}");
             rows.push(Row::new(name("beside a project with 50"), quiet[at].clone(), " ms", Limit::Open));
             rows.push(Row::new(name("beside a project with 500"), loud[at].clone(), " ms", Limit::Open));
-            rows.push(Row::new(name("the second to the first"), ratios, "x", Limit::AtMost(bound)));
+            rows.push(Row::new(
+                name("the second to the first"),
+                ratios(&loud[at], &quiet[at]),
+                "x",
+                Limit::AtMost(bound),
+            ));
+        }
+        for (figures, load) in figures.iter().zip(LOADS) {
+            let name = format!("the changes of the project with {load} a second");
+            rows.push(Row::new(name, figures[2].clone(), " /s", offered(load)));
         }
         rows
     })
 }
 
+/// The bound of a load that has to be taken: so many changes a second.
+pub fn offered(rate: usize) -> Limit {
+    Limit::AtLeast(0.95 * rate as f64)
+}
+
 /// Logs so many events a second on these tasks in turn, until `is_over`. Returns how many a second were taken.
 pub fn write_at(address: SocketAddr, tasks: &[String], rate: usize, is_over: &AtomicBool) -> f64 {
-    const WRITERS: usize = 2;
+    /// So many that a write that waits for the write lock holds up no other one.
+    const WRITERS: usize = 8;
     let began = Instant::now();
     let taken: usize = std::thread::scope(|scope| {
         let writer = |which: usize| {

@@ -1,19 +1,23 @@
-//! Five thousand clients come back after the server was started again, and no row has changed.
+//! Five thousand clients come back at once after the server was started again, and no row has changed.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::exchange::Exchange;
-use crate::machine::{SERVER, on_core, rounds};
+use crate::machine::{SERVER, now, on_core, rounds};
 use crate::server::Outside;
-use crate::swarm::{Opening, Swarm, wait_until};
+use crate::swarm::{Opening, Swarm};
 use crate::table::{Limit, Row, quantile};
 
-use super::{Requery, counter};
+use super::{Requery, counter, until};
 
 const CLIENTS: usize = 5_000;
+/// The clients among them that watch one project.
+const OF_PROJECT: usize = 1_000;
+/// The clients among them that watch one project, and narrow the stream to a task. The server looks up the task.
+const NARROWED: usize = 1_000;
 const TASKS: usize = 200;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause between two requests of the bystander.
@@ -29,7 +33,7 @@ pub fn measure() -> Vec<Row> {
             let folder = TempDir::new().unwrap();
             let path = folder.path().join("requery.db");
             let mut requery = Requery::on(&path, &[]);
-            requery.tasks(TASKS, "acme-web");
+            let task = requery.tasks(TASKS, "acme-web").remove(0);
             let address = requery.server.address;
             let first = Swarm::open(Opening::requery(address, CLIENTS));
             let read = requery.writer.done("GET", "/api/v1/overview", "");
@@ -38,18 +42,35 @@ pub fn measure() -> Vec<Row> {
             drop(first);
             let server = on_core(SERVER, || Outside::start_at(&address.to_string(), &path, &OPTIONS));
             let mut bystander = Exchange::open(address);
-            let opening = Opening { path: format!("/ws?since={since}"), ..Opening::requery(address, CLIENTS) };
-            let began = Instant::now();
-            let swarm = Swarm::begin(opening);
+            let of_kind = |count, path: &str, message| Opening {
+                path: format!("/ws?since={since}{path}"),
+                message,
+                at_once: count,
+                ..Opening::requery(address, count)
+            };
+            let watch = format!(r#"{{"type":"watch","payload":{{"read_models":["overview","task:{task}"]}}}}"#);
+            let of_project = "&project=acme-web";
+            let began = now();
+            let swarms = [
+                Swarm::begin(of_kind(NARROWED, of_project, Some(watch))),
+                Swarm::begin(of_kind(OF_PROJECT, of_project, None)),
+                Swarm::begin(of_kind(CLIENTS - OF_PROJECT - NARROWED, "", None)),
+            ];
             let mut times = Vec::new();
-            wait_until("all clients are live again", TIMEOUT, || {
-                let began = Instant::now();
+            // A turn that the server holds up does not move the ones after it.
+            for due in (0..).map(|turn| began + turn * APART.as_nanos() as u64) {
+                until(due);
                 bystander.done("GET", ASKED, "");
-                times.push(began.elapsed().as_secs_f64() * 1e3);
-                std::thread::sleep(APART.saturating_sub(began.elapsed()));
-                swarm.seen.live.load(Ordering::SeqCst) == CLIENTS
-            });
-            seconds.push(began.elapsed().as_secs_f64());
+                times.push((now() - due) as f64 / 1e6);
+                let live: usize = swarms.iter().map(|swarm| swarm.seen.live.load(Ordering::SeqCst)).sum();
+                // The first frame, and the answer to `watch`.
+                let is_narrowed = swarms[0].seen.frames.load(Ordering::SeqCst) >= 2 * NARROWED as u64;
+                if live == CLIENTS && is_narrowed {
+                    break;
+                }
+                assert!(now() - began < TIMEOUT.as_nanos() as u64, "{live} of {CLIENTS} clients are live again");
+            }
+            seconds.push((now() - began) as f64 / 1e9);
             asked.push(quantile(&times, 0.99));
             let text = bystander.done("GET", "/metrics", "").text();
             let all = counter(&text, "requery_queries_total", "");
@@ -59,7 +80,7 @@ pub fn measure() -> Vec<Row> {
             let text = bystander.done("GET", "/metrics", "").text();
             let counts = counter(&text, "requery_queries_total", "operation=\"overview\"") > 0.0;
             assert!(counts, "this server does not count its queries");
-            drop((swarm, server));
+            drop((swarms, server));
         }
         let name = |figure: &str| format!("{CLIENTS} clients come back after a restart: {figure}");
         vec![

@@ -8,6 +8,7 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::BenchArgs;
+use super::load::begin_at;
 use super::watchers::{WatchedFigures, Watchers};
 
 /// The longest time of the baseline.
@@ -15,43 +16,47 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// How long the last frames may take.
 const ARRIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The figures of the baseline.
-pub struct Baseline {
-    pub watched: WatchedFigures,
-    /// The milliseconds from a send to each watcher.
-    pub delays: Vec<f64>,
-}
-
 /// Sends the frames of the run again: as many watchers, a notice of the same text, and as many sends a second as the
 /// server made flushes.
-pub async fn measure(args: &BenchArgs, watched: &WatchedFigures, took: Duration) -> anyhow::Result<Baseline> {
+pub async fn measure(args: &BenchArgs, watched: &WatchedFigures, took: Duration) -> anyhow::Result<WatchedFigures> {
     let broadcast = BareBroadcast::start().await?;
     let url: Url = format!("http://{}/ws", broadcast.address).parse()?;
-    let watchers = Watchers::open(&url, args.watchers, false).await?;
-    let pace = watched.flushes() as f64 / took.as_secs_f64();
+    let flushes = watched.arrived.flushes;
+    let pace = flushes as f64 / took.as_secs_f64();
     let lasts = took.min(LONGEST);
     // A flush of the server had so many frames for each watcher.
-    let frames =
-        (watched.frames as f64 / (watched.flushes().max(1) as f64 * f64::from(args.watchers))).round().max(1.0);
+    let frames = (watched.frames as f64 / (flushes.max(1) as f64 * f64::from(args.watchers))).round().max(1.0);
     let sends = (pace * lasts.as_secs_f64()).ceil().max(1.0) as u32;
-    let mut sent = Vec::new();
+    let watchers = Watchers::open(&url, args.watchers, false, sends.into()).await?;
+    let delays = watchers.delays();
     let began = Instant::now();
     for number in 1..=sends {
-        tokio::time::sleep_until(began + Duration::from_secs_f64(f64::from(number) / pace.max(1.0))).await;
         let cursor = Cursor::counter("baseline", number.into());
-        let text = with_cursor(&watched.sample, &cursor);
-        sent.push((cursor, Instant::now()));
-        for _ in 0..frames as u32 {
-            broadcast.send(&text);
+        let last = with_cursor(&watched.arrived.sample, &cursor);
+        let earlier = with_more(&last);
+        let at = begin_at(began + Duration::from_secs_f64(f64::from(number) / pace.max(1.0))).await;
+        if delays.begin(at) {
+            delays.end(at, Some(&cursor));
         }
+        // As on the server, a watcher has the cursor with the last frame of the flush.
+        for _ in 1..frames as u32 {
+            broadcast.send(&earlier);
+        }
+        broadcast.send(&last);
+        delays.settle();
     }
-    if let Some((last, _)) = sent.last() {
-        watchers.wait_for(last, ARRIVE_TIMEOUT).await;
-    }
+    watchers.wait_for(&Cursor::counter("baseline", sends.into()), ARRIVE_TIMEOUT).await;
     let watched = watchers.end();
     broadcast.stop().await;
-    let delays = watched.delays(&sent);
-    Ok(Baseline { watched, delays })
+    Ok(watched)
+}
+
+/// The frame with the mark of a frame that others follow.
+fn with_more(frame: &str) -> String {
+    match frame.strip_suffix('}') {
+        Some(fields) => format!(r#"{fields},"more":true}}"#),
+        None => frame.to_owned(),
+    }
 }
 
 /// The frame with another cursor.

@@ -6,8 +6,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::BenchArgs;
-use super::baseline::Baseline;
 use super::load::Load;
+use super::times::Times;
 use super::watchers::WatchedFigures;
 use crate::cli::api::Api;
 use crate::cli::counted::number;
@@ -20,7 +20,7 @@ pub struct Report {
     pub load: Load,
     /// How the server answered reads meanwhile. None: the server does not tell.
     pub answered: Option<Answers>,
-    pub baseline: Baseline,
+    pub baseline: WatchedFigures,
 }
 
 /// How many reads a server answered by each source, those of other clients included.
@@ -67,14 +67,8 @@ struct Percentiles {
 }
 
 impl Percentiles {
-    fn of(values: &[f64]) -> Self {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let rank = (sorted.len() as f64 * share).ceil() as usize;
-            sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
-        };
-        Self { p50: at(0.5), p99: at(0.99) }
+    fn of(times: &Times) -> Self {
+        Self { p50: times.percentile(0.5), p99: times.percentile(0.99) }
     }
 
     fn json(self) -> Value {
@@ -88,12 +82,8 @@ impl Report {
         self.load.errors > 0 || self.watched.lost > 0
     }
 
-    fn to_client(&self) -> Percentiles {
-        Percentiles::of(&self.watched.delays(&self.load.changes))
-    }
-
     fn writes_a_second(&self) -> f64 {
-        self.load.writes.len() as f64 / self.took.as_secs_f64()
+        self.load.writes.count() as f64 / self.took.as_secs_f64()
     }
 
     /// One JSON object.
@@ -109,21 +99,21 @@ impl Report {
                 "mix": args.mix.to_string(), "rate": args.rate, "seconds": rounded(self.took.as_secs_f64()),
             },
             "connect_ms": rounded(watched.connect.as_secs_f64() * 1e3),
-            "write_to_client": self.to_client().json(),
+            "write_to_client": Percentiles::of(&watched.arrived.times).json(),
             "writes": {
-                "count": load.writes.len(), "a_second": rounded(self.writes_a_second()),
+                "count": load.writes.count(), "a_second": rounded(self.writes_a_second()),
                 "time": Percentiles::of(&load.writes).json(),
             },
             "fetches": {
-                "count": load.fetches.len(), "unchanged": load.unchanged,
+                "count": load.fetches.count(), "unchanged": load.unchanged,
                 "time": Percentiles::of(&load.fetches).json(), "server_reads": answers,
             },
-            "frames": watched.frames, "bytes": watched.bytes, "flushes": watched.flushes(),
+            "frames": watched.frames, "bytes": watched.bytes, "flushes": watched.arrived.flushes,
             "streams_lost": watched.lost, "errors": load.errors, "first_error": load.first_error,
             "baseline": {
-                "connect_ms": rounded(baseline.watched.connect.as_secs_f64() * 1e3),
-                "send_to_client": Percentiles::of(&baseline.delays).json(),
-                "frames": baseline.watched.frames, "bytes": baseline.watched.bytes,
+                "connect_ms": rounded(baseline.connect.as_secs_f64() * 1e3),
+                "send_to_client": Percentiles::of(&baseline.arrived.times).json(),
+                "frames": baseline.frames, "bytes": baseline.bytes,
             },
         });
         format!("{object:#}\n")
@@ -154,8 +144,8 @@ impl Report {
             text.push('\n');
         };
         let connect = |watched: &WatchedFigures| Some(watched.connect.as_secs_f64() * 1e3);
-        let (ours, bare) = (self.to_client(), Percentiles::of(&baseline.delays));
-        line("connect all", connect(watched), connect(&baseline.watched));
+        let (ours, bare) = (Percentiles::of(&watched.arrived.times), Percentiles::of(&baseline.arrived.times));
+        line("connect all", connect(watched), connect(baseline));
         line("write to client, p50", ours.p50, bare.p50);
         line("write to client, p99", ours.p99, bare.p99);
         let (writes, fetches) = (Percentiles::of(&load.writes), Percentiles::of(&load.fetches));
@@ -163,14 +153,13 @@ impl Report {
         line("write, p99", writes.p99, None);
         line("fetch, p50", fetches.p50, None);
         line("fetch, p99", fetches.p99, None);
-        let count = |count: usize| number(count as u64);
         text += &format!(
             "\nwrites   {}, {:.0} a second of {} wanted\n",
-            count(load.writes.len()),
+            number(load.writes.count()),
             self.writes_a_second(),
             number(args.rate.into()),
         );
-        text += &format!("fetches  {}, {} of them unchanged", count(load.fetches.len()), number(load.unchanged));
+        text += &format!("fetches  {}, {} of them unchanged", number(load.fetches.count()), number(load.unchanged));
         if let Some(answers) = self.answered {
             text += &format!(
                 "; the server answered {} reads with 304, {} from memory and {} from the database",
@@ -180,7 +169,7 @@ impl Report {
             );
         }
         let (frames, bytes) = (number(watched.frames), number(watched.bytes));
-        text += &format!("\nframes   {frames} in {} flushes, {bytes} bytes\n", count(watched.flushes()));
+        text += &format!("\nframes   {frames} in {} flushes, {bytes} bytes\n", number(watched.arrived.flushes));
         text += &format!("errors   {}, {} streams lost\n", number(load.errors), number(watched.lost));
         if let Some(error) = &load.first_error {
             text += &format!("         the first one: {}\n", crate::cli::escape_control_characters(error));

@@ -11,8 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::BenchArgs;
+use super::delays::Delays;
 use super::mix::{Mix, WriteKind};
-use crate::cli::api::{Api, ChangeAnswer};
+use super::times::Times;
+use crate::cli::api::Api;
 
 /// The pause between two fetches of a reader.
 const FETCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -20,12 +22,12 @@ const FETCH_INTERVAL: Duration = Duration::from_millis(250);
 /// The outcome of the load.
 #[derive(Default)]
 pub struct Load {
-    /// The cursor of each write with the time at which its request was sent, by that time.
-    pub changes: Vec<(Cursor, Instant)>,
-    /// The milliseconds of each write that succeeded.
-    pub writes: Vec<f64>,
-    /// The milliseconds of each fetch that succeeded.
-    pub fetches: Vec<f64>,
+    /// The cursor of the write that began last, with the time at which it [began](begin_at).
+    pub last: Option<(Cursor, Instant)>,
+    /// The writes that succeeded.
+    pub writes: Times,
+    /// The fetches that succeeded.
+    pub fetches: Times,
     /// The fetches that were answered 304.
     pub unchanged: u64,
     pub errors: u64,
@@ -35,12 +37,13 @@ pub struct Load {
 
 impl Load {
     /// Runs the load of `args` on these tasks.
-    pub async fn run(api: &Api, args: &BenchArgs, project: &str, tasks: &[String]) -> Self {
+    pub async fn run(api: &Api, args: &BenchArgs, project: &str, tasks: &[String], delays: &Arc<Delays>) -> Self {
         let (began, end) = (Instant::now(), Instant::now() + Duration::from_secs(args.seconds.into()));
         let (tasks, number) = (Arc::<[String]>::from(tasks), Arc::new(AtomicU32::new(0)));
         let mut parts = JoinSet::new();
         for _ in 0..args.writers {
-            let plan = Plan { began, end, rate: args.rate, mix: args.mix.clone(), number: number.clone() };
+            let (mix, number, delays) = (args.mix.clone(), number.clone(), delays.clone());
+            let plan = Plan { began, end, rate: args.rate, mix, number, delays };
             parts.spawn(write(api.clone(), plan, tasks.clone()));
         }
         for _ in 0..args.readers {
@@ -49,14 +52,13 @@ impl Load {
         let mut all = Self::default();
         while let Some(part) = parts.join_next().await {
             let Ok(part) = part else { continue };
-            all.changes.extend(part.changes);
-            all.writes.extend(part.writes);
-            all.fetches.extend(part.fetches);
+            all.last = all.last.into_iter().chain(part.last).max_by_key(|(_, began)| *began);
+            all.writes.add(&part.writes);
+            all.fetches.add(&part.fetches);
             all.unchanged += part.unchanged;
             all.errors += part.errors;
             all.first_error = all.first_error.or(part.first_error);
         }
-        all.changes.sort_by_key(|(_, at)| *at);
         all
     }
 
@@ -73,6 +75,7 @@ struct Plan {
     rate: u32,
     mix: Mix,
     number: Arc<AtomicU32>,
+    delays: Arc<Delays>,
 }
 
 async fn write(api: Api, plan: Plan, tasks: Arc<[String]>) -> Load {
@@ -83,19 +86,36 @@ async fn write(api: Api, plan: Plan, tasks: Arc<[String]>) -> Load {
         if due.max(Instant::now()) >= plan.end {
             return load;
         }
-        sleep_until(due).await;
+        let began = begin_at(due).await;
         let task = &tasks[number as usize % tasks.len()];
         let (method, path, body) = request(plan.mix.draw(), task, number);
-        let sent = Instant::now();
-        match api.change(method, &path, &body).await {
-            Ok(ChangeAnswer { cursor: Some(cursor), .. }) => {
-                load.writes.push(sent.elapsed().as_secs_f64() * 1e3);
-                load.changes.push((cursor, sent));
+        let is_measured = plan.delays.begin(began);
+        let answer = api.change(method, &path, &body).await;
+        let cursor = answer.as_ref().ok().and_then(|answer| answer.cursor.clone());
+        if is_measured {
+            plan.delays.end(began, cursor.as_ref());
+        }
+        match (answer, cursor) {
+            (Ok(_), Some(cursor)) => {
+                load.writes.note(began.elapsed());
+                load.last = Some((cursor, began));
             }
-            Ok(ChangeAnswer { cursor: None, .. }) => load.note_error("the answer to a write has no cursor"),
-            Err(error) => load.note_error(error),
+            (Ok(_), None) => load.note_error("the answer to a write has no cursor"),
+            (Err(error), _) => load.note_error(error),
         }
     }
+}
+
+/// Waits until a request is due. Returns the time from which the request counts.
+///
+/// A slow server holds up the next requests of the same writer or reader. Such a request counts from its due time, so its
+/// wait is a part of its time. Otherwise the request counts from now: the timer can be late by a millisecond.
+pub async fn begin_at(due: Instant) -> Instant {
+    if due < Instant::now() {
+        return due;
+    }
+    sleep_until(due).await;
+    Instant::now()
 }
 
 /// Each request changes a value, because a request without a change makes no notice.
@@ -127,12 +147,11 @@ async fn read(api: Api, project: String, end: Instant) -> Load {
     // Readers that begin together would ask together for the whole run.
     let mut due = Instant::now() + FETCH_INTERVAL.mul_f64(fastrand::f64());
     while due < end {
-        sleep_until(due).await;
+        let began = begin_at(due).await;
         due += FETCH_INTERVAL;
-        let sent = Instant::now();
         match api.fetch(&path, tag.as_deref()).await {
             Ok(fetched) => {
-                load.fetches.push(sent.elapsed().as_secs_f64() * 1e3);
+                load.fetches.note(began.elapsed());
                 load.unchanged += u64::from(fetched.is_unchanged);
                 tag = fetched.tag.or(tag);
             }

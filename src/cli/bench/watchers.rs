@@ -1,8 +1,7 @@
 //! The watchers: open streams that count their frames and note when each cursor arrives.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,6 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::delays::{Arrived, Delays};
 
 /// How many streams open at the same time.
 const AT_ONCE: usize = 64;
@@ -36,29 +37,11 @@ pub struct Watchers {
 }
 
 /// The figures of all streams.
-#[derive(Default)]
 struct Seen {
     frames: AtomicU64,
     bytes: AtomicU64,
     lost: AtomicU64,
-    notes: Mutex<Notes>,
-}
-
-#[derive(Default)]
-struct Notes {
-    places: HashMap<Box<str>, u32>,
-    cursors: Vec<Cursor>,
-    arrivals: Vec<Arrival>,
-    /// The text of the last notice.
-    sample: String,
-}
-
-/// The arrival of a cursor at a watcher.
-#[derive(Clone, Copy)]
-struct Arrival {
-    watcher: u32,
-    cursor: u32,
-    at: Instant,
+    delays: Arc<Delays>,
 }
 
 /// The figures after the streams ended.
@@ -69,10 +52,7 @@ pub struct WatchedFigures {
     pub bytes: u64,
     /// The streams that ended by themselves.
     pub lost: u64,
-    /// The text of a notice.
-    pub sample: String,
-    cursors: Vec<Cursor>,
-    arrivals: Vec<Arrival>,
+    pub arrived: Arrived,
 }
 
 /// The envelope of a frame.
@@ -86,9 +66,13 @@ struct Envelope<'a> {
 }
 
 impl Watchers {
-    /// Opens `count` streams. `has_first_frame` says whether a stream counts as open only with its first frame.
-    pub async fn open(url: &Url, count: u32, has_first_frame: bool) -> anyhow::Result<Self> {
-        let (seen, turns) = (Arc::new(Seen::default()), Arc::new(Semaphore::new(AT_ONCE)));
+    /// Opens `count` streams for a run with so many changes. `has_first_frame` says whether a stream counts as open only
+    /// with its first frame.
+    pub async fn open(url: &Url, count: u32, has_first_frame: bool, changes: u64) -> anyhow::Result<Self> {
+        // Noting watchers are spread over all of them: the first ones may be served first.
+        let step = count.div_ceil(NOTING);
+        let delays = Arc::new(Delays::new(count.div_ceil(step) as usize, changes));
+        let (seen, turns) = (Arc::new(Seen::new(delays)), Arc::new(Semaphore::new(AT_ONCE)));
         let began = Instant::now();
         let mut opening = JoinSet::new();
         for watcher in 0..count {
@@ -110,17 +94,21 @@ impl Watchers {
         while let Some(opened) = opening.join_next().await {
             let (watcher, socket) = opened.context("a stream was not opened")?;
             let socket = socket.with_context(|| format!("could not open stream {} of {count}", watcher + 1))?;
-            // Noting watchers are spread over all of them: the first ones may be served first.
-            let is_noting = watcher % count.div_ceil(NOTING) == 0;
-            streams.spawn(follow(socket, is_noting.then_some(watcher), seen.clone()));
+            let noting = (watcher % step == 0).then_some((watcher / step) as usize);
+            streams.spawn(follow(socket, noting, seen.clone()));
         }
         Ok(Self { streams, seen, took: began.elapsed() })
+    }
+
+    /// The times from the changes to the watchers.
+    pub fn delays(&self) -> &Arc<Delays> {
+        &self.seen.delays
     }
 
     /// Waits until each noting watcher has the changes of this cursor, but not for longer than `timeout`.
     pub async fn wait_for(&self, cursor: &Cursor, timeout: Duration) {
         let end = Instant::now() + timeout;
-        while Instant::now() < end && !self.seen.notes().have_all(cursor) {
+        while Instant::now() < end && !self.seen.delays.have_all(cursor) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -128,75 +116,20 @@ impl Watchers {
     /// Closes the streams.
     pub fn end(mut self) -> WatchedFigures {
         self.streams.abort_all();
-        let notes = std::mem::take(&mut *self.seen.notes());
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         WatchedFigures {
             connect: self.took,
             frames: count(&self.seen.frames),
             bytes: count(&self.seen.bytes),
             lost: count(&self.seen.lost),
-            sample: notes.sample,
-            cursors: notes.cursors,
-            arrivals: notes.arrivals,
+            arrived: self.seen.delays.finish(),
         }
     }
 }
 
 impl Seen {
-    fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Notes {
-    fn have_all(&self, cursor: &Cursor) -> bool {
-        let mut last = HashMap::new();
-        for arrival in &self.arrivals {
-            last.insert(arrival.watcher, arrival.cursor);
-        }
-        !last.is_empty() && last.values().all(|reached| self.cursors[*reached as usize].covers(cursor))
-    }
-
-    fn note(&mut self, watcher: u32, envelope: &Envelope<'_>, text: &str, at: Instant) {
-        let cursor = match self.places.get(envelope.cursor) {
-            Some(place) => *place,
-            None => {
-                let Ok(cursor) = envelope.cursor.parse::<Cursor>() else { return };
-                let place = self.cursors.len() as u32;
-                self.places.insert(envelope.cursor.into(), place);
-                self.cursors.push(cursor);
-                if envelope.kind == "event.logged" {
-                    text.clone_into(&mut self.sample);
-                }
-                place
-            }
-        };
-        self.arrivals.push(Arrival { watcher, cursor, at });
-    }
-}
-
-impl WatchedFigures {
-    /// For each change and each noting watcher the milliseconds from the change to the first frame that contains the
-    /// change. `changes` are in the order of their times.
-    pub fn delays(&self, changes: &[(Cursor, Instant)]) -> Vec<f64> {
-        let mut arrivals = self.arrivals.clone();
-        arrivals.sort_by_key(|arrival| arrival.watcher);
-        let mut delays = Vec::new();
-        for of_one in arrivals.chunk_by(|a, b| a.watcher == b.watcher) {
-            let mut waiting = changes.iter().peekable();
-            for arrival in of_one {
-                let reached = &self.cursors[arrival.cursor as usize];
-                while let Some((_, at)) = waiting.next_if(|(cursor, _)| reached.covers(cursor)) {
-                    delays.push(arrival.at.saturating_duration_since(*at).as_secs_f64() * 1e3);
-                }
-            }
-        }
-        delays
-    }
-
-    /// The number of different cursors that arrived: the flushes that the watchers saw.
-    pub fn flushes(&self) -> usize {
-        self.cursors.len()
+    fn new(delays: Arc<Delays>) -> Self {
+        Self { frames: AtomicU64::new(0), bytes: AtomicU64::new(0), lost: AtomicU64::new(0), delays }
     }
 }
 
@@ -209,7 +142,7 @@ async fn connect(url: &Url) -> anyhow::Result<WebSocketStream<TcpStream>> {
     Ok(client_async_with_config(request, tcp, Some(config)).await?.0)
 }
 
-async fn follow(mut socket: WebSocketStream<TcpStream>, noting: Option<u32>, seen: Arc<Seen>) {
+async fn follow(mut socket: WebSocketStream<TcpStream>, noting: Option<usize>, seen: Arc<Seen>) {
     while let Some(Ok(message)) = socket.next().await {
         let at = Instant::now();
         match message {
@@ -219,7 +152,8 @@ async fn follow(mut socket: WebSocketStream<TcpStream>, noting: Option<u32>, see
                 let Some(watcher) = noting else { continue };
                 let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&text) else { continue };
                 if !envelope.more && envelope.kind != "heartbeat" {
-                    seen.notes().note(watcher, &envelope, &text, at);
+                    let is_sample = envelope.kind == "event.logged";
+                    seen.delays.note(watcher, envelope.cursor, &text, is_sample, at);
                 }
             }
             // The answer to a ping waits in the socket.
