@@ -1,6 +1,7 @@
 //! Reads with `since`: the changes, merged by the rule of the contract, equal the whole answer.
 
 mod merge;
+mod plain;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,6 +23,7 @@ use crate::property::world::{End, Sql, Write, id, request, statement};
 use crate::property::{sql, write};
 use crate::random_cases::with_real_server;
 use merge::merge;
+use plain::{PLAIN, plain};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -37,46 +39,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => write().prop_map(Step::Write),
         2 => sql().prop_map(Step::Sql),
-        5 => (0..16u8, 0..3u8).prop_map(|(which, task)| Step::Plain(which, task)),
+        5 => (0..PLAIN, 0..3u8).prop_map(|(which, task)| Step::Plain(which, task)),
         12 => any::<prop::sample::Index>().prop_map(Step::Ask),
         1 => prop_oneof![Just(End::Stopped), Just(End::Crashed)].prop_map(Step::Restart),
     ]
-}
-
-/// Statements of programs that use no API.
-fn plain(which: u8, task: u8) -> String {
-    let task = id(0, task);
-    let only = format!("from tasks where id = '{task}'");
-    match which {
-        // REPLACE takes the event with the same external id.
-        0 => format!("insert or replace into events (task_id, kind, external_id) select id, 'log', 'x' {only};"),
-        1 => format!("update or replace events set external_id = 'x' where task_id = '{task}' and position % 2;"),
-        2 => format!("insert or replace into bookmarks (task_id, title) select id, hex(randomblob(2)) {only};"),
-        3 => format!("delete from bookmarks where task_id = '{task}';"),
-        4 => format!("update sessions set summary = hex(randomblob(2)) where task_id = '{task}';"),
-        5 => format!("delete from sessions where task_id = '{task}';"),
-        6 => format!("pragma foreign_keys = on; insert or replace into tasks (id, title) values ('{task}', 'again');"),
-        7 => format!(
-            "insert or replace into usage (task_id, answer_id, model, input_tokens) \
-             select id, 'a', 'm', abs(random() % 100) {only};"
-        ),
-        8 => format!(
-            "update tasks set todos = '[{{\"id\":\"1\",\"title\":\"t\",\"state\":\"pending\"}}]', \
-             model = hex(randomblob(2)) where id = '{task}';"
-        ),
-        9 => format!("update events set title = hex(randomblob(2)) where task_id = '{task}' and position % 3 = 0;"),
-        10 => format!("delete from events where task_id = '{task}';"),
-        11 => format!(
-            "insert into events (task_id, kind, family, state, metadata) \
-             select id, 'tool', 'file', 'ok', json_object('file_path', 'f' || abs(random() % 3)) {only};"
-        ),
-        12 => {
-            format!("insert into events (task_id, kind, state, created_at) select id, 'tool', 'running', 1000 {only};")
-        }
-        13 => "update tasks set listed_at = changed_at where rowid % 2;".to_owned(),
-        14 => format!("insert into sessions (task_id, started_at) select id, 1000 {only};"),
-        _ => format!("update sessions set status = 'completed' where task_id = '{task}' and status = 'running';"),
-    }
 }
 
 /// An answer that a client holds.
@@ -224,7 +190,7 @@ async fn a_change_of_each_kind_is_sent_alone() {
     let mut client = Client::new().await;
     let tasks: String = (0..4).map(|task| statement(&Sql::Insert(task))).collect();
     client.sql(tasks).await;
-    client.sql(plain(12, 0) + &plain(14, 0) + &plain(2, 0)).await;
+    client.sql(plain(12, 0) + &plain(14, 0) + &plain(16, 0) + &plain(2, 0)).await;
     for at in 0..client.held.len() {
         client.ask(at).await;
     }
@@ -258,6 +224,24 @@ async fn a_change_of_each_kind_is_sent_alone() {
         assert_eq!(nothing["full"], false, "{path}: {nothing}");
         assert!(nothing.to_string().len() < 250, "{nothing}");
     }
+}
+
+/// Makes the changes in turn. After each the detail of the task, merged from its changes, equals the whole one.
+async fn merges_the_detail_after(changes: &[u8]) {
+    let mut client = Client::new().await;
+    client.sql(statement(&Sql::Insert(0))).await;
+    client.held = vec![Held { path: format!("tasks/{}?", id(0, 0)), answer: None }];
+    client.ask(0).await;
+    for (merged, which) in (1..).zip(changes) {
+        client.sql(plain(*which, 0)).await;
+        client.ask(0).await;
+        assert_eq!(client.merged, merged, "after {which}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_with_the_id_of_its_task_is_sent() {
+    merges_the_detail_after(&[16, 17, 8, 15, 5]).await;
 }
 
 /// A row that leaves a list is taken out, and the list is filled up from below.
