@@ -244,6 +244,12 @@ async fn a_session_with_the_id_of_its_task_is_sent() {
     merges_the_detail_after(&[16, 17, 8, 15, 5]).await;
 }
 
+/// The event was of a file, and the event that replaces it is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_leaves_with_an_event_that_is_replaced_by_its_own_id() {
+    merges_the_detail_after(&[11, 18]).await;
+}
+
 /// A row that leaves a list is taken out, and the list is filled up from below.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {

@@ -3,7 +3,7 @@
 use crate::property::world::id;
 
 /// The number of the statements of [`plain`].
-pub const PLAIN: u8 = 18;
+pub const PLAIN: u8 = 20;
 
 /// A statement of these for a task.
 pub fn plain(which: u8, task: u8) -> String {
@@ -40,6 +40,15 @@ pub fn plain(which: u8, task: u8) -> String {
         15 => format!("update sessions set status = 'completed' where task_id = '{task}' and status = 'running';"),
         // A session can have the id of its task.
         16 => format!("insert or ignore into sessions (id, task_id, started_at) select id, id, 2000 {only};"),
-        _ => format!("update sessions set summary = hex(randomblob(2)) where id = '{task}';"),
+        17 => format!("update sessions set summary = hex(randomblob(2)) where id = '{task}';"),
+        // REPLACE takes the event with the same id, which was another kind of event.
+        18 => format!(
+            "insert or replace into events (id, task_id, kind) select id, task_id, 'log' from events \
+             where task_id = '{task}' and family = 'file' order by position desc limit 1;"
+        ),
+        _ => format!(
+            "insert into sessions (id, task_id) select id, task_id from sessions where task_id = '{task}' limit 1 \
+             on conflict (id) do update set summary = hex(randomblob(2));"
+        ),
     }
 }
