@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use requery::protocol::Cursor;
+use requery::protocol::{Cursor, limits};
 use requery::server::access::scope::Scope;
 use requery::server::database::Database;
 use requery::server::read;
@@ -378,8 +378,10 @@ async fn a_refetch_costs_as_much_as_the_change() {
     );
     let cursor: Cursor = database.snapshot(Scope::All).await.unwrap().cursor().clone();
     sqlite3(&path, &format!("insert into events (task_id, kind) values ('{task}', 'log')"));
+    // The rows, and the keys that a query returns in one row.
+    let counts = || (database.metrics().rows_read.get(), database.metrics().keys_read.get());
     let rows_of = async |cursor: Option<&Cursor>| {
-        let before = database.metrics().rows_read.get();
+        let (rows, keys) = counts();
         let tx = database.snapshot(Scope::All).await.unwrap();
         let id = task.parse().unwrap();
         let some = match cursor {
@@ -387,10 +389,12 @@ async fn a_refetch_costs_as_much_as_the_change() {
             None => read::task::detail(&tx, &id).await.unwrap().is_some(),
         };
         assert!(some);
-        database.metrics().rows_read.get() - before
+        (counts().0 - rows, counts().1 - keys)
     };
-    let (since, whole) = (rows_of(Some(&cursor)).await, rows_of(None).await);
+    let ((since, keys), (whole, _)) = (rows_of(Some(&cursor)).await, rows_of(None).await);
     assert!(since <= 10 && whole > 50, "{since} rows with since, {whole} without");
+    // The changed event, and the places of one page.
+    assert_eq!(keys, 1 + limits::DETAIL_EVENTS + 1, "keys with since");
     database.close("the test ended").await;
 }
 

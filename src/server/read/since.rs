@@ -48,7 +48,7 @@ pub(super) async fn changed_rows(
 ) -> Result<Option<Vec<String>>, DbErr> {
     let Some(part) = part_after(tx, cursor).await? else { return Ok(None) };
     let found: Option<ChangedRows> = query.one(tx, part.into_iter().chain(values)).await?;
-    let ids = found.filter(|found| !found.is_vague).and_then(|found| list(&found.ids));
+    let ids = found.filter(|found| !found.is_vague).and_then(|found| list(tx, &found.ids));
     Ok(ids.filter(|ids: &Vec<String>| ids.len() <= most_rows(limit)))
 }
 
@@ -57,9 +57,11 @@ pub(super) fn most_rows(limit: u64) -> usize {
     usize::try_from(limit / 2).unwrap_or(usize::MAX).max(1)
 }
 
-/// A JSON array of the database. None for a text that is none: a program wrote an id that is no text.
-pub(super) fn list<T: DeserializeOwned>(json: &str) -> Option<Vec<T>> {
-    serde_json::from_str(json).ok()
+/// The keys in a JSON array of the database. None for a text that is none: a program wrote an id that is no text.
+pub(super) fn list<T: DeserializeOwned>(tx: &ReadTransaction, json: &str) -> Option<Vec<T>> {
+    let keys: Vec<T> = serde_json::from_str(json).ok()?;
+    tx.count_keys(keys.len());
+    Some(keys)
 }
 
 /// The keys of the rows that `found` selects, the column `id` and then the column `at`, without the rows themselves.
@@ -69,7 +71,7 @@ pub(super) async fn keys(tx: &ReadTransaction, found: SelectStatement) -> Result
     query.expr(Func::cust("json_group_array").arg(pair)).from_subquery(found, Alias::new("found"));
     let row = tx.query_one(&query).await?;
     let text: Option<StoredText> = row.map(|row| row.try_get_by_index(0)).transpose()?;
-    let pairs: Option<Vec<(String, i64)>> = text.and_then(|text| list(&text));
+    let pairs: Option<Vec<(String, i64)>> = text.and_then(|text| list(tx, &text));
     Ok(pairs.map(|pairs| pairs.into_iter().map(|(id, ms)| MomentKey::new(ms, &id.as_str().into())).collect()))
 }
 

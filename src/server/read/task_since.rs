@@ -56,7 +56,7 @@ pub async fn detail(tx: &ReadTransaction, task_id: &TaskId, cursor: &Cursor) -> 
     let values = part.into_iter().chain([task_id.as_str().into()]);
     let changed: Option<ChangedDetail> = sql::change_log::CHANGED_DETAIL.one(tx, values).await?;
     let Some(changed) = changed.filter(|changed| !changed.is_vague) else { return Ok(None) };
-    let rows = |json: &StoredText, limit| since::list(json).filter(|ids| ids.len() <= since::most_rows(limit));
+    let rows = |json: &StoredText, limit| since::list(tx, json).filter(|ids| ids.len() <= since::most_rows(limit));
     let (Some(events), Some(sessions), Some(children)) = (
         rows(&changed.events, limits::DETAIL_EVENTS),
         rows(&changed.sessions, limits::DETAIL_ROWS),

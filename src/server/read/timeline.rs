@@ -69,7 +69,7 @@ pub(super) async fn changes(
     };
     let values = [task_id.as_str().into(), before.into(), (limit + 1).into()];
     let found: Option<StoredText> = sql::tasks::POSITIONS.value(tx, values).await?;
-    let Some(found) = found.and_then(|found| since::list(&found)) else { return Ok(None) };
+    let Some(found) = found.and_then(|found| since::list(tx, &found)) else { return Ok(None) };
     let page = page::page(list(task_id), found, window, limit, |position| TimelineKey::new(*position));
     let events = event::Entity::find().filter(event::Column::TaskId.eq(task_id.as_str()));
     let mut rows = events.clone().filter(event::Column::Id.is_in(changed.iter().map(String::as_str))).all(tx).await?;
