@@ -55,7 +55,23 @@ struct Client {
     app: App,
     http: reqwest::Client,
     held: Vec<Held>,
-    merged: u32,
+    /// How many requests with `since` there were, by [`read_of`], and how many had an answer with changes.
+    asked: [u32; READS.len()],
+    merged: [u32; READS.len()],
+}
+
+/// The reads that take `since`.
+const READS: [&str; 4] = ["tasks", "detail", "timeline", "bookmarks"];
+
+/// The place of the read of a path in [`READS`].
+fn read_of(path: &str) -> usize {
+    let read = match path.split_once('?').unwrap().0 {
+        "tasks" => "tasks",
+        "bookmarks" => "bookmarks",
+        path if path.ends_with("/timeline") => "timeline",
+        _ => "detail",
+    };
+    READS.iter().position(|name| *name == read).unwrap()
 }
 
 impl Client {
@@ -80,7 +96,8 @@ impl Client {
             format!("bookmarks?limit=50&task_id={task}"),
         ];
         let held = paths.into_iter().map(|path| Held { path, answer: None }).collect();
-        Self { app: App::start().await, http: reqwest::Client::new(), held, merged: 0 }
+        let (app, http) = (App::start().await, reqwest::Client::new());
+        Self { app, http, held, asked: [0; READS.len()], merged: [0; READS.len()] }
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value, String) {
@@ -107,7 +124,8 @@ impl Client {
             None => None,
             Some((held, cursor)) => {
                 let (status, answer, cursor) = self.get(&format!("{path}&since={cursor}")).await;
-                self.merged += u32::from(answer["full"] == false);
+                self.asked[read_of(&path)] += u32::from(status == StatusCode::OK);
+                self.merged[read_of(&path)] += u32::from(answer["full"] == false);
                 (status == StatusCode::OK).then(|| (merge(held, &answer), cursor, answer, held.clone()))
             }
         };
@@ -135,12 +153,12 @@ impl Client {
                 self.ask(at).await;
             }
             Step::Restart(end) => {
-                let Self { app, http, held, merged } = self;
+                let Self { app, http, held, asked, merged } = self;
                 let folder = match end {
                     End::Stopped => app.stop().await,
                     End::Crashed => app.crash().await,
                 };
-                self = Self { app: App::start_in(folder, |_| ()).await, http, held, merged };
+                self = Self { app: App::start_in(folder, |_| ()).await, http, held, asked, merged };
             }
         }
         self
@@ -157,7 +175,9 @@ impl Client {
     }
 }
 
-static MERGED: AtomicU32 = AtomicU32::new(0);
+/// The requests with `since` of all cases and their answers with changes, by [`READS`].
+static ASKED: [AtomicU32; READS.len()] = [const { AtomicU32::new(0) }; READS.len()];
+static MERGED: [AtomicU32; READS.len()] = [const { AtomicU32::new(0) }; READS.len()];
 
 proptest! {
     #![proptest_config(with_real_server(12, 12))]
@@ -178,10 +198,17 @@ proptest! {
             for at in 0..client.held.len() {
                 client.ask(at).await;
             }
-            MERGED.fetch_add(client.merged, Ordering::Relaxed);
+            for at in 0..READS.len() {
+                ASKED[at].fetch_add(client.asked[at], Ordering::Relaxed);
+                MERGED[at].fetch_add(client.merged[at], Ordering::Relaxed);
+            }
             client.app.stop().await;
         });
-        assert!(MERGED.load(Ordering::Relaxed) > 0, "the server sends changes");
+        for (at, read) in READS.iter().enumerate() {
+            let (asked, merged) = (ASKED[at].load(Ordering::Relaxed), MERGED[at].load(Ordering::Relaxed));
+            // More than half of them have changes. A few answers prove no share.
+            assert!(asked < 24 || merged * 6 >= asked, "{read}: {merged} of {asked} answers have changes");
+        }
     }
 }
 
@@ -235,7 +262,7 @@ async fn merges_the_detail_after(changes: &[u8]) {
     for (merged, which) in (1..).zip(changes) {
         client.sql(plain(*which, 0)).await;
         client.ask(0).await;
-        assert_eq!(client.merged, merged, "after {which}");
+        assert_eq!(client.merged.iter().sum::<u32>(), merged, "after {which}");
     }
 }
 
@@ -289,9 +316,9 @@ async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {
         client.held = vec![Held { path: path.clone(), answer: None }];
         client.ask(0).await;
         client.sql(change.to_owned()).await;
-        let merged = client.merged;
+        let merged: u32 = client.merged.iter().sum();
         client.ask(0).await;
-        assert_eq!(client.merged, merged + 1, "{path} after {change}");
+        assert_eq!(client.merged.iter().sum::<u32>(), merged + 1, "{path} after {change}");
     }
     // The log does not tell of the pruned change any more.
     for path in ["tasks?limit=50".to_owned(), format!("tasks/{task}?"), "bookmarks?limit=50".to_owned()] {
@@ -303,9 +330,9 @@ async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {
         client.sql(gone + "; " + &plain(2, 0)).await;
         client.app.until_folded().await;
         client.sql("delete from changes where id < (select max(id) from changes)".to_owned()).await;
-        let merged = client.merged;
+        let merged: u32 = client.merged.iter().sum();
         client.ask(0).await;
-        assert_eq!(client.merged, merged, "the whole answer");
+        assert_eq!(client.merged.iter().sum::<u32>(), merged, "the whole answer");
     }
 }
 
