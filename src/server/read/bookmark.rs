@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 use super::page::{self, ListName, MomentKey, PageWindow};
 use super::since::{self, ListChange};
 use super::{id, reference, time};
-use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince, PlacedBookmark};
+use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince};
 use crate::protocol::{BookmarkId, Cursor, TaskId};
 use crate::server::access::scope::Scope;
 use crate::server::database::{ReadTransaction, in_scope, sql};
@@ -47,13 +47,12 @@ pub async fn page_since(
     let found = page::by_moment(of(tx.scope(), task_id), (time, bookmark::Column::Id), window, limit);
     let found = found.select_only().column(bookmark::Column::Id).column_as(time, "at").into_query();
     let Some(found) = since::keys(tx, found).await? else { return Ok(None) };
-    let change = ListChange::of(list(tx.scope(), task_id), found, window, limit, changed);
+    let change = ListChange::by_moment(list(tx.scope(), task_id), found, window, limit, changed);
     let Some(change) = change else { return Ok(None) };
-    let rows = bookmark::Entity::find().filter(bookmark::Column::Id.is_in(change.ids())).all(tx).await?;
+    let ids = change.keys().map(String::as_str);
+    let rows = bookmark::Entity::find().filter(bookmark::Column::Id.is_in(ids)).all(tx).await?;
     let rows = rows.into_iter().filter_map(|row| Some((row.id.before_replaced().to_owned(), bookmark(row)?)));
-    let placed = change.placed(rows.collect(), |at, item| PlacedBookmark { at, item });
-    let ListChange { removed, length, next, previous, .. } = change;
-    Ok(placed.map(|changed| BookmarksSince { full: false, changed, removed, length, next, previous }))
+    Ok(change.with_rows(rows))
 }
 
 /// The bookmarks in `scope`. With a task: only bookmarks of this task and of its events.
