@@ -228,6 +228,8 @@ async fn a_change_of_each_kind_is_sent_alone() {
         (4, format!("tasks/{task}?"), json!("sessions")),
         (7, format!("tasks/{task}?"), json!("usage")),
         (8, format!("tasks/{task}?"), json!("todos")),
+        // An event that is no file reads no file.
+        (12, format!("tasks/{task}?"), json!("timeline")),
         (11, format!("tasks/{task}?"), json!("files")),
         (2, "bookmarks?limit=50&task_id=".to_owned() + &task, json!([["at", 0]])),
         (8, "tasks?limit=50".to_owned(), json!([["at", 0]])),
