@@ -1,6 +1,6 @@
 //! Bookmarks.
 
-use requery_entities::{bookmark, task};
+use requery_entities::bookmark;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select};
 
 use super::page::{self, ListName, MomentKey, PageWindow};
@@ -58,19 +58,14 @@ pub async fn page_since(
 /// The bookmarks in `scope`. With a task: only bookmarks of this task and of its events.
 fn of(scope: &Scope, task_id: Option<&TaskId>) -> Select<bookmark::Entity> {
     let mut query = bookmark::Entity::find();
-    if let Some(task_id) = task_id {
-        query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
+    match (task_id, scope.project()) {
+        (Some(task_id), _) => query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str())),
+        // The index of the project has the order of the list.
+        (None, Some(project)) => query = query.filter(bookmark::Column::Project.eq(project)),
+        (None, None) => {}
     }
     // The bookmarks of a deleted task can still be there, and are not shown.
-    match scope.project() {
-        Some(project) => {
-            let tasks = task::Entity::find().select_only().column(task::Column::Id);
-            let of_project = tasks.filter(task::Column::Project.eq(project)).into_query();
-            query.filter(bookmark::Column::TaskId.in_subquery(of_project))
-        }
-        // Not `in`, for which SQLite would sort the bookmarks of all tasks.
-        None => in_scope::of_tasks(scope, query, bookmark::Column::TaskId),
-    }
+    in_scope::of_tasks(scope, query, bookmark::Column::TaskId)
 }
 
 /// One bookmark.
