@@ -15,6 +15,8 @@ pub struct Model {
     pub note: Option<StoredText>,
     pub created_at: i64,
     pub updated_at: i64,
+    /// The project of the task. The triggers keep it.
+    pub project: Option<StoredText>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -12,3 +12,8 @@ create index tasks_listed on tasks (listed_at, id);
 create index tasks_project_listed on tasks (project, listed_at, id);
 create index tasks_status_listed on tasks (status, listed_at, id);
 create index tasks_project_status_listed on tasks (project, status, listed_at, id);
+
+-- The project of the task. Without it, a page of the bookmarks of a project costs a look at each task of the project.
+alter table bookmarks add column project text;
+update bookmarks set project = (select project from tasks where tasks.id = bookmarks.task_id);
+create index bookmarks_project_updated on bookmarks (project, updated_at, id);

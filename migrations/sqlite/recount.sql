@@ -43,6 +43,8 @@ insert into changes (kind, project, task_id, object_id, at)
     select 'event.logged', project, task_id, id, created_at from missed order by position;
 drop table missed;
 
+update bookmarks set project = (select project from tasks where id = bookmarks.task_id)
+    where project is not (select project from tasks where id = bookmarks.task_id);
 update usage set project = (select project from tasks where id = usage.task_id)
     where project is not (select project from tasks where id = usage.task_id);
 

@@ -2,6 +2,8 @@
 //!
 //! A write takes the place away, see `tasks_leave_the_lists` in `migrations`. So a task with many events costs its writers
 //! no page of these indexes. A reader looks at each task without a place, and this job keeps them few.
+//!
+//! A task that changes now keeps no place: its next event would take the place away again, from four indexes.
 
 use std::time::Duration;
 
@@ -11,7 +13,9 @@ use super::jobs::{BackgroundJob, JobError, StepProgress};
 
 /// How often the job looks for tasks without a place.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The tasks that may stay without a place: the tasks that change now. A reader reads so many rows more.
+/// How long a task must not have changed before it gets its place. A task that changes more often costs no index.
+const QUIET: Duration = Duration::from_secs(2);
+/// The quiet tasks that may stay without a place, so that a step is worth its transaction. A reader reads so many rows more.
 const UNLISTED: i64 = 50;
 /// How many tasks one step puts in their place. Each is in four indexes.
 const TASKS_PER_STEP: StepSize = StepSize::new(20, 100, 1_000);
@@ -36,14 +40,18 @@ impl BackgroundJob for ListingJob {
         let read = self.database.snapshot(Scope::All).await?;
         let most = i64::from(self.size.size());
         let counted_up_to = 2 * UNLISTED + most;
-        let unlisted = sql::tasks::UNLISTED.number(&read, [counted_up_to.into()]).await.map_err(DatabaseError::from)?;
+        // After a clock stepped back, the tasks wait until the clock is there again.
+        let before = chrono::Utc::now().timestamp_millis() - i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX);
+        let values = [counted_up_to.into(), before.into()];
+        let unlisted = sql::tasks::UNLISTED.number(&read, values).await.map_err(DatabaseError::from)?;
         drop(read);
         if unlisted <= 2 * UNLISTED {
             return Ok(StepProgress::Idle);
         }
         let tasks = most.min(unlisted - UNLISTED);
-        let write =
-            async |tx: &WriteTransaction| Ok::<_, DatabaseError>(sql::tasks::LIST.execute(tx, [tasks.into()]).await?);
+        let write = async |tx: &WriteTransaction| {
+            Ok::<_, DatabaseError>(sql::tasks::LIST.execute(tx, [tasks.into(), before.into()]).await?)
+        };
         let step = self.database.write_in_background(BackgroundWork::Upkeep, write).await?;
         self.size.note(step.held, unlisted > 2 * UNLISTED + most / 2);
         Ok(StepProgress::More)

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub queries: Family<Operation, Counter>,
     /// The rows that the queries of reads returned.
     pub rows_read: Counter,
+    /// The keys that the queries of reads returned, many in one row.
+    pub keys_read: Counter,
     /// The average time that an answer took, from the memory or from the database.
     pub answer_time: AverageTime,
     /// How often an answer was encoded as JSON.
@@ -146,6 +148,7 @@ impl Default for Metrics {
             reads: Family::default(),
             queries: Family::default(),
             rows_read: Counter::default(),
+            keys_read: Counter::default(),
             answer_time: AverageTime::default(),
             answers_encoded: Counter::default(),
             answers_compressed: Counter::default(),
@@ -178,6 +181,7 @@ impl Default for Metrics {
         registry.register("reads", "Reads, by the source of their answer", metrics.reads.clone());
         registry.register("queries", "Reads of a read model from the database, by operation", metrics.queries.clone());
         registry.register("rows_read", "Rows that the queries of reads returned", metrics.rows_read.clone());
+        registry.register("keys_read", "Keys of rows that the queries of reads returned", metrics.keys_read.clone());
         registry.register("answers_encoded", "Answers that were encoded as JSON", metrics.answers_encoded.clone());
         registry.register("answers_compressed", "Answers that were compressed", metrics.answers_compressed.clone());
         registry.register_with_unit("cache", "Memory of cached answers", Unit::Bytes, metrics.cache_bytes.clone());

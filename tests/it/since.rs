@@ -1,13 +1,14 @@
 //! Reads with `since`: the changes, merged by the rule of the contract, equal the whole answer.
 
 mod merge;
+mod plain;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use requery::protocol::Cursor;
+use requery::protocol::{Cursor, limits};
 use requery::server::access::scope::Scope;
 use requery::server::database::Database;
 use requery::server::read;
@@ -22,6 +23,7 @@ use crate::property::world::{End, Sql, Write, id, request, statement};
 use crate::property::{sql, write};
 use crate::random_cases::with_real_server;
 use merge::merge;
+use plain::{PLAIN, plain};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -37,46 +39,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => write().prop_map(Step::Write),
         2 => sql().prop_map(Step::Sql),
-        5 => (0..16u8, 0..3u8).prop_map(|(which, task)| Step::Plain(which, task)),
+        5 => (0..PLAIN, 0..3u8).prop_map(|(which, task)| Step::Plain(which, task)),
         12 => any::<prop::sample::Index>().prop_map(Step::Ask),
         1 => prop_oneof![Just(End::Stopped), Just(End::Crashed)].prop_map(Step::Restart),
     ]
-}
-
-/// Statements of programs that use no API.
-fn plain(which: u8, task: u8) -> String {
-    let task = id(0, task);
-    let only = format!("from tasks where id = '{task}'");
-    match which {
-        // REPLACE takes the event with the same external id.
-        0 => format!("insert or replace into events (task_id, kind, external_id) select id, 'log', 'x' {only};"),
-        1 => format!("update or replace events set external_id = 'x' where task_id = '{task}' and position % 2;"),
-        2 => format!("insert or replace into bookmarks (task_id, title) select id, hex(randomblob(2)) {only};"),
-        3 => format!("delete from bookmarks where task_id = '{task}';"),
-        4 => format!("update sessions set summary = hex(randomblob(2)) where task_id = '{task}';"),
-        5 => format!("delete from sessions where task_id = '{task}';"),
-        6 => format!("pragma foreign_keys = on; insert or replace into tasks (id, title) values ('{task}', 'again');"),
-        7 => format!(
-            "insert or replace into usage (task_id, answer_id, model, input_tokens) \
-             select id, 'a', 'm', abs(random() % 100) {only};"
-        ),
-        8 => format!(
-            "update tasks set todos = '[{{\"id\":\"1\",\"title\":\"t\",\"state\":\"pending\"}}]', \
-             model = hex(randomblob(2)) where id = '{task}';"
-        ),
-        9 => format!("update events set title = hex(randomblob(2)) where task_id = '{task}' and position % 3 = 0;"),
-        10 => format!("delete from events where task_id = '{task}';"),
-        11 => format!(
-            "insert into events (task_id, kind, family, state, metadata) \
-             select id, 'tool', 'file', 'ok', json_object('file_path', 'f' || abs(random() % 3)) {only};"
-        ),
-        12 => {
-            format!("insert into events (task_id, kind, state, created_at) select id, 'tool', 'running', 1000 {only};")
-        }
-        13 => "update tasks set listed_at = changed_at where rowid % 2;".to_owned(),
-        14 => format!("insert into sessions (task_id, started_at) select id, 1000 {only};"),
-        _ => format!("update sessions set status = 'completed' where task_id = '{task}' and status = 'running';"),
-    }
 }
 
 /// An answer that a client holds.
@@ -89,7 +55,23 @@ struct Client {
     app: App,
     http: reqwest::Client,
     held: Vec<Held>,
-    merged: u32,
+    /// How many requests with `since` there were, by [`read_of`], and how many had an answer with changes.
+    asked: [u32; READS.len()],
+    merged: [u32; READS.len()],
+}
+
+/// The reads that take `since`.
+const READS: [&str; 4] = ["tasks", "detail", "timeline", "bookmarks"];
+
+/// The place of the read of a path in [`READS`].
+fn read_of(path: &str) -> usize {
+    let read = match path.split_once('?').unwrap().0 {
+        "tasks" => "tasks",
+        "bookmarks" => "bookmarks",
+        path if path.ends_with("/timeline") => "timeline",
+        _ => "detail",
+    };
+    READS.iter().position(|name| *name == read).unwrap()
 }
 
 impl Client {
@@ -114,7 +96,8 @@ impl Client {
             format!("bookmarks?limit=50&task_id={task}"),
         ];
         let held = paths.into_iter().map(|path| Held { path, answer: None }).collect();
-        Self { app: App::start().await, http: reqwest::Client::new(), held, merged: 0 }
+        let (app, http) = (App::start().await, reqwest::Client::new());
+        Self { app, http, held, asked: [0; READS.len()], merged: [0; READS.len()] }
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value, String) {
@@ -141,7 +124,8 @@ impl Client {
             None => None,
             Some((held, cursor)) => {
                 let (status, answer, cursor) = self.get(&format!("{path}&since={cursor}")).await;
-                self.merged += u32::from(answer["full"] == false);
+                self.asked[read_of(&path)] += u32::from(status == StatusCode::OK);
+                self.merged[read_of(&path)] += u32::from(answer["full"] == false);
                 (status == StatusCode::OK).then(|| (merge(held, &answer), cursor, answer, held.clone()))
             }
         };
@@ -169,12 +153,12 @@ impl Client {
                 self.ask(at).await;
             }
             Step::Restart(end) => {
-                let Self { app, http, held, merged } = self;
+                let Self { app, http, held, asked, merged } = self;
                 let folder = match end {
                     End::Stopped => app.stop().await,
                     End::Crashed => app.crash().await,
                 };
-                self = Self { app: App::start_in(folder, |_| ()).await, http, held, merged };
+                self = Self { app: App::start_in(folder, |_| ()).await, http, held, asked, merged };
             }
         }
         self
@@ -191,7 +175,9 @@ impl Client {
     }
 }
 
-static MERGED: AtomicU32 = AtomicU32::new(0);
+/// The requests with `since` of all cases and their answers with changes, by [`READS`].
+static ASKED: [AtomicU32; READS.len()] = [const { AtomicU32::new(0) }; READS.len()];
+static MERGED: [AtomicU32; READS.len()] = [const { AtomicU32::new(0) }; READS.len()];
 
 proptest! {
     #![proptest_config(with_real_server(12, 12))]
@@ -212,10 +198,17 @@ proptest! {
             for at in 0..client.held.len() {
                 client.ask(at).await;
             }
-            MERGED.fetch_add(client.merged, Ordering::Relaxed);
+            for at in 0..READS.len() {
+                ASKED[at].fetch_add(client.asked[at], Ordering::Relaxed);
+                MERGED[at].fetch_add(client.merged[at], Ordering::Relaxed);
+            }
             client.app.stop().await;
         });
-        assert!(MERGED.load(Ordering::Relaxed) > 0, "the server sends changes");
+        for (at, read) in READS.iter().enumerate() {
+            let (asked, merged) = (ASKED[at].load(Ordering::Relaxed), MERGED[at].load(Ordering::Relaxed));
+            // More than half of them have changes. A few answers prove no share.
+            assert!(asked < 24 || merged * 6 >= asked, "{read}: {merged} of {asked} answers have changes");
+        }
     }
 }
 
@@ -224,7 +217,7 @@ async fn a_change_of_each_kind_is_sent_alone() {
     let mut client = Client::new().await;
     let tasks: String = (0..4).map(|task| statement(&Sql::Insert(task))).collect();
     client.sql(tasks).await;
-    client.sql(plain(12, 0) + &plain(14, 0) + &plain(2, 0)).await;
+    client.sql(plain(12, 0) + &plain(14, 0) + &plain(16, 0) + &plain(2, 0)).await;
     for at in 0..client.held.len() {
         client.ask(at).await;
     }
@@ -235,6 +228,8 @@ async fn a_change_of_each_kind_is_sent_alone() {
         (4, format!("tasks/{task}?"), json!("sessions")),
         (7, format!("tasks/{task}?"), json!("usage")),
         (8, format!("tasks/{task}?"), json!("todos")),
+        // An event that is no file reads no file.
+        (12, format!("tasks/{task}?"), json!("timeline")),
         (11, format!("tasks/{task}?"), json!("files")),
         (2, "bookmarks?limit=50&task_id=".to_owned() + &task, json!([["at", 0]])),
         (8, "tasks?limit=50".to_owned(), json!([["at", 0]])),
@@ -258,6 +253,30 @@ async fn a_change_of_each_kind_is_sent_alone() {
         assert_eq!(nothing["full"], false, "{path}: {nothing}");
         assert!(nothing.to_string().len() < 250, "{nothing}");
     }
+}
+
+/// Makes the changes in turn. After each the detail of the task, merged from its changes, equals the whole one.
+async fn merges_the_detail_after(changes: &[u8]) {
+    let mut client = Client::new().await;
+    client.sql(statement(&Sql::Insert(0))).await;
+    client.held = vec![Held { path: format!("tasks/{}?", id(0, 0)), answer: None }];
+    client.ask(0).await;
+    for (merged, which) in (1..).zip(changes) {
+        client.sql(plain(*which, 0)).await;
+        client.ask(0).await;
+        assert_eq!(client.merged.iter().sum::<u32>(), merged, "after {which}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_with_the_id_of_its_task_is_sent() {
+    merges_the_detail_after(&[16, 17, 8, 15, 5]).await;
+}
+
+/// The event was of a file, and the event that replaces it is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_leaves_with_an_event_that_is_replaced_by_its_own_id() {
+    merges_the_detail_after(&[11, 18]).await;
 }
 
 /// A row that leaves a list is taken out, and the list is filled up from below.
@@ -299,9 +318,9 @@ async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {
         client.held = vec![Held { path: path.clone(), answer: None }];
         client.ask(0).await;
         client.sql(change.to_owned()).await;
-        let merged = client.merged;
+        let merged: u32 = client.merged.iter().sum();
         client.ask(0).await;
-        assert_eq!(client.merged, merged + 1, "{path} after {change}");
+        assert_eq!(client.merged.iter().sum::<u32>(), merged + 1, "{path} after {change}");
     }
     // The log does not tell of the pruned change any more.
     for path in ["tasks?limit=50".to_owned(), format!("tasks/{task}?"), "bookmarks?limit=50".to_owned()] {
@@ -313,9 +332,9 @@ async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {
         client.sql(gone + "; " + &plain(2, 0)).await;
         client.app.until_folded().await;
         client.sql("delete from changes where id < (select max(id) from changes)".to_owned()).await;
-        let merged = client.merged;
+        let merged: u32 = client.merged.iter().sum();
         client.ask(0).await;
-        assert_eq!(client.merged, merged, "the whole answer");
+        assert_eq!(client.merged.iter().sum::<u32>(), merged, "the whole answer");
     }
 }
 
@@ -388,8 +407,10 @@ async fn a_refetch_costs_as_much_as_the_change() {
     );
     let cursor: Cursor = database.snapshot(Scope::All).await.unwrap().cursor().clone();
     sqlite3(&path, &format!("insert into events (task_id, kind) values ('{task}', 'log')"));
+    // The rows, and the keys that a query returns in one row.
+    let counts = || (database.metrics().rows_read.get(), database.metrics().keys_read.get());
     let rows_of = async |cursor: Option<&Cursor>| {
-        let before = database.metrics().rows_read.get();
+        let (rows, keys) = counts();
         let tx = database.snapshot(Scope::All).await.unwrap();
         let id = task.parse().unwrap();
         let some = match cursor {
@@ -397,10 +418,12 @@ async fn a_refetch_costs_as_much_as_the_change() {
             None => read::task::detail(&tx, &id).await.unwrap().is_some(),
         };
         assert!(some);
-        database.metrics().rows_read.get() - before
+        (counts().0 - rows, counts().1 - keys)
     };
-    let (since, whole) = (rows_of(Some(&cursor)).await, rows_of(None).await);
+    let ((since, keys), (whole, _)) = (rows_of(Some(&cursor)).await, rows_of(None).await);
     assert!(since <= 10 && whole > 50, "{since} rows with since, {whole} without");
+    // The changed event, and the places of one page.
+    assert_eq!(keys, 1 + limits::DETAIL_EVENTS + 1, "keys with since");
     database.close("the test ended").await;
 }
 

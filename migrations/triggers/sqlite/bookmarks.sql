@@ -30,6 +30,18 @@ create trigger bookmarks_saved after insert on bookmarks begin
     insert into changes (kind, project, task_id, object_id) values ('bookmark.saved',
         coalesce((select project from tasks where id = new.task_id), raise(abort, 'task_id: there is no such task')),
         new.task_id, new.id);
+    -- The project that the writer brings is ignored.
+    update bookmarks set project = (select project from tasks where id = new.task_id) where id = new.id;
+end;
+
+create trigger bookmarks_stay_in_the_project before update of project on bookmarks
+when new.project is not (select project from tasks where id = new.task_id) begin
+    select raise(abort, 'the project of a bookmark is kept by the database');
+end;
+
+create trigger bookmarks_move after update of project on tasks
+when new.project is not old.project and exists (select 1 from bookmarks where task_id = new.id) begin
+    update bookmarks set project = new.project where task_id = new.id;
 end;
 
 create trigger bookmarks_stay before update of id, task_id, event_id, rowid, _rowid_, oid on bookmarks

@@ -2,14 +2,29 @@
 
 create trigger events_fit before insert on events
 when new.position not between -1 and 1000000000000 or new.position = 0
-    or exists (select 1 from events where id = new.id and task_id is not new.task_id)
+    or exists (select 1 from events where id = new.id)
     or new.position > 0 and exists (select 1 from events where position = new.position
         and (id is not new.id or task_id is not new.task_id)) begin
     -- The next event gets the place after the greatest one, so a writer must not use up the places. SQLite gives -1 here
     -- for a place that the writer leaves to the database.
     select raise(abort, 'position: it is 1 to 1000000000000')
         where new.position not between -1 and 1000000000000 or new.position = 0;
-    select raise(abort, 'an event keeps its id, its task and its position');
+    select raise(abort, 'an event keeps its id, its task and its position')
+        where exists (select 1 from events where id = new.id and task_id is not new.task_id)
+            or new.position > 0 and exists (select 1 from events where position = new.position
+                and (id is not new.id or task_id is not new.task_id));
+    -- REPLACE removes the row with this id, and `events_logged` tells only of the new one. A reader has to learn that an
+    -- event of the old kind and family is gone. See `events_replacing` for the note with the id `clause`.
+    delete from replaced where task_id = 'clause';
+    insert into replaced (task_id, project, status, source, event_count) values ('clause', '', 'other', '', 0);
+    insert or ignore into replaced (task_id, project, status, source, event_count)
+        values ('clause', '', 'replace', '', 0);
+    insert into changes (kind, project, task_id, object_id, event_class)
+        select 'event.updated', tasks.project, tasks.id, events.id,
+            events.kind || '/' || ifnull(events.family, '') || '/' || ifnull(events.lane, '')
+        from events join tasks on tasks.id = events.task_id
+        where events.id = new.id and exists (select 1 from replaced where task_id = 'clause' and status = 'replace');
+    delete from replaced where task_id = 'clause';
 end;
 
 create trigger events_logged after insert on events begin

@@ -87,6 +87,7 @@ when exists (select 1 from bookmarks where task_id = new.id) begin
     insert into changes (kind, project, task_id, object_id)
         select 'bookmark.saved', tasks.project, new.id, bookmarks.id
         from bookmarks join tasks on tasks.id = bookmarks.task_id where bookmarks.task_id = new.id;
+    update bookmarks set project = (select project from tasks where id = new.id) where task_id = new.id;
 end;
 
 -- The rows of a deleted task with this id that the server did not delete yet.

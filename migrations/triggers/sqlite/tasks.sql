@@ -97,12 +97,13 @@ when (new.title is not old.title or new.project is not old.project or new.status
     and not exists (select 1 from settling where id = new.id) begin
     -- For the screens that show the task in its old project or below its old parent. A screen that shows only the status
     -- has to notice that the task left or came, so a move without a change of the status says "not known".
-    -- In `object_id` a `task.updated` names the row that changed: the task, a session, or `usage`.
+    -- In `object_id` a `task.updated` names what changed: `task`, `usage`, or the id of a session. Not the id of the task,
+    -- because a session can have the same id.
     insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
-        select 'task.updated', old.project, new.id, old.parent_task_id, new.id, nullif(new.status is not old.status, 0)
+        select 'task.updated', old.project, new.id, old.parent_task_id, 'task', nullif(new.status is not old.status, 0)
         where new.project is not old.project or new.parent_task_id is not old.parent_task_id;
     insert into changes (kind, project, task_id, parent_task_id, object_id, status, status_changed)
-        select iif(done, 'task.completed', 'task.updated'), new.project, new.id, new.parent_task_id, new.id,
+        select iif(done, 'task.completed', 'task.updated'), new.project, new.id, new.parent_task_id, 'task',
             iif(done, new.status, null), iif(done or moved and new.status is old.status, null, new.status is not old.status)
         from (select new.status is not old.status and new.status in ('completed', 'errored') as done,
             new.project is not old.project or new.parent_task_id is not old.parent_task_id as moved);

@@ -69,6 +69,11 @@ impl ReadTransaction {
         Position::of(&self.cursor)
     }
 
+    /// Counts keys that a query returned in one row: they are no rows of an answer, and yet the query read each of them.
+    pub(in crate::server) fn count_keys(&self, keys: usize) {
+        self.database.metrics().keys_read.inc_by(keys as u64);
+    }
+
     /// Says that the snapshot lacks rows. The tail of the log opens the database again, and every stream resyncs.
     pub(in crate::server) fn doubt(&self, reason: &str) {
         self.database.doubt(reason.to_owned());

@@ -56,6 +56,7 @@ pub async fn save(tx: &WriteTransaction, new: SaveBookmark, now_ms: i64) -> Resu
         note: Set(new.note.into_next().flatten().map(StoredText::from)),
         created_at: Set(now_ms),
         updated_at: Set(now_ms),
+        project: NotSet,
     };
     bookmark::Entity::insert(row).exec_without_returning(tx).await?;
     Ok((id, Saved::New))

@@ -1,12 +1,12 @@
 //! Bookmarks.
 
-use requery_entities::{bookmark, task};
+use requery_entities::bookmark;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Select};
 
 use super::page::{self, ListName, MomentKey, PageWindow};
 use super::since::{self, ListChange};
 use super::{id, reference, time};
-use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince, PlacedBookmark};
+use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince};
 use crate::protocol::{BookmarkId, Cursor, TaskId};
 use crate::server::access::scope::Scope;
 use crate::server::database::{ReadTransaction, in_scope, sql};
@@ -47,31 +47,25 @@ pub async fn page_since(
     let found = page::by_moment(of(tx.scope(), task_id), (time, bookmark::Column::Id), window, limit);
     let found = found.select_only().column(bookmark::Column::Id).column_as(time, "at").into_query();
     let Some(found) = since::keys(tx, found).await? else { return Ok(None) };
-    let change = ListChange::of(list(tx.scope(), task_id), found, window, limit, changed);
+    let change = ListChange::by_moment(list(tx.scope(), task_id), found, window, limit, changed);
     let Some(change) = change else { return Ok(None) };
-    let rows = bookmark::Entity::find().filter(bookmark::Column::Id.is_in(change.ids())).all(tx).await?;
+    let ids = change.keys().map(String::as_str);
+    let rows = bookmark::Entity::find().filter(bookmark::Column::Id.is_in(ids)).all(tx).await?;
     let rows = rows.into_iter().filter_map(|row| Some((row.id.before_replaced().to_owned(), bookmark(row)?)));
-    let placed = change.placed(rows.collect(), |at, item| PlacedBookmark { at, item });
-    let ListChange { removed, length, next, previous, .. } = change;
-    Ok(placed.map(|changed| BookmarksSince { full: false, changed, removed, length, next, previous }))
+    Ok(change.with_rows(rows))
 }
 
 /// The bookmarks in `scope`. With a task: only bookmarks of this task and of its events.
 fn of(scope: &Scope, task_id: Option<&TaskId>) -> Select<bookmark::Entity> {
     let mut query = bookmark::Entity::find();
-    if let Some(task_id) = task_id {
-        query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str()));
+    match (task_id, scope.project()) {
+        (Some(task_id), _) => query = query.filter(bookmark::Column::TaskId.eq(task_id.as_str())),
+        // The index of the project has the order of the list.
+        (None, Some(project)) => query = query.filter(bookmark::Column::Project.eq(project)),
+        (None, None) => {}
     }
     // The bookmarks of a deleted task can still be there, and are not shown.
-    match scope.project() {
-        Some(project) => {
-            let tasks = task::Entity::find().select_only().column(task::Column::Id);
-            let of_project = tasks.filter(task::Column::Project.eq(project)).into_query();
-            query.filter(bookmark::Column::TaskId.in_subquery(of_project))
-        }
-        // Not `in`, for which SQLite would sort the bookmarks of all tasks.
-        None => in_scope::of_tasks(scope, query, bookmark::Column::TaskId),
-    }
+    in_scope::of_tasks(scope, query, bookmark::Column::TaskId)
 }
 
 /// One bookmark.

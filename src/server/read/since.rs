@@ -9,15 +9,20 @@
 //! a row is read.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use requery_entities::StoredText;
 use sea_orm::sea_query::{Alias, Expr, Func, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use serde::de::DeserializeOwned;
 
-use super::page::{self, ListName, MomentKey, PageWindow};
+use super::page::{self, ListName, MomentKey, PageRows, PageWindow};
 use crate::protocol::Cursor;
 use crate::protocol::limits;
+use crate::protocol::model::{
+    Bookmark, BookmarksSince, ChildTask, ChildrenSince, Event, EventsSince, PlacedBookmark, PlacedChild, PlacedEvent,
+    PlacedSession, PlacedTask, Session, SessionsSince, Task, TasksSince,
+};
 use crate::server::change_log::{between, continues};
 use crate::server::database::sql::Sql;
 use crate::server::database::{Position, ReadTransaction};
@@ -48,7 +53,7 @@ pub(super) async fn changed_rows(
 ) -> Result<Option<Vec<String>>, DbErr> {
     let Some(part) = part_after(tx, cursor).await? else { return Ok(None) };
     let found: Option<ChangedRows> = query.one(tx, part.into_iter().chain(values)).await?;
-    let ids = found.filter(|found| !found.is_vague).and_then(|found| list(&found.ids));
+    let ids = found.filter(|found| !found.is_vague).and_then(|found| list(tx, &found.ids));
     Ok(ids.filter(|ids: &Vec<String>| ids.len() <= most_rows(limit)))
 }
 
@@ -57,9 +62,11 @@ pub(super) fn most_rows(limit: u64) -> usize {
     usize::try_from(limit / 2).unwrap_or(usize::MAX).max(1)
 }
 
-/// A JSON array of the database. None for a text that is none: a program wrote an id that is no text.
-pub(super) fn list<T: DeserializeOwned>(json: &str) -> Option<Vec<T>> {
-    serde_json::from_str(json).ok()
+/// The keys in a JSON array of the database. None for a text that is none: a program wrote an id that is no text.
+pub(super) fn list<T: DeserializeOwned>(tx: &ReadTransaction, json: &str) -> Option<Vec<T>> {
+    let keys: Vec<T> = serde_json::from_str(json).ok()?;
+    tx.count_keys(keys.len());
+    Some(keys)
 }
 
 /// The keys of the rows that `found` selects, the column `id` and then the column `at`, without the rows themselves.
@@ -69,64 +76,114 @@ pub(super) async fn keys(tx: &ReadTransaction, found: SelectStatement) -> Result
     query.expr(Func::cust("json_group_array").arg(pair)).from_subquery(found, Alias::new("found"));
     let row = tx.query_one(&query).await?;
     let text: Option<StoredText> = row.map(|row| row.try_get_by_index(0)).transpose()?;
-    let pairs: Option<Vec<(String, i64)>> = text.and_then(|text| list(&text));
+    let pairs: Option<Vec<(String, i64)>> = text.and_then(|text| list(tx, &text));
     Ok(pairs.map(|pairs| pairs.into_iter().map(|(id, ms)| MomentKey::new(ms, &id.as_str().into())).collect()))
 }
 
-/// The places of the rows to send, of a list whose keys are now `now`. `changed` are the keys of the changed rows, `gone` is
-/// the number of changed rows that have no key any more. None: too many.
-pub(super) fn places<K: PartialEq>(now: &[K], changed: &[K], gone: usize, most: usize) -> Option<Vec<usize>> {
+/// The places of the rows to send, of a list whose rows are now `now`. `changed` are the changed rows, `gone` is the number
+/// of further changed rows that are in no list any more. None: too many.
+fn places<K: PartialEq>(now: &[K], changed: &[&K], gone: usize, most: usize) -> Option<Vec<usize>> {
     let left = gone + changed.iter().filter(|key| !now.contains(key)).count();
-    let (mut places, unchanged): (Vec<usize>, Vec<usize>) = (0..now.len()).partition(|at| changed.contains(&now[*at]));
+    let (mut places, unchanged): (Vec<usize>, Vec<usize>) = (0..now.len()).partition(|at| changed.contains(&&now[*at]));
     places.extend(unchanged.into_iter().rev().take(left));
     places.sort_unstable();
     Some(places).filter(|places| places.len() <= most)
 }
 
-/// The difference of a list without its rows.
-pub(super) struct ListChange {
-    /// The places of the rows to send, and the ids of these rows.
-    pub(super) places: Vec<(usize, String)>,
-    pub(super) removed: Vec<String>,
-    pub(super) length: u32,
-    pub(super) next: Option<String>,
-    pub(super) previous: Option<String>,
+/// The difference of a list without its rows, which are known by `K`.
+pub(super) struct ListChange<K> {
+    /// The places of the rows to send.
+    places: Vec<(usize, K)>,
+    removed: Vec<String>,
+    length: usize,
+    next: Option<String>,
+    previous: Option<String>,
 }
 
-impl ListChange {
-    /// The difference of a list whose rows have the keys `found`, and one key more if the list goes on. None: too much.
-    pub(super) fn of(
+impl ListChange<String> {
+    /// The difference of a list in the order of a time, whose rows have the keys `found`, and one key more if the list goes
+    /// on. `changed` are the ids of the changed rows. None: too much.
+    pub(super) fn by_moment(
         list: ListName,
         found: Vec<MomentKey>,
         window: &PageWindow<MomentKey>,
         limit: u64,
         changed: Vec<String>,
     ) -> Option<Self> {
-        let page = page::page(list, found, window, limit, MomentKey::clone);
-        let now: Vec<String> = page.rows.iter().map(|key| key.id().to_owned()).collect();
-        let places = places(&now, &changed, 0, most_rows(limit))?;
+        let PageRows { rows, next, previous } = page::page(list, found, window, limit, MomentKey::clone);
+        let rows = rows.iter().map(|key| key.id().to_owned()).collect();
+        let changed = changed.into_iter().map(|id| (id.clone(), Some(id))).collect();
+        Self::of(PageRows { rows, next, previous }, changed, limit)
+    }
+}
+
+impl<K: Clone + Eq + Hash> ListChange<K> {
+    /// The difference of a list that is now `page`. `changed` are the ids of the changed rows, each with the key of the row
+    /// if the row is there. None: too much.
+    pub(super) fn of(page: PageRows<K>, changed: Vec<(String, Option<K>)>, limit: u64) -> Option<Self> {
+        let now = page.rows;
+        let there: Vec<&K> = changed.iter().filter_map(|(_, key)| key.as_ref()).collect();
+        let places = places(&now, &there, changed.len() - there.len(), most_rows(limit))?;
+        let is_there = |key: &Option<K>| key.as_ref().is_some_and(|key| now.contains(key));
         Some(Self {
             places: places.into_iter().map(|at| (at, now[at].clone())).collect(),
-            removed: changed.into_iter().filter(|id| !now.contains(id)).collect(),
-            length: on_wire(now.len()),
+            removed: changed.iter().filter(|(_, key)| !is_there(key)).map(|(id, _)| id.clone()).collect(),
+            length: now.len(),
             next: page.next,
             previous: page.previous,
         })
     }
 
-    /// The ids of the rows to send.
-    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.places.iter().map(|(_, id)| id.as_str())
+    /// The keys of the rows to send.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.places.iter().map(|(_, key)| key)
     }
 
-    /// The rows in their places. None if a row is missing: it has a form that no answer shows.
-    pub(super) fn placed<R, P>(&self, mut rows: HashMap<String, R>, place: impl Fn(u32, R) -> P) -> Option<Vec<P>> {
-        self.places.iter().map(|(at, id)| Some(place(on_wire(*at), rows.remove(id)?))).collect()
+    /// The answer, with these rows in their places. None if a row is missing: it has a form that no answer shows.
+    pub(super) fn with_rows<R, A: From<PlacedRows<R>>>(self, rows: impl IntoIterator<Item = (K, R)>) -> Option<A> {
+        let mut rows: HashMap<K, R> = rows.into_iter().collect();
+        let place = |(at, key): (usize, K)| Some((on_wire(at), rows.remove(&key)?));
+        Some(A::from(PlacedRows {
+            rows: self.places.into_iter().map(place).collect::<Option<_>>()?,
+            removed: self.removed,
+            length: on_wire(self.length),
+            next: self.next,
+            previous: self.previous,
+        }))
     }
 }
 
+/// The difference of a list with its rows.
+pub(super) struct PlacedRows<R> {
+    rows: Vec<(u32, R)>,
+    removed: Vec<String>,
+    length: u32,
+    next: Option<String>,
+    previous: Option<String>,
+}
+
+/// The answers of the wire. Each list has its own types there, because each has a name in the documents.
+macro_rules! answers {
+    ($($answer:ident $placed:ident($row:ty))*) => {$(
+        impl From<PlacedRows<$row>> for $answer {
+            fn from(PlacedRows { rows, removed, length, next, previous }: PlacedRows<$row>) -> Self {
+                let changed = rows.into_iter().map(|(at, item)| $placed { at, item }).collect();
+                Self { full: false, changed, removed, length, next, previous }
+            }
+        }
+    )*};
+}
+
+answers! {
+    TasksSince PlacedTask(Task)
+    BookmarksSince PlacedBookmark(Bookmark)
+    SessionsSince PlacedSession(Session)
+    ChildrenSince PlacedChild(ChildTask)
+    EventsSince PlacedEvent(Event)
+}
+
 /// A place or a length on the wire.
-pub(super) fn on_wire(place: usize) -> u32 {
+fn on_wire(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
@@ -147,7 +204,9 @@ mod tests {
             ("", "x", 3, Some(vec![])),
         ] {
             let keys = |text: &str| text.chars().collect::<Vec<_>>();
-            assert_eq!(places(&keys(now), &keys(changed), gone, 3), expected, "{now} {changed} {gone}");
+            let (now, changed) = (keys(now), keys(changed));
+            let changed: Vec<&char> = changed.iter().collect();
+            assert_eq!(places(&now, &changed, gone, 3), expected, "{now:?} {changed:?} {gone}");
         }
     }
 }

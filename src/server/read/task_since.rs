@@ -1,7 +1,5 @@
 //! Tasks with `since`: the changes of a page of tasks, and the changes of the detail of one task.
 
-use std::collections::HashMap;
-
 use requery_entities::{StoredText, session, task};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
@@ -10,9 +8,7 @@ use super::since::{self, ListChange};
 use super::task::{self as whole, ChildRow, TaskFilter, TaskRow};
 use super::{count, task_list, timeline, usage, work};
 use crate::protocol::limits;
-use crate::protocol::model::{
-    ChildrenSince, PlacedChild, PlacedSession, PlacedTask, SessionsSince, TaskDetailSince, TaskFigures, TasksSince,
-};
+use crate::protocol::model::{ChildrenSince, SessionsSince, TaskDetailSince, TaskFigures, TasksSince};
 use crate::protocol::{Cursor, TaskId};
 use crate::server::database::{ReadTransaction, in_scope, sql};
 
@@ -29,13 +25,11 @@ pub async fn page(
     let Some(changed) = changed else { return Ok(None) };
     let found = since::keys(tx, task_list::keys(tx.scope(), filter, window, limit)).await?;
     let list = whole::list(tx.scope(), filter);
-    let change = found.and_then(|found| ListChange::of(list, found, window, limit, changed));
+    let change = found.and_then(|found| ListChange::by_moment(list, found, window, limit, changed));
     let Some(change) = change else { return Ok(None) };
-    let rows = task::Entity::find().filter(task::Column::Id.is_in(change.ids())).into_partial_model::<TaskRow>();
+    let rows = task::Entity::find().filter(task::Column::Id.is_in(ids(&change))).into_partial_model::<TaskRow>();
     let rows = rows.all(tx).await?.into_iter().filter_map(|row| Some((own(&row.id), row.task()?)));
-    let placed = change.placed(rows.collect(), |at, item| PlacedTask { at, item });
-    let ListChange { removed, length, next, previous, .. } = change;
-    Ok(placed.map(|changed| TasksSince { full: false, changed, removed, length, next, previous }))
+    Ok(change.with_rows(rows))
 }
 
 /// The parts of a detail that the log names, or that it does not name all of them.
@@ -56,7 +50,7 @@ pub async fn detail(tx: &ReadTransaction, task_id: &TaskId, cursor: &Cursor) -> 
     let values = part.into_iter().chain([task_id.as_str().into()]);
     let changed: Option<ChangedDetail> = sql::change_log::CHANGED_DETAIL.one(tx, values).await?;
     let Some(changed) = changed.filter(|changed| !changed.is_vague) else { return Ok(None) };
-    let rows = |json: &StoredText, limit| since::list(json).filter(|ids| ids.len() <= since::most_rows(limit));
+    let rows = |json: &StoredText, limit| since::list(tx, json).filter(|ids| ids.len() <= since::most_rows(limit));
     let (Some(events), Some(sessions), Some(children)) = (
         rows(&changed.events, limits::DETAIL_EVENTS),
         rows(&changed.sessions, limits::DETAIL_ROWS),
@@ -137,11 +131,8 @@ async fn sessions_since(
         .column_as(session::Column::StartedAt, "at");
     let found = since::keys(tx, newest.into_query()).await?;
     let Some(change) = found.and_then(|found| of_detail(found, changed)) else { return Ok(None) };
-    let rows = session::Entity::find().filter(session::Column::Id.is_in(change.ids())).all(tx).await?;
-    let rows = rows.into_iter().filter_map(|row| Some((own(&row.id), whole::session(row)?)));
-    let placed = change.placed(rows.collect(), |at, item| PlacedSession { at, item });
-    let ListChange { removed, length, next, previous, .. } = change;
-    Ok(placed.map(|changed| SessionsSince { full: false, changed, removed, length, next, previous }))
+    let rows = session::Entity::find().filter(session::Column::Id.is_in(ids(&change))).all(tx).await?;
+    Ok(change.with_rows(rows.into_iter().filter_map(|row| Some((own(&row.id), whole::session(row)?)))))
 }
 
 async fn children_since(
@@ -159,17 +150,18 @@ async fn children_since(
         .column_as(task::Column::CreatedAt, "at");
     let found = since::keys(tx, newest.into_query()).await?;
     let Some(change) = found.and_then(|found| of_detail(found, changed)) else { return Ok(None) };
-    let rows = task::Entity::find().filter(task::Column::Id.is_in(change.ids())).into_partial_model::<ChildRow>();
-    let rows: HashMap<_, _> =
-        rows.all(tx).await?.into_iter().filter_map(|row| Some((own(&row.id), row.task()?))).collect();
-    let placed = change.placed(rows, |at, item| PlacedChild { at, item });
-    let ListChange { removed, length, next, previous, .. } = change;
-    Ok(placed.map(|changed| ChildrenSince { full: false, changed, removed, length, next, previous }))
+    let rows = task::Entity::find().filter(task::Column::Id.is_in(ids(&change))).into_partial_model::<ChildRow>();
+    let rows = rows.all(tx).await?.into_iter().filter_map(|row| Some((own(&row.id), row.task()?)));
+    Ok(change.with_rows(rows))
 }
 
 /// The difference of a list of the detail, which has one page.
-fn of_detail(found: Vec<MomentKey>, changed: Vec<String>) -> Option<ListChange> {
-    ListChange::of(ListName::new("detail", &[]), found, &PageWindow::Newest, limits::DETAIL_ROWS, changed)
+fn of_detail(found: Vec<MomentKey>, changed: Vec<String>) -> Option<ListChange<String>> {
+    ListChange::by_moment(ListName::new("detail", &[]), found, &PageWindow::Newest, limits::DETAIL_ROWS, changed)
+}
+
+fn ids(change: &ListChange<String>) -> impl Iterator<Item = &str> {
+    change.keys().map(String::as_str)
 }
 
 fn own(id: &StoredText) -> String {

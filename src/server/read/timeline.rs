@@ -6,10 +6,9 @@ use requery_entities::{StoredText, event};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::page::{self, ListName, PageWindow, TimelineKey};
-use super::{count, id, reference, since, time};
-use crate::protocol::model::{
-    Event, EventPage, EventState, EventsSince, Lane, Metadata, PlacedEvent, Timeline, ToolFamily,
-};
+use super::since::{self, ListChange};
+use super::{count, id, reference, time};
+use crate::protocol::model::{Event, EventPage, EventState, EventsSince, Lane, Metadata, Timeline, ToolFamily};
 use crate::protocol::{Cursor, EventId, TaskId};
 use crate::server::database::{ReadTransaction, in_scope, sql};
 use crate::server::text;
@@ -60,7 +59,7 @@ pub(super) async fn changes(
     task_id: &TaskId,
     window: &PageWindow<TimelineKey>,
     limit: u64,
-    mut changed: Vec<String>,
+    changed: Vec<String>,
 ) -> Result<Option<EventsSince>, DbErr> {
     let before = match window {
         PageWindow::Newest => None,
@@ -69,28 +68,22 @@ pub(super) async fn changes(
     };
     let values = [task_id.as_str().into(), before.into(), (limit + 1).into()];
     let found: Option<StoredText> = sql::tasks::POSITIONS.value(tx, values).await?;
-    let Some(found) = found.and_then(|found| since::list(&found)) else { return Ok(None) };
+    let Some(found) = found.and_then(|found| since::list(tx, &found)) else { return Ok(None) };
     let page = page::page(list(task_id), found, window, limit, |position| TimelineKey::new(*position));
     let events = event::Entity::find().filter(event::Column::TaskId.eq(task_id.as_str()));
     let mut rows = events.clone().filter(event::Column::Id.is_in(changed.iter().map(String::as_str))).all(tx).await?;
-    let positions: Vec<i64> = rows.iter().map(|row| row.position).collect();
-    let gone = changed.len() - rows.len();
-    let Some(places) = since::places(&page.rows, &positions, gone, since::most_rows(limit)) else { return Ok(None) };
-    let unchanged: Vec<i64> =
-        places.iter().map(|at| page.rows[*at]).filter(|position| !positions.contains(position)).collect();
-    if !unchanged.is_empty() {
-        rows.extend(events.filter(event::Column::Position.is_in(unchanged)).all(tx).await?);
-    }
-    rows.retain(|row| page.rows.contains(&row.position));
-    changed.retain(|id| rows.iter().all(|row| row.id.before_replaced() != id));
-    let mut rows: HashMap<i64, event::Model> = rows.into_iter().map(|row| (row.position, row)).collect();
-    let placed = places.into_iter().map(|at| {
-        let item = rows.remove(&page.rows[at]).and_then(event)?;
-        Some(PlacedEvent { at: since::on_wire(at), item })
+    let places: HashMap<&str, i64> = rows.iter().map(|row| (row.id.before_replaced(), row.position)).collect();
+    let changed = changed.into_iter().map(|id| {
+        let position = places.get(id.as_str()).copied();
+        (id, position)
     });
-    let Some(placed) = placed.collect() else { return Ok(None) };
-    let (length, next, previous) = (since::on_wire(page.rows.len()), page.next, page.previous);
-    Ok(Some(EventsSince { full: false, changed: placed, removed: changed, length, next, previous }))
+    let Some(change) = ListChange::of(page, changed.collect(), limit) else { return Ok(None) };
+    let is_missing = |position: &&i64| rows.iter().all(|row| row.position != **position);
+    let missing: Vec<i64> = change.keys().filter(is_missing).copied().collect();
+    if !missing.is_empty() {
+        rows.extend(events.filter(event::Column::Position.is_in(missing)).all(tx).await?);
+    }
+    Ok(change.with_rows(rows.into_iter().filter_map(|row| Some((row.position, event(row)?)))))
 }
 
 /// The newest events of a task, for its detail.

@@ -36,6 +36,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("bookmarks.id", "a bookmark keeps its id, its rowid and what it marks"),
     ("bookmarks.task_id", "a bookmark keeps its id, its rowid and what it marks"),
     ("bookmarks.event_id", "a bookmark keeps its id, its rowid and what it marks"),
+    ("bookmarks.project", "the project of a bookmark is kept by the database"),
     ("usage.task_id", "usage keeps its task, its answer and its project"),
     ("usage.answer_id", "usage keeps its task, its answer and its project"),
     ("usage.project", "usage keeps its task, its answer and its project"),

@@ -176,6 +176,9 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
             or event_id not in (select id from events)
         union all select 'usage', answer_id from usage where task_id not in (select id from tasks)";
     assert_eq!(sqlite3(&path, orphans), "", "rows without a task");
+    let elsewhere = "select bookmarks.id, bookmarks.project, tasks.project from bookmarks
+        join tasks on tasks.id = bookmarks.task_id where bookmarks.project is not tasks.project";
+    assert_eq!(sqlite3(&path, elsewhere), "", "bookmarks in another project than their task");
     assert_eq!(sqlite3(&path, "select task_id from purging union all select id from settling"), "");
 }
 

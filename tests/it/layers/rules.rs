@@ -145,7 +145,7 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         name: "server::listing",
         uses: &["server::access::scope", "server::database", "server::jobs"],
-        crates: Some(&["tokio"]),
+        crates: Some(&["chrono", "tokio"]),
         never: &[],
     },
     Layer {

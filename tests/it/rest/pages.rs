@@ -77,6 +77,33 @@ async fn the_server_gives_all_but_the_newest_tasks_a_place() {
     assert_eq!(first[0]["title"], "0");
 }
 
+/// The tasks that changed the longest ago get a place, and a task that changes now gets none: its next event would take the
+/// place away again.
+#[tokio::test]
+async fn tasks_that_change_now_get_no_place() {
+    let app = App::start().await;
+    // The first ids have the latest changes. A task that changes for ever has a time that never passes.
+    app.sql(
+        "with recursive n (i) as (select 0 union all select i + 1 from n where i < 599)
+         insert into tasks (id, title, changed_at)
+            select printf('0190b0a0-0000-7000-8000-%012x', i), iif(i < 300, 'changes', 'rests'), 1000 - i from n;
+         insert into settling (id) select id from tasks where title = 'changes';
+         update tasks set changed_at = 253402300799999 where title = 'changes';
+         delete from settling",
+    );
+    let resting = "select count(*) from tasks where listed_at is null and title = 'rests'";
+    let listed = async {
+        while app.sql(resting).parse::<u32>().unwrap() > 100 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, listed).await.expect("the tasks that rest have a place in time");
+    assert_eq!(app.sql("select count(*) from tasks where listed_at is not null and title = 'changes'"), "0");
+    let order = "select (select max(changed_at) from tasks where listed_at is not null) <
+        (select min(changed_at) from tasks where listed_at is null)";
+    assert_eq!(app.sql(order), "1", "the longest unchanged first");
+}
+
 #[tokio::test]
 async fn timelines_and_bookmarks_are_paged_in_both_directions() {
     let client = Client::of(&App::start().await);

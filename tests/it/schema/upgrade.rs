@@ -28,10 +28,12 @@ fn rows(path: &Path) -> Vec<String> {
         format!("select group_concat(name) from pragma_table_info('{table}') where name not in ({later})")
     };
     let (tasks, sessions) = (sqlite3(path, &names("tasks")), sqlite3(path, &names("sessions")));
+    let bookmarks = "id, task_id, event_id, title, note, created_at, updated_at";
     let select = |table| {
         let columns = match table {
             "tasks" => &*tasks,
             "sessions" => &*sessions,
+            "bookmarks" => bookmarks,
             _ => "*",
         };
         format!("select {columns} from {table} order by 1, 2")

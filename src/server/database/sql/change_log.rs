@@ -117,7 +117,7 @@ pub const CHANGED_DETAIL: Sql = Sql::new(concat!(
             or kind = 'task.updated' and object_id is null) or ",
     is_unknown!(),
     "), 0) as is_vague,
-        coalesce(max(task_id = ?3 and (kind = 'task.completed' or kind = 'task.updated' and object_id = ?3)), 0) as task,
+        coalesce(max(task_id = ?3 and (kind = 'task.completed' or kind = 'task.updated' and object_id = 'task')), 0) as task,
         coalesce(max(task_id = ?3 and kind = 'task.updated' and object_id = 'usage'), 0) as usage,
         coalesce(max(task_id = ?3 and kind in ('event.logged', 'event.updated')
             and (event_class is null or event_class like '%/file/%')), 0) as files, ",
@@ -126,7 +126,7 @@ pub const CHANGED_DETAIL: Sql = Sql::new(concat!(
     ids!(
         "object_id",
         "task_id = ?3 and (kind in ('session.started', 'session.ended')
-            or kind = 'task.updated' and object_id not in (?3, 'usage'))"
+            or kind = 'task.updated' and object_id not in ('task', 'usage'))"
     ),
     " as sessions, ",
     ids!(

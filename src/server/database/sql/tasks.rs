@@ -32,13 +32,16 @@ pub const MEETS_ITSELF: Sql = Sql::new(
     )",
 );
 
-/// The number of tasks that have no place in the indexes of the lists, counted up to `?1`.
-pub const UNLISTED: Sql = Sql::new("select count(*) from (select 1 from tasks where listed_at is null limit ?1)");
+/// The number of tasks that have no place in the indexes of the lists and last changed before the time `?2`, counted up to
+/// `?1`.
+pub const UNLISTED: Sql =
+    Sql::new("select count(*) from (select 1 from tasks where listed_at is null and changed_at < ?2 limit ?1)");
 
-/// Gives the first `?1` tasks without a place in the indexes of the lists their place.
+/// Gives tasks without a place in the indexes of the lists their place: of those that last changed before the time `?2`, the
+/// `?1` that changed the longest ago.
 pub const LIST: Sql = Sql::new(
-    "update tasks set listed_at = changed_at
-    where id in (select id from tasks where listed_at is null order by id limit ?1)",
+    "update tasks set listed_at = changed_at where id in (
+        select id from tasks where listed_at is null and changed_at < ?2 order by changed_at, id limit ?1)",
 );
 
 /// Sets the time of the last change of the task `?1` to `?2`, between [`SETTLE`] and [`SETTLED`].
