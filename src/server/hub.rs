@@ -275,7 +275,7 @@ pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration,
             hub.0.metrics.notices_merged.inc_by(due.merged_away);
             hub.flush(due.flushed).await;
             let sent = began.elapsed();
-            window.handle_sent(sent - now);
+            window.handle_sent(sent - now, sent);
             hub.0.metrics.send_delay.observe((sent - due.since).as_secs_f64());
         }
     });

@@ -13,7 +13,7 @@ use crate::protocol::{Cursor, Notice, TaskId};
 
 /// Sending takes at most two thirds of the time: the window is at least so many times as wide as the last flush took.
 const WINDOW_PER_SENDING: f64 = 1.5;
-/// The shortest time between two early flushes.
+/// The shortest time from the end of an early flush to the next one.
 const EARLY_PAUSE: Duration = Duration::from_millis(10);
 /// The kinds of events that a person waits for, see [`is_urgent`].
 const URGENT_EVENTS: [&str; 4] = ["permission.requested", "plan", "question", "todo"];
@@ -22,7 +22,7 @@ const URGENT_EVENTS: [&str; 4] = ["permission.requested", "plan", "question", "t
 #[derive(Debug)]
 pub struct Window {
     base: Duration,
-    /// The time between two flushes.
+    /// The time from one flush at the end of a window to the next.
     width: Duration,
     pending: Vec<Merged>,
     index_by_key: HashMap<MergeKey, usize>,
@@ -36,7 +36,23 @@ pub struct Window {
     /// The time when the first of the pending notices came.
     since: Option<Duration>,
     last_flush: Option<Duration>,
-    last_early: Option<Duration>,
+    /// The flush that was taken last.
+    last: FlushKind,
+    /// No flush begins before: the last early one took so long.
+    rest_until: Duration,
+    /// No early flush begins before.
+    early_from: Duration,
+}
+
+/// The reason for a flush.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum FlushKind {
+    /// The window ended.
+    AtEnd,
+    /// The window ended, and a person may wait for a notice of the flush.
+    UrgentAtEnd,
+    /// A person may wait for a notice of the flush, and the window had not ended.
+    Early,
 }
 
 /// A flush whose time has come.
@@ -97,7 +113,9 @@ impl Window {
             early: None,
             since: None,
             last_flush: None,
-            last_early: None,
+            last: FlushKind::AtEnd,
+            rest_until: Duration::ZERO,
+            early_from: Duration::ZERO,
         }
     }
 
@@ -106,8 +124,7 @@ impl Window {
         self.incomplete = true;
         self.plan(now);
         if notices.iter().any(is_urgent) {
-            let earliest = self.last_early.map_or(now, |last| now.max(last + EARLY_PAUSE));
-            self.early.get_or_insert(earliest);
+            self.early.get_or_insert(now.max(self.early_from));
         }
         for notice in notices {
             if self.doubt.is_some() {
@@ -170,11 +187,15 @@ impl Window {
         if self.poll_timeout()? > now {
             return None;
         }
+        self.last = match (self.due.is_some_and(|due| due <= now), self.early) {
+            (true, None) => FlushKind::AtEnd,
+            (true, Some(_)) => FlushKind::UrgentAtEnd,
+            (false, _) => FlushKind::Early,
+        };
         // An early flush is no reason to let the next notices wait longer.
-        if self.due.is_some_and(|due| due <= now) {
+        if self.last != FlushKind::Early {
             self.last_flush = Some(now);
         }
-        self.last_early = self.early.map(|_| now).or(self.last_early);
         (self.due, self.early) = (None, None);
         let since = self.since.take().unwrap_or(now);
         let cursor = self.cursor.clone()?;
@@ -189,15 +210,25 @@ impl Window {
         Some(Due { flushed, since, merged_away })
     }
 
-    /// Notes how long it took to send the last flush. The window widens with it.
-    pub fn handle_sent(&mut self, took: Duration) {
-        self.width = took.mul_f64(WINDOW_PER_SENDING).clamp(self.base, self.base * limits::WIDEST_WINDOW);
+    /// Notes that the last flush was sent at `now`, and how long that took. The window widens with it. An early flush may
+    /// have few notices, so it says nothing about the next window; a pause of half of its time follows instead.
+    pub fn handle_sent(&mut self, took: Duration, now: Duration) {
+        let widest = self.base * limits::WIDEST_WINDOW;
+        match self.last {
+            FlushKind::AtEnd | FlushKind::UrgentAtEnd => {
+                self.width = took.mul_f64(WINDOW_PER_SENDING).clamp(self.base, widest);
+            }
+            FlushKind::Early => self.rest_until = now + (took / 2).min(widest),
+        }
+        if self.last != FlushKind::AtEnd {
+            self.early_from = now + EARLY_PAUSE.max(took / 2);
+        }
     }
 
     fn plan(&mut self, now: Duration) {
         self.since.get_or_insert(now);
-        let earliest = self.last_flush.map(|last| last + self.width);
-        self.due.get_or_insert(earliest.map_or(now, |earliest| earliest.max(now)));
+        let earliest = self.last_flush.map_or(now, |last| last + self.width);
+        self.due.get_or_insert(earliest.max(self.rest_until).max(now));
     }
 }
 

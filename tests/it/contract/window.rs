@@ -1,6 +1,6 @@
 //! The window in simulated time: when it sends notices, and how it merges them.
 //!
-//! A script has one line for each input, `<ms> <input>`. The output has one line for each flush, with its time and,
+//! A script has one line for each input, `<ms> <input>`. While a flush is being sent, inputs wait. The output has one line for each flush, with its time and,
 //! after `@`, the number of the input line whose cursor the flush carries.
 
 use std::fmt::Write;
@@ -132,7 +132,7 @@ fn the_window_widens_under_load_and_narrows_again() {
     );
     // The window is at most eight times as wide.
     check(
-        "0 sending 9000
+        "0 sending 300
          0 event a
          1 event a",
         "0 @2 event.logged a
@@ -166,20 +166,68 @@ fn a_notice_for_which_a_person_waits_is_sent_early_with_all_that_waits() {
     );
     // Also in a wide window.
     check(
-        "0 sending 214
+        "0 sending 90
          0 event a
-         5 event b
+         90 sending 1
+         95 event b
          100 status c
-         101 event d",
+         102 event d",
         "0 @2 event.logged a
-         100 @4 event.logged b, task.updated c
-         320 @5 event.logged d",
+         100 @5 event.logged b, task.updated c
+         135 @6 event.logged d",
     );
     // Not before the pass is complete, and not twice.
     check(
         "0 begin status a
          30 event b",
         "30 @2 task.updated a, event.logged b",
+    );
+}
+
+/// The pause after an early flush is counted from its end. It lasts 10 ms, or half of the time that the flush took.
+#[test]
+fn early_flushes_leave_time_for_other_work() {
+    check(
+        "0 sending 8
+         0 event a
+         9 status a
+         18 status b
+         41 event c
+         50 sending 30
+         51 status d
+         82 status e
+         83 event f",
+        "0 @2 event.logged a
+         9 @3 task.updated a
+         27 @4 task.updated b
+         41 @5 event.logged c
+         51 @7 task.updated d
+         96 @9 task.updated e, event.logged f",
+    );
+    // No window ends in that half.
+    check(
+        "0 event a
+         20 sending 30
+         20 status b
+         51 event c",
+        "0 @1 event.logged a
+         20 @3 task.updated b
+         65 @4 event.logged c",
+    );
+    // A quick early flush does not make a wide window narrow: sending to all takes as long as before.
+    check(
+        "0 sending 66.6666667
+         0 event a
+         67 sending 2
+         70 status b
+         80 event c
+         98 sending 66.6666667
+         101 event d
+         170 event e",
+        "0 @2 event.logged a
+         70 @4 task.updated b
+         100 @5 event.logged c
+         200 @8 event.logged d, event.logged e",
     );
 }
 
@@ -235,38 +283,68 @@ fn cleared_notices_are_not_sent() {
     );
 }
 
-/// Runs the script as the hub does: a flush that is due at the time of an input happens before the input.
+/// Runs the script as the hub does: a flush that is due at the time of an input happens before the input, and while a flush
+/// is being sent no input is taken.
 #[track_caller]
 fn check(script: &str, expected: &str) {
-    let mut window = Window::new(BASE);
-    let mut sending = Duration::ZERO;
-    let mut out = String::new();
+    let mut hub = SimulatedHub::default();
     for (number, line) in script.lines().map(str::trim).enumerate() {
         let (ms, input) = line.split_once(' ').unwrap();
         let now = Duration::from_millis(ms.parse().unwrap());
-        while let Some(due) = window.poll_timeout().filter(|due| *due <= now) {
-            flush(&mut window, due, sending, &mut out);
-        }
-        let cursor = Cursor::counter("e", number as u64 + 1);
+        hub.flush_until(now);
+        let now = now.max(hub.free_at);
+        let (window, cursor) = (&mut hub.window, Cursor::counter("e", number as u64 + 1));
         match input.split_once(' ').unwrap_or((input, "")) {
-            ("sending", ms) => sending = Duration::from_secs_f64(ms.parse::<f64>().unwrap() / 1_000.0),
+            ("sending", ms) => hub.sending = Duration::from_secs_f64(ms.parse::<f64>().unwrap() / 1_000.0),
             ("doubt", _) => window.handle_doubt("because", cursor, now),
             ("clear", _) => window.clear(),
-            ("wait", _) => complete(&mut window, Vec::new(), cursor, now),
+            ("wait", _) => complete(window, Vec::new(), cursor, now),
             ("begin", notices) => window.handle_notices(notices.split(", ").map(notice).collect(), now),
             ("tasks", count) => {
                 let tasks = 0..count.parse::<u64>().unwrap();
-                complete(&mut window, tasks.map(|at| notice(&format!("task {at}"))).collect(), cursor, now);
+                complete(window, tasks.map(|at| notice(&format!("task {at}"))).collect(), cursor, now);
             }
-            _ => complete(&mut window, input.split(", ").map(notice).collect(), cursor, now),
+            _ => complete(window, input.split(", ").map(notice).collect(), cursor, now),
         }
-        flush(&mut window, now, sending, &mut out);
+        hub.flush(now);
     }
-    while let Some(due) = window.poll_timeout() {
-        flush(&mut window, due, sending, &mut out);
-    }
-    let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).collect();
+    hub.flush_until(Duration::MAX);
+    let (out, expected): (_, String) = (hub.out, expected.lines().map(|line| format!("{}\n", line.trim())).collect());
     assert!(out == expected, "{script}\n  gave:\n{out}  expected:\n{expected}");
+}
+
+/// The driver of a window, with the time that it needs to send a flush.
+struct SimulatedHub {
+    window: Window,
+    sending: Duration,
+    /// The end of the last flush.
+    free_at: Duration,
+    out: String,
+}
+
+impl Default for SimulatedHub {
+    fn default() -> Self {
+        Self { window: Window::new(BASE), sending: Duration::ZERO, free_at: Duration::ZERO, out: String::new() }
+    }
+}
+
+impl SimulatedHub {
+    fn flush_until(&mut self, end: Duration) {
+        while let Some(due) = self.window.poll_timeout().map(|due| due.max(self.free_at)).filter(|due| *due <= end) {
+            self.flush(due);
+        }
+    }
+
+    fn flush(&mut self, now: Duration) {
+        let due = self.window.poll_timeout().filter(|due| *due <= now);
+        let flushed = self.window.poll_flush(now).map(|due| due.flushed);
+        assert!(due.is_some() || flushed.is_none(), "a flush before its time");
+        if let Some(flushed) = flushed {
+            self.free_at = now + self.sending;
+            self.window.handle_sent(self.sending, self.free_at);
+            note(now, &flushed, &mut self.out);
+        }
+    }
 }
 
 /// A pass of one batch.
@@ -275,23 +353,16 @@ fn complete(window: &mut Window, notices: Vec<Notice>, cursor: Cursor, now: Dura
     window.handle_complete(cursor);
 }
 
-fn flush(window: &mut Window, now: Duration, sending: Duration, out: &mut String) {
-    let due = window.poll_timeout().filter(|due| *due <= now);
-    let flushed = window.poll_flush(now).map(|due| due.flushed);
-    if flushed.is_some() {
-        window.handle_sent(sending);
-    }
-    assert!(due.is_some() || flushed.is_none(), "a flush before its time");
+fn note(now: Duration, flushed: &Flushed, out: &mut String) {
     let ms = now.as_millis();
     match flushed {
-        None => {}
-        Some(Flushed::Doubt { reason, cursor }) => {
+        Flushed::Doubt { reason, cursor } => {
             writeln!(out, "{ms} @{} doubt: {reason}", cursor.snapshot().xmax()).unwrap();
         }
-        Some(Flushed::Notices { merged, cursor }) if merged.len() > 100 => {
+        Flushed::Notices { merged, cursor } if merged.len() > 100 => {
             writeln!(out, "{ms} @{} {} notices", cursor.snapshot().xmax(), merged.len()).unwrap();
         }
-        Some(Flushed::Notices { merged, cursor }) => {
+        Flushed::Notices { merged, cursor } => {
             let lines = merged.iter().map(|one| match one.count {
                 1 => text(&one.notice),
                 count => format!("{} x{count}", text(&one.notice)),
