@@ -16,7 +16,7 @@ use requery_entities::change;
 use requery_migrations::Migrated;
 use tokio::sync::Notify;
 
-use crate::protocol::limits;
+use crate::protocol::{Cursor, limits};
 use crate::server::metrics::Metrics;
 
 mod error;
@@ -262,6 +262,13 @@ impl Database {
     pub(super) fn minted(&self) -> Position {
         let next = self.connections().map_or(0, |open| open.minted.load(Ordering::SeqCst));
         Position::from_column(next.cast_signed())
+    }
+
+    /// Contains every change that the server has shown so far: in an answer, or by the acknowledgement of a write. Fails
+    /// while the database is away.
+    pub(super) fn shown(&self) -> Result<Cursor, DatabaseError> {
+        let open = self.connections()?;
+        Ok(Cursor::counter(&*open.epoch, open.minted.load(Ordering::SeqCst)))
     }
 
     /// The changes to the schema that were made when the file was opened.

@@ -77,7 +77,7 @@ impl Feed {
     /// Joins the hub, then reads the first frame.
     pub async fn open(source: FeedSource, request: FeedRequest) -> Result<Self, DatabaseError> {
         let stream = source.hub.join(&request.scope);
-        let first = source.first_frames.read(&source, &request).await?;
+        let first = source.first_frames.read(&source, &request, &stream.cursor()).await?;
         stream.begin(first.cursor().clone());
         let mut heartbeat = interval_at(tokio::time::Instant::now() + source.heartbeat, source.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);

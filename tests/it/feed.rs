@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use requery::protocol::{Cursor, EveryTask, Frame, FrameKind, Notice, NoticeKind, Watch, Watched};
 use requery::server::access::scope::Scope;
 use requery::server::database::Database;
@@ -225,6 +225,34 @@ async fn ten_thousand_streams_that_begin_in_one_state_read_it_once() {
     assert_eq!((metrics.first_frames_read.get(), all.len()), (4, 4));
 }
 
+/// A stream begins with a kept frame without the database. The frame lacks a commit of another program that the server has
+/// not noticed, and the commit comes as a notice. A change that the server has shown is in the frame.
+#[tokio::test]
+async fn a_kept_first_frame_needs_no_connection_and_lacks_only_what_comes_as_a_notice() {
+    let fixture = HubFixture::start().await;
+    let reads = || fixture.source.database.metrics().first_frames_read.get();
+    let mut first = fixture.open().await;
+    assert_eq!(next(&mut first).await.cursor, fixture.initial_cursor);
+    sqlite3(&fixture.path(), "insert into tasks (title) values ('foreign')");
+    let mut second = fixture.open().now_or_never().expect("no connection and no turn");
+    assert_eq!((next(&mut second).await.cursor, reads()), (fixture.initial_cursor.clone(), 1));
+    fixture.publish_all(vec![notice("task.started", &["t1"])], 1).await;
+    assert_eq!(next(&mut second).await.cursor, fixture.cursor_after(1));
+    // The hub has handed out a change that the kept frame lacks.
+    let mut third = fixture.open().await;
+    assert_eq!((next(&mut third).await.cursor, reads()), (fixture.cursor_after(1), 2));
+
+    // Only an answer has shown the next change.
+    sqlite3(&fixture.path(), "insert into tasks (title) values ('shown')");
+    fixture.source.database.snapshot(Scope::All).await.unwrap();
+    let mut fourth = fixture.open().await;
+    assert_eq!((next(&mut fourth).await.cursor, reads()), (fixture.cursor_after(2), 3));
+
+    // No stream begins while the database is away.
+    fixture.source.database.close("by the test").await;
+    assert!(Feed::open(fixture.source.clone(), FeedRequest::default()).await.is_err());
+}
+
 /// A hub that gets its changes from the test. They are not in the database.
 struct HubFixture {
     source: FeedSource,
@@ -258,6 +286,10 @@ impl HubFixture {
     /// The cursor after so many changes.
     fn cursor_after(&self, number: u64) -> Cursor {
         Cursor::counter(self.initial_cursor.epoch(), self.initial_cursor.snapshot().xmax() + number)
+    }
+
+    async fn open(&self) -> Feed {
+        Feed::open(self.source.clone(), FeedRequest::default()).await.unwrap()
     }
 
     /// A feed that has sent its first frame and is narrowed to these read models.

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use tokio::time::timeout;
 
-use crate::app::{App, PATIENCE};
+use crate::app::{App, PATIENCE, Ws};
 use crate::rest::Client;
 
 mod load;
@@ -22,6 +22,11 @@ const OTHER: &str = "0190b0a0-0000-7000-8000-000000000002";
 
 fn kind(frame: &Value) -> &str {
     frame["type"].as_str().unwrap()
+}
+
+/// Waits until the server has noticed a write of another program.
+async fn until_notice(ws: &mut Ws, kind_of_notice: &str) {
+    while kind(&ws.frame().await) != kind_of_notice {}
 }
 
 #[tokio::test]
@@ -97,8 +102,10 @@ async fn the_first_frame_says_whether_the_project_is_known() {
     };
     timeout(PATIENCE, folded).await.unwrap();
     app.sql("delete from tasks");
+    until_notice(&mut ws, "task.deleted").await;
     assert_eq!([known("?project=p").await, known(&p).await], [false, false]);
     app.sql("insert into tasks (title, project) values ('b', 'p')");
+    until_notice(&mut ws, "task.started").await;
     assert_eq!(known("?project=p").await, true);
 }
 
@@ -141,12 +148,14 @@ async fn a_narrowed_stream_gets_only_notices_of_watched_read_models() {
 async fn a_resumed_stream_lists_exactly_the_changed_read_models() {
     let app = App::start().await;
     app.sql(&format!("insert into tasks (id, title, project) values ('{TASK}', 'a', 'p'), ('{OTHER}', 'b', 'q')"));
-    let since = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();
+    let mut ws = app.ws("").await;
+    let since = ws.frame().await["cursor"].as_str().unwrap().to_owned();
 
     let unchanged = app.ws(&format!("?since={since}")).await.frame().await;
     assert_eq!((kind(&unchanged), &unchanged["payload"]["stale"]), ("resumed", &json!([])));
 
     app.sql(&format!("update tasks set title = 'x' where id = '{TASK}'"));
+    until_notice(&mut ws, "task.updated").await;
     let changed = app.ws(&format!("?since={since}")).await.frame().await;
     assert_eq!(changed["payload"]["stale"], json!(["overview", format!("task:{TASK}")]));
     let elsewhere = app.ws(&format!("?since={since}&project=q")).await.frame().await;

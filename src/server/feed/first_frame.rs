@@ -1,10 +1,11 @@
 //! The first frames of streams. A first frame is read once for each state of the database, however many streams begin.
 //!
-//! A stream joins the hub before its first frame is read. So a frame that was read earlier serves the stream too, as long as
-//! the frame contains every change that was committed when the stream joined.
+//! A stream joins the hub before its first frame is read, and gets every later change as a notice. So a frame that was read
+//! earlier serves the stream too, as long as the frame contains every change that the hub had handed out when the stream
+//! joined. It also contains every change that the server has shown: a program that writes and then opens a stream finds
+//! its write. A change that the server has not noticed yet comes as a notice.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,21 +34,6 @@ pub struct FirstFrames {
     kept: Mutex<HashMap<Kept, Arc<FirstFrame>>>,
     /// A turn for each stream that is reading its first frame.
     turns: Turns,
-    newest: Newest,
-}
-
-/// The newest cursor, read once for all streams that begin at the same time.
-#[derive(Default)]
-struct Newest {
-    /// The streams that have asked.
-    asked: AtomicU64,
-    last: tokio::sync::Mutex<Option<LastRead>>,
-}
-
-struct LastRead {
-    /// The cursor was read after so many streams had asked.
-    after: u64,
-    cursor: Cursor,
 }
 
 type Kept = (Scope, Option<String>);
@@ -61,28 +47,29 @@ pub struct FirstFrame {
 
 impl Default for FirstFrames {
     fn default() -> Self {
-        Self { kept: Mutex::default(), turns: Turns::new(limits::STREAM_BEGINNINGS), newest: Newest::default() }
+        Self { kept: Mutex::default(), turns: Turns::new(limits::STREAM_BEGINNINGS) }
     }
 }
 
 impl FirstFrames {
-    /// The first frame of a stream that has joined the hub.
+    /// The first frame of a stream that has joined the hub. `joined` contains every change that the hub had handed out then.
     ///
-    /// A stream whose frame is kept begins at once. After a restart all clients come back together: the others wait for
-    /// each other here, and not in the queue of the reads.
+    /// A stream whose frame is kept begins at once: it takes no connection to the database and waits for no turn. After a
+    /// restart all clients come back together: the others wait for each other here, and not in the queue of the reads.
     pub(super) async fn read(
         &self,
         source: &FeedSource,
         request: &FeedRequest,
+        joined: &Cursor,
     ) -> Result<Arc<FirstFrame>, DatabaseError> {
-        let newest = self.newest.read(source, &request.scope).await?;
+        let needed = [joined, &source.database.shown()?];
         let key = (request.scope.clone(), request.since.clone());
-        if let Some(frame) = self.kept(&key, &newest) {
+        if let Some(frame) = self.kept(&key, needed) {
             return Ok(frame);
         }
         let _turn = self.turns.take().await?;
         // Another stream can have read the frame meanwhile.
-        if let Some(frame) = self.kept(&key, &newest) {
+        if let Some(frame) = self.kept(&key, needed) {
             return Ok(frame);
         }
         source.database.metrics().first_frames_read.inc();
@@ -92,9 +79,9 @@ impl FirstFrames {
         Ok(frame)
     }
 
-    fn kept(&self, key: &Kept, newest: &Cursor) -> Option<Arc<FirstFrame>> {
+    fn kept(&self, key: &Kept, needed: [&Cursor; 2]) -> Option<Arc<FirstFrame>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(key).filter(|frame| frame.cursor.covers(newest)).cloned()
+        kept.get(key).filter(|frame| needed.iter().all(|cursor| frame.cursor.covers(cursor))).cloned()
     }
 
     fn keep(&self, key: Kept, frame: &Arc<FirstFrame>) {
@@ -104,22 +91,6 @@ impl FirstFrames {
         if kept.len() < KEPT && bytes + frame.bytes() <= KEPT_BYTES {
             kept.insert(key, frame.clone());
         }
-    }
-}
-
-impl Newest {
-    /// A cursor that contains every change that was committed before the call.
-    async fn read(&self, source: &FeedSource, scope: &Scope) -> Result<Cursor, DatabaseError> {
-        let number = self.asked.fetch_add(1, Ordering::SeqCst);
-        let mut last = self.last.lock().await;
-        if let Some(last) = last.as_ref().filter(|last| last.after > number) {
-            return Ok(last.cursor.clone());
-        }
-        let after = self.asked.load(Ordering::SeqCst);
-        *last = None;
-        let cursor = source.database.snapshot(scope.clone()).await?.cursor().clone();
-        *last = Some(LastRead { after, cursor: cursor.clone() });
-        Ok(cursor)
     }
 }
 
