@@ -225,6 +225,31 @@ async fn ten_thousand_streams_that_begin_in_one_state_read_it_once() {
     assert_eq!((metrics.first_frames_read.get(), all.len()), (4, 4));
 }
 
+/// The frames for many other cursors do not displace the frame that streams ask for again and again, and a text that is no
+/// cursor is no key of its own.
+#[tokio::test]
+async fn a_first_frame_in_use_stays_kept_and_texts_that_are_no_cursor_share_one() {
+    let fixture = HubFixture::start().await;
+    let reads = || fixture.source.database.metrics().first_frames_read.get();
+    let open = async |since: String| {
+        let request = FeedRequest { scope: Scope::All, since: Some(since) };
+        next(&mut Feed::open(fixture.source.clone(), request).await.unwrap()).await.kind.kind().to_owned()
+    };
+    for number in 0..300 {
+        assert_eq!(open(format!("no cursor {number}")).await, "snapshot");
+    }
+    assert_eq!(reads(), 1);
+    let current = fixture.initial_cursor.to_string();
+    for number in 0..300 {
+        assert_eq!(open(format!("another-epoch:{number}:{number}:")).await, "snapshot");
+        assert_eq!(open(current.clone()).await, "resumed");
+    }
+    assert_eq!(reads(), 1 + 300 + 1);
+    // The newest cursors are kept, the oldest are not.
+    assert_eq!((open("another-epoch:299:299:".to_owned()).await, reads()), ("snapshot".to_owned(), 302));
+    assert_eq!((open("another-epoch:0:0:".to_owned()).await, reads()), ("snapshot".to_owned(), 303));
+}
+
 /// A stream begins with a kept frame without the database. The frame lacks a commit of another program that the server has
 /// not noticed, and the commit comes as a notice. A change that the server has shown is in the frame.
 #[tokio::test]

@@ -6,7 +6,7 @@
 //! its write. A change that the server has not noticed yet comes as a notice.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::engine::invalidation;
@@ -21,24 +21,39 @@ use crate::server::read;
 
 use super::{FeedRequest, FeedSource};
 
-/// The first frames that are kept. A server has few projects at a time, and clients that come back together come from the
-/// same cursor.
-const KEPT: usize = 64;
-/// The bytes of all kept frames.
+/// The requests whose first frame is kept. A server has few projects at a time, and clients that come back together come from
+/// few cursors. Past it the request that was not repeated for the longest time is read again.
+const KEPT: usize = 256;
+/// The bytes of all kept frames. Past it the same happens.
 const KEPT_BYTES: usize = 4 * limits::SNAPSHOT_BYTES;
 /// Stands in a frame for the time of the server, which each stream fills in.
 const TIME_TO_FILL_IN: i64 = 253_402_300_799_999;
 
 /// The first frames of the current state.
 pub struct FirstFrames {
-    kept: Mutex<HashMap<Kept, Arc<FirstFrame>>>,
+    kept: Mutex<KeptFrames>,
     /// A turn for each stream that is reading its first frame.
     turns: Turns,
 }
 
-type Kept = (Scope, Option<String>);
+/// The scope, and the cursor to resume from. None: a text that is no cursor starts afresh, as no text does.
+type Wanted = (Scope, Option<Cursor>);
+
+#[derive(Default)]
+struct KeptFrames {
+    frames: HashMap<Wanted, Kept>,
+    /// The number of uses so far.
+    uses: u64,
+}
+
+struct Kept {
+    frame: Arc<FirstFrame>,
+    /// The number of the last use.
+    used: u64,
+}
 
 /// The first frame of a stream, without the time of the server.
+#[derive(PartialEq)]
 pub struct FirstFrame {
     cursor: Cursor,
     before_time: String,
@@ -63,39 +78,63 @@ impl FirstFrames {
         joined: &Cursor,
     ) -> Result<Arc<FirstFrame>, DatabaseError> {
         let needed = [joined, &source.database.shown()?];
-        let key = (request.scope.clone(), request.since.clone());
-        if let Some(frame) = self.kept(&key, needed) {
+        let since = request.since.as_deref().and_then(|text| text.parse::<Cursor>().ok());
+        let wanted = (request.scope.clone(), since);
+        if let Some(frame) = self.kept().find(&wanted, needed) {
             return Ok(frame);
         }
         let _turn = self.turns.take().await?;
         // Another stream can have read the frame meanwhile.
-        if let Some(frame) = self.kept(&key, needed) {
+        if let Some(frame) = self.kept().find(&wanted, needed) {
             return Ok(frame);
         }
         source.database.metrics().first_frames_read.inc();
         let read = source.database.snapshot(request.scope.clone()).await?;
-        let frame = Arc::new(FirstFrame::read(&read, request.since.as_deref(), source.heartbeat).await?);
-        self.keep(key, &frame);
-        Ok(frame)
+        let frame = FirstFrame::read(&read, wanted.1.as_ref(), source.heartbeat).await?;
+        Ok(self.kept().keep(wanted, frame))
     }
 
-    fn kept(&self, key: &Kept, needed: [&Cursor; 2]) -> Option<Arc<FirstFrame>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(key).filter(|frame| needed.iter().all(|cursor| frame.cursor.covers(cursor))).cloned()
+    fn kept(&self) -> MutexGuard<'_, KeptFrames> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn keep(&self, key: Kept, frame: &Arc<FirstFrame>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, older| older.cursor.covers(&frame.cursor));
-        let bytes: usize = kept.values().map(|frame| frame.bytes()).sum();
-        if kept.len() < KEPT && bytes + frame.bytes() <= KEPT_BYTES {
-            kept.insert(key, frame.clone());
+impl KeptFrames {
+    fn find(&mut self, wanted: &Wanted, needed: [&Cursor; 2]) -> Option<Arc<FirstFrame>> {
+        let kept = self.frames.get_mut(wanted)?;
+        if !needed.iter().all(|cursor| kept.frame.cursor.covers(cursor)) {
+            return None;
         }
+        self.uses += 1;
+        kept.used = self.uses;
+        Some(kept.frame.clone())
+    }
+
+    /// Keeps the frame, and drops the frames that are older or were not used for the longest time.
+    fn keep(&mut self, wanted: Wanted, frame: FirstFrame) -> Arc<FirstFrame> {
+        self.frames.retain(|_, kept| kept.frame.cursor.covers(&frame.cursor));
+        // Clients that come back from different cursors have often missed the same.
+        let same = self.frames.values().find(|kept| *kept.frame == frame).map(|kept| kept.frame.clone());
+        let frame = same.unwrap_or_else(|| Arc::new(frame));
+        self.uses += 1;
+        self.frames.insert(wanted, Kept { frame: frame.clone(), used: self.uses });
+        while self.frames.len() > KEPT || self.bytes() > KEPT_BYTES {
+            let last_used = self.frames.iter().min_by_key(|(_, kept)| kept.used);
+            let Some(wanted) = last_used.map(|(wanted, _)| wanted.clone()) else { break };
+            self.frames.remove(&wanted);
+        }
+        frame
+    }
+
+    /// The bytes of the different frames.
+    fn bytes(&self) -> usize {
+        let frames = self.frames.values().map(|kept| (Arc::as_ptr(&kept.frame), kept.frame.bytes()));
+        frames.collect::<HashMap<_, _>>().values().sum()
     }
 }
 
 impl FirstFrame {
-    async fn read(read: &ReadTransaction, since: Option<&str>, heartbeat: Duration) -> Result<Self, DatabaseError> {
+    async fn read(read: &ReadTransaction, since: Option<&Cursor>, heartbeat: Duration) -> Result<Self, DatabaseError> {
         let known = read::project_is_known(read).await?;
         let (cursor, heartbeat_ms) = (read.cursor(), u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX));
         let text = match resumed(read, since, known, heartbeat_ms).await? {
@@ -132,12 +171,12 @@ impl FirstFrame {
 /// start with a snapshot.
 async fn resumed(
     read: &ReadTransaction,
-    since: Option<&str>,
+    since: Option<&Cursor>,
     known: bool,
     heartbeat_ms: u32,
 ) -> Result<Option<Resumed>, DatabaseError> {
-    let Some(since) = since.and_then(|text| text.parse::<Cursor>().ok()) else { return Ok(None) };
-    let Some(notices) = change_log::since(read, &since, limits::RESUMED_NOTICES).await? else { return Ok(None) };
+    let Some(since) = since else { return Ok(None) };
+    let Some(notices) = change_log::since(read, since, limits::RESUMED_NOTICES).await? else { return Ok(None) };
     let stale: BTreeSet<Watched> = notices.iter().flat_map(invalidation::stale).collect();
     if stale.len() > limits::RESUMED_READ_MODELS {
         return Ok(None);
