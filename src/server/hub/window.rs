@@ -2,8 +2,8 @@
 //!
 //! The first notice after a quiet time goes out at once. Later notices wait until one window has passed since the last
 //! flush. A flush has at most one notice for each kind and task: the newest, with the number of changes that it stands
-//! for. A notice for which a person may wait goes out early, with all that waits: a task that waits, that ended or that has
-//! another status in some other way, and a list of tasks to do. The window reads no clock and does no I/O: the time is an argument.
+//! for. A notice for which a person may wait goes out early, with all that waits: a task that started, that ended or that
+//! has another status in some other way, and a list of tasks to do. The window reads no clock and does no I/O: the time is an argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -233,11 +233,12 @@ impl Window {
 }
 
 /// Whether a person may wait for this change. The log does not say to which status a task changed, so every change of a
-/// status counts.
+/// status counts. It does not say either with which status a task started, and a task can start as waiting.
 fn is_urgent(notice: &Notice) -> bool {
     let fields = notice.fields();
     let kinds = fields.kinds.into_iter().flatten();
-    fields.status.is_some()
+    matches!(notice, Notice::TaskStarted(_))
+        || fields.status.is_some()
         || fields.status_changed == Some(&true)
         || kinds.map(String::as_str).any(|kind| URGENT_EVENTS.contains(&kind))
 }

@@ -176,6 +176,15 @@ fn a_notice_for_which_a_person_waits_is_sent_early_with_all_that_waits() {
          100 @5 event.logged b, task.updated c
          135 @6 event.logged d",
     );
+    // A task can start as waiting.
+    check(
+        "0 event a
+         5 started b
+         6 event b",
+        "0 @1 event.logged a
+         5 @2 task.started b
+         40 @3 event.logged b",
+    );
     // Not before the pass is complete, and not twice.
     check(
         "0 begin status a
