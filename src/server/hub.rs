@@ -71,7 +71,7 @@ impl Hub {
         Self(Arc::new(Inner {
             audience: Mutex::default(),
             latest: Mutex::new(cursor),
-            memory: BurstMemory::default(),
+            memory: BurstMemory::new(metrics.frames_encoded.clone()),
             metrics,
         }))
     }
@@ -122,18 +122,23 @@ impl Hub {
     }
 
     /// Adds the bursts of a flush to the seats that they concern, all at once: after this every change up to the cursor of
-    /// the flush is in a seat or sent.
+    /// the flush is in a seat or sent. The frames are encoded later, without the lock of the audience.
     fn hand_out(&self, flushed: Flushed) -> Vec<Handed> {
+        let encoded = |one| Arc::new(Encoded::new(one, self.0.metrics.frames_encoded.clone()));
+        let (part, cursor) = match flushed {
+            Flushed::Doubt { reason, cursor } => (Err(reason), cursor),
+            Flushed::Notices { merged, cursor } => (Ok(merged.into_iter().map(encoded).collect::<Vec<_>>()), cursor),
+        };
         let audience = self.audience();
         if self.0.memory.is_full() {
             audience.seats().for_each(|seat| seat.drop_backlog("this stream was read too slowly"));
         }
-        let (handed, cursor) = match flushed {
-            Flushed::Doubt { reason, cursor } => {
+        let handed = match part {
+            Ok(notices) => self.bursts(&audience, &notices, &cursor),
+            Err(reason) => {
                 let burst = Burst::of_models(ReportedModels::All(reason), &cursor, None, &self.0.memory);
-                (vec![Handed { seats: audience.seats().cloned().collect(), burst: Arc::new(burst) }], cursor)
+                vec![Handed { seats: audience.seats().cloned().collect(), burst: Arc::new(burst) }]
             }
-            Flushed::Notices { merged, cursor } => (self.bursts(&audience, merged, &cursor), cursor),
         };
         for Handed { seats, burst } in &handed {
             seats.iter().for_each(|seat| seat.add(burst));
@@ -142,12 +147,9 @@ impl Hub {
         handed
     }
 
-    fn bursts(&self, audience: &Audience, merged: Vec<Merged>, cursor: &Cursor) -> Vec<Handed> {
-        let metrics = &self.0.metrics;
-        let notices: Vec<_> =
-            merged.into_iter().map(|one| Arc::new(Encoded::new(one, metrics.frames_encoded.clone()))).collect();
-        let (shares, reached) = audience.shares(&notices);
-        let answer = metrics.answer_time.average();
+    fn bursts(&self, audience: &Audience, notices: &[Arc<Encoded>], cursor: &Cursor) -> Vec<Handed> {
+        let (shares, reached) = audience.shares(notices);
+        let answer = self.0.metrics.answer_time.average();
         for (encoded, streams) in notices.iter().zip(reached) {
             if let Some(spread_ms) = spread_ms(streams, answer) {
                 encoded.spread_over(spread_ms);
@@ -160,7 +162,6 @@ impl Hub {
                     Burst::of_notices(of, cursor, &self.0.memory)
                 }
                 Places::Many(names) => {
-                    metrics.frames_encoded.inc();
                     let spread_ms = spread_ms(seats.len(), answer);
                     Burst::of_models(ReportedModels::named(names), cursor, spread_ms, &self.0.memory)
                 }

@@ -188,6 +188,27 @@ async fn a_change_wakes_the_feeds_that_watch_it_and_no_other() {
     assert_eq!(fixture.source.database.metrics().frames_encoded.get(), 2);
 }
 
+/// The hub hands a burst out under a lock, for which streams that join and narrow wait. A frame is encoded afterwards, for
+/// the first stream that takes it.
+#[tokio::test]
+async fn a_frame_is_encoded_when_the_first_stream_takes_it() {
+    let fixture = HubFixture::start().await;
+    let encoded = || fixture.source.database.metrics().frames_encoded.get();
+    let (mut first, mut second) = (fixture.watching(["task:*"]).await, fixture.watching(["overview"]).await);
+    fixture.publish_all(vec![notice("task.updated", &["t1"])], 1).await;
+    assert_eq!(encoded(), 0);
+    next(&mut first).await;
+    assert_eq!(encoded(), 1);
+    next(&mut second).await;
+    assert_eq!(encoded(), 1, "the streams share the frame");
+    // The frame in place of too many notices too.
+    let many = (0..100).map(|number| notice("task.updated", &[&format!("t{number}")])).collect();
+    fixture.publish_all(many, 2).await;
+    assert_eq!(encoded(), 1);
+    next(&mut second).await;
+    assert_eq!(encoded(), 2);
+}
+
 /// All clients come back at once, and nothing has changed: the database is read once, for the first of them.
 #[tokio::test]
 async fn ten_thousand_streams_that_begin_in_one_state_read_it_once() {

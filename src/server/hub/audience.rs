@@ -3,7 +3,7 @@
 //! Streams with the same scope and the same watched read models form a group. A flush costs work for the groups that it
 //! concerns: a stream that watches other tasks costs none.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -115,10 +115,15 @@ impl Audience {
     pub(super) fn shares(&self, notices: &[Arc<Encoded>]) -> (Vec<Share>, Vec<usize>) {
         let mut shares: HashMap<Places, Vec<Arc<Seat>>> = HashMap::new();
         let mut reached = vec![0; notices.len()];
-        let projects: HashSet<&str> = notices.iter().map(|encoded| encoded.notice.project()).collect();
-        for project in std::iter::once(None).chain(projects.into_iter().map(Some)) {
+        let mut by_scope: HashMap<Option<&str>, Vec<u32>> = HashMap::new();
+        for (place, encoded) in (0_u32..).zip(notices) {
+            for scope in [None, Some(encoded.notice.project())] {
+                by_scope.entry(scope).or_default().push(place);
+            }
+        }
+        for (project, places) in by_scope {
             let Some(scope) = self.scopes.get(&project.map(str::to_owned)) else { continue };
-            for (group, places) in scope.concerned(project, notices) {
+            for (group, places) in scope.concerned(&places, notices) {
                 let Some(group) = self.groups.get(&group) else { continue };
                 if let Places::Few(places) = &places {
                     places.iter().for_each(|place| reached[*place as usize] += group.seats.len());
@@ -192,14 +197,13 @@ impl ScopeIndex {
         self.whole.is_none() && self.watching.is_empty()
     }
 
-    /// The groups of this scope that the flush concerns, each with its notices.
-    fn concerned<'a>(&self, project: Option<&str>, notices: &'a [Arc<Encoded>]) -> Vec<(u64, Places)> {
-        let in_scope = |encoded: &&Arc<Encoded>| project.is_none_or(|own| own == encoded.notice.project());
-        let placed = || (0_u32..).zip(notices).filter(|(_, encoded)| in_scope(encoded));
+    /// The groups of this scope that the flush concerns, each with its notices. `in_scope` has the places of the notices
+    /// that the scope contains.
+    fn concerned<'a>(&self, in_scope: &[u32], notices: &'a [Arc<Encoded>]) -> Vec<(u64, Places)> {
         let mut stale: HashMap<&'a Watched, Vec<u32>> = HashMap::new();
-        for (place, encoded) in placed() {
-            for name in encoded.stale() {
-                stale.entry(name).or_default().push(place);
+        for place in in_scope {
+            for name in notices[*place as usize].stale() {
+                stale.entry(name).or_default().push(*place);
             }
         }
         let mut names: HashMap<u64, Vec<&'a Watched>> = HashMap::new();
@@ -215,7 +219,7 @@ impl ScopeIndex {
         let narrowed = names.into_iter().map(|(group, names)| (group, of_names(&names)));
         let whole = self.whole.map(|group| {
             let all = || Places::Many(stale.keys().copied().cloned().collect());
-            (group, few(placed().map(|(place, _)| place)).unwrap_or_else(all))
+            (group, few(in_scope.iter().copied()).unwrap_or_else(all))
         });
         let is_concerned = |(_, places): &(u64, Places)| *places != Places::Few(Vec::new());
         narrowed.chain(whole).filter(is_concerned).collect()

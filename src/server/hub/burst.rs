@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::flush::{Encoded, encode};
@@ -23,23 +24,30 @@ pub struct FeedLine {
     pub cursor: Option<Cursor>,
 }
 
-/// The frames that some streams get for one flush.
+/// The frames that some streams get for one flush. They are encoded when the first stream writes them: the hub hands out
+/// bursts under a lock, and encodes nothing there.
 #[derive(Debug)]
 pub struct Burst {
-    lines: Vec<FeedLine>,
     cursor: Cursor,
     reported: Reported,
+    lines: OnceLock<Lines>,
     /// The bytes of the frames on a WebSocket.
     wire: OnceLock<Bytes>,
-    bytes: usize,
     memory: BurstMemory,
+}
+
+#[derive(Debug)]
+struct Lines {
+    lines: Vec<FeedLine>,
+    text_bytes: u64,
 }
 
 /// The changes that a burst reports.
 #[derive(Debug)]
 enum Reported {
     Notices(Vec<Arc<Encoded>>),
-    Stale(ReportedModels),
+    /// With the time over which the clients spread their requests.
+    Stale(ReportedModels, Option<u32>),
 }
 
 /// The read models that are stale.
@@ -51,9 +59,13 @@ pub(super) enum ReportedModels {
     All(&'static str),
 }
 
-/// The memory of all bursts that some stream has not taken yet, in bytes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct BurstMemory(Arc<AtomicUsize>);
+/// The memory of all bursts that some stream has not taken yet.
+#[derive(Clone, Debug)]
+pub(super) struct BurstMemory {
+    bytes: Arc<AtomicUsize>,
+    /// How often a frame was encoded.
+    encoded: Counter,
+}
 
 impl FeedLine {
     /// The line of a frame that no frame with the same cursor follows.
@@ -65,13 +77,7 @@ impl FeedLine {
 impl Burst {
     /// The frames of these notices, which are at most [`limits::NOTICES_PER_FLUSH`].
     pub(super) fn of_notices(notices: Vec<Arc<Encoded>>, cursor: &Cursor, memory: &BurstMemory) -> Self {
-        let last = notices.len().saturating_sub(1);
-        let line = |(at, encoded): (usize, &Arc<Encoded>)| FeedLine {
-            text: encoded.text(cursor, at < last),
-            cursor: (at == last).then(|| cursor.clone()),
-        };
-        let lines = notices.iter().enumerate().map(line).collect();
-        Self::new(lines, cursor.clone(), Reported::Notices(notices), memory)
+        Self::new(cursor.clone(), Reported::Notices(notices), memory)
     }
 
     /// One frame in place of many.
@@ -81,25 +87,56 @@ impl Burst {
         spread_ms: Option<u32>,
         memory: &BurstMemory,
     ) -> Self {
-        let kind = match &models {
-            ReportedModels::Named(names) => FrameKind::Stale(Stale { read_models: names.iter().cloned().collect() }),
-            ReportedModels::All(reason) => FrameKind::Resync(Resync { reason: (*reason).to_owned() }),
-        };
-        let line = FeedLine::of(&Frame { spread_ms, ..Frame::new(kind, cursor.clone()) });
-        Self::new(vec![line], cursor.clone(), Reported::Stale(models), memory)
+        Self::new(cursor.clone(), Reported::Stale(models, spread_ms), memory)
     }
 
-    fn new(lines: Vec<FeedLine>, cursor: Cursor, reported: Reported, memory: &BurstMemory) -> Self {
-        // The texts, once more as bytes for a WebSocket, and the notices or the names.
-        const BESIDE_A_TEXT: usize = 512;
-        let bytes = lines.iter().map(|line| 2 * line.text.len() + BESIDE_A_TEXT).sum();
-        memory.0.fetch_add(bytes, Ordering::Relaxed);
-        Self { lines, cursor, reported, wire: OnceLock::new(), bytes, memory: memory.clone() }
+    fn new(cursor: Cursor, reported: Reported, memory: &BurstMemory) -> Self {
+        let burst = Self { cursor, reported, lines: OnceLock::new(), wire: OnceLock::new(), memory: memory.clone() };
+        memory.bytes.fetch_add(burst.memory_bytes(), Ordering::Relaxed);
+        burst
     }
 
     /// The frames.
     pub fn lines(&self) -> &[FeedLine] {
-        &self.lines
+        &self.encoded().lines
+    }
+
+    fn encoded(&self) -> &Lines {
+        self.lines.get_or_init(|| {
+            let lines = self.encode();
+            let text_bytes = lines.iter().map(|line| line.text.len() as u64).sum();
+            self.memory.bytes.fetch_add(twice(text_bytes), Ordering::Relaxed);
+            Lines { lines, text_bytes }
+        })
+    }
+
+    fn encode(&self) -> Vec<FeedLine> {
+        match &self.reported {
+            Reported::Notices(notices) => {
+                let last = notices.len().saturating_sub(1);
+                let line = |(at, encoded): (usize, &Arc<Encoded>)| FeedLine {
+                    text: encoded.text(&self.cursor, at < last),
+                    cursor: (at == last).then(|| self.cursor.clone()),
+                };
+                notices.iter().enumerate().map(line).collect()
+            }
+            Reported::Stale(models, spread_ms) => {
+                let kind = match models {
+                    ReportedModels::Named(names) => {
+                        FrameKind::Stale(Stale { read_models: names.iter().cloned().collect() })
+                    }
+                    ReportedModels::All(reason) => FrameKind::Resync(Resync { reason: (*reason).to_owned() }),
+                };
+                self.memory.encoded.inc();
+                vec![FeedLine::of(&Frame { spread_ms: *spread_ms, ..Frame::new(kind, self.cursor.clone()) })]
+            }
+        }
+    }
+
+    /// The memory of the burst, in bytes: the notices or the names, and the texts, once more as bytes for a WebSocket.
+    fn memory_bytes(&self) -> usize {
+        const BESIDE_A_TEXT: usize = 512;
+        self.frames() as usize * BESIDE_A_TEXT + self.lines.get().map_or(0, |lines| twice(lines.text_bytes))
     }
 
     /// Contains the changes of these frames, and every change before them.
@@ -109,17 +146,20 @@ impl Burst {
 
     /// The bytes of the frames as one transport writes them, made by `frames` once for all streams.
     pub fn wire(&self, frames: impl FnOnce(&[FeedLine]) -> Bytes) -> Bytes {
-        self.wire.get_or_init(|| frames(&self.lines)).clone()
+        self.wire.get_or_init(|| frames(self.lines())).clone()
     }
 
     /// The number of frames.
     pub(super) fn frames(&self) -> u64 {
-        self.lines.len() as u64
+        match &self.reported {
+            Reported::Notices(notices) => notices.len() as u64,
+            Reported::Stale(..) => 1,
+        }
     }
 
     /// The bytes of their texts.
     pub(super) fn text_bytes(&self) -> u64 {
-        self.lines.iter().map(|line| line.text.len() as u64).sum()
+        self.encoded().text_bytes
     }
 
     /// The read models that the burst reports as stale.
@@ -128,14 +168,14 @@ impl Burst {
             Reported::Notices(notices) => {
                 ReportedModels::named(notices.iter().flat_map(|encoded| encoded.stale()).cloned().collect())
             }
-            Reported::Stale(models) => models.clone(),
+            Reported::Stale(models, _) => models.clone(),
         }
     }
 }
 
 impl Drop for Burst {
     fn drop(&mut self) {
-        self.memory.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.memory.bytes.fetch_sub(self.memory_bytes(), Ordering::Relaxed);
     }
 }
 
@@ -157,9 +197,18 @@ impl ReportedModels {
     }
 }
 
+fn twice(text_bytes: u64) -> usize {
+    2 * text_bytes as usize
+}
+
 impl BurstMemory {
+    /// No burst yet. `encoded` counts how often the frame of a burst is encoded.
+    pub(super) fn new(encoded: Counter) -> Self {
+        Self { bytes: Arc::default(), encoded }
+    }
+
     /// Whether the bursts take more memory than they may.
     pub(super) fn is_full(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > limits::BACKLOG_BYTES
+        self.bytes.load(Ordering::Relaxed) > limits::BACKLOG_BYTES
     }
 }

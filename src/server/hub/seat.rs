@@ -57,7 +57,6 @@ struct SeatState {
     /// Contains every change that was handed over, and every change that does not concern the stream.
     cursor: Cursor,
     bursts: VecDeque<Arc<Burst>>,
-    bytes: u64,
     /// The bursts that came when the others took too many bytes.
     merged: Option<(ReportedModels, Cursor)>,
     is_idle: bool,
@@ -74,7 +73,6 @@ impl Seat {
         let state = SeatState {
             cursor,
             bursts: VecDeque::new(),
-            bytes: 0,
             merged: None,
             is_idle: false,
             has_rest: false,
@@ -92,10 +90,9 @@ impl Seat {
         if let Some((models, cursor)) = &mut state.merged {
             *models = std::mem::replace(models, ReportedModels::All("")).join(burst.models());
             cursor.clone_from(burst.cursor());
-        } else if !state.bursts.is_empty() && state.bytes + burst.text_bytes() > limits::OWED_BYTES as u64 {
+        } else if state.owes_too_much(burst) {
             state.merge(Some(burst));
         } else {
-            state.bytes += burst.text_bytes();
             state.bursts.push_back(burst.clone());
         }
     }
@@ -136,7 +133,6 @@ impl Seat {
                     break;
                 }
                 Offered::Nothing => {
-                    state.bytes += burst.text_bytes();
                     state.bursts.push_front(burst);
                     state.wake();
                     break;
@@ -158,7 +154,7 @@ impl Seat {
         let mut state = self.lock();
         state.is_idle = false;
         state.direct = None;
-        (state.bursts, state.bytes, state.merged) = (VecDeque::new(), 0, None);
+        (state.bursts, state.merged) = (VecDeque::new(), None);
         state.waker = None;
     }
 
@@ -261,7 +257,6 @@ impl SeatState {
     /// Removes the next burst that the stream does not cover yet.
     fn next(&mut self, memory: &BurstMemory) -> Option<Arc<Burst>> {
         while let Some(burst) = self.bursts.pop_front() {
-            self.bytes -= burst.text_bytes();
             if !self.cursor.covers(burst.cursor()) {
                 return Some(burst);
             }
@@ -270,9 +265,15 @@ impl SeatState {
         (!self.cursor.covers(&cursor)).then(|| Arc::new(Burst::of_models(models, &cursor, None, memory)))
     }
 
+    /// Whether the stream is behind, and the bursts that wait have too many bytes with this one.
+    fn owes_too_much(&self, burst: &Burst) -> bool {
+        let before: u64 = self.bursts.iter().map(|before| before.text_bytes()).sum();
+        // The frames of a burst are not encoded for a stream that keeps up.
+        !self.bursts.is_empty() && before + burst.text_bytes() > limits::OWED_BYTES as u64
+    }
+
     /// Merges all that waits into one set of read models.
     fn merge(&mut self, newest: Option<&Arc<Burst>>) {
-        self.bytes = 0;
         let mut merged = self.merged.take();
         for burst in std::mem::take(&mut self.bursts).iter().chain(newest) {
             let models = burst.models();
