@@ -22,7 +22,7 @@ use crate::protocol::model::Timestamp;
 use crate::protocol::{Closing, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, TaskId, Watch, Watched, Watching};
 
 mod first_frame;
-pub use first_frame::FirstFrames;
+pub use first_frame::{FirstFrames, FirstLine};
 
 /// The parts of the server that every feed uses.
 #[derive(Clone)]
@@ -54,13 +54,15 @@ pub struct Feed {
     stream: HubStream,
     heartbeat: Interval,
     scope: Scope,
-    first: Option<FeedLine>,
+    first: Option<FirstLine>,
     ended: bool,
 }
 
 /// The next part of a feed.
 #[derive(Debug)]
 pub enum Outgoing {
+    /// The first frame of the stream.
+    First(FirstLine),
     /// A frame of this stream alone.
     Line(FeedLine),
     /// The frames of a flush, which many streams share.
@@ -145,8 +147,8 @@ impl Feed {
 
     fn take_first(&mut self) -> Option<Outgoing> {
         let first = self.first.take()?;
-        self.stream.note_own(first.text.len());
-        Some(Outgoing::Line(first))
+        self.stream.note_own(first.text_bytes());
+        Some(Outgoing::First(first))
     }
 
     /// The last part of the feed, when so many streams end. The longest time a client waits before it reconnects grows with

@@ -246,6 +246,23 @@ async fn ten_thousand_streams_that_begin_in_one_state_read_it_once() {
     assert_eq!((metrics.first_frames_read.get(), all.len()), (4, 4));
 }
 
+/// The streams share the bytes of a first frame. Only the time of the server is their own.
+#[tokio::test]
+async fn the_first_frames_of_streams_are_the_same_memory() {
+    let fixture = HubFixture::start().await;
+    let mut places = BTreeSet::new();
+    for _ in 0..100 {
+        let Some(Outgoing::First(first)) = fixture.open().await.next().await else { panic!("no first frame") };
+        let (parts, line) = (first.parts(), first.line());
+        assert_eq!(parts.concat(), line.text.as_bytes());
+        assert_eq!((parts[1].len(), first.text_bytes()), (24, line.text.len()));
+        let FrameKind::Snapshot(snapshot) = frame(&line).kind else { panic!("{line:?}") };
+        assert_eq!(snapshot.server_time.to_string().as_bytes(), parts[1]);
+        places.insert((parts[0].as_ptr() as usize, parts[2].as_ptr() as usize));
+    }
+    assert_eq!(places.len(), 1);
+}
+
 /// The frames for many other cursors do not displace the frame that streams ask for again and again, and a text that is no
 /// cursor is no key of its own.
 #[tokio::test]
@@ -363,6 +380,7 @@ impl HubFixture {
 /// The next frame, which must be the only one of its burst.
 async fn next(feed: &mut Feed) -> Frame {
     match timeout(PATIENCE, feed.next()).await.expect("no frame in time").expect("the feed ended") {
+        Outgoing::First(first) => frame(&first.line()),
         Outgoing::Line(line) => frame(&line),
         Outgoing::Burst(burst) => only(burst.lines()),
         other => panic!("{other:?}"),
@@ -381,9 +399,10 @@ fn frame(line: &FeedLine) -> Frame {
 /// The kinds of the frames of these parts.
 fn kinds(parts: &[Outgoing]) -> Vec<String> {
     let lines = parts.iter().flat_map(|part| match part {
-        Outgoing::Line(line) | Outgoing::Heartbeat(line) | Outgoing::Last(line, _) => std::slice::from_ref(line),
-        Outgoing::Burst(burst) => burst.lines(),
-        Outgoing::Rest => &[],
+        Outgoing::First(first) => vec![first.line()],
+        Outgoing::Line(line) | Outgoing::Heartbeat(line) | Outgoing::Last(line, _) => vec![line.clone()],
+        Outgoing::Burst(burst) => burst.lines().to_vec(),
+        Outgoing::Rest => Vec::new(),
     });
-    lines.map(|line| frame(line).kind.kind().to_owned()).collect()
+    lines.map(|line| frame(&line).kind.kind().to_owned()).collect()
 }

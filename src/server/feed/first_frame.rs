@@ -6,8 +6,12 @@
 //! its write. A change that the server has not noticed yet comes as a notice.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::engine::invalidation;
 use crate::protocol::limits;
@@ -52,12 +56,20 @@ struct Kept {
     used: u64,
 }
 
-/// The first frame of a stream, without the time of the server.
+/// A first frame without the time of the server. All streams share its bytes.
 #[derive(PartialEq)]
-pub struct FirstFrame {
+pub(super) struct FirstFrame {
     cursor: Cursor,
-    before_time: String,
-    after_time: String,
+    text: Utf8Bytes,
+    /// The place of the time in the text, which has the same width for every time.
+    time: Option<Range<usize>>,
+}
+
+/// The first frame of one stream.
+#[derive(Debug)]
+pub struct FirstLine {
+    frame: Arc<FirstFrame>,
+    time: String,
 }
 
 impl Default for FirstFrames {
@@ -128,7 +140,7 @@ impl KeptFrames {
 
     /// The bytes of the different frames.
     fn bytes(&self) -> usize {
-        let frames = self.frames.values().map(|kept| (Arc::as_ptr(&kept.frame), kept.frame.bytes()));
+        let frames = self.frames.values().map(|kept| (Arc::as_ptr(&kept.frame), kept.frame.text.len()));
         frames.collect::<HashMap<_, _>>().values().sum()
     }
 }
@@ -141,29 +153,52 @@ impl FirstFrame {
             Some(resumed) => encode(&Frame::new(FrameKind::Resumed(resumed), cursor.clone())),
             None => snapshot_text(snapshot(read, known, heartbeat_ms).await?, cursor),
         };
-        let time = format!("\"server_time\":\"{}\"", Timestamp::from_ms(TIME_TO_FILL_IN));
-        let (before_time, after_time) = match text.split_once(&time) {
-            Some((before, after)) => (format!("{before}\"server_time\":\""), format!("\"{after}")),
-            None => (text.to_string(), String::new()),
-        };
-        Ok(Self { cursor: cursor.clone(), before_time, after_time })
+        let name = "\"server_time\":\"";
+        let time = Timestamp::from_ms(TIME_TO_FILL_IN).to_string();
+        let at = text.find(&format!("{name}{time}")).map(|at| at + name.len());
+        Ok(Self { cursor: cursor.clone(), text, time: at.map(|at| at..at + time.len()) })
     }
 
     pub(super) fn cursor(&self) -> &Cursor {
         &self.cursor
     }
 
-    fn bytes(&self) -> usize {
-        self.before_time.len() + self.after_time.len()
+    /// The frame at a time of the server.
+    pub(super) fn line(self: Arc<Self>, now: Timestamp) -> FirstLine {
+        FirstLine { frame: self, time: now.to_string() }
+    }
+}
+
+impl std::fmt::Debug for FirstFrame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FirstLine {
+    /// The JSON of the frame in parts: only the time of the server, in the middle, is not shared with other streams.
+    pub fn parts(&self) -> [Bytes; 3] {
+        let text = Bytes::from(self.frame.text.clone());
+        match self.frame.time.clone() {
+            Some(Range { start, end }) => {
+                [text.slice(..start), Bytes::copy_from_slice(self.time.as_bytes()), text.slice(end..)]
+            }
+            None => [text, Bytes::new(), Bytes::new()],
+        }
     }
 
-    /// The frame at a time of the server.
-    pub(super) fn line(&self, now: Timestamp) -> FeedLine {
-        let text = match self.after_time.as_str() {
-            "" => self.before_time.clone(),
-            after => format!("{}{now}{after}", self.before_time),
-        };
-        FeedLine { text: text.into(), cursor: Some(self.cursor.clone()) }
+    /// The length of the JSON in bytes.
+    pub fn text_bytes(&self) -> usize {
+        self.frame.text.len()
+    }
+
+    /// The frame as one text of its own.
+    pub fn line(&self) -> FeedLine {
+        let mut text = self.frame.text.to_string();
+        if let Some(place) = self.frame.time.clone() {
+            text.replace_range(place, &self.time);
+        }
+        FeedLine { text: text.into(), cursor: Some(self.frame.cursor.clone()) }
     }
 }
 
@@ -208,7 +243,7 @@ async fn snapshot(read: &ReadTransaction, known: bool, heartbeat_ms: u32) -> Res
 }
 
 /// The text of a snapshot. A snapshot that is too large is sent without the read model `overview`.
-fn snapshot_text(snapshot: SnapshotPayload, cursor: &Cursor) -> tokio_tungstenite::tungstenite::Utf8Bytes {
+fn snapshot_text(snapshot: SnapshotPayload, cursor: &Cursor) -> Utf8Bytes {
     let text = |snapshot| encode(&Frame::new(FrameKind::Snapshot(Box::new(snapshot)), cursor.clone()));
     let small = snapshot.figures_alone();
     let whole = text(snapshot);

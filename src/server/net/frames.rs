@@ -27,9 +27,21 @@ pub(super) fn text_frame(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The bytes before a text of this length that is one frame.
+pub(super) fn text_header(length: usize) -> Bytes {
+    let mut bytes = Vec::with_capacity(HEADER);
+    put_header(&mut bytes, length);
+    bytes.into()
+}
+
 fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    put_header(bytes, text.len());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn put_header(bytes: &mut Vec<u8>, length: usize) {
     bytes.push(TEXT);
-    match text.len() {
+    match length {
         short @ ..126 => bytes.push(short as u8),
         medium @ ..0x1_0000 => {
             bytes.push(126);
@@ -40,7 +52,6 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
             bytes.extend((long as u64).to_be_bytes());
         }
     }
-    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// A close frame. Of a longer reason the end is left out.

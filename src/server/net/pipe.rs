@@ -4,7 +4,7 @@
 //! stream waits for the peer.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -21,6 +21,9 @@ use crate::server::hub::{Burst, DirectWriter, Offered};
 /// How many bytes of answers to pings wait for the peer. A peer that sends pings and reads no answer is cut off there.
 const ANSWERS: usize = 4 * 1024;
 
+/// How many parts are written with one call. A first frame has four.
+const PARTS_AT_ONCE: usize = 4;
+
 /// The writing side of a socket.
 pub(super) struct Pipe {
     socket: TcpStream,
@@ -32,15 +35,15 @@ impl Pipe {
         Self { socket, waiting: Mutex::default() }
     }
 
-    /// Writes these bytes after all that wait. Fails if the peer does not take them in time.
-    pub(super) async fn send(&self, bytes: Bytes) -> io::Result<()> {
-        if self.push(bytes)? {
+    /// Writes these parts after all that wait. Fails if the peer does not take them in time.
+    pub(super) async fn send(&self, parts: impl IntoIterator<Item = Bytes>) -> io::Result<()> {
+        if self.push(parts)? {
             return Ok(());
         }
         let accepted = async {
             loop {
                 self.socket.writable().await?;
-                if self.push(Bytes::new())? {
+                if self.push([])? {
                     return Ok(());
                 }
             }
@@ -59,21 +62,18 @@ impl Pipe {
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
     }
 
-    /// Adds these bytes and writes as much as the peer takes. Returns whether no byte waits.
-    fn push(&self, bytes: Bytes) -> io::Result<bool> {
+    /// Adds these parts and writes as much as the peer takes. Returns whether no byte waits.
+    fn push(&self, parts: impl IntoIterator<Item = Bytes>) -> io::Result<bool> {
         let mut waiting = self.waiting();
-        if !bytes.is_empty() {
-            waiting.push_back(bytes);
-        }
-        while let Some(front) = waiting.front_mut() {
-            match self.socket.try_write(front) {
-                Ok(written) => front.advance(written),
+        waiting.extend(parts.into_iter().filter(|part| !part.is_empty()));
+        while !waiting.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PARTS_AT_ONCE];
+            slices.iter_mut().zip(waiting.iter()).for_each(|(slice, part)| *slice = IoSlice::new(part));
+            match self.socket.try_write_vectored(&slices[..waiting.len().min(PARTS_AT_ONCE)]) {
+                Ok(written) => remove(&mut waiting, written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
-            }
-            if front.is_empty() {
-                waiting.pop_front();
             }
         }
         // A queue that is empty keeps no memory: most streams are idle most of the time.
@@ -83,6 +83,18 @@ impl Pipe {
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes so many bytes from the front.
+fn remove(waiting: &mut VecDeque<Bytes>, mut bytes: usize) {
+    while let Some(front) = waiting.front_mut().filter(|_| bytes > 0) {
+        let of_front = bytes.min(front.len());
+        front.advance(of_front);
+        bytes -= of_front;
+        if front.is_empty() {
+            waiting.pop_front();
+        }
     }
 }
 
@@ -150,7 +162,7 @@ impl AsyncWrite for Duplex {
         if waits > ANSWERS + limits::OWED_BYTES {
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
-        Poll::Ready(self.pipe.push(Bytes::copy_from_slice(bytes)).map(|_| bytes.len()))
+        Poll::Ready(self.pipe.push([Bytes::copy_from_slice(bytes)]).map(|_| bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -160,5 +172,36 @@ impl AsyncWrite for Duplex {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.pipe.shut_down();
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::Pipe;
+
+    /// More parts than one call writes, and more bytes than a socket takes at once.
+    #[tokio::test]
+    async fn parts_arrive_whole_and_in_order() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, accepted) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (mut client, pipe) = (client.unwrap(), Pipe::new(accepted.unwrap().0));
+        let parts: Vec<_> = (0..40_u8).map(|at| Bytes::from(vec![at; usize::from(at) * 10_000])).collect();
+        let reading = async {
+            let mut read = Vec::new();
+            client.read_to_end(&mut read).await.unwrap();
+            read
+        };
+        let sending = async {
+            pipe.send(parts.clone()).await.unwrap();
+            assert!(!pipe.is_behind());
+            pipe.shut_down();
+        };
+        let (read, ()) = tokio::join!(reading, sending);
+        assert!(read == parts.concat(), "{} bytes", read.len());
     }
 }

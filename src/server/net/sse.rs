@@ -26,6 +26,7 @@ fn events<H>(feed: Feed, held: H) -> impl Stream<Item = std::io::Result<Vec<u8>>
         let _ = &held;
         let mut text = String::new();
         match outgoing {
+            Outgoing::First(first) => event(&mut text, &first.line()),
             Outgoing::Line(line) | Outgoing::Heartbeat(line) => event(&mut text, &line),
             Outgoing::Burst(burst) => burst.lines().iter().for_each(|line| event(&mut text, line)),
             Outgoing::Last(line, retry) => {

@@ -27,7 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::TaskTracker;
 
-use super::frames::{PING, close_frame, text_frames};
+use super::frames::{PING, close_frame, text_frame, text_frames, text_header};
 use super::pipe::{Direct, Duplex, Pipe};
 use super::socket::{Socket, Upgrading};
 use crate::protocol::Watch;
@@ -216,7 +216,7 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
                         }
                         // The answer to a ping can wait for the peer.
                         Ok(None) if messages.flush().await.is_err() => return End::Lost,
-                        Ok(None) if pipe.is_behind() && pipe.send(Bytes::new()).await.is_err() => return End::Lost,
+                        Ok(None) if pipe.is_behind() && pipe.send([]).await.is_err() => return End::Lost,
                         Ok(None) => {}
                         Err((code, reason)) => return End::ByServer(code, reason),
                     },
@@ -231,18 +231,17 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
 /// Sends a part of a feed. Returns how the connection ends, if it ends with this part.
 async fn write(pipe: &Pipe, outgoing: Outgoing) -> Option<End> {
     let is_last = matches!(outgoing, Outgoing::Last(..));
-    let bytes = match outgoing {
-        Outgoing::Burst(burst) => burst.wire(|lines| text_frames(lines).into()),
-        // The pipe has the rest of the burst, and writes it before any other byte.
-        Outgoing::Rest => Bytes::new(),
-        Outgoing::Line(line) | Outgoing::Last(line, _) => text_frames(&[line]).into(),
-        Outgoing::Heartbeat(line) => {
-            let mut bytes = text_frames(&[line]);
-            bytes.extend(PING);
-            bytes.into()
+    let sent = match outgoing {
+        Outgoing::First(first) => {
+            pipe.send(std::iter::once(text_header(first.text_bytes())).chain(first.parts())).await
         }
+        Outgoing::Burst(burst) => pipe.send([burst.wire(|lines| text_frames(lines).into())]).await,
+        // The pipe has the rest of the burst, and writes it before any other byte.
+        Outgoing::Rest => pipe.send([]).await,
+        Outgoing::Line(line) | Outgoing::Last(line, _) => pipe.send([text_frame(&line.text).into()]).await,
+        Outgoing::Heartbeat(line) => pipe.send([text_frame(&line.text).into(), Bytes::from_static(&PING)]).await,
     };
-    match pipe.send(bytes).await {
+    match sent {
         _ if is_last => Some(COME_BACK_LATER),
         Ok(()) => None,
         Err(_) => Some(End::Lost),
@@ -291,7 +290,7 @@ async fn answer_close(pipe: &Pipe, mut messages: Messages) {
     let answer = async {
         // Tungstenite tells a good end as an error.
         let _ = messages.flush().await;
-        pipe.send(Bytes::new()).await?;
+        pipe.send([]).await?;
         pipe.shut_down();
         std::io::Result::Ok(())
     };
@@ -302,7 +301,7 @@ async fn answer_close(pipe: &Pipe, mut messages: Messages) {
 /// unread input resets the connection, and the peer would lose the reason.
 async fn close(pipe: &Pipe, mut messages: Messages, code: u16, reason: &str) {
     let linger = async {
-        pipe.send(close_frame(code, reason)).await?;
+        pipe.send([close_frame(code, reason)]).await?;
         pipe.shut_down();
         let mut sink = [0; 1024];
         while messages.get_mut().read(&mut sink).await? > 0 {}
