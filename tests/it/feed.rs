@@ -13,7 +13,7 @@ use requery::server::access::scope::Scope;
 use requery::server::database::Database;
 use requery::server::feed::{Feed, FeedRequest, FeedSource, Outgoing};
 use requery::server::hub::{self, FeedLine, Hub, HubInput};
-use requery::server::metrics::Operation;
+use requery::server::metrics::{Operation, StreamTransportName};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -186,6 +186,28 @@ async fn a_change_wakes_the_feeds_that_watch_it_and_no_other() {
     fixture.publish(3).await;
     assert_eq!(next(&mut feeds[8]).await.cursor, fixture.cursor_after(3));
     assert_eq!(fixture.source.database.metrics().frames_encoded.get(), 2);
+}
+
+/// The bytes of a burst are made once for each transport.
+#[tokio::test]
+async fn the_streams_of_a_transport_share_the_bytes_of_a_burst() {
+    let fixture = HubFixture::start().await;
+    let mut made = Vec::new();
+    for transport in [StreamTransportName::WebSocket, StreamTransportName::Events].repeat(10) {
+        made.push((transport, fixture.watching(["bookmarks"]).await));
+    }
+    fixture.publish(1).await;
+    let (mut times, mut places) = (0, BTreeSet::new());
+    for (transport, mut feed) in made {
+        let Some(Outgoing::Burst(burst)) = feed.next().await else { panic!("no burst") };
+        let bytes = burst.wire(transport, |lines| {
+            times += 1;
+            lines[0].text.clone().into()
+        });
+        places.insert(bytes.as_ptr() as usize);
+    }
+    // Here both transports take the bytes of the text itself.
+    assert_eq!((times, places.len()), (2, 1));
 }
 
 /// The hub hands a burst out under a lock, for which streams that join and narrow wait. A frame is encoded afterwards, for

@@ -1,5 +1,6 @@
 //! Streams: first frames, notices, narrowing, resuming after a reconnect, and clients that break the protocol.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -251,6 +252,27 @@ async fn a_stopping_server_sends_closing_with_a_retry_time() {
     assert_eq!((kind(&closing), &closing["payload"]), ("closing", &json!({"retry_ms": 2001})));
     assert_eq!(ws.closed().await.0, 1012);
     assert_eq!(kind(&sse.event().await.0), "closing");
+    app.stop().await;
+}
+
+/// A browser waits for exactly the time of the line `retry:`.
+#[tokio::test]
+async fn browsers_are_sent_back_at_different_times() {
+    let app = App::start().await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(reqwest::get(app.url("/api/v1/stream")).await.unwrap());
+    }
+    app.begin_stop();
+    let mut pauses = BTreeSet::new();
+    for stream in streams {
+        let text = timeout(PATIENCE, stream.text()).await.unwrap().unwrap();
+        let last = text.rsplit("\n\n").find(|event| event.contains("closing")).expect("the last event");
+        let pause: u64 = last.lines().find_map(|line| line.strip_prefix("retry: ")).unwrap().parse().unwrap();
+        assert!(last.contains(r#""retry_ms":2010"#) && (251..=2010).contains(&pause), "{last}");
+        pauses.insert(pause);
+    }
+    assert!(pauses.len() > 10, "{pauses:?}");
     app.stop().await;
 }
 

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::flush::{Encoded, encode};
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Frame, FrameKind, Resync, Stale, Watched};
+use crate::server::metrics::StreamTransportName;
 
 /// The reason of a `resync` in place of a frame that would be too long.
 pub(super) const TOO_MUCH: &str = "too much changed at once";
@@ -32,7 +33,9 @@ pub struct Burst {
     reported: Reported,
     lines: OnceLock<Lines>,
     /// The bytes of the frames on a WebSocket.
-    wire: OnceLock<Bytes>,
+    websocket: OnceLock<Bytes>,
+    /// Their bytes as server-sent events.
+    events: OnceLock<Bytes>,
     memory: BurstMemory,
 }
 
@@ -91,7 +94,14 @@ impl Burst {
     }
 
     fn new(cursor: Cursor, reported: Reported, memory: &BurstMemory) -> Self {
-        let burst = Self { cursor, reported, lines: OnceLock::new(), wire: OnceLock::new(), memory: memory.clone() };
+        let burst = Self {
+            cursor,
+            reported,
+            lines: OnceLock::new(),
+            websocket: OnceLock::new(),
+            events: OnceLock::new(),
+            memory: memory.clone(),
+        };
         memory.bytes.fetch_add(burst.memory_bytes(), Ordering::Relaxed);
         burst
     }
@@ -105,7 +115,7 @@ impl Burst {
         self.lines.get_or_init(|| {
             let lines = self.encode();
             let text_bytes = lines.iter().map(|line| line.text.len() as u64).sum();
-            self.memory.bytes.fetch_add(twice(text_bytes), Ordering::Relaxed);
+            self.memory.bytes.fetch_add(text_bytes as usize, Ordering::Relaxed);
             Lines { lines, text_bytes }
         })
     }
@@ -133,10 +143,12 @@ impl Burst {
         }
     }
 
-    /// The memory of the burst, in bytes: the notices or the names, and the texts, once more as bytes for a WebSocket.
+    /// The memory of the burst, in bytes: the notices or the names, the texts, and their bytes on each transport.
     fn memory_bytes(&self) -> usize {
         const BESIDE_A_TEXT: usize = 512;
-        self.frames() as usize * BESIDE_A_TEXT + self.lines.get().map_or(0, |lines| twice(lines.text_bytes))
+        let texts = self.lines.get().map_or(0, |lines| lines.text_bytes as usize);
+        let on_transports: usize = [&self.websocket, &self.events].map(|made| made.get().map_or(0, Bytes::len)).iter().sum();
+        self.frames() as usize * BESIDE_A_TEXT + texts + on_transports
     }
 
     /// Contains the changes of these frames, and every change before them.
@@ -144,9 +156,18 @@ impl Burst {
         &self.cursor
     }
 
-    /// The bytes of the frames as one transport writes them, made by `frames` once for all streams.
-    pub fn wire(&self, frames: impl FnOnce(&[FeedLine]) -> Bytes) -> Bytes {
-        self.wire.get_or_init(|| frames(self.lines())).clone()
+    /// The bytes of the frames as this transport writes them, made by `frames` once for all its streams.
+    pub fn wire(&self, transport: StreamTransportName, frames: impl FnOnce(&[FeedLine]) -> Bytes) -> Bytes {
+        let made = match transport {
+            StreamTransportName::WebSocket => &self.websocket,
+            StreamTransportName::Events => &self.events,
+        };
+        let make = || {
+            let bytes = frames(self.lines());
+            self.memory.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+            bytes
+        };
+        made.get_or_init(make).clone()
     }
 
     /// The number of frames.
@@ -195,10 +216,6 @@ impl ReportedModels {
             (Self::All(reason), _) | (_, Self::All(reason)) => Self::All(reason),
         }
     }
-}
-
-fn twice(text_bytes: u64) -> usize {
-    2 * text_bytes as usize
 }
 
 impl BurstMemory {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::server::hub::FeedLine;
+use crate::server::hub::{Burst, FeedLine};
+use crate::server::metrics::StreamTransportName;
 
 /// The first byte of a frame that is one complete message.
 const TEXT: u8 = 0x81;
@@ -13,8 +14,13 @@ pub(super) const PING: [u8; 2] = [0x89, 0];
 /// The longest header of a frame from a server, in bytes.
 const HEADER: usize = 10;
 
+/// The bytes of a burst on a WebSocket.
+pub(super) fn websocket_bytes(burst: &Burst) -> Bytes {
+    burst.wire(StreamTransportName::WebSocket, |lines| text_frames(lines).into())
+}
+
 /// The bytes of these lines, each as one text frame.
-pub(super) fn text_frames(lines: &[FeedLine]) -> Vec<u8> {
+fn text_frames(lines: &[FeedLine]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(lines.iter().map(|line| HEADER + line.text.len()).sum());
     lines.iter().for_each(|line| put_text(&mut bytes, &line.text));
     bytes

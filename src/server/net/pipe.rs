@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::frames::text_frames;
+use super::frames::websocket_bytes;
 use crate::protocol::limits;
 use crate::server::hub::{Burst, DirectWriter, Offered};
 
@@ -107,7 +107,7 @@ impl DirectWriter for Direct {
         if !waiting.is_empty() {
             return Offered::Nothing;
         }
-        let mut bytes = burst.wire(|lines| text_frames(lines).into());
+        let mut bytes = websocket_bytes(burst);
         match self.0.socket.try_write(&bytes) {
             Ok(written) if written == bytes.len() => Offered::All,
             Ok(written) => {

@@ -27,7 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::TaskTracker;
 
-use super::frames::{PING, close_frame, text_frame, text_frames, text_header};
+use super::frames::{PING, close_frame, text_frame, text_header, websocket_bytes};
 use super::pipe::{Direct, Duplex, Pipe};
 use super::socket::{Socket, Upgrading};
 use crate::protocol::Watch;
@@ -235,7 +235,7 @@ async fn write(pipe: &Pipe, outgoing: Outgoing) -> Option<End> {
         Outgoing::First(first) => {
             pipe.send(std::iter::once(text_header(first.text_bytes())).chain(first.parts())).await
         }
-        Outgoing::Burst(burst) => pipe.send([burst.wire(|lines| text_frames(lines).into())]).await,
+        Outgoing::Burst(burst) => pipe.send([websocket_bytes(&burst)]).await,
         // The pipe has the rest of the burst, and writes it before any other byte.
         Outgoing::Rest => pipe.send([]).await,
         Outgoing::Line(line) | Outgoing::Last(line, _) => pipe.send([text_frame(&line.text).into()]).await,

@@ -107,7 +107,12 @@ pub const LAYERS: &[Layer] = &[
         crates: None,
         never: &[],
     },
-    Layer { name: "server::net", uses: &["protocol", "server::feed", "server::hub"], crates: None, never: &[] },
+    Layer {
+        name: "server::net",
+        uses: &["protocol", "server::feed", "server::hub", "server::metrics"],
+        crates: None,
+        never: &[],
+    },
     Layer { name: "server::access", uses: &["protocol"], crates: None, never: &[] },
     Layer {
         name: "server::read",
