@@ -105,7 +105,10 @@ impl Audience {
     pub(super) fn statistics(&self, now: Instant) -> Vec<StreamStatistics> {
         let of_group = |group: &Group| {
             let (project, watches) = (group.name.project.as_deref(), group.name.watched.as_ref().map(|all| all.len()));
-            let of_seat = |seat: &Arc<Seat>| seat.figures().of_stream(project, watches, now);
+            let of_seat = |seat: &Arc<Seat>| {
+                let (figures, flushes_behind) = seat.figures();
+                figures.of_stream(project, watches, flushes_behind, now)
+            };
             group.seats.values().filter_map(of_seat).collect::<Vec<_>>()
         };
         self.groups.values().flat_map(of_group).collect()

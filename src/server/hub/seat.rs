@@ -215,11 +215,11 @@ impl Seat {
         self.lock().figures.note(1, bytes as u64);
     }
 
-    /// The figures of the stream.
-    pub(super) fn figures(&self) -> SeatFigures {
+    /// The figures of the stream, and how many flushes it is behind.
+    pub(super) fn figures(&self) -> (SeatFigures, usize) {
         let state = self.lock();
         let flushes_behind = state.bursts.len() + usize::from(state.merged.is_some()) + usize::from(state.has_rest);
-        SeatFigures { flushes_behind, ..state.figures }
+        (state.figures, flushes_behind)
     }
 
     /// The first frame of the stream contains `cursor`.

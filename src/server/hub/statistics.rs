@@ -28,7 +28,6 @@ pub struct StreamStatistics {
 pub(super) struct SeatFigures {
     /// None until the transport is known.
     pub(super) opened: Option<(StreamTransportName, Instant)>,
-    pub(super) flushes_behind: usize,
     pub(super) frames: u64,
     pub(super) bytes: u64,
 }
@@ -45,6 +44,7 @@ impl SeatFigures {
         self,
         project: Option<&str>,
         watches: Option<usize>,
+        flushes_behind: usize,
         now: Instant,
     ) -> Option<StreamStatistics> {
         let (transport, opened) = self.opened?;
@@ -53,7 +53,7 @@ impl SeatFigures {
             project: project.map(str::to_owned),
             watches,
             age: now.saturating_duration_since(opened),
-            flushes_behind: self.flushes_behind,
+            flushes_behind,
             frames: self.frames,
             bytes: self.bytes,
         })
