@@ -72,6 +72,31 @@ async fn a_feed_that_is_behind_gets_one_stale_frame_and_continues() {
     assert_eq!(frame.cursor, fixture.cursor_after(601));
 }
 
+/// A feed is behind by the flushes in its seat, merged or not, and by the one that its client is taking.
+#[tokio::test]
+async fn a_feed_counts_every_flush_that_its_client_did_not_take() {
+    let fixture = HubFixture::start().await;
+    let mut feed = fixture.watching(["bookmarks"]).await;
+    feed.sent_by(StreamTransportName::WebSocket);
+    let behind = || fixture.source.hub.statistics()[0].flushes_behind;
+    assert_eq!(behind(), 0);
+    for number in 1..=3 {
+        fixture.publish(number).await;
+        assert_eq!(behind() as u64, number);
+    }
+    next(&mut feed).await;
+    assert_eq!(behind(), 3, "two wait, and one is being sent");
+    // More than wait for one stream: they are merged into one frame.
+    for number in 4..=600 {
+        fixture.publish(number).await;
+    }
+    assert_eq!(behind(), 600);
+    assert!(matches!(next(&mut feed).await.kind, FrameKind::Stale(_)));
+    assert_eq!(behind(), 1);
+    assert!(futures_util::poll!(feed.next()).is_pending());
+    assert_eq!(behind(), 0);
+}
+
 /// A feed that is a little behind gets each notice: only notices have the details.
 #[tokio::test]
 async fn a_feed_that_is_a_little_behind_gets_every_notice() {

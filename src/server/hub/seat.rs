@@ -58,14 +58,35 @@ struct SeatState {
     cursor: Cursor,
     bursts: VecDeque<Arc<Burst>>,
     /// The bursts that came when the others took too many bytes.
-    merged: Option<(ReportedModels, Cursor)>,
+    merged: Option<MergedBursts>,
     is_idle: bool,
+    /// The task of the stream took a burst, and has not come back for the next part yet.
+    is_sending: bool,
     has_rest: bool,
     /// The number of streams that end at once.
     closing: Option<usize>,
     waker: Option<Waker>,
     direct: Option<Box<dyn DirectWriter>>,
     figures: SeatFigures,
+}
+
+/// Several bursts in one.
+struct MergedBursts {
+    models: ReportedModels,
+    cursor: Cursor,
+    /// The number of the bursts.
+    flushes: usize,
+}
+
+impl MergedBursts {
+    fn of(burst: &Burst) -> Self {
+        Self { models: burst.models(), cursor: burst.cursor().clone(), flushes: 1 }
+    }
+
+    fn join(self, burst: &Burst) -> Self {
+        let models = self.models.join(burst.models());
+        Self { models, cursor: burst.cursor().clone(), flushes: self.flushes + 1 }
+    }
 }
 
 impl Seat {
@@ -75,6 +96,7 @@ impl Seat {
             bursts: VecDeque::new(),
             merged: None,
             is_idle: false,
+            is_sending: false,
             has_rest: false,
             closing: None,
             waker: None,
@@ -87,9 +109,8 @@ impl Seat {
     /// Adds a burst. [`Seat::pump`] has to follow, without a lock of the hub.
     pub(super) fn add(&self, burst: &Arc<Burst>) {
         let mut state = self.lock();
-        if let Some((models, cursor)) = &mut state.merged {
-            *models = std::mem::replace(models, ReportedModels::All("")).join(burst.models());
-            cursor.clone_from(burst.cursor());
+        if let Some(merged) = state.merged.take() {
+            state.merged = Some(merged.join(burst));
         } else if state.owes_too_much(burst) {
             state.merge(Some(burst));
         } else {
@@ -104,8 +125,8 @@ impl Seat {
             return;
         }
         state.merge(None);
-        if let Some((models, _)) = &mut state.merged {
-            *models = ReportedModels::All(reason);
+        if let Some(merged) = &mut state.merged {
+            merged.models = ReportedModels::All(reason);
         }
     }
 
@@ -168,6 +189,7 @@ impl Seat {
     pub(super) fn poll_take(&self, context: &mut Context<'_>, latest: impl FnOnce() -> Cursor) -> Poll<Taken> {
         let latest = latest();
         let mut state = self.lock();
+        state.is_sending = false;
         if let Some(taken) = state.take(&self.memory) {
             return Poll::Ready(taken);
         }
@@ -218,7 +240,8 @@ impl Seat {
     /// The figures of the stream, and how many flushes it is behind.
     pub(super) fn figures(&self) -> (SeatFigures, usize) {
         let state = self.lock();
-        let flushes_behind = state.bursts.len() + usize::from(state.merged.is_some()) + usize::from(state.has_rest);
+        let merged = state.merged.as_ref().map_or(0, |merged| merged.flushes);
+        let flushes_behind = state.bursts.len() + merged + usize::from(state.has_rest || state.is_sending);
         (state.figures, flushes_behind)
     }
 
@@ -251,6 +274,7 @@ impl SeatState {
             return None;
         };
         self.is_idle = false;
+        self.is_sending = matches!(taken, Taken::Rest | Taken::Burst(_));
         Some(taken)
     }
 
@@ -261,7 +285,7 @@ impl SeatState {
                 return Some(burst);
             }
         }
-        let (models, cursor) = self.merged.take()?;
+        let MergedBursts { models, cursor, .. } = self.merged.take()?;
         (!self.cursor.covers(&cursor)).then(|| Arc::new(Burst::of_models(models, &cursor, None, memory)))
     }
 
@@ -276,12 +300,10 @@ impl SeatState {
     fn merge(&mut self, newest: Option<&Arc<Burst>>) {
         let mut merged = self.merged.take();
         for burst in std::mem::take(&mut self.bursts).iter().chain(newest) {
-            let models = burst.models();
-            let models = match merged {
-                Some((before, _)) => before.join(models),
-                None => models,
-            };
-            merged = Some((models, burst.cursor().clone()));
+            merged = Some(match merged {
+                Some(before) => before.join(burst),
+                None => MergedBursts::of(burst),
+            });
         }
         self.merged = merged;
     }

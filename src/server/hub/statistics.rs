@@ -15,7 +15,7 @@ pub struct StreamStatistics {
     pub watches: Option<usize>,
     /// The time since the stream was opened.
     pub age: Duration,
-    /// The flushes that wait because the client did not take the ones before.
+    /// The flushes that the client did not take yet, with the one that is being sent.
     pub flushes_behind: usize,
     /// The frames that were handed to the connection.
     pub frames: u64,
