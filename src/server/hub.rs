@@ -267,7 +267,7 @@ pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration,
                 biased;
                 () = flush => {}
                 input = inputs.recv() => match input {
-                    Some(input) => handle_input(&hub, &mut window, input, began.elapsed()),
+                    Some(input) => handle_input(&hub, &mut window, input, began),
                     None => return,
                 },
             }
@@ -277,17 +277,20 @@ pub async fn run(hub: Hub, mut inputs: mpsc::Receiver<HubInput>, base: Duration,
             hub.flush(due.flushed).await;
             let sent = began.elapsed();
             window.handle_sent(sent - now, sent);
-            hub.0.metrics.send_delay.observe((sent - due.since).as_secs_f64());
+            if let Some(read_at) = due.read_at {
+                hub.0.metrics.send_delay.observe((began.into_std() + sent - read_at).as_secs_f64());
+            }
         }
     });
     ended.await;
 }
 
-fn handle_input(hub: &Hub, window: &mut Window, input: HubInput, now: Duration) {
+fn handle_input(hub: &Hub, window: &mut Window, input: HubInput, began: Instant) {
+    let now = began.elapsed();
     match input {
-        HubInput::Notices(notices) => {
+        HubInput::Notices { notices, read_at } => {
             hub.0.metrics.notices.inc_by(notices.len() as u64);
-            window.handle_notices(notices, now);
+            window.handle_notices(notices, read_at, now);
         }
         HubInput::Complete(cursor) => window.handle_complete(cursor),
         HubInput::Doubt { reason, cursor } => window.handle_doubt(reason, cursor, now),

@@ -49,7 +49,8 @@ pub struct Metrics {
     pub notices: Counter,
     /// The notices that were merged into another notice of the same flush.
     pub notices_merged: Counter,
-    /// The time from the moment the server read a change in the log until the frame was handed to all its connections.
+    /// The time from the moment the server read the oldest change of a flush in the log until its frames were handed to all
+    /// their connections.
     pub send_delay: Histogram,
     /// The changes that are in the log and were not handed to the hub yet.
     pub log_lag: Gauge,

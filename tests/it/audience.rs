@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use requery::engine::invalidation;
@@ -210,7 +210,7 @@ async fn a_stream_that_leaves_during_a_flush_gets_no_frame() {
         client.take();
         clients.push(client);
     }
-    inputs.send(HubInput::Notices(vec![change((1, 0), 1)])).await.unwrap();
+    inputs.send(HubInput::Notices { notices: vec![change((1, 0), 1)], read_at: Instant::now() }).await.unwrap();
     inputs.send(HubInput::Complete(cursor(2))).await.unwrap();
     let served = |clients: &[Client]| {
         clients.iter().filter(|client| !client.received.lock().unwrap().frames.is_empty()).count()
@@ -272,7 +272,7 @@ async fn run(steps: Vec<Step>) {
                 number += 1;
                 let notices: Vec<_> = all.into_iter().enumerate().map(|(n, one)| change(one, at * 100 + n)).collect();
                 changes.insert(number, notices.clone());
-                inputs.send(HubInput::Notices(notices)).await.unwrap();
+                inputs.send(HubInput::Notices { notices, read_at: Instant::now() }).await.unwrap();
                 inputs.send(HubInput::Complete(cursor(number))).await.unwrap();
             }
             Step::Run(times) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use requery::protocol::{Cursor, EveryTask, Frame, FrameKind, Notice, NoticeKind, Watch, Watched};
@@ -235,6 +235,23 @@ async fn the_streams_of_a_transport_share_the_bytes_of_a_burst() {
     assert_eq!((times, places.len()), (2, 1));
 }
 
+/// A hub that is busy takes a change long after the server read it. The whole time counts.
+#[tokio::test]
+async fn the_delay_of_a_frame_begins_when_its_change_is_read() {
+    let fixture = HubFixture::start().await;
+    let sum = || {
+        let text = fixture.source.database.metrics().text();
+        let sum = text.lines().find_map(|line| line.strip_prefix("requery_send_delay_seconds_sum "));
+        sum.unwrap().parse::<f64>().unwrap()
+    };
+    let minutes = |count: u64| Instant::now().checked_sub(Duration::from_secs(60 * count)).expect("a time");
+    fixture.publish_read_at(vec![notice("task.updated", &["t1"])], minutes(1), 1).await;
+    fixture.publish_read_at(vec![notice("task.updated", &["t1"])], minutes(2), 2).await;
+    // The second flush was noted when the hub takes the third.
+    fixture.publish(3).await;
+    assert!((179.0..239.0).contains(&sum()), "{}", sum());
+}
+
 /// The hub hands a burst out under a lock, for which streams that join and narrow wait. A frame is encoded afterwards, for
 /// the first stream that takes it.
 #[tokio::test]
@@ -416,7 +433,11 @@ impl HubFixture {
     }
 
     async fn publish_all(&self, notices: Vec<Notice>, number: u64) {
-        self.inputs.send(HubInput::Notices(notices)).await.unwrap();
+        self.publish_read_at(notices, Instant::now(), number).await;
+    }
+
+    async fn publish_read_at(&self, notices: Vec<Notice>, read_at: Instant, number: u64) {
+        self.inputs.send(HubInput::Notices { notices, read_at }).await.unwrap();
         self.inputs.send(HubInput::Complete(self.cursor_after(number))).await.unwrap();
         while !self.source.hub.latest().covers(&self.cursor_after(number)) {
             tokio::task::yield_now().await;

@@ -3,6 +3,8 @@
 //! The cache of answers hears of each change here, before the hub does. So a client that knows of a change from a stream
 //! never gets an answer from memory that lacks the change. No other code can send to the hub.
 
+use std::time::Instant;
+
 use tokio::sync::mpsc;
 
 use crate::protocol::{Cursor, Notice};
@@ -27,10 +29,11 @@ impl Outlet {
         self.hub.is_closed()
     }
 
-    /// Hands on notices of the current pass. For each of them `positions` has a position that contains its change.
-    pub async fn notices(&self, notices: Vec<Notice>, positions: impl Iterator<Item = Position>) {
+    /// Hands on notices of the current pass, whose changes were read at this time. For each of them `positions` has a
+    /// position that contains its change.
+    pub async fn notices(&self, notices: Vec<Notice>, read_at: Instant, positions: impl Iterator<Item = Position>) {
         self.database.note_changes(notices.iter().zip(positions));
-        self.send(HubInput::Notices(notices)).await;
+        self.send(HubInput::Notices { notices, read_at }).await;
     }
 
     /// Hands on that the current pass is complete: `cursor` contains every notice so far.

@@ -161,11 +161,13 @@ async fn read_pass(
     let mut has_unknown_kind = false;
     loop {
         let mut rows = bell.changes(rest.start(), rest.end(), CHANGES_PER_BATCH).await?;
+        // A hub that is busy takes the notices later.
+        let read_at = Instant::now().into_std();
         let is_last = (rows.len() as u64) < CHANGES_PER_BATCH;
         read += rows.len() as u64;
         match rows.iter().map(notice).collect::<Option<Vec<Notice>>>() {
             Some(notices) if !has_unknown_kind && !notices.is_empty() => {
-                outlet.notices(notices, rows.iter().map(|row| rest.after_row(row.id))).await;
+                outlet.notices(notices, read_at, rows.iter().map(|row| rest.after_row(row.id))).await;
             }
             Some(_) => {}
             None => has_unknown_kind = true,

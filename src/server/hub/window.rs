@@ -6,7 +6,7 @@
 //! has another status in some other way, and a list of tasks to do. The window reads no clock and does no I/O: the time is an argument.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice, TaskId};
@@ -33,8 +33,8 @@ pub struct Window {
     cursor: Option<Cursor>,
     due: Option<Duration>,
     early: Option<Duration>,
-    /// The time when the first of the pending notices came.
-    since: Option<Duration>,
+    /// The time when the change of the first pending notice was read.
+    read_at: Option<Instant>,
     last_flush: Option<Duration>,
     /// The flush that was taken last.
     last: FlushKind,
@@ -60,8 +60,8 @@ enum FlushKind {
 pub struct Due {
     /// The content.
     pub flushed: Flushed,
-    /// The time when the first of its notices came.
-    pub since: Duration,
+    /// The time when the change of its first notice was read. None: it has no notice, only a doubt.
+    pub read_at: Option<Instant>,
     /// How many notices were merged into another one.
     pub merged_away: u64,
 }
@@ -111,7 +111,7 @@ impl Window {
             cursor: None,
             due: None,
             early: None,
-            since: None,
+            read_at: None,
             last_flush: None,
             last: FlushKind::AtEnd,
             rest_until: Duration::ZERO,
@@ -119,9 +119,11 @@ impl Window {
         }
     }
 
-    /// Takes notices of a pass. They go out once [`Window::handle_complete`] has named the cursor that contains them.
-    pub fn handle_notices(&mut self, notices: Vec<Notice>, now: Duration) {
+    /// Takes notices of a pass, whose changes were read from the log at `read_at`. They go out once
+    /// [`Window::handle_complete`] has named the cursor that contains them.
+    pub fn handle_notices(&mut self, notices: Vec<Notice>, read_at: Instant, now: Duration) {
         self.incomplete = true;
+        self.read_at.get_or_insert(read_at);
         self.plan(now);
         if notices.iter().any(is_urgent) {
             self.early.get_or_insert(now.max(self.early_from));
@@ -173,7 +175,7 @@ impl Window {
         self.incomplete = false;
         self.due = None;
         self.early = None;
-        self.since = None;
+        self.read_at = None;
     }
 
     /// The time of the next flush. None while no notice waits, and while a pass is incomplete.
@@ -197,7 +199,7 @@ impl Window {
             self.last_flush = Some(now);
         }
         (self.due, self.early) = (None, None);
-        let since = self.since.take().unwrap_or(now);
+        let read_at = self.read_at.take();
         let cursor = self.cursor.clone()?;
         let merged = std::mem::take(&mut self.pending);
         self.index_by_key.clear();
@@ -207,7 +209,7 @@ impl Window {
             None if merged.is_empty() => return None,
             None => Flushed::Notices { merged, cursor },
         };
-        Some(Due { flushed, since, merged_away })
+        Some(Due { flushed, read_at, merged_away })
     }
 
     /// Notes that the last flush was sent at `now`, and how long that took. The window widens with it. An early flush may
@@ -226,7 +228,6 @@ impl Window {
     }
 
     fn plan(&mut self, now: Duration) {
-        self.since.get_or_insert(now);
         let earliest = self.last_flush.map_or(now, |last| last + self.width);
         self.due.get_or_insert(earliest.max(self.rest_until).max(now));
     }

@@ -4,7 +4,7 @@
 //! after `@`, the number of the input line whose cursor the flush carries.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use requery::protocol::{Cursor, Notice, NoticeColumns, NoticeKind};
 use requery::server::hub::{Flushed, Window};
@@ -308,7 +308,9 @@ fn check(script: &str, expected: &str) {
             ("doubt", _) => window.handle_doubt("because", cursor, now),
             ("clear", _) => window.clear(),
             ("wait", _) => complete(window, Vec::new(), cursor, now),
-            ("begin", notices) => window.handle_notices(notices.split(", ").map(notice).collect(), now),
+            ("begin", notices) => {
+                window.handle_notices(notices.split(", ").map(notice).collect(), Instant::now(), now);
+            }
             ("tasks", count) => {
                 let tasks = 0..count.parse::<u64>().unwrap();
                 complete(window, tasks.map(|at| notice(&format!("task {at}"))).collect(), cursor, now);
@@ -358,7 +360,7 @@ impl SimulatedHub {
 
 /// A pass of one batch.
 fn complete(window: &mut Window, notices: Vec<Notice>, cursor: Cursor, now: Duration) {
-    window.handle_notices(notices, now);
+    window.handle_notices(notices, Instant::now(), now);
     window.handle_complete(cursor);
 }
 
