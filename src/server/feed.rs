@@ -19,7 +19,7 @@ use super::metrics::StreamTransportName;
 use super::read;
 use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
-use crate::protocol::{Closing, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, TaskId, Watch, Watched, Watching};
+use crate::protocol::{Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, TaskId, Watch, Watched, Watching};
 
 mod first_frame;
 pub use first_frame::{FirstFrames, FirstLine};
@@ -110,9 +110,7 @@ impl Feed {
         }
         parts.push(match self.certified(watch.read_models).await {
             Ok(read_models) => {
-                let watching = FeedLine::of(&Frame::new(FrameKind::Watching(Watching { read_models }), cursor));
-                self.stream.note_own(watching.text.len());
-                Outgoing::Line(watching)
+                Outgoing::Line(self.own(FrameKind::Watching(Watching { read_models }), cursor))
             }
             Err(error) => {
                 tracing::warn!(%error, "could not look up the tasks that a stream watches");
@@ -158,11 +156,15 @@ impl Feed {
         let streams = u32::try_from(streams).unwrap_or(u32::MAX);
         let retry = self.source.retry + Duration::from_millis((streams / limits::STREAMS_PER_RETRY_MS).into());
         let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
-        Outgoing::Last(self.line(FrameKind::Closing(Closing { retry_ms })), retry)
+        let closing = self.own(FrameKind::Closing(Closing { retry_ms }), self.stream.cursor());
+        Outgoing::Last(closing, retry)
     }
 
-    fn line(&self, kind: FrameKind) -> FeedLine {
-        FeedLine::of(&Frame::new(kind, self.stream.cursor()))
+    /// A frame that this stream alone sends.
+    fn own(&self, kind: FrameKind, cursor: Cursor) -> FeedLine {
+        let line = FeedLine::of(&Frame::new(kind, cursor));
+        self.stream.note_own(line.text.len());
+        line
     }
 }
 
@@ -187,8 +189,7 @@ impl Stream for Feed {
         }
         // The hub writes no frame between the cursor of the heartbeat and the heartbeat.
         self.stream.hold();
-        let heartbeat = self.line(FrameKind::Heartbeat(Heartbeat { server_time: now() }));
-        self.stream.note_own(heartbeat.text.len());
+        let heartbeat = self.own(FrameKind::Heartbeat(Heartbeat { server_time: now() }), self.stream.cursor());
         Poll::Ready(Some(Outgoing::Heartbeat(heartbeat)))
     }
 }

@@ -223,6 +223,8 @@ impl HubStream {
 
     /// The caller sends a frame of its own, of so many bytes.
     pub fn note_own(&self, bytes: usize) {
+        self.hub.0.metrics.frames_sent.inc();
+        self.hub.0.metrics.bytes_sent.inc_by(bytes as u64);
         self.seat.note_own(bytes);
     }
 

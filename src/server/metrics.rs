@@ -39,7 +39,7 @@ pub struct Metrics {
     pub frames_sent: Counter,
     /// The bytes of these frames.
     pub bytes_sent: Counter,
-    /// How often a frame was encoded.
+    /// How often a frame of a change was encoded: a notice, `stale` or `resync`.
     pub frames_encoded: Counter,
     /// How often a flush concerned a stream.
     pub streams_woken: Counter,
@@ -194,7 +194,7 @@ impl Default for Metrics {
         );
         registry.register("frames_sent", "Frames handed to a connection", metrics.frames_sent.clone());
         registry.register_with_unit("sent", "Bytes of these frames", Unit::Bytes, metrics.bytes_sent.clone());
-        registry.register("frames_encoded", "Frames that were encoded", metrics.frames_encoded.clone());
+        registry.register("frames_encoded", "Frames of changes that were encoded", metrics.frames_encoded.clone());
         registry.register("streams_woken", "How often a flush concerned a stream", metrics.streams_woken.clone());
         registry.register("flushes", "Flushes of the hub", metrics.flushes.clone());
         registry.register("notices", "Notices that the hub took", metrics.notices.clone());

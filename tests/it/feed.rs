@@ -252,6 +252,28 @@ async fn the_delay_of_a_frame_begins_when_its_change_is_read() {
     assert!((179.0..239.0).contains(&sum()), "{}", sum());
 }
 
+/// The counters of sent frames contain every frame: the first one, `watching`, `stale`, `heartbeat` and `closing` too.
+#[tokio::test]
+async fn every_frame_that_is_sent_counts() {
+    let fixture = HubFixture::start().await;
+    let metrics = fixture.source.database.metrics();
+    let source = FeedSource { heartbeat: Duration::from_millis(1), ..fixture.source.clone() };
+    let mut feed = Feed::open(source, FeedRequest::default()).await.unwrap();
+    let mut parts = feed.watch(Watch { read_models: vec![watched("bookmarks")] }).await;
+    for number in 1..=600 {
+        fixture.publish(number).await;
+    }
+    for _ in 0..2 {
+        parts.push(timeout(PATIENCE, feed.next()).await.expect("a part in time").expect("a part"));
+    }
+    fixture.source.hub.close();
+    parts.push(feed.next().await.expect("the last part"));
+    assert_eq!(kinds(&parts), ["snapshot", "watching", "stale", "heartbeat", "closing"]);
+    let bytes: u64 = lines(&parts).iter().map(|line| line.text.len() as u64).sum();
+    assert_eq!((metrics.frames_sent.get(), metrics.bytes_sent.get()), (5, bytes));
+    assert_eq!(metrics.frames_encoded.get(), 601, "the notices, to know how many bytes wait, and the frame in their place");
+}
+
 /// The hub hands a burst out under a lock, for which streams that join and narrow wait. A frame is encoded afterwards, for
 /// the first stream that takes it.
 #[tokio::test]
@@ -466,11 +488,15 @@ fn frame(line: &FeedLine) -> Frame {
 
 /// The kinds of the frames of these parts.
 fn kinds(parts: &[Outgoing]) -> Vec<String> {
+    lines(parts).iter().map(|line| frame(line).kind.kind().to_owned()).collect()
+}
+
+fn lines(parts: &[Outgoing]) -> Vec<FeedLine> {
     let lines = parts.iter().flat_map(|part| match part {
         Outgoing::First(first) => vec![first.line()],
         Outgoing::Line(line) | Outgoing::Heartbeat(line) | Outgoing::Last(line, _) => vec![line.clone()],
         Outgoing::Burst(burst) => burst.lines().to_vec(),
         Outgoing::Rest => Vec::new(),
     });
-    lines.map(|line| frame(&line).kind.kind().to_owned()).collect()
+    lines.collect()
 }

@@ -118,7 +118,7 @@ impl Seat {
         }
     }
 
-    /// Replaces all that waits by one `resync`, unless the stream is idle or has its first burst.
+    /// Replaces all that waits by one `resync`. A stream for which nothing waits is left alone.
     pub(super) fn drop_backlog(&self, reason: &'static str) {
         let mut state = self.lock();
         if state.bursts.is_empty() && state.merged.is_none() {
