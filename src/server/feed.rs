@@ -19,7 +19,9 @@ use super::metrics::StreamTransportName;
 use super::read;
 use crate::protocol::limits;
 use crate::protocol::model::Timestamp;
-use crate::protocol::{Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, TaskId, Watch, Watched, Watching};
+use crate::protocol::{
+    Closing, Cursor, EveryTask, Frame, FrameKind, Heartbeat, ReadModel, TaskId, Watch, Watched, Watching,
+};
 
 mod first_frame;
 pub use first_frame::{FirstFrames, FirstLine};
@@ -109,9 +111,7 @@ impl Feed {
             }
         }
         parts.push(match self.certified(watch.read_models).await {
-            Ok(read_models) => {
-                Outgoing::Line(self.own(FrameKind::Watching(Watching { read_models }), cursor))
-            }
+            Ok(read_models) => Outgoing::Line(self.own(FrameKind::Watching(Watching { read_models }), cursor)),
             Err(error) => {
                 tracing::warn!(%error, "could not look up the tasks that a stream watches");
                 self.last(1)

@@ -212,9 +212,8 @@ async fn a_stream_that_leaves_during_a_flush_gets_no_frame() {
     }
     inputs.send(HubInput::Notices { notices: vec![change((1, 0), 1)], read_at: Instant::now() }).await.unwrap();
     inputs.send(HubInput::Complete(cursor(2))).await.unwrap();
-    let served = |clients: &[Client]| {
-        clients.iter().filter(|client| !client.received.lock().unwrap().frames.is_empty()).count()
-    };
+    let served =
+        |clients: &[Client]| clients.iter().filter(|client| !client.received.lock().unwrap().frames.is_empty()).count();
     while served(&clients) == 0 {
         tokio::task::yield_now().await;
     }

@@ -36,7 +36,7 @@ struct OpenStream {
     watches: Option<u64>,
     /// The milliseconds since the stream was opened.
     age_ms: u64,
-    /// How many flushes wait because the client did not take the ones before.
+    /// How many flushes the client did not take yet, with the one that is being sent.
     flushes_behind: u64,
     /// The frames that were sent.
     frames: u64,

@@ -147,7 +147,8 @@ impl Burst {
     fn memory_bytes(&self) -> usize {
         const BESIDE_A_TEXT: usize = 512;
         let texts = self.lines.get().map_or(0, |lines| lines.text_bytes as usize);
-        let on_transports: usize = [&self.websocket, &self.events].map(|made| made.get().map_or(0, Bytes::len)).iter().sum();
+        let on_transports: usize =
+            [&self.websocket, &self.events].map(|made| made.get().map_or(0, Bytes::len)).iter().sum();
         self.frames() as usize * BESIDE_A_TEXT + texts + on_transports
     }
 

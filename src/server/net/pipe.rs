@@ -187,8 +187,7 @@ mod tests {
     #[tokio::test]
     async fn parts_arrive_whole_and_in_order() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (client, accepted) =
-            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (mut client, pipe) = (client.unwrap(), Pipe::new(accepted.unwrap().0));
         let parts: Vec<_> = (0..40_u8).map(|at| Bytes::from(vec![at; usize::from(at) * 10_000])).collect();
         let reading = async {

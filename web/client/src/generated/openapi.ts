@@ -1411,7 +1411,7 @@ export interface components {
             age_ms: number;
             /**
              * Format: uint64
-             * @description How many flushes wait because the client did not take the ones before.
+             * @description How many flushes the client did not take yet, with the one that is being sent.
              */
             flushes_behind: number;
             /**
