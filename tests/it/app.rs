@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -128,6 +129,16 @@ impl App {
             }
         };
         timeout(PATIENCE, folded).await.expect("the changes are folded in time");
+    }
+
+    /// Lets the server read its file, so that it knows each write of another program. The first frame of a stream can lack a
+    /// write that the server does not know.
+    pub async fn know_writes(&self) {
+        static READS: AtomicU64 = AtomicU64::new(0);
+        // No answer for this task is kept.
+        let task = format!("0190b0a0-0000-7000-9000-{:012}", READS.fetch_add(1, Ordering::Relaxed));
+        let answer = reqwest::get(self.url(&format!("/api/v1/tasks/{task}"))).await.unwrap();
+        assert_eq!(answer.status(), 404);
     }
 
     /// Opens a WebSocket with a `query` such as `?project=p`.

@@ -186,17 +186,18 @@ mod tests {
     /// More parts than one call writes, and more bytes than a socket takes at once.
     #[tokio::test]
     async fn parts_arrive_whole_and_in_order() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        let (mut client, pipe) = (client.unwrap(), Pipe::new(accepted.unwrap().0));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, pipe) = (client.expect("a client"), Pipe::new(accepted.expect("a connection").0));
         let parts: Vec<_> = (0..40_u8).map(|at| Bytes::from(vec![at; usize::from(at) * 10_000])).collect();
         let reading = async {
             let mut read = Vec::new();
-            client.read_to_end(&mut read).await.unwrap();
+            client.read_to_end(&mut read).await.expect("all bytes");
             read
         };
         let sending = async {
-            pipe.send(parts.clone()).await.unwrap();
+            pipe.send(parts.clone()).await.expect("a peer that reads");
             assert!(!pipe.is_behind());
             pipe.shut_down();
         };

@@ -33,6 +33,7 @@ async fn a_snapshot_is_the_answer_of_both_requests_of_the_overview() {
     let rest = Client::of(&app);
     for rows in ["", ROWS] {
         app.sql(rows);
+        app.know_writes().await;
         for query in ["", "?project=p", "?project=q", "?project=of%20nobody"] {
             let frame = app.ws(query).await.frame().await;
             assert_eq!(kind(&frame), "snapshot");
@@ -70,6 +71,7 @@ async fn a_snapshot_that_would_be_too_large_has_the_figures_alone() {
              insert into tasks (title, summary) select n, iif({characters} < 100000 or n < 5,
                  replace(hex(zeroblob({characters} / 2)), '00', 'x' || char(10)), null) from numbers"
         ));
+        app.know_writes().await;
         let text = app.ws("").await.next().await.into_text().unwrap();
         sizes.push(text.len());
         let Ok(Frame { kind: FrameKind::Snapshot(snapshot), .. }) = serde_json::from_str(&text) else { panic!() };
