@@ -106,6 +106,7 @@ pub async fn run_on(
     let cursor = database.snapshot(Scope::All).await?.cursor().clone();
     database.give_way(config.background_pause);
     database.keep_answers(config.read_cache);
+    database.send_whole(config.short_answer);
     let hub = Hub::new(cursor.clone(), database.metrics());
     let log_grew = Arc::new(Notify::new());
     let index = SearchIndex::new(database.clone(), log_grew.clone());

@@ -8,7 +8,7 @@
 //! until the file is opened again as a new run.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -88,6 +88,7 @@ struct Inner {
     read_turns: Turns,
     metrics: Arc<Metrics>,
     read_cache: Arc<ReadCache>,
+    short_answer: AtomicUsize,
     presence: tokio::sync::Mutex<Presence>,
     /// Locked while the server runs. Two servers on one database would each fold and prune the log without knowing of
     /// the other.
@@ -133,6 +134,7 @@ impl Database {
             write_health: WriteHealth::default(),
             read_turns: Turns::new(limits::READS),
             read_cache: Arc::new(ReadCache::new(metrics.clone())),
+            short_answer: AtomicUsize::default(),
             metrics,
             presence: tokio::sync::Mutex::new(presence),
             lock,

@@ -96,7 +96,8 @@ impl Client {
             format!("bookmarks?limit=50&task_id={task}"),
         ];
         let held = paths.into_iter().map(|path| Held { path, answer: None }).collect();
-        let (app, http) = (App::start().await, reqwest::Client::new());
+        let app = App::start_with(|config| config.short_answer = 0).await;
+        let http = reqwest::Client::new();
         Self { app, http, held, asked: [0; READS.len()], merged: [0; READS.len()] }
     }
 

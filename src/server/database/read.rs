@@ -6,6 +6,7 @@
 //! it, and a row is found by its id with [`in_scope`](super::in_scope).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sea_orm::{DbErr, TransactionTrait};
@@ -21,9 +22,6 @@ use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::metrics::{AnswerSource, Operation};
-
-/// An answer of so many bytes costs no more whole than its changes: it takes one statement, and they take four.
-const SHORT_ANSWER: usize = 2 * 1024;
 
 impl Database {
     /// The answer of `queries`, which run in one snapshot and return none if the row that they look for does not exist.
@@ -71,7 +69,7 @@ impl Database {
             {
                 return Ok(Some(self.found(found, whole)));
             }
-            if kept.encoded.json().is_none_or(|json| json.len() <= SHORT_ANSWER) {
+            if kept.encoded.json().is_none_or(|json| json.len() <= self.0.short_answer.load(Ordering::Relaxed)) {
                 return Ok(None);
             }
         }
@@ -169,6 +167,11 @@ impl Database {
     /// Sets the memory for answers, in bytes.
     pub fn keep_answers(&self, bytes: u64) {
         self.0.read_cache.set_capacity(bytes);
+    }
+
+    /// Sets the length up to which an answer is sent whole in place of its changes, in bytes. 0: none is.
+    pub fn send_whole(&self, bytes: usize) {
+        self.0.short_answer.store(bytes, Ordering::Relaxed);
     }
 
     /// Tells the cache of answers that the tail follows the log from `cursor` on.
