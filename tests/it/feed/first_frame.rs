@@ -53,7 +53,7 @@ async fn ten_thousand_streams_that_begin_in_one_state_read_it_once() {
 #[tokio::test]
 async fn the_first_frames_of_streams_are_the_same_memory() {
     let fixture = HubFixture::start().await;
-    let mut places = BTreeSet::new();
+    let (mut places, mut held) = (BTreeSet::new(), Vec::new());
     for _ in 0..100 {
         let Some(Outgoing::First(first)) = fixture.open().await.next().await else { panic!("no first frame") };
         let (parts, line) = (first.parts(), first.line());
@@ -62,6 +62,7 @@ async fn the_first_frames_of_streams_are_the_same_memory() {
         let FrameKind::Snapshot(snapshot) = frame(&line).kind else { panic!("{line:?}") };
         assert_eq!(snapshot.server_time.to_string().as_bytes(), parts[1]);
         places.insert((parts[0].as_ptr() as usize, parts[2].as_ptr() as usize));
+        held.push(parts);
     }
     assert_eq!(places.len(), 1);
 }
