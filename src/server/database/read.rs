@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::answer::Answer;
 use super::encoded::EncodedAnswer;
-use super::read_cache::{CacheKey, FoundAnswer, KeptAnswer, Waited};
+use super::read_cache::{Base, CacheKey, FoundAnswer, KeptAnswer, Waited};
 use super::read_key::ReadKey;
 use super::transaction::{ReadTransaction, Statements};
 use super::{Database, DatabaseError, Position};
@@ -73,11 +73,11 @@ impl Database {
                 return Ok(None);
             }
         }
-        let base = cache.base(&whole, since);
-        if Position::of(&base).changes_until(&Position::of(&demand)) > limits::SINCE_CHANGES {
+        let Some(base) = cache.base(&whole, since) else { return Ok(None) };
+        if Position::of(&base.cursor).changes_until(&Position::of(&demand)) > limits::SINCE_CHANGES {
             return Ok(None);
         }
-        let key = key.of_changes();
+        let key = key.of_changes(base.is_current);
         let place = CacheKey::of(&key, &scope).map(|place| (place, demand));
         let queries = async |tx: &ReadTransaction, base: Option<&Cursor>| queries(tx, base.unwrap_or(since)).await;
         let answer = self.read_at(place, Some(base), scope, &key, queries).await?;
@@ -88,7 +88,7 @@ impl Database {
     async fn read_at<T: Serialize, E: From<DatabaseError>>(
         &self,
         place: Option<(Arc<CacheKey>, Cursor)>,
-        base: Option<Cursor>,
+        base: Option<Base>,
         scope: Scope,
         key: &ReadKey,
         queries: impl AsyncFnOnce(&ReadTransaction, Option<&Cursor>) -> Result<Option<T>, E>,

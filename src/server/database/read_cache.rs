@@ -26,6 +26,7 @@ mod kept;
 use kept::KeptAnswers;
 
 mod noted;
+pub(super) use noted::Base;
 use noted::{Dependency, NotedChanges};
 
 /// The memory for answers by default, in bytes.
@@ -102,8 +103,8 @@ impl KeptAnswer {
     /// Whether a request for the changes since `base` can be answered with this. Changes since an earlier cursor contain
     /// the changes since a later one: they lead from each answer in between to the one of now. That an earlier cursor has
     /// none to tell says nothing about a later one, so such an answer is for the callers that wait for it now.
-    fn is_for(&self, base: Option<&Cursor>, waited: bool) -> bool {
-        match (&self.base, base) {
+    fn is_for(&self, base: Option<&Base>, waited: bool) -> bool {
+        match (&self.base, base.map(|base| &base.cursor)) {
             (None, None) => true,
             (Some(ours), Some(base)) => {
                 base.covers(ours) && (waited || self.encoded.json().is_some() || ours.covers(base))
@@ -174,9 +175,9 @@ impl ReadCache {
         )
     }
 
-    /// The cursor since which the changes of the answer `key` are read for a caller that holds it at `since`.
-    pub(super) fn base(&self, key: &CacheKey, since: &Cursor) -> Cursor {
-        lock(&self.noted).as_ref().map_or_else(|| since.clone(), |noted| noted.base(key.dependency, since))
+    /// Where the changes of the answer `key` begin for a caller that holds it at `since`. None: no tail follows the log.
+    pub(super) fn base(&self, key: &CacheKey, since: &Cursor) -> Option<Base> {
+        lock(&self.noted).as_ref().map(|noted| noted.base(key.dependency, since))
     }
 
     /// The answer in memory, whether it is current or not.
@@ -189,20 +190,20 @@ impl ReadCache {
     pub(super) async fn wait(
         &self,
         key: Arc<CacheKey>,
-        base: Option<Cursor>,
+        base: Option<Base>,
         demand: &Cursor,
     ) -> Result<Waited<'_>, DatabaseError> {
         if let Some(found) = self.find(&key, base.as_ref(), demand) {
             return Ok(Waited::Found(found));
         }
-        let waiting = self.flights.join(&key, base.as_ref(), self.began.elapsed());
+        let waiting = self.flights.join(&key, base.as_ref().map(|base| &base.cursor), self.began.elapsed());
         let waited = timeout(limits::CONNECTION_WAIT, self.wait_in_flight(&key, base.as_ref(), demand, &waiting)).await;
         Ok(match waited.map_err(|_| DatabaseError::Busy)? {
             Ok(found) => Waited::Found(found),
             Err((leader, oldest)) => {
                 let base = match (base, oldest) {
-                    (Some(base), Some(oldest)) if base.covers(&oldest) => Some(oldest),
-                    (base, _) => base,
+                    (Some(base), Some(oldest)) if base.cursor.covers(&oldest) => Some(oldest),
+                    (base, _) => base.map(|base| base.cursor),
                 };
                 Waited::Read(ReadForAll { base, leader, waiting, cache: self, key })
             }
@@ -214,13 +215,13 @@ impl ReadCache {
     async fn wait_in_flight(
         &self,
         key: &Arc<CacheKey>,
-        base: Option<&Cursor>,
+        base: Option<&Base>,
         demand: &Cursor,
         waiting: &Passenger<'_, Arc<CacheKey>, Arc<KeptAnswer>>,
     ) -> Result<FoundAnswer, (Leader<Arc<KeptAnswer>>, Option<Cursor>)> {
         let find = || {
             let landed = waiting.answer().filter(|kept| kept.is_for(base, true));
-            landed.and_then(|kept| self.if_covers(key, kept, demand)).or_else(|| self.find(key, base, demand))
+            landed.and_then(|kept| self.if_covers(key, kept, base, demand)).or_else(|| self.find(key, base, demand))
         };
         let mut leader = loop {
             let landed = waiting.landed().notified();
@@ -253,15 +254,27 @@ impl ReadCache {
     }
 
     /// The answer in memory, if it covers the demand.
-    pub(super) fn find(&self, key: &Arc<CacheKey>, base: Option<&Cursor>, demand: &Cursor) -> Option<FoundAnswer> {
-        self.if_covers(key, self.answers.get(key).filter(|kept| kept.is_for(base, false))?, demand)
+    pub(super) fn find(&self, key: &Arc<CacheKey>, base: Option<&Base>, demand: &Cursor) -> Option<FoundAnswer> {
+        self.if_covers(key, self.answers.get(key).filter(|kept| kept.is_for(base, false))?, base, demand)
     }
 
     /// The answer with the newest cursor at which it is known to be right, if that covers the demand.
-    fn if_covers(&self, key: &CacheKey, kept: Arc<KeptAnswer>, demand: &Cursor) -> Option<FoundAnswer> {
+    fn if_covers(
+        &self,
+        key: &CacheKey,
+        kept: Arc<KeptAnswer>,
+        base: Option<&Base>,
+        demand: &Cursor,
+    ) -> Option<FoundAnswer> {
         let cursor = {
             let noted = lock(&self.noted);
             let noted = noted.as_ref()?;
+            // A caller that lacks nothing is not sent what the callers before lacked.
+            if base.is_some_and(|base| base.is_current)
+                && !kept.base.as_ref().is_some_and(|ours| noted.is_current(key.dependency, ours))
+            {
+                return None;
+            }
             let mut cursor = lock(&kept.cursor);
             if noted.is_current(key.dependency, &cursor) && !cursor.covers(noted.reached()) {
                 *cursor = cursor.joined(noted.reached())?;

@@ -32,9 +32,10 @@ impl ReadKey {
         self
     }
 
-    /// The key of the changes of this answer. One key is for all cursors since which they are asked for.
-    pub(super) fn of_changes(&self) -> Self {
-        self.clone().with("since", Some(""))
+    /// The key of the changes of this answer. One key is for all callers that hold the answer of now, and one for all that
+    /// hold an earlier one: a caller that lacks nothing is not sent what another lacks.
+    pub(super) fn of_changes(&self, is_current: bool) -> Self {
+        self.clone().with("since", Some(if is_current { "now" } else { "before" }))
     }
 
     /// The operation.

@@ -49,6 +49,15 @@ struct LastChange {
     previous: Position,
 }
 
+/// The cursor since which the changes of an answer are read: the answer was the same there as at the cursor of the caller,
+/// and the log has few changes from there on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server::database) struct Base {
+    pub(in crate::server::database) cursor: Cursor,
+    /// No change of the answer is noted that the caller does not hold.
+    pub(in crate::server::database) is_current: bool,
+}
+
 impl Dependency {
     /// The read model of a caller. A task has the same answer in every scope that contains it, and its notices name it
     /// in every project, so its changes are noted once.
@@ -152,24 +161,22 @@ impl NotedChanges {
         at.covers(last) && self.has_every_task(dependency, &at)
     }
 
-    /// A cursor at which an answer was the same as at `cursor`, and from which on the log has few changes to read. All the
-    /// callers that hold the answer before the last change get the same one. `cursor` itself, if nothing better is known.
-    pub(super) fn base(&self, dependency: Dependency, cursor: &Cursor) -> Cursor {
+    /// The base of the changes for a caller that holds an answer at `cursor`. All the callers that hold the answer before
+    /// the last change get the same one.
+    pub(super) fn base(&self, dependency: Dependency, cursor: &Cursor) -> Base {
         if self.is_current(dependency, cursor) {
-            return self.reached.joined(cursor).unwrap_or_else(|| cursor.clone());
+            let now = self.reached.joined(cursor).unwrap_or_else(|| cursor.clone());
+            return Base { cursor: now, is_current: true };
         }
+        let cursor = self.before_last_change(dependency, cursor).unwrap_or_else(|| cursor.clone());
+        Base { cursor, is_current: false }
+    }
+
+    fn before_last_change(&self, dependency: Dependency, cursor: &Cursor) -> Option<Cursor> {
         let at = Position::of(cursor);
-        match self.last_change(dependency) {
-            Some(change)
-                if cursor.epoch() == self.reached.epoch()
-                    && at.covers(&change.previous)
-                    && !at.covers(&change.at)
-                    && self.has_every_task(dependency, &at) =>
-            {
-                change.before.cursor(cursor.epoch())
-            }
-            _ => cursor.clone(),
-        }
+        let change = self.last_change(dependency).filter(|_| cursor.epoch() == self.reached.epoch())?;
+        let is_between = at.covers(&change.previous) && !at.covers(&change.at) && self.has_every_task(dependency, &at);
+        is_between.then(|| change.before.cursor(cursor.epoch()))
     }
 
     fn has_every_task(&self, dependency: Dependency, at: &Position) -> bool {
