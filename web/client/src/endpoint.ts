@@ -133,7 +133,7 @@ export class Endpoint {
       // Changes that do not fit are those of another answer.
       return whole === undefined
         ? this.#part(path, noBody, at, cursor, cancelled)
-        : { cursor, json: whole, etag: null, size: Math.max(held.sizes[at] ?? 0, text.length), held: false };
+        : { cursor, json: whole, etag: null, size: JSON.stringify(whole).length, held: false };
     }
     if (!isBody(path, json)) {
       throw new RequestError(unknownForm);
