@@ -35,7 +35,7 @@ use crate::protocol::limits;
 use crate::server::feed::{Feed, Outgoing};
 
 /// The size of the read buffer. Clients send very little, and every connection holds one.
-const READ_BUFFER: usize = 1024;
+const READ_BUFFER: usize = 512;
 /// The size of tungstenite's write buffer. Tungstenite writes only pongs, and only the newest pong waits.
 const MAX_WRITE_BUFFER: usize = 4 * 1024;
 
@@ -149,6 +149,8 @@ fn is_16_bytes(base64: &[u8]) -> bool {
 }
 
 /// Sends `feed` to `socket` until one of them ends.
+///
+/// The steps of a stream that is not idle are boxed, here and in [`exchange`]: an idle stream keeps no room for them.
 pub async fn run(socket: UpgradedSocket, mut feed: Feed, heartbeat: Duration) {
     let (pipe, mut messages) = server_side(socket).await;
     feed.write_directly(Box::new(Direct(pipe.clone())));
@@ -157,8 +159,8 @@ pub async fn run(socket: UpgradedSocket, mut feed: Feed, heartbeat: Duration) {
     drop(feed);
     match end {
         End::Lost => {}
-        End::ByClient => answer_close(&pipe, messages).await,
-        End::ByServer(code, reason) => close(&pipe, messages, code, reason).await,
+        End::ByClient => Box::pin(answer_close(&pipe, messages)).await,
+        End::ByServer(code, reason) => Box::pin(close(&pipe, messages, code, reason)).await,
     }
 }
 
@@ -192,7 +194,7 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
                 match next {
                     Some(Outgoing::Heartbeat(_)) if is_silent => return End::Lost,
                     Some(outgoing) => {
-                        if let Some(end) = write(pipe, outgoing).await {
+                        if let Some(end) = Box::pin(write(pipe, outgoing)).await {
                             return end;
                         }
                     }
@@ -206,8 +208,8 @@ async fn exchange(pipe: &Pipe, messages: &mut Messages, feed: &mut Feed, heartbe
                     Some(Ok(Message::Close(_))) => return End::ByClient,
                     Some(Ok(message)) => match parse_watch(&message) {
                         Ok(Some(watch)) => {
-                            for outgoing in feed.watch(watch).await {
-                                if let Some(end) = write(pipe, outgoing).await {
+                                                        for outgoing in Box::pin(feed.watch(watch)).await {
+                                if let Some(end) = Box::pin(write(pipe, outgoing)).await {
                                     return end;
                                 }
                             }
