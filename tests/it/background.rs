@@ -83,7 +83,7 @@ fn number(line: &str, word: &str) -> u64 {
 /// of the history again.
 #[tokio::test]
 async fn a_long_history_is_read_a_few_times_until_it_is_folded() {
-    const TASKS: u64 = 4_000;
+    const TASKS: u64 = 2_000;
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("requery.db");
     let start =

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{DbErr, TransactionTrait};
 use serde::Serialize;
+use tokio::sync::SemaphorePermit;
 
 use super::answer::Answer;
 use super::encoded::EncodedAnswer;
@@ -42,88 +43,112 @@ impl Database {
         let place = self.place(&key, &scope)?;
         let demand = place.as_ref().map(|(_, shown)| self.0.read_cache.demand(shown.clone(), at_least));
         let place = place.map(|(place, _)| place).zip(demand);
-        self.read_at(place, None, scope, &key, async |tx, _| queries(tx).await).await
+        self.read_at(place, scope, &key, queries).await
     }
 
-    /// The changes since `since` of the answer that [`Database::read`] gives for `key`, as `queries` make them from a
-    /// cursor that is not later. The answer itself, if it is in memory and the caller has it: `has` tells so from its
-    /// tag. None: the caller needs the whole answer, or it costs no more.
+    /// The answer for a caller that holds the answer for `key` at the cursor `since`: its changes, as `changes` make them from
+    /// a cursor that is not later, or the whole one, as `queries` make it. It is the whole one if the caller has it, which
+    /// `has` tells from its tag, if it is short, and where `changes` return none.
     ///
     /// All callers that hold the answer before the last change get the same changes, from one query.
-    pub async fn read_changes<T: Serialize, E: From<DatabaseError>>(
+    pub async fn read_since<T: Serialize, C: Serialize, E: From<DatabaseError>>(
         &self,
         scope: Scope,
         at_least: Option<&Cursor>,
-        key: &ReadKey,
-        since: &Cursor,
-        has: impl FnOnce(&str) -> bool,
-        queries: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<T>, E>,
-    ) -> Result<Option<Answer>, E> {
-        tracing::debug!(%key, %scope, %since, "read changes");
+        key: ReadKey,
+        (since, has): (&Cursor, impl FnOnce(&str) -> bool),
+        changes: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<C>, E>,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, E>,
+    ) -> Result<Answer, E> {
         let cache = &self.0.read_cache;
-        let Some((whole, shown)) = self.place(key, &scope)? else { return Ok(None) };
+        let Some((whole, shown)) = self.place(&key, &scope)? else {
+            return self.read(scope, at_least, key, queries).await;
+        };
         let demand = cache.demand(shown, at_least);
-        if let Some(kept) = cache.peek(&whole) {
-            if kept.encoded.json().is_some_and(|_| has(kept.encoded.etag()))
-                && let Some(found) = cache.find(&whole, None, &demand)
-            {
-                return Ok(Some(self.found(found, whole)));
-            }
-            if kept.encoded.json().is_none_or(|json| json.len() <= self.0.short_answer.load(Ordering::Relaxed)) {
-                return Ok(None);
-            }
+        let Some(base) = self.base_of_changes(&whole, since, &demand, has) else {
+            return self.read_at(Some((whole, demand)), scope, &key, queries).await;
+        };
+        tracing::debug!(%key, %scope, base = %base.cursor, "read changes");
+        let of_changes = key.of_changes(base.is_current);
+        let Some(place) = CacheKey::of(&of_changes, &scope) else {
+            return self.read(scope, at_least, key, queries).await;
+        };
+        let for_all = match cache.wait(place.clone(), Some(base), &demand).await? {
+            Waited::Found(found) if found.kept.encoded.json().is_some() => return Ok(self.found(found, place)),
+            Waited::Found(_) => return self.read_at(Some((whole, demand)), scope, &key, queries).await,
+            Waited::Read(for_all) => for_all,
+        };
+        let read = self.begin_read(scope).await?;
+        self.count_query(&of_changes);
+        if let Some(value) = changes(&read.tx, for_all.base.as_ref().unwrap_or(since)).await? {
+            let kept = for_all.keep(self.encode(&value)?, read.tx.cursor.clone());
+            return Ok(read.end(kept, Some(place)));
         }
-        let Some(base) = cache.base(&whole, since) else { return Ok(None) };
-        if Position::of(&base.cursor).changes_until(&Position::of(&demand)) > limits::SINCE_CHANGES {
-            return Ok(None);
-        }
-        let key = key.of_changes(base.is_current);
-        let place = CacheKey::of(&key, &scope).map(|place| (place, demand));
-        let queries = async |tx: &ReadTransaction, base: Option<&Cursor>| queries(tx, base.unwrap_or(since)).await;
-        let answer = self.read_at(place, Some(base), scope, &key, queries).await?;
-        Ok(answer.json().is_some().then_some(answer))
+        // In the same snapshot, so that an answer without changes costs little more than one that was asked for whole.
+        self.count_query(&key);
+        let encoded = self.encoded(queries(&read.tx).await?)?;
+        let kept = cache.put(&whole, encoded, read.tx.cursor.clone());
+        for_all.keep(EncodedAnswer::absent(), read.tx.cursor.clone());
+        Ok(read.end(kept, Some(whole)))
     }
 
-    /// The answer at a place of the cache that covers a demand. Without a place it is read from the database.
+    /// Where the changes begin for a caller that holds the answer `whole` at `since`. None: it gets the whole answer.
+    fn base_of_changes(
+        &self,
+        whole: &Arc<CacheKey>,
+        since: &Cursor,
+        demand: &Cursor,
+        has: impl FnOnce(&str) -> bool,
+    ) -> Option<Base> {
+        let cache = &self.0.read_cache;
+        if let Some(kept) = cache.peek(whole) {
+            let json = kept.encoded.json()?;
+            let is_short = json.len() <= self.0.short_answer.load(Ordering::Relaxed);
+            if is_short || has(kept.encoded.etag()) && cache.find(whole, None, demand).is_some() {
+                return None;
+            }
+        }
+        let base = cache.base(whole, since)?;
+        let part = Position::of(&base.cursor).changes_until(&Position::of(demand));
+        (part <= limits::SINCE_CHANGES).then_some(base)
+    }
+
+    /// The whole answer at a place of the cache that covers a demand. Without a place it is read from the database.
     async fn read_at<T: Serialize, E: From<DatabaseError>>(
         &self,
         place: Option<(Arc<CacheKey>, Cursor)>,
-        base: Option<Base>,
         scope: Scope,
         key: &ReadKey,
-        queries: impl AsyncFnOnce(&ReadTransaction, Option<&Cursor>) -> Result<Option<T>, E>,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, E>,
     ) -> Result<Answer, E> {
-        let (cache, metrics) = (&self.0.read_cache, self.metrics());
         let for_all = match place {
             None => None,
-            Some((place, demand)) => match cache.wait(place.clone(), base, &demand).await? {
-                Waited::Found(found) => {
-                    metrics.answer_time.note(Duration::ZERO);
-                    return Ok(self.found(found, place));
-                }
+            Some((place, demand)) => match self.0.read_cache.wait(place.clone(), None, &demand).await? {
+                Waited::Found(found) => return Ok(self.found(found, place)),
                 Waited::Read(for_all) => Some((for_all, place)),
             },
         };
         // Without the cache the answer contains all of this too: the snapshot begins after the request came.
-        let _turn = self.0.read_turns.take().await?;
-        let began = Instant::now();
-        let read = self.snapshot(scope).await?;
+        let read = self.begin_read(scope).await?;
         self.count_query(key);
-        let base = for_all.as_ref().and_then(|(for_all, _)| for_all.base.as_ref());
-        let encoded = match queries(&read, base).await? {
-            Some(value) => self.encode(&value)?,
-            None => EncodedAnswer::absent(),
-        };
-        metrics.answer_time.note(began.elapsed());
-        let cursor = read.cursor.clone();
+        let encoded = self.encoded(queries(&read.tx).await?)?;
+        let cursor = read.tx.cursor.clone();
         let (kept, place) = match for_all {
-            Some((for_all, place)) => (for_all.keep(encoded, cursor.clone()), Some((cache.clone(), place))),
-            None => (Arc::new(KeptAnswer::new(encoded, cursor.clone(), None)), None),
+            Some((for_all, place)) => (for_all.keep(encoded, cursor), Some(place)),
+            None => (Arc::new(KeptAnswer::new(encoded, cursor, None)), None),
         };
-        Ok(Answer { kept, cursor, source: AnswerSource::Database, metrics, place })
+        Ok(read.end(kept, place))
+    }
+
+    /// Begins a read from the database, in turn with the others.
+    async fn begin_read(&self, scope: Scope) -> Result<RunningRead<'_>, DatabaseError> {
+        let turn = self.0.read_turns.take().await?;
+        let began = Instant::now();
+        Ok(RunningRead { database: self, tx: self.snapshot(scope).await?, began, _turn: turn })
     }
 
     fn found(&self, found: FoundAnswer, place: Arc<CacheKey>) -> Answer {
+        self.metrics().answer_time.note(Duration::ZERO);
         let place = Some((self.0.read_cache.clone(), place));
         Answer { kept: found.kept, cursor: found.cursor, source: AnswerSource::Memory, metrics: self.metrics(), place }
     }
@@ -153,6 +178,10 @@ impl Database {
             return Ok(None);
         }
         Ok(CacheKey::of(key, scope).map(|place| (place, shown)))
+    }
+
+    fn encoded(&self, value: Option<impl Serialize>) -> Result<EncodedAnswer, DatabaseError> {
+        value.map_or_else(|| Ok(EncodedAnswer::absent()), |value| self.encode(&value))
     }
 
     fn encode(&self, value: &impl Serialize) -> Result<EncodedAnswer, DatabaseError> {
@@ -218,5 +247,23 @@ impl Database {
         }
         let statements = Statements::of(transaction, self.0.metrics.rows_read.clone());
         Ok(ReadTransaction { database: self.clone(), cursor, scope, statements })
+    }
+}
+
+/// A read from the database that runs.
+struct RunningRead<'d> {
+    database: &'d Database,
+    tx: ReadTransaction,
+    began: Instant,
+    _turn: SemaphorePermit<'d>,
+}
+
+impl RunningRead<'_> {
+    /// The answer that was read, at its place in the cache.
+    fn end(self, kept: Arc<KeptAnswer>, place: Option<Arc<CacheKey>>) -> Answer {
+        let metrics = self.database.metrics();
+        metrics.answer_time.note(self.began.elapsed());
+        let place = place.map(|place| (self.database.0.read_cache.clone(), place));
+        Answer { kept, cursor: self.tx.cursor, source: AnswerSource::Database, metrics, place }
     }
 }

@@ -284,6 +284,13 @@ impl ReadCache {
         cursor.covers(demand).then_some(FoundAnswer { kept, cursor })
     }
 
+    /// Keeps a whole answer that was read at `cursor`.
+    pub(super) fn put(&self, key: &Arc<CacheKey>, encoded: EncodedAnswer, cursor: Cursor) -> Arc<KeptAnswer> {
+        let kept = Arc::new(KeptAnswer::new(encoded, cursor, None));
+        self.answers.put(key, &kept);
+        kept
+    }
+
     /// Weighs an answer again that was compressed, if the cache still holds it.
     pub(super) fn weigh_again(&self, key: &Arc<CacheKey>, kept: &Arc<KeptAnswer>) {
         self.answers.weigh_again(key, kept);

@@ -12,7 +12,6 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type;
 use serde::Serialize;
 
-use super::since::OrSince;
 use crate::protocol::{CURSOR_HEADER, Cursor};
 use crate::server::database::{Answer, Committed};
 use crate::server::error::ApiError;
@@ -69,12 +68,6 @@ impl<T> ReadAnswer<T> {
             gzip.map_or(ReadBody::Plain(json), ReadBody::Gzip)
         };
         Some(Self { answer, body, of: PhantomData })
-    }
-}
-
-impl<T, C> From<ReadAnswer<T>> for ReadAnswer<OrSince<T, C>> {
-    fn from(whole: ReadAnswer<T>) -> Self {
-        Self { answer: whole.answer, body: whole.body, of: PhantomData }
     }
 }
 

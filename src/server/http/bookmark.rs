@@ -43,10 +43,7 @@ impl BookmarkApi {
             Ok(read::bookmark::page_since(tx, task_id.0.as_ref(), &window, page.limit(), cursor).await?)
         };
         let key = page.extend(key);
-        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
-            return Ok(answer);
-        }
-        Ok(reading.answer(&self.0, project.0, key, queries).await?.into())
+        reading.since(page.since(since)).answer_since(&self.0, project.0, key, changes, queries).await
     }
 
     /// Mark a task or an event

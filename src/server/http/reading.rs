@@ -37,11 +37,12 @@ pub(super) struct ProjectParameter(pub(super) Scope);
 pub(super) struct SinceParameter(pub(super) Option<Cursor>);
 
 /// The headers of a read: the tags of the answers that the caller has, the cursor that the answer must cover, and whether
-/// the caller takes a compressed answer.
+/// the caller takes a compressed answer. For an operation with `since` also the cursor of the answer that the caller holds.
 pub(super) struct Reading {
     if_none_match: Option<String>,
     at_least: Option<Cursor>,
     takes_gzip: bool,
+    since: Option<Cursor>,
 }
 
 /// The query parameters of a page: its length, and the place in the list where it begins.
@@ -52,6 +53,11 @@ pub(super) struct PageParameters {
 }
 
 impl Reading {
+    /// The caller holds the answer at this cursor.
+    pub(super) fn since(self, since: SinceParameter) -> Self {
+        Self { since: since.0, ..self }
+    }
+
     /// The answer of the operation, for which `queries` run in one snapshot.
     pub(super) async fn answer<T: Serialize>(
         self,
@@ -65,40 +71,51 @@ impl Reading {
         self.made_of(answer).await
     }
 
-    /// Like [`Reading::answer`], for the row `id` that the request names: 404 if `queries` return none.
-    pub(super) async fn answer_for<T: Serialize>(
+    /// Like [`Reading::answer`], for an operation with `since`: `changes` make the difference to the answer that the caller
+    /// holds, or none if the caller needs the whole answer.
+    pub(super) async fn answer_since<T: Serialize, C: Serialize>(
+        self,
+        database: &Database,
+        scope: Scope,
+        key: ReadKey,
+        changes: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<C>, ApiError>,
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<T, ApiError>,
+    ) -> Result<ReadAnswer<OrSince<T, C>>, ApiError> {
+        let queries = async |tx: &ReadTransaction| queries(tx).await.map(Some);
+        let answer = self.read_since(database, scope, key, changes, queries).await?;
+        self.made_of(answer).await
+    }
+
+    /// Like [`Reading::answer_since`], for the row that the request names, with its kind and its id: 404 if `queries` return
+    /// none.
+    pub(super) async fn answer_since_for<T: Serialize, C: Serialize>(
         self,
         (what, id): (&'static str, &impl ToString),
         database: &Database,
         scope: Scope,
         key: ReadKey,
+        changes: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<C>, ApiError>,
         queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, ApiError>,
-    ) -> Result<ReadAnswer<T>, ApiError> {
-        let answer = database.read(scope, self.at_least.as_ref(), key, queries).await?;
+    ) -> Result<ReadAnswer<OrSince<T, C>>, ApiError> {
+        let answer = self.read_since(database, scope, key, changes, queries).await?;
         let cursor = answer.cursor().clone();
         let found = ReadAnswer::new(answer, self.if_none_match.as_deref(), self.takes_gzip).await;
         // The row is absent at that cursor.
         found.ok_or_else(|| ApiError::NotFound { what, id: id.to_string(), cursor: Some(cursor) })
     }
 
-    /// The difference to the answer that the caller of an operation with `since` holds, as `changes` makes it. None: the
-    /// caller needs the whole answer.
-    pub(super) async fn changes<T, C: Serialize>(
+    async fn read_since<T: Serialize, C: Serialize>(
         &self,
         database: &Database,
-        scope: &Scope,
-        key: &ReadKey,
-        since: SinceParameter,
+        scope: Scope,
+        key: ReadKey,
         changes: impl AsyncFnOnce(&ReadTransaction, &Cursor) -> Result<Option<C>, ApiError>,
-    ) -> Result<Option<ReadAnswer<OrSince<T, C>>>, ApiError> {
-        let Some(cursor) = &since.0 else { return Ok(None) };
-        let held = self.if_none_match.as_deref();
-        let has = |tag: &str| held.is_some_and(|held| names(held, tag));
-        let found = database.read_changes(scope.clone(), self.at_least.as_ref(), key, cursor, has, changes).await?;
-        match found {
-            Some(answer) => Ok(ReadAnswer::new(answer, held, self.takes_gzip).await),
-            None => Ok(None),
-        }
+        queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let at_least = self.at_least.as_ref();
+        let Some(since) = &self.since else { return database.read(scope, at_least, key, queries).await };
+        let has = |tag: &str| self.if_none_match.as_ref().is_some_and(|held| names(held, tag));
+        database.read_since(scope, at_least, key, (since, has), changes, queries).await
     }
 
     /// Like [`Reading::answer`], for a read model that can be behind the rows: `queries` takes the snapshot and names
@@ -208,7 +225,7 @@ impl<'a> ApiExtractor<'a> for Reading {
             }
         };
         let takes_gzip = accepts_coding(request.headers(), "gzip");
-        Ok(Self { if_none_match: if_none_match.0, at_least, takes_gzip })
+        Ok(Self { if_none_match: if_none_match.0, at_least, takes_gzip, since: None })
     }
 }
 

@@ -52,10 +52,7 @@ impl TaskApi {
         };
         let queries = async |tx: &ReadTransaction| Ok(read::task::page(tx, &filter, &window, page.limit()).await?);
         let key = page.extend(key);
-        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
-            return Ok(answer);
-        }
-        Ok(reading.answer(&self.0, project.0, key, queries).await?.into())
+        reading.since(page.since(since)).answer_since(&self.0, project.0, key, changes, queries).await
     }
 
     /// Begin a task
@@ -87,11 +84,9 @@ impl TaskApi {
         let key = ReadKey::new("task", ReadModel::Task(task_id.0.clone())).with("task_id", Some(&task_id.0));
         let changes =
             async |tx: &ReadTransaction, cursor: &Cursor| Ok(read::task_since::detail(tx, &task_id.0, cursor).await?);
-        if let Some(answer) = reading.changes(&self.0, &project.0, &key, since, changes).await? {
-            return Ok(answer);
-        }
         let queries = async |tx: &ReadTransaction| Ok(read::task::detail(tx, &task_id.0).await?);
-        Ok(reading.answer_for(("task", &task_id.0), &self.0, project.0, key, queries).await?.into())
+        let (row, reading) = (("task", &task_id.0), reading.since(since));
+        reading.answer_since_for(row, &self.0, project.0, key, changes, queries).await
     }
 
     /// Change a task

@@ -44,12 +44,10 @@ impl TimelineApi {
             Ok(read::timeline::page_since(tx, &task_id.0, &window, page.limit(), cursor).await?)
         };
         let key = page.extend(key);
-        if let Some(answer) = reading.changes(&self.0, &project.0, &key, page.since(since), changes).await? {
-            return Ok(answer);
-        }
         let queries =
             async |tx: &ReadTransaction| Ok(read::timeline::page(tx, &task_id.0, &window, page.limit()).await?);
-        Ok(reading.answer_for(("task", &task_id.0), &self.0, project.0, key, queries).await?.into())
+        let (row, reading) = (("task", &task_id.0), reading.since(page.since(since)));
+        reading.answer_since_for(row, &self.0, project.0, key, changes, queries).await
     }
 
     /// Begin a session: a run of an agent on a task

@@ -77,8 +77,7 @@ async fn the_server_gives_all_but_the_newest_tasks_a_place() {
     assert_eq!(first[0]["title"], "0");
 }
 
-/// The tasks that changed the longest ago get a place, and a task that changes now gets none: its next event would take the
-/// place away again.
+/// A task that changes now gets no place: its next event would take the place away again.
 #[tokio::test]
 async fn tasks_that_change_now_get_no_place() {
     let app = App::start().await;
@@ -99,9 +98,6 @@ async fn tasks_that_change_now_get_no_place() {
     };
     timeout(PATIENCE, listed).await.expect("the tasks that rest have a place in time");
     assert_eq!(app.sql("select count(*) from tasks where listed_at is not null and title = 'changes'"), "0");
-    let order = "select (select max(changed_at) from tasks where listed_at is not null) <
-        (select min(changed_at) from tasks where listed_at is null)";
-    assert_eq!(app.sql(order), "1", "the longest unchanged first");
 }
 
 #[tokio::test]

@@ -37,11 +37,11 @@ pub const MEETS_ITSELF: Sql = Sql::new(
 pub const UNLISTED: Sql =
     Sql::new("select count(*) from (select 1 from tasks where listed_at is null and changed_at < ?2 limit ?1)");
 
-/// Gives tasks without a place in the indexes of the lists their place: of those that last changed before the time `?2`, the
-/// `?1` that changed the longest ago.
+/// Gives tasks without a place in the indexes of the lists their place: `?1` of those that last changed before the time
+/// `?2`. In no order: to sort them, each step would read all of them while it holds the write lock.
 pub const LIST: Sql = Sql::new(
     "update tasks set listed_at = changed_at where id in (
-        select id from tasks where listed_at is null and changed_at < ?2 order by changed_at, id limit ?1)",
+        select id from tasks where listed_at is null and changed_at < ?2 limit ?1)",
 );
 
 /// Sets the time of the last change of the task `?1` to `?2`, between [`SETTLE`] and [`SETTLED`].
