@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::app::{App, PATIENCE, sqlite3};
+use crate::app::{App, BACKGROUND_PATIENCE, PATIENCE, sqlite3};
 use crate::process::ServerProcess;
 use crate::sources::source_files;
 
@@ -100,7 +100,7 @@ async fn a_long_history_is_read_a_few_times_until_it_is_folded() {
     std::fs::write(folder.path().join("server.log"), "").unwrap();
     let server = start();
     let folded = "select next > (select max(id) from changes) from folded";
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + BACKGROUND_PATIENCE;
     while sqlite3(&path, folded) != "1" {
         assert!(Instant::now() < until, "the history is not folded in time: {}", server.log());
         tokio::time::sleep(Duration::from_millis(50)).await;

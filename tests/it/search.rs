@@ -8,7 +8,7 @@ use requery::protocol::Cursor;
 use requery::server::search::query::Query;
 use serde_json::{Value, json};
 
-use crate::app::{App, PATIENCE, sqlite3};
+use crate::app::{App, BACKGROUND_PATIENCE, PATIENCE, sqlite3};
 use crate::rest::{Answer, Client};
 
 mod damage;
@@ -31,7 +31,7 @@ pub async fn titles(client: &Client, query: &str) -> Vec<String> {
                 |item: &Value| format!("{} {}", item["kind"].as_str().unwrap(), item["title"].as_str().unwrap());
             return answer["items"].as_array().unwrap().iter().map(title).collect();
         }
-        assert!(began.elapsed() < PATIENCE, "no answer is complete");
+        assert!(began.elapsed() < BACKGROUND_PATIENCE, "no answer is complete");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::Client;
-use crate::app::{App, PATIENCE, sqlite3};
+use crate::app::{App, BACKGROUND_PATIENCE, sqlite3};
 
 const EVENT: &str = "0190b0a0-0000-7000-8000-0000000000e1";
 const SESSION: &str = "0190b0a0-0000-7000-8000-0000000000f1";
@@ -63,7 +63,7 @@ async fn until_no_rows(app: &App) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    tokio::time::timeout(BACKGROUND_PATIENCE, gone).await.unwrap();
 }
 
 /// The deletion is one change for every reader and every verb. Its rows go later.
