@@ -15,7 +15,8 @@ async fn found_again(client: &Client, query: &str) -> Vec<String> {
     loop {
         let answer = client.get(&format!("/api/v1/search?{query}")).await;
         assert!(matches!(answer.status, 200 | 503), "{}", answer.text);
-        assert_eq!(client.get("/api/v1/tasks").await.status, 200, "other reads still answer");
+        let other = client.get("/api/v1/tasks").await;
+        assert_eq!(other.status, 200, "other reads still answer: {}", other.text);
         if answer.status == 200 && answer.at("/complete") == json!(true) && answer.at("/items/0") != Value::Null {
             return all(client, query).await;
         }

@@ -56,7 +56,18 @@ pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
 }
 
 /// Checks a whole file on `connection`, which must have no page of the file in its cache.
+///
+/// All statements read one snapshot. Otherwise a rebuild of the index between two of them would leave the fault of the
+/// first statement without a table, and the whole file would count as damaged.
 pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Result<Health, DbErr> {
+    let mut snapshot = connection.begin().await.map_err(query)?;
+    let health = health_of_snapshot(&mut snapshot).await;
+    // An interrupted statement has ended the transaction, and then the rollback has nothing to do.
+    let _ = snapshot.rollback().await;
+    health
+}
+
+async fn health_of_snapshot(connection: &mut SqliteConnection) -> Result<Health, DbErr> {
     // If SQLite cannot open a virtual table, it checks no table at all and returns an error.
     let (found, aborted) = match check(connection, "").await {
         Ok(found) => (found, false),
@@ -195,7 +206,52 @@ pub(super) fn query(error: sqlx::Error) -> DbErr {
 
 #[cfg(test)]
 mod tests {
-    use super::names_index;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use sea_orm::sqlx::{self, Connection};
+
+    use super::{Health, connect, health, names_index};
+    use crate::server::database::Database;
+
+    /// A check of a file whose index is damaged and repaired meanwhile finds no damage to the file.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_repair_during_the_check_is_no_damage_to_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("requery.db");
+        let database = Database::open(path.clone().into()).await.expect("a database");
+        let is_done = AtomicBool::new(false);
+        let repairs = async {
+            let mut other = connect(&path).await.expect("a connection");
+            let keep = "pragma query_only = off;
+                insert into search_index (rowid, title, text, scope) values (1, 'alpha', 'beta', 'gamma');
+                create temp table kept as select * from search_index_data where id > 10";
+            sqlx::raw_sql(keep).execute(&mut other).await.expect(keep);
+            while !is_done.load(Ordering::SeqCst) {
+                let (damage, repair) =
+                    ("delete from search_index_data where id > 10", "insert into search_index_data select * from kept");
+                for sql in [damage, repair] {
+                    sqlx::raw_sql(sql).execute(&mut other).await.expect(sql);
+                }
+            }
+            other.close().await.expect("the end");
+        };
+        let checks = async {
+            let mut found = [0; 2];
+            for round in 0..200 {
+                let mut fresh = connect(&path).await.expect("a connection");
+                match health(&mut fresh).await.expect("a check") {
+                    Health::Sound => found[0] += 1,
+                    Health::Index(_) => found[1] += 1,
+                    Health::File(detail) => panic!("check {round}: {detail}"),
+                }
+                fresh.close().await.expect("the end");
+            }
+            is_done.store(true, Ordering::SeqCst);
+            assert!(found.iter().all(|found| *found > 0), "the checks met both states: {found:?}");
+        };
+        tokio::join!(repairs, checks);
+        database.close("the test ended").await;
+    }
 
     #[test]
     fn only_tables_of_the_index_are_recognized() {
