@@ -57,12 +57,12 @@ pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
 
 /// Checks a whole file on `connection`, which must have no page of the file in its cache.
 ///
-/// All statements read one snapshot. Otherwise a rebuild of the index between two of them would leave the fault of the
-/// first statement without a table, and the whole file would count as damaged.
+/// All statements read one snapshot. Otherwise the index could be rebuilt after the first statement found a fault in the
+/// index. The later statements would find the fault in no table, and the whole file would count as damaged.
 pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Result<Health, DbErr> {
     let mut snapshot = connection.begin().await.map_err(query)?;
     let health = health_of_snapshot(&mut snapshot).await;
-    // An interrupted statement has ended the transaction, and then the rollback has nothing to do.
+    // An interrupted statement can have ended the transaction already. Then the rollback fails, and there is no harm.
     let _ = snapshot.rollback().await;
     health
 }
@@ -213,7 +213,7 @@ mod tests {
     use super::{Health, connect, health, names_index};
     use crate::server::database::Database;
 
-    /// A check of a file whose index is damaged and repaired meanwhile finds no damage to the file.
+    /// The index is damaged and repaired while the file is checked. No check finds damage to the file.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_repair_during_the_check_is_no_damage_to_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
