@@ -71,8 +71,9 @@ export class Host {
   #pulsedAt = 0;
   #visible = true;
   #enabled = true;
-  /** The end of the patience with a hidden page, and whether it came. */
+  /** The end of the patience with a hidden page, whether it came, and whether a stream was given up for it. */
   #hiddenTimer: unknown = null;
+  #hiddenLong = false;
   #rests = false;
 
   constructor(module: WebAssembly.Module, settings: HostSettings, environment: Environment) {
@@ -173,6 +174,8 @@ export class Host {
               page.send({ is: "status", status: this.#status });
             }
           }
+          // The patience can end during an attempt over WebSocket, and a stream of server-sent events can follow.
+          this.#rest();
         },
         known: (known) => {
           if (known !== this.#known) {
@@ -248,8 +251,12 @@ export class Host {
     if (visible !== this.#visible || cameToFront) {
       this.#visible = visible;
       this.#environment.clearTimer(this.#hiddenTimer);
+      this.#hiddenLong = false;
       if (!visible) {
-        this.#hiddenTimer = this.#environment.setTimer(() => this.#rest(), hiddenPatience);
+        this.#hiddenTimer = this.#environment.setTimer(() => {
+          this.#hiddenLong = true;
+          this.#rest();
+        }, hiddenPatience);
       } else if (this.#rests) {
         this.#rests = false;
         this.#driver?.setEnabled(this.#enabled);
@@ -259,7 +266,7 @@ export class Host {
   }
 
   #rest(): void {
-    if (this.#driver?.usesSse && this.#enabled) {
+    if (this.#hiddenLong && !this.#rests && this.#driver?.usesSse && this.#enabled) {
       this.#rests = true;
       this.#driver.setEnabled(false);
     }
@@ -285,6 +292,7 @@ export class Host {
       this.#driver?.close();
       this.#driver = null;
       this.#environment.clearTimer(this.#hiddenTimer);
+      this.#hiddenLong = false;
       this.#rests = false;
       this.#status = { name: "connecting" };
       this.#enabled = true;

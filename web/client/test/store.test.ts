@@ -29,6 +29,25 @@ async function live(more: StoreOptions = {}) {
   return { ...started, views, leave };
 }
 
+/** The first message of a stream at which nothing changed. */
+const resumed = JSON.stringify({
+  type: "resumed",
+  payload: { server_time: "", heartbeat_ms: 25_000, version: "1.0", known: true, stale: [] },
+  cursor: "a:5:5:",
+});
+
+/** The answer to a request for a stream. It comes in these pieces, and does not end. */
+function eventStream(...pieces: string[]): Response {
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      for (const piece of pieces) {
+        controller.enqueue(new TextEncoder().encode(piece));
+      }
+    },
+  });
+  return new Response(body, { headers: { "content-type": "text/event-stream" } });
+}
+
 test("a watched read model is fetched at once, and is fresh when the stream reports it", async () => {
   const { machine, store, views } = await live();
   assert.equal(machine.sockets.length, 1);
@@ -177,20 +196,8 @@ test("where WebSocket fails twice, the stream comes by server-sent events", asyn
   }
   const stream = machine.taken().find((request) => request.path.startsWith("/api/v1/stream"));
   assert.ok(stream, "a stream by server-sent events");
-  const frame = JSON.stringify({
-    type: "resumed",
-    payload: { server_time: "", heartbeat_ms: 25_000, version: "1.0", known: true, stale: [] },
-    cursor: "a:5:5:",
-  });
-  const body = new ReadableStream<Uint8Array>({
-    start: (controller) => {
-      // The frame comes in pieces.
-      for (const piece of ["id: a:5:5:\nda", `ta: ${frame}\n`, "\n"]) {
-        controller.enqueue(new TextEncoder().encode(piece));
-      }
-    },
-  });
-  stream.respond(new Response(body, { headers: { "content-type": "text/event-stream" } }));
+  // The frame comes in pieces.
+  stream.respond(eventStream("id: a:5:5:\nda", `ta: ${resumed}\n`, "\n"));
   await settle();
   assert.notEqual(store.status.getSnapshot().name, "reconnecting");
   for (const request of machine.taken()) {
@@ -199,6 +206,31 @@ test("where WebSocket fails twice, the stream comes by server-sent events", asyn
   await settle();
   assert.equal(store.status.getSnapshot().name, "live");
   assert.equal(store.watch("bookmarks").getSnapshot().state, "fresh");
+});
+
+test("a page that was hidden during an attempt over WebSocket gives up a later stream of server-sent events", async () => {
+  const { machine, page, store } = start();
+  await settle();
+  machine.socket.open();
+  machine.socket.end(1006);
+  await machine.pass(1_500);
+  assert.equal(machine.sockets.length, 2, "the second attempt");
+  page.events?.visible(false);
+  await machine.pass(2_500);
+  machine.socket.end(1006);
+  await settle();
+  // The request that explains why there is no WebSocket.
+  machine.taken()[0]?.respond(eventStream(""));
+  await machine.pass(1_500);
+  const [stream] = machine.taken();
+  assert.equal(stream?.path, "/api/v1/stream");
+  stream?.respond(eventStream(`data: ${resumed}\n\n`));
+  await settle();
+  assert.ok(stream?.aborted);
+  assert.equal(store.status.getSnapshot().name, "disabled");
+  page.events?.visible(true);
+  await settle();
+  assert.equal(machine.sockets.length, 3, "a visible page connects");
 });
 
 test("a WebSocket that does not open is explained by a request", async () => {
