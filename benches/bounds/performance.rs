@@ -60,11 +60,16 @@ impl Requery {
 
     /// A server on this database.
     pub fn on(path: &Path, options: &[&str]) -> Self {
+        Self::at("127.0.0.1:0", path, options)
+    }
+
+    /// A server on this database, at this address.
+    pub fn at(address: &str, path: &Path, options: &[&str]) -> Self {
         // No other agent of this machine writes into the database that is measured.
         let spool = path.with_extension("spool");
         let mut all = vec!["--session-files", "off", "--max-streams", "16000", "--spool", spool.to_str().unwrap()];
         all.extend(options);
-        let server = machine::on_core(SERVER, || Outside::start(path, &all));
+        let server = machine::on_core(SERVER, || Outside::start_at(address, path, &all));
         let writer = Exchange::open(server.address);
         Self { server, writer, _folder: None }
     }

@@ -13,7 +13,7 @@ mod between;
 pub use between::{Between, between};
 
 mod sqlite;
-pub use sqlite::{continues, has_gaps};
+pub use sqlite::{RunAndRows, continues, has_gaps};
 
 mod outlet;
 pub use outlet::Outlet;

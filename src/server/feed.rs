@@ -128,6 +128,7 @@ impl Feed {
             return Ok(read_models);
         }
         let queries = async |read: &ReadTransaction| read::task::out_of_scope(read, &tasks).await;
+        self.source.database.metrics().task_look_ups.inc();
         let others = self.source.database.look_up(self.scope.clone(), queries).await?;
         read_models.retain(|entry| task_of(entry).is_none_or(|task| !others.contains(task)));
         Ok(read_models)

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub streams: Family<StreamTransport, Gauge>,
     /// How often a first frame was read from the database.
     pub first_frames_read: Counter,
+    /// How often the tasks that a stream of one project watches were looked up in the database.
+    pub task_look_ups: Counter,
     /// The frames that were handed to a connection.
     pub frames_sent: Counter,
     /// The bytes of these frames.
@@ -156,6 +158,7 @@ impl Default for Metrics {
             cache_evictions: Counter::default(),
             streams: Family::default(),
             first_frames_read: Counter::default(),
+            task_look_ups: Counter::default(),
             frames_sent: Counter::default(),
             bytes_sent: Counter::default(),
             frames_encoded: Counter::default(),
@@ -195,6 +198,11 @@ impl Default for Metrics {
             "first_frames_read",
             "First frames of streams that were read from the database",
             metrics.first_frames_read.clone(),
+        );
+        registry.register(
+            "task_look_ups",
+            "Look-ups of the tasks that a stream of one project watches",
+            metrics.task_look_ups.clone(),
         );
         registry.register("frames_sent", "Frames handed to a connection", metrics.frames_sent.clone());
         registry.register_with_unit("sent", "Bytes of these frames", Unit::Bytes, metrics.bytes_sent.clone());

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
+use tempfile::TempDir;
+
 use crate::exchange::{Answer, Exchange};
 use crate::machine::{busy, is_quick, rounds};
 use crate::table::{Limit, Row, median};
 
-use super::stored::{Size, database, large_task};
+use super::stored::{Size, copy, large_task};
 use super::{Requery, log, ratios};
 
 const SMALL: Size = Size { tasks: 1_000, events: 100_000 };
@@ -34,15 +36,21 @@ pub fn measure() -> Vec<Row> {
     // The large database takes minutes to build, so a quick run does not measure it.
     let sizes = if is_quick() { vec![SMALL] } else { vec![SMALL, LARGE] };
     super::on_load_core(|| {
-        let (mut all, mut rows) = (Vec::new(), Vec::new());
-        for size in sizes {
-            let path = database(size);
-            let large = large_task(&path);
-            let figures = of(&mut Requery::on(&path, &[]), &large);
-            rows.extend(figures.rows(size));
-            all.push(figures);
+        let mut read: Vec<Read> = sizes.into_iter().map(Read::start).collect();
+        for round in 0..=rounds() {
+            // The databases take turns, and each begins in half of the rounds.
+            read.reverse();
+            for one in &mut read {
+                let turns = one.turns();
+                // The first round warms up.
+                if round > 0 {
+                    one.figures.add(&turns);
+                }
+            }
         }
-        if let [small, large] = all.as_slice() {
+        read.sort_by_key(|one| one.size.tasks);
+        let mut rows: Vec<Row> = read.iter().flat_map(|one| one.figures.rows(one.size)).collect();
+        if let [small, large] = read.as_slice() {
             for (name, figure) in [
                 ("an overview, uncached", Figure::OverviewCpu),
                 ("a 304", Figure::UnchangedCpu),
@@ -50,48 +58,65 @@ pub fn measure() -> Vec<Row> {
                 ("a `since` read of the task after one event", Figure::SinceCpu),
             ] {
                 let name = format!("{name}, CPU at ten times the tasks and events");
-                rows.push(Row::new(name, ratios(large.of(figure), small.of(figure)), "x", Limit::AtMost(1.5)));
+                let ratios = ratios(large.figures.of(figure), small.figures.of(figure));
+                rows.push(Row::new(name, ratios, "x", Limit::AtMost(1.5)));
             }
         }
         rows
     })
 }
 
-fn of(requery: &mut Requery, large: &str) -> Figures {
-    let process = requery.server.process();
-    let mut reader = Exchange::open(requery.server.address);
-    let other = requery.tasks(1, "acme-web").remove(0);
-    let mut figures = Figures::default();
-    for round in 0..=rounds() {
+/// A database that is read, and its server.
+struct Read {
+    size: Size,
+    requery: Requery,
+    reader: Exchange,
+    /// The task with the most events, and a task that is written before an overview.
+    large: String,
+    other: String,
+    figures: Figures,
+    _folder: TempDir,
+}
+
+impl Read {
+    fn start(size: Size) -> Self {
+        let (path, folder) = copy(size);
+        let large = large_task(&path);
+        let mut requery = Requery::on(&path, &[]);
+        let reader = Exchange::open(requery.server.address);
+        let other = requery.tasks(1, "acme-web").remove(0);
+        Self { size, requery, reader, large, other, figures: Figures::default(), _folder: folder }
+    }
+
+    /// The reads of one round.
+    fn turns(&mut self) -> Figures {
+        let Self { requery, reader, large, other, .. } = self;
+        let process = requery.server.process();
         let mut turns = Figures::default();
         for _ in 0..TURNS {
-            log(&mut requery.writer, &other, 1);
-            let overview = asked(process, &mut reader, "/api/v1/overview", "");
+            log(&mut requery.writer, other, 1);
+            let overview = asked(process, reader, "/api/v1/overview", "");
             turns.note(Figure::OverviewMs, overview.time);
             turns.note(Figure::OverviewCpu, overview.cpu);
             let held = format!("If-None-Match: {}\r\n", overview.answer.header("etag").unwrap());
-            let unchanged = asked(process, &mut reader, "/api/v1/overview", &held);
+            let unchanged = asked(process, reader, "/api/v1/overview", &held);
             assert_eq!(unchanged.answer.status, 304);
             turns.note(Figure::UnchangedCpu, unchanged.cpu);
 
             let path = format!("/api/v1/tasks/{large}");
             let compressed = "Accept-Encoding: gzip\r\n";
             log(&mut requery.writer, large, 1);
-            let full = asked(process, &mut reader, &path, compressed);
+            let full = asked(process, reader, &path, compressed);
             turns.note(Figure::FullCpu, full.cpu);
             turns.note(Figure::FullBytes, full.answer.bytes as f64);
             let cursor = full.answer.header("requery-cursor").unwrap();
             log(&mut requery.writer, large, 1);
-            let since = asked(process, &mut reader, &format!("{path}?since={cursor}"), compressed);
+            let since = asked(process, reader, &format!("{path}?since={cursor}"), compressed);
             turns.note(Figure::SinceCpu, since.cpu);
             turns.note(Figure::SinceBytes, since.answer.bytes as f64);
         }
-        // The first round warms up.
-        if round > 0 {
-            figures.add(&turns);
-        }
+        turns
     }
-    figures
 }
 
 /// An answer with what it took, in milliseconds.

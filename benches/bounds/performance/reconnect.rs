@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::exchange::Exchange;
-use crate::machine::{SERVER, now, on_core, rounds};
-use crate::server::Outside;
+use crate::machine::{now, rounds};
 use crate::swarm::{Opening, Swarm};
 use crate::table::{Limit, Row, quantile};
 
-use super::{Requery, counter, until};
+use super::{Requery, until};
 
 const CLIENTS: usize = 5_000;
 /// The clients among them that watch one project.
@@ -24,11 +22,12 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const APART: Duration = Duration::from_millis(20);
 /// What the bystander asks for. It is counted apart.
 const ASKED: &str = "/api/v1/hooks";
-const OPTIONS: [&str; 4] = ["--session-files", "off", "--max-streams", "16000"];
+const QUERIES: &str = "requery_queries_total";
 
 pub fn measure() -> Vec<Row> {
     super::on_load_core(|| {
-        let (mut seconds, mut queries, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut seconds, mut asked) = (Vec::new(), Vec::new());
+        let (mut queries, mut first_frames, mut look_ups) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds() {
             let folder = TempDir::new().unwrap();
             let path = folder.path().join("requery.db");
@@ -40,8 +39,8 @@ pub fn measure() -> Vec<Row> {
             let since = read.header("requery-cursor").unwrap().to_owned();
             requery.server.stop();
             drop(first);
-            let server = on_core(SERVER, || Outside::start_at(&address.to_string(), &path, &OPTIONS));
-            let mut bystander = Exchange::open(address);
+            let mut requery = Requery::at(&address.to_string(), &path, &[]);
+            let bystander = &mut requery.writer;
             let of_kind = |count, path: &str, message| Opening {
                 path: format!("/ws?since={since}{path}"),
                 message,
@@ -72,19 +71,19 @@ pub fn measure() -> Vec<Row> {
             }
             seconds.push((now() - began) as f64 / 1e9);
             asked.push(quantile(&times, 0.99));
-            let text = bystander.done("GET", "/metrics", "").text();
-            let all = counter(&text, "requery_queries_total", "");
-            queries.push(all - counter(&text, "requery_queries_total", "operation=\"hooks_heard\""));
+            queries.push(requery.counter(QUERIES, "") - requery.counter(QUERIES, "operation=\"hooks_heard\""));
+            first_frames.push(requery.counter("requery_first_frames_read_total", ""));
+            look_ups.push(requery.counter("requery_task_look_ups_total", ""));
             // A server that counts no query would meet the bound without any work.
-            bystander.done("GET", "/api/v1/overview", "");
-            let text = bystander.done("GET", "/metrics", "").text();
-            let counts = counter(&text, "requery_queries_total", "operation=\"overview\"") > 0.0;
-            assert!(counts, "this server does not count its queries");
-            drop((swarms, server));
+            requery.writer.done("GET", "/api/v1/overview", "");
+            assert!(requery.counter(QUERIES, "operation=\"overview\"") > 0.0, "this server does not count its queries");
+            drop((swarms, requery));
         }
         let name = |figure: &str| format!("{CLIENTS} clients come back after a restart: {figure}");
         vec![
             Row::new(name("read-model queries"), queries, "", Limit::AtMost(0.0)),
+            Row::new(name("first frames that were read"), first_frames, "", Limit::AtMost(3.0)),
+            Row::new(name("look-ups of watched tasks"), look_ups, "", Limit::AtMost(NARROWED as f64)),
             Row::new(name("all live after"), seconds, " s", Limit::AtMost(10.0)),
             Row::new(name("p99 of a bystander's request"), asked, " ms", Limit::AtMost(100.0)),
         ]

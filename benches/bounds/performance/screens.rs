@@ -21,8 +21,8 @@ use crate::machine::{is_quick, now, rounds};
 use crate::swarm::{Opening, Swarm, number_of_cursor};
 use crate::table::{Limit, Row};
 
-use super::projects::write_at;
-use super::{Requery, percentile};
+use super::projects::{offered, write_at};
+use super::{Requery, percentile, ratios};
 
 const CLIENTS: usize = 1_000;
 const CHANGES: usize = 50;
@@ -43,6 +43,8 @@ const CHANGES_ALONE: [u8; 13] = *br#"{"full":false"#;
 struct Figures {
     overviews: Vec<f64>,
     pages: Vec<f64>,
+    /// The changes a second that the server took.
+    rates: Vec<f64>,
     wanted: Vec<f64>,
     done: Vec<f64>,
     delays: Vec<Vec<f64>>,
@@ -56,12 +58,21 @@ pub fn measure() -> Vec<Row> {
         for _ in 0..rounds() {
             figures.note(seconds);
         }
+        let answered = ratios(&figures.done, &figures.wanted);
         let name = |figure: &str| format!("{CLIENTS} clients watch the overview, {CHANGES} changes a second: {figure}");
         vec![
             Row::new(name("queries of the overview a second"), figures.overviews, "", Limit::AtMost(25.0)),
-            Row::new(name("queries of the page of tasks a second"), figures.pages, "", Limit::Open),
+            Row::new(name("queries of the page of tasks a second"), figures.pages, "", Limit::AtMost(25.0)),
+            Row::new(name("changes taken"), figures.rates, " /s", offered(CHANGES)),
             Row::new(name("fetches a second that the rules want"), figures.wanted, "", Limit::Open),
             Row::new(name("fetches a second that were answered"), figures.done, "", Limit::Open),
+            // A server that answers late meets fewer fetches than the rules want, and has fewer queries.
+            Row::new(
+                name("fetches that were answered, of those that the rules want"),
+                answered,
+                "x",
+                Limit::AtLeast(0.8),
+            ),
             Row::new(name("due to both answers, p50"), percentile(&figures.delays, 0.5), " ms", Limit::Open),
             Row::new(name("due to both answers, p99"), percentile(&figures.delays, 0.99), " ms", Limit::Open),
             Row::new(name("share of the server's core"), figures.share, " %", Limit::Open),
@@ -81,21 +92,26 @@ impl Figures {
         let overview = requery.writer.done("GET", "/api/v1/overview", "");
         let epoch = overview.header("requery-cursor").unwrap().split(':').next().unwrap().to_owned();
         assert!(requery.counter(QUERIES, OVERVIEW) > 0.0, "this server does not count its queries");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let screens = runtime.block_on(Screen::open_all(address, &swarm));
         let is_over = AtomicBool::new(false);
         let (overviews, pages) = (requery.counter(QUERIES, OVERVIEW), requery.counter(QUERIES, PAGE));
         let busy = requery.busy();
-        let fetched = std::thread::scope(|scope| {
-            scope.spawn(|| write_at(address, &tasks, CHANGES, &is_over));
+        let (fetched, rate) = std::thread::scope(|scope| {
+            let written = scope.spawn(|| write_at(address, &tasks, CHANGES, &is_over));
             scope.spawn(|| {
                 std::thread::sleep(Duration::from_secs(seconds));
                 is_over.store(true, Ordering::SeqCst);
             });
-            fetch_all(address, &epoch, &swarm, &is_over)
+            let all = tokio::task::LocalSet::new();
+            let fetched = all.block_on(&runtime, fetch_all(screens, &epoch, &swarm, &is_over));
+            (fetched, written.join().unwrap())
         });
         let each_second = |figure: f64| figure / seconds as f64;
         self.share.push(each_second(requery.busy() - busy) * 100.0);
         self.overviews.push(each_second(requery.counter(QUERIES, OVERVIEW) - overviews));
         self.pages.push(each_second(requery.counter(QUERIES, PAGE) - pages));
+        self.rates.push(rate);
         self.wanted.push(each_second(fetched.wanted as f64));
         self.done.push(each_second(fetched.delays.len() as f64));
         self.delays.push(fetched.delays);
@@ -163,42 +179,45 @@ struct Screen {
     connection: Option<Connection>,
 }
 
-/// Fetches for all clients until `is_over`.
-fn fetch_all(address: SocketAddr, epoch: &str, swarm: &Swarm, is_over: &AtomicBool) -> Fetched {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let all = tokio::task::LocalSet::new();
-    all.block_on(&runtime, async {
+impl Screen {
+    /// All clients, each with an open connection.
+    async fn open_all(address: SocketAddr, swarm: &Swarm) -> Vec<Self> {
         let mut screens = Vec::with_capacity(CLIENTS);
         for number in 0..CLIENTS {
             let plan = Plan { noticed: swarm.reached(number), fetched: now(), ..Plan::default() };
             let connection = Some(Connection::open(address).await);
-            screens.push(Screen { plan, wanted: plan, connection });
+            screens.push(Self { plan, wanted: plan, connection });
         }
-        let (screens, fetched) = (Rc::new(RefCell::new(screens)), Rc::new(RefCell::new(Fetched::default())));
-        while !is_over.load(Ordering::SeqCst) {
-            let (at, spread) = (now(), swarm.seen.spread_ms.load(Ordering::Relaxed));
-            for (number, screen) in screens.borrow_mut().iter_mut().enumerate() {
-                let reached = swarm.reached(number);
-                if screen.wanted.due(reached, at, spread).is_some() {
-                    screen.wanted.end(reached, at);
-                    fetched.borrow_mut().wanted += 1;
-                }
-                let Some(due) = screen.plan.due(reached, at, spread) else { continue };
-                let mut connection = screen.connection.take().expect("one fetch in flight");
-                let cursor = format!("{epoch}:{reached}:{reached}:");
-                let (screens, fetched) = (screens.clone(), fetched.clone());
-                tokio::task::spawn_local(async move {
-                    let held = connection.fetch(&cursor).await;
-                    fetched.borrow_mut().delays.push((now() - due) as f64 / 1e6);
-                    let screen = &mut screens.borrow_mut()[number];
-                    screen.plan.end(held, now());
-                    screen.connection = Some(connection);
-                });
+        screens
+    }
+}
+
+/// Fetches for all clients until `is_over`. It runs in a `LocalSet`.
+async fn fetch_all(screens: Vec<Screen>, epoch: &str, swarm: &Swarm, is_over: &AtomicBool) -> Fetched {
+    let (screens, fetched) = (Rc::new(RefCell::new(screens)), Rc::new(RefCell::new(Fetched::default())));
+    while !is_over.load(Ordering::SeqCst) {
+        let (at, spread) = (now(), swarm.seen.spread_ms.load(Ordering::Relaxed));
+        for (number, screen) in screens.borrow_mut().iter_mut().enumerate() {
+            let reached = swarm.reached(number);
+            if screen.wanted.due(reached, at, spread).is_some() {
+                screen.wanted.end(reached, at);
+                fetched.borrow_mut().wanted += 1;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            let Some(due) = screen.plan.due(reached, at, spread) else { continue };
+            let mut connection = screen.connection.take().expect("one fetch in flight");
+            let cursor = format!("{epoch}:{reached}:{reached}:");
+            let (screens, fetched) = (screens.clone(), fetched.clone());
+            tokio::task::spawn_local(async move {
+                let held = connection.fetch(&cursor).await;
+                fetched.borrow_mut().delays.push((now() - due) as f64 / 1e6);
+                let screen = &mut screens.borrow_mut()[number];
+                screen.plan.end(held, now());
+                screen.connection = Some(connection);
+            });
         }
-        fetched.take()
-    })
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fetched.take()
 }
 
 /// An HTTP connection, with what its client holds.

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use tempfile::TempDir;
 
 use crate::rows;
 use crate::server::Outside;
 
 /// The version of the content. A database of another version is built anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The events of the one large task in each database, as a share of all events.
 const LARGE_TASK: usize = 10;
 const READY_TIMEOUT: Duration = Duration::from_secs(1_200);
@@ -28,9 +29,19 @@ impl Size {
     }
 }
 
+/// A copy of the database with this size, in a folder that is deleted with the returned guard. A run writes into its copy
+/// alone, so each run meets the same rows.
+pub fn copy(size: Size) -> (PathBuf, TempDir) {
+    let built = database(size);
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = folder.path().join("requery.db");
+    std::fs::copy(built, &path).unwrap();
+    (path, folder)
+}
+
 /// The path of the database with this size. The first call builds the database and waits until the server has folded and
 /// indexed its rows.
-pub fn database(size: Size) -> PathBuf {
+fn database(size: Size) -> PathBuf {
     let Size { tasks, events } = size;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bounds-{VERSION}-{tasks}-{events}"));
     let path = folder.join("requery.db");
@@ -49,6 +60,7 @@ pub fn database(size: Size) -> PathBuf {
         until_ready(&db).await;
         db.close().await.unwrap();
     });
+    // The server takes its log into the file when it ends.
     server.stop();
     std::fs::write(built, "").unwrap();
     path

@@ -77,9 +77,9 @@ impl Percentiles {
 }
 
 impl Report {
-    /// Whether a request failed or a stream was lost.
+    /// Whether a request failed or a stream was lost. The times of the baseline lack those of its lost streams.
     pub fn has_errors(&self) -> bool {
-        self.load.errors > 0 || self.watched.lost > 0
+        self.load.errors > 0 || self.watched.lost > 0 || self.baseline.lost > 0
     }
 
     fn writes_a_second(&self) -> f64 {
@@ -113,7 +113,7 @@ impl Report {
             "baseline": {
                 "connect_ms": rounded(baseline.connect.as_secs_f64() * 1e3),
                 "send_to_client": Percentiles::of(&baseline.arrived.times).json(),
-                "frames": baseline.frames, "bytes": baseline.bytes,
+                "frames": baseline.frames, "bytes": baseline.bytes, "streams_lost": baseline.lost,
             },
         });
         format!("{object:#}\n")
@@ -170,7 +170,11 @@ impl Report {
         }
         let (frames, bytes) = (number(watched.frames), number(watched.bytes));
         text += &format!("\nframes   {frames} in {} flushes, {bytes} bytes\n", number(watched.arrived.flushes));
-        text += &format!("errors   {}, {} streams lost\n", number(load.errors), number(watched.lost));
+        text += &format!("errors   {}, {} streams lost", number(load.errors), number(watched.lost));
+        if baseline.lost > 0 {
+            text += &format!(", {} streams of the bare broadcast lost", number(baseline.lost));
+        }
+        text.push('\n');
         if let Some(error) = &load.first_error {
             text += &format!("         the first one: {}\n", crate::cli::escape_control_characters(error));
         }

@@ -8,29 +8,43 @@ use crate::protocol::limits;
 use crate::server::database::sql::change_log;
 use crate::server::database::{Position, ReadTransaction};
 
-/// The first change after the run of a cursor, if a later run began, and the number of changes that the cursor does not
-/// contain and that the log has.
+/// What the database knows of the run of a cursor and of the changes that the cursor does not contain.
 #[derive(FromQueryResult)]
-struct RunAndRows {
+pub struct RunAndRows {
+    is_known: bool,
+    /// The first change after the run, if a later run began.
     ends: Option<i64>,
+    /// The changes that the log has.
     rows: i64,
 }
 
+impl RunAndRows {
+    /// Whether the log still holds every change that `cursor` does not contain.
+    ///
+    /// The run of the cursor has to be known, the cursor must not reach beyond the beginning of the next run, and the log
+    /// must have each later change: it can be pruned, and another program can delete rows anywhere. A run whose changes
+    /// can have been taken back is not known, see `sqlite::connections`.
+    pub fn continue_at(&self, read: &ReadTransaction, cursor: &Cursor) -> bool {
+        let (first, now) = (cursor.snapshot().xmax(), read.cursor().snapshot().xmax());
+        let is_within_its_run = self.ends.is_none_or(|ends| first <= ends.unsigned_abs());
+        can_continue(read, cursor) && self.is_known && is_within_its_run && self.rows.unsigned_abs() == now - first
+    }
+}
+
 /// Whether the log still holds every change that `cursor` does not contain.
-///
-/// The run of the cursor has to be known, the cursor must not reach beyond the beginning of the next run, and the log
-/// must have each later change: it can be pruned, and another program can delete rows anywhere. A run whose changes can
-/// have been taken back is not known, see `sqlite::connections`.
 pub async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result<bool, DbErr> {
-    let (first, now) = (cursor.snapshot().xmax(), read.cursor().snapshot().xmax());
-    if cursor.snapshot().xmin() != first || first == 0 || first > now || now - first > limits::RESUME_CHANGES {
+    if !can_continue(read, cursor) {
         return Ok(false);
     }
-    let values = [cursor.epoch().into(), (&Position::of(cursor)).into()];
-    let run: Option<RunAndRows> = change_log::RUN_AND_ROWS.one(read, values).await?;
-    let Some(RunAndRows { ends, rows }) = run else { return Ok(false) };
-    let is_within_its_run = ends.is_none_or(|ends| first <= ends.unsigned_abs());
-    Ok(is_within_its_run && rows.unsigned_abs() == now - first)
+    let run: Option<RunAndRows> =
+        change_log::RUN_AND_ROWS.one(read, [(&Position::of(cursor)).into(), cursor.epoch().into()]).await?;
+    Ok(run.is_some_and(|run| run.continue_at(read, cursor)))
+}
+
+/// Whether the numbers of `cursor` are those of a cursor that the log can continue. It costs no statement.
+fn can_continue(read: &ReadTransaction, cursor: &Cursor) -> bool {
+    let (first, now) = (cursor.snapshot().xmax(), read.cursor().snapshot().xmax());
+    cursor.snapshot().xmin() == first && first != 0 && first <= now && now - first <= limits::RESUME_CHANGES
 }
 
 /// Whether a part of the log of which `read` rows were read lacks rows. SQLite gives out the numbers without a gap, also

@@ -23,7 +23,7 @@ use crate::protocol::model::{
     Bookmark, BookmarksSince, ChildTask, ChildrenSince, Event, EventsSince, PlacedBookmark, PlacedChild, PlacedEvent,
     PlacedSession, PlacedTask, Session, SessionsSince, Task, TasksSince,
 };
-use crate::server::change_log::{between, continues};
+use crate::server::change_log::{RunAndRows, between};
 use crate::server::database::sql::Sql;
 use crate::server::database::{Position, ReadTransaction};
 
@@ -32,15 +32,17 @@ use crate::server::database::{Position, ReadTransaction};
 struct ChangedRows {
     is_vague: bool,
     ids: StoredText,
+    #[sea_orm(nested)]
+    run: RunAndRows,
 }
 
-/// The first two values of a statement about the log after `cursor`, if the log still tells all of it.
-pub(super) async fn part_after(tx: &ReadTransaction, cursor: &Cursor) -> Result<Option<[Value; 2]>, DbErr> {
+/// The first three values of a statement about the log after `cursor`. None: the log has too much, or too little, to make a
+/// difference. The statement also tells whether the log continues the cursor, because each further statement would make a
+/// read that ends with the whole answer cost more than one that asked for it.
+pub(super) fn part_after(tx: &ReadTransaction, cursor: &Cursor) -> Option<[Value; 3]> {
     let part = between(&Position::of(cursor), &tx.position());
-    if part.most_changes() > limits::SINCE_CHANGES || !continues(tx, cursor).await? {
-        return Ok(None);
-    }
-    Ok(Some(part.values()))
+    let [from, to] = part.values();
+    (part.most_changes() <= limits::SINCE_CHANGES).then(|| [from, to, cursor.epoch().into()])
 }
 
 /// The ids of the rows that changed after `cursor`, as `query` finds them. None: the caller needs the whole answer.
@@ -51,9 +53,10 @@ pub(super) async fn changed_rows(
     values: impl IntoIterator<Item = Value>,
     limit: u64,
 ) -> Result<Option<Vec<String>>, DbErr> {
-    let Some(part) = part_after(tx, cursor).await? else { return Ok(None) };
+    let Some(part) = part_after(tx, cursor) else { return Ok(None) };
     let found: Option<ChangedRows> = query.one(tx, part.into_iter().chain(values)).await?;
-    let ids = found.filter(|found| !found.is_vague).and_then(|found| list(tx, &found.ids));
+    let found = found.filter(|found| !found.is_vague && found.run.continue_at(tx, cursor));
+    let ids = found.and_then(|found| list(tx, &found.ids));
     Ok(ids.filter(|ids: &Vec<String>| ids.len() <= most_rows(limit)))
 }
 

@@ -10,6 +10,7 @@ use super::{count, task_list, timeline, usage, work};
 use crate::protocol::limits;
 use crate::protocol::model::{ChildrenSince, SessionsSince, TaskDetailSince, TaskFigures, TasksSince};
 use crate::protocol::{Cursor, TaskId};
+use crate::server::change_log::RunAndRows;
 use crate::server::database::{ReadTransaction, in_scope, sql};
 
 /// The changes of a page of tasks since `cursor`. None: the caller needs the whole answer.
@@ -42,14 +43,18 @@ struct ChangedDetail {
     events: StoredText,
     sessions: StoredText,
     children: StoredText,
+    #[sea_orm(nested)]
+    run: RunAndRows,
 }
 
 /// The changes of the detail of a task since `cursor`. None: the caller needs the whole answer, or there is no such task.
 pub async fn detail(tx: &ReadTransaction, task_id: &TaskId, cursor: &Cursor) -> Result<Option<TaskDetailSince>, DbErr> {
-    let Some(part) = since::part_after(tx, cursor).await? else { return Ok(None) };
+    let Some(part) = since::part_after(tx, cursor) else { return Ok(None) };
     let values = part.into_iter().chain([task_id.as_str().into()]);
     let changed: Option<ChangedDetail> = sql::change_log::CHANGED_DETAIL.one(tx, values).await?;
-    let Some(changed) = changed.filter(|changed| !changed.is_vague) else { return Ok(None) };
+    let Some(changed) = changed.filter(|changed| !changed.is_vague && changed.run.continue_at(tx, cursor)) else {
+        return Ok(None);
+    };
     let rows = |json: &StoredText, limit| since::list(tx, json).filter(|ids| ids.len() <= since::most_rows(limit));
     let (Some(events), Some(sessions), Some(children)) = (
         rows(&changed.events, limits::DETAIL_EVENTS),

@@ -2,14 +2,26 @@
 
 use super::Sql;
 
-/// The first change after the run `?1`, if a later run began, and how many changes the log has from the change `?2` on.
-/// No row if the run is unknown.
-pub const RUN_AND_ROWS: Sql = Sql::new(
-    "select
-        (select later.begins from runs later where later.id > run.id order by later.id limit 1) as ends,
-        (select count(*) from changes where id >= ?2) as rows
-    from runs run where run.token = ?1",
-);
+/// What decides whether the log continues a cursor: whether its run is known, the first change after that run, if a later
+/// run began, and how many changes the log has from a change on.
+macro_rules! run_and_rows {
+    ($from:literal, $token:literal) => {
+        concat!(
+            "exists (select 1 from runs where token = ",
+            $token,
+            ") as is_known,
+            (select later.begins from runs run join runs later on later.id > run.id where run.token = ",
+            $token,
+            " order by later.id limit 1) as ends,
+            (select count(*) from changes where id >= ",
+            $from,
+            ") as rows"
+        )
+    };
+}
+
+/// What decides whether the log continues a cursor of the run `?2` from the change `?1` on.
+pub const RUN_AND_ROWS: Sql = Sql::new(concat!("select ", run_and_rows!("?1", "?2")));
 
 /// Deletes folded changes from the old end of the log, at most `?1` rows. The newest change stays.
 ///
@@ -55,85 +67,93 @@ macro_rules! ids {
     };
 }
 
-/// The tasks that changed from `?1` up to, but without, `?2` in the project `?3`, or in all, and whether the log does not
+/// The tasks that changed from `?1` up to, but without, `?2` in the project `?4`, or in all, and whether the log does not
 /// name all of them: a purge names none.
 pub const CHANGED_TASKS: Sql = Sql::new(concat!(
     "with part as materialized (
-        select distinct kind, task_id from changes where id >= ?1 and id < ?2 and (?3 is null or project = ?3 or ",
+        select distinct kind, task_id from changes where id >= ?1 and id < ?2 and (?4 is null or project = ?4 or ",
     is_unknown!(),
     ")) select coalesce(max(kind = 'tasks.purged' or ",
     is_unknown!(),
     "), 0) as is_vague, ",
     ids!("task_id", "kind in ('task.started', 'task.updated', 'task.completed', 'task.deleted', 'event.logged')"),
-    " as ids from part"
+    " as ids, ",
+    run_and_rows!("?1", "?3"),
+    " from part"
 ));
 
-/// The bookmarks that changed from `?1` up to, but without, `?2` in the project `?3` and of the task `?4`, or of all, and
+/// The bookmarks that changed from `?1` up to, but without, `?2` in the project `?4` and of the task `?5`, or of all, and
 /// whether the log does not name all of them: a deleted task takes its bookmarks along.
 pub const CHANGED_BOOKMARKS: Sql = Sql::new(concat!(
     "with part as materialized (
         select kind, task_id, object_id from changes where id >= ?1 and id < ?2 and (",
     is_unknown!(),
-    " or (?3 is null or project = ?3)
+    " or (?4 is null or project = ?4)
             and kind in ('tasks.purged', 'task.deleted', 'bookmark.saved', 'bookmark.deleted'))
     ) select coalesce(max(kind in ('tasks.purged', 'task.deleted') or ",
     is_unknown!(),
     "), 0) as is_vague, ",
-    ids!("object_id", "kind in ('bookmark.saved', 'bookmark.deleted') and (?4 is null or task_id = ?4)"),
-    " as ids from part"
+    ids!("object_id", "kind in ('bookmark.saved', 'bookmark.deleted') and (?5 is null or task_id = ?5)"),
+    " as ids, ",
+    run_and_rows!("?1", "?3"),
+    " from part"
 ));
 
-/// The changes from `?1` up to, but without, `?2` that concern the task `?3` or a task below it.
+/// The changes from `?1` up to, but without, `?2` that concern the task `?4` or a task below it.
 macro_rules! part_of_task {
     () => {
         concat!(
             "with part as materialized (
                 select kind, task_id, parent_task_id, object_id, event_class from changes
                 where id >= ?1 and id < ?2
-                    and (task_id = ?3 or parent_task_id = ?3 or kind = 'tasks.purged' or ",
+                    and (task_id = ?4 or parent_task_id = ?4 or kind = 'tasks.purged' or ",
             is_unknown!(),
             ")) "
         )
     };
 }
 
-/// The events of the task `?3` that changed from `?1` up to, but without, `?2`, and whether the log does not name all of
+/// The events of the task `?4` that changed from `?1` up to, but without, `?2`, and whether the log does not name all of
 /// them: a task that is replaced or comes back loses its events.
 pub const CHANGED_EVENTS: Sql = Sql::new(concat!(
     part_of_task!(),
-    "select coalesce(max(task_id = ?3 and kind in ('task.started', 'task.deleted') or ",
+    "select coalesce(max(task_id = ?4 and kind in ('task.started', 'task.deleted') or ",
     is_unknown!(),
     "), 0) as is_vague, ",
-    ids!("object_id", "kind in ('event.logged', 'event.updated') and task_id = ?3"),
-    " as ids from part"
+    ids!("object_id", "kind in ('event.logged', 'event.updated') and task_id = ?4"),
+    " as ids, ",
+    run_and_rows!("?1", "?3"),
+    " from part"
 ));
 
-/// The changes from `?1` up to, but without, `?2` in the detail of the task `?3`: the ids of the rows, and whether the other
+/// The changes from `?1` up to, but without, `?2` in the detail of the task `?4`: the ids of the rows, and whether the other
 /// parts changed. The log does not name all of them where a purge can have taken children, and where an earlier
 /// version did not note which row of the task changed.
 pub const CHANGED_DETAIL: Sql = Sql::new(concat!(
     part_of_task!(),
-    "select coalesce(max(kind = 'tasks.purged' or task_id = ?3 and (kind in ('task.started', 'task.deleted')
+    "select coalesce(max(kind = 'tasks.purged' or task_id = ?4 and (kind in ('task.started', 'task.deleted')
             or kind = 'task.updated' and object_id is null) or ",
     is_unknown!(),
     "), 0) as is_vague,
-        coalesce(max(task_id = ?3 and (kind = 'task.completed' or kind = 'task.updated' and object_id = 'task')), 0) as task,
-        coalesce(max(task_id = ?3 and kind = 'task.updated' and object_id = 'usage'), 0) as usage,
-        coalesce(max(task_id = ?3 and kind in ('event.logged', 'event.updated')
+        coalesce(max(task_id = ?4 and (kind = 'task.completed' or kind = 'task.updated' and object_id = 'task')), 0) as task,
+        coalesce(max(task_id = ?4 and kind = 'task.updated' and object_id = 'usage'), 0) as usage,
+        coalesce(max(task_id = ?4 and kind in ('event.logged', 'event.updated')
             and (event_class is null or event_class like '%/file/%')), 0) as files, ",
-    ids!("object_id", "kind in ('event.logged', 'event.updated') and task_id = ?3"),
+    ids!("object_id", "kind in ('event.logged', 'event.updated') and task_id = ?4"),
     " as events, ",
     ids!(
         "object_id",
-        "task_id = ?3 and (kind in ('session.started', 'session.ended')
+        "task_id = ?4 and (kind in ('session.started', 'session.ended')
             or kind = 'task.updated' and object_id not in ('task', 'usage'))"
     ),
     " as sessions, ",
     ids!(
         "task_id",
-        "parent_task_id = ?3 and kind in ('task.started', 'task.updated', 'task.completed', 'task.deleted')"
+        "parent_task_id = ?4 and kind in ('task.started', 'task.updated', 'task.completed', 'task.deleted')"
     ),
-    " as children from part"
+    " as children, ",
+    run_and_rows!("?1", "?3"),
+    " from part"
 ));
 
 #[cfg(test)]
