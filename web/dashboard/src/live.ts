@@ -40,6 +40,11 @@ export function useSubscribable<T>(source: Subscribable<T>): T {
   return held.source === source ? held.value : source.getSnapshot();
 }
 
+/** Whether the server reports each change now. */
+export function useIsLive(): boolean {
+  return useSubscribable(store.value.status).name === "live";
+}
+
 /** The view of a read model. The component is drawn again when the view is another one. */
 export function useModel<M extends ReadModel>(name: M): View<BodyOf<M>> {
   const view = useSubscribable(store.value.watch(name));

@@ -2,6 +2,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "./actions";
 import { type Answer, ask } from "./ask";
+import { pauseAfter } from "./backoff";
+import { useIsLive } from "./live";
 
 interface Page<T> {
   items: readonly T[];
@@ -41,6 +43,7 @@ class LoadedPages<T> {
   #hasEnded = false;
   #timer = 0;
   #nextWalk = 0;
+  #failures = 0;
 
   constructor(
     readonly path: string,
@@ -67,6 +70,13 @@ class LoadedPages<T> {
     this.#plan();
   }
 
+  /** The server can be reached again: a failed walk is repeated at once. */
+  retry(): void {
+    if (this.#failures === 0) return;
+    this.#nextWalk = 0;
+    this.#plan();
+  }
+
   end(): void {
     this.#hasEnded = true;
     clearTimeout(this.#timer);
@@ -89,14 +99,18 @@ class LoadedPages<T> {
       if (this.#hasEnded) return;
       this.pages = pages;
       this.#loaded = wanted;
+      this.#failures = 0;
     } catch (error) {
-      // The rows stay, and their age says so. The next change or the next press asks again.
-      this.behindSince = since;
+      // The rows stay, and their age says so until a walk succeeds. A press is repeated by a person.
+      this.behindSince = since ?? this.behindSince;
+      const wasPressed = this.#wanted > this.#loaded;
       this.#wanted = this.#loaded;
-      say((error as Error).message);
+      this.#failures = this.behindSince === null ? 0 : this.#failures + 1;
+      if (this.#failures > 0) this.#nextWalk = Date.now() + pauseAfter(this.#failures);
+      if (wasPressed || this.#failures === 1) say((error as Error).message);
     }
     this.#isWalking = false;
-    if (this.#wanted > this.#loaded || (this.behindSince !== null && this.behindSince !== since)) this.#plan();
+    if (this.#wanted > this.#loaded || this.behindSince !== null) this.#plan();
     this.changed();
   }
 
@@ -155,6 +169,10 @@ export function useOlder<T>(
   const mine = loaded.current;
   useEffect(() => mine.doubt(first), [mine, first?.next, sign]);
   useEffect(() => () => loaded.current?.end(), []);
+  const isLive = useIsLive();
+  useEffect(() => {
+    if (isLive) mine.retry();
+  }, [isLive]);
   mine.first = first;
   const hasNext = mine.next !== null;
   const isFull = mine.pages.length >= MOST_PAGES;

@@ -1,7 +1,8 @@
 /** Reads that are no read model: lists with a filter, the search, projects. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Answer, ask } from "./ask";
-import { store, useSubscribable } from "./live";
+import { pauseAfter } from "./backoff";
+import { useIsLive } from "./live";
 
 export interface Read<T> {
   data: T | null;
@@ -14,14 +15,6 @@ export interface Read<T> {
 
 /** The least time between two requests of one plain read: at most two a second. */
 const READ_PACE_MS = 500;
-/** A read that failed, or that did not have all rows yet, is tried again after this time, which doubles up to the second one. */
-const RETRY_MS = 1000;
-const LONGEST_RETRY_MS = 10_000;
-
-function pauseAfter(attempts: number): number {
-  return Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (attempts - 1));
-}
-
 /** The last answers, so that a screen has its rows at once when a person comes back. */
 interface Remembered {
   held: Answer<unknown>;
@@ -155,7 +148,7 @@ export function useRead<T>(
     document.addEventListener("visibilitychange", look);
     return () => document.removeEventListener("visibilitychange", look);
   }, [mine]);
-  const isLive = useSubscribable(store.value.status).name === "live";
+  const isLive = useIsLive();
   useEffect(() => {
     if (isLive) mine.retry();
   }, [isLive]);

@@ -43,8 +43,10 @@ export class OlderPages {
    * page stands for them too.
    */
   cover(events: readonly TimelineEvent[], before: string, oldest: number, trueAt: string | null): void {
-    const growing = this.#pages.find(({ isGrowing }) => isGrowing);
-    const lower = this.#pages.findLast(({ isGrowing }) => !isGrowing);
+    // A page that has others above it no longer grows: its rows would leave it for the new ones.
+    const top = this.#pages.at(-1);
+    const growing = top?.isGrowing ? top : undefined;
+    const lower = growing ? this.#pages.at(-2) : top;
     const begin = indexOf(events, (lower?.last ?? -1) + 1);
     const count = indexOf(events, oldest) - begin;
     const first = events[begin]?.position;

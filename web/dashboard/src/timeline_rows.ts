@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { say } from "./actions";
 import { type Answer, ask, query } from "./ask";
+import { pauseAfter } from "./backoff";
 import { store } from "./live";
 import type { EventPage, TaskDetail, TimelineEvent } from "./rows";
 import { indexOf, merged, OlderPages, PAGE_ROWS } from "./timeline_pages";
@@ -61,6 +62,8 @@ class LoadedTimeline {
   #hasEnded = false;
   #timer = 0;
   #nextReview = 0;
+  /** The reviews in a row with a request that failed. */
+  #failures = 0;
 
   constructor(
     readonly task_id: string,
@@ -210,13 +213,14 @@ class LoadedTimeline {
         });
       } catch (error) {
         page.isDoubtful = true;
+        if (!hasFailed && this.#failures === 0) say((error as Error).message);
         hasFailed = true;
-        say((error as Error).message);
       }
     }
     this.#isReviewing = false;
-    // After a failure the next change or the next view is soon enough.
-    if (!hasFailed) this.#planReview();
+    this.#failures = hasFailed ? this.#failures + 1 : 0;
+    if (hasFailed) this.#nextReview = Date.now() + pauseAfter(this.#failures);
+    this.#planReview();
   }
 
   /** Loads the next older page. While a load runs, this is that load. */

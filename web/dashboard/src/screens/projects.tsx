@@ -17,7 +17,7 @@ const idOf = (one: Project) => one.project;
 export function ProjectDialog({ close }: { close: () => void }) {
   const overview = useModel("overview");
   const read = useRead<ProjectPage>(PATH, overview.data);
-  const older = useOlder<Project>(PATH, read.data, read.data, idOf);
+  const older = useOlder<Project>(PATH, read.data, read.answers, idOf);
   const [filter, setFilter] = useState("");
   const choose = (name: string | null) => {
     // A task is in one project. In another one its screen would have no row to show.

@@ -110,6 +110,7 @@ export function tests() {
     await letGo(page);
     const truth = await firstTasks(server, project, 300);
     await until(async () => (await idsOf(taskRows(page))).join() === truth.join(), "the rows are those of the server");
+    await quieted(proxy, QUIET_MS, Date.now());
     assert.deepEqual(proxy.taken(), [], "no request came later");
   });
 
@@ -341,5 +342,53 @@ export function tests() {
     const seen = await idsOf(eventRows(page));
     const first = all.indexOf(seen[0]);
     assert.deepEqual(seen, all.slice(first, first + seen.length));
+  });
+
+  scenario("a row below a filled hole is read again when it changes", ALONE, async (stage) => {
+    const { page, server, project, show } = stage;
+    const task = await server.newTask(project, { title: "far" });
+    await server.logEvents(task, longSteps(400));
+    await show(`/tasks/${task.task_id}`);
+    await page.getByText("step 399").waitFor();
+    const more = async (name, count) => {
+      const steps = Array.from({ length: count }, (_, at) => ({ kind: "log", title: `${name} ${at}` }));
+      await server.logEvents(task, steps);
+      await page.getByText(`${name} ${count - 1}`, { exact: true }).waitFor();
+    };
+    // Rows leave the newest page one after another, then more come than the newest page has, and then one more.
+    for (const name of ["a", "b", "c"]) await more(name, 30);
+    await more("many", 120);
+    await more("last", 1);
+    const row = page.locator(`[data-row]`, { hasText: "step 354" });
+    await timeline(page).hover();
+    await until(async () => {
+      if ((await row.count()) > 0) return true;
+      await page.mouse.wheel(0, -600);
+      return false;
+    }, "the row is drawn");
+    const id = await row.getAttribute("data-row");
+    await server.send("PATCH", `/api/v1/events/${id}`, { title: "renamed" });
+    await until(() => page.getByText("renamed").isVisible(), "the change is shown");
+  });
+
+  scenario("older rows whose request failed are read again without a further change", ALONE, async (stage) => {
+    const { page, server, project, show, proxy } = stage;
+    const tasks = await longTasks(server, project, 150);
+    await show("/tasks");
+    await showsTruth(page, server, project);
+    await loadOlder(page, "Older tasks", taskRows(page), 150);
+    await letGo(page);
+    let failed = 0;
+    const failure = { status: 503, type: "application/json", body: JSON.stringify({ detail: "busy" }) };
+    proxy.replace = (path) => {
+      if (!path.includes("before=")) return null;
+      failed += 1;
+      return failure;
+    };
+    await server.send("DELETE", `/api/v1/tasks/${tasks[1].task_id}`);
+    await until(() => failed >= 2, "the request is repeated");
+    proxy.replace = () => null;
+    const isGone = async () => (await page.locator(`[data-row="${tasks[1].task_id}"]`).count()) === 0;
+    await until(isGone, "the deletion is shown");
   });
 }
