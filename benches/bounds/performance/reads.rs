@@ -109,7 +109,7 @@ impl Read {
             let full = asked(process, reader, &path, compressed);
             turns.note(Figure::FullCpu, full.cpu);
             turns.note(Figure::FullBytes, full.answer.bytes as f64);
-            let cursor = full.answer.header("requery-cursor").unwrap();
+            let cursor = full.cursor();
             log(&mut requery.writer, large, 1);
             let since = asked(process, reader, &format!("{path}?since={cursor}"), compressed);
             turns.note(Figure::SinceCpu, since.cpu);
@@ -125,6 +125,13 @@ pub struct Asked {
     /// The processor time of the server.
     pub cpu: f64,
     pub time: f64,
+}
+
+impl Asked {
+    /// The cursor of the answer.
+    pub fn cursor(&self) -> String {
+        self.answer.header("requery-cursor").expect("an answer with a cursor").to_owned()
+    }
 }
 
 /// Asks once.
