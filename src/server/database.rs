@@ -49,7 +49,7 @@ mod turns;
 pub use turns::Turns;
 
 mod read_key;
-pub use read_key::ReadKey;
+pub use read_key::{ListedRows, ReadKey, most_changed_rows};
 
 mod encoded;
 

@@ -3,6 +3,8 @@
 //! The two reads of a turn meet the same changes, each once: an answer that another read left in the cache would cost
 //! nothing.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
@@ -16,6 +18,8 @@ use super::{Requery, compared, log};
 const PAGE: usize = 50;
 /// The reads of one round, of each kind: so many that the medians of two equal reads differ by a few hundredths.
 const TURNS: usize = 30;
+/// The server has followed its log up to a change after this time.
+const NOTICED: Duration = Duration::from_millis(5);
 const TASKS_PAGE: &str = "/api/v1/tasks?project=acme-web&status=completed";
 const BOOKMARKS_PAGE: &str = "/api/v1/bookmarks?project=acme-web";
 const SMALL_PAGE: &str = "/api/v1/bookmarks?project=small";
@@ -63,6 +67,8 @@ pub fn measure() -> Vec<Row> {
                     // Each of the two is the first one in half of the turns.
                     for is_since in [turn % 2 == 0, turn % 2 == 1] {
                         written.make(change);
+                        // A client asks after the notice of the change.
+                        std::thread::sleep(NOTICED);
                         let asked_path = if is_since { format!("{path}&since={cursor}") } else { path.to_owned() };
                         let answer = asked(process, &mut reader, &asked_path, compressed);
                         cursor = answer.cursor();

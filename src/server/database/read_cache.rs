@@ -175,9 +175,12 @@ impl ReadCache {
         )
     }
 
-    /// Where the changes of the answer `key` begin for a caller that holds it at `since`. None: no tail follows the log.
+    /// Where the changes of the answer `key` begin for a caller that holds it at `since`. None: no tail follows the log, or
+    /// the caller is known to need the whole answer.
     pub(super) fn base(&self, key: &CacheKey, since: &Cursor) -> Option<Base> {
-        lock(&self.noted).as_ref().map(|noted| noted.base(key.dependency, since))
+        let noted = lock(&self.noted);
+        let noted = noted.as_ref().filter(|noted| !noted.need_whole(&key.read, &key.scope, since))?;
+        Some(noted.base(key.dependency, since))
     }
 
     /// The answer in memory, whether it is current or not.

@@ -11,18 +11,34 @@ pub struct ReadKey {
     operation: &'static str,
     parameters: Vec<(&'static str, String)>,
     read_model: Option<ReadModel>,
+    listed: Option<(ListedRows, u64)>,
+}
+
+/// The rows of a list that is read with `since`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListedRows {
+    Tasks,
+    Bookmarks,
+    /// The events of the task that is the read model.
+    Events,
+}
+
+/// The most rows that an answer with changes has of a list with at most `limit` rows. The whole list costs as much as some
+/// more rows.
+pub fn most_changed_rows(limit: u64) -> usize {
+    usize::try_from(limit / 2).unwrap_or(usize::MAX).max(1)
 }
 
 impl ReadKey {
     /// The key of an operation, without parameters. Each change of the answer makes a notice that makes `read_model`
     /// stale, so the answer can be kept in memory until such a notice.
     pub fn new(operation: &'static str, read_model: ReadModel) -> Self {
-        Self { operation, parameters: Vec::new(), read_model: Some(read_model) }
+        Self { operation, parameters: Vec::new(), read_model: Some(read_model), listed: None }
     }
 
     /// The key of an operation whose answer is never kept: it is read from the database each time.
     pub fn not_kept(operation: &'static str) -> Self {
-        Self { operation, parameters: Vec::new(), read_model: None }
+        Self { operation, parameters: Vec::new(), read_model: None, listed: None }
     }
 
     /// Adds a parameter. A parameter that was left out is left out here too.
@@ -30,6 +46,18 @@ impl ReadKey {
     pub fn with(mut self, name: &'static str, value: Option<impl fmt::Display>) -> Self {
         self.parameters.extend(value.map(|value| (name, value.to_string())));
         self
+    }
+
+    /// The answer lists at most `limit` of these rows, of all that the caller may see. It lets the cache know without a query
+    /// that a caller needs the whole answer.
+    #[must_use]
+    pub fn listing(self, rows: ListedRows, limit: u64) -> Self {
+        Self { listed: Some((rows, limit)), ..self }
+    }
+
+    /// The listed rows, and how many there are at most.
+    pub(super) fn listed(&self) -> Option<(ListedRows, u64)> {
+        self.listed
     }
 
     /// The key of the changes of this answer. One key is for all callers that hold the answer of now, and one for all that

@@ -12,7 +12,7 @@ use super::{Group, now_ms};
 use crate::protocol::model::{Bookmark, BookmarkPage, BookmarksSince};
 use crate::protocol::write::SaveBookmark;
 use crate::protocol::{BookmarkId, Cursor, ReadModel, TaskId};
-use crate::server::database::{Database, ReadKey, ReadTransaction};
+use crate::server::database::{Database, ListedRows, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
@@ -43,6 +43,8 @@ impl BookmarkApi {
             Ok(read::bookmark::page_since(tx, task_id.0.as_ref(), &window, page.limit(), cursor).await?)
         };
         let key = page.extend(key);
+        // The bookmarks of one task can be few among many that changed.
+        let key = if task_id.0.is_none() { key.listing(ListedRows::Bookmarks, page.limit()) } else { key };
         reading.since(page.since(since)).answer_since(&self.0, project.0, key, changes, queries).await
     }
 

@@ -16,7 +16,7 @@ use crate::protocol::model::{Purged, Task, TaskDetail, TaskDetailSince, TaskPage
 use crate::protocol::write::{NewTask, Purge, TaskPatch};
 use crate::protocol::{Cursor, ReadModel, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::{Database, ReadKey, ReadTransaction};
+use crate::server::database::{Database, ListedRows, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::ingest::task::{Deletion, PurgeConditions};
@@ -51,7 +51,7 @@ impl TaskApi {
             Ok(read::task_since::page(tx, &filter, &window, page.limit(), cursor).await?)
         };
         let queries = async |tx: &ReadTransaction| Ok(read::task::page(tx, &filter, &window, page.limit()).await?);
-        let key = page.extend(key);
+        let key = page.extend(key).listing(ListedRows::Tasks, page.limit());
         reading.since(page.since(since)).answer_since(&self.0, project.0, key, changes, queries).await
     }
 
@@ -82,6 +82,7 @@ impl TaskApi {
         reading: Reading,
     ) -> Result<ReadAnswer<OrSince<TaskDetail, TaskDetailSince>>, ApiError> {
         let key = ReadKey::new("task", ReadModel::Task(task_id.0.clone())).with("task_id", Some(&task_id.0));
+        let key = key.listing(ListedRows::Events, limits::DETAIL_EVENTS);
         let changes =
             async |tx: &ReadTransaction, cursor: &Cursor| Ok(read::task_since::detail(tx, &task_id.0, cursor).await?);
         let queries = async |tx: &ReadTransaction| Ok(read::task::detail(tx, &task_id.0).await?);

@@ -15,7 +15,7 @@ use super::{Group, now_ms};
 use crate::protocol::model::{Event, EventPage, EventsLogged, EventsSince, Session};
 use crate::protocol::write::{EventPatch, NewSession, SessionPatch};
 use crate::protocol::{Cursor, EventId, ReadModel, SessionId, TaskId};
-use crate::server::database::{Database, ReadKey, ReadTransaction};
+use crate::server::database::{Database, ListedRows, ReadKey, ReadTransaction};
 use crate::server::error::ApiError;
 use crate::server::ingest;
 use crate::server::read;
@@ -43,7 +43,7 @@ impl TimelineApi {
         let changes = async |tx: &ReadTransaction, cursor: &Cursor| {
             Ok(read::timeline::page_since(tx, &task_id.0, &window, page.limit(), cursor).await?)
         };
-        let key = page.extend(key);
+        let key = page.extend(key).listing(ListedRows::Events, page.limit());
         let queries =
             async |tx: &ReadTransaction| Ok(read::timeline::page(tx, &task_id.0, &window, page.limit()).await?);
         let (row, reading) = (("task", &task_id.0), reading.since(page.since(since)));

@@ -25,7 +25,7 @@ use crate::protocol::model::{
 };
 use crate::server::change_log::{RunAndRows, between};
 use crate::server::database::sql::Sql;
-use crate::server::database::{Position, ReadTransaction};
+use crate::server::database::{Position, ReadTransaction, most_changed_rows};
 
 /// The rows that a part of the log names, or that it does not name all of them.
 #[derive(FromQueryResult)]
@@ -57,12 +57,7 @@ pub(super) async fn changed_rows(
     let found: Option<ChangedRows> = query.one(tx, part.into_iter().chain(values)).await?;
     let found = found.filter(|found| !found.is_vague && found.run.continue_at(tx, cursor));
     let ids = found.and_then(|found| list(tx, &found.ids));
-    Ok(ids.filter(|ids: &Vec<String>| ids.len() <= most_rows(limit)))
-}
-
-/// The most rows of a list that an answer with changes has. The whole list costs as much as some more rows.
-pub(super) fn most_rows(limit: u64) -> usize {
-    usize::try_from(limit / 2).unwrap_or(usize::MAX).max(1)
+    Ok(ids.filter(|ids: &Vec<String>| ids.len() <= most_changed_rows(limit)))
 }
 
 /// The keys in a JSON array of the database. None for a text that is none: a program wrote an id that is no text.
@@ -126,7 +121,7 @@ impl<K: Clone + Eq + Hash> ListChange<K> {
     pub(super) fn of(page: PageRows<K>, changed: Vec<(String, Option<K>)>, limit: u64) -> Option<Self> {
         let now = page.rows;
         let there: Vec<&K> = changed.iter().filter_map(|(_, key)| key.as_ref()).collect();
-        let places = places(&now, &there, changed.len() - there.len(), most_rows(limit))?;
+        let places = places(&now, &there, changed.len() - there.len(), most_changed_rows(limit))?;
         let is_there = |key: &Option<K>| key.as_ref().is_some_and(|key| now.contains(key));
         Some(Self {
             places: places.into_iter().map(|at| (at, now[at].clone())).collect(),

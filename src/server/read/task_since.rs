@@ -11,7 +11,7 @@ use crate::protocol::limits;
 use crate::protocol::model::{ChildrenSince, SessionsSince, TaskDetailSince, TaskFigures, TasksSince};
 use crate::protocol::{Cursor, TaskId};
 use crate::server::change_log::RunAndRows;
-use crate::server::database::{ReadTransaction, in_scope, sql};
+use crate::server::database::{ReadTransaction, in_scope, most_changed_rows, sql};
 
 /// The changes of a page of tasks since `cursor`. None: the caller needs the whole answer.
 pub async fn page(
@@ -55,7 +55,7 @@ pub async fn detail(tx: &ReadTransaction, task_id: &TaskId, cursor: &Cursor) -> 
     let Some(changed) = changed.filter(|changed| !changed.is_vague && changed.run.continue_at(tx, cursor)) else {
         return Ok(None);
     };
-    let rows = |json: &StoredText, limit| since::list(tx, json).filter(|ids| ids.len() <= since::most_rows(limit));
+    let rows = |json: &StoredText, limit| since::list(tx, json).filter(|ids| ids.len() <= most_changed_rows(limit));
     let (Some(events), Some(sessions), Some(children)) = (
         rows(&changed.events, limits::DETAIL_EVENTS),
         rows(&changed.sessions, limits::DETAIL_ROWS),

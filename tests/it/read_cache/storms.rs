@@ -151,9 +151,10 @@ async fn callers_with_different_answers_cost_one_more_query() {
     cached.stop().await;
 }
 
-/// The log does not tell the changes to the callers, and they all need the whole answer.
+/// The log does not tell the changes to the callers, and they all need the whole answer. The cache knows that for a list of
+/// all bookmarks. For a list of few rows among many the log is asked first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_callers_whose_changes_are_not_told_cost_two_queries() {
+async fn a_thousand_callers_whose_changes_are_not_told_cost_one_query_or_two() {
     let cached = Cached::start().await;
     let (kept, gone) = (cached.task("kept", "p").await, cached.task("gone", "p").await);
     for number in 0..20 {
@@ -165,12 +166,38 @@ async fn a_thousand_callers_whose_changes_are_not_told_cost_two_queries() {
     // A deleted task takes its bookmarks along, and the log does not name them.
     cached.write("DELETE", &format!("/api/v1/tasks/{gone}"), serde_json::Value::Null).await;
     cached.until_told(&mut ws).await;
-    let before = cached.work();
-    let path = format!("/api/v1/bookmarks?since={}", first.cursor());
-    let answers = all_get(&cached, &path, &[]).await;
-    assert!(answers.iter().all(|got| got.status == 200 && got.json().get("full").is_none()));
-    let work = cached.work().since(before);
-    assert!(work.queries <= 2 && work.encoded == 1, "{work:?}");
+    for (filter, queries) in [(String::new(), 1), (format!("&task_id={kept}"), 2)] {
+        let before = cached.work();
+        let path = format!("/api/v1/bookmarks?since={}{filter}", first.cursor());
+        let answers = all_get(&cached, &path, &[]).await;
+        assert!(answers.iter().all(|got| got.status == 200 && got.json().get("full").is_none()));
+        let work = cached.work().since(before);
+        assert!(work.queries == queries && work.encoded == 1, "{path}: {work:?}");
+    }
+    cached.stop().await;
+}
+
+/// Most rows of a page changed, so its changes would cost as much as the page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_which_most_rows_changed_is_read_whole_by_one_query() {
+    let cached = Cached::start().await;
+    let mut tasks = Vec::new();
+    for number in 0..10 {
+        tasks.push(cached.task(&format!("{number} {}", "long ".repeat(40)), "p").await);
+    }
+    let mut ws = cached.ws().await;
+    let path = "/api/v1/tasks?limit=8";
+    for (changed, is_whole) in [(4, false), (5, true)] {
+        let first = cached.get(path, &[]).await;
+        for task in &tasks[..changed] {
+            cached.rename(task, &format!("{changed} {}", "long ".repeat(40))).await;
+        }
+        cached.until_told(&mut ws).await;
+        let before = cached.work();
+        let again = cached.get(&format!("{path}&since={}", first.cursor()), &[]).await;
+        assert_eq!((again.status, again.json().get("full").is_none()), (200, is_whole), "{changed}");
+        assert_eq!(cached.work().since(before).queries, 1, "{changed}");
+    }
     cached.stop().await;
 }
 

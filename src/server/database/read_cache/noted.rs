@@ -11,6 +11,10 @@ use crate::engine::invalidation;
 use crate::protocol::{Cursor, EveryTask, Notice, ReadModel, Watched};
 use crate::server::access::scope::Scope;
 use crate::server::database::Position;
+use crate::server::database::read_key::ReadKey;
+
+mod recent;
+use recent::RecentChanges;
 
 /// How many read models each of the two halves of the table holds. With more changes the older half is dropped, and an
 /// answer that was read before them and not used since is read again. A half takes less than 6 MB.
@@ -37,6 +41,7 @@ pub(super) struct NotedChanges {
     /// The last change that was noted.
     last: Position,
     half: usize,
+    recent: RecentChanges,
 }
 
 /// The last change of a read model. The changes between two completed cursors count as one.
@@ -94,6 +99,7 @@ impl NotedChanges {
             newer: HashMap::new(),
             older: HashMap::new(),
             half,
+            recent: RecentChanges::default(),
         }
     }
 
@@ -104,6 +110,7 @@ impl NotedChanges {
 
     /// Notes a change that `position` contains. The changes come in the order of the log.
     pub(super) fn note(&mut self, notice: &Notice, position: &Position) {
+        self.recent.note(notice, position);
         let reached = Position::of(&self.reached);
         let before = if self.last.covers(&reached) { self.last.clone() } else { reached };
         for stale in invalidation::stale(notice) {
@@ -159,6 +166,11 @@ impl NotedChanges {
         let at = Position::of(cursor);
         let last = self.last_change(dependency).map_or(&self.floor, |change| &change.at);
         at.covers(last) && self.has_every_task(dependency, &at)
+    }
+
+    /// Whether a caller that holds the answer at `cursor` is known to need the whole one.
+    pub(super) fn need_whole(&self, read: &ReadKey, scope: &Scope, cursor: &Cursor) -> bool {
+        cursor.epoch() == self.reached.epoch() && self.recent.need_whole(read, scope, &Position::of(cursor))
     }
 
     /// The base of the changes for a caller that holds an answer at `cursor`. All the callers that hold the answer before

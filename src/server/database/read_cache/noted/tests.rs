@@ -1,7 +1,7 @@
 use super::{Base, Dependency, NotedChanges};
-use crate::protocol::{Cursor, NoticeKind, ReadModel, TaskId};
+use crate::protocol::{Cursor, Notice, NoticeKind, ReadModel, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::Position;
+use crate::server::database::{ListedRows, Position, ReadKey};
 
 const EPOCH: &str = "run";
 
@@ -23,6 +23,70 @@ fn overview(project: Option<&str>) -> Dependency {
 
 fn of_task(number: u64) -> Dependency {
     Dependency::of(&ReadModel::Task(task(number)), &Scope::All)
+}
+
+/// The sample of this kind, about this row of a list. A kind that names no such row is the sample.
+fn of_row(kind: NoticeKind, rows: ListedRows, row: u64) -> Notice {
+    let sample = kind.sample();
+    let fields = sample.fields();
+    let id = match rows {
+        ListedRows::Tasks => fields.task_id.map(ToString::to_string),
+        ListedRows::Bookmarks => fields.bookmark_id.map(ToString::to_string),
+        ListedRows::Events => fields.event_id.map(ToString::to_string),
+    };
+    let Some(id) = id else { return sample };
+    let text = serde_json::to_string(&sample).expect("JSON").replace(&id, task(row).as_str());
+    serde_json::from_str(&text).expect("a notice")
+}
+
+#[test]
+fn a_list_is_needed_whole_where_a_change_names_no_row_or_too_many_rows_changed() {
+    use NoticeKind as Kind;
+    let sample_task = Kind::EventLogged.sample().task_id().cloned().expect("a task");
+    let keys = [
+        (ListedRows::Tasks, ReadModel::Overview),
+        (ListedRows::Bookmarks, ReadModel::Bookmarks),
+        (ListedRows::Events, ReadModel::Task(sample_task)),
+    ];
+    for (rows, read_model) in keys {
+        let key = ReadKey::new("list", read_model).listing(rows, 6);
+        for kind in NoticeKind::ALL.iter().copied() {
+            let names_row = match rows {
+                ListedRows::Tasks => {
+                    matches!(kind.as_str(), name if name.starts_with("task.") || name == "event.logged")
+                }
+                ListedRows::Bookmarks => kind.as_str().starts_with("bookmark."),
+                ListedRows::Events => kind.as_str().starts_with("event."),
+            };
+            let names_not_all = match rows {
+                ListedRows::Tasks => kind == Kind::TasksPurged,
+                ListedRows::Bookmarks => matches!(kind, Kind::TasksPurged | Kind::TaskDeleted),
+                ListedRows::Events => matches!(kind, Kind::TaskStarted | Kind::TaskDeleted),
+            };
+            // Three of six rows are sent, the fourth one makes the list whole. The same row counts once.
+            for (rows_changed, is_too_much) in
+                [(vec![1], false), (vec![1, 2, 3, 3, 2], false), (vec![1, 2, 3, 4], true)]
+            {
+                let mut noted = NotedChanges::from(cursor(5));
+                for (number, row) in rows_changed.into_iter().enumerate() {
+                    noted.note(&of_row(kind, rows, row), &Position::of(&cursor(6 + number as u64)));
+                }
+                let expected = names_not_all || names_row && is_too_much;
+                let case = format!("{rows:?} {kind:?} {is_too_much}");
+                let needs = |project: Option<&str>, at| noted.need_whole(&key, &scope(project), &at);
+                assert_eq!(needs(None, cursor(5)), expected, "{case}");
+                assert_eq!(needs(Some(kind.sample().project()), cursor(5)), expected, "{case}");
+                let is_elsewhere = rows == ListedRows::Events;
+                assert_eq!(needs(Some("another"), cursor(5)), expected && is_elsewhere, "{case}");
+                assert!(!needs(None, cursor(20)), "the caller holds all of them: {case}");
+                assert!(!needs(None, Cursor::counter("another", 5)), "{case}");
+            }
+        }
+    }
+    let mut noted = NotedChanges::from(cursor(5));
+    noted.note(&Kind::TasksPurged.sample(), &Position::of(&cursor(6)));
+    let unlisted = ReadKey::new("list", ReadModel::Bookmarks);
+    assert!(!noted.need_whole(&unlisted, &Scope::All, &cursor(5)), "a key without a list");
 }
 
 /// Changes of many tasks, one change of the log each.
