@@ -130,7 +130,7 @@ impl App {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, folded).await.expect("the changes are folded in time");
+        timeout(BACKGROUND_PATIENCE, folded).await.expect("the changes are folded in time");
     }
 
     /// Lets the server read its file, so that it knows each write of another program. The first frame of a stream can lack a

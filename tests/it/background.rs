@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::app::{App, BACKGROUND_PATIENCE, PATIENCE, sqlite3};
+use crate::app::{App, BACKGROUND_PATIENCE, sqlite3};
 use crate::process::ServerProcess;
 use crate::sources::source_files;
 
@@ -70,7 +70,7 @@ async fn a_lone_writer_never_meets_the_background_work_of_the_server() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, done).await.unwrap();
+    tokio::time::timeout(BACKGROUND_PATIENCE, done).await.unwrap();
 }
 
 /// The number behind a word of a log line, such as `changes=`.

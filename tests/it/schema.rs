@@ -11,7 +11,7 @@ use requery::server::database::Database;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::app::{App, PATIENCE, Ws, sqlite3};
+use crate::app::{App, BACKGROUND_PATIENCE, PATIENCE, Ws, sqlite3};
 
 mod broken;
 mod refused;
@@ -240,7 +240,7 @@ async fn figures_and_search_include_writes_made_without_triggers() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, found).await.unwrap();
+    tokio::time::timeout(BACKGROUND_PATIENCE, found).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{Answer, Client};
-use crate::app::{App, PATIENCE};
+use crate::app::{App, BACKGROUND_PATIENCE};
 
 #[tokio::test]
 async fn tasks_are_paged_in_both_directions() {
@@ -67,7 +67,7 @@ async fn the_server_gives_all_but_the_newest_tasks_a_place() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, listed).await.expect("the tasks have a place in time");
+    timeout(BACKGROUND_PATIENCE, listed).await.expect("the tasks have a place in time");
     let is_unlisted = "select listed_at is null from tasks where title = '0'";
     assert_eq!(app.sql(is_unlisted), "0");
     app.sql("insert into events (task_id, kind) select id, 'log' from tasks where title = '0'");
@@ -96,7 +96,7 @@ async fn tasks_that_change_now_get_no_place() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, listed).await.expect("the tasks that rest have a place in time");
+    timeout(BACKGROUND_PATIENCE, listed).await.expect("the tasks that rest have a place in time");
     assert_eq!(app.sql("select count(*) from tasks where listed_at is not null and title = 'changes'"), "0");
 }
 

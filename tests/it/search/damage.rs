@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{NONE, all, index_size, titles};
-use crate::app::{App, PATIENCE, overwrite_first_page, side_by_side, sqlite3};
+use crate::app::{App, BACKGROUND_PATIENCE, overwrite_first_page, side_by_side, sqlite3};
 use crate::rest::Client;
 
 /// The results for `query` once the search answers. Until then only the search may answer 503.
@@ -20,7 +20,7 @@ async fn found_again(client: &Client, query: &str) -> Vec<String> {
         if answer.status == 200 && answer.at("/complete") == json!(true) && answer.at("/items/0") != Value::Null {
             return all(client, query).await;
         }
-        assert!(began.elapsed() < PATIENCE, "the index is not repaired: {}", answer.text);
+        assert!(began.elapsed() < BACKGROUND_PATIENCE, "the index is not repaired: {}", answer.text);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -98,7 +98,7 @@ fn replace(app: &App, other: &Path) {
 async fn gamma_is_served(client: &Client, damage: &str) {
     let began = Instant::now();
     while !client.get("/api/v1/tasks").await.text.contains("gamma") {
-        assert!(began.elapsed() < PATIENCE, "the file is not served: {damage}");
+        assert!(began.elapsed() < BACKGROUND_PATIENCE, "the file is not served: {damage}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -113,7 +113,7 @@ async fn damage_that_only_the_integrity_check_finds_is_repaired() {
     let app = App::start_in(folder, |_| ()).await;
     let began = Instant::now();
     while app.sql(damaged) != "0" {
-        assert!(began.elapsed() < PATIENCE, "the index is not repaired");
+        assert!(began.elapsed() < BACKGROUND_PATIENCE, "the index is not repaired");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let client = Client::of(&app);
@@ -155,7 +155,7 @@ async fn a_table_that_cannot_be_rebuilt_disables_only_the_search(table: &str) {
                 break;
             }
             assert!(matches!(answer.status, 200 | 503), "{table}: {}", answer.text);
-            assert!(began.elapsed() < PATIENCE, "{table}: {}", answer.text);
+            assert!(began.elapsed() < BACKGROUND_PATIENCE, "{table}: {}", answer.text);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -207,7 +207,7 @@ async fn this_damage_does_not_hide_a_damaged_table((damage, overwritten, away): 
     }
     let began = Instant::now();
     while client.get("/readyz").await.status != 503 {
-        assert!(began.elapsed() < PATIENCE, "the damage is not found: {damage}");
+        assert!(began.elapsed() < BACKGROUND_PATIENCE, "the damage is not found: {damage}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // The check of the reopened file finds the damage again, so the server stays at 503.
