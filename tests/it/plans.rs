@@ -62,6 +62,8 @@ async fn a_scan_is_found() {
         ("select e.id from tasks t join events e on e.task_id = t.id where t.id = ?", true),
         ("select id from tasks where title = ?", false),
         ("select id from tasks order by title limit 5", false),
+        ("select id from tasks indexed by tasks_status_since where status = ? order by stale_since limit 5", false),
+        ("select id from tasks where status not in (?) and stale_since is not null order by stale_since limit 5", true),
         ("select id from tasks order by listed_at desc, id desc limit 5", true),
         ("select id from tasks order by listed_at desc, id desc", false),
         ("select count(*) from changes where id >= ?", true),
@@ -91,12 +93,13 @@ async fn plan(db: &DatabaseConnection, query: &str) -> Vec<String> {
 }
 
 /// The steps that read a whole table. A walk of an index is bounded by the limit of its query, if no step sorts the rows
-/// before the limit. A walk over the events is refused also then: a condition can leave out all of them. A page of bookmarks
-/// is found in the order of an index, so a search that sorts its rows is refused there too.
+/// before the limit. A walk over the events is refused also then: a condition can leave out all of them. A page of bookmarks, and
+/// the tasks of a status, are found in the order of an index, so a search that sorts its rows is refused there too.
 fn unbounded<'a>(query: &'a str, steps: &'a [String]) -> impl Iterator<Item = &'a String> {
     let is_cut = query.to_lowercase().contains(" limit ");
     steps.iter().enumerate().filter_map(move |(at, step)| {
-        if step.starts_with("SEARCH bookmarks ") {
+        // The tasks of a status can be all tasks.
+        if step.starts_with("SEARCH bookmarks ") || step.contains("INDEX tasks_status_since (status=?)") {
             let is_sorted = steps.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY"));
             return (is_cut && is_sorted).then_some(step);
         }
