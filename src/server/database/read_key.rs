@@ -48,8 +48,8 @@ impl ReadKey {
         self
     }
 
-    /// The answer lists at most `limit` of these rows, of all that the caller may see. It lets the cache know without a query
-    /// that a caller needs the whole answer.
+    /// The answer lists at most `limit` of these rows. It lets the cache know without a query that a caller needs the whole
+    /// answer. As in the query for the changed rows, a changed row counts also if a filter of the list leaves it out.
     #[must_use]
     pub fn listing(self, rows: ListedRows, limit: u64) -> Self {
         Self { listed: Some((rows, limit)), ..self }

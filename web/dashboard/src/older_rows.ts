@@ -72,9 +72,7 @@ class LoadedPages<T> {
 
   /** The server can be reached again: a failed walk is repeated at once. */
   retry(): void {
-    if (this.#failures === 0) return;
-    this.#nextWalk = 0;
-    this.#plan();
+    if (this.#failures > 0) this.#plan(0);
   }
 
   end(): void {
@@ -82,10 +80,10 @@ class LoadedPages<T> {
     clearTimeout(this.#timer);
   }
 
-  #plan(): void {
+  #plan(at = this.#nextWalk): void {
     clearTimeout(this.#timer);
     if (this.#isWalking || this.#hasEnded) return;
-    this.#timer = window.setTimeout(() => void this.#walk(), Math.max(0, this.#nextWalk - Date.now()));
+    this.#timer = window.setTimeout(() => void this.#walk(), Math.max(0, at - Date.now()));
   }
 
   async #walk(): Promise<void> {
@@ -106,11 +104,12 @@ class LoadedPages<T> {
       const wasPressed = this.#wanted > this.#loaded;
       this.#wanted = this.#loaded;
       this.#failures = this.behindSince === null ? 0 : this.#failures + 1;
-      if (this.#failures > 0) this.#nextWalk = Date.now() + pauseAfter(this.#failures);
       if (wasPressed || this.#failures === 1) say((error as Error).message);
     }
     this.#isWalking = false;
-    if (this.#wanted > this.#loaded || this.behindSince !== null) this.#plan();
+    // A change, or a press, does not wait for the end of this pause.
+    if (this.#failures > 0) this.#plan(Date.now() + pauseAfter(this.#failures));
+    else if (this.#wanted > this.#loaded || this.behindSince !== null) this.#plan();
     this.changed();
   }
 

@@ -15,6 +15,7 @@ export interface Read<T> {
 
 /** The least time between two requests of one plain read: at most two a second. */
 const READ_PACE_MS = 500;
+
 /** The last answers, so that a screen has its rows at once when a person comes back. */
 interface Remembered {
   held: Answer<unknown>;

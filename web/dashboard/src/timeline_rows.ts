@@ -171,10 +171,10 @@ class LoadedTimeline {
     return this.#pages.between(...this.#inView).filter(({ isDoubtful }) => isDoubtful);
   }
 
-  #planReview(): void {
+  #planReview(at = this.#nextReview): void {
     clearTimeout(this.#timer);
     if (this.#hasEnded || this.#isReviewing || this.#doubtful().length === 0) return;
-    this.#timer = window.setTimeout(() => void this.#review(), Math.max(0, this.#nextReview - Date.now()));
+    this.#timer = window.setTimeout(() => void this.#review(), Math.max(0, at - Date.now()));
   }
 
   /** The newest page says only that the task changed. The change can be in an older page that a person reads. */
@@ -219,8 +219,8 @@ class LoadedTimeline {
     }
     this.#isReviewing = false;
     this.#failures = hasFailed ? this.#failures + 1 : 0;
-    if (hasFailed) this.#nextReview = Date.now() + pauseAfter(this.#failures);
-    this.#planReview();
+    // A change, or another view, does not wait for the end of this pause.
+    this.#planReview(hasFailed ? Date.now() + pauseAfter(this.#failures) : this.#nextReview);
   }
 
   /** Loads the next older page. While a load runs, this is that load. */
