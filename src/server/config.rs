@@ -39,8 +39,8 @@ pub struct ServerConfig {
     /// The memory for answers to reads, in bytes, 64 MiB: an overview of a few KB for each of 1,000 projects, the details
     /// of 1,000 open tasks, and as much again compressed.
     pub read_cache: u64,
-    /// The length up to which an answer is sent whole to a caller that asks for its changes, in bytes of JSON, 1 KiB: it takes
-    /// one statement, and its changes take four.
+    /// The length up to which an answer whose older form is in memory is sent whole to a caller that asks for its changes,
+    /// in bytes of JSON, 1 KiB: it takes one statement, and its changes take four.
     pub short_answer: usize,
     /// How many streams may be open at once, 10,000. That many streams need about 60 MB of memory.
     pub max_streams: usize,

@@ -122,7 +122,8 @@ impl Hub {
     }
 
     /// Adds the bursts of a flush to the seats that they concern, all at once: after this every change up to the cursor of
-    /// the flush is in a seat or sent. The frames are encoded later, without the lock of the audience.
+    /// the flush is in a seat or sent. The frames are encoded later, without the lock of the audience, unless one of their
+    /// streams is behind.
     fn hand_out(&self, flushed: Flushed) -> Vec<Handed> {
         let encoded = |one| Arc::new(Encoded::new(one, self.0.metrics.frames_encoded.clone()));
         let (part, cursor) = match flushed {

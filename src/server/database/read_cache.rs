@@ -224,7 +224,7 @@ impl ReadCache {
     ) -> Result<FoundAnswer, (Leader<Arc<KeptAnswer>>, Option<Cursor>)> {
         let find = || {
             let landed = waiting.answer().filter(|kept| kept.is_for(base, true));
-            landed.and_then(|kept| self.if_covers(key, kept, base, demand)).or_else(|| self.find(key, base, demand))
+            landed.and_then(|kept| self.if_covers(key, kept, demand)).or_else(|| self.find(key, base, demand))
         };
         let mut leader = loop {
             let landed = waiting.landed().notified();
@@ -258,26 +258,27 @@ impl ReadCache {
 
     /// The answer in memory, if it covers the demand.
     pub(super) fn find(&self, key: &Arc<CacheKey>, base: Option<&Base>, demand: &Cursor) -> Option<FoundAnswer> {
-        self.if_covers(key, self.answers.get(key).filter(|kept| kept.is_for(base, false))?, base, demand)
+        let kept = self.answers.get(key).filter(|kept| kept.is_for(base, false))?;
+        if base.is_some_and(|base| base.is_current) && !self.lacks_nothing(key, &kept) {
+            return None;
+        }
+        self.if_covers(key, kept, demand)
+    }
+
+    /// Whether the answer has the changes since a cursor at which a caller still lacks nothing. A caller that lacks nothing
+    /// is not sent what the callers before lacked. Only a caller that waited for the answer is: a change that was noted
+    /// during its wait is no reason for a query of its own.
+    fn lacks_nothing(&self, key: &CacheKey, kept: &KeptAnswer) -> bool {
+        let noted = lock(&self.noted);
+        let ours = noted.as_ref().zip(kept.base.as_ref());
+        ours.is_some_and(|(noted, base)| noted.is_current(key.dependency, base))
     }
 
     /// The answer with the newest cursor at which it is known to be right, if that covers the demand.
-    fn if_covers(
-        &self,
-        key: &CacheKey,
-        kept: Arc<KeptAnswer>,
-        base: Option<&Base>,
-        demand: &Cursor,
-    ) -> Option<FoundAnswer> {
+    fn if_covers(&self, key: &CacheKey, kept: Arc<KeptAnswer>, demand: &Cursor) -> Option<FoundAnswer> {
         let cursor = {
             let noted = lock(&self.noted);
             let noted = noted.as_ref()?;
-            // A caller that lacks nothing is not sent what the callers before lacked.
-            if base.is_some_and(|base| base.is_current)
-                && !kept.base.as_ref().is_some_and(|ours| noted.is_current(key.dependency, ours))
-            {
-                return None;
-            }
             let mut cursor = lock(&kept.cursor);
             if noted.is_current(key.dependency, &cursor) && !cursor.covers(noted.reached()) {
                 *cursor = cursor.joined(noted.reached())?;

@@ -25,8 +25,9 @@ pub struct FeedLine {
     pub cursor: Option<Cursor>,
 }
 
-/// The frames that some streams get for one flush. They are encoded when the first stream writes them: the hub hands out
-/// bursts under a lock, and encodes nothing there.
+/// The frames that some streams get for one flush. They are encoded once, when the first stream writes them: the hub
+/// hands out bursts under a lock. They are encoded under that lock if one of these streams is behind, because the bytes
+/// that wait for such a stream are bounded.
 #[derive(Debug)]
 pub struct Burst {
     cursor: Cursor,

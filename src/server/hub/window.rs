@@ -3,12 +3,14 @@
 //! The first notice after a quiet time goes out at once. Later notices wait until one window has passed since the last
 //! flush. A flush has at most one notice for each kind and task: the newest, with the number of changes that it stands
 //! for. A notice for which a person may wait goes out early, with all that waits: a task that started, that ended or that
-//! has another status in some other way, and a list of tasks to do. The window reads no clock and does no I/O: the time is an argument.
+//! has another status in some other way, a question, a plan, and a todo list. The window reads no clock and does no I/O:
+//! the time is an argument.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::protocol::limits;
+use crate::protocol::model::Lane;
 use crate::protocol::{Cursor, Notice, TaskId};
 
 /// Sending takes at most two thirds of the time: the window is at least so many times as wide as the last flush took.
@@ -17,6 +19,8 @@ const WINDOW_PER_SENDING: f64 = 1.5;
 const EARLY_PAUSE: Duration = Duration::from_millis(10);
 /// The kinds of events that a person waits for, see [`is_urgent`].
 const URGENT_EVENTS: [&str; 4] = ["permission.requested", "plan", "question", "todo"];
+/// The lanes of such events. Many agents ask, and write their todo list, by a call of a tool.
+const URGENT_LANES: [Lane; 2] = [Lane::Questions, Lane::Todos];
 
 /// Collects notices until they are due.
 #[derive(Debug)]
@@ -238,10 +242,12 @@ impl Window {
 fn is_urgent(notice: &Notice) -> bool {
     let fields = notice.fields();
     let kinds = fields.kinds.into_iter().flatten();
+    let mut lanes = fields.lanes.into_iter().flatten();
     matches!(notice, Notice::TaskStarted(_))
         || fields.status.is_some()
         || fields.status_changed == Some(&true)
         || kinds.map(String::as_str).any(|kind| URGENT_EVENTS.contains(&kind))
+        || lanes.any(|lane| URGENT_LANES.contains(lane))
 }
 
 fn merge_key(notice: &Notice) -> MergeKey {

@@ -1,7 +1,7 @@
 //! The window in simulated time: when it sends notices, and how it merges them.
 //!
-//! A script has one line for each input, `<ms> <input>`. While a flush is being sent, inputs wait. The output has one line for each flush, with its time and,
-//! after `@`, the number of the input line whose cursor the flush carries.
+//! A script has one line for each input, `<ms> <input>`. While a flush is being sent, inputs wait. The output has one
+//! line for each flush, with its time and, after `@`, the number of the input line whose cursor the flush carries.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -175,6 +175,20 @@ fn a_notice_for_which_a_person_waits_is_sent_early_with_all_that_waits() {
         "0 @2 event.logged a
          100 @5 event.logged b, task.updated c
          135 @6 event.logged d",
+    );
+    // An agent asks, and writes its todo list, by a call of a tool.
+    for event in ["tool/todo/", "tool/question/", "note//todos"] {
+        check(
+            &format!("0 event a\n 1 event b\n 5 {event} c"),
+            "0 @1 event.logged a
+             5 @3 event.logged b, event.logged c",
+        );
+    }
+    check(
+        "0 event a
+         5 tool/terminal/ c",
+        "0 @1 event.logged a
+         40 @2 event.logged c",
     );
     // A task can start as waiting.
     check(
@@ -384,15 +398,17 @@ fn note(now: Duration, flushed: &Flushed, out: &mut String) {
     }
 }
 
-/// `event a`, `todo a`, `task a of q`, `status a`, `completed a errored`, `purged 3`.
+/// `event a`, `todo a`, `tool/todo/ a` (an event of that class), `task a of q`, `status a`, `completed a errored`, `purged 3`.
 fn notice(text: &str) -> Notice {
     let (rest, project) = text.split_once(" of ").unwrap_or((text, ""));
     let (rest, parent) = rest.split_once(" below ").map_or((rest, None), |(rest, parent)| (rest, Some(parent)));
     let mut words = rest.split(' ');
     let (kind, name) = (words.next().unwrap(), words.next().unwrap());
-    let (is_todo, has_status) = (kind == "todo", kind == "status");
+    let has_status = kind == "status";
+    let event_class = kind.contains('/').then_some(kind).or((kind == "todo").then_some("todo//"));
     let kind = match kind {
-        "event" | "todo" => NoticeKind::EventLogged,
+        _ if event_class.is_some() => NoticeKind::EventLogged,
+        "event" => NoticeKind::EventLogged,
         "task" | "status" => NoticeKind::TaskUpdated,
         "started" => NoticeKind::TaskStarted,
         "deleted" => NoticeKind::TaskDeleted,
@@ -409,7 +425,7 @@ fn notice(text: &str) -> Notice {
         object_id: Some(&id("e")),
         status: words.next(),
         count: name.parse().ok(),
-        event_class: is_todo.then_some("todo//"),
+        event_class,
         status_changed: has_status.then_some(1),
     };
     Notice::from_columns(&columns).unwrap_or_else(|| panic!("not a notice: {text}"))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use requery::protocol::ReadModel;
+use requery::protocol::{Cursor, ReadModel};
 use requery::server::access::scope::Scope;
 use requery::server::database::{Database, DatabaseError, ReadKey, ReadTransaction};
 use tokio::sync::Semaphore;
@@ -40,6 +40,19 @@ impl Held {
         let key = ReadKey::new("held", ReadModel::Overview);
         let answer = database.read(Scope::All, None, key, queries).await?;
         Ok(serde_json::from_slice(answer.json().unwrap()).unwrap())
+    }
+
+    /// The changes since `since`, whose query answers with its number. `whole` is the answer that the caller never needs.
+    async fn read_since(&self, database: &Database, since: &Cursor) -> u64 {
+        let changes = async |_: &ReadTransaction, _: &Cursor| -> Result<Option<u64>, DatabaseError> {
+            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            self.permits.0.acquire().await.unwrap().forget();
+            Ok(Some(number as u64))
+        };
+        let whole = async |_: &ReadTransaction| -> Result<Option<u64>, DatabaseError> { panic!("a whole answer") };
+        let key = ReadKey::new("held", ReadModel::Overview);
+        let answer = database.read_since(Scope::All, None, key, (since, |_: &str| false), changes, whole).await.unwrap();
+        serde_json::from_slice(answer.json().unwrap()).unwrap()
     }
 
     async fn until_begun(&self, queries: usize) {
@@ -101,6 +114,31 @@ async fn a_query_that_fails_fails_one_request_alone() {
     let (good, failed): (Vec<_>, Vec<_>) = answers.into_iter().map(|answer| answer.unwrap()).partition(Result::is_ok);
     assert_eq!((good.len(), failed.len()), (17, 3));
     assert!(good.into_iter().all(|answer| answer.unwrap() == 4));
+    cached.stop().await;
+}
+
+/// A change is noted while callers that lack nothing wait. They take the answer that they waited for, with that change,
+/// and do not read one after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_lack_nothing_share_an_answer_also_if_a_change_is_noted_while_they_wait() {
+    const CALLERS: usize = 20;
+    let cached = Cached::start().await;
+    let mut ws = cached.ws().await;
+    let held = Held::default();
+    let since = cached.get("/api/v1/overview", &[]).await.cursor();
+    let all: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (held, database, since) = (held.clone(), cached.database.clone(), since.clone());
+            tokio::spawn(async move { held.read_since(&database, &since).await })
+        })
+        .collect();
+    held.until_begun(1).await;
+    cached.task("new", "p").await;
+    cached.until_told(&mut ws).await;
+    held.let_end(CALLERS);
+    let answers = timeout(PATIENCE, join_all(all)).await.expect("answers in time");
+    assert!(answers.into_iter().all(|answer| answer.unwrap() <= 2));
+    assert!(held.begun.load(Ordering::SeqCst) <= 2, "{} queries", held.begun.load(Ordering::SeqCst));
     cached.stop().await;
 }
 

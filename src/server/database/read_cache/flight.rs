@@ -20,11 +20,18 @@ const CROWD_REMEMBERED: Duration = Duration::from_secs(1);
 /// The time between the beginnings of two reads of a crowded key: the window in which notices are merged. So a key costs
 /// at most 25 reads a second, however many clients watch it and however fast it changes.
 const PACE: Duration = Duration::from_millis(40);
-/// How many keys without a waiting request are remembered before the ones that are not crowded any more are dropped.
+/// How many keys are remembered before the ones without a waiting request that are not crowded any more are dropped.
 const REMEMBERED: usize = 1_024;
 
 /// The flights of all keys. `A` is an answer.
-pub(super) struct Flights<K, A>(Mutex<HashMap<K, Arc<Flight<A>>>>);
+pub(super) struct Flights<K, A>(Mutex<FlightTable<K, A>>);
+
+struct FlightTable<K, A> {
+    flights: HashMap<K, Arc<Flight<A>>>,
+    /// The table is searched for keys to drop when it holds so many: twice as many as the last search left, so that a
+    /// storm of requests for different keys does not search it for each of them.
+    sweep_at: usize,
+}
 
 struct Flight<A> {
     state: Mutex<FlightState<A>>,
@@ -58,18 +65,19 @@ pub(super) struct Leader<A> {
 
 impl<K, A> Default for Flights<K, A> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(FlightTable { flights: HashMap::new(), sweep_at: REMEMBERED }))
     }
 }
 
 impl<K: Clone + Eq + Hash, A: Clone> Flights<K, A> {
     /// Joins the requests that wait for `key`. `base`: the request waits for the changes since this cursor.
     pub(super) fn join(&self, key: &K, base: Option<&Cursor>, now: Duration) -> Passenger<'_, K, A> {
-        let mut flights = lock(&self.0);
-        if flights.len() >= REMEMBERED && !flights.contains_key(key) {
-            flights.retain(|_, flight| lock(&flight.state).is_needed(now));
+        let mut table = lock(&self.0);
+        if table.flights.len() >= table.sweep_at && !table.flights.contains_key(key) {
+            table.flights.retain(|_, flight| lock(&flight.state).is_needed(now));
+            table.sweep_at = REMEMBERED.max(2 * table.flights.len());
         }
-        let flight = flights.entry(key.clone()).or_insert_with(|| Arc::new(Flight::new())).clone();
+        let flight = table.flights.entry(key.clone()).or_insert_with(|| Arc::new(Flight::new())).clone();
         let mut state = lock(&flight.state);
         state.waiting += 1;
         if let Some(base) = base
@@ -87,7 +95,7 @@ impl<K: Clone + Eq + Hash, A: Clone> Flights<K, A> {
     /// The number of keys that are remembered.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        lock(&self.0).len()
+        lock(&self.0).flights.len()
     }
 }
 
@@ -180,7 +188,7 @@ impl<A> Drop for Leader<A> {
 impl<K: Eq + Hash, A> Drop for Passenger<'_, K, A> {
     fn drop(&mut self) {
         // The map is locked first, as in `join`: a request that joins finds either this flight or none.
-        let mut flights = lock(&self.flights.0);
+        let mut table = lock(&self.flights.0);
         let mut state = lock(&self.flight.state);
         state.waiting -= 1;
         if state.waiting > 0 {
@@ -190,7 +198,7 @@ impl<K: Eq + Hash, A> Drop for Passenger<'_, K, A> {
         state.oldest_base = None;
         if state.crowded.is_none() {
             drop(state);
-            flights.remove(&self.key);
+            table.flights.remove(&self.key);
         }
     }
 }
