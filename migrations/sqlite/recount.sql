@@ -32,7 +32,13 @@ create temp table missed as
 
 -- The count is of events ever logged, so it never falls.
 update tasks set event_count = event_count + added.events
-    from (select task_id, count(*) as events from missed group by task_id) as added where tasks.id = added.task_id;
+    from (select missed.task_id, count(*) as events from missed join main.tasks on tasks.id = missed.task_id
+        where missed.position <= tasks.counted_to group by 1) as added
+    where tasks.id = added.task_id;
+update tasks set
+    event_count = event_count + (select count(*) from events where task_id = tasks.id and position > counted_to),
+    counted_to = max(counted_to, coalesce((select max(position) from events where task_id = tasks.id), 0))
+    where exists (select 1 from events where task_id = tasks.id and position > counted_to);
 update tasks set event_count = max(event_count, found.events), changed_at = max(changed_at,
         min(found.newest, cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
     from (select task_id, count(*) as events, max(created_at) as newest from events group by task_id) as found

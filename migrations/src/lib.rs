@@ -33,6 +33,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_status_detail", include_str!("../sqlite/0006_status_detail.sql")),
     ("0007_state_of_work", include_str!("../sqlite/0007_state_of_work.sql")),
     ("0008_lists_of_tasks", include_str!("../sqlite/0008_lists_of_tasks.sql")),
+    ("0009_counts_of_events", include_str!("../sqlite/0009_counts_of_events.sql")),
 ];
 /// The tables of this crate.
 const BOOKKEEPING: &str = include_str!("../sqlite/bookkeeping.sql");

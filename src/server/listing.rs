@@ -52,7 +52,10 @@ impl BackgroundJob for ListingJob {
         }
         let tasks = most.min(unlisted - UNLISTED);
         let write = async |tx: &WriteTransaction| {
-            Ok::<_, DatabaseError>(sql::tasks::LIST.execute(tx, [tasks.into(), before.into()]).await?)
+            for statement in &sql::tasks::LIST {
+                statement.execute(tx, [tasks.into(), before.into()]).await?;
+            }
+            Ok::<_, DatabaseError>(())
         };
         let step = self.database.write_in_background(BackgroundWork::Upkeep, write).await?;
         self.size.note(step.held, unlisted > 2 * UNLISTED + most / 2);

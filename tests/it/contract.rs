@@ -21,6 +21,8 @@ mod cascades;
 
 mod conflicts;
 
+mod counts;
+
 mod kept;
 
 mod needs_you;

@@ -31,8 +31,8 @@ use requery::server::access::scope::Scope;
 use requery::server::agents::{HookDelivery, HookError, HookTime, take_hook};
 use requery_entities::{event, session, task};
 use sea_orm::{
-    ColumnTrait, ConnectOptions, Database, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    TransactionTrait,
+    ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, TransactionTrait,
 };
 use serde_json::{Value, json};
 
@@ -79,6 +79,7 @@ async fn figures(
     records: &[(i64, Value)],
     status_moves: &BTreeMap<String, Vec<Value>>,
 ) -> Value {
+    store.count_events().await;
     let tasks = task::Entity::find().all(&store.db).await.expect("tasks");
     let rows = store.events().await;
     let runs = session::Entity::find().order_by_asc(session::Column::StartedAt).all(&store.db).await.expect("runs");
@@ -224,6 +225,11 @@ impl Store {
         task::Entity::find().filter(task::Column::ExternalId.eq(session_id)).one(&self.db).await.expect("a query")
     }
 
+    /// Counts the events of each task into its row.
+    async fn count_events(&self) {
+        self.db.execute_unprepared("insert into task_counts (id) select id from tasks").await.expect("counted");
+    }
+
     async fn events(&self) -> Vec<event::Model> {
         event::Entity::find().order_by_asc(event::Column::Position).all(&self.db).await.expect("events")
     }
@@ -268,7 +274,6 @@ async fn a_delivery_is_stored_once() {
 /// the session replaces it.
 #[tokio::test]
 async fn an_edited_title_stays_until_the_session_is_renamed() {
-    use sea_orm::ConnectionTrait;
     let store = Store::open().await;
     let named = async |hook: &str, title: &str| {
         let record = json!({"session_id": "s", "hook_event_name": hook, "session_title": title, "prompt": "p"});

@@ -22,8 +22,8 @@ const SUBAGENT: &str = "shop/checkout/subagents/agent-ad2d877.jsonl";
 
 /// All values that an import writes, except positions and generated ids.
 const STORE: &str = "
-    select external_id, title, project, status, status_since, workspace, event_count, ingest_state, created_at, changed_at
-        from tasks order by 1;
+    select external_id, title, project, status, status_since, workspace, task_counts.event_count, ingest_state, created_at,
+        task_counts.changed_at from tasks join task_counts using (id) order by 1;
     select tasks.external_id, events.external_id, kind, family, lane, state, events.title, body, truncated,
         (select group_concat(key || value) from (select key, value from json_each(metadata) order by key)),
         events.created_at from events join tasks on tasks.id = task_id order by 1, 2;

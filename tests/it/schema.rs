@@ -171,7 +171,8 @@ async fn check_overview_figures(app: &App, of_deleted_tasks: u64) {
     }
     assert_eq!(
         app.sql(
-            "select count(*) from tasks where event_count <> (select count(*) from events where task_id = tasks.id)"
+            "select count(*) from task_counts
+                where event_count <> (select count(*) from events where task_id = task_counts.id)"
         ),
         "0"
     );

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use proptest::prelude::*;
 use requery::protocol::{Cursor, limits};
 use requery::server::access::scope::Scope;
+use requery::server::config::ServerConfig;
 use requery::server::database::Database;
 use requery::server::read;
 use reqwest::{Method, StatusCode};
@@ -45,15 +47,17 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// An answer that a client holds.
+/// The answers of a path that callers hold, the newest first, each with its cursor.
 struct Held {
     path: String,
-    answer: Option<(Value, String)>,
+    answers: Vec<(Value, String)>,
 }
 
 struct Client {
     app: App,
     http: reqwest::Client,
+    /// How many callers hold an answer of each path, from one state and the states before.
+    callers: usize,
     held: Vec<Held>,
     /// How many requests with `since` there were, by [`read_of`], and how many had an answer with changes.
     asked: [u32; READS.len()],
@@ -72,6 +76,11 @@ fn read_of(path: &str) -> usize {
         _ => "detail",
     };
     READS.iter().position(|name| *name == read).unwrap()
+}
+
+/// No answer is sent whole because it is short.
+fn tell_all_changes(config: &mut ServerConfig) {
+    config.short_answer = 0;
 }
 
 impl Client {
@@ -95,10 +104,10 @@ impl Client {
             "bookmarks?limit=50&project=p".to_owned(),
             format!("bookmarks?limit=50&task_id={task}"),
         ];
-        let held = paths.into_iter().map(|path| Held { path, answer: None }).collect();
-        let app = App::start_with(|config| config.short_answer = 0).await;
+        let held = paths.into_iter().map(|path| Held { path, answers: Vec::new() }).collect();
+        let app = App::start_with(tell_all_changes).await;
         let http = reqwest::Client::new();
-        Self { app, http, held, asked: [0; READS.len()], merged: [0; READS.len()] }
+        Self { app, http, callers: 1, held, asked: [0; READS.len()], merged: [0; READS.len()] }
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value, String) {
@@ -118,27 +127,33 @@ impl Client {
         (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap(), cursor)
     }
 
-    /// Requests the changes of a held answer, merges them, and compares the merged answer with the whole one.
+    /// The callers that hold an answer request its changes at once. Each merges its changes, and the merged answer is
+    /// compared with the whole one.
     async fn ask(&mut self, at: usize) {
         let path = self.held[at].path.clone();
-        let merged = match &self.held[at].answer {
-            None => None,
-            Some((held, cursor)) => {
-                let (status, answer, cursor) = self.get(&format!("{path}&since={cursor}")).await;
-                self.asked[read_of(&path)] += u32::from(status == StatusCode::OK);
-                self.merged[read_of(&path)] += u32::from(answer["full"] == false);
-                (status == StatusCode::OK).then(|| (merge(held, &answer), cursor, answer, held.clone()))
-            }
-        };
+        let mut answers = std::mem::take(&mut self.held[at].answers);
+        let requests = answers.iter().map(|(_, cursor)| format!("{path}&since={cursor}"));
+        let changes = join_all(requests.map(async |request| self.get(&request).await)).await;
         let (status, whole, cursor) = self.get(&path).await;
-        if let Some((merged, merged_cursor, answer, held)) = merged {
-            assert_eq!(merged, whole, "{path}\nheld {held}\nanswer {answer}");
-            assert_eq!(merged_cursor, cursor, "{path}");
+        for ((held, _), (changed_status, answer, merged_cursor)) in answers.iter().zip(changes) {
+            assert_eq!(changed_status, status, "{path}");
+            if status == StatusCode::OK {
+                self.asked[read_of(&path)] += 1;
+                self.merged[read_of(&path)] += u32::from(answer["full"] == false);
+                assert_eq!(merge(held, &answer), whole, "{path}\nheld {held}\nanswer {answer}");
+                assert_eq!(merged_cursor, cursor, "{path}");
+            }
         }
         if let (Some(next), true) = (whole["next"].as_str(), self.held.len() < 24 && !path.contains("before")) {
-            self.held.push(Held { path: format!("{path}&before={next}"), answer: None });
+            self.held.push(Held { path: format!("{path}&before={next}"), answers: Vec::new() });
         }
-        self.held[at].answer = (status == StatusCode::OK).then_some((whole, cursor));
+        if status != StatusCode::OK {
+            answers.clear();
+        } else {
+            answers.truncate(self.callers - 1);
+            answers.insert(0, (whole, cursor));
+        }
+        self.held[at].answers = answers;
     }
 
     async fn apply(mut self, step: Step) -> Self {
@@ -154,12 +169,13 @@ impl Client {
                 self.ask(at).await;
             }
             Step::Restart(end) => {
-                let Self { app, http, held, asked, merged } = self;
+                let Self { app, http, callers, held, asked, merged } = self;
                 let folder = match end {
                     End::Stopped => app.stop().await,
                     End::Crashed => app.crash().await,
                 };
-                self = Self { app: App::start_in(folder, |_| ()).await, http, held, asked, merged };
+                let app = App::start_in(folder, tell_all_changes).await;
+                self = Self { app, http, callers, held, asked, merged };
             }
         }
         self
@@ -188,6 +204,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let mut client = Client::new().await;
+            client.callers = 3;
             let tasks: String = (0..4).map(|task| statement(&Sql::Insert(task))).collect();
             client.sql(tasks).await;
             for at in 0..client.held.len() {
@@ -260,7 +277,7 @@ async fn a_change_of_each_kind_is_sent_alone() {
 async fn merges_the_detail_after(changes: &[u8]) {
     let mut client = Client::new().await;
     client.sql(statement(&Sql::Insert(0))).await;
-    client.held = vec![Held { path: format!("tasks/{}?", id(0, 0)), answer: None }];
+    client.held = vec![Held { path: format!("tasks/{}?", id(0, 0)), answers: Vec::new() }];
     client.ask(0).await;
     for (merged, which) in (1..).zip(changes) {
         client.sql(plain(*which, 0)).await;
@@ -316,7 +333,7 @@ async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {
         (format!("tasks/{task}?"), "delete from sessions where id = (select min(id) from sessions)"),
     ];
     for (path, change) in paths {
-        client.held = vec![Held { path: path.clone(), answer: None }];
+        client.held = vec![Held { path: path.clone(), answers: Vec::new() }];
         client.ask(0).await;
         client.sql(change.to_owned()).await;
         let merged: u32 = client.merged.iter().sum();
@@ -325,7 +342,7 @@ async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {
     }
     // The log does not tell of the pruned change any more.
     for path in ["tasks?limit=50".to_owned(), format!("tasks/{task}?"), "bookmarks?limit=50".to_owned()] {
-        client.held = vec![Held { path, answer: None }];
+        client.held = vec![Held { path, answers: Vec::new() }];
         client.ask(0).await;
         let gone = format!(
             "update tasks set title = hex(randomblob(4)) where id = '{task}'; delete from bookmarks where task_id = '{task}'"

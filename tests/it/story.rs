@@ -216,8 +216,8 @@ async fn until(viewer: &Viewer, shown: impl Fn(&Viewer) -> bool) {
 fn contents(database: &Path) -> Vec<Value> {
     let sql = "
         select json_array('task', source, external_id, title, project, status, mode, workspace, status_reason, summary,
-            event_count, created_at <= status_since)
-            from tasks where source <> 'sql' order by source, external_id;
+            task_counts.event_count, created_at <= status_since)
+            from tasks join task_counts using (id) where source <> 'sql' order by source, external_id;
         select json_array('session', tasks.external_id, row_number() over of_task, sessions.source,
             runtime_session_id, sessions.status, sessions.summary, ended_at is not null)
             from sessions join tasks on tasks.id = task_id

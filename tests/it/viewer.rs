@@ -254,14 +254,15 @@ fn stored(database: &Path, model: &ReadModel) -> Option<Value> {
         ReadModel::Overview => {
             let count = |status: &str| format!("(select count(*) from tasks where status like '{status}')");
             format!(
-                "select json_array(json_array({}, {}, {}, {}, {}), (select coalesce(sum(event_count), 0) from tasks), {})",
+                "select json_array(json_array({}, {}, {}, {}, {}), (select coalesce(sum(event_count), 0) from task_counts), {})",
                 count("%"),
                 count("running"),
                 count("waiting"),
                 count("completed"),
                 count("errored"),
                 list(
-                    "select json_array(id, title, status) as row from tasks order by changed_at desc, id desc limit 50"
+                    "select json_array(id, title, status) as row from tasks join task_counts using (id)
+                        order by task_counts.changed_at desc, id desc limit 50"
                 )
             )
         }

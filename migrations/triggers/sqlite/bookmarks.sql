@@ -12,7 +12,7 @@ when exists (select 1 from bookmarks where (id = new.id or rowid = new.rowid)
     select raise(abort, 'a bookmark keeps its id, its rowid and what it marks');
 end;
 
--- The bookmark of the same task or event, which REPLACE would remove without a notice. See `events_replacing`.
+-- The bookmark of the same task or event, which REPLACE would remove without a notice. See `events_fit`.
 create trigger bookmarks_replacing before insert on bookmarks
 when exists (select 1 from bookmarks where event_id = new.event_id and id is not new.id)
     or new.event_id is null and exists

@@ -1,10 +1,16 @@
 -- The triggers of `events`: each change is logged, and the task keeps a count of the events ever logged on it.
+--
+-- An event is counted into the row of its task later, by `task_counts`, and readers add it until then. So a transaction of
+-- one event does not write the page of the task.
 
+-- One trigger for all of this, because each one costs the writer of an event some 2 % more.
 create trigger events_fit before insert on events
 when new.position not between -1 and 1000000000000 or new.position = 0
     or exists (select 1 from events where id = new.id)
     or new.position > 0 and exists (select 1 from events where position = new.position
-        and (id is not new.id or task_id is not new.task_id)) begin
+        and (id is not new.id or task_id is not new.task_id))
+    or new.external_id is not null and exists (select 1 from events
+        where task_id = new.task_id and external_id = new.external_id and id is not new.id) begin
     -- The next event gets the place after the greatest one, so a writer must not use up the places. SQLite gives -1 here
     -- for a place that the writer leaves to the database.
     select raise(abort, 'position: it is 1 to 1000000000000')
@@ -13,8 +19,11 @@ when new.position not between -1 and 1000000000000 or new.position = 0
         where exists (select 1 from events where id = new.id and task_id is not new.task_id)
             or new.position > 0 and exists (select 1 from events where position = new.position
                 and (id is not new.id or task_id is not new.task_id));
+    insert into task_counts (id) values (new.task_id);
     -- REPLACE removes the row with this id, and `events_logged` tells only of the new one. A reader has to learn that an
-    -- event of the old kind and family is gone. See `events_replacing` for the note with the id `clause`.
+    -- event of the old kind and family is gone. REPLACE fires no delete trigger for a row with this external id either,
+    -- so that row is deleted before. A statement within a trigger has the conflict clause of the statement that fired the
+    -- trigger: so REPLACE, and no other clause, changes the note with the id `clause`.
     delete from replaced where task_id = 'clause';
     insert into replaced (task_id, project, status, source, event_count) values ('clause', '', 'other', '', 0);
     insert or ignore into replaced (task_id, project, status, source, event_count)
@@ -24,6 +33,8 @@ when new.position not between -1 and 1000000000000 or new.position = 0
             events.kind || '/' || ifnull(events.family, '') || '/' || ifnull(events.lane, '')
         from events join tasks on tasks.id = events.task_id
         where events.id = new.id and exists (select 1 from replaced where task_id = 'clause' and status = 'replace');
+    delete from events where task_id = new.task_id and external_id = new.external_id and id is not new.id
+        and exists (select 1 from replaced where task_id = 'clause' and status = 'replace');
     delete from replaced where task_id = 'clause';
 end;
 
@@ -35,32 +46,40 @@ create trigger events_logged after insert on events begin
         coalesce((select project from tasks where id = new.task_id), raise(abort, 'task_id: there is no such task')),
         new.task_id, new.id, new.created_at,
         new.kind || '/' || ifnull(new.family, '') || '/' || ifnull(new.lane, ''));
-    -- No index has `changed_at`, so this update writes the row of the task alone. See `tasks_leave_the_lists`. An event in
-    -- the future would keep the task at the top of the list until then.
-    update tasks set event_count = event_count + 1, trigger_writes = last_insert_rowid(),
-        changed_at = max(changed_at, min(new.created_at,
-            cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
-        where id = new.task_id;
     -- The server adds the events to the figures later, from the log: to do it here would cost each writer more than the
     -- event itself.
 end;
 
--- REPLACE fires no delete trigger for the row that it removes, so that row is deleted before. A statement within a
--- trigger has the conflict clause of the statement that fired the trigger: so REPLACE, and no other clause, changes the
--- note with the id `clause`.
-
-create trigger events_replacing before insert on events
-when new.external_id is not null and exists (select 1 from events
-    where task_id = new.task_id and external_id = new.external_id and id is not new.id) begin
-    delete from replaced where task_id = 'clause';
-    insert into replaced (task_id, project, status, source, event_count) values ('clause', '', 'other', '', 0);
-    insert or ignore into replaced (task_id, project, status, source, event_count)
-        values ('clause', '', 'replace', '', 0);
-    delete from events where task_id = new.task_id and external_id = new.external_id and id is not new.id
-        and exists (select 1 from replaced where task_id = 'clause' and status = 'replace');
-    delete from replaced where task_id = 'clause';
+-- The events of the task are counted now: for a task with a place in the lists, which may not keep that place, and after
+-- some 64 events, so that a reader adds few. The product spreads these places evenly, whatever the order in which tasks
+-- take turns. An event in the future would move with the clock, and one that is not behind the counted ones would not
+-- be added.
+create trigger events_counted after insert on events
+when new.position % 1048576 * 2654435761 % 4294967296 < 67108864
+    or (select listed_at is not null or counted_to >= new.position from tasks where id = new.task_id)
+    or new.created_at > cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer) begin
+    insert into settling (id) values (new.task_id);
+    update tasks set event_count = event_count + 1, changed_at = max(changed_at, min(new.created_at,
+            cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
+        where id = new.task_id and counted_to >= new.position;
+    delete from settling where id = new.task_id;
+    insert into task_counts (id) values (new.task_id);
 end;
 
+-- An event that goes, or gets another time, is counted before.
+
+create trigger events_go_counted before delete on events
+when (select counted_to < old.position from tasks where id = old.task_id) begin
+    insert into task_counts (id) values (old.task_id);
+end;
+
+create trigger events_move_counted before update of created_at on events
+when new.created_at is not old.created_at
+    and (select counted_to < old.position from tasks where id = old.task_id) begin
+    insert into task_counts (id) values (old.task_id);
+end;
+
+-- As the second part of `events_fit`, for an event that takes the external id of another one.
 create trigger events_taking before update of external_id on events
 when new.external_id is not null and new.external_id is not old.external_id and exists (select 1 from events
     where task_id = old.task_id and external_id = new.external_id) begin

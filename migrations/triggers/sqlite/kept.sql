@@ -1,27 +1,22 @@
 -- The triggers of the columns that the database keeps, and of the ids of rows: they take back or refuse the changes for
 -- which no trigger logs a notice. They run before the triggers of the files above, which then find the kept value.
 
--- A trigger that changes a kept column notes the row in `settling`. The count of a logged event is no such trigger,
--- because each event would cost two statements more. That count is known by `trigger_writes`: it becomes the number of
--- the change that tells of the event, while that change is the last one of the log. So a statement that brings such a
--- number itself finds no change that is not counted.
-create trigger tasks_keep_their_counters after update of event_count, changed_at, trigger_writes on tasks
-when (new.trigger_writes is old.trigger_writes
-        or (select id = new.trigger_writes and task_id = new.id and kind = 'event.logged'
-            from changes order by id desc limit 1) is not true)
-    and (new.event_count is not old.event_count or new.changed_at is not old.changed_at
-        or new.trigger_writes is not old.trigger_writes)
+-- A trigger that changes a kept column notes the row in `settling`.
+create trigger tasks_keep_their_counters after update of event_count, changed_at, counted_to on tasks
+when (new.event_count is not old.event_count or new.changed_at is not old.changed_at
+        or new.counted_to is not old.counted_to)
     and not exists (select 1 from settling where id = new.id) begin
     insert into settling (id) values (new.id);
-    update tasks set event_count = old.event_count, changed_at = old.changed_at, trigger_writes = old.trigger_writes
+    update tasks set event_count = old.event_count, changed_at = old.changed_at, counted_to = old.counted_to
         where id = new.id;
     delete from settling where id = new.id;
 end;
 
 -- A task that changed has no place in the indexes of the lists until the server gives it one. So the next events of the
--- task write no page of these indexes.
+-- task write no page of these indexes. A task with events that its row does not contain has none either.
 create trigger tasks_leave_the_lists after update of changed_at, listed_at on tasks
-when new.listed_at is not null and new.listed_at <> new.changed_at begin
+when new.listed_at is not null and (new.listed_at <> new.changed_at
+    or exists (select 1 from events where task_id = new.id and position > new.counted_to)) begin
     update tasks set listed_at = null where id = new.id;
 end;
 

@@ -10,7 +10,8 @@ when exists (select 1 from tasks where id = new.id or (source = coalesce(new.sou
         or (source = coalesce(new.source, 'sql') and external_id = new.external_id
             and project = coalesce(new.project, '')));
     insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
-        select id, project, parent_task_id, status, source, external_id, event_count from tasks
+        select id, project, parent_task_id, status, source, external_id,
+            (select event_count from task_counts where id = tasks.id) from tasks
         where id = new.id or (source = coalesce(new.source, 'sql') and external_id = new.external_id
             and project = coalesce(new.project, ''));
 end;
@@ -21,7 +22,8 @@ when exists (select 1 from tasks where source = coalesce(new.source, 'sql') and 
     delete from replaced where task_id in (select id from tasks where source = coalesce(new.source, 'sql')
         and external_id = new.external_id and project = coalesce(new.project, '') and id <> new.id);
     insert into replaced (task_id, project, parent_task_id, status, source, external_id, event_count)
-        select id, project, parent_task_id, status, source, external_id, event_count from tasks
+        select id, project, parent_task_id, status, source, external_id,
+            (select event_count from task_counts where id = tasks.id) from tasks
         where source = coalesce(new.source, 'sql') and external_id = new.external_id
             and project = coalesce(new.project, '') and id <> new.id;
 end;
@@ -35,12 +37,23 @@ create trigger tasks_started after insert on tasks begin
             new.status, new.source, 1, (select count(*) from events where task_id = new.id));
 end;
 
--- A count that the writer brings is ignored, and so is a number of a change: a later event with this number would not be
--- counted. There can be events already: of a row that this task replaced.
+-- A count that the writer brings is ignored. There can be events already: of a row that this task replaced.
 create trigger tasks_count_their_events after insert on tasks
-when new.trigger_writes <> 0 or new.event_count <> (select count(*) from events where task_id = new.id) begin
+when new.event_count <> 0 or new.counted_to <> 0 or exists (select 1 from events where task_id = new.id) begin
     insert into settling (id) values (new.id);
-    update tasks set event_count = (select count(*) from events where task_id = new.id), trigger_writes = 0
+    update tasks set event_count = (select count(*) from events where task_id = new.id),
+        counted_to = coalesce((select max(position) from events where task_id = new.id), 0)
+        where id = new.id;
+    delete from settling where id = new.id;
+end;
+
+create trigger tasks_are_counted instead of insert on task_counts begin
+    insert into settling (id) values (new.id);
+    update tasks set
+        event_count = event_count + (select count(*) from events where task_id = new.id and position > counted_to),
+        changed_at = max(changed_at, min(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), coalesce(
+            (select max(created_at) from events where task_id = new.id and position > counted_to), 0))),
+        counted_to = max(counted_to, coalesce((select max(position) from events where task_id = new.id), 0))
         where id = new.id;
     delete from settling where id = new.id;
 end;
@@ -160,8 +173,16 @@ create trigger tasks_counted after update of project, status, source on tasks
 when (new.project is not old.project or new.status is not old.status or new.source is not old.source)
     and not exists (select 1 from settling where id = new.id) begin
     insert into figure_deltas (project, status, source, tasks, events) values
-        (old.project, old.status, old.source, -1, -old.event_count),
-        (new.project, new.status, new.source, 1, old.event_count);
+        (old.project, old.status, old.source, -1, -(select event_count from task_counts where id = new.id)),
+        (new.project, new.status, new.source, 1, (select event_count from task_counts where id = new.id));
+end;
+
+-- Before, because a foreign key takes the events along.
+create trigger tasks_delete_uncounted_events before delete on tasks
+when exists (select 1 from events where task_id = old.id and position > old.counted_to) begin
+    insert into figure_deltas (project, status, source, tasks, events)
+        select old.project, old.status, old.source, 0, -count(*) from events
+        where task_id = old.id and position > old.counted_to;
 end;
 
 create trigger tasks_deleted after delete on tasks begin

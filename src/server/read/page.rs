@@ -5,7 +5,7 @@
 
 use requery_entities::StoredText;
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{ColumnTrait, EntityTrait, IntoSimpleExpr, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 
 /// The key of a row in a list. On the wire it is an opaque text, a token, which also names the list.
 pub trait PageToken: Sized {
@@ -110,13 +110,13 @@ impl<P> PageWindow<P> {
 
 impl PageWindow<MomentKey> {
     /// The condition that a row is in the window.
-    pub(super) fn beyond<C: ColumnTrait>(&self, time: C, id: C) -> Option<Expr> {
-        let columns = || Expr::tuple([Expr::col(time.as_column_ref()), Expr::col(id.as_column_ref())]);
+    pub(super) fn beyond(&self, time: impl IntoSimpleExpr, id: impl IntoSimpleExpr) -> Option<Expr> {
+        let columns = Expr::tuple([time.into_simple_expr(), id.into_simple_expr()]);
         let value = |at: &MomentKey| Expr::tuple([Expr::val(at.ms), Expr::val(at.id.clone())]);
         match self {
             Self::Newest => None,
-            Self::Before(at) => Some(columns().lt(value(at))),
-            Self::After(at) => Some(columns().gt(value(at))),
+            Self::Before(at) => Some(columns.lt(value(at))),
+            Self::After(at) => Some(columns.gt(value(at))),
         }
     }
 }
@@ -174,7 +174,7 @@ pub(super) fn by_moment<E: EntityTrait>(
 /// Orders rows that were found already as [`by_moment`] orders them.
 pub(super) fn in_order<E: EntityTrait>(
     query: Select<E>,
-    (time, id): (E::Column, E::Column),
+    (time, id): (impl IntoSimpleExpr, E::Column),
     window: &PageWindow<MomentKey>,
 ) -> Select<E> {
     query.order_by(time, window.order()).order_by(id, window.order())

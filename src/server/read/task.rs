@@ -35,7 +35,7 @@ pub async fn page(
 ) -> Result<TaskPage, DbErr> {
     let found = task_list::ids(tx.scope(), filter, window, limit);
     let query = task::Entity::find().filter(task::Column::Id.in_subquery(found));
-    let query = page::in_order(query, (task::Column::ChangedAt, task::Column::Id), window);
+    let query = page::in_order(query, (sql::tasks::changed_at(), task::Column::Id), window);
     let rows = query.into_partial_model::<TaskRow>().all(tx).await?;
     let page = page::page(list(tx.scope(), filter), rows, window, limit, |row| MomentKey::new(row.changed_at, &row.id));
     let items = page.rows.into_iter().filter_map(TaskRow::task).collect();
@@ -131,7 +131,9 @@ pub(super) struct TaskRow {
     stale_since: Option<i64>,
     stale_reason: Option<StoredText>,
     summary: Option<StoredText>,
+    #[sea_orm(from_expr = "sql::tasks::event_count()")]
     event_count: i64,
+    #[sea_orm(from_expr = "sql::tasks::changed_at()")]
     changed_at: i64,
     created_at: i64,
     pub(super) todos: Option<StoredText>,

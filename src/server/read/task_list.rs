@@ -9,6 +9,7 @@ use super::page::{MomentKey, PageWindow};
 use crate::protocol::TaskId;
 use crate::protocol::model::TaskStatus;
 use crate::server::access::scope::Scope;
+use crate::server::database::sql;
 
 /// The time of a row, in the queries below.
 const AT: &str = "at";
@@ -37,10 +38,10 @@ fn found(scope: &Scope, filter: &TaskFilter, window: &PageWindow<MomentKey>, lim
     match &filter.parent {
         Some(parent) => found.from_subquery(below(parent, scope, filter.status, window), Alias::new("below")),
         None => {
-            let mut listed = by(task::Column::ListedAt, scope, filter.status, window);
+            let mut listed = by(Expr::col(task::Column::ListedAt), scope, filter.status, window);
             listed.and_where(task::Column::ListedAt.is_not_null());
             in_order(&mut listed, task::Column::ListedAt, window).limit(limit + 1);
-            let mut unlisted = by(task::Column::ChangedAt, scope, filter.status, window);
+            let mut unlisted = by(sql::tasks::changed_at(), scope, filter.status, window);
             unlisted.and_where(task::Column::ListedAt.is_null());
             let mut both = Query::select();
             both.columns([Alias::new("id"), Alias::new(AT)]).from_subquery(listed, Alias::new("listed"));
@@ -51,22 +52,17 @@ fn found(scope: &Scope, filter: &TaskFilter, window: &PageWindow<MomentKey>, lim
     in_order(&mut found, Alias::new(AT), window).limit(limit + 1).take()
 }
 
-/// The id and the time of the tasks in the window, by a column with their time.
-fn by(
-    time: task::Column,
-    scope: &Scope,
-    status: Option<TaskStatus>,
-    window: &PageWindow<MomentKey>,
-) -> SelectStatement {
+/// The id and the time of the tasks in the window, by an expression for their time.
+fn by(time: Expr, scope: &Scope, status: Option<TaskStatus>, window: &PageWindow<MomentKey>) -> SelectStatement {
     let mut query = Query::select();
-    query.column(task::Column::Id).expr_as(Expr::col(time), Alias::new(AT)).from(task::Entity);
+    query.column(task::Column::Id).expr_as(time.clone(), Alias::new(AT)).from(task::Entity);
     if let Some(project) = scope.project() {
         query.and_where(task::Column::Project.eq(project));
     }
     if let Some(status) = status {
         query.and_where(task::Column::Status.eq(status.as_str()));
     }
-    query.and_where_option(window.beyond(time, task::Column::Id)).take()
+    query.and_where_option(window.beyond(time, Expr::col(task::Column::Id))).take()
 }
 
 /// The same for the tasks below a task. All of them are read: no index has them by their time.
@@ -78,7 +74,7 @@ fn below(
 ) -> SelectStatement {
     // Not a bare column, for which SQLite would take an index on the project or on the status.
     let plain = |column: task::Column| Expr::expr(Func::coalesce([Expr::col(column), Expr::val("")]));
-    let mut query = by(task::Column::ChangedAt, &Scope::All, None, window);
+    let mut query = by(sql::tasks::changed_at(), &Scope::All, None, window);
     query.and_where(task::Column::ParentTaskId.eq(parent.as_str()));
     query.and_where_option(scope.project().map(|project| plain(task::Column::Project).eq(project)));
     query.and_where_option(status.map(|status| plain(task::Column::Status).eq(status.as_str())));

@@ -13,13 +13,13 @@ const INTERNAL: &str =
     usage_replaced";
 
 /// Columns of a task that belong to no read model.
-const SILENT: &[&str] = &["tasks.ingest_state", "tasks.heard_at", "tasks.process"];
+const SILENT: &[&str] = &["tasks.ingest_state", "tasks.heard_at", "tasks.process", "tasks.trigger_writes"];
 
 /// Columns that the triggers keep: a value that a writer sets is taken back.
 const KEPT: &[&str] = &[
     "tasks.event_count",
     "tasks.changed_at",
-    "tasks.trigger_writes",
+    "tasks.counted_to",
     "tasks.listed_at",
     "events.updated_at",
     "bookmarks.updated_at",

@@ -112,7 +112,7 @@ async fn replacing_a_task_sends_deleted_and_started() {
         wire.check("replace into tasks (id, title, project, status) values ('{a}', 'A', 'q', 'waiting')", &frames)
             .await;
         assert_eq!(wire.sql("select count(*) from events where task_id = '{a}'"), if stays { "2" } else { "0" });
-        assert_eq!(wire.sql("select event_count from tasks where id = '{a}'"), if stays { "2" } else { "0" });
+        assert_eq!(wire.sql("select event_count from task_counts where id = '{a}'"), if stays { "2" } else { "0" });
         wire.check("delete from tasks where id = '{a}'", "task.deleted task_id=a project=q parent_task_id=null").await;
         wire.check_figures(&[]).await;
     }
@@ -275,8 +275,8 @@ async fn each_removed_row_is_named_by_a_change() {
             let sent = wire.frames().await;
             let expected: Vec<&str> = frames.lines().map(str::trim).collect();
             assert!(expected.is_empty() || sent == expected, "{pragmas}{write}: {sent:?}");
-            let gone =
-                "select event_count - (select count(*) from events where task_id = '{a}') from tasks where id = '{a}'";
+            let gone = "select event_count - (select count(*) from events where task_id = '{a}')
+                from task_counts where id = '{a}'";
             let gone = [("a", wire.sql(gone).parse().unwrap())];
             wire.check_figures(if gone[0].1 > 0 { &gone } else { &[] }).await;
         }

@@ -113,7 +113,7 @@ impl Wire {
         self.app.sql(&format!("{}{}", self.pragmas, expand(sql)))
     }
 
-    /// Stops the server and compares the kept figures with figures counted from the tables. `tasks.event_count` counts
+    /// Stops the server and compares the kept figures with figures counted from the tables. `event_count` counts
     /// all events ever logged, so the test passes the number of deleted events of each task.
     pub async fn check_figures(self, deleted_events: &[(&str, i64)]) {
         let folder = self.app.stop().await;
@@ -148,7 +148,8 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
              from usage join tasks on tasks.id = usage.task_id;
          select project, 'tasks.' || status as figure, count(*) from tasks group by 1, 2
          union all select project, 'source.' || source, count(*) from tasks group by 1, 2
-         union all select project, 'events', sum(event_count) from tasks group by 1 having sum(event_count) > 0
+         union all select project, 'events', sum(task_counts.event_count) from tasks join task_counts using (id)
+             group by 1 having sum(task_counts.event_count) > 0
          union all select project, 'hour.' || (min(happened_at, at) / 3600000), count(*) from changes
              where kind = 'event.logged' group by 1, 2
          union all select * from (
@@ -165,11 +166,11 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
     assert_eq!(kept, counted, "the figures");
     let off = sqlite3(
         &path,
-        "select id, event_count - (select count(*) from events where task_id = tasks.id) as gone
-         from tasks where gone <> 0 order by id",
+        "select id, event_count - (select count(*) from events where task_id = task_counts.id) as gone
+         from task_counts where gone <> 0 order by id",
     );
     let expected: Vec<_> = deleted_events.iter().map(|(name, deleted)| format!("{}|{deleted}", id(name))).collect();
-    assert_eq!(off.lines().collect::<Vec<_>>(), expected, "tasks.event_count");
+    assert_eq!(off.lines().collect::<Vec<_>>(), expected, "event_count");
     let orphans = "select 'session', id from sessions where task_id not in (select id from tasks)
         union all select 'event', id from events where task_id not in (select id from tasks)
         union all select 'bookmark', id from bookmarks where task_id not in (select id from tasks)

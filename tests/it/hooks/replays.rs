@@ -43,6 +43,7 @@ pub struct Stored {
 
 impl Stored {
     pub async fn of(store: &Store) -> Self {
+        store.count_events().await;
         Self {
             tasks: task::Entity::find().order_by_asc(task::Column::ExternalId).all(&store.db).await.expect("tasks"),
             runs: session::Entity::find().order_by_asc(session::Column::StartedAt).all(&store.db).await.expect("runs"),

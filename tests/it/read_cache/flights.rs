@@ -51,7 +51,8 @@ impl Held {
         };
         let whole = async |_: &ReadTransaction| -> Result<Option<u64>, DatabaseError> { panic!("a whole answer") };
         let key = ReadKey::new("held", ReadModel::Overview);
-        let answer = database.read_since(Scope::All, None, key, (since, |_: &str| false), changes, whole).await.unwrap();
+        let answer =
+            database.read_since(Scope::All, None, key, (since, |_: &str| false), changes, whole).await.unwrap();
         serde_json::from_slice(answer.json().unwrap()).unwrap()
     }
 

@@ -1,6 +1,7 @@
 //! Pages of projects.
 
 use super::Sql;
+use super::tasks::{time_of_change, uncounted};
 
 /// A page of projects: the project, the digits of its bytes, the latest `changed_at` of its tasks, and its tasks by status.
 ///
@@ -23,7 +24,9 @@ macro_rules! page {
                 select project, max(
                     coalesce((select max(listed_at) from tasks
                         where tasks.project = names.project and listed_at is not null), 0),
-                    coalesce((select max(changed_at) from tasks
+                    coalesce((select max(",
+            time_of_change!(),
+            ") from tasks
                         where tasks.project = names.project and listed_at is null), 0))
                 from names where project is not null and (?3 is null or project = ?3)
             ),

@@ -90,21 +90,14 @@ pub const LACKS_UNFOLDED: Sql = Sql::new(concat!(
 /// Counts the events of each project from the tasks, and sets the fold to the end of the log. The hours of events whose
 /// changes were deleted are not known.
 pub const COUNT_EVENTS_AGAIN: Sql = Sql::new(concat!(
-    // A task must not have the number of a later change: the event of that change would not be counted.
-    "insert or ignore into settling (id) select id from tasks where trigger_writes > ",
-    last_change!(),
-    ";
-    update tasks set trigger_writes = 0 where trigger_writes > ",
-    last_change!(),
-    ";
-    delete from settling;
-    insert into activity (project, hour, events)
+    "insert into activity (project, hour, events)
         select project, min(coalesce(happened_at, at), at) / 3600000, count(*) from changes
         where id >= (select next from folded) and kind = 'event.logged' group by 1, 2
         on conflict (project, hour) do update set events = events + excluded.events;
     delete from figures where figure = 'events';
     insert into figures (project, figure, value)
-        select project, 'events', sum(event_count) from tasks group by project having sum(event_count) > 0;
+        select project, 'events', sum(count.event_count) from tasks join task_counts count on count.id = tasks.id
+        group by project having sum(count.event_count) > 0;
     update figure_deltas set events = 0 where id >= (select deltas from folded) and events <> 0;
     update folded set next = ",
     last_change!(),

@@ -32,7 +32,7 @@ pub const HITS: Sql = rows_of_matches!(
     "t.id as task_id, e.id as event_id, b.id as bookmark_id, b.event_id as marked_event_id,
     t.project, coalesce(e.title, b.title, t.title) as title,
     iif(d.position is not null, e.body, iif(d.bookmark_id is not null, b.note, t.summary)) as text,
-    coalesce(e.created_at, b.updated_at, t.changed_at) as at",
+    coalesce(e.created_at, b.updated_at, (select changed_at from task_counts where id = t.id)) as at",
     "select value from json_each(?1)"
 );
 

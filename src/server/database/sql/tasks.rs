@@ -1,5 +1,7 @@
 //! Trees of tasks.
 
+use sea_orm::sea_query::Expr;
+
 use super::Sql;
 
 /// The number of tasks from the task `?1` up to the root of its tree, counted up to `?2`, and whether the task `?3` is
@@ -32,17 +34,59 @@ pub const MEETS_ITSELF: Sql = Sql::new(
     )",
 );
 
+/// The events of a task that its row does not contain yet, from the table `tasks`. They are at most a few dozen.
+macro_rules! uncounted {
+    ($value:literal) => {
+        concat!("(select ", $value, " from events where task_id = tasks.id and position > tasks.counted_to)")
+    };
+}
+
+/// The time of the last change of a task, from the table `tasks`, as in the view `task_counts`. The view would look up
+/// the row of the task again.
+macro_rules! time_of_change {
+    () => {
+        concat!("max(tasks.changed_at, coalesce(", uncounted!("max(created_at)"), ", 0))")
+    };
+}
+pub(super) use {time_of_change, uncounted};
+
+/// The time of the last change of a task.
+pub fn changed_at() -> Expr {
+    Expr::cust(time_of_change!())
+}
+
+/// The number of the events ever logged on a task.
+pub fn event_count() -> Expr {
+    Expr::cust(concat!("tasks.event_count + ", uncounted!("count(*)")))
+}
+
 /// The number of tasks that have no place in the indexes of the lists and last changed before the time `?2`, counted up to
 /// `?1`.
-pub const UNLISTED: Sql =
-    Sql::new("select count(*) from (select 1 from tasks where listed_at is null and changed_at < ?2 limit ?1)");
+pub const UNLISTED: Sql = Sql::new(concat!(
+    "select count(*) from (select 1 from tasks where listed_at is null and ",
+    time_of_change!(),
+    " < ?2 limit ?1)"
+));
 
 /// Gives tasks without a place in the indexes of the lists their place: `?1` of those that last changed before the time
 /// `?2`. In no order: to sort them, each step would read all of them while it holds the write lock.
-pub const LIST: Sql = Sql::new(
-    "update tasks set listed_at = changed_at where id in (
-        select id from tasks where listed_at is null and changed_at < ?2 limit ?1)",
-);
+pub const LIST: [Sql; 2] = [
+    Sql::new(concat!(
+        "insert into task_counts (id) select id from tasks where listed_at is null and ",
+        time_of_change!(),
+        " < ?2 and exists ",
+        uncounted!("1"),
+        " limit ?1"
+    )),
+    Sql::new(concat!(
+        "update tasks set listed_at = changed_at where id in (
+        select id from tasks where listed_at is null and ",
+        time_of_change!(),
+        " < ?2 and not exists ",
+        uncounted!("1"),
+        " limit ?1)"
+    )),
+];
 
 /// Sets the time of the last change of the task `?1` to `?2`, between [`SETTLE`] and [`SETTLED`].
 pub const SET_CHANGED_AT: Sql = Sql::new("update tasks set changed_at = ?2 where id = ?1");
