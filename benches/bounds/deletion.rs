@@ -48,8 +48,8 @@ pub fn measure() -> Vec<Row> {
     })
 }
 
-/// The milliseconds that it takes to delete one of ten projects. Half of the tasks are below another task, and each task
-/// has an event and a bookmark.
+/// The milliseconds that it takes to delete one of ten projects. Half of the tasks are below another task, and each
+/// task has an event and a bookmark.
 async fn deletion(tasks: usize) -> f64 {
     let folder = TempDir::new().unwrap();
     let db = rows::connect(&folder.path().join("requery.db")).await;
@@ -75,7 +75,8 @@ async fn deletion(tasks: usize) -> f64 {
     milliseconds
 }
 
-/// The milliseconds for which the steps hold the write lock that delete the rows of a large task and of many small ones.
+/// The milliseconds for which the steps hold the write lock that delete the rows of a large task and of many small
+/// ones.
 async fn steps_of_left_rows() -> Vec<f64> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("requery.db");

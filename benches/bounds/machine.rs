@@ -62,8 +62,8 @@ pub const SERVER: usize = 0;
 /// The core of the load.
 pub const LOAD: usize = 1;
 
-/// Runs `work` on a thread that stays on this core, as do all threads and processes that `work` starts. On a machine with
-/// one core the load shares that core with the server.
+/// Runs `work` on a thread that stays on this core, as do all threads and processes that `work` starts. On a machine
+/// with one core the load shares that core with the server.
 pub fn on_core<T: Send>(core: usize, work: impl FnOnce() -> T + Send) -> T {
     let allowed = allowed();
     let core = allowed[core % allowed.len()];
@@ -94,8 +94,8 @@ const SLEEP_TIMEOUT: Duration = Duration::from_millis(20);
 /// The processor time of a process in seconds, exact to microseconds: the sum over its threads. A thread that ends
 /// between two calls is missing in the second one.
 ///
-/// The kernel adds the time of a running thread only at its ticks, every 4 ms, and exactly when the thread goes to sleep. So
-/// the call waits until no thread runs.
+/// The kernel adds the time of a running thread only at its ticks, every 4 ms, and exactly when the thread goes to
+/// sleep. So the call waits until no thread runs.
 pub fn busy(process: u32) -> f64 {
     let end = now() + SLEEP_TIMEOUT.as_nanos() as u64;
     while of_threads(process, "stat").any(|stat| is_running(&stat)) && now() < end {

@@ -1,10 +1,10 @@
 //! The costs of the server and its client, each with the bound that it must keep.
 //!
-//! `cargo bench` measures every benchmark, `cargo bench -- NAME...` each benchmark with all these names in its own name,
-//! and `cargo bench -- performance` the benchmarks of `docs/performance.md`, with `--quick` in three rounds instead of
-//! five. A figure is the median of several rounds of one run, with the lowest and the highest round beside it. Timings are
-//! noisy, so a missed bound fails the run only with `--strict` or `REQUERY_BENCH_STRICT=1`. `REQUERY_BENCH_SERVER` names
-//! the program of another version, whose server is measured instead.
+//! `cargo bench` measures every benchmark, `cargo bench -- NAME...` each benchmark with all these names in its own
+//! name, and `cargo bench -- performance` the benchmarks of `docs/performance.md`, with `--quick` in three rounds
+//! instead of five. A figure is the median of several rounds of one run, with the lowest and the highest round beside
+//! it. Timings are noisy, so a missed bound fails the run only with `--strict` or `REQUERY_BENCH_STRICT=1`.
+//! `REQUERY_BENCH_SERVER` names the program of another version, whose server is measured instead.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,8 +1,8 @@
 //! Many cheap WebSockets on one thread: they count what arrives, and note when.
 //!
 //! A connection has no buffer of its own while no frame is half read, and reads into one buffer of its thread. So
-//! thousands of connections cost the generator less than the server under test. Only the length, the kind, the count and
-//! the cursor of a frame are looked at; no JSON is parsed.
+//! thousands of connections cost the generator less than the server under test. Only the length, the kind, the count
+//! and the cursor of a frame are looked at; no JSON is parsed.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -217,8 +217,8 @@ struct Connection {
 impl Connection {
     async fn run(mut self, opening: &Opening, turn: tokio::sync::OwnedSemaphorePermit) -> std::io::Result<()> {
         let socket = TcpSocket::new_v4()?;
-        // A reset leaves no connection behind that waits for a minute. With some 40,000 of them the next ones take ten times
-        // as long to open.
+        // A reset leaves no connection behind that waits for a minute. With some 40,000 of them the next ones take ten
+        // times as long to open.
         socket.set_zero_linger()?;
         socket.set_nodelay(true)?;
         let last = 2 + (self.number / PER_ADDRESS) as u8;

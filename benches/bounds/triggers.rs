@@ -68,8 +68,8 @@ async fn fold(database: &Database) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-/// A program that writes events into the file, on one thread. Not the connection of the server: that has a thread of its
-/// own, and each statement is a message to it and an answer, which take longer than the insert.
+/// A program that writes events into the file, on one thread. Not the connection of the server: that has a thread of
+/// its own, and each statement is a message to it and an answer, which take longer than the insert.
 struct Writer {
     db: Connection,
     tasks: Vec<String>,

@@ -29,7 +29,8 @@ impl StoredText {
     }
 
     /// The text up to the first replaced character. The stored bytes begin with it, so it is never above them in the
-    /// order of the database. The check of an id ends at the first NUL: of such an id this is the part that was checked.
+    /// order of the database. The check of an id ends at the first NUL: of such an id this is the part that was
+    /// checked.
     pub fn before_replaced(&self) -> &str {
         self.0.split('\u{fffd}').next().unwrap_or_default()
     }

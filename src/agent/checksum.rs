@@ -1,5 +1,5 @@
-//! The FNV-1a checksum. It is stored, in names of files and in the database, so it must stay the same across versions. The
-//! hasher of the standard library does not promise that.
+//! The FNV-1a checksum. It is stored, in names of files and in the database, so it must stay the same across versions.
+//! The hasher of the standard library does not promise that.
 
 /// The beginning of a checksum.
 pub const BEGINNING: u64 = 0xcbf2_9ce4_8422_2325;

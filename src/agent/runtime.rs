@@ -92,8 +92,8 @@ impl AgentRuntime {
         self.facts().processes[0]
     }
 
-    /// The folder in which each running session keeps a file with its status, in the agent's own folder. None: the agent
-    /// keeps no such files.
+    /// The folder in which each running session keeps a file with its status, in the agent's own folder. None: the
+    /// agent keeps no such files.
     pub fn session_files_folder(self) -> Option<&'static str> {
         self.facts().session_files
     }

@@ -1,9 +1,9 @@
 //! The client's own word: the file in which each running session of Claude Code keeps its status.
 //!
-//! The file is `sessions/<pid>.json` in the configuration folder of the agent. Its format is not documented, so the file
-//! is only a hint: a file that is absent, old or odd says no word, and the hooks alone tell the status. The file is read
-//! and never written. The folder also holds keys, which are deliberately never opened: only a file whose name is a
-//! process id and `.json` is read.
+//! The file is `sessions/<pid>.json` in the configuration folder of the agent. Its format is not documented, so the
+//! file is only a hint: a file that is absent, old or odd says no word, and the hooks alone tell the status. The file
+//! is read and never written. The folder also holds keys, which are deliberately never opened: only a file whose name
+//! is a process id and `.json` is read.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};

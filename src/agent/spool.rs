@@ -37,8 +37,8 @@ const MAX_RECORDS_ASIDE: usize = 100;
 const UNFINISHED_FILE_AGE: Duration = Duration::from_secs(600);
 /// How many places one millisecond has. After a clock was set back, the numbers go on from the last one.
 const NUMBERS_PER_MS: u64 = 1000;
-/// How many processes read late input at the same time, over all agents. Each takes some memory, and an agent that never
-/// writes the input of its hooks would start one with every hook.
+/// How many processes read late input at the same time, over all agents. Each takes some memory, and an agent that
+/// never writes the input of its hooks would start one with every hook.
 const MAX_LATE_READERS: usize = 64;
 /// The pause between two attempts to take the lock. The lock is held for about as long as a rename takes.
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(1);
@@ -174,8 +174,8 @@ impl Spool {
         count.save()
     }
 
-    /// Counts an input that is lost. It needs no lock, because a lock that is not free would hide the loss: the file has
-    /// one byte for each input.
+    /// Counts an input that is lost. It needs no lock, because a lock that is not free would hide the loss: the file
+    /// has one byte for each input.
     ///
     /// # Errors
     /// The folder cannot be written.

@@ -1,8 +1,8 @@
 //! `requery bench`: measures a server under a load that the user describes, beside a baseline in the same run.
 //!
 //! The command opens streams, writes into a project of its own and reads the overview of that project. It deletes the
-//! tasks of the project at the end, also after Ctrl-C. The baseline is a bare broadcast in this process: the same number
-//! of connections and the same frames, at the pace at which the server sent them.
+//! tasks of the project at the end, also after Ctrl-C. The baseline is a bare broadcast in this process: the same
+//! number of connections and the same frames, at the pace at which the server sent them.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -5,8 +5,8 @@
 //! log and no panic message. A record that the server does not accept in time is written to the spool. The server or
 //! the next hook delivers it from there.
 //!
-//! No deadline discards a record. The command takes its place in the spool before it reads, leaves input that is late to
-//! a process of its own, and writes a record that it has read to the spool even after the deadline.
+//! No deadline discards a record. The command takes its place in the spool before it reads, leaves input that is late
+//! to a process of its own, and writes a record that it has read to the spool even after the deadline.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -43,7 +43,8 @@ struct ForwardTimes {
     spooled_until: Duration,
     /// After this time no further record from the spool is sent, so that catching up costs the agent little.
     catch_up_until: Duration,
-    /// How long a server that did not answer in time is left alone. Every hook that asks it would use up all of its time.
+    /// How long a server that did not answer in time is left alone. Every hook that asks it would use up all of its
+    /// time.
     silence_pause: Duration,
 }
 

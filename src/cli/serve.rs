@@ -152,7 +152,8 @@ pub(super) fn raise_open_files() {
     }
 }
 
-/// Lets a write beyond the limit of the file size fail with an error. Without a handler the signal would end the server.
+/// Lets a write beyond the limit of the file size fail with an error. Without a handler the signal would end the
+/// server.
 fn survive_the_file_size_limit() {
     use rustix::process::Signal;
     use tokio::signal::unix::{SignalKind, signal};

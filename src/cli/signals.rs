@@ -19,8 +19,8 @@ pub(super) fn asked_to_end() -> impl Future<Output = ()> + Send {
     })
 }
 
-/// Whether the process was started with SIGHUP ignored, as `nohup` does: it should then outlive its terminal. Only Linux
-/// tells.
+/// Whether the process was started with SIGHUP ignored, as `nohup` does: it should then outlive its terminal. Only
+/// Linux tells.
 fn is_hangup_ignored() -> bool {
     const SIGHUP: u64 = 1;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

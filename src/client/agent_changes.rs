@@ -1,4 +1,5 @@
-//! Answers with changes alone, applied to the held answers. The rules are in `docs/protocol.md`, "Changes since a cursor".
+//! Answers with changes alone, applied to the held answers. The rules are in `docs/protocol.md`, "Changes since a
+//! cursor".
 
 use std::collections::HashSet;
 

@@ -159,7 +159,8 @@ impl Source for AgentSource {
     }
 }
 
-/// The overview that came with a snapshot. Its JSON is written anew, without the fields that this version does not know.
+/// The overview that came with a snapshot. Its JSON is written anew, without the fields that this version does not
+/// know.
 fn carried_overview(snapshot: &SnapshotPayload) -> Option<CarriedBody<AgentSource>> {
     let (overview, tasks) = snapshot.first_screen()?;
     let parts = [serde_json::to_vec(&overview), serde_json::to_vec(&tasks)];

@@ -127,8 +127,8 @@ impl ServerEndpoint {
         url
     }
 
-    /// Fetches `key`. The server does not send parts of `held` again if they are current, and sends only the changes of a
-    /// part where it knows them.
+    /// Fetches `key`. The server does not send parts of `held` again if they are current, and sends only the changes of
+    /// a part where it knows them.
     pub(super) async fn fetch<S: Source>(
         self,
         source: S,

@@ -75,8 +75,8 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
     /// Limits this handle to the changes that `options` name. A change that no handle of the read model asks for costs
     /// no fetch.
     ///
-    /// The next answer contains the other changes too. Until then the body lacks them, and is called fresh all the same:
-    /// [`View::state`] and [`View::age`] speak of the changes for which a handle of the read model asks, and
+    /// The next answer contains the other changes too. Until then the body lacks them, and is called fresh all the
+    /// same: [`View::state`] and [`View::age`] speak of the changes for which a handle of the read model asks, and
     /// [`View::cursor`] of all. A handle that asks for more changes is given a new answer when it begins.
     #[must_use]
     pub fn only(self, options: S::Options) -> Self {
@@ -157,8 +157,8 @@ impl<T: BodyValue<S>, S: Source> WatchHandle<T, S> {
     ///
     /// The overlay lasts until the guard is dropped, or until the held answer contains the write, see
     /// [`Overlay::committed`]. `change` is applied to each newer body again, and may run several times. At most 32
-    /// overlays of a read model exist; the oldest ends when another one begins. A view in `change` shows the body without
-    /// overlays. A client or a handle in `change` lives until the overlay ends.
+    /// overlays of a read model exist; the oldest ends when another one begins. A view in `change` shows the body
+    /// without overlays. A client or a handle in `change` lives until the overlay ends.
     pub fn overlay(&self, change: impl Fn(&T) -> T + Send + Sync + 'static) -> Overlay<S> {
         let change = move |body: &Arc<S::Body>| Some(change(&*T::of(body)?).into_body());
         Overlay::begin(Arc::clone(&self.shared), self.key.clone(), Arc::new(change))

@@ -9,7 +9,8 @@ use crate::protocol::Cursor;
 
 /// A write that is shown on top of the held answer of a read model.
 ///
-/// Dropping it without [`committed`](Self::committed) means that the write failed: the view shows the held answer again.
+/// Dropping it without [`committed`](Self::committed) means that the write failed: the view shows the held answer
+/// again.
 #[must_use = "a dropped overlay ends at once"]
 pub struct Overlay<S: Source> {
     shared: Arc<Shared<S>>,

@@ -47,8 +47,8 @@ pub trait Source: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Applies an answer with changes, one whose field `full` is `false`, to the held answer. None: the changes do not fit,
-    /// and the client asks for the whole answer.
+    /// Applies an answer with changes, one whose field `full` is `false`, to the held answer. None: the changes do not
+    /// fit, and the client asks for the whole answer.
     fn apply_changes(&self, key: &Self::Key, part: usize, held: &Bytes, changes: &Bytes) -> Option<Bytes> {
         let _ = (key, part, held, changes);
         None

@@ -110,9 +110,9 @@ impl TableSource {
     /// The domain with these tables, as JSON.
     ///
     /// `notices` has, for each kind, the templates of the read models that a notice makes stale; a placeholder names a
-    /// field of the notice. A field with `null` names no read model. A notice that lacks the field makes the whole group
-    /// of the template stale, or every read model if the template has no group. `models` has, for each template of a read model, the paths of its requests; the placeholder
-    /// of the template may stand in the paths.
+    /// field of the notice. A field with `null` names no read model. A notice that lacks the field makes the whole
+    /// group of the template stale, or every read model if the template has no group. `models` has, for each template
+    /// of a read model, the paths of its requests; the placeholder of the template may stand in the paths.
     ///
     /// # Errors
     ///

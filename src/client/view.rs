@@ -42,9 +42,9 @@ impl<T> View<T> {
     /// The time since the body was last known to be current. None: no answer came yet.
     ///
     /// While the state is [`HeldState::Fresh`] and the stream is open, the age starts again with every message of the
-    /// server, so it stays below the interval of the heartbeats. Otherwise it counts from the moment at which the answer
-    /// was asked for, or from the first sign of a change. The time during which the machine slept counts. Changes that
-    /// no handle of the read model asks for do not count.
+    /// server, so it stays below the interval of the heartbeats. Otherwise it counts from the moment at which the
+    /// answer was asked for, or from the first sign of a change. The time during which the machine slept counts.
+    /// Changes that no handle of the read model asks for do not count.
     pub fn age(&self) -> Option<Duration> {
         self.true_at.map(|at| self.clock.now().saturating_sub(at))
     }

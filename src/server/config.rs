@@ -36,11 +36,11 @@ pub struct ServerConfig {
     pub file_check_interval: Duration,
     /// How long the change log is kept, 7 days: a laptop that was closed over a holiday still resumes.
     pub retention: Duration,
-    /// The memory for answers to reads, in bytes, 64 MiB: an overview of a few KB for each of 1,000 projects, the details
-    /// of 1,000 open tasks, and as much again compressed.
+    /// The memory for answers to reads, in bytes, 64 MiB: an overview of a few KB for each of 1,000 projects, the
+    /// details of 1,000 open tasks, and as much again compressed.
     pub read_cache: u64,
-    /// The length up to which an answer whose older form is in memory is sent whole to a caller that asks for its changes,
-    /// in bytes of JSON, 1 KiB: it takes one statement, and its changes take four.
+    /// The length up to which an answer whose older form is in memory is sent whole to a caller that asks for its
+    /// changes, in bytes of JSON, 1 KiB: it takes one statement, and its changes take four.
     pub short_answer: usize,
     /// How many streams may be open at once, 10,000. That many streams need about 60 MB of memory.
     pub max_streams: usize,
@@ -77,8 +77,8 @@ impl ServerConfig {
         }
     }
 
-    /// The address of `listener`, if the settings allow it. Checked before the database is opened, since opening creates
-    /// a missing file.
+    /// The address of `listener`, if the settings allow it. Checked before the database is opened, since opening
+    /// creates a missing file.
     pub fn admit(&self, listener: &TcpListener) -> Result<SocketAddr, RunError> {
         let address = listener.local_addr()?;
         if self.admits(address) { Ok(address) } else { Err(RunError::Exposed(address)) }

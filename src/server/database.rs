@@ -162,8 +162,8 @@ impl Database {
         }
     }
 
-    /// Opens a file that may have been replaced. Such a file is checked completely first, even if it is large. A missing
-    /// file is not created: the file that was served can come back.
+    /// Opens a file that may have been replaced. Such a file is checked completely first, even if it is large. A
+    /// missing file is not created: the file that was served can come back.
     async fn open_in_doubt(&self) -> Result<(Connections, Health), OpenError> {
         let (location, path) = (&self.0.location, self.path());
         if !location.is_the_place_of(&self.0.given) {
@@ -266,8 +266,8 @@ impl Database {
         Position::from_column(next.cast_signed())
     }
 
-    /// Contains every change that the server has shown so far: in an answer, or by the acknowledgement of a write. Fails
-    /// while the database is away.
+    /// Contains every change that the server has shown so far: in an answer, or by the acknowledgement of a write.
+    /// Fails while the database is away.
     pub(super) fn shown(&self) -> Result<Cursor, DatabaseError> {
         match &**self.0.state.load() {
             State::Open(open) => {

@@ -1,8 +1,8 @@
 //! A feed: the frames of one stream, for any transport.
 //!
-//! A feed joins the hub **before** it reads its first frame. It drops each burst that the first frame covers. So a notice
-//! may repeat, but none is missed. A feed that is behind gets one `stale` frame or a `resync`. No feed waits for another
-//! feed. A feed keeps no frames of its own: the hub encodes each notice once for all feeds.
+//! A feed joins the hub **before** it reads its first frame. It drops each burst that the first frame covers. So a
+//! notice may repeat, but none is missed. A feed that is behind gets one `stale` frame or a `resync`. No feed waits for
+//! another feed. A feed keeps no frames of its own: the hub encodes each notice once for all feeds.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -89,10 +89,10 @@ impl Feed {
         Ok(Self { source, stream, heartbeat, scope: request.scope, first, ended: false })
     }
 
-    /// Narrows the stream to the read models of `watch`. Returns the parts that come next: the first frame of the stream
-    /// if that one was not taken yet (a client may send `watch` together with its request for the stream), the changes
-    /// before the narrowing, and the frame that confirms it. If the tasks of `watch` cannot be looked up, the last part is
-    /// [`Outgoing::Last`], behind the same changes: the cursor of that part contains them.
+    /// Narrows the stream to the read models of `watch`. Returns the parts that come next: the first frame of the
+    /// stream if that one was not taken yet (a client may send `watch` together with its request for the stream), the
+    /// changes before the narrowing, and the frame that confirms it. If the tasks of `watch` cannot be looked up, the
+    /// last part is [`Outgoing::Last`], behind the same changes: the cursor of that part contains them.
     ///
     /// The confirming frame leaves out each task that exists in another project than the stream: the stream reports no
     /// change of that task. The stream keeps the task's id all the same, so it reports when the task comes into its
@@ -120,8 +120,8 @@ impl Feed {
         parts
     }
 
-    /// The read models whose every change this stream reports from its cursor on. The rows are read after that cursor: a
-    /// task that moved in between is reported, because both projects of a move have a notice.
+    /// The read models whose every change this stream reports from its cursor on. The rows are read after that cursor:
+    /// a task that moved in between is reported, because both projects of a move have a notice.
     async fn certified(&self, mut read_models: Vec<Watched>) -> Result<Vec<Watched>, DatabaseError> {
         let tasks: Vec<_> = read_models.iter().filter_map(task_of).collect();
         if self.scope == Scope::All || tasks.is_empty() {
@@ -150,8 +150,8 @@ impl Feed {
         Some(Outgoing::First(first))
     }
 
-    /// The last part of the feed, when so many streams end. The longest time a client waits before it reconnects grows with
-    /// the number of streams, so that clients that come back together do not wait for each other.
+    /// The last part of the feed, when so many streams end. The longest time a client waits before it reconnects grows
+    /// with the number of streams, so that clients that come back together do not wait for each other.
     fn last(&mut self, streams: usize) -> Outgoing {
         self.ended = true;
         let streams = u32::try_from(streams).unwrap_or(u32::MAX);

@@ -81,8 +81,8 @@ enum Group {
 /// The content type of the metrics: the text format of Prometheus that `# EOF` ends.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// REST, its documents, its metrics and the dashboard: `/api/v1`, `/healthz`, `/readyz`, `/metrics`, `/docs`, `/problems`,
-/// `/openapi.json` and `/asyncapi.json`.
+/// REST, its documents, its metrics and the dashboard: `/api/v1`, `/healthz`, `/readyz`, `/metrics`, `/docs`,
+/// `/problems`, `/openapi.json` and `/asyncapi.json`.
 ///
 /// A failed operation returns an error, and [`problems`] makes the answer of it.
 pub fn api(database: Database, hub: Hub, index: SearchIndex) -> Route {

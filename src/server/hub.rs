@@ -1,8 +1,8 @@
 //! The hub: it receives all notices and hands them to the streams that watch their read models.
 //!
-//! The hub merges the notices of a short window and encodes each notice once. A stream that watches none of the stale read
-//! models costs no work. No stream delays the hub: frames that a stream does not take wait in its seat, up to a bound.
-//! The hub knows no database.
+//! The hub merges the notices of a short window and encodes each notice once. A stream that watches none of the stale
+//! read models costs no work. No stream delays the hub: frames that a stream does not take wait in its seat, up to a
+//! bound. The hub knows no database.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,9 +121,9 @@ impl Hub {
         self.0.metrics.streams_woken.inc_by(handed as u64);
     }
 
-    /// Adds the bursts of a flush to the seats that they concern, all at once: after this every change up to the cursor of
-    /// the flush is in a seat or sent. The frames are encoded later, without the lock of the audience, unless one of their
-    /// streams is behind.
+    /// Adds the bursts of a flush to the seats that they concern, all at once: after this every change up to the cursor
+    /// of the flush is in a seat or sent. The frames are encoded later, without the lock of the audience, unless one of
+    /// their streams is behind.
     fn hand_out(&self, flushed: Flushed) -> Vec<Handed> {
         let encoded = |one| Arc::new(Encoded::new(one, self.0.metrics.frames_encoded.clone()));
         let (part, cursor) = match flushed {
@@ -184,8 +184,8 @@ struct Handed {
 }
 
 impl HubStream {
-    /// From now on the stream gets the changes of these read models. Returns all that waits of the changes before, and the
-    /// cursor up to which these changes go.
+    /// From now on the stream gets the changes of these read models. Returns all that waits of the changes before, and
+    /// the cursor up to which these changes go.
     pub fn watch(&mut self, read_models: BTreeSet<Watched>) -> (Vec<Taken>, Cursor) {
         let mut audience = self.hub.audience();
         audience.watch(&mut self.membership, read_models);

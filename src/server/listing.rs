@@ -1,8 +1,8 @@
 //! The job that gives tasks their place in the indexes of the lists.
 //!
-//! A write takes the place away, see `tasks_leave_the_lists` in `migrations`. So a task with many events costs its writers
-//! no page of these indexes. A reader looks at each task without a place: at each task that changes all the time, and at
-//! the quiet ones that this job has left, which it keeps few.
+//! A write takes the place away, see `tasks_leave_the_lists` in `migrations`. So a task with many events costs its
+//! writers no page of these indexes. A reader looks at each task without a place: at each task that changes all the
+//! time, and at the quiet ones that this job has left, which it keeps few.
 //!
 //! A task that changes all the time gets no place: its next event would take the place away again, from four indexes.
 
@@ -16,8 +16,8 @@ use super::jobs::{BackgroundJob, JobError, StepProgress};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long a task must not have changed before it gets its place. A task that changes more often costs no index.
 const QUIET: Duration = Duration::from_secs(2);
-/// The quiet tasks that may stay without a place, so that a step is worth its transaction. A reader reads up to twice so
-/// many rows more.
+/// The quiet tasks that may stay without a place, so that a step is worth its transaction. A reader reads up to twice
+/// so many rows more.
 const UNLISTED: i64 = 50;
 /// How many tasks one step puts in their place. Each is in four indexes.
 const TASKS_PER_STEP: StepSize = StepSize::new(20, 100, 1_000);

@@ -53,8 +53,8 @@ pub struct Metrics {
     pub notices: Counter,
     /// The notices that were merged into another notice of the same flush.
     pub notices_merged: Counter,
-    /// The time from the moment the server read the oldest change of a flush in the log until its frames were handed to all
-    /// their connections.
+    /// The time from the moment the server read the oldest change of a flush in the log until its frames were handed to
+    /// all their connections.
     pub send_delay: Histogram,
     /// The changes that are in the log and were not handed to the hub yet.
     pub log_lag: Gauge,
@@ -173,7 +173,8 @@ impl Default for Metrics {
             hooks_spooled: Counter::default(),
             hooks_refused: Counter::default(),
         };
-        // A family without a member is left out of the text. A counter that is missing at first hides its first increase.
+        // A family without a member is left out of the text. A counter that is missing at first hides its first
+        // increase.
         for by in [AnswerSource::NotModified, AnswerSource::Memory, AnswerSource::Database] {
             drop(metrics.reads.get_or_create(&Answered { by }));
         }

@@ -109,8 +109,8 @@ impl App {
         sqlite3(&self.path(), sql)
     }
 
-    /// Runs SQL in another process, and shows the write to the server: all later answers contain it. Without that, an answer
-    /// from memory can lack the write until the server has noticed it.
+    /// Runs SQL in another process, and shows the write to the server: all later answers contain it. Without that, an
+    /// answer from memory can lack the write until the server has noticed it.
     pub fn sql_seen(&self, sql: &str) -> String {
         let output = self.sql(sql);
         let mut socket = std::net::TcpStream::connect(self.address).unwrap();
@@ -133,8 +133,8 @@ impl App {
         timeout(BACKGROUND_PATIENCE, folded).await.expect("the changes are folded in time");
     }
 
-    /// Lets the server read its file, so that it knows each write of another program. The first frame of a stream can lack a
-    /// write that the server does not know.
+    /// Lets the server read its file, so that it knows each write of another program. The first frame of a stream can
+    /// lack a write that the server does not know.
     pub async fn know_writes(&self) {
         static READS: AtomicU64 = AtomicU64::new(0);
         // No answer for this task is kept.

@@ -1,5 +1,5 @@
-//! The hub and its streams in random orders: streams begin, narrow, stall, take what waits and leave, while changes are handed
-//! out. No order leaves a stream without a change that it watches, and no cursor goes out before its changes.
+//! The hub and its streams in random orders: streams begin, narrow, stall, take what waits and leave, while changes are
+//! handed out. No order leaves a stream without a change that it watches, and no cursor goes out before its changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -194,8 +194,8 @@ fn no_order_leaves_a_stream_without_a_change() {
     proptest!(config, |(steps in steps())| runtime.block_on(run(steps)));
 }
 
-/// The hub lets other tasks run while it writes a flush. The streams that leave meanwhile get none of it: a close frame can
-/// be behind them already.
+/// The hub lets other tasks run while it writes a flush. The streams that leave meanwhile get none of it: a close frame
+/// can be behind them already.
 #[tokio::test]
 async fn a_stream_that_leaves_during_a_flush_gets_no_frame() {
     let cursor = |number: u64| Cursor::counter(EPOCH, number);

@@ -10,8 +10,8 @@ use crate::app::{App, BACKGROUND_PATIENCE, sqlite3};
 use crate::process::ServerProcess;
 use crate::sources::source_files;
 
-/// Only requests write at once, and the probe of a storage that failed, beside which no program can write. All other code
-/// of the server writes through the door for background work.
+/// Only requests write at once, and the probe of a storage that failed, beside which no program can write. All other
+/// code of the server writes through the door for background work.
 #[test]
 fn only_requests_write_without_giving_way() {
     let code = |text: &str| text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
@@ -79,8 +79,8 @@ fn number(line: &str, word: &str) -> u64 {
     rest.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// The sums of a long history do not fit into one transaction. Each step reads its own part of the log, and not the rest
-/// of the history again.
+/// The sums of a long history do not fit into one transaction. Each step reads its own part of the log, and not the
+/// rest of the history again.
 #[tokio::test]
 async fn a_long_history_is_read_a_few_times_until_it_is_folded() {
     const TASKS: u64 = 2_000;

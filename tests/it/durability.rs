@@ -217,7 +217,8 @@ async fn a_reader_whose_disk_failed_shows_later_writes() {
     let events = format!("/api/v1/tasks/{}/timeline?limit=20", writer.task);
     let mut failed = 0;
     for round in 0..5 {
-        // SQLite reports EIO of a read as a damaged file, and any other error as a failed disk. More pages than a reader keeps in its cache, so that a read has to go to the file.
+        // SQLite reports EIO of a read as a damaged file, and any other error as a failed disk. More pages than a
+        // reader keeps in its cache, so that a read has to go to the file.
         for _ in 0..20 {
             assert_eq!(writer.write(60_000).await, 201);
         }

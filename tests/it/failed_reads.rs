@@ -1,5 +1,5 @@
-//! Reads of the disk that fail once. SQLite reports such a read as damage or as a failure of the disk. It costs no stream a
-//! resync and no start.
+//! Reads of the disk that fail once. SQLite reports such a read as damage or as a failure of the disk. It costs no
+//! stream a resync and no start.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -123,8 +123,8 @@ async fn one_failed_read_of_a_check_is_no_damage() {
     }
 }
 
-/// A file at rest is read without a lock before it is opened. A mix of pages that another program is writing fails in the
-/// same way as a read.
+/// A file at rest is read without a lock before it is opened. A mix of pages that another program is writing fails in
+/// the same way as a read.
 #[tokio::test]
 async fn a_failed_read_before_the_start_is_repeated() {
     let folder = TempDir::new().unwrap();

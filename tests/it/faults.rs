@@ -10,9 +10,9 @@
 //! 4. The server never ended by itself, `/readyz` told the truth, and the log has a line for each outage.
 //! 5. No process and no mount is left.
 //!
-//! `scripts/nightly.sh` runs random faults in random order. `REQUERY_CASES` sets the number of cases, the test prints its
-//! seed, and the same seed in `PROPTEST_RNG_SEED` runs it again. `REQUERY_FAULTS_PROGRAM` names another build to test.
-//! A line for each fault says how long it took: `cargo test --test it -- --nocapture faults::`.
+//! `scripts/nightly.sh` runs random faults in random order. `REQUERY_CASES` sets the number of cases, the test prints
+//! its seed, and the same seed in `PROPTEST_RNG_SEED` runs it again. `REQUERY_FAULTS_PROGRAM` names another build to
+//! test. A line for each fault says how long it took: `cargo test --test it -- --nocapture faults::`.
 
 mod claims;
 mod clock;

@@ -138,8 +138,8 @@ async fn the_first_frame_precedes_the_answer_to_an_early_watch() {
     assert!(futures_util::poll!(feed.next()).is_pending(), "the first frame is sent once");
 }
 
-/// The tasks of `watch` cannot be looked up. The cursor of the last frame contains the changes that waited, so their frames
-/// go out before it.
+/// The tasks of `watch` cannot be looked up. The cursor of the last frame contains the changes that waited, so their
+/// frames go out before it.
 #[tokio::test]
 async fn a_watch_that_fails_loses_no_change_that_waits() {
     let fixture = HubFixture::start().await;
@@ -167,8 +167,8 @@ async fn a_watch_that_meets_the_end_is_answered_with_the_last_frame() {
     assert!(matches!(parts.last(), Some(Outgoing::Last(..))), "the transport ends the stream as at every last frame");
 }
 
-/// The frames that wait for all feeds together are above the bound on memory, though no feed alone is above its own. A feed
-/// that is read loses no notice.
+/// The frames that wait for all feeds together are above the bound on memory, though no feed alone is above its own. A
+/// feed that is read loses no notice.
 #[tokio::test]
 async fn feeds_that_are_not_read_hold_a_bounded_number_of_bytes() {
     const FEEDS: u64 = 2_000;
@@ -278,8 +278,8 @@ async fn every_frame_that_is_sent_counts() {
     assert_eq!((metrics.frames_sent.get(), metrics.bytes_sent.get()), (5, bytes));
 }
 
-/// The hub hands a burst out under a lock, for which streams that join and narrow wait. A frame is encoded afterwards, for
-/// the first stream that takes it.
+/// The hub hands a burst out under a lock, for which streams that join and narrow wait. A frame is encoded afterwards,
+/// for the first stream that takes it.
 #[tokio::test]
 async fn a_frame_is_encoded_when_the_first_stream_takes_it() {
     let fixture = HubFixture::start().await;

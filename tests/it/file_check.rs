@@ -13,8 +13,8 @@ const WINDOW: Duration = Duration::from_millis(40);
 
 const TASK: &str = "00000000-0000-4000-8000-000000000001";
 
-/// The server begins a check at its start, and its log has the beginning and the end. Notices of writes in that time come
-/// at once.
+/// The server begins a check at its start, and its log has the beginning and the end. Notices of writes in that time
+/// come at once.
 #[tokio::test]
 async fn notices_come_while_the_file_is_checked() {
     let folder = TempDir::new().unwrap();

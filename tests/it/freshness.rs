@@ -1,8 +1,8 @@
-//! A view that is called fresh is fresh: real clients behind networks that drop, delay, stall and reset connections, and
-//! that answer 404 by themselves, while writers change the database.
+//! A view that is called fresh is fresh: real clients behind networks that drop, delay, stall and reset connections,
+//! and that answer 404 by themselves, while writers change the database.
 //!
-//! A view is never called fresh while a frame that the client received says otherwise. After a commit, a view without it
-//! is called fresh for no longer than the silence of a live stream, max wait and two fetches.
+//! A view is never called fresh while a frame that the client received says otherwise. After a commit, a view without
+//! it is called fresh for no longer than the silence of a live stream, max wait and two fetches.
 
 mod audit;
 mod lines;

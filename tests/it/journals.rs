@@ -1,6 +1,8 @@
-//! A journal beside the database file: another program, which used no write-ahead log, was killed in the middle of a write.
+//! A journal beside the database file: another program, which used no write-ahead log, was killed in the middle of a
+//! write.
 //!
-//! The file has a part of the write. The journal has the old pages, and no program can read the file before they are back.
+//! The file has a part of the write. The journal has the old pages, and no program can read the file before they are
+//! back.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

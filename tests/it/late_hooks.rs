@@ -268,8 +268,8 @@ impl Drop for BusyMachine {
     }
 }
 
-/// Stands in for the agent: runs one hook for each line of its input, `<server> <file> <seconds> <record>`, and prints the
-/// status of the hook. A record with seconds comes that late: the file is the pipe through which it comes.
+/// Stands in for the agent: runs one hook for each line of its input, `<server> <file> <seconds> <record>`, and prints
+/// the status of the hook. A record with seconds comes that late: the file is the pipe through which it comes.
 const AGENT: &str = r#"
 while read -r server pipe seconds record; do
   if [ "$seconds" = 0 ]; then

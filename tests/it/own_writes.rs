@@ -12,8 +12,8 @@ use crate::viewer::{Rest, Viewer, settle};
 const WRITERS: usize = 8;
 const WRITES: usize = 40;
 
-/// Eight clients write the same task. Each reads again with the cursor of its own write, as a client has to, and watches
-/// the task. In the end all equal the database.
+/// Eight clients write the same task. Each reads again with the cursor of its own write, as a client has to, and
+/// watches the task. In the end all equal the database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_writers_end_with_every_client_equal_to_the_database() {
     let app = App::start().await;

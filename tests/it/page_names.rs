@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::sources::{SourceFile, source_files};
 
-/// The pages that follow the code. A path on them is relative to the repository or to `src/server`, or a file name alone.
+/// The pages that follow the code. A path on them is relative to the repository or to `src/server`, or a file name
+/// alone.
 const PAGES_ABOUT_CODE: &[&str] = &["CONTRIBUTING.md"];
 const FOLDERS: &[&str] = &["src", "entities/src", "migrations/src", "tests", "benches", "examples"];
 

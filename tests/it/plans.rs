@@ -92,9 +92,10 @@ async fn plan(db: &DatabaseConnection, query: &str) -> Vec<String> {
     rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect()
 }
 
-/// The steps that read a whole table. A walk of an index is bounded by the limit of its query, if no step sorts the rows
-/// before the limit. A walk over the events is refused also then: a condition can leave out all of them. A page of bookmarks, and
-/// the tasks of a status, are found in the order of an index, so a search that sorts its rows is refused there too.
+/// The steps that read a whole table. A walk of an index is bounded by the limit of its query, if no step sorts the
+/// rows before the limit. A walk over the events is refused also then: a condition can leave out all of them. A page of
+/// bookmarks, and the tasks of a status, are found in the order of an index, so a search that sorts its rows is refused
+/// there too.
 fn unbounded<'a>(query: &'a str, steps: &'a [String]) -> impl Iterator<Item = &'a String> {
     let is_cut = query.to_lowercase().contains(" limit ");
     steps.iter().enumerate().filter_map(move |(at, step)| {

@@ -44,8 +44,8 @@ impl Screens {
     }
 }
 
-/// Short times, so that a case is over soon. No safety refetch and no polling: either would hide a missed notice, and on a
-/// slow machine it is a request for what did not change.
+/// Short times, so that a case is over soon. No safety refetch and no polling: either would hide a missed notice, and
+/// on a slow machine it is a request for what did not change.
 fn quick() -> EngineSettings {
     let mut settings = EngineSettings::default();
     settings.safety = Duration::from_secs(3_600);

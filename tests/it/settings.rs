@@ -1,4 +1,5 @@
-//! The settings of the built program: values that can never work are refused, and new files belong to their owner alone.
+//! The settings of the built program: values that can never work are refused, and new files belong to their owner
+//! alone.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

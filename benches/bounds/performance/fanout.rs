@@ -17,8 +17,8 @@ const CONNECTIONS: usize = 1_000;
 const TOGETHER: usize = 32;
 /// The changes of one round, one at a time and together.
 const CHANGES: [(usize, usize); 2] = [(1, 40), (TOGETHER, 30)];
-/// The pause between two changes, for every server: a server that works without a pause finds warmer caches. Longer than
-/// the window.
+/// The pause between two changes, for every server: a server that works without a pause finds warmer caches. Longer
+/// than the window.
 const APART: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_secs(20);
 

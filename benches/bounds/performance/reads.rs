@@ -37,7 +37,8 @@ pub fn measure() -> Vec<Row> {
     // The large database takes minutes to build, so a quick run does not measure it.
     let sizes = if is_quick() { vec![SMALL] } else { vec![SMALL, LARGE] };
     super::on_load_core(|| {
-        // All copies are made first: a server closes a connection that is idle for the time that a database takes to build.
+        // All copies are made first: a server closes a connection that is idle for the time that a database takes to
+        // build.
         let copies: Vec<_> = sizes.into_iter().map(|size| (size, copy(size))).collect();
         let mut read: Vec<Read> = copies.into_iter().map(|(size, copy)| Read::start(size, copy)).collect();
         for round in 0..=rounds() {

@@ -1,9 +1,9 @@
 //! A thousand clients that watch the overview, and fetch it again after each notice.
 //!
-//! Each client is a WebSocket and an HTTP connection. It fetches as the rules of a client demand: after a debounce and a
-//! share of the spread, one fetch at a time, and both requests of the read model: the overview with the tag of its last
-//! answer, and the first page of tasks with `since` and the tag of the last whole page. Each request names the cursor of
-//! the client's newest notice.
+//! Each client is a WebSocket and an HTTP connection. It fetches as the rules of a client demand: after a debounce and
+//! a share of the spread, one fetch at a time, and both requests of the read model: the overview with the tag of its
+//! last answer, and the first page of tasks with `since` and the tag of the last whole page. Each request names the
+//! cursor of the client's newest notice.
 
 use std::cell::RefCell;
 use std::io::Read;

@@ -29,8 +29,8 @@ impl Size {
     }
 }
 
-/// A copy of the database with this size, in a folder that is deleted with the returned guard. A run writes into its copy
-/// alone, so each run meets the same rows.
+/// A copy of the database with this size, in a folder that is deleted with the returned guard. A run writes into its
+/// copy alone, so each run meets the same rows.
 pub fn copy(size: Size) -> (PathBuf, TempDir) {
     let built = database(size);
     let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -39,8 +39,8 @@ pub fn copy(size: Size) -> (PathBuf, TempDir) {
     (path, folder)
 }
 
-/// The path of the database with this size. The first call builds the database and waits until the server has folded and
-/// indexed its rows.
+/// The path of the database with this size. The first call builds the database and waits until the server has folded
+/// and indexed its rows.
 fn database(size: Size) -> PathBuf {
     let Size { tasks, events } = size;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bounds-{VERSION}-{tasks}-{events}"));

@@ -15,7 +15,8 @@ const OTHER_CHANGES: usize = 500;
 const OTHER_TASKS: usize = 50;
 /// The times that the task starts to wait in one round of a full run and of a quick one.
 const TURNS: [usize; 2] = [60, 40];
-/// The pause between two tasks that start to wait. A random part is added, so that they do not run in step with a window.
+/// The pause between two tasks that start to wait. A random part is added, so that they do not run in step with a
+/// window.
 const APART_MS: u64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(20);
 

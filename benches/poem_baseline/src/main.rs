@@ -6,8 +6,8 @@
 //! messages that wait. There is no database, no cursor, no filter, no heartbeat and no check of the host.
 //!
 //! - `GET /ws` opens a WebSocket.
-//! - `POST /broadcast?times=N` sends the body N times to every WebSocket. The server answers as soon as the messages are
-//!   in the channel.
+//! - `POST /broadcast?times=N` sends the body N times to every WebSocket. The server answers as soon as the messages
+//!   are in the channel.
 //! - `POST /nothing` reads the body and answers.
 
 use std::io::Write;

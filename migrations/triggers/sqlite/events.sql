@@ -51,11 +51,11 @@ create trigger events_logged after insert on events begin
 end;
 
 -- The events of the task are counted now: for a task with a place in the lists, which may not keep that place, and after
--- some 64 events, so that a reader adds few. The product spreads these places evenly, whatever the order in which tasks
+-- some 32 events, so that a reader adds few. The product spreads these places evenly, whatever the order in which tasks
 -- take turns. An event in the future would move with the clock, and one that is not behind the counted ones would not
 -- be added.
 create trigger events_counted after insert on events
-when new.position % 1048576 * 2654435761 % 4294967296 < 67108864
+when new.position % 1048576 * 2654435761 % 4294967296 < 134217728
     or (select listed_at is not null or counted_to >= new.position from tasks where id = new.task_id)
     or new.created_at > cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer) begin
     insert into settling (id) values (new.task_id);

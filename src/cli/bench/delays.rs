@@ -1,7 +1,7 @@
 //! The times from a change to each watcher.
 //!
-//! The cursor of a change is known when its write is answered, and a frame can arrive before that. So an arrival is kept
-//! until no older write waits for its answer. A sample of the changes is measured, so that a long run with many
+//! The cursor of a change is known when its write is answered, and a frame can arrive before that. So an arrival is
+//! kept until no older write waits for its answer. A sample of the changes is measured, so that a long run with many
 //! watchers needs little memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

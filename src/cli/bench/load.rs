@@ -108,8 +108,8 @@ async fn write(api: Api, plan: Plan, tasks: Arc<[String]>) -> Load {
 
 /// Waits until a request is due. Returns the time from which the request counts.
 ///
-/// A slow server holds up the next requests of the same writer or reader. Such a request counts from its due time, so its
-/// wait is a part of its time. Otherwise the request counts from now: the timer can be late by a millisecond.
+/// A slow server holds up the next requests of the same writer or reader. Such a request counts from its due time, so
+/// its wait is a part of its time. Otherwise the request counts from now: the timer can be late by a millisecond.
 pub async fn begin_at(due: Instant) -> Instant {
     if due < Instant::now() {
         return due;

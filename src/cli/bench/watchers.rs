@@ -66,8 +66,8 @@ struct Envelope<'a> {
 }
 
 impl Watchers {
-    /// Opens `count` streams for a run with so many changes. `has_first_frame` says whether a stream counts as open only
-    /// with its first frame.
+    /// Opens `count` streams for a run with so many changes. `has_first_frame` says whether a stream counts as open
+    /// only with its first frame.
     pub async fn open(url: &Url, count: u32, has_first_frame: bool, changes: u64) -> anyhow::Result<Self> {
         // Noting watchers are spread over all of them: the first ones may be served first.
         let step = count.div_ceil(NOTING);

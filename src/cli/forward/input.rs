@@ -1,7 +1,7 @@
 //! The standard input of a hook, read without a thread.
 //!
-//! A thread that reads would take bytes out of the pipe that the process of a late input needs, and on a busy machine it
-//! may run for the first time after the deadline, although the input is in the pipe. So one thread asks the system
+//! A thread that reads would take bytes out of the pipe that the process of a late input needs, and on a busy machine
+//! it may run for the first time after the deadline, although the input is in the pipe. So one thread asks the system
 //! whether there is input, and asks at least once.
 
 use std::io;

@@ -1,8 +1,9 @@
 //! Late input: a process of its own reads it, so that the agent does not wait.
 //!
-//! The process holds none of the agent's pipes but standard input. Its standard output is the lock of the place, and its
-//! standard error the lock that counts it: the system frees both when it ends, in any way. A descriptor above 2 that the
-//! agent passes to its hooks stays open in the process as well: to close an unknown descriptor is unsafe in Rust.
+//! The process holds none of the agent's pipes but standard input. Its standard output is the lock of the place, and
+//! its standard error the lock that counts it: the system frees both when it ends, in any way. A descriptor above 2
+//! that the agent passes to its hooks stays open in the process as well: to close an unknown descriptor is unsafe in
+//! Rust.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

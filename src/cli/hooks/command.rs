@@ -15,8 +15,8 @@ pub struct InstalledCommand {
     pub spool: Option<String>,
 }
 
-/// The words in front of the program, in a check that the program is there. A hook that fails is shown to the person, or
-/// keeps the agent from working, and a removed program would fail with every hook.
+/// The words in front of the program, in a check that the program is there. A hook that fails is shown to the person,
+/// or keeps the agent from working, and a removed program would fail with every hook.
 const CHECK: &str = "test ! -x ";
 /// The words between the check and the command. The shell becomes the program, which stays a child of the agent.
 const CHECKED: &str = " || exec ";

@@ -19,7 +19,8 @@ pub struct HookCommand {
     pub timeout: u32,
 }
 
-/// One of our hooks in a text, with its place in the lists of the event: the number of the group, and of the hook in it.
+/// One of our hooks in a text, with its place in the lists of the event: the number of the group, and of the hook in
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedHook {
     /// The hook.

@@ -17,8 +17,8 @@ use super::status::find_ours;
 /// How long to wait for the server: a person waits for the command.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Tells the server the version of an agent and the number of its installed hooks. Returns a sentence if the server does
-/// not take it.
+/// Tells the server the version of an agent and the number of its installed hooks. Returns a sentence if the server
+/// does not take it.
 pub async fn tell(server: &str, agent: AgentRuntime, version: Option<ClientVersion>) -> Option<String> {
     let hooks = installed(agent);
     let version = version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}"));

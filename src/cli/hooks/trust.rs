@@ -10,8 +10,8 @@ use super::super::agent_folder;
 use super::edit::PlacedHook;
 
 /// The events whose hooks in `file` the person has not trusted yet. Codex keeps the trust in `config.toml`, under a key
-/// with the path of the file, the name of the event and the place of the hook. Whether a hook has changed since is known
-/// to Codex alone: it compares a checksum of its own.
+/// with the path of the file, the name of the event and the place of the hook. Whether a hook has changed since is
+/// known to Codex alone: it compares a checksum of its own.
 pub fn untrusted<'a>(agent: AgentRuntime, file: &Path, hooks: &'a [PlacedHook]) -> anyhow::Result<BTreeSet<&'a str>> {
     if agent != AgentRuntime::Codex {
         return Ok(BTreeSet::new());

@@ -1,7 +1,7 @@
 //! The state of the screen: the open pages, the selected row, the filter; and the effect of each key.
 //!
-//! A row is selected by its key and not by its place, so the selection follows a task whose row moves. The bodies of the
-//! read models are absent here: [`content`](super::content) makes rows of them.
+//! A row is selected by its key and not by its place, so the selection follows a task whose row moves. The bodies of
+//! the read models are absent here: [`content`](super::content) makes rows of them.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use requery::protocol::TaskId;

@@ -143,8 +143,8 @@ struct AgentPlace<'a> {
     host: Option<&'a str>,
 }
 
-/// Takes one record, inside a write transaction, for a caller that may write `scope`. A delivery id that was taken before
-/// has no effect.
+/// Takes one record, inside a write transaction, for a caller that may write `scope`. A delivery id that was taken
+/// before has no effect.
 ///
 /// # Errors
 /// The database failed. The caller must roll the transaction back.

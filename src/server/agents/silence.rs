@@ -1,5 +1,6 @@
 //! The background job that checks for silent agents, and for answers that no hook reports. It reads the clock, the
-//! processes and the files in which the sessions of Claude Code say their status. `judgement` and `client_words` decide.
+//! processes and the files in which the sessions of Claude Code say their status. `judgement` and `client_words`
+//! decide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,8 +31,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const COMMANDS_INTERVAL: Duration = Duration::from_secs(1);
 /// How many tasks a transaction changes: at least, at first and at most.
 const JUDGEMENTS_PER_TRANSACTION: StepSize = StepSize::new(1, 8, 32);
-/// How long a transaction waits for a pause of other programs. A flag has the time at which the silence became too long,
-/// even if the flag comes later.
+/// How long a transaction waits for a pause of other programs. A flag has the time at which the silence became too
+/// long, even if the flag comes later.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the job waits for the spool to empty: the spool can hold newer hooks of agents that look silent. The server

@@ -17,8 +17,8 @@
 //!   session copied an answer from the session that it continues, the answer counts where it was imported first.
 //!
 //! Of the lines of subagents only tool calls and usage are taken, as hooks report them: their prompts are no words of a
-//! person, and their answers go to the agent. `summary` lines are ignored, because most files hold summaries of other sessions. An import makes no runs,
-//! because a transcript does not show where a run ended.
+//! person, and their answers go to the agent. `summary` lines are ignored, because most files hold summaries of other
+//! sessions. An import makes no runs, because a transcript does not show where a run ended.
 
 use std::collections::HashMap;
 

@@ -85,8 +85,8 @@ impl Unfolded {
     /// The part that is missing in the figures of this snapshot.
     ///
     /// The log can lack rows of that part, if another program deleted them. The figures of this snapshot are then too
-    /// low, and no later change would tell so: the fold can have read the rows before. So the file is in doubt, the tail
-    /// opens it again with counted events, and every screen reads again.
+    /// low, and no later change would tell so: the fold can have read the rows before. So the file is in doubt, the
+    /// tail opens it again with counted events, and every screen reads again.
     pub async fn of(read: &ReadTransaction) -> Result<Self, DbErr> {
         let folded = folded(read).await?;
         let unfolded = Self::after(&folded, read.position());
@@ -159,8 +159,8 @@ async fn fold(database: &Database, pace: &mut FoldPace) -> Result<bool, Database
     Ok(true)
 }
 
-/// Adds the sums of `part` to the figures, and deletes folded deltas, at most `deltas`. Returns whether there were as many.
-/// Fails as busy if the figures have moved on since the sums were made.
+/// Adds the sums of `part` to the figures, and deletes folded deltas, at most `deltas`. Returns whether there were as
+/// many. Fails as busy if the figures have moved on since the sums were made.
 async fn add(tx: &WriteTransaction, part: &Unfolded, sums: &Sums, deltas: u32) -> Result<bool, DatabaseError> {
     let values = [part.deltas.1.into(), (&part.log.1).into(), part.deltas.0.into(), (&part.log.0).into()];
     if overview::SET_FOLDED.execute(tx, values).await? == 0 {
@@ -190,7 +190,8 @@ mod tests {
     use crate::server::access::scope::Scope;
     use crate::server::database::Database;
 
-    /// The fold can have read the rows before another program deleted them. Then only the reader sees that they are gone.
+    /// The fold can have read the rows before another program deleted them. Then only the reader sees that they are
+    /// gone.
     #[tokio::test]
     async fn a_reader_that_lacks_changes_puts_the_file_in_doubt() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,7 +1,7 @@
 //! The outlet of the log: the one place through which changes leave it.
 //!
-//! The cache of answers hears of each change here, before the hub does. So a client that knows of a change from a stream
-//! never gets an answer from memory that lacks the change. No other code can send to the hub.
+//! The cache of answers hears of each change here, before the hub does. So a client that knows of a change from a
+//! stream never gets an answer from memory that lacks the change. No other code can send to the hub.
 
 use std::time::Instant;
 

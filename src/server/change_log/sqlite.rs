@@ -21,9 +21,9 @@ pub struct RunAndRows {
 impl RunAndRows {
     /// Whether the log still holds every change that `cursor` does not contain.
     ///
-    /// The run of the cursor has to be known, the cursor must not reach beyond the beginning of the next run, and the log
-    /// must have each later change: it can be pruned, and another program can delete rows anywhere. A run whose changes
-    /// can have been taken back is not known, see `sqlite::connections`.
+    /// The run of the cursor has to be known, the cursor must not reach beyond the beginning of the next run, and the
+    /// log must have each later change: it can be pruned, and another program can delete rows anywhere. A run whose
+    /// changes can have been taken back is not known, see `sqlite::connections`.
     pub fn continue_at(&self, read: &ReadTransaction, cursor: &Cursor) -> bool {
         let (first, now) = (cursor.snapshot().xmax(), read.cursor().snapshot().xmax());
         let is_within_its_run = self.ends.is_none_or(|ends| first <= ends.unsigned_abs());
@@ -47,8 +47,8 @@ fn can_continue(read: &ReadTransaction, cursor: &Cursor) -> bool {
     cursor.snapshot().xmin() == first && first != 0 && first <= now && now - first <= limits::RESUME_CHANGES
 }
 
-/// Whether a part of the log of which `read` rows were read lacks rows. SQLite gives out the numbers without a gap, also
-/// when a transaction is rolled back.
+/// Whether a part of the log of which `read` rows were read lacks rows. SQLite gives out the numbers without a gap,
+/// also when a transaction is rolled back.
 pub fn has_gaps(part: &Between, read: u64) -> bool {
     read < part.most_changes()
 }

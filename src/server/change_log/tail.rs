@@ -84,8 +84,8 @@ impl ReadLog {
         Self { epoch, reached, newest: None, failing_since: None }
     }
 
-    /// Notes a failure to read the log. Returns whether to read again from the same file: the storage can have failed for
-    /// a moment, and SQLite reports a failed read of the disk as damage.
+    /// Notes a failure to read the log. Returns whether to read again from the same file: the storage can have failed
+    /// for a moment, and SQLite reports a failed read of the disk as damage.
     fn is_to_repeat(&mut self, error: &DatabaseError, now: Instant) -> bool {
         if !matches!(error, DatabaseError::Storage(_) | DatabaseError::Damaged(_) | DatabaseError::Busy) {
             return false;
@@ -108,7 +108,8 @@ async fn follow(
 ) -> Result<(), DatabaseError> {
     let mut bell = Bell::connect(database).await?;
     let followed = shutdown.run_until_cancelled(follow_with(&mut bell, database, read, outlet, log_grew)).await;
-    // An open connection would keep the file from being closed in order, and would meet the connections to another file.
+    // An open connection would keep the file from being closed in order, and would meet the connections to another
+    // file.
     bell.close().await;
     match followed {
         None => Ok(()),

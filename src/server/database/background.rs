@@ -1,8 +1,8 @@
 //! The door for the server's background work: it gives way to other programs that write the file.
 //!
-//! A program without a busy timeout, as `sqlite3` is by default, fails if the write lock is taken at the moment in which
-//! it writes. So work that no request waits for begins when no other program has written for a while, and in small
-//! steps with rests between them. A program that writes without such a pause delays each step of upkeep, but not
+//! A program without a busy timeout, as `sqlite3` is by default, fails if the write lock is taken at the moment in
+//! which it writes. So work that no request waits for begins when no other program has written for a while, and in
+//! small steps with rests between them. A program that writes without such a pause delays each step of upkeep, but not
 //! without end: then one step follows directly after a commit of that program, when it most likely pauses.
 //!
 //! Writes of the server itself do not count: they wait for each other in this process, so none of them fails.
@@ -21,8 +21,8 @@ use crate::server::access::scope::Scope;
 const STEP_TIME: Duration = Duration::from_millis(5);
 /// How long other programs can delay a step.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// How long the steps of upkeep rest after a step, in times of how long it held the write lock. A program that begins to
-/// write while the server has a long work to do meets a step with this chance, at its first write.
+/// How long the steps of upkeep rest after a step, in times of how long it held the write lock. A program that begins
+/// to write while the server has a long work to do meets a step with this chance, at its first write.
 const REST_FACTOR: u32 = 9;
 /// The same while another program writes now and then, with longer pauses than a step waits for.
 const REST_FACTOR_BESIDE_WRITERS: u32 = 20;
@@ -37,12 +37,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 /// The kinds of background work.
 #[derive(Clone, Copy, Debug)]
 pub enum BackgroundWork {
-    /// The upkeep of what the server derives from the rows. The steps of upkeep wait for each other, so that all of them
-    /// together take one step in thirty seconds beside a program that never pauses.
+    /// The upkeep of what the server derives from the rows. The steps of upkeep wait for each other, so that all of
+    /// them together take one step in thirty seconds beside a program that never pauses.
     Upkeep,
-    /// The reports of agents. They wait at most this long each, and for no upkeep. They rest only beside other writers: a
-    /// machine that is busy makes every step long, so with a rest after each the reports would come in slower than agents
-    /// make them.
+    /// The reports of agents. They wait at most this long each, and for no upkeep. They rest only beside other writers:
+    /// a machine that is busy makes every step long, so with a rest after each the reports would come in slower than
+    /// agents make them.
     Agents(Duration),
 }
 

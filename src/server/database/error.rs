@@ -11,8 +11,8 @@ pub enum DatabaseError {
     /// The database cannot be used now. The text is the reason.
     #[error("the database is away: {0}")]
     Away(String),
-    /// The storage failed: the disk, its space, the memory, or the right to use a file. The next try can succeed. The text
-    /// is the message of the database.
+    /// The storage failed: the disk, its space, the memory, or the right to use a file. The next try can succeed. The
+    /// text is the message of the database.
     #[error("the storage of the database failed: {0}")]
     Storage(String),
     /// The file is not open. The text is the reason, without a path and without a message of the driver.

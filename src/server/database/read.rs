@@ -1,9 +1,9 @@
-//! The only way to read for an answer: look into the cache, or take a snapshot, run the queries in it, encode the answer
-//! once.
+//! The only way to read for an answer: look into the cache, or take a snapshot, run the queries in it, encode the
+//! answer once.
 //!
 //! The cache of answers, one query for concurrent reads of equal keys and the heed of `Requery-At-Least` are in
-//! [`Database::read`]. No other place may do them. The transaction carries the scope of the caller: lists are limited to
-//! it, and a row is found by its id with [`in_scope`](super::in_scope).
+//! [`Database::read`]. No other place may do them. The transaction carries the scope of the caller: lists are limited
+//! to it, and a row is found by its id with [`in_scope`](super::in_scope).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,9 +46,9 @@ impl Database {
         self.read_at(place, scope, &key, queries).await
     }
 
-    /// The answer for a caller that holds the answer for `key` at the cursor `since`: its changes, as `changes` make them from
-    /// a cursor that is not later, or the whole one, as `queries` make it. It is the whole one if the caller has it, which
-    /// `has` tells from its tag, if it is short, and where `changes` return none.
+    /// The answer for a caller that holds the answer for `key` at the cursor `since`: its changes, as `changes` make
+    /// them from a cursor that is not later, or the whole one, as `queries` make it. It is the whole one if the caller
+    /// has it, which `has` tells from its tag, if it is short, and where `changes` return none.
     ///
     /// All callers that hold the answer before the last change get the same changes, from one query.
     pub async fn read_since<T: Serialize, C: Serialize, E: From<DatabaseError>>(
@@ -153,9 +153,9 @@ impl Database {
         Answer { kept: found.kept, cursor: found.cursor, source: AnswerSource::Memory, metrics: self.metrics(), place }
     }
 
-    /// Makes the answer of a read model that can be behind the rows, such as the search index, and that waits a moment for
-    /// every change. `queries` takes its own snapshot of the scope, and returns the value with the cursor of the changes
-    /// that the value shows. Such an answer is not kept.
+    /// Makes the answer of a read model that can be behind the rows, such as the search index, and that waits a moment
+    /// for every change. `queries` takes its own snapshot of the scope, and returns the value with the cursor of the
+    /// changes that the value shows. Such an answer is not kept.
     pub async fn read_with_cursor<T: Serialize, E: From<DatabaseError>>(
         &self,
         scope: Scope,

@@ -100,9 +100,10 @@ impl KeptAnswer {
         Self { encoded, base, cursor: Mutex::new(cursor) }
     }
 
-    /// Whether a request for the changes since `base` can be answered with this. Changes since an earlier cursor contain
-    /// the changes since a later one: they lead from each answer in between to the one of now. That an earlier cursor has
-    /// none to tell says nothing about a later one, so such an answer is for the callers that wait for it now.
+    /// Whether a request for the changes since `base` can be answered with this. Changes since an earlier cursor
+    /// contain the changes since a later one: they lead from each answer in between to the one of now. That an earlier
+    /// cursor has none to tell says nothing about a later one, so such an answer is for the callers that wait for it
+    /// now.
     fn is_for(&self, base: Option<&Base>, waited: bool) -> bool {
         match (&self.base, base.map(|base| &base.cursor)) {
             (None, None) => true,
@@ -175,8 +176,8 @@ impl ReadCache {
         )
     }
 
-    /// Where the changes of the answer `key` begin for a caller that holds it at `since`. None: no tail follows the log, or
-    /// the caller is known to need the whole answer.
+    /// Where the changes of the answer `key` begin for a caller that holds it at `since`. None: no tail follows the
+    /// log, or the caller is known to need the whole answer.
     pub(super) fn base(&self, key: &CacheKey, since: &Cursor) -> Option<Base> {
         let noted = lock(&self.noted);
         let noted = noted.as_ref().filter(|noted| !noted.need_whole(&key.read, &key.scope, since))?;
@@ -188,8 +189,8 @@ impl ReadCache {
         self.answers.get(key)
     }
 
-    /// Waits until the answer is in memory, or until this request is the one that reads the database. `base`: the caller
-    /// asks for the changes since that cursor.
+    /// Waits until the answer is in memory, or until this request is the one that reads the database. `base`: the
+    /// caller asks for the changes since that cursor.
     pub(super) async fn wait(
         &self,
         key: Arc<CacheKey>,
@@ -265,9 +266,9 @@ impl ReadCache {
         self.if_covers(key, kept, demand)
     }
 
-    /// Whether the answer has the changes since a cursor at which a caller still lacks nothing. A caller that lacks nothing
-    /// is not sent what the callers before lacked. Only a caller that waited for the answer is: a change that was noted
-    /// during its wait is no reason for a query of its own.
+    /// Whether the answer has the changes since a cursor at which a caller still lacks nothing. A caller that lacks
+    /// nothing is not sent what the callers before lacked. Only a caller that waited for the answer is: a change that
+    /// was noted during its wait is no reason for a query of its own.
     fn lacks_nothing(&self, key: &CacheKey, kept: &KeptAnswer) -> bool {
         let noted = lock(&self.noted);
         let ours = noted.as_ref().zip(kept.base.as_ref());

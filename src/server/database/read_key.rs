@@ -23,8 +23,8 @@ pub enum ListedRows {
     Events,
 }
 
-/// The most rows that an answer with changes has of a list with at most `limit` rows. The whole list costs as much as some
-/// more rows.
+/// The most rows that an answer with changes has of a list with at most `limit` rows. The whole list costs as much as
+/// some more rows.
 pub fn most_changed_rows(limit: u64) -> usize {
     usize::try_from(limit / 2).unwrap_or(usize::MAX).max(1)
 }
@@ -48,8 +48,9 @@ impl ReadKey {
         self
     }
 
-    /// The answer lists at most `limit` of these rows. It lets the cache know without a query that a caller needs the whole
-    /// answer. As in the query for the changed rows, a changed row counts also if a filter of the list leaves it out.
+    /// The answer lists at most `limit` of these rows. It lets the cache know without a query that a caller needs the
+    /// whole answer. As in the query for the changed rows, a changed row counts also if a filter of the list leaves it
+    /// out.
     #[must_use]
     pub fn listing(self, rows: ListedRows, limit: u64) -> Self {
         Self { listed: Some((rows, limit)), ..self }
@@ -60,8 +61,8 @@ impl ReadKey {
         self.listed
     }
 
-    /// The key of the changes of this answer. One key is for all callers that hold the answer of now, and one for all that
-    /// hold an earlier one: a caller that lacks nothing is not sent what another lacks.
+    /// The key of the changes of this answer. One key is for all callers that hold the answer of now, and one for all
+    /// that hold an earlier one: a caller that lacks nothing is not sent what another lacks.
     pub(super) fn of_changes(&self, is_current: bool) -> Self {
         self.clone().with("since", Some(if is_current { "now" } else { "before" }))
     }

@@ -1,6 +1,6 @@
 //! SQLite: the location of the file, its identity, its locks and its connections, the checkpoint, the checks of its
-//! health and its schema, the bell that notices writes of other processes, the signs that they are pausing, and the watchdog that
-//! notices overwrites.
+//! health and its schema, the bell that notices writes of other processes, the signs that they are pausing, and the
+//! watchdog that notices overwrites.
 
 pub(in crate::server) mod bell;
 mod checkpoint;

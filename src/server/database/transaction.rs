@@ -69,7 +69,8 @@ impl ReadTransaction {
         Position::of(&self.cursor)
     }
 
-    /// Counts keys that a query returned in one row: they are no rows of an answer, and yet the query read each of them.
+    /// Counts keys that a query returned in one row: they are no rows of an answer, and yet the query read each of
+    /// them.
     pub(in crate::server) fn count_keys(&self, keys: usize) {
         self.database.metrics().keys_read.inc_by(keys as u64);
     }

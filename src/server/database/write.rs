@@ -1,7 +1,7 @@
 //! The only way to write: begin the transaction, run the verbs in it, commit it.
 //!
-//! The check that a commit happened and the cursor apart from the outcome belong into [`Database::write`]. No other place
-//! may do them. The transaction carries the scope of the caller, and the verbs find their rows in it with
+//! The check that a commit happened and the cursor apart from the outcome belong into [`Database::write`]. No other
+//! place may do them. The transaction carries the scope of the caller, and the verbs find their rows in it with
 //! [`in_scope`](super::in_scope).
 
 use prometheus_client::metrics::counter::Counter;
@@ -53,8 +53,8 @@ impl Database {
         let beginning = connections.doubt.begin();
         let begun = connections.writer.begin_with_options(options).await;
         drop(beginning);
-        // After a failure the next writes get another connection: SQLite refuses to begin in a transaction that is still
-        // open.
+        // After a failure the next writes get another connection: SQLite refuses to begin in a transaction that is
+        // still open.
         let transaction = begun.map_err(|error| {
             self.write_health().note(&StatementFailure::from(&error));
             match DatabaseError::from(error) {

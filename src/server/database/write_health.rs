@@ -1,8 +1,8 @@
 //! Whether writes can be stored at all.
 //!
 //! A write notes that the storage failed. From then on the server is not ready, although it still answers reads and
-//! still tries each write. Only a write of the size of a long request, which the probe makes, ends that state: on a disk
-//! that is almost full, short writes succeed and fail in turns.
+//! still tries each write. Only a write of the size of a long request, which the probe makes, ends that state: on a
+//! disk that is almost full, short writes succeed and fail in turns.
 
 use std::sync::{Mutex, PoisonError};
 

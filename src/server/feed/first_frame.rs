@@ -1,9 +1,9 @@
 //! The first frames of streams. A first frame is read once for each state of the database, however many streams begin.
 //!
-//! A stream joins the hub before its first frame is read, and gets every later change as a notice. So a frame that was read
-//! earlier serves the stream too, as long as the frame contains every change that the hub had handed out when the stream
-//! joined. It also contains every change that the server has shown: a program that writes and then opens a stream finds
-//! its write. A change that the server has not noticed yet comes as a notice.
+//! A stream joins the hub before its first frame is read, and gets every later change as a notice. So a frame that was
+//! read earlier serves the stream too, as long as the frame contains every change that the hub had handed out when the
+//! stream joined. It also contains every change that the server has shown: a program that writes and then opens a
+//! stream finds its write. A change that the server has not noticed yet comes as a notice.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -25,8 +25,8 @@ use crate::server::read;
 
 use super::{FeedRequest, FeedSource};
 
-/// The requests whose first frame is kept. A server has few projects at a time, and clients that come back together come from
-/// few cursors. Past it the request that was not repeated for the longest time is read again.
+/// The requests whose first frame is kept. A server has few projects at a time, and clients that come back together
+/// come from few cursors. Past it the request that was not repeated for the longest time is read again.
 const KEPT: usize = 256;
 /// The bytes of all kept frames. Past it the same happens.
 const KEPT_BYTES: usize = 4 * limits::SNAPSHOT_BYTES;
@@ -79,10 +79,12 @@ impl Default for FirstFrames {
 }
 
 impl FirstFrames {
-    /// The first frame of a stream that has joined the hub. `joined` contains every change that the hub had handed out then.
+    /// The first frame of a stream that has joined the hub. `joined` contains every change that the hub had handed out
+    /// then.
     ///
-    /// A stream whose frame is kept begins at once: it takes no connection to the database and waits for no turn. After a
-    /// restart all clients come back together: the others wait for each other here, and not in the queue of the reads.
+    /// A stream whose frame is kept begins at once: it takes no connection to the database and waits for no turn. After
+    /// a restart all clients come back together: the others wait for each other here, and not in the queue of the
+    /// reads.
     pub(super) async fn read(
         &self,
         source: &FeedSource,

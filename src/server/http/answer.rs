@@ -55,8 +55,8 @@ pub(super) struct NoContent {
 }
 
 impl<T> ReadAnswer<T> {
-    /// `held` is the value of `If-None-Match`: the answers that the caller has. `gzip`: the caller takes this coding. None:
-    /// the row that the read names does not exist.
+    /// `held` is the value of `If-None-Match`: the answers that the caller has. `gzip`: the caller takes this coding.
+    /// None: the row that the read names does not exist.
     pub(super) async fn new(answer: Answer, held: Option<&str>, gzip: bool) -> Option<Self> {
         let caller_has_it = answer.json().is_some() && held.is_some_and(|held| names(held, answer.etag()));
         answer.count(caller_has_it);

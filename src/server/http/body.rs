@@ -172,8 +172,8 @@ impl<'a, T: BodyType> ApiExtractor<'a> for JsonBody<T> {
     }
 }
 
-/// Parses a body. A long one is parsed on a thread for blocking work: a full body would hold a thread of the runtime, and
-/// all requests on it, for tenths of a second.
+/// Parses a body. A long one is parsed on a thread for blocking work: a full body would hold a thread of the runtime,
+/// and all requests on it, for tenths of a second.
 pub(super) async fn parse_apart<T: Send + 'static>(
     bytes: Vec<u8>,
     parse: impl FnOnce(&[u8]) -> Result<T, ApiError> + Send + 'static,

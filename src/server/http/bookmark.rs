@@ -30,8 +30,8 @@ impl BookmarkApi {
         /// Only bookmarks of this task and of its events.
         task_id: Query<Option<TaskId>>,
         page: PageParameters,
-        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
-        /// changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only
+        /// the changes since then, if they are known and cost less. Otherwise the answer is the whole one.
         since: SinceParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<OrSince<BookmarkPage, BookmarksSince>>, ApiError> {

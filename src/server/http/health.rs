@@ -20,7 +20,8 @@ impl HealthApi {
 
     /// Whether the server can answer: the database can be read, and writes can be stored
     ///
-    /// After the disk was full or failed, the server probes it every second, and is ready again after a probe was stored.
+    /// After the disk was full or failed, the server probes it every second, and is ready again after a probe was
+    /// stored.
     #[oai(path = "/readyz", method = "get", operation_id = "ready")]
     async fn ready(&self) -> Result<NoContent, ApiError> {
         self.0.check_writable()?;

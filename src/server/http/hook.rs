@@ -86,8 +86,8 @@ impl HookApi {
 
     /// Take a hook of another agent
     ///
-    /// For an agent whose hooks have the form of the hooks of Claude Code or Codex. The body is the JSON object that the
-    /// agent gives to its hook, unchanged.
+    /// For an agent whose hooks have the form of the hooks of Claude Code or Codex. The body is the JSON object that
+    /// the agent gives to its hook, unchanged.
     #[oai(path = "/hooks/:source", method = "post", operation_id = "hook_of_source")]
     async fn of_source(
         &self,

@@ -32,12 +32,13 @@ const PAGE_PLACEHOLDER: &str = "the parameters of every page";
 /// The query parameter `project`.
 pub(super) struct ProjectParameter(pub(super) Scope);
 
-/// The query parameter `since`: the cursor of the answer that the caller holds. A malformed one is none: the caller gets the
-/// whole answer.
+/// The query parameter `since`: the cursor of the answer that the caller holds. A malformed one is none: the caller
+/// gets the whole answer.
 pub(super) struct SinceParameter(pub(super) Option<Cursor>);
 
-/// The headers of a read: the tags of the answers that the caller has, the cursor that the answer must cover, and whether
-/// the caller takes a compressed answer. For an operation with `since` also the cursor of the answer that the caller holds.
+/// The headers of a read: the tags of the answers that the caller has, the cursor that the answer must cover, and
+/// whether the caller takes a compressed answer. For an operation with `since` also the cursor of the answer that the
+/// caller holds.
 pub(super) struct Reading {
     if_none_match: Option<String>,
     at_least: Option<Cursor>,
@@ -71,8 +72,8 @@ impl Reading {
         self.made_of(answer).await
     }
 
-    /// Like [`Reading::answer`], for an operation with `since`: `changes` make the difference to the answer that the caller
-    /// holds, or none if the caller needs the whole answer.
+    /// Like [`Reading::answer`], for an operation with `since`: `changes` make the difference to the answer that the
+    /// caller holds, or none if the caller needs the whole answer.
     pub(super) async fn answer_since<T: Serialize, C: Serialize>(
         self,
         database: &Database,
@@ -86,8 +87,8 @@ impl Reading {
         self.made_of(answer).await
     }
 
-    /// Like [`Reading::answer_since`], for the row that the request names, with its kind and its id: 404 if `queries` return
-    /// none.
+    /// Like [`Reading::answer_since`], for the row that the request names, with its kind and its id: 404 if `queries`
+    /// return none.
     pub(super) async fn answer_since_for<T: Serialize, C: Serialize>(
         self,
         (what, id): (&'static str, &impl ToString),

@@ -38,8 +38,8 @@ impl TaskApi {
         /// Only children of this task.
         parent: Query<Option<TaskId>>,
         page: PageParameters,
-        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
-        /// changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only
+        /// the changes since then, if they are known and cost less. Otherwise the answer is the whole one.
         since: SinceParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<OrSince<TaskPage, TasksSince>>, ApiError> {
@@ -76,8 +76,8 @@ impl TaskApi {
         task_id: Path<TaskId>,
         /// Only if the task is in this project. Default: in any project.
         project: ProjectParameter,
-        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
-        /// changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only
+        /// the changes since then, if they are known and cost less. Otherwise the answer is the whole one.
         since: SinceParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<OrSince<TaskDetail, TaskDetailSince>>, ApiError> {
@@ -109,8 +109,8 @@ impl TaskApi {
 
     /// Delete a task
     ///
-    /// Also deletes all tasks below it, and the sessions, events, bookmarks and usage of all these tasks. A tree of more
-    /// than 100 tasks is deleted in steps, from its leaves.
+    /// Also deletes all tasks below it, and the sessions, events, bookmarks and usage of all these tasks. A tree of
+    /// more than 100 tasks is deleted in steps, from its leaves.
     #[oai(path = "/tasks/:task_id", method = "delete", operation_id = "delete_task", tag = "Group::Write")]
     async fn delete(
         &self,
@@ -135,10 +135,10 @@ impl TaskApi {
 
     /// Purge finished tasks
     ///
-    /// A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has more
-    /// than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With `older_than`, every
-    /// task of the tree must have ended before that time. `{}` purges all finished trees. With `dry_run: true` no task is
-    /// deleted, see `purge_dry_run`.
+    /// A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has
+    /// more than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With
+    /// `older_than`, every task of the tree must have ended before that time. `{}` purges all finished trees. With
+    /// `dry_run: true` no task is deleted, see `purge_dry_run`.
     #[oai(path = "/tasks/purge", method = "post", operation_id = "purge_tasks", tag = "Group::Write")]
     async fn purge(&self, body: JsonBody<Purge>) -> Result<ChangedRow<Purged>, ApiError> {
         if body.0.dry_run == Some(true) {

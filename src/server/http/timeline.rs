@@ -33,8 +33,8 @@ impl TimelineApi {
         /// Only if the task is in this project. Default: in any project.
         project: ProjectParameter,
         page: PageParameters,
-        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
-        /// changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+        /// The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only
+        /// the changes since then, if they are known and cost less. Otherwise the answer is the whole one.
         since: SinceParameter,
         reading: Reading,
     ) -> Result<ReadAnswer<OrSince<EventPage, EventsSince>>, ApiError> {

@@ -200,8 +200,8 @@ impl ScopeIndex {
         self.whole.is_none() && self.watching.is_empty()
     }
 
-    /// The groups of this scope that the flush concerns, each with its notices. `in_scope` has the places of the notices
-    /// that the scope contains.
+    /// The groups of this scope that the flush concerns, each with its notices. `in_scope` has the places of the
+    /// notices that the scope contains.
     fn concerned<'a>(&self, in_scope: &[u32], notices: &'a [Arc<Encoded>]) -> Vec<(u64, Places)> {
         let mut stale: HashMap<&'a Watched, Vec<u32>> = HashMap::new();
         for place in in_scope {

@@ -1,12 +1,12 @@
 //! A seat: the place of one stream in the hub.
 //!
 //! A seat holds the bursts that its stream has not sent yet: the stream is a position in the flow of changes and, when
-//! it is behind, a set of stale read models. A stream that keeps up has no burst in its seat. Past a bound on their bytes
-//! the bursts become one frame `stale`, so a slow client never gets a backlog.
+//! it is behind, a set of stale read models. A stream that keeps up has no burst in its seat. Past a bound on their
+//! bytes the bursts become one frame `stale`, so a slow client never gets a backlog.
 //!
-//! A stream whose task has no frame in hand is idle. The hub writes a burst for an idle stream straight to the socket, if
-//! the transport offers that: then no task is woken. The task of the stream takes over as soon as the socket takes less
-//! than the whole burst.
+//! A stream whose task has no frame in hand is idle. The hub writes a burst for an idle stream straight to the socket,
+//! if the transport offers that: then no task is woken. The task of the stream takes over as soon as the socket takes
+//! less than the whole burst.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,8 +130,8 @@ impl Seat {
         }
     }
 
-    /// Hands the bursts that wait to the socket, or wakes the task of the stream. Returns the number of frames and bytes
-    /// that were written.
+    /// Hands the bursts that wait to the socket, or wakes the task of the stream. Returns the number of frames and
+    /// bytes that were written.
     pub(super) fn pump(&self) -> (u64, u64) {
         let mut state = self.lock();
         let mut written = (0, 0);
@@ -184,8 +184,8 @@ impl Seat {
         self.lock().direct = Some(direct);
     }
 
-    /// The next part of the stream, or the stream is idle from now on. `latest` was read before: every change up to it was
-    /// handed to this seat.
+    /// The next part of the stream, or the stream is idle from now on. `latest` was read before: every change up to it
+    /// was handed to this seat.
     pub(super) fn poll_take(&self, context: &mut Context<'_>, latest: impl FnOnce() -> Cursor) -> Poll<Taken> {
         let latest = latest();
         let mut state = self.lock();

@@ -1,8 +1,8 @@
 //! The spread: over which time the clients that one notice reaches send their requests.
 //!
-//! Ten thousand clients that ask in the same millisecond would take the cores from each write for seconds. So a notice that
-//! reaches many streams tells its clients to wait a random share of a time: the time in which the server can answer them
-//! all with half of a core.
+//! Ten thousand clients that ask in the same millisecond would take the cores from each write for seconds. So a notice
+//! that reaches many streams tells its clients to wait a random share of a time: the time in which the server can
+//! answer them all with half of a core.
 
 use std::time::Duration;
 

@@ -2,9 +2,9 @@
 //!
 //! The first notice after a quiet time goes out at once. Later notices wait until one window has passed since the last
 //! flush. A flush has at most one notice for each kind and task: the newest, with the number of changes that it stands
-//! for. A notice for which a person may wait goes out early, with all that waits: a task that started, that ended or that
-//! has another status in some other way, a question, a plan, and a todo list. The window reads no clock and does no I/O:
-//! the time is an argument.
+//! for. A notice for which a person may wait goes out early, with all that waits: a task that started, that ended or
+//! that has another status in some other way, a question, a plan, and a todo list. The window reads no clock and does
+//! no I/O: the time is an argument.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -216,8 +216,8 @@ impl Window {
         Some(Due { flushed, read_at, merged_away })
     }
 
-    /// Notes that the last flush was sent at `now`, and how long that took. The window widens with it. An early flush may
-    /// have few notices, so it says nothing about the next window; a pause of half of its time follows instead.
+    /// Notes that the last flush was sent at `now`, and how long that took. The window widens with it. An early flush
+    /// may have few notices, so it says nothing about the next window; a pause of half of its time follows instead.
     pub fn handle_sent(&mut self, took: Duration, now: Duration) {
         let widest = self.base * limits::WIDEST_WINDOW;
         match self.last {

@@ -8,8 +8,8 @@ use crate::protocol::limits;
 use crate::protocol::write::RegisterAgent;
 use crate::server::database::{WriteTransaction, sql};
 
-/// The time within which further hooks of an agent are no change: a screen shows minutes, and a notice for each hook would
-/// cost each screen a request for each hook.
+/// The time within which further hooks of an agent are no change: a screen shows minutes, and a notice for each hook
+/// would cost each screen a request for each hook.
 const HEARD_EVERY_MS: i64 = 60_000;
 
 /// Registers an agent with its installation. A value that the agent has already is no change.

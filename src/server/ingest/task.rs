@@ -102,8 +102,8 @@ pub async fn update(tx: &WriteTransaction, id: &TaskId, patch: TaskPatch) -> Res
             return Err(WriteError::invalid("project", detail));
         }
     }
-    // Only a waiting or errored task has a reason and a detail, and only a waiting task has a time since when it waits. For another
-    // status these fields of the patch are dropped.
+    // Only a waiting or errored task has a reason and a detail, and only a waiting task has a time since when it waits.
+    // For another status these fields of the patch are dropped.
     let status = patch.status.or(TaskStatus::parse(&row.status));
     let waits = status == Some(TaskStatus::Waiting);
     let has_reason = waits || status == Some(TaskStatus::Errored);
@@ -138,8 +138,8 @@ pub async fn update(tx: &WriteTransaction, id: &TaskId, patch: TaskPatch) -> Res
     Ok(change(tx, id.as_str(), changes).await?)
 }
 
-/// Whether a task can move to a project for a caller that may write `scope`: no task of its tree meets a task of the same
-/// source and external id there.
+/// Whether a task can move to a project for a caller that may write `scope`: no task of its tree meets a task of the
+/// same source and external id there.
 pub async fn may_move(tx: &impl ConnectionTrait, scope: &Scope, id: &str, project: &str) -> Result<bool, DbErr> {
     Ok(scope.contains(project) && sql::tasks::MEETS_ITSELF.number(tx, [id.into(), project.into()]).await? == 0)
 }

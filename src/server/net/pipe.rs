@@ -1,7 +1,7 @@
 //! A pipe: the writing side of a socket that the hub and the task of a stream share.
 //!
-//! The bytes that the peer does not take at once wait in the pipe, and no other bytes overtake them. Only the task of the
-//! stream waits for the peer.
+//! The bytes that the peer does not take at once wait in the pipe, and no other bytes overtake them. Only the task of
+//! the stream waits for the peer.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};

@@ -1,7 +1,7 @@
 //! The socket of an upgraded connection.
 //!
-//! The framework hides the socket behind a trait object, through which only one task can write. A socket that is shared can
-//! be written to by the hub while the task of the stream waits for messages.
+//! The framework hides the socket behind a trait object, through which only one task can write. A socket that is shared
+//! can be written to by the hub while the task of the stream waits for messages.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,7 +39,8 @@ impl Upgrading {
     pub(super) async fn socket(self) -> Option<(TcpStream, Bytes)> {
         let upgraded = self.0.await.ok()?;
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-        // Even an empty part of the buffer of the HTTP library would keep its 8 KiB for as long as the connection lasts.
+        // Even an empty part of the buffer of the HTTP library would keep its 8 KiB for as long as the connection
+        // lasts.
         let early = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
         Some((parts.io.into_inner(), early))
     }

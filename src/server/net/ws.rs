@@ -2,9 +2,9 @@
 //!
 //! This module answers the handshake, and tungstenite reads the client's messages. Frames are not sent through
 //! tungstenite: while the task of a stream waits, the hub writes the frames of a burst to the socket in one call, from
-//! bytes that all streams share (see [`super::pipe`]). So a frame costs a fraction of a system call and wakes no task, and
-//! an idle connection costs kilobytes. (Tungstenite either writes each frame on its own or keeps a buffer as large as the
-//! largest frame, which is the first.)
+//! bytes that all streams share (see [`super::pipe`]). So a frame costs a fraction of a system call and wakes no task,
+//! and an idle connection costs kilobytes. (Tungstenite either writes each frame on its own or keeps a buffer as large
+//! as the largest frame, which is the first.)
 //!
 //! A client that breaks a rule gets the close code for that rule. The connection ends if the peer does not accept
 //! frames in time, or sends no message for two and a half heartbeats. Pongs count as messages.

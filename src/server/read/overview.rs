@@ -96,14 +96,15 @@ async fn needs_you(tx: &ReadTransaction) -> Result<Vec<NeedsYou>, DbErr> {
         .add(task::Column::StatusReason.ne("ready"))
         .add(task::Column::StatusReason.is_null())
         .add(status(&[TaskStatus::Running]));
-    // Named by the others: SQLite would look up the two statuses in their index, and read all tasks that run, in place of
-    // the few ones that are flagged.
+    // Named by the others: SQLite would look up the two statuses in their index, and read all tasks that run, in place
+    // of the few ones that are flagged.
     let is_over = [TaskStatus::Completed, TaskStatus::Errored].map(TaskStatus::as_str);
     let stale = Condition::all()
         .add(task::Column::Status.is_not_in(is_over))
         .add(task::Column::StaleSince.is_not_null())
         .add(was_used);
-    // A failure in an imported transcript is history, until the agent is heard live. An import leaves a memory of the agent.
+    // A failure in an imported transcript is history, until the agent is heard live. An import leaves a memory of the
+    // agent.
     let is_live = Condition::any().add(task::Column::HeardAt.is_not_null()).add(task::Column::IngestState.is_null());
     let errored = Condition::all().add(status(&[TaskStatus::Errored])).add(is_live);
     let (reason, since) = (task::Column::StatusReason, task::Column::StatusSince);

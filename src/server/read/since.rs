@@ -1,12 +1,13 @@
 //! Reads with `since`: the difference between the answer that a caller holds and the answer of the snapshot.
 //!
-//! The caller holds a list at a cursor. The change log names the rows that changed since. All other rows keep their order,
-//! and the held ones among them are the first ones, because the list was cut at its end. So the caller lacks at most as
-//! many unchanged rows as changed rows left the list, and these are the last ones. An answer has the changed rows of the
-//! list of now, and as many of its last unchanged rows as changed rows are missing in it, each with its place.
+//! The caller holds a list at a cursor. The change log names the rows that changed since. All other rows keep their
+//! order, and the held ones among them are the first ones, because the list was cut at its end. So the caller lacks at
+//! most as many unchanged rows as changed rows left the list, and these are the last ones. An answer has the changed
+//! rows of the list of now, and as many of its last unchanged rows as changed rows are missing in it, each with its
+//! place.
 //!
-//! No difference is made where the log does not name the rows or where the whole answer costs less. Both are known before
-//! a row is read.
+//! No difference is made where the log does not name the rows or where the whole answer costs less. Both are known
+//! before a row is read.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -36,9 +37,9 @@ struct ChangedRows {
     run: RunAndRows,
 }
 
-/// The first three values of a statement about the log after `cursor`. None: the log has too much, or too little, to make a
-/// difference. The statement also tells whether the log continues the cursor, because each further statement would make a
-/// read that ends with the whole answer cost more than one that asked for it.
+/// The first three values of a statement about the log after `cursor`. None: the log has too much, or too little, to
+/// make a difference. The statement also tells whether the log continues the cursor, because each further statement
+/// would make a read that ends with the whole answer cost more than one that asked for it.
 pub(super) fn part_after(tx: &ReadTransaction, cursor: &Cursor) -> Option<[Value; 3]> {
     let part = between(&Position::of(cursor), &tx.position());
     let [from, to] = part.values();
@@ -78,8 +79,8 @@ pub(super) async fn keys(tx: &ReadTransaction, found: SelectStatement) -> Result
     Ok(pairs.map(|pairs| pairs.into_iter().map(|(id, ms)| MomentKey::new(ms, &id.as_str().into())).collect()))
 }
 
-/// The places of the rows to send, of a list whose rows are now `now`. `changed` are the changed rows, `gone` is the number
-/// of further changed rows that are in no list any more. None: too many.
+/// The places of the rows to send, of a list whose rows are now `now`. `changed` are the changed rows, `gone` is the
+/// number of further changed rows that are in no list any more. None: too many.
 fn places<K: PartialEq>(now: &[K], changed: &[&K], gone: usize, most: usize) -> Option<Vec<usize>> {
     let left = gone + changed.iter().filter(|key| !now.contains(key)).count();
     let (mut places, unchanged): (Vec<usize>, Vec<usize>) = (0..now.len()).partition(|at| changed.contains(&&now[*at]));
@@ -99,8 +100,8 @@ pub(super) struct ListChange<K> {
 }
 
 impl ListChange<String> {
-    /// The difference of a list in the order of a time, whose rows have the keys `found`, and one key more if the list goes
-    /// on. `changed` are the ids of the changed rows. None: too much.
+    /// The difference of a list in the order of a time, whose rows have the keys `found`, and one key more if the list
+    /// goes on. `changed` are the ids of the changed rows. None: too much.
     pub(super) fn by_moment(
         list: ListName,
         found: Vec<MomentKey>,
@@ -116,8 +117,8 @@ impl ListChange<String> {
 }
 
 impl<K: Clone + Eq + Hash> ListChange<K> {
-    /// The difference of a list that is now `page`. `changed` are the ids of the changed rows, each with the key of the row
-    /// if the row is there. None: too much.
+    /// The difference of a list that is now `page`. `changed` are the ids of the changed rows, each with the key of the
+    /// row if the row is there. None: too much.
     pub(super) fn of(page: PageRows<K>, changed: Vec<(String, Option<K>)>, limit: u64) -> Option<Self> {
         let now = page.rows;
         let there: Vec<&K> = changed.iter().filter_map(|(_, key)| key.as_ref()).collect();

@@ -1,5 +1,5 @@
-//! The rows of a list of tasks, found by key: the tasks in the indexes of the lists, and the tasks without a place there,
-//! see [`listing`](crate::server::listing).
+//! The rows of a list of tasks, found by key: the tasks in the indexes of the lists, and the tasks without a place
+//! there, see [`listing`](crate::server::listing).
 
 use requery_entities::task;
 use sea_orm::ColumnTrait;

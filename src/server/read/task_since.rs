@@ -47,7 +47,8 @@ struct ChangedDetail {
     run: RunAndRows,
 }
 
-/// The changes of the detail of a task since `cursor`. None: the caller needs the whole answer, or there is no such task.
+/// The changes of the detail of a task since `cursor`. None: the caller needs the whole answer, or there is no such
+/// task.
 pub async fn detail(tx: &ReadTransaction, task_id: &TaskId, cursor: &Cursor) -> Result<Option<TaskDetailSince>, DbErr> {
     let Some(part) = since::part_after(tx, cursor) else { return Ok(None) };
     let values = part.into_iter().chain([task_id.as_str().into()]);

@@ -1,9 +1,9 @@
 //! Words: splits a text into the words that can be searched for.
 //!
 //! One function splits indexed texts, queries and shown texts, so the three cannot disagree. Case, accents and other
-//! marks do not count: `ß` is `ss`, and `đ` is `d`. Escape sequences of a terminal are between words, and long base64 has
-//! no words. `foo_bar`, `a/b.rs` and `--flag` are several adjacent words. In scripts without spaces each
-//! character is a word. An emoji is a word too.
+//! marks do not count: `ß` is `ss`, and `đ` is `d`. Escape sequences of a terminal are between words, and long base64
+//! has no words. `foo_bar`, `a/b.rs` and `--flag` are several adjacent words. In scripts without spaces each character
+//! is a word. An emoji is a word too.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ use crate::server::text::base64;
 mod escape;
 mod letters;
 
-/// The version of the rules in this module. With other rules the words of every text can differ, so a change of the rules
-/// needs a higher version: the index job then walks all rows.
+/// The version of the rules in this module. With other rules the words of every text can differ, so a change of the
+/// rules needs a higher version: the index job then walks all rows.
 pub(super) const VERSION: i64 = 2;
 
 /// Calls `visit` with each word, folded, and its range in bytes.

@@ -1,5 +1,5 @@
-//! Refetches that cost as much as the change: the client asks for the changes since the held answer, and shows the same as
-//! after a whole answer.
+//! Refetches that cost as much as the change: the client asks for the changes since the held answer, and shows the same
+//! as after a whole answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -102,8 +102,8 @@ async fn an_upsert_sends_the_notice_of_its_insert_or_update() {
 async fn replacing_a_task_sends_deleted_and_started() {
     for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
-        // If one of the two pragmas is on, the events and bookmarks are deleted with the old task. If both are off, they
-        // stay and belong to the new task, which has the same id.
+        // If one of the two pragmas is on, the events and bookmarks are deleted with the old task. If both are off,
+        // they stay and belong to the new task, which has the same id.
         let stays = pragmas.is_empty();
         let frames = "task.deleted task_id=a project=p parent_task_id=null
              task.started task_id=a project=q parent_task_id=null";

@@ -1,5 +1,5 @@
-//! The details of notices: the kinds and lanes of events, and whether it is the status of a task that changed. They come
-//! from the change log, for every writer, and merging loses none.
+//! The details of notices: the kinds and lanes of events, and whether it is the status of a task that changed. They
+//! come from the change log, for every writer, and merging loses none.
 
 use super::Wire;
 

@@ -1,4 +1,5 @@
-//! The figures of the overview: the triggers only insert, the fold adds up, and a reader sees the same before and after.
+//! The figures of the overview: the triggers only insert, the fold adds up, and a reader sees the same before and
+//! after.
 
 use std::sync::Arc;
 
@@ -72,8 +73,8 @@ async fn sums_of_many_projects_are_folded_in_several_transactions() {
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// An import of old events makes no hour of its own: each event counts in the hour in which it happened. An event of the
-/// future counts in the hour in which it is logged.
+/// An import of old events makes no hour of its own: each event counts in the hour in which it happened. An event of
+/// the future counts in the hour in which it is logged.
 #[tokio::test]
 async fn activity_counts_an_event_in_the_hour_in_which_it_happened() {
     let app = App::start().await;

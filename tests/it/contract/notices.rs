@@ -169,8 +169,8 @@ const STEPS: &[Step] = &[
             on conflict (task_id) where event_id is null do update set note = excluded.note",
         "",
     ),
-    // Bookmarks are listed by project, so a task that moves to another project sends the notices of its bookmarks too. The
-    // tasks below it move with it.
+    // Bookmarks are listed by project, so a task that moves to another project sends the notices of its bookmarks too.
+    // The tasks below it move with it.
     (
         r#"PATCH /api/v1/tasks/{a} {"project":"q"}"#,
         "update tasks set project = 'q' where id = '{a}'",

@@ -306,8 +306,8 @@ fn cleared_notices_are_not_sent() {
     );
 }
 
-/// Runs the script as the hub does: a flush that is due at the time of an input happens before the input, and while a flush
-/// is being sent no input is taken.
+/// Runs the script as the hub does: a flush that is due at the time of an input happens before the input, and while a
+/// flush is being sent no input is taken.
 #[track_caller]
 fn check(script: &str, expected: &str) {
     let mut hub = SimulatedHub::default();
@@ -398,7 +398,8 @@ fn note(now: Duration, flushed: &Flushed, out: &mut String) {
     }
 }
 
-/// `event a`, `todo a`, `tool/todo/ a` (an event of that class), `task a of q`, `status a`, `completed a errored`, `purged 3`.
+/// `event a`, `todo a`, `tool/todo/ a` (an event of that class), `task a of q`, `status a`, `completed a errored`,
+/// `purged 3`.
 fn notice(text: &str) -> Notice {
     let (rest, project) = text.split_once(" of ").unwrap_or((text, ""));
     let (rest, parent) = rest.split_once(" below ").map_or((rest, None), |(rest, parent)| (rest, Some(parent)));

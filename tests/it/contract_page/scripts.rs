@@ -1,4 +1,5 @@
-//! The client scripts in `tests/vectors`, against the client rules on the page and the table of scripts in their README.
+//! The client scripts in `tests/vectors`, against the client rules on the page and the table of scripts in their
+//! README.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

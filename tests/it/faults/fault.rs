@@ -163,8 +163,8 @@ impl Fault {
                 );
                 sqlite3(&world.server.database, &sql);
                 let oldest = sqlite3(&world.server.database, "select min(id) from changes");
-                // Only changes that are folded are pruned, and a server prunes when it starts. The first of the two starts
-                // can already prune.
+                // Only changes that are folded are pruned, and a server prunes when it starts. The first of the two
+                // starts can already prune.
                 let by_api = world.writing.by_api.clone().write_owned().await;
                 world.server.start().await.unwrap();
                 world.until_sql("select next > (select max(id) from changes) from folded", "1").await;
@@ -194,7 +194,8 @@ impl Fault {
                 let sql = format!("begin immediate; {LANDMARK}; {emptied} delete from sqlite_sequence; commit");
                 sqlite3(&world.server.database, &sql);
                 if *changes {
-                    // The numbers are given out again. Until the server finds that, the other writers use its old epoch.
+                    // The numbers are given out again. Until the server finds that, the other writers use its old
+                    // epoch.
                     let is_new = format!("select token <> '{run}' from runs order by id desc limit 1");
                     world.until_sql(&is_new, "1").await;
                 }
@@ -376,10 +377,11 @@ fn cut(world: &mut World, percent: u64) {
     world.resume_sql();
 }
 
-/// The length of the part of the `-wal` file that a checkpoint has brought into the database, or was about to. SQLite syncs
-/// that part before, so no loss of power takes it away.
+/// The length of the part of the `-wal` file that a checkpoint has brought into the database, or was about to. SQLite
+/// syncs that part before, so no loss of power takes it away.
 fn synced(world: &World) -> u64 {
-    /// The place of the number of frames in the index of the log, and the sizes of the header of the log and of a frame.
+    /// The place of the number of frames in the index of the log, and the sizes of the header of the log and of a
+    /// frame.
     const ATTEMPTED: usize = 128;
     const HEADER: u64 = 32;
     const FRAME: u64 = 24 + 4096;

@@ -179,8 +179,8 @@ impl Ledger {
         left.0.iter().filter(|mark| mark.word.replaces()).copied().collect()
     }
 
-    /// Whether the cursors of writes are recorded. Not while change ids are given again and the server cannot know it yet:
-    /// until it looks at the file, its cursors have the old epoch.
+    /// Whether the cursors of writes are recorded. Not while change ids are given again and the server cannot know it
+    /// yet: until it looks at the file, its cursors have the old epoch.
     pub fn certify(&mut self, certifies: bool) {
         self.certifies = certifies;
         if !certifies {

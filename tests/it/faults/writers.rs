@@ -24,8 +24,8 @@ const AGENTS: std::ops::Range<u8> = 5..7;
 /// Longer than every wait of the server, so that no write commits after its writer has given it up.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 
-/// Shorter than the time in which a hook has to read its input. On a busy machine a hook can miss that time, and then it
-/// gives its record up, so that its agent does not wait.
+/// Shorter than the time in which a hook has to read its input. On a busy machine a hook can miss that time, and then
+/// it gives its record up, so that its agent does not wait.
 const HOOK_TIME: Duration = Duration::from_millis(140);
 
 /// The part of the world that the writers share.

@@ -67,8 +67,8 @@ async fn the_first_frames_of_streams_are_the_same_memory() {
     assert_eq!(places.len(), 1);
 }
 
-/// The frames for many other cursors do not displace the frame that streams ask for again and again, and a text that is no
-/// cursor is no key of its own.
+/// The frames for many other cursors do not displace the frame that streams ask for again and again, and a text that is
+/// no cursor is no key of its own.
 #[tokio::test]
 async fn a_first_frame_in_use_stays_kept_and_texts_that_are_no_cursor_share_one() {
     let fixture = HubFixture::start().await;
@@ -92,8 +92,8 @@ async fn a_first_frame_in_use_stays_kept_and_texts_that_are_no_cursor_share_one(
     assert_eq!((open("another-epoch:0:0:".to_owned()).await, reads()), ("snapshot".to_owned(), 303));
 }
 
-/// A stream begins with a kept frame without the database. The frame lacks a commit of another program that the server has
-/// not noticed, and the commit comes as a notice. A change that the server has shown is in the frame.
+/// A stream begins with a kept frame without the database. The frame lacks a commit of another program that the server
+/// has not noticed, and the commit comes as a notice. A change that the server has shown is in the frame.
 #[tokio::test]
 async fn a_kept_first_frame_needs_no_connection_and_lacks_only_what_comes_as_a_notice() {
     let fixture = HubFixture::start().await;

@@ -61,7 +61,8 @@ impl Stored {
         serde_json::from_str(&text).expect("JSON")
     }
 
-    /// The facts that no order of the records changes: of each task, its runs and its rows in the order of the alphabet.
+    /// The facts that no order of the records changes: of each task, its runs and its rows in the order of the
+    /// alphabet.
     pub fn in_any_order(&self) -> Value {
         let tasks = self.tasks.iter().map(|task| {
             let runs = self.runs.iter().filter(|run| run.task_id == task.id);

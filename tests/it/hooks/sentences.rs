@@ -1,7 +1,7 @@
 //! Scripts of records with exact times. Each script holds one sentence of the manual about the status.
 //!
-//! A line is a time in seconds, a hook and its fields as `key=value`. The expected line has the status after the record,
-//! its reason, the second since which the task has it, and the rows of calls that the record began or ended.
+//! A line is a time in seconds, a hook and its fields as `key=value`. The expected line has the status after the
+//! record, its reason, the second since which the task has it, and the rows of calls that the record began or ended.
 
 use std::collections::BTreeMap;
 use std::path::Path;

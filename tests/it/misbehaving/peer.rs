@@ -1,5 +1,5 @@
-//! A server that plays a script: a TCP listener on port 0 that speaks just enough HTTP, WebSocket and server-sent events
-//! to break the contract at any place.
+//! A server that plays a script: a TCP listener on port 0 that speaks just enough HTTP, WebSocket and server-sent
+//! events to break the contract at any place.
 //!
 //! Each connection to a stream plays the next part of the script, and the last part plays again and again. Answers to
 //! fetches are a queue for each path; the last one repeats.

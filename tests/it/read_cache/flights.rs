@@ -42,7 +42,8 @@ impl Held {
         Ok(serde_json::from_slice(answer.json().unwrap()).unwrap())
     }
 
-    /// The changes since `since`, whose query answers with its number. `whole` is the answer that the caller never needs.
+    /// The changes since `since`, whose query answers with its number. `whole` is the answer that the caller never
+    /// needs.
     async fn read_since(&self, database: &Database, since: &Cursor) -> u64 {
         let changes = async |_: &ReadTransaction, _: &Cursor| -> Result<Option<u64>, DatabaseError> {
             let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;

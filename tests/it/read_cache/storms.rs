@@ -151,8 +151,8 @@ async fn callers_with_different_answers_cost_one_more_query() {
     cached.stop().await;
 }
 
-/// The log does not tell the changes to the callers, and they all need the whole answer. The cache knows that for a list of
-/// all bookmarks. For a list of few rows among many the log is asked first.
+/// The log does not tell the changes to the callers, and they all need the whole answer. The cache knows that for a
+/// list of all bookmarks. For a list of few rows among many the log is asked first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_callers_whose_changes_are_not_told_cost_one_query_or_two() {
     let cached = Cached::start().await;
@@ -260,8 +260,8 @@ fn many_events(task: &str, count: usize) -> String {
     )
 }
 
-/// Each client requests the overview again as soon as it has an answer, and a writer changes it without a pause. The time
-/// between the reads is bounded, so their number is bounded by the time that the test took.
+/// Each client requests the overview again as soon as it has an answer, and a writer changes it without a pause. The
+/// time between the reads is bounded, so their number is bounded by the time that the test took.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_reads_an_answer_that_changes_all_the_time_at_most_25_times_a_second() {
     let cached = Cached::start().await;

@@ -12,8 +12,8 @@ const WRITERS: usize = 4;
 const READERS: usize = 12;
 const ROUNDS: u64 = 150;
 
-/// Writers raise the number in the title of a task of their own. After each acknowledged write the number is set where all
-/// readers see it, and no read that begins later may show a lower one.
+/// Writers raise the number in the title of a task of their own. After each acknowledged write the number is set where
+/// all readers see it, and no read that begins later may show a lower one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_contains_every_write_that_was_acknowledged_before() {
     let cached = Cached::start().await;
@@ -88,8 +88,8 @@ async fn a_read_after_a_notice_contains_the_write_of_another_program() {
     cached.stop().await;
 }
 
-/// The cursor of one answer shows the caller a change. No later answer of the server may lack the change, whichever read
-/// model it is of.
+/// The cursor of one answer shows the caller a change. No later answer of the server may lack the change, whichever
+/// read model it is of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_contains_every_change_of_an_earlier_answer() {
     let cached = Cached::start().await;

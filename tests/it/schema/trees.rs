@@ -27,8 +27,8 @@ async fn a_tree_with_two_projects_gets_one_when_triggers_are_put_back() {
     assert_eq!(sqlite3(&path, "select count(*) from figures where project = 'q' and value <> 0"), "0");
 }
 
-/// Tasks in circles, as the version before took them: a circle of three with a task below it, and a task that is its own
-/// parent. Each has another project.
+/// Tasks in circles, as the version before took them: a circle of three with a task below it, and a task that is its
+/// own parent. Each has another project.
 const CIRCLES: &str = "
     insert into tasks (id, title, project, parent_task_id) values
         ('0190b0a0-0000-7000-8000-0000000000a1', 'one', 'p', '0190b0a0-0000-7000-8000-0000000000a3'),
@@ -38,7 +38,8 @@ const CIRCLES: &str = "
         ('0190b0a0-0000-7000-8000-0000000000b1', 'own', 't', '0190b0a0-0000-7000-8000-0000000000b1')";
 const CIRCLED: &str = "select substr(id, -2), project, substr(parent_task_id, -2) from tasks where id glob '*0000000000[ab]?' order by id";
 
-/// A purge and a screen of one project go down from the top of a tree. So a circle is opened, and the log names its task.
+/// A purge and a screen of one project go down from the top of a tree. So a circle is opened, and the log names its
+/// task.
 #[tokio::test]
 async fn a_circle_is_opened_and_its_tasks_get_one_project() {
     let folder = Arc::new(TempDir::new().unwrap());

@@ -213,8 +213,8 @@ create trigger hold after delete on runs begin
 end;
 drop trigger events_logged";
 
-/// The migration counts the figures again because a trigger is lost. The count ends with `delete from runs`, late in the
-/// transaction, and there the process is killed.
+/// The migration counts the figures again because a trigger is lost. The count ends with `delete from runs`, late in
+/// the transaction, and there the process is killed.
 #[tokio::test]
 async fn a_migration_killed_in_its_transaction_changes_no_row_and_can_be_run_again() {
     let folder = TempDir::new().unwrap();

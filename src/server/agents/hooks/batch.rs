@@ -1,8 +1,8 @@
 //! The calls of a batch that no other hook reports.
 //!
-//! Claude Code runs `PostToolBatch` after all calls of one answer of the model. A call that the client refused by its own
-//! checks, that a person refused, or that needed a permission which no person could give, has no other hook at its end.
-//! Such a call becomes a record of its own, of the hook that would have reported it.
+//! Claude Code runs `PostToolBatch` after all calls of one answer of the model. A call that the client refused by its
+//! own checks, that a person refused, or that needed a permission which no person could give, has no other hook at its
+//! end. Such a call becomes a record of its own, of the hook that would have reported it.
 
 use serde_json::{Map, Value};
 

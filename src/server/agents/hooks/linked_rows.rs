@@ -1,5 +1,5 @@
-//! The rows that a tool call changes besides its own: the entry of the agent's list that it moves, and the subagent that
-//! it started.
+//! The rows that a tool call changes besides its own: the entry of the agent's list that it moves, and the subagent
+//! that it started.
 
 use requery_entities::{StoredText, event};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -15,8 +15,8 @@ use crate::protocol::limits;
 use crate::protocol::model::EventState;
 use crate::server::{ingest, text};
 
-/// Names the row of a subagent that starts after the call that started it. The hook of the start does not name the call,
-/// so the oldest open call counts that asked for this type of agent and has no subagent yet.
+/// Names the row of a subagent that starts after the call that started it. The hook of the start does not name the
+/// call, so the oldest open call counts that asked for this type of agent and has no subagent yet.
 pub async fn name_after_call(
     tx: &impl ConnectionTrait,
     record: &HookRecord,

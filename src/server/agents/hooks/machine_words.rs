@@ -1,7 +1,7 @@
 //! Prompts that the client itself wrote: the notice that background work has ended, and the prompt of a schedule.
 //!
-//! The client runs the same hook for such a prompt as for a prompt of a person. It is no message of a person, it answers
-//! no question, and it gives no title.
+//! The client runs the same hook for such a prompt as for a prompt of a person. It is no message of a person, it
+//! answers no question, and it gives no title.
 
 use super::person_words;
 use crate::agent::hook_catalogue::RowEnd;

@@ -24,9 +24,9 @@ pub fn first_title(record: &HookRecord) -> String {
     folder.filter(|folder| !folder.is_empty()).unwrap_or_else(|| format!("{} session", record.source))
 }
 
-/// The project of a folder: the last part of its path, the name that people use. A worktree that Claude Code made inside
-/// a repository belongs to the repository. Two checkouts with the same folder name are one project, and any other
-/// worktree with another name is a project of its own. The whole path is the task's workspace.
+/// The project of a folder: the last part of its path, the name that people use. A worktree that Claude Code made
+/// inside a repository belongs to the repository. Two checkouts with the same folder name are one project, and any
+/// other worktree with another name is a project of its own. The whole path is the task's workspace.
 pub fn project(cwd: &str) -> String {
     let name = last_part(repository(cwd)).trim();
     name.chars()

@@ -115,8 +115,8 @@ pub fn is_of_client(prompt: &str) -> bool {
     !prompt.trim().is_empty() && of_prompt(prompt).is_none()
 }
 
-/// How many elements of a prompt are looked at. Clients write one to three. The bound keeps a hostile prompt from costing
-/// the square of its length.
+/// How many elements of a prompt are looked at. Clients write one to three. The bound keeps a hostile prompt from
+/// costing the square of its length.
 const MAX_ELEMENTS: usize = 64;
 
 /// An element of a text.

@@ -149,8 +149,8 @@ impl HookRecord {
         matches!(self.text("tool_name"), Some("AskUserQuestion" | "ExitPlanMode" | "request_user_input"))
     }
 
-    /// The id of the agent that a call began and that works in the background. The hook of the call's end comes at once.
-    /// Empty if the runtime named no id.
+    /// The id of the agent that a call began and that works in the background. The hook of the call's end comes at
+    /// once. Empty if the runtime named no id.
     pub fn background_agent(&self) -> Option<&str> {
         let response = |field: &str| self.value("tool_response").and_then(|response| response.get(field));
         let is_async = response("isAsync").and_then(Value::as_bool) == Some(true)

@@ -423,7 +423,8 @@ impl AgentMemory {
         if let Some(known) =
             self.blocks.iter_mut().find(|known| (&known.thread, &known.on) == (&block.thread, &block.on))
         {
-            // A request without a key replaces the request before it, so the task waits with the words of the newer one.
+            // A request without a key replaces the request before it, so the task waits with the words of the newer
+            // one.
             known.detail = block.detail.or(known.detail.take());
             return;
         }

@@ -312,8 +312,9 @@ pub async fn end_events(tx: &impl ConnectionTrait, outcome: &HookOutcome) -> Res
 }
 
 /// Ends the other sessions of a process that has begun a new one. A process of Claude Code has one session at a time,
-/// and the hook that ends a session can be lost. A process of Codex has many sessions, and how many another agent has is
-/// not known. The index of processes finds the tasks; a filter by the source would lead SQLite to all tasks of the agent.
+/// and the hook that ends a session can be lost. A process of Codex has many sessions, and how many another agent has
+/// is not known. The index of processes finds the tasks; a filter by the source would lead SQLite to all tasks of the
+/// agent.
 pub async fn end_other_sessions(
     tx: &impl ConnectionTrait,
     scope: &Scope,

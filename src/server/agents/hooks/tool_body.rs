@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::record::HookRecord;
 use crate::agent::hook_catalogue::HookName;
 
-/// The body of a call from its input: before the call, or with the request to allow it. None: the call has no such body.
+/// The body of a call from its input: before the call, or with the request to allow it. None: the call has no such
+/// body.
 pub fn before_call(record: &HookRecord) -> Option<String> {
     let input = record.value("tool_input")?;
     let text = |field: &str| input.get(field).and_then(Value::as_str).filter(|text| !text.trim().is_empty());

@@ -17,8 +17,8 @@ use crate::protocol::Cursor;
 const CROWD: usize = 4;
 /// How long a key stays crowded after so many requests waited at once.
 const CROWD_REMEMBERED: Duration = Duration::from_secs(1);
-/// The time between the beginnings of two reads of a crowded key: the window in which notices are merged. So a key costs
-/// at most 25 reads a second, however many clients watch it and however fast it changes.
+/// The time between the beginnings of two reads of a crowded key: the window in which notices are merged. So a key
+/// costs at most 25 reads a second, however many clients watch it and however fast it changes.
 const PACE: Duration = Duration::from_millis(40);
 /// How many keys are remembered before the ones without a waiting request that are not crowded any more are dropped.
 const REMEMBERED: usize = 1_024;
@@ -123,8 +123,8 @@ impl<K: Eq + Hash, A: Clone> Passenger<'_, K, A> {
 }
 
 impl<A> Leader<A> {
-    /// Begins to read, or returns the time at which the read may begin. Returns the oldest base of the requests that the
-    /// read is for.
+    /// Begins to read, or returns the time at which the read may begin. Returns the oldest base of the requests that
+    /// the read is for.
     pub(super) fn begin_read(&mut self, now: Duration) -> Result<Option<Cursor>, Duration> {
         let mut state = lock(&self.flight.state);
         let paced = state.last_read.filter(|_| state.is_crowded(now)).map(|last| last + PACE);

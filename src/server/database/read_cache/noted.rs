@@ -54,8 +54,8 @@ struct LastChange {
     previous: Position,
 }
 
-/// The cursor since which the changes of an answer are read: the answer was the same there as at the cursor of the caller,
-/// and the log has few changes from there on.
+/// The cursor since which the changes of an answer are read: the answer was the same there as at the cursor of the
+/// caller, and the log has few changes from there on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server::database) struct Base {
     pub(in crate::server::database) cursor: Cursor,
@@ -173,8 +173,8 @@ impl NotedChanges {
         cursor.epoch() == self.reached.epoch() && self.recent.need_whole(read, scope, &Position::of(cursor))
     }
 
-    /// The base of the changes for a caller that holds an answer at `cursor`. All the callers that hold the answer before
-    /// the last change get the same one.
+    /// The base of the changes for a caller that holds an answer at `cursor`. All the callers that hold the answer
+    /// before the last change get the same one.
     pub(super) fn base(&self, dependency: Dependency, cursor: &Cursor) -> Base {
         if self.is_current(dependency, cursor) {
             let now = self.reached.joined(cursor).unwrap_or_else(|| cursor.clone());

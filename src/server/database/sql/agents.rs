@@ -2,8 +2,8 @@
 
 use super::Sql;
 
-/// Notes that the agent of the source `?1` on the host `?2` was heard in the project `?3` at the time `?4`. A new row has
-/// the version and the number of hooks that the agent has in other projects.
+/// Notes that the agent of the source `?1` on the host `?2` was heard in the project `?3` at the time `?4`. A new row
+/// has the version and the number of hooks that the agent has in other projects.
 pub const HEARD: Sql = Sql::new(
     "insert into agents (source, host, project, heard_at, version, hooks)
         select ?1, ?2, ?3, ?4, max(version), max(hooks) from agents where source = ?1 and host = ?2
@@ -11,8 +11,8 @@ pub const HEARD: Sql = Sql::new(
         where agents.heard_at is null or agents.heard_at < excluded.heard_at",
 );
 
-/// Registers the agent of the source `?1` on the host `?2` with the version `?3` and `?4` hooks in no project, unless it
-/// is in a project already.
+/// Registers the agent of the source `?1` on the host `?2` with the version `?3` and `?4` hooks in no project, unless
+/// it is in a project already.
 pub const REGISTER: Sql = Sql::new(
     "insert into agents (source, host, project, version, hooks)
         select ?1, ?2, '', ?3, ?4 where not exists (select 1 from agents where source = ?1 and host = ?2)",

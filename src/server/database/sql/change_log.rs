@@ -2,8 +2,8 @@
 
 use super::Sql;
 
-/// What decides whether the log continues a cursor: whether its run is known, the first change after that run, if a later
-/// run began, and how many changes the log has from a change on.
+/// What decides whether the log continues a cursor: whether its run is known, the first change after that run, if a
+/// later run began, and how many changes the log has from a change on.
 macro_rules! run_and_rows {
     ($from:literal, $token:literal) => {
         concat!(
@@ -25,10 +25,10 @@ pub const RUN_AND_ROWS: Sql = Sql::new(concat!("select ", run_and_rows!("?1", "?
 
 /// Deletes folded changes from the old end of the log, at most `?1` rows. The newest change stays.
 ///
-/// The end of the deleted part is a position, because a clock can step and any program can write `at`: a log with a hole
-/// would tell a returning client less than has changed. The first change from the time `?2` until the time `?3` ends the
-/// part. A change after `?3` was logged while a clock was far ahead. It ends the part only if no later change has a time
-/// that can be right: the changes before the last one that is older than `?2` are deleted then.
+/// The end of the deleted part is a position, because a clock can step and any program can write `at`: a log with a
+/// hole would tell a returning client less than has changed. The first change from the time `?2` until the time `?3`
+/// ends the part. A change after `?3` was logged while a clock was far ahead. It ends the part only if no later change
+/// has a time that can be right: the changes before the last one that is older than `?2` are deleted then.
 pub const PRUNE_CHANGES: Sql = Sql::new(
     "with front as materialized (select id, at from changes
         where id < (select next from folded) and id < (select max(id) from changes) order by id limit ?1)
@@ -43,9 +43,9 @@ pub const PRUNE_CHANGES: Sql = Sql::new(
 pub const PRUNE_DELIVERIES: Sql =
     Sql::new("delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)");
 
-/// The different changes from `?1` up to, but without, `?2`, in the project `?3` or in all, at most `?4` of them. SQLite
-/// looks each row up among the different ones, so the cost is that of reading the rows, without sorting them, and the
-/// statement ends at the limit.
+/// The different changes from `?1` up to, but without, `?2`, in the project `?3` or in all, at most `?4` of them.
+/// SQLite looks each row up among the different ones, so the cost is that of reading the rows, without sorting them,
+/// and the statement ends at the limit.
 pub const MISSED: Sql = Sql::new(
     "select distinct kind, project, task_id, parent_task_id from changes
     where id >= ?1 and id < ?2 and (?3 is null or project = ?3) limit ?4",
@@ -67,8 +67,8 @@ macro_rules! ids {
     };
 }
 
-/// The tasks that changed from `?1` up to, but without, `?2` in the project `?4`, or in all, and whether the log does not
-/// name all of them: a purge names none.
+/// The tasks that changed from `?1` up to, but without, `?2` in the project `?4`, or in all, and whether the log does
+/// not name all of them: a purge names none.
 pub const CHANGED_TASKS: Sql = Sql::new(concat!(
     "with part as materialized (
         select distinct kind, task_id from changes where id >= ?1 and id < ?2 and (?4 is null or project = ?4 or ",
@@ -82,8 +82,8 @@ pub const CHANGED_TASKS: Sql = Sql::new(concat!(
     " from part"
 ));
 
-/// The bookmarks that changed from `?1` up to, but without, `?2` in the project `?4` and of the task `?5`, or of all, and
-/// whether the log does not name all of them: a deleted task takes its bookmarks along.
+/// The bookmarks that changed from `?1` up to, but without, `?2` in the project `?4` and of the task `?5`, or of all,
+/// and whether the log does not name all of them: a deleted task takes its bookmarks along.
 pub const CHANGED_BOOKMARKS: Sql = Sql::new(concat!(
     "with part as materialized (
         select kind, task_id, object_id from changes where id >= ?1 and id < ?2 and (",
@@ -113,8 +113,8 @@ macro_rules! part_of_task {
     };
 }
 
-/// The events of the task `?4` that changed from `?1` up to, but without, `?2`, and whether the log does not name all of
-/// them: a task that is replaced or comes back loses its events.
+/// The events of the task `?4` that changed from `?1` up to, but without, `?2`, and whether the log does not name all
+/// of them: a task that is replaced or comes back loses its events.
 pub const CHANGED_EVENTS: Sql = Sql::new(concat!(
     part_of_task!(),
     "select coalesce(max(task_id = ?4 and kind in ('task.started', 'task.deleted') or ",
@@ -126,8 +126,8 @@ pub const CHANGED_EVENTS: Sql = Sql::new(concat!(
     " from part"
 ));
 
-/// The changes from `?1` up to, but without, `?2` in the detail of the task `?4`: the ids of the rows, and whether the other
-/// parts changed. The log does not name all of them where a purge can have taken children, and where an earlier
+/// The changes from `?1` up to, but without, `?2` in the detail of the task `?4`: the ids of the rows, and whether the
+/// other parts changed. The log does not name all of them where a purge can have taken children, and where an earlier
 /// version did not note which row of the task changed.
 pub const CHANGED_DETAIL: Sql = Sql::new(concat!(
     part_of_task!(),

@@ -2,8 +2,8 @@
 
 use super::Sql;
 
-/// The sum of a column. SQLite fails where a sum leaves 64 bits, and any program can write a figure, so each value counts
-/// as at most 2^50.
+/// The sum of a column. SQLite fails where a sum leaves 64 bits, and any program can write a figure, so each value
+/// counts as at most 2^50.
 macro_rules! sum {
     ($column:literal) => {
         concat!("sum(max(min(", $column, ", 1 << 50), -(1 << 50)))")
@@ -18,8 +18,8 @@ macro_rules! sums {
 }
 
 /// Two common tables: `unfolded (project, figure, value)`, the changes of figures that the deltas from `?1` up to, but
-/// without, `?2` and the log from `?3` up to, but without, `?4` tell of, and `hours (project, hour, events)`, the logged
-/// events of that part of the log. The argument is a condition on the project.
+/// without, `?2` and the log from `?3` up to, but without, `?4` tell of, and `hours (project, hour, events)`, the
+/// logged events of that part of the log. The argument is a condition on the project.
 ///
 /// An event counts in the hour in which it happened, at the latest in the hour in which it was logged: a time of the
 /// far future would hide all hours before it.
@@ -100,8 +100,8 @@ pub const OF_PROJECT: Sql = Sql::new(overview!("project = ?5"));
 
 /// The sums of the part that is not folded: `figures` and `hours`, each as a JSON array of arrays for [`FOLD_FIGURES`]
 /// and [`FOLD_HOURS`], and the number of `rows` in both. Texts are hexadecimal, so that they stay as they are even if
-/// they are not UTF-8. Of a project, only its newest 24 hours are in the sums, counted from the newest hour that is folded
-/// or not. And the number of `changes` that the log has in that part.
+/// they are not UTF-8. Of a project, only its newest 24 hours are in the sums, counted from the newest hour that is
+/// folded or not. And the number of `changes` that the log has in that part.
 pub const SUMS: Sql = Sql::new(concat!(
     unfolded!("true"),
     ", sums as materialized (
@@ -147,8 +147,8 @@ pub const DELETE_OLD_HOURS: Sql = Sql::new(
     and hour <= (select max(hour) from activity newest where newest.project = activity.project) - 24",
 );
 
-/// The projects without tasks whose hours no reader shows, as a JSON array of hexadecimal texts, at most `?` of them, and
-/// the newest of these hours: it is 24 hours before the newest hour of all projects. No row if there is no hour.
+/// The projects without tasks whose hours no reader shows, as a JSON array of hexadecimal texts, at most `?` of them,
+/// and the newest of these hours: it is 24 hours before the newest hour of all projects. No row if there is no hour.
 pub const GONE_PROJECTS: Sql = Sql::new(
     "with last (hour) as (select max(hour) - 24 from activity),
     gone as (

@@ -3,11 +3,12 @@
 use super::Sql;
 use super::tasks::{time_of_change, uncounted};
 
-/// A page of projects: the project, the digits of its bytes, the latest `changed_at` of its tasks, and its tasks by status.
+/// A page of projects: the project, the digits of its bytes, the latest `changed_at` of its tasks, and its tasks by
+/// status.
 ///
-/// `?1` and `?2` are the first delta that is not folded and the end of the deltas, `?3` is the project of the scope, `?4` is
-/// the number of rows, and `?5` and `?6` are the `changed_at` and the bytes of the project of the row behind which the page
-/// begins. A null value sets no condition.
+/// `?1` and `?2` are the first delta that is not folded and the end of the deltas, `?3` is the project of the scope,
+/// `?4` is the number of rows, and `?5` and `?6` are the `changed_at` and the bytes of the project of the row behind
+/// which the page begins. A null value sets no condition.
 ///
 /// The names are found by one step of an index for each project, and so is the latest change. No row of a task is
 /// counted: the counts are figures.
@@ -92,7 +93,8 @@ mod tests {
     use crate::server::access::scope::Scope;
     use crate::server::database::Database;
 
-    /// The work grows with the projects, not with their tasks: each step is a search of an index, and none scans a table.
+    /// The work grows with the projects, not with their tasks: each step is a search of an index, and none scans a
+    /// table.
     #[tokio::test]
     async fn a_page_searches_indexes_and_scans_no_table() {
         let folder = tempfile::tempdir().expect("a folder");

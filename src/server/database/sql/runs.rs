@@ -29,9 +29,9 @@ macro_rules! event_position {
     };
 }
 
-/// For the tail: whether the run `?` is in the file, the number of the last change, the version of the schema, the number
-/// of the oldest row of the log, whether a table has used up its numbers, and whether the oldest change that is not
-/// folded was deleted.
+/// For the tail: whether the run `?` is in the file, the number of the last change, the version of the schema, the
+/// number of the oldest row of the log, whether a table has used up its numbers, and whether the oldest change that is
+/// not folded was deleted.
 pub const STATE_OF_LOG: &str = concat!(
     "select exists (select 1 from runs where token = ?), ",
     last_change!(),
@@ -68,8 +68,8 @@ pub const RENUMBER_CHANGES: [Sql; 2] = [
     ),
 ];
 
-/// Takes back the numbers of runs from 2^62 on, and the places of events above the highest that a writer can choose, if no
-/// row has one.
+/// Takes back the numbers of runs from 2^62 on, and the places of events above the highest that a writer can choose, if
+/// no row has one.
 pub const RENUMBER_OTHERS: Sql = Sql::new(concat!(
     "update sqlite_sequence set seq = case name when 'events' then (select coalesce(max(position), 0) from events)
         else (select coalesce(max(id), 0) from runs) end
@@ -79,7 +79,8 @@ pub const RENUMBER_OTHERS: Sql = Sql::new(concat!(
         or name = 'runs' and cast(seq as integer) >= 4611686018427387904"
 ));
 
-/// Whether the log lacks changes that are not folded yet: another program deleted them, or had the numbers given out again.
+/// Whether the log lacks changes that are not folded yet: another program deleted them, or had the numbers given out
+/// again.
 pub const LACKS_UNFOLDED: Sql = Sql::new(concat!(
     "with log (next) as (select ",
     last_change!(),
@@ -104,8 +105,8 @@ pub const COUNT_EVENTS_AGAIN: Sql = Sql::new(concat!(
     " + 1"
 ));
 
-/// Takes back the position of the search index if it is beyond the end of the log. Without this the index would skip the
-/// changes that get these numbers.
+/// Takes back the position of the search index if it is beyond the end of the log. Without this the index would skip
+/// the changes that get these numbers.
 pub const TAKE_BACK_SEARCHED: Sql =
     Sql::new(concat!("update searched set next = ", last_change!(), " + 1 where next > ", last_change!(), " + 1"));
 

@@ -18,8 +18,8 @@ pub const MOVE_ON: Sql = Sql::new(
     where next = ? and document = ? and stage is ? and stage_at is ?",
 );
 
-/// Begins to walk all rows by the rules of the version `?1`, and leaves room for the ids of their documents. There is no
-/// room for positions that the database cannot give.
+/// Begins to walk all rows by the rules of the version `?1`, and leaves room for the ids of their documents. There is
+/// no room for positions that the database cannot give.
 pub const BEGIN_WALK: Sql = Sql::new(concat!(
     "update searched set (next, document, stage, stage_at, stage_document, words) = (select next, document + room, 'tasks',
         null, document + room - 1, ?1 from (select ",

@@ -60,8 +60,8 @@ pub fn event_count() -> Expr {
     Expr::cust(concat!("tasks.event_count + ", uncounted!("count(*)")))
 }
 
-/// The number of tasks that have no place in the indexes of the lists and last changed before the time `?2`, counted up to
-/// `?1`.
+/// The number of tasks that have no place in the indexes of the lists and last changed before the time `?2`, counted up
+/// to `?1`.
 pub const UNLISTED: Sql = Sql::new(concat!(
     "select count(*) from (select 1 from tasks where listed_at is null and ",
     time_of_change!(),
@@ -97,8 +97,8 @@ pub const SETTLE: Sql = Sql::new("insert into settling (id) values (?1)");
 /// Removes the note of the row `?1`.
 pub const SETTLED: Sql = Sql::new("delete from settling where id = ?1");
 
-/// The common table `tree (id)`: the tasks in the JSON array `?1`, in the scope of the project `?2`, and each task below
-/// them. A null value sets no scope.
+/// The common table `tree (id)`: the tasks in the JSON array `?1`, in the scope of the project `?2`, and each task
+/// below them. A null value sets no scope.
 macro_rules! with_trees {
     () => {
         "with recursive tree (id) as (
@@ -136,7 +136,8 @@ macro_rules! count_rows {
     };
 }
 
-/// The tasks of the tree at `?1`, in the scope of the project `?2`, at most `?3`. A task comes before the tasks below it.
+/// The tasks of the tree at `?1`, in the scope of the project `?2`, at most `?3`. A task comes before the tasks below
+/// it.
 pub const TREE: Sql = Sql::new(
     "with recursive tree (id) as (
         select id from tasks where id = ?1 and (?2 is null or project = ?2)
@@ -149,8 +150,8 @@ pub const TREE: Sql = Sql::new(
 /// counted up to `?3`.
 pub const ROWS_OF_TREES: Sql = Sql::new(concat!(with_trees!(), count_rows!("tree", "tree.id", "?3")));
 
-/// Leaves the rows of the trees at the tasks in the JSON array `?1`, in the scope of the project `?2`, to later steps, when
-/// the tasks are deleted.
+/// Leaves the rows of the trees at the tasks in the JSON array `?1`, in the scope of the project `?2`, to later steps,
+/// when the tasks are deleted.
 pub const LEAVE_ROWS_OF_TREES: Sql = Sql::new(concat!(
     "insert into leaving (task_id) ",
     with_trees!(),
@@ -161,9 +162,9 @@ pub const LEAVE_ROWS_OF_TREES: Sql = Sql::new(concat!(
 pub const DELETE_TREES: Sql =
     Sql::new("delete from tasks where id in (select value from json_each(?1)) and (?2 is null or project = ?2)");
 
-/// The files that the newest `?2` changes of files of the task `?1` name, the last changed first, at most `?3`. An event
-/// names one file in `file_path`, or several in `file_paths`. Metadata that is no JSON names none: a table that another
-/// program made anew has no check.
+/// The files that the newest `?2` changes of files of the task `?1` name, the last changed first, at most `?3`. An
+/// event names one file in `file_path`, or several in `file_paths`. Metadata that is no JSON names none: a table that
+/// another program made anew has no check.
 pub const TOUCHED_FILES: Sql = Sql::new(
     "with change (position, at, paths) as (
         select position, updated_at, case when not json_valid(metadata) then '[]'
@@ -217,7 +218,8 @@ pub const DELETE_LEFT_EVENTS_BY_ID: Sql = Sql::new(
         and not exists (select 1 from tasks where tasks.id = events.task_id)",
 );
 
-/// Deletes the bookmarks of deleted tasks that have one of the ids in the JSON array `?1`, or that mark an event with one.
+/// Deletes the bookmarks of deleted tasks that have one of the ids in the JSON array `?1`, or that mark an event with
+/// one.
 pub const DELETE_LEFT_BOOKMARKS_BY_ID: Sql = Sql::new(
     "delete from bookmarks
     where (id in (select value from json_each(?1)) or event_id in (select value from json_each(?1)))
@@ -240,9 +242,9 @@ pub const PURGEABLE_ROOTS: Sql = Sql::new(
     order by id limit ?4",
 );
 
-/// The `root` and the `id` of each task in the trees at the tasks in the JSON array `?4` that are finished, whose top has
-/// the status `?1`, the project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null
-/// value sets no condition.
+/// The `root` and the `id` of each task in the trees at the tasks in the JSON array `?4` that are finished, whose top
+/// has the status `?1`, the project `?2` and the project `?5` of the scope, and in which every task ended before `?3`.
+/// A null value sets no condition.
 macro_rules! purgeable_trees {
     ($columns:literal) => {
         concat!(
@@ -268,13 +270,13 @@ macro_rules! purgeable_trees {
 /// The tasks that a purge deletes: see [`MARK_FOR_PURGE`]. A task comes before the tasks below it.
 pub const PURGEABLE: Sql = Sql::new(purgeable_trees!("root, id"));
 
-/// Marks the tasks of the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1`, the
-/// project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no
+/// Marks the tasks of the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1`,
+/// the project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no
 /// condition.
 pub const MARK_FOR_PURGE: Sql = Sql::new(concat!("insert into purging (task_id) ", purgeable_trees!("id")));
 
-/// Marks the tasks in the JSON array `?2` that are finished, in the scope of the project `?3`, ended before `?1`, and have no
-/// task below them that is not in the array. A null value sets no condition.
+/// Marks the tasks in the JSON array `?2` that are finished, in the scope of the project `?3`, ended before `?1`, and
+/// have no task below them that is not in the array. A null value sets no condition.
 pub const MARK_PART_FOR_PURGE: Sql = Sql::new(
     "insert into purging (task_id)
     with part (id) as materialized (select value from json_each(?2))
@@ -306,8 +308,8 @@ pub const DELETE_MARKED: Sql = Sql::new("delete from tasks where id in (select t
 /// Removes all marks.
 pub const UNMARK: Sql = Sql::new("delete from purging");
 
-/// The positions of the newest events of the task `?1` before the position `?2`, at most `?3`, as a JSON array. Only the index
-/// is read.
+/// The positions of the newest events of the task `?1` before the position `?2`, at most `?3`, as a JSON array. Only
+/// the index is read.
 pub const POSITIONS: Sql = Sql::new(
     "select json_group_array(position) from (select position from events
         where task_id = ?1 and position < coalesce(?2, 9223372036854775807) order by position desc limit ?3)",

@@ -1,9 +1,9 @@
 //! The bell of SQLite, and the one connection that reads the log.
 //!
-//! A write of this process calls [`Database::ring`] after its commit. A write of another process changes
-//! `PRAGMA data_version`. Reading it costs microseconds on an open connection, so the bell reads it every 5 ms while
-//! the log grows, and every 40 ms when the log is quiet. As often it looks whether the files still have their names. After
-//! each write the bell also reads `PRAGMA schema_version`: another program may have changed the schema.
+//! A write of this process calls [`Database::ring`] after its commit. A write of another process changes `PRAGMA
+//! data_version`. Reading it costs microseconds on an open connection, so the bell reads it every 5 ms while the log
+//! grows, and every 40 ms when the log is quiet. As often it looks whether the files still have their names. After each
+//! write the bell also reads `PRAGMA schema_version`: another program may have changed the schema.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,8 @@ pub(in crate::server) struct Bell {
 
 impl Bell {
     pub(in crate::server) async fn connect(database: &Database) -> Result<Self, DatabaseError> {
-        // SQLite finds the log by the name of the file. So the names are checked before the file is opened and after it.
+        // SQLite finds the log by the name of the file. So the names are checked before the file is opened and after
+        // it.
         database.check_in_place()?;
         let mut connection = connect(database.path()).await?;
         let version = match database.check_in_place() {

@@ -1,7 +1,8 @@
 //! The checkpoint: brings the changes of the write-ahead log into the file.
 //!
-//! SQLite does so itself with the commit that makes the log longer than 1,000 pages. It does not tell the writer when this
-//! fails, because the commit is stored in the log. The log then grows without an end, so the server looks at the log.
+//! SQLite does so itself with the commit that makes the log longer than 1,000 pages. It does not tell the writer when
+//! this fails, because the commit is stored in the log. The log then grows without an end, so the server looks at the
+//! log.
 
 use sea_orm::sqlx::{self, Row};
 use sea_orm::{DatabaseConnection, DbErr};
@@ -20,8 +21,8 @@ struct Log {
 }
 
 impl Database {
-    /// Brings the log into the file if SQLite should have done so itself. Fails with the reason for which SQLite did not.
-    /// A reader of an old snapshot is no failure: the log waits for it.
+    /// Brings the log into the file if SQLite should have done so itself. Fails with the reason for which SQLite did
+    /// not. A reader of an old snapshot is no failure: the log waits for it.
     pub async fn bring_in_log(&self) -> Result<(), DatabaseError> {
         let checker = self.connections()?.checker;
         let log = run(&checker, "noop").await?;

@@ -1,8 +1,8 @@
 //! The connections to the file: one writes, a few read, and two check the file. Opening them migrates the schema and
 //! begins a run.
 //!
-//! All connections are opened at the start of the run. A connection that is opened later would use the name of the file,
-//! which can lead to another file by then.
+//! All connections are opened at the start of the run. A connection that is opened later would use the name of the
+//! file, which can lead to another file by then.
 //!
 //! No connection goes from one transaction to the next with a doubt about its state. SQLite rolls back by itself when
 //! the disk is full or fails, or when memory is short. The `ROLLBACK` of the driver then fails, and the driver believes
@@ -37,12 +37,12 @@ use crate::server::database::sql;
 
 /// How long a request waits for a connection. After that the database is overloaded, and the request gets 503.
 const ACQUIRE_TIMEOUT: Duration = limits::CONNECTION_WAIT;
-/// Connections that read at the same time: one for each read, search and beginning stream that may run at once. They are
-/// opened when they are first needed.
+/// Connections that read at the same time: one for each read, search and beginning stream that may run at once. They
+/// are opened when they are first needed.
 const READERS: u32 = (limits::READS + limits::SEARCHES + limits::STREAM_BEGINNINGS) as u32;
 
-/// Connections that check: one for the whole file, which takes long, and one for the schema, for which the tail of the log
-/// waits.
+/// Connections that check: one for the whole file, which takes long, and one for the schema, for which the tail of the
+/// log waits.
 const CHECKERS: u32 = 2;
 
 /// The error text while the file does not contain the run that opened it.
@@ -65,8 +65,8 @@ pub(in crate::server::database) struct Connections {
     pub(in crate::server::database) doubt: WriterDoubt,
 }
 
-/// Whether the connection that writes is in doubt. It is, from the moment at which a write gets it to the good end of the
-/// write: also a write that is cancelled, or that panics, leaves the doubt behind.
+/// Whether the connection that writes is in doubt. It is, from the moment at which a write gets it to the good end of
+/// the write: also a write that is cancelled, or that panics, leaves the doubt behind.
 #[derive(Clone, Default)]
 pub(in crate::server::database) struct WriterDoubt(Arc<Doubt>);
 

@@ -16,10 +16,10 @@ use crate::server::database::sql;
 /// Whether the file still has every change that clients of the last run can know.
 ///
 /// A copy that was put back, or a machine that lost power, takes changes back, and later changes get the same numbers.
-/// The record beside the file tells it: the newest row that the last run read must be there, unchanged. A killed process
-/// loses no change that it read, so its run continues, as long as the machine ran on. The record follows the log by one
-/// pass of the tail. A copy that was made within that time and is put back is not noticed. Neither is a folder that is
-/// put back as a whole onto the same inodes.
+/// The record beside the file tells it: the newest row that the last run read must be there, unchanged. A killed
+/// process loses no change that it read, so its run continues, as long as the machine ran on. The record follows the
+/// log by one pass of the tail. A copy that was made within that time and is put back is not noticed. Neither is a
+/// folder that is put back as a whole onto the same inodes.
 pub(super) async fn vouches(record: &Record, location: &Location, writer: &DatabaseConnection) -> Result<bool, DbErr> {
     let Some(run) = &record.run else { return Ok(false) };
     let is_same_file = OpenFiles::at(location.path()).is_some_and(|files| Some(files.file()) == record.file);
@@ -40,8 +40,8 @@ pub(super) async fn mark(writer: &DatabaseConnection, epoch: &str) -> Result<Run
     Ok(RunMark { token: epoch.to_owned(), next, newest, boot: boot(), ended: false })
 }
 
-/// Makes the numbers of the log usable again if another program has used them up, and takes the search index back to the
-/// end of the log. Returns whether a later change can have the number of an earlier one.
+/// Makes the numbers of the log usable again if another program has used them up, and takes the search index back to
+/// the end of the log. Returns whether a later change can have the number of an earlier one.
 pub(super) async fn renumber(writer: &DatabaseConnection) -> Result<bool, DbErr> {
     let mut is_renumbered = false;
     for statement in sql::runs::RENUMBER_CHANGES {

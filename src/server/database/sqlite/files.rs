@@ -1,9 +1,9 @@
 //! The files of an open database, and the departure from them when their names lead elsewhere.
 //!
-//! A database is three files: its rows, its write-ahead log (`-wal`) and the index of that log (`-shm`). SQLite finds the
-//! last two by the name of the first. So a file that is moved to the name of another one meets the log of that other
-//! one, and SQLite brings the changes of that log into the wrong file. The server therefore gives the old log another
-//! name as soon as it sees the move.
+//! A database is three files: its rows, its write-ahead log (`-wal`) and the index of that log (`-shm`). SQLite finds
+//! the last two by the name of the first. So a file that is moved to the name of another one meets the log of that
+//! other one, and SQLite brings the changes of that log into the wrong file. The server therefore gives the old log
+//! another name as soon as it sees the move.
 //!
 //! A name can change at any time, also between a check and the step after it. These windows remain:
 //! - From the move until the next check (5 ms while the log grows, otherwise 40 ms) another program that opens the name
@@ -11,11 +11,11 @@
 //!   run, and use the files and not the names.
 //! - Between the check and the renaming, some microseconds. The renamed file is checked again and gets its name back if
 //!   it was the log of another database.
-//! - A connection that is replaced after a failed write uses the name. So a write that fails within the first window opens
-//!   the wrong file as another program would.
+//! - A connection that is replaced after a failed write uses the name. So a write that fails within the first window
+//!   opens the wrong file as another program would.
 //! - A program that has the file open for more than half a second after the move keeps the server from bringing the log
-//!   into it. When such a file is back, the log gets its name back within a second. A program that opens the file before
-//!   does not find the newest changes, and the server refuses the file then.
+//!   into it. When such a file is back, the log gets its name back within a second. A program that opens the file
+//!   before does not find the newest changes, and the server refuses the file then.
 //! - A file whose bytes are overwritten in place keeps its identity. The watchdog looks for that.
 
 use std::path::{Path, PathBuf};
@@ -188,7 +188,8 @@ pub(in crate::server::database) fn unfinished_write(path: &Path) -> Option<PathB
     (beginning_of(&journal) == Some(BEGINNING)).then_some(journal)
 }
 
-/// The first bytes of a log or a journal. SQLite takes no POSIX lock on such a file, so it may be opened and closed here.
+/// The first bytes of a log or a journal. SQLite takes no POSIX lock on such a file, so it may be opened and closed
+/// here.
 fn beginning_of<const N: usize>(path: &Path) -> Option<[u8; N]> {
     let mut begins = [0; N];
     std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut begins)).ok()?;

@@ -57,8 +57,8 @@ pub(in crate::server) async fn of_file(path: &Path) -> Result<Health, DbErr> {
 
 /// Checks a whole file on `connection`, which must have no page of the file in its cache.
 ///
-/// All statements read one snapshot. Otherwise the index could be rebuilt after the first statement found a fault in the
-/// index. The later statements would find the fault in no table, and the whole file would count as damaged.
+/// All statements read one snapshot. Otherwise the index could be rebuilt after the first statement found a fault in
+/// the index. The later statements would find the fault in no table, and the whole file would count as damaged.
 pub(in crate::server) async fn health(connection: &mut SqliteConnection) -> Result<Health, DbErr> {
     let mut snapshot = connection.begin().await.map_err(query)?;
     let health = health_of_snapshot(&mut snapshot).await;
@@ -120,8 +120,8 @@ async fn check(connection: &mut SqliteConnection, table: &str) -> Result<Vec<Str
     Ok(found.into_iter().filter(|found| found != "ok" && !is_fault_of_a_row(found)).map(String::from).collect())
 }
 
-/// Whether the fault is a value that a constraint forbids. Another program can switch the constraints off and write such
-/// a row. The row can be read, and the file is sound.
+/// Whether the fault is a value that a constraint forbids. Another program can switch the constraints off and write
+/// such a row. The row can be read, and the file is sound.
 fn is_fault_of_a_row(fault: &str) -> bool {
     fault.starts_with("CHECK constraint failed in ") || fault.contains(" value in ")
 }

@@ -4,9 +4,9 @@
 //! not, so the server locks the inode too. A file with a second name is served, as long as no other server has it: a
 //! backup by `cp -l` is such a name. It is not served by one name while the log of the other name has changes.
 //!
-//! The lock on the inode takes care: when a process closes a file, the kernel drops all POSIX locks that the process has
-//! on the inode, those of SQLite too. So [`HeldFile`] is opened before SQLite opens the file, and closed after SQLite
-//! has closed it.
+//! The lock on the inode takes care: when a process closes a file, the kernel drops all POSIX locks that the process
+//! has on the inode, those of SQLite too. So [`HeldFile`] is opened before SQLite opens the file, and closed after
+//! SQLite has closed it.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::Read;
@@ -153,8 +153,8 @@ impl HeldFile {
         Ok(held)
     }
 
-    /// A log with changes, or a journal, beside another name that this file has in the folder of `path`. The other names
-    /// of a file are known only where a folder lists them, so a name in another folder is not found.
+    /// A log with changes, or a journal, beside another name that this file has in the folder of `path`. The other
+    /// names of a file are known only where a folder lists them, so a name in another folder is not found.
     fn log_of_another_name(&self, path: &Path) -> Option<PathBuf> {
         let names = std::fs::read_dir(path.parent()?).ok()?.filter_map(Result::ok);
         let others = names.filter(|name| name.ino() == self.id.inode()).map(|name| name.path());
@@ -171,8 +171,8 @@ impl HeldFile {
         FileId::at(path) == Some(self.id)
     }
 
-    /// Waits a moment until no other program has the file open, and keeps it so until the lock on all bytes is given up.
-    /// False if a program has it open for longer, or wrote it meanwhile.
+    /// Waits a moment until no other program has the file open, and keeps it so until the lock on all bytes is given
+    /// up. False if a program has it open for longer, or wrote it meanwhile.
     pub(super) async fn is_alone(&self) -> bool {
         let before = self.stamp();
         let until = tokio::time::Instant::now() + OTHERS_TIMEOUT;
@@ -209,8 +209,8 @@ pub(in crate::server::database) fn create_folder(path: &Path) -> Result<(), Open
 
 /// Takes the lock on the inode, which does not meet the locks of SQLite.
 ///
-/// On a network such a lock is a POSIX lock on the whole file and would stop SQLite; on other systems than Linux it meets
-/// POSIX locks too. There a file with two names is refused, unless it was served by this name before.
+/// On a network such a lock is a POSIX lock on the whole file and would stop SQLite; on other systems than Linux it
+/// meets POSIX locks too. There a file with two names is refused, unless it was served by this name before.
 #[cfg(target_os = "linux")]
 fn lock_inode(file: &File) -> InodeLock {
     /// NFS, SMB, CIFS, SMB2, Ceph, 9p and FUSE.

@@ -81,8 +81,8 @@ impl Record {
         bytes
     }
 
-    /// Refuses files that do not belong together, before SQLite reads one of them: SQLite would bring the changes of the
-    /// log into whatever database file has the name.
+    /// Refuses files that do not belong together, before SQLite reads one of them: SQLite would bring the changes of
+    /// the log into whatever database file has the name.
     ///
     /// The same file with a new log is normal, and so is the same file without a log: another writer has closed it. A
     /// copy that came with its own log is normal too. If neither the file nor a log of it is left, an empty database is

@@ -31,8 +31,9 @@ pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateE
     loop {
         let access = Access::to(location.path());
         match look(location, access).await {
-            // An immutable file is read without a lock. Another program that closes the file writes its pages meanwhile,
-            // and a mix of old and new pages looks like damage or like another schema. So does a failed read of the disk.
+            // An immutable file is read without a lock. Another program that closes the file writes its pages
+            // meanwhile, and a mix of old and new pages looks like damage or like another schema. So does a failed read
+            // of the disk.
             Err(_) if access == Access::AtRest && tries > 1 => {
                 tries -= 1;
                 tokio::time::sleep(RETRY_INTERVAL).await;
@@ -49,8 +50,8 @@ enum Access {
     /// reader creates the files of the log if they are missing, so such a file is opened as immutable.
     AtRest,
     Read,
-    /// A program was killed in the middle of a write. No reader can use the file before the old pages are back in it, and
-    /// only a connection that may write brings them back. SQLite does that whoever opens the file.
+    /// A program was killed in the middle of a write. No reader can use the file before the old pages are back in it,
+    /// and only a connection that may write brings them back. SQLite does that whoever opens the file.
     UndoWrite,
 }
 

@@ -1,10 +1,10 @@
 //! The watchdog: finds an overwrite of the file that bypassed SQLite.
 //!
-//! A check of the whole file takes a second for 64 MiB. So it has a connection of its own, and neither a request nor the
-//! tail of the log waits for it.
+//! A check of the whole file takes a second for 64 MiB. So it has a connection of its own, and neither a request nor
+//! the tail of the log waits for it.
 //!
-//! SQLite reports one failed read of the disk as damage. To open the file again costs every stream a resync, so the file
-//! is in doubt only if two looks in a row find damage.
+//! SQLite reports one failed read of the disk as damage. To open the file again costs every stream a resync, so the
+//! file is in doubt only if two looks in a row find damage.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

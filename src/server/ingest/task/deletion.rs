@@ -1,7 +1,7 @@
 //! Deleting tasks.
 //!
-//! A tree of tasks is deleted in one transaction if it is small. A large tree is deleted from its leaves in steps, so that
-//! other writers need not wait for its end: the deletion is then not all or nothing.
+//! A tree of tasks is deleted in one transaction if it is small. A large tree is deleted from its leaves in steps, so
+//! that other writers need not wait for its end: the deletion is then not all or nothing.
 
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
@@ -18,7 +18,8 @@ use crate::server::database::{ReadTransaction, WriteTransaction};
 /// How many tasks one transaction of a request deletes: it holds the write lock for some milliseconds.
 pub const TASKS_AT_ONCE: usize = 100;
 
-/// How many tasks of a tree are read to plan its deletion. The last step of a larger tree deletes all tasks that are left.
+/// How many tasks of a tree are read to plan its deletion. The last step of a larger tree deletes all tasks that are
+/// left.
 const TASKS_PLANNED: usize = 100_000;
 
 /// How a deletion ended.
@@ -40,8 +41,8 @@ pub async fn delete(tx: &WriteTransaction, id: &TaskId) -> Result<Deletion, Writ
     Ok(Deletion::Done)
 }
 
-/// The parts of the tree at `id` that are deleted before its last part. No task of a part has a task below it in a later
-/// part.
+/// The parts of the tree at `id` that are deleted before its last part. No task of a part has a task below it in a
+/// later part.
 pub async fn parts_of_tree(tx: &ReadTransaction, id: &TaskId) -> Result<Vec<Vec<String>>, DbErr> {
     Ok(parts(tree(tx, tx.scope(), id, TASKS_PLANNED).await?))
 }

@@ -1,8 +1,8 @@
 //! The rows of deleted tasks.
 //!
 //! A task with many rows is deleted at once, but its events, usage, sessions and bookmarks are deleted later, in steps
-//! that leave the write lock to others. No reader and no verb shows a row without a task. The list of the deleted tasks is
-//! a table, so a server that ended in between goes on with it.
+//! that leave the write lock to others. No reader and no verb shows a row without a task. The list of the deleted tasks
+//! is a table, so a server that ended in between goes on with it.
 
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;

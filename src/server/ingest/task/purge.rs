@@ -4,8 +4,8 @@
 //! and `project` apply to the root of the tree. The condition `older_than` applies to every task in it, so that no
 //! recent task is deleted with an old one.
 //!
-//! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees, or a
-//! part of a large tree. A large tree that changes meanwhile keeps its other parts.
+//! A purge is many transactions, so that other writers need not wait for its end. Each one deletes some whole trees, or
+//! a part of a large tree. A large tree that changes meanwhile keeps its other parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -112,14 +112,14 @@ impl PurgeConditions {
         Ok(steps)
     }
 
-    /// The ids of the tasks that a purge of the trees of these roots deletes. The tasks of a tree follow each other, and a
-    /// task comes before the tasks below it.
+    /// The ids of the tasks that a purge of the trees of these roots deletes. The tasks of a tree follow each other,
+    /// and a task comes before the tasks below it.
     pub async fn tasks(&self, tx: &ReadTransaction, roots: &[String]) -> Result<Vec<String>, DbErr> {
         Ok(self.trees(tx, roots).await?.into_values().flatten().collect())
     }
 
-    /// Deletes the tasks of a step that meet the conditions now. Returns the number of deleted tasks. A part of a tree is
-    /// deleted as a whole or not at all.
+    /// Deletes the tasks of a step that meet the conditions now. Returns the number of deleted tasks. A part of a tree
+    /// is deleted as a whole or not at all.
     pub async fn purge(&self, tx: &WriteTransaction, step: &PurgeStep, now_ms: i64) -> Result<u64, DbErr> {
         let count = match step {
             PurgeStep::Trees(roots) => {

@@ -103,8 +103,8 @@ pub struct TaskChanges {
     pub status_detail: Option<Option<String>>,
     /// The time since when it has its status.
     pub status_since: Option<i64>,
-    /// Whether the status is known to be true. The database's trigger makes another status certain, unless this field has
-    /// a value too.
+    /// Whether the status is known to be true. The database's trigger makes another status certain, unless this field
+    /// has a value too.
     pub status_certain: Option<bool>,
     /// Its mode.
     pub mode: Option<TaskMode>,

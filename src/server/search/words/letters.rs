@@ -1,7 +1,7 @@
 //! Letters that Unicode does not take apart and that people write as other letters.
 
-/// The letters that a person with another keyboard types for this lower-case letter: it has a stroke or a hook, or is two
-/// letters in one. None: the letter stands for itself.
+/// The letters that a person with another keyboard types for this lower-case letter: it has a stroke or a hook, or is
+/// two letters in one. None: the letter stands for itself.
 pub(super) fn written_as(letter: char) -> Option<&'static str> {
     Some(match letter {
         // The capital `ẞ` has no other capitals.

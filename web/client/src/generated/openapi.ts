@@ -69,8 +69,8 @@ export interface paths {
         post?: never;
         /**
          * Delete a task
-         * @description Also deletes all tasks below it, and the sessions, events, bookmarks and usage of all these tasks. A tree of more
-         *     than 100 tasks is deleted in steps, from its leaves.
+         * @description Also deletes all tasks below it, and the sessions, events, bookmarks and usage of all these tasks. A tree of
+         *     more than 100 tasks is deleted in steps, from its leaves.
          */
         delete: operations["delete_task"];
         options?: never;
@@ -93,10 +93,10 @@ export interface paths {
         put?: never;
         /**
          * Purge finished tasks
-         * @description A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has more
-         *     than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With `older_than`, every
-         *     task of the tree must have ended before that time. `{}` purges all finished trees. With `dry_run: true` no task is
-         *     deleted, see `purge_dry_run`.
+         * @description A tree of tasks is purged only if every task in it is completed or errored: as a whole, and in steps if it has
+         *     more than 100 tasks. `status` and `project` are compared with the task at the top of the tree. With
+         *     `older_than`, every task of the tree must have ended before that time. `{}` purges all finished trees. With
+         *     `dry_run: true` no task is deleted, see `purge_dry_run`.
          */
         post: operations["purge_tasks"];
         delete?: never;
@@ -378,8 +378,8 @@ export interface paths {
         put?: never;
         /**
          * Take a hook of another agent
-         * @description For an agent whose hooks have the form of the hooks of Claude Code or Codex. The body is the JSON object that the
-         *     agent gives to its hook, unchanged.
+         * @description For an agent whose hooks have the form of the hooks of Claude Code or Codex. The body is the JSON object that
+         *     the agent gives to its hook, unchanged.
          */
         post: operations["hook_of_source"];
         delete?: never;
@@ -439,7 +439,8 @@ export interface paths {
         };
         /**
          * Whether the server can answer: the database can be read, and writes can be stored
-         * @description After the disk was full or failed, the server probes it every second, and is ready again after a probe was stored.
+         * @description After the disk was full or failed, the server probes it every second, and is ready again after a probe was
+         *     stored.
          */
         get: operations["ready"];
         put?: never;
@@ -2664,8 +2665,8 @@ export interface operations {
                 /** @description The `previous` of a page: the items that precede that page. */
                 after?: string;
                 /**
-                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
-                 *     changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only
+                 *     the changes since then, if they are known and cost less. Otherwise the answer is the whole one.
                  */
                 since?: string;
             };
@@ -2888,8 +2889,8 @@ export interface operations {
                 /** @description Only if the task is in this project. Default: in any project. */
                 project?: string;
                 /**
-                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
-                 *     changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only
+                 *     the changes since then, if they are known and cost less. Otherwise the answer is the whole one.
                  */
                 since?: string;
             };
@@ -3411,8 +3412,8 @@ export interface operations {
                 /** @description The `previous` of a page: the items that precede that page. */
                 after?: string;
                 /**
-                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
-                 *     changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only
+                 *     the changes since then, if they are known and cost less. Otherwise the answer is the whole one.
                  */
                 since?: string;
             };
@@ -4142,8 +4143,8 @@ export interface operations {
                 /** @description The `previous` of a page: the items that precede that page. */
                 after?: string;
                 /**
-                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only the
-                 *     changes since then, if they are known and cost less. Otherwise the answer is the whole one.
+                 * @description The `Requery-Cursor` of the answer that the caller holds, made with the same parameters: the answer has only
+                 *     the changes since then, if they are known and cost less. Otherwise the answer is the whole one.
                  */
                 since?: string;
             };

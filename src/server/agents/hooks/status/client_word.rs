@@ -1,10 +1,10 @@
 //! The client's own word beside the hooks.
 //!
-//! No hook tells that a person approved a call, refused it or pressed Esc. The client itself says so in a file, a moment
-//! after it happened. So a word that is newer than the last hook decides. A hook that is newer than the word decides as
-//! well, but a client writes its file up to some seconds after it ran the hook. So while the client still says another
-//! status, the status of the hook is held back. After [`HELD_FOR`] the hook counts without the word, and the word counts
-//! as contradicted until the client says another one.
+//! No hook tells that a person approved a call, refused it or pressed Esc. The client itself says so in a file, a
+//! moment after it happened. So a word that is newer than the last hook decides. A hook that is newer than the word
+//! decides as well, but a client writes its file up to some seconds after it ran the hook. So while the client still
+//! says another status, the status of the hook is held back. After [`HELD_FOR`] the hook counts without the word, and
+//! the word counts as contradicted until the client says another one.
 
 use super::memory::{AgentMemory, BaseStatus, Block, BlockCause, HeardWord};
 use super::{HookOutcome, MAX_COMMAND_CHARACTERS};
@@ -58,8 +58,8 @@ impl AgentMemory {
         }
     }
 
-    /// Takes the word of the client, as it stands at `now_ms`. None: the client says no word. The word of a session that
-    /// goes on must be taken again and again, because a status that is held back needs its end.
+    /// Takes the word of the client, as it stands at `now_ms`. None: the client says no word. The word of a session
+    /// that goes on must be taken again and again, because a status that is held back needs its end.
     ///
     /// Returns the outcome, and the time since when the status holds if the outcome decides it.
     pub fn hear(&mut self, said: Option<ClientWord>, now_ms: i64) -> (HookOutcome, i64) {
@@ -202,8 +202,8 @@ fn runs_command(line: &[&str], asked: &[&str]) -> bool {
     !is_hook && line.windows(asked.len()).any(|words| words == asked)
 }
 
-/// The words of a text: its letters and digits. The shell of an agent gets the command between quotes, with its own quotes
-/// escaped.
+/// The words of a text: its letters and digits. The shell of an agent gets the command between quotes, with its own
+/// quotes escaped.
 fn words(text: &str) -> Vec<&str> {
     text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect()
 }

@@ -53,8 +53,8 @@ impl AgentMemory {
         }
     }
 
-    /// Notes that the open calls of a thread have ended: the thread asks its model again. Codex reports the end of a call
-    /// only if the call succeeded, and that report can still be on its way.
+    /// Notes that the open calls of a thread have ended: the thread asks its model again. Codex reports the end of a
+    /// call only if the call succeeded, and that report can still be on its way.
     pub(super) fn note_ended_calls(&mut self, thread: Option<&str>) {
         for open in self.open.iter_mut().filter(|open| open.thread.as_deref() == thread) {
             open.has_ended |= open.part == PairedRow::Tool && open.background.is_none();

@@ -165,8 +165,8 @@ impl Step {
         (!is_dry).then_some(Self { verb, command, behind })
     }
 
-    /// The value of an option in its first line: `-m text`, `-am text` or `--message=text`. A text that the shell makes is
-    /// not known.
+    /// The value of an option in its first line: `-m text`, `-am text` or `--message=text`. A text that the shell makes
+    /// is not known.
     fn value(&self, names: &[&str; 2]) -> Option<&str> {
         let words = &self.command.words[self.behind..];
         let short = names[0].trim_start_matches('-');

@@ -30,7 +30,8 @@ impl RecentChanges {
         self.0.push_back((position.clone(), notice.clone()));
     }
 
-    /// Whether a caller that holds the answer at `at` is known to need the whole one. False says nothing: the log decides.
+    /// Whether a caller that holds the answer at `at` is known to need the whole one. False says nothing: the log
+    /// decides.
     pub(super) fn need_whole(&self, read: &ReadKey, scope: &Scope, at: &Position) -> bool {
         let (Some((rows, limit)), Some(read_model)) = (read.listed(), read.read_model()) else { return false };
         let mut changed = HashSet::new();
