@@ -46,13 +46,19 @@ fn database(size: Size) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bounds-{VERSION}-{tasks}-{events}"));
     let path = folder.join("requery.db");
     let built = folder.join("built");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if built.exists() {
+        // A version before may have built it.
+        runtime.block_on(async {
+            let db = rows::connect(&path).await;
+            requery_migrations::migrate(&db).await.unwrap();
+            db.close().await.unwrap();
+        });
         return path;
     }
     eprintln!("building a database with {tasks} tasks and {events} events; later runs use it again");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = Outside::start(&path, &["--background-pause", "1ms", "--session-files", "off"]);
     runtime.block_on(async {
         let db = rows::connect(&path).await;
