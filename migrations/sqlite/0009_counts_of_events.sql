@@ -2,8 +2,8 @@
 -- the cost of the triggers in a transaction of one event.
 
 -- The position of the last event that `event_count` and `changed_at` contain. A reader adds the events behind it, see
--- `task_counts`. The triggers count them into the row when one of them changes or goes, and after some 32 events. A task
--- that has a place in the lists has none.
+-- `task_counts`. The triggers count them into the row when one of them goes or gets another time, and with every 32nd
+-- event or so. A task that has a place in the lists has none.
 alter table tasks add column counted_to integer not null default 0;
 update tasks set counted_to = coalesce((select max(position) from events where task_id = tasks.id), 0);
 
@@ -11,8 +11,7 @@ update tasks set counted_to = coalesce((select max(position) from events where t
 drop index if exists events_task;
 create index events_task on events (task_id, position, created_at);
 
--- The number of the events ever logged on each task, and the time of its last change. To insert the id of a task counts
--- its events into its row.
+-- The number of the events ever logged on each task, and the time of its last change.
 create view task_counts (id, event_count, changed_at) as
     select id,
         event_count + (select count(*) from events where task_id = tasks.id and position > counted_to),

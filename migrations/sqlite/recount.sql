@@ -34,7 +34,10 @@ create temp table missed as
 update tasks set event_count = event_count + added.events
     from (select missed.task_id, count(*) as events from missed join main.tasks on tasks.id = missed.task_id
         where missed.position <= tasks.counted_to group by 1) as added
-    where tasks.id = added.task_id;
+    where tasks.id = added.task_id
+        -- Other triggers count an event than log it, so an event that the log lacks can be counted. In the versions before
+        -- `events_counted` one trigger did both.
+        and not exists (select 1 from requery_triggers where name = 'events_counted');
 update tasks set
     event_count = event_count + (select count(*) from events where task_id = tasks.id and position > counted_to),
     counted_to = max(counted_to, coalesce((select max(position) from events where task_id = tasks.id), 0))

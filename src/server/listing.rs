@@ -4,6 +4,8 @@
 //! writers no page of these indexes. A reader looks at each task without a place: at each task that changes all the
 //! time, and at the quiet ones that this job has left, which it keeps few.
 //!
+//! The job also counts the events of quiet tasks into their rows, see `tasks_are_counted`.
+//!
 //! A task that changes all the time gets no place: its next event would take the place away again, from four indexes.
 
 use std::time::Duration;
@@ -19,6 +21,8 @@ const QUIET: Duration = Duration::from_secs(2);
 /// The quiet tasks that may stay without a place, so that a step is worth its transaction. A reader reads up to twice
 /// so many rows more.
 const UNLISTED: i64 = 50;
+/// The events of these tasks that may stay uncounted. A reader reads so many entries of an index more.
+const UNCOUNTED: i64 = 500;
 /// How many tasks one step puts in their place. Each is in four indexes.
 const TASKS_PER_STEP: StepSize = StepSize::new(20, 100, 1_000);
 
@@ -46,14 +50,18 @@ impl BackgroundJob for ListingJob {
         let before = chrono::Utc::now().timestamp_millis() - i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX);
         let values = [counted_up_to.into(), before.into()];
         let unlisted = sql::tasks::UNLISTED.number(&read, values).await.map_err(DatabaseError::from)?;
+        let values = [(UNCOUNTED + 1).into(), before.into()];
+        let uncounted = sql::tasks::UNCOUNTED.number(&read, values).await.map_err(DatabaseError::from)?;
         drop(read);
-        if unlisted <= 2 * UNLISTED {
+        let is_full = unlisted > 2 * UNLISTED;
+        if !is_full && uncounted <= UNCOUNTED {
             return Ok(StepProgress::Idle);
         }
-        let tasks = most.min(unlisted - UNLISTED);
+        let tasks = if is_full { most.min(unlisted - UNLISTED) } else { most };
         let write = async |tx: &WriteTransaction| {
-            for statement in &sql::tasks::LIST {
-                statement.execute(tx, [tasks.into(), before.into()]).await?;
+            sql::tasks::COUNT.execute(tx, [tasks.into(), before.into()]).await?;
+            if is_full {
+                sql::tasks::LIST.execute(tx, [tasks.into(), before.into()]).await?;
             }
             Ok::<_, DatabaseError>(())
         };

@@ -227,7 +227,7 @@ impl Store {
 
     /// Counts the events of each task into its row.
     async fn count_events(&self) {
-        self.db.execute_unprepared("insert into task_counts (id) select id from tasks").await.expect("counted");
+        self.db.execute_unprepared("update tasks set counted_to = counted_to").await.expect("counted");
     }
 
     async fn events(&self) -> Vec<event::Model> {

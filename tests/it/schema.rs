@@ -293,10 +293,11 @@ async fn schema_changes_of_other_programs_cause_no_resync() {
 #[tokio::test]
 async fn dropped_indexes_and_views_are_recreated() {
     let app = App::start().await;
-    app.sql("drop index tasks_listed; drop index tasks_external; drop view task_tree");
+    app.sql("drop index tasks_listed; drop index tasks_external; drop view task_tree; drop view task_counts");
     let made = async {
-        let count = "select count(*) from sqlite_master where name in ('tasks_listed', 'tasks_external', 'task_tree')";
-        while app.sql(count) != "3" {
+        let count = "select count(*) from sqlite_master
+            where name in ('tasks_listed', 'tasks_external', 'task_tree', 'task_counts')";
+        while app.sql(count) != "4" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -306,6 +307,30 @@ async fn dropped_indexes_and_views_are_recreated() {
 
 fn migrate(path: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_requery")).args(["migrate", "--database-url"]).arg(path).output().unwrap()
+}
+
+/// Another trigger than the lost one counts the events, before or after they are logged.
+#[tokio::test]
+async fn events_that_a_lost_trigger_did_not_log_are_counted_once() {
+    for lost in ["events_logged", "events_counted", "tasks_are_counted"] {
+        for count in ["", "update tasks set counted_to = counted_to; "] {
+            let folder = TempDir::new().unwrap();
+            let path = create_database(&folder).await;
+            sqlite3(
+                &path,
+                &format!(
+                    "insert into tasks (title) values ('a'); insert into events (task_id, kind) select id, 'log' from tasks;
+                     {count}drop trigger {lost};
+                     insert into events (task_id, kind) select id, 'log' from tasks;
+                     insert into events (task_id, kind) select id, 'log' from tasks; {count}"
+                ),
+            );
+            assert!(migrate(&path).status.success());
+            assert_eq!(sqlite3(&path, "select event_count from task_counts"), "3", "{lost} {count}");
+            let figures = "select value from figures where figure = 'events'";
+            assert_eq!(sqlite3(&path, figures), "3", "{lost} {count}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 -- The triggers of `events`: each change is logged, and the task keeps a count of the events ever logged on it.
 --
--- An event is counted into the row of its task later, by `task_counts`, and readers add it until then. So a transaction of
+-- An event is counted into the row of its task later, and readers add it until then, as the view `task_counts` does. So a transaction of
 -- one event does not write the page of the task.
 
 -- One trigger for all of this, because each one costs the writer of an event some 2 % more.
@@ -19,7 +19,8 @@ when new.position not between -1 and 1000000000000 or new.position = 0
         where exists (select 1 from events where id = new.id and task_id is not new.task_id)
             or new.position > 0 and exists (select 1 from events where position = new.position
                 and (id is not new.id or task_id is not new.task_id));
-    insert into task_counts (id) values (new.task_id);
+    update tasks set counted_to = counted_to where id = new.task_id
+        and exists (select 1 from events where task_id = new.task_id and position > tasks.counted_to);
     -- REPLACE removes the row with this id, and `events_logged` tells only of the new one. A reader has to learn that an
     -- event of the old kind and family is gone. REPLACE fires no delete trigger for a row with this external id either,
     -- so that row is deleted before. A statement within a trigger has the conflict clause of the statement that fired the
@@ -50,33 +51,37 @@ create trigger events_logged after insert on events begin
     -- event itself.
 end;
 
--- The events of the task are counted now: for a task with a place in the lists, which may not keep that place, and after
--- some 32 events, so that a reader adds few. The product spreads these places evenly, whatever the order in which tasks
--- take turns. An event in the future would move with the clock, and one that is not behind the counted ones would not
--- be added.
+-- The events of the task are counted now: for a task with a place in the lists, which may not keep that place, and for
+-- every 32nd event, so that a reader adds few. By chance, because tasks that take turns would meet each fixed rhythm. An
+-- event in the future would move with the clock, and one that is not behind the counted ones would not be added.
 create trigger events_counted after insert on events
-when new.position % 1048576 * 2654435761 % 4294967296 < 134217728
+when random() & 31 = 0
     or (select listed_at is not null or counted_to >= new.position from tasks where id = new.task_id)
     or new.created_at > cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer) begin
     insert into settling (id) values (new.task_id);
-    update tasks set event_count = event_count + 1, changed_at = max(changed_at, min(new.created_at,
-            cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)))
-        where id = new.task_id and counted_to >= new.position;
+    update tasks set
+        event_count = event_count + (counted_to >= new.position)
+            + (select count(*) from events where task_id = new.task_id and position > counted_to),
+        changed_at = max(changed_at,
+            min(new.created_at, cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)),
+            coalesce((select max(created_at) from events
+                where task_id = new.task_id and position > counted_to and position <> new.position), 0)),
+        counted_to = (select max(position) from events where task_id = new.task_id)
+        where id = new.task_id;
     delete from settling where id = new.task_id;
-    insert into task_counts (id) values (new.task_id);
 end;
 
--- An event that goes, or gets another time, is counted before.
+-- An event that goes, or gets another time, is counted before. See `tasks_are_counted`.
 
 create trigger events_go_counted before delete on events
 when (select counted_to < old.position from tasks where id = old.task_id) begin
-    insert into task_counts (id) values (old.task_id);
+    update tasks set counted_to = counted_to where id = old.task_id;
 end;
 
 create trigger events_move_counted before update of created_at on events
 when new.created_at is not old.created_at
     and (select counted_to < old.position from tasks where id = old.task_id) begin
-    insert into task_counts (id) values (old.task_id);
+    update tasks set counted_to = counted_to where id = old.task_id;
 end;
 
 -- As the second part of `events_fit`, for an event that takes the external id of another one.

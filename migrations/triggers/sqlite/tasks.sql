@@ -47,12 +47,15 @@ when new.event_count <> 0 or new.counted_to <> 0 or exists (select 1 from events
     delete from settling where id = new.id;
 end;
 
-create trigger tasks_are_counted instead of insert on task_counts begin
+-- A statement that sets `counted_to`, also to its own value, counts the events of the task into its row. The row then
+-- says exactly what `task_counts` said before.
+create trigger tasks_are_counted after update of counted_to on tasks
+when not exists (select 1 from settling where id = new.id) begin
     insert into settling (id) values (new.id);
     update tasks set
         event_count = event_count + (select count(*) from events where task_id = new.id and position > counted_to),
-        changed_at = max(changed_at, min(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), coalesce(
-            (select max(created_at) from events where task_id = new.id and position > counted_to), 0))),
+        changed_at = max(changed_at, coalesce(
+            (select max(created_at) from events where task_id = new.id and position > counted_to), 0)),
         counted_to = max(counted_to, coalesce((select max(position) from events where task_id = new.id), 0))
         where id = new.id;
     delete from settling where id = new.id;
@@ -128,7 +131,7 @@ when (new.title is not old.title or new.project is not old.project or new.status
     insert into settling (id) values (new.id);
     update tasks set
         changed_at = max(cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer),
-            min(changed_at + 1, 253402300799999)),
+            min((select changed_at from task_counts where id = new.id) + 1, 253402300799999)),
         status_since = iif(new.status is not old.status and new.status_since is old.status_since,
             cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer), status_since),
         status_reason = iif(new.status is not old.status and new.status_reason is old.status_reason

@@ -88,10 +88,13 @@ impl Step {
                     order by position desc limit 1 offset {places})"
             ),
             Self::Move(at) => format!("update events set created_at = {at} where id = {newest}"),
-            Self::Count => format!("insert into task_counts (id) values ('{task}')"),
+            Self::Count => format!("update tasks set counted_to = counted_to where id = '{task}'"),
             Self::List { counted } => {
-                let count =
-                    if counted { format!("insert into task_counts (id) values ('{task}'); ") } else { String::new() };
+                let count = if counted {
+                    format!("update tasks set counted_to = counted_to where id = '{task}'; ")
+                } else {
+                    String::new()
+                };
                 format!("{count}update tasks set listed_at = changed_at where id = '{task}'")
             }
             Self::Project => {

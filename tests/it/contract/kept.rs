@@ -144,8 +144,8 @@ async fn a_forged_count_is_taken_back() {
     for pragmas in PRAGMAS {
         let mut wire = with_rows(pragmas).await;
         let newest = "(select max(position) from events)";
-        let kept = "select event_count, changed_at, counted_to from tasks where id = '{a}'
-            union all select event_count, changed_at, 0 from task_counts where id = '{a}'";
+        // A statement that sets `counted_to` counts the events, which changes no sum.
+        let kept = "select event_count, changed_at from task_counts where id = '{a}'";
         for event in [None, Some("insert into events (task_id, kind) values ('{a}', 'log')")] {
             if let Some(event) = event {
                 // The change of the event is the last one of the log.

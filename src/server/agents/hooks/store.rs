@@ -14,6 +14,7 @@ use crate::agent::runtime::AgentRuntime;
 use crate::protocol::model::{EventState, Lane, SessionStatus, TaskStatus};
 use crate::protocol::{EventId, TaskId};
 use crate::server::access::scope::Scope;
+use crate::server::database::sql;
 use crate::server::ingest::event::{self as events, EventEnding, EventToLog};
 use crate::server::ingest::session::{self, SessionToStart};
 use crate::server::ingest::task::{TaskChanges, TaskToStart, change};
@@ -58,7 +59,7 @@ pub async fn find_task(
     if let Some(project) = scope.project() {
         find = find.filter(task::Column::Project.eq(project));
     }
-    find.order_by_desc(task::Column::HeardAt).order_by_desc(task::Column::ChangedAt).one(tx).await
+    find.order_by_desc(task::Column::HeardAt).order_by_desc(sql::tasks::changed_at()).one(tx).await
 }
 
 /// The task to insert for a session without one. The folder names its project, unless the scope is one project.

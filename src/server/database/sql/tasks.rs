@@ -34,7 +34,7 @@ pub const MEETS_ITSELF: Sql = Sql::new(
     )",
 );
 
-/// The events of a task that its row does not contain yet, from the table `tasks`. They are at most a few dozen.
+/// The events of a task that its row does not contain yet, from the table `tasks`. They are some 32.
 macro_rules! uncounted {
     ($value:literal) => {
         concat!("(select ", $value, " from events where task_id = tasks.id and position > tasks.counted_to)")
@@ -68,25 +68,36 @@ pub const UNLISTED: Sql = Sql::new(concat!(
     " < ?2 limit ?1)"
 ));
 
-/// Gives tasks without a place in the indexes of the lists their place: `?1` of those that last changed before the time
-/// `?2`. In no order: to sort them, each step would read all of them while it holds the write lock.
-pub const LIST: [Sql; 2] = [
-    Sql::new(concat!(
-        "insert into task_counts (id) select id from tasks where listed_at is null and ",
-        time_of_change!(),
-        " < ?2 and exists ",
-        uncounted!("1"),
-        " limit ?1"
-    )),
-    Sql::new(concat!(
-        "update tasks set listed_at = changed_at where id in (
+/// The number of the events of these tasks that their rows do not contain yet, counted up to `?1`.
+pub const UNCOUNTED: Sql = Sql::new(concat!(
+    "select count(*) from (
+        select 1 from tasks cross join events on events.task_id = tasks.id and events.position > tasks.counted_to
+        where tasks.listed_at is null and ",
+    time_of_change!(),
+    " < ?2 limit ?1)"
+));
+
+/// Counts the events of such tasks into their rows: of `?1` tasks that last changed before the time `?2`.
+pub const COUNT: Sql = Sql::new(concat!(
+    "update tasks set counted_to = counted_to where id in (
         select id from tasks where listed_at is null and ",
-        time_of_change!(),
-        " < ?2 and not exists ",
-        uncounted!("1"),
-        " limit ?1)"
-    )),
-];
+    time_of_change!(),
+    " < ?2 and exists ",
+    uncounted!("1"),
+    " limit ?1)"
+));
+
+/// Gives tasks without a place in the indexes of the lists their place: `?1` of those that last changed before the time
+/// `?2` and whose events are counted. In no order: to sort them, each step would read all of them while it holds the
+/// write lock.
+pub const LIST: Sql = Sql::new(concat!(
+    "update tasks set listed_at = changed_at where id in (
+        select id from tasks where listed_at is null and ",
+    time_of_change!(),
+    " < ?2 and not exists ",
+    uncounted!("1"),
+    " limit ?1)"
+));
 
 /// Sets the time of the last change of the task `?1` to `?2`, between [`SETTLE`] and [`SETTLED`].
 pub const SET_CHANGED_AT: Sql = Sql::new("update tasks set changed_at = ?2 where id = ?1");
