@@ -33,7 +33,7 @@ enum Step {
     Delete(u8),
     /// Gives the newest event another time.
     Move(i64),
-    /// Counts the events into the row.
+    /// Counts the events into the row, by a statement that sets `counted_to` to its own value.
     Count,
     /// Gives the task its place in the lists, as the server does or too early.
     List { counted: bool },
