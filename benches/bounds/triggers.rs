@@ -38,16 +38,10 @@ pub fn measure() -> Vec<Row> {
         let rounds = if is_quick() { QUICK_ROUNDS } else { ROUNDS };
         for round in 0..=rounds {
             let (mut one_by_one, mut by_the_hundred) = (Seconds::default(), Seconds::default());
-            for turn in 0..TURNS {
-                // The two writers take turns to be first: the second one finds warmer caches and a busier disk.
-                for triggers in [turn % 2 == 0, turn % 2 == 1] {
-                    let writer = if triggers { &with } else { &without };
-                    one_by_one.add(triggers, writer.insert_single());
-                    one_by_one.fold += if triggers { fold(&database).await } else { 0.0 };
-                    by_the_hundred.add(triggers, writer.insert_batches());
-                    by_the_hundred.fold += if triggers { fold(&database).await } else { 0.0 };
-                }
-            }
+            take_turns(&mut one_by_one, [&with, &without], Writer::insert_single);
+            one_by_one.fold = fold(&database).await;
+            take_turns(&mut by_the_hundred, [&with, &without], Writer::insert_batches);
+            by_the_hundred.fold = fold(&database).await;
             // The first round warms up the caches.
             if round > 0 {
                 single.note(&one_by_one, TURNS * SINGLE);
@@ -59,6 +53,16 @@ pub fn measure() -> Vec<Row> {
         rows.extend(batched.rows("events by the hundred", Limit::Open));
         rows
     })
+}
+
+/// The writer with the triggers and the one without them take turns, and turns to be first: the second one finds warmer
+/// caches and a busier disk.
+fn take_turns(seconds: &mut Seconds, [with, without]: [&Writer; 2], insert: fn(&Writer) -> f64) {
+    for turn in 0..TURNS {
+        for triggers in [turn % 2 == 0, turn % 2 == 1] {
+            seconds.add(triggers, insert(if triggers { with } else { without }));
+        }
+    }
 }
 
 /// The seconds that it takes to fold the change log into the figures.

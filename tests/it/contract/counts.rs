@@ -158,7 +158,8 @@ async fn check(steps: &[(bool, Step)], pragmas: &'static str, moved: usize) {
         let step = if number == moved { Step::Project } else { *step };
         let values = wire.sql(&format!(
             "{}; select event_count, changed_at, (select count(*) from events where task_id = '{task}'),
-                (select count(*) from tasks join task_counts using (id) where listed_at <> task_counts.changed_at)
+                (select count(*) from tasks join task_counts using (id) where listed_at <> task_counts.changed_at
+                    or listed_at is not null and tasks.event_count <> task_counts.event_count)
              from task_counts where id = '{task}'",
             step.sql(task)
         ));
