@@ -197,7 +197,7 @@ static ASKED: [AtomicU32; READS.len()] = [const { AtomicU32::new(0) }; READS.len
 static MERGED: [AtomicU32; READS.len()] = [const { AtomicU32::new(0) }; READS.len()];
 
 proptest! {
-    #![proptest_config(with_real_server(8, 12))]
+    #![proptest_config(with_real_server(12, 12))]
 
     #[test]
     fn merged_changes_equal_the_whole_answer(steps in prop::collection::vec(step(), 20..80)) {

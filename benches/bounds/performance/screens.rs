@@ -62,8 +62,7 @@ pub fn measure() -> Vec<Row> {
         let name = |figure: &str| format!("{CLIENTS} clients watch the overview, {CHANGES} changes a second: {figure}");
         vec![
             Row::new(name("queries of the overview a second"), figures.overviews, "", Limit::AtMost(25.0)),
-            // A page is two answers, the changes and the changes of none. Each is read at most 25 times a second.
-            Row::new(name("queries of the page of tasks a second"), figures.pages, "", Limit::AtMost(50.0)),
+            Row::new(name("queries of the page of tasks a second"), figures.pages, "", Limit::AtMost(25.0)),
             Row::new(name("changes taken"), figures.rates, " /s", offered(CHANGES)),
             Row::new(name("fetches a second that the rules want"), figures.wanted, "", Limit::Open),
             Row::new(name("fetches a second that were answered"), figures.done, "", Limit::Open),

@@ -1,7 +1,7 @@
 -- The triggers of `events`: each change is logged, and the task keeps a count of the events ever logged on it.
 --
--- An event is counted into the row of its task later, and readers add it until then, as the view `task_counts` does. So a transaction of
--- one event does not write the page of the task.
+-- An event is counted into the row of its task later, and readers add it until then, as the view `task_counts` does. So
+-- a transaction of one event does not write the page of the task.
 
 -- One trigger for all of this, because each one costs the writer of an event some 2 % more.
 create trigger events_fit before insert on events

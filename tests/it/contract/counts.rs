@@ -138,7 +138,7 @@ fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
 }
 
 proptest! {
-    #![proptest_config(with_real_server(4, 60))]
+    #![proptest_config(with_real_server(6, 60))]
     #[test]
     fn an_event_is_counted_once_whatever_becomes_of_it(steps in steps(), pragmas in 0..PRAGMAS.len(), moved in 0..40_usize) {
         let runtime = tokio::runtime::Runtime::new().unwrap();

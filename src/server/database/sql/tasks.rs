@@ -60,44 +60,48 @@ pub fn event_count() -> Expr {
     Expr::cust(concat!("tasks.event_count + ", uncounted!("count(*)")))
 }
 
-/// The number of tasks that have no place in the indexes of the lists and last changed before the time `?2`, counted up
-/// to `?1`.
-pub const UNLISTED: Sql = Sql::new(concat!(
-    "select count(*) from (select 1 from tasks where listed_at is null and ",
-    time_of_change!(),
-    " < ?2 limit ?1)"
-));
+/// The condition that a task has no place in the indexes of the lists and last changed before the time `?2`.
+macro_rules! is_quiet {
+    () => {
+        concat!("tasks.listed_at is null and ", time_of_change!(), " < ?2")
+    };
+}
+
+/// The number of the quiet tasks without a place in the indexes of the lists, counted up to `?1`.
+pub const UNLISTED: Sql =
+    Sql::new(concat!("select count(*) from (select 1 from tasks where ", is_quiet!(), " limit ?1)"));
 
 /// The number of the events of these tasks that their rows do not contain yet, counted up to `?1`.
 pub const UNCOUNTED: Sql = Sql::new(concat!(
     "select count(*) from (
         select 1 from tasks cross join events on events.task_id = tasks.id and events.position > tasks.counted_to
-        where tasks.listed_at is null and ",
-    time_of_change!(),
-    " < ?2 limit ?1)"
-));
-
-/// Counts the events of such tasks into their rows: of `?1` tasks that last changed before the time `?2`.
-pub const COUNT: Sql = Sql::new(concat!(
-    "update tasks set counted_to = counted_to where id in (
-        select id from tasks where listed_at is null and ",
-    time_of_change!(),
-    " < ?2 and exists ",
-    uncounted!("1"),
+        where ",
+    is_quiet!(),
     " limit ?1)"
 ));
 
-/// Gives tasks without a place in the indexes of the lists their place: `?1` of those that last changed before the time
-/// `?2` and whose events are counted. In no order: to sort them, each step would read all of them while it holds the
+/// Statements for `?1` of these tasks. In no order: to sort them, each step would read all of them while it holds the
 /// write lock.
-pub const LIST: Sql = Sql::new(concat!(
-    "update tasks set listed_at = changed_at where id in (
-        select id from tasks where listed_at is null and ",
-    time_of_change!(),
-    " < ?2 and not exists ",
-    uncounted!("1"),
-    " limit ?1)"
-));
+macro_rules! update_quiet {
+    ($set:literal, $which:literal) => {
+        Sql::new(concat!(
+            "update tasks set ",
+            $set,
+            " where id in (select id from tasks where ",
+            is_quiet!(),
+            " and ",
+            $which,
+            uncounted!("1"),
+            " limit ?1)"
+        ))
+    };
+}
+
+/// Counts the events of quiet tasks into their rows.
+pub const COUNT: Sql = update_quiet!("counted_to = counted_to", "exists ");
+
+/// Gives quiet tasks whose events are counted their place in the indexes of the lists.
+pub const LIST: Sql = update_quiet!("listed_at = changed_at", "not exists ");
 
 /// Sets the time of the last change of the task `?1` to `?2`, between [`SETTLE`] and [`SETTLED`].
 pub const SET_CHANGED_AT: Sql = Sql::new("update tasks set changed_at = ?2 where id = ?1");
