@@ -130,7 +130,10 @@ mod tests {
     fn a_process_is_known_by_its_file_and_its_first_argument() {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("claude.exe");
-        std::fs::copy("/bin/sleep", &program).expect("a program");
+        // Another process writes the copy. A child that a test beside this one starts would inherit a file that this
+        // process has open for writing, and the kernel starts no program that is open for writing.
+        let copied = Command::new("cp").arg("/bin/sleep").arg(&program).status().expect("a copy");
+        assert!(copied.success(), "{copied}");
         let mut child = Command::new(&program).arg("60").spawn().expect("a process");
         let running = LinuxProcesses::find(child.id()).expect("readable").expect("there");
         child.kill().expect("killed");
