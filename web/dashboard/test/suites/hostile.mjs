@@ -249,7 +249,8 @@ export function tests() {
     await until(async () => (await taskRows(page).count()) >= Math.min(100, items.length), "each task is a row");
     assert.deepEqual(await page.evaluate(broken), []);
     const heights = () => taskRows(page).evaluateAll((rows) => rows.map((row) => row.getBoundingClientRect().height));
-    await until(async () => (await heights()).every((height) => height === 28), "each row has its height");
+    const keepTheirHeight = (rows) => rows.length > 0 && rows.every((height) => height === 28);
+    await until(async () => keepTheirHeight(await heights()), "each row has its height");
     for (const { task_id } of items.filter(({ source }) => source === "claude-code").slice(0, 12)) {
       await page.goto(`${proxy.url}/tasks/${task_id}`);
       await page.locator("main h1").waitFor();
