@@ -103,7 +103,7 @@ async fn one_failed_read_of_a_check_is_no_damage() {
             fs::write(folder.path().join("server.log"), "").unwrap();
             faults.set(&[IoFault { times: 5, ..fails_once(error, "r.db", skip) }]);
             let server = serve(&folder, &faults).unwrap();
-            // The calls can be those of the first frame: then the database is away for a moment.
+            // The failing reads can meet the first frame of the stream. The database is away for a moment then.
             let Ok((socket, _)) = connect_async(format!("ws://{}/ws", server.address)).await else {
                 server.stop();
                 continue;
