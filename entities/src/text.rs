@@ -106,7 +106,11 @@ impl From<StoredText> for Value {
 
 impl TryGetable for StoredText {
     fn try_get_by<I: ColIdx>(row: &QueryResult, column: I) -> Result<Self, TryGetError> {
-        Vec::<u8>::try_get_by(row, column).map(Self::from_bytes)
+        // Postgres stores no text that is not UTF-8, and its driver gives no text as bytes.
+        match row.try_as_pg_row() {
+            Some(_) => String::try_get_by(row, column).map(Self),
+            None => Vec::<u8>::try_get_by(row, column).map(Self::from_bytes),
+        }
     }
 }
 

@@ -94,6 +94,41 @@ impl Snapshot {
         &self.xip
     }
 
+    /// The snapshot of this one, and the transactions of the later snapshot `now` up to `id`.
+    pub fn up_to(&self, now: &Snapshot, id: u64) -> Snapshot {
+        let xmax = self.xmax.max(now.xmax.min(id.saturating_add(1)));
+        // Of the transactions that this snapshot lacks, those remain that `now` lacks or that are behind `id`.
+        let lacked = self.xip.iter().copied().filter(|one| *one > id || !now.contains(*one));
+        let behind = now.xip.iter().copied().filter(|one| (self.xmax..xmax).contains(one));
+        let xip: Box<[u64]> = lacked.chain(behind).collect();
+        Snapshot { xmin: xip.first().copied().unwrap_or(xmax), xmax, xip }
+    }
+
+    /// Parses the text of a snapshot, without the epoch.
+    fn parse(text: &[u8]) -> Result<Self, CursorError> {
+        let mut bytes = text.iter();
+        let ((xmin, after_xmin), (xmax, after_xmax)) = (number(&mut bytes)?, number(&mut bytes)?);
+        if (after_xmin, after_xmax) != (Some(b':'), Some(b':')) {
+            return Err(FORM);
+        }
+        let mut xip = Vec::new();
+        let mut more = !bytes.as_slice().is_empty();
+        let mut ordered = xmin <= xmax;
+        while more {
+            let (id, after) = number(&mut bytes)?;
+            ordered &= id < xmax && xip.last().map_or(id >= xmin, |last| *last < id);
+            xip.push(id);
+            more = after == Some(b',');
+            if after.is_some() && !more {
+                return Err(FORM);
+            }
+        }
+        if !ordered {
+            return Err(CursorError("the numbers are out of order"));
+        }
+        Ok(Snapshot { xmin, xmax, xip: xip.into() })
+    }
+
     /// Whether this snapshot contains transaction `id`.
     fn contains(&self, id: u64) -> bool {
         id < self.xmax && self.xip.binary_search(&id).is_err()
@@ -134,27 +169,7 @@ impl FromStr for Cursor {
         if epoch.is_empty() || !epoch.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
             return Err(CursorError("the epoch is letters, digits, `-` and `_`"));
         }
-        let mut bytes = rest.iter();
-        let ((xmin, after_xmin), (xmax, after_xmax)) = (number(&mut bytes)?, number(&mut bytes)?);
-        if (after_xmin, after_xmax) != (Some(b':'), Some(b':')) {
-            return Err(FORM);
-        }
-        let mut xip = Vec::new();
-        let mut more = !bytes.as_slice().is_empty();
-        let mut ordered = xmin <= xmax;
-        while more {
-            let (id, after) = number(&mut bytes)?;
-            ordered &= id < xmax && xip.last().map_or(id >= xmin, |last| *last < id);
-            xip.push(id);
-            more = after == Some(b',');
-            if after.is_some() && !more {
-                return Err(FORM);
-            }
-        }
-        if !ordered {
-            return Err(CursorError("the numbers are out of order"));
-        }
-        Ok(Self::new(epoch, Snapshot { xmin, xmax, xip: xip.into() }))
+        Ok(Self::new(epoch, Snapshot::parse(rest)?))
     }
 }
 
@@ -178,10 +193,24 @@ fn number(bytes: &mut std::slice::Iter<'_, u8>) -> Result<(u64, Option<u8>), Cur
     Ok((number.ok_or(CursorError("not a number"))?, None))
 }
 
+impl FromStr for Snapshot {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        Self::parse(text.as_bytes())
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}:", self.epoch(), self.snapshot().xmin, self.snapshot().xmax)?;
-        for (at, id) in self.snapshot().xip.iter().enumerate() {
+        write!(f, "{}:{}", self.epoch(), self.snapshot())
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:", self.xmin, self.xmax)?;
+        for (at, id) in self.xip.iter().enumerate() {
             write!(f, "{}{id}", if at == 0 { "" } else { "," })?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The part of the change log between two positions.
 
-use sea_orm::Value;
+use sea_orm::{ConnectionTrait, Value};
 
 use crate::server::database::Position;
 
@@ -57,8 +57,10 @@ impl Between {
         self.from.before_row(id)
     }
 
-    /// The two values of a statement: the first change, and the end that is not contained.
-    pub fn values(&self) -> [Value; 2] {
-        [(&self.from).into(), (&self.to).into()]
+    /// The two values of a statement. On SQLite: the first change, and the end that is not contained. On Postgres: the
+    /// two snapshots.
+    pub fn values(&self, connection: &impl ConnectionTrait) -> [Value; 2] {
+        let backend = connection.get_database_backend();
+        [self.from.to_value(backend), self.to.to_value(backend)]
     }
 }

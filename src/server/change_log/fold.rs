@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use requery_entities::StoredText;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Value};
 
 use super::{between, has_gaps};
 use crate::server::access::scope::Scope;
@@ -119,9 +119,15 @@ impl Unfolded {
         }
     }
 
-    /// The values of a statement: the first delta, the end of the deltas, the first change, the end of the log.
-    pub fn values(&self) -> [Value; 4] {
-        [self.deltas.0.into(), self.deltas.1.into(), (&self.log.0).into(), (&self.log.1).into()]
+    /// The first values of a statement: the first delta, the end of the deltas, the first change, the end of the log.
+    /// On Postgres a statement takes none of them: it finds the part itself.
+    pub fn values(&self, connection: &impl ConnectionTrait) -> Vec<Value> {
+        let backend = connection.get_database_backend();
+        if backend == DbBackend::Postgres {
+            return Vec::new();
+        }
+        let (from, to) = (self.log.0.to_value(backend), self.log.1.to_value(backend));
+        vec![self.deltas.0.into(), self.deltas.1.into(), from, to]
     }
 }
 
@@ -137,7 +143,7 @@ async fn fold(database: &Database, pace: &mut FoldPace) -> Result<bool, Database
     let size = pace.sums.size();
     let (part, sums) = loop {
         let part = unfolded.first(pace.changes);
-        let sums: Option<Sums> = overview::SUMS.one(&read, part.values()).await?;
+        let sums: Option<Sums> = overview::SUMS.one(&read, part.values(&read)).await?;
         let sums = sums.ok_or_else(|| DbErr::RecordNotFound("the sums".to_owned()))?;
         let (deltas, changes) = (part.deltas.1 - part.deltas.0, sums.changes);
         tracing::debug!(deltas, changes, sums = sums.sums, "the sums of a part of the log were made");
@@ -162,7 +168,9 @@ async fn fold(database: &Database, pace: &mut FoldPace) -> Result<bool, Database
 /// Adds the sums of `part` to the figures, and deletes folded deltas, at most `deltas`. Returns whether there were as
 /// many. Fails as busy if the figures have moved on since the sums were made.
 async fn add(tx: &WriteTransaction, part: &Unfolded, sums: &Sums, deltas: u32) -> Result<bool, DatabaseError> {
-    let values = [part.deltas.1.into(), (&part.log.1).into(), part.deltas.0.into(), (&part.log.0).into()];
+    let backend = tx.get_database_backend();
+    let (next, before) = (part.log.1.to_value(backend), part.log.0.to_value(backend));
+    let values = [part.deltas.1.into(), next, part.deltas.0.into(), before];
     if overview::SET_FOLDED.execute(tx, values).await? == 0 {
         return Err(DatabaseError::Busy);
     }

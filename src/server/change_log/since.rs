@@ -26,7 +26,7 @@ pub async fn since(read: &ReadTransaction, cursor: &Cursor, most: u64) -> Result
     if !sqlite::continues(read, cursor).await? {
         return Ok(None);
     }
-    let [from, to] = between(&Position::of(cursor), &read.position()).values();
+    let [from, to] = between(&Position::of(cursor), &read.position()).values(read);
     let values = [from, to, read.scope().project().into(), (most + 1).into()];
     let missed: Vec<Missed> = change_log::MISSED.all(read, values).await?;
     if missed.len() as u64 > most { Ok(None) } else { Ok(missed.iter().map(notice).collect()) }

@@ -1,6 +1,6 @@
 //! The change log in SQLite: which cursors and positions the log still continues.
 
-use sea_orm::{DbErr, FromQueryResult};
+use sea_orm::{DbBackend, DbErr, FromQueryResult};
 
 use super::Between;
 use crate::protocol::Cursor;
@@ -36,8 +36,9 @@ pub async fn continues(read: &ReadTransaction, cursor: &Cursor) -> Result<bool, 
     if !can_continue(read, cursor) {
         return Ok(false);
     }
-    let run: Option<RunAndRows> =
-        change_log::RUN_AND_ROWS.one(read, [(&Position::of(cursor)).into(), cursor.epoch().into()]).await?;
+    let run: Option<RunAndRows> = change_log::RUN_AND_ROWS
+        .one(read, [Position::of(cursor).to_value(DbBackend::Sqlite), cursor.epoch().into()])
+        .await?;
     Ok(run.is_some_and(|run| run.continue_at(read, cursor)))
 }
 

@@ -5,7 +5,10 @@
 //! database with several writers a change can become visible after a change with a higher number, and a follower that
 //! remembered only the highest number would lose it.
 //!
-//! How a column holds a position is the business of the database: see `sqlite::position`.
+//! A column holds a position as the number of the first change that is not contained on SQLite, see `sqlite::position`,
+//! and as the text of the snapshot on Postgres.
+
+use sea_orm::{ColIdx, DbBackend, QueryResult, TryGetError, TryGetable, Value};
 
 use crate::protocol::{Cursor, Snapshot};
 
@@ -34,8 +37,26 @@ impl Position {
         Cursor::new(epoch, self.0.clone())
     }
 
+    /// The value for a column, or for a statement, of this engine.
+    pub fn to_value(&self, backend: DbBackend) -> Value {
+        match backend {
+            DbBackend::Postgres => self.0.to_string().into(),
+            _ => self.to_column().into(),
+        }
+    }
+
     /// Whether every change that `other` contains is contained here.
     pub fn covers(&self, other: &Position) -> bool {
         self.0.covers(&other.0)
+    }
+}
+
+impl TryGetable for Position {
+    fn try_get_by<I: ColIdx>(row: &QueryResult, column: I) -> Result<Self, TryGetError> {
+        match row.try_as_pg_row() {
+            // A text that is no snapshot contains no change, so that a follower begins anew.
+            Some(_) => Ok(String::try_get_by(row, column)?.parse().map_or_else(|_| Self::start(), Self)),
+            None => i64::try_get_by(row, column).map(Self::from_column),
+        }
     }
 }

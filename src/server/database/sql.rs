@@ -1,9 +1,9 @@
 //! The home of SQL: every statement that the server writes out as text, and the few functions that run one.
 //!
-//! The texts stand in one file for each theme. A text names the values it takes by position, as `?` or `?1`. Queries
-//! that the entities can express are built from the entities, where they are needed.
+//! The texts stand in one file for each theme. A text names the values it takes by position: as `?` or `?1` for SQLite,
+//! and as `$1` for Postgres. Queries that the entities can express are built from the entities, where they are needed.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
 
 pub mod agents;
 pub mod change_log;
@@ -17,16 +17,35 @@ pub mod transcripts;
 pub mod usage;
 pub mod write_probe;
 
-/// The text of one statement, in the dialect of each engine. SQLite is the only engine.
+/// The text of one statement, in the dialect of each engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Sql {
     sqlite: &'static str,
+    postgres: &'static str,
 }
 
 impl Sql {
-    /// A statement.
+    /// A statement that runs on SQLite alone.
     pub(super) const fn new(sqlite: &'static str) -> Self {
-        Self { sqlite }
+        Self { sqlite, postgres: "select requery_has_no_such_statement_on_postgres" }
+    }
+
+    /// A statement in the dialect of both engines.
+    pub(super) const fn both(sqlite: &'static str, postgres: &'static str) -> Self {
+        Self { sqlite, postgres }
+    }
+
+    /// A statement that runs on Postgres alone.
+    pub(super) const fn postgres(postgres: &'static str) -> Self {
+        Self { sqlite: "select requery_has_no_such_statement_on_sqlite", postgres }
+    }
+
+    /// The text for an engine.
+    pub(super) fn text(self, backend: DbBackend) -> &'static str {
+        match backend {
+            DbBackend::Postgres => self.postgres,
+            _ => self.sqlite,
+        }
     }
 
     /// All rows of a query.
@@ -66,7 +85,7 @@ impl Sql {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<i64, DbErr> {
         let number = self.value(connection, values).await?;
-        number.ok_or_else(|| DbErr::RecordNotFound(self.sqlite.to_owned()))
+        number.ok_or_else(|| DbErr::RecordNotFound(self.text(connection.get_database_backend()).to_owned()))
     }
 
     /// Runs a statement and returns the number of rows it changed.
@@ -80,10 +99,11 @@ impl Sql {
 
     /// Runs a text of several statements, which take no values.
     pub async fn execute_all(self, connection: &impl ConnectionTrait) -> Result<(), DbErr> {
-        connection.execute_unprepared(self.sqlite).await.map(drop)
+        connection.execute_unprepared(self.text(connection.get_database_backend())).await.map(drop)
     }
 
     fn statement(self, connection: &impl ConnectionTrait, values: impl IntoIterator<Item = Value>) -> Statement {
-        Statement::from_sql_and_values(connection.get_database_backend(), self.sqlite, values)
+        let backend = connection.get_database_backend();
+        Statement::from_sql_and_values(backend, self.text(backend), values)
     }
 }

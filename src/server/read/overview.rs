@@ -21,7 +21,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// The overview of the projects in the transaction's scope.
 pub async fn overview(tx: &ReadTransaction) -> Result<Overview, DbErr> {
-    let unfolded = Unfolded::of(tx).await?.values();
+    let unfolded = Unfolded::of(tx).await?.values(tx);
     let rows: Vec<Figure> = match tx.scope().project() {
         None => sql::overview::OF_ALL.all(tx, unfolded).await?,
         Some(project) => sql::overview::OF_PROJECT.all(tx, unfolded.into_iter().chain([project.into()])).await?,

@@ -25,21 +25,20 @@ pub fn list(scope: &Scope) -> ListName {
 
 /// The projects in the transaction's scope that have tasks, the last changed first.
 pub async fn page(tx: &ReadTransaction, window: &PageWindow<ProjectKey>, limit: u64) -> Result<ProjectPage, DbErr> {
-    let [first_delta, end_of_deltas, ..] = Unfolded::of(tx).await?.values();
+    // On Postgres a reader adds all the deltas that it sees, so the statement takes none of these values.
+    let deltas = Unfolded::of(tx).await?.values(tx).into_iter().take(2);
     let (query, key) = match window {
         PageWindow::Newest => (sql::projects::OLDER, None),
         PageWindow::Before(key) => (sql::projects::OLDER, Some(key)),
         PageWindow::After(key) => (sql::projects::NEWER, Some(key)),
     };
-    let values: [Value; 6] = [
-        first_delta,
-        end_of_deltas,
+    let values: [Value; 4] = [
         tx.scope().project().into(),
         (limit + 1).into(),
         key.map(|key| key.changed_at).into(),
         key.map(|key| key.name.clone()).into(),
     ];
-    let rows: Vec<ProjectRow> = query.all(tx, values).await?;
+    let rows: Vec<ProjectRow> = query.all(tx, deltas.chain(values)).await?;
     let page = page::page(list(tx.scope()), rows, window, limit, |row| ProjectKey {
         changed_at: row.changed_at,
         name: bytes(&row.digits).unwrap_or_default(),

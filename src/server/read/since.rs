@@ -42,7 +42,7 @@ struct ChangedRows {
 /// would make a read that ends with the whole answer cost more than one that asked for it.
 pub(super) fn part_after(tx: &ReadTransaction, cursor: &Cursor) -> Option<[Value; 3]> {
     let part = between(&Position::of(cursor), &tx.position());
-    let [from, to] = part.values();
+    let [from, to] = part.values(tx);
     (part.most_changes() <= limits::SINCE_CHANGES).then(|| [from, to, cursor.epoch().into()])
 }
 

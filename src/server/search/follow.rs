@@ -215,7 +215,7 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<(), Data
 }
 
 async fn changes(tx: &impl ConnectionTrait, missing: &Between) -> Result<Vec<Change>, DbErr> {
-    let [from, to] = missing.values();
+    let [from, to] = missing.values(tx);
     search::CHANGES.all(tx, [from, to, ROWS_PER_STEP.into()]).await
 }
 

@@ -161,13 +161,14 @@ fn indexed(id: i64, row: &IndexedRow) -> serde_json::Value {
 }
 
 async fn set_progress(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
+    let backend = tx.get_database_backend();
     let values = [
-        (&after.reached()).into(),
+        after.reached().to_value(backend),
         after.document.into(),
         after.stage.clone().into(),
         after.stage_at.clone().into(),
         after.stage_document.into(),
-        (&before.reached()).into(),
+        before.reached().to_value(backend),
         before.document.into(),
         before.stage.clone().into(),
         before.stage_at.clone().into(),

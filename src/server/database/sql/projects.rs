@@ -101,8 +101,10 @@ mod tests {
         let database = Database::open(folder.path().join("requery.db").into()).await.expect("a database");
         let read = database.snapshot(Scope::All).await.expect("a snapshot");
         for query in [OLDER, NEWER] {
-            let plan =
-                Statement::from_string(read.get_database_backend(), format!("explain query plan {}", query.sqlite));
+            let plan = Statement::from_string(
+                read.get_database_backend(),
+                format!("explain query plan {}", query.text(read.get_database_backend())),
+            );
             let rows = read.query_all_raw(plan).await.expect("a plan");
             let steps: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").expect("a step")).collect();
             let of_table = |table: &str| {

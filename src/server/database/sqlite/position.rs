@@ -3,8 +3,6 @@
 //! SQLite has one writer, so changes become visible in the order of their ids. A position is therefore one number, the
 //! id of the first change that the position does not contain, and a column holds it as an integer.
 
-use sea_orm::{ColIdx, QueryResult, TryGetError, TryGetable, Value};
-
 use crate::protocol::Snapshot;
 use crate::server::database::Position;
 
@@ -53,17 +51,5 @@ impl Position {
 
     fn next(&self) -> u64 {
         self.snapshot().xmax()
-    }
-}
-
-impl TryGetable for Position {
-    fn try_get_by<I: ColIdx>(row: &QueryResult, column: I) -> Result<Self, TryGetError> {
-        i64::try_get_by(row, column).map(Self::from_column)
-    }
-}
-
-impl From<&Position> for Value {
-    fn from(position: &Position) -> Self {
-        position.to_column().into()
     }
 }
