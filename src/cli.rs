@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use requery::agent::runtime::AgentRuntime;
-use requery::server::database::Location;
 
 mod serve;
 
@@ -15,6 +14,8 @@ mod watch;
 mod replay;
 
 mod import;
+
+mod database;
 
 mod demo;
 
@@ -109,21 +110,6 @@ impl Cli {
             Command::Hooks(args) => hooks::run(args).await,
             Command::Openapi(args) => openapi::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
-        }
-    }
-}
-
-/// The location of the database. The default is a file in the user's data folder.
-fn database(url: Option<&str>) -> anyhow::Result<Location> {
-    use etcetera::BaseStrategy;
-
-    match url {
-        Some(url) => url.parse().with_context(|| format!("--database-url {url}")),
-        None => {
-            let folders = etcetera::choose_base_strategy()
-                .context("there is no home folder for the database; name a file with --database-url")?;
-            let file: PathBuf = folders.data_dir().join("requery").join("requery.db");
-            Ok(file.into())
         }
     }
 }

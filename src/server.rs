@@ -61,6 +61,7 @@ pub mod error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::DbBackend;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -69,11 +70,11 @@ use access::gate::Gate;
 use access::scope::Scope;
 use change_log::Outlet;
 use config::ServerConfig;
-use database::Database;
+use database::{Database, postgres};
 use error::RunError;
 use http::routes::Streams;
 use hub::Hub;
-use jobs::{BringInLogJob, Jobs, StorageProbeJob, WatchFileJob};
+use jobs::{BringInLogJob, Jobs, LeaseJob, SchemaJob, StorageProbeJob, WatchFileJob};
 use search::SearchIndex;
 
 /// How many batches of the log may wait for the hub. The hub does no I/O, so a short queue is enough.
@@ -117,14 +118,26 @@ pub async fn run_on(
     let outlet = Outlet::new(database.clone(), to_hub, &cursor);
     jobs.start_required(change_log::tail(database.clone(), cursor, outlet, log_grew, jobs.stop_token()));
     jobs.start_required(hub::run(hub.clone(), hub_inputs, config.window, jobs.stop_token()));
-    jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
-    jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
-    jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
-    jobs.start_repeated(listing::ListingJob::new(database.clone()));
-    jobs.start_repeated(index.job());
-    jobs.start_repeated(WatchFileJob::new(database.clone(), config.file_check_interval));
+    // On Postgres several servers can serve one database, and one of them keeps what is derived from the rows.
+    jobs.start_keeper(change_log::fold::FoldJob(database.clone()), &database);
+    let prune = change_log::prune::PruneJob { database: database.clone(), retention: config.retention };
+    jobs.start_keeper(prune, &database);
+    jobs.start_keeper(index.job(), &database);
+    match database.backend() {
+        DbBackend::Postgres => {
+            jobs.start_required(postgres::bell::listen(database.clone(), jobs.stop_token()));
+            jobs.start_required(postgres::bell::ring_others(database.clone(), jobs.stop_token()));
+            jobs.start_repeated(LeaseJob(database.clone()));
+            jobs.start_repeated(SchemaJob(database.clone()));
+        }
+        _ => {
+            jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
+            jobs.start_repeated(listing::ListingJob::new(database.clone()));
+            jobs.start_repeated(WatchFileJob::new(database.clone(), config.file_check_interval));
+            jobs.start_repeated(BringInLogJob::new(database.clone()));
+        }
+    }
     jobs.start_repeated(StorageProbeJob::new(database.clone()));
-    jobs.start_repeated(BringInLogJob::new(database.clone()));
     let (spool, session_files) = (config.spool.as_deref(), config.session_files.as_deref());
     agents::start_jobs(&mut jobs, &database, config.silence_limits, spool, session_files, address);
 

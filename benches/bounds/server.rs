@@ -54,7 +54,7 @@ impl Inside {
     }
 
     /// Writes in one transaction of the server. Returns the result and the cursor of the commit.
-    pub async fn write<T>(&self, rows: impl AsyncFnOnce(&WriteTransaction) -> T) -> (T, Cursor) {
+    pub async fn write<T>(&self, rows: impl AsyncFnOnce(&WriteTransaction) -> T + Clone) -> (T, Cursor) {
         let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(rows(tx).await);
         self.database.write(Scope::All, write).await.unwrap().into_parts()
     }

@@ -13,15 +13,17 @@ use requery::server::config::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::database::DatabaseArgs;
+
 /// The settings of the server.
 #[derive(clap::Args, Debug)]
 pub struct ServeArgs {
     /// Address to listen on; port 0 selects a free port.
     #[arg(long, env = "REQUERY_LISTEN", default_value = "127.0.0.1:7373", value_parser = address)]
     pub listen: String,
-    /// Database file, as `sqlite:/path/to/file` or as a path [default: requery/requery.db in your data folder]
-    #[arg(long, env = "REQUERY_DATABASE_URL")]
-    pub database_url: Option<String>,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
     /// Host name that requests may use for the server, besides its own addresses; may be given several times.
     #[arg(long, env = "REQUERY_ALLOW_HOST", value_delimiter = ',', value_parser = allowed::host)]
     pub allow_host: Vec<String>,
@@ -195,7 +197,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
             Some(folder) => Some(folder).filter(|folder| folder.as_os_str() != "off"),
             None => default_session_files(),
         },
-        ..ServerConfig::new(super::database(args.database_url.as_deref())?)
+        ..ServerConfig::new(args.database.location()?)
     };
     raise_open_files();
     survive_the_file_size_limit();
@@ -209,7 +211,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         ending.cancel();
     });
     let address = listener.local_addr()?;
-    let path = config.database.path().display().to_string();
+    let database = config.database.to_string();
     let ready = || {
         // The server runs even if its standard output cannot be written.
         let _ = super::print(&format!(
@@ -217,7 +219,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
              in a browser          http://{address}\n  \
              in a terminal         requery watch --server http://{address}\n  \
              every operation       http://{address}/docs\n  \
-             database              {path}\n"
+             database              {database}\n"
         ));
     };
     requery::server::run(listener, config, shutdown, ready).await?;

@@ -104,6 +104,13 @@ impl Snapshot {
         Snapshot { xmin: xip.first().copied().unwrap_or(xmax), xmax, xip }
     }
 
+    /// This snapshot with one transaction more.
+    pub fn with(&self, id: u64) -> Snapshot {
+        let xmax = self.xmax.max(id.saturating_add(1));
+        let xip: Box<[u64]> = self.xip.iter().copied().chain(self.xmax..xmax).filter(|one| *one != id).collect();
+        Snapshot { xmin: xip.first().copied().unwrap_or(xmax), xmax, xip }
+    }
+
     /// Parses the text of a snapshot, without the epoch.
     fn parse(text: &[u8]) -> Result<Self, CursorError> {
         let mut bytes = text.iter();

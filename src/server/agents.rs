@@ -44,7 +44,8 @@ pub(super) fn start_jobs(
     address: SocketAddr,
 ) {
     let spool = spools.map(|base| Spool::of(base, &address.ip().to_string(), address.port()));
-    jobs.start_repeated(SilenceJob::new(database.clone(), limits, spool.clone(), session_files.map(Path::to_owned)));
+    let silence = SilenceJob::new(database.clone(), limits, spool.clone(), session_files.map(Path::to_owned));
+    jobs.start_keeper(silence, database);
     if let Some(spool) = spool {
         jobs.start_repeated(SpoolIntakeJob::new(database.clone(), spool));
     }

@@ -10,17 +10,21 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sea_orm::DbBackend;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::database::DatabaseError;
+use super::database::{Database, DatabaseError};
 
 mod trouble;
 pub use trouble::TroubleLog;
 
 mod bring_in_log;
 pub use bring_in_log::BringInLogJob;
+
+mod keeper;
+pub use keeper::{KeeperJob, LeaseJob, SchemaJob};
 
 mod storage_probe;
 pub use storage_probe::StorageProbeJob;
@@ -108,6 +112,14 @@ impl Jobs {
         self.repeated.spawn(async move {
             stop.run_until_cancelled(repeat(job)).await;
         });
+    }
+
+    /// Starts a repeated job that only one of the servers of a database does.
+    pub fn start_keeper<J: BackgroundJob>(&mut self, job: J, database: &Database) {
+        match database.backend() {
+            DbBackend::Postgres => self.start_repeated(KeeperJob::new(job, database.clone())),
+            _ => self.start_repeated(job),
+        }
     }
 
     /// Cancelled when the jobs have to end.

@@ -62,7 +62,10 @@ impl Store {
         sqlite3(&self.folder.path().join("requery.db"), sql)
     }
 
-    async fn write<T>(&self, verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, ApiError>) -> Result<T, ApiError> {
+    async fn write<T>(
+        &self,
+        verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, ApiError> + Clone,
+    ) -> Result<T, ApiError> {
         let written = self.database.write(scope(), verbs).await?;
         Ok(written.into_parts().0)
     }

@@ -50,7 +50,7 @@ mod store;
 const RUNTIME: AgentRuntime = AgentRuntime::ClaudeCode;
 
 /// The parsed lines of one request.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TranscriptStretch {
     /// The sessions, in the order of their first lines.
     sessions: Vec<TranscriptSession>,

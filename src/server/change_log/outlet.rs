@@ -42,6 +42,21 @@ impl Outlet {
         self.send(HubInput::Complete(cursor)).await;
     }
 
+    /// Says that the log has no change up to `cursor` that was not handed on. Only the cache of answers hears of it.
+    pub fn quiet(&self, cursor: &Cursor) {
+        self.database.complete_notes(cursor);
+    }
+
+    /// Says that the log cannot be read for now: no answer comes from memory.
+    pub fn pause(&self) {
+        self.database.end_notes();
+    }
+
+    /// Says that the log is followed again from `cursor` on, up to which it was handed on before.
+    pub fn resume(&self, cursor: &Cursor) {
+        self.database.begin_notes(cursor);
+    }
+
     /// Hands on that the log cannot name the changes up to `cursor`.
     pub async fn doubt(&self, reason: &'static str, cursor: Cursor) {
         self.database.begin_notes(&cursor);

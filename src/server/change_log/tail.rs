@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use requery_entities::change;
+use sea_orm::DbBackend;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ use crate::server::access::scope::Scope;
 use crate::server::database::sqlite::bell::Bell;
 use crate::server::database::{Database, DatabaseError, Position};
 use crate::server::jobs::TroubleLog;
+
+mod postgres;
 
 /// How many changes are read at once. A bound on memory; the rest of the pass follows at once.
 const CHANGES_PER_BATCH: u64 = 1_000;
@@ -52,6 +55,13 @@ pub async fn tail(
                 continue;
             }
             tracing::warn!(%error, "could not follow the change log; opening the database again");
+            if database.backend() == DbBackend::Postgres {
+                if shutdown.run_until_cancelled(postgres::reopen(&database, &mut read, &outlet)).await != Some(true) {
+                    return;
+                }
+                log_grew.notify_one();
+                continue;
+            }
             // A file that opens but fails again at once must not keep a core and a disk busy.
             if let Some(at) = reopened {
                 let rest = REOPEN_INTERVAL.saturating_sub(at.elapsed());
@@ -106,6 +116,9 @@ async fn follow(
     log_grew: &Notify,
     shutdown: &CancellationToken,
 ) -> Result<(), DatabaseError> {
+    if database.backend() == DbBackend::Postgres {
+        return postgres::follow(database, read, outlet, log_grew, shutdown).await;
+    }
     let mut bell = Bell::connect(database).await?;
     let followed = shutdown.run_until_cancelled(follow_with(&mut bell, database, read, outlet, log_grew)).await;
     // An open connection would keep the file from being closed in order, and would meet the connections to another

@@ -10,6 +10,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use sea_orm::DbBackend;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
@@ -116,8 +117,9 @@ impl Database {
         loop {
             let mut turn = background.turn.lock().await;
             let mut next = Next::Begin;
-            if !quiet.is_zero() {
-                let connections = self.connections()?;
+            // Writers do not wait for each other on Postgres.
+            if !quiet.is_zero() && self.backend() == DbBackend::Sqlite {
+                let connections = self.file()?;
                 let version = connections.foreign_version().await?;
                 let until = turn.delayed_until(work, arrived);
                 next = turn.next(version, Instant::now(), quiet, until, work);
@@ -137,7 +139,8 @@ impl Database {
                         began = Instant::now();
                         verbs(tx).await
                     };
-                    let (value, _) = self.write(Scope::All, timed).await?.into_parts();
+                    // A job whose step met another transaction comes back to it.
+                    let (value, _) = self.write_once(Scope::All, timed).await?.into_parts();
                     let held = began.elapsed();
                     let delayed = next == Next::BeginDelayed;
                     tracing::debug!(?held, delayed, "a step of background work");

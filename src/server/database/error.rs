@@ -132,6 +132,14 @@ pub enum OpenError {
         /// The cause.
         why: MigrateError,
     },
+    /// The Postgres server could not be reached, or its database cannot be used.
+    #[error("could not open {place}: {why}")]
+    Server {
+        /// The database, without a password.
+        place: String,
+        /// The message of Postgres or of the driver.
+        why: String,
+    },
     /// The file could not be opened, or its schema could not be migrated.
     #[error("could not open {path}: {why}", path = path.display())]
     Db {
@@ -159,6 +167,7 @@ impl OpenError {
             Self::Damaged { .. } => "the file is damaged".to_owned(),
             Self::Schema { why, .. } => format!("{why}; {}", why.way_out()),
             Self::Io { .. } | Self::Db { .. } => "the file cannot be opened".to_owned(),
+            Self::Server { .. } => "the Postgres server cannot be used".to_owned(),
         }
     }
 }

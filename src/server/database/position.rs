@@ -37,6 +37,12 @@ impl Position {
         Cursor::new(epoch, self.0.clone())
     }
 
+    /// This position, and the transactions of the later position `now` up to the number `id`: how far a follower got that
+    /// read the changes in the order of their transactions, on Postgres.
+    pub fn up_to(&self, now: &Position, id: u64) -> Position {
+        Self(self.0.up_to(&now.0, id))
+    }
+
     /// The value for a column, or for a statement, of this engine.
     pub fn to_value(&self, backend: DbBackend) -> Value {
         match backend {

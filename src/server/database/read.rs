@@ -18,7 +18,7 @@ use super::encoded::EncodedAnswer;
 use super::read_cache::{Base, CacheKey, FoundAnswer, KeptAnswer, Waited};
 use super::read_key::ReadKey;
 use super::transaction::{ReadTransaction, Statements};
-use super::{Database, DatabaseError, Position};
+use super::{Database, DatabaseError, Open, Position};
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
@@ -236,11 +236,21 @@ impl Database {
     /// One snapshot of the projects in `scope`, for followers of the log and for streams. Answers go through
     /// [`Database::read`] and [`Database::read_with_cursor`].
     pub async fn snapshot(&self, scope: Scope) -> Result<ReadTransaction, DatabaseError> {
-        let connections = self.connections()?;
-        let transaction = connections.readers.begin().await.map_err(DatabaseError::from)?;
         // The cursor is read first and in the same snapshot, so that an answer never claims more than it contains.
-        let cursor = connections.cursor(&transaction).await?;
-        if connections.note_minted(&cursor) {
+        let (transaction, cursor, is_new) = match self.opened()? {
+            Open::File(open) => {
+                let transaction = open.readers.begin().await.map_err(DatabaseError::from)?;
+                let cursor = open.cursor(&transaction).await?;
+                let is_new = open.note_minted(&cursor);
+                (transaction, cursor, is_new)
+            }
+            Open::Server(open) => {
+                let (transaction, cursor) = open.begin_read().await?;
+                let is_new = open.note_minted(&cursor);
+                (transaction, cursor, is_new)
+            }
+        };
+        if is_new {
             // A commit that no reader has seen yet, maybe of another process: the tail should read it as soon as a
             // reader does.
             self.ring();

@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, S
 pub mod agents;
 pub mod change_log;
 pub mod overview;
+pub mod postgres;
 pub mod projects;
 pub mod runs;
 pub mod search;
@@ -56,6 +57,15 @@ impl Sql {
     ) -> Result<Vec<R>, DbErr> {
         let rows = connection.query_all_raw(self.statement(connection, values)).await?;
         rows.iter().map(|row| R::from_query_result(row, "")).collect()
+    }
+
+    /// The rows of a query as they are.
+    pub async fn rows(
+        self,
+        connection: &impl ConnectionTrait,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<QueryResult>, DbErr> {
+        connection.query_all_raw(self.statement(connection, values)).await
     }
 
     /// The first row of a query, if it has any.

@@ -12,6 +12,7 @@ pub(in crate::server::database) mod files;
 pub(in crate::server) mod health;
 pub mod location;
 pub(in crate::server::database) mod lock;
+pub(in crate::server::database) mod place;
 mod position;
 pub(in crate::server::database) mod presence;
 mod quiet;

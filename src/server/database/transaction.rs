@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
-use super::sqlite::error_codes::{is_constraint, is_of_storage};
+use super::error_kind::{is_conflict, is_constraint, is_of_storage};
 use super::{Database, Position};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
@@ -28,7 +28,7 @@ pub struct ReadTransaction {
     pub(super) statements: Statements,
 }
 
-/// The one transaction that writes.
+/// A transaction that writes: the only one at its time on SQLite.
 pub struct WriteTransaction {
     pub(super) scope: Scope,
     pub(super) statements: Statements,
@@ -50,11 +50,18 @@ pub(super) struct StatementFailure {
     pub(super) is_constraint: bool,
     /// Whether the storage failed.
     pub(super) is_of_storage: bool,
+    /// Whether the transaction met another one, and can be run again.
+    pub(super) is_conflict: bool,
 }
 
 impl From<&DbErr> for StatementFailure {
     fn from(error: &DbErr) -> Self {
-        Self { detail: error.to_string(), is_constraint: is_constraint(error), is_of_storage: is_of_storage(error) }
+        Self {
+            detail: error.to_string(),
+            is_constraint: is_constraint(error),
+            is_of_storage: is_of_storage(error),
+            is_conflict: is_conflict(error),
+        }
     }
 }
 

@@ -4,15 +4,23 @@
 //! place may do them. The transaction carries the scope of the caller, and the verbs find their rows in it with
 //! [`in_scope`](super::in_scope).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
-use super::sqlite::error_codes::is_constraint;
+use super::error_kind::is_constraint;
+use super::postgres::connections::Connections as ServerConnections;
+use super::sqlite::connections::Connections as FileConnections;
 use super::transaction::{StatementFailure, Statements, WriteTransaction};
 use super::write_health::WriteHealth;
-use super::{Database, DatabaseError, sql};
+use super::{Database, DatabaseError, Open, sql};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
+
+/// How often a transaction runs that meets another one each time.
+const MOST_TRIES: u32 = 8;
 
 /// The outcome of a transaction that was committed. Only [`Database::write`] makes one.
 #[derive(Debug)]
@@ -34,16 +42,58 @@ impl<T> Committed<T> {
 }
 
 impl Database {
-    /// Runs `verbs` in the one transaction that writes and commits it. An error of `verbs` rolls everything back.
+    /// Runs `verbs` in a transaction that writes and commits it. An error of `verbs` rolls everything back.
     ///
-    /// Waits for the write lock first. After the commit the tail of the log is woken. A future that is dropped before
-    /// its end leaves no transaction open.
+    /// On a file it is the only such transaction at its time, and waits for the write lock first. On Postgres it is one
+    /// of several, and runs again if it met another one: a deadlock, or a serialization failure. After the commit the
+    /// tail of the log is woken. A future that is dropped before its end leaves no transaction open.
     pub async fn write<T, E: From<DatabaseError>>(
+        &self,
+        scope: Scope,
+        verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, E> + Clone,
+    ) -> Result<Committed<T>, E> {
+        let mut tries = 1;
+        loop {
+            let met_another = AtomicBool::new(false);
+            match self.attempt(scope.clone(), verbs.clone(), &met_another).await {
+                Err(_) if met_another.load(Ordering::Relaxed) && tries < MOST_TRIES => {
+                    // At random: two that met would meet again.
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=5 << tries.min(5)))).await;
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Runs `verbs` like [`Database::write`], but never again.
+    pub(super) async fn write_once<T, E: From<DatabaseError>>(
         &self,
         scope: Scope,
         verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, E>,
     ) -> Result<Committed<T>, E> {
-        let connections = self.connections()?;
+        self.attempt(scope, verbs, &AtomicBool::new(false)).await
+    }
+
+    /// Runs `verbs` once. Sets `met_another` if the transaction failed because of another one.
+    async fn attempt<T, E: From<DatabaseError>>(
+        &self,
+        scope: Scope,
+        verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, E>,
+        met_another: &AtomicBool,
+    ) -> Result<Committed<T>, E> {
+        match self.opened()? {
+            Open::File(open) => self.write_to_file(&open, scope, verbs).await,
+            Open::Server(open) => self.write_to_server(&open, scope, verbs, met_another).await,
+        }
+    }
+
+    async fn write_to_file<T, E: From<DatabaseError>>(
+        &self,
+        connections: &FileConnections,
+        scope: Scope,
+        verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, E>,
+    ) -> Result<Committed<T>, E> {
         // A connection that replaces one in doubt opens the file by its name.
         connections.check_in_place()?;
         let options = TransactionOptions {
@@ -98,6 +148,54 @@ impl Database {
         Ok(Committed { value, cursor })
     }
 
+    async fn write_to_server<T, E: From<DatabaseError>>(
+        &self,
+        connections: &ServerConnections,
+        scope: Scope,
+        verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, E>,
+        met_another: &AtomicBool,
+    ) -> Result<Committed<T>, E> {
+        let transaction = connections.begin_write().await.inspect_err(|error| self.note_failed_write(error))?;
+        let write = WriteTransaction { scope, statements: Statements::of(transaction, Counter::default()) };
+        // The cursor is known before the commit, so that a write that was committed cannot fail any more.
+        let done = match verbs(&write).await {
+            Ok(value) => connections.written(&write).await.map(|written| (value, written)).map_err(E::from),
+            Err(error) => Err(error),
+        };
+        if let Some(failure) = write.statements.failure() {
+            self.write_health().note(failure);
+            met_another.store(failure.is_conflict, Ordering::Relaxed);
+        }
+        let (value, (cursor, has_written)) = done?;
+        if let Err(error) = write.statements.commit().await {
+            let failure = StatementFailure::from(&error);
+            self.write_health().note(&failure);
+            met_another.store(failure.is_conflict, Ordering::Relaxed);
+            // Without a word from Postgres about a rule of the schema, the rows may or may not be stored.
+            let error = match DatabaseError::from(error) {
+                DatabaseError::Db(error) if !failure.is_constraint => {
+                    DatabaseError::Away(format!("the commit failed: {error}"))
+                }
+                error => error,
+            };
+            return Err(error.into());
+        }
+        connections.note_minted(&cursor);
+        if has_written {
+            self.ring();
+            self.ring_others();
+        }
+        Ok(Committed { value, cursor })
+    }
+
+    fn note_failed_write(&self, error: &DatabaseError) {
+        if let DatabaseError::Storage(detail) = error {
+            let (is_constraint, is_conflict) = (false, false);
+            let failure = StatementFailure { detail: detail.clone(), is_constraint, is_of_storage: true, is_conflict };
+            self.write_health().note(&failure);
+        }
+    }
+
     /// The known state of the storage, as writes found it.
     pub fn write_health(&self) -> &WriteHealth {
         &self.0.write_health
@@ -114,7 +212,7 @@ impl Database {
     /// Stores a row as long as a long request and deletes it again. A success ends the trouble of the storage.
     pub async fn probe_storage(&self) -> Result<(), DatabaseError> {
         for statement in [sql::write_probe::PUT, sql::write_probe::DELETE] {
-            let write = async |tx: &WriteTransaction| Ok::<_, DatabaseError>(statement.execute(tx, []).await?);
+            let write = async move |tx: &WriteTransaction| Ok::<_, DatabaseError>(statement.execute(tx, []).await?);
             self.write(Scope::All, write).await?;
         }
         self.write_health().note_stored();

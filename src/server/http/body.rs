@@ -80,6 +80,7 @@ macro_rules! body_types {
 body_types! { NewTask TaskPatch Purge NewSession SessionPatch EventPatch SaveBookmark RegisterAgent }
 
 /// One event, or several of them as `{"events": [...]}`.
+#[derive(Clone)]
 pub(super) enum EventsBody {
     One(Box<NewEvent>),
     Batch(Vec<NewEvent>),

@@ -7,7 +7,7 @@ use crate::server::error::ApiError;
 /// Runs the verbs of a request in the transaction that writes.
 pub(super) async fn write<T>(
     database: &Database,
-    verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, ApiError>,
+    verbs: impl AsyncFnOnce(&WriteTransaction) -> Result<T, ApiError> + Clone,
 ) -> Result<Committed<T>, ApiError> {
     database.write(Scope::All, verbs).await
 }

@@ -21,6 +21,7 @@ const MAX_FIELD_BYTES: usize = 1024;
 const MAX_METADATA_BYTES: usize = 28 * 1024;
 
 /// A row of the timeline without its ids, its state and its time.
+#[derive(Clone)]
 pub struct TimelineRow {
     /// The kind of the event.
     pub kind: &'static str,

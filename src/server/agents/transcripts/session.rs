@@ -16,6 +16,7 @@ use crate::server::agents::hooks::timeline_row::TimelineRow;
 use crate::server::text;
 
 /// A session, as the lines of one request describe it.
+#[derive(Clone)]
 pub struct TranscriptSession {
     /// The runtime's id of the session.
     pub id: String,
@@ -47,6 +48,7 @@ pub struct TranscriptSession {
 
 /// The folder of a session. That of the earliest line of the main thread counts, else that of the earliest line of a
 /// subagent.
+#[derive(Clone)]
 pub struct SessionFolder {
     /// The path.
     pub path: String,
@@ -68,6 +70,7 @@ pub struct FailedTurn {
 }
 
 /// An event of a session.
+#[derive(Clone)]
 pub struct TranscriptEvent {
     /// The time of the event.
     pub at_ms: i64,
@@ -82,6 +85,7 @@ pub struct TranscriptEvent {
 }
 
 /// The result of a tool call that an earlier import may have logged.
+#[derive(Clone)]
 pub struct LateResult {
     /// The number of the line.
     pub line: u64,

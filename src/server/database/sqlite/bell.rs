@@ -13,6 +13,7 @@ use sea_orm::sqlx::{self, Connection, Row, SqliteConnection};
 use sea_orm::{DbErr, FromQueryResult, QueryResult};
 
 use super::health::{connect, query as error};
+use super::schema;
 use crate::protocol::limits;
 use crate::server::database::sql::runs::{HIGHEST_NUMBER, STATE_OF_LOG};
 use crate::server::database::{Database, DatabaseError, Position};
@@ -100,14 +101,14 @@ impl Bell {
         newest: Option<&change::Model>,
     ) -> Result<Position, DatabaseError> {
         // Read before the query runs: the file must contain the changes of every cursor minted until then.
-        let minted = database.minted();
+        let minted = database.file()?.minted();
         let facts = sqlx::query(STATE_OF_LOG).bind(epoch).fetch_one(&mut self.connection).await.map_err(error)?;
         let column = |number| facts.try_get::<Option<i64>, _>(number).map_err(error);
         let (is_ours, last, schema, floor) = (column(0)? == Some(1), column(1)?.unwrap_or(0), column(2)?, column(3)?);
         let is_used_up = last >= HIGHEST_NUMBER || column(4)? == Some(1);
         let lacks_unfolded = column(5)? == Some(1);
         if self.schema != schema {
-            database.check_schema().await?;
+            schema::check(&database.file()?.checker).await?;
             self.schema = schema;
         }
         if is_used_up {

@@ -24,7 +24,7 @@ impl Database {
     /// Brings the log into the file if SQLite should have done so itself. Fails with the reason for which SQLite did
     /// not. A reader of an old snapshot is no failure: the log waits for it.
     pub async fn bring_in_log(&self) -> Result<(), DatabaseError> {
-        let checker = self.connections()?.checker;
+        let checker = self.file()?.checker;
         let log = run(&checker, "noop").await?;
         if log.pages - log.done > AUTOMATIC {
             run(&checker, "passive").await?;

@@ -27,13 +27,13 @@ use super::checkpoint::checkpoint;
 use super::continuity::{begin_run, count_events, mark, renumber, vouches};
 use super::error_codes::{as_open_error, as_schema_error};
 use super::files::{Displacement, OpenFiles};
-use super::location::Location;
+use super::location::FileLocation;
 use super::lock::{BUSY_TIMEOUT, HeldFile, NameLock};
 use super::record::{Record, RunMark};
 use super::schema;
 use crate::protocol::{Cursor, limits};
 use crate::server::database::error::{DatabaseError, OpenError};
-use crate::server::database::sql;
+use crate::server::database::{Position, sql};
 
 /// How long a request waits for a connection. After that the database is overloaded, and the request gets 503.
 const ACQUIRE_TIMEOUT: Duration = limits::CONNECTION_WAIT;
@@ -123,7 +123,7 @@ impl Drop for BeginningWrite<'_> {
 impl Connections {
     /// Opens the file with its connections and begins a run. `in_doubt` forgets all earlier runs.
     pub(in crate::server::database) async fn open(
-        location: &Location,
+        location: &FileLocation,
         in_doubt: bool,
         lock: &NameLock,
         held: &HeldFile,
@@ -157,7 +157,7 @@ impl Connections {
     }
 
     async fn begin(
-        location: &Location,
+        location: &FileLocation,
         writer: &DatabaseConnection,
         doubt: WriterDoubt,
         in_doubt: bool,
@@ -196,6 +196,16 @@ impl Connections {
             return Err(DatabaseError::Away(RESTORED.to_owned()));
         }
         Ok(Cursor::counter(&*self.epoch, seen.last.unwrap_or(0).unsigned_abs().saturating_add(1)))
+    }
+
+    /// The position of the highest cursor that was minted in this run.
+    pub(in crate::server::database) fn minted(&self) -> Position {
+        Position::from_column(self.minted.load(Ordering::SeqCst).cast_signed())
+    }
+
+    /// The cursor that contains every change that this run has shown.
+    pub(in crate::server::database) fn shown(&self) -> Cursor {
+        self.minted().cursor(&self.epoch)
     }
 
     /// Notes a cursor that is handed out: its changes are committed. Returns whether it is higher than every cursor
@@ -245,7 +255,7 @@ struct Seen {
 }
 
 /// Opens so many connections that read.
-async fn open_all(location: &Location, connections: u32) -> Result<DatabaseConnection, DbErr> {
+async fn open_all(location: &FileLocation, connections: u32) -> Result<DatabaseConnection, DbErr> {
     let readers = connect(location, connections, None).await?;
     let mut opened = Vec::new();
     for _ in 0..connections {
@@ -257,7 +267,7 @@ async fn open_all(location: &Location, connections: u32) -> Result<DatabaseConne
 
 /// Opens connections that write, if there is a doubt to heed, or connections that read.
 async fn connect(
-    location: &Location,
+    location: &FileLocation,
     connections: u32,
     doubt: Option<WriterDoubt>,
 ) -> Result<DatabaseConnection, DbErr> {
@@ -323,7 +333,7 @@ mod tests {
         let database = Database::open(folder.path().join("requery.db").into()).await.expect("a database");
         let write = async || database.write(Scope::All, async |_| Ok::<_, DatabaseError>(())).await.map(drop);
         for round in 0..200 {
-            let connections = database.connections().expect("connections");
+            let connections = database.file().expect("connections");
             let mut writer = connections.writer.get_sqlite_connection_pool().acquire().await.expect("the writer");
             sqlx::raw_sql("begin").execute(&mut *writer).await.expect("a transaction");
             drop(writer);
@@ -337,7 +347,7 @@ mod tests {
     async fn the_doubt_begins_when_a_write_gets_the_connection_and_not_before() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = Database::open(folder.path().join("requery.db").into()).await.expect("a database");
-        let connections = database.connections().expect("connections");
+        let connections = database.file().expect("connections");
         let beginning = connections.doubt.begin();
         assert!(!connections.doubt.is_raised(), "another write can have the connection");
         let writer = connections.writer.get_sqlite_connection_pool().acquire().await.expect("the writer");

@@ -9,7 +9,7 @@ use sea_orm::{
 
 use super::bell::newest_change;
 use super::files::OpenFiles;
-use super::location::Location;
+use super::location::FileLocation;
 use super::record::{Record, RowMark, RunMark, boot};
 use crate::server::database::sql;
 
@@ -20,7 +20,11 @@ use crate::server::database::sql;
 /// process loses no change that it read, so its run continues, as long as the machine ran on. The record follows the
 /// log by one pass of the tail. A copy that was made within that time and is put back is not noticed. Neither is a
 /// folder that is put back as a whole onto the same inodes.
-pub(super) async fn vouches(record: &Record, location: &Location, writer: &DatabaseConnection) -> Result<bool, DbErr> {
+pub(super) async fn vouches(
+    record: &Record,
+    location: &FileLocation,
+    writer: &DatabaseConnection,
+) -> Result<bool, DbErr> {
     let Some(run) = &record.run else { return Ok(false) };
     let is_same_file = OpenFiles::at(location.path()).is_some_and(|files| Some(files.file()) == record.file);
     let is_in_order = run.ended || (run.boot.is_some() && run.boot == boot());

@@ -3,30 +3,25 @@
 use requery_migrations::MigrateError;
 use sea_orm::DbErr;
 
-use super::health::{self, code, damage, damage_of_index, lacks_connection};
-use super::location::Location;
+use super::health::{self, code, damage, damage_of_index};
+use super::location::FileLocation;
 use crate::server::database::error::{DatabaseError, OpenError};
 
-impl From<DbErr> for DatabaseError {
-    fn from(error: DbErr) -> Self {
-        const BUSY: i32 = 5;
-        const LOCKED: i32 = 6;
-        if let Some(detail) = damage_of_index(&error) {
-            return DatabaseError::Index(detail);
-        }
-        if let Some(detail) = damage(&error) {
-            return if health::is_within(&error) {
-                DatabaseError::Damaged(detail)
-            } else {
-                DatabaseError::Away(detail)
-            };
-        }
-        match code(&error) {
-            Some(BUSY | LOCKED) => DatabaseError::Busy,
-            _ if lacks_connection(&error) => DatabaseError::Busy,
-            _ if is_of_storage(&error) => DatabaseError::Storage(error.to_string()),
-            _ => DatabaseError::Db(error),
-        }
+/// The error of a statement whose code says more than that it failed.
+pub(in crate::server::database) fn error(error: &DbErr) -> Option<DatabaseError> {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    if let Some(detail) = damage_of_index(error) {
+        return Some(DatabaseError::Index(detail));
+    }
+    if let Some(detail) = damage(error) {
+        let is_within = health::is_within(error);
+        return Some(if is_within { DatabaseError::Damaged(detail) } else { DatabaseError::Away(detail) });
+    }
+    match code(error) {
+        Some(BUSY | LOCKED) => Some(DatabaseError::Busy),
+        _ if is_of_storage(error) => Some(DatabaseError::Storage(error.to_string())),
+        _ => None,
     }
 }
 
@@ -48,7 +43,7 @@ pub(in crate::server::database) fn is_of_storage(error: &DbErr) -> bool {
 }
 
 /// Converts an error of opening the file at `location`.
-pub(in crate::server::database) fn as_open_error(location: &Location) -> impl Fn(DbErr) -> OpenError {
+pub(in crate::server::database) fn as_open_error(location: &FileLocation) -> impl Fn(DbErr) -> OpenError {
     let path = location.path().to_owned();
     move |why| match damage(&why) {
         Some(_) if !health::is_within(&why) => OpenError::NoDatabase(path.clone()),
@@ -58,26 +53,10 @@ pub(in crate::server::database) fn as_open_error(location: &Location) -> impl Fn
 }
 
 /// Converts an error of the schema of the file at `location`.
-pub(in crate::server::database) fn as_schema_error(location: &Location) -> impl Fn(MigrateError) -> OpenError {
+pub(in crate::server::database) fn as_schema_error(location: &FileLocation) -> impl Fn(MigrateError) -> OpenError {
     let location = location.clone();
     move |why| match why {
         MigrateError::Db(why) => as_open_error(&location)(why),
         why => OpenError::Schema { path: location.path().to_owned(), why },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sea_orm::sqlx;
-
-    use super::DatabaseError;
-    use crate::server::database::sqlite::health::query;
-
-    /// A job that finds the connections closed waits until the file is open again, and logs no error.
-    #[test]
-    fn a_closed_pool_is_no_failed_statement() {
-        for error in [sqlx::Error::PoolClosed, sqlx::Error::PoolTimedOut] {
-            assert!(matches!(DatabaseError::from(query(error)), DatabaseError::Busy));
-        }
     }
 }

@@ -8,9 +8,12 @@
 use std::path::Path;
 
 use requery_entities::StoredText;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sea_orm::DbErr;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteError, SqliteRow};
 use sea_orm::sqlx::{self, ConnectOptions, Connection, Row, SqliteConnection};
-use sea_orm::{DbErr, RuntimeErr};
+
+use crate::server::database::driver_error::of_driver;
+pub(super) use crate::server::database::driver_error::query;
 
 /// The tables of the search index: two virtual tables, and the shadow tables in which FTS5 stores the first.
 const INDEX: [&str; 7] = [
@@ -173,35 +176,17 @@ pub(in crate::server) fn code(error: &DbErr) -> Option<i32> {
 
 /// The message of SQLite, or of the driver if the error is not one of SQLite.
 pub(in crate::server) fn message(error: &DbErr) -> String {
-    let found = driver_error(error).map(|error| match error.as_database_error() {
+    let found = of_driver(error).map(|error| match error.as_database_error() {
         Some(error) => error.message().to_owned(),
         None => error.to_string(),
     });
     found.unwrap_or_else(|| error.to_string())
 }
 
-/// Whether there was no connection to run a statement on.
-pub(super) fn lacks_connection(error: &DbErr) -> bool {
-    let of_pool = |error| matches!(error, &sqlx::Error::PoolTimedOut | &sqlx::Error::PoolClosed);
-    matches!(error, DbErr::ConnectionAcquire(_)) || driver_error(error).is_some_and(of_pool)
-}
-
 fn extended_code(error: &DbErr) -> Option<i32> {
-    driver_error(error)?.as_database_error()?.code()?.parse().ok()
-}
-
-fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
-    match error {
-        DbErr::Conn(RuntimeErr::SqlxError(error))
-        | DbErr::Exec(RuntimeErr::SqlxError(error))
-        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
-        _ => None,
-    }
-}
-
-/// The error of a query on a connection of its own.
-pub(super) fn query(error: sqlx::Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+    let error = of_driver(error)?.as_database_error()?;
+    error.try_downcast_ref::<SqliteError>()?;
+    error.code()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -3,34 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::server::database::LocationError;
+
 /// A database file: `sqlite:/path/to/file` or just the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location(PathBuf);
+pub struct FileLocation(PathBuf);
 
-/// Why a text is not the location of a database file.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LocationError {
-    /// The URL names another kind of database.
-    #[error("only SQLite files are served (sqlite:/path/to/file), not `{0}:`")]
-    Scheme(String),
-    /// A database in memory. It would end with the server, and other processes could not write to it.
-    #[error("a database in memory cannot be served: name a file")]
-    Memory,
-    /// The URL names no file.
-    #[error("the database URL names no file")]
-    Empty,
-    /// The URL has a parameter, which would have no effect.
-    #[error("the database URL takes no parameters, and `{0}` would have no effect: leave it out")]
-    Parameter(String),
-    /// The URL is percent-encoded.
-    #[error("the database URL is not decoded, and `%` is a part of the name of a file: write the path alone")]
-    Encoded,
-    /// The path begins in a home folder, which only a shell knows.
-    #[error("`~` stands for no folder here: write the path in full")]
-    Home,
-}
-
-impl Location {
+impl FileLocation {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.0
@@ -83,13 +62,13 @@ fn canonical(path: &Path) -> PathBuf {
     }
 }
 
-impl From<PathBuf> for Location {
+impl From<PathBuf> for FileLocation {
     fn from(path: PathBuf) -> Self {
         Self(path)
     }
 }
 
-impl FromStr for Location {
+impl FromStr for FileLocation {
     type Err = LocationError;
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
@@ -127,7 +106,7 @@ impl FromStr for Location {
 
 #[cfg(test)]
 mod tests {
-    use super::{Location, LocationError};
+    use super::{FileLocation, LocationError};
 
     #[test]
     fn urls_and_paths_are_accepted() {
@@ -139,27 +118,27 @@ mod tests {
             ("./x:y.db", "./x:y.db"),
             ("./~old/what?.db", "./~old/what?.db"),
         ] {
-            assert_eq!(text.parse::<Location>().map(|it| it.0), Ok(path.into()), "{text}");
+            assert_eq!(text.parse::<FileLocation>().map(|it| it.0), Ok(path.into()), "{text}");
         }
     }
 
     #[test]
     fn other_databases_are_refused() {
-        assert_eq!("postgres://h/d".parse::<Location>(), Err(LocationError::Scheme("postgres".to_owned())));
-        assert_eq!("sqlite::memory:".parse::<Location>(), Err(LocationError::Memory));
-        assert_eq!("sqlite:".parse::<Location>(), Err(LocationError::Empty));
+        assert_eq!("mysql://h/d".parse::<FileLocation>(), Err(LocationError::Scheme("mysql".to_owned())));
+        assert_eq!("sqlite::memory:".parse::<FileLocation>(), Err(LocationError::Memory));
+        assert_eq!("sqlite:".parse::<FileLocation>(), Err(LocationError::Empty));
         let parameter = |text: &str| Err(LocationError::Parameter(text.to_owned()));
-        assert_eq!("sqlite:r.db?mode=ro".parse::<Location>(), parameter("mode=ro"));
-        assert_eq!("sqlite://r.db?mode=rwc&cache=shared".parse::<Location>(), parameter("cache=shared"));
-        assert_eq!("r.db?mode=ro".parse::<Location>(), parameter("mode=ro"));
-        assert_eq!("sqlite:///a%20b.db".parse::<Location>(), Err(LocationError::Encoded));
+        assert_eq!("sqlite:r.db?mode=ro".parse::<FileLocation>(), parameter("mode=ro"));
+        assert_eq!("sqlite://r.db?mode=rwc&cache=shared".parse::<FileLocation>(), parameter("cache=shared"));
+        assert_eq!("r.db?mode=ro".parse::<FileLocation>(), parameter("mode=ro"));
+        assert_eq!("sqlite:///a%20b.db".parse::<FileLocation>(), Err(LocationError::Encoded));
         for home in ["~/r.db", "sqlite:~/r.db", "sqlite://~/r.db", "~", "~someone/r.db"] {
-            assert_eq!(home.parse::<Location>(), Err(LocationError::Home), "{home}");
+            assert_eq!(home.parse::<FileLocation>(), Err(LocationError::Home), "{home}");
         }
     }
 
     #[test]
     fn the_driver_url_encodes_special_characters() {
-        assert_eq!(Location("/tmp/50% a?.db".into()).url(), "sqlite:///tmp/50%25%20a%3F.db");
+        assert_eq!(FileLocation("/tmp/50% a?.db".into()).url(), "sqlite:///tmp/50%25%20a%3F.db");
     }
 }

@@ -13,7 +13,7 @@ use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
 
 use super::file_id::{FileId, beside, length};
 use super::files::unfinished_write;
-use super::location::Location;
+use super::location::FileLocation;
 use super::lock::BUSY_TIMEOUT;
 use crate::server::database::DatabaseError;
 
@@ -23,7 +23,7 @@ const TRIES_AT_REST: u32 = 4;
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Refuses a file that is not a database of requery. A file that is missing or empty is accepted.
-pub(in crate::server) async fn admit(location: &Location) -> Result<(), MigrateError> {
+pub(in crate::server) async fn admit(location: &FileLocation) -> Result<(), MigrateError> {
     if !std::fs::metadata(location.path()).is_ok_and(|file| file.is_file() && file.len() > 0) {
         return Ok(());
     }
@@ -68,7 +68,7 @@ impl Access {
     }
 }
 
-async fn look(location: &Location, access: Access) -> Result<(), MigrateError> {
+async fn look(location: &FileLocation, access: Access) -> Result<(), MigrateError> {
     let db = open(location, access).await?;
     let admitted = requery_migrations::admit(&db).await;
     db.close().await?;
@@ -112,7 +112,7 @@ pub(in crate::server) fn log(migrated: &Migrated) {
 /// Opens a connection that makes no change of its own.
 ///
 /// No code but SQLite opens the file: when a process closes a file, all its locks on that file are dropped.
-async fn open(location: &Location, access: Access) -> Result<DatabaseConnection, DbErr> {
+async fn open(location: &FileLocation, access: Access) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(location.url());
     options.max_connections(1).sqlx_logging(false).map_sqlx_sqlite_opts(move |options| {
         let options = options.create_if_missing(false).read_only(access != Access::UndoWrite);

@@ -49,7 +49,7 @@ impl Watchdog {
     /// The connection was opened with the file. A new one would use the name of the file, and the name can lead to
     /// another file by now.
     pub(in crate::server) async fn look(&mut self, database: &Database) -> Result<(), DatabaseError> {
-        let connections = database.connections()?;
+        let connections = database.file()?;
         let Some(written) = stamp(database.path()) else { return Ok(()) };
         let seen = (written, connections.epoch.clone());
         // The tail leaves a file whose name leads elsewhere.

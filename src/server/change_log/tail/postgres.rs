@@ -1,0 +1,169 @@
+//! The tail on Postgres: a pass is the rows that one snapshot shows and the snapshot before did not.
+//!
+//! A database that was away has lost nothing as long as its epoch is the same. Then the tail goes on where it was, and
+//! no client notices more than the delay.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{CHANGES_PER_BATCH, REOPEN_INTERVAL, ReadLog, notice};
+use crate::protocol::{Cursor, Notice};
+use crate::server::access::scope::Scope;
+use crate::server::change_log::{Outlet, continues};
+use crate::server::database::postgres::log_reader::{LogReader, LoggedChange};
+use crate::server::database::{Database, DatabaseError, Position};
+use crate::server::jobs::TroubleLog;
+
+/// The pause before the first tries to reach the database again. A restart of Postgres takes less than a second.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a pass handed on so far.
+struct Pass<'p> {
+    outlet: &'p Outlet,
+    from: &'p Position,
+    to: &'p Cursor,
+    has_unknown_kind: bool,
+}
+
+/// Follows the log until `shutdown`, or until the error that ends this.
+pub(super) async fn follow(
+    database: &Database,
+    read: &mut ReadLog,
+    outlet: &Outlet,
+    log_grew: &Notify,
+    shutdown: &CancellationToken,
+) -> Result<(), DatabaseError> {
+    let mut log = LogReader::connect(database).await?;
+    let followed = shutdown.run_until_cancelled(follow_with(&mut log, database, read, outlet, log_grew)).await;
+    log.close().await;
+    match followed {
+        None => Ok(()),
+        Some(Ok(never)) => match never {},
+        Some(Err(error)) => Err(error),
+    }
+}
+
+async fn follow_with(
+    log: &mut LogReader,
+    database: &Database,
+    read: &mut ReadLog,
+    outlet: &Outlet,
+    log_grew: &Notify,
+) -> Result<Infallible, DatabaseError> {
+    loop {
+        let (cursor, grew) = read_pass(log, database, &read.reached, outlet).await?;
+        read.reached = Position::of(&cursor);
+        read.failing_since = None;
+        database.metrics().log_lag.set(0);
+        if grew {
+            log.stay_awake();
+            log_grew.notify_one();
+        }
+        log.wait(database).await;
+    }
+}
+
+/// Hands on the rows that are visible now and were not in `from`. Returns the cursor that contains them, and whether
+/// there were any.
+async fn read_pass(
+    log: &LogReader,
+    database: &Database,
+    from: &Position,
+    outlet: &Outlet,
+) -> Result<(Cursor, bool), DatabaseError> {
+    // One row more than a part tells that the pass is longer.
+    let look = log.look(database, from, CHANGES_PER_BATCH + 1).await?;
+    if look.changes.is_empty() {
+        // Other transactions of the server move the snapshot, which tells a client nothing.
+        outlet.quiet(&look.cursor);
+        return Ok((look.cursor, false));
+    }
+    if look.changes.len() as u64 <= CHANGES_PER_BATCH {
+        let mut pass = Pass { outlet, from, to: &look.cursor, has_unknown_kind: false };
+        pass.hand_on(&look.changes).await;
+        pass.complete().await;
+        return Ok((look.cursor, true));
+    }
+    database.metrics().log_lag.set(i64::try_from(look.changes.len()).unwrap_or(i64::MAX));
+    let long = log.long_pass(database).await?;
+    let mut pass = Pass { outlet, from, to: long.cursor(), has_unknown_kind: false };
+    let mut place = (0, 0);
+    loop {
+        let changes = long.behind(from, place, CHANGES_PER_BATCH).await?;
+        pass.hand_on(&changes).await;
+        match changes.last() {
+            Some(last) if changes.len() as u64 == CHANGES_PER_BATCH => place = (last.xid, last.row.id),
+            _ => break,
+        }
+    }
+    pass.complete().await;
+    Ok((long.cursor().clone(), true))
+}
+
+impl Pass<'_> {
+    /// Hands on the notices of rows.
+    async fn hand_on(&mut self, changes: &[LoggedChange]) {
+        // A hub that is busy takes the notices later.
+        let read_at = Instant::now().into_std();
+        let to = Position::of(self.to);
+        let position = |change: &LoggedChange| self.from.up_to(&to, change.xid);
+        match changes.iter().map(|change| notice(&change.row)).collect::<Option<Vec<Notice>>>() {
+            Some(notices) if !self.has_unknown_kind && !notices.is_empty() => {
+                self.outlet.notices(notices, read_at, changes.iter().map(position)).await;
+            }
+            Some(_) => {}
+            None => self.has_unknown_kind = true,
+        }
+    }
+
+    /// Hands on that the pass is complete.
+    async fn complete(self) {
+        match self.has_unknown_kind {
+            true => self.outlet.doubt("a change of a kind that is not known", self.to.clone()).await,
+            false => self.outlet.complete(self.to.clone()).await,
+        }
+    }
+}
+
+/// Tries to reach the database again until it succeeds. False when the hub has ended.
+pub(super) async fn reopen(database: &Database, read: &mut ReadLog, outlet: &Outlet) -> bool {
+    let began = Instant::now();
+    let mut trouble = TroubleLog::new(REOPEN_INTERVAL);
+    let mut pause = FIRST_PAUSE;
+    // Answers from memory are not right any more: another server can write while this one hears of nothing.
+    outlet.pause();
+    while !outlet.is_closed() {
+        match resume(database, read, outlet).await {
+            Ok(()) => return true,
+            Err(error) => {
+                if trouble.is_new(&error, began.elapsed()) {
+                    tracing::error!(error, "the database is away; it is tried again every second");
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(REOPEN_INTERVAL);
+    }
+    false
+}
+
+/// Goes on from the last cursor if the log still continues it. Otherwise every read model is in doubt.
+async fn resume(database: &Database, read: &mut ReadLog, outlet: &Outlet) -> Result<(), String> {
+    database.reopen().await.map_err(|error| error.to_string())?;
+    let now = database.snapshot(Scope::All).await.map_err(|error| error.to_string())?;
+    let reached = read.reached.cursor(&read.epoch);
+    if continues(&now, &reached).await.map_err(|error| error.to_string())? {
+        tracing::info!("the database is back, and nothing was missed");
+        outlet.resume(&reached);
+        return Ok(());
+    }
+    let cursor = now.cursor().clone();
+    tracing::info!(epoch = cursor.epoch(), "the database is open again");
+    *read = ReadLog::up_to(&cursor);
+    outlet.doubt("the database was opened anew", cursor).await;
+    Ok(())
+}

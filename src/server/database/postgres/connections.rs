@@ -1,0 +1,187 @@
+//! The connections for requests: some that read and some that write.
+//!
+//! Both can go through a proxy that gives each transaction another connection of Postgres. So no statement is prepared
+//! for a later transaction, and each transaction sets what it needs itself: the schema, the timeouts and the isolation.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use requery_migrations::Migrated;
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult};
+use sea_orm::{Database, TransactionTrait};
+
+use super::location::ServerLocation;
+use crate::protocol::{Cursor, Snapshot, limits};
+use crate::server::database::DatabaseError;
+use crate::server::database::sql::postgres as sql;
+
+/// How often a transaction is begun again on another connection: each connection of the pool can be broken, after a
+/// restart of Postgres.
+const BEGINNINGS: u32 = 16;
+/// How long an idle connection stays open.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// The open connections to one history of the database.
+#[derive(Clone)]
+pub(in crate::server::database) struct Connections {
+    pub(in crate::server::database) epoch: Arc<str>,
+    pub(in crate::server::database) migrated: Arc<Migrated>,
+    /// Contains every change that this server has shown.
+    shown: Arc<Mutex<Cursor>>,
+    writers: DatabaseConnection,
+    readers: DatabaseConnection,
+    begin_read: Arc<str>,
+    begin_write: Arc<str>,
+}
+
+/// The changes that a statement sees.
+#[derive(FromQueryResult)]
+struct Seen {
+    snapshot: String,
+    epoch: Option<String>,
+}
+
+/// The changes that a transaction that writes will have shown with its commit.
+#[derive(FromQueryResult)]
+struct Written {
+    snapshot: String,
+    own: Option<String>,
+    epoch: Option<String>,
+}
+
+impl Connections {
+    /// Makes the pools. A connection is opened when it is first needed.
+    pub(super) async fn open(
+        location: &ServerLocation,
+        epoch: Arc<str>,
+        now: Snapshot,
+        migrated: Arc<Migrated>,
+    ) -> Result<Self, DbErr> {
+        let (schema, lock) = (location.schema(), location.lock_timeout.as_millis());
+        let common = format!(
+            "set local search_path = {schema}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {lock}",
+            location.statement_timeout.as_millis()
+        );
+        Ok(Self {
+            shown: Arc::new(Mutex::new(Cursor::new(&*epoch, now))),
+            epoch,
+            migrated,
+            writers: connect(location.url(), location.writers).await?,
+            readers: connect(location.url(), location.readers).await?,
+            begin_read: format!("set transaction isolation level repeatable read, read only; {common}").into(),
+            begin_write: format!("{common}; set local idle_in_transaction_session_timeout = '30s'").into(),
+        })
+    }
+
+    /// The same connections for another history.
+    pub(super) fn with_epoch(&self, epoch: Arc<str>, now: Snapshot) -> Self {
+        Self { shown: Arc::new(Mutex::new(Cursor::new(&*epoch, now))), epoch, ..self.clone() }
+    }
+
+    /// Begins a transaction that reads one snapshot, and returns the cursor of that.
+    pub(in crate::server::database) async fn begin_read(&self) -> Result<(DatabaseTransaction, Cursor), DatabaseError> {
+        let tx = begin(&self.readers, &self.begin_read).await?;
+        let seen: Option<Seen> = sql::SEEN.one(&tx, []).await?;
+        let seen = seen.ok_or(DatabaseError::Busy)?;
+        let cursor = self.cursor(seen.epoch, &seen.snapshot)?;
+        Ok((tx, cursor))
+    }
+
+    /// Begins a transaction that writes.
+    pub(in crate::server::database) async fn begin_write(&self) -> Result<DatabaseTransaction, DatabaseError> {
+        begin(&self.writers, &self.begin_write).await
+    }
+
+    /// The cursor that contains this transaction once it is committed, and whether it wrote at all. To be asked for as
+    /// the last statement: then a write that was committed cannot fail any more.
+    pub(in crate::server::database) async fn written(
+        &self,
+        tx: &impl ConnectionTrait,
+    ) -> Result<(Cursor, bool), DatabaseError> {
+        let written: Option<Written> = sql::WRITTEN.one(tx, []).await?;
+        let written = written.ok_or(DatabaseError::Busy)?;
+        let seen = self.cursor(written.epoch, &written.snapshot)?;
+        let own = written.own.and_then(|own| own.parse().ok());
+        let cursor = own.map_or_else(|| seen.clone(), |own| Cursor::new(seen.epoch(), seen.snapshot().with(own)));
+        Ok((cursor, own.is_some()))
+    }
+
+    /// The cursor of a snapshot, as the database wrote it. Fails if the database has another history now.
+    pub(super) fn cursor(&self, epoch: Option<String>, snapshot: &str) -> Result<Cursor, DatabaseError> {
+        if epoch.as_deref() != Some(&*self.epoch) {
+            return Err(DatabaseError::Away("the database has another history than before".to_owned()));
+        }
+        let snapshot = snapshot.parse().map_err(|_| DatabaseError::Away("the database has no snapshots".to_owned()))?;
+        Ok(Cursor::new(&*self.epoch, snapshot))
+    }
+
+    /// The cursor that contains every change that this server has shown.
+    pub(in crate::server::database) fn shown(&self) -> Cursor {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a cursor that is handed out: its changes are committed. Returns whether it has changes that no cursor
+    /// before had.
+    pub(in crate::server::database) fn note_minted(&self, cursor: &Cursor) -> bool {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.covers(cursor) {
+            return false;
+        }
+        if let Some(joined) = shown.joined(cursor) {
+            *shown = joined;
+        }
+        true
+    }
+
+    /// Closes all connections.
+    pub(super) async fn close(&self) {
+        let _ = self.readers.close_by_ref().await;
+        let _ = self.writers.close_by_ref().await;
+    }
+}
+
+/// Begins a transaction and sets what it needs. A connection that was lost fails at its first use; the next try takes
+/// another one.
+async fn begin(pool: &DatabaseConnection, settings: &str) -> Result<DatabaseTransaction, DatabaseError> {
+    let mut tries = 0;
+    loop {
+        let begun = async {
+            let tx = pool.begin().await?;
+            tx.execute_unprepared(settings).await?;
+            Ok::<_, DbErr>(tx)
+        };
+        tries += 1;
+        match begun.await.map_err(DatabaseError::from) {
+            Err(DatabaseError::Away(_)) if tries < BEGINNINGS && has_idle(pool) => {}
+            Err(DatabaseError::Db(error)) => return Err(DatabaseError::Away(error.to_string())),
+            begun => return begun,
+        }
+    }
+}
+
+/// Whether the pool has a connection that was not tried since.
+fn has_idle(pool: &DatabaseConnection) -> bool {
+    pool.get_postgres_connection_pool().num_idle() > 0
+}
+
+/// Makes a pool. No connection is opened yet, so a database that is away is found by the first transaction.
+async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(0)
+        .connect_lazy(true)
+        .acquire_timeout(limits::CONNECTION_WAIT)
+        .idle_timeout(IDLE)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_postgres_opts(of_requests);
+    Database::connect(options).await
+}
+
+/// A proxy can give a later transaction to another connection, which does not have the prepared statements.
+fn of_requests(options: PgConnectOptions) -> PgConnectOptions {
+    options.statement_cache_capacity(0).application_name("requery")
+}

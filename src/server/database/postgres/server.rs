@@ -1,0 +1,149 @@
+//! One server among the servers on a Postgres database: its name, its connections, and what it does for the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::{ConnectOptions, DatabaseConnection, DatabaseTransaction};
+use tokio::sync::Notify;
+
+use super::connections::Connections;
+use super::epoch;
+use super::lease::Leases;
+use super::location::ServerLocation;
+use crate::protocol::limits;
+use crate::server::database::error::{DatabaseError, OpenError};
+
+/// How long a connection to the server may take, and an answer of the connection that keeps a state.
+pub(super) const ANSWER_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
+
+/// One server on a Postgres database.
+pub(in crate::server) struct PostgresServer {
+    location: ServerLocation,
+    /// The name among the servers of the database. Each start has a new one.
+    name: String,
+    /// The connections that were opened at the start. The pools open others by themselves.
+    connections: Connections,
+    pub(super) leases: Leases,
+    /// Rung after each commit of this server.
+    pub(super) wrote: Notify,
+}
+
+impl PostgresServer {
+    /// Migrates the schema, finds the epoch, and makes the pools.
+    pub(in crate::server::database) async fn open(location: ServerLocation) -> Result<(Self, Connections), OpenError> {
+        let failed = |why: String| OpenError::Server { place: location.to_string(), why };
+        let direct = connect_direct(&location).await.map_err(|error| failed(error.to_string()))?;
+        let opened = async {
+            epoch::refuse_standby(&direct).await?;
+            let migrated = requery_migrations::postgres::migrate(&direct, location.schema()).await;
+            let migrated = migrated.map_err(|why| format!("{why}; {}", why.way_out()))?;
+            let now = epoch::begin(&direct).await?;
+            Ok::<_, String>((migrated, now))
+        };
+        let opened = tokio::time::timeout(limits::CONNECTION_WAIT, opened).await;
+        let _ = direct.close().await;
+        let (migrated, (epoch, now)) =
+            opened.map_err(|_| failed("the server did not answer in time".to_owned()))?.map_err(failed)?;
+        log(&migrated);
+        let connections = Connections::open(&location, epoch, now, Arc::new(migrated));
+        let connections = connections.await.map_err(|error| failed(error.to_string()))?;
+        let name = uuid::Uuid::now_v7().simple().to_string();
+        let server =
+            Self { location, name, connections: connections.clone(), leases: Leases::default(), wrote: Notify::new() };
+        Ok((server, connections))
+    }
+
+    /// Finds the epoch again. It is the one from before if the database lost nothing: then no client notices.
+    pub(in crate::server::database) async fn reopen(&self) -> Result<Connections, OpenError> {
+        let failed = |why: String| OpenError::Server { place: self.location.to_string(), why };
+        let direct = connect_direct(&self.location).await.map_err(|error| failed(error.to_string()))?;
+        let opened = async {
+            epoch::refuse_standby(&direct).await?;
+            requery_migrations::postgres::admit(&direct, self.location.schema())
+                .await
+                .map_err(|why| format!("{why}; {}", why.way_out()))?;
+            epoch::begin(&direct).await
+        };
+        let opened = tokio::time::timeout(ANSWER_TIMEOUT, opened).await;
+        let _ = direct.close().await;
+        let (epoch, now) =
+            opened.map_err(|_| failed("the server did not answer in time".to_owned()))?.map_err(failed)?;
+        Ok(self.connections.with_epoch(epoch, now))
+    }
+
+    /// Closes the connections, and leaves the work to the others at once.
+    pub(in crate::server::database) async fn leave(&self, open: &Connections) {
+        self.give_leases_up().await;
+        open.close().await;
+    }
+
+    /// Compares the schema with ours and puts it right. Returns whether it was put right: then the epoch is a new one.
+    pub(in crate::server) async fn mend_schema(&self) -> Result<bool, DatabaseError> {
+        let direct = connect_direct(&self.location).await?;
+        let mended = async {
+            let differences = requery_migrations::postgres::differences(&direct, self.location.schema()).await?;
+            if differences.is_empty() {
+                return Ok(false);
+            }
+            let migrated = requery_migrations::postgres::migrate(&direct, self.location.schema()).await;
+            log(&migrated.map_err(|why| DatabaseError::Away(format!("{why}; {}", why.way_out())))?);
+            Ok::<_, DatabaseError>(true)
+        };
+        let mended = tokio::time::timeout(limits::CONNECTION_WAIT, mended).await;
+        let _ = direct.close().await;
+        mended.unwrap_or(Err(DatabaseError::Busy))
+    }
+
+    /// The location of the database.
+    pub(in crate::server::database) fn location(&self) -> &ServerLocation {
+        &self.location
+    }
+
+    /// The name of this server among the servers of the database.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Begins a transaction for statements of the server itself.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DatabaseError> {
+        self.connections.begin_write().await
+    }
+}
+
+/// Logs what a migration did.
+fn log(migrated: &requery_migrations::Migrated) {
+    if !migrated.applied.is_empty() {
+        tracing::info!(applied = migrated.applied.join(", "), "the schema was migrated");
+    }
+    for name in &migrated.put_back {
+        tracing::warn!(name, "another program had dropped or changed a part of the schema; it was put back");
+    }
+    for rule in migrated.put_right.iter().chain(&migrated.lost) {
+        tracing::warn!(rule, "the schema was changed by another program");
+    }
+}
+
+/// A connection of its own that does not go through a proxy, with the schema set.
+pub(super) async fn connect_direct(location: &ServerLocation) -> Result<DatabaseConnection, DatabaseError> {
+    let mut options = ConnectOptions::new(location.direct_url());
+    let schema = location.schema().to_owned();
+    options
+        .max_connections(1)
+        .min_connections(0)
+        .connect_timeout(ANSWER_TIMEOUT)
+        .acquire_timeout(ANSWER_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_postgres_opts(move |options| of_server(options, &schema));
+    let connected = tokio::time::timeout(ANSWER_TIMEOUT, sea_orm::Database::connect(options)).await;
+    connected
+        .map_or_else(|_| Err(DatabaseError::Away("the server did not answer in time".to_owned())), |done| Ok(done?))
+}
+
+/// The options of a connection that keeps a state.
+pub(super) fn of_server(options: PgConnectOptions, schema: &str) -> PgConnectOptions {
+    options.application_name("requery").options([("search_path", format!("{schema},pg_temp"))])
+}
