@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
 
-pub use crate::store::{Engine, by_engine, engine, on_sqlite_only, sqlite3};
+pub use crate::store::{Engine, by_engine, engine, now_ms, on_sqlite_only, sqlite3};
 
 /// The longest time that a test waits for one condition before it fails. It is a bound and not an expected time.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -117,11 +117,6 @@ impl App {
     /// Runs SQL in another process: `sqlite3` with its default pragmas, or `psql`.
     pub fn sql(&self, sql: &str) -> String {
         self.store().sql(sql)
-    }
-
-    /// Runs the SQL for the engine of this test run in another process.
-    pub fn sql_on(&self, sqlite: &str, postgres: &str) -> String {
-        self.sql(by_engine(sqlite, postgres))
     }
 
     /// Runs SQL in another process, and shows the write to the server: all later answers contain it. Without that, an

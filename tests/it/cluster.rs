@@ -39,7 +39,7 @@ const KEEPER: &str = r#"
     "$@" >>"$log" 2>&1 &
     if read -r signal; then
         kill -"$signal" $!
-        wait $!
+        wait $! 2>/dev/null
     else
         kill -QUIT $!
         wait $!

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use requery::protocol::Cursor;
 use requery::server::database::Location;
 
 use crate::cluster::{Cluster, TestDatabase};
@@ -33,19 +34,45 @@ pub fn on_sqlite_only(_reason: &str) -> bool {
     engine() == Engine::Postgres
 }
 
-/// The text for the engine of this test run.
-pub fn by_engine<'a>(sqlite: &'a str, postgres: &'a str) -> &'a str {
+/// The value for the engine of this test run, mostly a statement.
+pub fn by_engine<T>(sqlite: T, postgres: T) -> T {
     match engine() {
         Engine::Sqlite => sqlite,
         Engine::Postgres => postgres,
     }
 }
 
-/// The settings of a connection with which a test runs its writes: those of SQLite, and none on Postgres.
-pub fn pragmas(of_sqlite: &'static [&'static str]) -> &'static [&'static str] {
+/// The present time in milliseconds, as SQL.
+pub fn now_ms() -> &'static str {
+    by_engine(
+        "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)",
+        "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+    )
+}
+
+/// A random whole number from 0 below `most`, as SQL.
+pub fn any_number(most: u32) -> String {
     match engine() {
-        Engine::Sqlite => of_sqlite,
-        Engine::Postgres => &[""],
+        Engine::Sqlite => format!("abs(random() % {most})"),
+        Engine::Postgres => format!("floor(random() * {most})::bigint"),
+    }
+}
+
+/// A random text of four letters, as SQL.
+pub fn any_text() -> &'static str {
+    by_engine("hex(randomblob(2))", "upper(substr(md5(random()::text), 1, 4))")
+}
+
+/// Checks that a cursor is still the same where nothing was written. A cursor of Postgres goes on with the transactions
+/// of all databases of its cluster, so there the check is that it does not go back.
+#[track_caller]
+pub fn assert_same_cursor(found: &str, expected: &str, what: &str) {
+    match engine() {
+        Engine::Sqlite => assert_eq!(found, expected, "{what}"),
+        Engine::Postgres => {
+            let cursor = |text: &str| text.parse::<Cursor>().unwrap();
+            assert!(cursor(found).covers(&cursor(expected)), "{what}: {found} does not cover {expected}");
+        }
     }
 }
 

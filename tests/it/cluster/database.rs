@@ -33,11 +33,8 @@ impl TestDatabase {
 
     /// The same as another role.
     pub fn try_psql_as(&self, role: &str, sql: &str) -> Result<String, String> {
-        let mut command = Command::new("psql");
-        command.args(["-X", "-q", "-At", "-F", "|", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", &self.url]);
-        // The schema may not exist yet, which is a notice about the path for nobody.
-        command.env("PGOPTIONS", format!("-c search_path={SCHEMA} -c client_min_messages=warning"));
-        command.env("PGCLIENTENCODING", "UTF8").env("LC_ALL", "C").env_remove("PGSERVICE");
+        let mut command = self.command();
+        command.args(["-f", "-"]);
         if role != "postgres" {
             command.args(["-U", role]);
         }
@@ -54,5 +51,14 @@ impl TestDatabase {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
+    }
+
+    /// The program `psql` on this database, in the schema of the server.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("psql");
+        command.args(["-X", "-q", "-At", "-F", "|", "-v", "ON_ERROR_STOP=1", "-d", &self.url]);
+        command.env("PGOPTIONS", format!("-c search_path={SCHEMA} -c client_min_messages=warning"));
+        command.env("PGCLIENTENCODING", "UTF8").env("LC_ALL", "C").env_remove("PGSERVICE");
+        command
     }
 }
