@@ -197,9 +197,9 @@ async fn a_large_tree_is_deleted_from_its_leaves_in_steps() {
         "create trigger of_another_program before delete on tasks when old.title = 'top' begin
             select raise(abort, 'refused');
          end",
-        "create function refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$;
+        "create function of_another_program() returns trigger language plpgsql as $$ begin raise 'refused'; end $$;
          create trigger of_another_program before delete on tasks for each row when (old.title = 'top')
-            execute function refuse()",
+            execute function of_another_program()",
     ));
     assert!(client.delete(&format!("/api/v1/tasks/{top}")).await.status >= 400);
     let left = "select title, count(*) from tasks group by title order by title desc";
