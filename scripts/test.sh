@@ -9,6 +9,13 @@ if ! command -v sqlite3 >/dev/null && ! scripts/apt-install sqlite3; then
   exit 1
 fi
 
+# A part of the tests also runs on Postgres 15 or later. Debian has its programs outside of the PATH.
+has_postgres() { command -v psql >/dev/null && { command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; }
+if ! has_postgres && ! scripts/apt-install postgresql; then
+  echo "test.sh: the tests need Postgres 15 or later (apt-get install postgresql, brew install postgresql@17)" >&2
+  exit 1
+fi
+
 for component in rustfmt clippy; do
   if ! cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1; then
     rustup component add "$component"
@@ -42,6 +49,9 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 # for gone after a second. Tests that run at the same time could slow all three down, so these run alone.
 deadlines="forwarder:: late_hooks:: file_check:: streams::load::"
 
+# The suites that run on both engines. The tests below `postgres` need no engine to be named.
+on_postgres="contract:: story:: property:: own_writes:: postgres::"
+
 # Some tests send SIGHUP. A script that `nohup` started ignores it, and its children inherit that.
 hangup=()
 if env --default-signal=HUP true 2>/dev/null; then
@@ -53,6 +63,11 @@ say "tests"
 threads=$((3 * $(getconf _NPROCESSORS_ONLN)))
 # shellcheck disable=SC2046,SC2086
 ${hangup[@]+"${hangup[@]}"} cargo test --workspace --quiet -- $(printf -- '--skip %s ' $deadlines) \
+  --test-threads "$threads"
+
+say "tests on Postgres"
+# shellcheck disable=SC2046,SC2086
+REQUERY_TEST_DATABASE=postgres cargo test --test it --quiet -- $on_postgres $(printf -- '--skip %s ' $deadlines) \
   --test-threads "$threads"
 
 say "tests with deadlines, one at a time"

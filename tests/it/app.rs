@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -19,6 +18,10 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+pub use crate::store::{Engine, by_engine, engine, now_ms, on_sqlite_only, sqlite3};
 
 /// The longest time that a test waits for one condition before it fails. It is a bound and not an expected time.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,7 +55,7 @@ impl App {
 
     /// The same at an address, so that a restarted server has the address of its predecessor.
     pub async fn start_at(address: SocketAddr, folder: Arc<TempDir>, change: impl FnOnce(&mut ServerConfig)) -> Self {
-        let mut config = ServerConfig::new(folder.path().join("requery.db").into());
+        let mut config = ServerConfig::new(Store::of(folder.path()).location());
         change(&mut config);
         // The server has threads of its own, since a test may block its thread while another process writes.
         let listener = bind(address).await;
@@ -100,13 +103,20 @@ impl App {
         format!("http://{}{path}", self.address)
     }
 
+    /// The file of the database, for a test that is about SQLite.
     pub fn path(&self) -> PathBuf {
+        assert_eq!(engine(), Engine::Sqlite, "a test about a file runs on SQLite only");
         self.folder.path().join("requery.db")
     }
 
-    /// Runs SQL in another process, with the default pragmas of `sqlite3`.
+    /// The database.
+    pub fn store(&self) -> Store {
+        Store::of(self.folder.path())
+    }
+
+    /// Runs SQL in another process: `sqlite3` with its default pragmas, or `psql`.
     pub fn sql(&self, sql: &str) -> String {
-        sqlite3(&self.path(), sql)
+        self.store().sql(sql)
     }
 
     /// Runs SQL in another process, and shows the write to the server: all later answers contain it. Without that, an
@@ -125,15 +135,16 @@ impl App {
 
     /// Waits until all changes are folded: a change that another program deletes before is a doubt about the file.
     pub async fn until_folded(&self) {
+        let store = self.store();
         let folded = async {
-            while self.sql("select next > (select max(id) from changes) from folded") != "1" {
+            while !store.is_folded() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         timeout(BACKGROUND_PATIENCE, folded).await.expect("the changes are folded in time");
     }
 
-    /// Lets the server read its file, so that it knows each write of another program. The first frame of a stream can
+    /// Lets the server read its database, so that it knows each write of another program. The first frame of a stream can
     /// lack a write that the server does not know.
     pub async fn know_writes(&self) {
         static READS: AtomicU64 = AtomicU64::new(0);
@@ -171,13 +182,6 @@ pub fn side_by_side<C: Send, R: Send>(cases: impl IntoIterator<Item = C>, run: i
         let started: Vec<_> = cases.into_iter().map(|case| scope.spawn(|| run(case))).collect();
         started.into_iter().map(|case| case.join().expect("a case failed")).collect()
     })
-}
-
-/// Runs SQL with the `sqlite3` program.
-pub fn sqlite3(path: &Path, sql: &str) -> String {
-    let output = Command::new("sqlite3").arg("-cmd").arg(".timeout 5000").arg(path).arg(sql).output().unwrap();
-    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
 /// Overwrites the first page of a table. No process may have the file open.

@@ -101,7 +101,7 @@ async fn run(time: Duration) {
     let violations: Vec<&String> = audits.iter().flat_map(|audit| &audit.report.violations).collect();
     assert!(violations.is_empty(), "{violations:#?}");
     let rest = Rest::at(app.url(""));
-    settle(&viewers.iter().map(|viewer| &**viewer).collect::<Vec<_>>(), &rest, &app.path()).await;
+    settle(&viewers.iter().map(|viewer| &**viewer).collect::<Vec<_>>(), &rest, &app.store()).await;
     // The overview, the bookmarks and the tasks.
     command.settle(&rest, TASKS + 2).await;
 }

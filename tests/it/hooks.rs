@@ -23,7 +23,7 @@ mod words;
 mod work;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use requery::agent::hook_catalogue::{HookName, PairedRow, Registration, RowEffect, StatusEffect};
 use requery::agent::runtime::AgentRuntime;
@@ -35,6 +35,9 @@ use sea_orm::{
     QueryFilter, QueryOrder, TransactionTrait,
 };
 use serde_json::{Value, json};
+
+use crate::app::by_engine;
+use crate::store;
 
 /// The page with the table of hooks.
 const MANUAL: &str = "docs/hooks.md";
@@ -198,9 +201,12 @@ impl Store {
     }
 
     async fn connect(folder: &Path) -> DatabaseConnection {
-        let file: PathBuf = folder.join("test.db");
-        let mut options = ConnectOptions::new(format!("sqlite://{}?mode=rwc", file.display()));
-        options.max_connections(1).sqlx_logging(false);
+        let url = match store::Store::of(folder) {
+            store::Store::File(path) => format!("sqlite://{}?mode=rwc", path.display()),
+            store::Store::Postgres(database) => database.url,
+        };
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(1).sqlx_logging(false).set_schema_search_path("requery");
         options.map_sqlx_sqlite_opts(|options| options.pragma("synchronous", "off"));
         Database::connect(options).await.expect("a database")
     }
@@ -227,7 +233,12 @@ impl Store {
 
     /// Counts the events of each task into its row.
     async fn count_events(&self) {
-        self.db.execute_unprepared("update tasks set counted_to = counted_to").await.expect("counted");
+        // On Postgres the server adds them up.
+        let sql = by_engine(
+            "update tasks set counted_to = counted_to",
+            "update tasks set event_count = task_counts.event_count from task_counts where task_counts.id = tasks.id",
+        );
+        self.db.execute_unprepared(sql).await.expect("counted");
     }
 
     async fn events(&self) -> Vec<event::Model> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod app;
+mod cluster;
 mod home;
 mod io_faults;
 mod process;
@@ -11,6 +12,7 @@ mod random_cases;
 mod screens;
 mod small_disk;
 mod sources;
+mod store;
 mod viewer;
 
 mod crates;
@@ -43,6 +45,7 @@ mod misbehaving;
 mod moves;
 mod own_writes;
 mod plans;
+mod postgres;
 mod rest;
 mod schema;
 mod scopes;

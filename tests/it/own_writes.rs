@@ -53,14 +53,14 @@ async fn eight_writers_end_with_every_client_equal_to_the_database() {
     let answers = futures_util::future::join_all(names.map(write)).await;
 
     // One cursor stands for one state of the database, whoever got it and for which body.
-    let mut states: BTreeMap<u64, String> = BTreeMap::new();
+    let mut states: BTreeMap<String, String> = BTreeMap::new();
     let mut contradictions = 0;
     for (cursor, title) in answers.into_iter().flatten() {
-        let known = states.entry(cursor.snapshot().xmax()).or_insert_with(|| title.clone());
+        let known = states.entry(cursor.to_string()).or_insert_with(|| title.clone());
         contradictions += usize::from(*known != title);
     }
     assert_eq!(contradictions, 0, "of {} answers", WRITERS * WRITES * 2);
     let viewers: Vec<&Viewer> = viewers.iter().collect();
     assert!(viewers.iter().all(|viewer| viewer.watched().contains(&ReadModel::Overview)));
-    settle(&viewers, &Rest::at(app.url("")), &app.path()).await;
+    settle(&viewers, &Rest::at(app.url("")), &app.store()).await;
 }

@@ -2,7 +2,6 @@
 //! and no clock is in them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use requery::protocol::Cursor;
@@ -16,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Ws, sqlite3};
+use crate::app::Ws;
+use crate::store::Store;
 
 mod codings;
 mod equal;
@@ -31,7 +31,7 @@ struct Cached {
     database: Database,
     address: SocketAddr,
     http: reqwest::Client,
-    path: PathBuf,
+    store: Store,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
     _folder: TempDir,
@@ -62,8 +62,8 @@ impl Cached {
 
     async fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let folder = TempDir::new().unwrap();
-        let path = folder.path().join("requery.db");
-        let mut config = ServerConfig::new(path.clone().into());
+        let store = Store::of(folder.path());
+        let mut config = ServerConfig::new(store.location());
         change(&mut config);
         let database = Database::open(config.database.clone()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -77,7 +77,7 @@ impl Cached {
         });
         is_ready.await.unwrap();
         let http = reqwest::Client::new();
-        Self { database, address, http, path, shutdown, serving, _folder: folder }
+        Self { database, address, http, store, shutdown, serving, _folder: folder }
     }
 
     async fn stop(self) {
@@ -121,8 +121,8 @@ impl Cached {
 
     /// Runs SQL in another process.
     async fn sql(&self, sql: &str) -> String {
-        let (path, sql) = (self.path.clone(), sql.to_owned());
-        tokio::task::spawn_blocking(move || sqlite3(&path, &sql)).await.unwrap()
+        let (store, sql) = (self.store.clone(), sql.to_owned());
+        tokio::task::spawn_blocking(move || store.sql(&sql)).await.unwrap()
     }
 
     async fn ws(&self) -> Ws {

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::app::sqlite3;
+use crate::store;
 
 const NOW: i64 = 1_700_000_000_000;
 const UNKNOWN: &str = "0190b0a0-0000-7000-8000-0000000000ff";
@@ -45,7 +45,7 @@ struct Store {
 impl Store {
     async fn open() -> Self {
         let folder = TempDir::new().unwrap();
-        let database = Database::open(folder.path().join("requery.db").into()).await.unwrap();
+        let database = Database::open(store::Store::of(folder.path()).location()).await.unwrap();
         let store = Self { folder, database };
         for ([task, session, event, bookmark], project) in [(OWN, "own"), (FOREIGN, "secret")] {
             store.sql(&format!(
@@ -59,7 +59,7 @@ impl Store {
     }
 
     fn sql(&self, sql: &str) -> String {
-        sqlite3(&self.folder.path().join("requery.db"), sql)
+        store::Store::of(self.folder.path()).sql(sql)
     }
 
     async fn write<T>(

@@ -2,13 +2,13 @@
 //! server-sent events.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use requery::engine::EngineSettings;
 
 use crate::proxy::Proxy;
+use crate::store::Store;
 use crate::viewer::{Rest, Viewer, settle};
 
 pub struct Screens {
@@ -39,7 +39,7 @@ impl Screens {
     }
 
     /// Waits until both screens show the answers of the server, and checks these against the database.
-    pub async fn settle(&self, database: &Path) {
+    pub async fn settle(&self, database: &Store) {
         settle(&self.viewers.iter().collect::<Vec<_>>(), &self.rest, database).await;
     }
 }

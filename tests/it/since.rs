@@ -20,10 +20,11 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::app::{App, PATIENCE, sqlite3};
+use crate::app::{App, PATIENCE, on_sqlite_only};
 use crate::property::world::{End, Sql, Write, id, request, statement};
 use crate::property::{sql, write};
 use crate::random_cases::with_real_server;
+use crate::store::{Store, any_text, assert_same_cursor};
 use merge::merge;
 use plain::{PLAIN, plain};
 
@@ -141,7 +142,7 @@ impl Client {
                 self.asked[read_of(&path)] += 1;
                 self.merged[read_of(&path)] += u32::from(answer["full"] == false);
                 assert_eq!(merge(held, &answer), whole, "{path}\nheld {held}\nanswer {answer}");
-                assert_eq!(merged_cursor, cursor, "{path}");
+                assert_same_cursor(&cursor, &merged_cursor, &path);
             }
         }
         if let (Some(next), true) = (whole["next"].as_str(), self.held.len() < 24 && !path.contains("before")) {
@@ -340,16 +341,19 @@ async fn rows_that_leave_are_taken_out_and_the_list_is_filled_up() {
         client.ask(0).await;
         assert_eq!(client.merged.iter().sum::<u32>(), merged + 1, "{path} after {change}");
     }
+    if on_sqlite_only("no program but the server prunes the log of Postgres") {
+        return;
+    }
     // The log does not tell of the pruned change any more.
     for path in ["tasks?limit=50".to_owned(), format!("tasks/{task}?"), "bookmarks?limit=50".to_owned()] {
         client.held = vec![Held { path, answers: Vec::new() }];
         client.ask(0).await;
         let gone = format!(
-            "update tasks set title = hex(randomblob(4)) where id = '{task}'; delete from bookmarks where task_id = '{task}'"
+            "update tasks set title = {} where id = '{task}'; delete from bookmarks where task_id = '{task}'",
+            any_text()
         );
         // The last change, whose row stays, is one of another read model.
-        let (bookmark, title) =
-            (plain(2, 0), format!("update tasks set model = hex(randomblob(4)) where id = '{task}';"));
+        let (bookmark, title) = (plain(2, 0), format!("update tasks set model = {} where id = '{task}';", any_text()));
         let last = if client.held[0].path.starts_with("bookmarks") { bookmark + &title } else { bookmark };
         client.sql(gone + "; " + &last).await;
         client.app.until_folded().await;
@@ -416,19 +420,16 @@ async fn the_whole_answer_comes_where_the_log_does_not_name_the_rows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refetch_costs_as_much_as_the_change() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("requery.db");
-    let database = Database::open(path.clone().into()).await.unwrap();
+    let store = Store::of(folder.path());
+    let database = Database::open(store.location()).await.unwrap();
     let task = id(0, 0);
-    sqlite3(
-        &path,
-        &format!(
-            "insert into tasks (id, title) values ('{task}', 'long');
+    store.sql(&format!(
+        "insert into tasks (id, title) values ('{task}', 'long');
              with recursive n (i) as (select 1 union all select i + 1 from n where i < 100000)
              insert into events (task_id, kind, title) select '{task}', 'log', i from n"
-        ),
-    );
+    ));
     let cursor: Cursor = database.snapshot(Scope::All).await.unwrap().cursor().clone();
-    sqlite3(&path, &format!("insert into events (task_id, kind) values ('{task}', 'log')"));
+    store.sql(&format!("insert into events (task_id, kind) values ('{task}', 'log')"));
     // The rows, and the keys that a query returns in one row.
     let counts = || (database.metrics().rows_read.get(), database.metrics().keys_read.get());
     let rows_of = async |cursor: Option<&Cursor>| {

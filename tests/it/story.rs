@@ -1,9 +1,9 @@
-//! A day of agents from the recordings. Meanwhile the server is killed twice, and `sqlite3` writes to its database. In
+//! A day of agents from the recordings. Meanwhile the server is killed twice, and another program writes to its database. In
 //! the end no record is lost or stored twice, and every client shows the state of the database without a reload.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,8 +15,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::app::sqlite3;
+use crate::app::by_engine;
 use crate::proxy::Proxy;
+use crate::store::Store;
 use crate::viewer::{Rest, Viewer, settle};
 
 /// A bound far above the time that each step takes.
@@ -37,7 +38,7 @@ async fn screens_converge_after_the_server_is_killed_while_sqlite3_writes() {
     let rest = Rest::at(server.url());
 
     let sql = "insert into tasks (title) values ('written beside'); select id from tasks where source = 'sql'";
-    let beside = sqlite3(&server.database(), sql);
+    let beside = server.database().sql(sql);
     wait_for_title(&viewers, "written beside").await;
     // One of 20 answers is lost: the server has stored the record, and the agent gets no confirmation.
     let lossy = Proxy::start(server.address, false).await;
@@ -50,7 +51,7 @@ async fn screens_converge_after_the_server_is_killed_while_sqlite3_writes() {
     wait_for_events(&by_socket, 60).await;
     server.kill_in_the_middle().await;
     // No server runs during this write. The trigger logs the change, so the next server finds it.
-    sqlite3(&server.database(), &format!("update tasks set title = 'while it was away' where id = '{beside}'"));
+    server.database().sql(&format!("update tasks set title = 'while it was away' where id = '{beside}'"));
     server.serve().await;
     wait_for_title(&viewers, "while it was away").await;
     let bookmark = json!({ "task_id": beside, "note": "look here" });
@@ -59,7 +60,7 @@ async fn screens_converge_after_the_server_is_killed_while_sqlite3_writes() {
     wait_for_events(&by_events, 180).await;
     server.kill_in_the_middle().await;
     server.serve().await;
-    sqlite3(&server.database(), &format!("update tasks set title = 'and back' where id = '{beside}'"));
+    server.database().sql(&format!("update tasks set title = 'and back' where id = '{beside}'"));
     wait_for_title(&viewers, "and back").await;
 
     let mut retried = 0;
@@ -78,12 +79,12 @@ async fn screens_converge_after_the_server_is_killed_while_sqlite3_writes() {
     replay("claude-code-busy-day.jsonl", &undisturbed.url(), "max").await.unwrap();
     replay("codex-two-sessions.jsonl", &undisturbed.url(), "max").await.unwrap();
     for database in [server.database(), undisturbed.database()] {
-        assert_eq!(sqlite3(&database, "select count(*) from deliveries"), RECORDS.to_string());
+        assert_eq!(database.sql("select count(*) from deliveries"), RECORDS.to_string());
     }
     assert_eq!(contents(&server.database()), contents(&undisturbed.database()));
 
     // A write by `sqlite3` to a task of an agent reaches the viewers too.
-    sqlite3(&server.database(), "update tasks set title = 'renamed' where source = 'codex' and status = 'completed'");
+    server.database().sql("update tasks set title = 'renamed' where source = 'codex' and status = 'completed'");
     wait_for_title(&viewers, "renamed").await;
     settle(&viewers, &rest, &server.database()).await;
 }
@@ -93,7 +94,7 @@ async fn screens_converge_after_the_server_is_killed_while_sqlite3_writes() {
 async fn one_sql_write_causes_one_refetch_of_each_watched_read_model() {
     let server = Server::start().await;
     let insert = "insert into tasks (title) values ('one'), ('two'); select id from tasks where title = 'one'";
-    let id = sqlite3(&server.database(), insert);
+    let id = server.database().sql(insert);
     let task = ReadModel::Task(id.parse().unwrap());
     let proxy = Proxy::start(server.address, true).await;
     let mut watching = WatchCommand::start(&["--task", &id, "--server", &proxy.url()]);
@@ -105,7 +106,7 @@ async fn one_sql_write_causes_one_refetch_of_each_watched_read_model() {
     assert_eq!(fresh, BTreeSet::from(["overview".to_owned(), task.to_string()]));
     let before = proxy.requests().len();
 
-    sqlite3(&server.database(), &format!("update tasks set title = 'x' where id = '{id}'"));
+    server.database().sql(&format!("update tasks set title = 'x' where id = '{id}'"));
     let mut lines = [watching.fresh_line().await, watching.fresh_line().await];
     lines.sort_by_key(|line| line["read_model"].to_string());
     for line in &lines {
@@ -132,7 +133,7 @@ impl Server {
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let child = serve(address, &folder.path().join("requery.db")).await;
+        let child = serve(address, &Store::of(folder.path())).await;
         Self { address, folder, child }
     }
 
@@ -144,7 +145,7 @@ impl Server {
     /// Kills the server while records are still to come.
     async fn kill_in_the_middle(&mut self) {
         self.child.kill().await.unwrap();
-        let taken: u64 = sqlite3(&self.database(), "select count(*) from deliveries").parse().unwrap();
+        let taken: u64 = self.database().sql("select count(*) from deliveries").parse().unwrap();
         assert!((1..RECORDS).contains(&taken), "{taken} of {RECORDS} records were taken");
     }
 
@@ -152,15 +153,15 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    fn database(&self) -> PathBuf {
-        self.folder.path().join("requery.db")
+    fn database(&self) -> Store {
+        Store::of(self.folder.path())
     }
 }
 
-async fn serve(address: SocketAddr, database: &Path) -> Child {
+async fn serve(address: SocketAddr, database: &Store) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_requery"))
         .args(["serve", "--listen", &address.to_string(), "--database-url"])
-        .arg(database)
+        .arg(database.argument())
         .env("REQUERY_LOG", "error")
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -213,8 +214,9 @@ async fn until(viewer: &Viewer, shown: impl Fn(&Viewer) -> bool) {
 }
 
 /// The rows made from the records of agents, without ids and times, which differ in each run.
-fn contents(database: &Path) -> Vec<Value> {
-    let sql = "
+fn contents(database: &Store) -> Vec<Value> {
+    let sql = by_engine(
+"
         select json_array('task', source, external_id, title, project, status, mode, workspace, status_reason, summary,
             task_counts.event_count, created_at <= status_since)
             from tasks join task_counts using (id) where source <> 'sql' order by source, external_id;
@@ -230,8 +232,26 @@ fn contents(database: &Path) -> Vec<Value> {
             from events join tasks on tasks.id = task_id
             window of_task as (partition by task_id order by position)
             order by tasks.external_id, position;
-        select json_array('rows', kind, state, count(*)) from events group by kind, state order by kind, state;";
-    let rows = sqlite3(database, sql);
+        select json_array('rows', kind, state, count(*)) from events group by kind, state order by kind, state;",
+"
+        select jsonb_build_array('task', source, external_id, title, project, status, mode, workspace, status_reason, summary,
+            task_counts.event_count, created_at <= status_since)
+            from tasks join task_counts using (id) where source <> 'sql' order by source, external_id;
+        select jsonb_build_array('session', tasks.external_id, row_number() over of_task, sessions.source,
+            runtime_session_id, sessions.status, sessions.summary, ended_at is not null)
+            from sessions join tasks on tasks.id = task_id
+            window of_task as (partition by task_id order by sessions.started_at, sessions.id)
+            order by tasks.external_id, sessions.started_at, sessions.id;
+        select jsonb_build_array('event', tasks.external_id, row_number() over of_task, kind, family, lane, state,
+            events.title, body, metadata::jsonb, truncated, events.external_id,
+            (select count(*) from sessions before where before.task_id = events.task_id and (before.started_at, before.id) <=
+                (select own.started_at, own.id from sessions own where own.id = session_id)))
+            from events join tasks on tasks.id = task_id
+            window of_task as (partition by task_id order by position)
+            order by tasks.external_id, position;
+        select jsonb_build_array('rows', kind, state, count(*)) from events group by kind, state order by kind, state;",
+    );
+    let rows = database.sql(sql);
     rows.lines().map(|row| serde_json::from_str(row).unwrap_or_else(|error| panic!("{error}: {row}"))).collect()
 }
 

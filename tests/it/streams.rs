@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use tokio::time::timeout;
 
-use crate::app::{App, PATIENCE, Ws};
+use crate::app::{App, Engine, PATIENCE, Ws, engine, on_sqlite_only};
 use crate::rest::Client;
 
 mod load;
@@ -170,15 +170,16 @@ async fn a_resumed_stream_lists_exactly_the_changed_read_models() {
     let app = App::start_in(folder, |_| ()).await;
     let again = app.ws(&format!("?since={since}")).await.frame().await;
     assert_eq!((kind(&again), &again["payload"]["stale"]), ("resumed", &changed["payload"]["stale"]));
-    assert_ne!(
-        again["cursor"].as_str().unwrap().split(':').next(),
-        since.split(':').next(),
-        "a restarted server begins a new epoch"
-    );
+    let is_of_epoch = again["cursor"].as_str().unwrap().split(':').next() == since.split(':').next();
+    // The epoch of Postgres is that of the database.
+    assert_eq!(is_of_epoch, engine() == Engine::Postgres, "a restarted server begins a new epoch");
 }
 
 #[tokio::test]
 async fn a_cursor_that_cannot_be_resumed_gets_a_snapshot() {
+    if on_sqlite_only("its cursors are numbers of the log") {
+        return;
+    }
     let app = App::start().await;
     app.sql("insert into tasks (title) values ('a'), ('b')");
     let cursor = app.ws("").await.frame().await["cursor"].as_str().unwrap().to_owned();

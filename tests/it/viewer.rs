@@ -1,7 +1,6 @@
 //! A client, the read models that it watches, and the comparison of its state with the server and the database.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::app::sqlite3;
+use crate::store::Store;
 
 /// The longest time until all viewers show the state of the database again.
 pub const SETTLE_LIMIT: Duration = Duration::from_secs(20);
@@ -145,7 +144,7 @@ async fn observe(
 }
 
 /// Waits until the state of every viewer equals the answers of the server, and checks these against the database.
-pub async fn settle(viewers: &[&Viewer], rest: &Rest, database: &Path) {
+pub async fn settle(viewers: &[&Viewer], rest: &Rest, database: &Store) {
     let began = Instant::now();
     loop {
         let mut differences = Vec::new();
@@ -248,46 +247,52 @@ fn comparable(model: &ReadModel, parts: &Parts) -> Value {
 }
 
 /// The same values selected from the database, or `None` for a task that does not exist.
-fn stored(database: &Path, model: &ReadModel) -> Option<Value> {
-    let list = |rows: &str| format!("(select json_group_array(json(row)) from ({rows}))");
+fn stored(database: &Store, model: &ReadModel) -> Option<Value> {
+    let (array, of_rows) = match database {
+        Store::File(_) => ("json_array", "json_group_array(json(shown))"),
+        Store::Postgres(_) => ("json_build_array", "coalesce(json_agg(shown), '[]')"),
+    };
+    let list = |rows: &str| format!("(select {of_rows} from ({rows}) as listed)");
     let sql = match model {
         ReadModel::Overview => {
             let count = |status: &str| format!("(select count(*) from tasks where status like '{status}')");
             format!(
-                "select json_array(json_array({}, {}, {}, {}, {}), (select coalesce(sum(event_count), 0) from task_counts), {})",
+                "select {array}({array}({}, {}, {}, {}, {}), (select coalesce(sum(event_count), 0) from task_counts), {})",
                 count("%"),
                 count("running"),
                 count("waiting"),
                 count("completed"),
                 count("errored"),
-                list(
-                    "select json_array(id, title, status) as row from tasks join task_counts using (id)
+                list(&format!(
+                    "select {array}(id, title, status) as shown from tasks join task_counts using (id)
                         order by task_counts.changed_at desc, id desc limit 50"
-                )
+                ))
             )
         }
         ReadModel::Task(id) => format!(
-            "select json_array(json_array(json_array(title, status, project)), {}, {}, {}) from tasks where id = '{id}'",
+            "select {array}({array}({array}(title, status, project)), {}, {}, {}) from tasks where id = '{id}'",
             list(&format!(
-                "select json_array(id, status) as row from sessions where task_id = '{id}' \
+                "select {array}(id, status) as shown from sessions where task_id = '{id}' \
                  order by started_at desc, id desc limit 100"
             )),
             list(&format!(
-                "select json_array(id, title, status) as row from tasks where parent_task_id = '{id}' \
+                "select {array}(id, title, status) as shown from tasks where parent_task_id = '{id}' \
                  order by created_at desc, id desc limit 100"
             )),
             list(&format!(
-                "select json_array(id, kind, state, title) as row from events where task_id = '{id}' \
+                "select {array}(id, kind, state, title) as shown from events where task_id = '{id}' \
                  order by position desc limit 50"
             )),
         ),
         ReadModel::Bookmarks => format!(
             "select {}",
-            list("select json_array(id, title, note) as row from bookmarks order by updated_at desc, id desc limit 50")
+            list(&format!(
+                "select {array}(id, title, note) as shown from bookmarks order by updated_at desc, id desc limit 50"
+            ))
         ),
         other => panic!("add the statement for {other} here"),
     };
-    let text = sqlite3(database, &sql);
+    let text = database.sql(&sql);
     (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap())
 }
 

@@ -2,6 +2,7 @@
 //! are deleted without notices of their own.
 
 use super::Wire;
+use super::wire::each_of;
 
 const PRAGMAS: [&str; 4] = [
     "",
@@ -26,7 +27,7 @@ const TREE: &str = "
 
 #[tokio::test]
 async fn deleting_a_tree_sends_one_notice_for_each_task() {
-    for pragmas in PRAGMAS {
+    for pragmas in each_of(&PRAGMAS) {
         let mut wire = Wire::start_with(pragmas).await;
         wire.write(TREE).await;
         wire.frames().await;
@@ -48,7 +49,7 @@ async fn deleting_a_tree_sends_one_notice_for_each_task() {
 
 #[tokio::test]
 async fn deleting_all_tasks_sends_one_notice_for_each_task() {
-    for pragmas in PRAGMAS {
+    for pragmas in each_of(&PRAGMAS) {
         let mut wire = Wire::start_with(pragmas).await;
         wire.write(TREE).await;
         wire.frames().await;
@@ -94,7 +95,7 @@ async fn a_change_of_parent_sends_notices_for_both_parents() {
 
 #[tokio::test]
 async fn deleting_rows_of_a_task_sends_notices_of_that_task() {
-    for pragmas in PRAGMAS {
+    for pragmas in each_of(&PRAGMAS) {
         let mut wire = Wire::start_with(pragmas).await;
         wire.write("insert into tasks (id, title, project) values ('{a}', 'a', 'p')").await;
         wire.write("insert into sessions (id, task_id) values ('{s}', '{a}')").await;

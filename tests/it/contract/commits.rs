@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use super::Wire;
 use super::wire::expand;
-use crate::app::{App, PATIENCE};
+use crate::app::{App, PATIENCE, by_engine, on_sqlite_only};
+use crate::store::Store;
 
 /// Long enough for a notice that is sent too early to arrive.
 const EARLY_NOTICE_WAIT: Duration = Duration::from_millis(300);
@@ -18,8 +19,8 @@ const EARLY_NOTICE_WAIT: Duration = Duration::from_millis(300);
 #[tokio::test]
 async fn no_notice_precedes_its_commit() {
     let mut wire = Wire::start().await;
-    let mut other = Sqlite::open(&wire.app);
-    other.run("begin immediate; insert into tasks (id, title) values ('{a}', 'a');");
+    let mut other = Shell::open(&wire.app);
+    other.run("begin; insert into tasks (id, title) values ('{a}', 'a');");
     check_no_frame(&mut wire).await;
     other.run("insert into events (id, task_id, kind) values ('{e}', '{a}', 'log');");
     check_no_frame(&mut wire).await;
@@ -38,7 +39,7 @@ async fn a_rollback_sends_no_notice() {
     let mut wire = Wire::start().await;
     wire.write("insert into tasks (id, title) values ('{a}', 'a')").await;
     wire.frames().await;
-    let mut other = Sqlite::open(&wire.app);
+    let mut other = Shell::open(&wire.app);
     other.run("begin; insert into tasks (title) values ('x'); delete from tasks where id = '{a}'; rollback;");
     assert_eq!(wire.frames().await, [""; 0]);
     // The same for a savepoint. No reader waits for the change ids of its undone writes.
@@ -52,7 +53,7 @@ async fn a_rollback_sends_no_notice() {
     // A statement that fails at its second row, and a writer that is killed before its commit.
     let half = "insert into tasks (title) values ('z'), ('')";
     wire.refuses(half, "title_is_1_to_500_characters").await;
-    other.run("begin immediate; insert into tasks (title) values ('w');");
+    other.run("begin; insert into tasks (title) values ('w');");
     other.kill();
     assert_eq!(wire.frames().await, [""; 0]);
     wire.check_figures(&[]).await;
@@ -61,9 +62,12 @@ async fn a_rollback_sends_no_notice() {
 /// A request that waits for the write lock sends its notice after the notice of the writer that held the lock.
 #[tokio::test]
 async fn notices_follow_the_order_of_the_commits() {
+    if on_sqlite_only("the writers of Postgres do not wait for each other") {
+        return;
+    }
     let mut wire = Wire::start().await;
-    let mut other = Sqlite::open(&wire.app);
-    other.run("begin immediate; insert into tasks (id, title) values ('{a}', 'a');");
+    let mut other = Shell::open(&wire.app);
+    other.run("begin; insert into tasks (id, title) values ('{a}', 'a');");
     let body = expand(r#"{"task_id":"{b}","title":"b"}"#);
     let request = reqwest::Client::new()
         .post(wire.app.url("/api/v1/tasks"))
@@ -89,9 +93,9 @@ async fn concurrent_writers_lose_no_notice() {
     wire.write("insert into tasks (id, title) values ('{a}', 'a'), ('{b}', 'b'), ('{c}', 'c')").await;
     wire.frames().await;
     let writers = ["{a}", "{b}"].map(|task| {
-        let path = wire.app.path();
+        let store = wire.app.store();
         let sql = expand(&format!("insert into events (task_id, kind) values ('{task}', 'log');")).repeat(EACH);
-        tokio::task::spawn_blocking(move || super::wire::try_sqlite3(&path, &sql).unwrap())
+        tokio::task::spawn_blocking(move || store.sql(&sql))
     });
     for at in 0..EACH {
         wire.write(&format!(r#"POST /api/v1/tasks/{{c}}/events {{"kind":"log","title":"{at}"}}"#)).await;
@@ -119,8 +123,9 @@ async fn server_sent_events_have_exactly_these_bytes() {
     let request = format!("GET /api/v1/stream HTTP/1.0\r\nHost: {}\r\n\r\n", app.address);
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut read = String::new();
-    let mut until = async |end: &str, from: usize| -> String {
-        while !read[from..].ends_with(end) {
+    // The cursor of an event is its `id:` line, which ends it.
+    let mut until_cursor = async |from: usize| -> String {
+        while !(read[from..].contains("\nid: ") && read.ends_with("\n\n")) {
             let mut some = [0; 4096];
             let count = timeout(PATIENCE, socket.read(&mut some)).await.expect("no bytes in time").unwrap();
             assert!(count > 0, "{read}");
@@ -128,7 +133,7 @@ async fn server_sent_events_have_exactly_these_bytes() {
         }
         read[from..].to_owned()
     };
-    let first = until("\n\n", 0).await;
+    let first = until_cursor(0).await;
     let (head, snapshot) = first.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("content-type: text/event-stream"), "{head}");
     assert!(snapshot.starts_with(r#"data: {"type":"snapshot","payload":{"stats":{"#), "{snapshot}");
@@ -137,16 +142,20 @@ async fn server_sent_events_have_exactly_these_bytes() {
         "begin; insert into tasks (id, title, project) values ('{a}', 'a', 'p \"é\"'); \
          insert into events (id, task_id, kind) values ('{e}', '{a}', 'log'), ('{f}', '{a}', 'log'); commit",
     ));
+    let second = until_cursor(first.len()).await;
+    let cursor = second.trim_end().rsplit_once("\nid: ").unwrap().1;
+    assert!(cursor.starts_with(&format!("{epoch}:")), "{cursor}");
+    assert!(cursor.ends_with(by_engine(":4:4:", "")), "{cursor}");
     let expected = expand(
-        r#"data: {"type":"task.started","payload":{"task_id":"{a}","project":"p \"é\"","parent_task_id":null},"cursor":"EPOCH:4:4:","more":true}
+        r#"data: {"type":"task.started","payload":{"task_id":"{a}","project":"p \"é\"","parent_task_id":null},"cursor":"CURSOR","more":true}
 
-data: {"type":"event.logged","payload":{"event_id":"{f}","task_id":"{a}","project":"p \"é\"","kinds":["log"],"lanes":["system"]},"cursor":"EPOCH:4:4:","count":2}
-id: EPOCH:4:4:
+data: {"type":"event.logged","payload":{"event_id":"{f}","task_id":"{a}","project":"p \"é\"","kinds":["log"],"lanes":["system"]},"cursor":"CURSOR","count":2}
+id: CURSOR
 
 "#,
     )
-    .replace("EPOCH", epoch);
-    assert_eq!(until(":4:4:\n\n", first.len()).await, expected);
+    .replace("CURSOR", cursor);
+    assert_eq!(second, expected);
 }
 
 async fn check_no_frame(wire: &mut Wire) {
@@ -154,33 +163,39 @@ async fn check_no_frame(wire: &mut Wire) {
     assert!(frame.is_err(), "{frame:?}");
 }
 
-/// A running `sqlite3` program, which can hold a transaction open.
-struct Sqlite {
+/// A running `sqlite3` or `psql` program, which can hold a transaction open.
+struct Shell {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
-impl Sqlite {
+impl Shell {
     fn open(app: &App) -> Self {
-        let mut child = Command::new("sqlite3")
-            .args(["-bail", "-cmd", ".timeout 5000"])
-            .arg(app.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = match app.store() {
+            Store::File(path) => {
+                let mut command = Command::new("sqlite3");
+                command.args(["-bail", "-cmd", ".timeout 5000"]).arg(path);
+                command
+            }
+            Store::Postgres(database) => {
+                let mut command = database.command();
+                command.args(["-f", "-"]);
+                command
+            }
+        };
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Self { child, input, output }
     }
 
     /// Runs statements to their end.
     fn run(&mut self, sql: &str) {
-        writeln!(self.input, "{}\n.print done", expand(sql)).unwrap();
+        writeln!(self.input, "{}\n{}", expand(sql), by_engine(".print done", "\\! echo done")).unwrap();
         let mut line = String::new();
         while line.trim() != "done" {
             line.clear();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "sqlite3 failed: {sql}");
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "the program failed: {sql}");
         }
     }
 

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +17,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::app::{App, PATIENCE, Sse, Ws, sqlite3};
+use crate::app::{App, Engine, PATIENCE, Sse, Ws, by_engine, engine};
 use crate::rest::Client;
+use crate::store::Store;
 
 /// The beginning of every named id.
 const NAMED: &str = "0190b0a0-0000-7000-8000-";
@@ -33,7 +33,7 @@ pub struct Wire {
     pub sse: Sse,
     client: Client,
     schemas: Schemas,
-    /// The pragmas that the `sqlite3` process sets before it writes.
+    /// The pragmas that the `sqlite3` process sets before it writes. Empty on Postgres.
     pub pragmas: &'static str,
 }
 
@@ -42,7 +42,7 @@ impl Wire {
         Self::start_with("").await
     }
 
-    /// A server whose database the `sqlite3` process writes with these pragmas.
+    /// A server whose database the other process writes with these pragmas.
     pub async fn start_with(pragmas: &'static str) -> Self {
         let app = App::start_with(|config| config.window = Duration::from_millis(5)).await;
         let (mut ws, mut sse) = (app.ws("").await, app.sse("", "").await);
@@ -70,11 +70,11 @@ impl Wire {
             }
             None => self.try_sql(write).expect_err(write),
         };
-        assert!(failed.contains(reason), "{write}\n{failed}\nnot: {reason}");
+        assert!(is_reason(&failed, reason), "{write}\n{failed}\nnot: {reason}");
         assert_eq!(self.frames().await, [""; 0], "{write}");
     }
 
-    /// Runs one write: a request such as `POST /path {}`, otherwise SQL in one transaction of the `sqlite3` process.
+    /// Runs one write: a request such as `POST /path {}`, otherwise SQL in one transaction of another process.
     pub async fn write(&mut self, write: &str) {
         match Request::parse(write) {
             Some(request) => {
@@ -108,7 +108,7 @@ impl Wire {
         }
     }
 
-    /// The output of `sqlite3`.
+    /// The output of `sqlite3` or `psql`.
     pub fn sql(&self, sql: &str) -> String {
         self.app.sql(&format!("{}{}", self.pragmas, expand(sql)))
     }
@@ -121,7 +121,8 @@ impl Wire {
     }
 
     fn try_sql(&self, sql: &str) -> Result<String, String> {
-        try_sqlite3(&self.app.path(), &format!("{}begin immediate; {}; commit", self.pragmas, expand(sql)))
+        let begin = by_engine("begin immediate", "begin");
+        self.app.store().try_sql(&format!("{}{begin}; {}; commit", self.pragmas, expand(sql)))
     }
 
     async fn send(&self, Request { method, path, body }: Request) -> crate::rest::Answer {
@@ -131,17 +132,15 @@ impl Wire {
 
 /// Folds the log and compares the kept figures with figures counted from the tables.
 pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]) {
-    let path = folder.path().join("requery.db");
-    let database = open(&path).await;
+    let database = open(folder.path()).await;
     fold::fold_all(&database).await.unwrap();
     database.close("it was counted").await;
-    let kept = sqlite3(
-        &path,
+    let store = Store::of(folder.path());
+    let kept = store.sql(
         "select project, figure, value from figures
          union all select project, 'hour.' || hour, events from activity order by 1, 2",
     );
-    let counted = sqlite3(
-        &path,
+    let counted = store.sql(
         "create temp view usage_of_tasks as
              select tasks.project, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens,
                  usage.cache_write_tokens, usage.cost_usd_micros
@@ -150,7 +149,7 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
          union all select project, 'source.' || source, count(*) from tasks group by 1, 2
          union all select project, 'events', sum(task_counts.event_count) from tasks join task_counts using (id)
              group by 1 having sum(task_counts.event_count) > 0
-         union all select project, 'hour.' || (min(happened_at, at) / 3600000), count(*) from changes
+         union all select project, 'hour.' || (case when happened_at < at then happened_at else at end / 3600000), count(*) from changes
              where kind = 'event.logged' group by 1, 2
          union all select * from (
              select project, 'usage.answers', count(*) as value from usage_of_tasks group by 1
@@ -160,14 +159,15 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
              union all select project, 'usage.output_tokens', sum(output_tokens) from usage_of_tasks group by 1
              union all select project, 'usage.cache_read_tokens', sum(cache_read_tokens) from usage_of_tasks group by 1
              union all select project, 'usage.cache_write_tokens', sum(cache_write_tokens) from usage_of_tasks group by 1
-         ) where value <> 0
+         ) as sums where value <> 0
          order by 1, 2",
     );
     assert_eq!(kept, counted, "the figures");
-    let off = sqlite3(
-        &path,
-        "select id, event_count - (select count(*) from events where task_id = task_counts.id) as gone
-         from task_counts where gone <> 0 order by id",
+    let off = store.sql(
+        "select id, gone from (
+             select id, event_count - (select count(*) from events where task_id = task_counts.id) as gone
+             from task_counts
+         ) as counts where gone <> 0 order by id",
     );
     let expected: Vec<_> = deleted_events.iter().map(|(name, deleted)| format!("{}|{deleted}", id(name))).collect();
     assert_eq!(off.lines().collect::<Vec<_>>(), expected, "event_count");
@@ -176,26 +176,66 @@ pub async fn check_figures(folder: &Arc<TempDir>, deleted_events: &[(&str, i64)]
         union all select 'bookmark', id from bookmarks where task_id not in (select id from tasks)
             or event_id not in (select id from events)
         union all select 'usage', answer_id from usage where task_id not in (select id from tasks)";
-    assert_eq!(sqlite3(&path, orphans), "", "rows without a task");
+    assert_eq!(store.sql(orphans), "", "rows without a task");
     let elsewhere = "select bookmarks.id, bookmarks.project, tasks.project from bookmarks
-        join tasks on tasks.id = bookmarks.task_id where bookmarks.project is not tasks.project";
-    assert_eq!(sqlite3(&path, elsewhere), "", "bookmarks in another project than their task");
-    assert_eq!(sqlite3(&path, "select task_id from purging union all select id from settling"), "");
+        join tasks on tasks.id = bookmarks.task_id where bookmarks.project <> tasks.project";
+    assert_eq!(store.sql(elsewhere), "", "bookmarks in another project than their task");
+    assert_eq!(store.sql("select task_id from purging"), "");
+    assert_eq!(store.sql(settling()), "");
 }
 
-/// Opens the database at `path` after its server ended. The lock of the file may outlive the server for a moment: a
+/// Opens the database of the folder after its server ended. The lock of the file may outlive the server for a moment: a
 /// process that another test forks at the same time inherits the lock until it executes its own program. So opening is
 /// repeated.
-pub async fn open(path: &Path) -> Database {
+pub async fn open(folder: &Path) -> Database {
     let opened = async {
         loop {
-            match Database::open(path.to_owned().into()).await {
+            match Database::open(Store::of(folder).location()).await {
                 Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
                 opened => return opened.unwrap(),
             }
         }
     };
     timeout(PATIENCE, opened).await.unwrap()
+}
+
+/// The rows that the triggers of SQLite note during a statement. The triggers of Postgres note none.
+pub fn settling() -> &'static str {
+    by_engine("select id from settling", "select 'none' where false")
+}
+
+/// The pragmas with which a test runs its writes. Postgres has none.
+pub fn each_of(pragmas: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+    let count = if engine() == Engine::Sqlite { pragmas.len() } else { 1 };
+    pragmas.iter().take(count).copied()
+}
+
+/// The statement for the engine of this test run, or `None` if Postgres has no such statement.
+pub fn portable(statement: &str) -> Option<String> {
+    if engine() == Engine::Sqlite {
+        return Some(statement.to_owned());
+    }
+    if let Some(rest) = statement.strip_prefix("insert or ignore into ") {
+        return Some(format!("insert into {rest} on conflict do nothing"));
+    }
+    let is_of_sqlite = statement.contains("replace into ") || statement.starts_with("update or ");
+    (!is_of_sqlite).then(|| statement.to_owned())
+}
+
+/// Whether an error text gives this reason, which is written as SQLite gives it.
+fn is_reason(failed: &str, reason: &str) -> bool {
+    if failed.contains(reason) || engine() == Engine::Sqlite {
+        return failed.contains(reason);
+    }
+    if let Some(column) = reason.strip_prefix("NOT NULL constraint failed: ") {
+        let (table, column) = column.split_once('.').unwrap();
+        return failed.contains(&format!("null value in column \"{column}\" of relation \"{table}\""));
+    }
+    if reason.starts_with("UNIQUE constraint failed: ") {
+        return failed.contains("duplicate key value violates unique constraint");
+    }
+    // A row of Postgres has no rowid.
+    failed.contains(&reason.replace(", its rowid and ", " and ").replace(" and its rowid", ""))
 }
 
 /// The id with this name, of at most six letters.
@@ -258,16 +298,6 @@ pub fn name(text: &str) -> String {
         return bytes.filter(|byte| *byte != 0).map(char::from).collect();
     }
     if text.parse::<requery::protocol::TaskId>().is_ok() { "?".to_owned() } else { text.to_owned() }
-}
-
-/// Runs SQL with the `sqlite3` program. Returns its output, or its error text.
-pub fn try_sqlite3(path: &Path, sql: &str) -> Result<String, String> {
-    let output = Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(path).arg(sql).output().unwrap();
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout).unwrap().trim_end().to_owned())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
-    }
 }
 
 struct Request {

@@ -17,6 +17,7 @@ use super::writers::{SQL_WRITERS, Writing, task_of};
 use crate::app::{PATIENCE, sqlite3};
 use crate::screens::Screens;
 use crate::small_disk::SmallDisk;
+use crate::store::Store;
 
 /// The time in which the server has to notice that it cannot write, or that its file is away.
 const NOTICED: Duration = Duration::from_secs(8);
@@ -183,7 +184,7 @@ impl World {
             sleep(Duration::from_millis(50)).await;
         }
         sqlite3(&self.server.database, "begin immediate; rollback");
-        self.screens.settle(&self.server.database).await;
+        self.screens.settle(&Store::File(self.server.database.clone())).await;
         let false_claims = self.writing.ledger().false_claims();
         assert!(
             false_claims.is_empty(),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{START, Store};
-use crate::app::{App, PATIENCE, Ws};
+use crate::app::{App, PATIENCE, Ws, by_engine};
 use crate::rest::Client;
 
 const MINUTE: i64 = 60_000;
@@ -155,8 +155,9 @@ async fn each_change_of_the_list_of_agents_sends_a_notice() {
         ("POST", "/api/v1/hooks/codex".to_owned(), ended),
         sql(format!("update tasks set project = 'site' where id = {running}")),
         // The `sqlite3` program enforces no foreign keys, so the sessions of a replaced task stay.
-        sql(format!(
-            "replace into tasks (id, title, project) select id, title, 'shop' from tasks where id = {running}"
+        sql(by_engine(
+            format!("replace into tasks (id, title, project) select id, title, 'shop' from tasks where id = {running}"),
+            format!("update tasks set project = 'shop' where id = {running}"),
         )),
         sql("delete from sessions where status = 'running'".to_owned()),
         sql(format!("insert into sessions (task_id, source, host) values ({task}, 'codex', 'north')")),

@@ -467,7 +467,7 @@ async fn the_requests_of_codex_count_as_usage() {
     store.replay("codex-0.169.0-tui.jsonl", CODEX).await;
     let query = "select model || ' ' || count(*) || ' answers, ' || sum(input_tokens) || ' sent, ' || \
         sum(cache_read_tokens) || ' from the cache, ' || sum(output_tokens) || ' answered' as said from usage";
-    let row = store.db.query_one_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, query));
+    let row = store.db.query_one_raw(sea_orm::Statement::from_string(store.db.get_database_backend(), query));
     let said: String = row.await.expect("a query").expect("a row").try_get("", "said").expect("a text");
     assert_eq!(said, "gpt-5.5 38 answers, 7600 sent, 34200 from the cache, 1520 answered");
 }

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::app::{App, sqlite3};
+use crate::app::{App, by_engine};
 use crate::screens::Screens;
+use crate::store::any_text;
 use crate::viewer::SETTLE_LIMIT;
 
 /// One operation. The numbers name one of a few tasks, viewers and read models, so that operations meet.
@@ -19,7 +20,7 @@ use crate::viewer::SETTLE_LIMIT;
 pub enum Op {
     /// Concurrent requests to the API, while the next operations run.
     Writes(Vec<Write>),
-    /// Statements run by `sqlite3`, in one transaction or each in its own.
+    /// Statements run by another process, in one transaction or each in its own.
     Sql {
         at_once: bool,
         statements: Vec<Sql>,
@@ -128,9 +129,10 @@ impl World {
             }
             Op::Sql { at_once, statements } => {
                 let sql: String = statements.iter().map(statement).collect();
-                let sql = if at_once { format!("begin immediate; {sql} commit;") } else { sql };
-                let path = self.app().path();
-                tokio::task::spawn_blocking(move || sqlite3(&path, &sql)).await.unwrap();
+                let begin = by_engine("begin immediate", "begin");
+                let sql = if at_once { format!("{begin}; {sql} commit;") } else { sql };
+                let store = self.app().store();
+                tokio::task::spawn_blocking(move || store.sql(&sql)).await.unwrap();
             }
             Op::Pause(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Op::Watch { viewer, model } => self.screens.viewers[viewer].watch(read_model(model)),
@@ -179,7 +181,7 @@ impl World {
     }
 
     pub async fn settle(&self) {
-        self.screens.settle(&self.app().path()).await;
+        self.screens.settle(&self.app().store()).await;
     }
 
     /// Saves a bookmark and waits until every viewer shows it. Then every viewer has received all earlier frames.
@@ -301,11 +303,15 @@ pub fn statement(sql: &Sql) -> String {
     let rows =
         |most: u32| format!("with recursive n (n) as (select 1 union all select n + 1 from n where n < {most}) ");
     match sql {
-        Sql::RenameAll => "update tasks set title = 'renamed ' || hex(randomblob(2));".to_owned(),
-        Sql::Insert(task) => format!("insert or ignore into tasks (id, title) values ('{}', 'by sql');", id(0, *task)),
+        Sql::RenameAll => format!("update tasks set title = 'renamed ' || {};", any_text()),
+        Sql::Insert(task) => {
+            format!("insert into tasks (id, title) values ('{}', 'by sql') on conflict do nothing;", id(0, *task))
+        }
         Sql::Replace(task) => {
             let task = id(0, *task);
-            format!("insert or replace into tasks (id, title, project) values ('{task}', 'replaced', 'q');")
+            let delete = by_engine("", "delete from tasks where id = 'ID';").replace("ID", &task);
+            let insert = by_engine("insert or replace", "insert");
+            format!("{delete} {insert} into tasks (id, title, project) values ('{task}', 'replaced', 'q');")
         }
         Sql::Delete(task) => format!("delete from tasks where id = '{}';", id(0, *task)),
         Sql::Log { task, events } => format!(
@@ -313,7 +319,7 @@ pub fn statement(sql: &Sql) -> String {
             rows(*events),
             id(0, *task)
         ),
-        Sql::DropEvents(task) => format!("delete from events where task_id = '{}' and position % 2;", id(0, *task)),
+        Sql::DropEvents(task) => format!("delete from events where task_id = '{}' and position % 2 = 1;", id(0, *task)),
         Sql::Move { task, parent } => {
             let (above, below) = (task.min(parent), task.max(parent));
             format!(
@@ -327,18 +333,23 @@ pub fn statement(sql: &Sql) -> String {
         Sql::Project(task) => {
             let task = id(0, *task);
             format!(
-                "update tasks set project = iif(project = 'p', 'q', 'p') where id = '{task}' and parent_task_id is null;"
+                "update tasks set project = case project when 'p' then 'q' else 'p' end where id = '{task}' and parent_task_id is null;"
             )
         }
         Sql::Many(tasks) => format!("{}insert into tasks (title) select 'one of many ' || n from n;", rows(*tasks)),
-        Sql::RolledBack(task) => format!(
-            "savepoint undone; delete from tasks where id = '{}'; rollback to undone; release undone;",
-            id(0, *task)
-        ),
-        Sql::Prune => {
-            "delete from changes where id < (select next from folded) and id < (select max(id) from changes);"
-                .to_owned()
-        }
+        // A savepoint of Postgres stands in a transaction alone.
+        Sql::RolledBack(task) => by_engine(
+            "savepoint undone; delete from tasks where id = 'ID'; rollback to undone; release undone;",
+            "do $$ begin delete from tasks where id = 'ID'; raise exception 'undone';
+                 exception when raise_exception then null; end $$;",
+        )
+        .replace("ID", &id(0, *task)),
+        // No program but the server prunes the log of Postgres.
+        Sql::Prune => by_engine(
+            "delete from changes where id < (select next from folded) and id < (select max(id) from changes);",
+            "",
+        )
+        .to_owned(),
         Sql::UnknownKind => "insert into changes (kind, project) values ('of.tomorrow', '');".to_owned(),
     }
 }

@@ -12,7 +12,7 @@ use requery::server::read::{self, PageWindow};
 use serde_json::{Value, json};
 
 use super::Cached;
-use crate::app::Ws;
+use crate::app::{Engine, Ws, engine};
 use crate::random_cases::with_real_server;
 
 const TASKS: u8 = 6;
@@ -106,9 +106,12 @@ const SQL: usize = 18;
 fn statement(kind: usize, number: u8, detail: u8) -> String {
     let (id, other) = (task(number), task(detail % TASKS));
     let hour = i64::from(detail) * 3_600_000;
+    if let (Engine::Postgres, Some(sql)) = (engine(), without_conflict_clause(kind, &id, detail)) {
+        return sql;
+    }
     match kind {
         0 => format!("update tasks set title = 'by sql {detail}' where id = '{id}'"),
-        1 => format!("insert or ignore into tasks (id, title, project) values ('{id}', 'by sql', 'p')"),
+        1 => format!("insert into tasks (id, title, project) values ('{id}', 'by sql', 'p') on conflict do nothing"),
         2 => format!("insert or replace into tasks (id, title, project) values ('{id}', 'replaced', 'q')"),
         3 => format!("delete from tasks where id = '{id}'"),
         4 => format!(
@@ -122,14 +125,14 @@ fn statement(kind: usize, number: u8, detail: u8) -> String {
         6 => format!(
             "insert into events (task_id, kind, created_at) select id, 'log', 1700000000000 + {hour} from tasks where id = '{id}'"
         ),
-        7 => format!("delete from events where task_id = '{id}' and position % 2"),
+        7 => format!("delete from events where task_id = '{id}' and position % 2 = 1"),
         8 => format!(
             "update events set kind = 'tool', family = 'file', state = 'ok', metadata = '{{\"file_path\": \"f{detail}\"}}'
              where task_id = '{id}' and position % 2 = {}",
             detail % 2
         ),
         9 => format!("insert into sessions (task_id, source, host) select id, 'codex', '' from tasks where id = '{id}'"),
-        10 => format!("update sessions set status = iif(status = 'lost', 'running', 'lost') where task_id = '{id}'"),
+        10 => format!("update sessions set status = case status when 'lost' then 'running' else 'lost' end where task_id = '{id}'"),
         11 => format!("delete from sessions where task_id = '{id}'"),
         12 => format!(
             "insert or replace into usage (task_id, answer_id, model, input_tokens) select id, 'a{}', 'm', {detail}
@@ -142,7 +145,7 @@ fn statement(kind: usize, number: u8, detail: u8) -> String {
         ),
         15 => format!(
             "insert into agents (source, project, heard_at, version) values ('codex', '{}', {}, 'v{detail}')
-             on conflict do update set heard_at = excluded.heard_at, version = excluded.version",
+             on conflict (source, host, project) do update set heard_at = excluded.heard_at, version = excluded.version",
             PROJECTS[usize::from(detail % 2)],
             60_000 * i64::from(detail)
         ),
@@ -150,6 +153,34 @@ fn statement(kind: usize, number: u8, detail: u8) -> String {
         16 => "update tasks set listed_at = changed_at where listed_at is null".to_owned(),
         _ => format!("delete from agents where project = '{}'", PROJECTS[usize::from(detail % 2)]),
     }
+}
+
+/// The statements with `or ignore` and `or replace` as Postgres takes them.
+fn without_conflict_clause(kind: usize, id: &str, detail: u8) -> Option<String> {
+    let sql = match kind {
+        2 => format!(
+            "delete from tasks where id = '{id}';
+             insert into tasks (id, title, project) values ('{id}', 'replaced', 'q')"
+        ),
+        4 => format!(
+            "do $$ begin
+                 update tasks set project = case project when 'p' then 'q' else 'p' end
+                 where id = '{id}' and parent_task_id is null;
+             exception when unique_violation or check_violation then null; end $$"
+        ),
+        12 => format!(
+            "insert into usage (task_id, answer_id, model, input_tokens) select id, 'a{}', 'm', {detail}
+             from tasks where id = '{id}'
+             on conflict (task_id, answer_id) do update set input_tokens = excluded.input_tokens",
+            detail % 3
+        ),
+        14 => format!(
+            "insert into bookmarks (task_id, title) select id, 'mark {detail}' from tasks where id = '{id}'
+             on conflict (task_id) where event_id is null do update set title = excluded.title"
+        ),
+        _ => return None,
+    };
+    Some(sql)
 }
 
 const READS: usize = 10;

@@ -148,7 +148,7 @@ async fn callers_that_lack_nothing_share_an_answer_also_if_a_change_is_noted_whi
 #[tokio::test]
 async fn a_database_without_a_server_keeps_no_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(folder.path().join("requery.db").into()).await.unwrap();
+    let database = Database::open(crate::store::Store::of(folder.path()).location()).await.unwrap();
     let held = Held::default();
     held.let_end(9);
     for number in 1..=3 {

@@ -7,6 +7,7 @@ use requery::protocol::Cursor;
 use serde_json::json;
 
 use super::{Cached, OVERVIEW};
+use crate::app::on_sqlite_only;
 
 const WRITERS: usize = 4;
 const READERS: usize = 12;
@@ -110,6 +111,9 @@ async fn a_read_contains_every_change_of_an_earlier_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_covers_the_cursor_that_the_request_demands() {
+    if on_sqlite_only("its cursors are numbers of the log") {
+        return;
+    }
     let cached = Cached::start().await;
     cached.task("a", "p").await;
     let got = cached.get(OVERVIEW, &[]).await;
@@ -181,6 +185,9 @@ async fn a_purge_makes_the_answers_of_all_tasks_stale() {
 /// The cursors of an earlier run may belong to another history, so no answer of it is given any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_opened_again_begins_with_an_empty_cache() {
+    if on_sqlite_only("its cause is a doubt about the file") {
+        return;
+    }
     let cached = Cached::start().await;
     cached.task("a", "p").await;
     let first = cached.get(OVERVIEW, &[]).await;
@@ -215,7 +222,7 @@ async fn a_change_of_an_unknown_kind_makes_every_answer_stale() {
         assert_eq!(cached.get(OVERVIEW, &[]).await.json()["stats"]["total_tasks"], 1);
         // The hours of the overview have no trigger, so that only the row of the log tells of this change.
         let hour = 490_000 + number;
-        let sql = "begin immediate; insert into activity values ('p', {hour}, 1);
+        let sql = "begin; insert into activity values ('p', {hour}, 1);
             insert into changes (kind, project, task_id) values ('of.tomorrow', 'p', '{task}'); commit";
         cached.sql(&sql.replace("{hour}", &hour.to_string()).replace("{task}", &task)).await;
         let told: Cursor = ws.frame().await["cursor"].as_str().unwrap().parse().unwrap();

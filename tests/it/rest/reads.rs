@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{Client, TASK};
-use crate::app::App;
+use crate::app::{App, on_sqlite_only};
+use crate::store::assert_same_cursor;
 
 #[tokio::test]
 async fn the_overview_counts_tasks_and_events() {
@@ -88,6 +89,9 @@ async fn a_task_detail_has_sessions_children_and_the_newest_events() {
 /// Rows that plain SQL wrote without foreign keys, with ids that no row has and a time out of range.
 #[tokio::test]
 async fn rows_with_dangling_references_are_readable() {
+    if on_sqlite_only("Postgres enforces its constraints") {
+        return;
+    }
     let app = App::start().await;
     let client = Client::of(&app);
     app.sql_seen(&format!(
@@ -124,7 +128,7 @@ async fn if_none_match_gives_304_until_the_body_changes() {
         assert!(tag.starts_with("W/\""), "{path}: {tag}");
         let again = client.send("GET", path, None::<String>, &[("if-none-match", tag.clone())]).await;
         assert_eq!((again.status, again.text.as_str(), again.header("etag")), (304, "", tag.as_str()), "{path}");
-        assert_eq!(again.header("requery-cursor"), first.header("requery-cursor"));
+        assert_same_cursor(again.header("requery-cursor"), first.header("requery-cursor"), path);
     }
     let tag = client.get("/api/v1/tasks").await.header("etag").to_owned();
     client.patch(&format!("/api/v1/tasks/{id}"), json!({"title": "b"})).await;

@@ -83,7 +83,7 @@ async fn a_detail_lists_the_changed_files_the_last_changed_first() {
     app.sql_seen(&format!(
         "with recursive n (i) as (select 1 union select i + 1 from n where i < 1000)
          insert into events (task_id, kind, family, state, metadata)
-         select '{id}', 'tool', 'file', 'ok', json_object('file_path', 'file ' || (i % 150)) from n"
+         select '{id}', 'tool', 'file', 'ok', '{{\"file_path\":\"file ' || (i % 150) || '\"}}' from n"
     ));
     let files = client.get(&path).await.at("/files");
     assert_eq!((files.as_array().unwrap().len(), &files[0]["path"]), (100, &json!("file 100")));

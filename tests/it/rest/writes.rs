@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Client, TASK};
-use crate::app::App;
+use crate::app::{App, by_engine};
 
 const SESSION: &str = "0190b0a0-0000-7000-8000-000000000002";
 const EVENT: &str = "0190b0a0-0000-7000-8000-000000000003";
@@ -274,11 +274,12 @@ async fn the_api_limits_a_tree_to_100_levels() {
     assert_eq!(client.delete(&format!("/api/v1/tasks/{top}")).await.status, 204);
     assert_eq!(app.sql_seen("select count(*) from tasks"), "0");
 
-    let id = |at: &str| format!("printf('%08x-0000-7000-8000-000000000001', {at})");
+    let hex = |at: &str| by_engine(format!("printf('%08x', {at})"), format!("lpad(to_hex({at}), 8, '0')"));
+    let id = |at: &str| format!("{} || '-0000-7000-8000-000000000001'", hex(at));
     app.sql_seen(&format!(
         "with recursive n (i) as (select 1 union all select i + 1 from n where i < 1500)
         insert into tasks (id, title, status, parent_task_id)
-            select {}, 't', 'completed', iif(i > 1, {}, null) from n",
+            select {}, 't', 'completed', case when i > 1 then {} end from n",
         id("i"),
         id("i - 1")
     ));

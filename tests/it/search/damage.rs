@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{NONE, all, index_size, titles};
-use crate::app::{App, BACKGROUND_PATIENCE, overwrite_first_page, side_by_side, sqlite3};
+use crate::app::{App, BACKGROUND_PATIENCE, on_sqlite_only, overwrite_first_page, side_by_side, sqlite3};
 use crate::rest::Client;
+
+const INDEX: &str = "the tables of the index are those of SQLite";
 
 /// The results for `query` once the search answers. Until then only the search may answer 503.
 async fn found_again(client: &Client, query: &str) -> Vec<String> {
@@ -40,6 +42,9 @@ const SCHEMA: &str = "select sql from sqlite_schema where name glob 'search*' or
 
 #[tokio::test]
 async fn a_damaged_index_is_rebuilt_during_searches() {
+    if on_sqlite_only(INDEX) {
+        return;
+    }
     for damage in [
         "delete from search_index_data where id = 10",
         "update search_index_data set block = x'00' where id > 10",
@@ -106,6 +111,9 @@ async fn gamma_is_served(client: &Client, damage: &str) {
 /// The index still answers with this damage. Only the integrity check finds it.
 #[tokio::test]
 async fn damage_that_only_the_integrity_check_finds_is_repaired() {
+    if on_sqlite_only(INDEX) {
+        return;
+    }
     let damage = "update search_index_idx set term = x'7a7a'";
     let damaged = "select count(*) from search_index_idx where term = x'7a7a'";
     let folder = with_alpha().await.stop().await;
@@ -223,6 +231,9 @@ async fn this_damage_does_not_hide_a_damaged_table((damage, overwritten, away): 
 /// recovers.
 #[tokio::test]
 async fn the_index_job_survives_missing_tables() {
+    if on_sqlite_only(INDEX) {
+        return;
+    }
     let app = with_alpha().await;
     let client = Client::of(&app);
     let tables = ["searched", "search_documents", "search_tasks"];

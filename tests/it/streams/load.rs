@@ -32,12 +32,11 @@ async fn the_health_check_answers_under_load() {
         }));
     }
     let reads: Vec<_> = (0..50).map(|_| tokio::spawn(reqwest::get(app.url("/api/v1/tasks?limit=200")))).collect();
-    let path = app.path();
+    let store = app.store();
     let writes = tokio::task::spawn_blocking(move || {
         // One transaction with thousands of notices, which holds the write lock for its whole time.
-        crate::app::sqlite3(
-            &path,
-            "begin immediate; with recursive n (i) as (select 1 union select i + 1 from n where i < 3000) \
+        store.sql(
+            "begin; with recursive n (i) as (select 1 union select i + 1 from n where i < 3000) \
              insert into tasks (title) select i from n; commit",
         )
     });

@@ -1,0 +1,3 @@
+//! Tests that run on Postgres whichever engine the environment names.
+
+mod harness;
