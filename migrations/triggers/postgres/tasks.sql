@@ -3,8 +3,6 @@
 
 create function log_new_tasks() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$
-declare
-    has_parents boolean := false;
 begin
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.started', project, id, parent_task_id from new_rows;
@@ -13,8 +11,7 @@ begin
     end if;
     insert into figure_deltas (project, status, source, tasks, events)
         select project, status, source, 1, 0 from new_rows;
-    has_parents := exists (select 1 from new_rows where parent_task_id is not null);
-    if has_parents then
+    if exists (select 1 from new_rows where parent_task_id is not null) then
         perform refuse('parent_task_id: there is no such task', 'parent_task_id') from new_rows n
             where parent_task_id is not null
                 and (select id from tasks where id = n.parent_task_id for key share) is null;

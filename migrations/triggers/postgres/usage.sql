@@ -51,7 +51,7 @@ create function log_changed_usage() returns trigger language plpgsql
 begin
     insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
             cache_read_tokens, cache_write_tokens)
-        select side.project, sum(side.sign), sum(side.sign * (side.cost_usd_micros is not null)::bigint),
+        select side.project, sum(side.sign), sum(side.sign * (side.cost_usd_micros is not null)::int),
             sum(side.sign * side.cost_usd_micros), sum(side.sign * side.input_tokens), sum(side.sign * side.output_tokens),
             sum(side.sign * side.cache_read_tokens), sum(side.sign * side.cache_write_tokens)
         from old_rows o join new_rows n on n.task_id = o.task_id and n.answer_id = o.answer_id
