@@ -1,0 +1,136 @@
+-- The triggers for rows that a subscription applies, or that a session with `session_replication_role = replica` writes.
+-- The other triggers do not fire then. These ones log each change, also one that a screen does not show: they know the row
+-- and not the statement. The kept columns come with the rows, except the counts of events, which this log gives.
+
+create function keep_applied_task() returns trigger language plpgsql
+    security definer set search_path = {schema}, pg_temp as $$
+begin
+    if tg_op = 'INSERT' then
+        new.event_count := 0;
+    else
+        new.event_count := old.event_count;
+        new.changed_at := greatest(new.changed_at, old.changed_at);
+    end if;
+    new.listed_at := new.changed_at;
+    return new;
+end
+$$;
+create trigger tasks_keep_applied before insert or update on tasks for each row execute function keep_applied_task();
+alter table tasks enable replica trigger tasks_keep_applied;
+
+create function log_applied_task() returns trigger language plpgsql
+    security definer set search_path = {schema}, pg_temp as $$
+begin
+    if tg_op = 'INSERT' then
+        insert into changes (kind, project, task_id, parent_task_id)
+            values ('task.started', new.project, new.id, new.parent_task_id);
+    elsif tg_op = 'DELETE' then
+        insert into changes (kind, project, task_id, parent_task_id)
+            values ('task.deleted', old.project, old.id, old.parent_task_id);
+    else
+        insert into changes (kind, project, task_id, parent_task_id, object_id)
+            select distinct 'task.updated', side.project, new.id, side.parent_task_id, 'task'
+            from (values (old.project, old.parent_task_id), (new.project, new.parent_task_id))
+                side (project, parent_task_id);
+    end if;
+    if tg_op <> 'INSERT' then
+        insert into figure_deltas (project, status, source, tasks, events)
+            values (old.project, old.status, old.source, -1, -(old.event_count + case when tg_op = 'DELETE'
+                or new.project <> old.project then uncounted_events(old.id) else 0 end));
+    end if;
+    if tg_op <> 'DELETE' then
+        insert into figure_deltas (project, status, source, tasks, events)
+            values (new.project, new.status, new.source, 1, new.event_count + case when tg_op = 'UPDATE'
+                and new.project <> old.project then uncounted_events(new.id) else 0 end);
+    else
+        insert into counts_pending (task_id, events, changed_at)
+            select old.id, -uncounted, 0 from uncounted_events(old.id) uncounted where uncounted <> 0;
+    end if;
+    return null;
+end
+$$;
+create trigger tasks_applied after insert or update or delete on tasks for each row execute function log_applied_task();
+alter table tasks enable replica trigger tasks_applied;
+
+create function log_applied_row() returns trigger language plpgsql
+    security definer set search_path = {schema}, pg_temp as $$
+declare
+    it record := case when tg_op = 'DELETE' then old else new end;
+begin
+    insert into changes (kind, project, task_id, parent_task_id, object_id, happened_at, event_class)
+        select case tg_table_name
+                when 'events' then case tg_op when 'INSERT' then 'event.logged' else 'event.updated' end
+                when 'bookmarks' then case tg_op when 'DELETE' then 'bookmark.deleted' else 'bookmark.saved' end
+                when 'sessions' then case tg_op when 'INSERT' then 'session.started' else 'task.updated' end
+                else 'task.updated' end,
+            tasks.project, tasks.id,
+            case when tg_table_name = 'usage' or tg_table_name = 'sessions' and tg_op <> 'INSERT'
+                then tasks.parent_task_id end,
+            coalesce(to_jsonb(it) ->> 'id', 'usage'),
+            case when tg_table_name = 'events' and tg_op = 'INSERT' then (to_jsonb(it) ->> 'created_at')::bigint end,
+            case when tg_table_name = 'events' then (
+                select string_agg(distinct concat(side.fields ->> 'kind', '/', side.fields ->> 'family', '/',
+                    side.fields ->> 'lane'), ' ')
+                from (values (to_jsonb(it)), (case when tg_op = 'UPDATE' then to_jsonb(old) end)) side (fields)
+                where side.fields is not null) end
+        from tasks where tasks.id = it.task_id;
+    if tg_table_name = 'sessions' and tg_op <> 'INSERT' then
+        insert into changes (kind, project, task_id, object_id)
+            select 'session.ended', project, id, to_jsonb(it) ->> 'id' from tasks
+            where id = it.task_id and tg_op = 'UPDATE';
+        insert into changes (kind, project, object_id)
+            select 'agent.changed', tasks.project, to_jsonb(it) ->> 'source' from tasks where tasks.id = it.task_id;
+    end if;
+    return null;
+end
+$$;
+create trigger sessions_applied after insert or update or delete on sessions
+    for each row execute function log_applied_row();
+alter table sessions enable replica trigger sessions_applied;
+create trigger events_applied after insert or update or delete on events
+    for each row execute function log_applied_row();
+alter table events enable replica trigger events_applied;
+create trigger bookmarks_applied after insert or update or delete on bookmarks
+    for each row execute function log_applied_row();
+alter table bookmarks enable replica trigger bookmarks_applied;
+create trigger usage_applied after insert or update or delete on usage
+    for each row execute function log_applied_row();
+alter table usage enable replica trigger usage_applied;
+
+create function log_applied_usage() returns trigger language plpgsql
+    security definer set search_path = {schema}, pg_temp as $$
+begin
+    if tg_op <> 'INSERT' then
+        insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
+                cache_read_tokens, cache_write_tokens)
+            select old.project, -1, -(old.cost_usd_micros is not null)::int, -old.cost_usd_micros, -old.input_tokens,
+                -old.output_tokens, -old.cache_read_tokens, -old.cache_write_tokens
+            where old.project is not null;
+    end if;
+    if tg_op <> 'DELETE' then
+        insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
+                cache_read_tokens, cache_write_tokens)
+            select new.project, 1, (new.cost_usd_micros is not null)::int, new.cost_usd_micros, new.input_tokens,
+                new.output_tokens, new.cache_read_tokens, new.cache_write_tokens
+            where new.project is not null;
+    end if;
+    return null;
+end
+$$;
+create trigger usage_counted_applied after insert or update or delete on usage
+    for each row execute function log_applied_usage();
+alter table usage enable replica trigger usage_counted_applied;
+
+create function log_applied_agent() returns trigger language plpgsql
+    security definer set search_path = {schema}, pg_temp as $$
+declare
+    it agents := case when tg_op = 'DELETE' then old else new end;
+begin
+    insert into changes (kind, project, object_id)
+        values (case tg_op when 'INSERT' then 'agent.registered' else 'agent.changed' end, it.project, it.source);
+    return null;
+end
+$$;
+create trigger agents_applied after insert or update or delete on agents
+    for each row execute function log_applied_agent();
+alter table agents enable replica trigger agents_applied;
