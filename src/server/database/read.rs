@@ -246,17 +246,17 @@ impl Database {
     /// [`Database::read`] and [`Database::read_with_cursor`].
     pub async fn snapshot(&self, scope: Scope) -> Result<ReadTransaction, DatabaseError> {
         // The cursor is read first and in the same snapshot, so that an answer never claims more than it contains.
-        let (transaction, cursor, is_new) = match self.opened()? {
+        let (transaction, cursor, is_new, patience) = match self.opened()? {
             Open::File(open) => {
                 let transaction = open.readers.begin().await.map_err(DatabaseError::from)?;
                 let cursor = open.cursor(&transaction).await?;
                 let is_new = open.note_minted(&cursor);
-                (transaction, cursor, is_new)
+                (transaction, cursor, is_new, None)
             }
             Open::Server(open) => {
                 let (transaction, cursor) = open.begin_read().await?;
                 let is_new = open.note_minted(&cursor);
-                (transaction, cursor, is_new)
+                (transaction, cursor, is_new, Some(open.patience))
             }
         };
         if is_new {
@@ -265,6 +265,10 @@ impl Database {
             self.ring();
         }
         let statements = Statements::of(transaction, self.0.metrics.rows_read.clone());
+        let statements = match patience {
+            Some(patience) => statements.with_patience(patience),
+            None => statements,
+        };
         Ok(ReadTransaction { database: self.clone(), cursor, scope, statements })
     }
 }

@@ -63,9 +63,10 @@ async fn the_server_gives_all_but_the_newest_tasks_a_place() {
         return;
     }
     let app = App::start().await;
+    // One statement has one time, so the rows would have no order.
     app.sql(
         "with recursive n (i) as (select 0 union all select i + 1 from n where i < 599)
-         insert into tasks (title) select i from n",
+         insert into tasks (title, changed_at) select i, 1000 + i from n",
     );
     let unlisted = "select count(*) from tasks where listed_at is null";
     let listed = async {
