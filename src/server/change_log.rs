@@ -12,8 +12,8 @@ use crate::protocol::{Notice, NoticeColumns};
 mod between;
 pub use between::{Between, between};
 
-mod sqlite;
-pub use sqlite::{RunAndRows, continues, has_gaps};
+mod continuity;
+pub use continuity::{RunAndRows, continues, has_gaps};
 
 mod outlet;
 pub use outlet::Outlet;

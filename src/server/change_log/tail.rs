@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::outlet::Outlet;
-use super::{Between, between, notice, sqlite};
+use super::{Between, between, continuity, notice};
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::database::sqlite::bell::Bell;
@@ -195,7 +195,7 @@ async fn read_pass(
             _ => break,
         }
     }
-    if sqlite::has_gaps(pass, read) {
+    if continuity::has_gaps(DbBackend::Sqlite, pass, read) {
         // Another program deleted rows before they were read, and maybe before they were counted: opening the file
         // again counts the events anew.
         return Err(DatabaseError::Away("rows of the change log were deleted before the server read them".to_owned()));

@@ -75,7 +75,7 @@ pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &B
         Some(last) if changes.len() == ROWS_PER_STEP as usize => missing.up_to_row(last.id),
         _ => missing.clone(),
     };
-    if has_gaps(&part, changes.len() as u64) {
+    if has_gaps(tx.get_database_backend(), &part, changes.len() as u64) {
         return Ok(false);
     }
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {

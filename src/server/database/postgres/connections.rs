@@ -18,7 +18,7 @@ use super::server::ANSWER_TIMEOUT;
 use crate::protocol::{Cursor, Snapshot, limits};
 use crate::server::database::DatabaseError;
 use crate::server::database::driver_error::silent;
-use crate::server::database::sql::postgres as sql;
+use crate::server::database::sql::servers as sql;
 
 /// How often a transaction is begun again on another connection: each connection of the pool can be broken, after a
 /// restart of Postgres.
