@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use requery_entities::change;
 use requery_migrations::Migrated;
+use sea_orm::DbBackend;
 use tokio::sync::Notify;
 
 use crate::protocol::{Cursor, limits};
@@ -233,6 +234,11 @@ impl Database {
         if let Ok(open) = self.connections() {
             presence::note_read(&self.0.lock, &open, end, newest);
         }
+    }
+
+    /// The engine of the database.
+    pub fn backend(&self) -> DbBackend {
+        DbBackend::Sqlite
     }
 
     /// The counters of the server.

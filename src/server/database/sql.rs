@@ -11,6 +11,8 @@ pub mod overview;
 pub mod projects;
 pub mod runs;
 pub mod search;
+pub mod search_log;
+pub mod search_matches;
 pub mod search_writes;
 pub mod tasks;
 pub mod transcripts;

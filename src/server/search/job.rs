@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sea_orm::DbBackend;
 use tokio::time::Instant;
 
 use super::{SearchIndex, rebuild, step, write};
@@ -33,6 +34,10 @@ impl IndexJob {
 
     /// Does a bounded part of the work. Returns whether there was work to do.
     async fn advance(&mut self) -> Result<bool, DatabaseError> {
+        // Postgres has its own tools for a damaged index.
+        if self.index.database.backend() == DbBackend::Postgres {
+            return step::step(&self.index).await;
+        }
         let health = self.index.database.search_index();
         if health.is_check_requested() && self.checked.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
             self.checked = Some(Instant::now());

@@ -1,7 +1,7 @@
 //! The pace of the index: how much one step does. It follows the time for which the steps hold the write lock.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::server::database::StepSize;
 
@@ -49,5 +49,21 @@ impl Pace {
     /// Notes how long a step held the write lock. `full`: the step did all that its bounds allow.
     pub(super) fn note(&self, held: Duration, full: bool) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).note(held, full);
+    }
+}
+
+/// Work that is done now and then.
+#[derive(Default)]
+pub(super) struct NowAndThen(Mutex<Option<Instant>>);
+
+impl NowAndThen {
+    /// Whether the work is due: it was not done within the interval. Then it counts as done now.
+    pub(super) fn is_due(&self, interval: Duration) -> bool {
+        let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = done.is_none_or(|at| at.elapsed() >= interval);
+        if is_due {
+            *done = Some(Instant::now());
+        }
+        is_due
     }
 }
