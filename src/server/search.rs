@@ -122,6 +122,10 @@ impl SearchIndex {
         while found > 0 && found <= limits::INDEX_WAIT_CHANGES && !state.is_partial() {
             let Some(wait) = waits.next() else { break };
             drop(tx);
+            if self.is_on_postgres() {
+                // The tail of the log may not have seen the changes yet.
+                self.log_grew.notify_one();
+            }
             let mut reached = self.reached.subscribe();
             let _ = tokio::time::timeout(wait, reached.wait_for(|reached| reached.covers(&end))).await;
             (tx, state) = self.snapshot(scope.clone()).await.map_err(|error| self.as_index_error(error, generation))?;

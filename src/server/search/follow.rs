@@ -125,6 +125,10 @@ pub(super) async fn follow(
     };
 
     let before = IndexState::read(&tx).await?;
+    if before.reached() != *missing.start() {
+        // Another server has followed these changes meanwhile.
+        return Err(DatabaseError::Busy);
+    }
     let mut after = before.clone();
     batch.gone = removed::bookmarks(&tx, &bookmarks).await?;
     let mut rows = HashMap::<(IndexedTable, String), Vec<IndexedRow>>::new();
