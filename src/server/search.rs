@@ -39,7 +39,7 @@ mod state;
 mod write;
 
 use job::IndexJob;
-use pace::{NowAndThen, Pace};
+use pace::Pace;
 use query::Query;
 use state::IndexState;
 
@@ -52,10 +52,6 @@ pub struct SearchIndex {
     /// How far the index has followed the change log, as the index job last reported it.
     reached: watch::Sender<Position>,
     pace: Arc<Pace>,
-    /// The missing changes were counted.
-    counted: Arc<NowAndThen>,
-    /// Progress without changes was written.
-    noted: Arc<NowAndThen>,
     turns: Arc<Semaphore>,
 }
 
@@ -84,15 +80,7 @@ impl SearchIndex {
     /// The index of a database. `log_grew` is notified when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(limits::SEARCHES));
-        Self {
-            database,
-            log_grew,
-            reached: watch::Sender::new(Position::start()),
-            pace: Arc::default(),
-            counted: Arc::default(),
-            noted: Arc::default(),
-            turns,
-        }
+        Self { database, log_grew, reached: watch::Sender::new(Position::start()), pace: Arc::default(), turns }
     }
 
     /// The database that the index belongs to.

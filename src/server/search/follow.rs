@@ -1,13 +1,12 @@
 //! Follows the change log: brings the rows of the missing changes into the index.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::log::{self, Change, ChangedRow};
-use super::pace::ROWS_PER_STEP;
+use super::pace::{Due, ROWS_PER_STEP};
 use super::rows::{self, IndexedRow, IndexedTable};
 use super::state::IndexState;
 use super::{SearchIndex, removed};
@@ -16,9 +15,6 @@ use crate::server::access::scope::Scope;
 use crate::server::change_log::Between;
 use crate::server::database::sql::search;
 use crate::server::database::{DatabaseError, ReadTransaction};
-
-/// How often the progress is written while there are no changes.
-const UNCHANGED_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a step of following has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +49,7 @@ pub(super) async fn follow(
     tx: ReadTransaction,
     missing: &Between,
     state: &IndexState,
+    due: Due,
 ) -> Result<Followed, DatabaseError> {
     let mut batch = index.batch();
     let changes = log::changes(&tx, missing, state).await?;
@@ -63,7 +60,7 @@ pub(super) async fn follow(
     }
     if changes.is_empty() && !state.is_partly() {
         drop(tx);
-        return note_unchanged(index, missing, state).await;
+        return note_unchanged(index, missing, state, due).await;
     }
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
@@ -172,8 +169,13 @@ pub(super) async fn follow(
 /// Notes that no change is missing, though the position has moved: on Postgres each transaction moves it, whatever it
 /// writes. To write the progress is such a transaction too, so it is written now and then. It has to move: the log is
 /// pruned up to positions.
-async fn note_unchanged(index: &SearchIndex, missing: &Between, state: &IndexState) -> Result<Followed, DatabaseError> {
-    if index.noted.is_due(UNCHANGED_INTERVAL) {
+async fn note_unchanged(
+    index: &SearchIndex,
+    missing: &Between,
+    state: &IndexState,
+    due: Due,
+) -> Result<Followed, DatabaseError> {
+    if due.note {
         let mut after = state.clone();
         after.follow_to(missing, None);
         index.batch().write(index, state, &after).await?;

@@ -1,7 +1,7 @@
 //! The pace of the index: how much one step does. It follows the time for which the steps hold the write lock.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::server::database::StepSize;
 
@@ -52,18 +52,11 @@ impl Pace {
     }
 }
 
-/// Work that is done now and then.
-#[derive(Default)]
-pub(super) struct NowAndThen(Mutex<Option<Instant>>);
-
-impl NowAndThen {
-    /// Whether the work is due: it was not done within the interval. Then it counts as done now.
-    pub(super) fn is_due(&self, interval: Duration) -> bool {
-        let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = done.is_none_or(|at| at.elapsed() >= interval);
-        if is_due {
-            *done = Some(Instant::now());
-        }
-        is_due
-    }
+/// What a step on Postgres does now and then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    /// Count the missing changes. A count reads them.
+    pub(super) count: bool,
+    /// Write the progress, even if it has no changes.
+    pub(super) note: bool,
 }

@@ -4,13 +4,11 @@
 //! repeated, and an interrupted step is repeated. If the log does not hold all missing changes, all rows are walked,
 //! the newest first. Meanwhile searches use the documents that the index has.
 
-use std::time::Duration;
-
 use requery_entities::StoredText;
 use sea_orm::DbBackend;
 
 use super::follow::Followed;
-use super::pace::ROWS_PER_STEP;
+use super::pace::{Due, ROWS_PER_STEP};
 use super::rows::IndexedTable;
 use super::write;
 use super::{SearchIndex, follow, log, removed};
@@ -22,11 +20,8 @@ use crate::server::database::DatabaseError;
 /// newest are indexed first.
 const MOST_FOLLOWED: u64 = 100_000;
 
-/// How often the missing changes are counted. On Postgres a count reads them.
-const COUNT_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Follows the log by one step, and walks one step if a walk has begun. Returns whether there was work.
-pub(super) async fn step(index: &SearchIndex) -> Result<bool, DatabaseError> {
+pub(super) async fn step(index: &SearchIndex, due: Due) -> Result<bool, DatabaseError> {
     let (tx, state) = index.snapshot(Scope::All).await?;
     let is_postgres = index.database.backend() == DbBackend::Postgres;
     // Two servers with different rules would each walk all rows again and again. The newer one keeps the index.
@@ -36,7 +31,7 @@ pub(super) async fn step(index: &SearchIndex) -> Result<bool, DatabaseError> {
     let (reached, end) = (state.reached(), tx.position());
     let missing = between(&reached, &end);
     let is_lost = state.is_unbuilt() || !end.covers(&reached);
-    let counts = !is_lost && state.stage.is_none() && (!is_postgres || index.counted.is_due(COUNT_INTERVAL));
+    let counts = !is_lost && state.stage.is_none() && due.count;
     if is_lost || counts && log::count(&tx, &missing, MOST_FOLLOWED).await? > MOST_FOLLOWED {
         drop(tx);
         write::begin_walk(&index.database, &state).await?;
@@ -50,7 +45,7 @@ pub(super) async fn step(index: &SearchIndex) -> Result<bool, DatabaseError> {
         if !is_postgres {
             index.reached.send_replace(reached);
         }
-        followed = follow::follow(index, tx, &missing, &state).await?;
+        followed = follow::follow(index, tx, &missing, &state, due).await?;
     }
     if followed == Followed::Gap {
         write::begin_walk(&index.database, &state).await?;

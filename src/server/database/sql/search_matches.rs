@@ -46,8 +46,8 @@ macro_rules! rows_of_matches {
 /// The index has no order, so it would have to collect all matches of a frequent word. So each document has a word for
 /// its section, on five levels. The first arm looks into the newest two sections of up to 4,096 documents each. Each
 /// further arm looks into two sections of an eight times larger size, and the last one into all documents. Postgres
-/// runs an arm when the arms before it have not given enough documents. The innermost query has `offset 0`, so that it
-/// always uses the index of the words, whatever Postgres estimates.
+/// runs an arm when the arms before it have not given enough documents. The innermost query has `offset 0`, so that the
+/// order of the result never leads Postgres to read all documents in that order.
 macro_rules! newest_on_postgres {
     () => {
         "arms (level, below, start, sections) as (
