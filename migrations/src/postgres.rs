@@ -87,7 +87,7 @@ pub async fn admit(db: &impl ConnectionTrait, schema: &str) -> Result<(), Migrat
 }
 
 /// The parts of the schema that another program dropped or changed: tables, columns, triggers, functions, indexes and
-/// views. Not the [`lost_constraints`], without which the rows are served. Only reads.
+/// views; and `database` if the schema was restored into another one. Not the [`lost_constraints`], without which the rows are served. Only reads.
 pub async fn differences(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {
     let mut found = parts::faults(db, schema).await?;
     // Without this table no trigger is known, and its absence is among the faults.

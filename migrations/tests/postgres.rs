@@ -88,6 +88,24 @@ async fn what_another_program_dropped_or_changed_is_made_again() {
     assert_eq!(text(&db, "select count(*)::text from mended.changes where kind = 'event.logged'").await, "6");
 }
 
+/// As after a restore of the output of `pg_dump`.
+#[tokio::test]
+#[ignore = "needs a Postgres"]
+async fn a_restored_schema_begins_a_new_log() {
+    let db = connected("restored").await;
+    postgres::migrate(&db, "restored").await.unwrap();
+    run(&db, "insert into restored.tasks (title) values ('a')").await;
+    run(&db, "insert into restored.events (task_id, kind) select id, 'log' from restored.tasks").await;
+    run(&db, "update restored.requery_triggers set hash = 1 where name = 'database'").await;
+    run(&db, "update restored.folded set next = '9000000000:9000000000:'").await;
+    let migrated = postgres::migrate(&db, "restored").await.unwrap();
+    assert_eq!(migrated.put_back, ["database"]);
+    run(&db, "insert into restored.events (task_id, kind) select id, 'log' from restored.tasks").await;
+    assert_eq!(text(&db, "select event_count::text from restored.task_counts").await, "2");
+    assert_eq!(text(&db, "select count(*)::text from restored.changes").await, "1");
+    assert_eq!(postgres::migrate(&db, "restored").await.unwrap(), requery_migrations::Migrated::default());
+}
+
 #[tokio::test]
 #[ignore = "needs a Postgres"]
 async fn a_schema_that_does_not_fit_is_refused() {
