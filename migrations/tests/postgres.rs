@@ -157,6 +157,12 @@ async fn a_schema_that_does_not_fit_is_refused() {
     assert_eq!(postgres::differences(&db, "odd").await.unwrap(), lost);
     run(&db, "insert into odd.requery_migrations (name) values ('9999_later')").await;
     assert!(matches!(postgres::admit(&db, "odd").await, Err(MigrateError::Newer(name)) if name == "9999_later"));
+    run(&db, "do $$ begin create role requery_nobody; exception when duplicate_object then null; end $$").await;
+    let tx = db.begin().await.unwrap();
+    tx.execute_unprepared("set local role requery_nobody").await.unwrap();
+    let refused = postgres::admit(&tx, "nowhere").await.unwrap_err().to_string();
+    assert!(refused.contains("the schema nowhere does not exist, and the user requery_nobody may not"), "{refused}");
+    tx.rollback().await.unwrap();
     assert!(matches!(postgres::migrate(&db, "no name").await, Err(MigrateError::Unfit(_))));
 }
 
