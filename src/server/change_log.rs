@@ -10,7 +10,7 @@ use requery_entities::change;
 use crate::protocol::{Notice, NoticeColumns};
 
 mod between;
-pub use between::{Between, between};
+pub use between::{Between, LogPlace, between};
 
 mod continuity;
 pub use continuity::{RunAndRows, continues, has_gaps};

@@ -13,6 +13,7 @@ pub(super) const RECOUNT: &str = include_str!("../../postgres/recount.sql");
 const TRIGGERS: &[&str] = &[
     include_str!("../../triggers/postgres/common.sql"),
     include_str!("../../triggers/postgres/kept.sql"),
+    include_str!("../../triggers/postgres/trees.sql"),
     include_str!("../../triggers/postgres/tasks.sql"),
     include_str!("../../triggers/postgres/sessions.sql"),
     include_str!("../../triggers/postgres/events.sql"),

@@ -15,6 +15,8 @@ mod postgres;
 pub mod projects;
 pub mod runs;
 pub mod search;
+pub mod search_log;
+pub mod search_matches;
 pub mod search_writes;
 pub mod servers;
 pub mod tasks;
