@@ -227,11 +227,6 @@ impl Database {
         }
     }
 
-    /// The engine of the database.
-    pub fn backend(&self) -> DbBackend {
-        DbBackend::Sqlite
-    }
-
     /// The counters of the server.
     pub fn metrics(&self) -> Arc<Metrics> {
         self.0.metrics.clone()

@@ -51,12 +51,6 @@ impl Position {
         }
     }
 
-    /// The position that contains these changes, and those of the transactions up to `xid` that the later position
-    /// `now` contains.
-    pub fn up_to(&self, now: &Position, xid: u64) -> Position {
-        Self(self.0.up_to(&now.0, xid))
-    }
-
     /// Whether every change that `other` contains is contained here.
     pub fn covers(&self, other: &Position) -> bool {
         self.0.covers(&other.0)

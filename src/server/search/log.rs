@@ -70,7 +70,7 @@ pub(super) async fn changes(
 /// lack some.
 pub(super) async fn lacks_changes(tx: &impl ConnectionTrait, part: &Between, read: u64) -> Result<bool, DbErr> {
     if tx.get_database_backend() != DbBackend::Postgres {
-        return Ok(has_gaps(part, read));
+        return Ok(has_gaps(tx.get_database_backend(), part, read));
     }
     let floor: Option<Position> = search_log::FLOOR.value(tx, []).await?;
     Ok(floor.is_some_and(|floor| !part.start().covers(&floor)))

@@ -66,7 +66,8 @@ impl Connections {
     ) -> Result<Self, DbErr> {
         let (schema, lock) = (location.schema(), location.lock_timeout.as_millis());
         let common = format!(
-            "set local search_path = {schema}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {lock}",
+            "set local search_path = {schema}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {lock}; \
+             set local jit = off",
             location.statement_timeout.as_millis()
         );
         Ok(Self {
