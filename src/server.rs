@@ -118,6 +118,7 @@ pub async fn run_on(
     jobs.start_required(change_log::tail(database.clone(), cursor, outlet, log_grew, jobs.stop_token()));
     jobs.start_required(hub::run(hub.clone(), hub_inputs, config.window, jobs.stop_token()));
     jobs.start_repeated(change_log::fold::FoldJob(database.clone()));
+    jobs.start_repeated(change_log::floor::FloorJob(database.clone()));
     jobs.start_repeated(change_log::prune::PruneJob { database: database.clone(), retention: config.retention });
     jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
     jobs.start_repeated(listing::ListingJob::new(database.clone()));

@@ -12,6 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
+use super::sql::locks;
 use super::sqlite::error_codes::{is_constraint, is_of_storage};
 use super::{Database, Position};
 use crate::protocol::Cursor;
@@ -87,6 +88,12 @@ impl ReadTransaction {
 }
 
 impl WriteTransaction {
+    /// Keeps out the other transactions that take the lock with this name, until the end of this one. On SQLite no other
+    /// transaction writes.
+    pub async fn lock(&self, name: &str) -> Result<(), DbErr> {
+        locks::take(self, name).await
+    }
+
     /// The projects that the caller writes.
     pub fn scope(&self) -> &Scope {
         &self.scope
