@@ -125,6 +125,7 @@ pub async fn run_on(
     jobs.start_keeper(index.job(), &database);
     match database.backend() {
         DbBackend::Postgres => {
+            jobs.start_keeper(change_log::floor::FloorJob(database.clone()), &database);
             jobs.start_required(postgres::bell::listen(database.clone(), jobs.stop_token()));
             jobs.start_required(postgres::bell::ring_others(database.clone(), jobs.stop_token()));
             jobs.start_repeated(LeaseJob(database.clone()));

@@ -24,6 +24,7 @@ pub use tail::tail;
 mod since;
 pub use since::since;
 
+pub mod floor;
 pub mod fold;
 pub mod gone;
 pub mod prune;

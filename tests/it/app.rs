@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::store::Store;
 
@@ -34,6 +34,8 @@ pub struct App {
     pub folder: Arc<TempDir>,
     shutdown: CancellationToken,
     crash: CancellationToken,
+    /// Ends the server with the test: its connections count against the limit of the cluster.
+    _ends: DropGuard,
     thread: JoinHandle<()>,
 }
 
@@ -73,7 +75,8 @@ impl App {
             }));
         });
         timeout(PATIENCE, is_ready).await.unwrap().unwrap();
-        Self { address, folder, shutdown, crash, thread }
+        let _ends = shutdown.clone().drop_guard();
+        Self { address, folder, shutdown, crash, _ends, thread }
     }
 
     /// Ends the server as Ctrl-C does and gives back its folder.

@@ -24,7 +24,7 @@ use crate::app::BACKGROUND_PATIENCE;
 /// The settings of each cluster. A test server has tens of connections, and many tests run at the same time.
 const SETTINGS: &[&str] = &[
     "fsync=off",
-    "max_connections=400",
+    "max_connections=800",
     "max_prepared_transactions=8",
     "listen_addresses=127.0.0.1",
     "autovacuum_naptime=10s",

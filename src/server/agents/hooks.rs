@@ -155,6 +155,7 @@ pub async fn take_hook(
     time: HookTime,
 ) -> Result<(), DbErr> {
     let HookDelivery { record, id, process, host } = delivery;
+    store::lock(tx, &record.source, &record.session_id).await?;
     let (now_ms, place) = (time.at_ms(), AgentPlace { process: process.as_deref(), host: host.as_deref() });
     if let Some(id) = id
         && !ingest::delivery::note(tx, id, now_ms).await?
@@ -176,6 +177,22 @@ pub async fn take_hook(
         }
     }
     take_record(tx, scope, record, place, time).await
+}
+
+/// Keeps out the other records of the sessions of these deliveries. Two transactions with several records each take the
+/// locks in the same order, so that they do not wait for each other.
+pub(super) async fn lock_sessions<'d>(
+    tx: &impl ConnectionTrait,
+    deliveries: impl Iterator<Item = &'d HookDelivery>,
+) -> Result<(), DbErr> {
+    let mut sessions: Vec<_> =
+        deliveries.map(|delivery| (&delivery.record.source, &delivery.record.session_id)).collect();
+    sessions.sort_by_key(|(source, session_id)| (source.as_str(), session_id.as_str()));
+    sessions.dedup();
+    for (source, session_id) in sessions {
+        store::lock(tx, source, session_id).await?;
+    }
+    Ok(())
 }
 
 async fn take_record(

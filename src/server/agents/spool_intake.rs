@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 
-use super::hooks::{HookDelivery, HookTime, take_hook};
+use super::hooks::{HookDelivery, HookTime, lock_sessions, take_hook};
 use crate::agent::host;
 use crate::agent::name::AgentName;
 use crate::agent::spool::{Spool, SpoolClaim, SpooledRecord};
@@ -221,6 +221,7 @@ async fn take_together(
     records: &[WaitingRecord],
 ) -> Result<IntakeOutcome, TakeInError> {
     let taken = pace.write(database, records.len(), async |tx| {
+        lock_sessions(tx, records.iter().map(|record| &record.delivery)).await.map_err(TakeInError::of_statement)?;
         for record in records {
             take(tx, record).await?;
         }

@@ -20,7 +20,7 @@
 //! person, and their answers go to the agent. `summary` lines are ignored, because most files hold summaries of other
 //! sessions. An import makes no runs, because a transcript does not show where a run ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, DbErr};
 
@@ -28,6 +28,8 @@ use crate::agent::runtime::AgentRuntime;
 use crate::protocol::limits;
 use crate::protocol::model::{Imported, SkippedLine};
 use crate::server::access::scope::Scope;
+use crate::server::agents::hooks;
+use crate::server::database::sql;
 use crate::server::ingest::WriteError;
 
 mod records;
@@ -148,6 +150,12 @@ pub async fn take_stretch(
     mut stretch: TranscriptStretch,
     now_ms: i64,
 ) -> Result<Imported, DbErr> {
+    // An answer counts once in all sessions. So one import is written at a time, while the hooks of other sessions go on.
+    sql::locks::take(tx, "a transcript").await?;
+    let ids: BTreeSet<String> = stretch.sessions.iter().map(|session| session.id.clone()).collect();
+    for id in ids {
+        hooks::store::lock(tx, &RUNTIME.into(), &id).await?;
+    }
     let mut lines_without_call = Vec::new();
     for session in std::mem::take(&mut stretch.sessions) {
         lines_without_call.extend(store::save(tx, scope, session, &mut stretch.imported, now_ms).await?);

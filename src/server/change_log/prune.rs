@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use sea_orm::{ConnectionTrait, DbBackend};
+
+use super::floor;
 use super::gone::forget_gone_projects;
 use crate::protocol::limits;
-use crate::server::database::sql::change_log;
+use crate::server::database::sql::{self, change_log};
 use crate::server::database::{BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction};
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
 
@@ -43,6 +46,8 @@ impl BackgroundJob for PruneJob {
 ///
 /// Only the old end of the log is deleted, up to a position. A change that is not folded yet stays. The newest change
 /// stays too, as a sign that the numbers before it were given out.
+///
+/// On Postgres the floor of the log rises first, and the changes that it contains are deleted.
 pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Result<(), DatabaseError> {
     let before = |kept: Duration| now_ms.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
     // A clock that was ahead by less than the retention only delays the prune.
@@ -51,8 +56,16 @@ pub async fn prune(database: &Database, now_ms: i64, retention: Duration) -> Res
     loop {
         let rows = i64::from(size.size());
         let write = async |tx: &WriteTransaction| {
-            let values = [rows.into(), before(retention).into(), latest.into()];
-            let changes = change_log::PRUNE_CHANGES.execute(tx, values).await?;
+            let changes = match tx.get_database_backend() {
+                DbBackend::Postgres => {
+                    floor::raise(tx, before(retention)).await?;
+                    sql::floor::PRUNE.execute(tx, [rows.into()]).await?
+                }
+                _ => {
+                    let values = [rows.into(), before(retention).into(), latest.into()];
+                    change_log::PRUNE_CHANGES.execute(tx, values).await?
+                }
+            };
             let values = [before(limits::DELIVERY_MEMORY).into(), rows.into()];
             let deliveries = change_log::PRUNE_DELIVERIES.execute(tx, values).await?;
             Ok::<_, DatabaseError>(changes.max(deliveries))

@@ -24,6 +24,16 @@ pub mod transcripts;
 pub mod usage;
 pub mod write_probe;
 
+/// The text of a JSON value for a statement that reads it. Postgres has no NUL in a text: it becomes U+FFFD, as in each
+/// text that is read.
+pub fn json_text(connection: &impl ConnectionTrait, value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    match connection.get_database_backend() {
+        DbBackend::Postgres => text.replace("\\u0000", "\\ufffd"),
+        _ => text,
+    }
+}
+
 /// The text of one statement, in the dialect of each engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Sql {

@@ -15,6 +15,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult
 
 use super::driver_error::silent;
 use super::error_kind::{is_conflict, is_constraint, is_of_storage};
+use super::sql::locks;
 use super::{Database, Position};
 use crate::protocol::Cursor;
 use crate::server::access::scope::Scope;
@@ -98,6 +99,12 @@ impl ReadTransaction {
 }
 
 impl WriteTransaction {
+    /// Keeps out the other transactions that take the lock with this name, until the end of this one. On SQLite no other
+    /// transaction writes.
+    pub async fn lock(&self, name: &str) -> Result<(), DbErr> {
+        locks::take(self, name).await
+    }
+
     /// The projects that the caller writes.
     pub fn scope(&self) -> &Scope {
         &self.scope

@@ -18,6 +18,7 @@ pub async fn register(tx: &WriteTransaction, new: RegisterAgent) -> Result<(), W
     let source = new.source.unwrap_or_default();
     let host = new.host.unwrap_or_default();
     let hooks = new.hooks.map(i64::from);
+    lock(tx, &source, &host).await?;
     let values = [source.into(), host.into(), new.version.into(), hooks.into()];
     sql::agents::REGISTER.execute(tx, values.clone()).await?;
     sql::agents::SET_INSTALLATION.execute(tx, values).await?;
@@ -38,8 +39,14 @@ pub async fn heard(
     project: &str,
     minute: i64,
 ) -> Result<(), DbErr> {
+    lock(tx, source, host.unwrap_or_default()).await?;
     let values = [source.into(), host.unwrap_or_default().into(), project.into(), minute.into()];
     sql::agents::HEARD.execute(tx, values).await.map(drop)
+}
+
+/// A new row takes the installation from the other rows of the agent, so no other writer may change them meanwhile.
+async fn lock(tx: &impl ConnectionTrait, source: &str, host: &str) -> Result<(), DbErr> {
+    sql::locks::take(tx, &format!("agent {source} {host}")).await
 }
 
 impl CheckedBody for RegisterAgent {

@@ -2,7 +2,7 @@
 
 use requery_entities::{StoredText, bookmark, event, task};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::sea_query::ExprTrait;
+use sea_orm::sea_query::{ExprTrait, LockType};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
@@ -22,6 +22,8 @@ pub async fn save(tx: &WriteTransaction, new: SaveBookmark, now_ms: i64) -> Resu
     check(&new)?;
 
     let target = target(tx, new.task_id, new.event_id).await?;
+    let of_event = target.event_id.as_ref().map(EventId::as_str);
+    tx.lock(&format!("bookmark {}", of_event.unwrap_or(&target.task_id))).await?;
     let marked = match &target.event_id {
         Some(event) => bookmark::Column::EventId.eq(event.as_str()),
         None => bookmark::Column::TaskId.eq(target.task_id.as_str()).and(bookmark::Column::EventId.is_null()),
@@ -91,6 +93,7 @@ async fn target(
                 event::Column::Title,
                 event::Column::Kind,
             ]);
+            let row = row.lock(LockType::KeyShare);
             let Some((task_id, title, kind)) = row.into_tuple::<(StoredText, StoredText, StoredText)>().one(tx).await?
             else {
                 return Err(WriteError::missing("event_id", EVENT, event_id));
@@ -103,7 +106,7 @@ async fn target(
         }
         (Some(task_id), None) => {
             let title = in_scope::task(tx.scope(), task_id.as_str()).select_only().column(task::Column::Title);
-            match title.into_tuple::<StoredText>().one(tx).await? {
+            match title.lock(LockType::KeyShare).into_tuple::<StoredText>().one(tx).await? {
                 Some(title) => Ok(Target { task_id: task_id.to_string(), event_id: None, title: title.into() }),
                 None => Err(WriteError::missing("task_id", TASK, task_id)),
             }

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use requery_entities::{StoredText, event, session};
+use requery_entities::{StoredText, event, session, task};
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect, Select};
 
 use super::bounds::{Bounds, CheckedBody, check};
@@ -37,6 +38,7 @@ pub async fn log(
     now_ms: i64,
 ) -> Result<LoggedEvents, WriteError> {
     check(&new)?;
+    lock_chosen(tx, task_id, &[&new]).await?;
     let (session, event) = to_log(task_id, new, now_ms);
     insert(tx, task_id, vec![(session.map(|id| (id, "session_id".to_owned())), event)]).await
 }
@@ -49,6 +51,7 @@ pub async fn log_all(
     now_ms: i64,
 ) -> Result<LoggedEvents, WriteError> {
     check(&new)?;
+    lock_chosen(tx, task_id, &new.iter().collect::<Vec<_>>()).await?;
     let rows = new.into_iter().enumerate().map(|(at, new)| {
         let (session, event) = to_log(task_id, new, now_ms);
         (session.map(|id| (id, format!("events[{at}].session_id"))), event)
@@ -61,7 +64,7 @@ pub async fn log_all(
 pub async fn update(tx: &WriteTransaction, id: &EventId, patch: EventPatch) -> Result<(), WriteError> {
     check(&patch)?;
 
-    let Some(row) = find(tx, id).one(tx).await? else {
+    let Some(row) = find(tx, id).lock(LockType::NoKeyUpdate).one(tx).await? else {
         return Err(WriteError::not_found(EVENT, id));
     };
     let (body, truncated) = patch.body.into_next().map(|body| body.map(cut).unzip()).unzip();
@@ -108,12 +111,23 @@ pub(super) fn find(tx: &WriteTransaction, id: &EventId) -> Select<event::Entity>
 /// The session that an event names, and the path of the field with the name.
 type NamedSession = Option<(String, String)>;
 
+/// Lets requests with ids that their callers chose log on a task one after another: a repeated request finds the events
+/// of the first one.
+async fn lock_chosen(tx: &WriteTransaction, task_id: &TaskId, new: &[&NewEvent]) -> Result<(), WriteError> {
+    if new.iter().any(|event| event.event_id.is_some()) {
+        tx.lock(&format!("events {task_id}")).await?;
+    }
+    Ok(())
+}
+
 async fn insert(
     tx: &WriteTransaction,
     task_id: &TaskId,
     rows: Vec<(NamedSession, (EventId, EventToLog))>,
 ) -> Result<LoggedEvents, WriteError> {
-    if in_scope::task(tx.scope(), task_id.as_str()).count(tx).await? == 0 {
+    // The task stays until the events are there.
+    let task = in_scope::task(tx.scope(), task_id.as_str()).select_only().column(task::Column::Id);
+    if task.lock(LockType::KeyShare).into_tuple::<StoredText>().one(tx).await?.is_none() {
         return Err(WriteError::not_found(TASK, task_id));
     }
     check_sessions(tx, task_id, &rows).await?;

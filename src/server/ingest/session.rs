@@ -2,6 +2,7 @@
 
 use requery_entities::{StoredText, session, task};
 use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::sea_query::LockType;
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
@@ -44,8 +45,11 @@ pub async fn start(
     check(&new)?;
     let started_at = new.started_at.as_ref().map_or(now_ms, Timestamp::as_ms);
 
+    if let Some(id) = &new.session_id {
+        tx.lock(&format!("session {id}")).await?;
+    }
     let source = in_scope::task(tx.scope(), task_id.as_str()).select_only().column(task::Column::Source);
-    let Some(source) = source.into_tuple::<StoredText>().one(tx).await? else {
+    let Some(source) = source.lock(LockType::KeyShare).into_tuple::<StoredText>().one(tx).await? else {
         return Err(WriteError::not_found(TASK, task_id));
     };
     if let Some(id) = &new.session_id {
@@ -79,7 +83,8 @@ pub async fn update(tx: &WriteTransaction, id: &SessionId, patch: SessionPatch, 
     check(&patch)?;
 
     let found = session::Entity::find_by_id(id.as_str());
-    let Some(row) = in_scope::of_tasks(tx.scope(), found, session::Column::TaskId).one(tx).await? else {
+    let found = in_scope::of_tasks(tx.scope(), found, session::Column::TaskId).lock(LockType::NoKeyUpdate);
+    let Some(row) = found.one(tx).await? else {
         return Err(WriteError::not_found(SESSION, id));
     };
     let status = patch.status.map(SessionStatus::as_str).filter(|status| row.status != *status);

@@ -1,6 +1,7 @@
 //! Starting and changing tasks; deletions and purges are in modules of their own.
 
 use requery_entities::{StoredText, task};
+use sea_orm::sea_query::LockType;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QuerySelect};
 
 use super::bounds::{Bounds, CheckedBody, check};
@@ -35,6 +36,9 @@ pub async fn start(tx: &WriteTransaction, new: NewTask, now_ms: i64) -> Result<(
     check(&new)?;
     let created_at = new.created_at.as_ref().map_or(now_ms, Timestamp::as_ms);
     let waiting_since = new.waiting_since.as_ref().map(Timestamp::as_ms);
+    if let Some(id) = &new.task_id {
+        tx.lock(&format!("task {id}")).await?;
+    }
     if let Some(id) = &new.task_id
         && let Some((project, parent)) = place_of(tx, id).await?
     {
@@ -84,7 +88,9 @@ pub async fn start(tx: &WriteTransaction, new: NewTask, now_ms: i64) -> Result<(
 /// no notice.
 pub async fn update(tx: &WriteTransaction, id: &TaskId, patch: TaskPatch) -> Result<(), WriteError> {
     check(&patch)?;
-    let Some(row) = in_scope::task(tx.scope(), id.as_str()).one(tx).await? else {
+    // The row decides which values are changes, so no other writer may change it meanwhile.
+    let found = in_scope::task(tx.scope(), id.as_str()).lock(LockType::NoKeyUpdate);
+    let Some(row) = found.one(tx).await? else {
         return Err(WriteError::not_found(TASK, id));
     };
     let project = patch.project.filter(|project| row.project != project.as_str());
@@ -161,6 +167,7 @@ async fn project_below(tx: &WriteTransaction, parent: &TaskId, id: Option<&TaskI
         has_id: bool,
     }
     let project = in_scope::task(tx.scope(), parent.as_str()).select_only().column(task::Column::Project);
+    let project = project.lock(LockType::KeyShare);
     let Some(project) = project.into_tuple::<StoredText>().one(tx).await? else {
         return Err(WriteError::missing("parent_task_id", TASK, parent));
     };

@@ -29,6 +29,6 @@ pub async fn save(tx: &impl ConnectionTrait, task_id: &str, answers: Vec<UsageTo
         let UsageToSave { answer_id, model, tokens: [input, output, read, written], cost_usd_micros, at_ms } = answer;
         json!([answer_id, model, input, output, read, written, cost_usd_micros, at_ms])
     });
-    let values = [task_id.into(), Value::Array(rows.collect()).to_string().into()];
+    let values = [task_id.into(), sql::json_text(tx, &Value::Array(rows.collect())).into()];
     sql::usage::SAVE_ANSWERS.execute(tx, values).await.map(drop)
 }

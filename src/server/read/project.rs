@@ -1,7 +1,7 @@
 //! Pages of projects.
 
 use requery_entities::StoredText;
-use sea_orm::{DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Value};
 
 use super::page::{self, ListName, PageToken, PageWindow};
 use super::{count, time};
@@ -36,7 +36,7 @@ pub async fn page(tx: &ReadTransaction, window: &PageWindow<ProjectKey>, limit: 
         tx.scope().project().into(),
         (limit + 1).into(),
         key.map(|key| key.changed_at).into(),
-        key.map(|key| key.name.clone()).into(),
+        ProjectKey::name(key, tx.get_database_backend()),
     ];
     let rows: Vec<ProjectRow> = query.all(tx, deltas.chain(values)).await?;
     let page = page::page(list(tx.scope()), rows, window, limit, |row| ProjectKey {
@@ -45,6 +45,17 @@ pub async fn page(tx: &ReadTransaction, window: &PageWindow<ProjectKey>, limit: 
     });
     let items = page.rows.into_iter().map(ProjectRow::project).collect();
     Ok(ProjectPage { items, next: page.next, previous: page.previous })
+}
+
+impl ProjectKey {
+    /// The name for a statement. The names of Postgres are texts without NUL: other bytes are in no token of it.
+    fn name(key: Option<&Self>, backend: DbBackend) -> Value {
+        let name = key.map(|key| key.name.clone());
+        match backend {
+            DbBackend::Postgres => name.map(StoredText::from_bytes).map(String::from).into(),
+            _ => name.into(),
+        }
+    }
 }
 
 #[derive(FromQueryResult)]

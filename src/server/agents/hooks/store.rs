@@ -46,6 +46,11 @@ pub struct StoredTask {
     is_stale: bool,
 }
 
+/// Keeps out the other records of a session until the end of the transaction: a task of the session may have to begin.
+pub async fn lock(tx: &impl ConnectionTrait, source: &AgentName, session_id: &str) -> Result<(), DbErr> {
+    sql::locks::take(tx, &format!("hooks {} {session_id}", source.as_str())).await
+}
+
 /// The task of a session, if there is one in `scope`. The folder of a record names no project here: an agent that
 /// changes its folder keeps its task. If several projects have a task of the session, the last heard one is meant.
 pub async fn find_task(
@@ -343,6 +348,7 @@ pub async fn end_other_sessions(
         find = find.filter(task::Column::Project.eq(project));
     }
     let is_of_agent = |row: &task::Model| *row.source == *begun.source.as_str();
+    let find = find.order_by_asc(task::Column::Id).lock(LockType::NoKeyUpdate);
     for row in find.limit(MAX_SESSIONS_OF_PROCESS).all(tx).await?.into_iter().filter(is_of_agent) {
         let task = StoredTask::from(row);
         let mut agent = task.agent();

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use requery_entities::task;
+use sea_orm::sea_query::LockType;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::agent::process::Process;
@@ -134,7 +135,7 @@ pub async fn find_answered(tx: &impl ConnectionTrait, signs: &OutsideSigns) -> R
 
 /// Writes the change of a task, inside a write transaction. A hook that arrived meanwhile counts.
 pub async fn carry_out_answer(tx: &impl ConnectionTrait, answered: &AnsweredTask, now_ms: i64) -> Result<(), DbErr> {
-    let row = task::Entity::find_by_id(answered.id.as_str()).one(tx).await?.filter(is_open);
+    let row = task::Entity::find_by_id(answered.id.as_str()).lock(LockType::NoKeyUpdate).one(tx).await?.filter(is_open);
     let Some(row) = row else { return Ok(()) };
     let task = StoredTask::from(row);
     let mut agent = task.agent();

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use requery_entities::{StoredText, task};
+use sea_orm::sea_query::LockType;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -163,7 +164,8 @@ pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms:
     let unchanged_task = task::Entity::find()
         .filter(task::Column::Id.eq(id))
         .filter(task::Column::HeardAt.eq(*heard_at))
-        .filter(task::Column::Status.eq(status.as_str()));
+        .filter(task::Column::Status.eq(status.as_str()))
+        .lock(LockType::NoKeyUpdate);
     let Some(row) = unchanged_task.one(tx).await? else { return Ok(()) };
     match verdict {
         SilenceVerdict::Flag(reason, since) => {

@@ -14,7 +14,7 @@ use crate::protocol::model::{EventState, Imported};
 use crate::server::access::scope::Scope;
 use crate::server::agents::hooks::naming;
 use crate::server::agents::hooks::store::{StoredEvent, find_task};
-use crate::server::database::sql::transcripts;
+use crate::server::database::sql::{self, transcripts};
 use crate::server::ingest;
 use crate::server::ingest::event::EventToLog;
 use crate::server::ingest::task::{TaskChanges, TaskToStart};
@@ -164,7 +164,7 @@ async fn find_known_events(
     }
     let late = session.results.iter().map(|result| &result.external_id);
     let names: Vec<_> = session.events.iter().map(|entry| &entry.external_id).chain(late).collect();
-    let values = [task_id.into(), json!(names).to_string().into()];
+    let values = [task_id.into(), sql::json_text(tx, &json!(names)).into()];
     let rows: Vec<KnownEvent> = transcripts::KNOWN_EVENTS.all(tx, values).await?;
     let rows = rows.into_iter().map(|KnownEvent { external_id, id, state, metadata }| {
         let state = state.and_then(|state| EventState::parse(&state)).unwrap_or(EventState::Running);

@@ -36,7 +36,8 @@ pub async fn save(
         return Ok(());
     }
     let ids: Vec<_> = session.answers.keys().collect();
-    let values = [task_id.into(), json!(ids).to_string().into(), RUNTIME.as_str().into(), scope.project().into()];
+    let values =
+        [task_id.into(), sql::json_text(tx, &json!(ids)).into(), RUNTIME.as_str().into(), scope.project().into()];
     let counted: Vec<CountedAnswer> = transcripts::KNOWN_ANSWERS.all(tx, values).await?;
     let counted: HashMap<&str, &CountedAnswer> = counted.iter().map(|row| (row.answer_id.as_str(), row)).collect();
 

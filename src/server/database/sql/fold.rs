@@ -103,7 +103,7 @@ pub const ADD: Sql = Sql::postgres(concat!(
         where task_id is not null group by task_id
     ),
     waiting as materialized (
-        select distinct task_id from (select task_id from counts_pending limit $4::bigint) as chosen
+        select distinct task_id from (select task_id from counts_pending limit $4::bigint) as oldest
         union select task_id from logged
     ),
     locked as materialized (

@@ -4,6 +4,31 @@
 //! transactions before that end that the snapshot does not see. Each arm is a range of an index. One condition for both
 //! arms would let Postgres read the whole table, because it cannot tell how few rows the condition finds.
 
+/// The condition of the first arm: the transactions from the end of a snapshot on. The second bound excludes no
+/// transaction. Of a range with two bounds that it does not know Postgres expects few rows, and of a range with one bound
+/// a third of the table.
+macro_rules! begun_after {
+    ($from:expr) => {
+        concat!("xid >= pg_snapshot_xmax(", $from, ") and xid < '9223372036854775807'::xid8")
+    };
+}
+
+/// The condition of the second arm: the transactions before the end of a snapshot that it does not see. The two bounds
+/// follow from the rest, and tell Postgres that the rows are few.
+macro_rules! begun_before {
+    ($from:expr) => {
+        concat!(
+            "xid >= pg_snapshot_xmin(",
+            $from,
+            ") and xid < pg_snapshot_xmax(",
+            $from,
+            ") and xid = any (array(select pg_snapshot_xip(",
+            $from,
+            ")))"
+        )
+    };
+}
+
 /// A query of the rows of the log after a snapshot: the columns, the snapshot, and a further condition, which is empty or
 /// begins with `and`.
 macro_rules! log_after {
@@ -11,15 +36,15 @@ macro_rules! log_after {
         concat!(
             "select ",
             $columns,
-            " from changes where xid >= pg_snapshot_xmax(",
-            $from,
-            ") ",
+            " from changes where ",
+            $crate::server::database::sql::postgres::begun_after!($from),
+            " ",
             $and,
             " union all select ",
             $columns,
-            " from changes where xid = any (array(select pg_snapshot_xip(",
-            $from,
-            "))) ",
+            " from changes where ",
+            $crate::server::database::sql::postgres::begun_before!($from),
+            " ",
             $and
         )
     };
@@ -35,7 +60,11 @@ macro_rules! folded {
 /// A query of the rows of the log between the two snapshots `$1` and `$2`: the columns.
 macro_rules! log_between {
     ($columns:expr) => {
-        log_after!($columns, "$1::text::pg_snapshot", "and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)")
+        $crate::server::database::sql::postgres::log_after!(
+            $columns,
+            "$1::text::pg_snapshot",
+            "and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)"
+        )
     };
 }
 
@@ -53,4 +82,4 @@ macro_rules! bounded_sum {
     };
 }
 
-pub(super) use {bounded_sum, folded, is_among, log_after, log_between};
+pub(super) use {begun_after, begun_before, bounded_sum, folded, is_among, log_after, log_between};

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::super::WriteError;
 use super::TASK;
-use super::leaving::ROWS_AT_ONCE;
+use super::leaving::{ROWS_AT_ONCE, rows_can_leave_later};
 use crate::protocol::TaskId;
 use crate::server::access::scope::Scope;
 use crate::server::database::sql::tasks;
@@ -59,9 +59,11 @@ pub(super) fn parts(mut tree: Vec<String>) -> Vec<Vec<String>> {
 /// Deletes a part of a tree. Returns the number of its tasks that were there.
 pub async fn delete_part(tx: &WriteTransaction, ids: &[String]) -> Result<u64, DbErr> {
     let (ids, scope) = (Value::from(json!(ids).to_string()), Value::from(tx.scope().project()));
-    let values = [ids.clone(), scope.clone(), (ROWS_AT_ONCE + 1).into()];
-    if tasks::ROWS_OF_TREES.number(tx, values).await? > ROWS_AT_ONCE {
-        tasks::LEAVE_ROWS_OF_TREES.execute(tx, [ids.clone(), scope.clone()]).await?;
+    if rows_can_leave_later(tx) {
+        let values = [ids.clone(), scope.clone(), (ROWS_AT_ONCE + 1).into()];
+        if tasks::ROWS_OF_TREES.number(tx, values).await? > ROWS_AT_ONCE {
+            tasks::LEAVE_ROWS_OF_TREES.execute(tx, [ids.clone(), scope.clone()]).await?;
+        }
     }
     tasks::DELETE_TREES.execute(tx, [ids, scope]).await
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::super::bounds::{Bounds, CheckedBody, check};
 use super::super::{Invalid, WriteError};
 use super::deletion::{TASKS_AT_ONCE, parts};
-use super::leaving::ROWS_AT_ONCE;
+use super::leaving::{ROWS_AT_ONCE, rows_can_leave_later};
 use crate::protocol::model::Timestamp;
 use crate::protocol::write::Purge;
 use crate::server::access::scope::Scope;
@@ -121,6 +121,10 @@ impl PurgeConditions {
     /// Deletes the tasks of a step that meet the conditions now. Returns the number of deleted tasks. A part of a tree
     /// is deleted as a whole or not at all.
     pub async fn purge(&self, tx: &WriteTransaction, step: &PurgeStep, now_ms: i64) -> Result<u64, DbErr> {
+        if !rows_can_leave_later(tx) {
+            let (PurgeStep::Trees(ids) | PurgeStep::Part { ids, .. }) = step;
+            tasks::LOCK_TREES.execute(tx, [json!(ids).to_string().into()]).await?;
+        }
         let count = match step {
             PurgeStep::Trees(roots) => {
                 let count = tasks::MARK_FOR_PURGE.execute(tx, self.values(tx.scope(), roots)).await?;
@@ -143,7 +147,9 @@ impl PurgeConditions {
         };
         if count > 0 {
             tasks::LOG_PURGES.execute(tx, [now_ms.into()]).await?;
-            if tasks::ROWS_OF_MARKED.number(tx, [(ROWS_AT_ONCE + 1).into()]).await? > ROWS_AT_ONCE {
+            if rows_can_leave_later(tx)
+                && tasks::ROWS_OF_MARKED.number(tx, [(ROWS_AT_ONCE + 1).into()]).await? > ROWS_AT_ONCE
+            {
                 tasks::LEAVE_ROWS_OF_MARKED.execute(tx, []).await?;
             }
             tasks::DELETE_MARKED.execute(tx, []).await?;

@@ -5,7 +5,7 @@
 
 use sea_orm::sea_query::{Alias, Expr, Query, SelectStatement, UnionType};
 
-use super::super::postgres::{folded, is_among, log_after};
+use super::super::postgres::{begun_after, begun_before, folded, is_among, log_after};
 
 /// The logged events of the task of the table `tasks` that are not folded: an expression for each.
 macro_rules! unfolded_events {
@@ -40,8 +40,8 @@ pub fn moved() -> SelectStatement {
     };
     let mut times = Query::select();
     times.expr(Expr::cust("task_id")).expr(Expr::cust("changed_at as moment")).from(Alias::new("counts_pending"));
-    times.union(UnionType::All, of_log(concat!("xid >= pg_snapshot_xmax(", folded!(), ")")));
-    times.union(UnionType::All, of_log(concat!("xid = any (array(select pg_snapshot_xip(", folded!(), ")))")));
+    times.union(UnionType::All, of_log(begun_after!(folded!())));
+    times.union(UnionType::All, of_log(begun_before!(folded!())));
     let mut moved = Query::select();
     moved.expr(Expr::cust("task_id")).expr(Expr::cust("max(moment) as at")).from_subquery(times, Alias::new("times"));
     moved.and_where(Expr::cust("task_id is not null")).add_group_by([Expr::cust("task_id")]).take()
