@@ -27,6 +27,7 @@ pub use error::{DatabaseError, OpenError};
 mod driver_error;
 
 mod error_kind;
+pub use error_kind::is_taken;
 
 mod location;
 pub use location::{Location, LocationError};

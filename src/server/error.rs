@@ -15,7 +15,7 @@ use sea_orm::DbErr;
 use serde::Serialize;
 
 use super::agents::HookError;
-use super::database::{DatabaseError, OpenError};
+use super::database::{DatabaseError, OpenError, is_taken};
 use super::ingest::{Invalid, WriteError};
 use crate::protocol::limits;
 use crate::protocol::{CURSOR_HEADER, Cursor};
@@ -296,6 +296,9 @@ impl From<DatabaseError> for ApiError {
                 retry_after: limits::RETRY_WHILE_BUSY,
             },
             DatabaseError::Busy => Self::unavailable("the database is busy"),
+            DatabaseError::Db(error) if is_taken(&error) => {
+                Self::Conflict("another writer stored a row with this id at the same time".to_owned())
+            }
             DatabaseError::Db(error) => Self::internal("use the database", &error),
         }
     }

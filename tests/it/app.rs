@@ -34,8 +34,8 @@ pub struct App {
     pub folder: Arc<TempDir>,
     shutdown: CancellationToken,
     crash: CancellationToken,
-    /// Ends the server with the test: its connections count against the limit of the cluster.
-    _ends: DropGuard,
+    /// Ends the server with the test and its clients: the connections count against the limit of the cluster.
+    pub ends: Arc<DropGuard>,
     thread: JoinHandle<()>,
 }
 
@@ -75,8 +75,8 @@ impl App {
             }));
         });
         timeout(PATIENCE, is_ready).await.unwrap().unwrap();
-        let _ends = shutdown.clone().drop_guard();
-        Self { address, folder, shutdown, crash, _ends, thread }
+        let ends = Arc::new(shutdown.clone().drop_guard());
+        Self { address, folder, shutdown, crash, ends, thread }
     }
 
     /// Ends the server as Ctrl-C does and gives back its folder.

@@ -39,6 +39,12 @@ pub(super) fn is_conflict(error: &DbErr) -> bool {
     postgres::code(error).is_some_and(|code| postgres::is_conflict(&code))
 }
 
+/// Whether another writer stored a row with the same key at the same time. The verbs look for such a row before, so on a
+/// file, which has one writer, there is none.
+pub fn is_taken(error: &DbErr) -> bool {
+    postgres::code(error).is_some_and(|code| postgres::is_taken(&code))
+}
+
 /// The error of a connection that was lost or that there was none of.
 fn connection_error(error: &DbErr) -> Option<DatabaseError> {
     use sqlx::Error;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::prelude::async_trait::async_trait;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
 
 use super::driver_error::silent;
 use super::error_kind::{is_conflict, is_constraint, is_of_storage};
@@ -157,7 +157,7 @@ impl Statements {
     /// Runs a query and counts its rows.
     async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         trace(&statement);
-        let rows = self.note(self.in_time(self.admit()?.query_all_raw(statement)).await)?;
+        let rows = self.note(self.in_time(self.admit()?.query_all_raw(self.runnable(statement))).await)?;
         self.rows.inc_by(rows.len() as u64);
         Ok(rows)
     }
@@ -165,9 +165,24 @@ impl Statements {
     /// Runs a query of one row and counts it.
     async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         trace(&statement);
-        let row = self.note(self.in_time(self.admit()?.query_one_raw(statement)).await)?;
+        let row = self.note(self.in_time(self.admit()?.query_one_raw(self.runnable(statement))).await)?;
         self.rows.inc_by(row.is_some().into());
         Ok(row)
+    }
+
+    /// The statement as the engine can run it. Postgres stores no NUL and compares with none, so a text has U+FFFD in its
+    /// place, as it is read from a file.
+    fn runnable(&self, mut statement: Statement) -> Statement {
+        if self.transaction.get_database_backend() == DbBackend::Postgres {
+            for value in statement.values.iter_mut().flat_map(|values| &mut values.0) {
+                if let Value::String(Some(text)) = value
+                    && text.contains('\0')
+                {
+                    *text = text.replace('\0', "\u{fffd}");
+                }
+            }
+        }
+        statement
     }
 
     fn note<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
@@ -195,7 +210,7 @@ macro_rules! run_queries {
             }
 
             async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-                let answer = self.statements.admit()?.execute_raw(statement);
+                let answer = self.statements.admit()?.execute_raw(self.statements.runnable(statement));
                 self.statements.note(self.statements.in_time(answer).await)
             }
 

@@ -33,7 +33,10 @@ async fn deleting_a_tree_sends_one_notice_for_each_task() {
         wire.frames().await;
         wire.write("delete from tasks where id = '{a}'").await;
         let mut frames = wire.frames().await;
-        assert_eq!(frames.last().unwrap(), "task.deleted task_id=a project=p parent_task_id=null", "{pragmas}");
+        // One statement of Postgres deletes the tasks below, after that of the writer.
+        if engine() == Engine::Sqlite {
+            assert_eq!(frames.last().unwrap(), "task.deleted task_id=a project=p parent_task_id=null", "{pragmas}");
+        }
         frames.sort();
         let expected = [
             "task.deleted task_id=a project=p parent_task_id=null",

@@ -11,7 +11,7 @@ use crate::app::{Engine, by_engine, engine, now_ms, on_sqlite_only};
 const INTERNAL: &str =
     "activity changes deliveries figures figure_deltas folded purges purging replaced runs searched requery_migrations
     requery_triggers settling tree_roots leaving \
-    usage_replaced counts_pending epoch floor floor_notes leases servers settings";
+    usage_replaced counts_pending epoch floor floor_notes folding leases servers settings";
 
 /// Columns of a task that belong to no read model.
 const SILENT: &[&str] = &["tasks.ingest_state", "tasks.heard_at", "tasks.process", "tasks.trigger_writes"];

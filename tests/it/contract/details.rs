@@ -92,7 +92,11 @@ async fn a_notice_of_events_names_their_kinds_and_lanes() {
         ),
         (
             "delete from events where id in ('{e}', '{f}')",
-            r#"event.updated event_id=f task_id=a project= kinds=["plan","user.message"] lanes=["todos","user"] x2"#,
+            // The newest of merged notices stays, and the order within a statement is that of the engine.
+            by_engine(
+                r#"event.updated event_id=f task_id=a project= kinds=["plan","user.message"] lanes=["todos","user"] x2"#,
+                r#"event.updated event_id=e task_id=a project= kinds=["plan","user.message"] lanes=["todos","user"] x2"#,
+            ),
         ),
         (&kinds_of(16), &format!(r#"event.logged event_id=? task_id=a project= kinds={many} lanes=["git"] x16"#)),
         (&kinds_of(17), r#"event.logged event_id=? task_id=a project= kinds=null lanes=["git"] x17"#),

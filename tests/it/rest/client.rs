@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_util::sync::DropGuard;
 
 use crate::app::App;
 
@@ -18,6 +19,8 @@ pub struct Client {
     root: String,
     /// Keeps the folder of the database for a test that drops its [`App`].
     _folder: Arc<TempDir>,
+    /// Keeps the server.
+    _server: Arc<DropGuard>,
 }
 
 /// An answer, read to its end.
@@ -31,7 +34,7 @@ impl Client {
     pub fn of(app: &App) -> Self {
         // The server closes an idle connection after 15 s, and a request that meets the close fails.
         let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10)).build().unwrap();
-        Self { http, root: app.url(""), _folder: app.folder.clone() }
+        Self { http, root: app.url(""), _folder: app.folder.clone(), _server: app.ends.clone() }
     }
 
     /// Sends a body as JSON, unless a header says otherwise.

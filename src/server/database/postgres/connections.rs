@@ -1,7 +1,9 @@
 //! The connections for requests: some that read and some that write.
 //!
-//! Both can go through a proxy that gives each transaction another connection of Postgres. So no statement is prepared
-//! for a later transaction, and each transaction sets what it needs itself: the schema, the timeouts and the isolation.
+//! Both can go through a proxy that gives each transaction another connection of Postgres. So each transaction sets what
+//! it needs itself: the schema, the timeouts and the isolation. Behind such a proxy no statement is prepared for a later
+//! transaction. The driver then still gives each statement a name that it never removes, and a name can meet that of
+//! another client of the proxy. So each transaction begins by removing the names.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +25,8 @@ use crate::server::database::sql::servers as sql;
 /// How often a transaction is begun again on another connection: each connection of the pool can be broken, after a
 /// restart of Postgres.
 const BEGINNINGS: u32 = 16;
+/// How many prepared statements a connection keeps: more than the server has different ones for requests.
+const STATEMENTS: usize = 256;
 /// How long an idle connection stays open.
 const IDLE: Duration = Duration::from_secs(600);
 
@@ -65,9 +69,10 @@ impl Connections {
         migrated: Arc<Migrated>,
     ) -> Result<Self, DbErr> {
         let (schema, lock) = (location.schema(), location.lock_timeout.as_millis());
+        let forget = if location.is_pooled() { "; deallocate all" } else { "" };
         let common = format!(
             "set local search_path = {schema}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {lock}; \
-             set local jit = off",
+             set local jit = off{forget}",
             location.statement_timeout.as_millis()
         );
         Ok(Self {
@@ -75,8 +80,8 @@ impl Connections {
             epoch,
             migrated,
             patience: location.statement_timeout + ANSWER_TIMEOUT,
-            writers: connect(location.url(), location.writers).await?,
-            readers: connect(location.url(), location.readers).await?,
+            writers: connect(location, location.writers).await?,
+            readers: connect(location, location.readers).await?,
             begin_read: format!("set transaction isolation level repeatable read, read only; {common}").into(),
             begin_write: format!("{common}; set local idle_in_transaction_session_timeout = '30s'").into(),
         })
@@ -176,8 +181,9 @@ fn has_idle(pool: &DatabaseConnection) -> bool {
 }
 
 /// Makes a pool. No connection is opened yet, so a database that is away is found by the first transaction.
-async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbErr> {
-    let mut options = ConnectOptions::new(url);
+async fn connect(location: &ServerLocation, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let statements = if location.is_pooled() { 0 } else { STATEMENTS };
+    let mut options = ConnectOptions::new(location.url());
     options
         .max_connections(connections)
         .min_connections(0)
@@ -187,7 +193,7 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbEr
         .max_lifetime(None)
         .test_before_acquire(false)
         .sqlx_logging(false)
-        .map_sqlx_postgres_opts(of_requests)
+        .map_sqlx_postgres_opts(move |options| of_requests(options, statements))
         .map_sqlx_postgres_pool_opts(close_silent);
     Database::connect(options).await
 }
@@ -203,7 +209,7 @@ fn close_silent(pool: PoolOptions<Postgres>) -> PoolOptions<Postgres> {
     })
 }
 
-/// A proxy can give a later transaction to another connection, which does not have the prepared statements.
-fn of_requests(options: PgConnectOptions) -> PgConnectOptions {
-    options.statement_cache_capacity(0).application_name("requery")
+/// A proxy knows few settings of a connection, and refuses a connection that brings others.
+fn of_requests(options: PgConnectOptions, statements: usize) -> PgConnectOptions {
+    options.statement_cache_capacity(statements).extra_float_digits(None).application_name("requery")
 }

@@ -32,6 +32,11 @@ pub(in crate::server::database) fn is_constraint(code: &str) -> bool {
     code.starts_with("23")
 }
 
+/// Whether a row with the same key exists.
+pub(in crate::server::database) fn is_taken(code: &str) -> bool {
+    code == "23505"
+}
+
 /// Whether the storage failed: the disk, its space, or the memory.
 pub(in crate::server::database) fn is_of_storage(code: &str) -> bool {
     matches!(code, "53100" | "53200" | "58030")

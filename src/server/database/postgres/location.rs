@@ -68,6 +68,11 @@ impl ServerLocation {
         self.direct_url.as_deref().unwrap_or(&self.url)
     }
 
+    /// Whether the URL for requests leads through a proxy that gives each transaction another connection.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.direct_url.is_some()
+    }
+
     /// The channel of the bell.
     pub(super) fn channel(&self) -> String {
         format!("requery_{}", self.schema)
