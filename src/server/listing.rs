@@ -10,8 +10,6 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbBackend};
-
 use super::access::scope::Scope;
 use super::database::{BackgroundWork, Database, DatabaseError, StepSize, WriteTransaction, sql};
 use super::jobs::{BackgroundJob, JobError, StepProgress};
@@ -47,7 +45,7 @@ impl BackgroundJob for ListingJob {
     async fn step(&mut self) -> Result<StepProgress, JobError> {
         let read = self.database.snapshot(Scope::All).await?;
         // On Postgres the triggers and the fold keep the places.
-        if read.get_database_backend() == DbBackend::Postgres {
+        if read.is_postgres() {
             return Ok(StepProgress::Idle);
         }
         let most = i64::from(self.size.size());

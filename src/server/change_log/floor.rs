@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::DbErr;
 
 use crate::server::access::scope::Scope;
 use crate::server::database::sql::floor;
@@ -28,9 +28,9 @@ impl BackgroundJob for FloorJob {
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
         let read = self.0.snapshot(Scope::All).await?;
-        let backend = read.get_database_backend();
+        let is_postgres = read.is_postgres();
         drop(read);
-        if backend == DbBackend::Postgres {
+        if is_postgres {
             note(&self.0, chrono::Utc::now().timestamp_millis()).await?;
         }
         Ok(StepProgress::Idle)

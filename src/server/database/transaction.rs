@@ -71,6 +71,11 @@ impl From<&DbErr> for StatementFailure {
 }
 
 impl ReadTransaction {
+    /// Whether the database is one of Postgres.
+    pub fn is_postgres(&self) -> bool {
+        self.get_database_backend() == DbBackend::Postgres
+    }
+
     /// The changes that the snapshot contains.
     pub fn cursor(&self) -> &Cursor {
         &self.cursor

@@ -316,6 +316,7 @@ pub const DRIVERS: &[&str] = &[
     "server::agents::silence",
     "server::agents::spool_intake",
     "server::change_log::fold",
+    "server::change_log::floor",
     "server::change_log::prune",
     "server::change_log::tail",
     "server::database::background",
