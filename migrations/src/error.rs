@@ -13,6 +13,8 @@ pub enum MigrateError {
     Early,
     /// Its tables lack these parts, and no statement can restore the parts without a loss.
     Broken(Vec<String>),
+    /// Postgres, its database or the user does not fit: this is why.
+    Unfit(String),
     /// A statement failed.
     Db(DbErr),
 }
@@ -24,7 +26,18 @@ impl MigrateError {
             Self::Foreign(_) | Self::Early => "the file is unchanged; name another one",
             Self::Newer(_) => "the file is unchanged; use that version, or name another file",
             Self::Broken(_) => "restore the file from a copy, or put these back with SQL",
+            Self::Unfit(_) => "nothing was changed; put this right, or name another database",
             Self::Db(_) => "try again",
+        }
+    }
+
+    /// The way out, for the owner of the schema of a Postgres database.
+    pub fn way_out_of_schema(&self) -> &'static str {
+        match self {
+            Self::Foreign(_) | Self::Early => "the schema is unchanged; name another one",
+            Self::Newer(_) => "the schema is unchanged; use that version, or name another schema",
+            Self::Broken(_) => "restore the schema from a copy, or put these back with SQL",
+            Self::Unfit(_) | Self::Db(_) => self.way_out(),
         }
     }
 }
@@ -42,6 +55,7 @@ impl std::fmt::Display for MigrateError {
                 write!(f, "a newer requery made it: this version does not know its migration {migration}")
             }
             Self::Early => f.write_str("a requery from before the first release made it, and no version upgrades it"),
+            Self::Unfit(why) => f.write_str(why),
             Self::Broken(faults) => write!(f, "its tables were changed: {}", faults.join("; ")),
             Self::Db(error) => write!(f, "{error}"),
         }

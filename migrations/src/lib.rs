@@ -1,5 +1,7 @@
 //! The schema: its migrations, its triggers, and the check that a database still has both.
 //!
+//! The functions at the top are for SQLite, those in [`postgres`] for Postgres.
+//!
 //! A migration is SQL for tables, indexes and views, and never changes once it was released. Triggers have no history:
 //! the files in `triggers/` have their current text, and are applied again when the text differs from the last applied
 //! one.
@@ -13,6 +15,7 @@
 mod early;
 mod error;
 mod macros;
+pub mod postgres;
 mod rows;
 mod tables;
 mod trees;
@@ -134,6 +137,13 @@ pub async fn differences(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr
     found.extend(triggers::lost(db).await?.iter().map(|name| format!("trigger {name}")));
     found.extend(tables::objects(db).await?.into_iter().map(|(name, _)| name));
     Ok(found)
+}
+
+/// FNV-1a of a text.
+fn hash(text: &str) -> i64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    text.bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)).cast_signed()
 }
 
 async fn standing(db: &impl ConnectionTrait) -> Result<Standing, MigrateError> {

@@ -26,7 +26,7 @@ pub(crate) fn expand(sql: &str) -> String {
 }
 
 /// Puts SQL in the place of each `{name:column}`.
-fn put_in_place(mut sql: String, begin: &str, condition: impl Fn(&str) -> String) -> String {
+pub(crate) fn put_in_place(mut sql: String, begin: &str, condition: impl Fn(&str) -> String) -> String {
     while let Some(start) = sql.find(begin) {
         let Some(end) = sql[start..].find('}').map(|end| start + end) else { break };
         let text = condition(&sql[start + begin.len()..end]);

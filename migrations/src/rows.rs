@@ -17,3 +17,8 @@ pub(crate) fn text(row: &QueryResult, column: usize) -> Result<String, DbErr> {
     let bytes: Vec<u8> = row.try_get_by_index(column)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+/// The text of a column on Postgres, whose texts are UTF-8.
+pub(crate) fn utf8(row: &QueryResult, column: usize) -> Result<String, DbErr> {
+    row.try_get_by_index(column)
+}

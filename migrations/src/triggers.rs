@@ -58,13 +58,10 @@ pub(crate) fn of_files() -> Vec<Trigger> {
     found
 }
 
-/// FNV-1a of the words after `create trigger`. SQLite keeps these words as they are, but not the two before them.
+/// The hash of the words after `create trigger`. SQLite keeps these words as they are, but not the two before them.
 fn hash(sql: &str) -> i64 {
-    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
     let text = normalised(sql);
-    let words = text.trim_end_matches(';').splitn(3, ' ').nth(2).unwrap_or_default();
-    words.bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME)).cast_signed()
+    crate::hash(text.trim_end_matches(';').splitn(3, ' ').nth(2).unwrap_or_default())
 }
 
 /// The names of the applied triggers that are missing or have another hash.
