@@ -86,6 +86,12 @@ pub async fn admit(db: &impl ConnectionTrait, schema: &str) -> Result<(), Migrat
     }
 }
 
+/// Whether the schema is the newest one. Fails if [`migrate`] would refuse it. Only reads.
+pub async fn is_current(db: &impl ConnectionTrait, schema: &str) -> Result<bool, MigrateError> {
+    check_name(schema)?;
+    Ok(matches!(standing(db, schema).await?, Standing::Lacks(lacks) if lacks.is_empty()))
+}
+
 /// The parts of the schema that another program dropped or changed: tables, columns, triggers, functions, indexes and
 /// views. Constraints that a table has lost are among [`Migrated::lost`] only, because the rows are served without them.
 /// Only reads.
