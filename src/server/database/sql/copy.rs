@@ -82,7 +82,8 @@ fn insert_text(table: &CopiedTable, backend: DbBackend, rows: usize) -> String {
     let tuple = |row: usize| {
         let first = row * table.columns.len() + 1;
         let values = table.columns.iter().enumerate().map(|(at, column)| value_text(backend, first + at, column.holds));
-        let values: Vec<String> = values.chain(twin.map(|at| value_text(backend, first + at, table.columns[at].holds))).collect();
+        let values: Vec<String> =
+            values.chain(twin.map(|at| value_text(backend, first + at, table.columns[at].holds))).collect();
         format!("({})", values.join(", "))
     };
     let tuples: Vec<String> = (0..rows).map(tuple).collect();
