@@ -12,7 +12,7 @@ delete from usage where not exists (select 1 from tasks where id = task_id);
 delete from sessions where not exists (select 1 from tasks where id = task_id);
 delete from events where not exists (select 1 from tasks where id = task_id);
 
--- The circles: no task at the top leads to their tasks. The oldest task of a circle, which has the smallest id, gets to the
+-- The circles (a walk through a tree has `offset 0`, see `trees.sql`): no task at the top leads to their tasks. The oldest task of a circle, which has the smallest id, gets to the
 -- top of its tree.
 do $$
 declare
@@ -25,19 +25,22 @@ begin
             select id from tasks where parent_task_id is null
                 or not exists (select 1 from tasks above where above.id = tasks.parent_task_id)
             union all
-            select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
+            select next.id from tree cross join lateral
+                (select tasks.id from tasks where tasks.parent_task_id = tree.id offset 0) next
         )
         select min(id) into start from tasks where id not in (select id from tree);
         exit when start is null;
         -- The walk up from any task ends in its circle: the tasks of the circle are those that lead to themselves.
         with recursive above (start, id) as (
-            select start, start
+            select start collate "C", start collate "C"
             union
-            select above.start, tasks.parent_task_id from above join tasks on tasks.id = above.id
+            select above.start, next.parent_task_id from above cross join lateral
+                (select tasks.parent_task_id from tasks where tasks.id = above.id offset 0) next
         ), circle (id) as (
             select parent_task_id from tasks where id = (select id from above offset (select count(*) - 1 from above))
             union
-            select tasks.parent_task_id from circle join tasks on tasks.id = circle.id
+            select next.parent_task_id from circle cross join lateral
+                (select tasks.parent_task_id from tasks where tasks.id = circle.id offset 0) next
         )
         select min(id) into top from circle;
         update tasks set parent_task_id = null where id = top;
@@ -56,7 +59,8 @@ create temp table moved on commit drop as
         select id, project from tasks where parent_task_id is null
             or not exists (select 1 from tasks above where above.id = tasks.parent_task_id)
         union all
-        select tasks.id, tree.project from tree join tasks on tasks.parent_task_id = tree.id
+        select next.id, tree.project from tree cross join lateral
+            (select tasks.id from tasks where tasks.parent_task_id = tree.id offset 0) next
     )
     select tree.id, tree.project, tasks.source, tasks.external_id
     from tree join tasks on tasks.id = tree.id where tasks.project <> tree.project;

@@ -93,8 +93,7 @@ pub async fn is_current(db: &impl ConnectionTrait, schema: &str) -> Result<bool,
 }
 
 /// The parts of the schema that another program dropped or changed: tables, columns, triggers, functions, indexes and
-/// views. Constraints that a table has lost are among [`Migrated::lost`] only, because the rows are served without them.
-/// Only reads.
+/// views; and `database` if the schema was restored into another one. Not the [`lost_constraints`], without which the rows are served. Only reads.
 pub async fn differences(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {
     let mut found = parts::faults(db, schema).await?;
     // Without this table no trigger is known, and its absence is among the faults.
@@ -102,6 +101,11 @@ pub async fn differences(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<
         found.extend(triggers::lost(db, schema).await?);
     }
     Ok(found)
+}
+
+/// The constraints that tables have lost, as in [`Migrated::lost`]. Only reads.
+pub async fn lost_constraints(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {
+    parts::lost(db, schema).await
 }
 
 /// The statements that give a role the least rights with which it can write tasks, sessions, events, bookmarks, usage

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use requery_migrations::{MigrateError, postgres};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 
 async fn connected(schema: &str) -> DatabaseConnection {
     let mut options = ConnectOptions::new(std::env::var("REQUERY_TEST_POSTGRES").unwrap());
@@ -65,13 +65,8 @@ async fn what_another_program_dropped_or_changed_is_made_again() {
         if change.contains("fresh_id") {
             // Its defaults went with it.
             assert!(matches!(postgres::migrate(&db, "mended").await, Err(MigrateError::Broken(_))));
-            run(
-                &db,
-                &format!(
-                    "create function mended.fresh_id() returns text language sql as 'select gen_random_uuid()::text'"
-                ),
-            )
-            .await;
+            run(&db, "create function mended.fresh_id() returns text language sql as 'select gen_random_uuid()::text'")
+                .await;
             for table in ["tasks", "sessions", "events", "bookmarks"] {
                 run(&db, &format!("alter table mended.{table} alter id set default mended.fresh_id()")).await;
             }
@@ -90,6 +85,63 @@ async fn what_another_program_dropped_or_changed_is_made_again() {
 
 #[tokio::test]
 #[ignore = "needs a Postgres"]
+async fn what_no_trigger_saw_is_put_right() {
+    let db = connected("untriggered").await;
+    postgres::migrate(&db, "untriggered").await.unwrap();
+    run(
+        &db,
+        "set search_path = untriggered; drop trigger tasks_updated on tasks; alter table events disable trigger user;
+        insert into tasks (id, title, project, source, external_id) select
+            '0190b0a0-0000-7000-8000-00000000000' || n, 't', 'p' || n, 's', case when n > 4 then 'same' end
+            from generate_series(1, 6) n;
+        update tasks set parent_task_id = '0190b0a0-0000-7000-8000-00000000000' ||
+            case right(id, 1) when '1' then '2' when '2' then '3' when '3' then '1' else '3' end
+            where right(id, 1) <> '4';
+        insert into usage (task_id, answer_id, input_tokens) select id, 'a', 5 from tasks;
+        insert into bookmarks (task_id) select id from tasks;
+        insert into events (task_id, kind) select id, 'log' from tasks;
+        delete from figure_deltas",
+    )
+    .await;
+    let migrated = postgres::migrate(&db, "untriggered").await.unwrap();
+    assert_eq!(
+        migrated.put_right,
+        [
+            "1 rows: a task was below itself, and is at the top of its tree now",
+            "4 rows: the project of a task was not that of the task above it"
+        ]
+    );
+    let of = |sql: &str| format!("select coalesce(string_agg(it::text, ' ' order by it), '') from ({sql}) t (it)");
+    let tops = "select right(id, 1) || project from untriggered.tasks where parent_task_id is null";
+    assert_eq!(text(&db, &of(tops)).await, "1p1 4p4");
+    assert_eq!(text(&db, &of("select distinct project from untriggered.bookmarks")).await, "p1 p4");
+    assert_eq!(text(&db, &of("select external_id from untriggered.tasks where external_id is not null")).await, "same");
+    let figures = "select project || figure || '=' || value from untriggered.figures where figure ~ 'running|input'";
+    let expected = "p1tasks.running=5 p1usage.input_tokens=25 p4tasks.running=1 p4usage.input_tokens=5";
+    assert_eq!(text(&db, &of(figures)).await, expected);
+    assert_eq!(text(&db, &of("select distinct event_count from untriggered.task_counts")).await, "1");
+}
+
+/// As after a restore of the output of `pg_dump`.
+#[tokio::test]
+#[ignore = "needs a Postgres"]
+async fn a_restored_schema_begins_a_new_log() {
+    let db = connected("restored").await;
+    postgres::migrate(&db, "restored").await.unwrap();
+    run(&db, "insert into restored.tasks (title) values ('a')").await;
+    run(&db, "insert into restored.events (task_id, kind) select id, 'log' from restored.tasks").await;
+    run(&db, "update restored.requery_triggers set hash = 1 where name = 'database'").await;
+    run(&db, "update restored.folded set next = '9000000000:9000000000:'").await;
+    let migrated = postgres::migrate(&db, "restored").await.unwrap();
+    assert_eq!(migrated.put_back, ["database"]);
+    run(&db, "insert into restored.events (task_id, kind) select id, 'log' from restored.tasks").await;
+    assert_eq!(text(&db, "select event_count::text from restored.task_counts").await, "2");
+    assert_eq!(text(&db, "select count(*)::text from restored.changes").await, "1");
+    assert_eq!(postgres::migrate(&db, "restored").await.unwrap(), requery_migrations::Migrated::default());
+}
+
+#[tokio::test]
+#[ignore = "needs a Postgres"]
 async fn a_schema_that_does_not_fit_is_refused() {
     let db = connected("odd").await;
     run(&db, "create schema odd; create table odd.other (a bigint)").await;
@@ -101,9 +153,16 @@ async fn a_schema_that_does_not_fit_is_refused() {
     run(&db, "alter table odd.sessions drop column host").await;
     let broken = postgres::migrate(&db, "odd").await.unwrap_err();
     assert_eq!(broken.to_string(), "its tables were changed: the table sessions has no column host");
-    assert_eq!(postgres::differences(&db, "odd").await.unwrap(), ["the table sessions has no column host"; 1]);
+    let lost = ["the table sessions has no column host", "index sessions_running"];
+    assert_eq!(postgres::differences(&db, "odd").await.unwrap(), lost);
     run(&db, "insert into odd.requery_migrations (name) values ('9999_later')").await;
     assert!(matches!(postgres::admit(&db, "odd").await, Err(MigrateError::Newer(name)) if name == "9999_later"));
+    run(&db, "do $$ begin create role requery_nobody; exception when duplicate_object then null; end $$").await;
+    let tx = db.begin().await.unwrap();
+    tx.execute_unprepared("set local role requery_nobody").await.unwrap();
+    let refused = postgres::admit(&tx, "nowhere").await.unwrap_err().to_string();
+    assert!(refused.contains("the schema nowhere does not exist, and the user requery_nobody may not"), "{refused}");
+    tx.rollback().await.unwrap();
     assert!(matches!(postgres::migrate(&db, "no name").await, Err(MigrateError::Unfit(_))));
 }
 
@@ -114,24 +173,25 @@ async fn a_role_writes_and_does_not_touch_the_log() {
     postgres::migrate(&db, "granted").await.unwrap();
     run(&db, "do $$ begin create role requery_writer; exception when duplicate_object then null; end $$").await;
     run(&db, &postgres::grants("granted", "requery_writer")).await;
-    let as_writer = "begin; set local role requery_writer; set local search_path = granted;";
     run(
         &db,
-        &format!(
-            "{as_writer} insert into tasks (id, title) values ('0190b0a0-0000-7000-8000-000000000001', 'a');
+            "begin; set local role requery_writer; set local search_path = granted; insert into tasks (id, title) values ('0190b0a0-0000-7000-8000-000000000001', 'a');
             insert into events (task_id, kind) select id, 'log' from tasks;
             insert into events (position, task_id, kind) select 500, id, 'log' from tasks;
             insert into events (task_id, kind) select id, 'log' from tasks;
             insert into sessions (task_id) select id from tasks; insert into bookmarks (task_id) select id from tasks;
             insert into usage (task_id, answer_id) select id, 'a' from tasks; insert into agents (source) values ('a');
-            update tasks set project = 'p', status = 'waiting'; update events set title = 'b'; commit"
-        ),
+            update tasks set project = 'p', status = 'waiting'; update events set title = 'b'; commit",
     )
     .await;
     assert_eq!(text(&db, "select max(position)::text from granted.events").await, "501");
-    for write in ["delete from changes", "update folded set next = ''", "select * from figure_deltas"] {
-        let refused = db.execute_unprepared(&format!("{as_writer} {write}; commit")).await.unwrap_err();
+    let forged = "create temp table forged (project text, source text); create trigger forged after insert on forged
+        referencing new table as new_rows for each statement execute function log_new_agents()";
+    for write in [forged, "delete from changes", "update folded set next = ''", "select * from figure_deltas"] {
+        let tx = db.begin().await.unwrap();
+        tx.execute_unprepared("set local role requery_writer; set local search_path = granted, pg_temp").await.unwrap();
+        let refused = tx.execute_unprepared(write).await.unwrap_err();
         assert!(refused.to_string().contains("permission denied"), "{refused}");
-        run(&db, "rollback").await;
+        tx.rollback().await.unwrap();
     }
 }

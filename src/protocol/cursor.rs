@@ -60,6 +60,12 @@ impl Cursor {
         &self.0.snapshot
     }
 
+    /// Whether the text that this cursor was read from does not say what the cursor contains: too many transactions were
+    /// open.
+    pub fn is_of_crowd(&self) -> bool {
+        self.epoch().starts_with(CROWD)
+    }
+
     /// Whether this cursor contains every change that `other` contains. Different epochs never cover each other.
     pub fn covers(&self, other: &Cursor) -> bool {
         self.epoch() == other.epoch() && self.snapshot().covers(other.snapshot())
@@ -180,6 +186,11 @@ impl FromStr for Cursor {
     }
 }
 
+/// The beginning of the epoch in the text of a cursor that is too long to be written.
+const CROWD: &str = "crowd-";
+/// So many open transactions have a text that is shorter than the limit: a number has at most 20 digits.
+const SURELY_SHORT: usize = 300;
+
 const FORM: CursorError = CursorError("expected <epoch>:<xmin>:<xmax>:<xip>");
 
 /// The number before the next byte that is no digit, and that byte. The parser of the standard library would also take
@@ -208,9 +219,23 @@ impl FromStr for Snapshot {
     }
 }
 
+/// The text of a cursor. A cursor with more open transactions than [`limits::CURSOR_BYTES`] holds has a text that names
+/// it and does not say what it contains: no cursor covers it, so a client that sends it gets a snapshot.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.epoch(), self.snapshot())
+        let snapshot = self.snapshot();
+        if snapshot.xip.len() < SURELY_SHORT {
+            return write!(f, "{}:{snapshot}", self.epoch());
+        }
+        let text = format!("{}:{snapshot}", self.epoch());
+        if text.len() <= limits::CURSOR_BYTES {
+            return f.write_str(&text);
+        }
+        // FNV-1a, since its result is the same in every version of the program.
+        let hash = text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        write!(f, "{CROWD}{hash:016x}:{xmax}:{xmax}:", xmax = snapshot.xmax)
     }
 }
 
@@ -250,7 +275,7 @@ super::openapi_text!(Cursor, "cursor");
 
 #[cfg(test)]
 mod tests {
-    use super::Cursor;
+    use super::{Cursor, Snapshot};
 
     fn cursor(text: &str) -> Cursor {
         text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -307,5 +332,53 @@ mod tests {
             }
         }
         assert!(!cursor("e:9:9:").covers(&cursor("f:1:1:")));
+    }
+
+    fn snapshots(most: u64) -> Vec<Snapshot> {
+        let mut all = Vec::new();
+        for xmin in 0..most {
+            for xmax in xmin..most {
+                for bits in 0..(1u64 << (xmax - xmin)) {
+                    let xip: Vec<u64> = (xmin..xmax).filter(|id| bits >> (id - xmin) & 1 == 1).collect();
+                    all.push(Snapshot { xmin, xmax, xip: xip.into() });
+                }
+            }
+        }
+        all
+    }
+
+    /// Compares each operation with its definition, for small snapshots.
+    #[test]
+    fn operations_are_those_of_sets() {
+        let all = snapshots(5);
+        for a in &all {
+            for id in 0..6 {
+                let with = a.with(id);
+                let is_right = |one: u64| with.contains(one) == (a.contains(one) || one == id);
+                assert!((0..8).all(is_right) && with.to_string().parse::<Snapshot>().is_ok(), "{a} with {id}: {with}");
+            }
+            for b in all.iter().filter(|b| b.covers(a)) {
+                for id in 0..6 {
+                    let up_to = a.up_to(b, id);
+                    let is_right = |one: u64| up_to.contains(one) == (a.contains(one) || one <= id && b.contains(one));
+                    let text = format!("{a} up to {id} of {b}: {up_to}");
+                    assert!((0..8).all(is_right) && up_to.to_string().parse::<Snapshot>().is_ok(), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_a_crowd_has_a_text_that_no_cursor_covers() {
+        let crowd = |first: u64| {
+            let xip: Vec<u64> = (first..first + 2_000).step_by(2).collect();
+            Cursor::new("epoch", Snapshot { xmin: first, xmax: first + 2_000, xip: xip.into() })
+        };
+        let (one, other) = (crowd(1_000_000_000), crowd(1_000_000_002));
+        assert!(one.covers(&one) && one.to_string().len() < 100 && one.to_string() != other.to_string());
+        let read = cursor(&one.to_string());
+        assert!(read.is_of_crowd() && !read.covers(&one) && !one.covers(&read));
+        let few = Cursor::new("epoch", Snapshot { xmin: 1, xmax: 1_000, xip: (1..999).step_by(2).collect() });
+        assert_eq!(cursor(&few.to_string()), few);
     }
 }

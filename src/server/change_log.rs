@@ -10,10 +10,10 @@ use requery_entities::change;
 use crate::protocol::{Notice, NoticeColumns};
 
 mod between;
-pub use between::{Between, between};
+pub use between::{Between, LogPlace, between};
 
-mod sqlite;
-pub use sqlite::{RunAndRows, continues, has_gaps};
+mod continuity;
+pub use continuity::{RunAndRows, continues, has_gaps};
 
 mod outlet;
 pub use outlet::Outlet;

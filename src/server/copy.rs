@@ -100,7 +100,7 @@ pub async fn copy(from: &Location, to: &Location, mut note: impl FnMut(CopyStep)
     };
     let copied = fill(&source, &target, &mut note).await;
     let copied = match copied {
-        Ok((copied, last_position)) => target.finish(last_position).await.map(|()| copied).map_err(CopyError::from),
+        Ok(copied) => target.finish().await.map(|()| copied).map_err(CopyError::from),
         Err(error) => {
             target.abandon().await;
             Err(error)
@@ -110,12 +110,8 @@ pub async fn copy(from: &Location, to: &Location, mut note: impl FnMut(CopyStep)
     copied
 }
 
-/// Writes the rows, and compares them with the source. Returns the last place of an event too.
-async fn fill(
-    source: &CopySource,
-    target: &CopyTarget,
-    note: &mut impl FnMut(CopyStep),
-) -> Result<(Copied, i64), CopyError> {
+/// Writes the rows and what follows from them, and compares them with the source.
+async fn fill(source: &CopySource, target: &CopyTarget, note: &mut impl FnMut(CopyStep)) -> Result<Copied, CopyError> {
     let mut rows = 0;
     for table in COPIED_TABLES {
         rows += source.count(table).await?;
@@ -128,7 +124,7 @@ async fn fill(
         note(CopyStep::Copied(table.name, rows));
         tables.push((table.name, rows));
     }
-    let last_position = source.last_position().await?;
+    target.derive(source.last_position().await?).await?;
     for table in COPIED_TABLES {
         let expected = sum(source.pages(table), source.place(), target.is_strict(), table, note).await?;
         let found = sum(target.pages(table), target.place(), target.is_strict(), table, note).await?;
@@ -139,7 +135,7 @@ async fn fill(
         }
         note(CopyStep::Verified(table.name, found.rows()));
     }
-    Ok((Copied { tables, changed_texts: fit.changed, cut_texts: fit.cut }, last_position))
+    Ok(Copied { tables, changed_texts: fit.changed, cut_texts: fit.cut })
 }
 
 async fn write(

@@ -6,8 +6,9 @@
 //! and [`query`] parses a query. The hits are not made here: `read::search` reads them from the rows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::access::scope::Scope;
@@ -24,8 +25,12 @@ mod job;
 mod step;
 
 mod follow;
+mod log;
 mod removed;
 mod rows;
+
+mod expression;
+mod tsvector;
 mod vocabulary;
 
 mod pace;
@@ -99,27 +104,58 @@ impl SearchIndex {
             return Err(DatabaseError::Index("the last rebuild failed".to_owned()));
         }
         let end = tx.position();
-        let missing = between(&state.reached(), &end);
-        let (tx, state) =
-            if missing.is_empty() || missing.most_changes() > limits::INDEX_WAIT_CHANGES || state.is_partial() {
-                (tx, state)
-            } else {
-                drop(tx);
-                let mut reached = self.reached.subscribe();
-                let _ =
-                    tokio::time::timeout(limits::INDEX_WAIT, reached.wait_for(|reached| reached.covers(&end))).await;
-                self.snapshot(scope).await.map_err(|error| self.as_index_error(error, generation))?
-            };
+        let mut found = self.missing(&tx, &state).await?;
+        let (mut tx, mut state) = (tx, state);
+        let mut waits = self.waits();
+        while found > 0 && found <= limits::INDEX_WAIT_CHANGES && !state.is_partial() {
+            let Some(wait) = waits.next() else { break };
+            drop(tx);
+            if self.is_on_postgres() {
+                // The tail of the log may not have seen the changes yet.
+                self.log_grew.notify_one();
+            }
+            let mut reached = self.reached.subscribe();
+            let _ = tokio::time::timeout(wait, reached.wait_for(|reached| reached.covers(&end))).await;
+            (tx, state) = self.snapshot(scope.clone()).await.map_err(|error| self.as_index_error(error, generation))?;
+            found = self.missing(&tx, &state).await?;
+        }
         // An index that is being built, or is damaged, can lack any row: its cursor contains no change.
         let whole = !state.is_partial() && !self.database.search_index().is_damaged();
-        let reached = if whole { state.reached() } else { Position::start() };
+        let complete = whole && found == 0;
+        let reached = match whole {
+            // Without changes in between, the index contains what the snapshot contains.
+            true if complete && self.is_on_postgres() => tx.position(),
+            true => state.reached(),
+            false => Position::start(),
+        };
         let cursor = reached.at_least_first().cursor(tx.cursor().epoch());
-        let complete = whole && reached.covers(&tx.position());
         Ok(SearchSnapshot { tx, cursor, complete, index: self, generation, _turn: turn })
+    }
+
+    /// How long a search waits for the index, at most. On Postgres another server can keep the index, so this one looks
+    /// again meanwhile.
+    fn waits(&self) -> impl Iterator<Item = Duration> {
+        let looks = if self.is_on_postgres() { 4 } else { 1 };
+        std::iter::repeat_n(limits::INDEX_WAIT / looks, looks as usize)
+    }
+
+    fn is_on_postgres(&self) -> bool {
+        self.database.backend() == DbBackend::Postgres
+    }
+
+    /// How many changes of the snapshot are missing in its index, up to a few more than a search waits for.
+    async fn missing(&self, tx: &ReadTransaction, state: &IndexState) -> Result<u64, DatabaseError> {
+        if self.is_on_postgres() && state.is_empty() {
+            return Ok(u64::MAX);
+        }
+        Ok(log::count(tx, &between(&state.reached(), &tx.position()), limits::INDEX_WAIT_CHANGES).await?)
     }
 
     /// Notes damage that `error` names: the index of this `generation` is rebuilt, or checked where it may be damaged.
     fn note_damage(&self, error: &DatabaseError, generation: u64) {
+        if self.is_on_postgres() {
+            return;
+        }
         match error {
             DatabaseError::Index(_) => self.database.search_index().report_damage(generation),
             DatabaseError::Damaged(_) if !self.database.search_index().is_damaged() => {
@@ -151,12 +187,16 @@ impl SearchIndex {
     }
 }
 
-/// The FTS5 expression for `query` within the scope of the transaction and a task.
+/// The expression for `query` within the scope of the transaction and a task, as the index of the engine takes it.
 pub async fn expression(tx: &ReadTransaction, query: &Query, task_id: Option<&TaskId>) -> Result<String, DbErr> {
     let project = tx.scope().project().map(scope_of_project);
     let task = task_id.map(|task_id| scope_of_task(task_id.as_str()));
+    let scope: Vec<String> = project.into_iter().chain(task).collect();
+    if tx.get_database_backend() == DbBackend::Postgres {
+        return Ok(expression::tsquery(query, &scope));
+    }
     let words = vocabulary::words(tx, query).await?;
-    Ok(query.expression(&project.into_iter().chain(task).collect::<Vec<_>>(), &words))
+    Ok(expression::fts5(query, &scope, &words))
 }
 
 /// The word that stands for a project in the index. It is hexadecimal, since a project can be any text.

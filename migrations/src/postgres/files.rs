@@ -3,7 +3,10 @@
 use crate::macros::put_in_place;
 
 /// The migrations in their order.
-pub(super) const MIGRATIONS: &[(&str, &str)] = &[("0001_initial", include_str!("../../postgres/0001_initial.sql"))];
+pub(super) const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_initial", include_str!("../../postgres/0001_initial.sql")),
+    ("0002_search", include_str!("../../postgres/0002_search.sql")),
+];
 /// The tables of this crate, and the functions that the migrations need.
 pub(super) const BOOKKEEPING: &str = include_str!("../../postgres/bookkeeping.sql");
 /// Puts right what the triggers keep.
@@ -13,6 +16,7 @@ pub(super) const RECOUNT: &str = include_str!("../../postgres/recount.sql");
 const TRIGGERS: &[&str] = &[
     include_str!("../../triggers/postgres/common.sql"),
     include_str!("../../triggers/postgres/kept.sql"),
+    include_str!("../../triggers/postgres/trees.sql"),
     include_str!("../../triggers/postgres/tasks.sql"),
     include_str!("../../triggers/postgres/sessions.sql"),
     include_str!("../../triggers/postgres/events.sql"),

@@ -16,6 +16,17 @@ const FILES: &str = "files";
 /// The row with the version of Postgres. Another version may show a definition in other words.
 const VERSION: &str = "version";
 
+/// The row with the identity of the database.
+const DATABASE: &str = "database";
+
+/// A database that was restored from the output of `pg_dump` has the numbers of transactions of another server. They say
+/// nothing here, so the log begins anew, and no cursor continues. The recount then counts the events from the rows.
+const RESTORED: &str = "
+delete from changes;
+delete from floor_notes;
+update floor set snapshot = pg_current_snapshot()::text;
+update folded set next = pg_current_snapshot()::text";
+
 /// The tables that the triggers are on, in the order in which writers lock them.
 const TABLES: &str =
     "settings, tasks, sessions, events, bookmarks, usage, agents, purges, changes, figure_deltas, figures,
@@ -41,8 +52,17 @@ with definitions (name, definition) as (
     where c.relnamespace = {oid} and not exists (select 1 from pg_constraint where conindid = c.oid and contype <> 'f')
     union all
     select 'version', (current_setting('server_version_num')::bigint / 10000)::text
+    union all
+    select 'database', system_identifier::text || '/' || d.oid
+    from pg_database d, pg_control_system() where d.datname = current_database()
 )
 select name, ('x' || left(md5(replace(definition, '{schema}.', '')), 16))::bit(64)::bigint from definitions";
+
+/// A function that runs as the owner of the schema is for our triggers alone: a trigger that another user makes with it
+/// could write the log. To fire a trigger needs no right to its function.
+const RIGHTS: &str = "
+revoke execute on all functions in schema {schema} from public;
+grant execute on function now_ms(), fresh_id(), is_json_object(text) to public";
 
 async fn state(db: &impl ConnectionTrait, schema: &str) -> Result<BTreeMap<String, i64>, DbErr> {
     let oid = format!("(select oid from pg_namespace where nspname = '{schema}')");
@@ -57,7 +77,8 @@ async fn named(db: &impl ConnectionTrait, sql: &str) -> Result<BTreeMap<String, 
     rows::all(db, sql).await?.iter().map(|row| Ok((rows::utf8(row, 0)?, row.try_get_by_index(1)?))).collect()
 }
 
-/// The definitions that were made and are missing, disabled or changed.
+/// The definitions that were made and are missing, disabled or changed; `database` if the schema was restored into another
+/// database.
 pub(super) async fn lost(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {
     let (there, made) = (state(db, schema).await?, recorded(db, schema).await?);
     Ok(lost_of(&there, &made))
@@ -66,7 +87,7 @@ pub(super) async fn lost(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<
 fn lost_of(there: &BTreeMap<String, i64>, made: &BTreeMap<String, i64>) -> Vec<String> {
     let is_other_version = made.get(VERSION) != there.get(VERSION);
     let is_lost = |name: &String, hash: &i64| match there.get(name) {
-        Some(found) => found != hash && !is_other_version,
+        Some(found) => found != hash && (!is_other_version || name == DATABASE),
         None => name != FILES,
     };
     made.iter().filter(|(name, hash)| is_lost(name, hash)).map(|(name, _)| name.clone()).collect()
@@ -98,7 +119,11 @@ pub(super) async fn apply(
             tx.execute_unprepared(&format!("drop trigger if exists \"{trigger}\" on \"{table}\"")).await?;
         }
     }
-    if lost.iter().any(|it| it.starts_with("trigger ") || it.starts_with("function ")) {
+    let is_restored = lost.iter().any(|it| it == DATABASE);
+    if is_restored {
+        tx.execute_unprepared(RESTORED).await?;
+    }
+    if is_restored || lost.iter().any(|it| it.starts_with("trigger ") || it.starts_with("function ")) {
         tx.execute_unprepared(files::RECOUNT).await?;
     }
     let functions: BTreeSet<String> = files::names("function ", schema).into_iter().collect();
@@ -108,6 +133,7 @@ pub(super) async fn apply(
         }
     }
     tx.execute_unprepared(&text).await?;
+    tx.execute_unprepared(&RIGHTS.replace("{schema}", schema)).await?;
     // Enables or disables the notifications as the setting says.
     tx.execute_unprepared("delete from settings where name = ''").await?;
     record(tx, schema, &names, hash(&text)).await?;

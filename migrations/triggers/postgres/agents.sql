@@ -26,7 +26,7 @@ create function log_changed_agents() returns trigger language plpgsql
 begin
     insert into changes (kind, project, object_id)
         select 'agent.changed', n.project, n.source
-        from old_rows o join new_rows n on n.source = o.source and n.host = o.host and n.project = o.project
+        from old_rows o full join new_rows n on n.source = o.source and n.host = o.host and n.project = o.project
         where (n.version, n.hooks, n.heard_at) is distinct from (o.version, o.hooks, o.heard_at);
     return null;
 end

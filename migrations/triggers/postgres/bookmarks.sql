@@ -59,11 +59,14 @@ create trigger bookmarks_saved after insert on bookmarks referencing new table a
 create function log_changed_bookmarks() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$
 begin
-    insert into changes (kind, project, task_id, object_id)
-        select 'bookmark.saved', tasks.project, tasks.id, n.id
-        from old_rows o join new_rows n on n.id = o.id join tasks on tasks.id = n.task_id
+    -- A full join is never a loop in a loop, see `log_changed_tasks`.
+    with it as materialized (
+        select n.id, n.task_id from old_rows o full join new_rows n on n.id = o.id
         where (n.title, n.note, n.created_at) is distinct from (o.title, o.note, o.created_at)
-        for key share of tasks;
+    )
+    insert into changes (kind, project, task_id, object_id)
+        select 'bookmark.saved', tasks.project, tasks.id, it.id
+        from it join tasks on tasks.id = it.task_id for key share of tasks;
     return null;
 end
 $$;

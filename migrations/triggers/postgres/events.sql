@@ -60,18 +60,20 @@ create trigger events_keep before update on events for each row execute function
 create function log_changed_events() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$
 begin
+    -- A full join is never a loop in a loop, see `log_changed_tasks`.
+    with it as materialized (
+        select n.id, n.task_id, n.kind || '/' || coalesce(n.family, '') || '/' || coalesce(n.lane, '') as class,
+            o.kind || '/' || coalesce(o.family, '') || '/' || coalesce(o.lane, '') as old_class
+        from old_rows o full join new_rows n on n.id = o.id
+        where (n.session_id, n.kind, n.family, n.lane, n.state, n.title, n.body, n.metadata, n.truncated,
+                n.external_id, n.created_at)
+            is distinct from (o.session_id, o.kind, o.family, o.lane, o.state, o.title, o.body, o.metadata,
+                o.truncated, o.external_id, o.created_at)
+    )
     insert into changes (kind, project, task_id, object_id, event_class)
         select 'event.updated', tasks.project, tasks.id, it.id,
             it.class || case when it.class = it.old_class then '' else ' ' || it.old_class end
-        from (
-            select n.id, n.task_id, n.kind || '/' || coalesce(n.family, '') || '/' || coalesce(n.lane, '') as class,
-                o.kind || '/' || coalesce(o.family, '') || '/' || coalesce(o.lane, '') as old_class
-            from old_rows o join new_rows n on n.id = o.id
-            where (n.session_id, n.kind, n.family, n.lane, n.state, n.title, n.body, n.metadata, n.truncated,
-                    n.external_id, n.created_at)
-                is distinct from (o.session_id, o.kind, o.family, o.lane, o.state, o.title, o.body, o.metadata,
-                    o.truncated, o.external_id, o.created_at)
-        ) it join tasks on tasks.id = it.task_id for key share of tasks;
+        from it join tasks on tasks.id = it.task_id for key share of tasks;
     return null;
 end
 $$;

@@ -67,8 +67,8 @@ begin
         or new.status = 'errored' and (new.heard_at is null and new.ingest_state is not null)
             is distinct from (old.heard_at is null and old.ingest_state is not null)
     then
-        new.changed_at := greatest(now_ms(),
-            least((select changed_at from task_counts where id = old.id) + 1, 253402300799999));
+        -- No event that the row does not contain has a later time than now.
+        new.changed_at := greatest(now_ms(), least(old.changed_at + 1, 253402300799999));
         if has_status then
             if new.status_since is not distinct from old.status_since then
                 new.status_since := now_ms();

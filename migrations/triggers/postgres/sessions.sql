@@ -42,28 +42,33 @@ create trigger sessions_keep before update on sessions for each row execute func
 create function log_changed_sessions() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$
 begin
+    -- A full join is never a loop in a loop, see `log_changed_tasks`.
+    with it as materialized (
+        select n.id, n.task_id, o.status = 'running' and n.status <> 'running' as is_end
+        from old_rows o full join new_rows n on n.id = o.id
+        where (n.source, n.runtime_session_id, n.status, n.summary, n.started_at, n.ended_at, n.model, n.host)
+            is distinct from (o.source, o.runtime_session_id, o.status, o.summary, o.started_at, o.ended_at, o.model,
+                o.host)
+    )
     insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
         select case when it.is_end then 'session.ended' else 'task.updated' end, tasks.project, tasks.id,
             case when not it.is_end then tasks.parent_task_id end, it.id, case when not it.is_end then 0 end
-        from (
-            select n.id, n.task_id, o.status = 'running' and n.status <> 'running' as is_end
-            from old_rows o join new_rows n on n.id = o.id
-            where (n.source, n.runtime_session_id, n.status, n.summary, n.started_at, n.ended_at, n.model, n.host)
-                is distinct from (o.source, o.runtime_session_id, o.status, o.summary, o.started_at, o.ended_at, o.model,
-                    o.host)
-        ) it join tasks on tasks.id = it.task_id for key share of tasks;
+        from it join tasks on tasks.id = it.task_id for key share of tasks;
     if not found then
         return null;
     end if;
     -- The number of running sessions. `session.started` and `session.ended` tell of most changes; this tells of the
     -- others. A session of another source than that of an agent is not counted.
+    with it as materialized (
+        select n.task_id, n.source, o.source as old_source from old_rows o full join new_rows n on n.id = o.id
+        where n.status = 'running' and o.status <> 'running' or (n.status = 'running' or o.status = 'running')
+            and (n.source, n.host) is distinct from (o.source, o.host)
+    )
     insert into changes (kind, project, object_id)
         select 'agent.changed', tasks.project, side.source
-        from old_rows o join new_rows n on n.id = o.id join tasks on tasks.id = n.task_id
-        cross join lateral (select o.source union select n.source) side (source)
-        where (n.status = 'running' and o.status <> 'running' or (n.status = 'running' or o.status = 'running')
-                and (n.source, n.host) is distinct from (o.source, o.host))
-            and exists (select 1 from agents where agents.source = side.source);
+        from it join tasks on tasks.id = it.task_id
+        cross join lateral (select it.old_source union select it.source) side (source)
+        where exists (select 1 from agents where agents.source = side.source);
     return null;
 end
 $$;

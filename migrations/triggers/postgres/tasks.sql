@@ -15,16 +15,19 @@ begin
         perform refuse('parent_task_id: there is no such task', 'parent_task_id') from new_rows n
             where parent_task_id is not null
                 and (select id from tasks where id = n.parent_task_id for key share) is null;
-        -- A new task has no task below it, unless it is its own parent or the statement inserts its parent too.
-        perform refuse('parent_task_id: a task cannot be below itself', 'parent_task_id') where exists (
-            with recursive above (start, id) as (
-                select id, parent_task_id from new_rows where parent_task_id is not null
-                union
-                select above.start, tasks.parent_task_id from above join tasks on tasks.id = above.id
-                where tasks.parent_task_id is not null
-            )
-            select 1 from above where start = id
-        );
+        -- A new task is below itself only if the statement inserts the whole circle: no task outside leads to it.
+        if exists (select 1 from new_rows where parent_task_id in (select id from new_rows)) then
+            perform refuse('parent_task_id: a task cannot be below itself', 'parent_task_id') where exists (
+                with recursive tree (id) as (
+                    select id from new_rows
+                    where parent_task_id is null or parent_task_id not in (select id from new_rows)
+                    union all
+                    select next.id from tree cross join lateral
+                        (select tasks.id from tasks where tasks.parent_task_id = tree.id offset 0) next
+                )
+                select 1 from tree having count(*) < (select count(*) from new_rows)
+            );
+        end if;
         perform refuse('project: a task below another task has the project of that task', 'project')
             from new_rows n join tasks above on above.id = n.parent_task_id where above.project <> n.project;
     end if;
@@ -42,12 +45,19 @@ create function log_changed_tasks() returns trigger language plpgsql
 declare
     has_counts boolean;
     has_places boolean;
-    has_projects boolean;
+    ids text[];
+    projects text[];
+    parents text[];
+    old_projects text[];
+    old_parents text[];
 begin
     -- The side `is_old` is for the screens that show the task in its old project or below its old parent. A screen that
     -- shows only the status has to notice that the task left or came, so a move without a change of the status says "not
     -- known". In `object_id` a `task.updated` names what changed: `task`, `usage`, or the id of a session. Not the id of
     -- the task, because a session can have the same id.
+    --
+    -- The plans are kept for the next statement, which may have a thousand times as many rows. A full join is never a loop
+    -- in a loop.
     insert into changes (kind, project, task_id, parent_task_id, object_id, status, status_changed)
         select case when it.is_done and not side.is_old then 'task.completed' else 'task.updated' end,
             case when side.is_old then it.old_project else it.project end, it.id,
@@ -60,7 +70,7 @@ begin
                 n.status is distinct from o.status as has_status,
                 n.status is distinct from o.status and n.status in ('completed', 'errored') as is_done,
                 (n.project, n.parent_task_id) is distinct from (o.project, o.parent_task_id) as is_moved
-            from old_rows o join new_rows n on n.id = o.id
+            from old_rows o full join new_rows n on n.id = o.id
             where (n.title, n.project, n.status, n.mode, n.parent_task_id, n.parent_session_id, n.workspace, n.source,
                     n.external_id, n.status_reason, n.status_detail, n.status_since, n.status_certain, n.summary,
                     n.stale_since, n.stale_reason, n.created_at, n.todos, n.model, n.branch, n.last_commit,
@@ -77,90 +87,30 @@ begin
         return null;
     end if;
     select bool_or((n.project, n.status, n.source) is distinct from (o.project, o.status, o.source)),
-            bool_or((n.project, n.parent_task_id) is distinct from (o.project, o.parent_task_id)),
-            bool_or(n.project is distinct from o.project)
-        into has_counts, has_places, has_projects from old_rows o join new_rows n on n.id = o.id;
+            bool_or((n.project, n.parent_task_id) is distinct from (o.project, o.parent_task_id))
+        into has_counts, has_places from old_rows o full join new_rows n on n.id = o.id;
     -- The events change their figure only with the project, and a status changes often.
     if has_counts then
+        with pairs as materialized (
+            select o.project as old_project, o.status as old_status, o.source as old_source, n.project, n.status,
+                n.source, case when n.project is distinct from o.project
+                    then n.event_count + uncounted_events(n.id) else 0 end as events
+            from old_rows o full join new_rows n on n.id = o.id
+            where (n.project, n.status, n.source) is distinct from (o.project, o.status, o.source)
+        )
         insert into figure_deltas (project, status, source, tasks, events)
-            select side.project, side.status, side.source, side.sign, side.sign * it.events
-            from old_rows o join new_rows n on n.id = o.id
-            cross join lateral (select case when n.project is distinct from o.project
-                then n.event_count + uncounted_events(n.id) else 0 end as events) it
-            cross join lateral (values (o.project, o.status, o.source, -1), (n.project, n.status, n.source, 1))
-                side (project, status, source, sign)
-            where (n.project, n.status, n.source) is distinct from (o.project, o.status, o.source);
+            select old_project, old_status, old_source, -1, -events from pairs
+            union all
+            select project, status, source, 1, events from pairs;
     end if;
-    if not has_places then
-        return null;
+    if has_places then
+        select array_agg(n.id), array_agg(n.project), array_agg(n.parent_task_id), array_agg(o.project),
+                array_agg(o.parent_task_id)
+            into ids, projects, parents, old_projects, old_parents
+            from old_rows o full join new_rows n on n.id = o.id
+            where (n.project, n.parent_task_id) is distinct from (o.project, o.parent_task_id);
+        perform place_tasks(ids, projects, parents, old_projects, old_parents);
     end if;
-    -- Two transactions that put two tasks below each other would make a circle: so one waits for the other.
-    if exists (select 1 from old_rows o join new_rows n on n.id = o.id
-        where n.parent_task_id is distinct from o.parent_task_id and n.parent_task_id is not null)
-    then
-        perform pg_advisory_xact_lock(hashtextextended('requery trees of {schema}', 0));
-    end if;
-    perform refuse('parent_task_id: there is no such task', 'parent_task_id')
-        from old_rows o join new_rows n on n.id = o.id
-        where n.parent_task_id is distinct from o.parent_task_id and n.parent_task_id is not null
-            and (select id from tasks where id = n.parent_task_id for key share) is null;
-    -- The work grows with the depth of the new parent.
-    perform refuse('parent_task_id: a task cannot be below itself', 'parent_task_id') where exists (
-        with recursive above (start, id) as (
-            select n.id, n.parent_task_id from old_rows o join new_rows n on n.id = o.id
-            where n.parent_task_id is distinct from o.parent_task_id and n.parent_task_id is not null
-            union
-            select above.start, tasks.parent_task_id from above join tasks on tasks.id = above.id
-            where tasks.parent_task_id is not null
-        )
-        select 1 from above where start = id
-    );
-    perform refuse('project: a task below another task has the project of that task; move tasks without a parent',
-            'project')
-        from old_rows o join new_rows n on n.id = o.id
-        where (n.project, n.parent_task_id) is distinct from (o.project, o.parent_task_id)
-            and (select project from tasks where id = n.parent_task_id for key share) <> n.project;
-    if not has_projects then
-        return null;
-    end if;
-    -- A move to another project changes the bookmarks and the running agents of both projects.
-    insert into changes (kind, project, task_id, object_id)
-        select 'bookmark.saved', side.project, n.id, bookmarks.id
-        from old_rows o join new_rows n on n.id = o.id join bookmarks on bookmarks.task_id = n.id
-        cross join lateral (values (o.project), (n.project)) side (project)
-        where n.project is distinct from o.project;
-    insert into changes (kind, project, object_id)
-        select 'agent.changed', it.project, it.source from (
-            select distinct n.id, side.project, sessions.source
-            from old_rows o join new_rows n on n.id = o.id join sessions on sessions.task_id = n.id
-            cross join lateral (values (o.project), (n.project)) side (project)
-            where n.project is distinct from o.project and sessions.status = 'running'
-                and exists (select 1 from agents where agents.source = sessions.source)
-        ) it;
-    update bookmarks set project = n.project from new_rows n
-        where bookmarks.task_id = n.id and bookmarks.project is distinct from n.project;
-    update usage set project = n.project from new_rows n
-        where usage.task_id = n.id and usage.project is distinct from n.project;
-    -- The trees follow their roots. This update fires the trigger again, once for all tasks below.
-    perform refuse('external_id: another task of the project has that of a task below', 'external_id') where exists (
-        with recursive below (id, project) as (
-            select tasks.id, n.project from old_rows o join new_rows n on n.id = o.id
-            join tasks on tasks.parent_task_id = n.id where n.project is distinct from o.project
-            union
-            select tasks.id, below.project from below join tasks on tasks.parent_task_id = below.id
-        )
-        select 1 from below join tasks on tasks.id = below.id
-        join tasks other on other.source = tasks.source and other.external_id = tasks.external_id
-            and other.project = below.project and other.id <> tasks.id
-        where tasks.project <> below.project
-    );
-    with recursive below (id, project) as (
-        select tasks.id, n.project from old_rows o join new_rows n on n.id = o.id
-        join tasks on tasks.parent_task_id = n.id where n.project is distinct from o.project
-        union
-        select tasks.id, below.project from below join tasks on tasks.parent_task_id = below.id
-    )
-    update tasks set project = below.project from below where tasks.id = below.id and tasks.project <> below.project;
     return null;
 end
 $$;
@@ -189,7 +139,8 @@ begin
         with recursive below (id) as (
             select tasks.id from old_rows o join tasks on tasks.parent_task_id = o.id
             union
-            select tasks.id from below join tasks on tasks.parent_task_id = below.id
+            select next.id from below cross join lateral
+                (select tasks.id from tasks where tasks.parent_task_id = below.id offset 0) next
         )
         delete from tasks where id in (select id from below);
     end if;

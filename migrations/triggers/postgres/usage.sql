@@ -49,29 +49,34 @@ create trigger usage_logged after insert on usage referencing new table as new_r
 create function log_changed_usage() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$
 begin
-    insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
-            cache_read_tokens, cache_write_tokens)
-        select side.project, sum(side.sign), sum(side.sign * (side.cost_usd_micros is not null)::int),
-            sum(side.sign * side.cost_usd_micros), sum(side.sign * side.input_tokens), sum(side.sign * side.output_tokens),
-            sum(side.sign * side.cache_read_tokens), sum(side.sign * side.cache_write_tokens)
-        from old_rows o join new_rows n on n.task_id = o.task_id and n.answer_id = o.answer_id
-        cross join lateral (values
-            (o.project, -1, o.cost_usd_micros, o.input_tokens, o.output_tokens, o.cache_read_tokens, o.cache_write_tokens),
-            (n.project, 1, n.cost_usd_micros, n.input_tokens, n.output_tokens, n.cache_read_tokens, n.cache_write_tokens))
-            side (project, sign, cost_usd_micros, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)
-        where side.project is not null and (n.project, n.cost_usd_micros, n.input_tokens, n.output_tokens,
-                n.cache_read_tokens, n.cache_write_tokens)
+    -- A full join is never a loop in a loop, see `log_changed_tasks`.
+    with pairs as materialized (
+        select o.project as old_project, o.cost_usd_micros as old_cost, o.input_tokens as old_input,
+            o.output_tokens as old_output, o.cache_read_tokens as old_read, o.cache_write_tokens as old_write, n.*
+        from old_rows o full join new_rows n on n.task_id = o.task_id and n.answer_id = o.answer_id
+        where (n.project, n.cost_usd_micros, n.input_tokens, n.output_tokens, n.cache_read_tokens, n.cache_write_tokens)
             is distinct from (o.project, o.cost_usd_micros, o.input_tokens, o.output_tokens, o.cache_read_tokens,
                 o.cache_write_tokens)
-        group by side.project;
-    insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
-        select 'task.updated', tasks.project, tasks.id, tasks.parent_task_id, 'usage', 0
-        from old_rows o join new_rows n on n.task_id = o.task_id and n.answer_id = o.answer_id
-        join tasks on tasks.id = n.task_id
+    )
+    insert into figure_deltas (project, answers, answers_with_cost, cost_usd_micros, input_tokens, output_tokens,
+            cache_read_tokens, cache_write_tokens)
+        select side.project, sum(side.sign), sum(side.sign * (side.cost is not null)::int), sum(side.sign * side.cost),
+            sum(side.sign * side.input), sum(side.sign * side.output), sum(side.sign * side.read),
+            sum(side.sign * side.write)
+        from pairs cross join lateral (values
+            (old_project, -1, old_cost, old_input, old_output, old_read, old_write),
+            (project, 1, cost_usd_micros, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens))
+            side (project, sign, cost, input, output, read, write)
+        where side.project is not null group by side.project;
+    with it as materialized (
+        select n.task_id from old_rows o full join new_rows n on n.task_id = o.task_id and n.answer_id = o.answer_id
         where (n.model, n.input_tokens, n.output_tokens, n.cache_read_tokens, n.cache_write_tokens, n.cost_usd_micros, n.at)
             is distinct from (o.model, o.input_tokens, o.output_tokens, o.cache_read_tokens, o.cache_write_tokens,
                 o.cost_usd_micros, o.at)
-        for key share of tasks;
+    )
+    insert into changes (kind, project, task_id, parent_task_id, object_id, status_changed)
+        select 'task.updated', tasks.project, tasks.id, tasks.parent_task_id, 'usage', 0
+        from it join tasks on tasks.id = it.task_id for key share of tasks;
     return null;
 end
 $$;

@@ -3,6 +3,8 @@
 //! A reader adds that part in its own snapshot, so a late fold makes an answer slower and never wrong. The sums are
 //! made in a snapshot of a reader. The transaction that writes only adds them, so it holds the write lock for a short
 //! time, however far behind the figures are. The tail does not wait for the fold.
+//!
+//! This is the fold of SQLite. That of `postgres` has its sums made by the statement that adds them.
 
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use crate::server::database::{
     BackgroundWork, Database, DatabaseError, Position, ReadTransaction, StepSize, WriteTransaction,
 };
 use crate::server::jobs::{BackgroundJob, JobError, StepProgress};
+
+mod postgres;
 
 /// How often the log is folded. A reader counts the changes that are not folded yet, so this bounds their number.
 const FOLD_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,6 +49,12 @@ impl BackgroundJob for FoldJob {
 
 /// Folds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
+    let read = database.snapshot(Scope::All).await?;
+    let backend = read.get_database_backend();
+    drop(read);
+    if backend == DbBackend::Postgres {
+        return postgres::fold_all(database).await;
+    }
     let mut pace = FoldPace { sums: SUMS_PER_TRANSACTION, changes: CHANGES_PER_STEP };
     while fold(database, &mut pace).await? {}
     Ok(())
@@ -87,10 +97,16 @@ impl Unfolded {
     /// The log can lack rows of that part, if another program deleted them. The figures of this snapshot are then too
     /// low, and no later change would tell so: the fold can have read the rows before. So the file is in doubt, the
     /// tail opens it again with counted events, and every screen reads again.
+    ///
+    /// On Postgres the statements find the part themselves.
     pub async fn of(read: &ReadTransaction) -> Result<Self, DbErr> {
+        let backend = read.get_database_backend();
+        if backend == DbBackend::Postgres {
+            return Ok(Self { deltas: (0, 0), log: (read.position(), read.position()) });
+        }
         let folded = folded(read).await?;
         let unfolded = Self::after(&folded, read.position());
-        if has_gaps(&between(&unfolded.log.0, &unfolded.log.1), folded.changes.unsigned_abs()) {
+        if has_gaps(backend, &between(&unfolded.log.0, &unfolded.log.1), folded.changes.unsigned_abs()) {
             read.doubt(UNCOUNTED);
         }
         Ok(unfolded)
@@ -152,8 +168,9 @@ async fn fold(database: &Database, pace: &mut FoldPace) -> Result<bool, Database
         }
         pace.changes = (part.most() / 2).max(1);
     };
+    let backend = read.get_database_backend();
     drop(read);
-    if has_gaps(&between(&part.log.0, &part.log.1), sums.changes.unsigned_abs()) {
+    if has_gaps(backend, &between(&part.log.0, &part.log.1), sums.changes.unsigned_abs()) {
         database.doubt(UNCOUNTED.to_owned());
     }
     let write = async |tx: &WriteTransaction| add(tx, &part, &sums, size * DELTAS_PER_SUM).await;

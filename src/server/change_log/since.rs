@@ -3,7 +3,7 @@
 use requery_entities::StoredText;
 use sea_orm::{DbErr, FromQueryResult};
 
-use super::{between, sqlite};
+use super::{between, continuity};
 use crate::protocol::{Cursor, Notice, NoticeColumns};
 use crate::server::database::sql::change_log;
 use crate::server::database::{Position, ReadTransaction};
@@ -23,7 +23,7 @@ struct Missed {
 /// Several changes of one kind to one task give one notice, which names no object and no details of it: no read model
 /// depends on them.
 pub async fn since(read: &ReadTransaction, cursor: &Cursor, most: u64) -> Result<Option<Vec<Notice>>, DbErr> {
-    if !sqlite::continues(read, cursor).await? {
+    if !continuity::continues(read, cursor).await? {
         return Ok(None);
     }
     let [from, to] = between(&Position::of(cursor), &read.position()).values(read);

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::outlet::Outlet;
-use super::{Between, between, notice, sqlite};
+use super::{Between, LogPlace, between, continuity, notice};
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::database::sqlite::bell::Bell;
@@ -181,7 +181,7 @@ async fn read_pass(
         read += rows.len() as u64;
         match rows.iter().map(notice).collect::<Option<Vec<Notice>>>() {
             Some(notices) if !has_unknown_kind && !notices.is_empty() => {
-                outlet.notices(notices, read_at, rows.iter().map(|row| rest.after_row(row.id))).await;
+                outlet.notices(notices, read_at, rows.iter().map(|row| rest.after_row(LogPlace::of_id(row.id)))).await;
             }
             Some(_) => {}
             None => has_unknown_kind = true,
@@ -189,13 +189,13 @@ async fn read_pass(
         newest = rows.pop().or(newest);
         match &newest {
             Some(row) if !is_last => {
-                rest = between(&rest.after_row(row.id), pass.end());
+                rest = between(&rest.after_row(LogPlace::of_id(row.id)), pass.end());
                 note_lag(database, &rest);
             }
             _ => break,
         }
     }
-    if sqlite::has_gaps(pass, read) {
+    if continuity::has_gaps(DbBackend::Sqlite, pass, read) {
         // Another program deleted rows before they were read, and maybe before they were counted: opening the file
         // again counts the events anew.
         return Err(DatabaseError::Away("rows of the change log were deleted before the server read them".to_owned()));

@@ -12,6 +12,11 @@ pub(super) fn of_driver(error: &DbErr) -> Option<&sqlx::Error> {
     }
 }
 
+/// The error of a server that gives no answer.
+pub(super) fn silent() -> DbErr {
+    query(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+}
+
 /// The error of a query on a connection of its own.
 pub(super) fn query(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(error.into()))

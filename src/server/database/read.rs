@@ -40,7 +40,7 @@ impl Database {
         queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, E>,
     ) -> Result<Answer, E> {
         tracing::debug!(%key, %scope, "read");
-        let place = self.place(&key, &scope)?;
+        let place = self.place(&key, &scope, at_least)?;
         let demand = place.as_ref().map(|(_, shown)| self.0.read_cache.demand(shown.clone(), at_least));
         let place = place.map(|(place, _)| place).zip(demand);
         self.read_at(place, scope, &key, queries).await
@@ -61,7 +61,7 @@ impl Database {
         queries: impl AsyncFnOnce(&ReadTransaction) -> Result<Option<T>, E>,
     ) -> Result<Answer, E> {
         let cache = &self.0.read_cache;
-        let Some((whole, shown)) = self.place(&key, &scope)? else {
+        let Some((whole, shown)) = self.place(&key, &scope, at_least)? else {
             return self.read(scope, at_least, key, queries).await;
         };
         let demand = cache.demand(shown, at_least);
@@ -171,9 +171,18 @@ impl Database {
 
     /// The place of an answer in the cache, and the changes that the server has shown. None: the answer is not kept, or
     /// no tail tells the cache of changes.
-    fn place(&self, key: &ReadKey, scope: &Scope) -> Result<Option<(Arc<CacheKey>, Cursor)>, DatabaseError> {
+    fn place(
+        &self,
+        key: &ReadKey,
+        scope: &Scope,
+        at_least: Option<&Cursor>,
+    ) -> Result<Option<(Arc<CacheKey>, Cursor)>, DatabaseError> {
         // Fails while the database is away.
         let shown = self.shown()?;
+        // A cursor that does not say what it contains: a snapshot of now contains it, since it was committed before.
+        if at_least.is_some_and(Cursor::is_of_crowd) {
+            return Ok(None);
+        }
         if !self.0.read_cache.follows(shown.epoch()) {
             return Ok(None);
         }
@@ -237,17 +246,17 @@ impl Database {
     /// [`Database::read`] and [`Database::read_with_cursor`].
     pub async fn snapshot(&self, scope: Scope) -> Result<ReadTransaction, DatabaseError> {
         // The cursor is read first and in the same snapshot, so that an answer never claims more than it contains.
-        let (transaction, cursor, is_new) = match self.opened()? {
+        let (transaction, cursor, is_new, patience) = match self.opened()? {
             Open::File(open) => {
                 let transaction = open.readers.begin().await.map_err(DatabaseError::from)?;
                 let cursor = open.cursor(&transaction).await?;
                 let is_new = open.note_minted(&cursor);
-                (transaction, cursor, is_new)
+                (transaction, cursor, is_new, None)
             }
             Open::Server(open) => {
                 let (transaction, cursor) = open.begin_read().await?;
                 let is_new = open.note_minted(&cursor);
-                (transaction, cursor, is_new)
+                (transaction, cursor, is_new, Some(open.patience))
             }
         };
         if is_new {
@@ -256,6 +265,10 @@ impl Database {
             self.ring();
         }
         let statements = Statements::of(transaction, self.0.metrics.rows_read.clone());
+        let statements = match patience {
+            Some(patience) => statements.with_patience(patience),
+            None => statements,
+        };
         Ok(ReadTransaction { database: self.clone(), cursor, scope, statements })
     }
 }

@@ -1,7 +1,7 @@
 //! The home of SQL: every statement that the server writes out as text, and the few functions that run one.
 //!
 //! The texts stand in one file for each theme. A text names the values it takes by position: as `?` or `?1` for SQLite,
-//! and as `$1` for Postgres. Queries that the entities can express are built from the entities, where they are needed.
+//! and as `$1` for Postgres. A comment names a value once, as `?1`. Queries that the entities can express are built from the entities, where they are needed.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
 
@@ -9,12 +9,18 @@ pub mod agents;
 pub mod change_log;
 pub mod copied_tables;
 pub mod copy;
+pub mod floor;
+pub mod fold;
+pub mod locks;
 pub mod overview;
-pub mod postgres;
+mod postgres;
 pub mod projects;
 pub mod runs;
 pub mod search;
+pub mod search_log;
+pub mod search_matches;
 pub mod search_writes;
+pub mod servers;
 pub mod tasks;
 pub mod transcripts;
 pub mod usage;
@@ -36,6 +42,11 @@ impl Sql {
     /// A statement in the dialect of both engines.
     pub(super) const fn both(sqlite: &'static str, postgres: &'static str) -> Self {
         Self { sqlite, postgres }
+    }
+
+    /// A statement whose text is the same for both engines.
+    pub(super) const fn same(text: &'static str) -> Self {
+        Self::both(text, text)
     }
 
     /// A statement that runs on Postgres alone.

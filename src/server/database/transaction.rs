@@ -7,11 +7,13 @@
 //! statement fails, and the next statements would then be transactions of their own.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
+use super::driver_error::silent;
 use super::error_kind::{is_conflict, is_constraint, is_of_storage};
 use super::{Database, Position};
 use crate::protocol::Cursor;
@@ -39,6 +41,8 @@ pub(super) struct Statements {
     transaction: DatabaseTransaction,
     failure: OnceLock<StatementFailure>,
     rows: Counter,
+    /// How long a statement waits for its answer. None: as long as it takes, since no network is in between.
+    patience: Option<Duration>,
 }
 
 /// The first statement that failed.
@@ -103,7 +107,19 @@ impl WriteTransaction {
 impl Statements {
     /// `rows` counts the rows that the queries of the transaction return.
     pub(super) fn of(transaction: DatabaseTransaction, rows: Counter) -> Self {
-        Self { transaction, failure: OnceLock::new(), rows }
+        Self { transaction, failure: OnceLock::new(), rows, patience: None }
+    }
+
+    /// The same with a bound on the wait for the answer of each statement.
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        match self.patience {
+            None => answer.await,
+            Some(patience) => tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Err(silent())),
+        }
     }
 
     /// The first statement that failed.
@@ -114,7 +130,14 @@ impl Statements {
     /// Commits the transaction.
     pub(super) async fn commit(self) -> Result<(), DbErr> {
         self.admit()?;
-        self.transaction.commit().await
+        let patience = self.patience;
+        match patience {
+            None => self.transaction.commit().await,
+            Some(patience) => {
+                let committed = tokio::time::timeout(patience, self.transaction.commit()).await;
+                committed.unwrap_or_else(|_| Err(silent()))
+            }
+        }
     }
 
     fn admit(&self) -> Result<&DatabaseTransaction, DbErr> {
@@ -127,7 +150,7 @@ impl Statements {
     /// Runs a query and counts its rows.
     async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         trace(&statement);
-        let rows = self.note(self.admit()?.query_all_raw(statement).await)?;
+        let rows = self.note(self.in_time(self.admit()?.query_all_raw(statement)).await)?;
         self.rows.inc_by(rows.len() as u64);
         Ok(rows)
     }
@@ -135,7 +158,7 @@ impl Statements {
     /// Runs a query of one row and counts it.
     async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         trace(&statement);
-        let row = self.note(self.admit()?.query_one_raw(statement).await)?;
+        let row = self.note(self.in_time(self.admit()?.query_one_raw(statement)).await)?;
         self.rows.inc_by(row.is_some().into());
         Ok(row)
     }
@@ -165,11 +188,13 @@ macro_rules! run_queries {
             }
 
             async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-                self.statements.note(self.statements.admit()?.execute_raw(statement).await)
+                let answer = self.statements.admit()?.execute_raw(statement);
+                self.statements.note(self.statements.in_time(answer).await)
             }
 
             async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-                self.statements.note(self.statements.admit()?.execute_unprepared(sql).await)
+                let answer = self.statements.admit()?.execute_unprepared(sql);
+                self.statements.note(self.statements.in_time(answer).await)
             }
 
             async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {

@@ -156,7 +156,8 @@ impl Database {
         met_another: &AtomicBool,
     ) -> Result<Committed<T>, E> {
         let transaction = connections.begin_write().await.inspect_err(|error| self.note_failed_write(error))?;
-        let write = WriteTransaction { scope, statements: Statements::of(transaction, Counter::default()) };
+        let statements = Statements::of(transaction, Counter::default()).with_patience(connections.patience);
+        let write = WriteTransaction { scope, statements };
         // The cursor is known before the commit, so that a write that was committed cannot fail any more.
         let done = match verbs(&write).await {
             Ok(value) => connections.written(&write).await.map(|written| (value, written)).map_err(E::from),

@@ -60,7 +60,7 @@ pub async fn search(
     let task_id = task_id.map(TaskId::as_str);
     let values =
         [expression.into(), project.into(), task_id.into(), limits::RANKED_MATCHES.into(), RANKED_CHARACTERS.into()];
-    let found: Vec<Ranked> = sql::search::CANDIDATES.all(tx, values).await?;
+    let found: Vec<Ranked> = sql::search_matches::CANDIDATES.all(tx, values).await?;
     let candidates = found.into_iter().filter_map(|row| {
         let whole = row.text.as_ref().is_none_or(|text| (text.len() as i64) < RANKED_CHARACTERS);
         Candidate::of(&query, row.id, &row.title, row.text.as_deref().unwrap_or_default(), whole)
@@ -69,7 +69,7 @@ pub async fn search(
 
     let ids = serde_json::Value::from(best.clone()).to_string();
     let values = [ids.into(), project.into(), task_id.into()];
-    let mut hits: Vec<Hit> = sql::search::HITS.all(tx, values).await?;
+    let mut hits: Vec<Hit> = sql::search_matches::HITS.all(tx, values).await?;
     hits.sort_by_key(|hit| best.iter().position(|id| *id == hit.id));
     Ok(hits.into_iter().filter_map(|row| hit(&query, row)).collect())
 }

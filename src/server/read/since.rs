@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use requery_entities::StoredText;
-use sea_orm::sea_query::{Alias, Expr, Func, Query, SelectStatement};
+use sea_orm::sea_query::{Alias, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 use serde::de::DeserializeOwned;
 
@@ -25,7 +25,7 @@ use crate::protocol::model::{
     PlacedSession, PlacedTask, Session, SessionsSince, Task, TasksSince,
 };
 use crate::server::change_log::{RunAndRows, between};
-use crate::server::database::sql::Sql;
+use crate::server::database::sql::{self, Sql};
 use crate::server::database::{Position, ReadTransaction, most_changed_rows};
 
 /// The rows that a part of the log names, or that it does not name all of them.
@@ -70,9 +70,8 @@ pub(super) fn list<T: DeserializeOwned>(tx: &ReadTransaction, json: &str) -> Opt
 
 /// The keys of the rows that `found` selects, the column `id` and then the column `at`, without the rows themselves.
 pub(super) async fn keys(tx: &ReadTransaction, found: SelectStatement) -> Result<Option<Vec<MomentKey>>, DbErr> {
-    let pair = Func::cust("json_array").args([Expr::col(Alias::new("id")), Expr::col(Alias::new("at"))]);
     let mut query = Query::select();
-    query.expr(Func::cust("json_group_array").arg(pair)).from_subquery(found, Alias::new("found"));
+    query.expr(sql::tasks::pairs(tx.get_database_backend())).from_subquery(found, Alias::new("found"));
     let row = tx.query_one(&query).await?;
     let text: Option<StoredText> = row.map(|row| row.try_get_by_index(0)).transpose()?;
     let pairs: Option<Vec<(String, i64)>> = text.and_then(|text| list(tx, &text));

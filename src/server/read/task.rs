@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use requery_entities::{StoredText, session, task};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, DerivePartialModel, EntityTrait, FromQueryResult, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select, SelectModel, Selector,
 };
 
 use super::page::{self, ListName, MomentKey, PageWindow};
@@ -33,10 +33,11 @@ pub async fn page(
     window: &PageWindow<MomentKey>,
     limit: u64,
 ) -> Result<TaskPage, DbErr> {
-    let found = task_list::ids(tx.scope(), filter, window, limit);
+    let backend = tx.get_database_backend();
+    let found = task_list::ids(backend, tx.scope(), filter, window, limit);
     let query = task::Entity::find().filter(task::Column::Id.in_subquery(found));
-    let query = page::in_order(query, (sql::tasks::changed_at(), task::Column::Id), window);
-    let rows = query.into_partial_model::<TaskRow>().all(tx).await?;
+    let query = page::in_order(query, (sql::tasks::changed_at(backend), task::Column::Id), window);
+    let rows = TaskRow::select(backend, query).all(tx).await?;
     let page = page::page(list(tx.scope(), filter), rows, window, limit, |row| MomentKey::new(row.changed_at, &row.id));
     let items = page.rows.into_iter().filter_map(TaskRow::task).collect();
     Ok(TaskPage { items, next: page.next, previous: page.previous })
@@ -44,13 +45,14 @@ pub async fn page(
 
 /// One task, without its sessions, its parts and its events.
 pub async fn summary(tx: &impl ConnectionTrait, scope: &Scope, task_id: &TaskId) -> Result<Option<Task>, DbErr> {
-    let row = in_scope::task(scope, task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
+    let row = TaskRow::select(tx.get_database_backend(), in_scope::task(scope, task_id.as_str())).one(tx).await?;
     Ok(row.and_then(TaskRow::task))
 }
 
 /// One task with its sessions, its parts and its newest events.
 pub async fn detail(tx: &ReadTransaction, task_id: &TaskId) -> Result<Option<TaskDetail>, DbErr> {
-    let row = in_scope::task(tx.scope(), task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
+    let found = in_scope::task(tx.scope(), task_id.as_str());
+    let row = TaskRow::select(tx.get_database_backend(), found).one(tx).await?;
     let todos = row.as_ref().map(|row| work::todos(row.todos.as_deref())).unwrap_or_default();
     let Some(task) = row.and_then(TaskRow::task) else { return Ok(None) };
     let sessions = session::Entity::find().filter(session::Column::TaskId.eq(task_id.as_str()));
@@ -112,8 +114,7 @@ pub async fn session_of(tx: &impl ConnectionTrait, session_id: &SessionId) -> Re
 }
 
 /// The columns of a task, without the columns that only the ingest of hooks reads.
-#[derive(DerivePartialModel)]
-#[sea_orm(entity = "task::Entity")]
+#[derive(FromQueryResult)]
 pub(super) struct TaskRow {
     pub(super) id: StoredText,
     title: StoredText,
@@ -131,9 +132,7 @@ pub(super) struct TaskRow {
     stale_since: Option<i64>,
     stale_reason: Option<StoredText>,
     summary: Option<StoredText>,
-    #[sea_orm(from_expr = "sql::tasks::event_count()")]
     event_count: i64,
-    #[sea_orm(from_expr = "sql::tasks::changed_at()")]
     changed_at: i64,
     created_at: i64,
     pub(super) todos: Option<StoredText>,
@@ -164,6 +163,22 @@ pub(super) struct ChildRow {
 }
 
 impl TaskRow {
+    /// The rows of a query. The number of events and the time of the last change are in no column.
+    pub(super) fn select(backend: DbBackend, tasks: Select<task::Entity>) -> Selector<SelectModel<Self>> {
+        use task::Column;
+        tasks
+            .select_only()
+            .columns([Column::Id, Column::Title, Column::Project, Column::Status, Column::Mode])
+            .columns([Column::ParentTaskId, Column::ParentSessionId, Column::Workspace, Column::Source])
+            .columns([Column::StatusReason, Column::StatusDetail, Column::StatusSince, Column::StatusCertain])
+            .columns([Column::StaleSince, Column::StaleReason, Column::Summary])
+            .column_as(sql::tasks::event_count(backend), "event_count")
+            .column_as(sql::tasks::changed_at(backend), "changed_at")
+            .columns([Column::CreatedAt, Column::Todos, Column::Model, Column::Branch, Column::LastCommit])
+            .column(Column::PullRequest)
+            .into_model()
+    }
+
     /// The task. None if the row has no id or no status that the protocol has: the schema was changed or bypassed.
     pub(super) fn task(self) -> Option<Task> {
         let row = self;

@@ -1,7 +1,9 @@
 //! Tasks with `since`: the changes of a page of tasks, and the changes of the detail of one task.
 
 use requery_entities::{StoredText, session, task};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
 
 use super::page::{ListName, MomentKey, PageWindow};
 use super::since::{self, ListChange};
@@ -24,11 +26,12 @@ pub async fn page(
     let project = tx.scope().project().into();
     let changed = since::changed_rows(tx, cursor, sql::change_log::CHANGED_TASKS, [project], limit).await?;
     let Some(changed) = changed else { return Ok(None) };
-    let found = since::keys(tx, task_list::keys(tx.scope(), filter, window, limit)).await?;
+    let backend = tx.get_database_backend();
+    let found = since::keys(tx, task_list::keys(backend, tx.scope(), filter, window, limit)).await?;
     let list = whole::list(tx.scope(), filter);
     let change = found.and_then(|found| ListChange::by_moment(list, found, window, limit, changed));
     let Some(change) = change else { return Ok(None) };
-    let rows = task::Entity::find().filter(task::Column::Id.is_in(ids(&change))).into_partial_model::<TaskRow>();
+    let rows = TaskRow::select(backend, task::Entity::find().filter(task::Column::Id.is_in(ids(&change))));
     let rows = rows.all(tx).await?.into_iter().filter_map(|row| Some((own(&row.id), row.task()?)));
     Ok(change.with_rows(rows))
 }
@@ -64,7 +67,8 @@ pub async fn detail(tx: &ReadTransaction, task_id: &TaskId, cursor: &Cursor) -> 
     ) else {
         return Ok(None);
     };
-    let row = in_scope::task(tx.scope(), task_id.as_str()).into_partial_model::<TaskRow>().one(tx).await?;
+    let found = in_scope::task(tx.scope(), task_id.as_str());
+    let row = TaskRow::select(tx.get_database_backend(), found).one(tx).await?;
     let todos = row.as_ref().map(|row| work::todos(row.todos.as_deref())).filter(|_| changed.task);
     let Some(task) = row.and_then(TaskRow::task) else { return Ok(None) };
     let has_events = !events.is_empty();

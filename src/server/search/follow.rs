@@ -5,50 +5,26 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::pace::ROWS_PER_STEP;
+use super::log::{self, Change, ChangedRow};
+use super::pace::{Due, ROWS_PER_STEP};
 use super::rows::{self, IndexedRow, IndexedTable};
 use super::state::IndexState;
 use super::{SearchIndex, removed};
-use crate::protocol::{NoticeKind, NoticeSubject};
+use crate::protocol::NoticeKind;
 use crate::server::access::scope::Scope;
-use crate::server::change_log::{Between, has_gaps};
+use crate::server::change_log::Between;
 use crate::server::database::sql::search;
 use crate::server::database::{DatabaseError, ReadTransaction};
 
-/// A row of the log.
-#[derive(FromQueryResult)]
-struct Change {
-    id: i64,
-    kind: StoredText,
-    project: StoredText,
-    task_id: Option<StoredText>,
-    object_id: Option<StoredText>,
-}
-
-/// The row that a change is about.
-enum ChangedRow<'a> {
-    Task(&'a str),
-    Event(&'a str, &'a str),
-    Bookmark(&'a str),
-    Purge,
-    NotIndexed,
-}
-
-impl Change {
-    fn changed_row(&self) -> ChangedRow<'_> {
-        let (task, object) = (self.task_id.as_deref(), self.object_id.as_deref());
-        let Some(kind) = NoticeKind::parse(&self.kind) else { return ChangedRow::NotIndexed };
-        match kind.subject() {
-            NoticeSubject::Task => task.map_or(ChangedRow::NotIndexed, ChangedRow::Task),
-            NoticeSubject::Event => match (task, object) {
-                (Some(task), Some(event)) => ChangedRow::Event(task, event),
-                _ => ChangedRow::NotIndexed,
-            },
-            NoticeSubject::Bookmark => object.map_or(ChangedRow::NotIndexed, ChangedRow::Bookmark),
-            NoticeSubject::Project => ChangedRow::Purge,
-            NoticeSubject::Session | NoticeSubject::Agent => ChangedRow::NotIndexed,
-        }
-    }
+/// What a step of following has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Followed {
+    /// The first of the missing changes are in the index.
+    Changes,
+    /// There are no missing changes, though the position moved.
+    Nothing,
+    /// The log lacks some of the missing changes. There was no work.
+    Gap,
 }
 
 /// A task of the current changes: its row and its state in the index.
@@ -66,17 +42,25 @@ struct KnownTask {
     bytes: i64,
 }
 
-/// Brings the first of the missing changes into the index. Returns false, without any work, if the log lacks some of
-/// them: it was pruned, or another program deleted rows anywhere in it.
-pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &Between) -> Result<bool, DatabaseError> {
+/// Brings the first of the missing changes into the index: those after `state`. The log can lack some of them: it was
+/// pruned, or another program deleted rows anywhere in it.
+pub(super) async fn follow(
+    index: &SearchIndex,
+    tx: ReadTransaction,
+    missing: &Between,
+    state: &IndexState,
+    due: Due,
+) -> Result<Followed, DatabaseError> {
     let mut batch = index.batch();
-    let changes = changes(&tx, missing).await?;
-    let part = match changes.last() {
-        Some(last) if changes.len() == ROWS_PER_STEP as usize => missing.up_to_row(last.id),
-        _ => missing.clone(),
-    };
-    if has_gaps(&part, changes.len() as u64) {
-        return Ok(false);
+    let changes = log::changes(&tx, missing, state).await?;
+    let cut = changes.last().filter(|_| changes.len() == ROWS_PER_STEP as usize).map(Change::place);
+    let part = cut.map_or_else(|| missing.clone(), |last| missing.up_to_row(last));
+    if log::lacks_changes(&tx, &part, changes.len() as u64).await? {
+        return Ok(Followed::Gap);
+    }
+    if changes.is_empty() && !state.is_partly() {
+        drop(tx);
+        return note_unchanged(index, missing, state, due).await;
     }
     let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
@@ -138,6 +122,10 @@ pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &B
     };
 
     let before = IndexState::read(&tx).await?;
+    if before.reached() != *missing.start() {
+        // Another server has followed these changes meanwhile.
+        return Err(DatabaseError::Busy);
+    }
     let mut after = before.clone();
     batch.gone = removed::bookmarks(&tx, &bookmarks).await?;
     let mut rows = HashMap::<(IndexedTable, String), Vec<IndexedRow>>::new();
@@ -153,9 +141,8 @@ pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &B
         with_task.push(row);
     }
     let mut taken = BTreeSet::new();
-    let reached = changes.last().map_or_else(|| missing.end().clone(), |last| missing.after_row(last.id));
-    after.set_reached(&reached);
-    for change in &changes {
+    after.follow_to(missing, cut);
+    for (at, change) in changes.iter().enumerate() {
         let key = match change.changed_row() {
             ChangedRow::Task(id) => (IndexedTable::Tasks, id),
             ChangedRow::Event(_, id) => (IndexedTable::Events, id),
@@ -165,7 +152,10 @@ pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &B
         let mut unwritten = rows.remove(&(key.0, key.1.to_owned())).unwrap_or_default();
         unwritten.retain(|row| taken.insert((row.task_id.clone(), row.position, row.bookmark_id.clone())));
         if !batch.holds(unwritten.iter().map(IndexedRow::bytes).sum()) {
-            after.set_reached(&missing.before_row(change.id));
+            // The batch has a row of a change before this one: an empty batch holds any row.
+            if let Some(last) = at.checked_sub(1) {
+                after.follow_to(missing, Some(changes[last].place()));
+            }
             break;
         }
         unwritten.into_iter().for_each(|row| batch.add(row, &mut after, false));
@@ -173,7 +163,25 @@ pub(super) async fn follow(index: &SearchIndex, tx: ReadTransaction, missing: &B
     drop(tx);
     batch.write(index, &before, &after).await?;
     index.reached.send_replace(after.reached());
-    Ok(true)
+    Ok(Followed::Changes)
+}
+
+/// Notes that no change is missing, though the position has moved: on Postgres each transaction moves it, whatever it
+/// writes. To write the progress is such a transaction too, so it is written now and then. It has to move: the log is
+/// pruned up to positions.
+async fn note_unchanged(
+    index: &SearchIndex,
+    missing: &Between,
+    state: &IndexState,
+    due: Due,
+) -> Result<Followed, DatabaseError> {
+    if due.note {
+        let mut after = state.clone();
+        after.follow_to(missing, None);
+        index.batch().write(index, state, &after).await?;
+    }
+    index.reached.send_replace(missing.end().clone());
+    Ok(Followed::Nothing)
 }
 
 /// Indexes all rows of a task, even if they are indexed under another project.
@@ -212,11 +220,6 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<(), Data
             return Ok(());
         }
     }
-}
-
-async fn changes(tx: &impl ConnectionTrait, missing: &Between) -> Result<Vec<Change>, DbErr> {
-    let [from, to] = missing.values(tx);
-    search::CHANGES.all(tx, [from, to, ROWS_PER_STEP.into()]).await
 }
 
 async fn known_tasks(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<KnownTask>, DbErr> {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use sea_orm::DbBackend;
 use tokio::time::Instant;
 
+use super::pace::Due;
 use super::{SearchIndex, rebuild, step, write};
 use crate::server::database::DatabaseError;
 use crate::server::database::sqlite::health::Health;
@@ -14,6 +16,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// The shortest time between two rebuilds, and between two integrity checks. A fault that comes back sooner is not
 /// cured by another rebuild.
 const REPAIR_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the missing changes are counted on Postgres.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the progress is written on Postgres while there are no changes.
+const NOTE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Keeps the search index.
 pub(super) struct IndexJob {
@@ -24,15 +30,32 @@ pub(super) struct IndexJob {
     checked: Option<Instant>,
     /// The server's log already says that a rebuild is due.
     is_rebuild_logged: bool,
+    /// When the missing changes were counted on Postgres.
+    counted: Option<Instant>,
+    /// When progress without changes was due on Postgres.
+    noted: Option<Instant>,
 }
 
 impl IndexJob {
     pub(super) fn new(index: SearchIndex) -> Self {
-        Self { index, is_unmerged: true, rebuilt: None, checked: None, is_rebuild_logged: false }
+        Self {
+            index,
+            is_unmerged: true,
+            rebuilt: None,
+            checked: None,
+            is_rebuild_logged: false,
+            counted: None,
+            noted: None,
+        }
     }
 
     /// Does a bounded part of the work. Returns whether there was work to do.
     async fn advance(&mut self) -> Result<bool, DatabaseError> {
+        // Postgres has its own tools for a damaged index.
+        if self.index.database.backend() == DbBackend::Postgres {
+            let due = self.due();
+            return step::step(&self.index, due).await;
+        }
         let health = self.index.database.search_index();
         if health.is_check_requested() && self.checked.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
             self.checked = Some(Instant::now());
@@ -48,7 +71,7 @@ impl IndexJob {
         if health.is_damaged() && self.rebuilt.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
             return self.rebuild().await.map(|()| true);
         }
-        if step::step(&self.index).await? {
+        if step::step(&self.index, Due { count: true, note: false }).await? {
             self.is_unmerged = true;
             return Ok(true);
         }
@@ -57,6 +80,18 @@ impl IndexJob {
         }
         self.is_unmerged = write::merge(&self.index).await?;
         Ok(true)
+    }
+
+    /// What the next step on Postgres does besides its work. It counts as done.
+    fn due(&mut self) -> Due {
+        let is_due = |done: &mut Option<Instant>, interval: Duration| {
+            let is_due = done.is_none_or(|at| at.elapsed() >= interval);
+            if is_due {
+                *done = Some(Instant::now());
+            }
+            is_due
+        };
+        Due { count: is_due(&mut self.counted, COUNT_INTERVAL), note: is_due(&mut self.noted, NOTE_INTERVAL) }
     }
 
     /// Rebuilds the index. A failed rebuild is a failure of the job like any other: it is logged once and tried less

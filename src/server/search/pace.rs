@@ -51,3 +51,12 @@ impl Pace {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).note(held, full);
     }
 }
+
+/// What a step on Postgres does now and then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    /// Count the missing changes. A count reads them.
+    pub(super) count: bool,
+    /// Write the progress, even if it has no changes.
+    pub(super) note: bool,
+}

@@ -3,7 +3,6 @@
 //! Any text is a query. Words in quotes, or joined as in `foo_bar`, have to be adjacent. A `*` after a word matches
 //! every word that begins with it. No other character has a meaning, so no query is invalid.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::words;
@@ -15,15 +14,15 @@ const SHORTEST_PREFIX: usize = 2;
 /// A parsed query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    clauses: Vec<Clause>,
+    pub(super) clauses: Vec<Clause>,
 }
 
 /// Words that have to be adjacent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Clause {
-    words: Vec<String>,
+pub(super) struct Clause {
+    pub(super) words: Vec<String>,
     /// Whether the last word is a prefix.
-    is_prefix: bool,
+    pub(super) is_prefix: bool,
 }
 
 /// One match of a clause in a text.
@@ -71,25 +70,6 @@ impl Query {
         alone.map(|clause| clause.words[0].as_str())
     }
 
-    /// The FTS5 expression of the query, within a scope. `words` has the words that begin with a prefix, for each
-    /// prefix that has few of them.
-    pub(super) fn expression(&self, scope: &[String], words: &BTreeMap<String, Vec<String>>) -> String {
-        let clause = |clause: &Clause| {
-            if clause.is_prefix
-                && let [prefix] = clause.words.as_slice()
-                && let Some(words) = words.get(prefix)
-            {
-                let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-                return format!("({})", words.join(" OR "));
-            }
-            let star = if clause.is_prefix { " *" } else { "" };
-            format!("\"{}\"{star}", clause.words.join(" "))
-        };
-        let clauses: Vec<String> = self.clauses.iter().map(clause).collect();
-        let scope: String = scope.iter().map(|word| format!(" AND scope : \"{word}\"")).collect();
-        format!("{{title text}} : ({}){scope}", clauses.join(" AND "))
-    }
-
     /// The matches of the clauses in a text, and the number of words in the text.
     pub fn find(&self, text: &str) -> (Vec<Found>, usize) {
         let mut found = Vec::new();
@@ -129,41 +109,7 @@ impl Query {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::Query;
-
-    #[test]
-    fn any_text_is_a_query() {
-        for (text, expression) in [
-            ("one Two", r#"{title text} : ("one" AND "two")"#),
-            ("one one ONE", r#"{title text} : ("one")"#),
-            ("foo_bar a/b", r#"{title text} : ("foo bar" AND "a b")"#),
-            ("\"one two\" three", r#"{title text} : ("one two" AND "three")"#),
-            ("\"one two", r#"{title text} : ("one two")"#),
-            ("a\u{1b}[1mb \u{1b}]0;\"no title\u{7}c", r#"{title text} : ("a" AND "b" AND "c")"#),
-            ("foo* x* \"a bc\"*", r#"{title text} : ("foo" * AND "x" AND "a bc" *)"#),
-            (
-                "NOT a OR (b NEAR c) title:d ^e +f -g {h}",
-                r#"{title text} : ("not" AND "a" AND "or" AND "b" AND "near" AND "c" AND "title d" AND "e" AND "f" AND "g" AND "h")"#,
-            ),
-        ] {
-            assert_eq!(Query::parse(text).expression(&[], &BTreeMap::new()), expression, "{text}");
-        }
-        for text in ["", " ", "***", "\"\"", "\"", "-- ; ' ` \\ \0 \u{feff}", "\u{301}"] {
-            assert!(Query::parse(text).is_empty(), "{text:?}");
-        }
-        let scoped = Query::parse("a").expression(&["p61".to_owned(), "t1".to_owned()], &BTreeMap::new());
-        assert_eq!(scoped, r#"{title text} : ("a") AND scope : "p61" AND scope : "t1""#);
-        let query = Query::parse("a th* ca* \"b th\"*");
-        assert_eq!(query.prefixes().collect::<Vec<_>>(), ["th", "ca"]);
-        let words = BTreeMap::from([("th".to_owned(), vec!["the".to_owned(), "this".to_owned()])]);
-        let expression = r#"{title text} : ("a" AND ("the" OR "this") AND "ca" * AND "b th" *)"#;
-        assert_eq!(query.expression(&[], &words), expression);
-        assert_eq!(Query::parse(&"a b c d ".repeat(60)).clauses(), 4);
-        let many: String = (0..100).map(|n| format!("{n} ")).collect();
-        assert_eq!(Query::parse(&many).clauses(), 32);
-    }
 
     #[test]
     fn matches_in_a_text_follow_the_rules_of_the_index() {

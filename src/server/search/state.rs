@@ -1,9 +1,10 @@
 //! The progress of the index: how far it has followed the log, and how far a walk over all rows has got.
 
 use requery_entities::StoredText;
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
 
 use super::words;
+use crate::server::change_log::{Between, LogPlace};
 use crate::server::database::Position;
 use crate::server::database::sql::search_writes;
 
@@ -26,6 +27,10 @@ pub(super) struct IndexState {
     pub(super) history: i64,
     /// The id of the next new document of an imported event in a walk. It counts downwards.
     pub(super) walked_history: i64,
+    /// The place of the last change of a transaction that was followed in part. `next` does not contain it.
+    partly: Option<StoredText>,
+    /// How often the progress was written. Only Postgres counts it: another server can write too.
+    pub(super) step: i64,
 }
 
 impl IndexState {
@@ -39,14 +44,49 @@ impl IndexState {
         self.next.clone()
     }
 
-    /// Sets how far the index has followed the change log.
-    pub(super) fn set_reached(&mut self, position: &Position) {
-        self.next = position.clone();
+    /// Notes that the part of the log was followed: the whole part, or up to the row at `last`. In a database with
+    /// several writers, more rows of the transaction of that row can come.
+    pub(super) fn follow_to(&mut self, part: &Between, last: Option<LogPlace>) {
+        let in_transaction = last.filter(|last| last.xid.is_some());
+        self.next = match (last, in_transaction) {
+            (None, _) => part.end().clone(),
+            (Some(last), None) => part.after_row(last),
+            (Some(_), Some(last)) => part.before_row(last),
+        };
+        self.partly = in_transaction.map(|last| format!("{}:{}", last.xid.unwrap_or_default(), last.id).into());
+    }
+
+    /// Whether a transaction was followed in part.
+    pub(super) fn is_partly(&self) -> bool {
+        self.partly.is_some()
+    }
+
+    /// The values of `partly` for the statement that reads the log: the transaction, and the last row of it that was
+    /// followed.
+    pub(super) fn partly(&self) -> [Value; 2] {
+        let place = self.partly.as_ref().and_then(|place| place.split_once(':'));
+        let id = place.and_then(|(_, id)| id.parse::<i64>().ok());
+        [place.map(|(xid, _)| xid.to_owned()).into(), id.into()]
+    }
+
+    /// The value of `partly` for a column.
+    pub(super) fn partly_column(&self) -> Value {
+        self.partly.clone().into()
+    }
+
+    /// Whether the index was never built.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == Position::start()
     }
 
     /// Whether the index was never built, or was built by other rules about words. Then all rows have to be walked.
     pub(super) fn is_unbuilt(&self) -> bool {
-        self.next == Position::start() || self.words != words::VERSION
+        self.is_empty() || self.words != words::VERSION
+    }
+
+    /// Whether the index was built by the rules of a newer server.
+    pub(super) fn is_of_newer_server(&self) -> bool {
+        self.words > words::VERSION
     }
 
     /// Whether the index can lack rows before the position that it has reached.

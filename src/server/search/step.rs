@@ -5,11 +5,13 @@
 //! the newest first. Meanwhile searches use the documents that the index has.
 
 use requery_entities::StoredText;
+use sea_orm::DbBackend;
 
-use super::pace::ROWS_PER_STEP;
+use super::follow::Followed;
+use super::pace::{Due, ROWS_PER_STEP};
 use super::rows::IndexedTable;
 use super::write;
-use super::{SearchIndex, follow, removed};
+use super::{SearchIndex, follow, log, removed};
 use crate::server::access::scope::Scope;
 use crate::server::change_log::between;
 use crate::server::database::DatabaseError;
@@ -19,30 +21,40 @@ use crate::server::database::DatabaseError;
 const MOST_FOLLOWED: u64 = 100_000;
 
 /// Follows the log by one step, and walks one step if a walk has begun. Returns whether there was work.
-pub(super) async fn step(index: &SearchIndex) -> Result<bool, DatabaseError> {
+pub(super) async fn step(index: &SearchIndex, due: Due) -> Result<bool, DatabaseError> {
     let (tx, state) = index.snapshot(Scope::All).await?;
+    let is_postgres = index.database.backend() == DbBackend::Postgres;
+    // Two servers with different rules would each walk all rows again and again. The newer one keeps the index.
+    if is_postgres && state.is_of_newer_server() {
+        return Ok(false);
+    }
     let (reached, end) = (state.reached(), tx.position());
     let missing = between(&reached, &end);
-    let far_behind = state.stage.is_none() && missing.most_changes() > MOST_FOLLOWED;
-    if state.is_unbuilt() || !end.covers(&reached) || far_behind {
+    let is_lost = state.is_unbuilt() || !end.covers(&reached);
+    let counts = !is_lost && state.stage.is_none() && due.count;
+    if is_lost || counts && log::count(&tx, &missing, MOST_FOLLOWED).await? > MOST_FOLLOWED {
         drop(tx);
-        write::begin_walk(&index.database).await?;
+        write::begin_walk(&index.database, &state).await?;
         return Ok(true);
     }
-    index.reached.send_replace(reached);
-    let has_missing = !missing.is_empty();
-    if has_missing {
-        if !follow::follow(index, tx, &missing).await? {
-            write::begin_walk(&index.database).await?;
-            return Ok(true);
-        }
-    } else {
+    let mut followed = Followed::Nothing;
+    if missing.is_empty() {
+        index.reached.send_replace(reached);
         drop(tx);
+    } else {
+        if !is_postgres {
+            index.reached.send_replace(reached);
+        }
+        followed = follow::follow(index, tx, &missing, &state, due).await?;
+    }
+    if followed == Followed::Gap {
+        write::begin_walk(&index.database, &state).await?;
+        return Ok(true);
     }
     if state.stage.is_some() {
         walk(index).await?;
     }
-    Ok(has_missing || state.stage.is_some())
+    Ok(followed == Followed::Changes || state.stage.is_some())
 }
 
 /// Indexes the next rows of the walk: tasks, bookmarks and events, each from the newest to the oldest, and then deletes

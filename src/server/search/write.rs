@@ -1,12 +1,12 @@
 //! The only code that writes documents to the index. One transaction writes some documents and the new progress.
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use serde_json::json;
 
 use super::pace::StepBounds;
 use super::rows::IndexedRow;
 use super::state::IndexState;
-use super::{SearchIndex, scope_of_project, scope_of_task, words};
+use super::{SearchIndex, scope_of_project, scope_of_task, tsvector, words};
 use crate::server::database::sql::search_writes;
 use crate::server::database::{BackgroundWork, Database, DatabaseError, WriteTransaction};
 
@@ -89,7 +89,8 @@ impl IndexBatch {
             self.rows.iter().map(|(_, row)| json!([row.task_id.as_str(), row.project.as_str()])).collect::<Vec<_>>()
         );
         let documents = json!(self.rows.iter().map(|(id, row)| document(*id, row)).collect::<Vec<_>>());
-        let indexed = json!(self.rows.iter().map(|(id, row)| indexed(*id, row)).collect::<Vec<_>>());
+        let backend = index.database.backend();
+        let indexed = json!(self.rows.iter().map(|(id, row)| indexed(backend, *id, row)).collect::<Vec<_>>());
         let replaced = self.rows.iter().filter_map(|(_, row)| row.document);
         let unindexed = json!(replaced.chain(self.gone.iter().copied()).collect::<Vec<_>>());
 
@@ -113,7 +114,9 @@ impl IndexBatch {
                 search_writes::ADD_TASKS.execute(tx, [tasks.to_string().into()]).await?;
                 search_writes::SAVE_DOCUMENTS.execute(tx, [documents.to_string().into()]).await?;
                 search_writes::ADD_TEXTS.execute(tx, [indexed.to_string().into()]).await?;
-                search_writes::MERGE.execute(tx, [self.bounds.pages.into()]).await?;
+                if backend != DbBackend::Postgres {
+                    search_writes::MERGE.execute(tx, [self.bounds.pages.into()]).await?;
+                }
             }
             Ok(())
         };
@@ -125,8 +128,11 @@ impl IndexBatch {
     }
 }
 
-/// Merges some more pages of the index. Returns whether there is more to merge.
+/// Merges some more pages of the index. Returns whether there is more to merge. Postgres merges its index by itself.
 pub(super) async fn merge(index: &SearchIndex) -> Result<bool, DatabaseError> {
+    if index.database.backend() == DbBackend::Postgres {
+        return Ok(false);
+    }
     let pages = index.pace.bounds().pages;
     let write = async |tx: &WriteTransaction| {
         let before = search_writes::TOTAL_CHANGES.number(tx, []).await?;
@@ -141,11 +147,16 @@ pub(super) async fn merge(index: &SearchIndex) -> Result<bool, DatabaseError> {
 }
 
 /// Begins to walk all rows. The documents of the walk get lower ids than the documents of rows that are written
-/// meanwhile.
-pub(super) async fn begin_walk(database: &Database) -> Result<(), DatabaseError> {
+/// meanwhile. Fails as busy if the progress is no longer `before` on Postgres.
+pub(super) async fn begin_walk(database: &Database, before: &IndexState) -> Result<(), DatabaseError> {
     let write = async |tx: &WriteTransaction| {
-        search_writes::BEGIN_WALK.execute(tx, [words::VERSION.into()]).await?;
-        Ok::<_, DatabaseError>(())
+        let begun = match tx.get_database_backend() {
+            DbBackend::Postgres => {
+                search_writes::BEGIN_WALK.execute(tx, [words::VERSION.into(), before.step.into()]).await?
+            }
+            _ => search_writes::BEGIN_WALK.execute(tx, [words::VERSION.into()]).await?,
+        };
+        if begun == 0 { Err(DatabaseError::Busy) } else { Ok(()) }
     };
     database.write_in_background(BackgroundWork::Upkeep, write).await?;
     Ok(())
@@ -155,23 +166,31 @@ fn document(id: i64, row: &IndexedRow) -> serde_json::Value {
     json!([id, row.task_id.as_str(), row.position, row.bookmark_id.as_deref(), row.fresh_fingerprint()])
 }
 
-fn indexed(id: i64, row: &IndexedRow) -> serde_json::Value {
-    let scope = format!("{} {}", scope_of_project(&row.project), scope_of_task(&row.task_id));
-    json!([id, words::folded(&row.title), words::folded(row.text()), scope])
+fn indexed(backend: DbBackend, id: i64, row: &IndexedRow) -> serde_json::Value {
+    let (project, task) = (scope_of_project(&row.project), scope_of_task(&row.task_id));
+    match backend {
+        DbBackend::Postgres => json!([id, tsvector::of(id, &row.title, row.text(), &[project, task])]),
+        _ => json!([id, words::folded(&row.title), words::folded(row.text()), format!("{project} {task}")]),
+    }
 }
 
 async fn set_progress(tx: &impl ConnectionTrait, before: &IndexState, after: &IndexState) -> Result<u64, DbErr> {
     let backend = tx.get_database_backend();
-    let values = [
+    let mut values = vec![
         after.reached().to_value(backend),
         after.document.into(),
         after.stage.clone().into(),
         after.stage_at.clone().into(),
         after.stage_document.into(),
-        before.reached().to_value(backend),
-        before.document.into(),
-        before.stage.clone().into(),
-        before.stage_at.clone().into(),
     ];
+    match backend {
+        DbBackend::Postgres => values.extend([after.partly_column(), before.step.into()]),
+        _ => values.extend([
+            before.reached().to_value(backend),
+            before.document.into(),
+            before.stage.clone().into(),
+            before.stage_at.clone().into(),
+        ]),
+    }
     search_writes::MOVE_ON.execute(tx, values).await
 }

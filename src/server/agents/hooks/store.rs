@@ -1,7 +1,8 @@
 //! The rows of a record: reads the task and the event, and builds the changes for the ingest verbs.
 
 use requery_entities::{StoredText, event, task};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{LockType, NullOrdering};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::{Map, Value};
 
 use super::record::HookRecord;
@@ -59,7 +60,12 @@ pub async fn find_task(
     if let Some(project) = scope.project() {
         find = find.filter(task::Column::Project.eq(project));
     }
-    find.order_by_desc(task::Column::HeardAt).order_by_desc(sql::tasks::changed_at()).one(tx).await
+    // The record is judged by the row, so no other writer may change the row meanwhile.
+    find.order_by_with_nulls(task::Column::HeardAt, Order::Desc, NullOrdering::Last)
+        .order_by_desc(sql::tasks::changed_at(tx.get_database_backend()))
+        .lock(LockType::NoKeyUpdate)
+        .one(tx)
+        .await
 }
 
 /// The task to insert for a session without one. The folder names its project, unless the scope is one project.

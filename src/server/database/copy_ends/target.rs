@@ -69,11 +69,20 @@ impl CopyTarget {
         CopiedPages::of(&self.tx, table)
     }
 
-    /// Computes what follows from the rows, and commits. Events are given places behind `last_position` from now on, and
-    /// the first server that opens the database begins a new epoch.
-    pub async fn finish(self, last_position: i64) -> Result<(), CopyEndError> {
+    /// Computes what follows from the rows. Events are given places behind `last_position` from now on, and the first
+    /// server that opens the database begins a new epoch.
+    pub async fn derive(&self, last_position: i64) -> Result<(), CopyEndError> {
+        let derived = async {
+            sql::GO_ON_AFTER.rows(&self.tx, [last_position.into()]).await?;
+            sql::DERIVE.execute_all(&self.tx).await
+        };
+        derived.await.map_err(|why| CopyEndError::unusable(&self.place, why))
+    }
+
+    /// Makes the triggers work again, and commits.
+    pub async fn finish(self) -> Result<(), CopyEndError> {
         let (place, database, connection) = (self.place, self.database, self.connection);
-        let finished = finish(self.tx, last_position).await;
+        let finished = finish(self.tx).await;
         close(database, connection).await;
         finished.map_err(|why| CopyEndError::unusable(&place, why))
     }
@@ -117,9 +126,7 @@ async fn begin(
     Ok(tx)
 }
 
-async fn finish(tx: DatabaseTransaction, last_position: i64) -> Result<(), DbErr> {
-    sql::GO_ON_AFTER.rows(&tx, [last_position.into()]).await?;
-    sql::DERIVE.execute_all(&tx).await?;
+async fn finish(tx: DatabaseTransaction) -> Result<(), DbErr> {
     match tx.get_database_backend() {
         DbBackend::Postgres => sql::ENABLE_TRIGGERS.execute_all(&tx).await?,
         _ => requery_migrations::make_triggers(&tx).await?,

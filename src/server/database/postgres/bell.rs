@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::location::parse;
 use super::server::{ANSWER_TIMEOUT, PostgresServer, of_server};
-use crate::server::database::sql::postgres as sql;
+use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError};
 
 /// The shortest time between two rings of one server.

@@ -7,14 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use requery_migrations::Migrated;
+use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::{Connection, Postgres};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult};
 use sea_orm::{Database, TransactionTrait};
 
 use super::location::ServerLocation;
+use super::server::ANSWER_TIMEOUT;
 use crate::protocol::{Cursor, Snapshot, limits};
 use crate::server::database::DatabaseError;
-use crate::server::database::sql::postgres as sql;
+use crate::server::database::driver_error::silent;
+use crate::server::database::sql::servers as sql;
 
 /// How often a transaction is begun again on another connection: each connection of the pool can be broken, after a
 /// restart of Postgres.
@@ -33,6 +37,8 @@ pub(in crate::server::database) struct Connections {
     readers: DatabaseConnection,
     begin_read: Arc<str>,
     begin_write: Arc<str>,
+    /// How long a statement waits for its answer: longer than Postgres lets it run.
+    pub(in crate::server::database) patience: Duration,
 }
 
 /// The changes that a statement sees.
@@ -60,13 +66,15 @@ impl Connections {
     ) -> Result<Self, DbErr> {
         let (schema, lock) = (location.schema(), location.lock_timeout.as_millis());
         let common = format!(
-            "set local search_path = {schema}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {lock}",
+            "set local search_path = {schema}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {lock}; \
+             set local jit = off",
             location.statement_timeout.as_millis()
         );
         Ok(Self {
             shown: Arc::new(Mutex::new(Cursor::new(&*epoch, now))),
             epoch,
             migrated,
+            patience: location.statement_timeout + ANSWER_TIMEOUT,
             writers: connect(location.url(), location.writers).await?,
             readers: connect(location.url(), location.readers).await?,
             begin_read: format!("set transaction isolation level repeatable read, read only; {common}").into(),
@@ -152,7 +160,9 @@ async fn begin(pool: &DatabaseConnection, settings: &str) -> Result<DatabaseTran
             Ok::<_, DbErr>(tx)
         };
         tries += 1;
-        match begun.await.map_err(DatabaseError::from) {
+        // The wait for a connection has a bound of its own.
+        let begun = tokio::time::timeout(limits::CONNECTION_WAIT + ANSWER_TIMEOUT, begun).await;
+        match begun.unwrap_or_else(|_| Err(silent())).map_err(DatabaseError::from) {
             Err(DatabaseError::Away(_)) if tries < BEGINNINGS && has_idle(pool) => {}
             Err(DatabaseError::Db(error)) => return Err(DatabaseError::Away(error.to_string())),
             begun => return begun,
@@ -177,8 +187,20 @@ async fn connect(url: &str, connections: u32) -> Result<DatabaseConnection, DbEr
         .max_lifetime(None)
         .test_before_acquire(false)
         .sqlx_logging(false)
-        .map_sqlx_postgres_opts(of_requests);
+        .map_sqlx_postgres_opts(of_requests)
+        .map_sqlx_postgres_pool_opts(close_silent);
     Database::connect(options).await
+}
+
+/// Closes a released connection whose other end is silent. The pool itself would wait for an answer without a bound, and
+/// have one connection less meanwhile.
+fn close_silent(pool: PoolOptions<Postgres>) -> PoolOptions<Postgres> {
+    pool.after_release(|connection, _| {
+        Box::pin(async move {
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, connection.ping()).await;
+            answer.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())).map(|()| true)
+        })
+    })
 }
 
 /// A proxy can give a later transaction to another connection, which does not have the prepared statements.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use crate::protocol::Snapshot;
-use crate::server::database::sql::postgres as sql;
+use crate::server::database::sql::servers as sql;
 
 #[derive(FromQueryResult)]
 struct Standing {

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::server::PostgresServer;
-use crate::server::database::sql::postgres as sql;
+use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError};
 
 /// The one lease: all the work is done by one server.

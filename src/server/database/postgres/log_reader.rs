@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::server::{ANSWER_TIMEOUT, connect_direct};
 use crate::protocol::Cursor;
-use crate::server::database::sql::postgres as sql;
+use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError, Open, Position};
 
 /// How often to look while the log grows: the bound on the delay of a writer that rings no bell.

@@ -1,9 +1,13 @@
-//! The change log: its beginning and its pruning.
+//! The change log: the changes between two positions, and the pruning on SQLite.
+//!
+//! On Postgres the two values of a part of the log are texts of snapshots.
 
 use super::Sql;
 
+mod postgres;
+
 /// What decides whether the log continues a cursor: whether its run is known, the first change after that run, if a
-/// later run began, and how many changes the log has from a change on.
+/// later run began, how many changes the log has from a change on, and the floor of the log, which SQLite does not have.
 macro_rules! run_and_rows {
     ($from:literal, $token:literal) => {
         concat!(
@@ -15,13 +19,13 @@ macro_rules! run_and_rows {
             " order by later.id limit 1) as ends,
             (select count(*) from changes where id >= ",
             $from,
-            ") as rows"
+            ") as rows, null as floor"
         )
     };
 }
 
-/// What decides whether the log continues a cursor of the run `?2` from the change `?1` on.
-pub const RUN_AND_ROWS: Sql = Sql::new(concat!("select ", run_and_rows!("?1", "?2")));
+/// What decides whether the log continues a cursor of the run `?2` from the position `?1` on.
+pub const RUN_AND_ROWS: Sql = Sql::both(concat!("select ", run_and_rows!("?1", "?2")), postgres::RUN_AND_ROWS);
 
 /// Deletes folded changes from the old end of the log, at most `?1` rows. The newest change stays.
 ///
@@ -40,15 +44,20 @@ pub const PRUNE_CHANGES: Sql = Sql::new(
 );
 
 /// Deletes deliveries older than the time `?1`, at most `?2` rows.
-pub const PRUNE_DELIVERIES: Sql =
-    Sql::new("delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)");
+pub const PRUNE_DELIVERIES: Sql = Sql::both(
+    "delete from deliveries where id in (select id from deliveries where at < ? order by at limit ?)",
+    "delete from deliveries where id in (
+        select id from deliveries where at < $1::bigint order by at limit $2::bigint for update skip locked
+    )",
+);
 
 /// The different changes from `?1` up to, but without, `?2`, in the project `?3` or in all, at most `?4` of them.
 /// SQLite looks each row up among the different ones, so the cost is that of reading the rows, without sorting them,
 /// and the statement ends at the limit.
-pub const MISSED: Sql = Sql::new(
+pub const MISSED: Sql = Sql::both(
     "select distinct kind, project, task_id, parent_task_id from changes
     where id >= ?1 and id < ?2 and (?3 is null or project = ?3) limit ?4",
+    postgres::MISSED,
 );
 
 /// Whether a change has a kind that this version does not know: a newer version wrote it.
@@ -59,6 +68,7 @@ macro_rules! is_unknown {
             'agent.registered', 'agent.changed')"
     };
 }
+use is_unknown;
 
 /// The ids in a column of the changes that a condition names, as a JSON array.
 macro_rules! ids {
@@ -69,35 +79,41 @@ macro_rules! ids {
 
 /// The tasks that changed from `?1` up to, but without, `?2` in the project `?4`, or in all, and whether the log does
 /// not name all of them: a purge names none.
-pub const CHANGED_TASKS: Sql = Sql::new(concat!(
-    "with part as materialized (
+pub const CHANGED_TASKS: Sql = Sql::both(
+    concat!(
+        "with part as materialized (
         select distinct kind, task_id from changes where id >= ?1 and id < ?2 and (?4 is null or project = ?4 or ",
-    is_unknown!(),
-    ")) select coalesce(max(kind = 'tasks.purged' or ",
-    is_unknown!(),
-    "), 0) as is_vague, ",
-    ids!("task_id", "kind in ('task.started', 'task.updated', 'task.completed', 'task.deleted', 'event.logged')"),
-    " as ids, ",
-    run_and_rows!("?1", "?3"),
-    " from part"
-));
+        is_unknown!(),
+        ")) select coalesce(max(kind = 'tasks.purged' or ",
+        is_unknown!(),
+        "), 0) as is_vague, ",
+        ids!("task_id", "kind in ('task.started', 'task.updated', 'task.completed', 'task.deleted', 'event.logged')"),
+        " as ids, ",
+        run_and_rows!("?1", "?3"),
+        " from part"
+    ),
+    postgres::CHANGED_TASKS,
+);
 
 /// The bookmarks that changed from `?1` up to, but without, `?2` in the project `?4` and of the task `?5`, or of all,
 /// and whether the log does not name all of them: a deleted task takes its bookmarks along.
-pub const CHANGED_BOOKMARKS: Sql = Sql::new(concat!(
-    "with part as materialized (
+pub const CHANGED_BOOKMARKS: Sql = Sql::both(
+    concat!(
+        "with part as materialized (
         select kind, task_id, object_id from changes where id >= ?1 and id < ?2 and (",
-    is_unknown!(),
-    " or (?4 is null or project = ?4)
+        is_unknown!(),
+        " or (?4 is null or project = ?4)
             and kind in ('tasks.purged', 'task.deleted', 'bookmark.saved', 'bookmark.deleted'))
     ) select coalesce(max(kind in ('tasks.purged', 'task.deleted') or ",
-    is_unknown!(),
-    "), 0) as is_vague, ",
-    ids!("object_id", "kind in ('bookmark.saved', 'bookmark.deleted') and (?5 is null or task_id = ?5)"),
-    " as ids, ",
-    run_and_rows!("?1", "?3"),
-    " from part"
-));
+        is_unknown!(),
+        "), 0) as is_vague, ",
+        ids!("object_id", "kind in ('bookmark.saved', 'bookmark.deleted') and (?5 is null or task_id = ?5)"),
+        " as ids, ",
+        run_and_rows!("?1", "?3"),
+        " from part"
+    ),
+    postgres::CHANGED_BOOKMARKS,
+);
 
 /// The changes from `?1` up to, but without, `?2` that concern the task `?4` or a task below it.
 macro_rules! part_of_task {
@@ -115,21 +131,25 @@ macro_rules! part_of_task {
 
 /// The events of the task `?4` that changed from `?1` up to, but without, `?2`, and whether the log does not name all
 /// of them: a task that is replaced or comes back loses its events.
-pub const CHANGED_EVENTS: Sql = Sql::new(concat!(
-    part_of_task!(),
-    "select coalesce(max(task_id = ?4 and kind in ('task.started', 'task.deleted') or ",
-    is_unknown!(),
-    "), 0) as is_vague, ",
-    ids!("object_id", "kind in ('event.logged', 'event.updated') and task_id = ?4"),
-    " as ids, ",
-    run_and_rows!("?1", "?3"),
-    " from part"
-));
+pub const CHANGED_EVENTS: Sql = Sql::both(
+    concat!(
+        part_of_task!(),
+        "select coalesce(max(task_id = ?4 and kind in ('task.started', 'task.deleted') or ",
+        is_unknown!(),
+        "), 0) as is_vague, ",
+        ids!("object_id", "kind in ('event.logged', 'event.updated') and task_id = ?4"),
+        " as ids, ",
+        run_and_rows!("?1", "?3"),
+        " from part"
+    ),
+    postgres::CHANGED_EVENTS,
+);
 
 /// The changes from `?1` up to, but without, `?2` in the detail of the task `?4`: the ids of the rows, and whether the
 /// other parts changed. The log does not name all of them where a purge can have taken children, and where an earlier
 /// version did not note which row of the task changed.
-pub const CHANGED_DETAIL: Sql = Sql::new(concat!(
+pub const CHANGED_DETAIL: Sql = Sql::both(
+    concat!(
     part_of_task!(),
     "select coalesce(max(kind = 'tasks.purged' or task_id = ?4 and (kind in ('task.started', 'task.deleted')
             or kind = 'task.updated' and object_id is null) or ",
@@ -154,7 +174,7 @@ pub const CHANGED_DETAIL: Sql = Sql::new(concat!(
     " as children, ",
     run_and_rows!("?1", "?3"),
     " from part"
-));
+), postgres::CHANGED_DETAIL);
 
 #[cfg(test)]
 mod tests {

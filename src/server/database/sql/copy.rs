@@ -224,7 +224,7 @@ pub const DERIVE: Sql = Sql::both(
             ('cache_write_tokens', cache_write_tokens)) each (figure, value)
         group by usage.project, each.figure;
     update floor set snapshot = pg_current_snapshot()::text;
-    update searched set next = '', step = step + 1;
+    update searched set next = '', partly = null, step = step + 1;
     delete from epoch;
     analyze tasks, sessions, events, bookmarks, usage, agents, deliveries, activity, figures",
 );

@@ -1,6 +1,11 @@
 //! The figures of the overview: the folded ones, and the part of the log and of the deltas that is not folded yet.
+//!
+//! On Postgres the deltas that the fold has added are gone in the same snapshot, and the log knows how far it is folded.
+//! So a statement needs no values for the part that is not folded.
 
 use super::Sql;
+
+mod postgres;
 
 /// The sum of a column. SQLite fails where a sum leaves 64 bits, and any program can write a figure, so each value
 /// counts as at most 2^50.
@@ -93,10 +98,10 @@ macro_rules! overview {
 }
 
 /// The figures and the hours of all projects.
-pub const OF_ALL: Sql = Sql::new(overview!("true"));
+pub const OF_ALL: Sql = Sql::both(overview!("true"), postgres::OF_ALL);
 
-/// The figures and the hours of the project `?5`.
-pub const OF_PROJECT: Sql = Sql::new(overview!("project = ?5"));
+/// The figures and the hours of the project `?5`, which is `$1` on Postgres.
+pub const OF_PROJECT: Sql = Sql::both(overview!("project = ?5"), postgres::OF_PROJECT);
 
 /// The sums of the part that is not folded: `figures` and `hours`, each as a JSON array of arrays for [`FOLD_FIGURES`]
 /// and [`FOLD_HOURS`], and the number of `rows` in both. Texts are hexadecimal, so that they stay as they are even if
@@ -132,7 +137,7 @@ pub const FOLD_FIGURES: Sql = Sql::new(
 );
 
 /// Deletes the figures that fell to zero.
-pub const DELETE_ZEROS: Sql = Sql::new("delete from figures where value = 0");
+pub const DELETE_ZEROS: Sql = Sql::same("delete from figures where value = 0");
 
 /// Adds sums to the hours.
 pub const FOLD_HOURS: Sql = Sql::new(
@@ -147,9 +152,10 @@ pub const DELETE_OLD_HOURS: Sql = Sql::new(
     and hour <= (select max(hour) from activity newest where newest.project = activity.project) - 24",
 );
 
-/// The projects without tasks whose hours no reader shows, as a JSON array of hexadecimal texts, at most `?` of them,
-/// and the newest of these hours: it is 24 hours before the newest hour of all projects. No row if there is no hour.
-pub const GONE_PROJECTS: Sql = Sql::new(
+/// The projects without tasks whose hours no reader shows, as a JSON array of texts, which are hexadecimal on SQLite, at
+/// most `?` of them, and the newest of these hours: it is 24 hours before the newest hour of all projects. No row if
+/// there is no hour.
+pub const GONE_PROJECTS: Sql = Sql::both(
     "with last (hour) as (select max(hour) - 24 from activity),
     gone as (
         select distinct project from activity, last where activity.hour <= last.hour
@@ -158,12 +164,14 @@ pub const GONE_PROJECTS: Sql = Sql::new(
     select last.hour, (select json_group_array(hex(project)) from gone) as projects,
         (select count(*) from gone) as count
     from last where last.hour is not null",
+    postgres::GONE_PROJECTS,
 );
 
 /// Deletes the hours up to the hour `?1` of the projects `?2`, unless a project has tasks again.
-pub const DELETE_HOURS_OF_GONE_PROJECTS: Sql = Sql::new(
+pub const DELETE_HOURS_OF_GONE_PROJECTS: Sql = Sql::both(
     "delete from activity where hour <= ?1 and project in (select cast(unhex(value) as text) from json_each(?2))
     and not exists (select 1 from tasks where tasks.project = activity.project)",
+    postgres::DELETE_HOURS_OF_GONE_PROJECTS,
 );
 
 /// How far the log and the deltas are folded, which deltas there are, and how many `changes` the log has after that.

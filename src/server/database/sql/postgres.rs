@@ -1,82 +1,56 @@
-//! The statements of Postgres alone: snapshots, the epoch, the tail of the log, and leases.
+//! Parts of the statements for Postgres.
+//!
+//! The part of the log after a snapshot is read in two arms: the transactions from the end of the snapshot on, and the
+//! transactions before that end that the snapshot does not see. Each arm is a range of an index. One condition for both
+//! arms would let Postgres read the whole table, because it cannot tell how few rows the condition finds.
 
-use super::Sql;
-
-/// The snapshot of the transaction, and the epoch of the database in it.
-pub const SEEN: Sql =
-    Sql::postgres("select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch");
-
-/// The snapshot of the statement, the number of the transaction if it has written, and the epoch.
-pub const WRITTEN: Sql = Sql::postgres(
-    "select pg_current_snapshot()::text as snapshot, pg_current_xact_id_if_assigned()::text as own,
-        (select token from epoch) as epoch",
-);
-
-/// The columns of a row of the log.
-macro_rules! columns {
-    () => {
-        "xid::text as xid, id, kind, project, task_id, parent_task_id, object_id, status, count, at, event_class,
-            status_changed"
+/// A query of the rows of the log after a snapshot: the columns, the snapshot, and a further condition, which is empty or
+/// begins with `and`.
+macro_rules! log_after {
+    ($columns:expr, $from:expr, $and:expr) => {
+        concat!(
+            "select ",
+            $columns,
+            " from changes where xid >= pg_snapshot_xmax(",
+            $from,
+            ") ",
+            $and,
+            " union all select ",
+            $columns,
+            " from changes where xid = any (array(select pg_snapshot_xip(",
+            $from,
+            "))) ",
+            $and
+        )
     };
 }
 
-/// In one statement, and so in one snapshot: the snapshot, the epoch, and the first `$2` rows of the log that are
-/// visible and were not in the snapshot `$1`. One row without a change if there is none.
-///
-/// The condition has two arms, so that it reads no row before the snapshot, however long a transaction stays open.
-pub const LOOK_AT_LOG: Sql = Sql::postgres(concat!(
-    "select now.snapshot, now.epoch, part.* from
-        (select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch) now
-        left join lateral (
-            select ",
-    columns!(),
-    " from changes
-            where xid >= pg_snapshot_xmax($1::pg_snapshot)
-                or xid = any(array(select pg_snapshot_xip($1::pg_snapshot)))
-            order by changes.xid, id limit $2::bigint
-        ) part on true"
-));
+/// The snapshot up to which the log is folded.
+macro_rules! folded {
+    () => {
+        "(select next::pg_snapshot from folded)"
+    };
+}
 
-/// The first `$4` rows of the log that this transaction sees, that were not in the snapshot `$1`, and that come behind
-/// the row `$3` of the transaction `$2`.
-pub const LOG_BEHIND: Sql = Sql::postgres(concat!(
-    "select ",
-    columns!(),
-    " from changes
-    where (xid >= pg_snapshot_xmax($1::pg_snapshot) or xid = any(array(select pg_snapshot_xip($1::pg_snapshot))))
-        and (changes.xid, id) > ($2::text::xid8, $3::bigint)
-    order by changes.xid, id limit $4::bigint"
-));
+/// A query of the rows of the log between the two snapshots `$1` and `$2`: the columns.
+macro_rules! log_between {
+    ($columns:expr) => {
+        log_after!($columns, "$1::text::pg_snapshot", "and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)")
+    };
+}
 
-/// Whether the server is a standby, the name of this database for as long as it is not copied, and the epoch.
-pub const STANDING: Sql = Sql::postgres(
-    "select pg_is_in_recovery() as is_standby, pg_current_snapshot()::text as snapshot,
-        (select system_identifier::text from pg_control_system()) || '.' ||
-            (select oid::text from pg_database where datname = current_database()) as place",
-);
+/// The condition that a value is in a JSON array of texts.
+macro_rules! is_among {
+    ($array:literal) => {
+        concat!("= any (array(select jsonb_array_elements_text(", $array, "::text::jsonb)))")
+    };
+}
 
-/// The epoch.
-pub const EPOCH: Sql = Sql::postgres("select token from epoch");
+/// The sum of a column. A sum of whole numbers has no bound on Postgres, and a figure has: 2^62.
+macro_rules! bounded_sum {
+    ($column:expr) => {
+        concat!("least(greatest(coalesce(sum(", $column, "), 0), -4611686018427387904), 4611686018427387904)::bigint")
+    };
+}
 
-/// Makes `$1` the epoch, if there is none.
-pub const BEGIN_EPOCH: Sql = Sql::postgres("insert into epoch (token) values ($1::text) on conflict do nothing");
-
-/// Makes `$1` the epoch in the place of `$2`.
-pub const REPLACE_EPOCH: Sql = Sql::postgres("update epoch set token = $1::text where token = $2::text");
-
-/// Rings the bell `$1` of all servers; `$2` is the name of the server that rings.
-pub const RING: Sql = Sql::postgres("select pg_notify($1::text, $2::text)");
-
-/// Takes or renews the lease `$1` for the server `$2`, for `$3` milliseconds of the database's clock. No row changes if
-/// another server has it.
-pub const TAKE_LEASE: Sql = Sql::postgres(
-    "update leases set holder = $2::text, until = clock_timestamp() + $3::bigint * interval '1 millisecond'
-    where name = $1::text and (holder = $2::text or until is null or until < clock_timestamp())",
-);
-
-/// Gives the lease `$1` of the server `$2` up.
-pub const GIVE_LEASE_UP: Sql =
-    Sql::postgres("update leases set holder = null, until = null where name = $1::text and holder = $2::text");
-
-/// Makes the lease `$1`.
-pub const MAKE_LEASE: Sql = Sql::postgres("insert into leases (name) values ($1::text) on conflict do nothing");
+pub(super) use {bounded_sum, folded, is_among, log_after, log_between};

@@ -3,12 +3,15 @@
 use super::Sql;
 use super::tasks::{time_of_change, uncounted};
 
+mod postgres;
+
 /// A page of projects: the project, the digits of its bytes, the latest `changed_at` of its tasks, and its tasks by
 /// status.
 ///
 /// `?1` and `?2` are the first delta that is not folded and the end of the deltas, `?3` is the project of the scope,
 /// `?4` is the number of rows, and `?5` and `?6` are the `changed_at` and the bytes of the project of the row behind
-/// which the page begins. A null value sets no condition.
+/// which the page begins. A null value sets no condition. The last four are `$1` to `$4` on Postgres, with the text of
+/// the project in place of its bytes.
 ///
 /// The names are found by one step of an index for each project, and so is the latest change. No row of a task is
 /// counted: the counts are figures.
@@ -80,10 +83,10 @@ macro_rules! count {
 }
 
 /// The projects behind a row, the last changed first.
-pub const OLDER: Sql = Sql::new(page!("<", "desc"));
+pub const OLDER: Sql = Sql::both(page!("<", "desc"), postgres::OLDER);
 
 /// The projects before a row, the nearest first.
-pub const NEWER: Sql = Sql::new(page!(">", "asc"));
+pub const NEWER: Sql = Sql::both(page!(">", "asc"), postgres::NEWER);
 
 #[cfg(test)]
 mod tests {

@@ -1,29 +1,39 @@
 //! Trees of tasks.
 
-use sea_orm::sea_query::Expr;
+use sea_orm::DbBackend;
+use sea_orm::sea_query::{Alias, Expr, Func};
 
 use super::Sql;
 
+mod postgres;
+pub use postgres::moved;
+
 /// The number of tasks from the task `?1` up to the root of its tree, counted up to `?2`, and whether the task `?3` is
 /// the parent of one of them.
-pub const ABOVE: Sql = Sql::new(
+pub const ABOVE: Sql = Sql::both(
     "with recursive up (parent, level) as (
         select parent_task_id, 1 from tasks where id = ?1
         union all
         select tasks.parent_task_id, level + 1 from up join tasks on tasks.id = up.parent where level < ?2
     )
     select max(level) as levels, coalesce(max(parent = ?3), false) as has_id from up",
+    postgres::ABOVE,
 );
 
 /// 1 if the project `?1` has a task, otherwise 0.
-pub const PROJECT_HAS_TASKS: Sql = Sql::new("select exists (select 1 from tasks where project = ?1)");
+pub const PROJECT_HAS_TASKS: Sql = Sql::both(
+    "select exists (select 1 from tasks where project = ?1)",
+    "select (exists (select 1 from tasks where project = $1::text))::int::bigint",
+);
 
 /// The tasks in the JSON array `?1` that are in another project than `?2`.
-pub const OF_OTHER_PROJECTS: Sql =
-    Sql::new("select id from tasks where id in (select value from json_each(?1)) and project <> ?2");
+pub const OF_OTHER_PROJECTS: Sql = Sql::both(
+    "select id from tasks where id in (select value from json_each(?1)) and project <> ?2",
+    postgres::OF_OTHER_PROJECTS,
+);
 
 /// Whether a task of the tree at `?1` has the source and external id of a task of the project `?2`.
-pub const MEETS_ITSELF: Sql = Sql::new(
+pub const MEETS_ITSELF: Sql = Sql::both(
     "with recursive tree (id) as (
         select ?1 union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
     )
@@ -32,6 +42,7 @@ pub const MEETS_ITSELF: Sql = Sql::new(
             join tasks other on other.source = tasks.source and other.external_id = tasks.external_id
         where other.project = ?2 and other.id <> tasks.id
     )",
+    postgres::MEETS_ITSELF,
 );
 
 /// The events of a task that its row does not contain yet, from the table `tasks`. They are some 32.
@@ -51,13 +62,30 @@ macro_rules! time_of_change {
 pub(super) use {time_of_change, uncounted};
 
 /// The time of the last change of a task.
-pub fn changed_at() -> Expr {
-    Expr::cust(time_of_change!())
+pub fn changed_at(backend: DbBackend) -> Expr {
+    Expr::cust(match backend {
+        DbBackend::Postgres => postgres::TIME_OF_CHANGE,
+        _ => time_of_change!(),
+    })
 }
 
 /// The number of the events ever logged on a task.
-pub fn event_count() -> Expr {
-    Expr::cust(concat!("tasks.event_count + ", uncounted!("count(*)")))
+pub fn event_count(backend: DbBackend) -> Expr {
+    Expr::cust(match backend {
+        DbBackend::Postgres => postgres::EVENT_COUNT,
+        _ => concat!("tasks.event_count + ", uncounted!("count(*)")),
+    })
+}
+
+/// The columns `id` and `at` of the rows of a query as a JSON array of pairs.
+pub fn pairs(backend: DbBackend) -> Expr {
+    match backend {
+        DbBackend::Postgres => Expr::cust("coalesce(jsonb_agg(jsonb_build_array(id, at)), '[]')::text"),
+        _ => {
+            let pair = Func::cust("json_array").args([Expr::col(Alias::new("id")), Expr::col(Alias::new("at"))]);
+            Func::cust("json_group_array").arg(pair).into()
+        }
+    }
 }
 
 /// The condition that a task has no place in the indexes of the lists and last changed before the time `?2`.
@@ -104,13 +132,13 @@ pub const COUNT: Sql = update_quiet!("counted_to = counted_to", "exists ");
 pub const LIST: Sql = update_quiet!("listed_at = changed_at", "not exists ");
 
 /// Sets the time of the last change of the task `?1` to `?2`, between [`SETTLE`] and [`SETTLED`].
-pub const SET_CHANGED_AT: Sql = Sql::new("update tasks set changed_at = ?2 where id = ?1");
+pub const SET_CHANGED_AT: Sql = Sql::both("update tasks set changed_at = ?2 where id = ?1", postgres::SET_CHANGED_AT);
 
 /// Notes the row `?1`, so that the triggers leave the columns that they keep in it.
-pub const SETTLE: Sql = Sql::new("insert into settling (id) values (?1)");
+pub const SETTLE: Sql = Sql::both("insert into settling (id) values (?1)", postgres::SETTLE);
 
 /// Removes the note of the row `?1`.
-pub const SETTLED: Sql = Sql::new("delete from settling where id = ?1");
+pub const SETTLED: Sql = Sql::both("delete from settling where id = ?1", postgres::SETTLED);
 
 /// The common table `tree (id)`: the tasks in the JSON array `?1`, in the scope of the project `?2`, and each task
 /// below them. A null value sets no scope.
@@ -153,12 +181,13 @@ macro_rules! count_rows {
 
 /// The tasks of the tree at `?1`, in the scope of the project `?2`, at most `?3`. A task comes before the tasks below
 /// it.
-pub const TREE: Sql = Sql::new(
+pub const TREE: Sql = Sql::both(
     "with recursive tree (id) as (
         select id from tasks where id = ?1 and (?2 is null or project = ?2)
         union select tasks.id from tree join tasks on tasks.parent_task_id = tree.id
     )
     select id from tree limit ?3",
+    postgres::TREE,
 );
 
 /// The number of rows that belong to the trees at the tasks in the JSON array `?1`, in the scope of the project `?2`,
@@ -174,13 +203,15 @@ pub const LEAVE_ROWS_OF_TREES: Sql = Sql::new(concat!(
 ));
 
 /// Deletes the tasks in the JSON array `?1`, in the scope of the project `?2`, with the tasks below them.
-pub const DELETE_TREES: Sql =
-    Sql::new("delete from tasks where id in (select value from json_each(?1)) and (?2 is null or project = ?2)");
+pub const DELETE_TREES: Sql = Sql::both(
+    "delete from tasks where id in (select value from json_each(?1)) and (?2 is null or project = ?2)",
+    postgres::DELETE_TREES,
+);
 
 /// The files that the newest `?2` changes of files of the task `?1` name, the last changed first, at most `?3`. An
 /// event names one file in `file_path`, or several in `file_paths`. Metadata that is no JSON names none: a table that
 /// another program made anew has no check.
-pub const TOUCHED_FILES: Sql = Sql::new(
+pub const TOUCHED_FILES: Sql = Sql::both(
     "with change (position, at, paths) as (
         select position, updated_at, case when not json_valid(metadata) then '[]'
             when json_type(metadata, '$.file_paths') = 'array' then json_extract(metadata, '$.file_paths')
@@ -191,6 +222,7 @@ pub const TOUCHED_FILES: Sql = Sql::new(
     select path.value as path, count(*) as changes, max(change.at) as changed_at
     from change, json_each(change.paths) as path where path.type = 'text'
     group by path.value order by max(change.position) desc, path.value limit ?3",
+    postgres::TOUCHED_FILES,
 );
 
 /// Whether the rows of a deleted task are left.
@@ -249,12 +281,13 @@ pub const DELETE_LEFT_SESSIONS_BY_ID: Sql = Sql::new(
 
 /// The finished tasks at the top of a tree with the status `?1`, in the project `?2` and in the scope of the project
 /// `?5`, with an id above `?3`: at most `?4`. A null value sets no condition.
-pub const PURGEABLE_ROOTS: Sql = Sql::new(
+pub const PURGEABLE_ROOTS: Sql = Sql::both(
     "select id from tasks
     where id > ?3 and status in ('completed', 'errored') and (?1 is null or status = ?1)
         and (?2 is null or project = ?2) and (?5 is null or project = ?5)
         and (parent_task_id is null or not exists (select 1 from tasks above where above.id = tasks.parent_task_id))
     order by id limit ?4",
+    postgres::PURGEABLE_ROOTS,
 );
 
 /// The `root` and the `id` of each task in the trees at the tasks in the JSON array `?4` that are finished, whose top
@@ -283,16 +316,20 @@ macro_rules! purgeable_trees {
 }
 
 /// The tasks that a purge deletes: see [`MARK_FOR_PURGE`]. A task comes before the tasks below it.
-pub const PURGEABLE: Sql = Sql::new(purgeable_trees!("root, id"));
+pub const PURGEABLE: Sql = Sql::both(purgeable_trees!("root, id"), postgres::PURGEABLE);
+
+/// Locks the tasks of the trees at the tasks in the JSON array `?1`, on an engine with several writers.
+pub const LOCK_TREES: Sql = Sql::postgres(postgres::LOCK_TREES);
 
 /// Marks the tasks of the trees at the tasks in the JSON array `?4` that are finished, whose top has the status `?1`,
 /// the project `?2` and the project `?5` of the scope, and in which every task ended before `?3`. A null value sets no
 /// condition.
-pub const MARK_FOR_PURGE: Sql = Sql::new(concat!("insert into purging (task_id) ", purgeable_trees!("id")));
+pub const MARK_FOR_PURGE: Sql =
+    Sql::both(concat!("insert into purging (task_id) ", purgeable_trees!("id")), postgres::MARK_FOR_PURGE);
 
 /// Marks the tasks in the JSON array `?2` that are finished, in the scope of the project `?3`, ended before `?1`, and
 /// have no task below them that is not in the array. A null value sets no condition.
-pub const MARK_PART_FOR_PURGE: Sql = Sql::new(
+pub const MARK_PART_FOR_PURGE: Sql = Sql::both(
     "insert into purging (task_id)
     with part (id) as materialized (select value from json_each(?2))
     select tasks.id from part join tasks on tasks.id = part.id
@@ -301,13 +338,15 @@ pub const MARK_PART_FOR_PURGE: Sql = Sql::new(
         and not exists (
             select 1 from tasks below where below.parent_task_id = tasks.id and below.id not in (select id from part)
         )",
+    postgres::MARK_PART_FOR_PURGE,
 );
 
 /// Logs for each project the number of tasks that it loses, at the time `?1`.
-pub const LOG_PURGES: Sql = Sql::new(
+pub const LOG_PURGES: Sql = Sql::both(
     "insert into purges (project, count, at)
     select project, count(*), ?1 from tasks where id in (select task_id from purging)
     group by project order by project",
+    postgres::LOG_PURGES,
 );
 
 /// The number of rows that belong to the marked tasks, counted up to `?1`.
@@ -318,20 +357,22 @@ pub const LEAVE_ROWS_OF_MARKED: Sql =
     Sql::new("insert into leaving (task_id) select task_id from purging where true on conflict do nothing");
 
 /// Deletes the marked tasks.
-pub const DELETE_MARKED: Sql = Sql::new("delete from tasks where id in (select task_id from purging)");
+pub const DELETE_MARKED: Sql = Sql::same("delete from tasks where id in (select task_id from purging)");
 
 /// Removes all marks.
-pub const UNMARK: Sql = Sql::new("delete from purging");
+pub const UNMARK: Sql = Sql::same("delete from purging");
 
 /// The positions of the newest events of the task `?1` before the position `?2`, at most `?3`, as a JSON array. Only
 /// the index is read.
-pub const POSITIONS: Sql = Sql::new(
+pub const POSITIONS: Sql = Sql::both(
     "select json_group_array(position) from (select position from events
         where task_id = ?1 and position < coalesce(?2, 9223372036854775807) order by position desc limit ?3)",
+    postgres::POSITIONS,
 );
 
 /// The number of sessions and of children of the task `?1`.
-pub const COUNTS: Sql = Sql::new(
+pub const COUNTS: Sql = Sql::both(
     "select (select count(*) from sessions where task_id = ?1) as sessions,
         (select count(*) from tasks where parent_task_id = ?1) as children",
+    postgres::COUNTS,
 );

@@ -46,7 +46,7 @@ impl Position {
 
     /// The same position, or the one before the first change: no cursor is below that.
     pub fn at_least_first(&self) -> Position {
-        Self::of_snapshot(Snapshot::counter(self.next().max(1)))
+        if self.next() == 0 { Self::of_snapshot(Snapshot::counter(1)) } else { self.clone() }
     }
 
     fn next(&self) -> u64 {

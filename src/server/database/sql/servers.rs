@@ -1,0 +1,81 @@
+//! The statements of Postgres alone: snapshots, the epoch, the tail of the log, and leases.
+
+use super::Sql;
+use super::postgres::log_after;
+
+/// The snapshot of the transaction, and the epoch of the database in it.
+pub const SEEN: Sql =
+    Sql::postgres("select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch");
+
+/// The snapshot of the statement, the number of the transaction if it has written, and the epoch.
+pub const WRITTEN: Sql = Sql::postgres(
+    "select pg_current_snapshot()::text as snapshot, pg_current_xact_id_if_assigned()::text as own,
+        (select token from epoch) as epoch",
+);
+
+/// The columns of a row of the log.
+macro_rules! columns {
+    () => {
+        "xid::text as xid, id, kind, project, task_id, parent_task_id, object_id, status, count, at, event_class,
+            status_changed"
+    };
+}
+
+/// In one statement, and so in one snapshot: the snapshot, the epoch, and the first `$2` rows of the log that are
+/// visible and were not in the snapshot `$1`. One row without a change if there is none.
+///
+pub const LOOK_AT_LOG: Sql = Sql::postgres(concat!(
+    "select now.snapshot, now.epoch, part.* from
+        (select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch) now
+        left join (
+            select ",
+    columns!(),
+    " from (",
+    log_after!("changes.*", "$1::text::pg_snapshot", ""),
+    ") changes order by changes.xid, id limit $2::bigint
+        ) part on true"
+));
+
+/// The first `$4` rows of the log that this transaction sees, that were not in the snapshot `$1`, and that come behind
+/// the row `$3` of the transaction `$2`.
+pub const LOG_BEHIND: Sql = Sql::postgres(concat!(
+    "select ",
+    columns!(),
+    " from (",
+    log_after!("changes.*", "$1::text::pg_snapshot", "and (xid, id) > ($2::text::xid8, $3::bigint)"),
+    ") changes
+    order by changes.xid, id limit $4::bigint"
+));
+
+/// Whether the server is a standby, the name of this database for as long as it is not copied, and the epoch.
+pub const STANDING: Sql = Sql::postgres(
+    "select pg_is_in_recovery() as is_standby, pg_current_snapshot()::text as snapshot,
+        (select system_identifier::text from pg_control_system()) || '.' ||
+            (select oid::text from pg_database where datname = current_database()) as place",
+);
+
+/// The epoch.
+pub const EPOCH: Sql = Sql::postgres("select token from epoch");
+
+/// Makes `$1` the epoch, if there is none.
+pub const BEGIN_EPOCH: Sql = Sql::postgres("insert into epoch (token) values ($1::text) on conflict do nothing");
+
+/// Makes `$1` the epoch in the place of `$2`.
+pub const REPLACE_EPOCH: Sql = Sql::postgres("update epoch set token = $1::text where token = $2::text");
+
+/// Rings the bell `$1` of all servers; `$2` is the name of the server that rings.
+pub const RING: Sql = Sql::postgres("select pg_notify($1::text, $2::text)");
+
+/// Takes or renews the lease `$1` for the server `$2`, for `$3` milliseconds of the database's clock. No row changes if
+/// another server has it.
+pub const TAKE_LEASE: Sql = Sql::postgres(
+    "update leases set holder = $2::text, until = clock_timestamp() + $3::bigint * interval '1 millisecond'
+    where name = $1::text and (holder = $2::text or until is null or until < clock_timestamp())",
+);
+
+/// Gives the lease `$1` of the server `$2` up.
+pub const GIVE_LEASE_UP: Sql =
+    Sql::postgres("update leases set holder = null, until = null where name = $1::text and holder = $2::text");
+
+/// Makes the lease `$1`.
+pub const MAKE_LEASE: Sql = Sql::postgres("insert into leases (name) values ($1::text) on conflict do nothing");
