@@ -148,7 +148,8 @@ async fn a_copy_that_ends_in_the_middle_leaves_the_target_empty() {
         // The same where the copy is dropped in the middle, as with Ctrl-C.
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let mut sender = Some(sender);
-        let copying = copy(&source.clone().into(), &target, |step| {
+        let from = source.clone().into();
+        let copying = copy(&from, &target, |step| {
             if matches!(step, CopyStep::Copied("sessions", _)) {
                 sender.take().map(|sender| sender.send(()));
             }
