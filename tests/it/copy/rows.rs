@@ -72,7 +72,10 @@ pub fn hostile_rows(path: &Path) {
 pub fn shown(path: &Path, table: &str) -> String {
     let columns = sqlite3(path, &format!("select name from pragma_table_info('{table}')"));
     const DERIVED: &[&str] = &["counted_to", "trigger_writes", "listed_at", "event_count", "changed_at"];
-    let columns = columns.lines().filter(|column| !DERIVED.contains(column)).map(|column| format!("quote({column})"));
+    let columns = columns
+        .lines()
+        .filter(|column| !DERIVED.contains(column))
+        .map(|column| format!("typeof({column}) || ' ' || hex({column})"));
     let columns = columns.collect::<Vec<_>>().join(", ");
     match table {
         // The log of the source has the hours that are not folded.
@@ -89,6 +92,6 @@ pub fn shown(path: &Path, table: &str) -> String {
                     join task_counts using (id) order by id"
             ),
         ),
-        _ => sqlite3(path, &format!("select {columns} from {table} order by 1, 2, 3")),
+        _ => sqlite3(path, &format!("select {columns} from {table} order by 1, 2")),
     }
 }

@@ -26,7 +26,9 @@ async fn answers(app: &App) -> Vec<(String, Value)> {
     ];
     let mut answers = Vec::new();
     for path in paths {
-        let answer = reqwest::get(app.url(&path)).await.unwrap().text().await.unwrap();
+        let answer = reqwest::get(app.url(&path)).await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let answer = answer.text().await.unwrap();
         let answer = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"));
         answers.push((path, without_cursor(answer)));
     }
@@ -69,12 +71,15 @@ async fn a_server_on_the_copy_serves_what_the_source_has_and_takes_writes() {
     assert_eq!(answer.status(), 201);
     until_kinds(&mut socket, &["task.started"]).await;
 
+    let mut answer = String::new();
     let found = async {
-        while reqwest::get(app.url("/api/v1/search?q=grandchild")).await.unwrap().text().await.unwrap().contains("[]") {
+        while !answer.contains("-8000-000000000004") {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            answer = reqwest::get(app.url("/api/v1/search?q=grandchild")).await.unwrap().text().await.unwrap();
         }
     };
-    tokio::time::timeout(PATIENCE, found).await.expect("the search index is built in time");
+    let found = tokio::time::timeout(PATIENCE, found).await;
+    assert!(found.is_ok(), "the search index is not built in time: {answer}; {}", database.psql("table searched"));
     app.stop().await;
 }
 
