@@ -25,6 +25,10 @@ mod openapi;
 
 mod migrate;
 
+mod copy;
+
+mod grants;
+
 pub mod forward;
 
 mod hooks;
@@ -83,6 +87,10 @@ enum Command {
     Openapi(openapi::OpenapiArgs),
     /// Bring the schema of the database up to date, and exit.
     Migrate(migrate::MigrateArgs),
+    /// Copy a whole database into an empty one: from SQLite to Postgres, or back.
+    Copy(copy::CopyArgs),
+    /// Print the SQL that gives a role of Postgres the rights that an agent needs.
+    Grants(grants::GrantsArgs),
 }
 
 impl Cli {
@@ -110,6 +118,8 @@ impl Cli {
             Command::Hooks(args) => hooks::run(args).await,
             Command::Openapi(args) => openapi::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
+            Command::Copy(args) => copy::run(args).await,
+            Command::Grants(args) => grants::run(args).await,
         }
     }
 }

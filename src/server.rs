@@ -42,6 +42,9 @@ pub mod change_log;
 pub mod database;
 
 #[doc(hidden)]
+pub mod copy;
+
+#[doc(hidden)]
 pub mod search;
 
 #[doc(hidden)]

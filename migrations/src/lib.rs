@@ -139,6 +139,22 @@ pub async fn differences(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr
     Ok(found)
 }
 
+/// Whether a database has the newest schema. Fails if [`migrate`] would refuse it. Only reads.
+pub async fn is_current(db: &impl ConnectionTrait) -> Result<bool, MigrateError> {
+    Ok(matches!(standing(db).await?, Standing::Lacks(lacks) if lacks.is_empty()))
+}
+
+/// Drops the triggers, for a transaction that brings rows with all the values that triggers keep and that calls
+/// [`make_triggers`] at its end.
+pub async fn drop_triggers(tx: &impl ConnectionTrait) -> Result<(), DbErr> {
+    triggers::drop_all(tx).await
+}
+
+/// Makes the triggers again after [`drop_triggers`]. Counts nothing again.
+pub async fn make_triggers(tx: &impl ConnectionTrait) -> Result<(), DbErr> {
+    triggers::make(tx, &triggers::of_files()).await
+}
+
 /// FNV-1a of a text.
 fn hash(text: &str) -> i64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;

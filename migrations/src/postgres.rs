@@ -86,6 +86,12 @@ pub async fn admit(db: &impl ConnectionTrait, schema: &str) -> Result<(), Migrat
     }
 }
 
+/// Whether the schema is the newest one. Fails if [`migrate`] would refuse it. Only reads.
+pub async fn is_current(db: &impl ConnectionTrait, schema: &str) -> Result<bool, MigrateError> {
+    check_name(schema)?;
+    Ok(matches!(standing(db, schema).await?, Standing::Lacks(lacks) if lacks.is_empty()))
+}
+
 /// The parts of the schema that another program dropped or changed: tables, columns, triggers, functions, indexes and
 /// views; and `database` if the schema was restored into another one. Not the [`lost_constraints`], without which the rows are served. Only reads.
 pub async fn differences(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {

@@ -102,11 +102,24 @@ pub(crate) async fn apply(db: &impl ConnectionTrait, triggers: &[Trigger]) -> Re
         // Fails without the tables of search, which a database may lack.
         let _ = db.execute_unprepared(WALK).await;
     }
+    make(db, triggers).await?;
+    Ok(lost)
+}
+
+/// Drops the triggers of the files.
+pub(crate) async fn drop_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    for trigger in of_files() {
+        db.execute_unprepared(&format!("drop trigger if exists \"{}\"", trigger.name)).await?;
+    }
+    Ok(())
+}
+
+/// Makes the triggers, which must not exist, and records them.
+pub(crate) async fn make(db: &impl ConnectionTrait, triggers: &[Trigger]) -> Result<(), DbErr> {
     for trigger in triggers {
         db.execute_unprepared(trigger.sql).await?;
     }
-    record(db, triggers).await?;
-    Ok(lost)
+    record(db, triggers).await
 }
 
 /// Records the triggers as the ones that were applied.

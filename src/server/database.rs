@@ -47,6 +47,8 @@ use search_index_health::SearchIndexHealth;
 
 pub mod sql;
 
+pub mod copy_ends;
+
 pub mod in_scope;
 
 mod transaction;

@@ -33,6 +33,7 @@ mod client;
 mod contract;
 mod contract_page;
 mod contract_rest;
+mod copy;
 mod database;
 mod durability;
 mod failed_reads;

@@ -7,6 +7,8 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, S
 
 pub mod agents;
 pub mod change_log;
+pub mod copied_tables;
+pub mod copy;
 pub mod floor;
 pub mod fold;
 pub mod locks;

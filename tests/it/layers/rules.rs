@@ -83,6 +83,13 @@ pub const LAYERS: &[Layer] = &[
         crates: None,
         never: &[],
     },
+    // A copy of a whole database. No server runs meanwhile.
+    Layer {
+        name: "server::copy",
+        uses: &["server::database"],
+        crates: Some(&["sea_orm", "thiserror"]),
+        never: &["std::fs", "std::net"],
+    },
     Layer { name: "server::jobs", uses: &["server::database"], crates: None, never: &[] },
     Layer { name: "server::jobs::trouble", uses: &[], crates: Some(&[]), never: &["async"] },
     Layer {
@@ -276,6 +283,7 @@ pub const CONFINED: &[(&str, &[&str])] = &[
         &[
             "server::database",
             "server::change_log",
+            "server::copy",
             "server::search",
             "server::read",
             "server::ingest",

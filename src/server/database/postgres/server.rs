@@ -125,7 +125,9 @@ fn log(migrated: &requery_migrations::Migrated) {
 }
 
 /// A connection of its own that does not go through a proxy, with the schema set.
-pub(super) async fn connect_direct(location: &ServerLocation) -> Result<DatabaseConnection, DatabaseError> {
+pub(in crate::server::database) async fn connect_direct(
+    location: &ServerLocation,
+) -> Result<DatabaseConnection, DatabaseError> {
     let mut options = ConnectOptions::new(location.direct_url());
     let schema = location.schema().to_owned();
     options
