@@ -3,6 +3,7 @@
 
 use super::Wire;
 use super::wire::each_of;
+use crate::app::{Engine, engine};
 
 const PRAGMAS: [&str; 4] = [
     "",

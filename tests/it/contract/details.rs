@@ -2,6 +2,7 @@
 //! come from the change log, for every writer, and merging loses none.
 
 use super::Wire;
+use crate::app::by_engine;
 
 #[tokio::test]
 async fn a_notice_of_a_task_says_whether_its_status_changed() {

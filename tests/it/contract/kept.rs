@@ -5,7 +5,7 @@ use requery::protocol::limits;
 
 use super::Wire;
 use super::wire::{each_of, portable, settling};
-use crate::app::{Engine, by_engine, engine, now_ms, on_sqlite_only};
+use crate::app::{by_engine, now_ms, on_sqlite_only};
 
 const PRAGMAS: [&str; 5] = [
     "",
