@@ -16,7 +16,7 @@ pub struct CopyArgs {
     /// Database to copy, as for --database-url. It may be in use, and nothing is written to it.
     #[arg(long)]
     pub from: String,
-    /// Empty database that gets the copy. No server may run on it.
+    /// Empty database that gets the copy. If it is a file, no server may run on it.
     #[arg(long)]
     pub to: String,
     /// Postgres: the schema in which requery keeps everything.

@@ -84,14 +84,17 @@ async fn texts_that_postgres_cannot_store_are_changed_and_counted() {
         "insert into tasks (id, title, summary) values ('0190b0a0-0000-7000-8000-000000000001',
             'a' || char(0) || printf('%.600c', 'b'), cast(x'61ff62' as text));
         insert into events (task_id, kind, body) values ('0190b0a0-0000-7000-8000-000000000001', 'log',
-            cast(zeroblob(65536) as text));",
+            cast(zeroblob(65536) as text));
+        insert into events (task_id, kind, metadata) values ('0190b0a0-0000-7000-8000-000000000001', 'a' || char(0) || 'B',
+            '{\"a\": 1}' || char(0) || '}');",
     );
     let database = Cluster::shared().create_database();
     let there = copied(&source.clone().into(), &location(&database)).await;
-    assert_eq!((there.changed_texts, there.cut_texts), (3, 2));
+    assert_eq!((there.changed_texts, there.cut_texts), (5, 2));
     let title = format!("a\u{fffd}{}", "b".repeat(498));
     assert_eq!(database.psql("select title from tasks; select summary from tasks"), format!("{title}\na\u{fffd}b"));
-    assert_eq!(database.psql("select octet_length(body), length(body) from events"), "65535|21845");
+    let events = "select octet_length(body), length(body), kind, metadata from events order by position";
+    assert_eq!(database.psql(events), "65535|21845|log|\n||a__|{\"a\": 1}");
 
     let target = folder.path().join("target.db");
     let same = copied(&source.clone().into(), &target.clone().into()).await;

@@ -48,6 +48,11 @@ impl Fit {
 fn without_unstorable(bytes: &[u8], rule: TextRule) -> Option<String> {
     match std::str::from_utf8(bytes) {
         Ok(_) if !bytes.contains(&0) => None,
+        // For SQLite the JSON ends there.
+        _ if rule == TextRule::Json => {
+            let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+            Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+        }
         _ => {
             // SQLite checks a text only up to its first NUL.
             let is_bad = |character: char| match rule {
@@ -65,7 +70,7 @@ fn without_unstorable(bytes: &[u8], rule: TextRule) -> Option<String> {
 /// The beginning of a text that keeps the rule.
 fn within(text: &str, rule: TextRule) -> &str {
     let (characters, bytes) = match rule {
-        TextRule::Any => return text,
+        TextRule::Any | TextRule::Json => return text,
         TextRule::Characters(most) => (most, usize::MAX),
         TextRule::Bytes(most) => (usize::MAX, most),
         TextRule::Both(characters, bytes) => (characters, bytes),
@@ -78,7 +83,7 @@ fn within(text: &str, rule: TextRule) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cell, Fit, TextRule, within};
+    use super::{Cell, Fit, TextRule, within, without_unstorable};
     use crate::server::database::sql::copied_tables::COPIED_TABLES;
 
     /// A row of the table `agents` with this source and this host.
@@ -106,6 +111,14 @@ mod tests {
         assert_eq!(changed(true, row), (agent("a\u{fffd}b".as_bytes(), "\u{fffd}c".as_bytes()), 2, 0));
         let row = agent("\u{fffd} é 😀".as_bytes(), b"plain");
         assert_eq!(changed(true, row.clone()), (row, 0, 0));
+    }
+
+    #[test]
+    fn a_text_that_sqlite_checked_up_to_its_first_nul_keeps_its_rule() {
+        let changed = |text: &[u8], rule| without_unstorable(text, rule).unwrap_or_default();
+        assert_eq!(changed(b"{\"a\":1}\0}", TextRule::Json), "{\"a\":1}");
+        assert_eq!(changed(b"a.b_1\0B", TextRule::Kind), "a.b_1__");
+        assert_eq!(changed(b"p\0\x01\x7f", TextRule::Project), "p\u{fffd}\u{fffd}\u{fffd}");
     }
 
     #[test]

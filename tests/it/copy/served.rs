@@ -20,7 +20,7 @@ async fn answers(app: &App) -> Vec<(String, Value)> {
         "/api/v1/tasks?project=many&limit=200".to_owned(),
         format!("/api/v1/tasks/{TASK}"),
         format!("/api/v1/tasks/{TASK}/timeline"),
-        format!("/api/v1/tasks/{TASK}/usage"),
+        "/api/v1/projects".to_owned(),
         "/api/v1/bookmarks".to_owned(),
         "/api/v1/agents".to_owned(),
     ];

@@ -52,6 +52,8 @@ pub enum TextRule {
     Both(usize, usize),
     /// At most 128 characters, none of which is a control character.
     Project,
+    /// JSON.
+    Json,
     /// 1 to 64 lower-case letters, digits, dots and underscores.
     Kind,
 }
@@ -194,7 +196,7 @@ const EVENTS: &[CopiedColumn] = &[
     text("state"),
     ruled("title", TextRule::Characters(500)),
     ruled("body", TextRule::Bytes(65_536)),
-    read_as(text("metadata"), STRICT_JSON),
+    read_as(ruled("metadata", TextRule::Json), STRICT_JSON),
     number("truncated"),
     text("external_id"),
     number("created_at"),
